@@ -1,0 +1,69 @@
+"""The backplane of a single process: dictionaries with a bound and a lock."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import Future
+from typing import Any, Final
+
+_MOST_SESSIONS: Final = 100_000
+"""How many sessions are remembered; the oldest go first."""
+
+
+class MemoryBackplane:
+    """Keeps what one request must learn of another. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._questions: dict[tuple[str, str], Future[Any]] = {}
+        self._ended: OrderedDict[str, float] = OrderedDict()
+        self._log_levels: OrderedDict[str, str] = OrderedDict()
+
+    def expect(self, session: str, question: str) -> Future[Any]:
+        """Return the future answer to a question just put to the client of `session`."""
+        answer: Future[Any] = Future()
+        with self._lock:
+            self._questions[session, question] = answer
+        return answer
+
+    def forget(self, session: str, question: str) -> None:
+        """Stop waiting for an answer."""
+        with self._lock:
+            self._questions.pop((session, question), None)
+
+    def deliver(self, session: str, question: str, answer: Any) -> bool:
+        """Hand in a client's answer; False if nobody waits for it."""
+        with self._lock:
+            waiting = self._questions.pop((session, question), None)
+        if waiting is None or not waiting.set_running_or_notify_cancel():
+            return False
+        waiting.set_result(answer)
+        return True
+
+    def end(self, session: str, *, ttl: float) -> None:
+        """Remember for `ttl` seconds that a session was ended by its client."""
+        now = time.monotonic()
+        with self._lock:
+            self._log_levels.pop(session, None)
+            self._ended[session] = now + ttl
+            while self._ended:
+                oldest = next(iter(self._ended))
+                if self._ended[oldest] > now and len(self._ended) <= _MOST_SESSIONS:
+                    break
+                del self._ended[oldest]
+
+    def has_ended(self, session: str) -> bool:
+        return session in self._ended
+
+    def set_log_level(self, session: str, level: str) -> None:
+        with self._lock:
+            self._log_levels[session] = level
+            self._log_levels.move_to_end(session)
+            if len(self._log_levels) > _MOST_SESSIONS:
+                self._log_levels.popitem(last=False)
+
+    def log_level(self, session: str) -> str | None:
+        """The least level that the client of `session` asked for, if it did."""
+        return self._log_levels.get(session)

@@ -1,0 +1,11 @@
+"""The Model Context Protocol without I/O: no socket, no event loop, no web framework.
+
+An HTTP-shaped `Request` goes in; a finished `Reply` or an `Exchange` of calls to run comes out.
+"""
+
+from mcp_mount.protocol.errors import ProtocolError
+from mcp_mount.protocol.exchange import Exchange, Protocol
+from mcp_mount.protocol.messages import Reply, Request
+from mcp_mount.protocol.settings import Settings
+
+__all__ = ["Exchange", "Protocol", "ProtocolError", "Reply", "Request", "Settings"]

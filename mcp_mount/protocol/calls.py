@@ -1,0 +1,193 @@
+"""A request in hand, and the call of the handler that answers it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.protocol.messages import MessageId, Request
+from mcp_mount.protocol.revisions import Revision
+
+logger = logging.getLogger("mcp_mount")
+
+LOG_LEVELS: Final = (
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+)
+"""The levels of log messages to a client, least first (RFC 5424)."""
+
+
+@dataclass(slots=True)
+class Client:
+    """What the client said of itself: unverified, for display and for capability checks."""
+
+    info: Mapping[str, Any]
+    capabilities: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A JSON-RPC request that passed every check of its revision.
+
+    session: the handshake session it belongs to. log_level: the least level that the client wants
+    to hear of, None for silence.
+    """
+
+    id: MessageId
+    method: str
+    params: dict[str, Any]
+    meta: Mapping[str, Any]
+    revision: Revision
+    client: Client
+    request: Request
+    session: str | None = None
+    log_level: str | None = None
+
+
+@dataclass(slots=True)
+class Result:
+    """A result on its way out: the encoded members of the object, without its braces.
+
+    failed: whether it tells that a tool failed.
+    """
+
+    members: bytes
+    meta: Mapping[str, Any] | None = None
+    failed: bool = False
+
+
+class SyncChannel(Protocol):
+    """The way from a plain function to the client, while its call runs."""
+
+    def send(self, message: bytes) -> None: ...
+
+
+class AsyncChannel(Protocol):
+    """The way from a coroutine function to the client, while its call runs."""
+
+    async def send(self, message: bytes) -> None: ...
+
+
+Channel: TypeAlias = SyncChannel | AsyncChannel
+
+
+class Call:
+    """A handler to run, its validated arguments, and how its outcome is encoded.
+
+    The driver decides where it runs: `run` on a thread, `run_async` on an event loop. Either way
+    `result` or `error` is set afterwards; neither raises for what the handler does.
+    """
+
+    __slots__ = (
+        "incoming",
+        "function",
+        "args",
+        "kwargs",
+        "is_async",
+        "result",
+        "error",
+        "_context",
+        "_encode",
+        "_recover",
+    )
+
+    def __init__(
+        self,
+        incoming: Incoming,
+        function: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        is_async: bool,
+        encode: Callable[[Any, Revision], Result],
+        recover: Callable[[Exception], Result] | None = None,
+        context: tuple[str, Callable[[Incoming, Any], Any]] | None = None,
+    ) -> None:
+        self.incoming = incoming
+        self.function = function
+        self.args = args
+        self.kwargs = {} if kwargs is None else kwargs
+        self.is_async = is_async
+        self.result: Result | None = None
+        self.error: ProtocolError | None = None
+        self._context = context
+        self._encode = encode
+        self._recover = recover
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether the handler may talk to the client before it ends."""
+        return self._context is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the handler ran and did not do what was asked."""
+        return self.error is not None or (self.result is not None and self.result.failed)
+
+    def bind(self, channel: Channel) -> None:
+        """Give the handler its context, which speaks through `channel`."""
+        assert self._context is not None
+        name, context_class = self._context
+        self.kwargs[name] = context_class(self.incoming, channel)
+
+    def run(self) -> None:
+        try:
+            value = self.function(*self.args, **self.kwargs)
+            self.result = self._encode(value, self.incoming.revision)
+        except (Exception, SystemExit) as error:
+            self._fail(error)
+
+    async def run_async(self) -> None:
+        try:
+            value = await self.function(*self.args, **self.kwargs)
+            self.result = self._encode(value, self.incoming.revision)
+        except (Exception, SystemExit) as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception | SystemExit) -> None:
+        if isinstance(error, ProtocolError):
+            self.error = error
+            return
+        if self._recover is not None and isinstance(error, Exception):
+            try:
+                self.result = self._recover(error)
+                return
+            except Exception as unexpected:
+                error = unexpected
+        logger.error("%s failed", self.incoming.method, exc_info=error)
+        self.error = ProtocolError(INTERNAL_ERROR, "The server failed to answer this request")
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method of the protocol that a feature answers, in every revision.
+
+    name_member: the member of params that the Mcp-Name header mirrors (2026-07-28).
+    """
+
+    answer: Callable[[Incoming], Result | Call]
+    name_member: str | None = None
+
+
+class Catalogue(Protocol):
+    """What a server offers, as the core needs to know it."""
+
+    @property
+    def version(self) -> int:
+        """Another number after each change."""
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """The methods answered now, by name."""
+
+    def capabilities(self) -> Mapping[str, Any]:
+        """The server capabilities to declare for them."""

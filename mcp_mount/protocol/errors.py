@@ -1,0 +1,54 @@
+"""The error table: every JSON-RPC error this server answers with, and its HTTP status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One row of the table.
+
+    The modern status is what revision 2026-07-28 prescribes. The handshake revisions leave a
+    request that was understood, but failed, at 200.
+    """
+
+    code: int
+    title: str
+    modern_status: int
+    legacy_status: int
+
+
+PARSE_ERROR = ErrorKind(-32700, "Parse error", 400, 400)
+INVALID_REQUEST = ErrorKind(-32600, "Invalid request", 400, 400)
+METHOD_NOT_FOUND = ErrorKind(-32601, "Method not found", 404, 200)
+INVALID_PARAMS = ErrorKind(-32602, "Invalid params", 400, 200)
+INTERNAL_ERROR = ErrorKind(-32603, "Internal error", 200, 200)
+# 2026-07-28, basic/index, "Error Codes".
+HEADER_MISMATCH = ErrorKind(-32020, "Header mismatch", 400, 400)
+MISSING_CLIENT_CAPABILITY = ErrorKind(-32021, "Missing required client capability", 400, 200)
+UNSUPPORTED_VERSION = ErrorKind(-32022, "Unsupported protocol version", 400, 400)
+
+
+class ProtocolError(Exception):
+    """A request that is answered with a JSON-RPC error.
+
+    `message` is for the peer: it never holds a traceback or a secret. `status` replaces the
+    table's HTTP status where the transport asks for a special one (403, 406, 415, …).
+    """
+
+    def __init__(
+        self, kind: ErrorKind, message: str, *, data: Any = None, status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.data = data
+        self._status = status
+
+    def status(self, *, modern: bool) -> int:
+        """The HTTP status of the reply, in a modern or a handshake revision."""
+        if self._status is not None:
+            return self._status
+        return self.kind.modern_status if modern else self.kind.legacy_status

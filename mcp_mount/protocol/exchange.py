@@ -1,0 +1,242 @@
+"""The one way in: an HTTP-shaped request becomes a finished reply, or calls to run for it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mcp_mount.protocol import modern, sse
+from mcp_mount.protocol.calls import Call, Catalogue, Incoming, Method, Result
+from mcp_mount.protocol.errors import INVALID_REQUEST, ProtocolError
+from mcp_mount.protocol.legacy import SESSION_HEADER, Backplane, Legacy
+from mcp_mount.protocol.messages import (
+    EVENT_STREAM,
+    JSON,
+    Reply,
+    Request,
+    RequestMessage,
+    decode,
+    encode_error,
+    encode_result,
+    parse,
+    readable_id,
+)
+from mcp_mount.protocol.modern import Modern
+from mcp_mount.protocol.settings import Settings
+from mcp_mount.protocol.state import Keys
+
+_MOST_IN_A_BATCH: Final = 100
+
+
+class Exchange:
+    """A request that needs handlers to run: run each of `calls`, then ask for the `reply`.
+
+    A driver that can stream may instead send, at any moment before, what the handlers say, and
+    finish the event stream with `closing_events`.
+    """
+
+    __slots__ = ("calls", "accepts_stream", "_protocol", "_answers", "_batch", "_accepts_json")
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        calls: list[Call],
+        answers: list[bytes],
+        accept: tuple[bool, bool],
+        *,
+        batch: bool,
+    ) -> None:
+        self.calls = calls
+        self._accepts_json, self.accepts_stream = accept
+        self._protocol = protocol
+        self._answers = answers
+        self._batch = batch
+
+    def reply(self) -> Reply:
+        """The finished response, once every call has run."""
+        status, answers = self._finish()
+        if not self._accepts_json:
+            return Reply(status, b"".join(map(sse.event, answers)), list(sse.HEADERS))
+        body = b"[%b]" % b",".join(answers) if self._batch else answers[0]
+        return Reply.of_json(status, body)
+
+    def closing_events(self) -> bytes:
+        """The end of an event stream, once every call has run."""
+        return b"".join(map(sse.event, self._finish()[1]))
+
+    def _finish(self) -> tuple[int, list[bytes]]:
+        status = 200
+        answers = self._answers
+        for call in self.calls:
+            modern_era = call.incoming.revision.modern
+            if call.error is not None:
+                status = call.error.status(modern=modern_era)
+                answers.append(encode_error(call.incoming.id, call.error))
+            else:
+                assert call.result is not None, "a call was not run"
+                answers.append(self._protocol.encode(call.incoming, call.result))
+        return (200 if self._batch else status), answers
+
+
+class Protocol:
+    """The protocol core of one server: knows its settings, its catalogue and its keys."""
+
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, keys: Keys, backplane: Backplane
+    ) -> None:
+        self.settings = settings
+        self.backplane = backplane
+        self._modern = Modern(settings, catalogue)
+        self._legacy = Legacy(settings, catalogue, keys, backplane)
+
+    def open(self, request: Request) -> Reply | Exchange:
+        """Answer a request to the MCP endpoint, or say which handlers must run for it."""
+        try:
+            self.check_origin(request)
+            if request.method == "POST":
+                return self._post(request)
+            if request.method == "DELETE" and not self._says_modern(request):
+                self._legacy.end(request.headers)
+                return Reply(204)
+            raise _method_not_allowed(request.method)
+        except ProtocolError as error:
+            return refusal(error)
+
+    def check_origin(self, request: Request) -> None:
+        """Raise ProtocolError (403) for a browser page that may not call this server, and (421)
+        for a Host that it does not serve: the defence against DNS rebinding."""
+        host = request.headers.get("host", "")
+        if not self.settings.allows_host(host):
+            raise ProtocolError(INVALID_REQUEST, f"Host {host!r} is not served", status=421)
+        origin = request.headers.get("origin")
+        if origin is not None and not self.settings.allows_origin(origin, host):
+            raise ProtocolError(INVALID_REQUEST, f"Origin {origin!r} is not allowed", status=403)
+
+    def too_large(self) -> Reply:
+        """The reply to a body over the limit, which nobody reads."""
+        limit = self.settings.max_body_bytes
+        return refusal(
+            ProtocolError(INVALID_REQUEST, f"The body exceeds {limit} bytes", status=413)
+        )
+
+    def encode(self, incoming: Incoming, result: Result) -> bytes:
+        wrap = self._modern.wrap if incoming.revision.modern else self._legacy.wrap
+        return encode_result(incoming.id, wrap(result))
+
+    def _post(self, request: Request) -> Reply | Exchange:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != JSON:
+            raise ProtocolError(
+                INVALID_REQUEST, f"The Content-Type must be {JSON}", status=415
+            )
+        accept = _accepts(request.headers.get("accept"))
+        value = decode(request.body)
+        if isinstance(value, list):
+            return self._post_batch(value, request, accept)
+        era_is_modern = modern.is_meant(value, request.headers)
+        try:
+            if era_is_modern:
+                admitted = self._modern.admit(value, request)
+            else:
+                message = parse(value)
+                if isinstance(message, RequestMessage) and message.method == "initialize":
+                    return self._initialize(message, accept)
+                session = self._legacy.session(request.headers)
+                admitted = self._legacy.admit(value, session, request)
+            if admitted is None:
+                return Reply(202)
+            return self._dispatch(*admitted, accept)
+        except ProtocolError as error:
+            status = error.status(modern=era_is_modern)
+            return Reply.of_json(status, encode_error(readable_id(value), error))
+
+    def _post_batch(
+        self, values: list[Any], request: Request, accept: tuple[bool, bool]
+    ) -> Reply | Exchange:
+        """JSON-RPC batches, which revision 2025-03-26 alone has."""
+        if self._says_modern(request):
+            raise ProtocolError(INVALID_REQUEST, "This revision has no batches")
+        session = self._legacy.session(request.headers)
+        if not session.revision.batches:
+            raise ProtocolError(INVALID_REQUEST, f"{session.revision.name} has no batches")
+        if not 0 < len(values) <= _MOST_IN_A_BATCH:
+            raise ProtocolError(
+                INVALID_REQUEST, f"A batch must have 1 to {_MOST_IN_A_BATCH} messages"
+            )
+        calls: list[Call] = []
+        answers: list[bytes] = []
+        for value in values:
+            try:
+                admitted = self._legacy.admit(value, session, request)
+                if admitted is None:
+                    continue
+                incoming, method = admitted
+                outcome = method.answer(incoming)
+                if isinstance(outcome, Call):
+                    calls.append(outcome)
+                else:
+                    answers.append(self.encode(incoming, outcome))
+            except ProtocolError as error:
+                answers.append(encode_error(readable_id(value), error))
+        if not calls and not answers:
+            return Reply(202)
+        exchange = Exchange(self, calls, answers, accept, batch=True)
+        return exchange if calls else exchange.reply()
+
+    def _initialize(self, message: RequestMessage, accept: tuple[bool, bool]) -> Reply:
+        token, result = self._legacy.initialize(message)
+        answers = [encode_result(message.id, result)]
+        reply = Exchange(self, [], answers, accept, batch=False).reply()
+        reply.headers.append((SESSION_HEADER, token))
+        return reply
+
+    def _dispatch(
+        self, incoming: Incoming, method: Method, accept: tuple[bool, bool]
+    ) -> Reply | Exchange:
+        outcome = method.answer(incoming)
+        if isinstance(outcome, Call):
+            return Exchange(self, [outcome], [], accept, batch=False)
+        answers = [self.encode(incoming, outcome)]
+        return Exchange(self, [], answers, accept, batch=False).reply()
+
+    @staticmethod
+    def _says_modern(request: Request) -> bool:
+        return modern.is_meant(None, request.headers)
+
+
+def refusal(error: ProtocolError) -> Reply:
+    """The reply to a request that has no readable message."""
+    reply = Reply.of_json(error.status(modern=True), encode_error(None, error))
+    if reply.status == 405:
+        reply.headers.append(("allow", "POST, DELETE"))
+    return reply
+
+
+def _method_not_allowed(method: str) -> ProtocolError:
+    return ProtocolError(
+        INVALID_REQUEST, f"{method} is not allowed here: send messages by POST", status=405
+    )
+
+
+def _accepts(header: str | None) -> tuple[bool, bool]:
+    """Whether the client takes a JSON body, and whether an event stream.
+
+    Clients MUST accept both; one that names a single kind gets that kind. Raises ProtocolError
+    (406) where neither is acceptable.
+    """
+    if header is None:
+        return True, True
+    if JSON in header and EVENT_STREAM in header and ";" not in header:
+        return True, True
+    kinds = {
+        kind.strip().lower()
+        for kind, _, parameters in (part.partition(";") for part in header.split(","))
+        if parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    }
+    anything = "*/*" in kinds
+    takes_json = anything or JSON in kinds or "application/*" in kinds
+    takes_stream = EVENT_STREAM in kinds or "text/*" in kinds
+    if not takes_json and not takes_stream:
+        raise ProtocolError(
+            INVALID_REQUEST, f"The client must accept {JSON} and {EVENT_STREAM}", status=406
+        )
+    return takes_json, takes_stream or anything

@@ -1,0 +1,215 @@
+"""The handshake revisions, 2025-03-26 to 2025-11-25: `initialize`, then requests in a session.
+
+A session id is a sealed token that carries what `initialize` agreed on: there is no session table,
+and every worker that has the key serves every session.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from pydantic_core import to_json
+
+from mcp_mount.protocol.calls import (
+    LOG_LEVELS,
+    Catalogue,
+    Client,
+    Incoming,
+    Method,
+    Result,
+)
+from mcp_mount.protocol.errors import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    ProtocolError,
+)
+from mcp_mount.protocol.messages import (
+    NotificationMessage,
+    Request,
+    RequestMessage,
+    ResponseMessage,
+    parse,
+)
+from mcp_mount.protocol.revisions import LATEST_LEGACY, LEGACY, Revision
+from mcp_mount.protocol.settings import Settings
+from mcp_mount.protocol.state import Keys, Seal, TokenRefused
+
+SESSION_HEADER: Final = "mcp-session-id"
+_KEPT_CAPABILITIES: Final = ("roots", "sampling", "elicitation", "tasks", "extensions")
+_CACHED_SESSIONS: Final = 1024
+
+
+class Backplane(Protocol):
+    """What the handshake revisions must carry from one request to another."""
+
+    def expect(self, session: str, question: str) -> Future[Any]: ...
+    def forget(self, session: str, question: str) -> None: ...
+    def deliver(self, session: str, question: str, answer: Any) -> bool: ...
+    def end(self, session: str, *, ttl: float) -> None: ...
+    def has_ended(self, session: str) -> bool: ...
+    def set_log_level(self, session: str, level: str) -> None: ...
+    def log_level(self, session: str) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open session: what its token says."""
+
+    id: str
+    revision: Revision
+    client: Client
+    expires: float
+
+
+class Legacy:
+    """Opens sessions, admits the requests within them and wraps their results."""
+
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, keys: Keys, backplane: Backplane
+    ) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._backplane = backplane
+        self._seal = Seal("session", keys)
+        self._opened: OrderedDict[str, Session] = OrderedDict()
+        self._own_methods = {
+            "ping": Method(lambda incoming: Result(b"")),
+            "logging/setLevel": Method(self._set_log_level),
+        }
+
+    def initialize(self, message: RequestMessage) -> tuple[str, bytes]:
+        """Answer a handshake with a new session id and the encoded result.
+
+        Raises ProtocolError (invalid params) for a request without the members that the
+        specification requires.
+        """
+        params = message.params
+        wanted = params.get("protocolVersion")
+        capabilities, info = params.get("capabilities"), params.get("clientInfo")
+        if not isinstance(wanted, str):
+            raise ProtocolError(INVALID_PARAMS, 'params must have a string "protocolVersion"')
+        if not isinstance(capabilities, dict):
+            raise ProtocolError(INVALID_PARAMS, 'params must have an object "capabilities"')
+        if not isinstance(info, dict) or not isinstance(info.get("name"), str):
+            raise ProtocolError(INVALID_PARAMS, 'params must have a "clientInfo" with a "name"')
+        revision = LEGACY.get(wanted, LATEST_LEGACY)
+        kept = {key: capabilities[key] for key in _KEPT_CAPABILITIES if key in capabilities}
+        client = {key: str(info.get(key, ""))[:64] for key in ("name", "version")}
+        claims = [secrets.token_urlsafe(12), revision.name, kept, client]
+        try:
+            token = self._seal.seal(claims)
+        except ValueError:
+            raise ProtocolError(INVALID_PARAMS, "The client capabilities are too large") from None
+        result: dict[str, Any] = {
+            "protocolVersion": revision.name,
+            "capabilities": {"logging": {}, **self._catalogue.capabilities()},
+            "serverInfo": self._settings.server_info(revision.info_fields),
+        }
+        if self._settings.instructions is not None:
+            result["instructions"] = self._settings.instructions
+        return token, to_json(result)
+
+    def session(self, headers: Mapping[str, str]) -> Session:
+        """Return the session that a request names.
+
+        Raises ProtocolError: 400 without a session id, 404 for one that is not open (any more).
+        """
+        token = headers.get(SESSION_HEADER)
+        if token is None:
+            raise ProtocolError(
+                INVALID_REQUEST,
+                "The Mcp-Session-Id header is missing: send initialize first, or use revision "
+                "2026-07-28",
+                status=400,
+            )
+        session = self._opened.get(token)
+        if session is None:
+            session = self._open(token)
+        if session.expires < time.time() or self._backplane.has_ended(session.id):
+            self._opened.pop(token, None)
+            raise _no_session()
+        return session
+
+    def admit(self, value: Any, session: Session, request: Request) -> (
+        tuple[Incoming, Method] | None
+    ):
+        """Return a request with its method, or None for a message that gets no answer."""
+        message = parse(value)
+        if isinstance(message, NotificationMessage):
+            return None
+        if isinstance(message, ResponseMessage):
+            self._backplane.deliver(session.id, str(message.id), message)
+            return None
+        name = message.method
+        if name == "initialize":
+            raise ProtocolError(INVALID_REQUEST, "initialize must be the only message of its body")
+        method = self._own_methods.get(name) or self._catalogue.methods.get(name)
+        if method is None:
+            raise ProtocolError(METHOD_NOT_FOUND, f"Method not found: {name}")
+        if method.name_member is not None:
+            member = message.params.get(method.name_member)
+            if not isinstance(member, str):
+                raise ProtocolError(INVALID_PARAMS, f'params must have "{method.name_member}"')
+        meta = message.params.get("_meta", {})
+        if not isinstance(meta, dict):
+            raise ProtocolError(INVALID_PARAMS, '"_meta" must be an object')
+        incoming = Incoming(
+            message.id,
+            name,
+            message.params,
+            meta,
+            session.revision,
+            session.client,
+            request,
+            session.id,
+            self._backplane.log_level(session.id) or "info",
+        )
+        return incoming, method
+
+    def end(self, headers: Mapping[str, str]) -> None:
+        """End the session that a DELETE names (2025-11-25, "Session Management")."""
+        session = self.session(headers)
+        self._backplane.end(session.id, ttl=max(0.0, session.expires - time.time()))
+        self._opened.pop(headers[SESSION_HEADER], None)
+
+    @staticmethod
+    def wrap(result: Result) -> bytes:
+        """The encoded result object."""
+        if not result.meta:
+            return b"{%b}" % result.members
+        members = result.members + b"," if result.members else b""
+        return b'{%b"_meta":%b}' % (members, to_json(result.meta))
+
+    def _open(self, token: str) -> Session:
+        ttl = self._settings.session_ttl
+        try:
+            (session_id, revision, capabilities, info), sealed_at = self._seal.open(token, ttl=ttl)
+        except TokenRefused:
+            raise _no_session() from None
+        client = Client(info, capabilities)
+        session = Session(session_id, LEGACY[revision], client, sealed_at + ttl)
+        self._opened[token] = session
+        if len(self._opened) > _CACHED_SESSIONS:
+            self._opened.popitem(last=False)
+        return session
+
+    def _set_log_level(self, incoming: Incoming) -> Result:
+        level = incoming.params.get("level")
+        if level not in LOG_LEVELS:
+            raise ProtocolError(INVALID_PARAMS, f'"level" must be one of {", ".join(LOG_LEVELS)}')
+        assert incoming.session is not None
+        self._backplane.set_log_level(incoming.session, level)
+        return Result(b"")
+
+
+def _no_session() -> ProtocolError:
+    return ProtocolError(
+        INVALID_REQUEST, "This session is not open: send initialize again", status=404
+    )

@@ -1,0 +1,154 @@
+"""Messages: the HTTP-shaped request and reply, and the JSON-RPC 2.0 envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from pydantic_core import from_json, to_json
+
+from mcp_mount.protocol.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError
+
+MessageId: TypeAlias = str | int
+
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+
+
+@dataclass(slots=True)
+class Request:
+    """An HTTP request as a transport read it.
+
+    headers: names in lower case, values stripped of optional white space, repeated fields joined
+    by ", " (RFC 9110, section 5.3). native: the host framework's own request object, if any.
+    """
+
+    method: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    native: Any = None
+
+
+@dataclass(slots=True)
+class Reply:
+    """A finished HTTP response."""
+
+    status: int
+    body: bytes = b""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def of_json(cls, status: int, body: bytes) -> Reply:
+        return cls(status, body, [("content-type", JSON)])
+
+
+@dataclass(slots=True)
+class RequestMessage:
+    """A JSON-RPC request: it has an id and wants an answer."""
+
+    id: MessageId
+    method: str
+    params: dict[str, Any]
+
+
+@dataclass(slots=True)
+class NotificationMessage:
+    """A JSON-RPC notification: it has no id and gets no answer."""
+
+    method: str
+    params: dict[str, Any]
+
+
+@dataclass(slots=True)
+class ResponseMessage:
+    """A client's answer to a request that this server sent (handshake revisions)."""
+
+    id: MessageId
+    result: Any = None
+    error: dict[str, Any] | None = None
+
+
+Message: TypeAlias = RequestMessage | NotificationMessage | ResponseMessage
+
+
+def decode(body: bytes) -> Any:
+    """Return the JSON value in `body`; raise a parse error for anything that is not strict JSON."""
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(PARSE_ERROR, f"The body is not valid JSON: {error}") from None
+
+
+def readable_id(value: Any) -> MessageId | None:
+    """The id of a message that may be malformed otherwise, so that the error can name it."""
+    if isinstance(value, dict):
+        message_id = value.get("id")
+        if _is_id(message_id):
+            return message_id  # type: ignore[no-any-return]
+    return None
+
+
+def parse(value: Any) -> Message:
+    """Return the message in a decoded JSON value (JSON-RPC 2.0, sections 4 and 5).
+
+    Raises ProtocolError (invalid request) with a sentence on what is wrong.
+    """
+    if not isinstance(value, dict):
+        raise ProtocolError(INVALID_REQUEST, "A message must be a JSON object")
+    if value.get("jsonrpc") != "2.0":
+        raise ProtocolError(INVALID_REQUEST, 'A message must have "jsonrpc": "2.0"')
+    if "method" not in value:
+        return _parse_response(value)
+    method = value["method"]
+    if not isinstance(method, str):
+        raise ProtocolError(INVALID_REQUEST, '"method" must be a string')
+    params = value.get("params", {})
+    if not isinstance(params, dict):
+        raise ProtocolError(INVALID_REQUEST, '"params" must be an object')
+    if "id" not in value:
+        return NotificationMessage(method, params)
+    message_id = value["id"]
+    if not _is_id(message_id):
+        raise ProtocolError(INVALID_REQUEST, '"id" must be a string or an integer')
+    return RequestMessage(message_id, method, params)
+
+
+def _parse_response(value: dict[str, Any]) -> ResponseMessage:
+    message_id = value.get("id")
+    if not _is_id(message_id) or ("result" in value) == ("error" in value):
+        raise ProtocolError(
+            INVALID_REQUEST,
+            'A message must have a "method", or an "id" with either "result" or "error"',
+        )
+    error = value.get("error")
+    if error is not None and not isinstance(error, dict):
+        raise ProtocolError(INVALID_REQUEST, '"error" must be an object')
+    return ResponseMessage(message_id, value.get("result"), error)  # type: ignore[arg-type]
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def encode_result(message_id: MessageId, result: bytes) -> bytes:
+    """The response that carries an already encoded result object."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (to_json(message_id), result)
+
+
+def encode_error(message_id: MessageId | None, error: ProtocolError) -> bytes:
+    """The error response; an id that could not be read is left out (2026-07-28, basic/index)."""
+    body: dict[str, Any] = {"code": error.kind.code, "message": error.message}
+    if error.data is not None:
+        body["data"] = error.data
+    if message_id is None:
+        return b'{"jsonrpc":"2.0","error":%b}' % to_json(body)
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (to_json(message_id), to_json(body))
+
+
+def encode_notification(method: str, params: Mapping[str, Any]) -> bytes:
+    return to_json({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+def encode_request(message_id: MessageId, method: str, params: Mapping[str, Any]) -> bytes:
+    return to_json({"jsonrpc": "2.0", "id": message_id, "method": method, "params": params})

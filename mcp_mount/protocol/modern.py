@@ -1,0 +1,168 @@
+"""Revision 2026-07-28: stateless, every request carries its own metadata.
+
+The rules are those of basic/index ("General fields") and basic/transports/streamable-http
+("Request Metadata", "Server Validation").
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic_core import to_json
+
+from mcp_mount.protocol.calls import (
+    LOG_LEVELS,
+    Catalogue,
+    Client,
+    Incoming,
+    Method,
+    Result,
+)
+from mcp_mount.protocol.errors import (
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    UNSUPPORTED_VERSION,
+    ProtocolError,
+)
+from mcp_mount.protocol.messages import NotificationMessage, Request, ResponseMessage, parse
+from mcp_mount.protocol.revisions import LATEST, LEGACY, MODERN, SUPPORTED
+from mcp_mount.protocol.settings import Settings
+
+VERSION_META: Final = "io.modelcontextprotocol/protocolVersion"
+CLIENT_INFO_META: Final = "io.modelcontextprotocol/clientInfo"
+CAPABILITIES_META: Final = "io.modelcontextprotocol/clientCapabilities"
+LOG_LEVEL_META: Final = "io.modelcontextprotocol/logLevel"
+SERVER_INFO_META: Final = "io.modelcontextprotocol/serverInfo"
+
+_ENCODED_START, _ENCODED_END = "=?base64?", "?="
+
+
+def is_meant(value: Any, headers: Mapping[str, str]) -> bool:
+    """Whether a message asks for the stateless protocol, rightly or not.
+
+    Its own metadata decides. Without it, `initialize` opens a handshake session and a version
+    header tells the era; a version that nobody knows gets the modern answer, which lists ours.
+    """
+    if isinstance(value, dict):
+        params = value.get("params")
+        meta = params.get("_meta") if isinstance(params, dict) else None
+        if isinstance(meta, dict) and VERSION_META in meta:
+            return True
+        if value.get("method") == "initialize":
+            return False
+    version = headers.get("mcp-protocol-version")
+    return version is not None and version not in LEGACY
+
+
+class Modern:
+    """Admits requests of the stateless revision and wraps their results."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._own_meta = {SERVER_INFO_META: settings.server_info(LATEST.info_fields)}
+        self._end = b',"_meta":%b}' % to_json(self._own_meta)
+        self._own_methods = {"server/discover": Method(self._discover)}
+        self._discovery: tuple[int, bytes] = (-1, b"")
+
+    def admit(self, value: Any, request: Request) -> tuple[Incoming, Method] | None:
+        """Return a request with its method, or None for a notification.
+
+        Raises ProtocolError for whatever the revision forbids.
+        """
+        message = parse(value)
+        if isinstance(message, ResponseMessage):
+            raise ProtocolError(INVALID_REQUEST, "This revision has no server-to-client requests")
+        if isinstance(message, NotificationMessage):
+            # The revision defines no notification to a server, nor headers for one.
+            return None
+        headers, params, name = request.headers, message.params, message.method
+        meta = params.get("_meta")
+        if not isinstance(meta, dict):
+            raise ProtocolError(INVALID_PARAMS, 'params must have an object "_meta"')
+        version = meta.get(VERSION_META)
+        if not isinstance(version, str):
+            raise ProtocolError(INVALID_PARAMS, f'params._meta must have "{VERSION_META}"')
+        _compare("MCP-Protocol-Version", headers.get("mcp-protocol-version"), version)
+        revision = MODERN.get(version)
+        if revision is None:
+            raise ProtocolError(
+                UNSUPPORTED_VERSION,
+                f"{version} is served after an initialize handshake only"
+                if version in LEGACY
+                else "Unsupported protocol version",
+                data={"supported": SUPPORTED, "requested": version},
+            )
+        capabilities = meta.get(CAPABILITIES_META)
+        if not isinstance(capabilities, dict):
+            raise ProtocolError(INVALID_PARAMS, f'params._meta must have "{CAPABILITIES_META}"')
+        info = meta.get(CLIENT_INFO_META, {})
+        if not isinstance(info, dict):
+            raise ProtocolError(INVALID_PARAMS, f'"{CLIENT_INFO_META}" must be an object')
+        log_level = meta.get(LOG_LEVEL_META)
+        if log_level is not None and log_level not in LOG_LEVELS:
+            raise ProtocolError(INVALID_PARAMS, f'"{LOG_LEVEL_META}" is not a log level')
+        _compare("Mcp-Method", headers.get("mcp-method"), name)
+        method = self._own_methods.get(name) or self._catalogue.methods.get(name)
+        if method is None:
+            raise ProtocolError(METHOD_NOT_FOUND, f"Method not found: {name}")
+        if method.name_member is not None:
+            member = params.get(method.name_member)
+            if not isinstance(member, str):
+                raise ProtocolError(INVALID_PARAMS, f'params must have "{method.name_member}"')
+            header = headers.get("mcp-name")
+            _compare("Mcp-Name", header and decode_header(header), member)
+        client = Client(info, capabilities)
+        incoming = Incoming(
+            message.id, name, params, meta, revision, client, request, None, log_level
+        )
+        return incoming, method
+
+    def wrap(self, result: Result) -> bytes:
+        """The encoded result object, with what every result of the revision carries."""
+        start = b'{"resultType":"complete"'
+        if result.members:
+            start += b"," + result.members
+        if not result.meta:
+            return start + self._end
+        return start + b',"_meta":%b}' % to_json({**result.meta, **self._own_meta})
+
+    def _discover(self, incoming: Incoming) -> Result:
+        version = self._catalogue.version
+        if self._discovery[0] != version:
+            body: dict[str, Any] = {
+                "supportedVersions": SUPPORTED,
+                "capabilities": self._catalogue.capabilities(),
+            }
+            if self._settings.instructions is not None:
+                body["instructions"] = self._settings.instructions
+            body |= {"ttlMs": self._settings.list_ttl_ms, "cacheScope": "public"}
+            self._discovery = (version, to_json(body)[1:-1])
+        return Result(self._discovery[1])
+
+
+def decode_header(value: str) -> str:
+    """Return a mirrored header value, out of its Base64 form if it has that.
+
+    Raises ProtocolError (header mismatch) for what is not Base64 of UTF-8.
+    """
+    if not (value.startswith(_ENCODED_START) and value.endswith(_ENCODED_END)):
+        return value
+    try:
+        encoded = value[len(_ENCODED_START) : -len(_ENCODED_END)].encode("ascii")
+        return base64.b64decode(encoded, validate=True).decode()
+    except ValueError:
+        raise ProtocolError(HEADER_MISMATCH, "A header value is not valid Base64") from None
+
+
+def _compare(name: str, header: str | None, body: str) -> None:
+    if header is None:
+        raise ProtocolError(HEADER_MISMATCH, f"The {name} header is missing")
+    if header != body:
+        raise ProtocolError(
+            HEADER_MISMATCH, f"The {name} header is {header!r}, but the body says {body!r}"
+        )

@@ -1,0 +1,62 @@
+"""The revisions of the protocol, as a table: what each one has.
+
+A new revision of the specification is a new row here, and a module where its rules differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What distinguishes a revision on the wire.
+
+    structured_content: "none" before 2025-06-18, "object" while only a JSON object was allowed,
+    "any" since any JSON value is.
+    """
+
+    name: str
+    modern: bool
+    batches: bool
+    structured_content: str
+    tool_fields: frozenset[str]
+    prompt_fields: frozenset[str]
+    info_fields: frozenset[str]
+
+
+_TOOL_2025_03 = frozenset({"name", "description", "inputSchema", "annotations"})
+_TOOL_2025_06 = _TOOL_2025_03 | {"title", "outputSchema", "_meta"}
+_TOOL_2025_11 = _TOOL_2025_06 | {"icons"}
+
+_PROMPT_2025_03 = frozenset({"name", "description", "arguments"})
+_PROMPT_2025_06 = _PROMPT_2025_03 | {"title", "_meta"}
+_PROMPT_2025_11 = _PROMPT_2025_06 | {"icons"}
+
+_INFO_2025_03 = frozenset({"name", "version"})
+_INFO_2025_06 = _INFO_2025_03 | {"title"}
+_INFO_2025_11 = _INFO_2025_06 | {"icons", "websiteUrl", "description"}
+
+REVISIONS: Final = {
+    revision.name: revision
+    for revision in (
+        Revision("2025-03-26", False, True, "none", _TOOL_2025_03, _PROMPT_2025_03, _INFO_2025_03),
+        Revision(
+            "2025-06-18", False, False, "object", _TOOL_2025_06, _PROMPT_2025_06, _INFO_2025_06
+        ),
+        Revision(
+            "2025-11-25", False, False, "object", _TOOL_2025_11, _PROMPT_2025_11, _INFO_2025_11
+        ),
+        Revision("2026-07-28", True, False, "any", _TOOL_2025_11, _PROMPT_2025_11, _INFO_2025_11),
+    )
+}
+
+LEGACY: Final = {name: revision for name, revision in REVISIONS.items() if not revision.modern}
+MODERN: Final = {name: revision for name, revision in REVISIONS.items() if revision.modern}
+
+LATEST_LEGACY: Final = REVISIONS["2025-11-25"]
+LATEST: Final = REVISIONS["2026-07-28"]
+
+SUPPORTED: Final = tuple(sorted(REVISIONS, reverse=True))
+"""Every revision served, newest first: what discovery and version errors list."""

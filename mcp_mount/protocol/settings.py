@@ -1,0 +1,103 @@
+"""What a server says about itself and what it allows, apart from its features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+_LOOPBACK_NAMES = frozenset({"localhost", "::1"})
+
+
+def _nothing() -> Sequence[str]:
+    return ()
+
+
+@dataclass(slots=True)
+class Settings:
+    """The constants of one server.
+
+    max_body_bytes: the largest request body read, in bytes.
+    allowed_origins: further origins that browsers may call from, such as "https://app.example".
+    allowed_hosts: the Host names served; None leaves that check to the host framework.
+    host_names: the names that the host framework itself vouches for (Django's ALLOWED_HOSTS).
+    session_ttl: the life of a handshake session, in seconds.
+    list_ttl_ms: for how long a client may keep lists and discovery, in milliseconds.
+    question_timeout: how long a handler waits for a client's answer, in seconds.
+    """
+
+    name: str = "mcp-mount"
+    version: str = "0"
+    title: str | None = None
+    description: str | None = None
+    website_url: str | None = None
+    icons: Sequence[Mapping[str, Any]] = ()
+    instructions: str | None = None
+    max_body_bytes: int = 4 * 1024 * 1024
+    allowed_origins: frozenset[str] = frozenset()
+    allowed_hosts: frozenset[str] | None = None
+    host_names: Callable[[], Sequence[str]] = field(default=_nothing)
+    session_ttl: float = 7 * 24 * 3600.0
+    list_ttl_ms: int = 60_000
+    question_timeout: float = 300.0
+
+    def server_info(self, fields: frozenset[str]) -> dict[str, Any]:
+        """The `Implementation` object, with those fields that a revision has."""
+        info = {
+            "name": self.name,
+            "title": self.title,
+            "version": self.version,
+            "description": self.description,
+            "websiteUrl": self.website_url,
+            "icons": list(self.icons) or None,
+        }
+        return {key: value for key, value in info.items() if value is not None and key in fields}
+
+    def allows_host(self, host: str) -> bool:
+        """Whether the Host header `host` is served; always, unless `allowed_hosts` is set."""
+        if self.allowed_hosts is None or "*" in self.allowed_hosts:
+            return True
+        return _matches(_host_name(host), self.allowed_hosts)
+
+    def allows_origin(self, origin: str, host: str) -> bool:
+        """Whether a browser at `origin` may call the server that it addressed as `host`.
+
+        Loopback origins and the configured ones may. A page of the very host may only where
+        somebody vouches for that host name: under DNS rebinding, Origin and Host agree.
+        """
+        if origin in self.allowed_origins:
+            return True
+        try:
+            parts = urlsplit(origin)
+            name, authority = parts.hostname, parts.netloc
+        except ValueError:
+            return False
+        if not name or parts.scheme not in ("http", "https"):
+            return False
+        if name in _LOOPBACK_NAMES or _is_loopback_v4(name):
+            return True
+        if authority.lower() != host.lower():
+            return False
+        return _matches(name, self.allowed_hosts or ()) or _matches(name, self.host_names())
+
+
+def _is_loopback_v4(name: str) -> bool:
+    parts = name.split(".")
+    return len(parts) == 4 and parts[0] == "127" and all(part.isdecimal() for part in parts)
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a host name is one of `patterns`, where ".example.com" stands for the domain and
+    all below it. A bare "*" names nobody."""
+    return any(
+        pattern == name or (pattern.startswith(".") and f".{name}".endswith(pattern))
+        for pattern in patterns
+    )

@@ -1,0 +1,89 @@
+"""Sealed tokens: state that a client carries for us, which nobody else can make or change.
+
+Session ids are tokens of this kind, so that every worker that has the key serves every client.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+from itsdangerous import BadData, BadSignature, SignatureExpired, URLSafeTimedSerializer
+
+logger = logging.getLogger("mcp_mount")
+
+MAX_TOKEN: Final = 4096
+"""The largest token made, in characters: header lines stay under 8 KiB at most proxies."""
+
+Keys = Callable[[], Sequence[str]]
+
+
+class TokenRefused(Exception):
+    """A token that this server did not seal, or that has expired."""
+
+
+class Seal:
+    """Seals and opens tokens of one purpose with the server's secret keys.
+
+    `keys` is asked at the first use, when the host has its configuration; it gives the keys oldest
+    first: the last one seals, all of them open (rotation). Without any key a random one serves
+    this process alone.
+    """
+
+    def __init__(self, purpose: str, keys: Keys) -> None:
+        self._purpose = purpose
+        self._keys = keys
+        self._signer: URLSafeTimedSerializer | None = None
+        self._alone = False
+
+    def seal(self, claims: Any) -> str:
+        """Return `claims` (JSON) as a signed, URL-safe token.
+
+        Raises ValueError if the token would exceed MAX_TOKEN characters.
+        """
+        token = str(self._serializer().dumps(claims))
+        if len(token) > MAX_TOKEN:
+            raise ValueError(f"the token would have {len(token)} characters")
+        return token
+
+    def open(self, token: str, *, ttl: float) -> tuple[Any, float]:
+        """Return the claims of a token sealed at most `ttl` seconds ago, and when that was.
+
+        The moment is in seconds since the epoch.
+
+        Raises TokenRefused for every other string.
+        """
+        if len(token) > MAX_TOKEN:
+            raise TokenRefused("too long")
+        try:
+            claims, sealed_at = self._serializer().loads(
+                token, max_age=int(ttl), return_timestamp=True
+            )
+            return claims, sealed_at.timestamp()
+        except SignatureExpired:
+            raise TokenRefused("expired") from None
+        except BadSignature:
+            if self._alone and token.count(".") == 2:
+                logger.warning(
+                    "A %s token was sealed by another process. This server has no secret key, so "
+                    "it can only run in one process and forgets its clients at a restart: give "
+                    "MCPServer a secret_key (or set MCP_MOUNT_SECRET_KEY).",
+                    self._purpose,
+                )
+            raise TokenRefused("not sealed here") from None
+        except (BadData, ValueError, RecursionError):
+            raise TokenRefused("unreadable") from None
+
+    def _serializer(self) -> URLSafeTimedSerializer:
+        if self._signer is None:
+            keys = [key for key in self._keys() if key]
+            self._alone = not keys
+            self._signer = URLSafeTimedSerializer(
+                keys or [secrets.token_urlsafe(32)],
+                salt=f"mcp-mount.{self._purpose}",
+                signer_kwargs={"key_derivation": "hmac", "digest_method": sha256},
+            )
+        return self._signer
