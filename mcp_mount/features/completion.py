@@ -1,0 +1,91 @@
+"""Argument completion: suggestions while a person fills in a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from mcp_mount.features.handlers import is_coroutine_function, plain
+from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.protocol.revisions import Revision
+
+# server/utilities/completion: "Maximum 100 items per response".
+_MOST_VALUES: Final = 100
+_REFERENCES: Final = {"ref/prompt": "name", "ref/resource": "uri"}
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What is being completed: the argument `argument` of the prompt (or template) `subject`.
+
+    value: what has been typed so far. arguments: the other arguments, as far as they are known.
+    """
+
+    subject: str
+    argument: str
+    value: str
+    arguments: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Completer:
+    """A function that completes one argument of one prompt."""
+
+    subject: str
+    argument: str
+    function: Callable[[Completion], Any]
+
+
+def answer_complete(
+    completers: Mapping[tuple[str, str], Completer], incoming: Incoming
+) -> Result | Call:
+    """Answer `completion/complete`; an argument that nobody completes has no suggestions."""
+    completion = _read(incoming.params)
+    completer = completers.get((completion.subject, completion.argument))
+    if completer is None:
+        return _encode([], incoming.revision)
+    return Call(
+        incoming,
+        completer.function,
+        (completion,),
+        is_async=is_coroutine_function(completer.function),
+        encode=_encode,
+    )
+
+
+def _read(params: Mapping[str, Any]) -> Completion:
+    reference, argument = params.get("ref"), params.get("argument")
+    if not isinstance(reference, dict) or not isinstance(argument, dict):
+        raise ProtocolError(INVALID_PARAMS, 'params must have objects "ref" and "argument"')
+    member = _REFERENCES.get(str(reference.get("type")))
+    subject = reference.get(member) if member is not None else None
+    name, value = argument.get("name"), argument.get("value")
+    if not isinstance(subject, str) or not isinstance(name, str) or not isinstance(value, str):
+        raise ProtocolError(
+            INVALID_PARAMS,
+            '"ref" must be a ref/prompt with a "name" or a ref/resource with a "uri"; '
+            '"argument" must have a "name" and a "value"',
+        )
+    context = params.get("context", {})
+    arguments = context.get("arguments", {}) if isinstance(context, dict) else None
+    if not isinstance(arguments, dict):
+        raise ProtocolError(INVALID_PARAMS, '"context.arguments" must be an object')
+    return Completion(subject, name, value, arguments)
+
+
+def _encode(value: Any, revision: Revision) -> Result:
+    if isinstance(value, BaseModel):
+        body = plain(value)
+        return Result(to_json(body if "completion" in body else {"completion": body})[1:-1])
+    values = [str(item) for item in value or ()]
+    body = {
+        "values": values[:_MOST_VALUES],
+        "total": len(values),
+        "hasMore": len(values) > _MOST_VALUES,
+    }
+    return Result(to_json({"completion": body})[1:-1])

@@ -1,0 +1,207 @@
+"""Content blocks: what a tool or a prompt gives back, encoded for the wire.
+
+Besides text and plain data, a handler may return the helpers `Image`, `Audio` and `File`, or the
+content types of the `mcp_types` package.
+"""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+_SIGNATURES: Final = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"ID3", "audio/mpeg"),
+    (b"OggS", "audio/ogg"),
+)
+
+
+class _Media:
+    """Binary content from bytes, from a file, or from something that can save itself."""
+
+    kind: ClassVar[str]
+    default_type: ClassVar[str]
+
+    def __init__(
+        self,
+        source: Any = None,
+        *,
+        path: str | Path | None = None,
+        data: bytes | None = None,
+        format: str | None = None,
+    ) -> None:
+        if sum(given is not None for given in (source, path, data)) != 1:
+            raise TypeError(f"{type(self).__name__} takes exactly one of source, path and data")
+        if isinstance(source, str | Path):
+            source, path = None, source
+        elif isinstance(source, bytes | bytearray | memoryview):
+            source, data = None, bytes(source)
+        if source is not None and not callable(getattr(source, "save", None)):
+            raise TypeError(
+                f"{type(self).__name__} takes bytes, a path or a PIL image, "
+                f"not {type(source).__name__}"
+            )
+        self._path = None if path is None else Path(path)
+        self._data = data
+        self._picture = source
+        self._format = format
+
+    def read(self) -> bytes:
+        """Return the content; reads the file, or encodes the picture, at this moment."""
+        if self._picture is not None:
+            buffer = BytesIO()
+            self._picture.save(buffer, format=(self._format or "png").upper())
+            return buffer.getvalue()
+        if self._path is not None:
+            return self._path.read_bytes()
+        assert self._data is not None
+        return self._data
+
+    def media_type(self, data: bytes) -> str:
+        """The media type: as told by `format`, else by the file's name, else by its first bytes."""
+        if self._format is not None:
+            return self._format if "/" in self._format else f"{self.kind}/{self._format.lower()}"
+        if self._path is not None:
+            guessed = mimetypes.guess_type(self._path.name)[0]
+            if guessed is not None:
+                return guessed
+        return sniff(data) or self.default_type
+
+    def block(self) -> bytes:
+        """The encoded content block."""
+        data = self.read()
+        return b'{"type":%b,"data":"%b","mimeType":%b}' % (
+            to_json(self.kind),
+            base64.b64encode(data),
+            to_json(self.media_type(data)),
+        )
+
+
+class Image(_Media):
+    """An image: from bytes, a path, or a PIL image (or whatever has PIL's `save`).
+
+    format: "png", "jpeg", … or a whole media type; guessed if left out. Raises TypeError unless
+    exactly one source is given.
+    """
+
+    kind = "image"
+    default_type = "image/png"
+
+
+class Audio(_Media):
+    """Sound: from bytes or a path. format: "wav", "mpeg", … or a whole media type."""
+
+    kind = "audio"
+    default_type = "audio/wav"
+
+
+class File:
+    """A file that goes along with a result, as an embedded resource.
+
+    name: what the client sees, the path's last part unless given. format: the media type, guessed
+    from the name if left out. Text types go as text, all others as Base64.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        data: bytes | str | None = None,
+        name: str | None = None,
+        format: str | None = None,
+    ) -> None:
+        if (path is None) == (data is None):
+            raise TypeError("File takes either a path or data")
+        self._path = None if path is None else Path(path)
+        self._data = data
+        self.name = name or (self._path.name if self._path is not None else "file")
+        self._format = format
+
+    def block(self) -> bytes:
+        """The encoded content block."""
+        data = self._path.read_bytes() if self._path is not None else self._data
+        assert data is not None
+        media_type = self._format or mimetypes.guess_type(self.name)[0]
+        resource = {"uri": f"file:///{quote(self.name)}"}
+        text = data if isinstance(data, str) else None
+        if text is None and (media_type or "text/plain").partition("/")[0] == "text":
+            try:
+                text = bytes(data).decode() if not isinstance(data, str) else data
+            except UnicodeDecodeError:
+                media_type = media_type or "application/octet-stream"
+        resource["mimeType"] = media_type or ("text/plain" if text is not None else "")
+        if text is not None:
+            resource["text"] = text
+        else:
+            resource["blob"] = base64.b64encode(bytes(data)).decode()  # type: ignore[arg-type]
+        return to_json({"type": "resource", "resource": resource})
+
+
+def sniff(data: bytes) -> str | None:
+    """The media type that the first bytes of an image or a sound tell, if they do."""
+    if data[:4] == b"RIFF":
+        return {b"WAVE": "audio/wav", b"WEBP": "image/webp"}.get(data[8:12])
+    for signature, media_type in _SIGNATURES:
+        if data.startswith(signature):
+            return media_type
+    return None
+
+
+def is_content_type(annotation: Any) -> bool:
+    """Whether an annotation names content blocks rather than data with a schema."""
+    if not isinstance(annotation, type):
+        return False
+    return issubclass(annotation, _Media | File) or _is_wire_type(annotation)
+
+
+def is_content(value: Any) -> bool:
+    """Whether a value is a content block, or a helper for one."""
+    return isinstance(value, _Media | File) or _is_wire_type(type(value))
+
+
+def _is_wire_type(kind: type) -> bool:
+    # By name, so that mcp_types is imported only where a handler imports it.
+    return kind.__module__.startswith("mcp_types") and issubclass(kind, BaseModel)
+
+
+def text_block(text: str) -> bytes:
+    return b'{"type":"text","text":%b}' % to_json(text)
+
+
+def block(value: Any) -> bytes:
+    """One value as one encoded content block; data becomes JSON text."""
+    if isinstance(value, str):
+        return text_block(value)
+    if isinstance(value, _Media | File):
+        return value.block()
+    if _is_wire_type(type(value)):
+        return value.__pydantic_serializer__.to_json(value, by_alias=True, exclude_none=True)  # type: ignore[no-any-return]
+    return text_block(to_json(value).decode())
+
+
+def blocks(value: Any) -> Iterable[bytes]:
+    """A handler's value as encoded content blocks.
+
+    None gives none; a list that holds any content block gives one for each item; any other value
+    gives one. Raises PydanticSerializationError for data that JSON cannot carry.
+    """
+    if value is None:
+        return []
+    if isinstance(value, list | tuple) and any(map(is_content, value)):
+        return [block(item) for item in value]
+    return [block(value)]
+
+
+def join(encoded: Iterable[bytes]) -> bytes:
+    """The `content` member of a result."""
+    return b'"content":[%b]' % b",".join(encoded)

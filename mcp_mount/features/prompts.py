@@ -1,0 +1,147 @@
+"""Prompts: templates of messages that a person picks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from mcp_mount.features import content
+from mcp_mount.features.handlers import (
+    Arguments,
+    DefinitionError,
+    Documentation,
+    InvalidArguments,
+    describe,
+    is_coroutine_function,
+    name_of,
+    plain,
+)
+from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.protocol.revisions import LATEST, Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a prompt: text, an `Image`, a `File` or an `mcp_types` content block.
+
+    role: "user" or "assistant".
+    """
+
+    content: Any
+    role: str = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A registered prompt."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: Arguments
+    is_async: bool
+    members: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        icons: Sequence[Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Prompt:
+        """Make a prompt of a function; raise DefinitionError if it cannot be one."""
+        own_name = name_of(function) if name is None else name
+        if not own_name or own_name == "<lambda>":
+            raise DefinitionError(f"{describe(function)}: pass name= for a prompt without a name")
+        documentation = Documentation(function)
+        arguments = Arguments(function, documentation)
+        required = arguments.schema.get("required", ())
+        members = {
+            "name": own_name,
+            "title": title,
+            "description": description or documentation.description or None,
+            "arguments": [
+                {
+                    "name": key,
+                    **(
+                        {"description": schema["description"]} if "description" in schema else {}
+                    ),
+                    "required": key in required,
+                }
+                for key, schema in arguments.schema.get("properties", {}).items()
+            ],
+            "icons": plain(icons),
+            "_meta": plain(meta),
+        }
+        return cls(
+            name=own_name,
+            function=function,
+            arguments=arguments,
+            is_async=is_coroutine_function(function),
+            members={key: value for key, value in members.items() if value is not None},
+        )
+
+    def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
+        """The prompt as `prompts/list` shows it."""
+        return {key: value for key, value in self.members.items() if key in revision.prompt_fields}
+
+    def encode(self, value: Any, revision: Revision) -> Result:
+        """The result for what a prompt returned: a message, a list of them, or a whole result."""
+        if type(value).__name__ == "GetPromptResult" and content.is_content(value):
+            body = plain(value)
+            meta = body.pop("_meta", None)
+            body.pop("resultType", None)
+            return Result(to_json(body)[1:-1], meta)
+        values = value if isinstance(value, list | tuple) else [value]
+        members = b'"messages":[%b]' % b",".join(map(_encode_message, values))
+        description = self.members.get("description")
+        if description is not None:
+            members = b'"description":%b,%b' % (to_json(description), members)
+        return Result(members)
+
+
+def answer_list(prompts: Mapping[str, Prompt], revision: Revision, ttl_ms: int) -> bytes:
+    """The encoded members of a `prompts/list` result, in order of registration."""
+    body: dict[str, Any] = {"prompts": [one.definition(revision) for one in prompts.values()]}
+    if revision.modern:
+        body |= {"ttlMs": ttl_ms, "cacheScope": "public"}
+    return to_json(body)[1:-1]
+
+
+def answer_get(prompts: Mapping[str, Prompt], incoming: Incoming) -> Call:
+    """Answer `prompts/get`; raises ProtocolError (invalid params) for what does not fit."""
+    name = incoming.params["name"]
+    prompt = prompts.get(name)
+    if prompt is None:
+        raise ProtocolError(INVALID_PARAMS, f"Unknown prompt: {name}")
+    arguments = incoming.params.get("arguments", {})
+    if not isinstance(arguments, dict):
+        raise ProtocolError(INVALID_PARAMS, '"arguments" must be an object')
+    try:
+        args, kwargs = prompt.arguments.validate(arguments)
+    except InvalidArguments as error:
+        raise ProtocolError(INVALID_PARAMS, str(error)) from None
+    return Call(
+        incoming,
+        prompt.function,
+        args,
+        kwargs,
+        is_async=prompt.is_async,
+        encode=prompt.encode,
+        context=prompt.arguments.context,
+    )
+
+
+def _encode_message(value: Any) -> bytes:
+    if type(value).__name__ == "PromptMessage" and isinstance(value, BaseModel):
+        return to_json(plain(value))
+    message = value if isinstance(value, Message) else Message(value)
+    return b'{"role":%b,"content":%b}' % (to_json(message.role), content.block(message.content))

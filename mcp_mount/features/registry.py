@@ -1,0 +1,141 @@
+"""The registry: all that a server, or a router, offers over MCP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mcp_mount.features import completion, prompts, tools
+from mcp_mount.features.completion import Completer
+from mcp_mount.features.handlers import DefinitionError, describe
+from mcp_mount.features.prompts import Prompt
+from mcp_mount.features.tools import Tool
+from mcp_mount.protocol.calls import Incoming, Method, Result
+from mcp_mount.protocol.revisions import Revision
+
+
+class Registry:
+    """Tools, prompts and completers by name, in order of registration.
+
+    A registry that includes another one has its entries, those that come later as well. Every
+    name is unique: a duplicate raises DefinitionError and changes nothing.
+    """
+
+    def __init__(self, *, list_ttl_ms: int = 0) -> None:
+        self.tools: dict[str, Tool] = {}
+        self.prompts: dict[str, Prompt] = {}
+        self.completers: dict[tuple[str, str], Completer] = {}
+        self.version = 0
+        self._list_ttl_ms = list_ttl_ms
+        self._followers: list[Registry] = []
+        self._methods: dict[str, Method] = {}
+        self._lists: dict[tuple[str, str], Result] = {}
+        self._changed()
+
+    def add_tool(self, tool: Tool) -> None:
+        self._add("tool", tool.name, tool, lambda registry: registry.tools)
+
+    def add_prompt(self, prompt: Prompt) -> None:
+        self._add("prompt", prompt.name, prompt, lambda registry: registry.prompts)
+
+    def add_completer(self, completer: Completer) -> None:
+        key = (completer.subject, completer.argument)
+        self._add("completer", key, completer, lambda registry: registry.completers)
+
+    def include(self, other: Registry) -> None:
+        """Take over the entries of `other`, now and in future; once, however often it is said."""
+        if self in other._followers:
+            return
+        for kind, own, theirs in (
+            ("tool", self.tools, other.tools),
+            ("prompt", self.prompts, other.prompts),
+            ("completer", self.completers, other.completers),
+        ):
+            for key in theirs:
+                _refuse_duplicate(kind, key, own, theirs[key])
+        for tool in other.tools.values():
+            self.add_tool(tool)
+        for prompt in other.prompts.values():
+            self.add_prompt(prompt)
+        for completer in other.completers.values():
+            self.add_completer(completer)
+        other._followers.append(self)
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """The methods answered now. Tools always are; prompts and completion once there are any."""
+        return self._methods
+
+    def capabilities(self) -> dict[str, Any]:
+        declared: dict[str, Any] = {"tools": {}}
+        if self.prompts:
+            declared["prompts"] = {}
+        if self.completers:
+            declared["completions"] = {}
+        return declared
+
+    def _add(
+        self, kind: str, key: Any, entry: Any, entries: Callable[[Registry], dict[Any, Any]]
+    ) -> None:
+        line = list(self._line())
+        for registry in line:
+            _refuse_duplicate(kind, key, entries(registry), entry)
+        for registry in line:
+            entries(registry)[key] = entry
+            registry._changed()
+
+    def _line(self) -> list[Registry]:
+        """This registry and all that include it."""
+        found = [self]
+        for follower in self._followers:
+            found += [registry for registry in follower._line() if registry not in found]
+        return found
+
+    def _changed(self) -> None:
+        self.version += 1
+        self._lists.clear()
+        methods = {
+            "tools/list": Method(self._list_tools),
+            "tools/call": Method(lambda one: tools.answer_call(self.tools, one), "name"),
+        }
+        if self.prompts:
+            methods["prompts/list"] = Method(self._list_prompts)
+            methods["prompts/get"] = Method(
+                lambda one: prompts.answer_get(self.prompts, one), "name"
+            )
+        if self.completers:
+            methods["completion/complete"] = Method(
+                lambda one: completion.answer_complete(self.completers, one)
+            )
+        self._methods = methods
+
+    def _list_tools(self, incoming: Incoming) -> Result:
+        return self._list(
+            incoming, lambda revision: tools.answer_list(self.tools, revision, self._list_ttl_ms)
+        )
+
+    def _list_prompts(self, incoming: Incoming) -> Result:
+        return self._list(
+            incoming,
+            lambda revision: prompts.answer_list(self.prompts, revision, self._list_ttl_ms),
+        )
+
+    def _list(self, incoming: Incoming, encode: Callable[[Revision], bytes]) -> Result:
+        """A list, encoded once for each revision until the registry changes."""
+        key = (incoming.method, incoming.revision.name)
+        known = self._lists.get(key)
+        if known is None:
+            version = self.version
+            known = Result(encode(incoming.revision))
+            if version == self.version:
+                self._lists[key] = known
+        return known
+
+
+def _refuse_duplicate(kind: str, key: Any, entries: Mapping[Any, Any], entry: Any) -> None:
+    known = entries.get(key)
+    if known is not None and known is not entry:
+        raise DefinitionError(
+            f"{describe(entry.function)}: the {kind} {key!r} is already defined by "
+            f"{describe(known.function)}; pass another name="
+        )

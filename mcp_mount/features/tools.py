@@ -1,0 +1,304 @@
+"""Tools: functions that a model may call."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from types import NoneType
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, PydanticUserError, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import to_json
+
+from mcp_mount.features import content
+from mcp_mount.features.handlers import (
+    Arguments,
+    DefinitionError,
+    Documentation,
+    InvalidArguments,
+    describe,
+    is_coroutine_function,
+    name_of,
+    plain,
+    routine_of,
+)
+from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.protocol.revisions import LATEST, Revision
+
+logger = logging.getLogger("mcp_mount")
+
+# 2026-07-28, server/tools, "Tool Names".
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+
+
+class ToolError(Exception):
+    """Raise it in a tool to tell the model what went wrong, in words that it can act on."""
+
+
+class Output:
+    """How a tool's values become results, settled when the tool is registered.
+
+    A return annotation that describes data gives an output schema: values are validated against
+    it and serialised once, for `structuredContent` and its text twin alike. Without one, or with
+    `str`, None or content types, values become content blocks.
+    """
+
+    def __init__(self, function: Callable[..., Any], declared: Any) -> None:
+        self.schema: dict[str, Any] | None = None
+        self._adapter: TypeAdapter[Any] | None = None
+        if declared is False:
+            return
+        if isinstance(declared, Mapping):
+            self.schema = dict(declared)
+            self._adapter = TypeAdapter(Any)
+        else:
+            annotation = _return_annotation(function) if declared is None else declared
+            if declared is None and not _is_data(annotation):
+                return
+            self._adapter, self.schema = _adapter(function, annotation)
+        self._is_object = self.schema.get("type") == "object"
+
+    def schema_for(self, revision: Revision) -> dict[str, Any] | None:
+        """The output schema as a revision allows it: an object around it where it must be one."""
+        if self.schema is None or self._is_object or revision.structured_content == "any":
+            return self.schema
+        nested = {key: value for key, value in self.schema.items() if key != "$defs"}
+        wrapped = {"type": "object", "properties": {"result": nested}, "required": ["result"]}
+        if "$defs" in self.schema:
+            wrapped["$defs"] = self.schema["$defs"]
+        return wrapped
+
+    def encode(self, value: Any, revision: Revision) -> Result:
+        """The result for what a tool returned.
+
+        Raises ValidationError or PydanticSerializationError for a value that does not fit.
+        """
+        if _is_call_result(value):
+            return _encode_call_result(value, revision)
+        if self._adapter is None:
+            return _encode_free(value, revision)
+        data = self.encode_data(value)
+        return Result(
+            content.join((content.text_block(data.decode()),))
+            + _structured(data, revision, is_object=data[:1] == b"{" and self._is_object)
+        )
+
+    def encode_data(self, value: Any) -> bytes:
+        """A structured value as JSON; validated first."""
+        assert self._adapter is not None
+        return self._adapter.dump_json(self._adapter.validate_python(value), by_alias=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A registered tool."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: Arguments
+    output: Output
+    is_async: bool
+    members: Mapping[str, Any] = field(default_factory=dict)
+    """The members of the definition that do not depend on the revision."""
+
+    @classmethod
+    def of(
+        cls,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        annotations: Any = None,
+        icons: Sequence[Any] | None = None,
+        output_schema: Any = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Tool:
+        """Make a tool of a function; raise DefinitionError if it cannot be one."""
+        if not callable(function):
+            raise DefinitionError(f"a tool must be a function, not {function!r}")
+        own_name = name_of(function) if name is None else name
+        if not _NAME.fullmatch(own_name):
+            raise DefinitionError(
+                f"{describe(function)}: {own_name!r} is no tool name; use 1 to 128 ASCII letters, "
+                "digits, '_', '-' and '.', and pass name= for a lambda"
+            )
+        documentation = Documentation(function)
+        members = {
+            "name": own_name,
+            "title": title,
+            "description": description or documentation.description or None,
+            "annotations": plain(annotations),
+            "icons": [{"src": icon} if isinstance(icon, str) else plain(icon) for icon in icons]
+            if icons
+            else None,
+            "_meta": plain(meta),
+        }
+        return cls(
+            name=own_name,
+            function=function,
+            arguments=Arguments(function, documentation),
+            output=Output(function, output_schema),
+            is_async=is_coroutine_function(function),
+            members={key: value for key, value in members.items() if value is not None},
+        )
+
+    def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
+        """The tool as `tools/list` shows it."""
+        members = {**self.members, "inputSchema": self.arguments.schema}
+        output_schema = self.output.schema_for(revision)
+        if output_schema is not None:
+            members["outputSchema"] = output_schema
+        return {key: value for key, value in members.items() if key in revision.tool_fields}
+
+    def call(
+        self,
+        incoming: Incoming,
+        arguments: Mapping[str, Any],
+        *,
+        encode: Callable[[Any, Revision], Result] | None = None,
+        recover: Callable[[Exception], Result] | None = None,
+    ) -> Call:
+        """The call of the tool; raises InvalidArguments.
+
+        encode, recover: how its value and its exceptions become a result, if not as MCP has it.
+        """
+        args, kwargs = self.arguments.validate(arguments)
+        return Call(
+            incoming,
+            self.function,
+            args,
+            kwargs,
+            is_async=self.is_async,
+            encode=encode or self.output.encode,
+            recover=recover or self.recover,
+            context=self.arguments.context,
+        )
+
+    def recover(self, error: Exception) -> Result:
+        """The result for what a tool raised: its own words, or a neutral sentence."""
+        if isinstance(error, ToolError):
+            return error_result(str(error) or "The tool failed")
+        logger.error("Tool %r failed", self.name, exc_info=error)
+        return error_result(f"The tool {self.name!r} failed. The server has logged the reason.")
+
+
+def answer_list(tools: Mapping[str, Tool], revision: Revision, ttl_ms: int) -> bytes:
+    """The encoded members of a `tools/list` result, in order of registration."""
+    body: dict[str, Any] = {"tools": [tool.definition(revision) for tool in tools.values()]}
+    if revision.modern:
+        body |= {"ttlMs": ttl_ms, "cacheScope": "public"}
+    return to_json(body)[1:-1]
+
+
+def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:
+    """Answer `tools/call`; arguments that do not fit are told to the model as a result."""
+    name = incoming.params["name"]
+    tool = tools.get(name)
+    if tool is None:
+        raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name}")
+    arguments = incoming.params.get("arguments", {})
+    if not isinstance(arguments, dict):
+        raise ProtocolError(INVALID_PARAMS, '"arguments" must be an object')
+    try:
+        return tool.call(incoming, arguments)
+    except InvalidArguments as error:
+        return error_result(str(error))
+
+
+def error_result(message: str) -> Result:
+    return Result(content.join((content.text_block(message),)) + b',"isError":true', failed=True)
+
+
+def _return_annotation(function: Callable[..., Any]) -> Any:
+    routine = routine_of(function)
+    target = getattr(routine, "func", routine)
+    try:
+        hints = get_type_hints(target, include_extras=True)
+    except Exception:
+        hints = inspect.get_annotations(getattr(target, "__func__", target))
+    annotation = hints.get("return", Any)
+    if isinstance(annotation, str):
+        raise DefinitionError(
+            f"{describe(function)}: the return annotation {annotation!r} cannot be resolved"
+        )
+    return annotation
+
+
+def _is_data(annotation: Any) -> bool:
+    """Whether an annotation describes data with a schema, and not text or content blocks."""
+    if annotation in (Any, None, NoneType, str, object, inspect.Parameter.empty):
+        return False
+    return not _mentions_content(annotation)
+
+
+def _mentions_content(annotation: Any) -> bool:
+    if content.is_content_type(annotation) or content.is_content_type(get_origin(annotation)):
+        return True
+    return any(_mentions_content(part) for part in get_args(annotation))
+
+
+class _Schema(GenerateJsonSchema):
+    """JSON Schema without the titles that pydantic makes of field names: they cost tokens."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def _adapter(
+    function: Callable[..., Any], annotation: Any
+) -> tuple[TypeAdapter[Any], dict[str, Any]]:
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        schema = adapter.json_schema(mode="serialization", schema_generator=_Schema)
+    except (PydanticUserError, TypeError, NameError) as error:
+        raise DefinitionError(
+            f"{describe(function)}: values of the return type {annotation!r} have no JSON form "
+            f"({str(error).splitlines()[0]}); annotate another type or pass output_schema=False"
+        ) from None
+    return adapter, schema
+
+
+def _structured(data: bytes, revision: Revision, *, is_object: bool) -> bytes:
+    if revision.structured_content == "none":
+        return b""
+    if is_object or revision.structured_content == "any":
+        return b',"structuredContent":' + data
+    return b',"structuredContent":{"result":%b}' % data
+
+
+def _encode_free(value: Any, revision: Revision) -> Result:
+    members = content.join(content.blocks(value))
+    if isinstance(value, dict | BaseModel) and not content.is_content(value):
+        members += _structured(to_json(value), revision, is_object=True)
+    elif is_dataclass(value) and not isinstance(value, type):
+        members += _structured(to_json(value), revision, is_object=True)
+    return Result(members)
+
+
+def _is_call_result(value: Any) -> bool:
+    return type(value).__name__ == "CallToolResult" and content.is_content(value)
+
+
+def _encode_call_result(value: Any, revision: Revision) -> Result:
+    """A result that the tool built itself, of `mcp_types`."""
+    body = plain(value)
+    body.pop("resultType", None)
+    meta = body.pop("_meta", None)
+    members = b'"content":' + to_json(body.get("content", []))
+    if "structuredContent" in body:
+        structured = body["structuredContent"]
+        members += _structured(
+            to_json(structured), revision, is_object=isinstance(structured, dict)
+        )
+    failed = bool(body.get("isError"))
+    if failed:
+        members += b',"isError":true'
+    return Result(members, meta, failed)
+
+
