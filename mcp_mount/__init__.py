@@ -1,0 +1,33 @@
+"""Mount an MCP server inside the web application that you already run."""
+
+from mcp_mount.base import MCPServer
+from mcp_mount.context import Context, SyncContext
+from mcp_mount.features import Audio, DefinitionError, File, Image, ToolError
+from mcp_mount.features.completion import Completion
+from mcp_mount.features.prompts import Message
+from mcp_mount.llm.chat import ChatMessage, ChatRequest
+from mcp_mount.mounting import mount_asgi, mount_wsgi
+from mcp_mount.routes import CompletionsRouter, ImageRouter, MCPRouter, ToolsRouter
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Audio",
+    "ChatMessage",
+    "ChatRequest",
+    "Completion",
+    "CompletionsRouter",
+    "Context",
+    "DefinitionError",
+    "File",
+    "Image",
+    "ImageRouter",
+    "MCPRouter",
+    "MCPServer",
+    "Message",
+    "SyncContext",
+    "ToolError",
+    "ToolsRouter",
+    "mount_asgi",
+    "mount_wsgi",
+]

@@ -1,0 +1,254 @@
+"""MCPServer: a FastAPI application that owns one registry and one protocol core."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse
+from starlette.routing import BaseRoute, Match
+
+from mcp_mount.backplane import MemoryBackplane
+from mcp_mount.features import Registry
+from mcp_mount.protocol import Protocol, Settings
+from mcp_mount.protocol.calls import Call
+from mcp_mount.routes.openapi import describe_tools
+from mcp_mount.routes.router import MCPRouter, Registers, refuse_dependencies
+from mcp_mount.transports.asgi import ASGITransport, Receive, Scope, Send
+from mcp_mount.transports.paths import route_path
+from mcp_mount.transports.streams import Runner
+from mcp_mount.transports.wsgi import WSGITransport
+from mcp_mount.transports.wsgi_app import WSGIApp
+
+
+def _no_names() -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The application that a server is mounted in, as far as the server asks it.
+
+    secret_keys: oldest first; the last one seals. debug: whether docs may be shown. host_names:
+    the Host headers that the host itself checks.
+    """
+
+    secret_keys: Callable[[], Sequence[str]] = _no_names
+    debug: Callable[[], bool] = bool
+    host_names: Callable[[], Sequence[str]] = _no_names
+
+
+class MCPServer(Registers, FastAPI):
+    """An MCP server, as an ASGI application.
+
+    Alone it answers MCP at `path`, beside its other routes; mounted in another application it
+    answers at the mount point. It is a FastAPI application: routers, middleware, dependencies and
+    exception handlers work as they do there. `wsgi` is the same server for WSGI hosts.
+
+    name, version, server_title, description, website_url, icons: what the server tells clients of
+    itself. instructions: how a model should use it. secret_key: seals session ids; one key, or
+    several with the newest first; by default the MCP_MOUNT_SECRET_KEY variable or the host's own
+    key. max_body_bytes: the largest request body. allowed_origins: browser origins that may call,
+    besides loopback. allowed_hosts: Host headers to serve (".example.com" for a whole domain), if
+    the host framework does not check them. session_ttl: seconds. list_ttl_ms: for how long clients
+    may keep lists, in milliseconds. docs: whether /docs and /openapi.json are shown; by default
+    when the server runs alone, or in a host in debug mode. Further arguments are FastAPI's.
+    """
+
+    def __init__(
+        self,
+        name: str = "mcp-mount",
+        *,
+        version: str = "0.1.0",
+        server_title: str | None = None,
+        description: str | None = None,
+        website_url: str | None = None,
+        icons: Sequence[Mapping[str, Any]] = (),
+        instructions: str | None = None,
+        path: str = "/mcp",
+        secret_key: str | Sequence[str] | None = None,
+        max_body_bytes: int = 4 * 1024 * 1024,
+        allowed_origins: Iterable[str] = (),
+        allowed_hosts: Iterable[str] | None = None,
+        session_ttl: float = 7 * 24 * 3600.0,
+        list_ttl_ms: int = 60_000,
+        docs: bool | None = None,
+        **fastapi: Any,
+    ) -> None:
+        refuse_dependencies(fastapi.get("dependencies"))
+        if not path.startswith("/") or path.rstrip("/") == "":
+            raise ValueError(f"path must start with '/' and name something, not {path!r}")
+        self.mcp_path = path.rstrip("/")
+        self.host: Host | None = None
+        self.has_lifespan = any(
+            fastapi.get(key) for key in ("lifespan", "on_startup", "on_shutdown")
+        )
+        self.registry = Registry(list_ttl_ms=list_ttl_ms)
+        self.tool_faces: dict[str, list[Registry]] = {}
+        self._docs = docs
+        self._keys = [secret_key] if isinstance(secret_key, str) else list(secret_key or ())
+        self.protocol = Protocol(
+            Settings(
+                name=name,
+                version=version,
+                title=server_title,
+                description=description,
+                website_url=website_url,
+                icons=icons,
+                instructions=instructions,
+                max_body_bytes=max_body_bytes,
+                allowed_origins=frozenset(allowed_origins),
+                allowed_hosts=None if allowed_hosts is None else frozenset(allowed_hosts),
+                host_names=lambda: self.host.host_names() if self.host else (),
+                session_ttl=session_ttl,
+                list_ttl_ms=list_ttl_ms,
+            ),
+            self.registry,
+            self._secret_keys,
+            MemoryBackplane(),
+        )
+        self.runner = Runner(run=self.run_call)
+        self.asgi_endpoint = ASGITransport(self.protocol, self.runner)
+        self.wsgi_endpoint = WSGITransport(self.protocol, self.runner)
+        self._documented: tuple[int, dict[str, Any], dict[str, Any]] | None = None
+        super().__init__(
+            title=name, version=version, description=description or "", **fastapi
+        )
+        self.router.routes.insert(0, _EndpointRoute(self))
+        self._not_found = self.router.default
+        self.router.default = self._default
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            if self.root_path:
+                scope["root_path"] = self.root_path
+            # FastAPI replaces scope["app"] with this server, so this is the time to look.
+            scope["mcp_mount.mounted"] = self.host is not None or "app" in scope
+            if not self.user_middleware and self.is_endpoint(scope):
+                # Nothing stands between: skip what FastAPI does for its own routes.
+                await self.asgi_endpoint(scope, receive, send)
+                return
+            if self._hides(scope):
+                await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+    @cached_property
+    def wsgi(self) -> WSGIApp:
+        """This server as a WSGI application."""
+        return WSGIApp(self)
+
+    def attach(self, host: Host) -> None:
+        """Live by the rules of `host` from now on: integrations call this when they mount."""
+        self.host = host
+
+    def run_call(self, call: Call) -> None:
+        """Run a plain handler on the thread where it belongs; integrations stand around it."""
+        call.run()
+
+    def include_router(self, router: APIRouter, **options: Any) -> None:
+        """Include a router, FastAPI's or one of ours, with FastAPI's arguments.
+
+        Raises DefinitionError if a name is taken already, ValueError for `dependencies` on a
+        router of ours: they would guard its HTTP routes and leave MCP open.
+        """
+        guards = options.get("dependencies") or ()
+        for one, prefix, dependencies in _routers_of_ours(
+            router, options.get("prefix", ""), guards
+        ):
+            refuse_dependencies(dependencies)
+            self.registry.include(one.registry)
+            face = one.tools_path
+            if face is not None:
+                self.tool_faces.setdefault(prefix + face, []).append(one.registry)
+        super().include_router(router, **options)
+
+    def is_endpoint(self, scope: Mapping[str, Any]) -> bool:
+        """Whether a request is for MCP: at `path` if the server is alone, else at the mount point.
+
+        At the root, other methods than MCP's are left to the routes that the user has there.
+        """
+        path = route_path(scope).rstrip("/")
+        if path:
+            return path == self.mcp_path and not scope.get("mcp_mount.mounted")
+        method = scope["method"]
+        if method in ("POST", "DELETE"):
+            return True
+        return method == "GET" and any(
+            name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"]
+        )
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, with an operation for every tool on the HTTP side."""
+        document = super().openapi()
+        known = self._documented
+        if known is None or known[0] != self.registry.version or known[1] is not document:
+            known = self._documented = (
+                self.registry.version,
+                document,
+                describe_tools(document, self.tool_faces),
+            )
+        return known[2]
+
+    async def _default(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not route_path(scope).rstrip("/"):
+            await self.asgi_endpoint(scope, receive, send)
+        else:
+            await self._not_found(scope, receive, send)
+
+    def _hides(self, scope: Mapping[str, Any]) -> bool:
+        """Whether a request is for documentation that is not shown where the server stands."""
+        if self._docs or (self._docs is None and not scope["mcp_mount.mounted"]):
+            return False
+        path = route_path(scope).rstrip("/")
+        if not path or path not in (
+            self.openapi_url,
+            self.docs_url,
+            self.redoc_url,
+            self.swagger_ui_oauth2_redirect_url,
+        ):
+            return False
+        debug = self.host.debug() if self.host else getattr(scope.get("app"), "debug", False)
+        return self._docs is False or not debug
+
+    def _secret_keys(self) -> Sequence[str]:
+        own = self._keys[::-1] or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]
+        return own if any(own) or self.host is None else self.host.secret_keys()
+
+
+class _EndpointRoute(BaseRoute):
+    """The MCP endpoint among the routes, for requests that come through user middleware."""
+
+    def __init__(self, server: MCPServer) -> None:
+        self._server = server
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        found = scope["type"] == "http" and self._server.is_endpoint(scope)
+        return (Match.FULL if found else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._server.asgi_endpoint(scope, receive, send)
+
+
+def _routers_of_ours(
+    router: APIRouter, prefix: str, dependencies: Sequence[Any]
+) -> Iterator[tuple[MCPRouter, str, Sequence[Any]]]:
+    """The routers of ours in a router, itself among them: each with the prefix of its routes and
+    the dependencies that guard them."""
+    prefix += router.prefix
+    dependencies = (*dependencies, *router.dependencies)
+    if isinstance(router, MCPRouter):
+        yield router, prefix, dependencies
+    for route in router.routes:
+        inner = getattr(route, "original_router", None)
+        if isinstance(inner, APIRouter):
+            context = getattr(route, "include_context", None)
+            yield from _routers_of_ours(
+                inner,
+                prefix + getattr(context, "prefix", ""),
+                (*dependencies, *getattr(context, "dependencies", ())),
+            )

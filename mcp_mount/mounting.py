@@ -1,0 +1,136 @@
+"""Mounting beside: a server at a path of its own before an application that knows nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, MutableMapping
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from mcp_mount.transports.asgi import Receive, Scope, Send
+from mcp_mount.transports.paths import clean_prefix, is_below, route_path
+from mcp_mount.transports.wsgi import Environ, StartResponse
+
+if TYPE_CHECKING:
+    from mcp_mount.base import MCPServer
+
+Around = Callable[[Environ], AbstractContextManager[Any]]
+
+
+class mount_wsgi:  # noqa: N801 - reads as a verb where it is used
+    """A WSGI application that serves `server` at `path`, and `app` everywhere else.
+
+    around: what a request to the server runs in, such as the host's application context.
+    """
+
+    def __init__(
+        self, app: Callable[..., Any], path: str, server: MCPServer, *, around: Around | None = None
+    ) -> None:
+        self._app = app
+        self._prefix = clean_prefix(path)
+        self._server = server
+        self._around = around or (lambda environ: nullcontext())
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if not is_below(path, self._prefix):
+            answer: Iterable[bytes] = self._app(environ, start_response)
+            return answer
+        inner = {
+            **environ,
+            "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + self._prefix,
+            "PATH_INFO": path[len(self._prefix) :],
+        }
+        return self._serve(inner, start_response)
+
+    def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        with self._around(environ):
+            yield from self._server.wsgi(environ, start_response)
+
+class mount_asgi:  # noqa: N801 - reads as a verb where it is used
+    """An ASGI application that serves `server` at `path`, and `app` everywhere else.
+
+    around: what a request to the server runs in, such as the host's application context.
+
+    Nothing has to be started. If the user gave the server a lifespan, it runs around that of
+    `app`, or alone where `app` has none (Django).
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        path: str,
+        server: MCPServer,
+        *,
+        around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self._app = app
+        self._prefix = clean_prefix(path)
+        self._server = server
+        self._around = around
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" and self._server.has_lifespan:
+            await _Lifespan(self._app, self._server)(scope, receive, send)
+        elif scope["type"] == "http" and is_below(route_path(scope), self._prefix):
+            root_path = scope.get("root_path", "")
+            inner = {**scope, "root_path": root_path + self._prefix}
+            if not is_below(scope["path"], root_path):
+                inner["path"] = root_path + scope["path"]
+            with self._around():
+                await self._server(inner, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+class _Lifespan:
+    """The server's lifespan around the application's, if that has one."""
+
+    def __init__(self, app: Callable[..., Any], server: MCPServer) -> None:
+        self._app = app
+        self._server = server
+        self._stack = AsyncExitStack()
+        self._app_answered = False
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_and_start() -> MutableMapping[str, Any]:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._start(scope)
+            return message
+
+        async def end_and_send(message: MutableMapping[str, Any]) -> None:
+            self._app_answered = True
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.startup.failed"):
+                await self._stack.aclose()
+            await send(message)
+
+        try:
+            await self._app(scope, receive_and_start, end_and_send)
+        except Exception:
+            # Most applications without a lifespan raise at the first look at the scope.
+            if self._app_answered:
+                await self._stack.aclose()
+                raise
+        if not self._app_answered:
+            await self._alone(scope, receive, send)
+
+    async def _start(self, scope: Scope) -> None:
+        context = self._server.router.lifespan_context(self._server)
+        state = await self._stack.enter_async_context(context)
+        if state and "state" in scope:
+            scope["state"].update(state)
+        self._started = True
+
+    async def _alone(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._started:
+            await receive()
+            try:
+                await self._start(scope)
+            except Exception as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                raise
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stack.aclose()
+        await send({"type": "lifespan.shutdown.complete"})

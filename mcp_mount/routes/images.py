@@ -1,0 +1,130 @@
+"""ImageRouter: image generation, as an MCP tool and over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from mcp_mount.features import Image, ToolError
+from mcp_mount.features.handlers import is_coroutine_function
+from mcp_mount.llm.drawing import draw
+from mcp_mount.routes.errors import openai_error
+from mcp_mount.routes.gate import gate
+from mcp_mount.routes.router import MCPRouter
+
+logger = logging.getLogger("mcp_mount")
+
+_MOST_PIXELS = 2048
+
+Size = Annotated[
+    str,
+    Field(
+        pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$",
+        description=f"Width and height in pixels, such as 512x512; at most {_MOST_PIXELS} each",
+    ),
+]
+Prompt = Annotated[str, Field(min_length=1, max_length=4000, description="What to show")]
+
+Draw = Callable[[str, tuple[int, int]], Any]
+
+
+class ImageRequest(BaseModel):
+    """A request of the OpenAI images interface."""
+
+    model_config = ConfigDict(extra="allow")
+
+    prompt: Prompt
+    n: int = Field(1, ge=1, le=10)
+    size: Size = "512x512"
+    response_format: Literal["b64_json", "url"] = "b64_json"
+
+
+class ImageRouter(MCPRouter):
+    """Image generation: the MCP tool `generate_image` and `POST /v1/images/generations`.
+
+    generate: a function of the prompt and the size (width, height) that returns an `Image`, a PIL
+    image or bytes; it may be a coroutine function. The default draws an abstract picture, for
+    development; it needs the `images` extra. Without any backend the tool is left out, and the
+    HTTP route says so (503). Other arguments are those of FastAPI's APIRouter.
+    """
+
+    def __init__(self, generate: Draw | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        if generate is None and find_spec("PIL") is not None:
+            generate = draw
+        self._generate = generate
+        self._is_async = generate is not None and is_coroutine_function(generate)
+        if generate is None:
+            logger.warning(
+                "ImageRouter has no backend: install mcp-mount[images] or pass generate="
+            )
+        else:
+            # A plain function stays one, so that under WSGI it runs on the request's thread.
+            self.add_tool(
+                self._generate_async if self._is_async else self._generate_sync,
+                name="generate_image",
+                annotations={"readOnlyHint": True},
+            )
+        self.add_api_route(
+            "/v1/images/generations",
+            self.create_images,
+            methods=["POST"],
+            dependencies=[Depends(gate)],
+            tags=["images"],
+            summary="Generate images",
+            response_model=None,
+        )
+
+    async def create_images(self, request: ImageRequest) -> Any:
+        """Generate images; each comes Base64-encoded, or as a data: URL."""
+        if self._generate is None:
+            return openai_error(503, "no_backend", "This server has no image backend")
+        try:
+            images = [await self._create(request) for _ in range(request.n)]
+        except ToolError as error:
+            return openai_error(400, "invalid_request_error", str(error))
+        except Exception:
+            logger.exception("The image backend failed")
+            return openai_error(500, "backend_failed", "The image backend failed")
+        return {"created": int(time.time()), "data": images}
+
+    async def _create(self, request: ImageRequest) -> dict[str, str]:
+        if self._is_async:
+            image = await self._generate_async(request.prompt, request.size)
+        else:
+            image = await run_in_threadpool(self._generate_sync, request.prompt, request.size)
+        data = await run_in_threadpool(image.read)
+        encoded = base64.b64encode(data).decode()
+        if request.response_format == "url":
+            return {"url": f"data:{image.media_type(data)};base64,{encoded}"}
+        return {"b64_json": encoded}
+
+    async def _generate_async(self, prompt: Prompt, size: Size = "512x512") -> Image:
+        """Generate an image from a description."""
+        assert self._generate is not None
+        return _as_image(await self._generate(prompt, _parse_size(size)))
+
+    def _generate_sync(self, prompt: Prompt, size: Size = "512x512") -> Image:
+        """Generate an image from a description."""
+        assert self._generate is not None
+        return _as_image(self._generate(prompt, _parse_size(size)))
+
+
+def _parse_size(size: str) -> tuple[int, int]:
+    """Width and height of "512x512". Raises ToolError if one is too large."""
+    width, _, height = size.partition("x")
+    if max(int(width), int(height)) > _MOST_PIXELS:
+        raise ToolError(f"size must be at most {_MOST_PIXELS}x{_MOST_PIXELS}")
+    return int(width), int(height)
+
+
+def _as_image(value: Any) -> Image:
+    return value if isinstance(value, Image) else Image(value)

@@ -1,0 +1,130 @@
+"""MCPRouter: a FastAPI router that carries MCP features beside its HTTP routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, overload
+
+from fastapi import APIRouter
+
+from mcp_mount.features import Registry, Tool
+from mcp_mount.features.completion import Completer
+from mcp_mount.features.prompts import Prompt
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Registers:
+    """The decorators that register features; servers and routers have them.
+
+    They leave the function as it is, and work bare and with arguments. Each raises DefinitionError
+    at once for a function that cannot be registered, or a name that is taken.
+    """
+
+    registry: Registry
+
+    @overload
+    def tool(self, function: F, /) -> F: ...
+    @overload
+    def tool(
+        self,
+        name: str | None = None,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        annotations: Any = None,
+        icons: Sequence[Any] | None = None,
+        output_schema: Any = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Callable[[F], F]: ...
+    def tool(self, function: Any = None, /, **options: Any) -> Any:
+        """Register a function as a tool that a model may call.
+
+        The input schema and its validation come from the signature, descriptions of parameters
+        from `Annotated[..., Field(description=...)]` or the docstring, the output schema from the
+        return annotation.
+
+        name: by default the function's. annotations: hints such as {"readOnlyHint": True}.
+        icons: URLs or `mcp_types.Icon`. output_schema: a type or a JSON Schema in place of the
+        return annotation (values are checked against a type only), False for none.
+        meta: the definition's `_meta`.
+        """
+        return _decorate(function, options, self.add_tool)
+
+    def add_tool(self, function: Callable[..., Any], **options: Any) -> None:
+        """Register a function as a tool, as `tool` does, without a decorator."""
+        self.registry.add_tool(Tool.of(function, **options))
+
+    @overload
+    def prompt(self, function: F, /) -> F: ...
+    @overload
+    def prompt(
+        self,
+        name: str | None = None,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        icons: Sequence[Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Callable[[F], F]: ...
+    def prompt(self, function: Any = None, /, **options: Any) -> Any:
+        """Register a function as a prompt: it returns text, a `Message`, or a list of them."""
+        return _decorate(
+            function, options, lambda one, **rest: self.registry.add_prompt(Prompt.of(one, **rest))
+        )
+
+    def completion(self, subject: str, argument: str) -> Callable[[F], F]:
+        """Register a function that completes `argument` of the prompt named `subject`.
+
+        It takes a `Completion` and returns suggestions: a list of strings.
+        """
+
+        def register(function: F) -> F:
+            self.registry.add_completer(Completer(subject, argument, function))
+            return function
+
+        return register
+
+
+class MCPRouter(Registers, APIRouter):
+    """A FastAPI router with MCP features. Include it in an MCPServer, or in another MCPRouter."""
+
+    tools_path: str | None = None
+    """Where below the router's prefix its tools stand as plain HTTP; None for nowhere."""
+
+    def __init__(self, **options: Any) -> None:
+        refuse_dependencies(options.get("dependencies"))
+        self.registry = Registry()
+        super().__init__(**options)
+
+    def include_router(self, router: APIRouter, **options: Any) -> None:
+        """Include another router, with its MCP features if it has any."""
+        if isinstance(router, MCPRouter):
+            refuse_dependencies(options.get("dependencies"))
+            self.registry.include(router.registry)
+        super().include_router(router, **options)
+
+
+def refuse_dependencies(dependencies: Sequence[Any] | None) -> None:
+    """Raise ValueError for dependencies that would guard the HTTP side of tools only."""
+    if dependencies:
+        raise ValueError(
+            "dependencies guard HTTP routes; MCP requests do not run them, so the tools would be "
+            "open. Guard the whole server with middleware (add_middleware) instead."
+        )
+
+
+def _decorate(function: Any, options: dict[str, Any], register: Callable[..., None]) -> Any:
+    if callable(function):
+        register(function, **options)
+        return function
+    if function is not None:
+        if not isinstance(function, str) or "name" in options:
+            raise TypeError(f"expected a function or a name, not {function!r}")
+        options["name"] = function
+
+    def decorate(decorated: F) -> F:
+        register(decorated, **options)
+        return decorated
+
+    return decorate

@@ -1,0 +1,133 @@
+"""ToolsRouter: registered tools, over MCP and as plain HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import Depends, HTTPException, Request, Response
+from pydantic_core import from_json, to_json
+
+from mcp_mount.features import Registry, Tool, ToolError
+from mcp_mount.features.handlers import InvalidArguments
+from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.calls import Call, Client, Incoming, Result
+from mcp_mount.protocol.revisions import LATEST, Revision
+from mcp_mount.routes.gate import gate, gated_body
+from mcp_mount.routes.router import MCPRouter
+from mcp_mount.transports.asgi import read_headers, run_calls
+from mcp_mount.transports.paths import route_path
+from mcp_mount.transports.streams import Runner
+
+_JSON = "application/json"
+
+
+class ToolsRouter(MCPRouter):
+    """Tools: register them with `@router.tool`, include the router in an MCPServer.
+
+    Each one is called by models over MCP, and as plain HTTP: `GET /tools` lists them,
+    `POST /tools/{name}` with the arguments as a JSON object calls one. Several routers at one path
+    show their tools together. http=False leaves the HTTP side out; other arguments are those of
+    FastAPI's APIRouter.
+    """
+
+    def __init__(self, *, http: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        if not http:
+            return
+        self.tools_path = "/tools"
+        self.add_api_route(
+            "/tools",
+            self.list_tools,
+            methods=["GET"],
+            dependencies=[Depends(gate)],
+            tags=["tools"],
+            summary="List the tools",
+            response_model=list[dict[str, Any]],
+        )
+        self.add_api_route(
+            "/tools/{name}",
+            self.call_tool,
+            methods=["POST"],
+            dependencies=[Depends(gate)],
+            # MCPServer.openapi writes an operation for each tool instead.
+            include_in_schema=False,
+            response_model=None,
+        )
+
+    async def list_tools(self, request: Request) -> Response:
+        """The tools at this path, with their schemas, as MCP lists them."""
+        tools = [tool.definition() for tool in self._tools(request, route_path(request.scope))]
+        return Response(to_json(tools), media_type=_JSON)
+
+    async def call_tool(self, name: str, request: Request) -> Response:
+        """Call a tool with the arguments in the body.
+
+        A structured result is the body of the reply; content blocks come as `{"content": […]}`.
+        422 names arguments that do not fit, 400 carries what a tool says of its failure.
+        """
+        path = route_path(request.scope).rstrip("/").rpartition("/")[0]
+        tool = next((one for one in self._tools(request, path) if one.name == name), None)
+        if tool is None:
+            raise HTTPException(404, f"Unknown tool: {name}")
+        arguments = _arguments(await gated_body(request))
+        outcome = _Outcome(tool)
+        try:
+            call = outcome.call(request, arguments)
+        except InvalidArguments as error:
+            raise HTTPException(422, str(error)) from None
+        await run_calls([call], getattr(request.app, "runner", Runner()), request.receive)
+        return outcome.response(call)
+
+    def _tools(self, request: Request, path: str) -> Iterable[Tool]:
+        faces: dict[str, list[Registry]] = getattr(request.app, "tool_faces", {})
+        for registry in faces.get(path.rstrip("/"), [self.registry]):
+            yield from registry.tools.values()
+
+
+def _arguments(body: bytes) -> dict[str, Any]:
+    try:
+        arguments = from_json(body or b"{}", allow_inf_nan=False)
+    except ValueError as error:
+        raise HTTPException(400, f"The body is not valid JSON: {error}") from None
+    if not isinstance(arguments, dict):
+        raise HTTPException(400, "The body must be a JSON object: the arguments by name")
+    return arguments
+
+
+class _Outcome:
+    """A tool call over plain HTTP, and the response for how it ended."""
+
+    def __init__(self, tool: Tool) -> None:
+        self._tool = tool
+        self._failure: str | None = None
+
+    def call(self, request: Request, arguments: dict[str, Any]) -> Call:
+        incoming = Incoming(
+            id=0,
+            method="tools/call",
+            params={},
+            meta={},
+            revision=LATEST,
+            client=Client({}, {}),
+            request=ProtocolRequest(request.method, read_headers(request.scope), b"", request),
+        )
+        return self._tool.call(incoming, arguments, encode=self._encode, recover=self._recover)
+
+    def response(self, call: Call) -> Response:
+        if self._failure is not None:
+            raise HTTPException(400, self._failure)
+        if call.result is None:
+            raise HTTPException(500, f"The tool {self._tool.name!r} failed")
+        return Response(call.result.members, media_type=_JSON)
+
+    def _encode(self, value: Any, revision: Revision) -> Result:
+        if self._tool.output.schema is not None:
+            return Result(self._tool.output.encode_data(value))
+        return Result(b"{%b}" % self._tool.output.encode(value, revision).members)
+
+    def _recover(self, error: Exception) -> Result:
+        if not isinstance(error, ToolError):
+            raise error
+        self._failure = str(error) or "The tool failed"
+        return Result(b"")

@@ -1,0 +1,191 @@
+"""Calls that speak before they end, as a sequence of events: on an event loop, or on a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeAlias
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from mcp_mount.protocol import sse
+from mcp_mount.protocol.calls import Call
+from mcp_mount.transports import background
+
+RunSync: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
+"""Runs a plain function off the event loop, in the current context variables."""
+
+_MOST_THREADS: Final = 40
+_MOST_WAITING: Final = 64
+"""Events held for a slow client before its handler has to wait."""
+
+_threads: ThreadPoolExecutor | None = None
+
+
+async def run_in_thread(function: Callable[[], None]) -> None:
+    """The usual RunSync: a thread of a pool of our own, made at the first use."""
+    global _threads
+    if _threads is None:
+        _threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="mcp-mount-tool")
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(_threads, copy_context().run, function)
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """How a host runs plain functions: around the call on its thread, and how it leaves a loop."""
+
+    run: Callable[[Call], None] = Call.run
+    off_loop: RunSync = run_in_thread
+
+
+class Silence:
+    """The channel of a call whose client takes no event stream: what it says is dropped."""
+
+    def send(self, message: bytes) -> None:
+        pass
+
+
+class AsyncSilence:
+    """`Silence`, for coroutine functions."""
+
+    async def send(self, message: bytes) -> None:
+        pass
+
+
+def silence(call: Call) -> None:
+    """Give a call a channel on which nothing is heard."""
+    call.bind(AsyncSilence() if call.is_async else Silence())
+
+
+class AsyncStream:
+    """Runs calls in a task of its own and gives what they say, event by event."""
+
+    def __init__(self, calls: Sequence[Call], runner: Runner) -> None:
+        self.closed = False
+        self._calls = calls
+        self._runner = runner
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
+        self._task = self._loop.create_task(self._run())
+
+    async def next(self, *, keep_alive: bool = True) -> bytes | None:
+        """The next event; None when all calls have run; a comment after a long silence."""
+        if not keep_alive:
+            return await self._queue.get()
+        try:
+            return await asyncio.wait_for(self._queue.get(), sse.KEEP_ALIVE_SECONDS)
+        except asyncio.TimeoutError:
+            return sse.KEEP_ALIVE
+
+    def close(self) -> None:
+        """Give the calls up: a coroutine is cancelled; a function on a thread ends unheard."""
+        self.closed = True
+        self._task.cancel()
+        with suppress(asyncio.QueueEmpty):
+            while True:
+                self._queue.get_nowait()
+
+    async def aclose(self) -> None:
+        """Close, and wait until the task is gone."""
+        self.close()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def send(self, message: bytes) -> None:
+        if not self.closed:
+            await self._queue.put(sse.event(message))
+
+    async def _run(self) -> None:
+        try:
+            for call in self._calls:
+                if call.is_async:
+                    if call.wants_context:
+                        call.bind(self)
+                    await call.run_async()
+                else:
+                    if call.wants_context:
+                        call.bind(_ThreadChannel(self, self._loop))
+                    await self._runner.off_loop(partial(self._runner.run, call))
+        finally:
+            if self.closed:
+                with suppress(asyncio.QueueFull):
+                    self._queue.put_nowait(None)
+            else:
+                await self._queue.put(None)
+
+
+class _ThreadChannel:
+    """The way from a function on a thread to the stream on its loop."""
+
+    def __init__(self, stream: AsyncStream, loop: asyncio.AbstractEventLoop) -> None:
+        self._stream = stream
+        self._loop = loop
+
+    def send(self, message: bytes) -> None:
+        if not self._stream.closed:
+            asyncio.run_coroutine_threadsafe(self._stream.send(message), self._loop).result()
+
+
+def inline_events(call: Call, runner: Runner) -> Iterator[bytes]:
+    """Run a plain function on this very thread and yield what it says while it runs.
+
+    The function runs in a greenlet: when it speaks, it is set aside and the event handed out; the
+    next step resumes it. So it keeps its thread, and with that the thread-local things of its
+    host, such as database connections. Closing the iterator ends it at the place where it spoke.
+    """
+    call.bind(_InlineChannel())
+    run = greenlet(partial(copy_context().run, runner.run, call))
+    said = run.switch()
+    try:
+        while not run.dead:
+            yield said
+            run.parent = getcurrent()
+            said = run.switch()
+    finally:
+        if not run.dead:
+            run.parent = getcurrent()
+            run.throw(GreenletExit)
+
+
+class _InlineChannel:
+    def send(self, message: bytes) -> None:
+        getcurrent().parent.switch(sse.event(message))
+
+
+def background_events(call: Call) -> Iterator[bytes]:
+    """Run a coroutine function on the background loop and yield here what it says.
+
+    Closing the iterator cancels it.
+    """
+    said: SimpleQueue[bytes | None] = SimpleQueue()
+    outcome, cancel = background.spawn(_pump(call, said))
+    try:
+        while True:
+            try:
+                event = said.get(timeout=sse.KEEP_ALIVE_SECONDS)
+            except Empty:
+                event = sse.KEEP_ALIVE
+            if event is None:
+                break
+            yield event
+    finally:
+        if not outcome.done():
+            cancel()
+    outcome.result()
+
+
+async def _pump(call: Call, said: SimpleQueue[Any]) -> None:
+    stream = AsyncStream([call], Runner())
+    try:
+        while (event := await stream.next(keep_alive=False)) is not None:
+            said.put(event)
+    finally:
+        await stream.aclose()
+        said.put(None)

@@ -1,0 +1,126 @@
+"""The WSGI driver: plain functions on the request's own thread, coroutines on one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+from mcp_mount.protocol import sse
+from mcp_mount.protocol.exchange import Exchange, Protocol
+from mcp_mount.protocol.messages import Reply, Request
+from mcp_mount.transports import background
+from mcp_mount.transports.streams import Runner, background_events, inline_events, silence
+
+Environ: TypeAlias = dict[str, Any]
+StartResponse: TypeAlias = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class EventStream:
+    """A response that has begun: its events, the last one ends it. Close the iterator to leave."""
+
+    events: Iterator[bytes]
+
+
+class WSGITransport:
+    """Serves the MCP endpoint of a server as a WSGI application; it looks at no path."""
+
+    def __init__(self, protocol: Protocol, runner: Runner = Runner()) -> None:
+        self._protocol = protocol
+        self._runner = runner
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        answer = self.respond(environ, native=environ)
+        if isinstance(answer, Reply):
+            start_response(status_line(answer.status), with_length(answer))
+            return [answer.body]
+        start_response(status_line(200), list(sse.HEADERS))
+        return answer.events
+
+    def respond(self, environ: Environ, *, native: Any) -> Reply | EventStream:
+        """Answer the request in `environ`, for a framework that writes the response itself.
+
+        native: the framework's request, for handlers that ask for it.
+        """
+        body = read_body(environ, self._protocol.settings.max_body_bytes)
+        if body is None:
+            return self._protocol.too_large()
+        return self.respond_to(
+            Request(environ["REQUEST_METHOD"], read_headers(environ), body, native)
+        )
+
+    def respond_to(self, request: Request) -> Reply | EventStream:
+        """Answer a request that was read already."""
+        opened = self._protocol.open(request)
+        if isinstance(opened, Reply):
+            return opened
+        events = self._run(opened)
+        first = next(events, None)
+        if first is None:
+            return opened.reply()
+        return EventStream(_whole(first, events, opened))
+
+    def _run(self, exchange: Exchange) -> Iterator[bytes]:
+        """Run the calls one after another; yield what they say."""
+        for call in exchange.calls:
+            if call.wants_context and exchange.accepts_stream:
+                if call.is_async:
+                    yield from background_events(call)
+                else:
+                    yield from inline_events(call, self._runner)
+                continue
+            if call.wants_context:
+                silence(call)
+            if call.is_async:
+                background.spawn(call.run_async())[0].result()
+            else:
+                self._runner.run(call)
+
+
+def _whole(first: bytes, events: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
+    try:
+        yield first
+        yield from events
+    finally:
+        events.close()  # type: ignore[attr-defined]
+    yield exchange.closing_events()
+
+
+def read_headers(environ: Environ) -> dict[str, str]:
+    """The headers of a WSGI environment, for `Request`."""
+    headers = {
+        key[5:].replace("_", "-").lower(): value.strip(" \t")
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
+    }
+    if environ.get("CONTENT_TYPE"):
+        headers["content-type"] = environ["CONTENT_TYPE"]
+    return headers
+
+
+def read_body(environ: Environ, limit: int) -> bytes | None:
+    """The whole body, or None if it exceeds `limit` bytes."""
+    length = environ.get("CONTENT_LENGTH") or ""
+    if length.isdecimal():
+        size = int(length)
+        return None if size > limit else environ["wsgi.input"].read(size)
+    if not environ.get("wsgi.input_terminated"):
+        # PEP 3333: without a length there is no body, unless the server marks its end.
+        return b""
+    body: bytes = environ["wsgi.input"].read(limit + 1)
+    return None if len(body) > limit else body
+
+
+def status_line(status: int) -> str:
+    return f"{status} {HTTPStatus(status).phrase}"
+
+
+def with_length(reply: Reply) -> list[tuple[str, str]]:
+    """The headers of a finished reply with its length; 204 has none (RFC 9110, section 8.6)."""
+    if reply.status == 204:
+        return reply.headers
+    return [*reply.headers, ("content-length", str(len(reply.body)))]
+
+
