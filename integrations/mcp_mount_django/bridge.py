@@ -1,0 +1,96 @@
+"""Requests to the other routes of a server, from Django to its ASGI application and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from mcp_mount.base import MCPServer
+
+
+def bridge_wsgi(server: MCPServer, request: HttpRequest, rest: str | None) -> HttpResponseBase:
+    """Answer under WSGI, through a2wsgi."""
+    from io import BytesIO
+
+    prefix, path = _split(request, rest)
+    body = request.body
+    environ = {
+        **request.META,
+        "SCRIPT_NAME": prefix,
+        "PATH_INFO": path,
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": BytesIO(body),
+    }
+    started: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+        started[:] = [int(status.split(" ", 1)[0]), headers]
+
+    chunks = iter(server.wsgi.bridge(environ, start_response))
+    first = next(chunks, b"")
+
+    def whole() -> Any:
+        yield first
+        yield from chunks
+
+    return _with_headers(StreamingHttpResponse(whole(), status=started[0]), started[1])
+
+
+async def bridge_asgi(server: MCPServer, request: Any, rest: str | None) -> HttpResponseBase:
+    """Answer under ASGI: the server's application runs in a task of its own."""
+    prefix, path = _split(request, rest)
+    scope = {**request.scope, "root_path": prefix, "path": prefix + path}
+    scope.pop("app", None)
+    body = request.body
+    messages: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue()
+    sent = asyncio.Event()
+
+    async def receive() -> MutableMapping[str, Any]:
+        if not sent.is_set():
+            sent.set()
+            return {"type": "http.request", "body": body, "more_body": False}
+        await asyncio.Event().wait()
+        raise AssertionError("the task is cancelled before")
+
+    async def run() -> None:
+        try:
+            await server(scope, receive, messages.put)
+        finally:
+            messages.put_nowait(None)
+
+    task = asyncio.create_task(run())
+    start = await messages.get()
+    if start is None:
+        await task
+        return HttpResponse(status=500)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            while (message := await messages.get()) is not None:
+                yield message.get("body", b"")
+                if not message.get("more_body"):
+                    break
+        finally:
+            task.cancel()
+
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+    return _with_headers(StreamingHttpResponse(chunks(), status=start["status"]), headers)
+
+
+def _split(request: HttpRequest, rest: str | None) -> tuple[str, str]:
+    """The prefix that the server is mounted at, and the path below it."""
+    path = f"/{rest}" if rest is not None else ""
+    return request.path[: len(request.path) - len(path)], path
+
+
+def _with_headers(
+    response: StreamingHttpResponse, headers: list[tuple[str, str]]
+) -> StreamingHttpResponse:
+    del response["content-type"]
+    for name, value in headers:
+        response[name] = value
+    return response

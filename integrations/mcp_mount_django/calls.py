@@ -1,0 +1,49 @@
+"""How Django runs a tool call: in transactions, on the thread whose connections are the request's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections, connections, transaction
+
+from mcp_mount.protocol.calls import Call
+
+
+def run_call(call: Call) -> None:
+    """Run a plain function in one transaction per database that has ATOMIC_REQUESTS.
+
+    The call is the unit, not the HTTP request: a tool that fails leaves no writes, and its answer
+    still goes out.
+    """
+    aliases = atomic_aliases()
+    with ExitStack() as stack:
+        for alias in aliases:
+            stack.enter_context(transaction.atomic(using=alias))
+        call.run()
+        if call.failed:
+            for alias in aliases:
+                transaction.set_rollback(True, using=alias)
+
+
+def run_outside_request(call: Call) -> None:
+    """Run a plain function on a thread that Django knows no request on.
+
+    Connections are looked after as Django does around a request: broken and expired ones go.
+    """
+    close_old_connections()
+    try:
+        run_call(call)
+    finally:
+        close_old_connections()
+
+
+async def run_in_request_thread(function: Callable[[], None]) -> None:
+    """Run a plain function on the thread that Django uses for this request under ASGI."""
+    await sync_to_async(function, thread_sensitive=True)()
+
+
+def atomic_aliases() -> list[str]:
+    """The databases that have ATOMIC_REQUESTS."""
+    return [alias for alias in connections if connections.settings[alias]["ATOMIC_REQUESTS"]]

@@ -1,0 +1,95 @@
+"""Inside Flask: an extension that serves the server as routes of the application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Flask, Response, request, stream_with_context
+
+from mcp_mount.base import MCPServer
+from mcp_mount.protocol import Reply
+from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.sse import HEADERS
+from mcp_mount.routes.router import Registers
+from mcp_mount.transports.paths import clean_prefix
+from mcp_mount.transports.wsgi import EventStream, read_headers
+from mcp_mount_flask.host import host_of
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+class MCPMount(Registers):
+    """The Flask extension: `mcp = MCPMount(app, "/mcp")`, or `MCPMount()` and `init_app` later.
+
+    `@mcp.tool`, `@mcp.prompt` and the like register on `mcp.server`, an MCPServer of its own
+    unless one is given. Each request to it is a request of the application: its before_request
+    functions and error handlers are in force, plain tools run in its request context.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        path: str = "/mcp",
+        server: MCPServer | None = None,
+        **options: Any,
+    ) -> None:
+        if server is not None and options:
+            raise TypeError("give either a server or the options for one")
+        self.path = clean_prefix(path)
+        self.server = server or MCPServer(
+            **({"name": app.name if app is not None else "flask"} | options)
+        )
+        self.registry = self.server.registry
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Mount the server in an application. State goes to `app.extensions["mcp_mount"]`."""
+        self.server.attach(host_of(app))
+        app.extensions.setdefault("mcp_mount", {})[self.path] = self
+        endpoint = "mcp_mount" + self.path.replace("/", "_").replace(".", "_")
+        for rule in (self.path, f"{self.path}/", f"{self.path}/<path:rest>"):
+            app.add_url_rule(
+                rule,
+                endpoint=endpoint,
+                view_func=self._view,
+                methods=_METHODS,
+                provide_automatic_options=False,
+                strict_slashes=True,
+            )
+
+    def _view(self, rest: str = "") -> Response:
+        environ = {**request.environ, "PATH_INFO": f"/{rest}" if rest else ""}
+        environ["SCRIPT_NAME"] = request.environ.get("SCRIPT_NAME", "") + self.path
+        wsgi = self.server.wsgi
+        if not wsgi.is_endpoint(environ) or self.server.user_middleware:
+            return Response.from_app(wsgi.bridge, environ)  # type: ignore[arg-type]
+        body = self._body()
+        if body is None:
+            return _response(self.server.protocol.too_large())
+        native = request._get_current_object()  # type: ignore[attr-defined]
+        return _response(
+            self.server.wsgi_endpoint.respond_to(
+                ProtocolRequest(request.method, read_headers(request.environ), body, native)
+            )
+        )
+
+    def _body(self) -> bytes | None:
+        """The request's body, which a before_request function may have read already."""
+        limit = self.server.protocol.settings.max_body_bytes
+        length = request.content_length
+        if length is None:
+            body: bytes = request.stream.read(limit + 1)
+        elif length > limit:
+            return None
+        else:
+            body = request.get_data()
+        return None if len(body) > limit else body
+
+
+def _response(answer: Reply | EventStream) -> Response:
+    if isinstance(answer, Reply):
+        return Response(answer.body, answer.status, answer.headers)
+    events: Iterable[bytes] = stream_with_context(answer.events)
+    return Response(events, 200, HEADERS)
