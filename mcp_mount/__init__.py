@@ -1,12 +1,13 @@
 """Mount an MCP server inside the web application that you already run."""
 
 from mcp_mount.base import MCPServer
-from mcp_mount.context import Context, SyncContext
+from mcp_mount.context import Context, Elicited, SyncContext
 from mcp_mount.features import Audio, DefinitionError, File, Image, ToolError
 from mcp_mount.features.completion import Completion
 from mcp_mount.features.prompts import Message
 from mcp_mount.llm.chat import ChatMessage, ChatRequest
 from mcp_mount.mounting import mount_asgi, mount_wsgi
+from mcp_mount.protocol.errors import ClientError
 from mcp_mount.routes import CompletionsRouter, ImageRouter, MCPRouter, ToolsRouter
 
 __version__ = "0.1.0"
@@ -15,10 +16,12 @@ __all__ = [
     "Audio",
     "ChatMessage",
     "ChatRequest",
+    "ClientError",
     "Completion",
     "CompletionsRouter",
     "Context",
     "DefinitionError",
+    "Elicited",
     "File",
     "Image",
     "ImageRouter",

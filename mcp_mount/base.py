@@ -115,9 +115,7 @@ class MCPServer(Registers, FastAPI):
         self.asgi_endpoint = ASGITransport(self.protocol, self.runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, self.runner)
         self._documented: tuple[int, dict[str, Any], dict[str, Any]] | None = None
-        super().__init__(
-            title=name, version=version, description=description or "", **fastapi
-        )
+        super().__init__(title=name, version=version, description=description or "", **fastapi)
         self.router.routes.insert(0, _EndpointRoute(self))
         self._not_found = self.router.default
         self.router.default = self._default

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from mcp_mount.protocol.calls import LOG_LEVELS, AsyncChannel, Incoming, SyncChannel
+from mcp_mount.protocol.errors import ClientError
 from mcp_mount.protocol.messages import MessageId, encode_notification
+from mcp_mount.protocol.questions import CAPABILITIES, Question
 
 _RANK: Final = {level: rank for rank, level in enumerate(LOG_LEVELS)}
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Elicited(Generic[T]):
+    """A person's answer. action: "accept", "decline" or "cancel"; data: what was accepted."""
+
+    action: str
+    data: T | None = None
 
 
 class _Call:
@@ -51,9 +67,7 @@ class _Call:
         """The request's `_meta`."""
         return self._incoming.meta
 
-    def _progress(
-        self, progress: float, total: float | None, message: str | None
-    ) -> bytes | None:
+    def _progress(self, progress: float, total: float | None, message: str | None) -> bytes | None:
         token = self._incoming.meta.get("progressToken")
         if not isinstance(token, str | int):
             return None
@@ -74,6 +88,18 @@ class _Call:
         if logger_name is not None:
             params["logger"] = logger_name
         return encode_notification("notifications/message", params)
+
+    def _ask(self, method: str, params: Mapping[str, Any]) -> Question:
+        """A question for the client; raises ClientError if it cannot be asked."""
+        capability = CAPABILITIES[method]
+        if self._incoming.ask is None:
+            raise ClientError(
+                f"Revision {self.protocol_version} has no live requests to clients, and this "
+                f"version of mcp-mount does not ask by multi round-trip results yet"
+            )
+        if capability not in self.client_capabilities:
+            raise ClientError(f"The client does not support {capability}")
+        return self._incoming.ask(method, params)
 
 
 class Context(_Call):
@@ -108,6 +134,31 @@ class Context(_Call):
 
     async def error(self, data: Any) -> None:
         await self.log("error", data)
+
+    async def elicit(self, message: str, schema: type[T]) -> Elicited[T]:
+        """Ask the person at the client to fill in `schema`, a flat pydantic model.
+
+        Handshake revisions only, so far. Raises ClientError if the client cannot, or does not,
+        answer, or answers with what does not fit the schema.
+        """
+        question = self._ask("elicitation/create", elicitation_params(message, schema))
+        return read_elicitation(await self._answer(question), schema)
+
+    async def sample(self, message: str, *, max_tokens: int = 1024) -> Mapping[str, Any]:
+        """Ask the client's model to answer a message; at most `max_tokens` tokens.
+
+        Returns the `CreateMessageResult`. Handshake revisions only, so far. Raises ClientError if
+        the client cannot, or does not, answer.
+        """
+        question = self._ask("sampling/createMessage", sampling_params(message, max_tokens))
+        return read_object(await self._answer(question))
+
+    async def _answer(self, question: Question) -> Any:
+        try:
+            await self._channel.ask(question)
+            return question.result()
+        finally:
+            question.close()
 
     async def _send(self, message: bytes | None) -> None:
         if message is not None:
@@ -146,6 +197,60 @@ class SyncContext(_Call):
     def error(self, data: Any) -> None:
         self.log("error", data)
 
+    def elicit(self, message: str, schema: type[T]) -> Elicited[T]:
+        """Ask the person at the client to fill in `schema`, a flat pydantic model.
+
+        Handshake revisions only, so far. Raises ClientError if the client cannot, or does not,
+        answer, or answers with what does not fit the schema. Under WSGI the answer is another
+        request: the web server needs more than one thread.
+        """
+        question = self._ask("elicitation/create", elicitation_params(message, schema))
+        return read_elicitation(self._answer(question), schema)
+
+    def sample(self, message: str, *, max_tokens: int = 1024) -> Mapping[str, Any]:
+        """Ask the client's model to answer a message; at most `max_tokens` tokens.
+
+        Returns the `CreateMessageResult`. Handshake revisions only, so far. Raises ClientError if
+        the client cannot, or does not, answer.
+        """
+        question = self._ask("sampling/createMessage", sampling_params(message, max_tokens))
+        return read_object(self._answer(question))
+
+    def _answer(self, question: Question) -> Any:
+        try:
+            self._channel.ask(question)
+            return question.result()
+        finally:
+            question.close()
+
     def _send(self, message: bytes | None) -> None:
         if message is not None:
             self._channel.send(message)
+
+
+def elicitation_params(message: str, schema: type[BaseModel]) -> dict[str, Any]:
+    return {"message": message, "requestedSchema": schema.model_json_schema()}
+
+
+def read_elicitation(answer: Any, schema: type[T]) -> Elicited[T]:
+    result = read_object(answer)
+    action = result.get("action")
+    if action not in ("accept", "decline", "cancel"):
+        raise ClientError("The client's answer has no valid action")
+    if action != "accept":
+        return Elicited(action)
+    try:
+        return Elicited(action, schema.model_validate(result.get("content") or {}))
+    except ValidationError as error:
+        raise ClientError(f"The client's answer does not fit: {error}") from None
+
+
+def sampling_params(message: str, max_tokens: int) -> dict[str, Any]:
+    content = {"type": "text", "text": message}
+    return {"messages": [{"role": "user", "content": content}], "maxTokens": max_tokens}
+
+
+def read_object(answer: Any) -> Mapping[str, Any]:
+    if not isinstance(answer, dict):
+        raise ClientError("The client's answer is not an object")
+    return answer

@@ -46,6 +46,7 @@ class mount_wsgi:  # noqa: N801 - reads as a verb where it is used
         with self._around(environ):
             yield from self._server.wsgi(environ, start_response)
 
+
 class mount_asgi:  # noqa: N801 - reads as a verb where it is used
     """An ASGI application that serves `server` at `path`, and `app` everywhere else.
 

@@ -77,7 +77,9 @@ async def bridge_asgi(server: MCPServer, request: Any, rest: str | None) -> Http
         finally:
             task.cancel()
 
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+    headers = [
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]
+    ]
     return _with_headers(StreamingHttpResponse(chunks(), status=start["status"]), headers)
 
 

@@ -18,7 +18,12 @@ from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.streams import Runner
 from mcp_mount.transports.wsgi import WSGITransport, read_headers
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi
-from mcp_mount_django.calls import atomic_aliases, run_call, run_in_request_thread
+from mcp_mount_django.calls import (
+    atomic_aliases,
+    run_call,
+    run_in_request_thread,
+    run_outside_request,
+)
 
 if TYPE_CHECKING:
     from mcp_mount_django.server import MCPServer
@@ -36,10 +41,15 @@ class ServerView:
     csrf_exempt = True
 
     def __init__(self, server: MCPServer) -> None:
-        runner = Runner(run_call, run_in_request_thread)
         self._server = server
-        self._asgi = ASGITransport(server.protocol, runner)
-        self._wsgi = WSGITransport(server.protocol, runner)
+        self._wsgi = WSGITransport(server.protocol, Runner(run_call))
+        self._asgi = ASGITransport(
+            server.protocol,
+            Runner(run_call, run_in_request_thread),
+            # Middleware needs the request's thread before a stream can begin: a function that
+            # waits there for its client's answer would wait for ever.
+            Runner(run_outside_request),
+        )
         self.__name__ = "mcp"
         self.__doc__ = f"The MCP server {server.title!r}"
 
@@ -108,9 +118,7 @@ class ServerView:
 
 def _finished(reply: Reply) -> HttpResponse:
     headers = dict(reply.headers)
-    return HttpResponse(
-        reply.body, status=reply.status, headers={"content-type": "", **headers}
-    )
+    return HttpResponse(reply.body, status=reply.status, headers={"content-type": "", **headers})
 
 
 def _streaming(events: Any) -> StreamingHttpResponse:
@@ -139,4 +147,3 @@ def _coroutine_marks() -> dict[str, Any]:
 
 
 _COROUTINE_MARKS = _coroutine_marks()
-

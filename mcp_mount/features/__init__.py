@@ -3,6 +3,7 @@
 from mcp_mount.features.content import Audio, File, Image
 from mcp_mount.features.handlers import DefinitionError
 from mcp_mount.features.registry import Registry
-from mcp_mount.features.tools import Tool, ToolError
+from mcp_mount.features.tools import Tool
+from mcp_mount.protocol.errors import ToolError
 
 __all__ = ["Audio", "DefinitionError", "File", "Image", "Registry", "Tool", "ToolError"]

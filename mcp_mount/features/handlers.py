@@ -60,6 +60,22 @@ def describe(function: Callable[..., Any]) -> str:
     return f"{function.__module__}.{qualified}{place}"
 
 
+def resolve(annotation: str, function: Callable[..., Any]) -> Any:
+    """An annotation written as a string (PEP 563), in the namespace of its function.
+
+    The string itself if a name in it is unknown.
+    """
+    routine = routine_of(function)
+    while isinstance(routine, partial):
+        routine = routine.func
+    routine = getattr(routine, "__func__", routine)
+    closure = inspect.getclosurevars(routine).nonlocals if inspect.isfunction(routine) else {}
+    try:
+        return eval(annotation, getattr(routine, "__globals__", {}), dict(closure))  # noqa: S307
+    except Exception:
+        return annotation
+
+
 class Documentation:
     """What a docstring says: the description, and a line for each parameter.
 
@@ -146,6 +162,8 @@ class Arguments:
         return "Invalid arguments.\n" + "\n".join(lines)
 
     def _skip_context(self, index: int, name: str, annotation: Any) -> Any:
+        if isinstance(annotation, str):
+            annotation = resolve(annotation, self._function)
         named = (annotation, *get_args(annotation))
         for kind in (Context, SyncContext):
             if any(part is kind for part in named):

@@ -71,9 +71,7 @@ class Prompt:
             "arguments": [
                 {
                     "name": key,
-                    **(
-                        {"description": schema["description"]} if "description" in schema else {}
-                    ),
+                    **({"description": schema["description"]} if "description" in schema else {}),
                     "required": key in required,
                 }
                 for key, schema in arguments.schema.get("properties", {}).items()

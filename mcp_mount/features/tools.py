@@ -27,17 +27,13 @@ from mcp_mount.features.handlers import (
     routine_of,
 )
 from mcp_mount.protocol.calls import Call, Incoming, Result
-from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError, ToolError
 from mcp_mount.protocol.revisions import LATEST, Revision
 
 logger = logging.getLogger("mcp_mount")
 
 # 2026-07-28, server/tools, "Tool Names".
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-
-
-class ToolError(Exception):
-    """Raise it in a tool to tell the model what went wrong, in words that it can act on."""
 
 
 class Output:
@@ -300,5 +296,3 @@ def _encode_call_result(value: Any, revision: Revision) -> Result:
     if failed:
         members += b',"isError":true'
     return Result(members, meta, failed)
-
-

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.protocol.messages import MessageId, Request
+from mcp_mount.protocol.questions import Question
 from mcp_mount.protocol.revisions import Revision
 
 logger = logging.getLogger("mcp_mount")
@@ -39,7 +40,7 @@ class Incoming:
     """A JSON-RPC request that passed every check of its revision.
 
     session: the handshake session it belongs to. log_level: the least level that the client wants
-    to hear of, None for silence.
+    to hear of, None for silence. ask: makes a question to the client, where requests to clients exist.
     """
 
     id: MessageId
@@ -51,6 +52,7 @@ class Incoming:
     request: Request
     session: str | None = None
     log_level: str | None = None
+    ask: Callable[[str, Mapping[str, Any]], Question] | None = None
 
 
 @dataclass(slots=True)
@@ -70,11 +72,17 @@ class SyncChannel(Protocol):
 
     def send(self, message: bytes) -> None: ...
 
+    def ask(self, question: Question) -> None:
+        """Put a question and wait until it is answered, or its time is over."""
+
 
 class AsyncChannel(Protocol):
     """The way from a coroutine function to the client, while its call runs."""
 
     async def send(self, message: bytes) -> None: ...
+
+    async def ask(self, question: Question) -> None:
+        """Put a question and wait until it is answered, or its time is over."""
 
 
 Channel: TypeAlias = SyncChannel | AsyncChannel

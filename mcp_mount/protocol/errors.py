@@ -31,6 +31,14 @@ MISSING_CLIENT_CAPABILITY = ErrorKind(-32021, "Missing required client capabilit
 UNSUPPORTED_VERSION = ErrorKind(-32022, "Unsupported protocol version", 400, 400)
 
 
+class ToolError(Exception):
+    """Raise it in a tool to tell the model what went wrong, in words that it can act on."""
+
+
+class ClientError(ToolError):
+    """A client that could not, or would not, answer a question of a handler."""
+
+
 class ProtocolError(Exception):
     """A request that is answered with a JSON-RPC error.
 

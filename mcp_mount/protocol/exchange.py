@@ -125,9 +125,7 @@ class Protocol:
     def _post(self, request: Request) -> Reply | Exchange:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != JSON:
-            raise ProtocolError(
-                INVALID_REQUEST, f"The Content-Type must be {JSON}", status=415
-            )
+            raise ProtocolError(INVALID_REQUEST, f"The Content-Type must be {JSON}", status=415)
         accept = _accepts(request.headers.get("accept"))
         value = decode(request.body)
         if isinstance(value, list):

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from pydantic_core import to_json
@@ -37,6 +38,7 @@ from mcp_mount.protocol.messages import (
     ResponseMessage,
     parse,
 )
+from mcp_mount.protocol.questions import Question
 from mcp_mount.protocol.revisions import LATEST_LEGACY, LEGACY, Revision
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys, Seal, TokenRefused
@@ -137,9 +139,9 @@ class Legacy:
             raise _no_session()
         return session
 
-    def admit(self, value: Any, session: Session, request: Request) -> (
-        tuple[Incoming, Method] | None
-    ):
+    def admit(
+        self, value: Any, session: Session, request: Request
+    ) -> tuple[Incoming, Method] | None:
         """Return a request with its method, or None for a message that gets no answer."""
         message = parse(value)
         if isinstance(message, NotificationMessage):
@@ -170,6 +172,7 @@ class Legacy:
             request,
             session.id,
             self._backplane.log_level(session.id) or "info",
+            partial(self._ask, session),
         )
         return incoming, method
 
@@ -199,6 +202,10 @@ class Legacy:
         if len(self._opened) > _CACHED_SESSIONS:
             self._opened.popitem(last=False)
         return session
+
+    def _ask(self, session: Session, method: str, params: Mapping[str, Any]) -> Question:
+        timeout = self._settings.question_timeout
+        return Question(self._backplane, session.id, method, params, timeout)
 
     def _set_log_level(self, incoming: Incoming) -> Result:
         level = incoming.params.get("level")

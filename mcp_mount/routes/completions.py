@@ -111,4 +111,3 @@ async def _events(completion: Completion, answer: Any) -> AsyncIterator[bytes]:
         logger.exception("Chat model %r failed", completion.model)
         yield b'data: {"error":{"message":"The model failed","type":"model_failed"}}\n\n'
     yield DONE
-

@@ -17,7 +17,7 @@ from mcp_mount.routes.gate import gate, gated_body
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.transports.asgi import read_headers, run_calls
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.streams import Runner
+from mcp_mount.transports.streams import PLAIN
 
 _JSON = "application/json"
 
@@ -76,7 +76,7 @@ class ToolsRouter(MCPRouter):
             call = outcome.call(request, arguments)
         except InvalidArguments as error:
             raise HTTPException(422, str(error)) from None
-        await run_calls([call], getattr(request.app, "runner", Runner()), request.receive)
+        await run_calls([call], getattr(request.app, "runner", PLAIN), request.receive)
         return outcome.response(call)
 
     def _tools(self, request: Request, path: str) -> Iterable[Tool]:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, MutableMapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +23,7 @@ from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
-from mcp_mount.transports.streams import AsyncStream, Runner, silence
+from mcp_mount.transports.streams import PLAIN, AsyncStream, Runner, silence
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -34,11 +42,17 @@ class AsyncEvents:
 
 
 class ASGITransport:
-    """Serves the MCP endpoint of a server as an ASGI application; it looks at no path."""
+    """Serves the MCP endpoint of a server as an ASGI application; it looks at no path.
 
-    def __init__(self, protocol: Protocol, runner: Runner = Runner()) -> None:
+    stream_runner: how the functions run that may speak before they end, if not like the others.
+    """
+
+    def __init__(
+        self, protocol: Protocol, runner: Runner = PLAIN, stream_runner: Runner | None = None
+    ) -> None:
         self._protocol = protocol
         self._runner = runner
+        self._stream_runner = stream_runner or runner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = read_headers(scope)
@@ -50,7 +64,9 @@ class ASGITransport:
         if body is None:
             await _send_reply(self._protocol.too_large(), send)
             return
-        opened = self._protocol.open(Request(scope["method"], headers, body, StarletteRequest(scope)))
+        opened = self._protocol.open(
+            Request(scope["method"], headers, body, StarletteRequest(scope))
+        )
         if isinstance(opened, Reply):
             await _send_reply(opened, send)
         elif opened.accepts_stream and any(call.wants_context for call in opened.calls):
@@ -69,7 +85,7 @@ class ASGITransport:
         if not (opened.accepts_stream and any(call.wants_context for call in opened.calls)):
             await run_calls(opened.calls, self._runner)
             return opened.reply()
-        stream = AsyncStream(opened.calls, self._runner)
+        stream = AsyncStream(opened.calls, self._stream_runner)
         try:
             first = await stream.next(keep_alive=False)
         except BaseException:
@@ -80,7 +96,7 @@ class ASGITransport:
         return AsyncEvents(_whole(first, stream, opened))
 
     async def _stream(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        stream = AsyncStream(exchange.calls, self._runner)
+        stream = AsyncStream(exchange.calls, self._stream_runner)
         departure = asyncio.create_task(_departure(receive))
         departure.add_done_callback(lambda _: stream.close())
         try:
@@ -111,9 +127,7 @@ async def _whole(first: bytes, stream: AsyncStream, exchange: Exchange) -> Async
     yield exchange.closing_events()
 
 
-async def run_calls(
-    calls: Sequence[Call], runner: Runner, receive: Receive | None = None
-) -> bool:
+async def run_calls(calls: Sequence[Call], runner: Runner, receive: Receive | None = None) -> bool:
     """Run calls that nobody hears before they end; False if the client left meanwhile.
 
     receive: where the client's departure is told; without it the host cancels the task itself.

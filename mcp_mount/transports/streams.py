@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.errors import ClientError
+from mcp_mount.protocol.questions import Question
 from mcp_mount.transports import background
 
 RunSync: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
@@ -45,11 +48,18 @@ class Runner:
     off_loop: RunSync = run_in_thread
 
 
+PLAIN: Final = Runner()
+"""No host around the call, and threads of our own."""
+
+
 class Silence:
     """The channel of a call whose client takes no event stream: what it says is dropped."""
 
     def send(self, message: bytes) -> None:
         pass
+
+    def ask(self, question: Question) -> None:
+        raise ClientError("The client takes no event stream, so it cannot be asked")
 
 
 class AsyncSilence:
@@ -57,6 +67,9 @@ class AsyncSilence:
 
     async def send(self, message: bytes) -> None:
         pass
+
+    async def ask(self, question: Question) -> None:
+        raise ClientError("The client takes no event stream, so it cannot be asked")
 
 
 def silence(call: Call) -> None:
@@ -102,6 +115,12 @@ class AsyncStream:
         if not self.closed:
             await self._queue.put(sse.event(message))
 
+    async def ask(self, question: Question) -> None:
+        await self.send(question.message)
+        answer = asyncio.wrap_future(question.answer)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(answer, question.timeout)
+
     async def _run(self) -> None:
         try:
             for call in self._calls:
@@ -132,6 +151,11 @@ class _ThreadChannel:
         if not self._stream.closed:
             asyncio.run_coroutine_threadsafe(self._stream.send(message), self._loop).result()
 
+    def ask(self, question: Question) -> None:
+        if self._stream.closed:
+            raise ClientError("The client has left")
+        asyncio.run_coroutine_threadsafe(self._stream.ask(question), self._loop).result()
+
 
 def inline_events(call: Call, runner: Runner) -> Iterator[bytes]:
     """Run a plain function on this very thread and yield what it says while it runs.
@@ -155,8 +179,23 @@ def inline_events(call: Call, runner: Runner) -> Iterator[bytes]:
 
 
 class _InlineChannel:
+    """The way from a function in a greenlet to the iterator that runs it."""
+
     def send(self, message: bytes) -> None:
-        getcurrent().parent.switch(sse.event(message))
+        self._hand_out(sse.event(message))
+
+    def ask(self, question: Question) -> None:
+        self.send(question.message)
+        deadline = time.monotonic() + question.timeout
+        while (left := deadline - time.monotonic()) > 0:
+            done, _ = wait([question.answer], timeout=min(left, sse.KEEP_ALIVE_SECONDS))
+            if done:
+                break
+            self._hand_out(sse.KEEP_ALIVE)
+
+    @staticmethod
+    def _hand_out(event: bytes) -> None:
+        getcurrent().parent.switch(event)
 
 
 def background_events(call: Call) -> Iterator[bytes]:
@@ -182,7 +221,7 @@ def background_events(call: Call) -> Iterator[bytes]:
 
 
 async def _pump(call: Call, said: SimpleQueue[Any]) -> None:
-    stream = AsyncStream([call], Runner())
+    stream = AsyncStream([call], PLAIN)
     try:
         while (event := await stream.next(keep_alive=False)) is not None:
             said.put(event)

@@ -11,7 +11,7 @@ from mcp_mount.protocol import sse
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.transports import background
-from mcp_mount.transports.streams import Runner, background_events, inline_events, silence
+from mcp_mount.transports.streams import PLAIN, Runner, background_events, inline_events, silence
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
@@ -27,7 +27,7 @@ class EventStream:
 class WSGITransport:
     """Serves the MCP endpoint of a server as a WSGI application; it looks at no path."""
 
-    def __init__(self, protocol: Protocol, runner: Runner = Runner()) -> None:
+    def __init__(self, protocol: Protocol, runner: Runner = PLAIN) -> None:
         self._protocol = protocol
         self._runner = runner
 
@@ -122,5 +122,3 @@ def with_length(reply: Reply) -> list[tuple[str, str]]:
     if reply.status == 204:
         return reply.headers
     return [*reply.headers, ("content-length", str(len(reply.body)))]
-
-

@@ -1,0 +1,44 @@
+"""A Django project of one module that mounts the fixture server in its URLs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django
+from django.conf import settings
+from django.urls import include, path
+
+from tests.conformance.fixture import build_router
+
+if not settings.configured:
+    settings.configure(
+        SECRET_KEY="for-tests-only",
+        ALLOWED_HOSTS=["localhost", "127.0.0.1"],
+        ROOT_URLCONF=__name__,
+        INSTALLED_APPS=["mcp_mount_django"],
+        MIDDLEWARE=[
+            "django.middleware.security.SecurityMiddleware",
+            "django.middleware.common.CommonMiddleware",
+            "django.middleware.csrf.CsrfViewMiddleware",
+        ],
+    )
+    django.setup()
+
+from mcp_mount_django import MCPServer  # noqa: E402 - settings come first
+
+server = MCPServer("conformance", version="1.0.0")
+server.include_router(build_router())
+
+urlpatterns = [path("mcp", include(server.urls))]
+
+
+def asgi_application() -> Any:
+    from django.core.asgi import get_asgi_application
+
+    return get_asgi_application()
+
+
+def wsgi_application() -> Any:
+    from django.core.wsgi import get_wsgi_application
+
+    return get_wsgi_application()

@@ -1,0 +1,113 @@
+"""Run the official conformance suite against the fixture server in every host.
+
+    python -m tests.conformance.run [HOST ...]
+
+It prints, for each host and revision, the scenarios and checks that passed, and exits non-zero if
+a scenario fails that `baseline.txt` does not list, or passes although it is listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conformance.hosts import HOSTS
+from tests.conformance.serve import command
+from tests.processes import free_port, running
+
+HERE = Path(__file__).parent
+BASELINE = HERE / "baseline.txt"
+REVISIONS = ("2026-07-28", "2025-11-25")
+
+_LINE = re.compile(
+    r"^[✓✗] (?P<name>[\w/-]+): (?P<passed>\d+) passed, (?P<failed>\d+) failed$", re.M
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    passed: int
+    failed: int
+
+
+def install_suite() -> None:
+    """Install the pinned suite, and the Node.js that it needs, if they are not there."""
+    if not (HERE / "node_modules" / ".package-lock.json").exists():
+        print("Installing the conformance suite ...", flush=True)
+        subprocess.run(["npm", "ci", "--silent", "--no-fund", "--no-audit"], cwd=HERE, check=True)
+
+
+def run_suite(url: str, revision: str) -> list[Scenario]:
+    """Run all scenarios of a revision, scored and not scored, against a server at `url`."""
+    modules = HERE / "node_modules"
+    suite = modules / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+    words = [modules / ".bin" / "node", suite, "server", "--url", url, "--requirements", revision]
+    done = subprocess.run(words, cwd=HERE, capture_output=True, text=True, timeout=600)
+    summary = done.stdout.partition("=== SUMMARY ===")[2]
+    scenarios = [
+        Scenario(match["name"], int(match["passed"]), int(match["failed"]))
+        for match in _LINE.finditer(summary)
+    ]
+    if not scenarios:
+        raise RuntimeError(f"the suite printed no summary:\n{done.stdout}\n{done.stderr}")
+    return scenarios
+
+
+def read_baseline() -> set[tuple[str, str]]:
+    """The scenarios that are known to fail, as (revision, name)."""
+    if not BASELINE.exists():
+        return set()
+    lines = BASELINE.read_text().splitlines()
+    words = [line.split("#")[0].split() for line in lines]
+    return {(line[0], line[1]) for line in words if line}
+
+
+def check(host: str, revision: str, scenarios: Sequence[Scenario]) -> list[str]:
+    """What differs from the baseline, as lines to print."""
+    baseline = read_baseline()
+    surprises: list[str] = []
+    for scenario in scenarios:
+        known = (revision, scenario.name) in baseline
+        if scenario.failed and not known:
+            surprises.append(f"{host} {revision}: {scenario.name} fails")
+        if known and not scenario.failed:
+            surprises.append(f"{host} {revision}: {scenario.name} passes; strike it off baseline")
+    return surprises
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("hosts", nargs="*", metavar="HOST", help=f"of {', '.join(HOSTS)}")
+    hosts = parser.parse_args().hosts or list(HOSTS)
+    install_suite()
+    print(f"{'host':<12} {'revision':<11} {'scenarios':>11} {'checks':>11}")
+    surprises: list[str] = []
+    passed = failed = 0
+    for host in hosts:
+        port = free_port()
+        with running(command(host, port), port):
+            for revision in REVISIONS:
+                scenarios = run_suite(f"http://127.0.0.1:{port}/mcp", revision)
+                good = sum(not scenario.failed for scenario in scenarios)
+                checks = sum(scenario.passed for scenario in scenarios)
+                every = checks + sum(scenario.failed for scenario in scenarios)
+                row = f"{good}/{len(scenarios)}", f"{checks}/{every}"
+                print(f"{host:<12} {revision:<11} {row[0]:>11} {row[1]:>11}", flush=True)
+                found = check(host, revision, scenarios)
+                surprises += found
+                failed += len(found)
+                passed += len(scenarios) - len(found)
+    for line in surprises:
+        print(line)
+    print(f"conformance: {passed} passed, {failed} failed")
+    return 1 if surprises else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

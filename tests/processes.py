@@ -1,0 +1,85 @@
+"""Real server processes for tests: started on a free loopback port, always stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(
+    words: Sequence[str],
+    port: int,
+    *,
+    cwd: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = 30.0,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; begins when it accepts connections at `port`.
+
+    What the server prints is shown if it does not start.
+    """
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            _wait(process, port, seconds)
+            yield process
+        except ServerFailed:
+            output.seek(0)
+            sys.stderr.write(output.read().decode(errors="replace"))
+            raise
+        finally:
+            _stop(process)
+
+
+class ServerFailed(RuntimeError):
+    """A server ended, or did not listen in time."""
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerFailed(f"the server ended with status {process.returncode}")
+        with socket.socket() as probe:
+            probe.settimeout(0.2)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise ServerFailed(f"nothing listens at port {port} after {seconds:g} s")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, sign)
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                continue
