@@ -83,7 +83,7 @@ class MCPServer(Registers, FastAPI):
         if not path.startswith("/") or path.rstrip("/") == "":
             raise ValueError(f"path must start with '/' and name something, not {path!r}")
         self.mcp_path = path.rstrip("/")
-        self.host: Host | None = None
+        self.attached: Host | None = None
         self.has_lifespan = any(
             fastapi.get(key) for key in ("lifespan", "on_startup", "on_shutdown")
         )
@@ -103,7 +103,7 @@ class MCPServer(Registers, FastAPI):
                 max_body_bytes=max_body_bytes,
                 allowed_origins=frozenset(allowed_origins),
                 allowed_hosts=None if allowed_hosts is None else frozenset(allowed_hosts),
-                host_names=lambda: self.host.host_names() if self.host else (),
+                host_names=lambda: self.attached.host_names() if self.attached else (),
                 session_ttl=session_ttl,
                 list_ttl_ms=list_ttl_ms,
             ),
@@ -125,7 +125,7 @@ class MCPServer(Registers, FastAPI):
             if self.root_path:
                 scope["root_path"] = self.root_path
             # FastAPI replaces scope["app"] with this server, so this is the time to look.
-            scope["mcp_mount.mounted"] = self.host is not None or "app" in scope
+            scope["mcp_mount.mounted"] = self.attached is not None or "app" in scope
             if not self.user_middleware and self.is_endpoint(scope):
                 # Nothing stands between: skip what FastAPI does for its own routes.
                 await self.asgi_endpoint(scope, receive, send)
@@ -142,7 +142,7 @@ class MCPServer(Registers, FastAPI):
 
     def attach(self, host: Host) -> None:
         """Live by the rules of `host` from now on: integrations call this when they mount."""
-        self.host = host
+        self.attached = host
 
     def run_call(self, call: Call) -> None:
         """Run a plain handler on the thread where it belongs; integrations stand around it."""
@@ -210,12 +210,14 @@ class MCPServer(Registers, FastAPI):
             self.swagger_ui_oauth2_redirect_url,
         ):
             return False
-        debug = self.host.debug() if self.host else getattr(scope.get("app"), "debug", False)
+        debug = (
+            self.attached.debug() if self.attached else getattr(scope.get("app"), "debug", False)
+        )
         return self._docs is False or not debug
 
     def _secret_keys(self) -> Sequence[str]:
         own = self._keys[::-1] or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]
-        return own if any(own) or self.host is None else self.host.secret_keys()
+        return own if any(own) or self.attached is None else self.attached.secret_keys()
 
 
 class _EndpointRoute(BaseRoute):

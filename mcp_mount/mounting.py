@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Around = Callable[[Environ], AbstractContextManager[Any]]
 
 
-class mount_wsgi:  # noqa: N801 - reads as a verb where it is used
+class mount_wsgi:
     """A WSGI application that serves `server` at `path`, and `app` everywhere else.
 
     around: what a request to the server runs in, such as the host's application context.
@@ -47,7 +47,7 @@ class mount_wsgi:  # noqa: N801 - reads as a verb where it is used
             yield from self._server.wsgi(environ, start_response)
 
 
-class mount_asgi:  # noqa: N801 - reads as a verb where it is used
+class mount_asgi:
     """An ASGI application that serves `server` at `path`, and `app` everywhere else.
 
     around: what a request to the server runs in, such as the host's application context.

@@ -1,4 +1,4 @@
-"""How Django runs a tool call: in transactions, on the thread whose connections are the request's."""
+"""How Django runs a tool call: in transactions, with connections looked after."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _coroutine_marks() -> dict[str, Any]:
 
     probe = Probe()
     if hasattr(inspect, "markcoroutinefunction"):
-        inspect.markcoroutinefunction(probe)  # type: ignore[type-var]
+        inspect.markcoroutinefunction(probe)
         return dict(vars(probe))
     return {"_is_coroutine": asyncio.coroutines._is_coroutine}  # type: ignore[attr-defined]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import Flask, Response, request, stream_with_context
+from werkzeug.wrappers import Response as BaseResponse
 
 from mcp_mount.base import MCPServer
 from mcp_mount.protocol import Reply
@@ -59,12 +60,12 @@ class MCPMount(Registers):
                 strict_slashes=True,
             )
 
-    def _view(self, rest: str = "") -> Response:
+    def _view(self, rest: str = "") -> BaseResponse:
         environ = {**request.environ, "PATH_INFO": f"/{rest}" if rest else ""}
         environ["SCRIPT_NAME"] = request.environ.get("SCRIPT_NAME", "") + self.path
         wsgi = self.server.wsgi
         if not wsgi.is_endpoint(environ) or self.server.user_middleware:
-            return Response.from_app(wsgi.bridge, environ)  # type: ignore[arg-type]
+            return Response.from_app(wsgi.bridge, environ)
         body = self._body()
         if body is None:
             return _response(self.server.protocol.too_large())

@@ -8,9 +8,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, get_args
 
-from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic import (
+    BaseModel,
+    PydanticInvalidForJsonSchema,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+)
 from pydantic.experimental.arguments_schema import generate_arguments_schema
-from pydantic.json_schema import GenerateJsonSchema, PydanticInvalidForJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ArgsKwargs, SchemaValidator, ValidationError
 
 from mcp_mount.context import Context, SyncContext
@@ -71,6 +77,7 @@ def resolve(annotation: str, function: Callable[..., Any]) -> Any:
     routine = getattr(routine, "__func__", routine)
     closure = inspect.getclosurevars(routine).nonlocals if inspect.isfunction(routine) else {}
     try:
+        # What Python itself evaluated before PEP 563: the text of the program, nobody's input.
         return eval(annotation, getattr(routine, "__globals__", {}), dict(closure))  # noqa: S307
     except Exception:
         return annotation

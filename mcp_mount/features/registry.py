@@ -46,13 +46,14 @@ class Registry:
         """Take over the entries of `other`, now and in future; once, however often it is said."""
         if self in other._followers:
             return
-        for kind, own, theirs in (
+        entries: tuple[tuple[str, Mapping[Any, Any], Mapping[Any, Any]], ...] = (
             ("tool", self.tools, other.tools),
             ("prompt", self.prompts, other.prompts),
             ("completer", self.completers, other.completers),
-        ):
-            for key in theirs:
-                _refuse_duplicate(kind, key, own, theirs[key])
+        )
+        for kind, own, theirs in entries:
+            for key, entry in theirs.items():
+                _refuse_duplicate(kind, key, own, entry)
         for tool in other.tools.values():
             self.add_tool(tool)
         for prompt in other.prompts.values():

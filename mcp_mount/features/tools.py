@@ -270,9 +270,9 @@ def _structured(data: bytes, revision: Revision, *, is_object: bool) -> bytes:
 
 def _encode_free(value: Any, revision: Revision) -> Result:
     members = content.join(content.blocks(value))
-    if isinstance(value, dict | BaseModel) and not content.is_content(value):
-        members += _structured(to_json(value), revision, is_object=True)
-    elif is_dataclass(value) and not isinstance(value, type):
+    if (isinstance(value, dict | BaseModel) and not content.is_content(value)) or (
+        is_dataclass(value) and not isinstance(value, type)
+    ):
         members += _structured(to_json(value), revision, is_object=True)
     return Result(members)
 

@@ -40,7 +40,7 @@ class Incoming:
     """A JSON-RPC request that passed every check of its revision.
 
     session: the handshake session it belongs to. log_level: the least level that the client wants
-    to hear of, None for silence. ask: makes a question to the client, where requests to clients exist.
+    to hear of, None for silence. ask: makes a question to the client, in eras that have live ones.
     """
 
     id: MessageId
@@ -96,16 +96,16 @@ class Call:
     """
 
     __slots__ = (
-        "incoming",
-        "function",
-        "args",
-        "kwargs",
-        "is_async",
-        "result",
-        "error",
         "_context",
         "_encode",
         "_recover",
+        "args",
+        "error",
+        "function",
+        "incoming",
+        "is_async",
+        "kwargs",
+        "result",
     )
 
     def __init__(

@@ -34,7 +34,7 @@ class Exchange:
     finish the event stream with `closing_events`.
     """
 
-    __slots__ = ("calls", "accepts_stream", "_protocol", "_answers", "_batch", "_accepts_json")
+    __slots__ = ("_accepts_json", "_answers", "_batch", "_protocol", "accepts_stream", "calls")
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from pydantic_core import from_json, to_json
 
@@ -85,7 +85,7 @@ def readable_id(value: Any) -> MessageId | None:
     if isinstance(value, dict):
         message_id = value.get("id")
         if _is_id(message_id):
-            return message_id  # type: ignore[no-any-return]
+            return cast(MessageId, message_id)
     return None
 
 

@@ -1,4 +1,4 @@
-"""The gate before the HTTP routes of ours: the checks that the MCP endpoint makes of every request."""
+"""The gate before our HTTP routes: the checks that the MCP endpoint makes of every request."""
 
 from __future__ import annotations
 

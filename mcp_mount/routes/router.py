@@ -37,7 +37,7 @@ class Registers:
         output_schema: Any = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Callable[[F], F]: ...
-    def tool(self, function: Any = None, /, **options: Any) -> Any:
+    def tool(self, name: Any = None, **options: Any) -> Any:
         """Register a function as a tool that a model may call.
 
         The input schema and its validation come from the signature, descriptions of parameters
@@ -49,7 +49,7 @@ class Registers:
         return annotation (values are checked against a type only), False for none.
         meta: the definition's `_meta`.
         """
-        return _decorate(function, options, self.add_tool)
+        return _decorate(name, options, self.add_tool)
 
     def add_tool(self, function: Callable[..., Any], **options: Any) -> None:
         """Register a function as a tool, as `tool` does, without a decorator."""
@@ -67,10 +67,10 @@ class Registers:
         icons: Sequence[Any] | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Callable[[F], F]: ...
-    def prompt(self, function: Any = None, /, **options: Any) -> Any:
+    def prompt(self, name: Any = None, **options: Any) -> Any:
         """Register a function as a prompt: it returns text, a `Message`, or a list of them."""
         return _decorate(
-            function, options, lambda one, **rest: self.registry.add_prompt(Prompt.of(one, **rest))
+            name, options, lambda one, **rest: self.registry.add_prompt(Prompt.of(one, **rest))
         )
 
     def completion(self, subject: str, argument: str) -> Callable[[F], F]:
@@ -114,17 +114,16 @@ def refuse_dependencies(dependencies: Sequence[Any] | None) -> None:
         )
 
 
-def _decorate(function: Any, options: dict[str, Any], register: Callable[..., None]) -> Any:
-    if callable(function):
-        register(function, **options)
-        return function
-    if function is not None:
-        if not isinstance(function, str) or "name" in options:
-            raise TypeError(f"expected a function or a name, not {function!r}")
-        options["name"] = function
+def _decorate(name: Any, options: dict[str, Any], register: Callable[..., None]) -> Any:
+    """Register what a bare decorator was given, or return the decorator for a name."""
+    if callable(name):
+        register(name, **options)
+        return name
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"expected a function or a name, not {name!r}")
 
-    def decorate(decorated: F) -> F:
-        register(decorated, **options)
-        return decorated
+    def decorate(function: F) -> F:
+        register(function, name=name, **options)
+        return function
 
     return decorate

@@ -195,7 +195,9 @@ class _InlineChannel:
 
     @staticmethod
     def _hand_out(event: bytes) -> None:
-        getcurrent().parent.switch(event)
+        parent = getcurrent().parent
+        assert parent is not None, "the function runs in a greenlet of its own"
+        parent.switch(event)
 
 
 def background_events(call: Call) -> Iterator[bytes]:

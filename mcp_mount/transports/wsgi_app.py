@@ -36,12 +36,13 @@ class WSGIApp:
                 "path": environ.get("PATH_INFO", ""),
                 "method": environ["REQUEST_METHOD"],
                 "headers": [(b"accept", environ.get("HTTP_ACCEPT", "").encode("latin-1"))],
-                "mcp_mount.mounted": self._server.host is not None,
+                "mcp_mount.mounted": self._server.attached is not None,
             }
         )
 
     def bridge(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve a request by the ASGI application, on the background loop."""
-        bridge: Any = ASGIMiddleware(self._server, loop=background.loop())
+        application: Any = self._server
+        bridge: Any = ASGIMiddleware(application, loop=background.loop())
         answer: Iterable[bytes] = bridge(environ, start_response)
         return answer

@@ -24,7 +24,7 @@ if not settings.configured:
     )
     django.setup()
 
-from mcp_mount_django import MCPServer  # noqa: E402 - settings come first
+from mcp_mount_django import MCPServer
 
 server = MCPServer("conformance", version="1.0.0")
 server.include_router(build_router())

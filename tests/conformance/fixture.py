@@ -183,7 +183,7 @@ def build_prompts() -> CompletionsRouter:
 
     @prompts.prompt
     def test_prompt_with_embedded_resource(
-        resourceUri: Annotated[str, Field(description="URI of the resource to embed")],  # noqa: N803
+        resourceUri: Annotated[str, Field(description="URI of the resource to embed")],
     ) -> list[Any]:
         """A prompt with a resource in it."""
         return [

@@ -18,8 +18,9 @@ def asgi() -> Any:
 
 
 def starlette() -> Any:
-    from mcp_mount_starlette import mount
     from starlette.applications import Starlette
+
+    from mcp_mount_starlette import mount
 
     app = Starlette()
     mount(app, "/mcp", asgi())
@@ -28,6 +29,7 @@ def starlette() -> Any:
 
 def fastapi() -> Any:
     from fastapi import FastAPI
+
     from mcp_mount_fastapi import mount
 
     app = FastAPI()
@@ -49,6 +51,7 @@ def django_wsgi() -> Any:
 
 def flask_wsgi() -> Any:
     from flask import Flask
+
     from mcp_mount_flask import MCPMount
 
     app = Flask("conformance")
@@ -58,6 +61,7 @@ def flask_wsgi() -> Any:
 
 def flask_asgi() -> Any:
     from flask import Flask
+
     from mcp_mount_flask import mount_asgi
 
     return mount_asgi(Flask("conformance"), "/mcp", asgi())

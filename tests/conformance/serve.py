@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
     words = command(arguments.host, arguments.port)
-    os.execv(words[0], words)  # noqa: S606 - the server takes the place of this process
+    os.execv(words[0], words)
 
 
 if __name__ == "__main__":
