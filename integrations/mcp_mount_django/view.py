@@ -50,7 +50,8 @@ class ServerView:
             # waits there for its client's answer would wait for ever.
             Runner(run_outside_request),
         )
-        self.__name__ = "mcp"
+        # Django asks these of every view when it reverses a URL.
+        self.__name__ = self.__qualname__ = "mcp"
         self.__doc__ = f"The MCP server {server.title!r}"
 
     @property

@@ -1,0 +1,81 @@
+"""The shop's tools: found by mcp_mount_django in every installed app, as admin.py is by the admin."""
+
+from typing import Annotated
+
+from django.db.models import F
+from pydantic import BaseModel, Field
+
+from mcp_mount import ToolError
+from mcp_mount_django import server
+from shop.models import Order, Product
+
+
+class ProductCard(BaseModel):
+    sku: str
+    name: str
+    price: str = Field(description="In euros")
+    stock: int
+
+    @classmethod
+    def of(cls, product: Product) -> "ProductCard":
+        return cls(
+            sku=product.sku, name=product.name, price=str(product.price), stock=product.stock
+        )
+
+
+class Receipt(BaseModel):
+    order: int
+    product: ProductCard
+    total: str
+
+
+@server.tool(title="Search the catalogue", annotations={"readOnlyHint": True})
+def search_products(
+    query: Annotated[str, Field(description="Part of the name; empty for all")] = "",
+    only_in_stock: bool = False,
+) -> list[ProductCard]:
+    """Find products by name."""
+    found = Product.objects.filter(name__icontains=query)
+    if only_in_stock:
+        found = found.filter(stock__gt=0)
+    return [ProductCard.of(product) for product in found[:50]]
+
+
+@server.tool(title="Place an order")
+def place_order(
+    sku: str, customer: str, quantity: Annotated[int, Field(ge=1, le=100)] = 1
+) -> Receipt:
+    """Order a product.
+
+    Args:
+        sku: The product's number, as search_products gives it.
+        customer: Who orders.
+        quantity: How many pieces.
+    """
+    product = Product.objects.filter(sku=sku).first()
+    if product is None:
+        raise ToolError(f"There is no product {sku!r}; search_products lists them.")
+    order = Order.objects.create(product=product, quantity=quantity, customer=customer)
+    taken = Product.objects.filter(sku=sku, stock__gte=quantity).update(stock=F("stock") - quantity)
+    if not taken:
+        # The call is a transaction: the order above goes with it.
+        raise ToolError(f"Only {product.stock} of {sku} are left.")
+    product.refresh_from_db()
+    return Receipt(
+        order=order.pk, product=ProductCard.of(product), total=str(product.price * quantity)
+    )
+
+
+@server.prompt(title="Recommend a gift")
+def gift(
+    occasion: Annotated[str, Field(description="Birthday, housewarming, ...")],
+    budget: Annotated[str, Field(description="In euros")] = "20",
+) -> str:
+    """Ask for a gift from the catalogue."""
+    return f"Find a gift for a {occasion} under {budget} euros in the shop and say why it fits."
+
+
+@server.completion("gift", "occasion")
+def occasions(completion) -> list[str]:
+    known = ("birthday", "farewell", "housewarming", "wedding")
+    return [one for one in known if one.startswith(completion.value.lower())]
