@@ -16,7 +16,7 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.streams import Runner
-from mcp_mount.transports.wsgi import WSGITransport, read_headers
+from mcp_mount.transports.wsgi import WSGITransport, read_body, read_headers
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi
 from mcp_mount_django.calls import (
     atomic_aliases,
@@ -106,11 +106,16 @@ class ServerView:
 
     def _read(self, request: HttpRequest) -> ProtocolRequest | Reply:
         protocol = self._server.protocol
+        limit = protocol.settings.max_body_bytes
         try:
-            body = request.body
+            if request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH"):
+                # A chunked body: Django reads none under WSGI.
+                body = read_body(request.META, limit)
+            else:
+                body = request.body
         except RequestDataTooBig:
             return protocol.too_large()
-        if len(body) > protocol.settings.max_body_bytes:
+        if body is None or len(body) > limit:
             return protocol.too_large()
         # Raises DisallowedHost, which Django answers: Host is checked by ALLOWED_HOSTS.
         request.get_host()

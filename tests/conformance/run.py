@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sample_projects.processes import free_port, running
 from tests.conformance.hosts import HOSTS
 from tests.conformance.serve import command
-from tests.processes import free_port, running
 
 HERE = Path(__file__).parent
 BASELINE = HERE / "baseline.txt"

@@ -1,4 +1,4 @@
-"""The shop's tools: found by mcp_mount_django in every installed app, as admin.py is by the admin."""
+"""The shop's tools: mcp_mount_django finds them in every app, as the admin finds admin.py."""
 
 from typing import Annotated
 

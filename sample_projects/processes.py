@@ -1,4 +1,4 @@
-"""Real server processes for tests: started on a free loopback port, always stopped."""
+"""Real server processes, for the demo and the tests: on a free loopback port, always stopped."""
 
 from __future__ import annotations
 

@@ -1,0 +1,43 @@
+"""Fixtures: the fixture server in every host, as real processes that run for the whole session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from sample_projects.processes import free_port, running
+from tests.conformance.hosts import HOSTS
+from tests.conformance.serve import command
+
+ERAS = ("auto", "legacy")
+
+
+@pytest.fixture(scope="session")
+def serve_host() -> Iterator[Callable[[str], str]]:
+    """Return the base URL of a host, which is started when it is first asked for."""
+    urls: dict[str, str] = {}
+    with ExitStack() as stack:
+
+        def serve(host: str) -> str:
+            if host not in urls:
+                port = free_port()
+                stack.enter_context(running(command(host, port), port))
+                urls[host] = f"http://127.0.0.1:{port}"
+            return urls[host]
+
+        yield serve
+
+
+@pytest.fixture(params=list(HOSTS))
+def host_url(request: pytest.FixtureRequest, serve_host: Callable[[str], str]) -> str:
+    """The base URL of each host in turn."""
+    return serve_host(request.param)
+
+
+@pytest.fixture(params=ERAS)
+def era(request: pytest.FixtureRequest) -> str:
+    """The mode of the official client: the newest revision, or the handshake."""
+    mode: str = request.param
+    return mode

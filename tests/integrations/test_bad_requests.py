@@ -1,0 +1,183 @@
+"""Bad requests of each kind, sent to every host: the right status and code, never a 500."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.requests import CAPABILITIES, JSON_HEADERS, VERSION, initialize, message, meta, modern
+
+Built = tuple[dict[str, str], bytes]
+
+
+def raw(body: bytes | str, **headers: str) -> Built:
+    own = JSON_HEADERS | {name.replace("_", "-"): value for name, value in headers.items()}
+    return own, body if isinstance(body, bytes) else body.encode()
+
+
+def with_meta(value: Any, **headers: str) -> Built:
+    """A modern tools/list whose `_meta` is `value`."""
+    own, _ = modern("tools/list", **headers)
+    params = {} if value is None else {"_meta": value}
+    return own, json.dumps(message("tools/list", params)).encode()
+
+
+BAD: dict[str, tuple[Built, int, int]] = {
+    "no JSON": (raw("{"), 400, -32700),
+    "no UTF-8": (raw(b'{"a": "\xff"}'), 400, -32700),
+    "NaN": (raw('{"jsonrpc":"2.0","id":NaN,"method":"ping"}'), 400, -32700),
+    "nesting": (raw("[" * 5000), 400, -32700),
+    "an empty body": (raw(b""), 400, -32700),
+    "no object": (raw("3"), 400, -32600),
+    "no version": (raw('{"id":1,"method":"ping"}'), 400, -32600),
+    "null id": (raw('{"jsonrpc":"2.0","id":null,"method":"ping"}'), 400, -32600),
+    "fractional id": (raw('{"jsonrpc":"2.0","id":1.5,"method":"ping"}'), 400, -32600),
+    "boolean id": (raw('{"jsonrpc":"2.0","id":true,"method":"ping"}'), 400, -32600),
+    "method no string": (raw('{"jsonrpc":"2.0","id":1,"method":7}'), 400, -32600),
+    "params no object": (raw('{"jsonrpc":"2.0","id":1,"method":"x","params":[]}'), 400, -32600),
+    "neither method nor result": (raw('{"jsonrpc":"2.0","id":1}'), 400, -32600),
+    "wrong media type": (raw("{}", content_type="text/plain"), 415, -32600),
+    "no media type": (({"accept": "*/*"}, b"{}"), 415, -32600),
+    "a form": (raw("a=b", content_type="application/x-www-form-urlencoded"), 415, -32600),
+    "nothing acceptable": (modern("tools/list", accept="image/png"), 406, -32600),
+    "foreign origin": (modern("tools/list", origin="https://evil.example"), 403, -32600),
+    "null origin": (modern("tools/list", origin="null"), 403, -32600),
+    "broken origin": (modern("tools/list", origin="http://["), 403, -32600),
+    "no session": (raw(json.dumps(message("tools/list"))), 400, -32600),
+    "bad session": (raw(json.dumps(message("ping")), mcp_session_id="x.y.z"), 404, -32600),
+    "a batch in the modern era": (
+        raw("[]", mcp_protocol_version="2026-07-28"),
+        400,
+        -32600,
+    ),
+    "no _meta": (with_meta(None), 400, -32602),
+    "_meta no object": (with_meta([]), 400, -32602),
+    "no version in _meta": (with_meta({CAPABILITIES: {}}), 400, -32602),
+    "no capabilities in _meta": (with_meta({VERSION: "2026-07-28"}), 400, -32602),
+    "capabilities no object": (with_meta({VERSION: "2026-07-28", CAPABILITIES: 1}), 400, -32602),
+    "bad log level": (
+        with_meta({**meta(), "io.modelcontextprotocol/logLevel": "loud"}),
+        400,
+        -32602,
+    ),
+    "version header differs": (
+        modern("tools/list", mcp_protocol_version="2025-06-18"),
+        400,
+        -32020,
+    ),
+    "unknown version": (
+        with_meta(meta("1999-01-01"), mcp_protocol_version="1999-01-01"),
+        400,
+        -32022,
+    ),
+    "unknown version in the header alone": (
+        raw(json.dumps(message("ping", {})), mcp_protocol_version="1999-01-01"),
+        400,
+        -32602,
+    ),
+    "method header differs": (modern("tools/list", mcp_method="tools/call"), 400, -32020),
+    "name header differs": (
+        modern("tools/call", {"name": "test_simple_text"}, mcp_name="other"),
+        400,
+        -32020,
+    ),
+    "name header is bad Base64": (
+        modern("tools/call", {"name": "x"}, mcp_name="=?base64?***?="),
+        400,
+        -32020,
+    ),
+    "no name": (modern("tools/call", {}), 400, -32602),
+    "unknown method": (modern("no/method"), 404, -32601),
+    "a method of another era": (modern("ping"), 404, -32601),
+    "initialize with modern metadata": (modern("initialize"), 404, -32601),
+    "unknown tool": (modern("tools/call", {"name": "nothing"}), 400, -32602),
+    "arguments no object": (
+        modern("tools/call", {"name": "test_simple_text", "arguments": [1]}),
+        400,
+        -32602,
+    ),
+    "a response in the modern era": (
+        raw('{"jsonrpc":"2.0","id":1,"result":{}}', mcp_protocol_version="2026-07-28"),
+        400,
+        -32600,
+    ),
+    "initialize without members": (raw(json.dumps(message("initialize", {}))), 200, -32602),
+    "initialize with huge capabilities": (
+        raw(initialize(capabilities={"extensions": {str(n): str(n) * 9 for n in range(2000)}})),
+        200,
+        -32602,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_request_gets_its_status_and_code(host_url: str, kind: str) -> None:
+    (headers, body), status, code = BAD[kind]
+    response = httpx2.post(f"{host_url}/mcp", headers=headers, content=body)
+    assert response.status_code == status, response.text
+    assert response.json()["error"]["code"] == code
+    assert "Traceback" not in response.text
+
+
+def test_an_error_names_the_request_it_answers(host_url: str) -> None:
+    headers, body = modern("no/method", id="a-1")
+    response = httpx2.post(f"{host_url}/mcp", headers=headers, content=body)
+    assert response.json()["id"] == "a-1"
+
+
+def test_a_version_error_lists_what_is_served(host_url: str) -> None:
+    (headers, body), _, _ = BAD["unknown version"]
+    error = httpx2.post(f"{host_url}/mcp", headers=headers, content=body).json()["error"]
+    assert error["data"] == {
+        "supported": ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"],
+        "requested": "1999-01-01",
+    }
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "OPTIONS", "HEAD"])
+def test_other_methods_are_not_allowed(host_url: str, method: str) -> None:
+    headers = {"accept": "text/event-stream", "mcp-protocol-version": "2025-11-25"}
+    response = httpx2.request(method, f"{host_url}/mcp", headers=headers)
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST, DELETE"
+
+
+def test_a_delete_without_session_is_refused(host_url: str) -> None:
+    assert httpx2.delete(f"{host_url}/mcp").status_code == 400
+    modern_delete = httpx2.delete(f"{host_url}/mcp", headers={"mcp-protocol-version": "2026-07-28"})
+    assert modern_delete.status_code == 405
+
+
+def test_a_body_over_the_limit_is_refused(host_url: str) -> None:
+    headers, _ = modern("tools/list")
+    body = b'"' + b"x" * (4 * 1024 * 1024) + b'"'
+    try:
+        response = httpx2.post(f"{host_url}/mcp", headers=headers, content=body, timeout=20)
+    except (httpx2.ReadError, httpx2.WriteError):
+        return  # The server closed the connection while the body was still on its way.
+    assert response.status_code == 413
+
+
+def test_a_chunked_body_over_the_limit_is_refused(host_url: str) -> None:
+    headers, _ = modern("tools/list")
+    chunks = (b"x" * 65536 for _ in range(100))
+    try:
+        response = httpx2.post(f"{host_url}/mcp", headers=headers, content=chunks, timeout=20)
+    except (httpx2.ReadError, httpx2.WriteError):
+        return
+    assert response.status_code == 413
+
+
+def test_a_foreign_host_and_origin_are_refused_together(host_url: str) -> None:
+    """DNS rebinding: the page's own name points at this server, so Host and Origin agree."""
+    headers, body = modern("tools/list", origin="http://evil.example", host="evil.example")
+    response = httpx2.post(f"{host_url}/mcp", headers=headers, content=body)
+    assert response.status_code in (400, 403)
+
+
+def test_a_loopback_origin_is_allowed(host_url: str) -> None:
+    headers, body = modern("tools/list", origin="http://localhost:6274")
+    assert httpx2.post(f"{host_url}/mcp", headers=headers, content=body).status_code == 200

@@ -1,0 +1,54 @@
+"""MCP requests as a client would write them, for tests that look at the wire."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MODERN = "2026-07-28"
+VERSION = "io.modelcontextprotocol/protocolVersion"
+CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
+
+ACCEPT = "application/json, text/event-stream"
+JSON_HEADERS = {"content-type": "application/json", "accept": ACCEPT}
+
+
+def message(method: str, params: dict[str, Any] | None = None, id: Any = 1) -> dict[str, Any]:
+    """A JSON-RPC request."""
+    body: dict[str, Any] = {"jsonrpc": "2.0", "id": id, "method": method}
+    if params is not None:
+        body["params"] = params
+    return body
+
+
+def meta(version: str = MODERN, capabilities: Any = None) -> dict[str, Any]:
+    """The metadata that every modern request carries."""
+    return {VERSION: version, CAPABILITIES: capabilities or {}}
+
+
+def modern(
+    method: str, params: dict[str, Any] | None = None, *, id: Any = 1, **headers: str
+) -> tuple[dict[str, str], bytes]:
+    """Headers and body of a modern request; `mcp_name="x"` and the like replace headers."""
+    params = {"_meta": meta(), **(params or {})}
+    own = {**JSON_HEADERS, "mcp-protocol-version": MODERN, "mcp-method": method}
+    if "name" in params:
+        own["mcp-name"] = params["name"]
+    own |= {name.replace("_", "-"): value for name, value in headers.items()}
+    return own, json.dumps(message(method, params, id)).encode()
+
+
+def initialize(version: str = "2025-11-25", capabilities: Any = None) -> bytes:
+    """The body of a handshake."""
+    params = {
+        "protocolVersion": version,
+        "capabilities": capabilities or {},
+        "clientInfo": {"name": "tests", "version": "1"},
+    }
+    return json.dumps(message("initialize", params, 0)).encode()
+
+
+def legacy(session: str, version: str = "2025-11-25") -> dict[str, str]:
+    """The headers of a request within a session."""
+    return {**JSON_HEADERS, "mcp-session-id": session, "mcp-protocol-version": version}
