@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mcp_mount.protocol import Reply, Request
+
 MODERN = "2026-07-28"
 VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -52,3 +54,39 @@ def initialize(version: str = "2025-11-25", capabilities: Any = None) -> bytes:
 def legacy(session: str, version: str = "2025-11-25") -> dict[str, str]:
     """The headers of a request within a session."""
     return {**JSON_HEADERS, "mcp-session-id": session, "mcp-protocol-version": version}
+
+
+def ask(server: Any, method: str, params: dict[str, Any] | None = None) -> Any:
+    """Send a modern request to a server in this process; the decoded reply."""
+    headers, body = modern(method, params)
+    reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    return json.loads(reply.body)
+
+
+def call(server: Any, tool: str, arguments: dict[str, Any] | None = None) -> Any:
+    """Call a tool of a server in this process; the decoded result."""
+    return ask(server, "tools/call", {"name": tool, "arguments": arguments or {}})["result"]
+
+
+class Session:
+    """A handshake session with a server in this process."""
+
+    def __init__(self, server: Any, version: str, capabilities: Any = None) -> None:
+        self._server = server
+        body = initialize(version, capabilities)
+        reply = server.wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
+        self.result = json.loads(reply.body)["result"]
+        self.headers = legacy(dict(reply.headers)["mcp-session-id"], version)
+
+    def send(self, body: Any) -> Reply:
+        """The reply to a message, or to a batch of them."""
+        request = Request("POST", self.headers, json.dumps(body).encode())
+        reply = self._server.wsgi_endpoint.respond_to(request)
+        assert isinstance(reply, Reply)
+        return reply
+
+    def ask(self, method: str, params: dict[str, Any] | None = None) -> Any:
+        return json.loads(self.send(message(method, params)).body)
+
+    def call(self, tool: str, arguments: dict[str, Any] | None = None) -> Any:
+        return self.ask("tools/call", {"name": tool, "arguments": arguments or {}})["result"]

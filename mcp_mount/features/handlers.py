@@ -108,7 +108,7 @@ class Documentation:
                 parsed = parse(text)
             except ParseError:
                 return
-            self.description = parsed.description or ""
+            self.description = (parsed.description or "").strip()
             self.parameters = {
                 parameter.arg_name: parameter.description
                 for parameter in parsed.params
@@ -119,14 +119,17 @@ class Documentation:
 class Arguments:
     """The arguments of a handler: their JSON Schema and their validator, made in one go.
 
-    Raises DefinitionError for a parameter that has no JSON form, for `*args`, and for a context
-    of the wrong kind.
+    `*args` is an argument of that name with a list, `**kwargs` one with an object. Raises
+    DefinitionError for a parameter that has no JSON form, and for a context of the wrong kind.
     """
 
     def __init__(self, function: Callable[..., Any], documentation: Documentation) -> None:
         self.context: tuple[str, type[Context] | type[SyncContext]] | None = None
         self._function = function
-        self._refuse_generators_and_varargs()
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise DefinitionError(
+                f"{describe(function)} is a generator: a handler returns its result at once"
+            )
         try:
             core_schema = generate_arguments_schema(
                 routine_of(function), "arguments-v3", parameters_callback=self._skip_context
@@ -141,9 +144,7 @@ class Arguments:
             raise DefinitionError(f"{describe(function)}: {error}") from None
         self.schema = self._finish(schema, documentation)
         self.names = tuple(self.schema.get("properties", ()))
-        self.takes_any = self._takes_any()
-        if not self.takes_any:
-            self.schema["additionalProperties"] = False
+        self.schema["additionalProperties"] = False
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
@@ -189,29 +190,6 @@ class Arguments:
             )
         if self.context is not None:
             raise DefinitionError(f"{describe(self._function)}: more than one context parameter")
-
-    def _parameters(self) -> list[inspect.Parameter]:
-        try:
-            return list(inspect.signature(self._function).parameters.values())
-        except (TypeError, ValueError):
-            raise DefinitionError(f"{describe(self._function)} has no readable signature") from None
-
-    def _refuse_generators_and_varargs(self) -> None:
-        function = self._function
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise DefinitionError(
-                f"{describe(function)} is a generator: a handler returns its result at once"
-            )
-        for parameter in self._parameters():
-            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                raise DefinitionError(
-                    f"{describe(function)}: '*{parameter.name}' cannot be filled by name; "
-                    "write a parameter with a list type"
-                )
-
-    def _takes_any(self) -> bool:
-        kinds = [parameter.kind for parameter in self._parameters()]
-        return inspect.Parameter.VAR_KEYWORD in kinds
 
     def _explain(self, error: Exception) -> DefinitionError:
         """Find the parameter at fault: the schema generator names only its type."""

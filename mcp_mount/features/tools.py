@@ -230,6 +230,10 @@ def _is_data(annotation: Any) -> bool:
     """Whether an annotation describes data with a schema, and not text or content blocks."""
     if annotation in (Any, None, NoneType, str, object, inspect.Parameter.empty):
         return False
+    kind = get_origin(annotation) or annotation
+    if kind in (list, tuple) and set(get_args(annotation)) <= {Any, object, ...}:
+        # A list of anything may hold content blocks.
+        return False
     return not _mentions_content(annotation)
 
 
