@@ -22,7 +22,7 @@ from mcp_mount.transports.asgi import ASGITransport, Receive, Scope, Send
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.streams import Runner
 from mcp_mount.transports.wsgi import WSGITransport
-from mcp_mount.transports.wsgi_app import WSGIApp
+from mcp_mount.wsgi_app import WSGIApp
 
 
 def _no_names() -> Sequence[str]:

@@ -64,7 +64,7 @@ class MCPMount(Registers):
         environ = {**request.environ, "PATH_INFO": f"/{rest}" if rest else ""}
         environ["SCRIPT_NAME"] = request.environ.get("SCRIPT_NAME", "") + self.path
         wsgi = self.server.wsgi
-        if not wsgi.is_endpoint(environ) or self.server.user_middleware:
+        if not wsgi.is_direct(environ):
             return Response.from_app(wsgi.bridge, environ)
         body = self._body()
         if body is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, get_args
 
@@ -75,10 +76,15 @@ def resolve(annotation: str, function: Callable[..., Any]) -> Any:
     while isinstance(routine, partial):
         routine = routine.func
     routine = getattr(routine, "__func__", routine)
-    closure = inspect.getclosurevars(routine).nonlocals if inspect.isfunction(routine) else {}
+    names: dict[str, Any] = {}
+    if inspect.isfunction(routine):
+        for name, cell in zip(routine.__code__.co_freevars, routine.__closure__ or (), strict=True):
+            # A cell is empty until its variable is assigned, perhaps below the function.
+            with suppress(ValueError):
+                names[name] = cell.cell_contents
     try:
         # What Python itself evaluated before PEP 563: the text of the program, nobody's input.
-        return eval(annotation, getattr(routine, "__globals__", {}), dict(closure))  # noqa: S307
+        return eval(annotation, getattr(routine, "__globals__", {}), names)  # noqa: S307
     except Exception:
         return annotation
 

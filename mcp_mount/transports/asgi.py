@@ -15,7 +15,7 @@ from collections.abc import (
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.requests import Request as StarletteRequest
 
@@ -28,6 +28,10 @@ from mcp_mount.transports.streams import PLAIN, AsyncStream, Runner, silence
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+RUNNER: Final = "mcp_mount.runner"
+"""The key of a scope under which a bridge tells how plain functions run for this request."""
 
 
 class ClientLeft(Exception):
@@ -71,7 +75,7 @@ class ASGITransport:
             await _send_reply(opened, send)
         elif opened.accepts_stream and any(call.wants_context for call in opened.calls):
             await self._stream(opened, receive, send)
-        elif await run_calls(opened.calls, self._runner, receive):
+        elif await run_calls(opened.calls, scope.get(RUNNER, self._runner), receive):
             await _send_reply(opened.reply(), send)
 
     async def respond_to(self, request: Request) -> Reply | AsyncEvents:

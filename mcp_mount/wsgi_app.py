@@ -1,0 +1,60 @@
+"""A server as a WSGI application: MCP by the WSGI driver, all other routes through a2wsgi."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from a2wsgi import ASGIMiddleware
+
+from mcp_mount.transports import background
+from mcp_mount.transports.bridge import bridge
+from mcp_mount.transports.wsgi import Environ, StartResponse, status_line
+
+if TYPE_CHECKING:
+    from mcp_mount.base import MCPServer
+
+
+class WSGIApp:
+    """The WSGI side of an MCPServer. PATH_INFO is the path below the mount point.
+
+    If the server has Starlette middleware, MCP requests pass through it on the background loop,
+    and come back to the request's thread for plain functions.
+    """
+
+    def __init__(self, server: MCPServer) -> None:
+        self._server = server
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if self.is_direct(environ):
+            return self._server.wsgi_endpoint(environ, start_response)
+        return self.bridge(environ, start_response)
+
+    def is_direct(self, environ: Environ) -> bool:
+        """Whether a request is for MCP and nothing stands between."""
+        return not self._server.user_middleware and self._is_endpoint(environ)
+
+    def bridge(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve a request by the ASGI application, on the background loop."""
+        try:
+            environ.get("PATH_INFO", "").encode("latin-1").decode()
+        except UnicodeDecodeError:
+            # ASGI has no form for such a path (PEP 3333 does), so no route can match.
+            start_response(status_line(404), [("content-type", "application/json")])
+            return [b'{"detail":"Not Found"}']
+        application: Any = self._server
+        if self._is_endpoint(environ):
+            return bridge(application, self._server.runner, environ, start_response)
+        through: Any = ASGIMiddleware(application, loop=background.loop())
+        answer: Iterable[bytes] = through(environ, start_response)
+        return answer
+
+    def _is_endpoint(self, environ: Environ) -> bool:
+        return self._server.is_endpoint(
+            {
+                "path": environ.get("PATH_INFO", ""),
+                "method": environ["REQUEST_METHOD"],
+                "headers": [(b"accept", environ.get("HTTP_ACCEPT", "").encode("latin-1"))],
+                "mcp_mount.mounted": self._server.attached is not None,
+            }
+        )

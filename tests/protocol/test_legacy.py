@@ -1,0 +1,203 @@
+"""The handshake revisions: initialize, sealed sessions, batches."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from mcp_mount import MCPServer
+from mcp_mount.protocol import Request
+from mcp_mount.protocol.revisions import LEGACY
+from tests.requests import JSON_HEADERS, Session, initialize, legacy, message
+
+VERSIONS = list(LEGACY)
+
+
+def make(**options: object) -> MCPServer:
+    server = MCPServer("tests", **options)  # type: ignore[arg-type]
+
+    @server.tool
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    @server.tool
+    async def slow() -> str:
+        return "done"
+
+    return server
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_revision_is_negotiated_and_served(version: str) -> None:
+    session = Session(make(instructions="Add."), version)
+    assert session.result["protocolVersion"] == version
+    assert session.result["instructions"] == "Add."
+    assert session.result["capabilities"] == {"logging": {}, "tools": {}}
+    assert session.ask("ping")["result"] == {}
+    assert session.call("add", {"a": 1, "b": 2})["content"][0]["text"] == "3"
+    assert session.call("slow")["content"][0]["text"] == "done"
+
+
+@pytest.mark.parametrize("wanted", ["2024-11-05", "2026-07-28", "1999-01-01", ""])
+def test_another_revision_is_answered_with_the_newest_handshake_one(wanted: str) -> None:
+    body = initialize(wanted)
+    reply = make().wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
+    assert json.loads(reply.body)["result"]["protocolVersion"] == "2025-11-25"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"protocolVersion": 1, "capabilities": {}, "clientInfo": {"name": "x"}},
+        {"protocolVersion": "2025-11-25", "capabilities": [], "clientInfo": {"name": "x"}},
+        {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}},
+    ],
+)
+def test_a_malformed_handshake_is_refused(params: dict[str, object]) -> None:
+    body = json.dumps(message("initialize", params)).encode()
+    reply = make().wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
+    assert json.loads(reply.body)["error"]["code"] == -32602  # type: ignore[union-attr]
+    assert "mcp-session-id" not in dict(reply.headers)  # type: ignore[union-attr]
+
+
+def test_another_worker_with_the_same_key_serves_the_session() -> None:
+    session = Session(make(secret_key="shared"), "2025-11-25")
+    session._server = make(secret_key="shared")
+    assert session.call("add", {"a": 2, "b": 2})["content"][0]["text"] == "4"
+
+
+def test_a_rotated_key_still_opens_sessions() -> None:
+    session = Session(make(secret_key="old"), "2025-11-25")
+    session._server = make(secret_key=["new", "old"])
+    assert session.ask("ping")["result"] == {}
+    session._server = make(secret_key=["new"])
+    assert session.send(message("ping")).status == 404
+
+
+def test_the_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_MOUNT_SECRET_KEY", "from outside")
+    session = Session(make(), "2025-11-25")
+    session._server = make()
+    assert session.ask("ping")["result"] == {}
+
+
+def test_a_second_process_without_a_key_is_met_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    session = Session(make(), "2025-11-25")
+    session._server = make()
+    with caplog.at_level(logging.WARNING, "mcp_mount"):
+        assert session.send(message("ping")).status == 404
+    assert "sealed by another process" in caplog.text
+
+
+def test_an_expired_session_is_not_open() -> None:
+    server = make(session_ttl=0.0)
+    session = Session(server, "2025-11-25")
+    import time
+
+    time.sleep(1.1)
+    assert session.send(message("ping")).status == 404
+
+
+def test_a_deleted_session_is_not_open_and_others_are() -> None:
+    server = make()
+    first, second = Session(server, "2025-11-25"), Session(server, "2025-11-25")
+    reply = server.wsgi_endpoint.respond_to(Request("DELETE", first.headers))
+    assert reply.status == 204  # type: ignore[union-attr]
+    assert first.send(message("ping")).status == 404
+    assert second.send(message("ping")).status == 200
+
+
+def test_a_session_id_is_visible_ascii() -> None:
+    session = Session(make(), "2025-11-25", {"roots": {}, "sampling": {}, "elicitation": {}})
+    token = session.headers["mcp-session-id"]
+    assert all(0x21 <= ord(letter) <= 0x7E for letter in token)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "method": "notifications/unknown", "params": {}},
+        {"jsonrpc": "2.0", "id": "nobody-asked", "result": {}},
+        {"jsonrpc": "2.0", "id": 7, "error": {"code": 1, "message": "no"}},
+    ],
+)
+def test_notifications_and_answers_are_accepted(body: dict[str, object]) -> None:
+    reply = Session(make(), "2025-11-25").send(body)
+    assert (reply.status, reply.body) == (202, b"")
+
+
+def test_a_log_level_is_kept_for_the_session() -> None:
+    session = Session(make(), "2025-11-25")
+    assert session.ask("logging/setLevel", {"level": "error"})["result"] == {}
+    assert session.ask("logging/setLevel", {"level": "loud"})["error"]["code"] == -32602
+
+
+def test_a_batch_is_answered_as_a_batch() -> None:
+    session = Session(make(), "2025-03-26")
+    reply = session.send(
+        [
+            message("ping", id="a"),
+            message("tools/call", {"name": "add", "arguments": {"a": 1, "b": 1}}, id="b"),
+            message("tools/call", {"name": "slow"}, id="c"),
+            {"jsonrpc": "2.0", "method": "notifications/initialized"},
+            message("no/method", id="d"),
+            {"jsonrpc": "2.0", "id": 9, "method": 9},
+            3,
+        ]
+    )
+    answers = {answer.get("id"): answer for answer in json.loads(reply.body)}
+    assert reply.status == 200
+    assert set(answers) == {"a", "b", "c", "d", 9, None}
+    assert answers["b"]["result"]["content"][0]["text"] == "2"
+    assert answers["d"]["error"]["code"] == -32601
+    assert answers[9]["error"]["code"] == -32600
+    assert answers[None]["error"]["code"] == -32600
+
+
+def test_a_batch_without_requests_has_no_answer() -> None:
+    session = Session(make(), "2025-03-26")
+    reply = session.send([{"jsonrpc": "2.0", "method": "notifications/initialized"}])
+    assert (reply.status, reply.body) == (202, b"")
+
+
+@pytest.mark.parametrize(
+    ("version", "batch"),
+    [
+        ("2025-03-26", []),
+        ("2025-03-26", [message("ping")] * 101),
+        ("2025-06-18", [message("ping")]),
+        ("2025-11-25", [message("ping")]),
+    ],
+)
+def test_a_batch_that_is_not_allowed_is_refused(version: str, batch: list[object]) -> None:
+    reply = Session(make(), version).send(batch)
+    assert reply.status == 400
+    assert json.loads(reply.body)["error"]["code"] == -32600
+
+
+def test_initialize_cannot_be_part_of_a_batch() -> None:
+    reply = Session(make(), "2025-03-26").send([json.loads(initialize())])
+    assert json.loads(reply.body)[0]["error"]["code"] == -32600
+
+
+def test_a_request_without_the_version_header_has_that_of_its_session() -> None:
+    server = make()
+    session = Session(server, "2025-03-26")
+    session.headers = {
+        key: value for key, value in session.headers.items() if key != "mcp-protocol-version"
+    }
+    assert json.loads(session.send([message("ping")]).body) == [
+        {"jsonrpc": "2.0", "id": 1, "result": {}}
+    ]
+
+
+def test_an_unsupported_version_header_is_refused_within_a_session() -> None:
+    session = Session(make(), "2025-11-25")
+    session.headers |= legacy(session.headers["mcp-session-id"], "2024-11-05")
+    assert session.send(message("ping")).status == 400
