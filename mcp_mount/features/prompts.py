@@ -10,15 +10,15 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from mcp_mount.features import content
-from mcp_mount.features.handlers import (
-    Arguments,
+from mcp_mount.features.arguments import Arguments, InvalidArguments
+from mcp_mount.features.content import plain
+from mcp_mount.features.functions import (
     DefinitionError,
     Documentation,
-    InvalidArguments,
     describe,
     is_coroutine_function,
     name_of,
-    plain,
+    signature_of,
 )
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
@@ -62,7 +62,7 @@ class Prompt:
         if not own_name or own_name == "<lambda>":
             raise DefinitionError(f"{describe(function)}: pass name= for a prompt without a name")
         documentation = Documentation(function)
-        arguments = Arguments(function, documentation)
+        arguments = Arguments(function, signature_of(function), documentation)
         required = arguments.schema.get("required", ())
         members = {
             "name": own_name,

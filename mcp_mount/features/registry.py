@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_mount.features import completion, prompts, tools
 from mcp_mount.features.completion import Completer
-from mcp_mount.features.handlers import DefinitionError, describe
+from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.tools import Tool
 from mcp_mount.protocol.calls import Incoming, Method, Result

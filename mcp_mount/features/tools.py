@@ -8,23 +8,22 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from types import NoneType
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_json
 
 from mcp_mount.features import content
-from mcp_mount.features.handlers import (
-    Arguments,
+from mcp_mount.features.arguments import Arguments, InvalidArguments
+from mcp_mount.features.content import plain
+from mcp_mount.features.functions import (
     DefinitionError,
     Documentation,
-    InvalidArguments,
     describe,
     is_coroutine_function,
     name_of,
-    plain,
-    routine_of,
+    signature_of,
 )
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError, ToolError
@@ -44,7 +43,7 @@ class Output:
     `str`, None or content types, values become content blocks.
     """
 
-    def __init__(self, function: Callable[..., Any], declared: Any) -> None:
+    def __init__(self, function: Callable[..., Any], returned: Any, declared: Any) -> None:
         self.schema: dict[str, Any] | None = None
         self._adapter: TypeAdapter[Any] | None = None
         if declared is False:
@@ -53,9 +52,9 @@ class Output:
             self.schema = dict(declared)
             self._adapter = TypeAdapter(Any)
         else:
-            annotation = _return_annotation(function) if declared is None else declared
-            if declared is None and not _is_data(annotation):
+            if declared is None and not _is_data(returned):
                 return
+            annotation = returned if declared is None else declared
             self._adapter, self.schema = _adapter(function, annotation)
         self._is_object = self.schema.get("type") == "object"
 
@@ -124,7 +123,7 @@ class Tool:
                 f"{describe(function)}: {own_name!r} is no tool name; use 1 to 128 ASCII letters, "
                 "digits, '_', '-' and '.', and pass name= for a lambda"
             )
-        documentation = Documentation(function)
+        documentation, signature = Documentation(function), signature_of(function)
         members = {
             "name": own_name,
             "title": title,
@@ -138,8 +137,8 @@ class Tool:
         return cls(
             name=own_name,
             function=function,
-            arguments=Arguments(function, documentation),
-            output=Output(function, output_schema),
+            arguments=Arguments(function, signature, documentation),
+            output=Output(function, signature.return_annotation, output_schema),
             is_async=is_coroutine_function(function),
             members={key: value for key, value in members.items() if value is not None},
         )
@@ -209,21 +208,6 @@ def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:
 
 def error_result(message: str) -> Result:
     return Result(content.join((content.text_block(message),)) + b',"isError":true', failed=True)
-
-
-def _return_annotation(function: Callable[..., Any]) -> Any:
-    routine = routine_of(function)
-    target = getattr(routine, "func", routine)
-    try:
-        hints = get_type_hints(target, include_extras=True)
-    except Exception:
-        hints = inspect.get_annotations(getattr(target, "__func__", target))
-    annotation = hints.get("return", Any)
-    if isinstance(annotation, str):
-        raise DefinitionError(
-            f"{describe(function)}: the return annotation {annotation!r} cannot be resolved"
-        )
-    return annotation
 
 
 def _is_data(annotation: Any) -> bool:

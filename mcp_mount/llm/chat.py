@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
-from mcp_mount.features.handlers import is_coroutine_function
+from mcp_mount.features.functions import is_coroutine_function
 
 
 class ChatMessage(BaseModel):

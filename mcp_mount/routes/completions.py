@@ -10,7 +10,7 @@ from fastapi import Depends, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from mcp_mount.features.handlers import DefinitionError, describe, name_of
+from mcp_mount.features.functions import DefinitionError, describe, name_of
 from mcp_mount.llm.chat import DONE, ChatModel, ChatRequest, Completion, pieces
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate

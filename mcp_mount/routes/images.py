@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from mcp_mount.features import Image, ToolError
-from mcp_mount.features.handlers import is_coroutine_function
+from mcp_mount.features.functions import is_coroutine_function
 from mcp_mount.llm.drawing import draw
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate

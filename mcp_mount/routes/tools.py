@@ -9,7 +9,7 @@ from fastapi import Depends, HTTPException, Request, Response
 from pydantic_core import from_json, to_json
 
 from mcp_mount.features import Registry, Tool, ToolError
-from mcp_mount.features.handlers import InvalidArguments
+from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.calls import Call, Client, Incoming, Result
 from mcp_mount.protocol.revisions import LATEST, Revision

@@ -258,6 +258,14 @@ def _unknown_type(thing: Nowhere) -> str:  # type: ignore[name-defined]  # noqa:
     return ""
 
 
+def _context_by_position(ctx: SyncContext, *rest: int) -> str:
+    return ""
+
+
+def _two_contexts(a: SyncContext, b: SyncContext) -> str:
+    return ""
+
+
 @pytest.mark.parametrize(
     ("function", "words"),
     [
@@ -267,6 +275,8 @@ def _unknown_type(thing: Nowhere) -> str:  # type: ignore[name-defined]  # noqa:
         (_wrong_context, ["'ctx: SyncContext', not 'ctx: Context'"]),
         (_wrong_async_context, ["'ctx: Context', not 'ctx: SyncContext'"]),
         (_unknown_type, ["Nowhere"]),
+        (_context_by_position, ["must be keyword-only"]),
+        (_two_contexts, ["more than one context"]),
     ],
 )
 def test_a_definition_error_is_raised_at_registration(
@@ -366,7 +376,7 @@ def test_bad_arguments_are_told_to_the_model(server: MCPServer) -> None:
         "speed: Input should be less than or equal to 10",
         "sped: unknown argument; the arguments are: to, speed",
     ]
-    assert "Missing required argument" in text(call(server, "move"))
+    assert "to: missing, but required" in text(call(server, "move"))
 
 
 def test_a_tool_without_parameters_takes_no_arguments(server: MCPServer) -> None:
@@ -386,6 +396,39 @@ def test_variadic_parameters_are_arguments_by_their_names(server: MCPServer) -> 
     result = call(server, "collect", {"numbers": [1, 2], "values": {"a": 3}})
     assert result["structuredContent"] == [[1, 2], {"a": 3}]
     assert call(server, "collect", {"a": 3})["isError"] is True
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "ctx: SyncContext, a: int, b: int = 2",
+        "a: int, ctx: SyncContext, b: int = 2",
+        "a: int, b: int = 2, *, ctx: SyncContext",
+        "a: int, *rest: int, b: int = 2, ctx: SyncContext",
+        "a: int, /, b: int = 2, *, ctx: SyncContext",
+        "a: int, b: int = 2, ctx: SyncContext | None = None",
+    ],
+)
+def test_the_context_may_stand_anywhere(server: MCPServer, signature: str) -> None:
+    names: dict[str, Any] = {"SyncContext": SyncContext}
+    exec(f"def place({signature}): return [a, b, ctx.request_id]", names)
+    server.tool(names["place"])
+    assert {"a", "b"} <= set(definition(server, "place")["inputSchema"]["properties"])
+    assert text(call(server, "place", {"a": 1})) == "[1,2,1]"
+    assert text(call(server, "place", {"a": 1, "b": 3})) == "[1,3,1]"
+
+
+def test_annotations_may_be_strings_with_names_of_a_factory(server: MCPServer) -> None:
+    from mcp_mount import SyncContext as Speaker
+
+    class Local(BaseModel):
+        n: int
+
+    @server.tool
+    def factory_made(local: Local, ctx: Speaker) -> Local:
+        return local
+
+    assert call(server, "factory_made", {"local": {"n": 1}})["structuredContent"] == {"n": 1}
 
 
 # Results

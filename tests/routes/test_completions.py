@@ -93,7 +93,7 @@ def test_a_prompt_that_cannot_be_given_is_an_error(
         raise RuntimeError("secret")
 
     assert prompt(server, "nothing")["error"]["code"] == -32602
-    assert "Missing required argument" in prompt(server, "strict")["error"]["message"]
+    assert "missing, but required" in prompt(server, "strict")["error"]["message"]
     failed = prompt(server, "strict", name="x")["error"]
     assert failed["code"] == -32603
     assert "secret" not in str(failed)

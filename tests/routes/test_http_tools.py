@@ -61,7 +61,7 @@ def test_content_blocks_come_as_content(server: MCPServer) -> None:
     ("name", "options", "status", "detail"),
     [
         ("nothing", {"json": {}}, 404, "Unknown tool: nothing"),
-        ("move", {"json": {}}, 422, "to: Missing required argument"),
+        ("move", {"json": {}}, 422, "to: missing, but required"),
         ("move", {"json": {"to": {"city": "x"}, "up": 1}}, 422, "up: unknown argument"),
         ("move", {"json": [1]}, 400, "must be a JSON object"),
         ("move", {"content": "{", "headers": {"content-type": "application/json"}}, 400, "JSON"),

@@ -1,0 +1,182 @@
+"""The arguments of a handler: a JSON Schema and a validator, made of its signature in one go."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+from pydantic import (
+    PydanticInvalidForJsonSchema,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+)
+from pydantic.experimental.arguments_schema import generate_arguments_schema
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import ArgsKwargs, SchemaError, SchemaValidator, ValidationError
+
+from mcp_mount.context import Context, SyncContext
+from mcp_mount.features.functions import (
+    DefinitionError,
+    Documentation,
+    describe,
+    is_coroutine_function,
+    unwrap,
+)
+
+
+class InvalidArguments(ValueError):
+    """Arguments that do not fit a handler. The message tells a model how to correct them."""
+
+
+class Arguments:
+    """The arguments of a handler, but for its context.
+
+    `*args` is an argument of that name with a list, `**kwargs` one with an object. Raises
+    DefinitionError for a parameter that has no JSON form, and for a context of the wrong kind.
+    context: name and class of the context parameter, if the handler has one.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        signature: inspect.Signature,
+        documentation: Documentation,
+    ) -> None:
+        self.context: tuple[str, type[Context] | type[SyncContext]] | None = None
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise DefinitionError(
+                f"{describe(function)} is a generator: a handler returns its result at once"
+            )
+        parameters = [
+            parameter
+            for parameter in signature.parameters.values()
+            if not self._is_context(function, parameter, signature)
+        ]
+        try:
+            core_schema = generate_arguments_schema(_stub(function, parameters), "arguments-v3")
+            self._validator = SchemaValidator(core_schema)
+            schema = GenerateJsonSchema().generate(core_schema)
+        except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
+            raise _explain(function, parameters) from None
+        except (PydanticUserError, SchemaError, NameError, TypeError) as error:
+            raise DefinitionError(f"{describe(function)}: {error}") from None
+        self.schema = _finish(schema, documentation)
+        self.names = tuple(self.schema["properties"])
+
+    def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
+        try:
+            validated = self._validator.validate_python(arguments)
+        except ValidationError as error:
+            raise InvalidArguments(self._advice(error)) from None
+        if isinstance(validated, ArgsKwargs):
+            return validated.args, dict(validated.kwargs or {})
+        return validated  # type: ignore[no-any-return]
+
+    def _advice(self, error: ValidationError) -> str:
+        lines: list[str] = []
+        for problem in error.errors(include_url=False, include_input=False, include_context=False):
+            where = ".".join(map(str, problem["loc"]))
+            if problem["type"] == "extra_forbidden":
+                known = ", ".join(self.names) or "none"
+                hint = f"; the arguments are: {known}" if len(problem["loc"]) == 1 else ""
+                lines.append(f"{where}: unknown argument{hint}")
+            elif problem["type"].startswith("missing_"):
+                lines.append(f"{where}: missing, but required")
+            else:
+                lines.append(f"{where}: {problem['msg']}" if where else problem["msg"])
+        return "Invalid arguments.\n" + "\n".join(lines)
+
+    def _is_context(
+        self,
+        function: Callable[..., Any],
+        parameter: inspect.Parameter,
+        signature: inspect.Signature,
+    ) -> bool:
+        named = (parameter.annotation, *get_args(parameter.annotation))
+        for kind in (Context, SyncContext):
+            if any(part is kind for part in named):
+                if self.context is not None:
+                    raise DefinitionError(f"{describe(function)}: more than one context parameter")
+                _check_kind(function, parameter.name, kind)
+                _check_place(function, parameter, signature)
+                self.context = (parameter.name, kind)
+                return True
+        return False
+
+
+def _check_kind(
+    function: Callable[..., Any], name: str, kind: type[Context] | type[SyncContext]
+) -> None:
+    fitting = Context if is_coroutine_function(function) else SyncContext
+    if kind is not fitting:
+        word = "async def" if fitting is Context else "def"
+        raise DefinitionError(
+            f"{describe(function)}: a handler written with {word!r} takes "
+            f"'{name}: {fitting.__name__}', not '{name}: {kind.__name__}'"
+        )
+
+
+def _check_place(
+    function: Callable[..., Any], context: inspect.Parameter, signature: inspect.Signature
+) -> None:
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    by_position = {context.POSITIONAL_ONLY, context.VAR_POSITIONAL} & kinds
+    if by_position and context.kind is not context.KEYWORD_ONLY:
+        raise DefinitionError(
+            f"{describe(function)}: beside '/' or '*args', the context '{context.name}' must be "
+            "keyword-only"
+        )
+
+
+def _stub(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> Callable[..., Any]:
+    """A function with just these parameters, for pydantic to read: their types are known.
+
+    They are filled by name, as the context is, whose place may be among them; only before `*args`
+    must they be filled by position.
+    """
+
+    def stub() -> None: ...
+
+    if not any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        parameters = [
+            parameter.replace(kind=parameter.KEYWORD_ONLY)
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            else parameter
+            for parameter in parameters
+        ]
+    stub.__module__ = unwrap(function).__module__
+    stub.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    stub.__annotations__ = {
+        parameter.name: parameter.annotation
+        for parameter in parameters
+        if parameter.annotation is not parameter.empty
+    }
+    return stub
+
+
+def _explain(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> DefinitionError:
+    """Find the parameter at fault: pydantic names only its type."""
+    for parameter in parameters:
+        try:
+            TypeAdapter(parameter.annotation).json_schema()
+        except PydanticUserError:
+            return DefinitionError(
+                f"{describe(function)}: parameter '{parameter.name}' has the type "
+                f"{parameter.annotation!r}, which has no JSON form"
+            )
+    return DefinitionError(f"{describe(function)}: its parameters have no JSON form")
+
+
+def _finish(schema: dict[str, Any], documentation: Documentation) -> dict[str, Any]:
+    """Add what the docstring says of parameters; drop the titles made of their names."""
+    title_of = GenerateJsonSchema().get_title_from_name
+    properties = schema.setdefault("properties", {})
+    for name, field in properties.items():
+        if field.get("title") == title_of(name):
+            del field["title"]
+        if name in documentation.parameters:
+            field.setdefault("description", documentation.parameters[name])
+    return {"type": "object", **schema, "additionalProperties": False}

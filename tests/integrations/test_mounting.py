@@ -1,0 +1,284 @@
+"""Every way to mount, under the web servers that people deploy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client
+
+from sample_projects.processes import ROOT, free_port, running
+from tests.requests import initialize, modern
+
+SERVERS: dict[str, Callable[[str, int], list[str]]] = {
+    "uvicorn": lambda app, port: [
+        *("uvicorn", "--factory", f"tests.integrations.apps:{app}", "--port", str(port)),
+        *("--log-level", "warning"),
+    ],
+    "uvicorn-h11": lambda app, port: [*SERVERS["uvicorn"](app, port), "--http", "h11"],
+    "uvicorn-prefix": lambda app, port: [*SERVERS["uvicorn"](app, port), "--root-path", "/prefix"],
+    "hypercorn": lambda app, port: [
+        *("hypercorn", f"tests.integrations.apps:{app}()", "--bind", f"127.0.0.1:{port}"),
+    ],
+    "daphne": lambda app, port: [
+        *("daphne", "-p", str(port), f"tests.integrations.daphne_apps:{app}"),
+    ],
+    "gthread": lambda app, port: [
+        *("gunicorn", f"tests.integrations.apps:{app}()", "--bind", f"127.0.0.1:{port}"),
+        *("--worker-class", "gthread", "--threads", "8", "--no-control-socket"),
+        *("--log-level", "warning"),
+    ],
+    "sync": lambda app, port: [
+        *("gunicorn", f"tests.integrations.apps:{app}()", "--bind", f"127.0.0.1:{port}"),
+        *("--worker-class", "sync", "--no-control-socket", "--log-level", "warning"),
+    ],
+}
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of the Django project, its database migrated."""
+    path = tmp_path_factory.mktemp("django") / "db.sqlite3"
+    environment = {"TEST_DATABASE": str(path), "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "tests.integrations.django_project"]
+    subprocess.run(words, cwd=ROOT, env=environment, check=True, capture_output=True)
+    return environment
+
+
+@pytest.fixture(scope="module")
+def serve(database: dict[str, str]) -> Iterator[Serve]:
+    """Return the base URL of an application under a server; started when first asked for."""
+    urls: dict[Any, str] = {}
+    with ExitStack() as stack:
+
+        def start(server: str, app: str, **environment: str) -> str:
+            key = (server, app, *environment.items())
+            if key not in urls:
+                port = free_port()
+                words = [sys.executable, "-m", *SERVERS[server](app, port)]
+                variables = {**database, **environment}
+                stack.enter_context(running(words, port, environment=variables))
+                urls[key] = f"http://127.0.0.1:{port}"
+            return urls[key]
+
+        yield start
+
+
+def call(
+    url: str, tool: str, arguments: Any = None, *, progress: bool = False, **options: Any
+) -> Any:
+    """Call a tool by the official client, in both eras; the result, which must be the same."""
+    heard: list[float] = []
+
+    async def hear(done: float, total: float | None, message: str | None) -> None:
+        heard.append(done)
+
+    async def session(mode: str) -> Any:
+        with anyio.fail_after(20):
+            async with Client(url, mode=mode, **options) as client:
+                callback = hear if progress else None
+                return await client.call_tool(tool, arguments or {}, progress_callback=callback)
+
+    results = [anyio.run(session, mode) for mode in ("auto", "legacy")]
+    if progress:
+        assert heard == [1, 2, 1, 2]
+    return results[0].is_error, results[0].content[0].text, results[1].content[0].text
+
+
+def post(url: str, tool: str, **headers: str) -> httpx2.Response:
+    own, body = modern("tools/call", {"name": tool, "arguments": {}}, **headers)
+    return httpx2.post(url, headers=own, content=body)
+
+
+MOUNTS = [
+    ("uvicorn", "fastapi_redirecting", "/mcp", "starlette"),
+    ("uvicorn-h11", "fastapi_redirecting", "/mcp", "starlette"),
+    ("hypercorn", "fastapi_redirecting", "/mcp", "starlette"),
+    ("daphne", "fastapi_redirecting", "/mcp", "starlette"),
+    ("uvicorn-prefix", "fastapi_redirecting", "/mcp", "starlette"),
+    ("uvicorn", "starlette_nested", "/deep/mcp", "starlette"),
+    ("uvicorn", "starlette_lifespan", "/mcp", "starlette"),
+    ("uvicorn", "starlette_lifespan", "/other/mcp", "starlette"),
+    ("gthread", "flask_app", "/mcp", "flask"),
+    ("sync", "flask_app", "/mcp", "flask"),
+    ("uvicorn", "flask_under_asgi", "/mcp", "flask"),
+    ("gthread", "wsgi_prefix", "/prefix/mcp", "flask"),
+    ("gthread", "flask_beside", "/mcp", "builtins"),
+    ("uvicorn", "flask_beside_asgi", "/mcp", "starlette"),
+    ("hypercorn", "flask_beside_asgi", "/mcp", "starlette"),
+    ("gthread", "wsgi_beside", "/mcp", "builtins"),
+    ("gthread", "django_wsgi", "/mcp", "django"),
+    ("sync", "django_wsgi", "/mcp", "django"),
+    ("gthread", "django_wsgi", "/deep/er/mcp", "django"),
+    ("uvicorn", "django_asgi", "/mcp", "django"),
+    ("hypercorn", "django_asgi", "/mcp", "django"),
+    ("daphne", "django_asgi", "/mcp", "django"),
+    ("gthread", "django_beside_wsgi", "/beside", "builtins"),
+    ("uvicorn", "django_beside_asgi", "/beside", "starlette"),
+]
+
+
+@pytest.mark.parametrize(("server", "app", "path", "request_type"), MOUNTS)
+def test_a_server_answers_at_its_mount_point_with_the_hosts_request(
+    serve: Serve, server: str, app: str, path: str, request_type: str
+) -> None:
+    url = serve(server, app) + path
+    assert call(url, "request_type") == (False, request_type, request_type)
+    assert call(url, "async_request_type") == (False, request_type, request_type)
+    headers, body = modern("tools/list")
+    for spelling in {path, path.rstrip("/") + "/"}:
+        response = httpx2.post(serve(server, app) + spelling, headers=headers, content=body)
+        assert response.status_code == 200
+        assert response.history == []
+    # The plain HTTP side of the tools stands below, wherever the mount point is.
+    listed = httpx2.get(url.rstrip("/") + "/tools")
+    assert "request_type" in {tool["name"] for tool in listed.json()}
+    called = httpx2.post(url.rstrip("/") + "/tools/request_type", json={})
+    assert called.status_code == 200, called.text
+
+
+@pytest.mark.parametrize(
+    ("server", "app"),
+    [
+        ("gthread", "flask_app"),
+        ("gthread", "flask_beside"),
+        ("uvicorn", "flask_beside_asgi"),
+        ("gthread", "wsgi_beside"),
+        ("gthread", "django_wsgi"),
+        ("uvicorn", "django_asgi"),
+        ("gthread", "django_beside_wsgi"),
+        ("uvicorn", "django_beside_asgi"),
+    ],
+)
+def test_the_hosts_own_pages_are_still_there(serve: Serve, server: str, app: str) -> None:
+    response = httpx2.get(serve(server, app) + "/page")
+    assert response.status_code == 200
+    assert response.text.startswith("page")
+
+
+def test_lifespans_are_composed(serve: Serve) -> None:
+    state = httpx2.get(serve("uvicorn", "starlette_lifespan") + "/state").json()
+    assert state == {"from_app": "yes", "from_server": "yes", "events": ["server started"]}
+
+
+def test_a_worker_restart_keeps_sessions(serve: Serve) -> None:
+    """Another host with the same key serves a session: a token is all there is to it."""
+    headers = {"content-type": "application/json"}
+    first = serve("uvicorn", "fastapi_redirecting") + "/mcp"
+    opened = httpx2.post(first, headers=headers, content=initialize())
+    headers["mcp-session-id"] = opened.headers["mcp-session-id"]
+    body = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+    for server, app in (("gthread", "flask_app"), ("gthread", "django_wsgi")):
+        answer = httpx2.post(serve(server, app) + "/mcp", headers=headers, content=body)
+        assert answer.json()["result"] == {}
+
+
+# Flask
+
+
+@pytest.mark.parametrize("app", ["flask_app", "flask_middleware"])
+@pytest.mark.parametrize("tool", ["caller", "async_caller"])
+def test_tools_run_in_the_context_of_the_flask_request(serve: Serve, app: str, tool: str) -> None:
+    response = post(serve("gthread", app) + "/mcp", tool, x_caller="ada")
+    text = response.json()["result"]["content"][0]["text"]
+    assert text == "mounted ada /mcp"
+    assert response.headers["x-after"] == "yes"
+    assert response.headers.get("x-mark") == ("yes" if app == "flask_middleware" else None)
+
+
+def test_before_request_functions_of_flask_are_in_force(serve: Serve) -> None:
+    url = serve("gthread", "flask_app")
+    assert post(url + "/mcp", "caller", x_caller="mallory").status_code == 401
+    response = httpx2.get(url + "/mcp/tools", headers={"x-caller": "mallory"})
+    assert response.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("server", "app"), [("gthread", "flask_beside"), ("uvicorn", "flask_beside_asgi")]
+)
+def test_tools_beside_flask_have_its_application(serve: Serve, server: str, app: str) -> None:
+    assert call(serve(server, app) + "/mcp", "caller") == (False, "mounted", "mounted")
+
+
+# Django
+
+
+DJANGO = [
+    ("gthread", "django_wsgi", "/mcp", {}),
+    ("sync", "django_wsgi", "/mcp", {}),
+    ("uvicorn", "django_asgi", "/mcp", {}),
+    ("uvicorn", "django_asgi", "/mcp", {"TEST_SYNC": "1"}),
+    ("gthread", "django_wsgi", "/mcp", {"TEST_SYNC": "1"}),
+    ("daphne", "django_asgi", "/mcp", {}),
+    ("gthread", "django_beside_wsgi", "/beside", {}),
+    ("uvicorn", "django_beside_asgi", "/beside", {}),
+]
+
+
+@pytest.mark.parametrize(("server", "app", "path", "environment"), DJANGO)
+def test_a_failing_tool_leaves_no_writes_and_its_answer_goes_out(
+    serve: Serve, server: str, app: str, path: str, environment: dict[str, str]
+) -> None:
+    url = serve(server, app, **environment) + path
+    name = f"{server}{app}{len(environment)}"
+
+    def rows() -> int:
+        _, before, after = call(url, "count")
+        assert before == after == call(url, "async_count")[1]
+        return int(before)
+
+    start = rows()
+    failed, text, _ = call(url, "add", {"name": f"{name}-failed", "fail": True})
+    assert (failed, text) == (True, "No")
+    assert call(url, "add", {"name": f"{name}-crashed", "crash": True})[0] is True
+    failed, _, _ = call(url, "add_and_tell", {"name": f"{name}-x", "fail": True}, progress=True)
+    assert failed is True
+    assert rows() == start
+    own, body = modern("tools/call", {"name": "add", "arguments": {"name": name}})
+    answer = httpx2.post(url, headers=own, content=body).json()
+    assert answer["result"]["structuredContent"] is True
+    assert rows() == start + 1
+
+
+@pytest.mark.parametrize(
+    ("server", "app"), [("gthread", "django_wsgi"), ("uvicorn", "django_asgi")]
+)
+def test_hosts_are_checked_by_django(serve: Serve, server: str, app: str) -> None:
+    url = serve(server, app) + "/mcp"
+    assert post(url, "count", host="evil.example").status_code == 400
+    assert post(url, "count", origin=url.removesuffix("/mcp")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("server", "app", "environment", "status"),
+    [
+        ("gthread", "django_wsgi", {}, 404),
+        ("gthread", "django_wsgi", {"TEST_DEBUG": "1"}, 200),
+        ("uvicorn", "django_asgi", {"TEST_DEBUG": "1"}, 200),
+        ("gthread", "flask_app", {}, 404),
+    ],
+)
+def test_docs_are_shown_in_debug_mode_only(
+    serve: Serve, server: str, app: str, environment: dict[str, str], status: int
+) -> None:
+    url = serve(server, app, **environment)
+    response = httpx2.get(url + "/mcp/docs")
+    assert response.status_code == status
+    if status == 200:
+        assert "/mcp/openapi.json" in response.text
+        document = httpx2.get(url + "/mcp/openapi.json").json()
+        assert document["servers"] == [{"url": "/mcp"}]
+
+
+def test_a_middleware_of_the_old_kind_stands_before_the_server(serve: Serve) -> None:
+    for server, app in (("gthread", "django_wsgi"), ("uvicorn", "django_asgi")):
+        response = post(serve(server, app, TEST_SYNC="1") + "/mcp", "count")
+        assert response.headers["x-sync"] == "yes"
