@@ -1,0 +1,99 @@
+"""The documentation: its examples run, its snippets are short, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from flask import Flask
+
+from mcp_mount import CompletionsRouter, ImageRouter, MCPServer, ToolsRouter
+from tests.requests import Session, call
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[str]:
+    return _BLOCK.findall(page.read_text())
+
+
+def execute(code: str, **names: Any) -> dict[str, Any]:
+    names["__name__"] = "example"
+    exec(compile(code, "example", "exec", dont_inherit=True), names)
+    return names
+
+
+def test_the_examples_of_the_tools_page_run() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "tools.md"):
+        names = execute(block, **names)
+    server = names["server"]
+    assert call(server, "find_books", {"author": "Austen"})["structuredContent"] == [
+        {"title": "Sense and Sensibility", "year": 1811}
+    ]
+    assert call(server, "find_books", {"author": "Anonymous"})["isError"] is True
+    assert call(server, "find_books", {"author": "A"})["isError"] is True
+    session = Session(server, "2025-11-25")
+    refused = session.call("discard", {"year": 1811})
+    assert "does not support elicitation" in refused["content"][0]["text"]
+
+
+def test_readme_has_a_snippet_of_at_most_ten_lines_for_each_host() -> None:
+    snippets = blocks(README)
+    assert len(snippets) == 4
+    for snippet in snippets:
+        assert len(snippet.splitlines()) <= 10
+
+
+def test_the_flask_snippet_runs() -> None:
+    from mcp_mount_flask import MCPMount
+
+    app = Flask("readme")
+    database = SimpleNamespace(execute=lambda query: [{"title": "Printer"}])
+    names = execute(blocks(README)[1], app=app, MCPMount=MCPMount, get_db=lambda: database)
+    assert call(names["mcp"].server, "open_tickets")["structuredContent"] == ["Printer"]
+
+
+def test_the_fastapi_snippet_runs() -> None:
+    from mcp_mount_fastapi import mount
+
+    async def read() -> float:
+        return 4.5
+
+    def station(city: str) -> Any:
+        return SimpleNamespace(read=read)
+
+    api = FastAPI()
+    names = execute(blocks(README)[2], MCPServer=MCPServer, api=api, mount=mount, station=station)
+    assert call(names["server"], "temperature", {"city": "Oslo"})["structuredContent"] == 4.5
+
+
+def test_the_composition_snippet_runs() -> None:
+    class LogMiddleware:
+        pass
+
+    names = execute(
+        blocks(README)[3],
+        MCPServer=MCPServer,
+        ImageRouter=ImageRouter,
+        LogMiddleware=LogMiddleware,
+        tools=ToolsRouter(),
+        completions=CompletionsRouter(),
+        custom=APIRouter(),
+    )
+    assert names["app"].user_middleware[0].cls is LogMiddleware
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_that_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
