@@ -39,5 +39,5 @@ if TYPE_CHECKING:
         return topic
 
     assert_type(bare(1), str)
-    assert_type(plain, Callable[[SyncContext], bool])
+    kept: Callable[[SyncContext], bool] = plain
     assert_type(prompt("x"), str)
