@@ -125,7 +125,7 @@ class MCPServer(Registers, FastAPI):
             if self.root_path:
                 scope["root_path"] = self.root_path
             # FastAPI replaces scope["app"] with this server, so this is the time to look.
-            scope["mcp_mount.mounted"] = self.attached is not None or "app" in scope
+            scope["mcp_mount.mounted"] = self.is_attached or "app" in scope
             if not self.user_middleware and self.is_endpoint(scope):
                 # Nothing stands between: skip what FastAPI does for its own routes.
                 await self.asgi_endpoint(scope, receive, send)
@@ -139,6 +139,11 @@ class MCPServer(Registers, FastAPI):
     def wsgi(self) -> WSGIApp:
         """This server as a WSGI application."""
         return WSGIApp(self)
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether an integration has mounted this server in a host."""
+        return self.attached is not None
 
     def attach(self, host: Host) -> None:
         """Live by the rules of `host` from now on: integrations call this when they mount."""

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from a2wsgi import ASGIMiddleware
 
 from mcp_mount.transports import background
 from mcp_mount.transports.bridge import bridge
-from mcp_mount.transports.wsgi import Environ, StartResponse, status_line
+from mcp_mount.transports.streams import Runner
+from mcp_mount.transports.wsgi import Environ, StartResponse, WSGITransport, status_line
 
-if TYPE_CHECKING:
-    from mcp_mount.base import MCPServer
+
+class Server(Protocol):
+    """What the WSGI side needs of a server, which is an ASGI application besides."""
+
+    runner: Runner
+    user_middleware: list[Any]
+    wsgi_endpoint: WSGITransport
+
+    @property
+    def is_attached(self) -> bool: ...
+
+    def is_endpoint(self, scope: Mapping[str, Any]) -> bool: ...
 
 
 class WSGIApp:
@@ -22,7 +33,7 @@ class WSGIApp:
     and come back to the request's thread for plain functions.
     """
 
-    def __init__(self, server: MCPServer) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -55,6 +66,6 @@ class WSGIApp:
                 "path": environ.get("PATH_INFO", ""),
                 "method": environ["REQUEST_METHOD"],
                 "headers": [(b"accept", environ.get("HTTP_ACCEPT", "").encode("latin-1"))],
-                "mcp_mount.mounted": self._server.attached is not None,
+                "mcp_mount.mounted": self._server.is_attached,
             }
         )

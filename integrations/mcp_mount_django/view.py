@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from mcp_mount.base import MCPServer
 from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.sse import HEADERS
@@ -24,9 +25,6 @@ from mcp_mount_django.calls import (
     run_in_request_thread,
     run_outside_request,
 )
-
-if TYPE_CHECKING:
-    from mcp_mount_django.server import MCPServer
 
 
 class ServerView:
