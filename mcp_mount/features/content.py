@@ -11,7 +11,7 @@ import mimetypes
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_origin
 from urllib.parse import quote
 
 from pydantic import BaseModel
@@ -159,7 +159,7 @@ def sniff(data: bytes) -> str | None:
 
 def is_content_type(annotation: Any) -> bool:
     """Whether an annotation names content blocks rather than data with a schema."""
-    if not isinstance(annotation, type):
+    if not isinstance(annotation, type) or get_origin(annotation) is not None:
         return False
     return issubclass(annotation, _Media | File) or _is_wire_type(annotation)
 

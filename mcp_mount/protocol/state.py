@@ -36,6 +36,7 @@ class Seal:
     def __init__(self, purpose: str, keys: Keys) -> None:
         self._purpose = purpose
         self._keys = keys
+        self._own_key = secrets.token_urlsafe(32)
         self._signer: URLSafeTimedSerializer | None = None
         self._alone = False
 
@@ -82,7 +83,7 @@ class Seal:
             keys = [key for key in self._keys() if key]
             self._alone = not keys
             self._signer = URLSafeTimedSerializer(
-                keys or [secrets.token_urlsafe(32)],
+                keys or [self._own_key],
                 salt=f"mcp-mount.{self._purpose}",
                 signer_kwargs={"key_derivation": "hmac", "digest_method": sha256},
             )

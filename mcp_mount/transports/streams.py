@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -86,6 +86,7 @@ class AsyncStream:
         self._runner = runner
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
+        self._question: Question | None = None
         self._task = self._loop.create_task(self._run())
 
     async def next(self, *, keep_alive: bool = True) -> bytes | None:
@@ -101,6 +102,9 @@ class AsyncStream:
         """Give the calls up: a coroutine is cancelled; a function on a thread ends unheard."""
         self.closed = True
         self._task.cancel()
+        if self._question is not None:
+            # A thread may wait for it.
+            self._question.answer.cancel()
         with suppress(asyncio.QueueEmpty):
             while True:
                 self._queue.get_nowait()
@@ -116,10 +120,12 @@ class AsyncStream:
             await self._queue.put(sse.event(message))
 
     async def ask(self, question: Question) -> None:
+        self._question = question
         await self.send(question.message)
         answer = asyncio.wrap_future(question.answer)
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(answer, question.timeout)
+        self._question = None
 
     async def _run(self) -> None:
         try:
@@ -154,7 +160,11 @@ class _ThreadChannel:
     def ask(self, question: Question) -> None:
         if self._stream.closed:
             raise ClientError("The client has left")
-        asyncio.run_coroutine_threadsafe(self._stream.ask(question), self._loop).result()
+        asked = asyncio.run_coroutine_threadsafe(self._stream.ask(question), self._loop)
+        try:
+            asked.result()
+        except CancelledError:
+            raise ClientError("The client has left") from None
 
 
 def inline_events(call: Call, runner: Runner) -> Iterator[bytes]:
@@ -208,14 +218,13 @@ def background_events(call: Call) -> Iterator[bytes]:
     said: SimpleQueue[bytes | None] = SimpleQueue()
     outcome, cancel = background.spawn(_pump(call, said))
     try:
-        while True:
+        event = said.get()
+        while event is not None:
+            yield event
             try:
                 event = said.get(timeout=sse.KEEP_ALIVE_SECONDS)
             except Empty:
                 event = sse.KEEP_ALIVE
-            if event is None:
-                break
-            yield event
     finally:
         if not outcome.done():
             cancel()

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from mcp_mount import Context, MCPServer, SyncContext
-from tests.requests import modern
+from mcp_mount import ClientError, Context, MCPServer, SyncContext
+from tests.requests import Session, message, modern
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
@@ -155,6 +156,42 @@ def test_a_client_that_leaves_does_not_hold_a_plain_function(server: MCPServer) 
         release.set()
         assert await asyncio.to_thread(ended.wait, 5)
         assert '"progress":2' not in connection.text
+
+    run(test)
+
+
+def test_a_plain_function_that_asks_does_not_wait_for_a_client_that_left(
+    server: MCPServer,
+) -> None:
+    outcome: list[str] = []
+    ended = threading.Event()
+
+    class Answer(BaseModel):
+        text: str
+
+    @server.tool
+    def question(ctx: SyncContext) -> str:
+        try:
+            ctx.elicit("Well?", Answer)
+        except ClientError as error:
+            outcome.append(str(error))
+        ended.set()
+        return "late"
+
+    async def test() -> None:
+        session = Session(server, "2025-11-25", {"elicitation": {}})
+        connection = Connection("question")
+        names = session.headers.items()
+        body = message("tools/call", {"name": "question"})
+        connection._body = json.dumps(body).encode()
+        connection.scope["headers"] = [(name.encode(), value.encode()) for name, value in names]
+        task = asyncio.create_task(server(connection.scope, connection.receive, connection.send))
+        await connection.heard.wait()
+        assert "elicitation/create" in connection.text
+        connection.left.set()
+        await task
+        assert await asyncio.to_thread(ended.wait, 5)
+        assert outcome == ["The client has left"]
 
     run(test)
 
