@@ -1,7 +1,7 @@
 """Mount an MCP server inside the web application that you already run."""
 
 from mcp_mount.base import MCPServer
-from mcp_mount.context import Context, Elicited, SyncContext
+from mcp_mount.context import Context, Elicited, SyncContext, elicitation, roots, sampling
 from mcp_mount.features import Audio, DefinitionError, File, Image, ToolError
 from mcp_mount.features.completion import Completion
 from mcp_mount.features.prompts import Message
@@ -31,6 +31,9 @@ __all__ = [
     "SyncContext",
     "ToolError",
     "ToolsRouter",
+    "elicitation",
     "mount_asgi",
     "mount_wsgi",
+    "roots",
+    "sampling",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from mcp_mount.protocol.calls import LOG_LEVELS, AsyncChannel, Incoming, SyncChannel
 from mcp_mount.protocol.errors import ClientError
 from mcp_mount.protocol.messages import MessageId, encode_notification
-from mcp_mount.protocol.questions import CAPABILITIES, Question
+from mcp_mount.protocol.questions import Dialogue, Inquiry
 
 _RANK: Final = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 
@@ -32,6 +32,7 @@ class _Call:
 
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
+        self._asked = 0
 
     @property
     def request_id(self) -> MessageId:
@@ -89,17 +90,15 @@ class _Call:
             params["logger"] = logger_name
         return encode_notification("notifications/message", params)
 
-    def _ask(self, method: str, params: Mapping[str, Any]) -> Question:
-        """A question for the client; raises ClientError if it cannot be asked."""
-        capability = CAPABILITIES[method]
-        if self._incoming.ask is None:
-            raise ClientError(
-                f"Revision {self.protocol_version} has no live requests to clients, and this "
-                f"version of mcp-mount does not ask by multi round-trip results yet"
-            )
-        if capability not in self.client_capabilities:
-            raise ClientError(f"The client does not support {capability}")
-        return self._incoming.ask(method, params)
+    def _dialogue(self) -> Dialogue:
+        if self._incoming.dialogue is None:
+            raise ClientError("Over plain HTTP there is no client to ask")
+        return self._incoming.dialogue
+
+    def _key(self, key: str | None, kind: str) -> str:
+        """The key of a question: stable from one run of the handler to the next."""
+        self._asked += 1
+        return key or f"{kind}-{self._asked}"
 
 
 class Context(_Call):
@@ -135,30 +134,52 @@ class Context(_Call):
     async def error(self, data: Any) -> None:
         await self.log("error", data)
 
-    async def elicit(self, message: str, schema: type[T]) -> Elicited[T]:
+    async def elicit(self, message: str, schema: type[T], *, key: str | None = None) -> Elicited[T]:
         """Ask the person at the client to fill in `schema`, a flat pydantic model.
 
-        Handshake revisions only, so far. Raises ClientError if the client cannot, or does not,
-        answer, or answers with what does not fit the schema.
+        In 2026-07-28 the handler ends here, and runs again from its start when the answer has
+        come: what it does above a question, it does again. key: the name of the question on the
+        wire, by default its number. Raises ClientError if the client cannot, or does not, answer.
         """
-        question = self._ask("elicitation/create", elicitation_params(message, schema))
-        return read_elicitation(await self._answer(question), schema)
+        key = self._key(key, "elicitation")
+        answers = await self.ask({key: elicitation(message, schema)})
+        return answers[key]  # type: ignore[no-any-return]
 
-    async def sample(self, message: str, *, max_tokens: int = 1024) -> Mapping[str, Any]:
+    async def sample(
+        self, message: str, *, max_tokens: int = 1024, key: str | None = None
+    ) -> Mapping[str, Any]:
         """Ask the client's model to answer a message; at most `max_tokens` tokens.
 
-        Returns the `CreateMessageResult`. Handshake revisions only, so far. Raises ClientError if
-        the client cannot, or does not, answer.
+        Returns the `CreateMessageResult`; all else is as with `elicit`.
         """
-        question = self._ask("sampling/createMessage", sampling_params(message, max_tokens))
-        return read_object(await self._answer(question))
+        key = self._key(key, "sampling")
+        answers = await self.ask({key: sampling(message, max_tokens=max_tokens)})
+        return answers[key]  # type: ignore[no-any-return]
 
-    async def _answer(self, question: Question) -> Any:
-        try:
-            await self._channel.ask(question)
-            return question.result()
-        finally:
-            question.close()
+    async def list_roots(self, *, key: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """Ask the client for its roots; all else is as with `elicit`."""
+        key = self._key(key, "roots")
+        answers = await self.ask({key: roots()})
+        return answers[key]  # type: ignore[no-any-return]
+
+    async def ask(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+        """Put several questions, made by `elicitation`, `sampling` and `roots`, at once.
+
+        Returns the answers by their keys; all else is as with `elicit`.
+        """
+        dialogue = self._dialogue()
+        known = dialogue.known(inquiries)
+        if known is not None:
+            return known
+        answers: dict[str, Any] = {}
+        for key, inquiry in inquiries.items():
+            question = dialogue.put(inquiry)
+            try:
+                await self._channel.ask(question)
+                answers[key] = question.result()
+            finally:
+                question.close()
+        return answers
 
     async def _send(self, message: bytes | None) -> None:
         if message is not None:
@@ -197,60 +218,120 @@ class SyncContext(_Call):
     def error(self, data: Any) -> None:
         self.log("error", data)
 
-    def elicit(self, message: str, schema: type[T]) -> Elicited[T]:
+    def elicit(self, message: str, schema: type[T], *, key: str | None = None) -> Elicited[T]:
         """Ask the person at the client to fill in `schema`, a flat pydantic model.
 
-        Handshake revisions only, so far. Raises ClientError if the client cannot, or does not,
-        answer, or answers with what does not fit the schema. Under WSGI the answer is another
-        request: the web server needs more than one thread.
+        In 2026-07-28 the handler ends here, and runs again from its start when the answer has
+        come: what it does above a question, it does again. key: the name of the question on the
+        wire, by default its number. Raises ClientError if the client cannot, or does not, answer.
+        In the handshake revisions the answer is another HTTP request: under WSGI, the web server
+        needs more than one thread.
         """
-        question = self._ask("elicitation/create", elicitation_params(message, schema))
-        return read_elicitation(self._answer(question), schema)
+        key = self._key(key, "elicitation")
+        return self.ask({key: elicitation(message, schema)})[key]  # type: ignore[no-any-return]
 
-    def sample(self, message: str, *, max_tokens: int = 1024) -> Mapping[str, Any]:
+    def sample(
+        self, message: str, *, max_tokens: int = 1024, key: str | None = None
+    ) -> Mapping[str, Any]:
         """Ask the client's model to answer a message; at most `max_tokens` tokens.
 
-        Returns the `CreateMessageResult`. Handshake revisions only, so far. Raises ClientError if
-        the client cannot, or does not, answer.
+        Returns the `CreateMessageResult`; all else is as with `elicit`.
         """
-        question = self._ask("sampling/createMessage", sampling_params(message, max_tokens))
-        return read_object(self._answer(question))
+        key = self._key(key, "sampling")
+        return self.ask({key: sampling(message, max_tokens=max_tokens)})[key]  # type: ignore[no-any-return]
 
-    def _answer(self, question: Question) -> Any:
-        try:
-            self._channel.ask(question)
-            return question.result()
-        finally:
-            question.close()
+    def list_roots(self, *, key: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """Ask the client for its roots; all else is as with `elicit`."""
+        key = self._key(key, "roots")
+        return self.ask({key: roots()})[key]  # type: ignore[no-any-return]
+
+    def ask(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+        """Put several questions, made by `elicitation`, `sampling` and `roots`, at once.
+
+        Returns the answers by their keys; all else is as with `elicit`.
+        """
+        dialogue = self._dialogue()
+        known = dialogue.known(inquiries)
+        if known is not None:
+            return known
+        answers: dict[str, Any] = {}
+        for key, inquiry in inquiries.items():
+            question = dialogue.put(inquiry)
+            try:
+                self._channel.ask(question)
+                answers[key] = question.result()
+            finally:
+                question.close()
+        return answers
 
     def _send(self, message: bytes | None) -> None:
         if message is not None:
             self._channel.send(message)
 
 
-def elicitation_params(message: str, schema: type[BaseModel]) -> dict[str, Any]:
-    return {"message": message, "requestedSchema": schema.model_json_schema()}
+def elicitation(message: str, schema: type[T]) -> Inquiry[Elicited[T]]:
+    """A question to the person: a message, and a flat pydantic model to fill in."""
+
+    def read(answer: Any) -> Elicited[T]:
+        result = _object(answer)
+        action = result.get("action")
+        if action not in ("accept", "decline", "cancel"):
+            raise ClientError("The client's answer has no valid action")
+        if action != "accept":
+            return Elicited(action)
+        try:
+            return Elicited(action, schema.model_validate(result.get("content") or {}))
+        except ValidationError as error:
+            raise ClientError(f"The client's answer does not fit: {error}") from None
+
+    params = {"mode": "form", "message": message, "requestedSchema": _flat_schema(schema)}
+    return Inquiry("elicitation/create", params, "elicitation", read)
 
 
-def read_elicitation(answer: Any, schema: type[T]) -> Elicited[T]:
-    result = read_object(answer)
-    action = result.get("action")
-    if action not in ("accept", "decline", "cancel"):
-        raise ClientError("The client's answer has no valid action")
-    if action != "accept":
-        return Elicited(action)
-    try:
-        return Elicited(action, schema.model_validate(result.get("content") or {}))
-    except ValidationError as error:
-        raise ClientError(f"The client's answer does not fit: {error}") from None
-
-
-def sampling_params(message: str, max_tokens: int) -> dict[str, Any]:
+def sampling(message: str, *, max_tokens: int = 1024) -> Inquiry[Mapping[str, Any]]:
+    """A question to the client's model."""
     content = {"type": "text", "text": message}
-    return {"messages": [{"role": "user", "content": content}], "maxTokens": max_tokens}
+    params = {"messages": [{"role": "user", "content": content}], "maxTokens": max_tokens}
+    return Inquiry("sampling/createMessage", params, "sampling", _object)
 
 
-def read_object(answer: Any) -> Mapping[str, Any]:
+def roots() -> Inquiry[Sequence[Mapping[str, Any]]]:
+    """The question for the client's roots."""
+
+    def read(answer: Any) -> Sequence[Mapping[str, Any]]:
+        listed = _object(answer).get("roots")
+        if not isinstance(listed, list):
+            raise ClientError("The client's answer has no roots")
+        return listed
+
+    return Inquiry("roots/list", {}, "roots", read)
+
+
+def _flat_schema(schema: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a form: an object of simple fields, without references."""
+    whole = schema.model_json_schema()
+    definitions = whole.get("$defs", {})
+    properties = {
+        name: _inlined(field, definitions) for name, field in whole.get("properties", {}).items()
+    }
+    flat: dict[str, Any] = {"type": "object", "properties": properties}
+    if "required" in whole:
+        flat["required"] = whole["required"]
+    return flat
+
+
+def _inlined(field: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """A field with the definition that it refers to in its place (an enum, say)."""
+    own = dict(field)
+    reference = own.pop("$ref", None)
+    if reference is not None:
+        own = {**definitions[reference.removeprefix("#/$defs/")], **own}
+    if isinstance(own.get("items"), dict):
+        own["items"] = _inlined(own["items"], definitions)
+    return own
+
+
+def _object(answer: Any) -> Mapping[str, Any]:
     if not isinstance(answer, dict):
         raise ClientError("The client's answer is not an object")
     return answer

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.protocol.messages import MessageId, Request
-from mcp_mount.protocol.questions import Question
+from mcp_mount.protocol.questions import Dialogue, InputRequired, Inquiry, Question
 from mcp_mount.protocol.revisions import Revision
 
 logger = logging.getLogger("mcp_mount")
@@ -40,7 +40,7 @@ class Incoming:
     """A JSON-RPC request that passed every check of its revision.
 
     session: the handshake session it belongs to. log_level: the least level that the client wants
-    to hear of, None for silence. ask: makes a question to the client, in eras that have live ones.
+    to hear of, None for silence. dialogue: how its handler asks the client, None where it cannot.
     """
 
     id: MessageId
@@ -52,19 +52,21 @@ class Incoming:
     request: Request
     session: str | None = None
     log_level: str | None = None
-    ask: Callable[[str, Mapping[str, Any]], Question] | None = None
+    dialogue: Dialogue | None = None
 
 
 @dataclass(slots=True)
 class Result:
     """A result on its way out: the encoded members of the object, without its braces.
 
-    failed: whether it tells that a tool failed.
+    failed: whether it tells that a tool failed. wanting: the questions whose answers the handler
+    needs before there is a result (2026-07-28).
     """
 
     members: bytes
     meta: Mapping[str, Any] | None = None
     failed: bool = False
+    wanting: Mapping[str, Inquiry[Any]] | None = None
 
 
 class SyncChannel(Protocol):
@@ -151,6 +153,8 @@ class Call:
         try:
             value = self.function(*self.args, **self.kwargs)
             self.result = self._encode(value, self.incoming.revision)
+        except InputRequired as required:
+            self._want(required)
         except (Exception, SystemExit) as error:
             self._fail(error)
 
@@ -158,8 +162,14 @@ class Call:
         try:
             value = await self.function(*self.args, **self.kwargs)
             self.result = self._encode(value, self.incoming.revision)
+        except InputRequired as required:
+            self._want(required)
         except (Exception, SystemExit) as error:
             self._fail(error)
+
+    def _want(self, required: InputRequired) -> None:
+        # The handler runs again from its start: what it has done must not count.
+        self.result = Result(b"", failed=True, wanting=required.inquiries)
 
     def _fail(self, error: Exception | SystemExit) -> None:
         if isinstance(error, ProtocolError):

@@ -85,7 +85,7 @@ class Protocol:
     ) -> None:
         self.settings = settings
         self.backplane = backplane
-        self._modern = Modern(settings, catalogue)
+        self._modern = Modern(settings, catalogue, keys)
         self._legacy = Legacy(settings, catalogue, keys, backplane)
 
     def open(self, request: Request) -> Reply | Exchange:
@@ -119,8 +119,9 @@ class Protocol:
         )
 
     def encode(self, incoming: Incoming, result: Result) -> bytes:
-        wrap = self._modern.wrap if incoming.revision.modern else self._legacy.wrap
-        return encode_result(incoming.id, wrap(result))
+        if incoming.revision.modern:
+            return encode_result(incoming.id, self._modern.wrap(incoming, result))
+        return encode_result(incoming.id, self._legacy.wrap(result))
 
     def _post(self, request: Request) -> Reply | Exchange:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

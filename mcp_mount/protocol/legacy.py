@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, Protocol
 
 from pydantic_core import to_json
@@ -38,7 +37,7 @@ from mcp_mount.protocol.messages import (
     ResponseMessage,
     parse,
 )
-from mcp_mount.protocol.questions import Question
+from mcp_mount.protocol.questions import LiveDialogue
 from mcp_mount.protocol.revisions import LATEST_LEGACY, LEGACY, Revision
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys, Seal, TokenRefused
@@ -172,7 +171,12 @@ class Legacy:
             request,
             session.id,
             self._backplane.log_level(session.id) or "info",
-            partial(self._ask, session),
+            LiveDialogue(
+                self._backplane,
+                session.id,
+                session.client.capabilities,
+                self._settings.question_timeout,
+            ),
         )
         return incoming, method
 
@@ -202,10 +206,6 @@ class Legacy:
         if len(self._opened) > _CACHED_SESSIONS:
             self._opened.popitem(last=False)
         return session
-
-    def _ask(self, session: Session, method: str, params: Mapping[str, Any]) -> Question:
-        timeout = self._settings.question_timeout
-        return Question(self._backplane, session.id, method, params, timeout)
 
     def _set_log_level(self, incoming: Incoming) -> Result:
         level = incoming.params.get("level")

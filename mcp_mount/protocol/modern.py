@@ -7,7 +7,9 @@ The rules are those of basic/index ("General fields") and basic/transports/strea
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -29,8 +31,10 @@ from mcp_mount.protocol.errors import (
     ProtocolError,
 )
 from mcp_mount.protocol.messages import NotificationMessage, Request, ResponseMessage, parse
+from mcp_mount.protocol.questions import Inquiry, RoundTrips, as_requests
 from mcp_mount.protocol.revisions import LATEST, LEGACY, MODERN, SUPPORTED
 from mcp_mount.protocol.settings import Settings
+from mcp_mount.protocol.state import Keys, Seal, TokenRefused
 
 VERSION_META: Final = "io.modelcontextprotocol/protocolVersion"
 CLIENT_INFO_META: Final = "io.modelcontextprotocol/clientInfo"
@@ -61,7 +65,8 @@ def is_meant(value: Any, headers: Mapping[str, str]) -> bool:
 class Modern:
     """Admits requests of the stateless revision and wraps their results."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, keys: Keys) -> None:
+        self._seal = Seal("request state", keys, most=settings.max_body_bytes // 2)
         self._settings = settings
         self._catalogue = catalogue
         self._own_meta = {SERVER_INFO_META: settings.server_info(LATEST.info_fields)}
@@ -116,20 +121,57 @@ class Modern:
                 raise ProtocolError(INVALID_PARAMS, f'params must have "{method.name_member}"')
             header = headers.get("mcp-name")
             _compare("Mcp-Name", header and decode_header(header), member)
+        dialogue = RoundTrips(capabilities, self._answers(name, params))
         client = Client(info, capabilities)
         incoming = Incoming(
-            message.id, name, params, meta, revision, client, request, None, log_level
+            message.id, name, params, meta, revision, client, request, None, log_level, dialogue
         )
         return incoming, method
 
-    def wrap(self, result: Result) -> bytes:
+    def wrap(self, incoming: Incoming, result: Result) -> bytes:
         """The encoded result object, with what every result of the revision carries."""
         start = b'{"resultType":"complete"'
+        if result.wanting is not None:
+            start = self._ask(incoming, result.wanting)
         if result.members:
             start += b"," + result.members
         if not result.meta:
             return start + self._end
         return start + b',"_meta":%b}' % to_json({**result.meta, **self._own_meta})
+
+    def _ask(self, incoming: Incoming, inquiries: Mapping[str, Inquiry[Any]]) -> bytes:
+        """The start of a result that asks for answers, and seals those that have been given.
+
+        The state holds for this very request: method, name and arguments (basic/patterns/mrtr).
+        """
+        assert isinstance(incoming.dialogue, RoundTrips)
+        answers = dict(incoming.dialogue.answers)
+        claims = [_digest(incoming.method, incoming.params), answers]
+        return b'{"resultType":"input_required","inputRequests":%b,"requestState":%b' % (
+            to_json(as_requests(inquiries)),
+            to_json(self._seal.seal(claims)),
+        )
+
+    def _answers(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the client has answered so far: by the state, and with this request.
+
+        Raises ProtocolError for a state that is not ours, not for this request, or too old.
+        """
+        state, responses = params.get("requestState"), params.get("inputResponses", {})
+        if not isinstance(responses, dict):
+            raise ProtocolError(INVALID_PARAMS, '"inputResponses" must be an object')
+        if state is None:
+            return responses
+        if not isinstance(state, str):
+            raise ProtocolError(INVALID_PARAMS, '"requestState" must be a string')
+        try:
+            claims, _ = self._seal.open(state, ttl=self._settings.state_ttl)
+        except TokenRefused as error:
+            raise ProtocolError(INVALID_PARAMS, f"The requestState is refused: {error}") from None
+        digest, answers = claims
+        if digest != _digest(method, params):
+            raise ProtocolError(INVALID_PARAMS, "The requestState is of another request")
+        return {**answers, **responses}
 
     def _discover(self, incoming: Incoming) -> Result:
         version = self._catalogue.version
@@ -143,6 +185,12 @@ class Modern:
             body |= {"ttlMs": self._settings.list_ttl_ms, "cacheScope": "public"}
             self._discovery = (version, to_json(body)[1:-1])
         return Result(self._discovery[1])
+
+
+def _digest(method: str, params: Mapping[str, Any]) -> str:
+    """What identifies a request beyond its rounds."""
+    salient = [method, *(params.get(member) for member in ("name", "uri", "arguments"))]
+    return sha256(json.dumps(salient, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def decode_header(value: str) -> str:

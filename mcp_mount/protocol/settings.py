@@ -24,7 +24,8 @@ class Settings:
     host_names: the names that the host framework itself vouches for (Django's ALLOWED_HOSTS).
     session_ttl: the life of a handshake session, in seconds.
     list_ttl_ms: for how long a client may keep lists and discovery, in milliseconds.
-    question_timeout: how long a handler waits for a client's answer, in seconds.
+    question_timeout: how long a handler waits for a live answer of its client, in seconds.
+    state_ttl: how long a client may take to repeat a request with its answers, in seconds.
     """
 
     name: str = "mcp-mount"
@@ -41,6 +42,7 @@ class Settings:
     session_ttl: float = 7 * 24 * 3600.0
     list_ttl_ms: int = 60_000
     question_timeout: float = 300.0
+    state_ttl: float = 3600.0
 
     def server_info(self, fields: frozenset[str]) -> dict[str, Any]:
         """The `Implementation` object, with those fields that a revision has."""

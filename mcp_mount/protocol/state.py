@@ -30,11 +30,12 @@ class Seal:
 
     `keys` is asked at the first use, when the host has its configuration; it gives the keys oldest
     first: the last one seals, all of them open (rotation). Without any key a random one serves
-    this process alone.
+    this process alone. most: the longest token, in characters.
     """
 
-    def __init__(self, purpose: str, keys: Keys) -> None:
+    def __init__(self, purpose: str, keys: Keys, *, most: int = MAX_TOKEN) -> None:
         self._purpose = purpose
+        self._most = most
         self._keys = keys
         self._own_key = secrets.token_urlsafe(32)
         self._signer: URLSafeTimedSerializer | None = None
@@ -43,10 +44,10 @@ class Seal:
     def seal(self, claims: Any) -> str:
         """Return `claims` (JSON) as a signed, URL-safe token.
 
-        Raises ValueError if the token would exceed MAX_TOKEN characters.
+        Raises ValueError if the token would be longer than the most that this seal makes.
         """
         token = str(self._serializer().dumps(claims))
-        if len(token) > MAX_TOKEN:
+        if len(token) > self._most:
             raise ValueError(f"the token would have {len(token)} characters")
         return token
 
@@ -57,7 +58,7 @@ class Seal:
 
         Raises TokenRefused for every other string.
         """
-        if len(token) > MAX_TOKEN:
+        if len(token) > self._most:
             raise TokenRefused("too long")
         try:
             claims, sealed_at = self._serializer().loads(

@@ -15,7 +15,7 @@ from mcp_types import (
     TextContent,
     TextResourceContents,
 )
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from mcp_mount import (
     Audio,
@@ -29,6 +29,9 @@ from mcp_mount import (
     SyncContext,
     ToolError,
     ToolsRouter,
+    elicitation,
+    roots,
+    sampling,
 )
 
 
@@ -68,6 +71,42 @@ class Defaults(BaseModel):
     score: float = 95.5
     status: Literal["active", "inactive", "pending"] = "active"
     verified: bool = True
+
+
+class Name(BaseModel):
+    name: str
+
+
+class Color(BaseModel):
+    color: str
+
+
+class Topic(BaseModel):
+    context: str
+
+
+class Confirmation(BaseModel):
+    ok: bool
+
+
+TITLES = [{"const": "value1", "title": "First"}, {"const": "value2", "title": "Second"}]
+
+Titled = Annotated[str, WithJsonSchema({"type": "string", "oneOf": TITLES})]
+Named = Annotated[
+    str,
+    WithJsonSchema(
+        {"type": "string", "enum": ["opt1", "opt2"], "enumNames": ["Option One", "Option Two"]}
+    ),
+]
+ManyTitled = Annotated[list[str], WithJsonSchema({"type": "array", "items": {"anyOf": TITLES}})]
+
+
+class Choices(BaseModel):
+    untitledSingle: Literal["option1", "option2", "option3"]
+    titledSingle: Titled
+    legacyEnum: Named
+    untitledMulti: list[Literal["option1", "option2", "option3"]]
+    titledMulti: ManyTitled
 
 
 def described(answer: Elicited[Any]) -> str:
@@ -157,12 +196,93 @@ def build_tools() -> ToolsRouter:
         return described(await ctx.elicit("Please review the defaults", Defaults))
 
     @tools.tool
+    async def test_elicitation_sep1330_enums(ctx: Context) -> str:
+        """Ask with each kind of choice."""
+        return described(await ctx.elicit("Please choose", Choices))
+
+    @tools.tool
+    def test_missing_capability(ctx: SyncContext) -> str:
+        """Need the client's model."""
+        return str(ctx.sample("Anything"))
+
+    @tools.tool
+    async def test_streaming_elicitation(ctx: Context) -> str:
+        """Report progress, then ask."""
+        await ctx.report_progress(1)
+        return described(await ctx.elicit("Who are you?", Name))
+
+    @tools.tool
     async def test_logging_tool(ctx: Context) -> str:
         """Log a message, which nobody hears who did not ask for it."""
         await ctx.info("A message")
         return "done"
 
+    add_round_trips(tools)
     return tools
+
+
+def add_round_trips(tools: ToolsRouter) -> None:
+    """The tools that need answers of the client, in one round or several."""
+
+    @tools.tool
+    def test_input_required_result_elicitation(ctx: SyncContext) -> str:
+        """Ask for a name, from a plain function."""
+        answer = ctx.elicit("What is your name?", Name, key="user_name")
+        return f"Hello, {answer.data.name}!" if answer.data else "Hello!"
+
+    @tools.tool
+    async def test_input_required_result_sampling(ctx: Context) -> str:
+        """Ask the client's model, from a coroutine."""
+        question = "What is the capital of France?"
+        answer = await ctx.sample(question, max_tokens=100, key="capital_question")
+        return str(answer["content"]["text"])
+
+    @tools.tool
+    def test_input_required_result_list_roots(ctx: SyncContext) -> str:
+        """Ask for the roots."""
+        return ", ".join(root["uri"] for root in ctx.list_roots(key="client_roots"))
+
+    @tools.tool
+    def test_input_required_result_request_state(ctx: SyncContext) -> str:
+        """Ask for a confirmation."""
+        ctx.elicit("Please confirm", Confirmation, key="confirm")
+        return "state-ok"
+
+    @tools.tool
+    async def test_input_required_result_tampered_state(ctx: Context) -> str:
+        """Ask for a confirmation."""
+        await ctx.elicit("Please confirm", Confirmation, key="confirm")
+        return "state-ok"
+
+    @tools.tool
+    async def test_input_required_result_multiple_inputs(ctx: Context) -> str:
+        """Ask three things at once."""
+        answers = await ctx.ask(
+            {
+                "user_name": elicitation("What is your name?", Name),
+                "greeting": sampling("Generate a greeting", max_tokens=50),
+                "client_roots": roots(),
+            }
+        )
+        return f"{answers['greeting']['content']['text']} {described(answers['user_name'])}"
+
+    @tools.tool
+    def test_input_required_result_multi_round(ctx: SyncContext) -> str:
+        """Ask one thing after another."""
+        name = ctx.elicit("Step 1: What is your name?", Name, key="step1")
+        colour = ctx.elicit("Step 2: What is your favorite color?", Color, key="step2")
+        return f"{described(name)} {described(colour)}"
+
+    @tools.tool
+    def test_input_required_result_capabilities(ctx: SyncContext) -> str:
+        """Ask what the client can be asked."""
+        questions: dict[str, Any] = {
+            "elicitation": elicitation("Who are you?", Name),
+            "sampling": sampling("Say something"),
+            "roots": roots(),
+        }
+        can = ctx.client_capabilities
+        return str(ctx.ask({key: one for key, one in questions.items() if key in can}))
 
 
 def build_prompts() -> CompletionsRouter:
@@ -199,6 +319,12 @@ def build_prompts() -> CompletionsRouter:
             Message(ImageContent(type="image", data=data, mime_type="image/png")),
             "Please analyze the image above.",
         ]
+
+    @prompts.prompt
+    def test_input_required_result_prompt(ctx: SyncContext) -> str:
+        """A prompt that asks for its context."""
+        answer = ctx.elicit("What context should the prompt use?", Topic, key="user_context")
+        return described(answer)
 
     @prompts.completion("test_prompt_with_arguments", "arg1")
     def complete_arg1(completion: Completion) -> list[str]:

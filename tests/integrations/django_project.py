@@ -42,6 +42,7 @@ if not settings.configured:
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
+from pydantic import BaseModel
 
 from mcp_mount import Context, SyncContext, ToolError
 from mcp_mount_django import MCPServer
@@ -94,6 +95,20 @@ def add_and_tell(name: str, ctx: SyncContext, fail: bool = False) -> int:
     ctx.report_progress(2)
     if fail:
         raise ToolError("No")
+    return ContentType.objects.count()
+
+
+class Sure(BaseModel):
+    sure: bool
+
+
+@server.tool
+def add_and_ask(name: str, ctx: SyncContext) -> int:
+    """Add a row before asking, and once more after it."""
+    ContentType.objects.create(app_label="tests", model=f"{name}-before")
+    if ctx.elicit("Sure?", Sure).data is None:
+        raise ToolError("No")
+    ContentType.objects.create(app_label="tests", model=f"{name}-after")
     return ContentType.objects.count()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import httpx2
 import mcp_types
+import pytest
 from mcp import Client
 
 from tests.requests import initialize, legacy, message, modern
@@ -56,19 +57,22 @@ def test_progress_arrives_while_a_plain_function_runs(host_url: str, era: str) -
     assert heard[2][1] - heard[0][1] > 0.05
 
 
-def test_a_plain_function_asks_the_person_in_the_handshake_era(host_url: str) -> None:
+@pytest.mark.parametrize("tool", ["test_elicitation", "test_input_required_result_multi_round"])
+def test_a_plain_function_asks_the_person(host_url: str, era: str, tool: str) -> None:
     async def answer(context: Any, params: Any) -> mcp_types.ElicitResult:
-        assert params.message == "Who are you?"
-        content = {"username": "ada", "email": "ada@example.org"}
+        known = {"username": "ada", "email": "ada@example.org", "name": "Ada", "color": "red"}
+        content = {key: known[key] for key in params.requested_schema["properties"]}
         return mcp_types.ElicitResult(action="accept", content=content)
 
     async def session() -> str:
         url = f"{host_url}/mcp"
-        async with Client(url, mode="legacy", elicitation_callback=answer) as client:
-            result = await client.call_tool("test_elicitation", {"message": "Who are you?"})
+        arguments = {"message": "Who are you?"} if tool == "test_elicitation" else {}
+        async with Client(url, mode=era, elicitation_callback=answer) as client:
+            result = await client.call_tool(tool, arguments)
             return str(result.content[0].text)
 
-    assert "'username': 'ada'" in run(session)
+    text = run(session)
+    assert "'username': 'ada'" in text or "'name': 'Ada'" in text
 
 
 def test_prompts_and_completion(host_url: str, era: str) -> None:

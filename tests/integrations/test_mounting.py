@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import httpx2
+import mcp_types
 import pytest
 from mcp import Client
 
@@ -246,6 +247,35 @@ def test_a_failing_tool_leaves_no_writes_and_its_answer_goes_out(
     answer = httpx2.post(url, headers=own, content=body).json()
     assert answer["result"]["structuredContent"] is True
     assert rows() == start + 1
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize(
+    ("server", "app", "path"),
+    [
+        ("gthread", "django_wsgi", "/mcp"),
+        ("uvicorn", "django_asgi", "/mcp"),
+        ("uvicorn", "django_beside_asgi", "/beside"),
+    ],
+)
+def test_what_a_tool_wrote_before_it_asked_is_there_once(
+    serve: Serve, server: str, app: str, path: str, mode: str
+) -> None:
+    """In the modern era a tool runs again when its answer has come: its writes must not double."""
+
+    async def answer(context: Any, params: Any) -> mcp_types.ElicitResult:
+        return mcp_types.ElicitResult(action="accept", content={"sure": True})
+
+    async def session() -> tuple[int, int]:
+        with anyio.fail_after(20):
+            async with Client(url, mode=mode, elicitation_callback=answer) as client:
+                before = await client.call_tool("count", {})
+                after = await client.call_tool("add_and_ask", {"name": f"{app}-{mode}"})
+                return int(before.content[0].text), int(after.content[0].text)
+
+    url = serve(server, app) + path
+    before, after = anyio.run(session)
+    assert after == before + 2
 
 
 @pytest.mark.parametrize(
