@@ -2,7 +2,7 @@
 
 from mcp_mount.base import MCPServer
 from mcp_mount.context import Context, Elicited, SyncContext, elicitation, roots, sampling
-from mcp_mount.features import Audio, DefinitionError, File, Image, ToolError
+from mcp_mount.features import Audio, DefinitionError, File, Image, McpHeader, ToolError
 from mcp_mount.features.completion import Completion
 from mcp_mount.features.prompts import Message
 from mcp_mount.llm.chat import ChatMessage, ChatRequest
@@ -27,6 +27,7 @@ __all__ = [
     "ImageRouter",
     "MCPRouter",
     "MCPServer",
+    "McpHeader",
     "Message",
     "SyncContext",
     "ToolError",

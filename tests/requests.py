@@ -35,8 +35,9 @@ def modern(
     """Headers and body of a modern request; `mcp_name="x"` and the like replace headers."""
     params = {"_meta": meta(), **(params or {})}
     own = {**JSON_HEADERS, "mcp-protocol-version": MODERN, "mcp-method": method}
-    if "name" in params:
-        own["mcp-name"] = params["name"]
+    name = params.get("name", params.get("uri"))
+    if name is not None:
+        own["mcp-name"] = name
     own |= {name.replace("_", "-"): value for name, value in headers.items()}
     return own, json.dumps(message(method, params, id)).encode()
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from flask import Flask
 
 from mcp_mount import CompletionsRouter, ImageRouter, MCPServer, ToolsRouter
-from tests.requests import Session, call
+from tests.requests import Session, ask, call
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -44,6 +44,22 @@ def test_the_examples_of_the_tools_page_run() -> None:
     session = Session(server, "2025-11-25")
     refused = session.call("discard", {"year": 1811})
     assert "does not support elicitation" in refused["content"][0]["text"]
+
+
+def test_the_examples_of_the_resources_page_run() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "resources.md"):
+        names = execute(block, **names)
+    server = names["server"]
+    uri = "library://shelves/A/7?language=fr"
+    [content] = ask(server, "resources/read", {"uri": uri})["result"]["contents"]
+    assert content["text"] == '{"title":"A7","language":"fr"}'
+    prompt = ask(server, "prompts/get", {"name": "recommend", "arguments": {"genre": "crime"}})
+    assert [one["role"] for one in prompt["result"]["messages"]] == ["user", "assistant"]
+    reference = {"type": "ref/prompt", "name": "recommend"}
+    argument = {"name": "genre", "value": "c"}
+    completed = ask(server, "completion/complete", {"ref": reference, "argument": argument})
+    assert completed["result"]["completion"]["values"] == ["crime", "comedy"]
 
 
 def test_readme_has_a_snippet_of_at_most_ten_lines_for_each_host() -> None:

@@ -2,8 +2,18 @@
 
 from mcp_mount.features.content import Audio, File, Image
 from mcp_mount.features.functions import DefinitionError
+from mcp_mount.features.mirrored import McpHeader
 from mcp_mount.features.registry import Registry
 from mcp_mount.features.tools import Tool
 from mcp_mount.protocol.errors import ToolError
 
-__all__ = ["Audio", "DefinitionError", "File", "Image", "Registry", "Tool", "ToolError"]
+__all__ = [
+    "Audio",
+    "DefinitionError",
+    "File",
+    "Image",
+    "McpHeader",
+    "Registry",
+    "Tool",
+    "ToolError",
+]

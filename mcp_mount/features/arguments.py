@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from pydantic import (
     PydanticInvalidForJsonSchema,
@@ -30,12 +30,16 @@ class InvalidArguments(ValueError):
     """Arguments that do not fit a handler. The message tells a model how to correct them."""
 
 
+ContextParameter: TypeAlias = tuple[str, type[Context] | type[SyncContext]]
+"""Name and class of the parameter that gets the context."""
+
+
 class Arguments:
     """The arguments of a handler, but for its context.
 
     `*args` is an argument of that name with a list, `**kwargs` one with an object. Raises
     DefinitionError for a parameter that has no JSON form, and for a context of the wrong kind.
-    context: name and class of the context parameter, if the handler has one.
+    context: the context parameter, if the handler has one.
     """
 
     def __init__(
@@ -44,16 +48,7 @@ class Arguments:
         signature: inspect.Signature,
         documentation: Documentation,
     ) -> None:
-        self.context: tuple[str, type[Context] | type[SyncContext]] | None = None
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise DefinitionError(
-                f"{describe(function)} is a generator: a handler returns its result at once"
-            )
-        parameters = [
-            parameter
-            for parameter in signature.parameters.values()
-            if not self._is_context(function, parameter, signature)
-        ]
+        self.context, parameters = split_context(function, signature)
         try:
             core_schema = generate_arguments_schema(_stub(function, parameters), "arguments-v3")
             self._validator = SchemaValidator(core_schema)
@@ -89,22 +84,39 @@ class Arguments:
                 lines.append(f"{where}: {problem['msg']}" if where else problem["msg"])
         return "Invalid arguments.\n" + "\n".join(lines)
 
-    def _is_context(
-        self,
-        function: Callable[..., Any],
-        parameter: inspect.Parameter,
-        signature: inspect.Signature,
-    ) -> bool:
-        named = (parameter.annotation, *get_args(parameter.annotation))
-        for kind in (Context, SyncContext):
-            if any(part is kind for part in named):
-                if self.context is not None:
-                    raise DefinitionError(f"{describe(function)}: more than one context parameter")
-                _check_kind(function, parameter.name, kind)
-                _check_place(function, parameter, signature)
-                self.context = (parameter.name, kind)
-                return True
-        return False
+
+def split_context(
+    function: Callable[..., Any], signature: inspect.Signature
+) -> tuple[ContextParameter | None, list[inspect.Parameter]]:
+    """The context parameter of a handler, if it has one, and the others.
+
+    Raises DefinitionError for a context that the handler cannot get, and for a generator.
+    """
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise DefinitionError(
+            f"{describe(function)} is a generator: a handler returns its result at once"
+        )
+    context: ContextParameter | None = None
+    others: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        kind = _context_kind(parameter.annotation)
+        if kind is None:
+            others.append(parameter)
+            continue
+        if context is not None:
+            raise DefinitionError(f"{describe(function)}: more than one context parameter")
+        _check_kind(function, parameter.name, kind)
+        _check_place(function, parameter, signature)
+        context = (parameter.name, kind)
+    return context, others
+
+
+def _context_kind(annotation: Any) -> type[Context] | type[SyncContext] | None:
+    named = (annotation, *get_args(annotation))
+    for kind in (Context, SyncContext):
+        if any(part is kind for part in named):
+            return kind
+    return None
 
 
 def _check_kind(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from mcp_mount.features import completion, prompts, tools
+from mcp_mount.features import completion, prompts, resources, tools
 from mcp_mount.features.completion import Completer
 from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.features.prompts import Prompt
+from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import Tool
 from mcp_mount.protocol.calls import Incoming, Method, Result
 from mcp_mount.protocol.revisions import Revision
 
 
 class Registry:
-    """Tools, prompts and completers by name, in order of registration.
+    """Tools, resources, prompts and completers by name, in order of registration.
 
     A registry that includes another one has its entries, those that come later as well. Every
     name is unique: a duplicate raises DefinitionError and changes nothing.
@@ -23,6 +25,7 @@ class Registry:
 
     def __init__(self, *, list_ttl_ms: int = 0) -> None:
         self.tools: dict[str, Tool] = {}
+        self.resources: dict[str, Resource] = {}
         self.prompts: dict[str, Prompt] = {}
         self.completers: dict[tuple[str, str], Completer] = {}
         self.version = 0
@@ -34,6 +37,9 @@ class Registry:
 
     def add_tool(self, tool: Tool) -> None:
         self._add("tool", tool.name, tool, lambda registry: registry.tools)
+
+    def add_resource(self, resource: Resource) -> None:
+        self._add("resource", resource.uri, resource, lambda registry: registry.resources)
 
     def add_prompt(self, prompt: Prompt) -> None:
         self._add("prompt", prompt.name, prompt, lambda registry: registry.prompts)
@@ -48,6 +54,7 @@ class Registry:
             return
         entries: tuple[tuple[str, Mapping[Any, Any], Mapping[Any, Any]], ...] = (
             ("tool", self.tools, other.tools),
+            ("resource", self.resources, other.resources),
             ("prompt", self.prompts, other.prompts),
             ("completer", self.completers, other.completers),
         )
@@ -56,6 +63,8 @@ class Registry:
                 _refuse_duplicate(kind, key, own, entry)
         for tool in other.tools.values():
             self.add_tool(tool)
+        for resource in other.resources.values():
+            self.add_resource(resource)
         for prompt in other.prompts.values():
             self.add_prompt(prompt)
         for completer in other.completers.values():
@@ -64,11 +73,13 @@ class Registry:
 
     @property
     def methods(self) -> Mapping[str, Method]:
-        """The methods answered now. Tools always are; prompts and completion once there are any."""
+        """The methods answered now. Those for tools always are, others once there is something."""
         return self._methods
 
     def capabilities(self) -> dict[str, Any]:
         declared: dict[str, Any] = {"tools": {}}
+        if self.resources:
+            declared["resources"] = {}
         if self.prompts:
             declared["prompts"] = {}
         if self.completers:
@@ -96,38 +107,38 @@ class Registry:
         self.version += 1
         self._lists.clear()
         methods = {
-            "tools/list": Method(self._list_tools),
-            "tools/call": Method(lambda one: tools.answer_call(self.tools, one), "name"),
+            "tools/list": Method(partial(self._list, self.tools, tools.answer_list)),
+            "tools/call": Method(partial(tools.answer_call, self.tools), "name"),
         }
+        if self.resources:
+            listed, templates = resources.answer_list, resources.answer_templates
+            methods |= {
+                "resources/list": Method(partial(self._list, self.resources, listed)),
+                "resources/templates/list": Method(partial(self._list, self.resources, templates)),
+                "resources/read": Method(partial(resources.answer_read, self.resources), "uri"),
+            }
         if self.prompts:
-            methods["prompts/list"] = Method(self._list_prompts)
-            methods["prompts/get"] = Method(
-                lambda one: prompts.answer_get(self.prompts, one), "name"
-            )
+            methods |= {
+                "prompts/list": Method(partial(self._list, self.prompts, prompts.answer_list)),
+                "prompts/get": Method(partial(prompts.answer_get, self.prompts), "name"),
+            }
         if self.completers:
-            methods["completion/complete"] = Method(
-                lambda one: completion.answer_complete(self.completers, one)
-            )
+            complete = partial(completion.answer_complete, self.completers)
+            methods["completion/complete"] = Method(complete)
         self._methods = methods
 
-    def _list_tools(self, incoming: Incoming) -> Result:
-        return self._list(
-            incoming, lambda revision: tools.answer_list(self.tools, revision, self._list_ttl_ms)
-        )
-
-    def _list_prompts(self, incoming: Incoming) -> Result:
-        return self._list(
-            incoming,
-            lambda revision: prompts.answer_list(self.prompts, revision, self._list_ttl_ms),
-        )
-
-    def _list(self, incoming: Incoming, encode: Callable[[Revision], bytes]) -> Result:
+    def _list(
+        self,
+        entries: Mapping[str, Any],
+        encode: Callable[[Mapping[str, Any], Revision, int], bytes],
+        incoming: Incoming,
+    ) -> Result:
         """A list, encoded once for each revision until the registry changes."""
         key = (incoming.method, incoming.revision.name)
         known = self._lists.get(key)
         if known is None:
             version = self.version
-            known = Result(encode(incoming.revision))
+            known = Result(encode(entries, incoming.revision, self._list_ttl_ms))
             if version == self.version:
                 self._lists[key] = known
         return known

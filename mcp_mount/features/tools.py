@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from mcp_mount.features import content
 from mcp_mount.features.arguments import Arguments, InvalidArguments
 from mcp_mount.features.content import plain
+from mcp_mount.features.declared import DeclaredArguments
 from mcp_mount.features.functions import (
     DefinitionError,
     Documentation,
@@ -25,6 +26,7 @@ from mcp_mount.features.functions import (
     name_of,
     signature_of,
 )
+from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError, ToolError
 from mcp_mount.protocol.revisions import LATEST, Revision
@@ -95,9 +97,10 @@ class Tool:
 
     name: str
     function: Callable[..., Any]
-    arguments: Arguments
+    arguments: Arguments | DeclaredArguments
     output: Output
     is_async: bool
+    mirrored: Sequence[Mirrored] = ()
     members: Mapping[str, Any] = field(default_factory=dict)
     """The members of the definition that do not depend on the revision."""
 
@@ -111,6 +114,7 @@ class Tool:
         description: str | None = None,
         annotations: Any = None,
         icons: Sequence[Any] | None = None,
+        input_schema: Mapping[str, Any] | None = None,
         output_schema: Any = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Tool:
@@ -134,10 +138,20 @@ class Tool:
             else None,
             "_meta": plain(meta),
         }
+        arguments = (
+            Arguments(function, signature, documentation)
+            if input_schema is None
+            else DeclaredArguments(function, signature, input_schema)
+        )
+        try:
+            mirrored = mirrored_parameters(arguments.schema)
+        except ValueError as error:
+            raise DefinitionError(f"{describe(function)}: {error}") from None
         return cls(
             name=own_name,
             function=function,
-            arguments=Arguments(function, signature, documentation),
+            arguments=arguments,
+            mirrored=mirrored,
             output=Output(function, signature.return_annotation, output_schema),
             is_async=is_coroutine_function(function),
             members={key: value for key, value in members.items() if value is not None},
@@ -200,6 +214,9 @@ def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:
     arguments = incoming.params.get("arguments", {})
     if not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, '"arguments" must be an object')
+    if incoming.revision.modern:
+        for parameter in tool.mirrored:
+            parameter.check(incoming.request.headers, arguments)
     try:
         return tool.call(incoming, arguments)
     except InvalidArguments as error:

@@ -25,6 +25,8 @@ INVALID_REQUEST = ErrorKind(-32600, "Invalid request", 400, 400)
 METHOD_NOT_FOUND = ErrorKind(-32601, "Method not found", 404, 200)
 INVALID_PARAMS = ErrorKind(-32602, "Invalid params", 400, 200)
 INTERNAL_ERROR = ErrorKind(-32603, "Internal error", 200, 200)
+# The handshake revisions only; 2026-07-28 has invalid params for it.
+RESOURCE_NOT_FOUND = ErrorKind(-32002, "Resource not found", 400, 200)
 # 2026-07-28, basic/index, "Error Codes".
 HEADER_MISMATCH = ErrorKind(-32020, "Header mismatch", 400, 400)
 MISSING_CLIENT_CAPABILITY = ErrorKind(-32021, "Missing required client capability", 400, 200)

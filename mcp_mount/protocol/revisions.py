@@ -23,6 +23,7 @@ class Revision:
     structured_content: str
     tool_fields: frozenset[str]
     prompt_fields: frozenset[str]
+    resource_fields: frozenset[str]
     info_fields: frozenset[str]
 
 
@@ -34,6 +35,12 @@ _PROMPT_2025_03 = frozenset({"name", "description", "arguments"})
 _PROMPT_2025_06 = _PROMPT_2025_03 | {"title", "_meta"}
 _PROMPT_2025_11 = _PROMPT_2025_06 | {"icons"}
 
+_RESOURCE_2025_03 = frozenset(
+    {"uri", "uriTemplate", "name", "description", "mimeType", "annotations", "size"}
+)
+_RESOURCE_2025_06 = _RESOURCE_2025_03 | {"title", "_meta"}
+_RESOURCE_2025_11 = _RESOURCE_2025_06 | {"icons"}
+
 _INFO_2025_03 = frozenset({"name", "version"})
 _INFO_2025_06 = _INFO_2025_03 | {"title"}
 _INFO_2025_11 = _INFO_2025_06 | {"icons", "websiteUrl", "description"}
@@ -41,14 +48,46 @@ _INFO_2025_11 = _INFO_2025_06 | {"icons", "websiteUrl", "description"}
 REVISIONS: Final = {
     revision.name: revision
     for revision in (
-        Revision("2025-03-26", False, True, "none", _TOOL_2025_03, _PROMPT_2025_03, _INFO_2025_03),
         Revision(
-            "2025-06-18", False, False, "object", _TOOL_2025_06, _PROMPT_2025_06, _INFO_2025_06
+            name="2025-03-26",
+            modern=False,
+            batches=True,
+            structured_content="none",
+            tool_fields=_TOOL_2025_03,
+            prompt_fields=_PROMPT_2025_03,
+            resource_fields=_RESOURCE_2025_03,
+            info_fields=_INFO_2025_03,
         ),
         Revision(
-            "2025-11-25", False, False, "object", _TOOL_2025_11, _PROMPT_2025_11, _INFO_2025_11
+            name="2025-06-18",
+            modern=False,
+            batches=False,
+            structured_content="object",
+            tool_fields=_TOOL_2025_06,
+            prompt_fields=_PROMPT_2025_06,
+            resource_fields=_RESOURCE_2025_06,
+            info_fields=_INFO_2025_06,
         ),
-        Revision("2026-07-28", True, False, "any", _TOOL_2025_11, _PROMPT_2025_11, _INFO_2025_11),
+        Revision(
+            name="2025-11-25",
+            modern=False,
+            batches=False,
+            structured_content="object",
+            tool_fields=_TOOL_2025_11,
+            prompt_fields=_PROMPT_2025_11,
+            resource_fields=_RESOURCE_2025_11,
+            info_fields=_INFO_2025_11,
+        ),
+        Revision(
+            name="2026-07-28",
+            modern=True,
+            batches=False,
+            structured_content="any",
+            tool_fields=_TOOL_2025_11,
+            prompt_fields=_PROMPT_2025_11,
+            resource_fields=_RESOURCE_2025_11,
+            info_fields=_INFO_2025_11,
+        ),
     )
 }
 

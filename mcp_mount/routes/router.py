@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from fastapi import APIRouter
 
 from mcp_mount.features import Registry, Tool
 from mcp_mount.features.completion import Completer
 from mcp_mount.features.prompts import Prompt
+from mcp_mount.features.resources import Resource
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,6 +35,7 @@ class Registers:
         description: str | None = None,
         annotations: Any = None,
         icons: Sequence[Any] | None = None,
+        input_schema: Mapping[str, Any] | None = None,
         output_schema: Any = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Callable[[F], F]: ...
@@ -45,15 +47,56 @@ class Registers:
         return annotation.
 
         name: by default the function's. annotations: hints such as {"readOnlyHint": True}.
-        icons: URLs or `mcp_types.Icon`. output_schema: a type or a JSON Schema in place of the
-        return annotation (values are checked against a type only), False for none.
-        meta: the definition's `_meta`.
+        icons: URLs or `mcp_types.Icon`. input_schema: a JSON Schema in place of the signature's;
+        the function gets what it allows by name (needs the `schema` extra). output_schema: a type
+        or a JSON Schema in place of the return annotation (values are checked against a type
+        only), False for none. meta: the definition's `_meta`.
         """
         return _decorate(name, options, self.add_tool)
 
     def add_tool(self, function: Callable[..., Any], **options: Any) -> None:
         """Register a function as a tool, as `tool` does, without a decorator."""
         self.registry.add_tool(Tool.of(function, **options))
+
+    def resource(
+        self,
+        uri: str,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        mime_type: str | None = None,
+        size: int | None = None,
+        annotations: Any = None,
+        icons: Sequence[Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        ttl_ms: int = 0,
+        cache_scope: Literal["private", "public"] = "private",
+    ) -> Callable[[F], F]:
+        """Register a function that reads a resource: it returns text, bytes or data.
+
+        uri: the resource's own, or a template (RFC 6570): its variables are the parameters of the
+        function. size: in bytes. ttl_ms, cache_scope: for how many milliseconds a client may keep
+        a copy, and whether it may share it with others (2026-07-28).
+        """
+        options = {
+            "name": name,
+            "title": title,
+            "description": description,
+            "mime_type": mime_type,
+            "size": size,
+            "annotations": annotations,
+            "icons": icons,
+            "meta": meta,
+            "ttl_ms": ttl_ms,
+            "cache_scope": cache_scope,
+        }
+
+        def register(function: F) -> F:
+            self.registry.add_resource(Resource.of(function, uri, **options))
+            return function
+
+        return register
 
     @overload
     def prompt(self, function: F, /) -> F: ...

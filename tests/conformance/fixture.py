@@ -24,6 +24,7 @@ from mcp_mount import (
     Context,
     Elicited,
     Image,
+    McpHeader,
     MCPRouter,
     Message,
     SyncContext,
@@ -119,7 +120,36 @@ def build_router() -> MCPRouter:
     everything = MCPRouter()
     everything.include_router(build_tools())
     everything.include_router(build_prompts())
+    everything.include_router(build_resources())
     return everything
+
+
+SCHEMA_2020_12 = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "$defs": {
+        "address": {
+            "$anchor": "addressDef",
+            "type": "object",
+            "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+        }
+    },
+    "properties": {
+        "name": {"type": "string"},
+        "address": {"$ref": "#/$defs/address"},
+        "contactMethod": {"type": "string", "enum": ["phone", "email"]},
+        "phone": {"type": "string"},
+        "email": {"type": "string"},
+    },
+    "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+    "if": {
+        "properties": {"contactMethod": {"const": "phone"}},
+        "required": ["contactMethod"],
+    },
+    "then": {"required": ["phone"]},
+    "else": {"required": ["email"]},
+    "additionalProperties": False,
+}
 
 
 def build_tools() -> ToolsRouter:
@@ -217,6 +247,19 @@ def build_tools() -> ToolsRouter:
         await ctx.info("A message")
         return "done"
 
+    @tools.tool(input_schema=SCHEMA_2020_12)
+    def json_schema_2020_12_tool(**arguments: Any) -> dict[str, Any]:
+        """Take arguments by a hand-written schema."""
+        return arguments
+
+    @tools.tool
+    def test_custom_headers(
+        region: Annotated[str, McpHeader("Region")],
+        priority: Annotated[int, McpHeader("Priority")] = 1,
+    ) -> str:
+        """Take parameters that are mirrored into headers."""
+        return f"{region} {priority}"
+
     add_round_trips(tools)
     return tools
 
@@ -283,6 +326,32 @@ def add_round_trips(tools: ToolsRouter) -> None:
         }
         can = ctx.client_capabilities
         return str(ctx.ask({key: one for key, one in questions.items() if key in can}))
+
+
+def build_resources() -> MCPRouter:
+    router = MCPRouter()
+
+    @router.resource("test://static-text", mime_type="text/plain", ttl_ms=1000)
+    def static_text() -> str:
+        """A text."""
+        return "This is the content of the static text resource."
+
+    @router.resource("test://static-binary", mime_type="image/png")
+    async def static_binary() -> bytes:
+        """An image."""
+        return red_pixel()
+
+    @router.resource("test://watched-resource")
+    def watched() -> str:
+        """A text that may change."""
+        return "Watched"
+
+    @router.resource("test://template/{id}/data")
+    def template(id: str) -> dict[str, Any]:
+        """Data by its id."""
+        return {"id": id, "templateTest": True, "data": f"Data for ID: {id}"}
+
+    return router
 
 
 def build_prompts() -> CompletionsRouter:

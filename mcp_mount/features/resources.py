@@ -1,0 +1,204 @@
+"""Resources: data that a client may read by its URI."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from pydantic_core import to_json
+
+from mcp_mount.features.arguments import Arguments, InvalidArguments
+from mcp_mount.features.content import is_content, plain
+from mcp_mount.features.functions import (
+    DefinitionError,
+    Documentation,
+    describe,
+    is_coroutine_function,
+    name_of,
+    signature_of,
+)
+from mcp_mount.features.uri_templates import UriTemplate
+from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.errors import INVALID_PARAMS, RESOURCE_NOT_FOUND, ProtocolError
+from mcp_mount.protocol.revisions import LATEST, Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A registered resource, or a template of resources: then `template` is set."""
+
+    uri: str
+    template: UriTemplate | None
+    function: Callable[..., Any]
+    arguments: Arguments
+    is_async: bool
+    members: Mapping[str, Any]
+    hints: Mapping[str, Any]
+    """What a client may do with a copy: ttlMs and cacheScope (2026-07-28)."""
+
+    @classmethod
+    def of(
+        cls,
+        function: Callable[..., Any],
+        uri: str,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        mime_type: str | None = None,
+        size: int | None = None,
+        annotations: Any = None,
+        icons: Sequence[Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        ttl_ms: int = 0,
+        cache_scope: Literal["private", "public"] = "private",
+    ) -> Resource:
+        """Make a resource of a function; raise DefinitionError if it cannot be one."""
+        if ":" not in uri:
+            raise DefinitionError(f"{describe(function)}: {uri!r} is no URI, it has no scheme")
+        template = _template(function, uri)
+        documentation = Documentation(function)
+        arguments = Arguments(function, signature_of(function), documentation)
+        _check_names(function, uri, template, arguments)
+        members = {
+            "uri" if template is None else "uriTemplate": uri,
+            "name": name or name_of(function),
+            "title": title,
+            "description": description or documentation.description or None,
+            "mimeType": mime_type,
+            "size": size if template is None else None,
+            "annotations": plain(annotations),
+            "icons": [{"src": icon} if isinstance(icon, str) else plain(icon) for icon in icons]
+            if icons
+            else None,
+            "_meta": plain(meta),
+        }
+        return cls(
+            uri=uri,
+            template=template,
+            function=function,
+            arguments=arguments,
+            is_async=is_coroutine_function(function),
+            members={key: value for key, value in members.items() if value is not None},
+            hints={"ttlMs": ttl_ms, "cacheScope": cache_scope},
+        )
+
+    def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
+        """The resource, or the template, as its list shows it."""
+        return {
+            key: value for key, value in self.members.items() if key in revision.resource_fields
+        }
+
+    def match(self, uri: str) -> Mapping[str, str] | None:
+        """The arguments for reading `uri`; None if it is not this resource's."""
+        if self.template is None:
+            return {} if uri == self.uri else None
+        return self.template.match(uri)
+
+    def call(self, incoming: Incoming, values: Mapping[str, str]) -> Call:
+        """The call that reads the resource; raises InvalidArguments."""
+        args, kwargs = self.arguments.validate(values)
+        return Call(
+            incoming,
+            self.function,
+            args,
+            kwargs,
+            is_async=self.is_async,
+            encode=partial(self._encode, incoming.params["uri"]),
+            context=self.arguments.context,
+        )
+
+    def _encode(self, uri: str, value: Any, revision: Revision) -> Result:
+        """The result for what the function returned: text, bytes, data, or contents as they are."""
+        if type(value).__name__ == "ReadResourceResult" and is_content(value):
+            contents = plain(value)["contents"]
+        elif isinstance(value, list | tuple) and value and all(map(is_content, value)):
+            contents = plain(value)
+        elif is_content(value):
+            contents = [plain(value)]
+        else:
+            contents = [self._content(uri, value)]
+        body: dict[str, Any] = {"contents": contents}
+        if revision.modern:
+            body |= self.hints
+        return Result(to_json(body)[1:-1])
+
+    def _content(self, uri: str, value: Any) -> dict[str, Any]:
+        declared = self.members.get("mimeType")
+        if isinstance(value, bytes):
+            blob = base64.b64encode(value).decode()
+            return {"uri": uri, "mimeType": declared or "application/octet-stream", "blob": blob}
+        if isinstance(value, str):
+            return {"uri": uri, "mimeType": declared or "text/plain", "text": value}
+        text = to_json(value).decode()
+        return {"uri": uri, "mimeType": declared or "application/json", "text": text}
+
+
+def answer_list(resources: Mapping[str, Resource], revision: Revision, ttl_ms: int) -> bytes:
+    """The encoded members of a `resources/list` result, in order of registration."""
+    return _listing("resources", resources, False, revision, ttl_ms)
+
+
+def answer_templates(resources: Mapping[str, Resource], revision: Revision, ttl_ms: int) -> bytes:
+    """The encoded members of a `resources/templates/list` result."""
+    return _listing("resourceTemplates", resources, True, revision, ttl_ms)
+
+
+def answer_read(resources: Mapping[str, Resource], incoming: Incoming) -> Call:
+    """Answer `resources/read`: a resource of that very URI, or the first template that fits.
+
+    Raises ProtocolError for a URI that nobody serves, or whose values do not fit.
+    """
+    uri = incoming.params["uri"]
+    exact = resources.get(uri)
+    for resource in [exact] if exact is not None else resources.values():
+        values = resource.match(uri)
+        if values is None:
+            continue
+        try:
+            return resource.call(incoming, values)
+        except InvalidArguments as error:
+            raise ProtocolError(INVALID_PARAMS, str(error), data={"uri": uri}) from None
+    # Renumbered in 2026-07-28 (server/resources, "Error Handling").
+    kind = INVALID_PARAMS if incoming.revision.modern else RESOURCE_NOT_FOUND
+    raise ProtocolError(kind, f"Resource not found: {uri}", data={"uri": uri})
+
+
+def _listing(
+    member: str, resources: Mapping[str, Resource], templates: bool, revision: Revision, ttl_ms: int
+) -> bytes:
+    body: dict[str, Any] = {
+        member: [
+            one.definition(revision)
+            for one in resources.values()
+            if (one.template is not None) is templates
+        ]
+    }
+    if revision.modern:
+        body |= {"ttlMs": ttl_ms, "cacheScope": "public"}
+    return to_json(body)[1:-1]
+
+
+def _template(function: Callable[..., Any], uri: str) -> UriTemplate | None:
+    if "{" not in uri and "}" not in uri:
+        return None
+    try:
+        return UriTemplate(uri)
+    except ValueError as error:
+        raise DefinitionError(f"{describe(function)}: the template {uri!r}: {error}") from None
+
+
+def _check_names(
+    function: Callable[..., Any], uri: str, template: UriTemplate | None, arguments: Arguments
+) -> None:
+    """The parameters of a function are the variables of its template, but for optional ones."""
+    variables = set() if template is None else set(template.names)
+    unknown = variables - set(arguments.names)
+    missing = set(arguments.schema.get("required", ())) - variables
+    if unknown or missing:
+        names = ", ".join(sorted(unknown | missing))
+        where = "has no parameter" if unknown else f"must be a variable of {uri!r}:"
+        raise DefinitionError(f"{describe(function)} {where} {names}")
