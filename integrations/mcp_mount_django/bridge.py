@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Iterator, MutableMapping
+from io import BytesIO
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -14,9 +15,7 @@ from mcp_mount.base import MCPServer
 
 def bridge_wsgi(server: MCPServer, request: HttpRequest, rest: str | None) -> HttpResponseBase:
     """Answer under WSGI, through a2wsgi."""
-    from io import BytesIO
-
-    prefix, path = _split(request, rest)
+    prefix, path = (part.encode().decode("latin-1") for part in _split(request, rest))
     body = request.body
     environ = {
         **request.META,
@@ -33,7 +32,7 @@ def bridge_wsgi(server: MCPServer, request: HttpRequest, rest: str | None) -> Ht
     chunks = iter(server.wsgi.bridge(environ, start_response))
     first = next(chunks, b"")
 
-    def whole() -> Any:
+    def whole() -> Iterator[bytes]:
         yield first
         yield from chunks
 
@@ -69,13 +68,15 @@ async def bridge_asgi(server: MCPServer, request: Any, rest: str | None) -> Http
         return HttpResponse(status=500)
 
     async def chunks() -> AsyncIterator[bytes]:
+        more = True
         try:
-            while (message := await messages.get()) is not None:
+            while more and (message := await messages.get()) is not None:
                 yield message.get("body", b"")
-                if not message.get("more_body"):
-                    break
+                more = message.get("more_body", False)
         finally:
-            task.cancel()
+            # After a whole response the application may still have background tasks to run.
+            if more:
+                task.cancel()
 
     headers = [
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]

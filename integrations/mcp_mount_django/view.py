@@ -65,6 +65,8 @@ class ServerView:
     def __call__(
         self, request: HttpRequest, rest: str | None = None
     ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        # Raises DisallowedHost, which Django answers: Host is checked by ALLOWED_HOSTS.
+        request.get_host()
         if _on_event_loop():
             return self._respond_async(request, rest)
         return self._respond(request, rest)
@@ -115,14 +117,15 @@ class ServerView:
             return protocol.too_large()
         if body is None or len(body) > limit:
             return protocol.too_large()
-        # Raises DisallowedHost, which Django answers: Host is checked by ALLOWED_HOSTS.
-        request.get_host()
         return ProtocolRequest(request.method or "", read_headers(request.META), body, request)
 
 
 def _finished(reply: Reply) -> HttpResponse:
-    headers = dict(reply.headers)
-    return HttpResponse(reply.body, status=reply.status, headers={"content-type": "", **headers})
+    response = HttpResponse(reply.body, status=reply.status)
+    del response["content-type"]
+    for name, value in reply.headers:
+        response[name] = value
+    return response
 
 
 def _streaming(events: Any) -> StreamingHttpResponse:

@@ -61,8 +61,12 @@ class MCPMount(Registers):
             )
 
     def _view(self, rest: str = "") -> BaseResponse:
-        environ = {**request.environ, "PATH_INFO": f"/{rest}" if rest else ""}
-        environ["SCRIPT_NAME"] = request.environ.get("SCRIPT_NAME", "") + self.path
+        prefix = self.path.encode().decode("latin-1")
+        environ = {
+            **request.environ,
+            "SCRIPT_NAME": request.environ.get("SCRIPT_NAME", "") + prefix,
+            "PATH_INFO": request.environ["PATH_INFO"].removeprefix(prefix),
+        }
         wsgi = self.server.wsgi
         if not wsgi.is_direct(environ):
             return Response.from_app(wsgi.bridge, environ)

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from mcp_mount.features import content
 from mcp_mount.features.arguments import Arguments, InvalidArguments
 from mcp_mount.features.content import plain
+from mcp_mount.features.definitions import members
 from mcp_mount.features.functions import (
     DefinitionError,
     Documentation,
@@ -63,28 +64,22 @@ class Prompt:
             raise DefinitionError(f"{describe(function)}: pass name= for a prompt without a name")
         documentation = Documentation(function)
         arguments = Arguments(function, signature_of(function), documentation)
-        required = arguments.schema.get("required", ())
-        members = {
-            "name": own_name,
-            "title": title,
-            "description": description or documentation.description or None,
-            "arguments": [
-                {
-                    "name": key,
-                    **({"description": schema["description"]} if "description" in schema else {}),
-                    "required": key in required,
-                }
-                for key, schema in arguments.schema.get("properties", {}).items()
-            ],
-            "icons": plain(icons),
-            "_meta": plain(meta),
-        }
         return cls(
             name=own_name,
             function=function,
             arguments=arguments,
             is_async=is_coroutine_function(function),
-            members={key: value for key, value in members.items() if value is not None},
+            members={
+                **members(
+                    documentation,
+                    name=own_name,
+                    title=title,
+                    description=description,
+                    icons=icons,
+                    meta=meta,
+                ),
+                "arguments": _describe(arguments),
+            },
         )
 
     def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
@@ -104,6 +99,16 @@ class Prompt:
         if description is not None:
             members = b'"description":%b,%b' % (to_json(description), members)
         return Result(members)
+
+
+def _describe(arguments: Arguments) -> list[dict[str, Any]]:
+    """The arguments of a prompt as its definition has them: names, not schemas."""
+    required = arguments.schema.get("required", ())
+    described: list[dict[str, Any]] = []
+    for name, schema in arguments.schema["properties"].items():
+        text = {"description": schema["description"]} if "description" in schema else {}
+        described.append({"name": name, **text, "required": name in required})
+    return described
 
 
 def answer_list(prompts: Mapping[str, Prompt], revision: Revision, ttl_ms: int) -> bytes:

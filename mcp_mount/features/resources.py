@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from mcp_mount.features.arguments import Arguments, InvalidArguments
 from mcp_mount.features.content import is_content, plain
+from mcp_mount.features.definitions import members
 from mcp_mount.features.functions import (
     DefinitionError,
     Documentation,
@@ -63,26 +64,26 @@ class Resource:
         documentation = Documentation(function)
         arguments = Arguments(function, signature_of(function), documentation)
         _check_names(function, uri, template, arguments)
-        members = {
-            "uri" if template is None else "uriTemplate": uri,
-            "name": name or name_of(function),
-            "title": title,
-            "description": description or documentation.description or None,
-            "mimeType": mime_type,
-            "size": size if template is None else None,
-            "annotations": plain(annotations),
-            "icons": [{"src": icon} if isinstance(icon, str) else plain(icon) for icon in icons]
-            if icons
-            else None,
-            "_meta": plain(meta),
-        }
+        own: dict[str, Any] = (
+            {"uri": uri, "size": size} if template is None else {"uriTemplate": uri}
+        )
         return cls(
             uri=uri,
             template=template,
             function=function,
             arguments=arguments,
             is_async=is_coroutine_function(function),
-            members={key: value for key, value in members.items() if value is not None},
+            members=members(
+                documentation,
+                name=name or name_of(function),
+                title=title,
+                description=description,
+                mimeType=mime_type,
+                annotations=plain(annotations),
+                icons=icons,
+                meta=meta,
+                **own,
+            ),
             hints={"ttlMs": ttl_ms, "cacheScope": cache_scope},
         )
 

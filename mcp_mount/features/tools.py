@@ -18,6 +18,7 @@ from mcp_mount.features import content
 from mcp_mount.features.arguments import Arguments, InvalidArguments
 from mcp_mount.features.content import plain
 from mcp_mount.features.declared import DeclaredArguments
+from mcp_mount.features.definitions import members
 from mcp_mount.features.functions import (
     DefinitionError,
     Documentation,
@@ -128,16 +129,6 @@ class Tool:
                 "digits, '_', '-' and '.', and pass name= for a lambda"
             )
         documentation, signature = Documentation(function), signature_of(function)
-        members = {
-            "name": own_name,
-            "title": title,
-            "description": description or documentation.description or None,
-            "annotations": plain(annotations),
-            "icons": [{"src": icon} if isinstance(icon, str) else plain(icon) for icon in icons]
-            if icons
-            else None,
-            "_meta": plain(meta),
-        }
         arguments = (
             Arguments(function, signature, documentation)
             if input_schema is None
@@ -154,16 +145,24 @@ class Tool:
             mirrored=mirrored,
             output=Output(function, signature.return_annotation, output_schema),
             is_async=is_coroutine_function(function),
-            members={key: value for key, value in members.items() if value is not None},
+            members=members(
+                documentation,
+                name=own_name,
+                title=title,
+                description=description,
+                annotations=plain(annotations),
+                icons=icons,
+                meta=meta,
+            ),
         )
 
     def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
         """The tool as `tools/list` shows it."""
-        members = {**self.members, "inputSchema": self.arguments.schema}
+        whole = {**self.members, "inputSchema": self.arguments.schema}
         output_schema = self.output.schema_for(revision)
         if output_schema is not None:
-            members["outputSchema"] = output_schema
-        return {key: value for key, value in members.items() if key in revision.tool_fields}
+            whole["outputSchema"] = output_schema
+        return {key: value for key, value in whole.items() if key in revision.tool_fields}
 
     def call(
         self,

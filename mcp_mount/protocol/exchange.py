@@ -67,13 +67,14 @@ class Exchange:
         status = 200
         answers = self._answers
         for call in self.calls:
-            modern_era = call.incoming.revision.modern
-            if call.error is not None:
-                status = call.error.status(modern=modern_era)
-                answers.append(encode_error(call.incoming.id, call.error))
-            else:
+            try:
+                if call.error is not None:
+                    raise call.error
                 assert call.result is not None, "a call was not run"
                 answers.append(self._protocol.encode(call.incoming, call.result))
+            except ProtocolError as error:
+                status = error.status(modern=call.incoming.revision.modern)
+                answers.append(encode_error(call.incoming.id, error))
         return (200 if self._batch else status), answers
 
 

@@ -147,9 +147,13 @@ class Modern:
         assert isinstance(incoming.dialogue, RoundTrips)
         answers = dict(incoming.dialogue.answers)
         claims = [_digest(incoming.method, incoming.params), answers]
+        try:
+            state = self._seal.seal(claims)
+        except ValueError:
+            raise ProtocolError(INVALID_PARAMS, "The inputResponses are too large") from None
         return b'{"resultType":"input_required","inputRequests":%b,"requestState":%b' % (
             to_json(as_requests(inquiries)),
-            to_json(self._seal.seal(claims)),
+            to_json(state),
         )
 
     def _answers(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -107,6 +107,12 @@ def test_nothing_answers_below_the_mount_point_but_its_routes(host_url: str) -> 
     assert response.status_code == 404
 
 
+@pytest.mark.parametrize("path", ["%C3%BC", "%E6%97%A5", "%FF%FE", "a%2F..%2Fb", "%00"])
+def test_an_odd_path_below_the_mount_point_is_not_found(host_url: str, path: str) -> None:
+    response = httpx2.get(f"{host_url}/mcp/{path}")
+    assert response.status_code in (400, 404)
+
+
 def test_a_session_belongs_to_its_token_and_ends_by_delete(host_url: str) -> None:
     url = f"{host_url}/mcp"
     with httpx2.Client() as client:

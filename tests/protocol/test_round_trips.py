@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from typing import Any
 
@@ -223,6 +224,14 @@ def test_a_state_has_a_life(server: MCPServer) -> None:
 @pytest.mark.parametrize("responses", [None, [], 3, "x"])
 def test_malformed_responses_are_refused(server: MCPServer, responses: Any) -> None:
     assert send(server, GREET, inputResponses=responses)["error"]["code"] == -32602
+
+
+def test_answers_that_are_too_large_to_carry_are_refused(server: MCPServer) -> None:
+    server.protocol.settings.max_body_bytes = 10_000_000
+    big = {"elicitation-1": accept(name=secrets.token_hex(1_500_000))}
+    state = send(server, GREET)["result"]["requestState"]
+    answer = send(server, GREET, requestState=state, inputResponses=big)
+    assert answer["error"]["code"] == -32602
 
 
 def test_another_process_with_the_key_goes_on(server: MCPServer) -> None:

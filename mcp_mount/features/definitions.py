@@ -1,0 +1,33 @@
+"""The members that the definitions of tools, resources and prompts have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mcp_mount.features.content import plain
+from mcp_mount.features.functions import Documentation
+
+
+def members(
+    documentation: Documentation,
+    *,
+    title: str | None,
+    description: str | None,
+    icons: Sequence[Any] | None,
+    meta: Mapping[str, Any] | None,
+    **own: Any,
+) -> dict[str, Any]:
+    """The members of a definition: what is None is left out.
+
+    description: the docstring's unless given. icons: `mcp_types.Icon`, plain data, or just URLs.
+    own: further members, with their names on the wire.
+    """
+    every = {
+        **own,
+        "title": title,
+        "description": description or documentation.description or None,
+        "icons": [{"src": one} if isinstance(one, str) else plain(one) for one in icons or ()],
+        "_meta": plain(meta),
+    }
+    return {key: value for key, value in every.items() if value is not None and value != []}
