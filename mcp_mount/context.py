@@ -196,6 +196,15 @@ class SyncContext(_Call):
         super().__init__(incoming)
         self._channel = channel
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the client has left, so that nobody waits for the result.
+
+        A long-running function looks here, for a thread cannot be stopped. Under WSGI the server
+        finds out at the next write only, which then ends the function.
+        """
+        return self._channel.closed
+
     def report_progress(
         self, progress: float, total: float | None = None, message: str | None = None
     ) -> None:

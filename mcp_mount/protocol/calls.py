@@ -72,6 +72,10 @@ class Result:
 class SyncChannel(Protocol):
     """The way from a plain function to the client, while its call runs."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether the client is known to have left."""
+
     def send(self, message: bytes) -> None: ...
 
     def ask(self, question: Question) -> None:

@@ -55,6 +55,8 @@ PLAIN: Final = Runner()
 class Silence:
     """The channel of a call whose client takes no event stream: what it says is dropped."""
 
+    closed = False
+
     def send(self, message: bytes) -> None:
         pass
 
@@ -153,6 +155,10 @@ class _ThreadChannel:
         self._stream = stream
         self._loop = loop
 
+    @property
+    def closed(self) -> bool:
+        return self._stream.closed
+
     def send(self, message: bytes) -> None:
         if not self._stream.closed:
             asyncio.run_coroutine_threadsafe(self._stream.send(message), self._loop).result()
@@ -190,6 +196,9 @@ def inline_events(call: Call, runner: Runner) -> Iterator[bytes]:
 
 class _InlineChannel:
     """The way from a function in a greenlet to the iterator that runs it."""
+
+    # A client that has left ends the greenlet: while the function runs, it has not.
+    closed = False
 
     def send(self, message: bytes) -> None:
         self._hand_out(sse.event(message))

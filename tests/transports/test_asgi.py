@@ -138,12 +138,15 @@ def test_a_client_that_leaves_cancels_a_coroutine(server: MCPServer, progress: b
 
 def test_a_client_that_leaves_does_not_hold_a_plain_function(server: MCPServer) -> None:
     release, ended = threading.Event(), threading.Event()
+    seen: list[bool] = []
 
     @server.tool
     def speak_and_wait(ctx: SyncContext) -> str:
         ctx.report_progress(1)
+        seen.append(ctx.cancelled)
         release.wait(10)
         ctx.report_progress(2)
+        seen.append(ctx.cancelled)
         ended.set()
         return "late"
 
@@ -156,6 +159,7 @@ def test_a_client_that_leaves_does_not_hold_a_plain_function(server: MCPServer) 
         release.set()
         assert await asyncio.to_thread(ended.wait, 5)
         assert '"progress":2' not in connection.text
+        assert seen == [False, True]
 
     run(test)
 
