@@ -142,8 +142,8 @@ def test_a_client_that_leaves_does_not_hold_a_plain_function(server: MCPServer) 
 
     @server.tool
     def speak_and_wait(ctx: SyncContext) -> str:
-        ctx.report_progress(1)
         seen.append(ctx.cancelled)
+        ctx.report_progress(1)
         release.wait(10)
         ctx.report_progress(2)
         seen.append(ctx.cancelled)
