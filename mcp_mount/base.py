@@ -14,11 +14,13 @@ from starlette.routing import BaseRoute, Match
 
 from mcp_mount.backplane import MemoryBackplane
 from mcp_mount.features import Registry
+from mcp_mount.notifier import Notifier
 from mcp_mount.protocol import Protocol, Settings
 from mcp_mount.protocol.calls import Call
 from mcp_mount.routes.openapi import describe_tools
 from mcp_mount.routes.router import MCPRouter, Registers, refuse_dependencies
 from mcp_mount.transports.asgi import ASGITransport, Receive, Scope, Send
+from mcp_mount.transports.listening import before_shutdown, listen
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.streams import Runner
 from mcp_mount.transports.wsgi import WSGITransport
@@ -91,6 +93,7 @@ class MCPServer(Registers, FastAPI):
         self.tool_faces: dict[str, list[Registry]] = {}
         self._docs = docs
         self._keys = [secret_key] if isinstance(secret_key, str) else list(secret_key or ())
+        backplane = MemoryBackplane()
         self.protocol = Protocol(
             Settings(
                 name=name,
@@ -109,8 +112,11 @@ class MCPServer(Registers, FastAPI):
             ),
             self.registry,
             self._secret_keys,
-            MemoryBackplane(),
+            backplane,
+            self._wait,
         )
+        self.notify = Notifier(backplane.publish)
+        self.registry.on_change = self._tell
         self.runner = Runner(run=self.run_call)
         self.asgi_endpoint = ASGITransport(self.protocol, self.runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, self.runner)
@@ -196,6 +202,21 @@ class MCPServer(Registers, FastAPI):
                 describe_tools(document, self.tool_faces),
             )
         return known[2]
+
+    async def _wait(self, *arguments: Any, **options: Any) -> None:
+        """The wait of a subscription, which a shutdown ends."""
+        before_shutdown(self.notify.close)
+        await listen(*arguments, **options)
+
+    def _tell(self, kind: str) -> None:
+        """Notify of an entry that was added; of completers nobody can hear."""
+        changed = {
+            "tool": self.notify.tools_list_changed,
+            "prompt": self.notify.prompts_list_changed,
+            "resource": self.notify.resources_list_changed,
+        }.get(kind)
+        if changed is not None:
+            changed()
 
     async def _default(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not route_path(scope).rstrip("/"):

@@ -41,7 +41,7 @@ def test_the_core_imports_no_web_framework(room: str) -> None:
     ("room", "allowed"),
     [
         ("protocol", {"protocol"}),
-        ("backplane", {"backplane"}),
+        ("backplane", {"backplane", "protocol"}),
         ("features", {"features", "context", "protocol"}),
         ("transports", {"transports", "protocol"}),
         ("llm", {"llm", "features"}),

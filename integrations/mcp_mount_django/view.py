@@ -77,7 +77,8 @@ class ServerView:
         read = self._read(request)
         if isinstance(read, Reply):
             return _finished(read)
-        answer = self._wsgi.respond_to(read)
+        multithread = bool(request.META.get("wsgi.multithread"))
+        answer = self._wsgi.respond_to(read, multithread=multithread)
         if isinstance(answer, Reply):
             return _finished(answer)
         return _streaming(answer.events)

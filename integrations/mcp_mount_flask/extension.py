@@ -76,7 +76,8 @@ class MCPMount(Registers):
         native = request._get_current_object()  # type: ignore[attr-defined]
         return _response(
             self.server.wsgi_endpoint.respond_to(
-                ProtocolRequest(request.method, read_headers(request.environ), body, native)
+                ProtocolRequest(request.method, read_headers(request.environ), body, native),
+                multithread=request.is_multithread,
             )
         )
 

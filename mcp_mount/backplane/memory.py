@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
+
+from mcp_mount.protocol.changes import Change, Hear
 
 _MOST_SESSIONS: Final = 100_000
 """How many sessions are remembered; the oldest go first."""
@@ -16,7 +19,10 @@ class MemoryBackplane:
     """Keeps what one request must learn of another. Safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # A signal handler may tell a change while its thread is in here.
+        self._lock = threading.RLock()
+        self._listeners: dict[object, Hear] = {}
+        self._subscribed: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._questions: dict[tuple[str, str], Future[Any]] = {}
         self._ended: OrderedDict[str, float] = OrderedDict()
         self._log_levels: OrderedDict[str, str] = OrderedDict()
@@ -47,6 +53,7 @@ class MemoryBackplane:
         now = time.monotonic()
         with self._lock:
             self._log_levels.pop(session, None)
+            self._subscribed.pop(session, None)
             self._ended[session] = now + ttl
             while self._ended:
                 oldest = next(iter(self._ended))
@@ -56,6 +63,45 @@ class MemoryBackplane:
 
     def has_ended(self, session: str) -> bool:
         return session in self._ended
+
+    def listen(self, hear: Hear) -> Callable[[], None]:
+        """Call `hear` with every change from now on, on whatever thread tells it.
+
+        Returns the function that ends it.
+        """
+        key = object()
+        with self._lock:
+            self._listeners[key] = hear
+        return lambda: self._unlisten(key)
+
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
+
+    def publish(self, change: Change) -> None:
+        """Tell a change to all who listen."""
+        with self._lock:
+            listeners = list(self._listeners.values())
+        for hear in listeners:
+            hear(change)
+
+    def subscribe(self, session: str, uri: str, *, on: bool) -> None:
+        """Remember that a session wants to hear of the resource at `uri`, or no more."""
+        with self._lock:
+            uris = self._subscribed.pop(session, frozenset())
+            uris = uris | {uri} if on else uris - {uri}
+            if uris:
+                self._subscribed[session] = uris
+            if len(self._subscribed) > _MOST_SESSIONS:
+                self._subscribed.popitem(last=False)
+
+    def subscribed(self, session: str) -> frozenset[str]:
+        """The resources that a session wants to hear of."""
+        return self._subscribed.get(session, frozenset())
+
+    def _unlisten(self, key: object) -> None:
+        with self._lock:
+            self._listeners.pop(key, None)
 
     def set_log_level(self, session: str, level: str) -> None:
         with self._lock:

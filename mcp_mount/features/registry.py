@@ -20,7 +20,8 @@ class Registry:
     """Tools, resources, prompts and completers by name, in order of registration.
 
     A registry that includes another one has its entries, those that come later as well. Every
-    name is unique: a duplicate raises DefinitionError and changes nothing.
+    name is unique: a duplicate raises DefinitionError and changes nothing. on_change: called with
+    the kind of an entry that was added.
     """
 
     def __init__(self, *, list_ttl_ms: int = 0) -> None:
@@ -29,6 +30,7 @@ class Registry:
         self.prompts: dict[str, Prompt] = {}
         self.completers: dict[tuple[str, str], Completer] = {}
         self.version = 0
+        self.on_change: Callable[[str], None] = lambda kind: None
         self._list_ttl_ms = list_ttl_ms
         self._followers: list[Registry] = []
         self._methods: dict[str, Method] = {}
@@ -77,11 +79,11 @@ class Registry:
         return self._methods
 
     def capabilities(self) -> dict[str, Any]:
-        declared: dict[str, Any] = {"tools": {}}
+        declared: dict[str, Any] = {"tools": {"listChanged": True}}
         if self.resources:
-            declared["resources"] = {}
+            declared["resources"] = {"listChanged": True, "subscribe": True}
         if self.prompts:
-            declared["prompts"] = {}
+            declared["prompts"] = {"listChanged": True}
         if self.completers:
             declared["completions"] = {}
         return declared
@@ -95,6 +97,7 @@ class Registry:
         for registry in line:
             entries(registry)[key] = entry
             registry._changed()
+            registry.on_change(kind)
 
     def _line(self) -> list[Registry]:
         """This registry and all that include it."""

@@ -87,6 +87,9 @@ class AsyncChannel(Protocol):
 
     async def send(self, message: bytes) -> None: ...
 
+    async def keep_alive(self) -> None:
+        """Send a comment, which no client sees."""
+
     async def ask(self, question: Question) -> None:
         """Put a question and wait until it is answered, or its time is over."""
 
@@ -193,11 +196,13 @@ class Call:
 class Method:
     """A method of the protocol that a feature answers, in every revision.
 
-    name_member: the member of params that the Mcp-Name header mirrors (2026-07-28).
+    name_member: the member of params that the Mcp-Name header mirrors (2026-07-28). streams:
+    whether there is no other answer than an event stream.
     """
 
     answer: Callable[[Incoming], Result | Call]
     name_member: str | None = None
+    streams: bool = False
 
 
 class Catalogue(Protocol):

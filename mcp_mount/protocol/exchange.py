@@ -8,6 +8,7 @@ from mcp_mount.protocol import modern, sse
 from mcp_mount.protocol.calls import Call, Catalogue, Incoming, Method, Result
 from mcp_mount.protocol.errors import INVALID_REQUEST, ProtocolError
 from mcp_mount.protocol.legacy import SESSION_HEADER, Backplane, Legacy
+from mcp_mount.protocol.listener import Listener, Wait
 from mcp_mount.protocol.messages import (
     EVENT_STREAM,
     JSON,
@@ -34,7 +35,15 @@ class Exchange:
     finish the event stream with `closing_events`.
     """
 
-    __slots__ = ("_accepts_json", "_answers", "_batch", "_protocol", "accepts_stream", "calls")
+    __slots__ = (
+        "_accepts_json",
+        "_answered",
+        "_answers",
+        "_batch",
+        "_protocol",
+        "accepts_stream",
+        "calls",
+    )
 
     def __init__(
         self,
@@ -43,8 +52,10 @@ class Exchange:
         answers: list[bytes],
         accept: tuple[bool, bool],
         *,
-        batch: bool,
+        batch: bool = False,
+        answered: bool = True,
     ) -> None:
+        self._answered = answered
         self.calls = calls
         self._accepts_json, self.accepts_stream = accept
         self._protocol = protocol
@@ -61,6 +72,8 @@ class Exchange:
 
     def closing_events(self) -> bytes:
         """The end of an event stream, once every call has run."""
+        if not self._answered:
+            return b""
         return b"".join(map(sse.event, self._finish()[1]))
 
     def _finish(self) -> tuple[int, list[bytes]]:
@@ -82,12 +95,18 @@ class Protocol:
     """The protocol core of one server: knows its settings, its catalogue and its keys."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, keys: Keys, backplane: Backplane
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        keys: Keys,
+        backplane: Backplane,
+        wait: Wait,
     ) -> None:
         self.settings = settings
         self.backplane = backplane
-        self._modern = Modern(settings, catalogue, keys)
-        self._legacy = Legacy(settings, catalogue, keys, backplane)
+        listener = Listener(backplane, wait)
+        self._modern = Modern(settings, catalogue, keys, listener)
+        self._legacy = Legacy(settings, catalogue, keys, backplane, listener)
 
     def open(self, request: Request) -> Reply | Exchange:
         """Answer a request to the MCP endpoint, or say which handlers must run for it."""
@@ -98,6 +117,10 @@ class Protocol:
             if request.method == "DELETE" and not self._says_modern(request):
                 self._legacy.end(request.headers)
                 return Reply(204)
+            if request.method == "GET" and self._may_stream(request):
+                return Exchange(
+                    self, [self._legacy.stream(request)], [], (False, True), answered=False
+                )
             raise _method_not_allowed(request.method)
         except ProtocolError as error:
             return refusal(error)
@@ -185,18 +208,31 @@ class Protocol:
     def _initialize(self, message: RequestMessage, accept: tuple[bool, bool]) -> Reply:
         token, result = self._legacy.initialize(message)
         answers = [encode_result(message.id, result)]
-        reply = Exchange(self, [], answers, accept, batch=False).reply()
+        reply = Exchange(self, [], answers, accept).reply()
         reply.headers.append((SESSION_HEADER, token))
         return reply
 
     def _dispatch(
         self, incoming: Incoming, method: Method, accept: tuple[bool, bool]
     ) -> Reply | Exchange:
+        if method.streams and not accept[1]:
+            raise ProtocolError(
+                INVALID_REQUEST, f"The client must accept {EVENT_STREAM} for this", status=406
+            )
         outcome = method.answer(incoming)
         if isinstance(outcome, Call):
-            return Exchange(self, [outcome], [], accept, batch=False)
+            return Exchange(self, [outcome], [], accept)
         answers = [self.encode(incoming, outcome)]
-        return Exchange(self, [], answers, accept, batch=False).reply()
+        return Exchange(self, [], answers, accept).reply()
+
+    def _may_stream(self, request: Request) -> bool:
+        """Whether a GET asks for a session's stream, and this server can hold streams."""
+        return (
+            request.waiting is None
+            and EVENT_STREAM in request.headers.get("accept", "")
+            and SESSION_HEADER in request.headers
+            and not self._says_modern(request)
+        )
 
     @staticmethod
     def _says_modern(request: Request) -> bool:

@@ -9,27 +9,31 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from pydantic_core import to_json
 
 from mcp_mount.protocol.calls import (
     LOG_LEVELS,
+    Call,
     Catalogue,
     Client,
     Incoming,
     Method,
     Result,
 )
+from mcp_mount.protocol.changes import Hear, SessionStream
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     ProtocolError,
 )
+from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.messages import (
     NotificationMessage,
     Request,
@@ -55,6 +59,10 @@ class Backplane(Protocol):
     def deliver(self, session: str, question: str, answer: Any) -> bool: ...
     def end(self, session: str, *, ttl: float) -> None: ...
     def has_ended(self, session: str) -> bool: ...
+    def listen(self, hear: Hear) -> Callable[[], None]: ...
+    def listeners(self) -> int: ...
+    def subscribe(self, session: str, uri: str, *, on: bool) -> None: ...
+    def subscribed(self, session: str) -> frozenset[str]: ...
     def set_log_level(self, session: str, level: str) -> None: ...
     def log_level(self, session: str) -> str | None: ...
 
@@ -73,8 +81,14 @@ class Legacy:
     """Opens sessions, admits the requests within them and wraps their results."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, keys: Keys, backplane: Backplane
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        keys: Keys,
+        backplane: Backplane,
+        listener: Listener,
     ) -> None:
+        self._listener = listener
         self._settings = settings
         self._catalogue = catalogue
         self._backplane = backplane
@@ -83,6 +97,8 @@ class Legacy:
         self._own_methods = {
             "ping": Method(lambda incoming: Result(b"")),
             "logging/setLevel": Method(self._set_log_level),
+            "resources/subscribe": Method(partial(self._subscribe, on=True)),
+            "resources/unsubscribe": Method(partial(self._subscribe, on=False)),
         }
 
     def initialize(self, message: RequestMessage) -> tuple[str, bytes]:
@@ -180,6 +196,13 @@ class Legacy:
         )
         return incoming, method
 
+    def stream(self, request: Request) -> Call:
+        """The call of a session's GET stream (2025-11-25, "Listening for Messages")."""
+        session = self.session(request.headers)
+        incoming = Incoming(0, "GET", {}, {}, session.revision, session.client, request, session.id)
+        subscription = SessionStream(partial(self._backplane.subscribed, session.id))
+        return self._listener.call(incoming, subscription, Result(b""))
+
     def end(self, headers: Mapping[str, str]) -> None:
         """End the session that a DELETE names (2025-11-25, "Session Management")."""
         session = self.session(headers)
@@ -206,6 +229,16 @@ class Legacy:
         if len(self._opened) > _CACHED_SESSIONS:
             self._opened.popitem(last=False)
         return session
+
+    def _subscribe(self, incoming: Incoming, *, on: bool) -> Result:
+        if "resources/read" not in self._catalogue.methods:
+            raise ProtocolError(METHOD_NOT_FOUND, f"Method not found: {incoming.method}")
+        uri = incoming.params.get("uri")
+        if not isinstance(uri, str):
+            raise ProtocolError(INVALID_PARAMS, 'params must have a string "uri"')
+        assert incoming.session is not None
+        self._backplane.subscribe(incoming.session, uri, on=on)
+        return Result(b"")
 
     def _set_log_level(self, incoming: Incoming) -> Result:
         level = incoming.params.get("level")

@@ -22,12 +22,15 @@ class Request:
 
     headers: names in lower case, values stripped of optional white space, repeated fields joined
     by ", " (RFC 9110, section 5.3). native: the host framework's own request object, if any.
+    waiting: how many requests may wait without end on this server, None for any number: under WSGI
+    each of them holds a thread.
     """
 
     method: str
     headers: Mapping[str, str]
     body: bytes = b""
     native: Any = None
+    waiting: int | None = None
 
 
 @dataclass(slots=True)

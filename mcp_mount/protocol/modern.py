@@ -16,12 +16,14 @@ from pydantic_core import to_json
 
 from mcp_mount.protocol.calls import (
     LOG_LEVELS,
+    Call,
     Catalogue,
     Client,
     Incoming,
     Method,
     Result,
 )
+from mcp_mount.protocol.changes import Listen
 from mcp_mount.protocol.errors import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
@@ -30,6 +32,7 @@ from mcp_mount.protocol.errors import (
     UNSUPPORTED_VERSION,
     ProtocolError,
 )
+from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.messages import NotificationMessage, Request, ResponseMessage, parse
 from mcp_mount.protocol.questions import Inquiry, RoundTrips, as_requests
 from mcp_mount.protocol.revisions import LATEST, LEGACY, MODERN, SUPPORTED
@@ -65,13 +68,19 @@ def is_meant(value: Any, headers: Mapping[str, str]) -> bool:
 class Modern:
     """Admits requests of the stateless revision and wraps their results."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, keys: Keys) -> None:
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, keys: Keys, listener: Listener
+    ) -> None:
+        self._listener = listener
         self._seal = Seal("request state", keys, most=settings.max_body_bytes // 2)
         self._settings = settings
         self._catalogue = catalogue
         self._own_meta = {SERVER_INFO_META: settings.server_info(LATEST.info_fields)}
         self._end = b',"_meta":%b}' % to_json(self._own_meta)
-        self._own_methods = {"server/discover": Method(self._discover)}
+        self._own_methods = {
+            "server/discover": Method(self._discover),
+            "subscriptions/listen": Method(self._listen, streams=True),
+        }
         self._discovery: tuple[int, bytes] = (-1, b"")
 
     def admit(self, value: Any, request: Request) -> tuple[Incoming, Method] | None:
@@ -176,6 +185,10 @@ class Modern:
         if digest != _digest(method, params):
             raise ProtocolError(INVALID_PARAMS, "The requestState is of another request")
         return {**answers, **responses}
+
+    def _listen(self, incoming: Incoming) -> Call:
+        subscription = Listen(incoming.id, incoming.params)
+        return self._listener.call(incoming, subscription, Result(b"", subscription.meta))
 
     def _discover(self, incoming: Incoming) -> Result:
         version = self._catalogue.version

@@ -25,6 +25,7 @@ class Settings:
     session_ttl: the life of a handshake session, in seconds.
     list_ttl_ms: for how long a client may keep lists and discovery, in milliseconds.
     question_timeout: how long a handler waits for a live answer of its client, in seconds.
+    waiting_threads: how many subscriptions may hold a thread of a WSGI server.
     state_ttl: how long a client may take to repeat a request with its answers, in seconds.
     """
 
@@ -43,6 +44,7 @@ class Settings:
     list_ttl_ms: int = 60_000
     question_timeout: float = 300.0
     state_ttl: float = 3600.0
+    waiting_threads: int = 4
 
     def server_info(self, fields: frozenset[str]) -> dict[str, Any]:
         """The `Implementation` object, with those fields that a revision has."""

@@ -70,6 +70,9 @@ class AsyncSilence:
     async def send(self, message: bytes) -> None:
         pass
 
+    async def keep_alive(self) -> None:
+        pass
+
     async def ask(self, question: Question) -> None:
         raise ClientError("The client takes no event stream, so it cannot be asked")
 
@@ -120,6 +123,10 @@ class AsyncStream:
     async def send(self, message: bytes) -> None:
         if not self.closed:
             await self._queue.put(sse.event(message))
+
+    async def keep_alive(self) -> None:
+        if not self.closed:
+            await self._queue.put(sse.KEEP_ALIVE)
 
     async def ask(self, question: Question) -> None:
         self._question = question

@@ -47,12 +47,15 @@ class WSGITransport:
         body = read_body(environ, self._protocol.settings.max_body_bytes)
         if body is None:
             return self._protocol.too_large()
-        return self.respond_to(
-            Request(environ["REQUEST_METHOD"], read_headers(environ), body, native)
-        )
+        request = Request(environ["REQUEST_METHOD"], read_headers(environ), body, native)
+        return self.respond_to(request, multithread=bool(environ.get("wsgi.multithread")))
 
-    def respond_to(self, request: Request) -> Reply | EventStream:
-        """Answer a request that was read already."""
+    def respond_to(self, request: Request, *, multithread: bool = True) -> Reply | EventStream:
+        """Answer a request that was read already.
+
+        multithread: whether other requests are served meanwhile (PEP 3333, wsgi.multithread).
+        """
+        request.waiting = self._protocol.settings.waiting_threads if multithread else 0
         opened = self._protocol.open(request)
         if isinstance(opened, Reply):
             return opened

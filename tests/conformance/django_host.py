@@ -8,7 +8,7 @@ import django
 from django.conf import settings
 from django.urls import include, path
 
-from tests.conformance.fixture import build_router
+from tests.conformance.fixture import fill
 
 if not settings.configured:
     settings.configure(
@@ -27,7 +27,7 @@ if not settings.configured:
 from mcp_mount_django import MCPServer
 
 server = MCPServer("conformance", version="1.0.0")
-server.include_router(build_router())
+fill(server)
 
 urlpatterns = [path("mcp", include(server.urls))]
 

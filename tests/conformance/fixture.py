@@ -6,6 +6,7 @@ import asyncio
 import base64
 import struct
 import time
+import uuid
 import zlib
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,7 @@ from mcp_mount import (
     Image,
     McpHeader,
     MCPRouter,
+    MCPServer,
     Message,
     SyncContext,
     ToolError,
@@ -115,8 +117,19 @@ def described(answer: Elicited[Any]) -> str:
     return f"User response: action={answer.action}, content={content}"
 
 
+def fill(server: MCPServer) -> None:
+    """Register all features on any host's server."""
+    server.include_router(build_router())
+
+    @server.tool
+    def test_trigger_resource_update(uri: str) -> str:
+        """Tell that a resource has changed."""
+        server.notify.resource_updated(uri)
+        return "told"
+
+
 def build_router() -> MCPRouter:
-    """All features, as one router to include in any host's server."""
+    """All features that need no server, as one router."""
     everything = MCPRouter()
     everything.include_router(build_tools())
     everything.include_router(build_prompts())
@@ -246,6 +259,18 @@ def build_tools() -> ToolsRouter:
         """Log a message, which nobody hears who did not ask for it."""
         await ctx.info("A message")
         return "done"
+
+    @tools.tool
+    def test_trigger_tool_change() -> str:
+        """Register one more tool."""
+        tools.tool(name=f"changed_{uuid.uuid4().hex[:8]}", description="New")(lambda: "new")
+        return "changed"
+
+    @tools.tool
+    async def test_trigger_prompt_change() -> str:
+        """Register one more prompt."""
+        tools.prompt(name=f"changed_{uuid.uuid4().hex[:8]}", description="New")(lambda: "new")
+        return "changed"
 
     @tools.tool(input_schema=SCHEMA_2020_12)
     def json_schema_2020_12_tool(**arguments: Any) -> dict[str, Any]:

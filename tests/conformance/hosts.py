@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.conformance.fixture import build_router
+from tests.conformance.fixture import fill
 
 OPTIONS: dict[str, Any] = {"version": "1.0.0", "secret_key": "for-tests-only"}
 
@@ -13,7 +13,7 @@ def asgi() -> Any:
     from mcp_mount import MCPServer
 
     server = MCPServer("conformance", **OPTIONS)
-    server.include_router(build_router())
+    fill(server)
     return server
 
 

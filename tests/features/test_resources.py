@@ -64,7 +64,10 @@ def test_resources_and_templates_are_listed_apart(server: MCPServer) -> None:
     assert (templates["ttlMs"], templates["cacheScope"]) == (7, "public")
     [older] = Session(server, "2025-03-26").ask("resources/list")["result"]["resources"]
     assert set(older) == {"uri", "name", "description", "mimeType", "size", "annotations"}
-    assert ask(server, "server/discover")["result"]["capabilities"]["resources"] == {}
+    assert ask(server, "server/discover")["result"]["capabilities"]["resources"] == {
+        "listChanged": True,
+        "subscribe": True,
+    }
 
 
 class Point(BaseModel):

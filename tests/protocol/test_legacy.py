@@ -34,7 +34,7 @@ def test_each_revision_is_negotiated_and_served(version: str) -> None:
     session = Session(make(instructions="Add."), version)
     assert session.result["protocolVersion"] == version
     assert session.result["instructions"] == "Add."
-    assert session.result["capabilities"] == {"logging": {}, "tools": {}}
+    assert session.result["capabilities"] == {"logging": {}, "tools": {"listChanged": True}}
     assert session.ask("ping")["result"] == {}
     assert session.call("add", {"a": 1, "b": 2})["content"][0]["text"] == "3"
     assert session.call("slow")["content"][0]["text"] == "done"

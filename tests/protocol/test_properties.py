@@ -22,6 +22,7 @@ TOKEN = Session(server, "2025-03-26").headers["mcp-session-id"]
 METHODS = [
     *("initialize", "ping", "server/discover", "tools/list", "tools/call", "prompts/list"),
     *("prompts/get", "completion/complete", "logging/setLevel", "notifications/cancelled"),
+    *("subscriptions/listen", "resources/subscribe"),
 ]
 
 scalars = (
@@ -59,6 +60,7 @@ params = st.fixed_dictionaries(
         "ref": st.just({"type": "ref/prompt", "name": "ask"}) | values,
         "argument": st.just({"name": "topic", "value": "x"}) | values,
         "context": values,
+        "notifications": st.just({"toolsListChanged": True}) | values,
     },
 )
 messages = st.fixed_dictionaries(
@@ -90,6 +92,8 @@ headers = st.fixed_dictionaries(
 def answer(method: str, names: dict[str, str], body: bytes) -> Reply:
     opened = server.protocol.open(Request(method, {**JSON_HEADERS, **names}, body))
     if isinstance(opened, Exchange):
+        if any(call.is_async for call in opened.calls):
+            return Reply(202)  # A subscription, which does not end.
         for call in opened.calls:
             call.run()
         opened = opened.reply()
@@ -98,7 +102,7 @@ def answer(method: str, names: dict[str, str], body: bytes) -> Reply:
 
 def check(reply: Reply) -> None:
     """What holds for every reply: a status, and JSON-RPC if there is a body."""
-    assert reply.status in (200, 202, 204, 400, 403, 404, 405, 406, 413, 415, 421)
+    assert reply.status in (200, 202, 204, 400, 403, 404, 405, 406, 413, 415, 421, 503)
     if not reply.body:
         assert reply.status in (202, 204)
         return

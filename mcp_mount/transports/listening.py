@@ -1,0 +1,87 @@
+"""The long wait of a subscription: a coroutine that tells its client of changes as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from mcp_mount.protocol.calls import AsyncChannel
+from mcp_mount.protocol.changes import CLOSING, Change, Changes, Subscription
+
+
+async def listen(changes: Changes, subscription: Subscription, *, channel: AsyncChannel) -> None:
+    """Send what `subscription` says of each change; returns when the server goes down.
+
+    Changes may be told from any thread. Equal ones that come together are told once.
+    """
+    loop = asyncio.get_running_loop()
+    heard: dict[Change, None] = {}
+    wake = asyncio.Event()
+
+    def note(change: Change) -> None:
+        heard[change] = None
+        wake.set()
+
+    def hear(change: Change) -> None:
+        # A loop that has been closed meanwhile has nobody to tell.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(note, change)
+
+    stop = changes.listen(hear)
+    try:
+        if subscription.opening is not None:
+            await channel.send(subscription.opening)
+        else:
+            await channel.keep_alive()
+        while True:
+            await wake.wait()
+            wake.clear()
+            while heard:
+                change = next(iter(heard))
+                del heard[change]
+                if change == CLOSING:
+                    return
+                message = subscription.message(change)
+                if message is not None:
+                    await channel.send(message)
+    finally:
+        stop()
+
+
+_before_shutdown: list[Callable[[], None]] = []
+
+
+def before_shutdown(callback: Callable[[], None]) -> None:
+    """Have `callback` called when the process is told to end, before its web server hears of it.
+
+    Web servers wait for open responses before anything else that an application can notice; a
+    stream without end would hold them. Works from the main thread only, and does nothing else.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if not _before_shutdown:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            _chain(number)
+    if callback not in _before_shutdown:
+        _before_shutdown.append(callback)
+
+
+def _chain(number: signal.Signals) -> None:
+    previous: Any = signal.getsignal(number)
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        for callback in _before_shutdown:
+            callback()
+        if callable(previous):
+            previous(signum, frame)
+        elif previous is signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+
+    if previous is not None:
+        signal.signal(number, handle)

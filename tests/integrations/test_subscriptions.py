@@ -1,0 +1,215 @@
+"""Clients that listen for changes, on every host: real servers, real streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client
+
+from sample_projects.processes import free_port, running
+from tests.conformance.hosts import HOSTS
+from tests.conformance.serve import command
+from tests.requests import initialize, legacy, message, modern
+
+ON_ASGI = [host for host, (server, _) in HOSTS.items() if server == "uvicorn"]
+ON_WSGI = [host for host, (server, _) in HOSTS.items() if server == "gunicorn"]
+URI = "test://watched-resource"
+SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+
+
+@contextmanager
+def listening(url: str, wanted: Any, id: Any = "s") -> Iterator[Iterator[Any]]:
+    """The messages of a subscription that has been acknowledged."""
+    headers, body = modern("subscriptions/listen", {"notifications": wanted}, id=id)
+    with httpx2.stream("POST", f"{url}/mcp", headers=headers, content=body, timeout=10) as response:
+        assert response.status_code == 200, response.read()
+        assert response.headers["content-type"] == "text/event-stream"
+        yield messages(response)
+
+
+def messages(response: httpx2.Response) -> Iterator[Any]:
+    for line in response.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line[6:])
+
+
+def trigger(url: str, tool: str, **arguments: Any) -> None:
+    headers, body = modern("tools/call", {"name": tool, "arguments": arguments})
+    answer = httpx2.post(f"{url}/mcp", headers=headers, content=body).json()
+    assert "isError" not in answer["result"], answer
+
+
+def test_a_subscription_hears_what_it_asked_for_and_no_more(host_url: str) -> None:
+    wanted = {"toolsListChanged": True, "resourceSubscriptions": [URI], "promptsListChanged": False}
+    with listening(host_url, wanted, id=7) as heard:
+        assert next(heard) == {
+            "jsonrpc": "2.0",
+            "method": "notifications/subscriptions/acknowledged",
+            "params": {
+                "_meta": {SUBSCRIPTION: 7},
+                "notifications": {"toolsListChanged": True, "resourceSubscriptions": [URI]},
+            },
+        }
+        trigger(host_url, "test_trigger_prompt_change")
+        trigger(host_url, "test_trigger_resource_update", uri="test://other")
+        trigger(host_url, "test_trigger_resource_update", uri=URI)
+        assert next(heard) == {
+            "jsonrpc": "2.0",
+            "method": "notifications/resources/updated",
+            "params": {"_meta": {SUBSCRIPTION: 7}, "uri": URI},
+        }
+        trigger(host_url, "test_trigger_tool_change")
+        assert next(heard)["method"] == "notifications/tools/list_changed"
+
+
+def test_the_official_client_hears_of_changes(host_url: str) -> None:
+    async def session() -> list[str]:
+        with anyio.fail_after(20):
+            async with (
+                Client(f"{host_url}/mcp") as client,
+                client.listen(tools_list_changed=True, resource_subscriptions=[URI]) as events,
+            ):
+                heard = []
+                await client.call_tool("test_trigger_resource_update", {"uri": URI})
+                async for event in events:
+                    heard.append(type(event).__name__)
+                    if len(heard) == 2:
+                        return heard
+                    await client.call_tool("test_trigger_tool_change", {})
+                return heard
+
+    assert anyio.run(session) == ["ResourceUpdated", "ToolsListChanged"]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        None,
+        [],
+        {"toolsListChanged": 1},
+        {"resourceSubscriptions": "x"},
+        {"resourceSubscriptions": [1]},
+    ],
+)
+def test_a_malformed_filter_is_refused(host_url: str, wanted: Any) -> None:
+    headers, body = modern("subscriptions/listen", {"notifications": wanted})
+    answer = httpx2.post(f"{host_url}/mcp", headers=headers, content=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32602)
+
+
+def test_a_client_without_streams_cannot_listen(host_url: str) -> None:
+    wanted = {"notifications": {"toolsListChanged": True}}
+    headers, body = modern("subscriptions/listen", wanted, accept="application/json")
+    assert httpx2.post(f"{host_url}/mcp", headers=headers, content=body).status_code == 406
+
+
+def open_session(url: str) -> dict[str, str]:
+    headers = {"content-type": "application/json", "accept": "*/*"}
+    opened = httpx2.post(f"{url}/mcp", headers=headers, content=initialize())
+    return legacy(opened.headers["mcp-session-id"])
+
+
+@pytest.mark.parametrize("host", ON_ASGI)
+def test_a_session_hears_of_changes_on_its_stream(
+    serve_host: Callable[[str], str], host: str
+) -> None:
+    url = serve_host(host)
+    headers = open_session(url)
+
+    def send(method: str) -> Any:
+        body = message(method, {"uri": URI})
+        return httpx2.post(f"{url}/mcp", headers=headers, json=body).json()
+
+    assert send("resources/subscribe")["result"] == {}
+    own = {**headers, "accept": "text/event-stream"}
+    with httpx2.stream("GET", f"{url}/mcp", headers=own, timeout=10) as response:
+        assert response.status_code == 200
+        heard = messages(response)
+        trigger(url, "test_trigger_resource_update", uri="test://other")
+        trigger(url, "test_trigger_resource_update", uri=URI)
+        assert next(heard) == {
+            "jsonrpc": "2.0",
+            "method": "notifications/resources/updated",
+            "params": {"uri": URI},
+        }
+        assert send("resources/unsubscribe")["result"] == {}
+        trigger(url, "test_trigger_resource_update", uri=URI)
+        trigger(url, "test_trigger_prompt_change")
+        assert next(heard) == {
+            "jsonrpc": "2.0",
+            "method": "notifications/prompts/list_changed",
+            "params": {},
+        }
+
+
+@pytest.mark.parametrize("host", list(HOSTS))
+def test_a_stream_needs_an_open_session(serve_host: Callable[[str], str], host: str) -> None:
+    url = serve_host(host) + "/mcp"
+    headers = {"accept": "text/event-stream"}
+    assert httpx2.get(url, headers=headers).status_code == 405
+    foreign = httpx2.get(url, headers={**headers, "mcp-session-id": "a.b.c"})
+    assert foreign.status_code == (404 if host in ON_ASGI else 405)
+
+
+@pytest.mark.parametrize("host", ON_WSGI)
+def test_streams_leave_threads_to_a_wsgi_server(
+    serve_host: Callable[[str], str], host: str
+) -> None:
+    """Clients of the handshake era open their stream unasked: under WSGI it is not offered."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    wanted = {"toolsListChanged": True}
+    with running(command(host, port), port):
+        headers = {**open_session(url), "accept": "text/event-stream"}
+        assert httpx2.get(f"{url}/mcp", headers=headers).status_code == 405
+        with (
+            listening(url, wanted) as one,
+            listening(url, wanted) as two,
+            listening(url, wanted) as three,
+            listening(url, wanted) as four,
+        ):
+            for heard in (one, two, three, four):
+                next(heard)
+            own, body = modern("subscriptions/listen", {"notifications": wanted})
+            refused = httpx2.post(f"{url}/mcp", headers=own, content=body)
+            assert refused.status_code == 503
+            trigger(url, "test_trigger_tool_change")
+            assert [next(heard)["method"] for heard in (one, two, three, four)] == [
+                "notifications/tools/list_changed"
+            ] * 4
+        # Clients that have left are found out at the next writes.
+        deadline = time.monotonic() + 10
+        while refuses(url, wanted):
+            assert time.monotonic() < deadline, "the threads of clients that left are still held"
+            trigger(url, "test_trigger_tool_change")
+
+
+def refuses(url: str, wanted: Any) -> bool:
+    """Whether the server has no thread for one more subscription."""
+    headers, body = modern("subscriptions/listen", {"notifications": wanted})
+    with httpx2.stream("POST", f"{url}/mcp", headers=headers, content=body) as response:
+        return response.status_code == 503
+
+
+@pytest.mark.parametrize("host", ["asgi", "fastapi", "django-asgi"])
+def test_a_shutdown_ends_a_subscription_with_its_result(host: str) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with running(command(host, port), port) as process:
+        with listening(url, {"toolsListChanged": True}, id="x") as heard:
+            next(heard)
+            os.kill(process.pid, signal.SIGTERM)
+            last = list(heard)[-1]
+        assert last["id"] == "x"
+        assert last["result"]["resultType"] == "complete"
+        assert last["result"]["_meta"][SUBSCRIPTION] == "x"
+        process.wait(timeout=5)
