@@ -26,7 +26,8 @@ _FILTERS: Final = {
     "promptsListChanged": "prompts",
     "resourcesListChanged": "resources",
 }
-_MOST_URIS: Final = 1000
+MOST_URIS: Final = 1000
+"""How many resources one client may listen to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,6 @@ def _uris(wanted: Mapping[str, Any]) -> dict[str, None]:
     uris = wanted.get("resourceSubscriptions", [])
     if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
         raise ProtocolError(INVALID_PARAMS, '"resourceSubscriptions" must be a list of URIs')
-    if len(uris) > _MOST_URIS:
-        raise ProtocolError(INVALID_PARAMS, f"At most {_MOST_URIS} resources in a subscription")
+    if len(uris) > MOST_URIS:
+        raise ProtocolError(INVALID_PARAMS, f"At most {MOST_URIS} resources in a subscription")
     return dict.fromkeys(uris)

@@ -138,6 +138,21 @@ def test_a_log_level_is_kept_for_the_session() -> None:
     assert session.ask("logging/setLevel", {"level": "loud"})["error"]["code"] == -32602
 
 
+def test_a_session_subscribes_to_resources_up_to_a_bound() -> None:
+    server = make()
+    without = Session(server, "2025-11-25").ask("resources/subscribe", {"uri": "a://b"})
+    assert without["error"]["code"] == -32601
+    server.resource("a://b")(lambda: "x")
+    session = Session(server, "2025-11-25")
+    assert session.ask("resources/subscribe", {"uri": "a://b"})["result"] == {}
+    assert session.ask("resources/subscribe", {})["error"]["code"] == -32602
+    for number in range(999):
+        assert "result" in session.ask("resources/subscribe", {"uri": f"a://{number}"})
+    assert session.ask("resources/subscribe", {"uri": "a://more"})["error"]["code"] == -32602
+    assert session.ask("resources/unsubscribe", {"uri": "a://b"})["result"] == {}
+    assert session.ask("resources/subscribe", {"uri": "a://more"})["result"] == {}
+
+
 def test_a_batch_is_answered_as_a_batch() -> None:
     session = Session(make(), "2025-03-26")
     reply = session.send(
