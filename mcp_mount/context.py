@@ -42,7 +42,7 @@ class _Call:
     @property
     def request(self) -> Any:
         """The host framework's own request: Django's, Flask's, Starlette's."""
-        return self._incoming.request.native
+        return self._incoming.request.native()
 
     @property
     def headers(self) -> Mapping[str, str]:

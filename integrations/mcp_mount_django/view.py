@@ -118,7 +118,8 @@ class ServerView:
             return protocol.too_large()
         if body is None or len(body) > limit:
             return protocol.too_large()
-        return ProtocolRequest(request.method or "", read_headers(request.META), body, request)
+        headers = read_headers(request.META)
+        return ProtocolRequest(request.method or "", headers, body, lambda: request)
 
 
 def _finished(reply: Reply) -> HttpResponse:

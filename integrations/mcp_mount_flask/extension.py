@@ -73,10 +73,12 @@ class MCPMount(Registers):
         body = self._body()
         if body is None:
             return _response(self.server.protocol.too_large())
-        native = request._get_current_object()  # type: ignore[attr-defined]
+        own_request = request._get_current_object()  # type: ignore[attr-defined]
         return _response(
             self.server.wsgi_endpoint.respond_to(
-                ProtocolRequest(request.method, read_headers(request.environ), body, native),
+                ProtocolRequest(
+                    request.method, read_headers(request.environ), body, lambda: own_request
+                ),
                 multithread=request.is_multithread,
             )
         )

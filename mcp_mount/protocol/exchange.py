@@ -148,8 +148,8 @@ class Protocol:
         return encode_result(incoming.id, self._legacy.wrap(result))
 
     def _post(self, request: Request) -> Reply | Exchange:
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != JSON:
+        media_type = request.headers.get("content-type", "")
+        if media_type != JSON and media_type.partition(";")[0].strip().lower() != JSON:
             raise ProtocolError(INVALID_REQUEST, f"The Content-Type must be {JSON}", status=415)
         accept = _accepts(request.headers.get("accept"))
         value = decode(request.body)

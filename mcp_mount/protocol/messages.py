@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -21,7 +21,7 @@ class Request:
     """An HTTP request as a transport read it.
 
     headers: names in lower case, values stripped of optional white space, repeated fields joined
-    by ", " (RFC 9110, section 5.3). native: the host framework's own request object, if any.
+    by ", " (RFC 9110, section 5.3). native: gives the host framework's own request object, if any.
     waiting: how many requests may wait without end on this server, None for any number: under WSGI
     each of them holds a thread.
     """
@@ -29,7 +29,7 @@ class Request:
     method: str
     headers: Mapping[str, str]
     body: bytes = b""
-    native: Any = None
+    native: Callable[[], Any] = lambda: None
     waiting: int | None = None
 
 

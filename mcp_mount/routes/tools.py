@@ -110,7 +110,9 @@ class _Outcome:
             meta={},
             revision=LATEST,
             client=Client({}, {}),
-            request=ProtocolRequest(request.method, read_headers(request.scope), b"", request),
+            request=ProtocolRequest(
+                request.method, read_headers(request.scope), b"", lambda: request
+            ),
         )
         return self._tool.call(incoming, arguments, encode=self._encode, recover=self._recover)
 

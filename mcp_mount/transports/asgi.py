@@ -69,7 +69,7 @@ class ASGITransport:
             await _send_reply(self._protocol.too_large(), send)
             return
         opened = self._protocol.open(
-            Request(scope["method"], headers, body, StarletteRequest(scope))
+            Request(scope["method"], headers, body, lambda: StarletteRequest(scope))
         )
         if isinstance(opened, Reply):
             await _send_reply(opened, send)
@@ -206,10 +206,14 @@ async def _departure(receive: Receive) -> None:
 
 def read_headers(scope: Scope) -> dict[str, str]:
     """The headers of a scope, for `Request`; servers differ in the white space they leave."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip(" \t")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    pairs = [
+        (name.decode("latin-1"), value.decode("latin-1").strip(" \t"))
+        for name, value in scope["headers"]
+    ]
+    headers = dict(pairs)
+    if len(headers) < len(pairs):
+        for repeated in headers:
+            headers[repeated] = ", ".join(value for name, value in pairs if name == repeated)
     return headers
 
 

@@ -32,17 +32,17 @@ class WSGITransport:
         self._runner = runner
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        answer = self.respond(environ, native=environ)
+        answer = self.respond(environ, native=lambda: environ)
         if isinstance(answer, Reply):
             start_response(status_line(answer.status), with_length(answer))
             return [answer.body]
         start_response(status_line(200), list(sse.HEADERS))
         return answer.events
 
-    def respond(self, environ: Environ, *, native: Any) -> Reply | EventStream:
+    def respond(self, environ: Environ, *, native: Callable[[], Any]) -> Reply | EventStream:
         """Answer the request in `environ`, for a framework that writes the response itself.
 
-        native: the framework's request, for handlers that ask for it.
+        native: gives the framework's request, for handlers that ask for it.
         """
         body = read_body(environ, self._protocol.settings.max_body_bytes)
         if body is None:
