@@ -142,8 +142,8 @@ class Context(_Call):
         wire, by default its number. Raises ClientError if the client cannot, or does not, answer.
         """
         key = self._key(key, "elicitation")
-        answers = await self.ask({key: elicitation(message, schema)})
-        return answers[key]  # type: ignore[no-any-return]
+        answer: Elicited[T] = (await self.ask({key: elicitation(message, schema)}))[key]
+        return answer
 
     async def sample(
         self, message: str, *, max_tokens: int = 1024, key: str | None = None
@@ -153,14 +153,16 @@ class Context(_Call):
         Returns the `CreateMessageResult`; all else is as with `elicit`.
         """
         key = self._key(key, "sampling")
-        answers = await self.ask({key: sampling(message, max_tokens=max_tokens)})
-        return answers[key]  # type: ignore[no-any-return]
+        answer: Mapping[str, Any] = (
+            await self.ask({key: sampling(message, max_tokens=max_tokens)})
+        )[key]
+        return answer
 
     async def list_roots(self, *, key: str | None = None) -> Sequence[Mapping[str, Any]]:
         """Ask the client for its roots; all else is as with `elicit`."""
         key = self._key(key, "roots")
-        answers = await self.ask({key: roots()})
-        return answers[key]  # type: ignore[no-any-return]
+        answer: Sequence[Mapping[str, Any]] = (await self.ask({key: roots()}))[key]
+        return answer
 
     async def ask(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
         """Put several questions, made by `elicitation`, `sampling` and `roots`, at once.
@@ -237,7 +239,8 @@ class SyncContext(_Call):
         needs more than one thread.
         """
         key = self._key(key, "elicitation")
-        return self.ask({key: elicitation(message, schema)})[key]  # type: ignore[no-any-return]
+        answer: Elicited[T] = self.ask({key: elicitation(message, schema)})[key]
+        return answer
 
     def sample(
         self, message: str, *, max_tokens: int = 1024, key: str | None = None
@@ -247,12 +250,14 @@ class SyncContext(_Call):
         Returns the `CreateMessageResult`; all else is as with `elicit`.
         """
         key = self._key(key, "sampling")
-        return self.ask({key: sampling(message, max_tokens=max_tokens)})[key]  # type: ignore[no-any-return]
+        answer: Mapping[str, Any] = self.ask({key: sampling(message, max_tokens=max_tokens)})[key]
+        return answer
 
     def list_roots(self, *, key: str | None = None) -> Sequence[Mapping[str, Any]]:
         """Ask the client for its roots; all else is as with `elicit`."""
         key = self._key(key, "roots")
-        return self.ask({key: roots()})[key]  # type: ignore[no-any-return]
+        answer: Sequence[Mapping[str, Any]] = self.ask({key: roots()})[key]
+        return answer
 
     def ask(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
         """Put several questions, made by `elicitation`, `sampling` and `roots`, at once.

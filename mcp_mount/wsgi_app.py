@@ -10,7 +10,13 @@ from a2wsgi import ASGIMiddleware
 from mcp_mount.transports import background
 from mcp_mount.transports.bridge import bridge
 from mcp_mount.transports.streams import Runner
-from mcp_mount.transports.wsgi import Environ, StartResponse, WSGITransport, status_line
+from mcp_mount.transports.wsgi import (
+    Environ,
+    StartResponse,
+    WSGITransport,
+    is_multithread,
+    status_line,
+)
 
 
 class Server(Protocol):
@@ -55,7 +61,8 @@ class WSGIApp:
             return [b'{"detail":"Not Found"}']
         application: Any = self._server
         if self._is_endpoint(environ):
-            return bridge(application, self._server.runner, environ, start_response)
+            waiting = self._server.wsgi_endpoint.waiting(multithread=is_multithread(environ))
+            return bridge(application, self._server.runner, waiting, environ, start_response)
         through: Any = ASGIMiddleware(application, loop=background.loop())
         answer: Iterable[bytes] = through(environ, start_response)
         return answer

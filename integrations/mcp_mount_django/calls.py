@@ -18,13 +18,18 @@ def run_call(call: Call) -> None:
     still goes out.
     """
     aliases = atomic_aliases()
-    with ExitStack() as stack:
-        for alias in aliases:
-            stack.enter_context(transaction.atomic(using=alias))
-        call.run()
-        if call.failed:
+    try:
+        with ExitStack() as stack:
             for alias in aliases:
-                transaction.set_rollback(True, using=alias)
+                stack.enter_context(transaction.atomic(using=alias))
+            call.run()
+            if call.failed:
+                for alias in aliases:
+                    transaction.set_rollback(True, using=alias)
+    except Exception as error:
+        # A transaction that cannot begin or commit (a deferred constraint, a lock), or an
+        # on_commit function: whatever the tool returned, it has not done its work.
+        call.fail(error)
 
 
 def run_outside_request(call: Call) -> None:

@@ -17,7 +17,7 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.streams import Runner
-from mcp_mount.transports.wsgi import WSGITransport, read_body, read_headers
+from mcp_mount.transports.wsgi import WSGITransport, is_multithread, read_body, read_headers
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi
 from mcp_mount_django.calls import (
     atomic_aliases,
@@ -77,8 +77,7 @@ class ServerView:
         read = self._read(request)
         if isinstance(read, Reply):
             return _finished(read)
-        multithread = bool(request.META.get("wsgi.multithread"))
-        answer = self._wsgi.respond_to(read, multithread=multithread)
+        answer = self._wsgi.respond_to(read, multithread=is_multithread(request.META))
         if isinstance(answer, Reply):
             return _finished(answer)
         return _streaming(answer.events)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import mimetypes
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar, Final, get_origin
@@ -133,17 +134,15 @@ class File:
         assert data is not None
         media_type = self._format or mimetypes.guess_type(self.name)[0]
         resource = {"uri": f"file:///{quote(self.name)}"}
-        text = data if isinstance(data, str) else None
-        if text is None and (media_type or "text/plain").partition("/")[0] == "text":
-            try:
-                text = bytes(data).decode() if not isinstance(data, str) else data
-            except UnicodeDecodeError:
-                media_type = media_type or "application/octet-stream"
-        resource["mimeType"] = media_type or ("text/plain" if text is not None else "")
-        if text is not None:
-            resource["text"] = text
+        if isinstance(data, bytes) and (media_type or "text/").startswith("text/"):
+            # Bytes that are no UTF-8 stay bytes, whatever the name promises.
+            with suppress(UnicodeDecodeError):
+                data = data.decode()
+        if isinstance(data, str):
+            resource |= {"mimeType": media_type or "text/plain", "text": data}
         else:
-            resource["blob"] = base64.b64encode(bytes(data)).decode()  # type: ignore[arg-type]
+            encoded = base64.b64encode(data).decode()
+            resource |= {"mimeType": media_type or "application/octet-stream", "blob": encoded}
         return to_json({"type": "resource", "resource": resource})
 
 

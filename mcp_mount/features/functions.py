@@ -85,12 +85,12 @@ class _Names:
         routine = unwrap(routine)
         routine = getattr(routine, "__func__", routine)
         self._globals = getattr(routine, "__globals__", {})
-        self._locals = {"Context": Context, "SyncContext": SyncContext}
+        ours = {"Context": Context, "SyncContext": SyncContext}
+        self._locals: dict[str, Any] = {
+            name: ours[name] for name in ours if name not in self._globals
+        }
+        self._locals |= _callers_locals()
         if inspect.isfunction(routine):
-            self._locals = {
-                name: value for name, value in self._locals.items() if name not in self._globals
-            }
-            self._locals |= _callers_locals()
             cells = zip(routine.__code__.co_freevars, routine.__closure__ or (), strict=True)
             for name, cell in cells:
                 # A cell is empty until its variable is assigned, perhaps below the function.

@@ -163,7 +163,7 @@ class Call:
         except InputRequired as required:
             self._want(required)
         except (Exception, SystemExit) as error:
-            self._fail(error)
+            self.fail(error)
 
     async def run_async(self) -> None:
         try:
@@ -172,13 +172,15 @@ class Call:
         except InputRequired as required:
             self._want(required)
         except (Exception, SystemExit) as error:
-            self._fail(error)
+            self.fail(error)
 
     def _want(self, required: InputRequired) -> None:
         # The handler runs again from its start: what it has done must not count.
         self.result = Result(b"", failed=True, wanting=required.inquiries)
 
-    def _fail(self, error: Exception | SystemExit) -> None:
+    def fail(self, error: Exception | SystemExit) -> None:
+        """Let the call end with an exception: the handler's, or one of what stands around it."""
+        self.result = None
         if isinstance(error, ProtocolError):
             self.error = error
             return

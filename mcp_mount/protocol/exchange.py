@@ -72,13 +72,13 @@ class Exchange:
 
     def closing_events(self) -> bytes:
         """The end of an event stream, once every call has run."""
-        if not self._answered:
-            return b""
         return b"".join(map(sse.event, self._finish()[1]))
 
     def _finish(self) -> tuple[int, list[bytes]]:
         status = 200
         answers = self._answers
+        if not self._answered:
+            return status, answers
         for call in self.calls:
             try:
                 if call.error is not None:

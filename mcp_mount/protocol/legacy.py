@@ -192,6 +192,7 @@ class Legacy:
                 session.id,
                 session.client.capabilities,
                 self._settings.question_timeout,
+                possible=request.waiting != 0,
             ),
         )
         return incoming, method

@@ -101,14 +101,23 @@ class LiveDialogue:
     """The dialogue of the handshake revisions: each question is a request of its own."""
 
     def __init__(
-        self, answers: Answers, session: str, capabilities: Mapping[str, Any], timeout: float
+        self,
+        answers: Answers,
+        session: str,
+        capabilities: Mapping[str, Any],
+        timeout: float,
+        *,
+        possible: bool,
     ) -> None:
+        self._possible = possible
         self._answers = answers
         self._session = session
         self._capabilities = capabilities
         self._timeout = timeout
 
     def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> None:
+        if not self._possible:
+            raise ClientError("This server has a single thread: it cannot wait for an answer")
         for inquiry in inquiries.values():
             if inquiry.capability not in self._capabilities:
                 raise ClientError(f"The client does not support {inquiry.capability}")

@@ -34,6 +34,10 @@ RUNNER: Final = "mcp_mount.runner"
 """The key of a scope under which a bridge tells how plain functions run for this request."""
 
 
+WAITING: Final = "mcp_mount.waiting"
+"""The key of a scope under which a bridge tells how many requests may wait on its server."""
+
+
 class ClientLeft(Exception):
     """The client closed the connection before its request was complete."""
 
@@ -68,9 +72,10 @@ class ASGITransport:
         if body is None:
             await _send_reply(self._protocol.too_large(), send)
             return
-        opened = self._protocol.open(
-            Request(scope["method"], headers, body, lambda: StarletteRequest(scope))
+        request = Request(
+            scope["method"], headers, body, lambda: StarletteRequest(scope), scope.get(WAITING)
         )
+        opened = self._protocol.open(request)
         if isinstance(opened, Reply):
             await _send_reply(opened, send)
         elif opened.accepts_stream and any(call.wants_context for call in opened.calls):

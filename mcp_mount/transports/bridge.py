@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 from a2wsgi.asgi import build_scope
 
 from mcp_mount.transports import background
-from mcp_mount.transports.asgi import RUNNER, Receive, Scope, Send
+from mcp_mount.transports.asgi import RUNNER, WAITING, Receive, Scope, Send
 from mcp_mount.transports.streams import Runner
 from mcp_mount.transports.wsgi import Environ, StartResponse, status_line
 
@@ -39,14 +39,20 @@ _Item: TypeAlias = MutableMapping[str, Any] | _Work | None
 
 
 def bridge(
-    application: Application, runner: Runner, environ: Environ, start_response: StartResponse
+    application: Application,
+    runner: Runner,
+    waiting: int,
+    environ: Environ,
+    start_response: StartResponse,
 ) -> Iterator[bytes]:
     """Serve the request in `environ`; plain calls run here, by `runner`.
 
+    waiting: how many requests may wait without end on this server, each of them on a thread.
     Raises what the application raises before it starts its response.
     """
     inbox: SimpleQueue[_Item] = SimpleQueue()
     scope: Scope = dict(build_scope(environ))  # type: ignore[arg-type]
+    scope[WAITING] = waiting
     scope[RUNNER] = replace(runner, off_loop=partial(_hand_over, inbox))
     outcome, cancel = background.spawn(_serve(application, scope, environ, inbox))
     try:

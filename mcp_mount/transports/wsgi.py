@@ -48,14 +48,14 @@ class WSGITransport:
         if body is None:
             return self._protocol.too_large()
         request = Request(environ["REQUEST_METHOD"], read_headers(environ), body, native)
-        return self.respond_to(request, multithread=bool(environ.get("wsgi.multithread")))
+        return self.respond_to(request, multithread=is_multithread(environ))
 
     def respond_to(self, request: Request, *, multithread: bool = True) -> Reply | EventStream:
         """Answer a request that was read already.
 
         multithread: whether other requests are served meanwhile (PEP 3333, wsgi.multithread).
         """
-        request.waiting = self._protocol.settings.waiting_threads if multithread else 0
+        request.waiting = self.waiting(multithread=multithread)
         opened = self._protocol.open(request)
         if isinstance(opened, Reply):
             return opened
@@ -64,6 +64,10 @@ class WSGITransport:
         if first is None:
             return opened.reply()
         return EventStream(_whole(first, events, opened))
+
+    def waiting(self, *, multithread: bool) -> int:
+        """How many requests may wait without end, for each holds a thread."""
+        return self._protocol.settings.waiting_threads if multithread else 0
 
     def _run(self, exchange: Exchange) -> Iterator[bytes]:
         """Run the calls one after another; yield what they say."""
@@ -114,6 +118,11 @@ def read_body(environ: Environ, limit: int) -> bytes | None:
         return b""
     body: bytes = environ["wsgi.input"].read(limit + 1)
     return None if len(body) > limit else body
+
+
+def is_multithread(environ: Environ) -> bool:
+    """Whether other requests of the process are served meanwhile (PEP 3333)."""
+    return bool(environ.get("wsgi.multithread"))
 
 
 def status_line(status: int) -> str:

@@ -542,7 +542,12 @@ def test_files_go_as_text_or_as_base64(server: MCPServer, tmp_path: Path) -> Non
 
     @server.tool
     def files() -> list[File]:
-        return [File(text_path), File(data=b"\x00\xff", name="a.bin"), File(data="x", name="b.md")]
+        return [
+            File(text_path),
+            File(data=b"\x00\xff", name="a.bin"),
+            File(data="x", name="b.md"),
+            File(data=b"\xff", name="c.txt"),
+        ]
 
     resources = [one["resource"] for one in call(server, "files")["content"]]
     assert resources[0] == {
@@ -556,6 +561,7 @@ def test_files_go_as_text_or_as_base64(server: MCPServer, tmp_path: Path) -> Non
         "blob": "AP8=",
     }
     assert resources[2]["text"] == "x"
+    assert resources[3] == {"uri": "file:///c.txt", "mimeType": "text/plain", "blob": "/w=="}
 
 
 @pytest.mark.parametrize("arguments", [{}, {"source": "a", "data": b""}, {"source": 3}])

@@ -40,7 +40,7 @@ if not settings.configured:
     django.setup()
 
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from pydantic import BaseModel
 
@@ -96,6 +96,27 @@ def add_and_tell(name: str, ctx: SyncContext, fail: bool = False) -> int:
     if fail:
         raise ToolError("No")
     return ContentType.objects.count()
+
+
+@server.tool
+def break_commit(speak: bool, ctx: SyncContext) -> str:
+    """Break a constraint that is checked when the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE IF NOT EXISTS child (parent INTEGER REFERENCES django_content_type (id)"
+            " DEFERRABLE INITIALLY DEFERRED)"
+        )
+        cursor.execute("INSERT INTO child VALUES (-1)")
+    if speak:
+        ctx.report_progress(1)
+    return "all is well"
+
+
+@server.tool
+def break_commit_silently() -> str:
+    """Fail after the commit."""
+    transaction.on_commit(lambda: 1 / 0)
+    return "all is well"
 
 
 class Sure(BaseModel):

@@ -249,6 +249,45 @@ def test_a_failing_tool_leaves_no_writes_and_its_answer_goes_out(
     assert rows() == start + 1
 
 
+@pytest.mark.parametrize(("server", "app", "path", "environment"), DJANGO)
+def test_a_transaction_that_cannot_commit_is_the_tools_failure(
+    serve: Serve, server: str, app: str, path: str, environment: dict[str, str]
+) -> None:
+    url = serve(server, app, **environment) + path
+    sentence = "The tool 'break_commit' failed. The server has logged the reason."
+    for speak in (False, True):
+        assert call(url, "break_commit", {"speak": speak}) == (True, sentence, sentence)
+    assert call(url, "break_commit_silently")[0] is True
+
+
+def test_a_single_thread_does_not_wait_for_what_cannot_come(serve: Serve) -> None:
+    """Neither for an answer, which would be another request, nor for changes."""
+
+    async def answer(context: Any, params: Any) -> mcp_types.ElicitResult:
+        return mcp_types.ElicitResult(action="accept", content={"sure": True})
+
+    async def session() -> str:
+        with anyio.fail_after(10):
+            async with Client(url, mode="legacy", elicitation_callback=answer) as client:
+                result = await client.call_tool("add_and_ask", {"name": "single"})
+                return str(result.content[0].text)
+
+    url = serve("sync", "django_wsgi") + "/mcp"
+    assert anyio.run(session) == "This server has a single thread: it cannot wait for an answer"
+    wanted = {"notifications": {"toolsListChanged": True}}
+    headers, body = modern("subscriptions/listen", wanted)
+    assert httpx2.post(url, headers=headers, content=body).status_code == 503
+
+
+def test_middleware_does_not_let_streams_take_all_threads(serve: Serve) -> None:
+    """Through middleware a request comes by the bridge, and still holds a thread of WSGI."""
+    url = serve("gthread", "flask_middleware") + "/mcp"
+    headers = {"content-type": "application/json"}
+    opened = httpx2.post(url, headers=headers, content=initialize())
+    stream = {"accept": "text/event-stream", "mcp-session-id": opened.headers["mcp-session-id"]}
+    assert httpx2.get(url, headers=stream).status_code == 405
+
+
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 @pytest.mark.parametrize(
     ("server", "app", "path"),
