@@ -1,13 +1,15 @@
 """Mount an MCP server inside the web application that you already run."""
 
 from mcp_mount.base import MCPServer
-from mcp_mount.context import Context, Elicited, SyncContext, elicitation, roots, sampling
+from mcp_mount.context import Context, SyncContext
 from mcp_mount.features import Audio, DefinitionError, File, Image, McpHeader, ToolError
 from mcp_mount.features.completion import Completion
 from mcp_mount.features.prompts import Message
+from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
 from mcp_mount.llm.chat import ChatMessage, ChatRequest
 from mcp_mount.mounting import mount_asgi, mount_wsgi
-from mcp_mount.protocol.errors import ClientError
+from mcp_mount.protocol.errors import ClientError, ProtocolError
+from mcp_mount.protocol.tasks import TaskPolicy
 from mcp_mount.routes import CompletionsRouter, ImageRouter, MCPRouter, ToolsRouter
 
 __version__ = "0.1.0"
@@ -29,7 +31,9 @@ __all__ = [
     "MCPServer",
     "McpHeader",
     "Message",
+    "ProtocolError",
     "SyncContext",
+    "TaskPolicy",
     "ToolError",
     "ToolsRouter",
     "elicitation",
@@ -37,4 +41,5 @@ __all__ = [
     "mount_wsgi",
     "roots",
     "sampling",
+    "url_elicitation",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,8 @@ from mcp_mount.protocol import Protocol, Settings
 from mcp_mount.protocol.calls import Call
 from mcp_mount.routes.openapi import describe_tools
 from mcp_mount.routes.router import MCPRouter, Registers, refuse_dependencies
+from mcp_mount.tasks import LocalTasks
+from mcp_mount.tasks.local import current_context
 from mcp_mount.transports.asgi import ASGITransport, Receive, Scope, Send
 from mcp_mount.transports.listening import before_shutdown, listen
 from mcp_mount.transports.paths import route_path
@@ -36,12 +39,14 @@ class Host:
     """The application that a server is mounted in, as far as the server asks it.
 
     secret_keys: oldest first; the last one seals. debug: whether docs may be shown. host_names:
-    the Host headers that the host itself checks.
+    the Host headers that the host itself checks. detach: prepares a call to outlive its request, as
+    a task, and gives the context variables to run it in.
     """
 
     secret_keys: Callable[[], Sequence[str]] = _no_names
     debug: Callable[[], bool] = bool
     host_names: Callable[[], Sequence[str]] = _no_names
+    detach: Callable[[Call], Context] = current_context
 
 
 class MCPServer(Registers, FastAPI):
@@ -93,7 +98,9 @@ class MCPServer(Registers, FastAPI):
         self.tool_faces: dict[str, list[Registry]] = {}
         self._docs = docs
         self._keys = [secret_key] if isinstance(secret_key, str) else list(secret_key or ())
+        self.runner = Runner(run=self.run_call)
         backplane = MemoryBackplane()
+        self.notify = Notifier(backplane.publish)
         self.protocol = Protocol(
             Settings(
                 name=name,
@@ -114,10 +121,9 @@ class MCPServer(Registers, FastAPI):
             self._secret_keys,
             backplane,
             self._wait,
+            LocalTasks(self.runner, self.notify.task_changed, self._detach),
         )
-        self.notify = Notifier(backplane.publish)
         self.registry.on_change = self._tell
-        self.runner = Runner(run=self.run_call)
         self.asgi_endpoint = ASGITransport(self.protocol, self.runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, self.runner)
         self._documented: tuple[int, dict[str, Any], dict[str, Any]] | None = None
@@ -202,6 +208,9 @@ class MCPServer(Registers, FastAPI):
                 describe_tools(document, self.tool_faces),
             )
         return known[2]
+
+    def _detach(self, call: Call) -> Context:
+        return (self.attached or Host()).detach(call)
 
     async def _wait(self, *arguments: Any, **options: Any) -> None:
         """The wait of a subscription, which a shutdown ends."""

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
 from mcp_mount.protocol.calls import LOG_LEVELS, AsyncChannel, Incoming, SyncChannel
 from mcp_mount.protocol.errors import ClientError
 from mcp_mount.protocol.messages import MessageId, encode_notification
-from mcp_mount.protocol.questions import Dialogue, Inquiry
+from mcp_mount.protocol.questions import Asking, Inquiry
+from mcp_mount.protocol.tasks import EXTENSION, TaskRequired
 
 _RANK: Final = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 
 
 T = TypeVar("T", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class Elicited(Generic[T]):
-    """A person's answer. action: "accept", "decline" or "cancel"; data: what was accepted."""
-
-    action: str
-    data: T | None = None
 
 
 class _Call:
@@ -68,7 +61,32 @@ class _Call:
         """The request's `_meta`."""
         return self._incoming.meta
 
+    @property
+    def task_id(self) -> str | None:
+        """The id of the task that this call has become; None while it is none."""
+        task = self._incoming.task
+        return None if task is None else task.id
+
+    def start_task(self) -> None:
+        """Let the rest of this call be a task: the client gets its id now, the result later.
+
+        The handler runs again from its start, in the background, with the answers that the client
+        has given. Does nothing in a task, nor for a client that does not know tasks.
+        """
+        incoming = self._incoming
+        if (
+            incoming.task is None
+            and incoming.revision.modern
+            and incoming.client.declares(EXTENSION)
+        ):
+            raise TaskRequired
+
     def _progress(self, progress: float, total: float | None, message: str | None) -> bytes | None:
+        if self._incoming.task is not None:
+            # A task has no stream: who looks at it sees its status message.
+            of = "" if total is None else f" of {total:g}"
+            self._incoming.task.say(message or f"{progress:g}{of}")
+            return None
         token = self._incoming.meta.get("progressToken")
         if not isinstance(token, str | int):
             return None
@@ -90,10 +108,10 @@ class _Call:
             params["logger"] = logger_name
         return encode_notification("notifications/message", params)
 
-    def _dialogue(self) -> Dialogue:
+    def _asking(self, inquiries: Mapping[str, Inquiry[Any]]) -> Asking:
         if self._incoming.dialogue is None:
             raise ClientError("Over plain HTTP there is no client to ask")
-        return self._incoming.dialogue
+        return Asking(self._incoming.dialogue, inquiries)
 
     def _key(self, key: str | None, kind: str) -> str:
         """The key of a question: stable from one run of the handler to the next."""
@@ -145,17 +163,31 @@ class Context(_Call):
         answer: Elicited[T] = (await self.ask({key: elicitation(message, schema)}))[key]
         return answer
 
-    async def sample(
-        self, message: str, *, max_tokens: int = 1024, key: str | None = None
-    ) -> Mapping[str, Any]:
-        """Ask the client's model to answer a message; at most `max_tokens` tokens.
+    async def elicit_url(self, message: str, url: str, *, key: str | None = None) -> Elicited[Any]:
+        """Ask the person to visit a page, for what no client may see: a payment, a login.
 
-        Returns the `CreateMessageResult`; all else is as with `elicit`.
+        "accept" means that they agreed to open it; all else is as with `elicit`.
+        """
+        key = self._key(key, "elicitation")
+        answer: Elicited[Any] = (await self.ask({key: url_elicitation(message, url)}))[key]
+        return answer
+
+    async def sample(
+        self,
+        messages: str | Sequence[Any],
+        *,
+        max_tokens: int = 1024,
+        key: str | None = None,
+        **options: Any,
+    ) -> Mapping[str, Any]:
+        """Ask the client's model: a text, or messages as in `mcp_types.SamplingMessage`.
+
+        options: those of `sampling`, such as `system` and `tools`. Returns the
+        `CreateMessageResult`; all else is as with `elicit`.
         """
         key = self._key(key, "sampling")
-        answer: Mapping[str, Any] = (
-            await self.ask({key: sampling(message, max_tokens=max_tokens)})
-        )[key]
+        inquiry = sampling(messages, max_tokens=max_tokens, **options)
+        answer: Mapping[str, Any] = (await self.ask({key: inquiry}))[key]
         return answer
 
     async def list_roots(self, *, key: str | None = None) -> Sequence[Mapping[str, Any]]:
@@ -165,23 +197,15 @@ class Context(_Call):
         return answer
 
     async def ask(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
-        """Put several questions, made by `elicitation`, `sampling` and `roots`, at once.
+        """Put several questions, made by `elicitation`, `sampling` and the like, at once.
 
         Returns the answers by their keys; all else is as with `elicit`.
         """
-        dialogue = self._dialogue()
-        known = dialogue.known(inquiries)
-        if known is not None:
-            return known
-        answers: dict[str, Any] = {}
-        for key, inquiry in inquiries.items():
-            question = dialogue.put(inquiry)
-            try:
-                await self._channel.ask(question)
-                answers[key] = question.result()
-            finally:
-                question.close()
-        return answers
+        asking = self._asking(inquiries)
+        while asking.wanting:
+            with asking.live() as questions:
+                await self._channel.ask(questions)
+        return asking.answers
 
     async def _send(self, message: bytes | None) -> None:
         if message is not None:
@@ -242,15 +266,31 @@ class SyncContext(_Call):
         answer: Elicited[T] = self.ask({key: elicitation(message, schema)})[key]
         return answer
 
-    def sample(
-        self, message: str, *, max_tokens: int = 1024, key: str | None = None
-    ) -> Mapping[str, Any]:
-        """Ask the client's model to answer a message; at most `max_tokens` tokens.
+    def elicit_url(self, message: str, url: str, *, key: str | None = None) -> Elicited[Any]:
+        """Ask the person to visit a page, for what no client may see: a payment, a login.
 
-        Returns the `CreateMessageResult`; all else is as with `elicit`.
+        "accept" means that they agreed to open it; all else is as with `elicit`.
+        """
+        key = self._key(key, "elicitation")
+        answer: Elicited[Any] = self.ask({key: url_elicitation(message, url)})[key]
+        return answer
+
+    def sample(
+        self,
+        messages: str | Sequence[Any],
+        *,
+        max_tokens: int = 1024,
+        key: str | None = None,
+        **options: Any,
+    ) -> Mapping[str, Any]:
+        """Ask the client's model: a text, or messages as in `mcp_types.SamplingMessage`.
+
+        options: those of `sampling`, such as `system` and `tools`. Returns the
+        `CreateMessageResult`; all else is as with `elicit`.
         """
         key = self._key(key, "sampling")
-        answer: Mapping[str, Any] = self.ask({key: sampling(message, max_tokens=max_tokens)})[key]
+        inquiry = sampling(messages, max_tokens=max_tokens, **options)
+        answer: Mapping[str, Any] = self.ask({key: inquiry})[key]
         return answer
 
     def list_roots(self, *, key: str | None = None) -> Sequence[Mapping[str, Any]]:
@@ -260,92 +300,16 @@ class SyncContext(_Call):
         return answer
 
     def ask(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
-        """Put several questions, made by `elicitation`, `sampling` and `roots`, at once.
+        """Put several questions, made by `elicitation`, `sampling` and the like, at once.
 
         Returns the answers by their keys; all else is as with `elicit`.
         """
-        dialogue = self._dialogue()
-        known = dialogue.known(inquiries)
-        if known is not None:
-            return known
-        answers: dict[str, Any] = {}
-        for key, inquiry in inquiries.items():
-            question = dialogue.put(inquiry)
-            try:
-                self._channel.ask(question)
-                answers[key] = question.result()
-            finally:
-                question.close()
-        return answers
+        asking = self._asking(inquiries)
+        while asking.wanting:
+            with asking.live() as questions:
+                self._channel.ask(questions)
+        return asking.answers
 
     def _send(self, message: bytes | None) -> None:
         if message is not None:
             self._channel.send(message)
-
-
-def elicitation(message: str, schema: type[T]) -> Inquiry[Elicited[T]]:
-    """A question to the person: a message, and a flat pydantic model to fill in."""
-
-    def read(answer: Any) -> Elicited[T]:
-        result = _object(answer)
-        action = result.get("action")
-        if action not in ("accept", "decline", "cancel"):
-            raise ClientError("The client's answer has no valid action")
-        if action != "accept":
-            return Elicited(action)
-        try:
-            return Elicited(action, schema.model_validate(result.get("content") or {}))
-        except ValidationError as error:
-            raise ClientError(f"The client's answer does not fit: {error}") from None
-
-    params = {"mode": "form", "message": message, "requestedSchema": _flat_schema(schema)}
-    return Inquiry("elicitation/create", params, "elicitation", read)
-
-
-def sampling(message: str, *, max_tokens: int = 1024) -> Inquiry[Mapping[str, Any]]:
-    """A question to the client's model."""
-    content = {"type": "text", "text": message}
-    params = {"messages": [{"role": "user", "content": content}], "maxTokens": max_tokens}
-    return Inquiry("sampling/createMessage", params, "sampling", _object)
-
-
-def roots() -> Inquiry[Sequence[Mapping[str, Any]]]:
-    """The question for the client's roots."""
-
-    def read(answer: Any) -> Sequence[Mapping[str, Any]]:
-        listed = _object(answer).get("roots")
-        if not isinstance(listed, list):
-            raise ClientError("The client's answer has no roots")
-        return listed
-
-    return Inquiry("roots/list", {}, "roots", read)
-
-
-def _flat_schema(schema: type[BaseModel]) -> dict[str, Any]:
-    """The schema of a form: an object of simple fields, without references."""
-    whole = schema.model_json_schema()
-    definitions = whole.get("$defs", {})
-    properties = {
-        name: _inlined(field, definitions) for name, field in whole.get("properties", {}).items()
-    }
-    flat: dict[str, Any] = {"type": "object", "properties": properties}
-    if "required" in whole:
-        flat["required"] = whole["required"]
-    return flat
-
-
-def _inlined(field: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """A field with the definition that it refers to in its place (an enum, say)."""
-    own = dict(field)
-    reference = own.pop("$ref", None)
-    if reference is not None:
-        own = {**definitions[reference.removeprefix("#/$defs/")], **own}
-    if isinstance(own.get("items"), dict):
-        own["items"] = _inlined(own["items"], definitions)
-    return own
-
-
-def _object(answer: Any) -> Mapping[str, Any]:
-    if not isinstance(answer, dict):
-        raise ClientError("The client's answer is not an object")
-    return answer

@@ -33,6 +33,10 @@ class Notifier:
         """The list of resources is another one. Registering a resource says so by itself."""
         self._publish(Change("resources"))
 
+    def task_changed(self, task_id: str) -> None:
+        """A task has another status now. Those in this process say so by themselves."""
+        self._publish(Change("task", task_id))
+
     def close(self) -> None:
         """End all open subscriptions, as at a shutdown: each with its result."""
         self._publish(CLOSING)

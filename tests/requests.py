@@ -35,7 +35,7 @@ def modern(
     """Headers and body of a modern request; `mcp_name="x"` and the like replace headers."""
     params = {"_meta": meta(), **(params or {})}
     own = {**JSON_HEADERS, "mcp-protocol-version": MODERN, "mcp-method": method}
-    name = params.get("name", params.get("uri"))
+    name = params.get("name", params.get("uri", params.get("taskId")))
     if name is not None:
         own["mcp-name"] = name
     own |= {name.replace("_", "-"): value for name, value in headers.items()}

@@ -9,10 +9,10 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from mcp_mount.features.content import plain
 from mcp_mount.features.functions import is_coroutine_function
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.protocol.messages import plain
 from mcp_mount.protocol.revisions import Revision
 
 # server/utilities/completion: "Maximum 100 items per response".

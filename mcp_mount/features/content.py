@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import mimetypes
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -171,17 +171,6 @@ def is_content(value: Any) -> bool:
 def _is_wire_type(kind: type) -> bool:
     # By name, so that mcp_types is imported only where a handler imports it.
     return kind.__module__.startswith("mcp_types") and issubclass(kind, BaseModel)
-
-
-def plain(value: Any) -> Any:
-    """An `mcp_types` model, or plain data, as plain JSON data."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    return value
 
 
 def text_block(text: str) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mcp_mount.features.content import plain
 from mcp_mount.features.functions import Documentation
+from mcp_mount.protocol.messages import plain
 
 
 def members(

@@ -11,7 +11,6 @@ from pydantic_core import to_json
 
 from mcp_mount.features import content
 from mcp_mount.features.arguments import Arguments, InvalidArguments
-from mcp_mount.features.content import plain
 from mcp_mount.features.definitions import members
 from mcp_mount.features.functions import (
     DefinitionError,
@@ -23,6 +22,7 @@ from mcp_mount.features.functions import (
 )
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.protocol.messages import plain
 from mcp_mount.protocol.revisions import LATEST, Revision
 
 

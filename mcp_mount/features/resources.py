@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from mcp_mount.features.arguments import Arguments, InvalidArguments
-from mcp_mount.features.content import is_content, plain
+from mcp_mount.features.content import is_content
 from mcp_mount.features.definitions import members
 from mcp_mount.features.functions import (
     DefinitionError,
@@ -24,6 +24,7 @@ from mcp_mount.features.functions import (
 from mcp_mount.features.uri_templates import UriTemplate
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, RESOURCE_NOT_FOUND, ProtocolError
+from mcp_mount.protocol.messages import plain
 from mcp_mount.protocol.revisions import LATEST, Revision
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from types import NoneType
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
@@ -16,7 +16,6 @@ from pydantic_core import to_json
 
 from mcp_mount.features import content
 from mcp_mount.features.arguments import Arguments, InvalidArguments
-from mcp_mount.features.content import plain
 from mcp_mount.features.declared import DeclaredArguments
 from mcp_mount.features.definitions import members
 from mcp_mount.features.functions import (
@@ -29,8 +28,16 @@ from mcp_mount.features.functions import (
 )
 from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
 from mcp_mount.protocol.calls import Call, Incoming, Result
-from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError, ToolError
+from mcp_mount.protocol.errors import (
+    INVALID_PARAMS,
+    ProtocolError,
+    ToolError,
+    requires_extension,
+)
+from mcp_mount.protocol.messages import plain
 from mcp_mount.protocol.revisions import LATEST, Revision
+from mcp_mount.protocol.tasks import EXTENSION as TASKS
+from mcp_mount.protocol.tasks import TaskPolicy
 
 logger = logging.getLogger("mcp_mount")
 
@@ -102,6 +109,7 @@ class Tool:
     output: Output
     is_async: bool
     mirrored: Sequence[Mirrored] = ()
+    task: TaskPolicy | None = None
     members: Mapping[str, Any] = field(default_factory=dict)
     """The members of the definition that do not depend on the revision."""
 
@@ -118,6 +126,7 @@ class Tool:
         input_schema: Mapping[str, Any] | None = None,
         output_schema: Any = None,
         meta: Mapping[str, Any] | None = None,
+        task: bool | Literal["required"] | TaskPolicy = False,
     ) -> Tool:
         """Make a tool of a function; raise DefinitionError if it cannot be one."""
         if not callable(function):
@@ -145,6 +154,7 @@ class Tool:
             mirrored=mirrored,
             output=Output(function, signature.return_annotation, output_schema),
             is_async=is_coroutine_function(function),
+            task=_task_policy(task),
             members=members(
                 documentation,
                 name=own_name,
@@ -171,10 +181,12 @@ class Tool:
         *,
         encode: Callable[[Any, Revision], Result] | None = None,
         recover: Callable[[Exception], Result] | None = None,
+        task: TaskPolicy | None = None,
     ) -> Call:
         """The call of the tool; raises InvalidArguments.
 
         encode, recover: how its value and its exceptions become a result, if not as MCP has it.
+        task: how it is to become a task, if it is.
         """
         args, kwargs = self.arguments.validate(arguments)
         return Call(
@@ -186,7 +198,21 @@ class Tool:
             encode=encode or self.output.encode,
             recover=recover or self.recover,
             context=self.arguments.context,
+            task=task,
         )
+
+    def task_of(self, incoming: Incoming, arguments: Mapping[str, Any]) -> TaskPolicy | None:
+        """The policy by which this very call is to become a task; None if it is not.
+
+        Raises ProtocolError (-32021) for a client that does not know tasks, if it must.
+        """
+        policy = self.task
+        if policy is None or not (policy.when is None or policy.when(arguments)):
+            return None
+        knows_tasks = incoming.revision.modern and incoming.client.declares(TASKS)
+        if policy.required and not knows_tasks:
+            raise requires_extension(TASKS)
+        return policy if knows_tasks else None
 
     def recover(self, error: Exception) -> Result:
         """The result for what a tool raised: its own words, or a neutral sentence."""
@@ -217,9 +243,17 @@ def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:
         for parameter in tool.mirrored:
             parameter.check(incoming.request.headers, arguments)
     try:
-        return tool.call(incoming, arguments)
+        return tool.call(incoming, arguments, task=tool.task_of(incoming, arguments))
     except InvalidArguments as error:
         return error_result(str(error))
+
+
+def _task_policy(task: bool | str | TaskPolicy) -> TaskPolicy | None:
+    if isinstance(task, TaskPolicy):
+        return task
+    if task not in (True, False, "required"):
+        raise DefinitionError(f'task must be True, "required" or a TaskPolicy, not {task!r}')
+    return TaskPolicy(required=task == "required") if task else None
 
 
 def error_result(message: str) -> Result:

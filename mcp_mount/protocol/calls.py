@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
-from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError, requires_extension
 from mcp_mount.protocol.messages import MessageId, Request
-from mcp_mount.protocol.questions import Dialogue, InputRequired, Inquiry, Question
+from mcp_mount.protocol.questions import Dialogue, Question, Suspended
 from mcp_mount.protocol.revisions import Revision
+from mcp_mount.protocol.tasks import RunningTask, TaskPolicy
 
 logger = logging.getLogger("mcp_mount")
 
@@ -34,6 +35,16 @@ class Client:
     info: Mapping[str, Any]
     capabilities: Mapping[str, Any]
 
+    def declares(self, extension: str) -> bool:
+        """Whether the client knows a protocol extension."""
+        extensions = self.capabilities.get("extensions")
+        return isinstance(extensions, dict) and extension in extensions
+
+    def require(self, extension: str) -> None:
+        """Raise ProtocolError (-32021) for a client that does not know an extension."""
+        if not self.declares(extension):
+            raise requires_extension(extension)
+
 
 @dataclass(slots=True)
 class Incoming:
@@ -41,6 +52,7 @@ class Incoming:
 
     session: the handshake session it belongs to. log_level: the least level that the client wants
     to hear of, None for silence. dialogue: how its handler asks the client, None where it cannot.
+    task: the task that it has become.
     """
 
     id: MessageId
@@ -53,20 +65,22 @@ class Incoming:
     session: str | None = None
     log_level: str | None = None
     dialogue: Dialogue | None = None
+    task: RunningTask | None = None
 
 
 @dataclass(slots=True)
 class Result:
     """A result on its way out: the encoded members of the object, without its braces.
 
-    failed: whether it tells that a tool failed. wanting: the questions whose answers the handler
-    needs before there is a result (2026-07-28).
+    failed: whether it tells that a tool failed. suspended: why the handler ended before there is a
+    result (2026-07-28). type: the `resultType` (2026-07-28).
     """
 
     members: bytes
     meta: Mapping[str, Any] | None = None
     failed: bool = False
-    wanting: Mapping[str, Inquiry[Any]] | None = None
+    suspended: Suspended | None = None
+    type: str = "complete"
 
 
 class SyncChannel(Protocol):
@@ -78,8 +92,8 @@ class SyncChannel(Protocol):
 
     def send(self, message: bytes) -> None: ...
 
-    def ask(self, question: Question) -> None:
-        """Put a question and wait until it is answered, or its time is over."""
+    def ask(self, questions: Sequence[Question]) -> None:
+        """Put questions and wait until all are answered, or their time is over."""
 
 
 class AsyncChannel(Protocol):
@@ -90,8 +104,8 @@ class AsyncChannel(Protocol):
     async def keep_alive(self) -> None:
         """Send a comment, which no client sees."""
 
-    async def ask(self, question: Question) -> None:
-        """Put a question and wait until it is answered, or its time is over."""
+    async def ask(self, questions: Sequence[Question]) -> None:
+        """Put questions and wait until all are answered, or their time is over."""
 
 
 Channel: TypeAlias = SyncChannel | AsyncChannel
@@ -101,7 +115,8 @@ class Call:
     """A handler to run, its validated arguments, and how its outcome is encoded.
 
     The driver decides where it runs: `run` on a thread, `run_async` on an event loop. Either way
-    `result` or `error` is set afterwards; neither raises for what the handler does.
+    `result` or `error` is set afterwards; neither raises for what the handler does. task: set if
+    the call is to become a task.
     """
 
     __slots__ = (
@@ -115,6 +130,7 @@ class Call:
         "is_async",
         "kwargs",
         "result",
+        "task",
     )
 
     def __init__(
@@ -128,7 +144,9 @@ class Call:
         encode: Callable[[Any, Revision], Result],
         recover: Callable[[Exception], Result] | None = None,
         context: tuple[str, Callable[[Incoming, Any], Any]] | None = None,
+        task: TaskPolicy | None = None,
     ) -> None:
+        self.task = task
         self.incoming = incoming
         self.function = function
         self.args = args
@@ -160,8 +178,8 @@ class Call:
         try:
             value = self.function(*self.args, **self.kwargs)
             self.result = self._encode(value, self.incoming.revision)
-        except InputRequired as required:
-            self._want(required)
+        except Suspended as suspended:
+            self._suspend(suspended)
         except (Exception, SystemExit) as error:
             self.fail(error)
 
@@ -169,14 +187,14 @@ class Call:
         try:
             value = await self.function(*self.args, **self.kwargs)
             self.result = self._encode(value, self.incoming.revision)
-        except InputRequired as required:
-            self._want(required)
+        except Suspended as suspended:
+            self._suspend(suspended)
         except (Exception, SystemExit) as error:
             self.fail(error)
 
-    def _want(self, required: InputRequired) -> None:
+    def _suspend(self, suspended: Suspended) -> None:
         # The handler runs again from its start: what it has done must not count.
-        self.result = Result(b"", failed=True, wanting=required.inquiries)
+        self.result = Result(b"", failed=True, suspended=suspended)
 
     def fail(self, error: Exception | SystemExit) -> None:
         """Let the call end with an exception: the handler's, or one of what stands around it."""

@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from pydantic_core import to_json
+
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.messages import MessageId, encode_notification
+from mcp_mount.protocol.tasks import Task
 
 SUBSCRIPTION_META: Final = "io.modelcontextprotocol/subscriptionId"
 
@@ -26,16 +29,19 @@ _FILTERS: Final = {
     "promptsListChanged": "prompts",
     "resourcesListChanged": "resources",
 }
-MOST_URIS: Final = 1000
-"""How many resources one client may listen to."""
+MOST_SUBJECTS: Final = 1000
+"""How many resources, and how many tasks, one client may listen to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something changed: a list ("tools", "prompts", "resources"), or the "resource" at `uri`."""
+    """Something changed: a list ("tools", "prompts", "resources"), a "resource" or a "task".
+
+    subject: the URI of the resource, the id of the task.
+    """
 
     kind: str
-    uri: str | None = None
+    subject: str | None = None
 
 
 CLOSING: Final = Change("closing")
@@ -65,36 +71,54 @@ class Subscription(Protocol):
 class Listen:
     """The subscription of a `subscriptions/listen` request.
 
-    Raises ProtocolError (invalid params) for a filter that is malformed.
+    task: gives the state of a task by its id. Raises ProtocolError (invalid params) for a filter
+    that is malformed.
     """
 
-    def __init__(self, message_id: MessageId, params: Mapping[str, Any]) -> None:
-        wanted = params.get("notifications")
-        if not isinstance(wanted, dict):
-            raise ProtocolError(INVALID_PARAMS, 'params must have an object "notifications"')
+    def __init__(
+        self,
+        message_id: MessageId,
+        wanted: Mapping[str, Any],
+        task: Callable[[str], Task | None],
+    ) -> None:
         self.meta = {SUBSCRIPTION_META: message_id}
+        self._task = task
         self._kinds = {kind for name, kind in _FILTERS.items() if _flag(wanted, name)}
-        self._uris = _uris(wanted)
+        self._uris = _strings(wanted, "resourceSubscriptions")
+        self._tasks = [one for one in _strings(wanted, "taskIds") if task(one) is not None]
         agreed: dict[str, Any] = {
             name: True for name, kind in _FILTERS.items() if kind in self._kinds
         }
         if self._uris:
             agreed["resourceSubscriptions"] = list(self._uris)
+        if self._tasks:
+            agreed["taskIds"] = self._tasks
         self.opening = encode_notification(
             "notifications/subscriptions/acknowledged",
             {"_meta": self.meta, "notifications": agreed},
         )
 
     def message(self, change: Change) -> bytes | None:
+        if change.kind == "task":
+            return self._task_message(change.subject)
         if change.kind == "resource":
-            if change.uri not in self._uris:
+            if change.subject not in self._uris:
                 return None
-            params = {"_meta": self.meta, "uri": change.uri}
+            params = {"_meta": self.meta, "uri": change.subject}
         elif change.kind in self._kinds:
             params = {"_meta": self.meta}
         else:
             return None
         return encode_notification(_METHODS[change.kind], params)
+
+    def _task_message(self, task_id: str | None) -> bytes | None:
+        task = self._task(task_id) if task_id in self._tasks and task_id else None
+        if task is None:
+            return None
+        return b'{"jsonrpc":"2.0","method":"notifications/tasks","params":{%b,"_meta":%b}}' % (
+            task.detail(),
+            to_json(self.meta),
+        )
 
 
 class SessionStream:
@@ -107,9 +131,9 @@ class SessionStream:
 
     def message(self, change: Change) -> bytes | None:
         if change.kind == "resource":
-            if change.uri not in self._subscribed():
+            if change.subject not in self._subscribed():
                 return None
-            return encode_notification(_METHODS["resource"], {"uri": change.uri})
+            return encode_notification(_METHODS["resource"], {"uri": change.subject})
         method = _METHODS.get(change.kind)
         return None if method is None else encode_notification(method, {})
 
@@ -121,10 +145,11 @@ def _flag(wanted: Mapping[str, Any], name: str) -> bool:
     return flag
 
 
-def _uris(wanted: Mapping[str, Any]) -> dict[str, None]:
-    uris = wanted.get("resourceSubscriptions", [])
-    if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
-        raise ProtocolError(INVALID_PARAMS, '"resourceSubscriptions" must be a list of URIs')
-    if len(uris) > MOST_URIS:
-        raise ProtocolError(INVALID_PARAMS, f"At most {MOST_URIS} resources in a subscription")
-    return dict.fromkeys(uris)
+def _strings(wanted: Mapping[str, Any], name: str) -> dict[str, None]:
+    """The strings of a filter, in their order, each once."""
+    strings = wanted.get(name, [])
+    if not isinstance(strings, list) or not all(isinstance(one, str) for one in strings):
+        raise ProtocolError(INVALID_PARAMS, f'"{name}" must be a list of strings')
+    if len(strings) > MOST_SUBJECTS:
+        raise ProtocolError(INVALID_PARAMS, f'At most {MOST_SUBJECTS} "{name}" in a subscription')
+    return dict.fromkeys(strings)

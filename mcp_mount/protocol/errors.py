@@ -62,3 +62,12 @@ class ProtocolError(Exception):
         if self._status is not None:
             return self._status
         return self.kind.modern_status if modern else self.kind.legacy_status
+
+
+def requires_extension(name: str) -> ProtocolError:
+    """The error for a client that does not know a protocol extension, and must for this."""
+    return ProtocolError(
+        MISSING_CLIENT_CAPABILITY,
+        f"The client must support the extension {name} for this",
+        data={"requiredCapabilities": {"extensions": {name: {}}}},
+    )

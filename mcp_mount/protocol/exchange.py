@@ -24,6 +24,7 @@ from mcp_mount.protocol.messages import (
 from mcp_mount.protocol.modern import Modern
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys
+from mcp_mount.protocol.task_methods import TaskBackend
 
 _MOST_IN_A_BATCH: Final = 100
 
@@ -101,11 +102,12 @@ class Protocol:
         keys: Keys,
         backplane: Backplane,
         wait: Wait,
+        tasks: TaskBackend,
     ) -> None:
         self.settings = settings
         self.backplane = backplane
         listener = Listener(backplane, wait)
-        self._modern = Modern(settings, catalogue, keys, listener)
+        self._modern = Modern(settings, catalogue, keys, listener, tasks)
         self._legacy = Legacy(settings, catalogue, keys, backplane, listener)
 
     def open(self, request: Request) -> Reply | Exchange:
@@ -220,6 +222,8 @@ class Protocol:
                 INVALID_REQUEST, f"The client must accept {EVENT_STREAM} for this", status=406
             )
         outcome = method.answer(incoming)
+        if isinstance(outcome, Call):
+            outcome = self._modern.start(outcome)
         if isinstance(outcome, Call):
             return Exchange(self, [outcome], [], accept)
         answers = [self.encode(incoming, outcome)]

@@ -26,7 +26,7 @@ from mcp_mount.protocol.calls import (
     Method,
     Result,
 )
-from mcp_mount.protocol.changes import MOST_URIS, Hear, SessionStream
+from mcp_mount.protocol.changes import MOST_SUBJECTS, Hear, SessionStream
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -238,8 +238,8 @@ class Legacy:
         if not isinstance(uri, str):
             raise ProtocolError(INVALID_PARAMS, 'params must have a string "uri"')
         assert incoming.session is not None
-        if on and len(self._backplane.subscribed(incoming.session)) >= MOST_URIS:
-            raise ProtocolError(INVALID_PARAMS, f"At most {MOST_URIS} resources in a session")
+        if on and len(self._backplane.subscribed(incoming.session)) >= MOST_SUBJECTS:
+            raise ProtocolError(INVALID_PARAMS, f"At most {MOST_SUBJECTS} resources in a session")
         self._backplane.subscribe(incoming.session, uri, on=on)
         return Result(b"")
 

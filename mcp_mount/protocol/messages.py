@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
+from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from mcp_mount.protocol.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError
@@ -141,12 +142,18 @@ def encode_result(message_id: MessageId, result: bytes) -> bytes:
 
 def encode_error(message_id: MessageId | None, error: ProtocolError) -> bytes:
     """The error response; an id that could not be read is left out (2026-07-28, basic/index)."""
+    body = to_json(error_object(error))
+    if message_id is None:
+        return b'{"jsonrpc":"2.0","error":%b}' % body
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (to_json(message_id), body)
+
+
+def error_object(error: ProtocolError) -> dict[str, Any]:
+    """The error as JSON-RPC has it (section 5.1)."""
     body: dict[str, Any] = {"code": error.kind.code, "message": error.message}
     if error.data is not None:
         body["data"] = error.data
-    if message_id is None:
-        return b'{"jsonrpc":"2.0","error":%b}' % to_json(body)
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (to_json(message_id), to_json(body))
+    return body
 
 
 def encode_notification(method: str, params: Mapping[str, Any]) -> bytes:
@@ -155,3 +162,14 @@ def encode_notification(method: str, params: Mapping[str, Any]) -> bytes:
 
 def encode_request(message_id: MessageId, method: str, params: Mapping[str, Any]) -> bytes:
     return to_json({"jsonrpc": "2.0", "id": message_id, "method": method, "params": params})
+
+
+def plain(value: Any) -> Any:
+    """An `mcp_types` model, or plain data, as plain JSON data."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return value

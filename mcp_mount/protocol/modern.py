@@ -34,10 +34,13 @@ from mcp_mount.protocol.errors import (
 )
 from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.messages import NotificationMessage, Request, ResponseMessage, parse
-from mcp_mount.protocol.questions import Inquiry, RoundTrips, as_requests
+from mcp_mount.protocol.questions import InputRequired, Inquiry, RoundTrips, as_requests
 from mcp_mount.protocol.revisions import LATEST, LEGACY, MODERN, SUPPORTED
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys, Seal, TokenRefused
+from mcp_mount.protocol.task_methods import TaskBackend, TaskMethods
+from mcp_mount.protocol.tasks import EXTENSION as TASKS
+from mcp_mount.protocol.tasks import TaskRequired
 
 VERSION_META: Final = "io.modelcontextprotocol/protocolVersion"
 CLIENT_INFO_META: Final = "io.modelcontextprotocol/clientInfo"
@@ -69,9 +72,15 @@ class Modern:
     """Admits requests of the stateless revision and wraps their results."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, keys: Keys, listener: Listener
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        keys: Keys,
+        listener: Listener,
+        tasks: TaskBackend,
     ) -> None:
         self._listener = listener
+        self._tasks = TaskMethods(tasks, self.wrap)
         self._seal = Seal("request state", keys, most=settings.max_body_bytes // 2)
         self._settings = settings
         self._catalogue = catalogue
@@ -80,6 +89,7 @@ class Modern:
         self._own_methods = {
             "server/discover": Method(self._discover),
             "subscriptions/listen": Method(self._listen, streams=True),
+            **self._tasks.table,
         }
         self._discovery: tuple[int, bytes] = (-1, b"")
 
@@ -137,16 +147,30 @@ class Modern:
         )
         return incoming, method
 
+    def start(self, call: Call) -> Result | Call:
+        """Let a call that is to become a task begin as one; any other stays as it is."""
+        if call.task is None or call.task.deferred:
+            return call
+        return self._tasks.begin(call)
+
     def wrap(self, incoming: Incoming, result: Result) -> bytes:
         """The encoded result object, with what every result of the revision carries."""
-        start = b'{"resultType":"complete"'
-        if result.wanting is not None:
-            start = self._ask(incoming, result.wanting)
+        if isinstance(result.suspended, TaskRequired):
+            result = self._restart(incoming)
+        start = b'{"resultType":"%b"' % result.type.encode()
+        if isinstance(result.suspended, InputRequired):
+            start = self._ask(incoming, result.suspended.inquiries)
         if result.members:
             start += b"," + result.members
         if not result.meta:
             return start + self._end
         return start + b',"_meta":%b}' % to_json({**result.meta, **self._own_meta})
+
+    def _restart(self, incoming: Incoming) -> Result:
+        """The result of a call whose handler wants to go on as a task, from its start."""
+        call = self._catalogue.methods[incoming.method].answer(incoming)
+        assert isinstance(call, Call), "the handler ran already"
+        return self._tasks.begin(call)
 
     def _ask(self, incoming: Incoming, inquiries: Mapping[str, Inquiry[Any]]) -> bytes:
         """The start of a result that asks for answers, and seals those that have been given.
@@ -187,7 +211,12 @@ class Modern:
         return {**answers, **responses}
 
     def _listen(self, incoming: Incoming) -> Call:
-        subscription = Listen(incoming.id, incoming.params)
+        wanted = incoming.params.get("notifications")
+        if not isinstance(wanted, dict):
+            raise ProtocolError(INVALID_PARAMS, 'params must have an object "notifications"')
+        if "taskIds" in wanted:
+            incoming.client.require(TASKS)
+        subscription = Listen(incoming.id, wanted, self._tasks.backend.get)
         return self._listener.call(incoming, subscription, Result(b"", subscription.meta))
 
     def _discover(self, incoming: Incoming) -> Result:
@@ -195,7 +224,7 @@ class Modern:
         if self._discovery[0] != version:
             body: dict[str, Any] = {
                 "supportedVersions": SUPPORTED,
-                "capabilities": self._catalogue.capabilities(),
+                "capabilities": {**self._catalogue.capabilities(), "extensions": {TASKS: {}}},
             }
             if self._settings.instructions is not None:
                 body["instructions"] = self._settings.instructions

@@ -3,42 +3,64 @@
 In the handshake revisions a question is a request of its own, which goes out on the stream of the
 call; its answer comes in as another HTTP request, and the backplane brings the two together. In
 2026-07-28 the call ends with the question, and runs again when the client repeats it with the
-answer (basic/patterns/mrtr).
+answer (basic/patterns/mrtr). A task shows its questions to whoever looks at it, and waits.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from mcp_mount.protocol.errors import MISSING_CLIENT_CAPABILITY, ClientError, ProtocolError
 from mcp_mount.protocol.messages import ResponseMessage, encode_request
 
 T = TypeVar("T")
 
+FORMS: Final = ("elicitation",)
+"""The capability of a client that shows forms."""
+
+_MOST_ROUNDS: Final = 3
+"""How often a question is put to a client that answers with what does not fit."""
+
+
+class UnfitAnswer(ClientError):
+    """An answer that does not fit its question: the client may be asked once more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Inquiry(Generic[T]):
     """A question in any revision: a method with its parameters.
 
-    capability: what the client must have declared. read: turns the result of the client into what
-    the handler gets; raises ClientError if it does not fit.
+    capability: the path of what the client must have declared, such as ("elicitation", "url").
+    read: turns the result of the client into what the handler gets; raises UnfitAnswer.
     """
 
     method: str
     params: Mapping[str, Any]
-    capability: str
+    capability: tuple[str, ...]
     read: Callable[[Any], T]
 
+    def again(self, error: UnfitAnswer) -> Inquiry[T]:
+        """The question once more; a person is told what was wrong."""
+        if "message" not in self.params:
+            return self
+        message = f"{self.params['message']}\n\n{error}"
+        return replace(self, params={**self.params, "message": message})
 
-class InputRequired(BaseException):
-    """Ends a call whose handler needs answers that the client has not given yet.
+
+class Suspended(BaseException):
+    """Ends a run of a handler whose call goes on otherwise.
 
     It is no Exception, so that a handler's own `except Exception` lets it pass.
     """
+
+
+class InputRequired(Suspended):
+    """The handler needs answers that the client has not given yet."""
 
     def __init__(self, inquiries: Mapping[str, Inquiry[Any]]) -> None:
         super().__init__(*inquiries)
@@ -48,15 +70,96 @@ class InputRequired(BaseException):
 class Dialogue(Protocol):
     """How the questions of one call are put to its client."""
 
-    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any] | None:
-        """The answers, where they have come with the request; None where each must be put live.
+    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+        """The answers that have come already; all others must be put live.
 
         Raises InputRequired to end the call until they come, and ProtocolError or ClientError for
         a question that this client cannot be asked.
         """
 
-    def put(self, inquiry: Inquiry[Any]) -> Question:
-        """Make a live question."""
+    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
+        """Make live questions."""
+
+
+class Question:
+    """A live question that is waiting for its answer.
+
+    answer: the future response of the client. timeout: how long to wait for it, in seconds.
+    message: the encoded request, where the question is one. close: stops waiting.
+    """
+
+    __slots__ = ("_inquiry", "answer", "close", "message", "timeout")
+
+    def __init__(
+        self,
+        inquiry: Inquiry[Any],
+        answer: Future[ResponseMessage],
+        timeout: float,
+        *,
+        close: Callable[[], None],
+        message: bytes | None = None,
+    ) -> None:
+        self._inquiry = inquiry
+        self.answer = answer
+        self.timeout = timeout
+        self.close = close
+        self.message = message
+
+    def result(self) -> Any:
+        """What the handler gets, once there is an answer.
+
+        Raises ClientError if the client answered with an error or not in time, UnfitAnswer if
+        with what does not fit.
+        """
+        if not self.answer.done() or self.answer.cancelled():
+            raise ClientError("The client did not answer in time")
+        response = self.answer.result()
+        if response.error is not None:
+            raise ClientError(f"The client refused: {response.error.get('message', 'no reason')}")
+        return self._inquiry.read(response.result)
+
+
+class Asking:
+    """Several questions at once, until each has an answer that fits.
+
+    While `wanting` has any, put them with `live` and wait for their answers within it.
+    """
+
+    def __init__(self, dialogue: Dialogue, inquiries: Mapping[str, Inquiry[Any]]) -> None:
+        self._dialogue = dialogue
+        self._order = list(inquiries)
+        self._answers = dialogue.known(inquiries)
+        self._rounds = 0
+        self.wanting = {
+            key: inquiry for key, inquiry in inquiries.items() if key not in self._answers
+        }
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """All answers, in the order of the questions."""
+        return {key: self._answers[key] for key in self._order}
+
+    @contextmanager
+    def live(self) -> Iterator[Sequence[Question]]:
+        """Put what is wanting; at the end, read the answers.
+
+        Raises ClientError for a client that does not answer, or never with what fits.
+        """
+        questions = self._dialogue.put(self.wanting)
+        self._rounds += 1
+        try:
+            yield list(questions.values())
+            for key, question in questions.items():
+                try:
+                    self._answers[key] = question.result()
+                    del self.wanting[key]
+                except UnfitAnswer as error:
+                    if self._rounds == _MOST_ROUNDS:
+                        raise
+                    self.wanting[key] = self.wanting[key].again(error)
+        finally:
+            for question in questions.values():
+                question.close()
 
 
 class RoundTrips:
@@ -67,26 +170,13 @@ class RoundTrips:
         self.answers = answers
 
     def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
-        missing = {one.capability for one in inquiries.values()} - set(self._capabilities)
-        if missing:
-            raise ProtocolError(
-                MISSING_CLIENT_CAPABILITY,
-                f"The client must support {', '.join(sorted(missing))} for this",
-                data={"requiredCapabilities": {name: {} for name in sorted(missing)}},
-            )
-        answers: dict[str, Any] = {}
-        wanting: dict[str, Inquiry[Any]] = {}
-        for key, inquiry in inquiries.items():
-            try:
-                answers[key] = inquiry.read(self.answers[key])
-            except (KeyError, ClientError):
-                # Not answered, or with what does not fit: the client is asked (again).
-                wanting[key] = inquiry
+        require_capabilities(self._capabilities, inquiries)
+        answers, wanting = read_answers(inquiries, self.answers)
         if wanting:
             raise InputRequired(wanting)
         return answers
 
-    def put(self, inquiry: Inquiry[Any]) -> Question:
+    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
         raise AssertionError("this revision has no live questions")
 
 
@@ -115,51 +205,80 @@ class LiveDialogue:
         self._capabilities = capabilities
         self._timeout = timeout
 
-    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> None:
+    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
         if not self._possible:
             raise ClientError("This server has a single thread: it cannot wait for an answer")
         for inquiry in inquiries.values():
-            if inquiry.capability not in self._capabilities:
-                raise ClientError(f"The client does not support {inquiry.capability}")
+            if not _declared(self._capabilities, inquiry.capability):
+                raise ClientError(f"The client does not support {'.'.join(inquiry.capability)}")
+        return {}
 
-    def put(self, inquiry: Inquiry[Any]) -> Question:
-        return Question(self._answers, self._session, inquiry, self._timeout)
+    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
+        return {key: self._question(inquiry) for key, inquiry in inquiries.items()}
+
+    def _question(self, inquiry: Inquiry[Any]) -> Question:
+        question_id = secrets.token_hex(8)
+        return Question(
+            inquiry,
+            self._answers.expect(self._session, question_id),
+            self._timeout,
+            close=lambda: self._answers.forget(self._session, question_id),
+            message=encode_request(question_id, inquiry.method, inquiry.params),
+        )
 
 
-class Question:
-    """A live question that is waiting for its answer.
+def read_answers(
+    inquiries: Mapping[str, Inquiry[Any]], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Inquiry[Any]]]:
+    """What a client has answered already, and what it must be asked, once more perhaps."""
+    answers: dict[str, Any] = {}
+    wanting: dict[str, Inquiry[Any]] = {}
+    for key, inquiry in inquiries.items():
+        if key not in given:
+            wanting[key] = inquiry
+            continue
+        try:
+            answers[key] = inquiry.read(given[key])
+        except UnfitAnswer as error:
+            wanting[key] = inquiry.again(error)
+    return answers, wanting
 
-    message: the encoded request. answer: the future response of the client. timeout: how long to
-    wait for it, in seconds.
-    """
 
-    def __init__(
-        self, answers: Answers, session: str, inquiry: Inquiry[Any], timeout: float
-    ) -> None:
-        self.timeout = timeout
-        self._answers = answers
-        self._session = session
-        self._inquiry = inquiry
-        self._id = secrets.token_hex(8)
-        self.message = encode_request(self._id, inquiry.method, inquiry.params)
-        self.answer: Future[ResponseMessage] = answers.expect(session, self._id)
+def require_capabilities(
+    capabilities: Mapping[str, Any], inquiries: Mapping[str, Inquiry[Any]]
+) -> None:
+    """Raise ProtocolError (-32021) for questions that a client has not declared to understand."""
+    missing = sorted(
+        {
+            inquiry.capability
+            for inquiry in inquiries.values()
+            if not _declared(capabilities, inquiry.capability)
+        }
+    )
+    if not missing:
+        return
+    required: dict[str, Any] = {}
+    for path in missing:
+        node = required
+        for name in path:
+            node = node.setdefault(name, {})
+    raise ProtocolError(
+        MISSING_CLIENT_CAPABILITY,
+        f"The client must support {', '.join(map('.'.join, missing))} for this",
+        data={"requiredCapabilities": required},
+    )
 
-    def result(self) -> Any:
-        """What the handler gets, once there is an answer.
 
-        Raises ClientError if the client answered with an error, with what does not fit, or not in
-        time.
-        """
-        if not self.answer.done() or self.answer.cancelled():
-            raise ClientError("The client did not answer in time")
-        response = self.answer.result()
-        if response.error is not None:
-            raise ClientError(f"The client refused: {response.error.get('message', 'no reason')}")
-        return self._inquiry.read(response.result)
-
-    def close(self) -> None:
-        """Stop waiting."""
-        self._answers.forget(self._session, self._id)
+def _declared(capabilities: Mapping[str, Any], path: Sequence[str]) -> bool:
+    """Whether a client declares what a path names. Elicitation without any mode means forms."""
+    node: Any = capabilities
+    for name in path:
+        if not isinstance(node, dict) or name not in node:
+            return False
+        node = node[name]
+    if path == FORMS and isinstance(node, dict):
+        return "form" in node or "url" not in node
+    return True
 
 
 def as_requests(inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:

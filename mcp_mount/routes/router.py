@@ -11,6 +11,7 @@ from mcp_mount.features import Registry, Tool
 from mcp_mount.features.completion import Completer
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
+from mcp_mount.protocol.tasks import TaskPolicy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +39,7 @@ class Registers:
         input_schema: Mapping[str, Any] | None = None,
         output_schema: Any = None,
         meta: Mapping[str, Any] | None = None,
+        task: bool | Literal["required"] | TaskPolicy = False,
     ) -> Callable[[F], F]: ...
     def tool(self, name: Any = None, **options: Any) -> Any:
         """Register a function as a tool that a model may call.
@@ -50,7 +52,8 @@ class Registers:
         icons: URLs or `mcp_types.Icon`. input_schema: a JSON Schema in place of the signature's;
         the function gets what it allows by name (needs the `schema` extra). output_schema: a type
         or a JSON Schema in place of the return annotation (values are checked against a type
-        only), False for none. meta: the definition's `_meta`.
+        only), False for none. meta: the definition's `_meta`. task: whether calls run as tasks, in
+        the background, for clients that know the tasks extension: True, "required", or by a policy.
         """
         return _decorate(name, options, self.add_tool)
 

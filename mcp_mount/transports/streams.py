@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Silence:
     def send(self, message: bytes) -> None:
         pass
 
-    def ask(self, question: Question) -> None:
+    def ask(self, questions: Sequence[Question]) -> None:
         raise ClientError("The client takes no event stream, so it cannot be asked")
 
 
@@ -73,8 +73,14 @@ class AsyncSilence:
     async def keep_alive(self) -> None:
         pass
 
-    async def ask(self, question: Question) -> None:
+    async def ask(self, questions: Sequence[Question]) -> None:
         raise ClientError("The client takes no event stream, so it cannot be asked")
+
+
+async def answered(questions: Sequence[Question]) -> None:
+    """Wait until all questions have their answers, or the time of the last one is over."""
+    answers = [asyncio.wrap_future(question.answer) for question in questions]
+    await asyncio.wait(answers, timeout=max(question.timeout for question in questions))
 
 
 def silence(call: Call) -> None:
@@ -91,7 +97,7 @@ class AsyncStream:
         self._runner = runner
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
-        self._question: Question | None = None
+        self._questions: Sequence[Question] = ()
         self._task = self._loop.create_task(self._run())
 
     async def next(self, *, keep_alive: bool = True) -> bytes | None:
@@ -107,9 +113,9 @@ class AsyncStream:
         """Give the calls up: a coroutine is cancelled; a function on a thread ends unheard."""
         self.closed = True
         self._task.cancel()
-        if self._question is not None:
+        for question in self._questions:
             # A thread may wait for it.
-            self._question.answer.cancel()
+            question.answer.cancel()
         with suppress(asyncio.QueueEmpty):
             while True:
                 self._queue.get_nowait()
@@ -128,13 +134,13 @@ class AsyncStream:
         if not self.closed:
             await self._queue.put(sse.KEEP_ALIVE)
 
-    async def ask(self, question: Question) -> None:
-        self._question = question
-        await self.send(question.message)
-        answer = asyncio.wrap_future(question.answer)
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(answer, question.timeout)
-        self._question = None
+    async def ask(self, questions: Sequence[Question]) -> None:
+        self._questions = questions
+        for question in questions:
+            if question.message is not None:
+                await self.send(question.message)
+        await answered(questions)
+        self._questions = ()
 
     async def _run(self) -> None:
         try:
@@ -170,14 +176,12 @@ class _ThreadChannel:
         if not self._stream.closed:
             asyncio.run_coroutine_threadsafe(self._stream.send(message), self._loop).result()
 
-    def ask(self, question: Question) -> None:
+    def ask(self, questions: Sequence[Question]) -> None:
         if self._stream.closed:
             raise ClientError("The client has left")
-        asked = asyncio.run_coroutine_threadsafe(self._stream.ask(question), self._loop)
-        try:
-            asked.result()
-        except CancelledError:
-            raise ClientError("The client has left") from None
+        asyncio.run_coroutine_threadsafe(self._stream.ask(questions), self._loop).result()
+        if self._stream.closed:
+            raise ClientError("The client has left")
 
 
 def inline_events(call: Call, runner: Runner) -> Iterator[bytes]:
@@ -210,12 +214,14 @@ class _InlineChannel:
     def send(self, message: bytes) -> None:
         self._hand_out(sse.event(message))
 
-    def ask(self, question: Question) -> None:
-        self.send(question.message)
-        deadline = time.monotonic() + question.timeout
+    def ask(self, questions: Sequence[Question]) -> None:
+        for question in questions:
+            if question.message is not None:
+                self.send(question.message)
+        deadline = time.monotonic() + max(question.timeout for question in questions)
+        answers = [question.answer for question in questions]
         while (left := deadline - time.monotonic()) > 0:
-            done, _ = wait([question.answer], timeout=min(left, sse.KEEP_ALIVE_SECONDS))
-            if done:
+            if not wait(answers, timeout=min(left, sse.KEEP_ALIVE_SECONDS)).not_done:
                 break
             self._hand_out(sse.KEEP_ALIVE)
 

@@ -29,13 +29,16 @@ from mcp_mount import (
     MCPRouter,
     MCPServer,
     Message,
+    ProtocolError,
     SyncContext,
+    TaskPolicy,
     ToolError,
     ToolsRouter,
     elicitation,
     roots,
     sampling,
 )
+from mcp_mount.protocol.errors import INTERNAL_ERROR
 
 
 def red_pixel() -> bytes:
@@ -90,6 +93,10 @@ class Topic(BaseModel):
 
 class Confirmation(BaseModel):
     ok: bool
+
+
+class Consent(BaseModel):
+    confirm: bool
 
 
 TITLES = [{"const": "value1", "title": "First"}, {"const": "value2", "title": "Second"}]
@@ -286,6 +293,7 @@ def build_tools() -> ToolsRouter:
         return f"{region} {priority}"
 
     add_round_trips(tools)
+    add_tasks(tools)
     return tools
 
 
@@ -351,6 +359,64 @@ def add_round_trips(tools: ToolsRouter) -> None:
         }
         can = ctx.client_capabilities
         return str(ctx.ask({key: one for key, one in questions.items() if key in can}))
+
+
+def add_tasks(tools: ToolsRouter) -> None:
+    """The tools that run as tasks, and one that does not."""
+
+    @tools.tool
+    def greet(name: str) -> str:
+        """Greet at once."""
+        return f"Hello, {name}!"
+
+    @tools.tool(task=True)
+    async def slow_compute(seconds: float, label: str = "") -> str:
+        """Take some seconds, as a coroutine."""
+        await asyncio.sleep(seconds)
+        return f"Computed {label} in {seconds} s"
+
+    @tools.tool(task=True)
+    def slow_count(seconds: float, ctx: SyncContext) -> str:
+        """Take some seconds, as a plain function that tells how far it is."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not ctx.cancelled:
+            ctx.report_progress(seconds - left, seconds)
+            time.sleep(0.05)
+        return "Counted"
+
+    @tools.tool(task="required")
+    def failing_job() -> str:
+        """Fail after a second."""
+        time.sleep(1)
+        raise ToolError("This job always fails")
+
+    @tools.tool(task=True)
+    async def protocol_error_job() -> str:
+        """End with a JSON-RPC error."""
+        raise ProtocolError(INTERNAL_ERROR, "This job breaks the protocol")
+
+    @tools.tool(task=True)
+    def confirm_delete(filename: str, ctx: SyncContext) -> str:
+        """Ask for a confirmation while it runs, from a plain function."""
+        answer = ctx.elicit(f"Delete {filename}?", Consent)
+        done = answer.data is not None and answer.data.confirm
+        return f"Deleted {filename}" if done else f"Kept {filename}"
+
+    @tools.tool(task=True)
+    async def multi_input(ctx: Context) -> str:
+        """Ask two things at once while it runs, from a coroutine."""
+        answers = await ctx.ask(
+            {"first": elicitation("First?", Consent), "second": elicitation("Second?", Consent)}
+        )
+        return " ".join(map(described, answers.values()))
+
+    @tools.tool(task=TaskPolicy(required=True, deferred=True))
+    async def test_tool_with_task(ctx: Context) -> str:
+        """Ask for a name first, then go on as a task."""
+        answer = await ctx.elicit("What is your name?", Name, key="user_name")
+        ctx.start_task()
+        await asyncio.sleep(0.1)
+        return f"Hello, {answer.data.name}!" if answer.data else "Hello!"
 
 
 def build_resources() -> MCPRouter:

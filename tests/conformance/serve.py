@@ -11,7 +11,8 @@ from tests.conformance.hosts import HOSTS
 
 def command(host: str, port: int) -> list[str]:
     """The command line of the web server, as a user would write it."""
-    server, factory = HOSTS[host]
+    words, factory = HOSTS[host]
+    server, *own = words.split()
     target = f"tests.conformance.hosts:{factory}"
     if server == "uvicorn":
         options = ["--factory", target, "--port", str(port), "--log-level", "warning"]
@@ -22,7 +23,7 @@ def command(host: str, port: int) -> list[str]:
             *("--log-level", "warning", "--graceful-timeout", "2", "--no-control-socket"),
             f"{target}()",
         ]
-    return [sys.executable, "-m", server, *options]
+    return [sys.executable, "-m", server, *own, *options]
 
 
 def main() -> None:

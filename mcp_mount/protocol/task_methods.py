@@ -1,0 +1,99 @@
+"""The methods of the tasks extension, and what it needs of those who run tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic_core import to_json
+
+from mcp_mount.protocol.calls import Call, Incoming, Method, Result
+from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.protocol.messages import error_object
+from mcp_mount.protocol.questions import RoundTrips
+from mcp_mount.protocol.tasks import EXTENSION, Task, TaskPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A call to run as a task.
+
+    answers: what the client has answered before. outcome: the final status of the call and its
+    outcome as `Task` has it, once it has run.
+    """
+
+    call: Call
+    policy: TaskPolicy
+    answers: Mapping[str, Any]
+    outcome: Callable[[Call], tuple[str, bytes]]
+
+
+class TaskBackend(Protocol):
+    """Where tasks run, and where their state is kept."""
+
+    def start(self, job: Job) -> Task:
+        """Begin a task, which `get` knows from now on.
+
+        Raises ProtocolError (503) where no more tasks can be taken.
+        """
+
+    def get(self, task_id: str) -> Task | None:
+        """The state of a task; None if there is none, or no more."""
+
+    def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
+        """Hand in answers by the keys of their questions; those that nobody asked are dropped."""
+
+    def cancel(self, task_id: str) -> None:
+        """Ask a task to end; one that has ended stays as it is."""
+
+
+class TaskMethods:
+    """`tasks/get`, `tasks/update`, `tasks/cancel`, and the beginning of a task.
+
+    wrap: encodes a finished result, as if there were no task.
+    """
+
+    def __init__(self, backend: TaskBackend, wrap: Callable[[Incoming, Result], bytes]) -> None:
+        self.backend = backend
+        self._wrap = wrap
+        self.table = {
+            "tasks/get": Method(self._get, "taskId"),
+            "tasks/update": Method(self._update, "taskId"),
+            "tasks/cancel": Method(self._cancel, "taskId"),
+        }
+
+    def begin(self, call: Call) -> Result:
+        """Let a call run as a task: the `CreateTaskResult`."""
+        dialogue = call.incoming.dialogue
+        answers = dialogue.answers if isinstance(dialogue, RoundTrips) else {}
+        task = self.backend.start(Job(call, call.task or TaskPolicy(), answers, self._outcome))
+        return Result(to_json(task.members())[1:-1], type="task")
+
+    def _outcome(self, call: Call) -> tuple[str, bytes]:
+        if call.error is not None:
+            return "failed", b'"error":%b' % to_json(error_object(call.error))
+        assert call.result is not None, "a call was not run"
+        return "completed", b'"result":%b' % self._wrap(call.incoming, call.result)
+
+    def _get(self, incoming: Incoming) -> Result:
+        return Result(self._find(incoming).detail())
+
+    def _update(self, incoming: Incoming) -> Result:
+        task = self._find(incoming)
+        responses = incoming.params.get("inputResponses")
+        if not isinstance(responses, dict):
+            raise ProtocolError(INVALID_PARAMS, 'params must have an object "inputResponses"')
+        self.backend.answer(task.id, responses)
+        return Result(b"")
+
+    def _cancel(self, incoming: Incoming) -> Result:
+        self.backend.cancel(self._find(incoming).id)
+        return Result(b"")
+
+    def _find(self, incoming: Incoming) -> Task:
+        incoming.client.require(EXTENSION)
+        task = self.backend.get(incoming.params["taskId"])
+        if task is None:
+            raise ProtocolError(INVALID_PARAMS, "There is no such task, or it has expired")
+        return task

@@ -1,0 +1,96 @@
+"""Tasks: calls that answer at once with a handle, and go on in the background.
+
+The rules are those of the extension `io.modelcontextprotocol/tasks` (SEP-2663).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Final, Protocol
+
+from pydantic_core import to_json
+
+from mcp_mount.protocol.questions import Suspended
+
+EXTENSION: Final = "io.modelcontextprotocol/tasks"
+
+TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPolicy:
+    """When a tool call becomes a task, for clients that know tasks.
+
+    required: whether a client that does not know tasks is refused (-32021), not answered in the
+    end. when: decides by the arguments. deferred: whether the handler itself says when, with
+    `ctx.start_task()`. ttl: how long a task and its result are kept, in seconds from its creation.
+    poll_interval: how often clients should look, in seconds.
+    """
+
+    required: bool = False
+    when: Callable[[Mapping[str, Any]], bool] | None = None
+    deferred: bool = False
+    ttl: float = 3600.0
+    poll_interval: float = 1.0
+
+
+class TaskRequired(Suspended):
+    """The call goes on as a task: raised in a handler by `ctx.start_task()`."""
+
+
+@dataclass(slots=True)
+class Task:
+    """The state of a task, as plain data.
+
+    ttl, poll_interval: seconds. created, updated: seconds since the epoch. requests: the questions
+    that wait for an answer, as on the wire. outcome: the encoded member `result` or `error`.
+    """
+
+    id: str
+    ttl: float
+    poll_interval: float
+    created: float = field(default_factory=time.time)
+    updated: float = 0.0
+    status: str = "working"
+    message: str | None = None
+    requests: Mapping[str, Any] = field(default_factory=dict)
+    outcome: bytes = b""
+
+    def members(self) -> dict[str, Any]:
+        """What every form of a task has on the wire."""
+        shown = {
+            "taskId": self.id,
+            "status": self.status,
+            "createdAt": _iso(self.created),
+            "lastUpdatedAt": _iso(self.updated or self.created),
+            "ttlMs": int(self.ttl * 1000),
+            "pollIntervalMs": max(1, int(self.poll_interval * 1000)),
+        }
+        if self.message is not None:
+            shown["statusMessage"] = self.message
+        return shown
+
+    def detail(self) -> bytes:
+        """The encoded members of a `DetailedTask`."""
+        shown = self.members()
+        if self.status == "input_required":
+            shown["inputRequests"] = self.requests
+        members = to_json(shown)[1:-1]
+        return members + b"," + self.outcome if self.outcome else members
+
+
+class RunningTask(Protocol):
+    """A task as its own handler sees it."""
+
+    @property
+    def id(self) -> str: ...
+
+    def say(self, message: str) -> None:
+        """Set the status message."""
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")

@@ -1,0 +1,321 @@
+"""Tasks in this process: coroutines on an event loop, functions on threads, state in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import Context, copy_context
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.protocol.messages import ResponseMessage
+from mcp_mount.protocol.questions import (
+    Inquiry,
+    Question,
+    as_requests,
+    read_answers,
+    require_capabilities,
+)
+from mcp_mount.protocol.task_methods import Job
+from mcp_mount.protocol.tasks import TERMINAL, Task
+from mcp_mount.transports import background
+from mcp_mount.transports.listening import before_shutdown
+from mcp_mount.transports.streams import Runner, answered
+
+_MOST_TASKS: Final = 10_000
+"""How many tasks are kept; more are refused until some expire."""
+
+_MOST_THREADS: Final = 40
+
+
+def current_context(call: Call) -> Context:
+    """The usual way to prepare a call that outlives its request: with its context variables."""
+    return copy_context()
+
+
+class TaskCancelled(BaseException):
+    """Ends a plain function whose task was cancelled, where it next speaks.
+
+    It is no Exception, so that a handler's own `except Exception` lets it pass.
+    """
+
+
+class LocalTasks:
+    """The backend of a single process. Safe to use from any thread.
+
+    runner: how the host runs plain functions. notify: called with the id of a task that changed.
+    detach: prepares a call to outlive its request, and gives the context variables to run it in.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        notify: Callable[[str], None],
+        detach: Callable[[Call], Context] = current_context,
+    ) -> None:
+        self.runner = runner
+        self._notify = notify
+        self.detach = detach
+        self._running: dict[str, RunningTask] = {}
+        self._ended: dict[str, Task] = {}
+        self._threads: ThreadPoolExecutor | None = None
+        self._lock = threading.RLock()
+
+    def start(self, job: Job) -> Task:
+        before_shutdown(self.close)
+        running = RunningTask(self, job)
+        with self._lock:
+            self._forget_expired()
+            if len(self._running) + len(self._ended) >= _MOST_TASKS:
+                raise ProtocolError(
+                    INTERNAL_ERROR, "No more tasks can be taken at this server", status=503
+                )
+            self._running[running.id] = running
+        running.start()
+        return running.state
+
+    def get(self, task_id: str) -> Task | None:
+        running = self._running.get(task_id)
+        state = self._ended.get(task_id) if running is None else running.state
+        return None if state is None or _is_expired(state) else state
+
+    def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
+        running = self._running.get(task_id)
+        if running is not None:
+            running.answer(responses)
+
+    def cancel(self, task_id: str) -> None:
+        running = self._running.get(task_id)
+        if running is not None:
+            running.cancel()
+
+    def close(self) -> None:
+        """Cancel all tasks, as at a shutdown."""
+        for running in list(self._running.values()):
+            running.cancel()
+
+    def changed(self, task: Task) -> None:
+        """Note the new state of a task."""
+        if task.status in TERMINAL:
+            with self._lock:
+                # The call goes, with its request; the state stays.
+                if self._running.pop(task.id, None) is not None:
+                    self._ended[task.id] = task
+        self._notify(task.id)
+
+    def submit(self, function: Callable[[], None]) -> Callable[[], bool]:
+        """Run a function on a thread; returns what prevents that, if it has not begun."""
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(
+                    _MOST_THREADS, thread_name_prefix="mcp-mount-task"
+                )
+            return self._threads.submit(function).cancel
+
+    def _forget_expired(self) -> None:
+        for running in list(self._running.values()):
+            if _is_expired(running.state):
+                running.cancel()
+                self._running.pop(running.id, None)
+        for task in list(self._ended.values()):
+            if _is_expired(task):
+                del self._ended[task.id]
+
+
+def _is_expired(task: Task) -> bool:
+    return time.time() > task.created + task.ttl
+
+
+class RunningTask:
+    """One task: its state, its questions, and the thread or event loop task that runs it.
+
+    It is the dialogue of its call, and knows nothing of the request that began it.
+    """
+
+    def __init__(self, backend: LocalTasks, job: Job) -> None:
+        self._backend = backend
+        self._job = job
+        self._given = job.answers
+        self._capabilities = job.call.incoming.client.capabilities
+        self._open: dict[str, tuple[Inquiry[Any], Future[ResponseMessage]]] = {}
+        self._asked: dict[str, int] = {}
+        self._stop: Callable[[], object] = lambda: None
+        self._lock = threading.RLock()
+        self._cancelling = False
+        self._noticed = False
+        policy = job.policy
+        self.id = secrets.token_urlsafe(24)
+        self.state = Task(self.id, policy.ttl, policy.poll_interval)
+        job.call.incoming = replace(job.call.incoming, dialogue=self, task=self)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task is to end; the handler that looks here has noticed."""
+        self._noticed |= self._cancelling
+        return self._cancelling
+
+    def start(self) -> None:
+        """Begin to run: on the event loop of the request, or else on the background one; a plain
+        function on a thread of its own."""
+        call = self._job.call
+        context = self._backend.detach(call)
+        if not call.is_async:
+            self._stop = self._backend.submit(partial(context.run, self._run_on_thread))
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            outcome, self._stop = context.run(background.spawn, self._run_on_loop())
+            outcome.add_done_callback(self._end_of_coroutine)
+            return
+        task = context.run(loop.create_task, self._run_on_loop())
+        task.add_done_callback(self._end_of_coroutine)
+
+        def stop() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(task.cancel)
+
+        self._stop = stop
+
+    def say(self, message: str) -> None:
+        """Set the status message. Raises TaskCancelled in a function that is to end."""
+        if self._cancelling and not self._job.call.is_async:
+            raise TaskCancelled
+        self._change(message=message)
+
+    def answer(self, responses: Mapping[str, Any]) -> None:
+        """Hand in answers; keys that wait for none are ignored."""
+        with self._lock:
+            for key in responses.keys() & self._open.keys():
+                _, future = self._open.pop(key)
+                if future.set_running_or_notify_cancel():
+                    future.set_result(ResponseMessage(key, responses[key]))
+            self._show_questions()
+
+    def cancel(self) -> None:
+        """Let the task end: a coroutine at once, a function where it next speaks or looks."""
+        with self._lock:
+            if self.state.status in TERMINAL:
+                return
+            self._cancelling = True
+            waiting = [future for _, future in self._open.values()]
+        for future in waiting:
+            future.cancel()
+        if self._stop() is True or (not self._job.call.is_async and waiting):
+            # A function that had not begun, or is bound to end.
+            self._change(status="cancelled")
+
+    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+        require_capabilities(self._capabilities, inquiries)
+        return read_answers(inquiries, self._given)[0]
+
+    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
+        timeout = max(0.0, self.state.created + self.state.ttl - time.time())
+        questions: dict[str, Question] = {}
+        with self._lock:
+            for key, inquiry in inquiries.items():
+                future: Future[ResponseMessage] = Future()
+                shown = self._fresh(key)
+                self._open[shown] = inquiry, future
+                close = partial(self._close, shown)
+                questions[key] = Question(inquiry, future, timeout, close=close)
+            self._show_questions()
+        return questions
+
+    def _close(self, key: str) -> None:
+        with self._lock:
+            if self._open.pop(key, None) is not None:
+                self._show_questions()
+
+    def _fresh(self, key: str) -> str:
+        """A key that the task has not had (a question that is repeated is another one)."""
+        used = self._asked[key] = self._asked.get(key, 0) + 1
+        return key if used == 1 and key not in self._given else f"{key}.{used}"
+
+    def _show_questions(self) -> None:
+        inquiries = {key: inquiry for key, (inquiry, _) in self._open.items()}
+        status = "input_required" if inquiries else "working"
+        self._change(status=status, requests=as_requests(inquiries))
+
+    def _change(self, **changes: Any) -> None:
+        with self._lock:
+            if self.state.status in TERMINAL:
+                return
+            state = self.state = replace(self.state, updated=time.time(), **changes)
+        self._backend.changed(state)
+
+    def _run_on_thread(self) -> None:
+        call = self._job.call
+        if call.wants_context:
+            call.bind(_ThreadChannel(self))
+        try:
+            self._backend.runner.run(call)
+        except TaskCancelled:
+            self._noticed = True
+        except Exception as error:
+            # What the host does around the call has failed.
+            call.fail(error)
+        self._end(cancelled=self._noticed or (self._cancelling and call.failed))
+
+    async def _run_on_loop(self) -> None:
+        call = self._job.call
+        if call.wants_context:
+            call.bind(_LoopChannel())
+        await call.run_async()
+
+    def _end_of_coroutine(self, outcome: Future[None] | asyncio.Task[None]) -> None:
+        # Not in the coroutine: one that is cancelled early never begins.
+        self._end(cancelled=outcome.cancelled() or (self._cancelling and self._job.call.failed))
+
+    def _end(self, *, cancelled: bool) -> None:
+        if cancelled:
+            self._change(status="cancelled", requests={})
+            return
+        status, outcome = self._job.outcome(self._job.call)
+        message = None
+        if self._job.call.error is not None:
+            message = self._job.call.error.message
+        self._change(status=status, message=message, requests={}, outcome=outcome)
+
+
+class _LoopChannel:
+    """The channel of a coroutine: nothing but questions, which the task itself shows."""
+
+    async def send(self, message: bytes) -> None:
+        pass
+
+    async def keep_alive(self) -> None:
+        pass
+
+    async def ask(self, questions: Sequence[Question]) -> None:
+        await answered(questions)
+
+
+class _ThreadChannel:
+    """The channel of a plain function, where it ends if the task is cancelled."""
+
+    def __init__(self, task: RunningTask) -> None:
+        self._task = task
+
+    @property
+    def closed(self) -> bool:
+        return self._task.cancelled
+
+    def send(self, message: bytes) -> None:
+        if self._task.cancelled:
+            raise TaskCancelled
+
+    def ask(self, questions: Sequence[Question]) -> None:
+        wait(
+            [question.answer for question in questions],
+            timeout=max(question.timeout for question in questions),
+        )
+        if self._task.cancelled:
+            raise TaskCancelled
