@@ -21,7 +21,7 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.routes.openapi import describe_tools
 from mcp_mount.routes.router import MCPRouter, Registers, refuse_dependencies
 from mcp_mount.tasks import LocalTasks
-from mcp_mount.tasks.local import current_context
+from mcp_mount.tasks.contexts import current_context
 from mcp_mount.transports.asgi import ASGITransport, Receive, Scope, Send
 from mcp_mount.transports.listening import before_shutdown, listen
 from mcp_mount.transports.paths import route_path
@@ -101,6 +101,7 @@ class MCPServer(Registers, FastAPI):
         self.runner = Runner(run=self.run_call)
         backplane = MemoryBackplane()
         self.notify = Notifier(backplane.publish)
+        self.tasks = LocalTasks(self.runner, self.notify.task_changed, self._detach)
         self.protocol = Protocol(
             Settings(
                 name=name,
@@ -121,7 +122,7 @@ class MCPServer(Registers, FastAPI):
             self._secret_keys,
             backplane,
             self._wait,
-            LocalTasks(self.runner, self.notify.task_changed, self._detach),
+            self.tasks,
         )
         self.registry.on_change = self._tell
         self.asgi_endpoint = ASGITransport(self.protocol, self.runner)

@@ -44,6 +44,7 @@ def test_the_core_imports_no_web_framework(room: str) -> None:
         ("backplane", {"backplane", "protocol"}),
         ("features", {"features", "context", "protocol"}),
         ("transports", {"transports", "protocol"}),
+        ("tasks", {"tasks", "protocol", "transports"}),
         ("llm", {"llm", "features"}),
         ("routes", {"routes", "features", "llm", "protocol", "transports"}),
     ],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import Context
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, connections, transaction
+from django.utils import timezone, translation
 
 from mcp_mount.protocol.calls import Call
+from mcp_mount.tasks.contexts import context_without
 
 
 def run_call(call: Call) -> None:
@@ -42,6 +45,21 @@ def run_outside_request(call: Call) -> None:
         run_call(call)
     finally:
         close_old_connections()
+
+
+def detach(call: Call) -> Context:
+    """Prepare a task: it keeps language and time zone, not the threads of its request."""
+    language, time_zone = translation.get_language(), timezone.get_current_timezone()
+
+    @contextmanager
+    def manner() -> Iterator[None]:
+        with translation.override(language), timezone.override(time_zone):
+            yield
+
+    call.surround(manner)
+    return context_without(
+        "asgiref.", "thread_sensitive_context", "deadlock_context", "async_single_thread_context"
+    )
 
 
 async def run_in_request_thread(function: Callable[[], None]) -> None:

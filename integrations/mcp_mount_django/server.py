@@ -11,7 +11,7 @@ from django.urls import URLPattern, re_path
 import mcp_mount
 from mcp_mount.base import Host
 from mcp_mount.protocol.calls import Call
-from mcp_mount_django.calls import run_outside_request
+from mcp_mount_django.calls import detach, run_outside_request
 from mcp_mount_django.view import ServerView
 
 
@@ -30,6 +30,7 @@ class MCPServer(mcp_mount.MCPServer):
                 secret_keys=_secret_keys,
                 debug=lambda: settings.DEBUG,
                 host_names=lambda: settings.ALLOWED_HOSTS,
+                detach=detach,
             )
         )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextvars import Context, copy_context
-from typing import Any
+from contextvars import Context
 
 from flask import Flask, copy_current_request_context, has_request_context
 
 from mcp_mount.base import Host
 from mcp_mount.protocol.calls import Call
+from mcp_mount.tasks.contexts import context_without
 
 
 def host_of(app: Flask) -> Host:
@@ -24,27 +24,13 @@ def host_of(app: Flask) -> Host:
 
     def detach(call: Call) -> Context:
         """Give a task contexts of its own: those of its request are torn down before it ends."""
-        function = call.function
-        if call.is_async:
-
-            async def in_app_context(*args: Any, **kwargs: Any) -> Any:
-                with app.app_context():
-                    return await function(*args, **kwargs)
-
-            call.function = in_app_context
-        elif has_request_context():
-            call.function = copy_current_request_context(function)
-        return _without_flask(copy_context())
+        if has_request_context() and not call.is_async:
+            call.function = copy_current_request_context(call.function)
+        else:
+            call.surround(app.app_context)
+        # Flask makes new contexts where it finds none.
+        return context_without("flask.")
 
     return Host(
         secret_keys=secret_keys, debug=lambda: app.debug, host_names=host_names, detach=detach
     )
-
-
-def _without_flask(context: Context) -> Context:
-    """The same context variables, without Flask's own: it makes new ones where it has none."""
-    clean = Context()
-    for variable, value in context.items():
-        if not variable.name.startswith("flask."):
-            clean.run(variable.set, value)
-    return clean

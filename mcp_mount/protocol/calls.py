@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -173,6 +174,20 @@ class Call:
         assert self._context is not None
         name, context_class = self._context
         self.kwargs[name] = context_class(self.incoming, channel)
+
+    def surround(self, manager: Callable[[], AbstractContextManager[Any]]) -> None:
+        """Let the handler run within a context manager, which is made when it runs."""
+        function = self.function
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with manager():
+                return function(*args, **kwargs)
+
+        async def run_async(*args: Any, **kwargs: Any) -> Any:
+            with manager():
+                return await function(*args, **kwargs)
+
+        self.function = run_async if self.is_async else run
 
     def run(self) -> None:
         try:

@@ -7,8 +7,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextvars import Context, copy_context
+from concurrent.futures import Future, wait
+from contextvars import Context
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -25,6 +25,8 @@ from mcp_mount.protocol.questions import (
 )
 from mcp_mount.protocol.task_methods import Job
 from mcp_mount.protocol.tasks import TERMINAL, Task
+from mcp_mount.tasks.contexts import current_context
+from mcp_mount.tasks.workers import Workers
 from mcp_mount.transports import background
 from mcp_mount.transports.listening import before_shutdown
 from mcp_mount.transports.streams import Runner, answered
@@ -33,11 +35,7 @@ _MOST_TASKS: Final = 10_000
 """How many tasks are kept; more are refused until some expire."""
 
 _MOST_THREADS: Final = 40
-
-
-def current_context(call: Call) -> Context:
-    """The usual way to prepare a call that outlives its request: with its context variables."""
-    return copy_context()
+_SWEEP_SECONDS: Final = 10.0
 
 
 class TaskCancelled(BaseException):
@@ -65,15 +63,17 @@ class LocalTasks:
         self.detach = detach
         self._running: dict[str, RunningTask] = {}
         self._ended: dict[str, Task] = {}
-        self._threads: ThreadPoolExecutor | None = None
+        self._swept = 0.0
+        self.workers = Workers(_MOST_THREADS)
         self._lock = threading.RLock()
 
     def start(self, job: Job) -> Task:
         before_shutdown(self.close)
         running = RunningTask(self, job)
         with self._lock:
-            self._forget_expired()
-            if len(self._running) + len(self._ended) >= _MOST_TASKS:
+            if time.time() > self._swept + _SWEEP_SECONDS or self._full:
+                self._forget_expired()
+            if self._full:
                 raise ProtocolError(
                     INTERNAL_ERROR, "No more tasks can be taken at this server", status=503
                 )
@@ -110,16 +110,12 @@ class LocalTasks:
                     self._ended[task.id] = task
         self._notify(task.id)
 
-    def submit(self, function: Callable[[], None]) -> Callable[[], bool]:
-        """Run a function on a thread; returns what prevents that, if it has not begun."""
-        with self._lock:
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(
-                    _MOST_THREADS, thread_name_prefix="mcp-mount-task"
-                )
-            return self._threads.submit(function).cancel
+    @property
+    def _full(self) -> bool:
+        return len(self._running) + len(self._ended) >= _MOST_TASKS
 
     def _forget_expired(self) -> None:
+        self._swept = time.time()
         for running in list(self._running.values()):
             if _is_expired(running.state):
                 running.cancel()
@@ -167,7 +163,7 @@ class RunningTask:
         call = self._job.call
         context = self._backend.detach(call)
         if not call.is_async:
-            self._stop = self._backend.submit(partial(context.run, self._run_on_thread))
+            self._stop = self._backend.workers.submit(partial(context.run, self._run_on_thread))
             return
         try:
             loop = asyncio.get_running_loop()
@@ -185,9 +181,8 @@ class RunningTask:
         self._stop = stop
 
     def say(self, message: str) -> None:
-        """Set the status message. Raises TaskCancelled in a function that is to end."""
-        if self._cancelling and not self._job.call.is_async:
-            raise TaskCancelled
+        """Set the status message."""
+        self._end_if_cancelled()
         self._change(message=message)
 
     def answer(self, responses: Mapping[str, Any]) -> None:
@@ -220,6 +215,7 @@ class RunningTask:
         timeout = max(0.0, self.state.created + self.state.ttl - time.time())
         questions: dict[str, Question] = {}
         with self._lock:
+            self._end_if_cancelled()
             for key, inquiry in inquiries.items():
                 future: Future[ResponseMessage] = Future()
                 shown = self._fresh(key)
@@ -228,6 +224,11 @@ class RunningTask:
                 questions[key] = Question(inquiry, future, timeout, close=close)
             self._show_questions()
         return questions
+
+    def _end_if_cancelled(self) -> None:
+        """End a function that is to end where it speaks; a coroutine ends by itself."""
+        if self._cancelling and not self._job.call.is_async:
+            raise TaskCancelled
 
     def _close(self, key: str) -> None:
         with self._lock:

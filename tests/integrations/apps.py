@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -128,6 +130,24 @@ def flask_app() -> Any:
         """Tell what the application's context knows."""
         return f"{current_app.name} {g.caller} {request.path}"
 
+    @app.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        g.pop("open", None)
+
+    @mcp.tool(task=True)
+    def task_caller() -> str:
+        """Tell what a task knows, long after its request."""
+        g.open = True
+        time.sleep(0.2)
+        return f"{current_app.name} {request.path} {g.open} {g.get('caller')}"
+
+    @mcp.tool(task=True)
+    async def async_task_caller() -> str:
+        """Tell what a task knows, long after its request."""
+        g.open = True
+        await asyncio.sleep(0.2)
+        return f"{current_app.name} {g.open} {g.get('caller')}"
+
     return app
 
 
@@ -156,6 +176,7 @@ def flask_beside() -> Any:
     app.get("/page")(lambda: "page")
     server = build()
     server.tool(name="caller")(lambda: current_app.name)
+    server.tool(name="task_caller", task=True)(lambda: current_app.name)
     return mount(app, "/mcp", server)
 
 
@@ -169,6 +190,7 @@ def flask_beside_asgi() -> Any:
     app.get("/page")(lambda: "page")
     server = build()
     server.tool(name="caller")(lambda: current_app.name)
+    server.tool(name="task_caller", task=True)(lambda: current_app.name)
     return mount_asgi(app, "/mcp", server)
 
 

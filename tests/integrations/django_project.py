@@ -119,6 +119,21 @@ def break_commit_silently() -> str:
     return "all is well"
 
 
+@server.tool(task=True)
+def add_later(name: str, fail: bool = False) -> bool:
+    """Add a row in the background, then perhaps fail; tells whether that is in a transaction."""
+    ContentType.objects.create(app_label="tests", model=name)
+    if fail:
+        raise ToolError("No")
+    return connection.in_atomic_block
+
+
+@server.tool(task=True)
+async def count_later() -> int:
+    """Count the rows in the background, by the async ORM."""
+    return await ContentType.objects.acount()
+
+
 class Sure(BaseModel):
     sure: bool
 

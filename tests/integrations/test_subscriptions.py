@@ -20,7 +20,7 @@ from tests.conformance.hosts import HOSTS
 from tests.conformance.serve import command
 from tests.requests import initialize, legacy, message, modern
 
-ON_ASGI = [host for host, (server, _) in HOSTS.items() if server == "uvicorn"]
+ON_ASGI = [host for host, (server, _) in HOSTS.items() if server.startswith("uvicorn")]
 ON_WSGI = [host for host, (server, _) in HOSTS.items() if server == "gunicorn"]
 URI = "test://watched-resource"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"

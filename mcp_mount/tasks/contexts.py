@@ -1,0 +1,24 @@
+"""The context variables that a task takes along from its request."""
+
+from __future__ import annotations
+
+from contextvars import Context, copy_context
+
+from mcp_mount.protocol.calls import Call
+
+
+def current_context(call: Call) -> Context:
+    """The usual way to detach a call from its request: it keeps all context variables."""
+    return copy_context()
+
+
+def context_without(*prefixes: str) -> Context:
+    """A copy of the current context variables, without those whose names begin with a prefix.
+
+    For frameworks that keep in them what ends with the request.
+    """
+    clean = Context()
+    for variable, value in copy_context().items():
+        if not variable.name.startswith(prefixes):
+            clean.run(variable.set, value)
+    return clean

@@ -1,0 +1,379 @@
+"""Tasks in this process, as a client sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from mcp_mount import (
+    ClientError,
+    Context,
+    DefinitionError,
+    MCPServer,
+    ProtocolError,
+    SyncContext,
+    TaskPolicy,
+    ToolError,
+    elicitation,
+)
+from mcp_mount.protocol import Request
+from mcp_mount.protocol.errors import INTERNAL_ERROR
+from mcp_mount.tasks import local
+from tests.requests import Session, meta, modern
+
+EXTENSION = "io.modelcontextprotocol/tasks"
+KNOWS = {"extensions": {EXTENSION: {}}}
+CAN_ASK = {**KNOWS, "elicitation": {}}
+
+
+class Name(BaseModel):
+    name: str
+
+
+class Age(BaseModel):
+    age: int
+
+
+@pytest.fixture
+def go() -> threading.Event:
+    """Lets the tools that wait for it end."""
+    return threading.Event()
+
+
+@pytest.fixture
+def server(go: threading.Event) -> MCPServer:
+    server = MCPServer("tests", secret_key="k")
+
+    @server.tool(task=True)
+    def double(number: int) -> int:
+        return number * 2
+
+    @server.tool(task=True)
+    async def async_double(number: int) -> int:
+        return number * 2
+
+    @server.tool(task="required")
+    def must() -> str:
+        return "done"
+
+    @server.tool(task=TaskPolicy(when=lambda arguments: arguments["rows"] > 100))
+    def export(rows: int) -> str:
+        return f"{rows} rows"
+
+    @server.tool(task=True)
+    def fail() -> str:
+        raise ToolError("No luck")
+
+    @server.tool(task=True)
+    async def crash() -> str:
+        raise ProtocolError(INTERNAL_ERROR, "Broken", data={"why": "because"})
+
+    @server.tool(task=True)
+    def tell(ctx: SyncContext) -> str:
+        ctx.report_progress(1, 2)
+        go.wait(5)
+        ctx.report_progress(2, 2, "nearly there")
+        return ctx.task_id or ""
+
+    @server.tool(task=True)
+    def ask(ctx: SyncContext) -> str:
+        answer = ctx.elicit("Your name?", Name)
+        return f"{answer.action} {answer.data.name if answer.data else ''}"
+
+    @server.tool(task=True)
+    async def ask_two(ctx: Context) -> str:
+        answers = await ctx.ask(
+            {"name": elicitation("Your name?", Name), "age": elicitation("Your age?", Age)}
+        )
+        return f"{answers['name'].data.name} {answers['age'].data.age}"
+
+    @server.tool(task=True)
+    async def ask_forever(ctx: Context) -> str:
+        try:
+            await ctx.elicit("Your age?", Age)
+        except ClientError as error:
+            return str(error)
+        return "answered"
+
+    @server.tool(task=True)
+    def stubborn() -> str:
+        go.wait(5)
+        return "ended"
+
+    @server.tool(task=True)
+    def polite(ctx: SyncContext) -> str:
+        while not ctx.cancelled:
+            go.wait(0.01)
+        return "ended early"
+
+    @server.tool(task=True)
+    async def endless() -> str:
+        await asyncio.sleep(60)
+        return "never"
+
+    @server.tool
+    def late(ctx: SyncContext) -> str:
+        answer = ctx.elicit("Your name?", Name)
+        ctx.start_task()
+        return f"{'task' if ctx.task_id else 'no task'} for {answer.data and answer.data.name}"
+
+    return server
+
+
+def send(
+    server: MCPServer, method: str, params: dict[str, Any], capabilities: Any = CAN_ASK
+) -> dict[str, Any]:
+    """The decoded reply to a modern request."""
+    headers, body = modern(method, {"_meta": meta(capabilities=capabilities), **params})
+    reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    decoded: dict[str, Any] = json.loads(reply.body)
+    return decoded
+
+
+def start(server: MCPServer, tool: str, capabilities: Any = CAN_ASK, **arguments: Any) -> str:
+    """The id of a task that was begun."""
+    result = send(server, "tools/call", {"name": tool, "arguments": arguments}, capabilities)
+    assert result["result"]["resultType"] == "task", result
+    task_id: str = result["result"]["taskId"]
+    return task_id
+
+
+def get(server: MCPServer, task_id: str) -> dict[str, Any]:
+    task: dict[str, Any] = send(server, "tasks/get", {"taskId": task_id})["result"]
+    assert task["resultType"] == "complete"
+    assert task["taskId"] == task_id
+    return task
+
+
+def until(server: MCPServer, task_id: str, *status: str) -> dict[str, Any]:
+    """The task once it has one of the given states."""
+    return wait_for(lambda: get(server, task_id), lambda task: task["status"] in status)
+
+
+def wait_for(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+    deadline = time.monotonic() + 5
+    while not good(seen := look()):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.005)
+    return seen
+
+
+def answer(server: MCPServer, task_id: str, **responses: Any) -> None:
+    params = {"taskId": task_id, "inputResponses": responses}
+    result = send(server, "tasks/update", params)["result"]
+    assert {key for key in result if key != "_meta"} == {"resultType"}
+
+
+def accept(**content: Any) -> dict[str, Any]:
+    return {"action": "accept", "content": content}
+
+
+@pytest.mark.parametrize("tool", ["double", "async_double"])
+def test_a_task_ends_with_what_the_call_would_have_said(server: MCPServer, tool: str) -> None:
+    plain = send(server, "tools/call", {"name": tool, "arguments": {"number": 4}}, {})
+    task = until(server, start(server, tool, number=4), "completed")
+    assert task["result"] == plain["result"]
+    assert task["result"]["structuredContent"] == 8
+    assert (task["ttlMs"], task["pollIntervalMs"]) == (3_600_000, 1000)
+
+
+def test_arguments_are_checked_before_there_is_a_task(server: MCPServer) -> None:
+    params = {"name": "double", "arguments": {"number": "x"}}
+    result = send(server, "tools/call", params)["result"]
+    assert (result["resultType"], result["isError"]) == ("complete", True)
+
+
+def test_clients_that_know_no_tasks_wait_for_the_result(server: MCPServer) -> None:
+    session = Session(server, "2025-11-25", CAN_ASK)
+    assert session.call("double", {"number": 1})["structuredContent"] == {"result": 2}
+    refused = session.ask("tools/call", {"name": "must"})["error"]
+    assert refused["code"] == -32021
+    assert refused == send(server, "tools/call", {"name": "must"}, {})["error"]
+    assert refused["data"] == {"requiredCapabilities": KNOWS}
+    assert session.ask("tasks/get", {"taskId": "x"})["error"]["code"] == -32601
+
+
+def test_a_policy_decides_by_the_arguments(server: MCPServer) -> None:
+    params = {"name": "export", "arguments": {"rows": 3}}
+    assert send(server, "tools/call", params)["result"]["resultType"] == "complete"
+    task = until(server, start(server, "export", rows=300), "completed")
+    assert task["result"]["content"][0]["text"] == "300 rows"
+
+
+def test_failures_of_the_tool_and_of_the_protocol_differ(server: MCPServer) -> None:
+    failed = until(server, start(server, "fail"), "completed")["result"]
+    assert (failed["isError"], failed["content"][0]["text"]) == (True, "No luck")
+    crashed = until(server, start(server, "crash"), "failed")
+    assert crashed["error"] == {"code": -32603, "message": "Broken", "data": {"why": "because"}}
+    assert crashed["statusMessage"] == "Broken"
+    assert "result" not in crashed
+
+
+def test_progress_is_the_status_message(server: MCPServer, go: threading.Event) -> None:
+    task_id = start(server, "tell")
+    task = wait_for(lambda: get(server, task_id), lambda task: "statusMessage" in task)
+    assert (task["status"], task["statusMessage"]) == ("working", "1 of 2")
+    go.set()
+    assert until(server, task_id, "completed")["result"]["content"][0]["text"] == task_id
+
+
+def test_a_plain_function_asks_and_waits(server: MCPServer) -> None:
+    task_id = start(server, "ask")
+    task = until(server, task_id, "input_required")
+    assert task["inputRequests"]["elicitation-1"]["params"]["message"] == "Your name?"
+    answer(server, task_id, other=accept(name="Bob"))
+    assert get(server, task_id)["status"] == "input_required"
+    answer(server, task_id, **{"elicitation-1": accept(name="Ada")})
+    task = until(server, task_id, "completed")
+    assert task["result"]["content"][0]["text"] == "accept Ada"
+    assert "inputRequests" not in task
+
+
+def test_questions_put_together_are_answered_one_by_one(server: MCPServer) -> None:
+    task_id = start(server, "ask_two")
+    assert set(until(server, task_id, "input_required")["inputRequests"]) == {"name", "age"}
+    answer(server, task_id, name=accept(name="Ada"))
+    assert set(get(server, task_id)["inputRequests"]) == {"age"}
+    answer(server, task_id, name=accept(name="Bob"), age=accept(age=36))
+    task = until(server, task_id, "completed")
+    assert task["result"]["content"][0]["text"] == "Ada 36"
+
+
+def test_an_answer_that_does_not_fit_is_asked_for_again(server: MCPServer) -> None:
+    task_id = start(server, "ask_forever")
+    for key in ("elicitation-1", "elicitation-1.2", "elicitation-1.3"):
+        task = wait_for(
+            lambda: get(server, task_id), lambda task, key=key: key in task.get("inputRequests", {})
+        )
+        assert list(task["inputRequests"]) == [key]
+        answer(server, task_id, **{key: accept(age="old")})
+    assert "age: Input should be a valid integer" in task["inputRequests"][key]["params"]["message"]
+    text = until(server, task_id, "completed")["result"]["content"][0]["text"]
+    assert text.startswith("The client's answer does not fit: age")
+
+
+def test_a_task_whose_client_cannot_be_asked_fails(server: MCPServer) -> None:
+    task_id = start(server, "ask", KNOWS)
+    error = until(server, task_id, "failed")["error"]
+    assert (error["code"], error["data"]) == (
+        -32021,
+        {"requiredCapabilities": {"elicitation": {}}},
+    )
+
+
+def test_a_handler_begins_its_task_after_its_questions(server: MCPServer) -> None:
+    params = {"name": "late", "arguments": {}}
+    first = send(server, "tools/call", params)["result"]
+    assert first["resultType"] == "input_required"
+    answered = {
+        **params,
+        "requestState": first["requestState"],
+        "inputResponses": {"elicitation-1": accept(name="Ada")},
+    }
+    created = send(server, "tools/call", answered)["result"]
+    assert (created["resultType"], created["status"]) == ("task", "working")
+    task = until(server, created["taskId"], "completed")
+    assert task["result"]["content"][0]["text"] == "task for Ada"
+    without = send(server, "tools/call", answered, {"elicitation": {}})["result"]
+    assert without["content"][0]["text"] == "no task for Ada"
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("tool", ["ask", "ask_two", "polite", "endless"])
+def test_a_task_is_cancelled(server: MCPServer, tool: str, early: bool) -> None:
+    task_id = start(server, tool)
+    if tool.startswith("ask") and not early:
+        until(server, task_id, "input_required")
+    for _ in range(2):
+        ack = send(server, "tasks/cancel", {"taskId": task_id})["result"]
+        assert {key for key in ack if key != "_meta"} == {"resultType"}
+    task = until(server, task_id, "cancelled")
+    assert not {"result", "error", "inputRequests"} & set(task)
+
+
+def test_a_function_that_does_not_look_ends_as_it_does(
+    server: MCPServer, go: threading.Event
+) -> None:
+    task_id = start(server, "stubborn")
+    send(server, "tasks/cancel", {"taskId": task_id})
+    assert get(server, task_id)["status"] == "working"
+    go.set()
+    assert until(server, task_id, "completed")["result"]["content"][0]["text"] == "ended"
+    send(server, "tasks/cancel", {"taskId": task_id})
+    assert get(server, task_id)["status"] == "completed"
+
+
+def test_coroutines_run_on_the_loop_of_their_request(server: MCPServer) -> None:
+    threads: list[str] = []
+
+    @server.tool(task=True)
+    async def where() -> str:
+        threads.append(threading.current_thread().name)
+        return "here"
+
+    async def request() -> None:
+        headers, body = modern(
+            "tools/call", {"_meta": meta(capabilities=KNOWS), "name": "where", "arguments": {}}
+        )
+        reply = await server.asgi_endpoint.respond_to(Request("POST", headers, body))
+        task_id = json.loads(reply.body)["result"]["taskId"]  # type: ignore[union-attr]
+        while get(server, task_id)["status"] != "completed":
+            await asyncio.sleep(0.005)
+
+    asyncio.run(asyncio.wait_for(request(), 5))
+    assert threads == ["MainThread"]
+
+
+def test_tasks_expire(server: MCPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.tool(name="short", task=TaskPolicy(ttl=0.05))(lambda: "x")
+    task_id = start(server, "short")
+    until(server, task_id, "completed")
+    reply = wait_for(
+        lambda: send(server, "tasks/get", {"taskId": task_id}), lambda reply: "error" in reply
+    )
+    assert reply["error"]["code"] == -32602
+    # Room is made for others.
+    monkeypatch.setattr(local, "_MOST_TASKS", 1)
+    other = start(server, "endless")
+    refused = send(server, "tools/call", {"name": "endless", "arguments": {}})
+    assert refused["error"]["code"] == -32603
+    send(server, "tasks/cancel", {"taskId": other})
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel"])
+def test_the_methods_check_who_asks_for_what(server: MCPServer, method: str) -> None:
+    params: dict[str, Any] = {"taskId": "unknown", "inputResponses": {}}
+    assert send(server, method, params)["error"]["code"] == -32602
+    assert send(server, method, params, {})["error"]["code"] == -32021
+    assert send(server, method, params, {"extensions": 1})["error"]["code"] == -32021
+    assert send(server, method, {"inputResponses": {}})["error"]["code"] == -32602
+    headers, body = modern(method, {"_meta": meta(capabilities=KNOWS), **params}, mcp_name="x")
+    reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    assert json.loads(reply.body)["error"]["code"] == -32020
+
+
+def test_responses_must_be_an_object(server: MCPServer) -> None:
+    task_id = start(server, "ask")
+    params = {"taskId": task_id, "inputResponses": []}
+    assert send(server, "tasks/update", params)["error"]["code"] == -32602
+    send(server, "tasks/cancel", {"taskId": task_id})
+
+
+def test_a_shutdown_cancels_tasks(server: MCPServer) -> None:
+    waiting = [start(server, tool) for tool in ("ask", "endless", "polite")]
+    until(server, waiting[0], "input_required")
+    server.tasks.close()
+    for task_id in waiting:
+        until(server, task_id, "cancelled")
+
+
+def test_a_policy_that_is_none_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="must be True"):
+        MCPServer("tests").tool(name="x", task="sometimes")(lambda: "x")  # type: ignore[call-overload]
