@@ -15,9 +15,11 @@ from starlette.routing import BaseRoute, Match
 
 from mcp_mount.backplane import MemoryBackplane
 from mcp_mount.features import Registry
+from mcp_mount.features.listing import Listing
 from mcp_mount.notifier import Notifier
 from mcp_mount.protocol import Protocol, Settings
 from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.state import Seal
 from mcp_mount.routes.openapi import describe_tools
 from mcp_mount.routes.router import MCPRouter, Registers, refuse_dependencies
 from mcp_mount.tasks import LocalTasks
@@ -62,7 +64,8 @@ class MCPServer(Registers, FastAPI):
     key. max_body_bytes: the largest request body. allowed_origins: browser origins that may call,
     besides loopback. allowed_hosts: Host headers to serve (".example.com" for a whole domain), if
     the host framework does not check them. session_ttl: seconds. list_ttl_ms: for how long clients
-    may keep lists, in milliseconds. docs: whether /docs and /openapi.json are shown; by default
+    may keep lists, in milliseconds. page_size: the most entries in one answer to a list request, by
+    default all. docs: whether /docs and /openapi.json are shown; by default
     when the server runs alone, or in a host in debug mode. Further arguments are FastAPI's.
     """
 
@@ -83,6 +86,7 @@ class MCPServer(Registers, FastAPI):
         allowed_hosts: Iterable[str] | None = None,
         session_ttl: float = 7 * 24 * 3600.0,
         list_ttl_ms: int = 60_000,
+        page_size: int | None = None,
         docs: bool | None = None,
         **fastapi: Any,
     ) -> None:
@@ -94,7 +98,9 @@ class MCPServer(Registers, FastAPI):
         self.has_lifespan = any(
             fastapi.get(key) for key in ("lifespan", "on_startup", "on_shutdown")
         )
-        self.registry = Registry(list_ttl_ms=list_ttl_ms)
+        self.registry = Registry(
+            Listing(Seal("cursor", self._secret_keys), page_size=page_size, ttl_ms=list_ttl_ms)
+        )
         self.tool_faces: dict[str, list[Registry]] = {}
         self._docs = docs
         self._keys = [secret_key] if isinstance(secret_key, str) else list(secret_key or ())

@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
 from mcp_mount.protocol.calls import LOG_LEVELS, AsyncChannel, Incoming, SyncChannel
 from mcp_mount.protocol.errors import ClientError
+from mcp_mount.protocol.extensions import TASKS, shows_pages
 from mcp_mount.protocol.messages import MessageId, encode_notification
 from mcp_mount.protocol.questions import Asking, Inquiry
-from mcp_mount.protocol.tasks import EXTENSION, TaskRequired
+from mcp_mount.protocol.tasks import TaskRequired
 
 _RANK: Final = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 
@@ -57,6 +58,11 @@ class _Call:
         return self._incoming.client.capabilities
 
     @property
+    def shows_pages(self) -> bool:
+        """Whether the client shows pages (MCP Apps), so that a result needs fewer words."""
+        return shows_pages(self._incoming.client.capabilities)
+
+    @property
     def meta(self) -> Mapping[str, Any]:
         """The request's `_meta`."""
         return self._incoming.meta
@@ -74,11 +80,7 @@ class _Call:
         has given. Does nothing in a task, nor for a client that does not know tasks.
         """
         incoming = self._incoming
-        if (
-            incoming.task is None
-            and incoming.revision.modern
-            and incoming.client.declares(EXTENSION)
-        ):
+        if incoming.task is None and incoming.revision.modern and incoming.client.declares(TASKS):
             raise TaskRequired
 
     def _progress(self, progress: float, total: float | None, message: str | None) -> bytes | None:

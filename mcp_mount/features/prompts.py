@@ -111,14 +111,6 @@ def _describe(arguments: Arguments) -> list[dict[str, Any]]:
     return described
 
 
-def answer_list(prompts: Mapping[str, Prompt], revision: Revision, ttl_ms: int) -> bytes:
-    """The encoded members of a `prompts/list` result, in order of registration."""
-    body: dict[str, Any] = {"prompts": [one.definition(revision) for one in prompts.values()]}
-    if revision.modern:
-        body |= {"ttlMs": ttl_ms, "cacheScope": "public"}
-    return to_json(body)[1:-1]
-
-
 def answer_get(prompts: Mapping[str, Prompt], incoming: Incoming) -> Call:
     """Answer `prompts/get`; raises ProtocolError (invalid params) for what does not fit."""
     name = incoming.params["name"]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from mcp_mount.features import completion, prompts, resources, tools
 from mcp_mount.features.completion import Completer
 from mcp_mount.features.functions import DefinitionError, describe
+from mcp_mount.features.listing import Entry, Listing
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import Tool
-from mcp_mount.protocol.calls import Incoming, Method, Result
-from mcp_mount.protocol.revisions import Revision
+from mcp_mount.protocol.calls import Method
+from mcp_mount.protocol.extensions import PAGES
 
 
 class Registry:
@@ -24,17 +25,16 @@ class Registry:
     the kind of an entry that was added.
     """
 
-    def __init__(self, *, list_ttl_ms: int = 0) -> None:
+    def __init__(self, listing: Listing | None = None) -> None:
         self.tools: dict[str, Tool] = {}
         self.resources: dict[str, Resource] = {}
         self.prompts: dict[str, Prompt] = {}
         self.completers: dict[tuple[str, str], Completer] = {}
         self.version = 0
         self.on_change: Callable[[str], None] = lambda kind: None
-        self._list_ttl_ms = list_ttl_ms
+        self._listing = listing or Listing()
         self._followers: list[Registry] = []
         self._methods: dict[str, Method] = {}
-        self._lists: dict[tuple[str, str], Result] = {}
         self._changed()
 
     def add_tool(self, tool: Tool) -> None:
@@ -86,6 +86,8 @@ class Registry:
             declared["prompts"] = {"listChanged": True}
         if self.completers:
             declared["completions"] = {}
+        if any(one.uri.startswith("ui://") for one in self.resources.values()):
+            declared["extensions"] = {PAGES: {}}
         return declared
 
     def _add(
@@ -108,21 +110,25 @@ class Registry:
 
     def _changed(self) -> None:
         self.version += 1
-        self._lists.clear()
+        self._listing.clear()
         methods = {
-            "tools/list": Method(partial(self._list, self.tools, tools.answer_list)),
+            "tools/list": self._list("tools", self.tools.values()),
             "tools/call": Method(partial(tools.answer_call, self.tools), "name"),
         }
         if self.resources:
-            listed, templates = resources.answer_list, resources.answer_templates
+            every = self.resources.values()
             methods |= {
-                "resources/list": Method(partial(self._list, self.resources, listed)),
-                "resources/templates/list": Method(partial(self._list, self.resources, templates)),
+                "resources/list": self._list(
+                    "resources", [one for one in every if one.template is None]
+                ),
+                "resources/templates/list": self._list(
+                    "resourceTemplates", [one for one in every if one.template is not None]
+                ),
                 "resources/read": Method(partial(resources.answer_read, self.resources), "uri"),
             }
         if self.prompts:
             methods |= {
-                "prompts/list": Method(partial(self._list, self.prompts, prompts.answer_list)),
+                "prompts/list": self._list("prompts", self.prompts.values()),
                 "prompts/get": Method(partial(prompts.answer_get, self.prompts), "name"),
             }
         if self.completers:
@@ -130,21 +136,8 @@ class Registry:
             methods["completion/complete"] = Method(complete)
         self._methods = methods
 
-    def _list(
-        self,
-        entries: Mapping[str, Any],
-        encode: Callable[[Mapping[str, Any], Revision, int], bytes],
-        incoming: Incoming,
-    ) -> Result:
-        """A list, encoded once for each revision until the registry changes."""
-        key = (incoming.method, incoming.revision.name)
-        known = self._lists.get(key)
-        if known is None:
-            version = self.version
-            known = Result(encode(entries, incoming.revision, self._list_ttl_ms))
-            if version == self.version:
-                self._lists[key] = known
-        return known
+    def _list(self, member: str, entries: Iterable[Entry]) -> Method:
+        return Method(partial(self._listing.answer, member, list(entries), self.version))
 
 
 def _refuse_duplicate(kind: str, key: Any, entries: Mapping[Any, Any], entry: Any) -> None:

@@ -40,6 +40,8 @@ class Resource:
     members: Mapping[str, Any]
     hints: Mapping[str, Any]
     """What a client may do with a copy: ttlMs and cacheScope (2026-07-28)."""
+    content_meta: Mapping[str, Any] | None = None
+    """The `_meta` of each content, if it has one."""
 
     @classmethod
     def of(
@@ -57,6 +59,7 @@ class Resource:
         meta: Mapping[str, Any] | None = None,
         ttl_ms: int = 0,
         cache_scope: Literal["private", "public"] = "private",
+        content_meta: Mapping[str, Any] | None = None,
     ) -> Resource:
         """Make a resource of a function; raise DefinitionError if it cannot be one."""
         if ":" not in uri:
@@ -86,6 +89,7 @@ class Resource:
                 **own,
             ),
             hints={"ttlMs": ttl_ms, "cacheScope": cache_scope},
+            content_meta=content_meta,
         )
 
     def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
@@ -132,21 +136,17 @@ class Resource:
         declared = self.members.get("mimeType")
         if isinstance(value, bytes):
             blob = base64.b64encode(value).decode()
-            return {"uri": uri, "mimeType": declared or "application/octet-stream", "blob": blob}
-        if isinstance(value, str):
-            return {"uri": uri, "mimeType": declared or "text/plain", "text": value}
-        text = to_json(value).decode()
-        return {"uri": uri, "mimeType": declared or "application/json", "text": text}
-
-
-def answer_list(resources: Mapping[str, Resource], revision: Revision, ttl_ms: int) -> bytes:
-    """The encoded members of a `resources/list` result, in order of registration."""
-    return _listing("resources", resources, False, revision, ttl_ms)
-
-
-def answer_templates(resources: Mapping[str, Resource], revision: Revision, ttl_ms: int) -> bytes:
-    """The encoded members of a `resources/templates/list` result."""
-    return _listing("resourceTemplates", resources, True, revision, ttl_ms)
+            content = {"mimeType": declared or "application/octet-stream", "blob": blob}
+        elif isinstance(value, str):
+            content = {"mimeType": declared or "text/plain", "text": value}
+        else:
+            content = {
+                "mimeType": declared or "application/json",
+                "text": to_json(value).decode(),
+            }
+        if self.content_meta is not None:
+            return {"uri": uri, **content, "_meta": self.content_meta}
+        return {"uri": uri, **content}
 
 
 def answer_read(resources: Mapping[str, Resource], incoming: Incoming) -> Call:
@@ -167,21 +167,6 @@ def answer_read(resources: Mapping[str, Resource], incoming: Incoming) -> Call:
     # Renumbered in 2026-07-28 (server/resources, "Error Handling").
     kind = INVALID_PARAMS if incoming.revision.modern else RESOURCE_NOT_FOUND
     raise ProtocolError(kind, f"Resource not found: {uri}", data={"uri": uri})
-
-
-def _listing(
-    member: str, resources: Mapping[str, Resource], templates: bool, revision: Revision, ttl_ms: int
-) -> bytes:
-    body: dict[str, Any] = {
-        member: [
-            one.definition(revision)
-            for one in resources.values()
-            if (one.template is not None) is templates
-        ]
-    }
-    if revision.modern:
-        body |= {"ttlMs": ttl_ms, "cacheScope": "public"}
-    return to_json(body)[1:-1]
 
 
 def _template(function: Callable[..., Any], uri: str) -> UriTemplate | None:

@@ -27,6 +27,7 @@ from mcp_mount.features.functions import (
     signature_of,
 )
 from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
+from mcp_mount.features.pages import tool_meta
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
@@ -34,9 +35,9 @@ from mcp_mount.protocol.errors import (
     ToolError,
     requires_extension,
 )
+from mcp_mount.protocol.extensions import TASKS
 from mcp_mount.protocol.messages import plain
 from mcp_mount.protocol.revisions import LATEST, Revision
-from mcp_mount.protocol.tasks import EXTENSION as TASKS
 from mcp_mount.protocol.tasks import TaskPolicy
 
 logger = logging.getLogger("mcp_mount")
@@ -127,6 +128,8 @@ class Tool:
         output_schema: Any = None,
         meta: Mapping[str, Any] | None = None,
         task: bool | Literal["required"] | TaskPolicy = False,
+        page: str | None = None,
+        app_only: bool = False,
     ) -> Tool:
         """Make a tool of a function; raise DefinitionError if it cannot be one."""
         if not callable(function):
@@ -162,7 +165,7 @@ class Tool:
                 description=description,
                 annotations=plain(annotations),
                 icons=icons,
-                meta=meta,
+                meta={**tool_meta(page, app_only), **(meta or {})} or None,
             ),
         )
 
@@ -220,14 +223,6 @@ class Tool:
             return error_result(str(error) or "The tool failed")
         logger.error("Tool %r failed", self.name, exc_info=error)
         return error_result(f"The tool {self.name!r} failed. The server has logged the reason.")
-
-
-def answer_list(tools: Mapping[str, Tool], revision: Revision, ttl_ms: int) -> bytes:
-    """The encoded members of a `tools/list` result, in order of registration."""
-    body: dict[str, Any] = {"tools": [tool.definition(revision) for tool in tools.values()]}
-    if revision.modern:
-        body |= {"ttlMs": ttl_ms, "cacheScope": "public"}
-    return to_json(body)[1:-1]
 
 
 def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:

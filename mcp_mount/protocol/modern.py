@@ -32,6 +32,7 @@ from mcp_mount.protocol.errors import (
     UNSUPPORTED_VERSION,
     ProtocolError,
 )
+from mcp_mount.protocol.extensions import TASKS
 from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.messages import NotificationMessage, Request, ResponseMessage, parse
 from mcp_mount.protocol.questions import InputRequired, Inquiry, RoundTrips, as_requests
@@ -39,7 +40,6 @@ from mcp_mount.protocol.revisions import LATEST, LEGACY, MODERN, SUPPORTED
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys, Seal, TokenRefused
 from mcp_mount.protocol.task_methods import TaskBackend, TaskMethods
-from mcp_mount.protocol.tasks import EXTENSION as TASKS
 from mcp_mount.protocol.tasks import TaskRequired
 
 VERSION_META: Final = "io.modelcontextprotocol/protocolVersion"
@@ -222,9 +222,11 @@ class Modern:
     def _discover(self, incoming: Incoming) -> Result:
         version = self._catalogue.version
         if self._discovery[0] != version:
+            declared = self._catalogue.capabilities()
+            extensions = {**declared.get("extensions", {}), TASKS: {}}
             body: dict[str, Any] = {
                 "supportedVersions": SUPPORTED,
-                "capabilities": {**self._catalogue.capabilities(), "extensions": {TASKS: {}}},
+                "capabilities": {**declared, "extensions": extensions},
             }
             if self._settings.instructions is not None:
                 body["instructions"] = self._settings.instructions

@@ -10,9 +10,10 @@ from pydantic_core import to_json
 
 from mcp_mount.protocol.calls import Call, Incoming, Method, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.protocol.extensions import TASKS
 from mcp_mount.protocol.messages import error_object
 from mcp_mount.protocol.questions import RoundTrips
-from mcp_mount.protocol.tasks import EXTENSION, Task, TaskPolicy
+from mcp_mount.protocol.tasks import Task, TaskPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class TaskMethods:
         return Result(b"")
 
     def _find(self, incoming: Incoming) -> Task:
-        incoming.client.require(EXTENSION)
+        incoming.client.require(TASKS)
         task = self.backend.get(incoming.params["taskId"])
         if task is None:
             raise ProtocolError(INVALID_PARAMS, "There is no such task, or it has expired")

@@ -15,8 +15,6 @@ from pydantic_core import to_json
 
 from mcp_mount.protocol.questions import Suspended
 
-EXTENSION: Final = "io.modelcontextprotocol/tasks"
-
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
 
 

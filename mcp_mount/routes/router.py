@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 from fastapi import APIRouter
 
 from mcp_mount.features import Registry, Tool
 from mcp_mount.features.completion import Completer
+from mcp_mount.features.pages import fixed, page
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.protocol.tasks import TaskPolicy
@@ -40,6 +42,8 @@ class Registers:
         output_schema: Any = None,
         meta: Mapping[str, Any] | None = None,
         task: bool | Literal["required"] | TaskPolicy = False,
+        page: str | None = None,
+        app_only: bool = False,
     ) -> Callable[[F], F]: ...
     def tool(self, name: Any = None, **options: Any) -> Any:
         """Register a function as a tool that a model may call.
@@ -54,6 +58,8 @@ class Registers:
         or a JSON Schema in place of the return annotation (values are checked against a type
         only), False for none. meta: the definition's `_meta`. task: whether calls run as tasks, in
         the background, for clients that know the tasks extension: True, "required", or by a policy.
+        page: the `ui://` URI of the page that shows its results. app_only: whether only pages call
+        it, and no model sees it.
         """
         return _decorate(name, options, self.add_tool)
 
@@ -100,6 +106,30 @@ class Registers:
             return function
 
         return register
+
+    def page(self, uri: str, **options: Any) -> Callable[[F], F]:
+        """Register a function that returns the HTML of a page, which clients show in a frame.
+
+        uri: begins with "ui://"; tools name it with `page=`. The function renders it with the
+        host's own means: `render_template` in Flask, `render_to_string` in Django.
+
+        connect, resources, frames, base_uris: the origins ("https://api.example.org") that the page
+        may reach, load from, embed, and have as its base; by default none. permissions: of
+        "camera", "microphone", "geolocation", "clipboard-write". domain: the origin that the page
+        is to have, in the form that the client wants. border: whether it likes one. Further options
+        are those of `resource`.
+        """
+
+        def register(function: F) -> F:
+            self.registry.add_resource(page(function, uri, **options))
+            return function
+
+        return register
+
+    def add_page(self, uri: str, html: str | Path, **options: Any) -> None:
+        """Register a page that is a text, or a file. options: those of `page`."""
+        name = uri.removeprefix("ui://")
+        self.registry.add_resource(page(fixed(html), uri, **{"name": name, **options}))
 
     @overload
     def prompt(self, function: F, /) -> F: ...

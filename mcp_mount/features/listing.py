@@ -1,0 +1,87 @@
+"""Lists of what there is, page by page (server/utilities/pagination)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from pydantic_core import to_json
+
+from mcp_mount.protocol.calls import Incoming, Result
+from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.protocol.revisions import Revision
+from mcp_mount.protocol.state import Seal, TokenRefused
+
+_CURSOR_TTL: Final = 10 * 365 * 24 * 3600.0
+"""A cursor is good for as long as its key is, in seconds."""
+
+
+class Entry(Protocol):
+    """Something that is listed."""
+
+    def definition(self, revision: Revision) -> dict[str, Any]: ...
+
+
+class Listing:
+    """Answers list requests. Each page is encoded once for each revision.
+
+    seal: makes cursors. page_size: entries in a page, None for all. ttl_ms: for how long clients
+    may keep a page, in milliseconds.
+    """
+
+    def __init__(
+        self, seal: Seal | None = None, *, page_size: int | None = None, ttl_ms: int = 0
+    ) -> None:
+        if page_size is not None and page_size < 1:
+            raise ValueError(f"page_size must be at least 1, not {page_size}")
+        self._seal = seal
+        self._page_size = page_size
+        self._ttl_ms = ttl_ms
+        self._known: dict[tuple[str, str, int, int], Result] = {}
+
+    def clear(self) -> None:
+        """Forget encoded pages."""
+        self._known.clear()
+
+    def answer(
+        self, member: str, entries: Sequence[Entry], version: int, incoming: Incoming
+    ) -> Result:
+        """A page of `entries`, the first one or that of the cursor, under the name `member`.
+
+        version: tells one state of the entries from another. Raises ProtocolError (invalid params)
+        for a cursor that is not ours.
+        """
+        start = self._start(incoming)
+        key = (incoming.method, incoming.revision.name, version, start)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._encode(member, entries, start, incoming)
+        return known
+
+    def _encode(
+        self, member: str, entries: Sequence[Entry], start: int, incoming: Incoming
+    ) -> Result:
+        end = None if self._page_size is None else start + self._page_size
+        body: dict[str, Any] = {
+            member: [one.definition(incoming.revision) for one in islice(entries, start, end)]
+        }
+        if end is not None and end < len(entries):
+            assert self._seal is not None, "pages need a seal"
+            body["nextCursor"] = self._seal.seal([incoming.method, end])
+        if incoming.revision.modern:
+            body |= {"ttlMs": self._ttl_ms, "cacheScope": "public"}
+        return Result(to_json(body)[1:-1])
+
+    def _start(self, incoming: Incoming) -> int:
+        cursor = incoming.params.get("cursor")
+        if cursor is None:
+            return 0
+        if isinstance(cursor, str) and self._seal is not None:
+            try:
+                (method, start), _ = self._seal.open(cursor, ttl=_CURSOR_TTL)
+            except TokenRefused:
+                method = None
+            if method == incoming.method:
+                return int(start)
+        raise ProtocolError(INVALID_PARAMS, "The cursor is not one of this list")
