@@ -154,6 +154,14 @@ class Context(_Call):
     async def error(self, data: Any) -> None:
         await self.log("error", data)
 
+    async def close_stream(self, *, retry: float = 1.0) -> None:
+        """Send the client away, to come back for the rest after `retry` seconds.
+
+        For long calls, that their connections need not last: clients of the handshake revisions
+        come back to the stream. In 2026-07-28, where a task does that, nothing happens.
+        """
+        await self._channel.close_stream(retry)
+
     async def elicit(self, message: str, schema: type[T], *, key: str | None = None) -> Elicited[T]:
         """Ask the person at the client to fill in `schema`, a flat pydantic model.
 
@@ -254,6 +262,14 @@ class SyncContext(_Call):
 
     def error(self, data: Any) -> None:
         self.log("error", data)
+
+    def close_stream(self, *, retry: float = 1.0) -> None:
+        """Send the client away, to come back for the rest after `retry` seconds.
+
+        For long calls, that their connections need not last: clients of the handshake revisions
+        come back to the stream. In 2026-07-28, where a task does that, nothing happens.
+        """
+        self._channel.close_stream(retry)
 
     def elicit(self, message: str, schema: type[T], *, key: str | None = None) -> Elicited[T]:
         """Ask the person at the client to fill in `schema`, a flat pydantic model.

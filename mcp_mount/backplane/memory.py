@@ -7,12 +7,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from itertools import islice
 from typing import Any, Final
 
 from mcp_mount.protocol.changes import Change, Hear
+from mcp_mount.protocol.resumption import EventLog
 
 _MOST_SESSIONS: Final = 100_000
 """How many sessions are remembered; the oldest go first."""
+
+_MOST_LOGS: Final = 10_000
+_SWEPT: Final = 4
+"""How many logs are looked at, whether they have expired, for each one that is added."""
 
 
 class MemoryBackplane:
@@ -26,6 +32,7 @@ class MemoryBackplane:
         self._questions: dict[tuple[str, str], Future[Any]] = {}
         self._ended: OrderedDict[str, float] = OrderedDict()
         self._log_levels: OrderedDict[str, str] = OrderedDict()
+        self._logs: OrderedDict[tuple[str, str], tuple[EventLog, float]] = OrderedDict()
 
     def expect(self, session: str, question: str) -> Future[Any]:
         """Return the future answer to a question just put to the client of `session`."""
@@ -102,6 +109,23 @@ class MemoryBackplane:
     def _unlisten(self, key: object) -> None:
         with self._lock:
             self._listeners.pop(key, None)
+
+    def keep_log(self, session: str, log: EventLog, *, ttl: float) -> None:
+        """Keep the log of a stream, and for `ttl` seconds after its end or its last reader's."""
+        with self._lock:
+            self._logs[session, log.id] = log, ttl
+            for key, (one, its_ttl) in list(islice(self._logs.items(), _SWEPT)):
+                if one.ended and one.unread_seconds() > its_ttl:
+                    del self._logs[key]
+                elif one is not log:
+                    self._logs.move_to_end(key)
+            if len(self._logs) > _MOST_LOGS:
+                self._logs.popitem(last=False)
+
+    def find_log(self, session: str, stream: str) -> EventLog | None:
+        """The log of a stream of `session`, if it is kept."""
+        found = self._logs.get((session, stream))
+        return None if found is None else found[0]
 
     def set_log_level(self, session: str, level: str) -> None:
         with self._lock:

@@ -87,6 +87,9 @@ class Result:
 class SyncChannel(Protocol):
     """The way from a plain function to the client, while its call runs."""
 
+    def close_stream(self, retry: float) -> None:
+        """End the connection, if the client can come back; it waits `retry` seconds."""
+
     @property
     def closed(self) -> bool:
         """Whether the client is known to have left."""
@@ -105,6 +108,9 @@ class AsyncChannel(Protocol):
     async def keep_alive(self) -> None:
         """Send a comment, which no client sees."""
 
+    async def close_stream(self, retry: float) -> None:
+        """End the connection, if the client can come back; it waits `retry` seconds."""
+
     async def ask(self, questions: Sequence[Question]) -> None:
         """Put questions and wait until all are answered, or their time is over."""
 
@@ -117,19 +123,22 @@ class Call:
 
     The driver decides where it runs: `run` on a thread, `run_async` on an event loop. Either way
     `result` or `error` is set afterwards; neither raises for what the handler does. task: set if
-    the call is to become a task.
+    the call is to become a task. cancelled: whether its client wants no answer any more.
     """
 
     __slots__ = (
+        "__weakref__",
         "_context",
         "_encode",
         "_recover",
         "args",
+        "cancelled",
         "error",
         "function",
         "incoming",
         "is_async",
         "kwargs",
+        "on_cancel",
         "result",
         "task",
     )
@@ -148,6 +157,8 @@ class Call:
         task: TaskPolicy | None = None,
     ) -> None:
         self.task = task
+        self.cancelled = False
+        self.on_cancel: Callable[[], None] | None = None
         self.incoming = incoming
         self.function = function
         self.args = args
@@ -188,6 +199,15 @@ class Call:
                 return await function(*args, **kwargs)
 
         self.function = run_async if self.is_async else run
+
+    def cancel(self) -> None:
+        """Let the call end, for its client wants no answer any more. From any thread.
+
+        on_cancel, set by the driver, does what can be done where the call runs.
+        """
+        self.cancelled = True
+        if self.on_cancel is not None:
+            self.on_cancel()
 
     def run(self) -> None:
         try:

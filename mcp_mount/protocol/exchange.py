@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from mcp_mount.protocol import modern, sse
@@ -22,6 +23,7 @@ from mcp_mount.protocol.messages import (
     readable_id,
 )
 from mcp_mount.protocol.modern import Modern
+from mcp_mount.protocol.resumption import EventLog, Resumption
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys
 from mcp_mount.protocol.task_methods import TaskBackend
@@ -41,6 +43,7 @@ class Exchange:
         "_answered",
         "_answers",
         "_batch",
+        "_logs",
         "_protocol",
         "accepts_stream",
         "calls",
@@ -55,7 +58,9 @@ class Exchange:
         *,
         batch: bool = False,
         answered: bool = True,
+        logs: Callable[[], EventLog] | None = None,
     ) -> None:
+        self._logs = logs
         self._answered = answered
         self.calls = calls
         self._accepts_json, self.accepts_stream = accept
@@ -63,17 +68,33 @@ class Exchange:
         self._answers = answers
         self._batch = batch
 
+    @property
+    def resumable(self) -> bool:
+        """Whether a client that is cut off from the stream may come back to it."""
+        return self._logs is not None
+
+    def open_log(self) -> EventLog:
+        """The log of the stream, from which it can be resumed."""
+        assert self._logs is not None
+        return self._logs()
+
+    def is_given_up(self, log: EventLog) -> bool:
+        """Whether the client has been away for so long that nobody waits for the calls."""
+        return log.unread_seconds() > self._protocol.settings.resume_ttl
+
     def reply(self) -> Reply:
         """The finished response, once every call has run."""
         status, answers = self._finish()
+        if not answers:
+            return Reply(202)
         if not self._accepts_json:
             return Reply(status, b"".join(map(sse.event, answers)), list(sse.HEADERS))
         body = b"[%b]" % b",".join(answers) if self._batch else answers[0]
         return Reply.of_json(status, body)
 
-    def closing_events(self) -> bytes:
+    def closing_events(self) -> list[bytes]:
         """The end of an event stream, once every call has run."""
-        return b"".join(map(sse.event, self._finish()[1]))
+        return list(map(sse.event, self._finish()[1]))
 
     def _finish(self) -> tuple[int, list[bytes]]:
         status = 200
@@ -81,6 +102,9 @@ class Exchange:
         if not self._answered:
             return status, answers
         for call in self.calls:
+            if call.cancelled:
+                # The client wants no answer (basic/utilities/cancellation).
+                continue
             try:
                 if call.error is not None:
                     raise call.error
@@ -110,7 +134,7 @@ class Protocol:
         self._modern = Modern(settings, catalogue, keys, listener, tasks)
         self._legacy = Legacy(settings, catalogue, keys, backplane, listener)
 
-    def open(self, request: Request) -> Reply | Exchange:
+    def open(self, request: Request) -> Reply | Exchange | Resumption:
         """Answer a request to the MCP endpoint, or say which handlers must run for it."""
         try:
             self.check_origin(request)
@@ -120,9 +144,11 @@ class Protocol:
                 self._legacy.end(request.headers)
                 return Reply(204)
             if request.method == "GET" and self._may_stream(request):
-                return Exchange(
-                    self, [self._legacy.stream(request)], [], (False, True), answered=False
-                )
+                if "last-event-id" in request.headers:
+                    return self._legacy.resume(request)
+                if request.waiting is None:
+                    call = self._legacy.stream(request)
+                    return Exchange(self, [call], [], (False, True), answered=False)
             raise _method_not_allowed(request.method)
         except ProtocolError as error:
             return refusal(error)
@@ -197,6 +223,7 @@ class Protocol:
                 incoming, method = admitted
                 outcome = method.answer(incoming)
                 if isinstance(outcome, Call):
+                    self._legacy.keep(outcome)
                     calls.append(outcome)
                 else:
                     answers.append(self.encode(incoming, outcome))
@@ -225,14 +252,15 @@ class Protocol:
         if isinstance(outcome, Call):
             outcome = self._modern.start(outcome)
         if isinstance(outcome, Call):
-            return Exchange(self, [outcome], [], accept)
+            logs = self._legacy.keep(outcome)
+            return Exchange(self, [outcome], [], accept, logs=logs)
         answers = [self.encode(incoming, outcome)]
         return Exchange(self, [], answers, accept).reply()
 
     def _may_stream(self, request: Request) -> bool:
         """Whether a GET asks for a session's stream, and this server can hold streams."""
         return (
-            request.waiting is None
+            request.waiting != 0
             and EVENT_STREAM in request.headers.get("accept", "")
             and SESSION_HEADER in request.headers
             and not self._says_modern(request)

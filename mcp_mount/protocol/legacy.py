@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 from pydantic_core import to_json
 
@@ -35,13 +36,16 @@ from mcp_mount.protocol.errors import (
 )
 from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.messages import (
+    MessageId,
     NotificationMessage,
     Request,
     RequestMessage,
     ResponseMessage,
+    is_id,
     parse,
 )
 from mcp_mount.protocol.questions import LiveDialogue
+from mcp_mount.protocol.resumption import EventLog, Resumption, parse_event_id
 from mcp_mount.protocol.revisions import LATEST_LEGACY, LEGACY, Revision
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys, Seal, TokenRefused
@@ -65,6 +69,8 @@ class Backplane(Protocol):
     def subscribed(self, session: str) -> frozenset[str]: ...
     def set_log_level(self, session: str, level: str) -> None: ...
     def log_level(self, session: str) -> str | None: ...
+    def keep_log(self, session: str, log: EventLog, *, ttl: float) -> None: ...
+    def find_log(self, session: str, stream: str) -> EventLog | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,7 @@ class Legacy:
         self._backplane = backplane
         self._seal = Seal("session", keys)
         self._opened: OrderedDict[str, Session] = OrderedDict()
+        self._calls: WeakValueDictionary[tuple[str, MessageId], Call] = WeakValueDictionary()
         self._own_methods = {
             "ping": Method(lambda incoming: Result(b"")),
             "logging/setLevel": Method(self._set_log_level),
@@ -160,6 +167,8 @@ class Legacy:
         """Return a request with its method, or None for a message that gets no answer."""
         message = parse(value)
         if isinstance(message, NotificationMessage):
+            if message.method == "notifications/cancelled":
+                self._cancel(session, message.params.get("requestId"))
             return None
         if isinstance(message, ResponseMessage):
             self._backplane.deliver(session.id, str(message.id), message)
@@ -203,6 +212,39 @@ class Legacy:
         incoming = Incoming(0, "GET", {}, {}, session.revision, session.client, request, session.id)
         subscription = SessionStream(partial(self._backplane.subscribed, session.id))
         return self._listener.call(incoming, subscription, Result(b""))
+
+    def resume(self, request: Request) -> Resumption:
+        """A client that comes back to one of its streams.
+
+        Raises ProtocolError (400) for events that are not kept, or not any more.
+        """
+        session = self.session(request.headers)
+        place = parse_event_id(request.headers["last-event-id"])
+        log = place and self._backplane.find_log(session.id, place[0])
+        if not place or not log or not log.has(place[1]):
+            raise ProtocolError(
+                INVALID_REQUEST, "This stream is not kept (any more): repeat the request"
+            )
+        return Resumption(log, place[1], log.last)
+
+    def keep(self, call: Call) -> Callable[[], EventLog] | None:
+        """Let the client of a call in a session cancel it; what opens the log of its stream."""
+        session = call.incoming.session
+        if session is None:
+            return None
+        self._calls[session, call.incoming.id] = call
+
+        def open_log() -> EventLog:
+            log = EventLog(primed=call.incoming.revision.primed_streams)
+            self._backplane.keep_log(session, log, ttl=self._settings.resume_ttl)
+            return log
+
+        return open_log
+
+    def _cancel(self, session: Session, request_id: Any) -> None:
+        call = self._calls.get((session.id, request_id)) if is_id(request_id) else None
+        if call is not None:
+            call.cancel()
 
     def end(self, headers: Mapping[str, str]) -> None:
         """End the session that a DELETE names (2025-11-25, "Session Management")."""

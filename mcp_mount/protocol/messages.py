@@ -88,7 +88,7 @@ def readable_id(value: Any) -> MessageId | None:
     """The id of a message that may be malformed otherwise, so that the error can name it."""
     if isinstance(value, dict):
         message_id = value.get("id")
-        if _is_id(message_id):
+        if is_id(message_id):
             return cast(MessageId, message_id)
     return None
 
@@ -113,14 +113,14 @@ def parse(value: Any) -> Message:
     if "id" not in value:
         return NotificationMessage(method, params)
     message_id = value["id"]
-    if not _is_id(message_id):
+    if not is_id(message_id):
         raise ProtocolError(INVALID_REQUEST, '"id" must be a string or an integer')
     return RequestMessage(message_id, method, params)
 
 
 def _parse_response(value: dict[str, Any]) -> ResponseMessage:
     message_id = value.get("id")
-    if not _is_id(message_id) or ("result" in value) == ("error" in value):
+    if not is_id(message_id) or ("result" in value) == ("error" in value):
         raise ProtocolError(
             INVALID_REQUEST,
             'A message must have a "method", or an "id" with either "result" or "error"',
@@ -131,7 +131,8 @@ def _parse_response(value: dict[str, Any]) -> ResponseMessage:
     return ResponseMessage(message_id, value.get("result"), error)  # type: ignore[arg-type]
 
 
-def _is_id(value: Any) -> bool:
+def is_id(value: Any) -> bool:
+    """Whether a value can be the id of a message."""
     return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
 
 

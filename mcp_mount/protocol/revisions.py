@@ -14,13 +14,15 @@ class Revision:
     """What distinguishes a revision on the wire.
 
     structured_content: "none" before 2025-06-18, "object" while only a JSON object was allowed,
-    "any" since any JSON value is.
+    "any" since any JSON value is. primed_streams: whether a stream begins with an event that has an
+    id and no data.
     """
 
     name: str
     modern: bool
     batches: bool
     structured_content: str
+    primed_streams: bool
     tool_fields: frozenset[str]
     prompt_fields: frozenset[str]
     resource_fields: frozenset[str]
@@ -53,6 +55,7 @@ REVISIONS: Final = {
             modern=False,
             batches=True,
             structured_content="none",
+            primed_streams=False,
             tool_fields=_TOOL_2025_03,
             prompt_fields=_PROMPT_2025_03,
             resource_fields=_RESOURCE_2025_03,
@@ -63,6 +66,7 @@ REVISIONS: Final = {
             modern=False,
             batches=False,
             structured_content="object",
+            primed_streams=False,
             tool_fields=_TOOL_2025_06,
             prompt_fields=_PROMPT_2025_06,
             resource_fields=_RESOURCE_2025_06,
@@ -73,6 +77,7 @@ REVISIONS: Final = {
             modern=False,
             batches=False,
             structured_content="object",
+            primed_streams=True,
             tool_fields=_TOOL_2025_11,
             prompt_fields=_PROMPT_2025_11,
             resource_fields=_RESOURCE_2025_11,
@@ -83,6 +88,7 @@ REVISIONS: Final = {
             modern=True,
             batches=False,
             structured_content="any",
+            primed_streams=False,
             tool_fields=_TOOL_2025_11,
             prompt_fields=_PROMPT_2025_11,
             resource_fields=_RESOURCE_2025_11,

@@ -26,6 +26,7 @@ class Settings:
     list_ttl_ms: for how long a client may keep lists and discovery, in milliseconds.
     question_timeout: how long a handler waits for a live answer of its client, in seconds.
     waiting_threads: how many subscriptions may hold a thread of a WSGI server.
+    resume_ttl: how long a stream is kept for a client that was cut off, in seconds.
     state_ttl: how long a client may take to repeat a request with its answers, in seconds.
     """
 
@@ -45,6 +46,7 @@ class Settings:
     question_timeout: float = 300.0
     state_ttl: float = 3600.0
     waiting_threads: int = 4
+    resume_ttl: float = 60.0
 
     def server_info(self, fields: frozenset[str]) -> dict[str, Any]:
         """The `Implementation` object, with those fields that a revision has."""

@@ -13,9 +13,21 @@ HEADERS: Final = [
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 
+PRIMING: Final = b"data: \n\n"
+"""An event that only has an id, for its client to resume from (2025-11-25)."""
+
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Silence on a stream after which a comment is sent: it holds proxies open and finds out clients
 that have left."""
+
+
+class Goodbye(bytes):
+    """An event after which the connection ends, though the stream goes on elsewhere."""
+
+
+def goodbye(retry: float) -> Goodbye:
+    """The event that tells a client to come back, after `retry` seconds."""
+    return Goodbye(b"retry: %d\ndata: \n\n" % round(retry * 1000))
 
 
 def event(message: bytes) -> bytes:

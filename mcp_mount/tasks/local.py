@@ -295,6 +295,9 @@ class _LoopChannel:
     async def keep_alive(self) -> None:
         pass
 
+    async def close_stream(self, retry: float) -> None:
+        pass
+
     async def ask(self, questions: Sequence[Question]) -> None:
         await answered(questions)
 
@@ -312,6 +315,9 @@ class _ThreadChannel:
     def send(self, message: bytes) -> None:
         if self._task.cancelled:
             raise TaskCancelled
+
+    def close_stream(self, retry: float) -> None:
+        pass
 
     def ask(self, questions: Sequence[Question]) -> None:
         wait(

@@ -7,12 +7,11 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Coroutine,
     Generator,
     MutableMapping,
     Sequence,
 )
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -23,6 +22,8 @@ from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
+from mcp_mount.protocol.resumption import Resumption
+from mcp_mount.transports.resuming import AsyncReader, pump
 from mcp_mount.transports.streams import PLAIN, AsyncStream, Runner, silence
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -78,8 +79,11 @@ class ASGITransport:
         opened = self._protocol.open(request)
         if isinstance(opened, Reply):
             await _send_reply(opened, send)
+        elif isinstance(opened, Resumption):
+            await self._resume(opened, receive, send)
         elif opened.accepts_stream and any(call.wants_context for call in opened.calls):
-            await self._stream(opened, receive, send)
+            # Behind a bridge, plain functions run on the request's thread, and end with it.
+            await self._stream(opened, receive, send, resumable=RUNNER not in scope)
         elif await run_calls(opened.calls, scope.get(RUNNER, self._runner), receive):
             await _send_reply(opened.reply(), send)
 
@@ -91,10 +95,12 @@ class ASGITransport:
         opened = self._protocol.open(request)
         if isinstance(opened, Reply):
             return opened
+        if isinstance(opened, Resumption):
+            return AsyncEvents(AsyncReader(opened).events())
         if not (opened.accepts_stream and any(call.wants_context for call in opened.calls)):
             await run_calls(opened.calls, self._runner)
             return opened.reply()
-        stream = AsyncStream(opened.calls, self._stream_runner)
+        stream = AsyncStream(opened.calls, self._stream_runner, resumable=opened.resumable)
         try:
             first = await stream.next(keep_alive=False)
         except BaseException:
@@ -102,38 +108,72 @@ class ASGITransport:
             raise
         if first is None:
             return opened.reply()
+        if opened.resumable:
+            return AsyncEvents(AsyncReader(pump(first, stream, opened)).events())
         return AsyncEvents(_whole(first, stream, opened))
 
-    async def _stream(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        stream = AsyncStream(exchange.calls, self._stream_runner)
-        departure = asyncio.create_task(_departure(receive))
-        departure.add_done_callback(lambda _: stream.close())
+    async def _stream(
+        self, exchange: Exchange, receive: Receive, send: Send, *, resumable: bool
+    ) -> None:
+        resumable = resumable and exchange.resumable
+        stream = AsyncStream(exchange.calls, self._stream_runner, resumable=resumable)
+        departure = _Departure(receive, stream.close)
+        first: bytes | None = None
         try:
-            event = await stream.next(keep_alive=False)
-            if event is None:
-                if not stream.closed:
+            first = await stream.next(keep_alive=False)
+            if first is None:
+                if not departure.left:
                     await _send_reply(exchange.reply(), send)
-                return
-            await _send_start(200, sse.HEADERS, send)
-            while event is not None:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-                event = await stream.next()
-            if not stream.closed:
-                await send({"type": "http.response.body", "body": exchange.closing_events()})
+            elif resumable:
+                reader = AsyncReader(pump(first, stream, exchange))
+                departure.leave = reader.close
+                await _send_events(reader.events(), departure, send)
+            else:
+                await _send_events(_whole(first, stream, exchange), departure, send)
         finally:
-            departure.cancel()
-            await stream.aclose()
+            departure.end_watch()
+            if not resumable or first is None:
+                await stream.aclose()
+
+    async def _resume(self, resumption: Resumption, receive: Receive, send: Send) -> None:
+        reader = AsyncReader(resumption)
+        departure = _Departure(receive, reader.close)
+        try:
+            await _send_events(reader.events(), departure, send)
+        finally:
+            departure.end_watch()
+
+
+class _Departure:
+    """Watches for the departure of the client, and calls `leave` then."""
+
+    def __init__(self, receive: Receive, leave: Callable[[], None]) -> None:
+        self.left = False
+        self.leave = leave
+        self._watch = asyncio.create_task(_departure(receive))
+        self._watch.add_done_callback(self._done)
+
+    def end_watch(self) -> None:
+        self._watch.cancel()
+
+    def _done(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled():
+            self.left = True
+            self.leave()
 
 
 async def _whole(first: bytes, stream: AsyncStream, exchange: Exchange) -> AsyncIterator[bytes]:
+    """All events of a stream, which ends with its connection."""
     event: bytes | None = first
     try:
         while event is not None:
             yield event
             event = await stream.next()
+        if not stream.closed:
+            for event in exchange.closing_events():
+                yield event
     finally:
         await stream.aclose()
-    yield exchange.closing_events()
 
 
 async def run_calls(calls: Sequence[Call], runner: Runner, receive: Receive | None = None) -> bool:
@@ -144,36 +184,37 @@ async def run_calls(calls: Sequence[Call], runner: Runner, receive: Receive | No
     for call in calls:
         if call.wants_context:
             silence(call)
+        if call.cancelled:
+            continue
         if not call.is_async:
             await runner.off_loop(partial(runner.run, call))
-        elif receive is None:
-            await call.run_async()
-        elif not await _Attended(call.run_async(), receive):
+        elif not await _Attended(call, receive):
             return False
     return True
 
 
 class _Attended:
-    """Awaits a coroutine in the current task, and gives it up when the client leaves.
+    """Awaits a call in the current task, and gives it up when its client leaves or cancels it.
 
     Most handlers end without waiting for anything, so the watch for the client begins only when
-    the coroutine first waits: until then, no task is made.
+    the coroutine first waits: until then, no task is made. receive: where the client's departure
+    is told; without it the host cancels the task itself.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], receive: Receive) -> None:
-        self._coroutine = coroutine
+    def __init__(self, call: Call, receive: Receive | None) -> None:
+        self._call = call
         self._receive = receive
         self._waiting: Any = None
         self._left = False
+        self._given_up = False
 
     def __await__(self) -> Generator[Any, Any, bool]:
-        coroutine = self._coroutine
+        coroutine = self._call.run_async()
         try:
             self._waiting = coroutine.send(None)
         except StopIteration:
             return True
-        watch = asyncio.create_task(_departure(self._receive))
-        watch.add_done_callback(self._give_up)
+        watch = self._watch()
         try:
             while True:
                 try:
@@ -181,24 +222,43 @@ class _Attended:
                 except BaseException as error:
                     self._waiting = coroutine.throw(error)
                 else:
-                    if self._left:
+                    if self._given_up:
                         self._waiting = coroutine.throw(asyncio.CancelledError())
                     else:
                         self._waiting = coroutine.send(value)
         except StopIteration:
             return not self._left
         except asyncio.CancelledError:
-            if self._left:
-                return False
+            if self._given_up:
+                return not self._left
             raise
         finally:
-            watch.remove_done_callback(self._give_up)
-            watch.cancel()
+            self._call.on_cancel = None
+            if watch is not None:
+                watch.remove_done_callback(self._leave)
+                watch.cancel()
 
-    def _give_up(self, watch: asyncio.Task[None]) -> None:
-        if watch.cancelled():
-            return
-        self._left = True
+    def _watch(self) -> asyncio.Task[None] | None:
+        loop = asyncio.get_running_loop()
+
+        def cancel() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._give_up)
+
+        self._call.on_cancel = cancel
+        if self._receive is None:
+            return None
+        watch = loop.create_task(_departure(self._receive))
+        watch.add_done_callback(self._leave)
+        return watch
+
+    def _leave(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled():
+            self._left = True
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._given_up = True
         with suppress(AttributeError):
             self._waiting.cancel()
 
@@ -242,6 +302,16 @@ async def read_body(headers: dict[str, str], receive: Receive, limit: int) -> by
         if size > limit:
             return None
         chunks.append(chunk)
+
+
+async def _send_events(events: AsyncIterator[bytes], departure: _Departure, send: Send) -> None:
+    await _send_start(200, sse.HEADERS, send)
+    async with aclosing(events):  # type: ignore[type-var]
+        async for event in events:
+            if departure.left:
+                return
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _send_start(status: int, headers: list[tuple[str, str]], send: Send) -> None:

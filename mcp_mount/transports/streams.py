@@ -55,7 +55,15 @@ PLAIN: Final = Runner()
 class Silence:
     """The channel of a call whose client takes no event stream: what it says is dropped."""
 
-    closed = False
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    @property
+    def closed(self) -> bool:
+        return self._call.cancelled
+
+    def close_stream(self, retry: float) -> None:
+        pass
 
     def send(self, message: bytes) -> None:
         pass
@@ -73,6 +81,9 @@ class AsyncSilence:
     async def keep_alive(self) -> None:
         pass
 
+    async def close_stream(self, retry: float) -> None:
+        pass
+
     async def ask(self, questions: Sequence[Question]) -> None:
         raise ClientError("The client takes no event stream, so it cannot be asked")
 
@@ -85,20 +96,27 @@ async def answered(questions: Sequence[Question]) -> None:
 
 def silence(call: Call) -> None:
     """Give a call a channel on which nothing is heard."""
-    call.bind(AsyncSilence() if call.is_async else Silence())
+    call.bind(AsyncSilence() if call.is_async else Silence(call))
 
 
 class AsyncStream:
-    """Runs calls in a task of its own and gives what they say, event by event."""
+    """Runs calls in a task of its own and gives what they say, event by event.
 
-    def __init__(self, calls: Sequence[Call], runner: Runner) -> None:
+    resumable: whether the client may come back to the stream.
+    """
+
+    def __init__(self, calls: Sequence[Call], runner: Runner, *, resumable: bool = False) -> None:
         self.closed = False
+        self._resumable = resumable
         self._calls = calls
         self._runner = runner
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
         self._questions: Sequence[Question] = ()
         self._task = self._loop.create_task(self._run())
+        if len(calls) == 1:
+            # Of a batch, only those calls are cancelled that have not begun.
+            calls[0].on_cancel = self._cancel
 
     async def next(self, *, keep_alive: bool = True) -> bytes | None:
         """The next event; None when all calls have run; a comment after a long silence."""
@@ -134,6 +152,10 @@ class AsyncStream:
         if not self.closed:
             await self._queue.put(sse.KEEP_ALIVE)
 
+    async def close_stream(self, retry: float) -> None:
+        if self._resumable and not self.closed:
+            await self._queue.put(sse.goodbye(retry))
+
     async def ask(self, questions: Sequence[Question]) -> None:
         self._questions = questions
         for question in questions:
@@ -142,9 +164,15 @@ class AsyncStream:
         await answered(questions)
         self._questions = ()
 
+    def _cancel(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.close)
+
     async def _run(self) -> None:
         try:
             for call in self._calls:
+                if call.cancelled:
+                    continue
                 if call.is_async:
                     if call.wants_context:
                         call.bind(self)
@@ -176,6 +204,9 @@ class _ThreadChannel:
         if not self._stream.closed:
             asyncio.run_coroutine_threadsafe(self._stream.send(message), self._loop).result()
 
+    def close_stream(self, retry: float) -> None:
+        asyncio.run_coroutine_threadsafe(self._stream.close_stream(retry), self._loop).result()
+
     def ask(self, questions: Sequence[Question]) -> None:
         if self._stream.closed:
             raise ClientError("The client has left")
@@ -184,20 +215,23 @@ class _ThreadChannel:
             raise ClientError("The client has left")
 
 
-def inline_events(call: Call, runner: Runner) -> Iterator[bytes]:
+def inline_events(call: Call, runner: Runner, *, resumable: bool = False) -> Iterator[bytes]:
     """Run a plain function on this very thread and yield what it says while it runs.
 
     The function runs in a greenlet: when it speaks, it is set aside and the event handed out; the
     next step resumes it. So it keeps its thread, and with that the thread-local things of its
-    host, such as database connections. Closing the iterator ends it at the place where it spoke.
+    host, such as database connections. Closing the iterator ends it at the place where it spoke, as
+    does cancelling the call. resumable: whether the client may come back to the stream.
     """
-    call.bind(_InlineChannel())
+    call.bind(_InlineChannel(call, resumable=resumable))
     run = greenlet(partial(copy_context().run, runner.run, call))
     said = run.switch()
     try:
         while not run.dead:
             yield said
             run.parent = getcurrent()
+            if call.cancelled:
+                return
             said = run.switch()
     finally:
         if not run.dead:
@@ -208,8 +242,18 @@ def inline_events(call: Call, runner: Runner) -> Iterator[bytes]:
 class _InlineChannel:
     """The way from a function in a greenlet to the iterator that runs it."""
 
-    # A client that has left ends the greenlet: while the function runs, it has not.
-    closed = False
+    def __init__(self, call: Call, *, resumable: bool) -> None:
+        self._call = call
+        self._resumable = resumable
+
+    @property
+    def closed(self) -> bool:
+        # A client that has left ends the greenlet: while the function runs, it has not.
+        return self._call.cancelled
+
+    def close_stream(self, retry: float) -> None:
+        if self._resumable:
+            self._hand_out(sse.goodbye(retry))
 
     def send(self, message: bytes) -> None:
         self._hand_out(sse.event(message))
@@ -224,6 +268,8 @@ class _InlineChannel:
             if not wait(answers, timeout=min(left, sse.KEEP_ALIVE_SECONDS)).not_done:
                 break
             self._hand_out(sse.KEEP_ALIVE)
+            if self.closed:
+                raise ClientError("The client has cancelled the call")
 
     @staticmethod
     def _hand_out(event: bytes) -> None:
@@ -232,13 +278,13 @@ class _InlineChannel:
         parent.switch(event)
 
 
-def background_events(call: Call) -> Iterator[bytes]:
+def background_events(call: Call, *, resumable: bool = False) -> Iterator[bytes]:
     """Run a coroutine function on the background loop and yield here what it says.
 
-    Closing the iterator cancels it.
+    Closing the iterator cancels it. resumable: whether the client may come back to the stream.
     """
     said: SimpleQueue[bytes | None] = SimpleQueue()
-    outcome, cancel = background.spawn(_pump(call, said))
+    outcome, cancel = background.spawn(_pump(call, said, resumable))
     try:
         event = said.get()
         while event is not None:
@@ -253,8 +299,8 @@ def background_events(call: Call) -> Iterator[bytes]:
     outcome.result()
 
 
-async def _pump(call: Call, said: SimpleQueue[Any]) -> None:
-    stream = AsyncStream([call], PLAIN)
+async def _pump(call: Call, said: SimpleQueue[Any], resumable: bool) -> None:
+    stream = AsyncStream([call], PLAIN, resumable=resumable)
     try:
         while (event := await stream.next(keep_alive=False)) is not None:
             said.put(event)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -10,7 +12,9 @@ from typing import Any, TypeAlias
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
+from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background
+from mcp_mount.transports.resuming import Outliving, Reader
 from mcp_mount.transports.streams import PLAIN, Runner, background_events, inline_events, silence
 
 Environ: TypeAlias = dict[str, Any]
@@ -59,10 +63,14 @@ class WSGITransport:
         opened = self._protocol.open(request)
         if isinstance(opened, Reply):
             return opened
+        if isinstance(opened, Resumption):
+            return EventStream(Reader(opened).events())
         events = self._run(opened)
         first = next(events, None)
         if first is None:
             return opened.reply()
+        if opened.resumable:
+            return EventStream(Outliving(first, events, opened))
         return EventStream(_whole(first, events, opened))
 
     def waiting(self, *, multithread: bool) -> int:
@@ -72,16 +80,20 @@ class WSGITransport:
     def _run(self, exchange: Exchange) -> Iterator[bytes]:
         """Run the calls one after another; yield what they say."""
         for call in exchange.calls:
+            if call.cancelled:
+                continue
             if call.wants_context and exchange.accepts_stream:
                 if call.is_async:
-                    yield from background_events(call)
+                    yield from background_events(call, resumable=exchange.resumable)
                 else:
-                    yield from inline_events(call, self._runner)
+                    yield from inline_events(call, self._runner, resumable=exchange.resumable)
                 continue
             if call.wants_context:
                 silence(call)
             if call.is_async:
-                background.spawn(call.run_async())[0].result()
+                outcome, call.on_cancel = background.spawn(call.run_async())
+                with suppress(CancelledError):
+                    outcome.result()
             else:
                 self._runner.run(call)
 
@@ -92,7 +104,7 @@ def _whole(first: bytes, events: Iterator[bytes], exchange: Exchange) -> Iterato
         yield from events
     finally:
         events.close()  # type: ignore[attr-defined]
-    yield exchange.closing_events()
+    yield from exchange.closing_events()
 
 
 def read_headers(environ: Environ) -> dict[str, str]:

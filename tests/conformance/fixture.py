@@ -292,6 +292,38 @@ def build_tools() -> ToolsRouter:
         """Take parameters that are mirrored into headers."""
         return f"{region} {priority}"
 
+    @tools.tool
+    async def test_reconnection(ctx: Context) -> str:
+        """Send the client away before there is a result, from a coroutine."""
+        await ctx.close_stream(retry=0.1)
+        await asyncio.sleep(0.3)
+        return "Reconnected"
+
+    @tools.tool
+    def test_sync_reconnection(ctx: SyncContext) -> str:
+        """The same, from a plain function."""
+        ctx.report_progress(1)
+        ctx.close_stream(retry=0.1)
+        time.sleep(0.3)
+        ctx.report_progress(2)
+        return "Reconnected"
+
+    @tools.tool
+    async def slow_talk(ctx: Context) -> str:
+        """Report progress twenty times in a second, from a coroutine."""
+        for step in range(1, 21):
+            await ctx.report_progress(step)
+            await asyncio.sleep(0.05)
+        return "said 20"
+
+    @tools.tool
+    def slow_sync_talk(ctx: SyncContext) -> str:
+        """The same, from a plain function."""
+        for step in range(1, 21):
+            ctx.report_progress(step)
+            time.sleep(0.05)
+        return "said 20"
+
     add_round_trips(tools)
     add_tasks(tools)
     return tools
