@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_mount.transports.asgi import Receive, Scope, Send
 from mcp_mount.transports.paths import clean_prefix, is_below, route_path
+from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.wsgi import Environ, StartResponse
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class mount_wsgi:
             "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + self._prefix,
             "PATH_INFO": path[len(self._prefix) :],
         }
-        return self._serve(inner, start_response)
+        return UntilGoodbye(self._serve(inner, start_response))
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         with self._around(environ):

@@ -14,6 +14,7 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.routes.router import Registers
 from mcp_mount.transports.paths import clean_prefix
+from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.wsgi import EventStream, read_headers
 from mcp_mount_flask.host import host_of
 
@@ -100,4 +101,4 @@ def _response(answer: Reply | EventStream) -> Response:
     if isinstance(answer, Reply):
         return Response(answer.body, answer.status, answer.headers)
     events: Iterable[bytes] = stream_with_context(answer.events)
-    return Response(events, 200, HEADERS)
+    return Response(UntilGoodbye(events), 200, HEADERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.exchange import Exchange
@@ -122,24 +122,17 @@ class Reader:
             self._log.detach(self)
 
 
-class Outliving:
-    """A WSGI response whose calls run on its thread: on to their end, though its client leaves.
+class UntilGoodbye:
+    """A WSGI response that ends with a goodbye, while what gives its events goes on when closed.
 
-    The web server closes it when the client has left, or got the last event; the rest of the
-    calls runs then, and a client that comes back reads of it on another thread.
+    Whoever wraps such events in a generator wraps that in this again: a generator that has ended
+    closes nothing.
     """
 
-    def __init__(self, first: bytes, events: Iterator[bytes], exchange: Exchange) -> None:
-        self._log = exchange.open_log()
-        self._exchange = exchange
-        self._events = events
-        self._position = 0
+    def __init__(self, events: Iterable[bytes]) -> None:
+        self._source = events
+        self._events = iter(events)
         self._over = False
-        self._log.attach(self)
-        self._log.append(first)
-
-    def notify(self) -> None:
-        pass
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -147,11 +140,42 @@ class Outliving:
     def __next__(self) -> bytes:
         if self._over:
             raise StopIteration
+        event = next(self._events)
+        self._over = isinstance(event, sse.Goodbye)
+        return event
+
+    def close(self) -> None:
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
+
+
+class Outliving:
+    """A WSGI response whose calls run on its thread: on to their end, though its client leaves.
+
+    The web server closes it when the client has left, or was sent away; the rest of the calls
+    runs then, and a client that comes back reads of it on another thread.
+    """
+
+    def __init__(self, first: bytes, events: Iterator[bytes], exchange: Exchange) -> None:
+        self._log = exchange.open_log()
+        self._exchange = exchange
+        self._events = events
+        self._position = 0
+        self._log.attach(self)
+        self._log.append(first)
+
+    def notify(self) -> None:
+        """It looks by itself."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
         while True:
             events, over = self._log.after(self._position, self)
             if events:
                 self._position, event = events[0]
-                self._over = isinstance(event, sse.Goodbye)
                 return event
             if over:
                 raise StopIteration

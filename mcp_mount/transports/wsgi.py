@@ -14,7 +14,7 @@ from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background
-from mcp_mount.transports.resuming import Outliving, Reader
+from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
 from mcp_mount.transports.streams import PLAIN, Runner, background_events, inline_events, silence
 
 Environ: TypeAlias = dict[str, Any]
@@ -70,7 +70,7 @@ class WSGITransport:
         if first is None:
             return opened.reply()
         if opened.resumable:
-            return EventStream(Outliving(first, events, opened))
+            return EventStream(UntilGoodbye(Outliving(first, events, opened)))
         return EventStream(_whole(first, events, opened))
 
     def waiting(self, *, multithread: bool) -> int:

@@ -20,6 +20,8 @@ def command(host: str, port: int) -> list[str]:
         options = [
             *("--bind", f"127.0.0.1:{port}"),
             *("--worker-class", "gthread", "--threads", "16"),
+            # The default of 2 s ends connections that the suite is about to use again.
+            *("--keep-alive", "30"),
             *("--log-level", "warning", "--graceful-timeout", "2", "--no-control-socket"),
             f"{target}()",
         ]

@@ -76,14 +76,18 @@ def peer(host_url: str) -> Peer:
 
 @pytest.mark.parametrize("tool", ["test_reconnection", "test_sync_reconnection"])
 def test_a_client_that_is_sent_away_comes_back_for_the_rest(peer: Peer, tool: str) -> None:
+    started = time.monotonic()
     with peer.call(tool) as response:
         heard = list(events(response))
+    left_after = time.monotonic() - started
     assert heard[0].id
     assert heard[0].data is None
     assert heard[-1].retry == 100
     with peer.resume(heard[-1].id) as response:
         rest = list(events(response))
     assert rest[-1].data["result"]["content"][0]["text"] == "Reconnected"
+    # The call takes 0.5 s; the connection does not.
+    assert left_after < 0.4 < time.monotonic() - started
     ids = [event.id for event in heard + rest]
     assert len(set(ids)) == len(ids)
     # Whatever was missed comes again, for as long as the stream is kept.
