@@ -121,9 +121,9 @@ class Resumption:
     after: int = 0
     newest: int = 0
 
-    def ends(self, number: int, event: bytes) -> bool:
-        """Whether the connection ends after an event."""
-        return isinstance(event, sse.Goodbye) and number > self.newest
+    def shown(self, number: int, event: bytes) -> bytes:
+        """The event for this reader: an old goodbye is none."""
+        return bytes(event) if number <= self.newest else event
 
 
 def parse_event_id(event_id: str) -> tuple[str, int] | None:

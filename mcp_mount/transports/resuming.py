@@ -78,8 +78,9 @@ class AsyncReader:
                 self._wake.clear()
                 events, over = self._log.after(self._position, self)
                 for self._position, event in events:
-                    yield event
-                    if self._resumption.ends(self._position, event):
+                    shown = self._resumption.shown(self._position, event)
+                    yield shown
+                    if isinstance(shown, sse.Goodbye):
                         return
                 if over:
                     return
@@ -111,8 +112,9 @@ class Reader:
                 self._wake.clear()
                 events, over = self._log.after(self._position, self)
                 for self._position, event in events:
-                    yield event
-                    if self._resumption.ends(self._position, event):
+                    shown = self._resumption.shown(self._position, event)
+                    yield shown
+                    if isinstance(shown, sse.Goodbye):
                         return
                 if over:
                     return
