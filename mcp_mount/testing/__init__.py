@@ -1,0 +1,311 @@
+"""Clients for tests of your own: they talk to an application of this process, in both eras.
+
+    with Client(app, elicit=lambda question: {"sure": True}) as client:
+        assert client.call_tool("close_ticket", {"number": 7}).text == "Closed"
+
+`app` is an MCPServer, or the application that it is mounted in: Django's, Flask's, Starlette's,
+for WSGI or for ASGI. No network, no server process: `Client` calls a WSGI application, and a
+server alone, on the thread of the test, so that they share its database transaction; an ASGI
+application runs on a loop in the background. `AsyncClient` is for tests that are coroutines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from mcp_mount.base import MCPServer
+from mcp_mount.testing.conversation import (
+    LATEST,
+    Ask,
+    Conversation,
+    EventDecoder,
+    Flow,
+    Functions,
+    HTTPError,
+    HTTPRequest,
+    HTTPResponse,
+    RPCError,
+    ToolResult,
+)
+from mcp_mount.testing.inprocess import (
+    ASGIClient,
+    BlockingASGIClient,
+    WSGIClient,
+    is_asgi,
+    path_of,
+)
+
+__all__ = ["AsyncClient", "Client", "HTTPError", "RPCError", "ToolResult"]
+
+
+class _Client:
+    """What both kinds of client are made of."""
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        path: str | None = None,
+        revision: str = LATEST.name,
+        headers: Mapping[str, str] | None = None,
+        log_level: str | None = None,
+        tasks: bool = False,
+        elicit: Callable[[Mapping[str, Any]], Any] | None = None,
+        sample: Callable[[Mapping[str, Any]], Any] | None = None,
+        roots: Sequence[str] | None = None,
+    ) -> None:
+        self._functions = Functions(elicit, sample, roots)
+        self._conversation = Conversation(
+            revision=revision,
+            headers=headers or {},
+            capabilities=self._functions.capabilities(tasks=tasks),
+            log_level=log_level,
+        )
+        self._connect(app, path_of(app) if path is None else path)
+
+    def _connect(self, app: Any, path: str) -> None:
+        raise NotImplementedError
+
+    def _complete(
+        self, reference: str, argument: str, value: str, context: Mapping[str, str] | None
+    ) -> Flow:
+        is_template = "://" in reference
+        params: dict[str, Any] = {
+            "ref": {"type": "ref/resource", "uri": reference}
+            if is_template
+            else {"type": "ref/prompt", "name": reference},
+            "argument": {"name": argument, "value": value},
+        }
+        if context:
+            params["context"] = {"arguments": dict(context)}
+        result = yield from self._conversation.request("completion/complete", params)
+        return result["completion"]["values"]
+
+    def _read(self, uri: str) -> Flow:
+        result = yield from self._conversation.request("resources/read", {"uri": uri})
+        return result["contents"]
+
+    def _get_prompt(self, name: str, arguments: Mapping[str, str] | None) -> Flow:
+        params = {"name": name, "arguments": dict(arguments or {})}
+        result = yield from self._conversation.request("prompts/get", params)
+        return result["messages"]
+
+
+class Client(_Client):
+    """A client for tests that are plain functions.
+
+    app: the application. path: where MCP is in it, by default "/mcp". revision: of the protocol.
+    headers: sent with each request, such as "Authorization" or "Cookie". log_level: the least
+    level of log messages to hear. tasks: whether the client knows tasks, which it then waits for.
+    elicit: answers a form: gets the parameters of the question, returns its content, or None to
+    decline. sample: answers for the model: gets the parameters, returns a text. roots: URIs. What
+    is not given, the client does not declare.
+    """
+
+    def _connect(self, app: Any, path: str) -> None:
+        if isinstance(app, MCPServer):
+            self._http: WSGIClient | BlockingASGIClient = WSGIClient(app.wsgi, path)
+        else:
+            self._http = (BlockingASGIClient if is_asgi(app) else WSGIClient)(app, path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session, if there is one."""
+        self._run(self._conversation.close())
+
+    def list_tools(self) -> list[dict[str, Any]]:
+        return list(self._run(self._conversation.list_all("tools/list", "tools")))
+
+    def list_resources(self) -> list[dict[str, Any]]:
+        return list(self._run(self._conversation.list_all("resources/list", "resources")))
+
+    def list_resource_templates(self) -> list[dict[str, Any]]:
+        flow = self._conversation.list_all("resources/templates/list", "resourceTemplates")
+        return list(self._run(flow))
+
+    def list_prompts(self) -> list[dict[str, Any]]:
+        return list(self._run(self._conversation.list_all("prompts/list", "prompts")))
+
+    def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None) -> ToolResult:
+        """Call a tool and wait for its result, through all questions. Raises RPCError."""
+        result: ToolResult = self._run(self._conversation.call_tool(name, arguments or {}))
+        return result
+
+    def read_resource(self, uri: str) -> list[dict[str, Any]]:
+        """The contents of a resource, each with its "text" or "blob". Raises RPCError."""
+        return list(self._run(self._read(uri)))
+
+    def get_prompt(
+        self, name: str, arguments: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """The messages of a prompt. Raises RPCError."""
+        return list(self._run(self._get_prompt(name, arguments)))
+
+    def complete(
+        self,
+        reference: str,
+        argument: str,
+        value: str,
+        context: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Suggestions for an argument of a prompt, or of a resource template (by its URI)."""
+        return list(self._run(self._complete(reference, argument, value, context)))
+
+    def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The result of any other request. Raises RPCError."""
+        return dict(self._run(self._conversation.request(method, params or {})))
+
+    def _run(self, flow: Flow) -> Any:
+        value: Any = None
+        while True:
+            try:
+                step = flow.send(value)
+            except StopIteration as end:
+                return end.value
+            value = None
+            if isinstance(step, HTTPRequest):
+                value = self._send(step)
+            elif isinstance(step, Ask):
+                value = self._answer(step)
+            else:
+                time.sleep(step.seconds)
+
+    def _send(self, request: HTTPRequest) -> HTTPResponse:
+        messages: list[dict[str, Any]] = []
+        with self._http.open(request) as opened:
+            decoder = EventDecoder(opened.headers)
+            for chunk in opened.chunks:
+                for message in decoder.feed(chunk):
+                    self._hear(message)
+                    messages.append(message)
+            messages += decoder.end()
+        return HTTPResponse(opened.status, opened.headers, messages, decoder.text, decoder.event_id)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        ask = self._conversation.hear(message)
+        if ask is not None:
+            self._send(self._conversation.answer(message, self._answer(ask)))
+
+    def _answer(self, ask: Ask) -> Any:
+        return self._functions.result(ask, self._functions.call(ask))
+
+
+class AsyncClient(_Client):
+    """`Client`, with its arguments, for tests that are coroutines.
+
+    `elicit` and `sample` may be coroutine functions.
+    """
+
+    def _connect(self, app: Any, path: str) -> None:
+        self._http = ASGIClient(app, path)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the session, if there is one."""
+        await self._run(self._conversation.close())
+
+    async def list_tools(self) -> list[dict[str, Any]]:
+        return list(await self._run(self._conversation.list_all("tools/list", "tools")))
+
+    async def list_resources(self) -> list[dict[str, Any]]:
+        return list(await self._run(self._conversation.list_all("resources/list", "resources")))
+
+    async def list_resource_templates(self) -> list[dict[str, Any]]:
+        flow = self._conversation.list_all("resources/templates/list", "resourceTemplates")
+        return list(await self._run(flow))
+
+    async def list_prompts(self) -> list[dict[str, Any]]:
+        return list(await self._run(self._conversation.list_all("prompts/list", "prompts")))
+
+    async def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None) -> ToolResult:
+        """Call a tool and wait for its result, through all questions. Raises RPCError."""
+        result: ToolResult = await self._run(self._conversation.call_tool(name, arguments or {}))
+        return result
+
+    async def read_resource(self, uri: str) -> list[dict[str, Any]]:
+        """The contents of a resource, each with its "text" or "blob". Raises RPCError."""
+        return list(await self._run(self._read(uri)))
+
+    async def get_prompt(
+        self, name: str, arguments: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """The messages of a prompt. Raises RPCError."""
+        return list(await self._run(self._get_prompt(name, arguments)))
+
+    async def complete(
+        self,
+        reference: str,
+        argument: str,
+        value: str,
+        context: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Suggestions for an argument of a prompt, or of a resource template (by its URI)."""
+        return list(await self._run(self._complete(reference, argument, value, context)))
+
+    async def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The result of any other request. Raises RPCError."""
+        return dict(await self._run(self._conversation.request(method, params or {})))
+
+    async def _run(self, flow: Flow) -> Any:
+        value: Any = None
+        while True:
+            try:
+                step = flow.send(value)
+            except StopIteration as end:
+                return end.value
+            value = None
+            if isinstance(step, HTTPRequest):
+                value = await self._send(step)
+            elif isinstance(step, Ask):
+                value = await self._answer(step)
+            else:
+                await asyncio.sleep(step.seconds)
+
+    async def _send(self, request: HTTPRequest) -> HTTPResponse:
+        messages: list[dict[str, Any]] = []
+        async with self._http.open(request) as opened:
+            decoder = EventDecoder(opened.headers)
+            async for chunk in opened.chunks:
+                for message in decoder.feed(chunk):
+                    await self._hear(message)
+                    messages.append(message)
+            messages += decoder.end()
+        return HTTPResponse(opened.status, opened.headers, messages, decoder.text, decoder.event_id)
+
+    async def _hear(self, message: dict[str, Any]) -> None:
+        ask = self._conversation.hear(message)
+        if ask is not None:
+            await self._send(self._conversation.answer(message, await self._answer(ask)))
+
+    async def _answer(self, ask: Ask) -> Any:
+        value = self._functions.call(ask)
+        if inspect.isawaitable(value):
+            value = await value
+        return self._functions.result(ask, value)

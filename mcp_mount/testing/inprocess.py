@@ -1,0 +1,201 @@
+"""HTTP without a network: requests to WSGI and ASGI applications of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Generator, Iterator, MutableMapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from inspect import iscoroutinefunction
+from io import BytesIO
+from queue import SimpleQueue
+from typing import Any
+from urllib.parse import quote
+
+from a2wsgi import WSGIMiddleware
+
+from mcp_mount.base import MCPServer
+from mcp_mount.testing.conversation import HTTPRequest
+from mcp_mount.transports import background
+
+
+@dataclass(slots=True)
+class Opened:
+    """A response that has begun."""
+
+    status: int
+    headers: dict[str, str]
+    chunks: Any
+
+
+def is_asgi(app: Any) -> bool:
+    """Whether an application is one for ASGI."""
+    return iscoroutinefunction(app) or iscoroutinefunction(type(app).__call__)
+
+
+def path_of(app: Any) -> str:
+    """Where MCP is in an application, unless the user says it."""
+    if isinstance(app, MCPServer):
+        return "" if app.is_attached else app.mcp_path
+    return "/mcp"
+
+
+class WSGIClient:
+    """Calls a WSGI application on the thread of the caller."""
+
+    def __init__(self, app: Any, path: str) -> None:
+        self._app = app
+        self._path = path
+
+    @contextmanager
+    def open(self, request: HTTPRequest) -> Generator[Opened]:
+        started: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc: Any = None) -> Any:
+            started[:] = [int(status.split(" ", 1)[0]), _lowered(headers)]
+            return lambda data: None
+
+        answer = self._app(self._environ(request), start_response)
+        chunks = iter(answer)
+        try:
+            first = next(chunks, b"")
+            status, headers = started
+            yield Opened(status, headers, _with_first(first, chunks))
+        finally:
+            if hasattr(answer, "close"):
+                answer.close()
+
+    def _environ(self, request: HTTPRequest) -> dict[str, Any]:
+        headers = {
+            f"HTTP_{name.upper().replace('-', '_')}": value
+            for name, value in request.headers.items()
+        }
+        return {
+            "REQUEST_METHOD": request.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": self._path.encode().decode("latin-1"),
+            "QUERY_STRING": "",
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_HOST": "localhost",
+            "CONTENT_TYPE": headers.pop("HTTP_CONTENT_TYPE", ""),
+            "CONTENT_LENGTH": str(len(request.body)),
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": BytesIO(request.body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            **headers,
+        }
+
+
+class ASGIClient:
+    """Calls an ASGI application on the loop of the caller, in a task of its own."""
+
+    def __init__(self, app: Any, path: str) -> None:
+        self._app: Any = app if is_asgi(app) else WSGIMiddleware(app)
+        self._path = path
+
+    @asynccontextmanager
+    async def open(self, request: HTTPRequest) -> AsyncIterator[Opened]:
+        messages: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue()
+        read = False
+
+        async def receive() -> MutableMapping[str, Any]:
+            nonlocal read
+            if read:
+                await asyncio.Event().wait()
+            read = True
+            return {"type": "http.request", "body": request.body, "more_body": False}
+
+        async def run() -> None:
+            try:
+                await self._app(self._scope(request), receive, messages.put)
+            finally:
+                messages.put_nowait(None)
+
+        task = asyncio.create_task(run())
+        try:
+            start = await messages.get()
+            if start is None:
+                await task
+                raise RuntimeError("The application sent no response")
+            headers = _lowered(
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in start["headers"]
+            )
+            yield Opened(start["status"], headers, _bodies(messages))
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _scope(self, request: HTTPRequest) -> dict[str, Any]:
+        headers = {"host": "localhost", "content-length": str(len(request.body)), **request.headers}
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": "http",
+            "path": self._path,
+            "raw_path": quote(self._path).encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": [
+                (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+            ],
+            "client": ("127.0.0.1", 1),
+            "server": ("localhost", 80),
+        }
+
+
+class BlockingASGIClient:
+    """Calls an ASGI application on the background loop, and waits for it here."""
+
+    def __init__(self, app: Any, path: str) -> None:
+        self._client = ASGIClient(app, path)
+
+    @contextmanager
+    def open(self, request: HTTPRequest) -> Generator[Opened]:
+        heard: SimpleQueue[Opened | bytes | None] = SimpleQueue()
+
+        async def run() -> None:
+            try:
+                async with self._client.open(request) as opened:
+                    heard.put(opened)
+                    async for chunk in opened.chunks:
+                        heard.put(chunk)
+            finally:
+                heard.put(None)
+
+        outcome, cancel = background.spawn(run())
+        try:
+            opened = heard.get()
+            if not isinstance(opened, Opened):
+                outcome.result()
+                raise RuntimeError("The application sent no response")
+            yield Opened(opened.status, opened.headers, iter(heard.get, None))
+        finally:
+            if not outcome.done():
+                cancel()
+
+
+async def _bodies(messages: asyncio.Queue[Any]) -> AsyncIterator[bytes]:
+    while (message := await messages.get()) is not None:
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
+
+
+def _with_first(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from chunks
+
+
+def _lowered(headers: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers}
