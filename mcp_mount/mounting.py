@@ -27,25 +27,25 @@ class mount_wsgi:
         self, app: Callable[..., Any], path: str, server: MCPServer, *, around: Around | None = None
     ) -> None:
         self._app = app
-        self._prefix = clean_prefix(path)
-        self._server = server
+        self.path = clean_prefix(path)
+        self.server = server
         self._around = around or (lambda environ: nullcontext())
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if not is_below(path, self._prefix):
+        if not is_below(path, self.path):
             answer: Iterable[bytes] = self._app(environ, start_response)
             return answer
         inner = {
             **environ,
-            "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + self._prefix,
-            "PATH_INFO": path[len(self._prefix) :],
+            "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + self.path,
+            "PATH_INFO": path[len(self.path) :],
         }
         return UntilGoodbye(self._serve(inner, start_response))
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         with self._around(environ):
-            yield from self._server.wsgi(environ, start_response)
+            yield from self.server.wsgi(environ, start_response)
 
 
 class mount_asgi:
@@ -66,20 +66,20 @@ class mount_asgi:
         around: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self._app = app
-        self._prefix = clean_prefix(path)
-        self._server = server
+        self.path = clean_prefix(path)
+        self.server = server
         self._around = around
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" and self._server.has_lifespan:
-            await _Lifespan(self._app, self._server)(scope, receive, send)
-        elif scope["type"] == "http" and is_below(route_path(scope), self._prefix):
+        if scope["type"] == "lifespan" and self.server.has_lifespan:
+            await _Lifespan(self._app, self.server)(scope, receive, send)
+        elif scope["type"] == "http" and is_below(route_path(scope), self.path):
             root_path = scope.get("root_path", "")
-            inner = {**scope, "root_path": root_path + self._prefix}
+            inner = {**scope, "root_path": root_path + self.path}
             if not is_below(scope["path"], root_path):
                 inner["path"] = root_path + scope["path"]
             with self._around():
-                await self._server(inner, receive, send)
+                await self.server(inner, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -89,7 +89,7 @@ class _Lifespan:
 
     def __init__(self, app: Callable[..., Any], server: MCPServer) -> None:
         self._app = app
-        self._server = server
+        self.server = server
         self._stack = AsyncExitStack()
         self._app_answered = False
         self._started = False
@@ -118,7 +118,7 @@ class _Lifespan:
             await self._alone(scope, receive, send)
 
     async def _start(self, scope: Scope) -> None:
-        context = self._server.router.lifespan_context(self._server)
+        context = self.server.router.lifespan_context(self.server)
         state = await self._stack.enter_async_context(context)
         if state and "state" in scope:
             scope["state"].update(state)

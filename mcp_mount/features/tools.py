@@ -234,7 +234,7 @@ def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:
     arguments = incoming.params.get("arguments", {})
     if not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, '"arguments" must be an object')
-    if incoming.revision.modern:
+    if incoming.revision.modern and incoming.request.has_headers:
         for parameter in tool.mirrored:
             parameter.check(incoming.request.headers, arguments)
     try:

@@ -156,6 +156,8 @@ class Protocol:
     def check_origin(self, request: Request) -> None:
         """Raise ProtocolError (403) for a browser page that may not call this server, and (421)
         for a Host that it does not serve: the defence against DNS rebinding."""
+        if not request.has_headers:
+            return
         host = request.headers.get("host", "")
         if not self.settings.allows_host(host):
             raise ProtocolError(INVALID_REQUEST, f"Host {host!r} is not served", status=421)

@@ -24,7 +24,7 @@ class Request:
     headers: names in lower case, values stripped of optional white space, repeated fields joined
     by ", " (RFC 9110, section 5.3). native: gives the host framework's own request object, if any.
     waiting: how many requests may wait without end on this server, None for any number: under WSGI
-    each of them holds a thread.
+    each of them holds a thread. has_headers: whether headers mirror the message, as over HTTP.
     """
 
     method: str
@@ -32,6 +32,7 @@ class Request:
     body: bytes = b""
     native: Callable[[], Any] = lambda: None
     waiting: int | None = None
+    has_headers: bool = True
 
 
 @dataclass(slots=True)

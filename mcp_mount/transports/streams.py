@@ -102,11 +102,19 @@ def silence(call: Call) -> None:
 class AsyncStream:
     """Runs calls in a task of its own and gives what they say, event by event.
 
-    resumable: whether the client may come back to the stream.
+    resumable: whether the client may come back to the stream. frame: makes an event of a message.
     """
 
-    def __init__(self, calls: Sequence[Call], runner: Runner, *, resumable: bool = False) -> None:
+    def __init__(
+        self,
+        calls: Sequence[Call],
+        runner: Runner,
+        *,
+        resumable: bool = False,
+        frame: Callable[[bytes], bytes] = sse.event,
+    ) -> None:
         self.closed = False
+        self._frame = frame
         self._resumable = resumable
         self._calls = calls
         self._runner = runner
@@ -146,7 +154,7 @@ class AsyncStream:
 
     async def send(self, message: bytes) -> None:
         if not self.closed:
-            await self._queue.put(sse.event(message))
+            await self._queue.put(self._frame(message))
 
     async def keep_alive(self) -> None:
         if not self.closed:

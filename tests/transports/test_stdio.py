@@ -1,0 +1,253 @@
+"""`python -m mcp_mount stdio`: a real process at the other end of two pipes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import mcp_types
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+from tests.requests import initialize, message, meta
+
+TARGETS = [
+    "tests.conformance.hosts:asgi()",
+    "tests.conformance.hosts:fastapi()",
+    "tests.conformance.hosts:flask_wsgi()",
+    "tests.conformance.hosts:flask_asgi()",
+]
+
+
+class Process:
+    """A server process, spoken to by hand."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.process, self.stdin, self.stdout = process, process.stdin, process.stdout
+
+    def send(self, value: Any) -> None:
+        line = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.stdin.write(line + b"\n")
+        self.stdin.flush()
+
+    def receive(self) -> Any:
+        return json.loads(self.stdout.readline())
+
+    def ask(self, value: Any) -> Any:
+        self.send(value)
+        return self.receive()
+
+    def end(self) -> list[Any]:
+        """Close the input; what was still said. The process must end by itself."""
+        self.stdin.close()
+        rest = [json.loads(line) for line in self.stdout]
+        assert self.process.wait(10) == 0
+        return rest
+
+
+@contextmanager
+def serving(target: str = "tests.transports.test_stdio:build()", *more: str) -> Iterator[Process]:
+    words = [sys.executable, "-m", "mcp_mount", "stdio", target, *more]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe) as process:
+        try:
+            yield Process(process)
+        finally:
+            process.kill()
+
+
+def modern(method: str, params: dict[str, Any] | None = None, id: Any = 1) -> dict[str, Any]:
+    return message(method, {"_meta": meta(), **(params or {})}, id)
+
+
+def call(tool: str, id: Any = 1, **arguments: Any) -> dict[str, Any]:
+    return modern("tools/call", {"name": tool, "arguments": arguments}, id)
+
+
+def build() -> Any:
+    """The server of the tests by hand; runs in the process."""
+    from typing import Annotated
+
+    from mcp_mount import McpHeader, MCPServer, SyncContext
+
+    server = MCPServer("stdio", max_body_bytes=10_000, allowed_hosts=["example.org"])
+
+    @server.tool
+    def say(text: Annotated[str, McpHeader("Text")]) -> str:
+        print("this is no message")
+        return text
+
+    @server.tool
+    async def wait() -> str:
+        import asyncio
+
+        await asyncio.sleep(60)
+        return "late"
+
+    @server.tool
+    def wait_sync(ctx: SyncContext) -> str:
+        while not ctx.cancelled:
+            time.sleep(0.01)
+        return "late"
+
+    @server.tool
+    def add(name: str) -> str:
+        server.tool(name=name)(lambda: "new")
+        return "added"
+
+    return server
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_official_client_drives_any_host(target: str, era: str) -> None:
+    asked: list[str] = []
+
+    async def elicit(context: Any, params: Any) -> Any:
+        asked.append(params.message)
+        return mcp_types.ElicitResult(action="accept", content={"name": "Ada"})
+
+    async def session() -> None:
+        arguments = ["-m", "mcp_mount", "stdio", target]
+        heard: list[float] = []
+
+        async def hear(done: float, total: float | None, message: str | None) -> None:
+            heard.append(done)
+
+        transport = stdio_client(StdioServerParameters(command=sys.executable, args=arguments))
+        with anyio.fail_after(30):
+            async with Client(transport, mode=era, elicitation_callback=elicit) as client:
+                names = {tool.name for tool in (await client.list_tools()).tools}
+                assert {"test_simple_text", "test_custom_headers"} <= names
+                result = await client.call_tool(
+                    "test_custom_headers", {"region": "für"}, progress_callback=hear
+                )
+                assert result.content[0].text == "für 1"  # type: ignore[union-attr]
+                await client.call_tool("test_tool_with_progress", {}, progress_callback=hear)
+                assert heard == [0, 50, 100]
+                for tool in ("test_streaming_elicitation",):
+                    result = await client.call_tool(tool, {}, progress_callback=hear)
+                    assert "Ada" in result.content[0].text  # type: ignore[union-attr]
+                read = await client.read_resource("test://static-text")
+                assert "static text" in read.contents[0].text  # type: ignore[union-attr]
+                prompt = await client.get_prompt("test_simple_prompt")
+                assert prompt.messages[0].content.text.startswith("This is")  # type: ignore[union-attr]
+
+    anyio.run(session)
+    assert asked == ["Who are you?"]
+
+
+def test_what_tools_print_does_not_disturb() -> None:
+    with serving() as process:
+        result = process.ask(call("say", text="hello"))["result"]
+        assert result["content"][0]["text"] == "hello"
+        assert process.end() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b"{", -32700),
+        (b'"x"', -32600),
+        (b"\xff\xfe", -32700),
+        (b'{"jsonrpc":"2.0","id":[],"method":"ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}', -32600),
+        (b"x" * 10_001, -32600),
+        (b"x" * 200_000, -32600),
+    ],
+)
+def test_bad_lines_get_an_error_and_the_next_is_served(line: bytes, code: int) -> None:
+    with serving() as process:
+        assert process.ask(line)["error"]["code"] == code
+        process.send(b"")
+        assert process.ask(call("say", text="hello"))["result"]
+        process.end()
+
+
+def test_both_eras_share_one_channel() -> None:
+    with serving() as process:
+        assert process.ask(json.loads(initialize()))["result"]["protocolVersion"] == "2025-11-25"
+        assert process.ask(message("ping", id=7)) == {"jsonrpc": "2.0", "id": 7, "result": {}}
+        assert process.ask(modern("tools/list"))["result"]["resultType"] == "complete"
+        process.send(message("tools/call", {"name": "add", "arguments": {"name": "x"}}, 8))
+        said = [process.receive(), process.receive()]
+        assert {one.get("method", "result") for one in said} == {
+            "notifications/tools/list_changed",
+            "result",
+        }
+        process.end()
+
+
+@pytest.mark.parametrize("tool", ["wait", "wait_sync"])
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+def test_a_call_is_cancelled_by_its_id(tool: str, era: str) -> None:
+    with serving() as process:
+        if era == "legacy":
+            process.ask(json.loads(initialize()))
+            process.send(message("tools/call", {"name": tool, "arguments": {}}, "w"))
+        else:
+            process.send(call(tool, "w"))
+        for request_id in ("other", [1], None, "w"):
+            cancelled = message("notifications/cancelled", {"requestId": request_id})
+            del cancelled["id"]
+            process.send(cancelled)
+        assert process.ask(call("say", "s", text="still here"))["id"] == "s"
+        assert process.end() == []
+
+
+def test_a_subscription_hears_of_changes() -> None:
+    with serving() as process:
+        wanted = {"notifications": {"toolsListChanged": True}}
+        process.send(modern("subscriptions/listen", wanted, "l"))
+        assert process.receive()["method"] == "notifications/subscriptions/acknowledged"
+        process.send(call("add", name="y"))
+        assert "notifications/tools/list_changed" in {
+            process.receive().get("method"),
+            process.receive().get("method"),
+        }
+        process.end()
+
+
+def test_the_end_of_input_ends_what_runs() -> None:
+    with serving() as process:
+        process.send(call("wait"))
+        process.send(call("wait_sync"))
+        process.ask(call("say", "s", text="x"))
+        started = time.monotonic()
+        assert process.end() == []
+        assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("nothing", "must be module:attribute"),
+        ("nothing:at_all", "there is no module 'nothing'"),
+        ("tests.transports.test_stdio:nothing", "has no 'nothing'"),
+        ("tests.transports.test_stdio:TARGETS", "is no MCPServer"),
+        (
+            "tests.integrations.apps:starlette_lifespan()",
+            "choose one with --path: /mcp, /other/mcp",
+        ),
+    ],
+)
+def test_a_target_without_a_server_is_explained(target: str, message: str) -> None:
+    words = [sys.executable, "-m", "mcp_mount", "stdio", target]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_one_of_several_servers_is_chosen() -> None:
+    with serving("tests.integrations.apps:starlette_lifespan()", "--path", "/mcp") as process:
+        assert process.ask(modern("tools/list"))["result"]["tools"]
+        process.end()
