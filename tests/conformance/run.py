@@ -18,6 +18,7 @@ from pathlib import Path
 from sample_projects.processes import free_port, running
 from tests.conformance.hosts import HOSTS
 from tests.conformance.serve import command
+from tests.node import install
 
 HERE = Path(__file__).parent
 REVISIONS = ("2026-07-28", "2025-11-25")
@@ -34,16 +35,9 @@ class Scenario:
     failed: int
 
 
-def install_suite() -> None:
-    """Install the pinned suite, and the Node.js that it needs, if they are not there."""
-    if not (HERE / "node_modules" / ".package-lock.json").exists():
-        print("Installing the conformance suite ...", flush=True)
-        subprocess.run(["npm", "ci", "--silent", "--no-fund", "--no-audit"], cwd=HERE, check=True)
-
-
 def run_suite(url: str, revision: str) -> list[Scenario]:
     """Run all scenarios of a revision, scored and not scored, against a server at `url`."""
-    modules = HERE / "node_modules"
+    modules = install(HERE)
     suite = modules / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
     words = [modules / ".bin" / "node", suite, "server", "--url", url, "--requirements", revision]
     done = subprocess.run(words, cwd=HERE, capture_output=True, text=True, timeout=600)
@@ -61,7 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("hosts", nargs="*", metavar="HOST", help=f"of {', '.join(HOSTS)}")
     hosts = parser.parse_args().hosts or list(HOSTS)
-    install_suite()
+    install(HERE)
     print(f"{'host':<12} {'revision':<11} {'scenarios':>11} {'checks':>11}")
     failures: list[str] = []
     passed = 0
