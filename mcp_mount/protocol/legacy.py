@@ -199,6 +199,7 @@ class Legacy:
             LiveDialogue(
                 self._backplane,
                 session.id,
+                session.revision,
                 session.client.capabilities,
                 self._settings.question_timeout,
                 possible=request.waiting != 0,

@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from mcp_mount.protocol.errors import MISSING_CLIENT_CAPABILITY, ClientError, ProtocolError
 from mcp_mount.protocol.messages import ResponseMessage, encode_request
+from mcp_mount.protocol.revisions import Revision
 
 T = TypeVar("T")
 
@@ -194,6 +195,7 @@ class LiveDialogue:
         self,
         answers: Answers,
         session: str,
+        revision: Revision,
         capabilities: Mapping[str, Any],
         timeout: float,
         *,
@@ -202,6 +204,7 @@ class LiveDialogue:
         self._possible = possible
         self._answers = answers
         self._session = session
+        self._revision = revision
         self._capabilities = capabilities
         self._timeout = timeout
 
@@ -209,8 +212,11 @@ class LiveDialogue:
         if not self._possible:
             raise ClientError("This server has a single thread: it cannot wait for an answer")
         for inquiry in inquiries.values():
-            if not _declared(self._capabilities, inquiry.capability):
-                raise ClientError(f"The client does not support {'.'.join(inquiry.capability)}")
+            asked = inquiry.capability
+            if asked not in self._revision.questions:
+                raise ClientError(f"{self._revision.name} does not have {'.'.join(asked)}")
+            if not _declared(self._capabilities, asked):
+                raise ClientError(f"The client does not support {'.'.join(asked)}")
         return {}
 
     def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:

@@ -15,7 +15,7 @@ class Revision:
 
     structured_content: "none" before 2025-06-18, "object" while only a JSON object was allowed,
     "any" since any JSON value is. primed_streams: whether a stream begins with an event that has an
-    id and no data.
+    id and no data. questions: the client capabilities on which a server may build when it asks.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Revision:
     prompt_fields: frozenset[str]
     resource_fields: frozenset[str]
     info_fields: frozenset[str]
+    questions: frozenset[tuple[str, ...]]
 
 
 _TOOL_2025_03 = frozenset({"name", "description", "inputSchema", "annotations"})
@@ -47,6 +48,10 @@ _INFO_2025_03 = frozenset({"name", "version"})
 _INFO_2025_06 = _INFO_2025_03 | {"title"}
 _INFO_2025_11 = _INFO_2025_06 | {"icons", "websiteUrl", "description"}
 
+_QUESTIONS_2025_03 = frozenset({("sampling",), ("roots",)})
+_QUESTIONS_2025_06 = _QUESTIONS_2025_03 | {("elicitation",)}
+_QUESTIONS_2025_11 = _QUESTIONS_2025_06 | {("elicitation", "url"), ("sampling", "tools")}
+
 REVISIONS: Final = {
     revision.name: revision
     for revision in (
@@ -60,6 +65,7 @@ REVISIONS: Final = {
             prompt_fields=_PROMPT_2025_03,
             resource_fields=_RESOURCE_2025_03,
             info_fields=_INFO_2025_03,
+            questions=_QUESTIONS_2025_03,
         ),
         Revision(
             name="2025-06-18",
@@ -71,6 +77,7 @@ REVISIONS: Final = {
             prompt_fields=_PROMPT_2025_06,
             resource_fields=_RESOURCE_2025_06,
             info_fields=_INFO_2025_06,
+            questions=_QUESTIONS_2025_06,
         ),
         Revision(
             name="2025-11-25",
@@ -82,6 +89,7 @@ REVISIONS: Final = {
             prompt_fields=_PROMPT_2025_11,
             resource_fields=_RESOURCE_2025_11,
             info_fields=_INFO_2025_11,
+            questions=_QUESTIONS_2025_11,
         ),
         Revision(
             name="2026-07-28",
@@ -93,6 +101,7 @@ REVISIONS: Final = {
             prompt_fields=_PROMPT_2025_11,
             resource_fields=_RESOURCE_2025_11,
             info_fields=_INFO_2025_11,
+            questions=_QUESTIONS_2025_11,
         ),
     )
 }
