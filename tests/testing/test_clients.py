@@ -24,7 +24,8 @@ from mcp_mount import (
 from mcp_mount.testing import AsyncClient, Client, HTTPError, RPCError
 from tests.conformance import hosts
 
-REVISIONS = ["2026-07-28", "2025-11-25", "2025-03-26"]
+REVISIONS = ["2026-07-28", "2025-11-25", "2025-06-18"]
+"""Those that ask a person by forms."""
 
 
 class Name(BaseModel):
@@ -49,6 +50,10 @@ def build() -> MCPServer:
         said = await ctx.sample(f"Greet {answer.data and answer.data.name}")
         roots = await ctx.list_roots()
         return f"{said['content']['text']} {roots[0]['uri']}"
+
+    @server.tool
+    def ask_model(ctx: SyncContext) -> str:
+        return f"{ctx.sample('Greet')['content']['text']} {ctx.list_roots()[0]['uri']}"
 
     @server.tool
     def pay(ctx: SyncContext) -> str:
@@ -221,10 +226,17 @@ def test_a_page_is_visited() -> None:
         seen.append(question["url"])
         return {}
 
-    for revision in REVISIONS:
+    for revision in ("2026-07-28", "2025-11-25"):
         with Client(build(), revision=revision, elicit=visit) as client:
             assert client.call_tool("pay").text == "accept"
-    assert seen == ["https://example.org/pay"] * 3
+    assert seen == ["https://example.org/pay"] * 2
+
+
+def test_the_oldest_revision_asks_models_and_for_roots_but_no_person() -> None:
+    options: Any = {"sample": lambda params: "Hello", "roots": ["file:///x"], "elicit": elicit}
+    with Client(build(), revision="2025-03-26", **options) as client:
+        assert client.call_tool("ask_model").text == "Hello file:///x"
+        assert client.call_tool("greet").text == "2025-03-26 does not have elicitation"
 
 
 def test_tasks_are_waited_for() -> None:
