@@ -28,6 +28,7 @@ class MemoryBackplane:
         # A signal handler may tell a change while its thread is in here.
         self._lock = threading.RLock()
         self._listeners: dict[object, Hear] = {}
+        self._waiting = 0
         self._subscribed: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._questions: dict[tuple[str, str], Future[Any]] = {}
         self._ended: OrderedDict[str, float] = OrderedDict()
@@ -71,19 +72,21 @@ class MemoryBackplane:
     def has_ended(self, session: str) -> bool:
         return session in self._ended
 
-    def listen(self, hear: Hear) -> Callable[[], None]:
+    def listen(self, hear: Hear, *, waits: bool = True) -> Callable[[], None]:
         """Call `hear` with every change from now on, on whatever thread tells it.
 
-        Returns the function that ends it.
+        waits: whether a request waits for changes, and is counted as a listener. Returns the
+        function that ends it.
         """
         key = object()
         with self._lock:
             self._listeners[key] = hear
-        return lambda: self._unlisten(key)
+            self._waiting += waits
+        return lambda: self._unlisten(key, waits)
 
     def listeners(self) -> int:
-        """How many listen now."""
-        return len(self._listeners)
+        """How many requests wait for changes now."""
+        return self._waiting
 
     def publish(self, change: Change) -> None:
         """Tell a change to all who listen."""
@@ -106,21 +109,28 @@ class MemoryBackplane:
         """The resources that a session wants to hear of."""
         return self._subscribed.get(session, frozenset())
 
-    def _unlisten(self, key: object) -> None:
+    def _unlisten(self, key: object, waits: bool) -> None:
         with self._lock:
-            self._listeners.pop(key, None)
+            if self._listeners.pop(key, None) is not None:
+                self._waiting -= waits
 
     def keep_log(self, session: str, log: EventLog, *, ttl: float) -> None:
         """Keep the log of a stream, and for `ttl` seconds after its end or its last reader's."""
         with self._lock:
             self._logs[session, log.id] = log, ttl
             for key, (one, its_ttl) in list(islice(self._logs.items(), _SWEPT)):
-                if one.ended and one.unread_seconds() > its_ttl:
-                    del self._logs[key]
+                if (one.ended or one.polled) and one.unread_seconds() > its_ttl:
+                    self._drop_log(key)
                 elif one is not log:
                     self._logs.move_to_end(key)
             if len(self._logs) > _MOST_LOGS:
-                self._logs.popitem(last=False)
+                self._drop_log(next(iter(self._logs)))
+
+    def _drop_log(self, key: tuple[str, str]) -> None:
+        log, _ = self._logs.pop(key)
+        if log.polled:
+            # Whoever writes to it stops then.
+            log.end()
 
     def find_log(self, session: str, stream: str) -> EventLog | None:
         """The log of a stream of `session`, if it is kept."""

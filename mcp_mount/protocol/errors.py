@@ -64,6 +64,13 @@ class ProtocolError(Exception):
         return self.kind.modern_status if modern else self.kind.legacy_status
 
 
+def method_not_allowed(method: str) -> ProtocolError:
+    """The error for an HTTP method that the endpoint does not serve."""
+    return ProtocolError(
+        INVALID_REQUEST, f"{method} is not allowed here: send messages by POST", status=405
+    )
+
+
 def requires_extension(name: str) -> ProtocolError:
     """The error for a client that does not know a protocol extension, and must for this."""
     return ProtocolError(

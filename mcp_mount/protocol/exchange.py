@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mcp_mount.protocol import modern, sse
 from mcp_mount.protocol.calls import Call, Catalogue, Incoming, Method, Result
-from mcp_mount.protocol.errors import INVALID_REQUEST, ProtocolError
+from mcp_mount.protocol.errors import INVALID_REQUEST, ProtocolError, method_not_allowed
 from mcp_mount.protocol.legacy import SESSION_HEADER, Backplane, Legacy
 from mcp_mount.protocol.listener import Listener, Wait
 from mcp_mount.protocol.messages import (
@@ -144,12 +144,11 @@ class Protocol:
                 self._legacy.end(request.headers)
                 return Reply(204)
             if request.method == "GET" and self._may_stream(request):
-                if "last-event-id" in request.headers:
-                    return self._legacy.resume(request)
-                if request.waiting is None:
-                    call = self._legacy.stream(request)
-                    return Exchange(self, [call], [], (False, True), answered=False)
-            raise _method_not_allowed(request.method)
+                stream = self._legacy.stream(request)
+                if isinstance(stream, Call):
+                    return Exchange(self, [stream], [], (False, True), answered=False)
+                return self._poll(stream) if stream.log.polled else stream
+            raise method_not_allowed(request.method)
         except ProtocolError as error:
             return refusal(error)
 
@@ -259,11 +258,15 @@ class Protocol:
         answers = [self.encode(incoming, outcome)]
         return Exchange(self, [], answers, accept).reply()
 
+    def _poll(self, resumption: Resumption) -> Reply:
+        """All that is new, as an event stream that ends at once."""
+        events = resumption.log.poll(resumption.after, self.settings.poll_seconds)
+        return Reply(200, events, list(sse.HEADERS))
+
     def _may_stream(self, request: Request) -> bool:
-        """Whether a GET asks for a session's stream, and this server can hold streams."""
+        """Whether a GET asks for a session's stream."""
         return (
-            request.waiting != 0
-            and EVENT_STREAM in request.headers.get("accept", "")
+            EVENT_STREAM in request.headers.get("accept", "")
             and SESSION_HEADER in request.headers
             and not self._says_modern(request)
         )
@@ -279,12 +282,6 @@ def refusal(error: ProtocolError) -> Reply:
     if reply.status == 405:
         reply.headers.append(("allow", "POST, DELETE"))
     return reply
-
-
-def _method_not_allowed(method: str) -> ProtocolError:
-    return ProtocolError(
-        INVALID_REQUEST, f"{method} is not allowed here: send messages by POST", status=405
-    )
 
 
 def _accepts(header: str | None) -> tuple[bool, bool]:

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from pydantic_core import to_json
 
+from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import (
     LOG_LEVELS,
     Call,
@@ -27,12 +28,13 @@ from mcp_mount.protocol.calls import (
     Method,
     Result,
 )
-from mcp_mount.protocol.changes import MOST_SUBJECTS, Hear, SessionStream
+from mcp_mount.protocol.changes import MOST_SUBJECTS, Change, Hear, SessionStream
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     ProtocolError,
+    method_not_allowed,
 )
 from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.messages import (
@@ -63,7 +65,7 @@ class Backplane(Protocol):
     def deliver(self, session: str, question: str, answer: Any) -> bool: ...
     def end(self, session: str, *, ttl: float) -> None: ...
     def has_ended(self, session: str) -> bool: ...
-    def listen(self, hear: Hear) -> Callable[[], None]: ...
+    def listen(self, hear: Hear, *, waits: bool = True) -> Callable[[], None]: ...
     def listeners(self) -> int: ...
     def subscribe(self, session: str, uri: str, *, on: bool) -> None: ...
     def subscribed(self, session: str) -> frozenset[str]: ...
@@ -207,20 +209,42 @@ class Legacy:
         )
         return incoming, method
 
-    def stream(self, request: Request) -> Call:
-        """The call of a session's GET stream (2025-11-25, "Listening for Messages")."""
-        session = self.session(request.headers)
-        incoming = Incoming(0, "GET", {}, {}, session.revision, session.client, request, session.id)
-        subscription = SessionStream(partial(self._backplane.subscribed, session.id))
-        return self._listener.call(incoming, subscription, Result(b""))
+    def stream(self, request: Request) -> Call | Resumption:
+        """A GET: the stream of its session (2025-11-25, "Listening for Messages"), or one that its
+        client comes back to.
 
-    def resume(self, request: Request) -> Resumption:
-        """A client that comes back to one of its streams.
-
-        Raises ProtocolError (400) for events that are not kept, or not any more.
+        Where a stream would hold a thread, the session's is polled, if the revision has that.
+        Raises ProtocolError: 400 for events that are not kept (any more), 405 for no stream.
         """
         session = self.session(request.headers)
-        place = parse_event_id(request.headers["last-event-id"])
+        if "last-event-id" in request.headers:
+            return self._resume(session, request.headers["last-event-id"])
+        subscription = SessionStream(partial(self._backplane.subscribed, session.id))
+        if request.waiting is not None:
+            if not session.revision.primed_streams:
+                raise method_not_allowed("GET")
+            return Resumption(self._listen(session, subscription))
+        incoming = Incoming(0, "GET", {}, {}, session.revision, session.client, request, session.id)
+        return self._listener.call(incoming, subscription, Result(b""))
+
+    def _listen(self, session: Session, subscription: SessionStream) -> EventLog:
+        """The log of what a session's client hears when it comes by, as long as it does."""
+        log = EventLog(primed=False, polled=True)
+        ttl = self._settings.resume_ttl
+
+        def hear(change: Change) -> None:
+            if log.ended or log.unread_seconds() > ttl:
+                log.end()
+                stop()
+            elif (message := subscription.message(change)) is not None:
+                log.append(sse.event(message))
+
+        stop = self._backplane.listen(hear, waits=False)
+        self._backplane.keep_log(session.id, log, ttl=ttl)
+        return log
+
+    def _resume(self, session: Session, event_id: str) -> Resumption:
+        place = parse_event_id(event_id)
         log = place and self._backplane.find_log(session.id, place[0])
         if not place or not log or not log.has(place[1]):
             raise ProtocolError(

@@ -34,11 +34,12 @@ class EventLog:
     """The events of one stream. Safe to use from any thread.
 
     primed: whether the stream begins with an event without data, which gives the client an id to
-    come back with.
+    come back with. polled: whether nobody reads it all the time: clients come by for what is new.
     """
 
-    def __init__(self, *, primed: bool) -> None:
+    def __init__(self, *, primed: bool, polled: bool = False) -> None:
         self.id = secrets.token_hex(8)
+        self.polled = polled
         self.ended = False
         self._events: deque[tuple[int, bytes]] = deque(maxlen=_MOST_EVENTS)
         self.last = 0
@@ -88,6 +89,13 @@ class EventLog:
             if self._reader is not reader:
                 return [], True
             return [one for one in self._events if one[0] > number], self.ended
+
+    def poll(self, number: int, retry: float) -> bytes:
+        """The events after that with `number`, and one that tells to come back in `retry` s."""
+        with self._lock:
+            self.append(sse.goodbye(retry))
+            self._left = time.monotonic()
+            return b"".join(event for own, event in self._events if own > number)
 
     def has(self, number: int) -> bool:
         """Whether all events after that with `number` are still kept."""

@@ -26,6 +26,7 @@ class Settings:
     list_ttl_ms: for how long a client may keep lists and discovery, in milliseconds.
     question_timeout: how long a handler waits for a live answer of its client, in seconds.
     waiting_threads: how many subscriptions may hold a thread of a WSGI server.
+    poll_seconds: how often clients look for what a session's stream tells, where it is polled.
     resume_ttl: how long a stream is kept for a client that was cut off, in seconds.
     state_ttl: how long a client may take to repeat a request with its answers, in seconds.
     """
@@ -46,6 +47,7 @@ class Settings:
     question_timeout: float = 300.0
     state_ttl: float = 3600.0
     waiting_threads: int = 4
+    poll_seconds: float = 3.0
     resume_ttl: float = 60.0
 
     def server_info(self, fields: frozenset[str]) -> dict[str, Any]:

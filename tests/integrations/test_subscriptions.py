@@ -151,26 +151,67 @@ def test_a_session_hears_of_changes_on_its_stream(
         }
 
 
-@pytest.mark.parametrize("host", list(HOSTS))
-def test_a_stream_needs_an_open_session(serve_host: Callable[[str], str], host: str) -> None:
-    url = serve_host(host) + "/mcp"
-    headers = {"accept": "text/event-stream"}
-    assert httpx2.get(url, headers=headers).status_code == 405
-    foreign = httpx2.get(url, headers={**headers, "mcp-session-id": "a.b.c"})
-    assert foreign.status_code == (404 if host in ON_ASGI else 405)
+@pytest.mark.parametrize("host", ON_WSGI)
+def test_a_session_comes_by_for_changes_under_wsgi(
+    serve_host: Callable[[str], str], host: str
+) -> None:
+    """Clients of the handshake era open their stream unasked: under WSGI it holds no thread."""
+    url = serve_host(host)
+    headers = {**open_session(url), "accept": "text/event-stream"}
+    body = message("resources/subscribe", {"uri": URI})
+    assert httpx2.post(f"{url}/mcp", headers={**headers, "accept": "*/*"}, json=body).is_success
+    heard: list[Any] = []
+
+    def come_by() -> None:
+        response = httpx2.get(f"{url}/mcp", headers=headers)
+        assert response.headers["content-type"] == "text/event-stream"
+        *events, goodbye, rest = response.text.split("\n\n")
+        assert rest == ""
+        event_id, retry, data = goodbye.split("\n")
+        assert (retry, data) == ("retry: 3000", "data: ")
+        headers["last-event-id"] = event_id.removeprefix("id: ")
+        heard.extend(json.loads(event.split("data: ")[1])["method"] for event in events)
+
+    come_by()
+    assert heard == []
+    trigger(url, "test_trigger_resource_update", uri="test://other")
+    trigger(url, "test_trigger_resource_update", uri=URI)
+    come_by()
+    trigger(url, "test_trigger_prompt_change")
+    come_by()
+    come_by()
+    assert heard == [
+        "notifications/resources/updated",
+        "notifications/prompts/list_changed",
+    ]
 
 
 @pytest.mark.parametrize("host", ON_WSGI)
-def test_streams_leave_threads_to_a_wsgi_server(
+def test_older_sessions_have_no_stream_under_wsgi(
     serve_host: Callable[[str], str], host: str
 ) -> None:
-    """Clients of the handshake era open their stream unasked: under WSGI it is not offered."""
+    url = serve_host(host)
+    headers = {"content-type": "application/json", "accept": "*/*"}
+    opened = httpx2.post(f"{url}/mcp", headers=headers, content=initialize("2025-06-18"))
+    own = legacy(opened.headers["mcp-session-id"], "2025-06-18")
+    refused = httpx2.get(f"{url}/mcp", headers={**own, "accept": "text/event-stream"})
+    assert refused.status_code == 405
+
+
+def test_a_stream_needs_an_open_session(host_url: str) -> None:
+    url = host_url + "/mcp"
+    headers = {"accept": "text/event-stream"}
+    assert httpx2.get(url, headers=headers).status_code == 405
+    foreign = httpx2.get(url, headers={**headers, "mcp-session-id": "a.b.c"})
+    assert foreign.status_code == 404
+
+
+@pytest.mark.parametrize("host", ON_WSGI)
+def test_subscriptions_leave_threads_to_a_wsgi_server(host: str) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     wanted = {"toolsListChanged": True}
     with running(command(host, port), port):
-        headers = {**open_session(url), "accept": "text/event-stream"}
-        assert httpx2.get(f"{url}/mcp", headers=headers).status_code == 405
         with (
             listening(url, wanted) as one,
             listening(url, wanted) as two,

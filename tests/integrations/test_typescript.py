@@ -20,8 +20,8 @@ def packages() -> None:
     install(FOLDER)
 
 
-def drive(generation: str, mode: str, url: str, *, streams: bool) -> Any:
-    words = ["node", "drive.mjs", generation, mode, f"{url}/mcp", "yes" if streams else "no"]
+def drive(generation: str, mode: str, url: str) -> Any:
+    words = ["node", "drive.mjs", generation, mode, f"{url}/mcp"]
     done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -34,10 +34,7 @@ def drive(generation: str, mode: str, url: str, *, streams: bool) -> Any:
 def test_a_typescript_client_finds_everything(
     serve_host: Callable[[str], str], host: str, generation: str, mode: str
 ) -> None:
-    # Under WSGI a session has no stream of its own: there would be a thread for each client.
-    streams = not host.endswith("wsgi")
-    heard = drive(generation, mode, serve_host(host), streams=streams)
-    listens = streams or mode == "auto"
+    heard = drive(generation, mode, serve_host(host))
     assert heard == {
         "tools": True,
         "simple": "This is a simple text response for testing.",
@@ -60,7 +57,7 @@ def test_a_typescript_client_finds_everything(
         "prompts": True,
         "prompt": "Prompt with arguments: arg1='a', arg2='b'",
         "completed": ["paris"],
-        **({"updated": "test://watched-resource"} if listens else {}),
+        "updated": "test://watched-resource",
         "aborted": "aborted",
         "after": "This is a simple text response for testing.",
     }

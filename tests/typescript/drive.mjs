@@ -1,10 +1,8 @@
 // Drive the fixture server with an official TypeScript client, and print what it heard as JSON.
 //
-//     node drive.mjs v1|v2 auto|legacy URL STREAMS
-//
-// STREAMS tells whether the host can hold a session's GET stream.
+//     node drive.mjs v1|v2 auto|legacy URL
 
-const [generation, mode, url, streams] = process.argv.slice(2);
+const [generation, mode, url] = process.argv.slice(2);
 const modern = mode === "auto";
 const INFO = { name: "drive", version: "1" };
 const OPTIONS = { capabilities: { elicitation: {}, sampling: {}, roots: {} } };
@@ -109,13 +107,11 @@ const uri = "test://watched-resource";
 let subscription;
 if (modern) {
   subscription = await client.listen({ resourceSubscriptions: [uri] });
-} else if (streams === "yes") {
+} else {
   await client.subscribeResource({ uri });
 }
-if (modern || streams === "yes") {
-  await call("test_trigger_resource_update", { uri });
-  heard.updated = await updated;
-}
+await call("test_trigger_resource_update", { uri });
+heard.updated = await updated;
 await subscription?.close();
 
 const abort = new AbortController();
