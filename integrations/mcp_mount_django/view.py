@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -25,6 +27,7 @@ from mcp_mount_django.calls import (
     run_in_request_thread,
     run_outside_request,
 )
+from mcp_mount_django.users import caller_of, has_credentials
 
 
 class ServerView:
@@ -88,6 +91,9 @@ class ServerView:
         read = self._read(request)
         if isinstance(read, Reply):
             return _finished(read)
+        if has_credentials(request):
+            # Who it is may be a question to the database.
+            await sync_to_async(caller_of, thread_sensitive=True)(request)
         answer = await self._asgi.respond_to(read)
         if isinstance(answer, Reply):
             return _finished(answer)
@@ -118,7 +124,9 @@ class ServerView:
         if body is None or len(body) > limit:
             return protocol.too_large()
         headers = read_headers(request.META)
-        return ProtocolRequest(request.method or "", headers, body, lambda: request)
+        return ProtocolRequest(
+            request.method or "", headers, body, lambda: request, caller=partial(caller_of, request)
+        )
 
 
 def _finished(reply: Reply) -> HttpResponse:

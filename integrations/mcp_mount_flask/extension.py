@@ -16,7 +16,7 @@ from mcp_mount.routes.router import Registers
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.wsgi import EventStream, read_headers
-from mcp_mount_flask.host import host_of
+from mcp_mount_flask.host import current_caller, host_of
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -78,7 +78,11 @@ class MCPMount(Registers):
         return _response(
             self.server.wsgi_endpoint.respond_to(
                 ProtocolRequest(
-                    request.method, read_headers(request.environ), body, lambda: own_request
+                    request.method,
+                    read_headers(request.environ),
+                    body,
+                    lambda: own_request,
+                    caller=current_caller,
                 ),
                 multithread=request.is_multithread,
             )

@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextvars import Context
 
-from flask import Flask, copy_current_request_context, has_request_context
+from flask import (
+    Flask,
+    copy_current_request_context,
+    current_app,
+    has_request_context,
+    request,
+)
 
 from mcp_mount.base import Host
 from mcp_mount.protocol.calls import Call
 from mcp_mount.tasks.contexts import context_without
+
+
+def current_caller() -> str | None:
+    """The id of the user of the current request: Flask-Login's, or the web server's."""
+    manager = getattr(current_app, "login_manager", None)
+    if manager is None:
+        return request.remote_user
+    from flask_login import current_user
+
+    return current_user.get_id()  # type: ignore[no-any-return]
 
 
 def host_of(app: Flask) -> Host:

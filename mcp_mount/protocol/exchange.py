@@ -141,7 +141,7 @@ class Protocol:
             if request.method == "POST":
                 return self._post(request)
             if request.method == "DELETE" and not self._says_modern(request):
-                self._legacy.end(request.headers)
+                self._legacy.end(request)
                 return Reply(204)
             if request.method == "GET" and self._may_stream(request):
                 stream = self._legacy.stream(request)
@@ -191,8 +191,8 @@ class Protocol:
             else:
                 message = parse(value)
                 if isinstance(message, RequestMessage) and message.method == "initialize":
-                    return self._initialize(message, accept)
-                session = self._legacy.session(request.headers)
+                    return self._initialize(message, request, accept)
+                session = self._legacy.session(request)
                 admitted = self._legacy.admit(value, session, request)
             if admitted is None:
                 return Reply(202)
@@ -207,7 +207,7 @@ class Protocol:
         """JSON-RPC batches, which revision 2025-03-26 alone has."""
         if self._says_modern(request):
             raise ProtocolError(INVALID_REQUEST, "This revision has no batches")
-        session = self._legacy.session(request.headers)
+        session = self._legacy.session(request)
         if not session.revision.batches:
             raise ProtocolError(INVALID_REQUEST, f"{session.revision.name} has no batches")
         if not 0 < len(values) <= _MOST_IN_A_BATCH:
@@ -235,8 +235,10 @@ class Protocol:
         exchange = Exchange(self, calls, answers, accept, batch=True)
         return exchange if calls else exchange.reply()
 
-    def _initialize(self, message: RequestMessage, accept: tuple[bool, bool]) -> Reply:
-        token, result = self._legacy.initialize(message)
+    def _initialize(
+        self, message: RequestMessage, request: Request, accept: tuple[bool, bool]
+    ) -> Reply:
+        token, result = self._legacy.initialize(message, request)
         answers = [encode_result(message.id, result)]
         reply = Exchange(self, [], answers, accept).reply()
         reply.headers.append((SESSION_HEADER, token))

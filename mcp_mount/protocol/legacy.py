@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -82,6 +82,7 @@ class Session:
     id: str
     revision: Revision
     client: Client
+    caller: str | None
     expires: float
 
 
@@ -110,7 +111,7 @@ class Legacy:
             "resources/unsubscribe": Method(partial(self._subscribe, on=False)),
         }
 
-    def initialize(self, message: RequestMessage) -> tuple[str, bytes]:
+    def initialize(self, message: RequestMessage, request: Request) -> tuple[str, bytes]:
         """Answer a handshake with a new session id and the encoded result.
 
         Raises ProtocolError (invalid params) for a request without the members that the
@@ -128,7 +129,7 @@ class Legacy:
         revision = LEGACY.get(wanted, LATEST_LEGACY)
         kept = {key: capabilities[key] for key in _KEPT_CAPABILITIES if key in capabilities}
         client = {key: str(info.get(key, ""))[:64] for key in ("name", "version")}
-        claims = [secrets.token_urlsafe(12), revision.name, kept, client]
+        claims = [secrets.token_urlsafe(12), revision.name, kept, client, request.caller()]
         try:
             token = self._seal.seal(claims)
         except ValueError:
@@ -142,12 +143,13 @@ class Legacy:
             result["instructions"] = self._settings.instructions
         return token, to_json(result)
 
-    def session(self, headers: Mapping[str, str]) -> Session:
+    def session(self, request: Request) -> Session:
         """Return the session that a request names.
 
-        Raises ProtocolError: 400 without a session id, 404 for one that is not open (any more).
+        Raises ProtocolError: 400 without a session id, 404 for one that is not open (any more), or
+        not this caller's.
         """
-        token = headers.get(SESSION_HEADER)
+        token = request.headers.get(SESSION_HEADER)
         if token is None:
             raise ProtocolError(
                 INVALID_REQUEST,
@@ -160,6 +162,9 @@ class Legacy:
             session = self._open(token)
         if session.expires < time.time() or self._backplane.has_ended(session.id):
             self._opened.pop(token, None)
+            raise _no_session()
+        # A session that nobody known has opened may be used by a caller who logs in later.
+        if session.caller is not None and session.caller != request.caller():
             raise _no_session()
         return session
 
@@ -216,7 +221,7 @@ class Legacy:
         Where a stream would hold a thread, the session's is polled, if the revision has that.
         Raises ProtocolError: 400 for events that are not kept (any more), 405 for no stream.
         """
-        session = self.session(request.headers)
+        session = self.session(request)
         if "last-event-id" in request.headers:
             return self._resume(session, request.headers["last-event-id"])
         subscription = SessionStream(partial(self._backplane.subscribed, session.id))
@@ -271,11 +276,11 @@ class Legacy:
         if call is not None:
             call.cancel()
 
-    def end(self, headers: Mapping[str, str]) -> None:
+    def end(self, request: Request) -> None:
         """End the session that a DELETE names (2025-11-25, "Session Management")."""
-        session = self.session(headers)
+        session = self.session(request)
         self._backplane.end(session.id, ttl=max(0.0, session.expires - time.time()))
-        self._opened.pop(headers[SESSION_HEADER], None)
+        self._opened.pop(request.headers[SESSION_HEADER], None)
 
     @staticmethod
     def wrap(result: Result) -> bytes:
@@ -288,11 +293,12 @@ class Legacy:
     def _open(self, token: str) -> Session:
         ttl = self._settings.session_ttl
         try:
-            (session_id, revision, capabilities, info), sealed_at = self._seal.open(token, ttl=ttl)
+            claims, sealed_at = self._seal.open(token, ttl=ttl)
         except TokenRefused:
             raise _no_session() from None
+        session_id, revision, capabilities, info, caller = claims
         client = Client(info, capabilities)
-        session = Session(session_id, LEGACY[revision], client, sealed_at + ttl)
+        session = Session(session_id, LEGACY[revision], client, caller, sealed_at + ttl)
         self._opened[token] = session
         if len(self._opened) > _CACHED_SESSIONS:
             self._opened.popitem(last=False)

@@ -25,6 +25,8 @@ class Request:
     by ", " (RFC 9110, section 5.3). native: gives the host framework's own request object, if any.
     waiting: how many requests may wait without end on this server, None for any number: under WSGI
     each of them holds a thread. has_headers: whether headers mirror the message, as over HTTP.
+    caller: gives the id of the user who sends it, as the host knows them; what is for one caller's
+    hands alone is bound to it.
     """
 
     method: str
@@ -33,6 +35,7 @@ class Request:
     native: Callable[[], Any] = lambda: None
     waiting: int | None = None
     has_headers: bool = True
+    caller: Callable[[], str | None] = lambda: None
 
 
 @dataclass(slots=True)

@@ -143,7 +143,7 @@ class Modern:
             if request.has_headers:
                 header = headers.get("mcp-name")
                 _compare("Mcp-Name", header and decode_header(header), member)
-        dialogue = RoundTrips(capabilities, self._answers(name, params))
+        dialogue = RoundTrips(capabilities, self._answers(name, params, request))
         client = Client(info, capabilities)
         incoming = Incoming(
             message.id, name, params, meta, revision, client, request, None, log_level, dialogue
@@ -178,11 +178,12 @@ class Modern:
     def _ask(self, incoming: Incoming, inquiries: Mapping[str, Inquiry[Any]]) -> bytes:
         """The start of a result that asks for answers, and seals those that have been given.
 
-        The state holds for this very request: method, name and arguments (basic/patterns/mrtr).
+        The state holds for this very request: method, name, arguments and caller
+        (basic/patterns/mrtr).
         """
         assert isinstance(incoming.dialogue, RoundTrips)
         answers = dict(incoming.dialogue.answers)
-        claims = [_digest(incoming.method, incoming.params), answers]
+        claims = [_digest(incoming.method, incoming.params, incoming.request.caller()), answers]
         try:
             state = self._seal.seal(claims)
         except ValueError:
@@ -192,7 +193,9 @@ class Modern:
             to_json(state),
         )
 
-    def _answers(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _answers(
+        self, method: str, params: Mapping[str, Any], request: Request
+    ) -> Mapping[str, Any]:
         """What the client has answered so far: by the state, and with this request.
 
         Raises ProtocolError for a state that is not ours, not for this request, or too old.
@@ -209,7 +212,7 @@ class Modern:
         except TokenRefused as error:
             raise ProtocolError(INVALID_PARAMS, f"The requestState is refused: {error}") from None
         digest, answers = claims
-        if digest != _digest(method, params):
+        if digest != _digest(method, params, request.caller()):
             raise ProtocolError(INVALID_PARAMS, "The requestState is of another request")
         return {**answers, **responses}
 
@@ -219,7 +222,7 @@ class Modern:
             raise ProtocolError(INVALID_PARAMS, 'params must have an object "notifications"')
         if "taskIds" in wanted:
             incoming.client.require(TASKS)
-        subscription = Listen(incoming.id, wanted, self._tasks.backend.get)
+        subscription = Listen(incoming.id, wanted, self._tasks.finder(incoming))
         return self._listener.call(incoming, subscription, Result(b"", subscription.meta))
 
     def _discover(self, incoming: Incoming) -> Result:
@@ -238,9 +241,9 @@ class Modern:
         return Result(self._discovery[1])
 
 
-def _digest(method: str, params: Mapping[str, Any]) -> str:
+def _digest(method: str, params: Mapping[str, Any], caller: str | None) -> str:
     """What identifies a request beyond its rounds."""
-    salient = [method, *(params.get(member) for member in ("name", "uri", "arguments"))]
+    salient = [method, caller, *(params.get(member) for member in ("name", "uri", "arguments"))]
     return sha256(json.dumps(salient, sort_keys=True).encode()).hexdigest()[:32]
 
 

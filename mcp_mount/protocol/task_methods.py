@@ -20,12 +20,13 @@ from mcp_mount.protocol.tasks import Task, TaskPolicy
 class Job:
     """A call to run as a task.
 
-    answers: what the client has answered before. outcome: the final status of the call and its
-    outcome as `Task` has it, once it has run.
+    caller: whose task it is. answers: what the client has answered before. outcome: the final
+    status of the call and its outcome as `Task` has it, once it has run.
     """
 
     call: Call
     policy: TaskPolicy
+    caller: str | None
     answers: Mapping[str, Any]
     outcome: Callable[[Call], tuple[str, bytes]]
 
@@ -56,7 +57,7 @@ class TaskMethods:
     """
 
     def __init__(self, backend: TaskBackend, wrap: Callable[[Incoming, Result], bytes]) -> None:
-        self.backend = backend
+        self._backend = backend
         self._wrap = wrap
         self.table = {
             "tasks/get": Method(self._get, "taskId"),
@@ -68,8 +69,20 @@ class TaskMethods:
         """Let a call run as a task: the `CreateTaskResult`."""
         dialogue = call.incoming.dialogue
         answers = dialogue.answers if isinstance(dialogue, RoundTrips) else {}
-        task = self.backend.start(Job(call, call.task or TaskPolicy(), answers, self._outcome))
+        caller = call.incoming.request.caller()
+        job = Job(call, call.task or TaskPolicy(), caller, answers, self._outcome)
+        task = self._backend.start(job)
         return Result(to_json(task.members())[1:-1], type="task")
+
+    def finder(self, incoming: Incoming) -> Callable[[str], Task | None]:
+        """What finds the tasks of the caller by their ids, and no others."""
+        caller = incoming.request.caller()
+
+        def find(task_id: str) -> Task | None:
+            task = self._backend.get(task_id)
+            return None if task is None or task.caller != caller else task
+
+        return find
 
     def _outcome(self, call: Call) -> tuple[str, bytes]:
         if call.error is not None:
@@ -85,16 +98,16 @@ class TaskMethods:
         responses = incoming.params.get("inputResponses")
         if not isinstance(responses, dict):
             raise ProtocolError(INVALID_PARAMS, 'params must have an object "inputResponses"')
-        self.backend.answer(task.id, responses)
+        self._backend.answer(task.id, responses)
         return Result(b"")
 
     def _cancel(self, incoming: Incoming) -> Result:
-        self.backend.cancel(self._find(incoming).id)
+        self._backend.cancel(self._find(incoming).id)
         return Result(b"")
 
     def _find(self, incoming: Incoming) -> Task:
         incoming.client.require(TASKS)
-        task = self.backend.get(incoming.params["taskId"])
+        task = self.finder(incoming)(incoming.params["taskId"])
         if task is None:
             raise ProtocolError(INVALID_PARAMS, "There is no such task, or it has expired")
         return task

@@ -43,13 +43,15 @@ class TaskRequired(Suspended):
 class Task:
     """The state of a task, as plain data.
 
-    ttl, poll_interval: seconds. created, updated: seconds since the epoch. requests: the questions
-    that wait for an answer, as on the wire. outcome: the encoded member `result` or `error`.
+    ttl, poll_interval: seconds. caller: whose task it is, if the host knows. created, updated:
+    seconds since the epoch. requests: the questions that wait for an answer, as on the wire.
+    outcome: the encoded member `result` or `error`.
     """
 
     id: str
     ttl: float
     poll_interval: float
+    caller: str | None = None
     created: float = field(default_factory=time.time)
     updated: float = 0.0
     status: str = "working"

@@ -74,7 +74,12 @@ class ASGITransport:
             await _send_reply(self._protocol.too_large(), send)
             return
         request = Request(
-            scope["method"], headers, body, lambda: StarletteRequest(scope), scope.get(WAITING)
+            scope["method"],
+            headers,
+            body,
+            lambda: StarletteRequest(scope),
+            scope.get(WAITING),
+            caller=partial(caller_of, scope),
         )
         opened = self._protocol.open(request)
         if isinstance(opened, Reply):
@@ -267,6 +272,18 @@ async def _departure(receive: Receive) -> None:
     """Return when the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def caller_of(scope: Scope) -> str | None:
+    """The user of a request, as Starlette's AuthenticationMiddleware leaves them in its scope."""
+    user: Any = scope.get("user")
+    if not getattr(user, "is_authenticated", False):
+        return None
+    try:
+        return str(user.identity)
+    except (AttributeError, NotImplementedError):
+        # Not every kind of user has one.
+        return str(user.display_name)
 
 
 def read_headers(scope: Scope) -> dict[str, str]:

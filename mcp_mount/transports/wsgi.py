@@ -51,7 +51,13 @@ class WSGITransport:
         body = read_body(environ, self._protocol.settings.max_body_bytes)
         if body is None:
             return self._protocol.too_large()
-        request = Request(environ["REQUEST_METHOD"], read_headers(environ), body, native)
+        request = Request(
+            environ["REQUEST_METHOD"],
+            read_headers(environ),
+            body,
+            native,
+            caller=lambda: environ.get("REMOTE_USER") or None,
+        )
         return self.respond_to(request, multithread=is_multithread(environ))
 
     def respond_to(self, request: Request, *, multithread: bool = True) -> Reply | EventStream:

@@ -75,6 +75,27 @@ def test_a_plain_function_asks_the_person(host_url: str, era: str, tool: str) ->
     assert "'username': 'ada'" in text or "'name': 'Ada'" in text
 
 
+def test_the_official_client_reads_resources(host_url: str, era: str) -> None:
+    async def session() -> None:
+        async with Client(f"{host_url}/mcp", mode=era) as client:
+            listed = await client.list_resources()
+            assert [str(one.uri) for one in listed.resources] == [
+                "test://static-text",
+                "test://static-binary",
+                "test://watched-resource",
+            ]
+            templates = await client.list_resource_templates()
+            assert [one.uri_template for one in templates.resource_templates] == [
+                "test://template/{id}/data"
+            ]
+            [text] = (await client.read_resource("test://template/7/data")).contents
+            assert text.text == '{"id":"7","templateTest":true,"data":"Data for ID: 7"}'
+            [blob] = (await client.read_resource("test://static-binary")).contents
+            assert base64.b64decode(blob.blob).startswith(b"\x89PNG")
+
+    run(session)
+
+
 def test_prompts_and_completion(host_url: str, era: str) -> None:
     async def session() -> None:
         async with Client(f"{host_url}/mcp", mode=era) as client:

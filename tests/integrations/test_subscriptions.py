@@ -90,6 +90,29 @@ def test_the_official_client_hears_of_changes(host_url: str) -> None:
     assert anyio.run(session) == ["ResourceUpdated", "ToolsListChanged"]
 
 
+@pytest.mark.filterwarnings("ignore:resources/subscribe is removed")
+def test_the_official_client_of_a_session_hears_of_changes(host_url: str) -> None:
+    async def session() -> list[str]:
+        send, receive = anyio.create_memory_object_stream[str](10)
+
+        async def hear(message: Any) -> None:
+            await send.send(type(message).__name__)
+
+        with anyio.fail_after(20), send, receive:
+            async with Client(f"{host_url}/mcp", mode="legacy", message_handler=hear) as client:
+                await client.subscribe_resource(URI)
+                # The client opens the stream of its session in the background.
+                await anyio.sleep(0.5)
+                await client.call_tool("test_trigger_resource_update", {"uri": URI})
+                await client.call_tool("test_trigger_tool_change", {})
+                return [await receive.receive() for _ in range(2)]
+
+    assert set(anyio.run(session)) == {
+        "ResourceUpdatedNotification",
+        "ToolListChangedNotification",
+    }
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
