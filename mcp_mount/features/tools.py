@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from mcp_mount.features import content
 from mcp_mount.features.arguments import Arguments, InvalidArguments
@@ -26,6 +26,7 @@ from mcp_mount.features.functions import (
     name_of,
     signature_of,
 )
+from mcp_mount.features.json_schema import JSONSchema
 from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
 from mcp_mount.features.pages import tool_meta
 from mcp_mount.protocol.calls import Call, Incoming, Result
@@ -57,10 +58,12 @@ class Output:
     def __init__(self, function: Callable[..., Any], returned: Any, declared: Any) -> None:
         self.schema: dict[str, Any] | None = None
         self._adapter: TypeAdapter[Any] | None = None
+        self._checked: JSONSchema | None = None
         if declared is False:
             return
         if isinstance(declared, Mapping):
             self.schema = dict(declared)
+            self._checked = JSONSchema(function, "output_schema", self.schema, "the value")
             self._adapter = TypeAdapter(Any)
         else:
             if declared is None and not _is_data(returned):
@@ -82,7 +85,7 @@ class Output:
     def encode(self, value: Any, revision: Revision) -> Result:
         """The result for what a tool returned.
 
-        Raises ValidationError or PydanticSerializationError for a value that does not fit.
+        Raises ValueError (pydantic's ValidationError, for one) for a value that does not fit.
         """
         if _is_call_result(value):
             return _encode_call_result(value, revision)
@@ -97,7 +100,10 @@ class Output:
     def encode_data(self, value: Any) -> bytes:
         """A structured value as JSON; validated first."""
         assert self._adapter is not None
-        return self._adapter.dump_json(self._adapter.validate_python(value), by_alias=True)
+        data = self._adapter.dump_json(self._adapter.validate_python(value), by_alias=True)
+        if self._checked is not None and (problems := self._checked.problems(from_json(data))):
+            raise ValueError("\n".join(["The value does not fit output_schema.", *problems]))
+        return data
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,11 +55,10 @@ class Registers:
         name: by default the function's. annotations: hints such as {"readOnlyHint": True}.
         icons: URLs or `mcp_types.Icon`. input_schema: a JSON Schema in place of the signature's;
         the function gets what it allows by name (needs the `schema` extra). output_schema: a type
-        or a JSON Schema in place of the return annotation (values are checked against a type
-        only), False for none. meta: the definition's `_meta`. task: whether calls run as tasks, in
-        the background, for clients that know the tasks extension: True, "required", or by a policy.
-        page: the `ui://` URI of the page that shows its results. app_only: whether only pages call
-        it, and no model sees it.
+        or a JSON Schema in place of the return annotation, False for none. meta: the definition's
+        `_meta`. task: whether calls run as tasks, in the background, for clients that know the
+        tasks extension: True, "required", or by a policy. page: the `ui://` URI of the page that
+        shows its results. app_only: whether only pages call it, and no model sees it.
         """
         return _decorate(name, options, self.add_tool)
 

@@ -82,3 +82,24 @@ def test_an_older_dialect_is_checked_by_its_own_rules() -> None:
     server.tool(name="old", input_schema=schema)(lambda pair: str(pair))
     assert call(server, "old", {"pair": [1, "x"]})["content"][0]["text"] == "[1, 'x']"
     assert call(server, "old", {"pair": ["x"]})["isError"] is True
+
+
+OUTPUT = {"properties": {"n": {"type": "integer"}}, "required": ["n"], "type": "object"}
+
+
+def test_a_value_is_checked_against_a_schema_that_was_written(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = MCPServer("tests")
+    server.tool(name="good", output_schema=OUTPUT)(lambda: {"n": 1})
+    server.tool(name="bad", output_schema=OUTPUT)(lambda: {"n": "one"})
+    assert call(server, "good")["structuredContent"] == {"n": 1}
+    result = call(server, "bad")
+    assert result["isError"] is True
+    assert "'bad' failed" in result["content"][0]["text"]
+    assert "n: 'one' is not of type 'integer'" in caplog.text
+
+
+def test_an_output_schema_that_leaves_itself_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="leaves output_schema"):
+        MCPServer().tool(output_schema={"$ref": "https://a.example/s"})(_anything)

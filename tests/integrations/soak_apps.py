@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mcp_mount import Context, MCPServer, SyncContext, ToolError
+from mcp_mount import Context, MCPServer, SyncContext, TaskPolicy, ToolError
 from mcp_mount.transports import background
 
 
@@ -56,7 +56,7 @@ def build() -> MCPServer:
         answer = ctx.elicit("Your name?", Name)
         return answer.data.name if answer.data else ""
 
-    @server.tool(task=True)
+    @server.tool(task=TaskPolicy(ttl=1.0))
     async def later() -> str:
         await asyncio.sleep(0.01)
         return "done"
