@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from flask import Flask
 
 from mcp_mount import CompletionsRouter, ImageRouter, MCPServer, ToolsRouter
+from mcp_mount.testing import Client
 from tests.requests import Session, ask, call
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +61,47 @@ def test_the_examples_of_the_resources_page_run() -> None:
     argument = {"name": "genre", "value": "c"}
     completed = ask(server, "completion/complete", {"ref": reference, "argument": argument})
     assert completed["result"]["completion"]["values"] == ["crime", "comedy"]
+
+
+def test_the_examples_of_the_testing_page_pass() -> None:
+    [block] = blocks(ROOT / "docs" / "testing.md")
+    names = execute(block)
+    tests = [one for name, one in names.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
+
+
+def test_the_examples_of_the_tasks_page_run() -> None:
+    [block] = blocks(ROOT / "docs" / "tasks.md")
+    server = execute(block)["server"]
+    for tasks in (True, False):
+        with Client(server, tasks=tasks) as client:
+            report = client.call_tool("yearly_report", {"year": 2026})
+            assert report.text == "The report of 2026"
+            assert client.call_tool("export", {"rows": 2000}).text == "2000 rows"
+    with Client(server) as client:
+        answer = client.request("tools/call", {"name": "export", "arguments": {"rows": 5}})
+        assert answer["resultType"] == "complete"
+
+
+def test_the_examples_of_the_pages_page_run(tmp_path: Path) -> None:
+    [block] = blocks(ROOT / "docs" / "pages.md")
+    (tmp_path / "weather.html").write_text("<h1>Weather in {{ config.CITY }}</h1>")
+    names = execute(block)
+    app = names["app"]
+    app.template_folder, app.config["CITY"] = str(tmp_path), "Oslo"
+    with Client(app) as client:
+        [page] = client.read_resource("ui://weather")
+        assert page["text"] == "<h1>Weather in Oslo</h1>"
+        assert page["mimeType"] == "text/html;profile=mcp-app"
+        assert page["_meta"]["ui"] == {
+            "csp": {"connectDomains": ["https://tiles.example.org"]},
+            "permissions": {"geolocation": {}},
+        }
+        shown = {tool["name"]: tool["_meta"]["ui"] for tool in client.list_tools()}
+        assert shown["weather"] == {"resourceUri": "ui://weather"}
+        assert shown["tile"]["visibility"] == ["app"]
 
 
 def test_readme_has_a_snippet_of_at_most_ten_lines_for_each_host() -> None:
