@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,17 +11,20 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Match
 
 from mcp_mount.backplane import MemoryBackplane
 from mcp_mount.features import Registry
+from mcp_mount.features.arguments import request_types
 from mcp_mount.features.listing import Listing
+from mcp_mount.features.permissions import Permission, rules_of
 from mcp_mount.notifier import Notifier
 from mcp_mount.protocol import Protocol, Settings
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.state import Seal
 from mcp_mount.routes.openapi import describe_tools
-from mcp_mount.routes.router import MCPRouter, Registers, refuse_dependencies
+from mcp_mount.routes.router import Registers, refuse_dependencies, routers_of_ours
 from mcp_mount.tasks import LocalTasks
 from mcp_mount.tasks.contexts import current_context
 from mcp_mount.transports.asgi import ASGITransport, Receive, Scope, Send
@@ -30,6 +33,8 @@ from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.streams import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wsgi_app import WSGIApp
+
+request_types.append(Request)
 
 
 def _no_names() -> Sequence[str]:
@@ -66,7 +71,9 @@ class MCPServer(Registers, FastAPI):
     the host framework does not check them. session_ttl: seconds. list_ttl_ms: for how long clients
     may keep lists, in milliseconds. page_size: the most entries in one answer to a list request, by
     default all. docs: whether /docs and /openapi.json are shown; by default
-    when the server runs alone, or in a host in debug mode. Further arguments are FastAPI's.
+    when the server runs alone, or in a host in debug mode. permission: who may use the server at
+    all: the name of a permission of the host, a function of the host's request, or several; others
+    get 401 or 403. Further arguments are FastAPI's.
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class MCPServer(Registers, FastAPI):
         list_ttl_ms: int = 60_000,
         page_size: int | None = None,
         docs: bool | None = None,
+        permission: Permission = None,
         **fastapi: Any,
     ) -> None:
         refuse_dependencies(fastapi.get("dependencies"))
@@ -104,7 +112,7 @@ class MCPServer(Registers, FastAPI):
         self.tool_faces: dict[str, list[Registry]] = {}
         self._docs = docs
         self._keys = [secret_key] if isinstance(secret_key, str) else list(secret_key or ())
-        self.runner = Runner(run=self.run_call)
+        self.runner = Runner(run=self.run_call, run_async=self.run_call_async)
         backplane = MemoryBackplane()
         self.notify = Notifier(backplane.publish)
         self.tasks = LocalTasks(self.runner, self.notify.task_changed, self._detach)
@@ -123,6 +131,7 @@ class MCPServer(Registers, FastAPI):
                 host_names=lambda: self.attached.host_names() if self.attached else (),
                 session_ttl=session_ttl,
                 list_ttl_ms=list_ttl_ms,
+                rules=rules_of(permission),
             ),
             self.registry,
             self._secret_keys,
@@ -160,6 +169,11 @@ class MCPServer(Registers, FastAPI):
         return WSGIApp(self)
 
     @property
+    def is_guarded(self) -> bool:
+        """Whether it depends on the caller what this server does."""
+        return bool(self.protocol.settings.rules) or self.registry.guarded
+
+    @property
     def is_attached(self) -> bool:
         """Whether an integration has mounted this server in a host."""
         return self.attached is not None
@@ -172,6 +186,10 @@ class MCPServer(Registers, FastAPI):
         """Run a plain handler on the thread where it belongs; integrations stand around it."""
         call.run()
 
+    async def run_call_async(self, call: Call) -> None:
+        """Run a coroutine handler; integrations stand around it."""
+        await call.run_async()
+
     def include_router(self, router: APIRouter, **options: Any) -> None:
         """Include a router, FastAPI's or one of ours, with FastAPI's arguments.
 
@@ -179,14 +197,13 @@ class MCPServer(Registers, FastAPI):
         router of ours: they would guard its HTTP routes and leave MCP open.
         """
         guards = options.get("dependencies") or ()
-        for one, prefix, dependencies in _routers_of_ours(
-            router, options.get("prefix", ""), guards
-        ):
-            refuse_dependencies(dependencies)
-            self.registry.include(one.registry)
-            face = one.tools_path
+        for one in routers_of_ours(router, options.get("prefix", ""), guards):
+            refuse_dependencies(one.dependencies)
+            if one.is_outermost:
+                self.registry.include(one.router.registry)
+            face = one.router.tools_path
             if face is not None:
-                self.tool_faces.setdefault(prefix + face, []).append(one.registry)
+                self.tool_faces.setdefault(one.prefix + face, []).append(one.router.registry)
         super().include_router(router, **options)
 
     def is_endpoint(self, scope: Mapping[str, Any]) -> bool:
@@ -274,23 +291,3 @@ class _EndpointRoute(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._server.asgi_endpoint(scope, receive, send)
-
-
-def _routers_of_ours(
-    router: APIRouter, prefix: str, dependencies: Sequence[Any]
-) -> Iterator[tuple[MCPRouter, str, Sequence[Any]]]:
-    """The routers of ours in a router, itself among them: each with the prefix of its routes and
-    the dependencies that guard them."""
-    prefix += router.prefix
-    dependencies = (*dependencies, *router.dependencies)
-    if isinstance(router, MCPRouter):
-        yield router, prefix, dependencies
-    for route in router.routes:
-        inner = getattr(route, "original_router", None)
-        if isinstance(inner, APIRouter):
-            context = getattr(route, "include_context", None)
-            yield from _routers_of_ours(
-                inner,
-                prefix + getattr(context, "prefix", ""),
-                (*dependencies, *getattr(context, "dependencies", ())),
-            )

@@ -30,6 +30,10 @@ class InvalidArguments(ValueError):
     """Arguments that do not fit a handler. The message tells a model how to correct them."""
 
 
+request_types: list[type] = []
+"""The request classes of the host frameworks that are in use: a parameter of such a type gets the
+host's own request. Integrations add theirs."""
+
 ContextParameter: TypeAlias = tuple[str, type[Context] | type[SyncContext]]
 """Name and class of the parameter that gets the context."""
 
@@ -39,7 +43,8 @@ class Arguments:
 
     `*args` is an argument of that name with a list, `**kwargs` one with an object. Raises
     DefinitionError for a parameter that has no JSON form, and for a context of the wrong kind.
-    context: the context parameter, if the handler has one.
+    context, request: the parameters that get the context and the host's request, if the handler
+    has them.
     """
 
     def __init__(
@@ -48,7 +53,7 @@ class Arguments:
         signature: inspect.Signature,
         documentation: Documentation,
     ) -> None:
-        self.context, parameters = split_context(function, signature)
+        self.context, self.request, parameters = split_parameters(function, signature)
         try:
             core_schema = generate_arguments_schema(_stub(function, parameters), "arguments-v3")
             self._validator = SchemaValidator(core_schema)
@@ -85,10 +90,10 @@ class Arguments:
         return "Invalid arguments.\n" + "\n".join(lines)
 
 
-def split_context(
+def split_parameters(
     function: Callable[..., Any], signature: inspect.Signature
-) -> tuple[ContextParameter | None, list[inspect.Parameter]]:
-    """The context parameter of a handler, if it has one, and the others.
+) -> tuple[ContextParameter | None, str | None, list[inspect.Parameter]]:
+    """The parameters of a handler that get the context and the host's request, and the others.
 
     Raises DefinitionError for a context that the handler cannot get, and for a generator.
     """
@@ -97,8 +102,13 @@ def split_context(
             f"{describe(function)} is a generator: a handler returns its result at once"
         )
     context: ContextParameter | None = None
+    request: str | None = None
     others: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
+        if _is_request(parameter.annotation):
+            _check_place(function, parameter, signature)
+            request = parameter.name
+            continue
         kind = _context_kind(parameter.annotation)
         if kind is None:
             others.append(parameter)
@@ -108,7 +118,11 @@ def split_context(
         _check_kind(function, parameter.name, kind)
         _check_place(function, parameter, signature)
         context = (parameter.name, kind)
-    return context, others
+    return context, request, others
+
+
+def _is_request(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, tuple(request_types))
 
 
 def _context_kind(annotation: Any) -> type[Context] | type[SyncContext] | None:
@@ -138,7 +152,7 @@ def _check_place(
     by_position = {context.POSITIONAL_ONLY, context.VAR_POSITIONAL} & kinds
     if by_position and context.kind is not context.KEYWORD_ONLY:
         raise DefinitionError(
-            f"{describe(function)}: beside '/' or '*args', the context '{context.name}' must be "
+            f"{describe(function)}: beside '/' or '*args', the parameter '{context.name}' must be "
             "keyword-only"
         )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from mcp_mount.features.functions import is_coroutine_function
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
-from mcp_mount.protocol.messages import plain
+from mcp_mount.protocol.messages import Rule, plain
 from mcp_mount.protocol.revisions import Revision
 
 # server/utilities/completion: "Maximum 100 items per response".
@@ -40,15 +40,27 @@ class Completer:
     subject: str
     argument: str
     function: Callable[[Completion], Any]
+    rules: Sequence[Rule] = ()
+
+
+class Subject(Protocol):
+    """What has arguments to complete."""
+
+    @property
+    def rules(self) -> Sequence[Rule]: ...
 
 
 def answer_complete(
-    completers: Mapping[tuple[str, str], Completer], incoming: Incoming
+    completers: Mapping[tuple[str, str], Completer],
+    subjects: Mapping[str, Subject],
+    incoming: Incoming,
 ) -> Result | Call:
     """Answer `completion/complete`; an argument that nobody completes has no suggestions."""
     completion = _read(incoming.params)
     completer = completers.get((completion.subject, completion.argument))
-    if completer is None:
+    subject = subjects.get(completion.subject)
+    rules = (*(completer.rules if completer else ()), *(subject.rules if subject else ()))
+    if completer is None or not incoming.permits(rules):
         return _encode([], incoming.revision)
     return Call(
         incoming,

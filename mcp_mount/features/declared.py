@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mcp_mount.features.arguments import InvalidArguments, split_context
+from mcp_mount.features.arguments import InvalidArguments, split_parameters
 from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.features.json_schema import JSONSchema
 
@@ -24,7 +24,7 @@ class DeclaredArguments:
         signature: inspect.Signature,
         schema: Mapping[str, Any],
     ) -> None:
-        self.context, parameters = split_context(function, signature)
+        self.context, self.request, parameters = split_parameters(function, signature)
         self.schema: dict[str, Any] = {"type": "object", **schema}
         self.names = tuple(self.schema.get("properties", ()))
         _check_parameters(function, parameters, self.names)

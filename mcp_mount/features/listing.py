@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import islice
+from itertools import compress, islice
 from typing import Any, Final, Protocol
 
 from pydantic_core import to_json
 
 from mcp_mount.protocol.calls import Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.protocol.messages import Rule
 from mcp_mount.protocol.revisions import Revision
 from mcp_mount.protocol.state import Seal, TokenRefused
 
@@ -17,8 +19,15 @@ _CURSOR_TTL: Final = 10 * 365 * 24 * 3600.0
 """A cursor is good for as long as its key is, in seconds."""
 
 
+_MOST_GUARDED: Final = 256
+"""How many encoded pages are kept of lists that are not the same for all."""
+
+
 class Entry(Protocol):
-    """Something that is listed."""
+    """Something that is listed, for those who may use it."""
+
+    @property
+    def rules(self) -> Sequence[Rule]: ...
 
     def definition(self, revision: Revision) -> dict[str, Any]: ...
 
@@ -39,10 +48,12 @@ class Listing:
         self._page_size = page_size
         self._ttl_ms = ttl_ms
         self._known: dict[tuple[str, str, int, int], Result] = {}
+        self._guarded: OrderedDict[tuple[Any, ...], Result] = OrderedDict()
 
     def clear(self) -> None:
         """Forget encoded pages."""
         self._known.clear()
+        self._guarded.clear()
 
     def answer(
         self, member: str, entries: Sequence[Entry], version: int, incoming: Incoming
@@ -56,11 +67,34 @@ class Listing:
         key = (incoming.method, incoming.revision.name, version, start)
         known = self._known.get(key)
         if known is None:
+            if any(one.rules for one in entries):
+                return self._answer_guarded(member, entries, version, start, incoming)
             known = self._known[key] = self._encode(member, entries, start, incoming)
         return known
 
+    def _answer_guarded(
+        self, member: str, entries: Sequence[Entry], version: int, start: int, incoming: Incoming
+    ) -> Result:
+        """A page of what this caller may use; callers who may use the same share its encoding."""
+        seen = tuple(incoming.permits(one.rules) for one in entries)
+        key = (incoming.method, incoming.revision.name, version, start, seen)
+        known = self._guarded.get(key)
+        if known is None:
+            visible = list(compress(entries, seen))
+            known = self._encode(member, visible, start, incoming, scope="private")
+            self._guarded[key] = known
+            if len(self._guarded) > _MOST_GUARDED:
+                self._guarded.popitem(last=False)
+        return known
+
     def _encode(
-        self, member: str, entries: Sequence[Entry], start: int, incoming: Incoming
+        self,
+        member: str,
+        entries: Sequence[Entry],
+        start: int,
+        incoming: Incoming,
+        *,
+        scope: str = "public",
     ) -> Result:
         end = None if self._page_size is None else start + self._page_size
         body: dict[str, Any] = {
@@ -70,7 +104,7 @@ class Listing:
             assert self._seal is not None, "pages need a seal"
             body["nextCursor"] = self._seal.seal([incoming.method, end])
         if incoming.revision.modern:
-            body |= {"ttlMs": self._ttl_ms, "cacheScope": "public"}
+            body |= {"ttlMs": self._ttl_ms, "cacheScope": scope}
         return Result(to_json(body)[1:-1])
 
     def _start(self, incoming: Incoming) -> int:

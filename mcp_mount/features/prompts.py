@@ -20,9 +20,10 @@ from mcp_mount.features.functions import (
     name_of,
     signature_of,
 )
+from mcp_mount.features.permissions import Permission, rules_of
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
-from mcp_mount.protocol.messages import plain
+from mcp_mount.protocol.messages import Rule, plain
 from mcp_mount.protocol.revisions import LATEST, Revision
 
 
@@ -46,6 +47,7 @@ class Prompt:
     arguments: Arguments
     is_async: bool
     members: Mapping[str, Any]
+    rules: Sequence[Rule] = ()
 
     @classmethod
     def of(
@@ -57,6 +59,7 @@ class Prompt:
         description: str | None = None,
         icons: Sequence[Any] | None = None,
         meta: Mapping[str, Any] | None = None,
+        permission: Permission = None,
     ) -> Prompt:
         """Make a prompt of a function; raise DefinitionError if it cannot be one."""
         own_name = name_of(function) if name is None else name
@@ -80,6 +83,7 @@ class Prompt:
                 ),
                 "arguments": _describe(arguments),
             },
+            rules=rules_of(permission),
         )
 
     def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def answer_get(prompts: Mapping[str, Prompt], incoming: Incoming) -> Call:
     """Answer `prompts/get`; raises ProtocolError (invalid params) for what does not fit."""
     name = incoming.params["name"]
     prompt = prompts.get(name)
-    if prompt is None:
+    if prompt is None or not incoming.permits(prompt.rules):
         raise ProtocolError(INVALID_PARAMS, f"Unknown prompt: {name}")
     arguments = incoming.params.get("arguments", {})
     if not isinstance(arguments, dict):
@@ -132,6 +136,7 @@ def answer_get(prompts: Mapping[str, Prompt], incoming: Incoming) -> Call:
         is_async=prompt.is_async,
         encode=prompt.encode,
         context=prompt.arguments.context,
+        request=prompt.arguments.request,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,17 +16,21 @@ from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import Tool
 from mcp_mount.protocol.calls import Method
 from mcp_mount.protocol.extensions import PAGES
+from mcp_mount.protocol.messages import Rule
 
 
 class Registry:
     """Tools, resources, prompts and completers by name, in order of registration.
 
     A registry that includes another one has its entries, those that come later as well. Every
-    name is unique: a duplicate raises DefinitionError and changes nothing. on_change: called with
-    the kind of an entry that was added.
+    name is unique: a duplicate raises DefinitionError and changes nothing. rules: who may use the
+    entries, besides their own rules; they go along with them. on_change: called with the kind of an
+    entry that was added.
     """
 
-    def __init__(self, listing: Listing | None = None) -> None:
+    def __init__(self, listing: Listing | None = None, rules: Sequence[Rule] = ()) -> None:
+        self.rules = tuple(rules)
+        self.guarded = False
         self.tools: dict[str, Tool] = {}
         self.resources: dict[str, Resource] = {}
         self.prompts: dict[str, Prompt] = {}
@@ -62,7 +67,7 @@ class Registry:
         )
         for kind, own, theirs in entries:
             for key, entry in theirs.items():
-                _refuse_duplicate(kind, key, own, entry)
+                _refuse_duplicate(kind, key, own, _guard(entry, self.rules))
         for tool in other.tools.values():
             self.add_tool(tool)
         for resource in other.resources.values():
@@ -93,19 +98,21 @@ class Registry:
     def _add(
         self, kind: str, key: Any, entry: Any, entries: Callable[[Registry], dict[Any, Any]]
     ) -> None:
-        line = list(self._line())
-        for registry in line:
-            _refuse_duplicate(kind, key, entries(registry), entry)
-        for registry in line:
-            entries(registry)[key] = entry
+        line = self._line(entry, {})
+        for registry, guarded in line.items():
+            _refuse_duplicate(kind, key, entries(registry), guarded)
+        for registry, guarded in line.items():
+            entries(registry)[key] = guarded
+            registry.guarded |= bool(guarded.rules)
             registry._changed()
             registry.on_change(kind)
 
-    def _line(self) -> list[Registry]:
-        """This registry and all that include it."""
-        found = [self]
-        for follower in self._followers:
-            found += [registry for registry in follower._line() if registry not in found]
+    def _line(self, entry: Any, found: dict[Registry, Any]) -> dict[Registry, Any]:
+        """This registry and all that include it, with the entry as it stands there."""
+        if self not in found:
+            entry = found[self] = _guard(entry, self.rules)
+            for follower in self._followers:
+                follower._line(entry, found)
         return found
 
     def _changed(self) -> None:
@@ -132,12 +139,18 @@ class Registry:
                 "prompts/get": Method(partial(prompts.answer_get, self.prompts), "name"),
             }
         if self.completers:
-            complete = partial(completion.answer_complete, self.completers)
+            subjects: dict[str, Prompt | Resource] = {**self.prompts, **self.resources}
+            complete = partial(completion.answer_complete, self.completers, subjects)
             methods["completion/complete"] = Method(complete)
         self._methods = methods
 
     def _list(self, member: str, entries: Iterable[Entry]) -> Method:
         return Method(partial(self._listing.answer, member, list(entries), self.version))
+
+
+def _guard(entry: Any, rules: Sequence[Rule]) -> Any:
+    """An entry with further rules."""
+    return replace(entry, rules=(*rules, *entry.rules)) if rules else entry
 
 
 def _refuse_duplicate(kind: str, key: Any, entries: Mapping[Any, Any], entry: Any) -> None:

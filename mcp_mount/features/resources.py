@@ -21,10 +21,11 @@ from mcp_mount.features.functions import (
     name_of,
     signature_of,
 )
+from mcp_mount.features.permissions import Permission, rules_of
 from mcp_mount.features.uri_templates import UriTemplate
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, RESOURCE_NOT_FOUND, ProtocolError
-from mcp_mount.protocol.messages import plain
+from mcp_mount.protocol.messages import Rule, plain
 from mcp_mount.protocol.revisions import LATEST, Revision
 
 
@@ -42,6 +43,7 @@ class Resource:
     """What a client may do with a copy: ttlMs and cacheScope (2026-07-28)."""
     content_meta: Mapping[str, Any] | None = None
     """The `_meta` of each content, if it has one."""
+    rules: Sequence[Rule] = ()
 
     @classmethod
     def of(
@@ -60,6 +62,7 @@ class Resource:
         ttl_ms: int = 0,
         cache_scope: Literal["private", "public"] = "private",
         content_meta: Mapping[str, Any] | None = None,
+        permission: Permission = None,
     ) -> Resource:
         """Make a resource of a function; raise DefinitionError if it cannot be one."""
         if ":" not in uri:
@@ -90,6 +93,7 @@ class Resource:
             ),
             hints={"ttlMs": ttl_ms, "cacheScope": cache_scope},
             content_meta=content_meta,
+            rules=rules_of(permission),
         )
 
     def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
@@ -115,6 +119,7 @@ class Resource:
             is_async=self.is_async,
             encode=partial(self._encode, incoming.params["uri"]),
             context=self.arguments.context,
+            request=self.arguments.request,
         )
 
     def _encode(self, uri: str, value: Any, revision: Revision) -> Result:
@@ -158,7 +163,7 @@ def answer_read(resources: Mapping[str, Resource], incoming: Incoming) -> Call:
     exact = resources.get(uri)
     for resource in [exact] if exact is not None else resources.values():
         values = resource.match(uri)
-        if values is None:
+        if values is None or not incoming.permits(resource.rules):
             continue
         try:
             return resource.call(incoming, values)

@@ -29,6 +29,7 @@ from mcp_mount.features.functions import (
 from mcp_mount.features.json_schema import JSONSchema
 from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
 from mcp_mount.features.pages import tool_meta
+from mcp_mount.features.permissions import Permission, rules_of
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
@@ -37,7 +38,7 @@ from mcp_mount.protocol.errors import (
     requires_extension,
 )
 from mcp_mount.protocol.extensions import TASKS
-from mcp_mount.protocol.messages import plain
+from mcp_mount.protocol.messages import Rule, plain
 from mcp_mount.protocol.revisions import LATEST, Revision
 from mcp_mount.protocol.tasks import TaskPolicy
 
@@ -117,6 +118,7 @@ class Tool:
     is_async: bool
     mirrored: Sequence[Mirrored] = ()
     task: TaskPolicy | None = None
+    rules: Sequence[Rule] = ()
     members: Mapping[str, Any] = field(default_factory=dict)
     """The members of the definition that do not depend on the revision."""
 
@@ -136,6 +138,7 @@ class Tool:
         task: bool | Literal["required"] | TaskPolicy = False,
         page: str | None = None,
         app_only: bool = False,
+        permission: Permission = None,
     ) -> Tool:
         """Make a tool of a function; raise DefinitionError if it cannot be one."""
         if not callable(function):
@@ -164,6 +167,7 @@ class Tool:
             output=Output(function, signature.return_annotation, output_schema),
             is_async=is_coroutine_function(function),
             task=_task_policy(task),
+            rules=rules_of(permission),
             members=members(
                 documentation,
                 name=own_name,
@@ -207,6 +211,7 @@ class Tool:
             encode=encode or self.output.encode,
             recover=recover or self.recover,
             context=self.arguments.context,
+            request=self.arguments.request,
             task=task,
         )
 
@@ -235,7 +240,8 @@ def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:
     """Answer `tools/call`; arguments that do not fit are told to the model as a result."""
     name = incoming.params["name"]
     tool = tools.get(name)
-    if tool is None:
+    if tool is None or not incoming.permits(tool.rules):
+        # What a caller may not use is not there.
         raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name}")
     arguments = incoming.params.get("arguments", {})
     if not isinstance(arguments, dict):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError, requires_extension
-from mcp_mount.protocol.messages import MessageId, Request
+from mcp_mount.protocol.messages import MessageId, Request, Rule
 from mcp_mount.protocol.questions import Dialogue, Question, Suspended
 from mcp_mount.protocol.revisions import Revision
 from mcp_mount.protocol.tasks import RunningTask, TaskPolicy
@@ -68,6 +68,10 @@ class Incoming:
     dialogue: Dialogue | None = None
     task: RunningTask | None = None
 
+    def permits(self, rules: Sequence[Rule]) -> bool:
+        """Whether the caller fulfils all rules."""
+        return not rules or self.request.permits(rules)
+
 
 @dataclass(slots=True)
 class Result:
@@ -124,6 +128,9 @@ class Call:
     The driver decides where it runs: `run` on a thread, `run_async` on an event loop. Either way
     `result` or `error` is set afterwards; neither raises for what the handler does. task: set if
     the call is to become a task. cancelled: whether its client wants no answer any more.
+
+    context: the name of the parameter that gets a context, and its class; request: the name of that
+    which gets the host's own request.
     """
 
     __slots__ = (
@@ -154,6 +161,7 @@ class Call:
         encode: Callable[[Any, Revision], Result],
         recover: Callable[[Exception], Result] | None = None,
         context: tuple[str, Callable[[Incoming, Any], Any]] | None = None,
+        request: str | None = None,
         task: TaskPolicy | None = None,
     ) -> None:
         self.task = task
@@ -163,6 +171,8 @@ class Call:
         self.function = function
         self.args = args
         self.kwargs = {} if kwargs is None else kwargs
+        if request is not None:
+            self.kwargs[request] = incoming.request.native()
         self.is_async = is_async
         self.result: Result | None = None
         self.error: ProtocolError | None = None

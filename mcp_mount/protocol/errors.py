@@ -71,6 +71,13 @@ def method_not_allowed(method: str) -> ProtocolError:
     )
 
 
+def refused(*, known: bool) -> ProtocolError:
+    """The error for a caller who may not: 401 if nobody knows who that is, 403 otherwise."""
+    if known:
+        return ProtocolError(INVALID_REQUEST, "You may not use this", status=403)
+    return ProtocolError(INVALID_REQUEST, "Log in first", status=401)
+
+
 def requires_extension(name: str) -> ProtocolError:
     """The error for a client that does not know a protocol extension, and must for this."""
     return ProtocolError(

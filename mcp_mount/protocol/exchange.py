@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mcp_mount.protocol import modern, sse
 from mcp_mount.protocol.calls import Call, Catalogue, Incoming, Method, Result
-from mcp_mount.protocol.errors import INVALID_REQUEST, ProtocolError, method_not_allowed
+from mcp_mount.protocol.errors import INVALID_REQUEST, ProtocolError, method_not_allowed, refused
 from mcp_mount.protocol.legacy import SESSION_HEADER, Backplane, Legacy
 from mcp_mount.protocol.listener import Listener, Wait
 from mcp_mount.protocol.messages import (
@@ -138,6 +138,7 @@ class Protocol:
         """Answer a request to the MCP endpoint, or say which handlers must run for it."""
         try:
             self.check_origin(request)
+            self.check_caller(request)
             if request.method == "POST":
                 return self._post(request)
             if request.method == "DELETE" and not self._says_modern(request):
@@ -150,7 +151,19 @@ class Protocol:
                 return self._poll(stream) if stream.log.polled else stream
             raise method_not_allowed(request.method)
         except ProtocolError as error:
-            return refusal(error)
+            return self.refuse(error)
+
+    def refuse(self, error: ProtocolError) -> Reply:
+        """The reply to a request that has no readable message, or must not send one."""
+        reply = refusal(error)
+        if reply.status == 401:
+            reply.headers.append(("www-authenticate", self.settings.challenge))
+        return reply
+
+    def check_caller(self, request: Request) -> None:
+        """Raise ProtocolError (401, 403) for a caller who may not use this server."""
+        if self.settings.rules and not request.permits(self.settings.rules):
+            raise refused(known=request.caller() is not None)
 
     def check_origin(self, request: Request) -> None:
         """Raise ProtocolError (403) for a browser page that may not call this server, and (421)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -12,6 +13,12 @@ from pydantic_core import from_json, to_json
 from mcp_mount.protocol.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError
 
 MessageId: TypeAlias = str | int
+
+Rule: TypeAlias = str | Callable[[Any], bool]
+"""Who may use something: a permission by its name, as the host knows it, or a function of the
+host's own request."""
+
+logger = logging.getLogger("mcp_mount")
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
@@ -26,7 +33,7 @@ class Request:
     waiting: how many requests may wait without end on this server, None for any number: under WSGI
     each of them holds a thread. has_headers: whether headers mirror the message, as over HTTP.
     caller: gives the id of the user who sends it, as the host knows them; what is for one caller's
-    hands alone is bound to it.
+    hands alone is bound to it. has_permission: tells whether they have a permission, by its name.
     """
 
     method: str
@@ -36,6 +43,22 @@ class Request:
     waiting: int | None = None
     has_headers: bool = True
     caller: Callable[[], str | None] = lambda: None
+    has_permission: Callable[[str], bool] | None = None
+
+    def permits(self, rules: Sequence[Rule]) -> bool:
+        """Whether the caller fulfils all rules; not, if one of them cannot be checked."""
+        try:
+            return all(self._fulfils(rule) for rule in rules)
+        except Exception:
+            logger.exception("A rule could not be checked, so the caller is refused")
+            return False
+
+    def _fulfils(self, rule: Rule) -> bool:
+        if not isinstance(rule, str):
+            return bool(rule(self.native()))
+        if self.has_permission is None:
+            raise LookupError(f"this host has no permissions by name, such as {rule!r}")
+        return self.has_permission(rule)
 
 
 @dataclass(slots=True)

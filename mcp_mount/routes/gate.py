@@ -2,29 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from fastapi import HTTPException, Request
 
 from mcp_mount.protocol import Protocol, ProtocolError, Settings
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.protocol.messages import JSON
-from mcp_mount.transports.asgi import ClientLeft, read_body, read_headers
+from mcp_mount.protocol.calls import Call, Client, Incoming, Result
+from mcp_mount.protocol.errors import refused
+from mcp_mount.protocol.exchange import refusal
+from mcp_mount.protocol.messages import JSON, Rule
+from mcp_mount.protocol.revisions import LATEST
+from mcp_mount.transports.asgi import ClientLeft, read_body, read_headers, request_of, run_calls
+from mcp_mount.transports.streams import PLAIN
 
 
 async def gate(request: Request) -> None:
-    """Refuse foreign browser origins, and bodies that a cross-site form could send.
+    """Refuse foreign browser origins, bodies that a cross-site form could send, and callers who
+    may not use the server.
 
-    Use it as a FastAPI dependency. Raises HTTPException (403, 415, 421).
+    Use it as a FastAPI dependency. Raises HTTPException (401, 403, 415, 421).
     """
     headers = read_headers(request.scope)
     server: Protocol | None = getattr(request.app, "protocol", None)
     if server is not None:
+        own = request_of(request.scope, headers)
         try:
-            server.check_origin(ProtocolRequest(request.method, headers))
+            server.check_origin(own)
+            if server.settings.rules:
+                incoming = incoming_of(own)
+                await checked(request.app, incoming, lambda: server.check_caller(own))
         except ProtocolError as error:
-            raise HTTPException(error.status(modern=True), error.message) from None
+            raise _refused(server, error) from None
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "POST" and media_type != JSON:
         raise HTTPException(415, f"The Content-Type must be {JSON}")
+
+
+class Guard:
+    """The rules of a router before its HTTP routes, as a FastAPI dependency: 401 or 403."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+
+    async def __call__(self, request: Request) -> None:
+        incoming = incoming_of(request_of(request.scope, read_headers(request.scope)))
+
+        def check() -> tuple[bool, bool]:
+            return incoming.permits(self._rules), incoming.request.caller() is not None
+
+        permitted, known = await checked(request.app, incoming, check)
+        if not permitted:
+            server: Protocol | None = getattr(request.app, "protocol", None)
+            raise _refused(server, refused(known=known))
+
+
+def _refused(server: Protocol | None, error: ProtocolError) -> HTTPException:
+    reply = (server.refuse if server is not None else refusal)(error)
+    shown = {name: value for name, value in reply.headers if name == "www-authenticate"}
+    return HTTPException(reply.status, error.message, shown)
+
+
+def incoming_of(request: ProtocolRequest) -> Incoming:
+    """A request over plain HTTP, as handlers know requests."""
+    return Incoming(
+        id=0,
+        method="tools/call",
+        params={},
+        meta={},
+        revision=LATEST,
+        client=Client({}, {}),
+        request=request,
+    )
+
+
+async def checked(app: Any, incoming: Incoming, check: Callable[[], Any]) -> Any:
+    """What a check of the host says, which runs where plain functions do: it may use a database.
+
+    Raises ProtocolError, its own or (-32603) in place of any other exception.
+    """
+    answers: list[Any] = []
+    call = Call(
+        incoming,
+        lambda: answers.append(check()),
+        is_async=False,
+        encode=lambda value, revision: Result(b""),
+    )
+    await run_calls([call], getattr(app, "runner", PLAIN))
+    if call.error is not None:
+        raise call.error
+    return answers[0]
 
 
 async def gated_body(request: Request) -> bytes:

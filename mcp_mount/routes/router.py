@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from mcp_mount.features import Registry, Tool
 from mcp_mount.features.completion import Completer
 from mcp_mount.features.pages import fixed, page
+from mcp_mount.features.permissions import Permission, rules_of
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.protocol.tasks import TaskPolicy
+from mcp_mount.routes.gate import Guard
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,6 +47,7 @@ class Registers:
         task: bool | Literal["required"] | TaskPolicy = False,
         page: str | None = None,
         app_only: bool = False,
+        permission: Permission = None,
     ) -> Callable[[F], F]: ...
     def tool(self, name: Any = None, **options: Any) -> Any:
         """Register a function as a tool that a model may call.
@@ -58,7 +62,9 @@ class Registers:
         or a JSON Schema in place of the return annotation, False for none. meta: the definition's
         `_meta`. task: whether calls run as tasks, in the background, for clients that know the
         tasks extension: True, "required", or by a policy. page: the `ui://` URI of the page that
-        shows its results. app_only: whether only pages call it, and no model sees it.
+        shows its results. app_only: whether only pages call it, and no model sees it. permission:
+        who may see and call it: the name of a permission of the host, a function of the host's
+        request, or several of these, all of which must hold.
         """
         return _decorate(name, options, self.add_tool)
 
@@ -80,12 +86,13 @@ class Registers:
         meta: Mapping[str, Any] | None = None,
         ttl_ms: int = 0,
         cache_scope: Literal["private", "public"] = "private",
+        permission: Permission = None,
     ) -> Callable[[F], F]:
         """Register a function that reads a resource: it returns text, bytes or data.
 
         uri: the resource's own, or a template (RFC 6570): its variables are the parameters of the
         function. size: in bytes. ttl_ms, cache_scope: for how many milliseconds a client may keep
-        a copy, and whether it may share it with others (2026-07-28).
+        a copy, and whether it may share it with others (2026-07-28). permission: as of a tool.
         """
         options = {
             "name": name,
@@ -98,6 +105,7 @@ class Registers:
             "meta": meta,
             "ttl_ms": ttl_ms,
             "cache_scope": cache_scope,
+            "permission": permission,
         }
 
         def register(function: F) -> F:
@@ -141,6 +149,7 @@ class Registers:
         description: str | None = None,
         icons: Sequence[Any] | None = None,
         meta: Mapping[str, Any] | None = None,
+        permission: Permission = None,
     ) -> Callable[[F], F]: ...
     def prompt(self, name: Any = None, **options: Any) -> Any:
         """Register a function as a prompt: it returns text, a `Message`, or a list of them."""
@@ -162,30 +171,72 @@ class Registers:
 
 
 class MCPRouter(Registers, APIRouter):
-    """A FastAPI router with MCP features. Include it in an MCPServer, or in another MCPRouter."""
+    """A FastAPI router with MCP features. Include it in an MCPServer, or in another MCPRouter.
+
+    permission: who may see and use what is registered here, as of a tool; besides the permissions
+    of each entry. Other arguments are those of FastAPI's APIRouter.
+    """
 
     tools_path: str | None = None
     """Where below the router's prefix its tools stand as plain HTTP; None for nowhere."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, permission: Permission = None, **options: Any) -> None:
         refuse_dependencies(options.get("dependencies"))
-        self.registry = Registry()
+        self.registry = Registry(rules=rules_of(permission))
+        if self.registry.rules:
+            options["dependencies"] = [Depends(Guard(self.registry.rules))]
         super().__init__(**options)
 
     def include_router(self, router: APIRouter, **options: Any) -> None:
         """Include another router, with its MCP features if it has any."""
-        if isinstance(router, MCPRouter):
-            refuse_dependencies(options.get("dependencies"))
-            self.registry.include(router.registry)
+        for one in routers_of_ours(router, "", options.get("dependencies") or ()):
+            refuse_dependencies(one.dependencies)
+            if one.is_outermost:
+                self.registry.include(one.router.registry)
         super().include_router(router, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Included:
+    """A router of ours in another router, or that itself.
+
+    prefix: of its routes. dependencies: what guards them. is_outermost: whether it stands in no
+    other router of ours, whose registry would have its entries.
+    """
+
+    router: MCPRouter
+    prefix: str
+    dependencies: Sequence[Any]
+    is_outermost: bool
+
+
+def routers_of_ours(
+    router: APIRouter, prefix: str, dependencies: Sequence[Any], *, is_outermost: bool = True
+) -> Iterator[Included]:
+    """The routers of ours in a router, itself among them."""
+    prefix += router.prefix
+    dependencies = (*dependencies, *router.dependencies)
+    if isinstance(router, MCPRouter):
+        yield Included(router, prefix, dependencies, is_outermost)
+        is_outermost = False
+    for route in router.routes:
+        inner = getattr(route, "original_router", None)
+        if isinstance(inner, APIRouter):
+            context = getattr(route, "include_context", None)
+            yield from routers_of_ours(
+                inner,
+                prefix + getattr(context, "prefix", ""),
+                (*dependencies, *getattr(context, "dependencies", ())),
+                is_outermost=is_outermost,
+            )
 
 
 def refuse_dependencies(dependencies: Sequence[Any] | None) -> None:
     """Raise ValueError for dependencies that would guard the HTTP side of tools only."""
-    if dependencies:
+    if any(not isinstance(one.dependency, Guard) for one in dependencies or ()):
         raise ValueError(
             "dependencies guard HTTP routes; MCP requests do not run them, so the tools would be "
-            "open. Guard the whole server with middleware (add_middleware) instead."
+            "open. Use permission= on the router or the server, or middleware (add_middleware)."
         )
 
 

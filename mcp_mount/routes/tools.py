@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from itertools import compress
 from typing import Any
 
 from fastapi import Depends, HTTPException, Request, Response
@@ -10,12 +12,11 @@ from pydantic_core import from_json, to_json
 
 from mcp_mount.features import Registry, Tool, ToolError
 from mcp_mount.features.arguments import InvalidArguments
-from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.protocol.calls import Call, Client, Incoming, Result
-from mcp_mount.protocol.revisions import LATEST, Revision
-from mcp_mount.routes.gate import gate, gated_body
+from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.revisions import Revision
+from mcp_mount.routes.gate import checked, gate, gated_body, incoming_of
 from mcp_mount.routes.router import MCPRouter
-from mcp_mount.transports.asgi import read_headers, run_calls
+from mcp_mount.transports.asgi import read_headers, request_of, run_calls
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.streams import PLAIN
 
@@ -57,8 +58,13 @@ class ToolsRouter(MCPRouter):
 
     async def list_tools(self, request: Request) -> Response:
         """The tools at this path, with their schemas, as MCP lists them."""
-        tools = [tool.definition() for tool in self._tools(request, route_path(request.scope))]
-        return Response(to_json(tools), media_type=_JSON)
+        tools = list(self._tools(request, route_path(request.scope)))
+        if any(tool.rules for tool in tools):
+            incoming = _incoming(request)
+            permitted = [partial(incoming.permits, tool.rules) for tool in tools]
+            seen = await checked(request.app, incoming, lambda: [one() for one in permitted])
+            tools = list(compress(tools, seen))
+        return Response(to_json([tool.definition() for tool in tools]), media_type=_JSON)
 
     async def call_tool(self, name: str, request: Request) -> Response:
         """Call a tool with the arguments in the body.
@@ -68,12 +74,16 @@ class ToolsRouter(MCPRouter):
         """
         path = route_path(request.scope).rstrip("/").rpartition("/")[0]
         tool = next((one for one in self._tools(request, path) if one.name == name), None)
-        if tool is None:
+        incoming = _incoming(request)
+        if tool is None or (
+            tool.rules
+            and not await checked(request.app, incoming, partial(incoming.permits, tool.rules))
+        ):
             raise HTTPException(404, f"Unknown tool: {name}")
         arguments = _arguments(await gated_body(request))
         outcome = _Outcome(tool)
         try:
-            call = outcome.call(request, arguments)
+            call = outcome.call(incoming, arguments)
         except InvalidArguments as error:
             raise HTTPException(422, str(error)) from None
         await run_calls([call], getattr(request.app, "runner", PLAIN), request.receive)
@@ -81,8 +91,15 @@ class ToolsRouter(MCPRouter):
 
     def _tools(self, request: Request, path: str) -> Iterable[Tool]:
         faces: dict[str, list[Registry]] = getattr(request.app, "tool_faces", {})
+        whole: Registry = getattr(request.app, "registry", self.registry)
         for registry in faces.get(path.rstrip("/"), [self.registry]):
-            yield from registry.tools.values()
+            for name in registry.tools:
+                # As the server has it: with the permissions of all that is around it.
+                yield whole.tools[name]
+
+
+def _incoming(request: Request) -> Incoming:
+    return incoming_of(request_of(request.scope, read_headers(request.scope)))
 
 
 def _arguments(body: bytes) -> dict[str, Any]:
@@ -102,18 +119,7 @@ class _Outcome:
         self._tool = tool
         self._failure: str | None = None
 
-    def call(self, request: Request, arguments: dict[str, Any]) -> Call:
-        incoming = Incoming(
-            id=0,
-            method="tools/call",
-            params={},
-            meta={},
-            revision=LATEST,
-            client=Client({}, {}),
-            request=ProtocolRequest(
-                request.method, read_headers(request.scope), b"", lambda: request
-            ),
-        )
+    def call(self, incoming: Incoming, arguments: dict[str, Any]) -> Call:
         return self._tool.call(incoming, arguments, encode=self._encode, recover=self._recover)
 
     def response(self, call: Call) -> Response:

@@ -269,7 +269,7 @@ class RunningTask:
         call = self._job.call
         if call.wants_context:
             call.bind(_LoopChannel())
-        await call.run_async()
+        await self._backend.runner.run_async(call)
 
     def _end_of_coroutine(self, outcome: Future[None] | asyncio.Task[None]) -> None:
         # Not in the coroutine: one that is cancelled early never begins.

@@ -12,7 +12,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +37,11 @@ RUNNER: Final = "mcp_mount.runner"
 
 WAITING: Final = "mcp_mount.waiting"
 """The key of a scope under which a bridge tells how many requests may wait on its server."""
+
+
+HOST_REQUEST: Final = "mcp_mount.request"
+"""The key of a scope, or of a WSGI environment, under which a shim gives the request as its
+framework knows it."""
 
 
 class ClientLeft(Exception):
@@ -73,14 +78,7 @@ class ASGITransport:
         if body is None:
             await _send_reply(self._protocol.too_large(), send)
             return
-        request = Request(
-            scope["method"],
-            headers,
-            body,
-            lambda: StarletteRequest(scope),
-            scope.get(WAITING),
-            caller=partial(caller_of, scope),
-        )
+        request = request_of(scope, headers, body)
         opened = self._protocol.open(request)
         if isinstance(opened, Reply):
             await _send_reply(opened, send)
@@ -193,7 +191,7 @@ async def run_calls(calls: Sequence[Call], runner: Runner, receive: Receive | No
             continue
         if not call.is_async:
             await runner.off_loop(partial(runner.run, call))
-        elif not await _Attended(call, receive):
+        elif not await _Attended(call, runner, receive):
             return False
     return True
 
@@ -206,15 +204,16 @@ class _Attended:
     is told; without it the host cancels the task itself.
     """
 
-    def __init__(self, call: Call, receive: Receive | None) -> None:
+    def __init__(self, call: Call, runner: Runner, receive: Receive | None) -> None:
         self._call = call
+        self._runner = runner
         self._receive = receive
         self._waiting: Any = None
         self._left = False
         self._given_up = False
 
     def __await__(self) -> Generator[Any, Any, bool]:
-        coroutine = self._call.run_async()
+        coroutine = self._runner.run_async(self._call)
         try:
             self._waiting = coroutine.send(None)
         except StopIteration:
@@ -272,6 +271,29 @@ async def _departure(receive: Receive) -> None:
     """Return when the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Request:
+    """The request in a scope. If a shim has put one there, it knows the host and the caller."""
+    known: Request | None = scope.get(HOST_REQUEST) or scope.get("wsgi_environ", {}).get(
+        HOST_REQUEST
+    )
+    if known is not None:
+        return replace(known, method=scope["method"], headers=headers, body=body)
+    return Request(
+        scope["method"],
+        headers,
+        body,
+        lambda: StarletteRequest(scope),
+        scope.get(WAITING),
+        caller=partial(caller_of, scope),
+        has_permission=partial(has_scope, scope) if "auth" in scope else None,
+    )
+
+
+def has_scope(scope: Scope, name: str) -> bool:
+    """Whether a request has one of the scopes of Starlette's AuthenticationMiddleware."""
+    return name in scope["auth"].scopes
 
 
 def caller_of(scope: Scope) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
@@ -42,10 +42,15 @@ async def run_in_thread(function: Callable[[], None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """How a host runs plain functions: around the call on its thread, and how it leaves a loop."""
+    """How a host runs handlers.
+
+    run: runs a plain function on the thread where it belongs; off_loop: brings it there from an
+    event loop. run_async: runs a coroutine function.
+    """
 
     run: Callable[[Call], None] = Call.run
     off_loop: RunSync = run_in_thread
+    run_async: Callable[[Call], Coroutine[Any, Any, None]] = Call.run_async
 
 
 PLAIN: Final = Runner()
@@ -184,7 +189,7 @@ class AsyncStream:
                 if call.is_async:
                     if call.wants_context:
                         call.bind(self)
-                    await call.run_async()
+                    await self._runner.run_async(call)
                 else:
                     if call.wants_context:
                         call.bind(_ThreadChannel(self, self._loop))
@@ -286,13 +291,13 @@ class _InlineChannel:
         parent.switch(event)
 
 
-def background_events(call: Call, *, resumable: bool = False) -> Iterator[bytes]:
+def background_events(call: Call, runner: Runner, *, resumable: bool = False) -> Iterator[bytes]:
     """Run a coroutine function on the background loop and yield here what it says.
 
     Closing the iterator cancels it. resumable: whether the client may come back to the stream.
     """
     said: SimpleQueue[bytes | None] = SimpleQueue()
-    outcome, cancel = background.spawn(_pump(call, said, resumable))
+    outcome, cancel = background.spawn(_pump(call, runner, said, resumable))
     try:
         event = said.get()
         while event is not None:
@@ -307,8 +312,8 @@ def background_events(call: Call, *, resumable: bool = False) -> Iterator[bytes]
     outcome.result()
 
 
-async def _pump(call: Call, said: SimpleQueue[Any], resumable: bool) -> None:
-    stream = AsyncStream([call], PLAIN, resumable=resumable)
+async def _pump(call: Call, runner: Runner, said: SimpleQueue[Any], resumable: bool) -> None:
+    stream = AsyncStream([call], runner, resumable=resumable)
     try:
         while (event := await stream.next(keep_alive=False)) is not None:
             said.put(event)

@@ -90,14 +90,14 @@ class WSGITransport:
                 continue
             if call.wants_context and exchange.accepts_stream:
                 if call.is_async:
-                    yield from background_events(call, resumable=exchange.resumable)
+                    yield from background_events(call, self._runner, resumable=exchange.resumable)
                 else:
                     yield from inline_events(call, self._runner, resumable=exchange.resumable)
                 continue
             if call.wants_context:
                 silence(call)
             if call.is_async:
-                outcome, call.on_cancel = background.spawn(call.run_async())
+                outcome, call.on_cancel = background.spawn(self._runner.run_async(call))
                 with suppress(CancelledError):
                     outcome.result()
             else:
