@@ -5,7 +5,20 @@ Inside: add "mcp_mount_django" to INSTALLED_APPS, write tools in the `mcp.py` of
 Beside: `application = mount(get_wsgi_application(), "/mcp", server)`.
 """
 
-from mcp_mount_django.beside import mount
-from mcp_mount_django.server import MCPServer, server
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["MCPServer", "mount", "server"]
+from mcp_mount_django.authentication import AuthenticationFailed, bearer_token
+from mcp_mount_django.beside import mount
+from mcp_mount_django.servers import MCPServer, default_server
+
+if TYPE_CHECKING:
+    server: MCPServer
+
+__all__ = ["AuthenticationFailed", "MCPServer", "bearer_token", "mount", "server"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "server":
+        # The default server: apps register their tools on it in their `mcp.py`.
+        return default_server()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

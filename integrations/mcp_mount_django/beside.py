@@ -7,7 +7,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction
 
 import mcp_mount
-from mcp_mount_django.server import MCPServer
+from mcp_mount_django.servers import MCPServer
 
 
 def mount(

@@ -11,10 +11,16 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from mcp_mount.base import MCPServer
+from mcp_mount.protocol import Request
+from mcp_mount.transports.asgi import HOST_REQUEST
 
 
-def bridge_wsgi(server: MCPServer, request: HttpRequest, rest: str | None) -> HttpResponseBase:
-    """Answer under WSGI, through a2wsgi."""
+def bridge_wsgi(
+    server: MCPServer, request: HttpRequest, rest: str | None, known: Request
+) -> HttpResponseBase:
+    """Answer under WSGI, through a2wsgi. known: what the view knows of the request."""
+    # Whatever is asked of the caller is asked on the background loop.
+    known.may_block = True
     prefix, path = (part.encode().decode("latin-1") for part in _split(request, rest))
     body = request.body
     environ = {
@@ -23,6 +29,7 @@ def bridge_wsgi(server: MCPServer, request: HttpRequest, rest: str | None) -> Ht
         "PATH_INFO": path,
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": BytesIO(body),
+        HOST_REQUEST: known,
     }
     started: list[Any] = []
 
@@ -39,10 +46,12 @@ def bridge_wsgi(server: MCPServer, request: HttpRequest, rest: str | None) -> Ht
     return _with_headers(StreamingHttpResponse(whole(), status=started[0]), started[1])
 
 
-async def bridge_asgi(server: MCPServer, request: Any, rest: str | None) -> HttpResponseBase:
+async def bridge_asgi(
+    server: MCPServer, request: Any, rest: str | None, known: Request
+) -> HttpResponseBase:
     """Answer under ASGI: the server's application runs in a task of its own."""
     prefix, path = _split(request, rest)
-    scope = {**request.scope, "root_path": prefix, "path": prefix + path}
+    scope = {**request.scope, "root_path": prefix, "path": prefix + path, HOST_REQUEST: known}
     scope.pop("app", None)
     body = request.body
     messages: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue()

@@ -6,28 +6,29 @@ import asyncio
 import inspect
 from collections.abc import Awaitable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from mcp_mount.base import MCPServer
-from mcp_mount.protocol import Reply
+from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.exchange import Exchange
+from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.streams import Runner
 from mcp_mount.transports.wsgi import WSGITransport, is_multithread, read_body, read_headers
+from mcp_mount_django.authentication import has_permission
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi
-from mcp_mount_django.calls import (
-    atomic_aliases,
-    run_call,
-    run_in_request_thread,
-    run_outside_request,
-)
-from mcp_mount_django.users import caller_of, has_credentials
+from mcp_mount_django.calls import atomic_aliases, keep_language, run_in_request_thread
+
+if TYPE_CHECKING:
+    from mcp_mount_django.servers import MCPServer
+
+Opened: TypeAlias = Reply | Exchange | Resumption
 
 
 class ServerView:
@@ -38,18 +39,22 @@ class ServerView:
     tools run on the request's thread, under ASGI coroutine tools run on the server's loop.
     """
 
-    # The endpoint takes JSON from origins that it checks itself: no form can reach it.
+    # The endpoint takes JSON from origins that it checks itself: no form can reach it. A session
+    # cookie counts only with its CSRF token (see Authentication.admit).
     csrf_exempt = True
+    # LoginRequiredMiddleware would send clients to a login page; they get 401 instead.
+    login_required = False
 
     def __init__(self, server: MCPServer) -> None:
-        self._server = server
-        self._wsgi = WSGITransport(server.protocol, Runner(run_call))
+        self.server = server
+        calls = server.calls
+        self._wsgi = WSGITransport(server.protocol, Runner(calls.run, run_async=calls.run_async))
         self._asgi = ASGITransport(
             server.protocol,
-            Runner(run_call, run_in_request_thread),
+            Runner(calls.run, run_in_request_thread, calls.run_async),
             # Middleware needs the request's thread before a stream can begin: a function that
             # waits there for its client's answer would wait for ever.
-            Runner(run_outside_request),
+            server.runner,
         )
         # Django asks these of every view when it reverses a URL.
         self.__name__ = self.__qualname__ = "mcp"
@@ -57,7 +62,7 @@ class ServerView:
 
     @property
     def _non_atomic_requests(self) -> set[str]:
-        # Each tool call has its own transactions (see calls.run_call).
+        # Each tool call has its own transactions (see calls.Calls).
         return set(atomic_aliases())
 
     def __getattr__(self, name: str) -> Any:
@@ -75,33 +80,45 @@ class ServerView:
         return self._respond(request, rest)
 
     def _respond(self, request: HttpRequest, rest: str | None) -> HttpResponseBase:
-        if self._is_bridged(request, rest):
-            return bridge_wsgi(self._server, request, rest)
-        read = self._read(request)
+        read = self._admit(request)
         if isinstance(read, Reply):
             return _finished(read)
-        answer = self._wsgi.respond_to(read, multithread=is_multithread(request.META))
-        if isinstance(answer, Reply):
-            return _finished(answer)
-        return _streaming(answer.events)
+        if self._is_bridged(request, rest):
+            return bridge_wsgi(self.server, request, rest, read)
+        read.waiting = self._wsgi.waiting(multithread=is_multithread(request.META))
+        opened = self._open(read)
+        if isinstance(opened, Exchange):
+            for call in opened.calls:
+                if call.is_async:
+                    keep_language(call)
+        answer = self._wsgi.answer(opened)
+        return _finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
 
     async def _respond_async(self, request: HttpRequest, rest: str | None) -> HttpResponseBase:
-        if self._is_bridged(request, rest):
-            return await bridge_asgi(self._server, request, rest)
-        read = self._read(request)
+        may_block = self.server.is_guarded or self.server.authentication.may_block(request)
+        if may_block:
+            read = await sync_to_async(self._admit)(request)
+        else:
+            read = self._admit(request)
         if isinstance(read, Reply):
             return _finished(read)
-        if has_credentials(request):
-            # Who it is may be a question to the database.
-            await sync_to_async(caller_of, thread_sensitive=True)(request)
-        answer = await self._asgi.respond_to(read)
-        if isinstance(answer, Reply):
-            return _finished(answer)
-        return _streaming(answer.events)
+        if self._is_bridged(request, rest):
+            read.may_block = may_block
+            return await bridge_asgi(self.server, request, rest, read)
+        opened = await sync_to_async(self._open)(read) if may_block else self._open(read)
+        if isinstance(opened, Exchange):
+            for call in opened.calls:
+                if call.wants_context and not call.is_async:
+                    keep_language(call)
+        answer = await self._asgi.answer(opened)
+        return _finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
+
+    def _open(self, read: ProtocolRequest) -> Opened:
+        return self.server.protocol.open(read)
 
     def _is_bridged(self, request: HttpRequest, rest: str | None) -> bool:
         """Whether the whole ASGI application must see the request, and not MCP alone."""
-        return bool(self._server.user_middleware) or not self._server.is_endpoint(
+        return bool(self.server.user_middleware) or not self.server.is_endpoint(
             {
                 "path": f"/{rest}" if rest else "",
                 "method": request.method,
@@ -110,8 +127,9 @@ class ServerView:
             }
         )
 
-    def _read(self, request: HttpRequest) -> ProtocolRequest | Reply:
-        protocol = self._server.protocol
+    def _admit(self, request: HttpRequest) -> ProtocolRequest | Reply:
+        """Read a request and find out who calls; the refusal of one who may not."""
+        protocol = self.server.protocol
         limit = protocol.settings.max_body_bytes
         try:
             if request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH"):
@@ -123,9 +141,22 @@ class ServerView:
             return protocol.too_large()
         if body is None or len(body) > limit:
             return protocol.too_large()
+        authentication = self.server.authentication
+        try:
+            caller = authentication.admit(request)
+        except ProtocolError as error:
+            protocol.settings.challenge = authentication.challenge
+            return protocol.refuse(error)
         headers = read_headers(request.META)
+        # Behind a proxy, the host is what the project takes for it.
+        headers["host"] = request.get_host()
         return ProtocolRequest(
-            request.method or "", headers, body, lambda: request, caller=partial(caller_of, request)
+            request.method or "",
+            headers,
+            body,
+            lambda: request,
+            caller=lambda: caller,
+            has_permission=partial(has_permission, request),
         )
 
 

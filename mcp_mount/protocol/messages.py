@@ -34,6 +34,7 @@ class Request:
     each of them holds a thread. has_headers: whether headers mirror the message, as over HTTP.
     caller: gives the id of the user who sends it, as the host knows them; what is for one caller's
     hands alone is bound to it. has_permission: tells whether they have a permission, by its name.
+    may_block: whether what is asked of the host so may take time, such as a query to its database.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Request:
     has_headers: bool = True
     caller: Callable[[], str | None] = lambda: None
     has_permission: Callable[[str], bool] | None = None
+    may_block: bool = False
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules; not, if one of them cannot be checked."""

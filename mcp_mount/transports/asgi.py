@@ -79,7 +79,8 @@ class ASGITransport:
             await _send_reply(self._protocol.too_large(), send)
             return
         request = request_of(scope, headers, body)
-        opened = self._protocol.open(request)
+        runner = scope.get(RUNNER, self._runner)
+        opened = await self._open(request, runner)
         if isinstance(opened, Reply):
             await _send_reply(opened, send)
         elif isinstance(opened, Resumption):
@@ -87,15 +88,21 @@ class ASGITransport:
         elif opened.accepts_stream and any(call.wants_context for call in opened.calls):
             # Behind a bridge, plain functions run on the request's thread, and end with it.
             await self._stream(opened, receive, send, resumable=RUNNER not in scope)
-        elif await run_calls(opened.calls, scope.get(RUNNER, self._runner), receive):
+        elif await run_calls(opened.calls, runner, receive):
             await _send_reply(opened.reply(), send)
 
-    async def respond_to(self, request: Request) -> Reply | AsyncEvents:
-        """Answer a request that was read already, for a framework that writes the response.
+    async def _open(self, request: Request, runner: Runner) -> Reply | Exchange | Resumption:
+        if not request.may_block:
+            return self._protocol.open(request)
+        opened: list[Reply | Exchange | Resumption] = []
+        await runner.off_loop(lambda: opened.append(self._protocol.open(request)))
+        return opened[0]
+
+    async def answer(self, opened: Reply | Exchange | Resumption) -> Reply | AsyncEvents:
+        """Answer a request that the protocol has opened, for a framework that writes the response.
 
         The framework cancels the task, or closes the iterator, when the client leaves.
         """
-        opened = self._protocol.open(request)
         if isinstance(opened, Reply):
             return opened
         if isinstance(opened, Resumption):

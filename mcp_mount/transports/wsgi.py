@@ -66,7 +66,10 @@ class WSGITransport:
         multithread: whether other requests are served meanwhile (PEP 3333, wsgi.multithread).
         """
         request.waiting = self.waiting(multithread=multithread)
-        opened = self._protocol.open(request)
+        return self.answer(self._protocol.open(request))
+
+    def answer(self, opened: Reply | Exchange | Resumption) -> Reply | EventStream:
+        """Answer a request that the protocol has opened."""
         if isinstance(opened, Reply):
             return opened
         if isinstance(opened, Resumption):

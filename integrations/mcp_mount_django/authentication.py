@@ -1,0 +1,196 @@
+"""Who calls: how a request to a server is authenticated, and whether it may come in.
+
+By default by the project's own authentication middleware (`request.user`), or else by the
+authenticators of the setting AUTHENTICATION: authentication classes of Django REST framework, or
+functions that take the request and return a user, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.http import HttpRequest
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.module_loading import import_string
+
+from mcp_mount.protocol.errors import INVALID_REQUEST, ProtocolError, refused
+
+Authenticator: TypeAlias = str | type | Callable[[HttpRequest], Any]
+"""A dotted path to one, an authentication class of Django REST framework, or a function."""
+
+
+class AuthenticationFailed(Exception):
+    """Credentials that are wrong: an authenticator raises it, and the client gets 401."""
+
+
+def bearer_token(find: Callable[[str], Any]) -> Callable[[HttpRequest], Any]:
+    """Make an authenticator of a function that finds the user of a token (RFC 6750).
+
+    A request without `Authorization: Bearer` is anonymous; a token for which `find` returns None
+    is refused.
+    """
+
+    def authenticate(request: HttpRequest) -> Any:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        user = find(token.strip())
+        if user is None:
+            raise AuthenticationFailed("The token is not valid")
+        return user
+
+    return authenticate
+
+
+class Authentication:
+    """The way in to one server.
+
+    authenticators: in place of the project's authentication middleware. login_required: whether
+    anonymous requests are refused; they are where Django's LoginRequiredMiddleware is in use.
+    """
+
+    def __init__(self, authenticators: Sequence[Authenticator], *, login_required: bool) -> None:
+        self._given = authenticators
+        self._login_required = login_required
+
+    @cached_property
+    def login_required(self) -> bool:
+        """Whether anonymous requests are refused."""
+        everywhere = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+        return self._login_required or everywhere in settings.MIDDLEWARE
+
+    @cached_property
+    def is_own(self) -> bool:
+        """Whether it takes the place of the project's authentication middleware."""
+        return bool(self._given)
+
+    def may_block(self, request: HttpRequest) -> bool:
+        """Whether `admit`, and what depends on the user, may need the database."""
+        return self.is_own or (
+            hasattr(request, "user")
+            and bool(
+                request.COOKIES
+                or "Authorization" in request.headers
+                or request.META.get("REMOTE_USER")
+            )
+        )
+
+    def admit(self, request: HttpRequest) -> str | None:
+        """Authenticate a request: `request.user` is known from now on.
+
+        Returns the id of the user, None for an anonymous request. Raises ProtocolError: 401 for
+        wrong or missing credentials, 403 for a session cookie without its CSRF token.
+        """
+        if self.is_own:
+            self._authenticate(request)
+        caller = caller_of(request)
+        if caller is None:
+            if self.login_required:
+                raise refused(known=False)
+        elif not self.is_own and SESSION_KEY in getattr(request, "session", ()):
+            # A browser sends the cookie by itself, whoever wrote the page.
+            problem = _CSRFCheck.problem(request)
+            if problem is not None:
+                raise ProtocolError(INVALID_REQUEST, f"CSRF: {problem}", status=403)
+        return caller
+
+    @property
+    def challenge(self) -> str:
+        """The WWW-Authenticate header for those who must log in."""
+        return next(
+            (one.challenge for one in self._authenticators if one.challenge is not None), "Bearer"
+        )
+
+    @cached_property
+    def _authenticators(self) -> list[_Function | _RestFramework]:
+        found: list[_Function | _RestFramework] = []
+        for one in self._given:
+            authenticator: Any = import_string(one) if isinstance(one, str) else one
+            kind = _RestFramework if isinstance(authenticator, type) else _Function
+            found.append(kind(authenticator))
+        return found
+
+    def _authenticate(self, request: HttpRequest) -> None:
+        from django.contrib.auth.models import AnonymousUser
+
+        request.user, request.auth = AnonymousUser(), None  # type: ignore[attr-defined]
+        for authenticator in self._authenticators:
+            found = authenticator.authenticate(request)
+            if found is not None:
+                request.user, request.auth = found  # type: ignore[attr-defined]
+                return
+
+
+class _Function:
+    """An authenticator that is a function of the request."""
+
+    challenge = None
+
+    def __init__(self, function: Callable[[HttpRequest], Any]) -> None:
+        self._function = function
+
+    def authenticate(self, request: HttpRequest) -> tuple[Any, Any] | None:
+        try:
+            user = self._function(request)
+        except AuthenticationFailed as error:
+            message = str(error) or "The credentials are not valid"
+            raise ProtocolError(INVALID_REQUEST, message, status=401) from None
+        return None if user is None else (user, None)
+
+
+class _RestFramework:
+    """An authentication class of Django REST framework."""
+
+    def __init__(self, kind: type) -> None:
+        self._instance: Any = kind()
+
+    @property
+    def challenge(self) -> str | None:
+        from django.http import HttpRequest as Blank
+
+        header: str | None = self._instance.authenticate_header(Blank())
+        return header
+
+    def authenticate(self, request: HttpRequest) -> tuple[Any, Any] | None:
+        from rest_framework.exceptions import APIException, PermissionDenied
+        from rest_framework.request import Request
+
+        try:
+            found: tuple[Any, Any] | None = self._instance.authenticate(Request(request))
+        except APIException as error:
+            status = 403 if isinstance(error, PermissionDenied) else 401
+            raise ProtocolError(INVALID_REQUEST, str(error.detail), status=status) from None
+        return found
+
+
+class _CSRFCheck(CsrfViewMiddleware):
+    """Django's own check, for a view that it does not stand before."""
+
+    @classmethod
+    def problem(cls, request: HttpRequest) -> str | None:
+        """What is wrong with the CSRF token of a request; None if it is right."""
+        check = cls(lambda request: None)  # type: ignore[arg-type]
+        check.process_request(request)
+        reason: Any = check.process_view(request, None, (), {})  # type: ignore[arg-type]
+        return reason  # type: ignore[no-any-return]
+
+    def _reject(self, request: HttpRequest, reason: str) -> Any:
+        return reason
+
+
+def caller_of(request: HttpRequest) -> str | None:
+    """The primary key of the request's user; None if nobody has logged in."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return None
+    return str(user.pk)
+
+
+def has_permission(request: HttpRequest, name: str) -> bool:
+    """Whether the request's user has a permission, such as "shop.view_order"."""
+    user = getattr(request, "user", None)
+    return user is not None and bool(user.has_perm(name))

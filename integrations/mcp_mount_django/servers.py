@@ -1,0 +1,111 @@
+"""The servers that Django projects register their tools on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+from weakref import WeakSet
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import URLPattern, re_path
+
+import mcp_mount
+from mcp_mount.base import Host
+from mcp_mount.features.arguments import request_types
+from mcp_mount.protocol.calls import Call
+from mcp_mount.transports.streams import Runner
+from mcp_mount_django.authentication import Authentication, Authenticator
+from mcp_mount_django.calls import Calls, detach, run_off_loop
+from mcp_mount_django.options import defaults
+from mcp_mount_django.view import ServerView
+
+request_types.append(HttpRequest)
+
+servers: WeakSet[MCPServer] = WeakSet()
+"""All servers of the project, for its checks and commands."""
+
+
+class MCPServer(mcp_mount.MCPServer):
+    """An MCPServer that lives by the settings of a Django project.
+
+    It seals with SECRET_KEY (and SECRET_KEY_FALLBACKS), leaves Host checks to ALLOWED_HOSTS, shows
+    its docs under DEBUG. Each tool call is one transaction per database with ATOMIC_REQUESTS.
+    Permissions are Django's ("shop.view_order"), or functions of its request.
+
+    authentication: authentication classes of Django REST framework, or functions that take the
+    request and return a user or None, in place of the project's authentication middleware.
+    login_required: whether anonymous requests are refused (401). Other arguments are those of
+    `mcp_mount.MCPServer`; the setting MCP_MOUNT gives their defaults.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        authentication: Sequence[Authenticator] | None = None,
+        login_required: bool | None = None,
+        **options: Any,
+    ) -> None:
+        given = {"name": "django", "authentication": (), "login_required": False, **defaults()}
+        own = {"name": name, "authentication": authentication, "login_required": login_required}
+        given |= {key: value for key, value in own.items() if value is not None}
+        self.authentication = Authentication(
+            given.pop("authentication"), login_required=given.pop("login_required")
+        )
+        self.calls = Calls(self)
+        super().__init__(**{**given, **options})
+        self.runner = Runner(self.calls.run_outside_request, run_off_loop, self.calls.run_async)
+        self.attach(
+            Host(
+                secret_keys=_secret_keys,
+                debug=lambda: settings.DEBUG,
+                host_names=lambda: settings.ALLOWED_HOSTS,
+                detach=detach,
+            )
+        )
+        servers.add(self)
+
+    def run_call(self, call: Call) -> None:
+        self.calls.run_outside_request(call)
+
+    async def run_call_async(self, call: Call) -> None:
+        await self.calls.run_async(call)
+
+    @property
+    def urls(self) -> list[URLPattern]:
+        """URL patterns for `include`: MCP at the very prefix, the other routes below it."""
+        view: Any = ServerView(self)
+        return [re_path(r"^(?:/(?P<rest>.*))?$", view, name="mcp")]
+
+    def add_template_page(
+        self,
+        uri: str,
+        template: str,
+        *,
+        context: Mapping[str, Any] | Callable[[HttpRequest], Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        """Register a page that is one of the project's templates, rendered at each request.
+
+        context: for the template, or a function of the request that gives it. options: those of
+        `page`.
+        """
+
+        def render(request: HttpRequest) -> str:
+            given = context(request) if callable(context) else context
+            return render_to_string(template, dict(given or {}), request)
+
+        self.page(uri, **{"name": uri.removeprefix("ui://"), **options})(render)
+
+
+def _secret_keys() -> Sequence[str]:
+    return [*reversed(settings.SECRET_KEY_FALLBACKS), settings.SECRET_KEY]
+
+
+@cache
+def default_server() -> MCPServer:
+    """The default server, made when the settings are there: when somebody first asks for it."""
+    return MCPServer()
