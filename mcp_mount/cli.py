@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from mcp_mount.base import Host, MCPServer
 from mcp_mount.loading import LoadError, load_server
+from mcp_mount.protocol import Request
 from mcp_mount.transports.stdio import StdioTransport
 
 
@@ -33,12 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def serve_stdio(server: MCPServer, source: BinaryIO, sink: BinaryIO) -> None:
-    """Serve one client on two streams; returns when `source` has ended."""
+def serve_stdio(
+    server: MCPServer, source: BinaryIO, sink: BinaryIO, caller: Request | None = None
+) -> None:
+    """Serve one client on two streams; returns when `source` has ended.
+
+    caller: what the host knows of the one who calls.
+    """
     host = server.attached or Host()
 
     async def serve() -> None:
-        transport = StdioTransport(server.protocol, server.runner, host.detach)
+        transport = StdioTransport(server.protocol, server.runner, host.detach, caller)
         try:
             if server.has_lifespan:
                 async with server.router.lifespan_context(server):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 
@@ -11,5 +13,9 @@ class MCPMountConfig(AppConfig):
     verbose_name = "MCP"
 
     def ready(self) -> None:
-        """Import the `mcp` module of each installed app, as Django's admin does with `admin`."""
+        """Import the `mcp` module of each installed app, as Django's admin does with `admin`.
+
+        Raises DefinitionError for a tool that cannot be one, such as a second one of its name.
+        """
+        import_module("mcp_mount_django.checks")
         autodiscover_modules("mcp")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest
@@ -115,9 +116,7 @@ class Authentication:
         return found
 
     def _authenticate(self, request: HttpRequest) -> None:
-        from django.contrib.auth.models import AnonymousUser
-
-        request.user, request.auth = AnonymousUser(), None  # type: ignore[attr-defined]
+        request.user, request.auth = anonymous(), None  # type: ignore[attr-defined]
         for authenticator in self._authenticators:
             found = authenticator.authenticate(request)
             if found is not None:
@@ -150,9 +149,7 @@ class _RestFramework:
 
     @property
     def challenge(self) -> str | None:
-        from django.http import HttpRequest as Blank
-
-        header: str | None = self._instance.authenticate_header(Blank())
+        header: str | None = self._instance.authenticate_header(HttpRequest())
         return header
 
     def authenticate(self, request: HttpRequest) -> tuple[Any, Any] | None:
@@ -180,6 +177,15 @@ class _CSRFCheck(CsrfViewMiddleware):
 
     def _reject(self, request: HttpRequest, reason: str) -> Any:
         return reason
+
+
+def anonymous() -> Any:
+    """The user of a request that nobody is known to have sent; None in a project without users."""
+    if not apps.is_installed("django.contrib.auth"):
+        return None
+    from django.contrib.auth.models import AnonymousUser
+
+    return AnonymousUser()
 
 
 def caller_of(request: HttpRequest) -> str | None:

@@ -18,6 +18,7 @@ def mount(
     application: what get_wsgi_application() or get_asgi_application() returns. Django's URLs and
     middleware do not see the server's requests; its settings, models and connections are there.
     """
+    server.is_beside = True
     if iscoroutinefunction(type(application).__call__):
         return mcp_mount.mount_asgi(application, path, server)
     return mcp_mount.mount_wsgi(application, path, server)

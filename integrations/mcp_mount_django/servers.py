@@ -68,6 +68,9 @@ class MCPServer(mcp_mount.MCPServer):
         )
         servers.add(self)
 
+    is_beside = False
+    """Whether it stands before the project, and not in its URLs."""
+
     def run_call(self, call: Call) -> None:
         self.calls.run_outside_request(call)
 
@@ -79,6 +82,10 @@ class MCPServer(mcp_mount.MCPServer):
         """URL patterns for `include`: MCP at the very prefix, the other routes below it."""
         view: Any = ServerView(self)
         return [re_path(r"^(?:/(?P<rest>.*))?$", view, name="mcp")]
+
+    def secret_keys(self) -> Sequence[str]:
+        """The keys that it seals with, oldest first."""
+        return self._secret_keys()
 
     def add_template_page(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from pydantic_core import from_json
@@ -25,12 +26,18 @@ from mcp_mount.transports.streams import AsyncStream, Runner
 class StdioTransport:
     """Serves one client, line by line, until its input ends.
 
-    prepare: called with each call before it runs, for hosts that have no request here.
+    prepare: called with each call before it runs, for hosts that have no request here. caller: what
+    the host knows of the one who calls.
     """
 
     def __init__(
-        self, protocol: Protocol, runner: Runner, prepare: Callable[[Call], object]
+        self,
+        protocol: Protocol,
+        runner: Runner,
+        prepare: Callable[[Call], object],
+        caller: Request | None = None,
     ) -> None:
+        self._caller = caller or Request("POST", {})
         self._protocol = protocol
         self._runner = runner
         self._prepare = prepare
@@ -71,7 +78,7 @@ class StdioTransport:
         if self._session is None and "method" in value and "id" not in value:
             # A notification of a client without handshake: nobody else wants it.
             return
-        opened = self._protocol.open(self._request("POST", line))
+        opened = await self._open(self._request("POST", line))
         assert not isinstance(opened, Resumption), "only a GET resumes"
         if isinstance(opened, Reply):
             await self._reply(opened)
@@ -92,7 +99,7 @@ class StdioTransport:
             await self._write(reply.body)
         if first:
             # What a session's GET stream tells over HTTP comes unasked here.
-            opened = self._protocol.open(self._request("GET", b""))
+            opened = await self._open(self._request("GET", b""))
             assert isinstance(opened, Exchange), "the session was just opened"
             self._spawn(opened, None)
 
@@ -102,7 +109,14 @@ class StdioTransport:
             headers["accept"] = EVENT_STREAM
         if self._session is not None:
             headers[SESSION_HEADER] = self._session
-        return Request(method, headers, body, has_headers=False)
+        return replace(self._caller, method=method, headers=headers, body=body, has_headers=False)
+
+    async def _open(self, request: Request) -> Reply | Exchange | Resumption:
+        if not request.may_block:
+            return self._protocol.open(request)
+        opened: list[Reply | Exchange | Resumption] = []
+        await self._runner.off_loop(lambda: opened.append(self._protocol.open(request)))
+        return opened[0]
 
     def _cancel(self, notification: dict[str, Any]) -> None:
         params = notification.get("params")

@@ -1,0 +1,180 @@
+"""System checks: the usual mistakes, found before a client meets them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from mcp_mount_django.options import OPTIONS, unknown
+from mcp_mount_django.servers import MCPServer, servers
+from mcp_mount_django.view import ServerView
+
+_SYNC_QUERIES: Final = frozenset(
+    [
+        *("aggregate", "bulk_create", "bulk_update", "count", "create", "delete", "earliest"),
+        *("exists", "first", "get", "get_or_create", "in_bulk", "last", "latest", "update"),
+        "update_or_create",
+    ]
+)
+"""Methods of managers and querysets that run a query at once; each has an `a…` twin."""
+
+
+@register("mcp", Tags.compatibility)
+def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
+    """Settings, routes, and coroutine handlers that would block on the ORM."""
+    problems: list[CheckMessage] = [
+        Error(
+            f"MCP_MOUNT has no key {key!r}.",
+            hint=f"The keys are {', '.join(OPTIONS)}.",
+            id="mcp_mount.E001",
+        )
+        for key in unknown()
+    ]
+    routes = dict(mounted())
+    for server in sorted(servers, key=lambda one: one.title):
+        problems += _check_routes(server, [path for path, one in routes.items() if one is server])
+        problems += _check_coroutines(server)
+    return problems
+
+
+@register("mcp", Tags.security, deploy=True)
+def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
+    """What a deployed server should not be: open to all, or without a key of its own."""
+    problems: list[CheckMessage] = []
+    for server in sorted(servers, key=lambda one: one.title):
+        if not server.registry.tools:
+            continue
+        is_open = not server.authentication.login_required and not server.protocol.settings.rules
+        free = [tool.name for tool in server.registry.tools.values() if not tool.rules]
+        if is_open and free:
+            problems.append(
+                Warning(
+                    f"Whoever reaches the server {server.title!r} may call {len(free)} of its "
+                    f"tools: {', '.join(free[:5])}{', …' if len(free) > 5 else ''}.",
+                    hint="Set LOGIN_REQUIRED or PERMISSION in MCP_MOUNT, or permission= on tools; "
+                    "if they are for everybody, silence this check.",
+                    id="mcp_mount.W004",
+                )
+            )
+        if not any(server.secret_keys()):
+            problems.append(
+                Error(
+                    f"The server {server.title!r} has no key, so no second worker can serve its "
+                    "sessions.",
+                    hint="Set SECRET_KEY.",
+                    id="mcp_mount.E005",
+                )
+            )
+        kept = [tool.name for tool in server.registry.tools.values() if _needs_one_process(tool)]
+        if kept:
+            problems.append(
+                Info(
+                    f"Tasks, and live answers to clients of the handshake revisions, stay in one "
+                    f"process; the server {server.title!r} has tools that use them: "
+                    f"{', '.join(kept[:5])}.",
+                    hint="Run one worker process with threads, or route each client to one worker.",
+                    id="mcp_mount.I006",
+                )
+            )
+    return problems
+
+
+def mounted(resolver: URLResolver | None = None, prefix: str = "/") -> Iterator[Any]:
+    """The servers in the project's URLs, each with its path."""
+    if resolver is None:
+        if not getattr(settings, "ROOT_URLCONF", None):
+            return
+        resolver = get_resolver()
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLResolver):
+            yield from mounted(pattern, prefix + str(pattern.pattern).removeprefix("/"))
+        elif isinstance(pattern, URLPattern) and isinstance(pattern.callback, ServerView):
+            yield prefix, pattern.callback.server
+
+
+def _check_routes(server: MCPServer, paths: Sequence[str]) -> Iterator[CheckMessage]:
+    if not paths and len(server.registry.tools) and not server.is_beside:
+        yield Warning(
+            f"The server {server.title!r} has tools, but no URL.",
+            hint='Add path("mcp", include(server.urls)) to the URLs; if the server stands beside '
+            "the project (mount in wsgi.py or asgi.py), silence this check.",
+            id="mcp_mount.W001",
+        )
+    for path in paths:
+        if path.endswith("/"):
+            yield Warning(
+                f"The server {server.title!r} is at {path!r}: clients that leave the slash away, "
+                "and routes below it, do not find it.",
+                hint=f"Write the prefix without the slash: {path.strip('/')!r}.",
+                id="mcp_mount.W002",
+            )
+
+
+def _check_coroutines(server: MCPServer) -> Iterator[CheckMessage]:
+    registry = server.registry
+    entries: tuple[Any, ...] = (
+        *registry.tools.values(),
+        *registry.resources.values(),
+        *registry.prompts.values(),
+    )
+    for entry in entries:
+        if entry.is_async and (query := _sync_query(entry.function)) is not None:
+            yield Warning(
+                f"The coroutine {entry.function.__qualname__!r} runs the query {query!r}, which "
+                "raises SynchronousOnlyOperation.",
+                hint="Await its twin (aget, acount, …), or write the handler with 'def'.",
+                obj=f"{entry.function.__module__}.{entry.function.__qualname__}",
+                id="mcp_mount.W003",
+            )
+
+
+def _sync_query(function: Callable[..., Any]) -> str | None:
+    """The first query that a coroutine would run at once, as it stands in the source."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    [definition] = tree.body[:1]
+    if not isinstance(definition, ast.AsyncFunctionDef):
+        return None
+    for node in _own_nodes(definition):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in _SYNC_QUERIES
+            and _is_of_manager(node.func.value)
+        ):
+            return ast.unparse(node)
+        if isinstance(node, ast.For | ast.comprehension) and _is_of_manager(node.iter):
+            is_async = isinstance(node, ast.comprehension) and node.is_async
+            if not is_async:
+                return f"for … in {ast.unparse(node.iter)}"
+    return None
+
+
+def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below one, but for those of functions within, which run elsewhere."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.Lambda):
+            yield from _own_nodes(child)
+
+
+def _is_of_manager(node: ast.AST) -> bool:
+    """Whether an expression begins at a manager, such as `Model.objects.filter(…)`."""
+    while isinstance(node, ast.Call | ast.Attribute | ast.Subscript):
+        if isinstance(node, ast.Attribute) and node.attr in ("objects", "_default_manager"):
+            return True
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return False
+
+
+def _needs_one_process(tool: Any) -> bool:
+    return tool.task is not None or tool.arguments.context is not None

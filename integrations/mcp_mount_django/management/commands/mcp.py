@@ -1,0 +1,142 @@
+"""`manage.py mcp`: list what the project's servers have, call a tool, check, serve on stdio."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.core.management.base import BaseCommand
+from django.http import HttpRequest
+
+from mcp_mount import console
+from mcp_mount.cli import protected_output, serve_stdio
+from mcp_mount.protocol import Request
+from mcp_mount_django.authentication import anonymous, caller_of, has_permission
+from mcp_mount_django.checks import mounted
+from mcp_mount_django.probe import probe
+from mcp_mount_django.servers import MCPServer, default_server, servers
+
+
+class Command(BaseCommand):
+    help = "List, call, check and serve the MCP servers of this project."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True)
+        whose = {"--user": "with the rights of this user (username or primary key)"}
+        which = {"--server": "by its name, if the project has several"}
+        for name, text, options in (
+            ("list", "list tools, resources and prompts", {**whose, **which}),
+            ("call", "call a tool", {**whose, **which}),
+            ("check", "check settings and routes, and ask each server as a client would", {}),
+            ("stdio", "serve an assistant on this machine", {**whose, **which}),
+        ):
+            command = commands.add_parser(name, help=text)
+            for option, meaning in options.items():
+                command.add_argument(option, help=meaning)
+            if name == "call":
+                command.add_argument("name", help="the tool")
+                command.add_argument("arguments", nargs="*", metavar="argument=value")
+                command.add_argument("--json", default="{}", help="the arguments as an object")
+            if name == "check":
+                command.add_argument("--host", help="the Host header, by default an allowed one")
+                command.add_argument("--deploy", action="store_true", help="as for production")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        getattr(self, f"_{options['command']}")(options)
+
+    def _list(self, options: dict[str, Any]) -> None:
+        for line in console.Console(_server(options), _caller(options)).list():
+            self.stdout.write(line)
+
+    def _call(self, options: dict[str, Any]) -> None:
+        try:
+            arguments = json.loads(options["json"])
+        except ValueError as error:
+            raise CommandError(f"--json: {error}") from None
+        if not isinstance(arguments, dict):
+            raise CommandError("--json must be an object")
+        terminal = console.Console(_server(options), _caller(options))
+        try:
+            outcome = terminal.call(options["name"], options["arguments"], arguments)
+        except console.CommandError as error:
+            raise CommandError(str(error)) from None
+        if outcome.failed:
+            raise CommandError(outcome.text)
+        self.stdout.write(outcome.text)
+
+    def _check(self, options: dict[str, Any]) -> None:
+        call_command("check", tags=["mcp"], deploy=options["deploy"], fail_level="ERROR")
+        host = options["host"] or _a_host()
+        failed = False
+        for path, server in mounted():
+            problem = probe(path, host)
+            failed |= problem is not None
+            self.stdout.write(f"{server.title} at {path}: {problem or 'answers'}")
+        if failed:
+            raise CommandError("A client would not get through.")
+
+    def _stdio(self, options: dict[str, Any]) -> None:
+        server, caller = _server(options), _caller(options)
+        # The user's permissions are looked up off the event loop.
+        caller.may_block = True
+        with protected_output() as sink:
+            serve_stdio(server, sys.stdin.buffer, sink, caller)
+
+
+def _server(options: dict[str, Any]) -> MCPServer:
+    every = {server.title: server for server in (*servers, default_server())}
+    name = options["server"]
+    if name is not None:
+        try:
+            return every[name]
+        except KeyError:
+            known = ", ".join(sorted(every))
+            raise CommandError(f"There is no server {name!r}, only {known}") from None
+    filled = [server for server in every.values() if server.registry.tools]
+    if len(filled) > 1:
+        raise CommandError(f"Choose one with --server: {', '.join(sorted(every))}")
+    return filled[0] if filled else default_server()
+
+
+def _caller(options: dict[str, Any]) -> Request:
+    """The request of a call at the terminal: there is none, but a user."""
+    request = HttpRequest()
+    request.method, request.path = "POST", "/"
+    request.META = {"SERVER_NAME": _a_host(), "SERVER_PORT": "80", "REMOTE_ADDR": "127.0.0.1"}
+    request.user = _user(options["user"])
+    caller = caller_of(request)
+    return Request(
+        "POST",
+        {},
+        native=lambda: request,
+        caller=lambda: caller,
+        has_permission=partial(has_permission, request),
+    )
+
+
+def _user(name: str | None) -> Any:
+    if name is None:
+        return anonymous()
+    model: Any = get_user_model()
+    manager = model._default_manager
+    try:
+        return manager.get_by_natural_key(name)
+    except model.DoesNotExist:
+        pass
+    try:
+        return manager.get(pk=name)
+    except (model.DoesNotExist, ValueError, TypeError):
+        raise CommandError(f"There is no user {name!r}") from None
+
+
+def _a_host() -> str:
+    """A name that the project serves."""
+    names: list[str] = [name for name in settings.ALLOWED_HOSTS if name != "*"]
+    return names[0].lstrip(".") if names else "localhost"

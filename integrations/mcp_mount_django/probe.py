@@ -1,0 +1,45 @@
+"""Asking a mounted server as a client would, through all of the project's middleware."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.test import Client
+
+from mcp_mount.protocol.modern import CAPABILITIES_META, VERSION_META
+from mcp_mount.protocol.revisions import LATEST
+
+
+def probe(path: str, host: str) -> str | None:
+    """Ask the server at `path` for its discovery; what stands in the way, None if it answers.
+
+    A server that wants a login has answered. path: as in the project's URLs. host: the name by
+    which the server is addressed.
+    """
+    meta = {VERSION_META: LATEST.name, CAPABILITIES_META: {}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": meta}}
+    client = Client(raise_request_exception=False, headers={"host": host})
+    response: Any = client.post(
+        path,
+        json.dumps(message),
+        content_type="application/json",
+        secure=bool(settings.SECURE_SSL_REDIRECT),
+        headers={
+            "accept": "application/json, text/event-stream",
+            "mcp-protocol-version": LATEST.name,
+            "mcp-method": "server/discover",
+        },
+    )
+    status = response.status_code
+    if status in (301, 302, 303, 307, 308):
+        return (
+            f"redirects to {response['location']}: a middleware stands in the way, "
+            "or the prefix is written with a slash"
+        )
+    if status == 400 and b"error" not in response.content:
+        return f"refuses the host {host!r}: is it in ALLOWED_HOSTS?"
+    if status in (200, 401, 403) and response.headers.get("content-type") == "application/json":
+        return None
+    return f"answers {status}, and nothing that a client would understand"

@@ -1,0 +1,128 @@
+"""What the commands of a host do with a server: list what it has, call a tool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mcp_mount.base import MCPServer
+from mcp_mount.protocol import Reply, Request
+from mcp_mount.protocol.messages import JSON
+from mcp_mount.protocol.modern import CAPABILITIES_META, VERSION_META
+from mcp_mount.protocol.revisions import LATEST
+
+
+class CommandError(Exception):
+    """What a person typed cannot be done. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a tool answered, for a person to read. failed: whether it tells of a failure."""
+
+    text: str
+    failed: bool
+
+
+class Console:
+    """A server, used by a person at a terminal, with the rights of `caller`."""
+
+    def __init__(self, server: MCPServer, caller: Request | None = None) -> None:
+        self._server = server
+        self._caller = caller or Request("POST", {})
+
+    def list(self) -> Iterator[str]:
+        """A line for each tool, resource and prompt that the caller may use."""
+        for title, method, member, name in (
+            ("Tools", "tools/list", "tools", "name"),
+            ("Resources", "resources/list", "resources", "uri"),
+            ("Resource templates", "resources/templates/list", "resourceTemplates", "uriTemplate"),
+            ("Prompts", "prompts/list", "prompts", "name"),
+        ):
+            entries = list(self._entries(method, member))
+            if not entries:
+                continue
+            yield f"{title}:"
+            for entry in entries:
+                description = entry.get("description", "").partition("\n")[0]
+                yield f"  {entry[name]}{_signature(entry)}  {description}".rstrip()
+
+    def call(self, name: str, words: Sequence[str], arguments: Mapping[str, Any]) -> Outcome:
+        """Call a tool. words: "argument=value", with values in JSON or as they are.
+
+        Raises CommandError for a tool that is not there, and for words of another form.
+        """
+        schema = next(
+            (
+                tool["inputSchema"]
+                for tool in self._entries("tools/list", "tools")
+                if tool["name"] == name
+            ),
+            None,
+        )
+        if schema is None:
+            raise CommandError(f"There is no tool {name!r} (for this user)")
+        values = {**arguments, **dict(_value(word, schema) for word in words)}
+        result = self._ask("tools/call", {"name": name, "arguments": values})
+        if "structuredContent" in result:
+            text = json.dumps(result["structuredContent"], indent=2, ensure_ascii=False)
+        else:
+            text = "\n".join(map(_block, result["content"]))
+        return Outcome(text, bool(result.get("isError")))
+
+    def _entries(self, method: str, member: str) -> Iterator[dict[str, Any]]:
+        if method not in self._server.registry.methods:
+            return
+        params: dict[str, Any] = {}
+        while True:
+            page = self._ask(method, params)
+            yield from page[member]
+            if "nextCursor" not in page:
+                return
+            params = {"cursor": page["nextCursor"]}
+
+    def _ask(self, method: str, params: Mapping[str, Any]) -> Any:
+        meta = {VERSION_META: LATEST.name, CAPABILITIES_META: {}}
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
+        request = replace(
+            self._caller,
+            headers={"content-type": JSON, "accept": JSON},
+            body=json.dumps(message).encode(),
+            has_headers=False,
+        )
+        reply = self._server.wsgi_endpoint.respond_to(request)
+        assert isinstance(reply, Reply), "no stream was accepted"
+        answer = json.loads(reply.body)
+        if "error" in answer:
+            raise CommandError(answer["error"]["message"])
+        return answer["result"]
+
+
+def _signature(entry: Mapping[str, Any]) -> str:
+    schema = entry.get("inputSchema")
+    if schema is None:
+        names = [one["name"] for one in entry.get("arguments", ())]
+    else:
+        required = schema.get("required", ())
+        names = [name if name in required else f"[{name}]" for name in schema.get("properties", ())]
+    return f"({', '.join(names)})" if names else ""
+
+
+def _value(word: str, schema: Mapping[str, Any]) -> tuple[str, Any]:
+    name, equals, text = word.partition("=")
+    if not equals:
+        raise CommandError(f"{word!r} must be argument=value")
+    if schema.get("properties", {}).get(name, {}).get("type") == "string":
+        return name, text
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
+
+
+def _block(block: Mapping[str, Any]) -> str:
+    if block["type"] == "text":
+        return str(block["text"])
+    return f"[{block['type']} {block.get('mimeType', '')}]".replace(" ]", "]")
