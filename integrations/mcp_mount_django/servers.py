@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 from weakref import WeakSet
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.template.loader import render_to_string
 from django.urls import URLPattern, re_path
 
 import mcp_mount
@@ -19,6 +18,7 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.transports.streams import Runner
 from mcp_mount_django.authentication import Authentication, Authenticator
 from mcp_mount_django.calls import Calls, detach, run_off_loop
+from mcp_mount_django.exposing.exposes import Exposes
 from mcp_mount_django.options import defaults
 from mcp_mount_django.view import ServerView
 
@@ -28,7 +28,7 @@ servers: WeakSet[MCPServer] = WeakSet()
 """All servers of the project, for its checks and commands."""
 
 
-class MCPServer(mcp_mount.MCPServer):
+class MCPServer(Exposes, mcp_mount.MCPServer):
     """An MCPServer that lives by the settings of a Django project.
 
     It seals with SECRET_KEY (and SECRET_KEY_FALLBACKS), leaves Host checks to ALLOWED_HOSTS, shows
@@ -86,26 +86,6 @@ class MCPServer(mcp_mount.MCPServer):
     def secret_keys(self) -> Sequence[str]:
         """The keys that it seals with, oldest first."""
         return self._secret_keys()
-
-    def add_template_page(
-        self,
-        uri: str,
-        template: str,
-        *,
-        context: Mapping[str, Any] | Callable[[HttpRequest], Mapping[str, Any]] | None = None,
-        **options: Any,
-    ) -> None:
-        """Register a page that is one of the project's templates, rendered at each request.
-
-        context: for the template, or a function of the request that gives it. options: those of
-        `page`.
-        """
-
-        def render(request: HttpRequest) -> str:
-            given = context(request) if callable(context) else context
-            return render_to_string(template, dict(given or {}), request)
-
-        self.page(uri, **{"name": uri.removeprefix("ui://"), **options})(render)
 
 
 def _secret_keys() -> Sequence[str]:

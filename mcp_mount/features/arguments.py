@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, get_args
+from typing import Any, Protocol, TypeAlias, get_args
 
 from pydantic import (
     PydanticInvalidForJsonSchema,
@@ -36,6 +36,21 @@ host's own request. Integrations add theirs."""
 
 ContextParameter: TypeAlias = tuple[str, type[Context] | type[SyncContext]]
 """Name and class of the parameter that gets the context."""
+
+
+class HandlerArguments(Protocol):
+    """The arguments of a handler: their schema and their validation.
+
+    context, request: the parameters that get the context and the host's request, if the handler
+    has them. schema: the JSON Schema of an object.
+    """
+
+    context: ContextParameter | None
+    request: str | None
+    schema: dict[str, Any]
+
+    def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
 
 
 class Arguments:

@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import from_json, to_json
 
 from mcp_mount.features import content
-from mcp_mount.features.arguments import Arguments, InvalidArguments
+from mcp_mount.features.arguments import Arguments, HandlerArguments, InvalidArguments
 from mcp_mount.features.declared import DeclaredArguments
 from mcp_mount.features.definitions import members
 from mcp_mount.features.functions import (
@@ -113,7 +113,7 @@ class Tool:
 
     name: str
     function: Callable[..., Any]
-    arguments: Arguments | DeclaredArguments
+    arguments: HandlerArguments
     output: Output
     is_async: bool
     mirrored: Sequence[Mirrored] = ()
@@ -132,7 +132,7 @@ class Tool:
         description: str | None = None,
         annotations: Any = None,
         icons: Sequence[Any] | None = None,
-        input_schema: Mapping[str, Any] | None = None,
+        input_schema: Mapping[str, Any] | HandlerArguments | None = None,
         output_schema: Any = None,
         meta: Mapping[str, Any] | None = None,
         task: bool | Literal["required"] | TaskPolicy = False,
@@ -140,7 +140,10 @@ class Tool:
         app_only: bool = False,
         permission: Permission = None,
     ) -> Tool:
-        """Make a tool of a function; raise DefinitionError if it cannot be one."""
+        """Make a tool of a function; raise DefinitionError if it cannot be one.
+
+        input_schema: a JSON Schema, or how an integration reads arguments by itself.
+        """
         if not callable(function):
             raise DefinitionError(f"a tool must be a function, not {function!r}")
         own_name = name_of(function) if name is None else name
@@ -150,11 +153,13 @@ class Tool:
                 "digits, '_', '-' and '.', and pass name= for a lambda"
             )
         documentation, signature = Documentation(function), signature_of(function)
-        arguments = (
-            Arguments(function, signature, documentation)
-            if input_schema is None
-            else DeclaredArguments(function, signature, input_schema)
-        )
+        arguments: HandlerArguments
+        if input_schema is None:
+            arguments = Arguments(function, signature, documentation)
+        elif isinstance(input_schema, Mapping):
+            arguments = DeclaredArguments(function, signature, input_schema)
+        else:
+            arguments = input_schema
         try:
             mirrored = mirrored_parameters(arguments.schema)
         except ValueError as error:

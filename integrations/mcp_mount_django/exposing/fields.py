@@ -1,0 +1,161 @@
+"""Model fields as Python types, and the lookups that a query may use."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from pydantic import Field
+
+from mcp_mount.features import DefinitionError
+
+_INTEGER: Final = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+_TYPES: Final[tuple[tuple[type[models.Field[Any, Any]], Any], ...]] = (
+    (models.BooleanField, bool),
+    (models.DecimalField, decimal.Decimal),
+    (models.FloatField, float),
+    (models.DurationField, datetime.timedelta),
+    (models.IntegerField, _INTEGER),
+    (models.DateTimeField, datetime.datetime),
+    (models.DateField, datetime.date),
+    (models.TimeField, datetime.time),
+    (models.UUIDField, uuid.UUID),
+    (models.CharField, str),
+    (models.TextField, str),
+    (models.FileField, str),
+    (models.FilePathField, str),
+    (models.GenericIPAddressField, str),
+)
+"""The first class that a field is of tells its type; any other field may hold anything."""
+
+_TEXT_LOOKUPS: Final = frozenset(
+    [
+        *("contains", "icontains", "startswith", "istartswith", "endswith", "iendswith"),
+        *("iexact", "search"),
+    ]
+)
+_PART_LOOKUPS: Final = frozenset(
+    [
+        *("year", "iso_year", "quarter", "month", "week", "day", "week_day", "iso_week_day"),
+        *("hour", "minute", "second"),
+    ]
+)
+_UNSAFE_LOOKUPS: Final = frozenset(["regex", "iregex"])
+"""Those with which a caller could keep the database busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A field of a model or of what it refers to: "price", "category__name".
+
+    lookups: what follows the field in the name of a filter. is_null: whether a value may be
+    missing.
+    """
+
+    name: str
+    field: models.Field[Any, Any]
+    lookups: Sequence[str]
+    is_null: bool
+
+    @property
+    def description(self) -> str:
+        """What the model says of the field."""
+        text = str(self.field.help_text or self.field.verbose_name).strip()
+        choices = _choices(self.field)
+        return f"{text}: {', '.join(map(str, choices))}" if choices else text
+
+    @property
+    def value_type(self) -> Any:
+        """The type of a value, as it is read."""
+        kind = _type(self.field)
+        return kind | None if self.is_null and kind is not Any else kind
+
+    @property
+    def filter_type(self) -> Any:
+        """The type of an argument that filters by it."""
+        lookup = self.lookups[-1] if self.lookups else "exact"
+        if lookup == "isnull":
+            return bool
+        if lookup in _PART_LOOKUPS:
+            return _INTEGER
+        if lookup in _TEXT_LOOKUPS:
+            return str
+        kind = datetime.date if "date" in self.lookups else _type(self.field)
+        choices = _choices(self.field)
+        if choices and lookup in ("exact", "in"):
+            kind = Literal[tuple(choices)]
+        return list[kind] if lookup in ("in", "range") else kind  # type: ignore[valid-type]
+
+
+def path(model: type[models.Model], name: str, *, lookups: bool = False) -> Path:
+    """The field that a name leads to. lookups: whether lookups may follow it.
+
+    Raises DefinitionError for a name that leads nowhere, or to many rows.
+    """
+    parts, current, is_null = name.split("__"), model, False
+    for position, part in enumerate(parts):
+        field = _field(current, part, name)
+        is_null |= bool(field.null)
+        rest = parts[position + 1 :]
+        related: Any = field.related_model
+        if related is None or not rest or not _is_field(related, rest[0]):
+            if rest and not lookups:
+                raise DefinitionError(f"{_label(model)} has no field {name!r}")
+            _check_lookups(model, name, field, rest)
+            return Path(name, field, rest, is_null)
+        current = related
+    raise AssertionError("the last part has no rest")
+
+
+def _field(model: type[models.Model], part: str, whole: str) -> models.Field[Any, Any]:
+    try:
+        field: Any = model._meta.pk if part == "pk" else model._meta.get_field(part)
+    except FieldDoesNotExist:
+        raise DefinitionError(f"{_label(model)} has no field {part!r} (of {whole!r})") from None
+    if not isinstance(field, models.Field) or field.many_to_many:
+        raise DefinitionError(f"{_label(model)}: {part!r} (of {whole!r}) leads to many rows")
+    found: models.Field[Any, Any] = field
+    return found
+
+
+def _is_field(model: Any, part: str) -> bool:
+    try:
+        return part == "pk" or bool(model._meta.get_field(part))
+    except FieldDoesNotExist:
+        return False
+
+
+def _check_lookups(
+    model: type[models.Model], name: str, field: models.Field[Any, Any], rest: Sequence[str]
+) -> None:
+    for lookup in rest:
+        known = field.get_lookup(lookup) or field.get_transform(lookup)
+        # A relation has the lookups of what it refers to, as far as queries go.
+        if known is None and field.related_model is not None:
+            target: Any = field
+            known = target.target_field.get_lookup(lookup)
+        if known is None:
+            raise DefinitionError(f"{_label(model)}: {name!r} has no lookup {lookup!r}")
+        if lookup in _UNSAFE_LOOKUPS:
+            raise DefinitionError(f"{_label(model)}: {name!r} is no filter for strangers")
+
+
+def _type(field: models.Field[Any, Any]) -> Any:
+    if field.related_model is not None:
+        relation: Any = field
+        return _type(relation.target_field)
+    return next((kind for of, kind in _TYPES if isinstance(field, of)), Any)
+
+
+def _choices(field: models.Field[Any, Any]) -> list[Any]:
+    return [value for value, _ in field.flatchoices if isinstance(value, str | int)]
+
+
+def _label(model: type[models.Model]) -> str:
+    return model._meta.label
