@@ -21,13 +21,8 @@ from mcp_mount.features import Audio, File, Image, ToolError
 _MOST_TEXT: Final = 2000
 """How much of an error page is told, in characters."""
 
-_OWN: Final = frozenset(
-    [
-        *("environ", "META", "method", "path", "path_info", "resolver_match", "content_type"),
-        *("content_params", "GET", "POST", "FILES", "COOKIES"),
-    ]
-)
-"""What a request has by itself; all else, middleware has put there."""
+_READ: Final = ("_body", "_stream", "_read", "_post", "_files", "_encoding", "_upload")
+"""How the names begin under which a request keeps what was read of it."""
 
 
 def derived(
@@ -63,7 +58,8 @@ def derived(
     }
     own: Any = WSGIRequest(environ)
     for name, value in vars(request).items():
-        if name not in _OWN and not name.startswith(("_body", "_stream", "_read", "_post", "_f")):
+        is_of_django = name in vars(own) or hasattr(WSGIRequest, name) or name.startswith(_READ)
+        if not is_of_django:
             setattr(own, name, value)
     # Whoever sent the request this comes from has been admitted, CSRF token and all.
     own._dont_enforce_csrf_checks = True

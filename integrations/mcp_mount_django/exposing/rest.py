@@ -17,7 +17,7 @@ from rest_framework.schemas.openapi import AutoSchema
 
 from mcp_mount.features import DefinitionError
 from mcp_mount.features.arguments import InvalidArguments
-from mcp_mount_django.authentication import anonymous
+from mcp_mount_django.authentication import caller_of
 from mcp_mount_django.exposing.fields import path
 from mcp_mount_django.exposing.responses import derived, refusal, result_of
 
@@ -176,9 +176,10 @@ def function_of(endpoint: Endpoint, arguments: EndpointArguments) -> Callable[..
         sent = {"query": rest} if endpoint.method in _READS else {"data": rest}
         method, where = endpoint.method.upper(), _path(endpoint, captured, request)
         own: Any = derived(request, method, where, **sent)
-        # The caller is who the server says: the view's own authenticators have nothing to find.
-        own._force_auth_user = getattr(request, "user", None) or anonymous()
-        own._force_auth_token = getattr(request, "auth", None)
+        if caller_of(request) is not None:
+            # The caller is who the server says; of others the view may find out more.
+            own._force_auth_user = request.user
+            own._force_auth_token = getattr(request, "auth", None)
         try:
             return result_of(endpoint.view(own, **captured))
         except Exception as error:

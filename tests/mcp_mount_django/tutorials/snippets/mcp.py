@@ -1,0 +1,9 @@
+"""The snippets as tools."""
+
+from mcp_mount_django import server
+from tests.mcp_mount_django.tutorials.snippets import views
+
+server.add_viewset(views.SnippetViewSet)
+server.add_viewset(views.UserViewSet, actions=["list", "retrieve"])
+server.add_api_view(views.UserList, name="authors")
+server.add_api_view(views.count_snippets, name="snippet_count")
