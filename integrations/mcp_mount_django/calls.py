@@ -10,7 +10,7 @@ from contextvars import Context
 from typing import Any, Final
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
-from django.db import close_old_connections, connections, transaction
+from django.db import connections, transaction
 from django.utils import timezone, translation
 
 from mcp_mount.protocol.calls import Call
@@ -98,12 +98,21 @@ def _outcome(call: Call) -> str:
 
 @contextmanager
 def fresh_connections() -> Iterator[None]:
-    """Look after the connections of a thread, as Django does around a request."""
-    close_old_connections()
+    """Look after the connections of a thread, as Django does around a request.
+
+    One that is in a transaction (a test's, say) is somebody's who needs it still.
+    """
+
+    def close_old() -> None:
+        for connection in connections.all(initialized_only=True):
+            if not connection.in_atomic_block:
+                connection.close_if_unusable_or_obsolete()
+
+    close_old()
     try:
         yield
     finally:
-        close_old_connections()
+        close_old()
 
 
 async def run_off_loop(function: Callable[[], None]) -> None:
@@ -143,5 +152,7 @@ def keep_language(call: Call) -> None:
 
 
 def atomic_aliases() -> list[str]:
-    """The databases that have ATOMIC_REQUESTS."""
-    return [alias for alias in connections if connections.settings[alias]["ATOMIC_REQUESTS"]]
+    """The databases that have ATOMIC_REQUESTS, in the order in which Django's views begin their
+    transactions: in any other, the two could wait for each other."""
+    every = [alias for alias in connections if connections.settings[alias]["ATOMIC_REQUESTS"]]
+    return every[::-1]

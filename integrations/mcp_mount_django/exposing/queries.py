@@ -32,7 +32,7 @@ class ModelQuery:
     search: fields that a word is looked for in. ordering: fields to order by, the first one by
     default. page_size: rows in a page. name, plural: in the names of the tools, by default the
     model's. detail: whether there is a `get_…`. permission: by default Django's permission to view
-    the model; None for everybody.
+    the model; None for everybody; also a method of the request.
     """
 
     model: ClassVar[type[Model]]
@@ -61,7 +61,7 @@ def tools_of(query: ModelQuery) -> Iterator[tuple[Callable[..., Any], Mapping[st
     if not getattr(kind, "model", None) or not getattr(kind, "fields", None):
         raise DefinitionError(f"{kind.__name__} needs a model and fields")
     options = query.model._meta
-    permission = query.permission
+    permission = _permission(query)
     if permission == _VIEW:
         permission = f"{options.app_label}.{get_permission_codename('view', options)}"
     description = inspect.getdoc(kind) if kind.__doc__ else f"{options.verbose_name_plural}."
@@ -80,6 +80,14 @@ def tools_of(query: ModelQuery) -> Iterator[tuple[Callable[..., Any], Mapping[st
         name = query.name or options.model_name
         text = f"Get one of the {options.verbose_name_plural} by its key."
         yield _get(query, row), {**shared, "name": f"get_{name}", "description": text}
+
+
+def _permission(query: ModelQuery) -> Permission:
+    """Its permission: a function of the request that was assigned is none of `self`."""
+    assigned = inspect.getattr_static(query, "permission")
+    if inspect.isfunction(assigned) and len(inspect.signature(assigned).parameters) == 1:
+        return assigned
+    return query.permission
 
 
 def _row(query: ModelQuery) -> type[BaseModel]:

@@ -23,8 +23,12 @@ def asgi() -> Any:
 
 def make_databases() -> None:
     from django.core.management import call_command
+    from django.db import connections
 
     for database in ("default", "audit"):
+        with connections[database].cursor() as cursor:
+            # Readers wait for nobody then; it is kept in the file.
+            cursor.execute("PRAGMA journal_mode=WAL")
         call_command("migrate", database=database, run_syncdb=True, verbosity=0)
 
 

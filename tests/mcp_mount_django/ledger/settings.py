@@ -55,8 +55,8 @@ def database(name: str) -> dict[str, object]:
 
     options: dict[str, object] = {"timeout": 30}
     if django.VERSION >= (5, 1):
-        # Writers wait for each other from the start, and readers for nobody.
-        options |= {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}
+        # Writers wait for each other from the start.
+        options["transaction_mode"] = "IMMEDIATE"
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": FOLDER / f"{name}.sqlite3",

@@ -1,0 +1,263 @@
+"""System checks, and `manage.py mcp`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sample_projects.processes import ROOT
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """A server that the project knows as long as the test runs."""
+    from mcp_mount_django import MCPServer
+    from mcp_mount_django.servers import servers
+
+    one = MCPServer("checked")
+    yield one
+    servers.discard(one)
+
+
+def problems(*, deploy: bool = False) -> list[str]:
+    from django.core.checks import run_checks
+
+    return [
+        f"{one.id} {one.msg}" for one in run_checks(tags=["mcp"], include_deployment_checks=deploy)
+    ]
+
+
+def test_the_ledger_has_no_problems() -> None:
+    assert problems() == []
+
+
+def test_a_key_that_means_nothing_is_found() -> None:
+    from django.test import override_settings
+
+    with override_settings(MCP_MOUNT={"NAME": "x", "LOGIN_REQUIERD": True}):
+        assert problems() == ["mcp_mount.E001 MCP_MOUNT has no key 'LOGIN_REQUIERD'."]
+
+
+def test_a_server_without_a_route_is_found(server: Any) -> None:
+    assert problems() == []
+    server.tool(name="one")(lambda: "one")
+    assert problems() == ["mcp_mount.W001 The server 'checked' has tools, but no URL."]
+    server.is_beside = True
+    assert problems() == []
+
+
+def test_a_prefix_with_a_slash_is_found(server: Any) -> None:
+    from types import SimpleNamespace
+
+    from django.test import override_settings
+    from django.urls import include, path
+
+    server.tool(name="one")(lambda: "one")
+    urls = SimpleNamespace(urlpatterns=[path("api/mcp/", include(server.urls))])
+    sys.modules["urls_with_slash"] = urls  # type: ignore[assignment]
+    with override_settings(ROOT_URLCONF="urls_with_slash"):
+        found = [one for one in problems() if "checked" in one]
+    assert found == [
+        "mcp_mount.W002 The server 'checked' is at '/api/mcp/': clients that leave the slash away, "
+        "and routes below it, do not find it."
+    ]
+
+
+def test_a_coroutine_that_would_block_on_the_orm_is_found(server: Any) -> None:
+    from asgiref.sync import sync_to_async
+
+    from tests.mcp_mount_django.ledger.models import Entry
+
+    server.is_beside = True
+
+    @server.tool
+    async def counts() -> int:
+        return Entry.objects.filter(amount=1).count()
+
+    @server.tool
+    async def loops() -> int:
+        return sum(one.pk for one in Entry.objects.all())
+
+    @server.tool
+    async def right() -> int:
+        def inner() -> int:
+            return Entry.objects.count()
+
+        numbers = [one.pk async for one in Entry.objects.all()]
+        return await Entry.objects.acount() + await sync_to_async(inner)() + len(numbers)
+
+    @server.tool
+    def plain() -> int:
+        return Entry.objects.count()
+
+    found = [one.partition(" runs the query ")[2] for one in problems()]
+    assert found == [
+        "'Entry.objects.filter(amount=1).count()', which raises SynchronousOnlyOperation.",
+        "'for … in Entry.objects.all()', which raises SynchronousOnlyOperation.",
+    ]
+
+
+def test_what_is_open_to_all_is_found_before_a_deployment(server: Any) -> None:
+    server.is_beside = True
+    server.tool(name="one")(lambda: "one")
+    server.tool(name="two", permission="ledger.view_entry", task=True)(lambda: "two")
+    assert [one for one in problems(deploy=True) if "'checked'" in one] == [
+        "mcp_mount.W004 Whoever reaches the server 'checked' may call 1 of its tools: one.",
+        "mcp_mount.I006 Tasks, and live answers to clients of the handshake revisions, stay in "
+        "one process; the server 'checked' has tools that use them: two.",
+    ]
+
+
+def test_a_second_tool_of_a_name_stops_the_start(server: Any) -> None:
+    from mcp_mount import DefinitionError
+
+    server.tool(name="one")(lambda: "one")
+    with pytest.raises(DefinitionError, match="the tool 'one' is already defined by"):
+        server.tool(name="one")(lambda: "two")
+
+
+def run(*words: str) -> str:
+    from django.core.management import call_command
+
+    output = StringIO()
+    call_command("mcp", *words, stdout=output)
+    return output.getvalue()
+
+
+def failure(*words: str) -> str:
+    from django.core.management import CommandError
+
+    with pytest.raises(CommandError) as caught:
+        run(*words)
+    return str(caught.value)
+
+
+LEDGER = ("--server", "ledger")
+
+
+def test_list_shows_what_the_user_may_use(ada: Any) -> None:
+    nobody = run("list", *LEDGER)
+    assert "  public  For everybody." in nobody
+    assert "deposit" not in nobody
+    mine = run("list", *LEDGER, "--user", "ada@example.org")
+    assert "  deposit(amount, [note])  Make an entry." in mine
+    assert "Resources:\n  ui://ledger" in mine
+    assert "delete_all" not in mine
+
+
+def test_call_calls_with_the_rights_of_the_user(ada: Any) -> None:
+    user = (*LEDGER, "--user", str(ada.pk))
+    assert run("call", *user, "deposit", "amount=5", "note=17") == "5\n"
+    assert run("call", *user, "deposit", "--json", '{"amount": 2}') == "7\n"
+    entries = json.loads(run("call", *user, "find_entries", "search=17"))
+    assert [one["note"] for one in entries["items"]] == ["17"]
+    assert run("call", *user, "whoami_async") == "ada@example.org\n"
+
+
+def test_call_says_what_is_wrong(ada: Any) -> None:
+    user = (*LEDGER, "--user", "ada@example.org")
+    assert failure("call", *LEDGER, "balance") == "There is no tool 'balance' (for this user)"
+    assert failure("call", *user, "deposit_and_fail", "amount=1") == "No"
+    assert "amount: missing, but required" in failure("call", *user, "deposit")
+    assert failure("call", *user, "deposit", "5") == "'5' must be argument=value"
+    assert failure("call", *user, "deposit", "--json", "[]") == "--json must be an object"
+    assert "--json: " in failure("call", *user, "deposit", "--json", "{")
+    assert (
+        failure("list", *LEDGER, "--user", "eve@example.org")
+        == "There is no user 'eve@example.org'"
+    )
+    assert "There is no server 'x'" in failure("list", "--server", "x")
+    assert failure("list") == "Choose one with --server: by token, ledger, staff"
+
+
+def test_check_asks_each_server_as_a_client_would() -> None:
+    assert run("check").splitlines()[-3:] == [
+        "ledger at /mcp: answers",
+        "by token at /token/mcp: answers",
+        "staff at /staff/mcp: answers",
+    ]
+
+
+def test_check_says_what_stands_in_the_way() -> None:
+    assert "ledger at /mcp: redirects to https://" in blocked(
+        MIDDLEWARE=["tests.mcp_mount_django.test_checks.redirect"]
+    )
+    assert "refuses the host 'nowhere.example'" in blocked("--host", "nowhere.example")
+
+
+def blocked(*words: str, **settings: Any) -> str:
+    from django.core.management import CommandError, call_command
+    from django.test import override_settings
+
+    output = StringIO()
+    with override_settings(**settings), pytest.raises(CommandError, match="would not get through"):
+        call_command("mcp", "check", *words, stdout=output)
+    return output.getvalue()
+
+
+def redirect(get_response: Any) -> Any:
+    """A middleware that stands in the way."""
+    from django.http import HttpResponseRedirect
+
+    return lambda request: HttpResponseRedirect("https://elsewhere.example/")
+
+
+def test_stdio_serves_with_the_rights_of_a_user(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "LEDGER_FOLDER": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+        "DJANGO_SETTINGS_MODULE": "tests.mcp_mount_django.ledger.settings",
+    }
+    made = [sys.executable, "-m", "tests.mcp_mount_django.ledger.applications", "ada"]
+    subprocess.run(made, cwd=ROOT, env=environment, check=True, timeout=60)
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    lines = [
+        json.dumps(
+            {
+                "jsonrpc": "2.0",
+                "id": number,
+                "method": "tools/call",
+                "params": {"name": tool, "arguments": arguments, "_meta": meta},
+            }
+        )
+        for number, (tool, arguments) in enumerate(
+            [("whoami", {}), ("deposit", {"amount": 3}), ("delete_all", {})]
+        )
+    ]
+    words = ["-m", "django", "mcp", "stdio", "--server", "ledger", "--user", "ada@example.org"]
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    answers: dict[int, Any] = {}
+    for line in lines:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
+        answers[answer["id"]] = answer
+    process.stdin.close()
+    assert process.wait(10) == 0
+    process.stdout.close()
+    assert answers[0]["result"]["content"][0]["text"] == "ada@example.org"
+    assert answers[1]["result"]["structuredContent"] == 3
+    assert answers[2]["error"]["message"] == "Unknown tool: delete_all"

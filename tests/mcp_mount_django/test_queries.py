@@ -1,0 +1,167 @@
+"""Models that callers may query: fields, filters, search, order, pages."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+
+from mcp_mount import DefinitionError
+from mcp_mount.testing import RPCError
+from tests.mcp_mount_django.clients import client, client_of
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def entries(ada: Any, bob: Any) -> None:
+    """Five entries of Ada, one of Bob."""
+    from tests.mcp_mount_django.ledger.models import Category, Entry
+
+    food = Category.objects.create(name="Food & drink")
+    for amount, note in ((10, "bread"), (20, "cheese"), (30, "bread and cheese"), (40, "")):
+        Entry.objects.create(member=ada, amount=amount, note=note, category=food)
+    Entry.objects.create(member=ada, amount=50, kind="fee")
+    Entry.objects.create(member=bob, amount=60, note="bread")
+
+
+def found(member: Any, **arguments: Any) -> list[float]:
+    with client_of(member) as own:
+        result = own.call_tool("find_entries", arguments)
+    assert not result.is_error, result.text
+    return [float(one["amount"]) for one in result.structured["items"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "amounts"),
+    [
+        ({}, [10, 20, 30]),
+        ({"page": 2}, [40, 50]),
+        ({"page": 9}, []),
+        ({"order_by": "-amount"}, [50, 40, 30]),
+        ({"search": "bread"}, [10, 30]),
+        ({"search": "cheese bread"}, [30]),
+        ({"search": "food", "amount__gte": "35"}, [40]),
+        ({"kind": "fee"}, [50]),
+        ({"amount__gte": 20, "amount__lt": 40}, [20, 30]),
+        ({"category__isnull": True}, [50]),
+        ({"category__name__icontains": "DRINK", "amount__lt": 20}, [10]),
+        ({"made_at__year": 1999}, []),
+        ({"pk__in": []}, []),
+    ],
+)
+def test_rows_are_found(
+    ada: Any, entries: None, arguments: dict[str, Any], amounts: list[float]
+) -> None:
+    assert found(ada, **arguments) == amounts
+
+
+def test_a_caller_sees_their_own_rows(bob: Any, entries: None) -> None:
+    assert found(bob) == [60]
+
+
+def test_pages_are_counted(ada: Any, entries: None) -> None:
+    with client_of(ada) as own:
+        page = own.call_tool("find_entries", {"page": 2}).structured
+    assert (page["total"], page["page"], page["pages"]) == (5, 2, 2)
+    assert list(page["items"][0]) == ["pk", "kind", "amount", "note", "category__name", "made_at"]
+
+
+def test_a_row_is_got_by_its_key(ada: Any, bob: Any, entries: None) -> None:
+    from tests.mcp_mount_django.ledger.models import Entry
+
+    mine = Entry.objects.get(amount=20).pk
+    with client_of(ada) as own:
+        assert own.call_tool("get_entry", {"pk": mine}).structured["note"] == "cheese"
+    with client_of(bob) as own:
+        assert own.call_tool("get_entry", {"pk": mine}).text == f"There is no entry {mine}."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"kind": "bribe"}, "kind: Input should be 'deposit' or 'fee'"),
+        ({"order_by": "member__password"}, "order_by: Input should be"),
+        ({"page": 0}, "page: Input should be greater than or equal to 1"),
+        ({"member": 1}, "member: unknown argument"),
+        ({"amount__gte": "much"}, "amount__gte"),
+        ({"pk__in": [10**30]}, "pk__in.0: Input should be less than or equal to"),
+    ],
+)
+def test_what_does_not_fit_is_told(ada: Any, arguments: dict[str, Any], words: str) -> None:
+    with client_of(ada) as own:
+        result = own.call_tool("find_entries", arguments)
+    assert result.is_error
+    assert words in result.text
+
+
+def test_the_schema_is_that_of_the_model(ada: Any) -> None:
+    with client_of(ada) as own:
+        tools = {tool["name"]: tool for tool in own.list_tools()}
+    find = tools["find_entries"]
+    assert find["description"] == "Find the caller's entries."
+    assert find["annotations"] == {"readOnlyHint": True}
+    assert find["inputSchema"]["properties"]["kind"] == {
+        "anyOf": [{"enum": ["deposit", "fee"], "type": "string"}, {"type": "null"}],
+        "default": None,
+        "description": "kind: deposit, fee",
+    }
+    row = find["outputSchema"]["$defs"]["Entry"]["properties"]
+    assert row["amount"]["description"] == "In euros"
+    assert row["category__name"]["anyOf"] == [{"type": "string"}, {"type": "null"}]
+    assert tools["get_entry"]["inputSchema"]["required"] == ["pk"]
+
+
+def test_by_default_a_model_needs_its_view_permission(ada: Any) -> None:
+    from django.contrib.auth.models import Permission
+
+    from mcp_mount_django import MCPServer, ModelQuery
+    from mcp_mount_django.servers import servers
+    from tests.mcp_mount_django.ledger.models import Category
+
+    class Categories(ModelQuery):
+        model = Category
+        fields = ("name",)
+        detail = False
+
+    server = MCPServer("categories")
+    server.register(Categories)
+    try:
+        [tool] = server.registry.tools.values()
+        assert (tool.name, tool.rules) == ("find_categories", ("ledger.view_category",))
+        assert tool.members["description"] == "Find categories."
+        assert Permission.objects.filter(codename="view_category").exists()
+    finally:
+        servers.discard(server)
+
+
+class Broken:
+    """The attributes of queries that cannot work."""
+
+    cases: ClassVar[dict[str, tuple[dict[str, Any], str]]] = {
+        "no fields": ({"fields": ()}, "needs a model and fields"),
+        "an unknown field": ({"fields": ("price",)}, "has no field 'price'"),
+        "an unknown field of another": ({"fields": ("category__x",)}, "has no field"),
+        "many rows": ({"fields": ("tags",)}, "leads to many rows"),
+        "a reverse relation": ({"fields": ("member__entries",)}, "leads to many rows"),
+        "an unknown lookup": ({"filters": ("amount__near",)}, "has no lookup 'near'"),
+        "a costly lookup": ({"filters": ("note__regex",)}, "no filter for strangers"),
+        "an unknown order": ({"ordering": ("price",)}, "has no field 'price'"),
+        "no page": ({"page_size": 0}, "page_size must be at least 1"),
+    }
+
+
+@pytest.mark.parametrize("case", Broken.cases)
+def test_a_query_that_cannot_work_is_refused(case: str) -> None:
+    from mcp_mount_django import MCPServer, ModelQuery
+    from tests.mcp_mount_django.ledger.models import Entry
+
+    attributes, words = Broken.cases[case]
+    query = type("Query", (ModelQuery,), {"model": Entry, "fields": ("note",), **attributes})
+    with pytest.raises(DefinitionError, match=words):
+        MCPServer("broken").register(query)
+
+
+def test_an_anonymous_caller_has_no_such_tool() -> None:
+    with client() as own, pytest.raises(RPCError, match="Unknown tool"):
+        own.call_tool("find_entries")
