@@ -171,7 +171,8 @@ def function_of(endpoint: Endpoint, arguments: EndpointArguments) -> Callable[..
     """The function that calls an endpoint."""
 
     def function(request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
-        captured = {name: arguments[name] for name in endpoint.url}
+        # As the patterns of its routers give them.
+        captured = {name: str(arguments[name]) for name in endpoint.url}
         rest = {name: value for name, value in arguments.items() if name not in captured}
         sent = {"query": rest} if endpoint.method in _READS else {"data": rest}
         method, where = endpoint.method.upper(), _path(endpoint, captured, request)
