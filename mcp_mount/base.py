@@ -41,18 +41,24 @@ def _no_names() -> Sequence[str]:
     return ()
 
 
+def _bearer() -> str:
+    return "Bearer"
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """The application that a server is mounted in, as far as the server asks it.
 
     secret_keys: oldest first; the last one seals. debug: whether docs may be shown. host_names:
-    the Host headers that the host itself checks. detach: prepares a call to outlive its request, as
+    the Host headers that the host itself checks. challenge: the WWW-Authenticate header for those
+    who must log in first. detach: prepares a call to outlive its request, as
     a task, and gives the context variables to run it in.
     """
 
     secret_keys: Callable[[], Sequence[str]] = _no_names
     debug: Callable[[], bool] = bool
     host_names: Callable[[], Sequence[str]] = _no_names
+    challenge: Callable[[], str] = _bearer
     detach: Callable[[Call], Context] = current_context
 
 
@@ -132,6 +138,7 @@ class MCPServer(Registers, FastAPI):
                 session_ttl=session_ttl,
                 list_ttl_ms=list_ttl_ms,
                 rules=rules_of(permission),
+                challenge=lambda: (self.attached or Host()).challenge(),
             ),
             self.registry,
             self._secret_keys,

@@ -63,6 +63,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
                 secret_keys=_secret_keys,
                 debug=lambda: settings.DEBUG,
                 host_names=lambda: settings.ALLOWED_HOSTS,
+                challenge=lambda: self.authentication.challenge,
                 detach=detach,
             )
         )

@@ -141,11 +141,9 @@ class ServerView:
             return protocol.too_large()
         if body is None or len(body) > limit:
             return protocol.too_large()
-        authentication = self.server.authentication
         try:
-            caller = authentication.admit(request)
+            caller = self.server.authentication.admit(request)
         except ProtocolError as error:
-            protocol.settings.challenge = authentication.challenge
             return protocol.refuse(error)
         headers = read_headers(request.META)
         # Behind a proxy, the host is what the project takes for it.

@@ -157,7 +157,7 @@ class Protocol:
         """The reply to a request that has no readable message, or must not send one."""
         reply = refusal(error)
         if reply.status == 401:
-            reply.headers.append(("www-authenticate", self.settings.challenge))
+            reply.headers.append(("www-authenticate", self.settings.challenge()))
         return reply
 
     def check_caller(self, request: Request) -> None:

@@ -28,8 +28,8 @@ class Settings:
     list_ttl_ms: for how long a client may keep lists and discovery, in milliseconds.
     question_timeout: how long a handler waits for a live answer of its client, in seconds.
     waiting_threads: how many subscriptions may hold a thread of a WSGI server.
-    rules: who may send requests at all. challenge: the WWW-Authenticate header for those who must
-    log in first.
+    rules: who may send requests at all. challenge: gives the WWW-Authenticate header for those
+    who must log in first.
     poll_seconds: how often clients look for what a session's stream tells, where it is polled.
     resume_ttl: how long a stream is kept for a client that was cut off, in seconds.
     state_ttl: how long a client may take to repeat a request with its answers, in seconds.
@@ -49,7 +49,7 @@ class Settings:
     session_ttl: float = 7 * 24 * 3600.0
     list_ttl_ms: int = 60_000
     rules: Sequence[Rule] = ()
-    challenge: str = "Bearer"
+    challenge: Callable[[], str] = field(default=lambda: "Bearer")
     question_timeout: float = 300.0
     state_ttl: float = 3600.0
     waiting_threads: int = 4

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import HTTPException, Request
 
 from mcp_mount.protocol import Protocol, ProtocolError, Settings
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.protocol.calls import Call, Client, Incoming, Result
+from mcp_mount.protocol.calls import Client, Incoming
 from mcp_mount.protocol.errors import refused
 from mcp_mount.protocol.exchange import refusal
 from mcp_mount.protocol.messages import JSON, Rule
 from mcp_mount.protocol.revisions import LATEST
-from mcp_mount.transports.asgi import ClientLeft, read_body, read_headers, request_of, run_calls
-from mcp_mount.transports.streams import PLAIN
+from mcp_mount.transports.asgi import ClientLeft, read_body, read_headers, request_of
+from mcp_mount.transports.streams import PLAIN, off_loop
 
 
 async def gate(request: Request) -> None:
@@ -31,8 +32,7 @@ async def gate(request: Request) -> None:
         try:
             server.check_origin(own)
             if server.settings.rules:
-                incoming = incoming_of(own)
-                await checked(request.app, incoming, lambda: server.check_caller(own))
+                await checked(request.app, partial(server.check_caller, own))
         except ProtocolError as error:
             raise _refused(server, error) from None
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -52,7 +52,7 @@ class Guard:
         def check() -> tuple[bool, bool]:
             return incoming.permits(self._rules), incoming.request.caller() is not None
 
-        permitted, known = await checked(request.app, incoming, check)
+        permitted, known = await checked(request.app, check)
         if not permitted:
             server: Protocol | None = getattr(request.app, "protocol", None)
             raise _refused(server, refused(known=known))
@@ -77,22 +77,12 @@ def incoming_of(request: ProtocolRequest) -> Incoming:
     )
 
 
-async def checked(app: Any, incoming: Incoming, check: Callable[[], Any]) -> Any:
+async def checked(app: Any, check: Callable[[], Any]) -> Any:
     """What a check of the host says, which runs where plain functions do: it may use a database.
 
-    Raises ProtocolError, its own or (-32603) in place of any other exception.
+    Raises what it raises.
     """
-    answers: list[Any] = []
-    call = Call(
-        incoming,
-        lambda: answers.append(check()),
-        is_async=False,
-        encode=lambda value, revision: Result(b""),
-    )
-    await run_calls([call], getattr(app, "runner", PLAIN))
-    if call.error is not None:
-        raise call.error
-    return answers[0]
+    return await off_loop(getattr(app, "runner", PLAIN), check)
 
 
 async def gated_body(request: Request) -> bytes:

@@ -62,7 +62,7 @@ class ToolsRouter(MCPRouter):
         if any(tool.rules for tool in tools):
             incoming = _incoming(request)
             permitted = [partial(incoming.permits, tool.rules) for tool in tools]
-            seen = await checked(request.app, incoming, lambda: [one() for one in permitted])
+            seen = await checked(request.app, lambda: [one() for one in permitted])
             tools = list(compress(tools, seen))
         return Response(to_json([tool.definition() for tool in tools]), media_type=_JSON)
 
@@ -76,8 +76,7 @@ class ToolsRouter(MCPRouter):
         tool = next((one for one in self._tools(request, path) if one.name == name), None)
         incoming = _incoming(request)
         if tool is None or (
-            tool.rules
-            and not await checked(request.app, incoming, partial(incoming.permits, tool.rules))
+            tool.rules and not await checked(request.app, partial(incoming.permits, tool.rules))
         ):
             raise HTTPException(404, f"Unknown tool: {name}")
         arguments = _arguments(await gated_body(request))

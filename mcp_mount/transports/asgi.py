@@ -24,7 +24,7 @@ from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.resuming import AsyncReader, pump
-from mcp_mount.transports.streams import PLAIN, AsyncStream, Runner, silence
+from mcp_mount.transports.streams import PLAIN, AsyncStream, Runner, off_loop, silence
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -94,9 +94,7 @@ class ASGITransport:
     async def _open(self, request: Request, runner: Runner) -> Reply | Exchange | Resumption:
         if not request.may_block:
             return self._protocol.open(request)
-        opened: list[Reply | Exchange | Resumption] = []
-        await runner.off_loop(lambda: opened.append(self._protocol.open(request)))
-        return opened[0]
+        return await off_loop(runner, partial(self._protocol.open, request))
 
     async def answer(self, opened: Reply | Exchange | Resumption) -> Reply | AsyncEvents:
         """Answer a request that the protocol has opened, for a framework that writes the response.

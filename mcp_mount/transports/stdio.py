@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO
 
 from pydantic_core import from_json
@@ -20,7 +21,7 @@ from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.legacy import SESSION_HEADER
 from mcp_mount.protocol.messages import EVENT_STREAM, JSON, MessageId, Reply, Request, is_id
 from mcp_mount.protocol.resumption import Resumption
-from mcp_mount.transports.streams import AsyncStream, Runner
+from mcp_mount.transports.streams import AsyncStream, Runner, off_loop
 
 
 class StdioTransport:
@@ -114,9 +115,7 @@ class StdioTransport:
     async def _open(self, request: Request) -> Reply | Exchange | Resumption:
         if not request.may_block:
             return self._protocol.open(request)
-        opened: list[Reply | Exchange | Resumption] = []
-        await self._runner.off_loop(lambda: opened.append(self._protocol.open(request)))
-        return opened[0]
+        return await off_loop(self._runner, partial(self._protocol.open, request))
 
     def _cancel(self, notification: dict[str, Any]) -> None:
         params = notification.get("params")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -20,6 +20,8 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import ClientError
 from mcp_mount.protocol.questions import Question
 from mcp_mount.transports import background
+
+T = TypeVar("T")
 
 RunSync: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 """Runs a plain function off the event loop, in the current context variables."""
@@ -51,6 +53,20 @@ class Runner:
     run: Callable[[Call], None] = Call.run
     off_loop: RunSync = run_in_thread
     run_async: Callable[[Call], Coroutine[Any, Any, None]] = Call.run_async
+
+
+async def off_loop(runner: Runner, function: Callable[[], T]) -> T:
+    """What a plain function returns that runs off the event loop; raises what it raises."""
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(function())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    await runner.off_loop(run)
+    return outcome.result()
 
 
 PLAIN: Final = Runner()

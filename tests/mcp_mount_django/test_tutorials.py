@@ -94,6 +94,7 @@ def test_the_tools_are_those_of_the_views(call: Call) -> None:
         "get_user",
         "list_authors",
         "get_snippet_count",
+        "get_rare",
     ]
 
 
@@ -152,6 +153,13 @@ def test_users_are_read_only(call: Call) -> None:
     assert [user["username"] for user in listed["results"]] == ["ada", "bob"]
     assert call("get_user", pk=1).structured_content["username"] == "ada"
     assert call("list_authors").structured_content["count"] == 2
+
+
+def test_a_throttle_of_the_view_holds(call: Call) -> None:
+    call("get_rare", "ada")
+    again = call("get_rare", "ada")
+    assert again.is_error
+    assert again.content[0].text.startswith("Request was throttled. Expected available in")
 
 
 def test_polls_are_found_voted_and_counted(call: Call, url: str) -> None:

@@ -1,7 +1,8 @@
 from django.contrib.auth.models import User
 from rest_framework import generics, permissions, renderers, viewsets
-from rest_framework.decorators import action, api_view
+from rest_framework.decorators import action, api_view, throttle_classes
 from rest_framework.response import Response
+from rest_framework.throttling import UserRateThrottle
 
 from tests.mcp_mount_django.tutorials.snippets.models import Snippet
 from tests.mcp_mount_django.tutorials.snippets.permissions import IsOwnerOrReadOnly
@@ -32,6 +33,17 @@ class UserViewSet(viewsets.ReadOnlyModelViewSet):
 class UserList(generics.ListAPIView):
     queryset = User.objects.order_by("pk")
     serializer_class = UserSerializer
+
+
+class Seldom(UserRateThrottle):
+    rate = "1/day"
+
+
+@api_view(["GET"])
+@throttle_classes([Seldom])
+def rare(request):
+    """Something that costs."""
+    return Response({"cost": 1})
 
 
 @api_view(["GET"])
