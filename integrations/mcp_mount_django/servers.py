@@ -81,7 +81,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
     @property
     def urls(self) -> list[URLPattern]:
         """URL patterns for `include`: MCP at the very prefix, the other routes below it."""
-        view: Any = ServerView(self)
+        view: Any = ServerView(self, self.calls, self.authentication)
         return [re_path(r"^(?:/(?P<rest>.*))?$", view, name="mcp")]
 
     def secret_keys(self) -> Sequence[str]:

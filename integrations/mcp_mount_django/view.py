@@ -6,13 +6,14 @@ import asyncio
 import inspect
 from collections.abc import Awaitable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from mcp_mount.base import MCPServer
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import Exchange
@@ -21,12 +22,9 @@ from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.streams import Runner
 from mcp_mount.transports.wsgi import WSGITransport, is_multithread, read_body, read_headers
-from mcp_mount_django.authentication import has_permission
+from mcp_mount_django.authentication import Authentication, has_permission
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi
-from mcp_mount_django.calls import atomic_aliases, keep_language, run_in_request_thread
-
-if TYPE_CHECKING:
-    from mcp_mount_django.servers import MCPServer
+from mcp_mount_django.calls import Calls, atomic_aliases, keep_language, run_in_request_thread
 
 Opened: TypeAlias = Reply | Exchange | Resumption
 
@@ -45,9 +43,9 @@ class ServerView:
     # LoginRequiredMiddleware would send clients to a login page; they get 401 instead.
     login_required = False
 
-    def __init__(self, server: MCPServer) -> None:
+    def __init__(self, server: MCPServer, calls: Calls, authentication: Authentication) -> None:
         self.server = server
-        calls = server.calls
+        self._authentication = authentication
         self._wsgi = WSGITransport(server.protocol, Runner(calls.run, run_async=calls.run_async))
         self._asgi = ASGITransport(
             server.protocol,
@@ -95,7 +93,7 @@ class ServerView:
         return _finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
 
     async def _respond_async(self, request: HttpRequest, rest: str | None) -> HttpResponseBase:
-        may_block = self.server.is_guarded or self.server.authentication.may_block(request)
+        may_block = self.server.is_guarded or self._authentication.may_block(request)
         if may_block:
             read = await sync_to_async(self._admit)(request)
         else:
@@ -142,7 +140,7 @@ class ServerView:
         if body is None or len(body) > limit:
             return protocol.too_large()
         try:
-            caller = self.server.authentication.admit(request)
+            caller = self._authentication.admit(request)
         except ProtocolError as error:
             return protocol.refuse(error)
         headers = read_headers(request.META)
