@@ -23,6 +23,7 @@ from mcp_mount.notifier import Notifier
 from mcp_mount.protocol import Protocol, Settings
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.state import Seal
+from mcp_mount.routes.dependencies import HOST_APP
 from mcp_mount.routes.openapi import describe_tools
 from mcp_mount.routes.router import Registers, refuse_dependencies, routers_of_ours
 from mcp_mount.tasks import LocalTasks
@@ -161,6 +162,7 @@ class MCPServer(Registers, FastAPI):
                 scope["root_path"] = self.root_path
             # FastAPI replaces scope["app"] with this server, so this is the time to look.
             scope["mcp_mount.mounted"] = self.is_attached or "app" in scope
+            scope.setdefault(HOST_APP, scope.get("app"))
             if not self.user_middleware and self.is_endpoint(scope):
                 # Nothing stands between: skip what FastAPI does for its own routes.
                 await self.asgi_endpoint(scope, receive, send)

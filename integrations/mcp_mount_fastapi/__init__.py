@@ -1,5 +1,9 @@
-"""Mount an MCP server in a FastAPI application: `mount(api, "/mcp", server)`."""
+"""Mount an MCP server in a FastAPI application: `mount(api, "/mcp", server)`.
 
+`expose(api, server, tags=["orders"])` makes tools of endpoints that it has already.
+"""
+
+from mcp_mount_fastapi.exposing import FORWARDED, as_tool, expose
 from mcp_mount_starlette import MCPMount, mount
 
-__all__ = ["MCPMount", "mount"]
+__all__ = ["FORWARDED", "MCPMount", "as_tool", "expose", "mount"]

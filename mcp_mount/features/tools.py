@@ -56,7 +56,9 @@ class Output:
     `str`, None or content types, values become content blocks.
     """
 
-    def __init__(self, function: Callable[..., Any], returned: Any, declared: Any) -> None:
+    def __init__(
+        self, function: Callable[..., Any], returned: Any, declared: Any, *, checked: bool = True
+    ) -> None:
         self.schema: dict[str, Any] | None = None
         self._adapter: TypeAdapter[Any] | None = None
         self._checked: JSONSchema | None = None
@@ -64,7 +66,8 @@ class Output:
             return
         if isinstance(declared, Mapping):
             self.schema = dict(declared)
-            self._checked = JSONSchema(function, "output_schema", self.schema, "the value")
+            if checked:
+                self._checked = JSONSchema(function, "output_schema", self.schema, "the value")
             self._adapter = TypeAdapter(Any)
         else:
             if declared is None and not _is_data(returned):
@@ -169,7 +172,13 @@ class Tool:
             function=function,
             arguments=arguments,
             mirrored=mirrored,
-            output=Output(function, signature.return_annotation, output_schema),
+            output=Output(
+                function,
+                signature.return_annotation,
+                output_schema,
+                # Where an endpoint validates its arguments, it does so with its values.
+                checked=input_schema is None or isinstance(input_schema, Mapping),
+            ),
             is_async=is_coroutine_function(function),
             task=_task_policy(task),
             rules=rules_of(permission),

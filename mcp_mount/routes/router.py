@@ -16,6 +16,7 @@ from mcp_mount.features.permissions import Permission, rules_of
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.protocol.tasks import TaskPolicy
+from mcp_mount.routes.dependencies import with_dependencies
 from mcp_mount.routes.gate import Guard
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,7 +71,7 @@ class Registers:
 
     def add_tool(self, function: Callable[..., Any], **options: Any) -> None:
         """Register a function as a tool, as `tool` does, without a decorator."""
-        self.registry.add_tool(Tool.of(function, **options))
+        self.registry.add_tool(Tool.of(with_dependencies(function), **options))
 
     def resource(
         self,
@@ -109,7 +110,7 @@ class Registers:
         }
 
         def register(function: F) -> F:
-            self.registry.add_resource(Resource.of(function, uri, **options))
+            self.registry.add_resource(Resource.of(with_dependencies(function), uri, **options))
             return function
 
         return register
@@ -128,7 +129,7 @@ class Registers:
         """
 
         def register(function: F) -> F:
-            self.registry.add_resource(page(function, uri, **options))
+            self.registry.add_resource(page(with_dependencies(function), uri, **options))
             return function
 
         return register
@@ -153,9 +154,11 @@ class Registers:
     ) -> Callable[[F], F]: ...
     def prompt(self, name: Any = None, **options: Any) -> Any:
         """Register a function as a prompt: it returns text, a `Message`, or a list of them."""
-        return _decorate(
-            name, options, lambda one, **rest: self.registry.add_prompt(Prompt.of(one, **rest))
-        )
+
+        def add(function: Callable[..., Any], **rest: Any) -> None:
+            self.registry.add_prompt(Prompt.of(with_dependencies(function), **rest))
+
+        return _decorate(name, options, add)
 
     def completion(self, subject: str, argument: str) -> Callable[[F], F]:
         """Register a function that completes `argument` of the prompt named `subject`.

@@ -177,7 +177,7 @@ def test_call_says_what_is_wrong(ada: Any) -> None:
         == "There is no user 'eve@example.org'"
     )
     assert "There is no server 'x'" in failure("list", "--server", "x")
-    assert failure("list") == "Choose one with --server: by token, ledger, staff"
+    assert failure("list").startswith("Choose one with --server: by token, ledger, ")
 
 
 def test_check_asks_each_server_as_a_client_would() -> None:

@@ -322,7 +322,8 @@ def test_coroutines_run_on_the_loop_of_their_request(server: MCPServer) -> None:
         headers, body = modern(
             "tools/call", {"_meta": meta(capabilities=KNOWS), "name": "where", "arguments": {}}
         )
-        reply = await server.asgi_endpoint.respond_to(Request("POST", headers, body))
+        opened = server.protocol.open(Request("POST", headers, body))
+        reply = await server.asgi_endpoint.answer(opened)
         task_id = json.loads(reply.body)["result"]["taskId"]  # type: ignore[union-attr]
         while get(server, task_id)["status"] != "completed":
             await asyncio.sleep(0.005)

@@ -107,13 +107,12 @@ class Exposes(Registers):
         from mcp_mount_django.exposing import rest
 
         for endpoint in endpoints:
-            arguments = rest.EndpointArguments(endpoint)
             given = {
                 "name": endpoint.tool,
-                "input_schema": arguments,
+                "input_schema": rest.arguments_of(endpoint),
                 "annotations": rest.annotations_of(endpoint),
             }
-            self.add_tool(rest.function_of(endpoint, arguments), **{**given, **options})
+            self.add_tool(rest.function_of(endpoint), **{**given, **options})
 
     def add_template_page(
         self,

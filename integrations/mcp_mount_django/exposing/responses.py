@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from email.message import Message
 from io import BytesIO
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -14,12 +13,9 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation, Valida
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import Http404, HttpRequest
 from django.shortcuts import resolve_url
-from django.utils.html import strip_tags
 
-from mcp_mount.features import Audio, File, Image, ToolError
-
-_MOST_TEXT: Final = 2000
-"""How much of an error page is told, in characters."""
+from mcp_mount.features import ToolError
+from mcp_mount.features.exposed import value_of_response
 
 _READ: Final = ("_body", "_stream", "_read", "_post", "_files", "_encoding", "_upload")
 """How the names begin under which a request keeps what was read of it."""
@@ -92,48 +88,7 @@ def result_of(response: Any) -> Any:
     """The value of a tool for the response of a view. Raises ToolError for one of failure."""
     if callable(getattr(response, "render", None)) and not response.is_rendered:
         response = response.render()
-    content = b"".join(response.streaming_content) if response.streaming else response.content
-    kind, _, _ = response.get("content-type", "").partition(";")
-    status = response.status_code
-    if 300 <= status < 400:
-        location = response.get("location", "")
-        if location.partition("?")[0] == resolve_url(settings.LOGIN_URL):
-            raise ToolError("You must log in for this")
-        return f"Done; see {location}"
-    if kind.strip().endswith("json"):
-        value = json.loads(content or b"null")
-        if status >= 400:
-            raise ToolError(_problems(value))
-        return value
-    if kind.startswith("text/") or not content:
-        text = content.decode(response.charset or "utf-8", "replace")
-        if status >= 400:
-            words = " ".join(strip_tags(text).split())[:_MOST_TEXT]
-            raise ToolError(words or f"The view answers {status}")
-        return text or "Done"
-    if status >= 400:
-        raise ToolError(f"The view answers {status}")
-    if kind.startswith("image/"):
-        return Image(content, format=kind)
-    if kind.startswith("audio/"):
-        return Audio(content, format=kind)
-    disposition = Message()
-    disposition["content-disposition"] = response.get("content-disposition", "")
-    return File(data=content, name=disposition.get_filename(), format=kind or None)
-
-
-def _problems(value: Any) -> str:
-    """What REST framework says of bad input, as lines."""
-    if isinstance(value, dict):
-        lines = [
-            _problems(item) if name in ("detail", "non_field_errors") else f"{name}: {_flat(item)}"
-            for name, item in value.items()
-        ]
-        return "\n".join(lines)
-    return _flat(value)
-
-
-def _flat(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(_flat, value))
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    body = b"".join(response.streaming_content) if response.streaming else response.content
+    headers = {name.lower(): value for name, value in response.items()}
+    login = resolve_url(settings.LOGIN_URL)
+    return value_of_response(response.status_code, headers, body, login=[login])

@@ -16,7 +16,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.schemas.openapi import AutoSchema
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.arguments import InvalidArguments
+from mcp_mount.features.exposed import NamedArguments
 from mcp_mount_django.authentication import caller_of
 from mcp_mount_django.exposing.fields import path
 from mcp_mount_django.exposing.responses import derived, refusal, result_of
@@ -57,45 +57,20 @@ class Endpoint:
     route: str | None = None
 
 
-class EndpointArguments:
+def arguments_of(endpoint: Endpoint) -> NamedArguments:
     """The arguments of an endpoint: of its URL, its query or its body, side by side.
 
-    The view validates them. Raises DefinitionError for a body that no tool can send.
+    Raises DefinitionError for a body that no tool can send.
     """
-
-    context = None
-    request = "request"
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.url = {name: _url_schema(endpoint.instance, name) for name in endpoint.url}
-        self.query = _query(endpoint) if endpoint.method in _READS else {}
-        body = {} if endpoint.method in (*_READS, "delete") else _body(endpoint)
-        self.body: dict[str, Any] = body.get("properties", {})
-        twice = self.url.keys() & self.body.keys()
-        self.body = {name: one for name, one in self.body.items() if name not in twice}
-        required = [*self.url, *(name for name in body.get("required", ()) if name not in twice)]
-        self.schema: dict[str, Any] = {
-            "type": "object",
-            "properties": {**self.url, **self.query, **self.body},
-            "additionalProperties": False,
-        }
-        if required:
-            self.schema["required"] = required
-
-    def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Check names alone: the rest is the view's. Raises InvalidArguments."""
-        known = self.schema["properties"]
-        problems = [
-            f"{name}: unknown argument; the arguments are: {', '.join(known) or 'none'}"
-            for name in arguments
-            if name not in known
-        ]
-        problems += [
-            f"{name}: missing, but required" for name in self.url if arguments.get(name) is None
-        ]
-        if problems:
-            raise InvalidArguments("\n".join(["Invalid arguments.", *problems]))
-        return (), {"arguments": dict(arguments)}
+    url = {name: _url_schema(endpoint.instance, name) for name in endpoint.url}
+    query = _query(endpoint) if endpoint.method in _READS else {}
+    body = {} if endpoint.method in (*_READS, "delete") else _body(endpoint)
+    fields = {name: one for name, one in body.get("properties", {}).items() if name not in url}
+    required = [*url, *(name for name in body.get("required", ()) if name in fields)]
+    schema: dict[str, Any] = {"type": "object", "properties": {**url, **query, **fields}}
+    if required:
+        schema["required"] = required
+    return NamedArguments(schema, list(url))
 
 
 def viewset_endpoints(
@@ -167,7 +142,7 @@ def view_endpoints(
         yield Endpoint(tool, kind.as_view(), instance, method, url, many, route)
 
 
-def function_of(endpoint: Endpoint, arguments: EndpointArguments) -> Callable[..., Any]:
+def function_of(endpoint: Endpoint) -> Callable[..., Any]:
     """The function that calls an endpoint."""
 
     def function(request: HttpRequest, arguments: Mapping[str, Any]) -> Any:

@@ -1,0 +1,193 @@
+"""Endpoints of a FastAPI application as tools: schemas, credentials, answers of all kinds."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from mcp_mount import DefinitionError, MCPServer
+from mcp_mount.testing import Client
+from mcp_mount_fastapi import expose, mount
+from tests.mcp_mount_fastapi import shop
+
+ADA = {"authorization": "Bearer token-of-ada"}
+FILES = ["upload"]
+
+
+@pytest.fixture
+def server() -> MCPServer:
+    return MCPServer("shop", secret_key="k")
+
+
+@pytest.fixture
+def api(server: MCPServer) -> FastAPI:
+    api = shop.build()
+    mount(api, "/mcp", server)
+    return api
+
+
+def call(api: FastAPI, tool: str, headers: Any = None, **arguments: Any) -> Any:
+    with Client(api, headers=headers or {}) as client:
+        return client.call_tool(tool, arguments)
+
+
+def test_endpoints_are_chosen_by_tag(api: FastAPI, server: MCPServer) -> None:
+    assert expose(api, server, tags=["items"], exclude=FILES) == [
+        "list_items",
+        "create_item",
+        "getItem",
+        "delete_item",
+        "rename",
+    ]
+
+
+def test_endpoints_are_chosen_by_operation_path_method_and_marker(api: FastAPI) -> None:
+    one = MCPServer("one")
+    assert expose(api, one, operations=["getItem", "add_up"]) == ["getItem", "add_up"]
+    two = MCPServer("two")
+    chosen = expose(api, two, paths=["/items*"], methods=["get"], prefix="shop_")
+    assert chosen == ["shop_list_items", "shop_getItem"]
+    three = MCPServer("three")
+    assert expose(api, three) == ["best_items"]
+    assert three.registry.tools["best_items"].members["description"] == "The best there is."
+
+
+def test_endpoints_are_renamed_and_described(api: FastAPI, server: MCPServer) -> None:
+    names = {"getItem": "get_item", "list_items": "find_items"}
+    texts = {"getItem": "One item by its number."}
+    expose(
+        api, server, tags=["items"], exclude=FILES, methods=["get"], names=names, descriptions=texts
+    )
+    tools = server.registry.tools
+    assert list(tools) == ["find_items", "get_item"]
+    assert tools["get_item"].members["description"] == "One item by its number."
+    assert tools["find_items"].members["description"] == "List the caller's items."
+    assert tools["get_item"].members["annotations"] == {"readOnlyHint": True}
+
+
+def test_the_schemas_are_those_of_the_routes(api: FastAPI, server: MCPServer) -> None:
+    expose(api, server, tags=["items"], exclude=FILES)
+    with Client(api) as client:
+        tools = {tool["name"]: tool for tool in client.list_tools()}
+    create = tools["create_item"]["inputSchema"]
+    assert list(create["properties"]) == ["name", "price", "size", "part"]
+    assert create["required"] == ["name", "price"]
+    assert create["properties"]["name"]["description"] == "What it is called"
+    assert create["properties"]["size"]["$ref"] == "#/$defs/Size"
+    assert create["$defs"]["Size"]["enum"] == ["small", "large"]
+    assert create["$defs"]["Part-Input"]["properties"]["parts"]["items"] == {
+        "$ref": "#/$defs/Part-Input"
+    }
+    assert tools["create_item"]["outputSchema"]["required"] == ["name", "price", "id", "owner"]
+    listed = tools["list_items"]["inputSchema"]["properties"]
+    assert list(listed) == ["size", "words", "limit"]
+    assert listed["limit"]["maximum"] == 100
+    assert tools["rename"]["inputSchema"]["required"] == ["item_id", "name"]
+
+
+def test_calls_go_through_the_application(api: FastAPI, server: MCPServer) -> None:
+    expose(api, server, tags=["items"], exclude=FILES)
+    made = call(api, "create_item", ADA, name="pot", price=3, part={"name": "lid"}).structured
+    assert made == {
+        "name": "pot",
+        "price": 3.0,
+        "size": "small",
+        "part": {"name": "lid", "parts": []},
+        "id": 1,
+        "owner": "ada",
+    }
+    assert call(api, "getItem", ADA, item_id=1).structured == made
+    assert call(api, "rename", ADA, item_id=1, name="ä?b#c%2F").structured["name"] == "ä?b#c%2F"
+    listed = call(api, "list_items", ADA, words=["ä?b#c%2F", "x"], size="small", limit=5)
+    assert len(listed.structured or listed.content) == 1
+    assert call(api, "delete_item", ADA, item_id=1).text == "Done"
+    assert "/items/1" in shop.Count.seen
+
+
+def test_the_callers_credentials_go_along(api: FastAPI, server: MCPServer) -> None:
+    expose(api, server, tags=["items"], exclude=FILES)
+    assert call(api, "create_item", ADA, name="pot", price=3).structured["owner"] == "ada"
+    with_cookie = {"cookie": "session=token-of-bob"}
+    assert call(api, "create_item", with_cookie, name="cup", price=1).structured["owner"] == "bob"
+    foreign = call(api, "getItem", with_cookie, item_id=1)
+    assert (foreign.is_error, foreign.text) == (True, "There is no such item")
+    nobody = call(api, "list_items")
+    assert (nobody.is_error, nobody.text) == (True, "Not authenticated")
+
+
+def test_only_named_headers_go_along(api: FastAPI, server: MCPServer) -> None:
+    expose(api, server, tags=["odd"], exclude=["broken"], forward=["accept-language"])
+    headers = {"accept-language": "de", "x-trace": "secret"}
+    assert call(api, "echo", headers, path="a").structured == {
+        "path": "a",
+        "trace": "",
+        "language": "de",
+    }
+    told = call(api, "echo", headers, path="a/b", **{"x-trace": "mine"}).structured
+    assert told == {"path": "a/b", "trace": "mine", "language": "de"}
+
+
+def test_what_does_not_fit_is_told_field_by_field(api: FastAPI, server: MCPServer) -> None:
+    expose(api, server, tags=["items"], exclude=FILES)
+    wrong = call(api, "create_item", ADA, name="p", price=-1)
+    assert wrong.is_error
+    assert wrong.text == (
+        "name: String should have at least 2 characters\nprice: Input should be greater than 0"
+    )
+    assert "item_id: missing, but required" in call(api, "getItem", ADA).text
+    assert "colour: unknown argument" in call(api, "getItem", ADA, item_id=1, colour=1).text
+
+
+@pytest.mark.parametrize("item_id", ["1/name/x", "../odd", ""])
+def test_an_argument_does_not_lead_to_another_endpoint(
+    api: FastAPI, server: MCPServer, item_id: str
+) -> None:
+    expose(api, server, tags=["items"], exclude=FILES)
+    wrong = call(api, "delete_item", ADA, item_id=item_id)
+    assert (wrong.is_error, wrong.text) == (
+        True,
+        "item_id: must be one segment of a path, without '/'",
+    )
+
+
+def test_answers_of_all_kinds(
+    api: FastAPI, server: MCPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    expose(api, server, tags=["odd"])
+    assert call(api, "add_up", body=[1, 2, 3]).text == "6"
+    image = call(api, "picture").content[0]
+    assert (image["type"], base64.b64decode(image["data"])) == ("image", shop.PNG)
+    assert call(api, "report").text == "line 0\nline 1\nline 2\n"
+    file = call(api, "archive").content[0]["resource"]
+    assert (file["uri"], file["mimeType"]) == ("file:///a.zip", "application/zip")
+    broken = call(api, "broken")
+    assert broken.is_error
+    assert "secret" not in broken.text
+
+
+def test_the_documentation_of_the_application_stays_clean(api: FastAPI, server: MCPServer) -> None:
+    expose(api, server, tags=["items"], exclude=FILES)
+    assert not [path for path in api.openapi()["paths"] if path.startswith("/mcp")]
+
+
+def test_an_endpoint_that_takes_files_is_refused(api: FastAPI, server: MCPServer) -> None:
+    with pytest.raises(DefinitionError, match="takes multipart/form-data, which a tool cannot"):
+        expose(api, server, operations=["upload"])
+
+
+def test_nothing_chosen_is_an_error(api: FastAPI, server: MCPServer) -> None:
+    with pytest.raises(DefinitionError, match="no endpoint of the application is chosen"):
+        expose(api, server, tags=["nothing"])
+
+
+def test_too_many_tools_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    api = FastAPI()
+    for number in range(61):
+        api.get(f"/{number}", operation_id=f"endpoint_{number}")(lambda: None)
+    with caplog.at_level(logging.WARNING, "mcp_mount"):
+        expose(api, MCPServer("large"), paths=["*"])
+    assert "The server 'large' has 61 tools" in caplog.text
