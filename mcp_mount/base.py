@@ -38,6 +38,19 @@ from mcp_mount.wsgi_app import WSGIApp
 request_types.append(Request)
 
 
+_PLAIN_SETTINGS = {
+    "server_title": "title",
+    **{
+        name: name
+        for name in (
+            *("name", "version", "description", "website_url", "icons", "instructions"),
+            *("max_body_bytes", "session_ttl"),
+        )
+    },
+}
+"""Arguments that are settings as they are, with the names of these."""
+
+
 def _no_names() -> Sequence[str]:
     return ()
 
@@ -198,6 +211,32 @@ class MCPServer(Registers, FastAPI):
     async def run_call_async(self, call: Call) -> None:
         """Run a coroutine handler; integrations stand around it."""
         await call.run_async()
+
+    def configure(self, **options: Any) -> None:
+        """Change what the arguments of the same name have set, before the first request.
+
+        name, version, server_title, description, website_url, icons, instructions, secret_key,
+        max_body_bytes, allowed_origins, allowed_hosts, session_ttl, docs, permission. Raises
+        TypeError for any other.
+        """
+        settings = self.protocol.settings
+        for name, value in options.items():
+            if name == "secret_key":
+                self._keys = [value] if isinstance(value, str) else list(value)
+            elif name == "docs":
+                self._docs = value
+            elif name == "permission":
+                settings.rules = rules_of(value)
+            elif name in ("allowed_origins", "allowed_hosts"):
+                setattr(settings, name, None if value is None else frozenset(value))
+            elif name in _PLAIN_SETTINGS:
+                setattr(settings, _PLAIN_SETTINGS[name], value)
+            else:
+                raise TypeError(f"an MCPServer has no setting {name!r}")
+        if "name" in options:
+            self.title = options["name"]
+        if "version" in options:
+            self.version = options["version"]
 
     def include_router(self, router: APIRouter, **options: Any) -> None:
         """Include a router, FastAPI's or one of ours, with FastAPI's arguments.

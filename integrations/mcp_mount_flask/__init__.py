@@ -1,6 +1,11 @@
-"""Mount an MCP server in a Flask application: `mcp = MCPMount(app, "/mcp")`, then `@mcp.tool`."""
+"""Mount an MCP server in a Flask application: `mcp = MCPMount(app, "/mcp")`, then `@mcp.tool`.
+
+`expose(app, mcp.server, blueprints=["orders"])` makes tools of routes that it has already.
+"""
 
 from mcp_mount_flask.beside import mount, mount_asgi
+from mcp_mount_flask.blueprint import MCPBlueprint
+from mcp_mount_flask.exposing import as_tool, expose
 from mcp_mount_flask.extension import MCPMount
 
-__all__ = ["MCPMount", "mount", "mount_asgi"]
+__all__ = ["MCPBlueprint", "MCPMount", "as_tool", "expose", "mount", "mount_asgi"]

@@ -16,7 +16,9 @@ from mcp_mount.routes.router import Registers
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.wsgi import EventStream, read_headers
+from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.host import current_caller, host_of
+from mcp_mount_flask.mounts import add_mount
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -47,9 +49,15 @@ class MCPMount(Registers):
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Mount the server in an application. State goes to `app.extensions["mcp_mount"]`."""
+        """Mount the server in an application. State goes to `app.extensions["mcp_mount"]`.
+
+        Configuration that begins with MCP_ (MCP_NAME, MCP_INSTRUCTIONS, …) sets what the arguments
+        of MCPServer set. Raises TypeError for a key that means nothing.
+        """
+        self.server.configure(**app.config.get_namespace("MCP_"))
         self.server.attach(host_of(app))
-        app.extensions.setdefault("mcp_mount", {})[self.path] = self
+        add_mount(app, self.path, self)
+        add_commands(app)
         endpoint = "mcp_mount" + self.path.replace("/", "_").replace(".", "_")
         for rule in (self.path, f"{self.path}/", f"{self.path}/<path:rest>"):
             app.add_url_rule(

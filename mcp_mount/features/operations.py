@@ -23,6 +23,9 @@ FORWARDED: Final = (
 MARK: Final = "x-mcp"
 """The member of an operation that makes it a tool."""
 
+FUNCTION: Final = "x-mcp-function"
+"""The member of an operation with the name of its function, if its id does not tell."""
+
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 _REFERENCE: Final = "#/components/schemas/"
 
@@ -102,6 +105,9 @@ class Operation:
     @property
     def function(self) -> str:
         """The name of the endpoint's function, out of the id that FastAPI makes of it."""
+        known = self.described.get(FUNCTION)
+        if known is not None:
+            return str(known)
         made = re.sub(r"\W", "_", self.path) + "_" + self.method
         return self.id.removesuffix(made) if self.id.endswith(made) else self.id
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from mcp_mount.features import completion, prompts, resources, tools
 from mcp_mount.features.completion import Completer
@@ -38,7 +39,8 @@ class Registry:
         self.version = 0
         self.on_change: Callable[[str], None] = lambda kind: None
         self._listing = listing or Listing()
-        self._followers: list[Registry] = []
+        # Routers and blueprints live as long as the program; applications come and go.
+        self._followers: WeakSet[Registry] = WeakSet()
         self._methods: dict[str, Method] = {}
         self._changed()
 
@@ -76,7 +78,7 @@ class Registry:
             self.add_prompt(prompt)
         for completer in other.completers.values():
             self.add_completer(completer)
-        other._followers.append(self)
+        other._followers.add(self)
 
     @property
     def methods(self) -> Mapping[str, Method]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final
 
@@ -84,14 +85,21 @@ class Modern:
         self._seal = Seal("request state", keys, most=settings.max_body_bytes // 2)
         self._settings = settings
         self._catalogue = catalogue
-        self._own_meta = {SERVER_INFO_META: settings.server_info(LATEST.info_fields)}
-        self._end = b',"_meta":%b}' % to_json(self._own_meta)
         self._own_methods = {
             "server/discover": Method(self._discover),
             "subscriptions/listen": Method(self._listen, streams=True),
             **self._tasks.table,
         }
         self._discovery: tuple[int, bytes] = (-1, b"")
+
+    @cached_property
+    def _own_meta(self) -> dict[str, Any]:
+        """What every result carries; the settings are those of the first request."""
+        return {SERVER_INFO_META: self._settings.server_info(LATEST.info_fields)}
+
+    @cached_property
+    def _end(self) -> bytes:
+        return b',"_meta":%b}' % to_json(self._own_meta)
 
     def admit(self, value: Any, request: Request) -> tuple[Incoming, Method] | None:
         """Return a request with its method, or None for a notification.

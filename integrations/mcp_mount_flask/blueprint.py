@@ -1,0 +1,40 @@
+"""A blueprint that carries tools: where it is registered, the application's server has them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from flask import Blueprint, Flask
+from flask.blueprints import BlueprintSetupState
+
+from mcp_mount.features import Registry
+from mcp_mount.features.permissions import Permission, rules_of
+from mcp_mount.routes.router import Registers
+from mcp_mount_flask.mounts import join_mounts
+
+
+class MCPBlueprint(Registers, Blueprint):
+    """A Flask blueprint with tools, resources and prompts of its own.
+
+    permission: who may see and use them. mounts: the paths of the servers that get them, by default
+    all of the application, whether mounted before or after the blueprint is registered. Other
+    arguments are those of `flask.Blueprint`. The blueprint's before_request functions stand before
+    its views, not before its tools.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        import_name: str,
+        *,
+        permission: Permission = None,
+        mounts: tuple[str, ...] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__(name, import_name, **options)
+        self.registry = Registry(rules=rules_of(permission))
+        self._mounts = mounts
+        self.record(self._join)
+
+    def _join(self, state: BlueprintSetupState) -> None:
+        join_mounts(cast("Flask", state.app), self.registry, self._mounts)

@@ -1,0 +1,339 @@
+"""Routes of a Flask application as tools.
+
+Schemas come from the URL rules, from models in the signature or the marker of a view, or from an
+OpenAPI document; calls go through the application itself, so that its before_request functions,
+decorators and error handlers are in force.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from io import BytesIO
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
+
+from flask import Flask
+from pydantic import BaseModel
+from werkzeug.routing import Rule
+from werkzeug.test import run_wsgi_app
+
+from mcp_mount.base import MCPServer
+from mcp_mount.features import DefinitionError
+from mcp_mount.features.exposed import value_of_response, warn_of_size
+from mcp_mount.features.functions import signature_of
+from mcp_mount.features.operations import (
+    FORWARDED,
+    FUNCTION,
+    MARK,
+    METHODS,
+    Choice,
+    Document,
+    Operation,
+    OperationArguments,
+    Sent,
+    as_mark,
+)
+from mcp_mount.features.permissions import Permission
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK: Final = "__mcp_tool__"
+_TYPES: Final[dict[str, dict[str, Any]]] = {
+    "IntegerConverter": {"type": "integer"},
+    "FloatConverter": {"type": "number"},
+    "UUIDConverter": {"type": "string", "format": "uuid"},
+}
+_FROM_OPENAPI: Final = re.compile(r"<(?:[^<>:]+:)?([^<>]+)>")
+
+
+def as_tool(
+    name: str | None = None,
+    description: str | None = None,
+    *,
+    query: Any = None,
+    body: Any = None,
+) -> Callable[[F], F]:
+    """Mark a view to become a tool; put it below the route: `@app.get("/x")`, `@as_tool()`.
+
+    query, body: a pydantic model, a marshmallow schema, or a JSON Schema of an object.
+    """
+
+    def mark(view: F) -> F:
+        known = {"mark": as_mark(name, description), "query": query, "body": body}
+        setattr(view, _MARK, known)
+        return view
+
+    return mark
+
+
+def expose(
+    app: Flask,
+    server: MCPServer,
+    *,
+    blueprints: Collection[str] = (),
+    document: Mapping[str, Any] | None = None,
+    forward: Sequence[str] = FORWARDED,
+    permission: Permission = None,
+    **choice: Any,
+) -> list[str]:
+    """Make tools of routes that `app` has now; their names.
+
+    blueprints, operations, paths: those of these blueprints, endpoints (or view functions), or
+    paths ("/orders/*"); without any of them, those that are marked by `as_tool`. methods: of HTTP.
+    exclude: endpoints, functions or paths that stay out. names, descriptions: others, by endpoint
+    or function. prefix: of all names. document: an OpenAPI document that the application has, for
+    its schemas; then tags and operation ids choose. forward: the headers of the caller that go
+    along. permission: as of a tool.
+
+    Raises DefinitionError if nothing is found, and for names that are taken.
+    """
+    rules = [rule for rule in app.url_map.iter_rules() if _is_own(app, rule)]
+    described = document or {"paths": _paths(app, rules)}
+    wide = [_path(rule, wide=True) for rule in rules if "PathConverter" in _converters(rule)]
+    whole = Document(described, wide)
+    chosen = Choice(**choice, tags=[*choice.pop("tags", ()), *blueprints])
+    names = {one.lower() for one in forward}
+    exposed: list[str] = []
+    for operation in whole.operations(chosen):
+        options = chosen.options(operation)
+        arguments = whole.arguments(operation)
+        server.add_tool(
+            _function(app, operation, arguments, names),
+            input_schema=arguments.named(),
+            output_schema=whole.output(operation),
+            permission=permission,
+            **options,
+        )
+        exposed.append(options["name"])
+    warn_of_size(server.title, len(server.registry.tools))
+    return exposed
+
+
+def _is_own(app: Flask, rule: Rule) -> bool:
+    """Whether a rule leads to a view of the application's own."""
+    return rule.endpoint.rpartition(".")[2] != "static" and not rule.endpoint.startswith(
+        "mcp_mount_"
+    )
+
+
+def _paths(app: Flask, rules: Sequence[Rule]) -> dict[str, dict[str, Any]]:
+    """The `paths` of an OpenAPI document for the routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    for rule in rules:
+        view = inspect.unwrap(app.view_functions[rule.endpoint])
+        methods = [one for one in METHODS if one.upper() in (rule.methods or ())]
+        for method in methods:
+            operation = _described(rule, view, method, alone=len(methods) == 1)
+            paths.setdefault(_path(rule), {})[method] = operation
+    return paths
+
+
+def _described(rule: Rule, view: Any, method: str, *, alone: bool) -> dict[str, Any]:
+    """One operation of a route."""
+    known: Mapping[str, Any] = getattr(view, _MARK, {})
+    blueprint, _, name = rule.endpoint.rpartition(".")
+    kind = getattr(view, "view_class", None)
+    handler = getattr(kind, method, view) if kind is not None else view
+    models = _models(handler, rule)
+    query, body = known.get("query") or models.get("query"), known.get("body") or models.get("body")
+    described: dict[str, Any] = {
+        "operationId": rule.endpoint if alone else f"{rule.endpoint}_{method}",
+        "tags": [blueprint] if blueprint else [],
+        "description": inspect.getdoc(handler) or "",
+        "parameters": [*_url_parameters(rule), *_query_parameters(query)],
+        FUNCTION: name if alone else f"{method}_{name}",
+    }
+    if known:
+        described[MARK] = known["mark"]
+    if body is not None:
+        content = {"application/json": {"schema": _schema(body)}}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _models(view: Any, rule: Rule) -> dict[str, Any]:
+    """The pydantic models that a view takes as `query` and `body`, by its type hints."""
+    try:
+        parameters = signature_of(view).parameters
+    except DefinitionError:
+        return {}
+    return {
+        name: parameters[name].annotation
+        for name in ("query", "body")
+        if name in parameters
+        and name not in rule.arguments
+        and isinstance(parameters[name].annotation, type)
+        and issubclass(parameters[name].annotation, BaseModel)
+    }
+
+
+def _url_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
+    for name, converter in rule._converters.items():
+        kind = type(converter).__name__
+        schema = _TYPES.get(kind, {"type": "string"})
+        if kind == "AnyConverter":
+            choices: Any = converter
+            schema = {"type": "string", "enum": sorted(choices.items)}
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _query_parameters(model: Any) -> Iterator[dict[str, Any]]:
+    if model is None:
+        return
+    schema = _schema(model)
+    for name, one in schema.get("properties", {}).items():
+        required = name in schema.get("required", ())
+        yield {"name": name, "in": "query", "required": required, "schema": one}
+
+
+def _schema(model: Any) -> dict[str, Any]:
+    """The JSON Schema of a model, or a schema as it is."""
+    if isinstance(model, Mapping):
+        return dict(model)
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return model.model_json_schema()
+    return _marshmallow_schema(model() if isinstance(model, type) else model)
+
+
+_MARSHMALLOW: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
+    ("Boolean", {"type": "boolean"}),
+    ("Integer", {"type": "integer"}),
+    ("Decimal", {"type": ["number", "string"]}),
+    ("Number", {"type": "number"}),
+    ("DateTime", {"type": "string"}),
+    ("Date", {"type": "string", "format": "date"}),
+    ("UUID", {"type": "string", "format": "uuid"}),
+    ("Email", {"type": "string", "format": "email"}),
+    ("Url", {"type": "string", "format": "uri"}),
+    ("String", {"type": "string"}),
+    ("Mapping", {"type": "object"}),
+)
+"""The first class of `marshmallow.fields` that a field is of tells its schema."""
+
+
+def _marshmallow_schema(schema: Any) -> dict[str, Any]:
+    if not hasattr(schema, "load_fields"):
+        raise DefinitionError(f"{schema!r} is no model: give one of pydantic's, or a JSON Schema")
+    fields = schema.load_fields.items()
+    names = {name: field.data_key or name for name, field in fields}
+    return {
+        "type": "object",
+        "properties": {names[name]: _marshmallow_field(field) for name, field in fields},
+        "required": [names[name] for name, field in fields if field.required],
+    }
+
+
+def _marshmallow_field(field: Any) -> dict[str, Any]:
+    kinds = [kind.__name__ for kind in type(field).__mro__]
+    if "Nested" in kinds:
+        inner = _marshmallow_schema(field.schema)
+        found: dict[str, Any] = {"type": "array", "items": inner} if field.many else inner
+    elif "List" in kinds:
+        found = {"type": "array", "items": _marshmallow_field(field.inner)}
+    else:
+        found = dict(next((one for name, one in _MARSHMALLOW if name in kinds), {}))
+    description = field.metadata.get("description")
+    if description:
+        found["description"] = description
+    if field.allow_none and isinstance(found.get("type"), str):
+        found["type"] = [found["type"], "null"]
+    return found
+
+
+def _path(rule: Rule, *, wide: bool = False) -> str:
+    """The path of a rule as OpenAPI has it. wide: with a mark where segments may be several."""
+    converters = rule._converters
+
+    def braces(match: re.Match[str]) -> str:
+        name = match[1]
+        mark = wide and type(converters[name]).__name__ == "PathConverter"
+        return f"{{{name}:path}}" if mark else f"{{{name}}}"
+
+    return _FROM_OPENAPI.sub(braces, rule.rule)
+
+
+def _converters(rule: Rule) -> set[str]:
+    return {type(one).__name__ for one in rule._converters.values()}
+
+
+def _function(
+    app: Flask, operation: Operation, whole: OperationArguments, forward: Collection[str]
+) -> Callable[..., Any]:
+    def function(request: Any, arguments: Mapping[str, Any]) -> Any:
+        sent = whole.request(operation, arguments)
+        environ = _environ(_known(request), operation.method.upper(), sent, forward)
+        chunks, status, headers = run_wsgi_app(app.wsgi_app, environ, buffered=True)
+        lowered = {name.lower(): value for name, value in headers.items()}
+        return value_of_response(
+            int(status.partition(" ")[0]), lowered, b"".join(chunks), login=_login(app)
+        )
+
+    function.__name__ = function.__qualname__ = operation.function
+    return function
+
+
+def _known(request: Any) -> dict[str, Any]:
+    """The environment of the caller's request: Flask's, a WSGI server's, or Starlette's."""
+    if isinstance(request, dict):
+        return request
+    if hasattr(request, "environ"):
+        environ: dict[str, Any] = request.environ
+        return environ
+    if request is None:
+        return {}
+    headers = {
+        f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()
+    }
+    host, port = request.scope.get("server") or ("localhost", 80)
+    return {
+        **headers,
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port),
+        "wsgi.url_scheme": request.scope.get("scheme", "http"),
+        "REMOTE_ADDR": (request.scope.get("client") or ("127.0.0.1", 0))[0],
+    }
+
+
+def _environ(
+    known: Mapping[str, Any], method: str, sent: Sent, forward: Collection[str]
+) -> dict[str, Any]:
+    """The environment of a request to the application, of the same caller."""
+    body = sent.body or b""
+    kept = {
+        key: value
+        for key, value in known.items()
+        if key.startswith("HTTP_") and key[5:].replace("_", "-").lower() in (*forward, "host")
+    }
+    headers = {
+        f"HTTP_{name.upper().replace('-', '_')}": value for name, value in sent.headers.items()
+    }
+    return {
+        "SERVER_NAME": known.get("SERVER_NAME", "localhost"),
+        "SERVER_PORT": known.get("SERVER_PORT", "80"),
+        "SERVER_PROTOCOL": known.get("SERVER_PROTOCOL", "HTTP/1.1"),
+        "REMOTE_ADDR": known.get("REMOTE_ADDR", "127.0.0.1"),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": known.get("wsgi.url_scheme", "http"),
+        "wsgi.errors": known.get("wsgi.errors"),
+        "wsgi.multithread": known.get("wsgi.multithread", True),
+        "wsgi.multiprocess": known.get("wsgi.multiprocess", False),
+        "wsgi.run_once": False,
+        **kept,
+        **headers,
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": sent.path.encode().decode("latin-1"),
+        "QUERY_STRING": urlencode(sent.query),
+        "CONTENT_TYPE": "application/json" if sent.body is not None else "",
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_ACCEPT": "application/json, */*;q=0.1",
+        "wsgi.input": BytesIO(body),
+    }
+
+
+def _login(app: Flask) -> Sequence[str]:
+    """The paths of Flask-Login's login view, if there is one."""
+    view = getattr(getattr(app, "login_manager", None), "login_view", None)
+    return [rule.rule for rule in app.url_map.iter_rules() if rule.endpoint == view]

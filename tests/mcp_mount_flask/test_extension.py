@@ -1,0 +1,172 @@
+"""The extension: configuration, factories, blueprints, the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask, request
+from flask_login import LoginManager, UserMixin, current_user
+
+from mcp_mount import DefinitionError
+from mcp_mount.testing import Client, RPCError
+from mcp_mount_flask import MCPBlueprint, MCPMount
+
+tools = MCPBlueprint("stock", __name__, url_prefix="/stock")
+
+
+@tools.get("/page")
+def page() -> str:
+    return "page"
+
+
+@tools.tool
+def count(sku: str) -> int:
+    """How many are left."""
+    return len(sku)
+
+
+@tools.resource("stock://all")
+def all_of_it() -> str:
+    return request.path
+
+
+class User(UserMixin):
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+
+def build(**config: Any) -> tuple[Flask, MCPMount]:
+    """An application, made as factories make them."""
+    app = Flask("shop")
+    app.config.update(SECRET_KEY="k", **config)
+    manager = LoginManager(app)
+    manager.user_loader(lambda name: User(name) if name in ("ada", "bob") else None)
+    manager.request_loader(lambda request: manager._user_callback(request.headers.get("x-user")))
+    mcp = MCPMount()
+
+    @mcp.tool
+    def whoami() -> str:
+        """Who calls."""
+        return str(current_user.get_id())
+
+    @mcp.tool(permission=lambda request: current_user.get_id() == "ada")
+    def only_ada(note: str = "") -> str:
+        return f"ada {note}"
+
+    mcp.init_app(app)
+    return app, mcp
+
+
+def names(app: Flask, path: str = "/mcp", **options: Any) -> list[str]:
+    with Client(app, path=path, **options) as client:
+        return [tool["name"] for tool in client.list_tools()]
+
+
+def test_configuration_sets_what_arguments_set() -> None:
+    app, _ = build(
+        MCP_NAME="the shop",
+        MCP_VERSION="7",
+        MCP_INSTRUCTIONS="Ask.",
+        MCP_ALLOWED_ORIGINS=["https://app.example"],
+        MCP_MAX_BODY_BYTES=1000,
+    )
+    with Client(app) as client:
+        found = client.request("server/discover")
+    assert found["instructions"] == "Ask."
+    info = found["_meta"]["io.modelcontextprotocol/serverInfo"]
+    assert info == {"name": "the shop", "version": "7"}
+    with Client(app, headers={"origin": "https://app.example"}) as client:
+        assert client.call_tool("whoami").text == "None"
+        with pytest.raises(RPCError, match="exceeds 1000 bytes"):
+            client.call_tool("whoami", {"x": "y" * 1000})
+
+
+def test_a_key_that_means_nothing_is_refused() -> None:
+    with pytest.raises(TypeError, match="no setting 'nmae'"):
+        build(MCP_NMAE="x")
+
+
+def test_a_permission_may_be_configured() -> None:
+    app, _ = build(MCP_PERMISSION=lambda request: current_user.is_authenticated)
+    with Client(app) as client, pytest.raises(RPCError, match="Log in first"):
+        client.list_tools()
+    assert names(app, headers={"x-user": "bob"}) == ["whoami"]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+def test_a_blueprint_brings_its_tools(first: bool) -> None:
+    app = Flask("shop")
+    if first:
+        app.register_blueprint(tools)
+    MCPMount(app, "/mcp")
+    MCPMount(app, "/other")
+    if not first:
+        app.register_blueprint(tools)
+    for path in ("/mcp", "/other"):
+        assert names(app, path) == ["count"]
+    with Client(app) as client:
+        assert client.call_tool("count", {"sku": "abc"}).text == "3"
+        assert client.read_resource("stock://all")[0]["text"] == "/mcp"
+    assert app.test_client().get("/stock/page").text == "page"
+
+
+def test_a_blueprint_may_be_for_one_server_and_for_some_callers() -> None:
+    blueprint = MCPBlueprint(
+        "b", __name__, mounts=("/mcp",), permission=lambda request: "x-user" in request.headers
+    )
+    blueprint.tool(name="one")(lambda: "one")
+    app = Flask("shop")
+    MCPMount(app, "/mcp")
+    MCPMount(app, "/other")
+    app.register_blueprint(blueprint)
+    assert names(app, headers={"x-user": "ada"}) == ["one"]
+    assert names(app) == []
+    assert names(app, "/other", headers={"x-user": "ada"}) == []
+
+
+def test_a_blueprint_serves_many_applications() -> None:
+    for _ in range(3):
+        app, _ = build()
+        app.register_blueprint(tools)
+        assert names(app) == ["whoami", "count"]
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    app, mcp = build()
+    mcp.tool(name="count")(lambda: "mine")
+    with pytest.raises(DefinitionError, match="already defined"):
+        app.register_blueprint(tools)
+
+
+def invoke(app: Flask, *words: str) -> Result:
+    return app.test_cli_runner().invoke(args=["mcp", *words])
+
+
+def test_list_shows_what_the_user_may_use() -> None:
+    app, _ = build()
+    app.register_blueprint(tools)
+    assert invoke(app, "list").output == (
+        "Tools:\n  whoami  Who calls.\n  count(sku)  How many are left.\n"
+        "Resources:\n  stock://all\n"
+    )
+    assert "only_ada([note])" in invoke(app, "list", "--user", "ada").output
+
+
+def test_call_calls_with_the_rights_of_the_user() -> None:
+    app, _ = build()
+    assert invoke(app, "call", "whoami", "--user", "bob").output == "bob\n"
+    assert invoke(app, "call", "only_ada", "note=7", "--user", "ada").output == "ada 7\n"
+    assert "no tool 'only_ada'" in invoke(app, "call", "only_ada", "--user", "bob").output
+    assert "There is no user 'eve'" in invoke(app, "call", "whoami", "--user", "eve").output
+    assert invoke(app, "call", "whoami", "--json", "[]").exit_code == 1
+    assert "--json: " in invoke(app, "call", "whoami", "--json", "{").output
+
+
+def test_one_of_several_servers_is_chosen() -> None:
+    app, _ = build()
+    MCPMount(app, "/other").tool(name="one")(lambda: "one")
+    assert "Choose one with --path: /mcp, /other" in invoke(app, "list").output
+    assert invoke(app, "call", "one", "--path", "/other").output == "one\n"
+    assert "There is no server at '/x'" in invoke(app, "list", "--path", "/x").output
