@@ -90,7 +90,7 @@ def _function(
         sent = [(b"accept", b"application/json, */*;q=0.1")]
         if own.body is not None:
             sent += [
-                (b"content-type", b"application/json"),
+                (b"content-type", own.content_type.encode()),
                 (b"content-length", str(len(own.body)).encode()),
             ]
         sent += [

@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from io import BytesIO
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 from urllib.parse import urlencode
 
 from flask import Flask
@@ -24,6 +24,7 @@ from mcp_mount.features import DefinitionError
 from mcp_mount.features.exposed import value_of_response, warn_of_size
 from mcp_mount.features.functions import signature_of
 from mcp_mount.features.operations import (
+    FORM,
     FORWARDED,
     FUNCTION,
     MARK,
@@ -36,6 +37,7 @@ from mcp_mount.features.operations import (
     as_mark,
 )
 from mcp_mount.features.permissions import Permission
+from mcp_mount.protocol.messages import JSON
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,14 +56,17 @@ def as_tool(
     *,
     query: Any = None,
     body: Any = None,
+    form: Any = None,
 ) -> Callable[[F], F]:
     """Mark a view to become a tool; put it below the route: `@app.get("/x")`, `@as_tool()`.
 
-    query, body: a pydantic model, a marshmallow schema, or a JSON Schema of an object.
+    query, body, form: what it takes in its query, as JSON, or in a form: a pydantic model, a
+    marshmallow schema, or a JSON Schema of an object.
     """
 
     def mark(view: F) -> F:
-        known = {"mark": as_mark(name, description), "query": query, "body": body}
+        models = {"query": query, "body": body, "form": form}
+        known = {"mark": as_mark(name, description), **models}
         setattr(view, _MARK, known)
         return view
 
@@ -74,6 +79,8 @@ def expose(
     *,
     blueprints: Collection[str] = (),
     document: Mapping[str, Any] | None = None,
+    models: Mapping[str, Mapping[str, Any]] | None = None,
+    login: str | None = None,
     forward: Sequence[str] = FORWARDED,
     permission: Permission = None,
     **choice: Any,
@@ -84,23 +91,25 @@ def expose(
     paths ("/orders/*"); without any of them, those that are marked by `as_tool`. methods: of HTTP.
     exclude: endpoints, functions or paths that stay out. names, descriptions: others, by endpoint
     or function. prefix: of all names. document: an OpenAPI document that the application has, for
-    its schemas; then tags and operation ids choose. forward: the headers of the caller that go
+    its schemas; then tags and operation ids choose. models: what views take that do not say so
+    themselves, by endpoint: {"blog.create": {"form": Post}}. login: the endpoint to which those are
+    sent who must log in; Flask-Login's is known. forward: the headers of the caller that go
     along. permission: as of a tool.
 
     Raises DefinitionError if nothing is found, and for names that are taken.
     """
     rules = [rule for rule in app.url_map.iter_rules() if _is_own(app, rule)]
-    described = document or {"paths": _paths(app, rules)}
+    described = document or {"paths": _paths(app, rules, models or {})}
     wide = [_path(rule, wide=True) for rule in rules if "PathConverter" in _converters(rule)]
     whole = Document(described, wide)
-    chosen = Choice(**choice, tags=[*choice.pop("tags", ()), *blueprints])
+    chosen = Choice(**{**choice, "tags": [*choice.get("tags", ()), *blueprints]})
     names = {one.lower() for one in forward}
     exposed: list[str] = []
     for operation in whole.operations(chosen):
         options = chosen.options(operation)
         arguments = whole.arguments(operation)
         server.add_tool(
-            _function(app, operation, arguments, names),
+            _function(app, operation, arguments, names, login),
             input_schema=arguments.named(),
             output_schema=whole.output(operation),
             permission=permission,
@@ -118,55 +127,61 @@ def _is_own(app: Flask, rule: Rule) -> bool:
     )
 
 
-def _paths(app: Flask, rules: Sequence[Rule]) -> dict[str, dict[str, Any]]:
+def _paths(
+    app: Flask, rules: Sequence[Rule], models: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """The `paths` of an OpenAPI document for the routes."""
     paths: dict[str, dict[str, Any]] = {}
     for rule in rules:
-        view = inspect.unwrap(app.view_functions[rule.endpoint])
+        view = app.view_functions[rule.endpoint]
         methods = [one for one in METHODS if one.upper() in (rule.methods or ())]
         for method in methods:
-            operation = _described(rule, view, method, alone=len(methods) == 1)
+            own = models.get(rule.endpoint, {})
+            operation = _described(rule, view, method, own, alone=len(methods) == 1)
             paths.setdefault(_path(rule), {})[method] = operation
     return paths
 
 
-def _described(rule: Rule, view: Any, method: str, *, alone: bool) -> dict[str, Any]:
+def _described(
+    rule: Rule, view: Any, method: str, given: Mapping[str, Any], *, alone: bool
+) -> dict[str, Any]:
     """One operation of a route."""
-    known: Mapping[str, Any] = getattr(view, _MARK, {})
+    known: Mapping[str, Any] = getattr(view, _MARK, None) or getattr(
+        inspect.unwrap(view), _MARK, {}
+    )
     blueprint, _, name = rule.endpoint.rpartition(".")
     kind = getattr(view, "view_class", None)
     handler = getattr(kind, method, view) if kind is not None else view
-    models = _models(handler, rule)
-    query, body = known.get("query") or models.get("query"), known.get("body") or models.get("body")
+    models = {**_models(handler, rule), **{k: v for k, v in known.items() if v}, **given}
     described: dict[str, Any] = {
         "operationId": rule.endpoint if alone else f"{rule.endpoint}_{method}",
         "tags": [blueprint] if blueprint else [],
         "description": inspect.getdoc(handler) or "",
-        "parameters": [*_url_parameters(rule), *_query_parameters(query)],
+        "parameters": [*_url_parameters(rule), *_query_parameters(models.get("query"))],
         FUNCTION: name if alone else f"{method}_{name}",
     }
     if known:
         described[MARK] = known["mark"]
-    if body is not None:
-        content = {"application/json": {"schema": _schema(body)}}
-        described["requestBody"] = {"required": True, "content": content}
+    for member, kind in (("body", JSON), ("form", FORM)):
+        if models.get(member) is not None and method not in ("get", "delete"):
+            content = {kind: {"schema": _schema(models[member])}}
+            described["requestBody"] = {"required": True, "content": content}
     return described
 
 
 def _models(view: Any, rule: Rule) -> dict[str, Any]:
-    """The pydantic models that a view takes as `query` and `body`, by its type hints."""
+    """The pydantic models that a view takes as `query`, `body` and `form`, by its type hints."""
     try:
-        parameters = signature_of(view).parameters
+        parameters = signature_of(inspect.unwrap(view)).parameters
     except DefinitionError:
         return {}
-    return {
-        name: parameters[name].annotation
-        for name in ("query", "body")
-        if name in parameters
-        and name not in rule.arguments
-        and isinstance(parameters[name].annotation, type)
-        and issubclass(parameters[name].annotation, BaseModel)
-    }
+    found: dict[str, Any] = {}
+    for name in {"query", "body", "form"} & parameters.keys() - rule.arguments:
+        annotation = parameters[name].annotation
+        for kind in (annotation, *get_args(annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found[name] = kind
+    return found
 
 
 def _url_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
@@ -259,7 +274,11 @@ def _converters(rule: Rule) -> set[str]:
 
 
 def _function(
-    app: Flask, operation: Operation, whole: OperationArguments, forward: Collection[str]
+    app: Flask,
+    operation: Operation,
+    whole: OperationArguments,
+    forward: Collection[str],
+    login: str | None,
 ) -> Callable[..., Any]:
     def function(request: Any, arguments: Mapping[str, Any]) -> Any:
         sent = whole.request(operation, arguments)
@@ -267,7 +286,7 @@ def _function(
         chunks, status, headers = run_wsgi_app(app.wsgi_app, environ, buffered=True)
         lowered = {name.lower(): value for name, value in headers.items()}
         return value_of_response(
-            int(status.partition(" ")[0]), lowered, b"".join(chunks), login=_login(app)
+            int(status.partition(" ")[0]), lowered, b"".join(chunks), login=_login(app, login)
         )
 
     function.__name__ = function.__qualname__ = operation.function
@@ -326,14 +345,14 @@ def _environ(
         "SCRIPT_NAME": "",
         "PATH_INFO": sent.path.encode().decode("latin-1"),
         "QUERY_STRING": urlencode(sent.query),
-        "CONTENT_TYPE": "application/json" if sent.body is not None else "",
+        "CONTENT_TYPE": sent.content_type if sent.body is not None else "",
         "CONTENT_LENGTH": str(len(body)),
         "HTTP_ACCEPT": "application/json, */*;q=0.1",
         "wsgi.input": BytesIO(body),
     }
 
 
-def _login(app: Flask) -> Sequence[str]:
-    """The paths of Flask-Login's login view, if there is one."""
-    view = getattr(getattr(app, "login_manager", None), "login_view", None)
+def _login(app: Flask, endpoint: str | None) -> Sequence[str]:
+    """The paths of the login view: a named one, or Flask-Login's."""
+    view = endpoint or getattr(getattr(app, "login_manager", None), "login_view", None)
     return [rule.rule for rule in app.url_map.iter_rules() if rule.endpoint == view]

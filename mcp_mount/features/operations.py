@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from pydantic_core import to_json
 
 from mcp_mount.features.exposed import NamedArguments
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.protocol.errors import ToolError
+from mcp_mount.protocol.messages import JSON
 
 FORWARDED: Final = (
     *("authorization", "cookie", "x-api-key", "accept-language"),
@@ -27,6 +29,7 @@ FUNCTION: Final = "x-mcp-function"
 """The member of an operation with the name of its function, if its id does not tell."""
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
+FORM: Final = "application/x-www-form-urlencoded"
 _REFERENCE: Final = "#/components/schemas/"
 
 
@@ -82,12 +85,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request for an operation: its path decoded, its query as pairs, its body in JSON."""
+    """A request for an operation: its path decoded, its query as pairs, its body encoded."""
 
     path: str
     query: list[tuple[str, str]]
     headers: dict[str, str]
     body: bytes | None
+    content_type: str = JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,7 @@ class OperationArguments:
         self, operation: Operation, schemas: Mapping[str, Any], wide: Collection[str]
     ) -> None:
         self._wide = wide
+        self._content_type = JSON
         self.places: dict[str, str] = {}
         self.body: str | None = None
         self.needed: list[str] = []
@@ -194,7 +199,7 @@ class OperationArguments:
                 self.needed.append(name)
         body = operation.described.get("requestBody")
         if body is not None:
-            schema = _json_schema(operation, body)
+            self._content_type, schema = _body_schema(operation, body)
             fields = _resolved(schema, schemas)
             names = fields.get("properties", {})
             if fields.get("type") == "object" and names and not names.keys() & properties.keys():
@@ -229,16 +234,15 @@ class OperationArguments:
                     # It would be another endpoint's path.
                     raise ToolError(f"{name}: must be one segment of a path, without '/'")
                 path = path.replace(f"{{{name}}}", text)
-            elif place == "query" and value is not None:
-                query += (
-                    [(name, _plain(one)) for one in value]
-                    if isinstance(value, list)
-                    else [(name, _plain(value))]
-                )
+            elif place == "query":
+                query += [(name, one) for one in _texts(value)]
             elif place == "header" and value is not None:
                 headers[name.lower()] = _plain(value)
             elif place == "body":
                 fields[name] = value
+        if self._content_type == FORM:
+            pairs = [(name, one) for name, value in fields.items() for one in _texts(value)]
+            return Sent(path, query, headers, urlencode(pairs).encode(), FORM)
         if self.body is not None:
             body = to_json(arguments[self.body]) if self.body in arguments else None
         else:
@@ -257,16 +261,16 @@ def _annotations(method: str) -> dict[str, bool]:
     }
 
 
-def _json_schema(operation: Operation, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    schema = body.get("content", {}).get("application/json", {}).get("schema")
-    if schema is None:
-        kinds = ", ".join(body.get("content", ()))
-        raise DefinitionError(
-            f"{operation.method.upper()} {operation.path} takes {kinds}, which a tool cannot send: "
-            "leave it out by exclude="
-        )
-    found: Mapping[str, Any] = schema
-    return found
+def _body_schema(operation: Operation, body: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The media type and the schema of a body. Raises DefinitionError for others than we send."""
+    content = body.get("content", {})
+    for kind in (JSON, FORM):
+        if kind in content:
+            return kind, content[kind].get("schema", {})
+    raise DefinitionError(
+        f"{operation.method.upper()} {operation.path} takes {', '.join(content)}, which a tool "
+        "cannot send: leave it out by exclude="
+    )
 
 
 def _resolved(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -298,6 +302,13 @@ def _standing_alone(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> di
 
     whole: dict[str, Any] = moved(dict(schema))
     return {**whole, "$defs": definitions} if definitions else whole
+
+
+def _texts(value: Any) -> list[str]:
+    """A value as the texts of a query or a form: None as none, a list as several."""
+    if value is None:
+        return []
+    return [_plain(one) for one in value] if isinstance(value, list) else [_plain(value)]
 
 
 def _plain(value: Any) -> str:
