@@ -1,0 +1,53 @@
+"""A ledger in Flask under the web servers that people deploy: two members, many clients."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPConnection
+
+import pytest
+
+from sample_projects.processes import ROOT, free_port, running
+from tests.load import Served, check, command
+
+LEDGER = "tests.mcp_mount_flask.ledger"
+
+
+@pytest.fixture(scope="module", params=["sync", "gthread", "uvicorn", "hypercorn"])
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp(request.param)
+    environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [sys.executable, "-m", LEDGER], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
+    port = free_port()
+    factory = "create_app" if request.param in ("sync", "gthread") else "asgi"
+    words = command(request.param, f"{LEDGER}:{factory}", port)
+    with running(words, port, environment=environment) as process:
+        yield Served(port, folder, process.pid)
+
+
+def log_in(connection: HTTPConnection, member: str, number: int) -> tuple[str, dict[str, str]]:
+    """By the application's own form, or by a token."""
+    if number % 2:
+        return "/mcp", {"authorization": f"Token token-of-{member}"}
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    connection.request("POST", "/login", f"name={member}", headers)
+    response = connection.getresponse()
+    response.read()
+    assert response.status == 302, response.status
+    return "/mcp", {"cookie": response.headers["set-cookie"].partition(";")[0]}
+
+
+def entries(served: Served, member: str, number: int) -> list[tuple[int, int]]:
+    query = f"SELECT count(*), sum(amount) FROM entry WHERE member = '{member}'"
+    found: list[tuple[int, int]] = served.rows("default", query)
+    return found
+
+
+def test_members_share_a_server_and_nothing_else(served: Served) -> None:
+    check(served, log_in, entries, lambda served: served.number("/checked-out"))
