@@ -104,6 +104,51 @@ def test_the_examples_of_the_pages_page_run(tmp_path: Path) -> None:
         assert shown["tile"]["visibility"] == ["app"]
 
 
+def test_the_examples_of_the_flask_page_run() -> None:
+    from flask_login import LoginManager
+
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "flask.md"):
+        names = execute(block, **names)
+    app = names["app"]
+    LoginManager(app)
+    app.register_blueprint(names["reports"])
+    with Client(app) as client:
+        assert [tool["name"] for tool in client.list_tools()] == [
+            "stock",
+            "show_order",
+            "place_order",
+        ]
+        assert client.call_tool("show_order", {"number": 7}).structured == {"number": 7}
+        made = client.call_tool("place_order", {"sku": "TEA"}).structured
+        assert made == {"sku": "TEA"}
+    assert names["mcp"].server.registry.tools["revenue"].rules
+
+
+def test_the_examples_of_the_fastapi_page_run() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "fastapi.md"):
+        names = execute(block, **names)
+    with Client(names["api"], headers={"x-tenant": "acme"}) as client:
+        assert client.call_tool("temperature", {"city": "Oslo"}).text == "4.5 in Oslo, for acme"
+        station = client.call_tool("weather_station", {"code": "OSL", "days": 2}).structured
+        assert station == {"code": "OSL", "days": "2"}
+        assert client.call_tool("best_station").text == '["OSL"]'
+
+
+def test_the_examples_of_the_starlette_page_run() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "starlette.md"):
+        names = execute(block, **names)
+    with Client(names["app"], headers={"authorization": "ada write"}) as client:
+        assert client.call_tool("note", {"text": "hi"}).text == "ada: hi"
+    with Client(names["app"], headers={"authorization": "bob read"}) as client:
+        assert client.list_tools() == []
+    deep = {"host": "127.0.0.1"}
+    with Client(names["nested"], path="/deep/mcp", headers=deep) as client:
+        assert client.list_tools() == []
+
+
 def test_readme_has_a_snippet_of_at_most_ten_lines_for_each_host() -> None:
     snippets = blocks(README)
     assert len(snippets) == 4

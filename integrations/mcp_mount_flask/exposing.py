@@ -121,7 +121,9 @@ def expose(
 
 
 def _is_own(app: Flask, rule: Rule) -> bool:
-    """Whether a rule leads to a view of the application's own."""
+    """Whether a rule leads to a view of the application's own; some only give a path a name."""
+    if rule.endpoint not in app.view_functions:
+        return False
     return rule.endpoint.rpartition(".")[2] != "static" and not rule.endpoint.startswith(
         "mcp_mount_"
     )
