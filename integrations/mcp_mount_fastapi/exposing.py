@@ -60,7 +60,7 @@ def expose(
     exposed: list[str] = []
     for operation in document.operations(chosen):
         options = chosen.options(operation)
-        arguments = document.arguments(operation)
+        arguments = document.arguments(operation, names)
         server.add_tool(
             _function(api, operation, arguments, names),
             input_schema=arguments.named(),

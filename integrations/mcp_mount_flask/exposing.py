@@ -8,6 +8,7 @@ decorators and error handlers are in force.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from io import BytesIO
@@ -99,7 +100,7 @@ def expose(
     Raises DefinitionError if nothing is found, and for names that are taken.
     """
     rules = [rule for rule in app.url_map.iter_rules() if _is_own(app, rule)]
-    described = document or {"paths": _paths(app, rules, models or {})}
+    described = document or _document(app, rules, models or {})
     wide = [_path(rule, wide=True) for rule in rules if "PathConverter" in _converters(rule)]
     whole = Document(described, wide)
     chosen = Choice(**{**choice, "tags": [*choice.get("tags", ()), *blueprints]})
@@ -107,7 +108,7 @@ def expose(
     exposed: list[str] = []
     for operation in whole.operations(chosen):
         options = chosen.options(operation)
-        arguments = whole.arguments(operation)
+        arguments = whole.arguments(operation, names)
         server.add_tool(
             _function(app, operation, arguments, names, login),
             input_schema=arguments.named(),
@@ -129,25 +130,32 @@ def _is_own(app: Flask, rule: Rule) -> bool:
     )
 
 
-def _paths(
+def _document(
     app: Flask, rules: Sequence[Rule], models: Mapping[str, Mapping[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """The `paths` of an OpenAPI document for the routes."""
+) -> dict[str, Any]:
+    """An OpenAPI document for the routes, as far as `Document` reads it."""
     paths: dict[str, dict[str, Any]] = {}
+    schemas: dict[str, Any] = {}
     for rule in rules:
         view = app.view_functions[rule.endpoint]
         methods = [one for one in METHODS if one.upper() in (rule.methods or ())]
         for method in methods:
             own = models.get(rule.endpoint, {})
-            operation = _described(rule, view, method, own, alone=len(methods) == 1)
+            operation = _described(rule, view, method, own, schemas, alone=len(methods) == 1)
             paths.setdefault(_path(rule), {})[method] = operation
-    return paths
+    return {"paths": paths, "components": {"schemas": schemas}}
 
 
 def _described(
-    rule: Rule, view: Any, method: str, given: Mapping[str, Any], *, alone: bool
+    rule: Rule,
+    view: Any,
+    method: str,
+    given: Mapping[str, Any],
+    schemas: dict[str, Any],
+    *,
+    alone: bool,
 ) -> dict[str, Any]:
-    """One operation of a route."""
+    """One operation of a route. schemas: gets what the schemas of its models refer to."""
     known: Mapping[str, Any] = getattr(view, _MARK, None) or getattr(
         inspect.unwrap(view), _MARK, {}
     )
@@ -159,14 +167,14 @@ def _described(
         "operationId": rule.endpoint if alone else f"{rule.endpoint}_{method}",
         "tags": [blueprint] if blueprint else [],
         "description": inspect.getdoc(handler) or "",
-        "parameters": [*_url_parameters(rule), *_query_parameters(models.get("query"))],
+        "parameters": [*_url_parameters(rule), *_query_parameters(models.get("query"), schemas)],
         FUNCTION: name if alone else f"{method}_{name}",
     }
     if known:
         described[MARK] = known["mark"]
     for member, kind in (("body", JSON), ("form", FORM)):
         if models.get(member) is not None and method not in ("get", "delete"):
-            content = {kind: {"schema": _schema(models[member])}}
+            content = {kind: {"schema": _schema(models[member], schemas)}}
             described["requestBody"] = {"required": True, "content": content}
     return described
 
@@ -196,22 +204,36 @@ def _url_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
         yield {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def _query_parameters(model: Any) -> Iterator[dict[str, Any]]:
+def _query_parameters(model: Any, schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if model is None:
         return
-    schema = _schema(model)
+    schema = _schema(model, schemas)
     for name, one in schema.get("properties", {}).items():
         required = name in schema.get("required", ())
         yield {"name": name, "in": "query", "required": required, "schema": one}
 
 
-def _schema(model: Any) -> dict[str, Any]:
-    """The JSON Schema of a model, or a schema as it is."""
+def _schema(model: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of a model, or a schema as it is; what it refers to goes to `schemas`.
+
+    Raises DefinitionError for what is no model, and for two of one name that differ.
+    """
     if isinstance(model, Mapping):
-        return dict(model)
+        return _with_components(model, schemas)
     if isinstance(model, type) and issubclass(model, BaseModel):
-        return model.model_json_schema()
+        return _with_components(model.model_json_schema(), schemas)
     return _marshmallow_schema(model() if isinstance(model, type) else model)
+
+
+def _with_components(schema: Mapping[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose definitions are components of the document."""
+    whole: dict[str, Any] = json.loads(
+        json.dumps(schema).replace('"#/$defs/', '"#/components/schemas/')
+    )
+    for name, one in whole.pop("$defs", {}).items():
+        if schemas.setdefault(name, one) != one:
+            raise DefinitionError(f"two models of different kind are called {name!r}")
+    return whole
 
 
 _MARSHMALLOW: Final[tuple[tuple[str, dict[str, Any]], ...]] = (

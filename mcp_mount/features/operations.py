@@ -148,15 +148,18 @@ class Document:
         if not found:
             raise DefinitionError("no endpoint of the application is chosen: see tags=, as_tool")
 
-    def arguments(self, operation: Operation) -> OperationArguments:
-        """The arguments of an operation. Raises DefinitionError for a body that is no JSON."""
+    def arguments(self, operation: Operation, forward: Collection[str]) -> OperationArguments:
+        """The arguments of an operation; the headers that go along anyway are none.
+
+        Raises DefinitionError for a body that a tool cannot send.
+        """
         wide = {
             name
             for path in self._wide
             if operation.path.endswith(path.replace(":path}", "}"))
             for name in re.findall(r"{(\w+):path}", path)
         }
-        return OperationArguments(operation, self.schemas, wide)
+        return OperationArguments(operation, self.schemas, wide, {*FORWARDED, *forward})
 
     def output(self, operation: Operation) -> Any:
         """The schema of a successful answer, if it is an object's; False for none."""
@@ -173,11 +176,16 @@ class OperationArguments:
     """The arguments of an operation, side by side: path, query, headers, and the body's fields.
 
     A body that is no object, or has a field of the name of another argument, is one argument.
-    wide: the arguments of its path that may have slashes.
+    wide: the arguments of its path that may have slashes. forward: headers that are no arguments,
+    since the caller's own go along.
     """
 
     def __init__(
-        self, operation: Operation, schemas: Mapping[str, Any], wide: Collection[str]
+        self,
+        operation: Operation,
+        schemas: Mapping[str, Any],
+        wide: Collection[str],
+        forward: Collection[str],
     ) -> None:
         self._wide = wide
         self._content_type = JSON
@@ -188,7 +196,7 @@ class OperationArguments:
         required: list[str] = []
         for one in operation.described.get("parameters", ()):
             name, place = one["name"], one["in"]
-            if place == "cookie" or (place == "header" and name.lower() in FORWARDED):
+            if place == "cookie" or (place == "header" and name.lower() in forward):
                 continue
             self.places[name] = place
             text = {"description": one["description"]} if "description" in one else {}
@@ -224,7 +232,9 @@ class OperationArguments:
 
         Raises ToolError for an argument that would make another path of it.
         """
-        path, query, headers = operation.path, [], {}
+        query: list[tuple[str, str]] = []
+        headers: dict[str, str] = {}
+        places: dict[str, str] = {}
         fields: dict[str, Any] = {}
         for name, value in arguments.items():
             place = self.places.get(name)
@@ -233,13 +243,14 @@ class OperationArguments:
                 if name not in self._wide and ("/" in text or not text):
                     # It would be another endpoint's path.
                     raise ToolError(f"{name}: must be one segment of a path, without '/'")
-                path = path.replace(f"{{{name}}}", text)
+                places[name] = text
             elif place == "query":
                 query += [(name, one) for one in _texts(value)]
             elif place == "header" and value is not None:
                 headers[name.lower()] = _plain(value)
             elif place == "body":
                 fields[name] = value
+        path = re.sub(r"{(\w+)}", lambda match: places[match[1]], operation.path)
         if self._content_type == FORM:
             pairs = [(name, one) for name, value in fields.items() for one in _texts(value)]
             return Sent(path, query, headers, urlencode(pairs).encode(), FORM)

@@ -131,6 +131,13 @@ def test_only_named_headers_go_along(api: FastAPI, server: MCPServer) -> None:
     assert told == {"path": "a/b", "trace": "mine", "language": "de"}
 
 
+def test_a_header_that_goes_along_is_no_argument(api: FastAPI, server: MCPServer) -> None:
+    expose(api, server, operations=["echo"], forward=["X-Trace"])
+    assert list(server.registry.tools["echo"].arguments.schema["properties"]) == ["path"]
+    told = call(api, "echo", {"x-trace": "mine"}, path="{x}").structured
+    assert told == {"path": "{x}", "trace": "mine", "language": ""}
+
+
 def test_what_does_not_fit_is_told_field_by_field(api: FastAPI, server: MCPServer) -> None:
     expose(api, server, tags=["items"], exclude=FILES)
     wrong = call(api, "create_item", ADA, name="p", price=-1)

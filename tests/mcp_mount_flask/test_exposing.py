@@ -173,6 +173,24 @@ def test_models_may_be_given_for_code_of_others(app: Flask, mcp: MCPMount) -> No
     assert call(app, "form", sku="a&b", pieces=2).structured == {"sku": ["a&b"], "pieces": ["2"]}
 
 
+def test_models_within_models_are_known(app: Flask, mcp: MCPMount) -> None:
+    class Line(BaseModel):
+        sku: str
+
+    class Cart(BaseModel):
+        lines: list[Line]
+
+    @app.post("/cart")
+    @as_tool(body=Cart)
+    def cart() -> Any:
+        return jsonify(request.get_json())
+
+    expose(app, mcp.server, operations=["cart"])
+    schema = mcp.server.registry.tools["cart"].arguments.schema
+    assert schema["properties"]["lines"]["items"] == {"$ref": "#/$defs/Line"}
+    assert schema["$defs"]["Line"]["required"] == ["sku"]
+
+
 def test_marshmallow_schemas_are_understood(app: Flask, mcp: MCPMount) -> None:
     from marshmallow import Schema, fields
 

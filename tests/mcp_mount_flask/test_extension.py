@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from flask_login import LoginManager, UserMixin, current_user
 from mcp_mount import DefinitionError
 from mcp_mount.testing import Client, RPCError
 from mcp_mount_flask import MCPBlueprint, MCPMount
+from sample_projects.processes import ROOT
 
 tools = MCPBlueprint("stock", __name__, url_prefix="/stock")
 
@@ -170,3 +174,35 @@ def test_one_of_several_servers_is_chosen() -> None:
     assert "Choose one with --path: /mcp, /other" in invoke(app, "list").output
     assert invoke(app, "call", "one", "--path", "/other").output == "one\n"
     assert "There is no server at '/x'" in invoke(app, "list", "--path", "/x").output
+
+
+def application() -> Flask:
+    """For `flask --app`."""
+    return build()[0]
+
+
+def test_stdio_serves_an_assistant() -> None:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": "whoami", "arguments": {}, "_meta": meta}
+    line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    target = f"{__name__}:application()"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flask", "--app", target, "mcp", "stdio"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
+        process.stdin.close()
+        assert process.wait(10) == 0
+    assert answer["id"] == 1
+    assert "result" in answer, answer
