@@ -68,10 +68,12 @@ def call_tool(
 
 @group.command("stdio")
 @_path
-def stdio(path: str | None) -> None:
+@_user
+def stdio(path: str | None, user: str | None) -> None:
     """Serve an assistant on this machine, on standard input and output."""
-    with protected_output() as sink:
-        serve_stdio(_server(path), sys.stdin.buffer, sink)
+    # Tasks and threads take the context of this request along.
+    with protected_output() as sink, _caller(user) as caller:
+        serve_stdio(_server(path), sys.stdin.buffer, sink, caller)
 
 
 def _server(path: str | None) -> MCPServer:

@@ -186,11 +186,21 @@ def test_stdio_serves_an_assistant() -> None:
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
     }
-    params = {"name": "whoami", "arguments": {}, "_meta": meta}
-    line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    tools = ("whoami", "only_ada")
+    lines = [
+        json.dumps(
+            {
+                "jsonrpc": "2.0",
+                "id": name,
+                "method": "tools/call",
+                "params": {"name": name, "arguments": {}, "_meta": meta},
+            }
+        )
+        for name in tools
+    ]
     target = f"{__name__}:application()"
     process = subprocess.Popen(
-        [sys.executable, "-m", "flask", "--app", target, "mcp", "stdio"],
+        [sys.executable, "-m", "flask", "--app", target, "mcp", "stdio", "--user", "ada"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -199,10 +209,12 @@ def test_stdio_serves_an_assistant() -> None:
     with process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        answer = json.loads(process.stdout.readline())
+        texts: list[str] = []
+        for line in lines:
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline())
+            texts.append(answer["result"]["content"][0]["text"])
         process.stdin.close()
         assert process.wait(10) == 0
-    assert answer["id"] == 1
-    assert "result" in answer, answer
+    assert texts == ["ada", "ada "]
