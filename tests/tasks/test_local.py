@@ -48,7 +48,13 @@ def go() -> threading.Event:
 
 
 @pytest.fixture
-def server(go: threading.Event) -> MCPServer:
+def begun() -> threading.Event:
+    """Set by a tool that has begun to run."""
+    return threading.Event()
+
+
+@pytest.fixture
+def server(go: threading.Event, begun: threading.Event) -> MCPServer:
     server = MCPServer("tests", secret_key="k")
 
     @server.tool(task=True)
@@ -104,6 +110,7 @@ def server(go: threading.Event) -> MCPServer:
 
     @server.tool(task=True)
     def stubborn() -> str:
+        begun.set()
         go.wait(5)
         return "ended"
 
@@ -299,9 +306,11 @@ def test_a_task_is_cancelled(server: MCPServer, tool: str, early: bool) -> None:
 
 
 def test_a_function_that_does_not_look_ends_as_it_does(
-    server: MCPServer, go: threading.Event
+    server: MCPServer, go: threading.Event, begun: threading.Event
 ) -> None:
     task_id = start(server, "stubborn")
+    # One that has not begun is cancelled at once.
+    assert begun.wait(5)
     send(server, "tasks/cancel", {"taskId": task_id})
     assert get(server, task_id)["status"] == "working"
     go.set()
