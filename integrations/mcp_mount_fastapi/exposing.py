@@ -7,6 +7,7 @@ middleware, dependencies, authentication and validation are in force.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,7 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 
 from mcp_mount.base import MCPServer
-from mcp_mount.features.exposed import value_of_response, warn_of_size
+from mcp_mount.features.exposed import value_of_response
 from mcp_mount.features.operations import (
     FORWARDED,
     MARK,
@@ -23,6 +24,7 @@ from mcp_mount.features.operations import (
     Document,
     Operation,
     OperationArguments,
+    add_tools,
     as_mark,
 )
 from mcp_mount.features.permissions import Permission
@@ -56,21 +58,8 @@ def expose(
     routes = get_openapi(title="", version="", routes=api.routes)
     document = Document(routes, list(_wide_paths(api.routes)))
     names = [one.lower() for one in forward]
-    chosen = Choice(**choice)
-    exposed: list[str] = []
-    for operation in document.operations(chosen):
-        options = chosen.options(operation)
-        arguments = document.arguments(operation, names)
-        server.add_tool(
-            _function(api, operation, arguments, names),
-            input_schema=arguments.named(),
-            output_schema=document.output(operation),
-            permission=permission,
-            **options,
-        )
-        exposed.append(options["name"])
-    warn_of_size(server.title, len(server.registry.tools))
-    return exposed
+    tools = document.tools(Choice(**choice), partial(_function, api, names), names)
+    return add_tools(server, tools, permission)
 
 
 def _wide_paths(routes: Sequence[Any]) -> Iterator[str]:
@@ -83,7 +72,7 @@ def _wide_paths(routes: Sequence[Any]) -> Iterator[str]:
 
 
 def _function(
-    api: FastAPI, operation: Operation, whole: OperationArguments, forward: Sequence[str]
+    api: FastAPI, forward: Sequence[str], operation: Operation, whole: OperationArguments
 ) -> Callable[..., Any]:
     async def function(request: Request, arguments: Mapping[str, Any]) -> Any:
         own = whole.request(operation, arguments)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from typing import Any, Final, TypeVar, get_args
 from urllib.parse import urlencode
@@ -22,7 +24,7 @@ from werkzeug.test import run_wsgi_app
 
 from mcp_mount.base import MCPServer
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.exposed import value_of_response, warn_of_size
+from mcp_mount.features.exposed import value_of_response
 from mcp_mount.features.functions import signature_of
 from mcp_mount.features.operations import (
     FORM,
@@ -35,6 +37,7 @@ from mcp_mount.features.operations import (
     Operation,
     OperationArguments,
     Sent,
+    add_tools,
     as_mark,
 )
 from mcp_mount.features.permissions import Permission
@@ -105,20 +108,8 @@ def expose(
     whole = Document(described, wide)
     chosen = Choice(**{**choice, "tags": [*choice.get("tags", ()), *blueprints]})
     names = {one.lower() for one in forward}
-    exposed: list[str] = []
-    for operation in whole.operations(chosen):
-        options = chosen.options(operation)
-        arguments = whole.arguments(operation, names)
-        server.add_tool(
-            _function(app, operation, arguments, names, login),
-            input_schema=arguments.named(),
-            output_schema=whole.output(operation),
-            permission=permission,
-            **options,
-        )
-        exposed.append(options["name"])
-    warn_of_size(server.title, len(server.registry.tools))
-    return exposed
+    tools = whole.tools(chosen, partial(_function, app, names, login), names)
+    return add_tools(server, tools, permission)
 
 
 def _is_own(app: Flask, rule: Rule) -> bool:
@@ -299,10 +290,10 @@ def _converters(rule: Rule) -> set[str]:
 
 def _function(
     app: Flask,
-    operation: Operation,
-    whole: OperationArguments,
     forward: Collection[str],
     login: str | None,
+    operation: Operation,
+    whole: OperationArguments,
 ) -> Callable[..., Any]:
     def function(request: Any, arguments: Mapping[str, Any]) -> Any:
         sent = whole.request(operation, arguments)
@@ -359,7 +350,7 @@ def _environ(
         "REMOTE_ADDR": known.get("REMOTE_ADDR", "127.0.0.1"),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": known.get("wsgi.url_scheme", "http"),
-        "wsgi.errors": known.get("wsgi.errors"),
+        "wsgi.errors": known.get("wsgi.errors") or sys.stderr,
         "wsgi.multithread": known.get("wsgi.multithread", True),
         "wsgi.multiprocess": known.get("wsgi.multiprocess", False),
         "wsgi.run_once": False,

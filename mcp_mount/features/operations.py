@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import urlencode
 
 from pydantic_core import to_json
 
-from mcp_mount.features.exposed import NamedArguments
+from mcp_mount.features.exposed import NamedArguments, warn_of_size
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.protocol.errors import ToolError
 from mcp_mount.protocol.messages import JSON
@@ -83,6 +83,10 @@ class Choice:
         }
 
 
+FunctionOf: TypeAlias = "Callable[[Operation, OperationArguments], Callable[..., Any]]"
+"""How a host makes the function that calls an operation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A request for an operation: its path decoded, its query as pairs, its body encoded."""
@@ -126,6 +130,27 @@ class Operation:
         )
 
 
+class Server(Protocol):
+    """What takes tools."""
+
+    title: str
+    registry: Any
+
+    def add_tool(self, function: Callable[..., Any], **options: Any) -> None: ...
+
+
+def add_tools(
+    server: Server, tools: Iterable[tuple[Callable[..., Any], dict[str, Any]]], permission: Any
+) -> list[str]:
+    """Give a server the tools of a document; their names."""
+    names: list[str] = []
+    for function, options in tools:
+        server.add_tool(function, permission=permission, **options)
+        names.append(options["name"])
+    warn_of_size(server.title, len(server.registry.tools))
+    return names
+
+
 class Document:
     """An OpenAPI document (3.x). wide: the paths, as routes have them, with a parameter for several
     segments: `{name:path}`."""
@@ -147,6 +172,21 @@ class Document:
                     yield one
         if not found:
             raise DefinitionError("no endpoint of the application is chosen: see tags=, as_tool")
+
+    def tools(
+        self, choice: Choice, function: FunctionOf, forward: Collection[str]
+    ) -> Iterator[tuple[Callable[..., Any], dict[str, Any]]]:
+        """The functions that call the chosen operations, each with the options of its tool."""
+        for operation in self.operations(choice):
+            arguments = self.arguments(operation, forward)
+            yield (
+                function(operation, arguments),
+                {
+                    **choice.options(operation),
+                    "input_schema": arguments.named(),
+                    "output_schema": self.output(operation),
+                },
+            )
 
     def arguments(self, operation: Operation, forward: Collection[str]) -> OperationArguments:
         """The arguments of an operation; the headers that go along anyway are none.
@@ -250,7 +290,7 @@ class OperationArguments:
                 headers[name.lower()] = _plain(value)
             elif place == "body":
                 fields[name] = value
-        path = re.sub(r"{(\w+)}", lambda match: places[match[1]], operation.path)
+        path = re.sub(r"{([^{}]+)}", lambda match: places[match[1]], operation.path)
         if self._content_type == FORM:
             pairs = [(name, one) for name, value in fields.items() for one in _texts(value)]
             return Sent(path, query, headers, urlencode(pairs).encode(), FORM)
