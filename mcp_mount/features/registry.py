@@ -15,7 +15,7 @@ from mcp_mount.features.listing import Entry, Listing
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import Tool
-from mcp_mount.protocol.calls import Method
+from mcp_mount.protocol.calls import Incoming, Method
 from mcp_mount.protocol.extensions import PAGES
 from mcp_mount.protocol.messages import Rule
 
@@ -96,6 +96,13 @@ class Registry:
         if any(one.uri.startswith("ui://") for one in self.resources.values()):
             declared["extensions"] = {PAGES: {}}
         return declared
+
+    def hides(self, uri: str, incoming: Incoming) -> bool:
+        """Whether there is a resource at `uri` that the caller may not use."""
+        if not self.guarded:
+            return False
+        rules = [one.rules for one in self.resources.values() if one.match(uri) is not None]
+        return bool(rules) and not any(map(incoming.permits, rules))
 
     def _add(
         self, kind: str, key: Any, entry: Any, entries: Callable[[Registry], dict[Any, Any]]

@@ -283,3 +283,6 @@ class Catalogue(Protocol):
 
     def capabilities(self) -> Mapping[str, Any]:
         """The server capabilities to declare for them."""
+
+    def hides(self, uri: str, incoming: Incoming) -> bool:
+        """Whether there is a resource at `uri` that the caller may not use."""

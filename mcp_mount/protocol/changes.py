@@ -71,7 +71,8 @@ class Subscription(Protocol):
 class Listen:
     """The subscription of a `subscriptions/listen` request.
 
-    task: gives the state of a task by its id. Raises ProtocolError (invalid params) for a filter
+    task: gives the state of a task by its id. hides: tells whether a resource is none for the
+    caller. Raises ProtocolError (invalid params) for a filter
     that is malformed.
     """
 
@@ -80,11 +81,13 @@ class Listen:
         message_id: MessageId,
         wanted: Mapping[str, Any],
         task: Callable[[str], Task | None],
+        hides: Callable[[str], bool],
     ) -> None:
         self.meta = {SUBSCRIPTION_META: message_id}
         self._task = task
         self._kinds = {kind for name, kind in _FILTERS.items() if _flag(wanted, name)}
-        self._uris = _strings(wanted, "resourceSubscriptions")
+        uris = _strings(wanted, "resourceSubscriptions")
+        self._uris = {uri: None for uri in uris if not hides(uri)}
         self._tasks = [one for one in _strings(wanted, "taskIds") if task(one) is not None]
         agreed: dict[str, Any] = {
             name: True for name, kind in _FILTERS.items() if kind in self._kinds

@@ -33,6 +33,7 @@ from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    RESOURCE_NOT_FOUND,
     ProtocolError,
     method_not_allowed,
 )
@@ -311,6 +312,8 @@ class Legacy:
         if not isinstance(uri, str):
             raise ProtocolError(INVALID_PARAMS, 'params must have a string "uri"')
         assert incoming.session is not None
+        if on and self._catalogue.hides(uri, incoming):
+            raise ProtocolError(RESOURCE_NOT_FOUND, f"Resource not found: {uri}")
         if on and len(self._backplane.subscribed(incoming.session)) >= MOST_SUBJECTS:
             raise ProtocolError(INVALID_PARAMS, f"At most {MOST_SUBJECTS} resources in a session")
         self._backplane.subscribe(incoming.session, uri, on=on)

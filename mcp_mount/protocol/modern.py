@@ -230,7 +230,12 @@ class Modern:
             raise ProtocolError(INVALID_PARAMS, 'params must have an object "notifications"')
         if "taskIds" in wanted:
             incoming.client.require(TASKS)
-        subscription = Listen(incoming.id, wanted, self._tasks.finder(incoming))
+        subscription = Listen(
+            incoming.id,
+            wanted,
+            self._tasks.finder(incoming),
+            lambda uri: self._catalogue.hides(uri, incoming),
+        )
         return self._listener.call(incoming, subscription, Result(b"", subscription.meta))
 
     def _discover(self, incoming: Incoming) -> Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from starlette.requests import Request
 from mcp_mount import CompletionsRouter, DefinitionError, MCPRouter, MCPServer, ToolsRouter
 from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.changes import Change, Listen
+from mcp_mount.routes.gate import incoming_of
 from mcp_mount.testing import Client, RPCError
 from mcp_mount_starlette import mount
 from tests.requests import MODERN, modern
@@ -120,6 +123,22 @@ def test_what_a_caller_may_not_use_is_not_there(revision: str) -> None:
         assert client.read_resource("test://1")[0]["text"] == "1"
         assert client.get_prompt("prompt", {"about": "x"})[0]["content"]["text"] == "x"
         assert client.complete("prompt", "about", "t") == ["this"]
+
+
+def test_changes_of_what_a_caller_may_not_use_are_not_told() -> None:
+    uri = "test://1"
+    with as_user(build(), None, "2025-11-25") as client, pytest.raises(RPCError, match="not found"):
+        client.request("resources/subscribe", {"uri": uri})
+    with as_user(build(), "ada read", "2025-11-25") as client:
+        assert client.request("resources/subscribe", {"uri": uri}) == {}
+    incoming = incoming_of(ProtocolRequest("POST", {}, has_permission=lambda name: False))
+    registry = build().registry
+    hides = partial(registry.hides, incoming=incoming)
+    assert hides(uri)
+    assert not hides("other://1")
+    told = Listen(1, {"resourceSubscriptions": [uri, "other://1"]}, lambda task: None, hides)
+    assert told.message(Change("resource", uri)) is None
+    assert told.message(Change("resource", "other://1")) is not None
 
 
 def test_a_rule_that_fails_refuses_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
