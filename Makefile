@@ -26,7 +26,7 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m sample_projects.demo $(if $(ONCE),--once)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

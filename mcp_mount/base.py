@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
@@ -18,22 +18,39 @@ from mcp_mount.backplane import MemoryBackplane
 from mcp_mount.features import Registry
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.listing import Listing
-from mcp_mount.features.permissions import Permission, rules_of
 from mcp_mount.notifier import Notifier
+from mcp_mount.observing import Observing
+from mcp_mount.policies.cache import invalidate
+from mcp_mount.policies.declared import Level, Stack, Surroundings
+from mcp_mount.policies.options import CHECKS, PolicyOptions, level_of, rules_in, split
+from mcp_mount.policies.records import Audit
+from mcp_mount.policies.stores import Store, store_of
 from mcp_mount.protocol import Protocol, Settings
+from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.errors import Challenge
+from mcp_mount.protocol.settings import bearer
 from mcp_mount.protocol.state import Seal
 from mcp_mount.routes.dependencies import HOST_APP
 from mcp_mount.routes.openapi import describe_tools
-from mcp_mount.routes.router import Registers, refuse_dependencies, routers_of_ours
+from mcp_mount.routes.router import (
+    Registers,
+    refuse_dependencies,
+    refuse_unfit,
+    routers_of_ours,
+)
 from mcp_mount.tasks import LocalTasks
 from mcp_mount.tasks.contexts import current_context
 from mcp_mount.transports.asgi import ASGITransport, Receive, Scope, Send
+from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.listening import before_shutdown, listen
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.streams import Runner
+from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wsgi_app import WSGIApp
+
+if TYPE_CHECKING:
+    from mcp_mount.policies.telemetry import Telemetry
 
 request_types.append(Request)
 
@@ -55,24 +72,20 @@ def _no_names() -> Sequence[str]:
     return ()
 
 
-def _bearer() -> str:
-    return "Bearer"
-
-
 @dataclass(frozen=True, slots=True)
 class Host:
     """The application that a server is mounted in, as far as the server asks it.
 
     secret_keys: oldest first; the last one seals. debug: whether docs may be shown. host_names:
     the Host headers that the host itself checks. challenge: the WWW-Authenticate header for those
-    who must log in first. detach: prepares a call to outlive its request, as
-    a task, and gives the context variables to run it in.
+    who must log in first, where the host authenticates. detach: prepares a call to outlive its
+    request, as a task, and gives the context variables to run it in.
     """
 
     secret_keys: Callable[[], Sequence[str]] = _no_names
     debug: Callable[[], bool] = bool
     host_names: Callable[[], Sequence[str]] = _no_names
-    challenge: Callable[[], str] = _bearer
+    challenge: Callable[[ProtocolRequest, Challenge], str] = bearer
     detach: Callable[[Call], Context] = current_context
 
 
@@ -91,9 +104,15 @@ class MCPServer(Registers, FastAPI):
     the host framework does not check them. session_ttl: seconds. list_ttl_ms: for how long clients
     may keep lists, in milliseconds. page_size: the most entries in one answer to a list request, by
     default all. docs: whether /docs and /openapi.json are shown; by default
-    when the server runs alone, or in a host in debug mode. permission: who may use the server at
-    all: the name of a permission of the host, a function of the host's request, or several; others
-    get 401 or 403. Further arguments are FastAPI's.
+    when the server runs alone, or in a host in debug mode.
+
+    store: where throttles and caches keep their counts and results: by default this process, or
+    "redis://…" for all processes. telemetry: True, or a `Telemetry`, for spans and metrics of
+    OpenTelemetry. log_calls: whether each call is logged, by the logger `mcp_mount.calls`. audit:
+    an `Audit`, told before and after each call.
+
+    What `PolicyOptions` has may be declared here for all that the server offers; those who do not
+    fulfil its rules get 401 or 403. Further arguments are FastAPI's.
     """
 
     def __init__(
@@ -115,9 +134,13 @@ class MCPServer(Registers, FastAPI):
         list_ttl_ms: int = 60_000,
         page_size: int | None = None,
         docs: bool | None = None,
-        permission: Permission = None,
-        **fastapi: Any,
+        store: str | Store | None = None,
+        telemetry: bool | Telemetry = False,
+        log_calls: bool = False,
+        audit: Audit | None = None,
+        **options: Any,
     ) -> None:
+        declared, fastapi = split(options)
         refuse_dependencies(fastapi.get("dependencies"))
         if not path.startswith("/") or path.rstrip("/") == "":
             raise ValueError(f"path must start with '/' and name something, not {path!r}")
@@ -126,8 +149,13 @@ class MCPServer(Registers, FastAPI):
         self.has_lifespan = any(
             fastapi.get(key) for key in ("lifespan", "on_startup", "on_shutdown")
         )
+        self._declared: dict[str, Any] = {}
+        self._observing = Observing(telemetry, audit, log_calls=log_calls)
+        around = Surroundings(lambda: self.protocol.settings.name, store_of(store))
+        self._level = Level("server", surroundings=around)
         self.registry = Registry(
-            Listing(Seal("cursor", self._secret_keys), page_size=page_size, ttl_ms=list_ttl_ms)
+            Listing(Seal("cursor", self._secret_keys), page_size=page_size, ttl_ms=list_ttl_ms),
+            policies=Stack((self._level,)),
         )
         self.tool_faces: dict[str, list[Registry]] = {}
         self._docs = docs
@@ -151,8 +179,7 @@ class MCPServer(Registers, FastAPI):
                 host_names=lambda: self.attached.host_names() if self.attached else (),
                 session_ttl=session_ttl,
                 list_ttl_ms=list_ttl_ms,
-                rules=rules_of(permission),
-                challenge=lambda: (self.attached or Host()).challenge(),
+                challenge=self._challenge,
             ),
             self.registry,
             self._secret_keys,
@@ -161,6 +188,8 @@ class MCPServer(Registers, FastAPI):
             self.tasks,
         )
         self.registry.on_change = self._tell
+        self._observe()
+        self._declare(declared)
         self.asgi_endpoint = ASGITransport(self.protocol, self.runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, self.runner)
         self._documented: tuple[int, dict[str, Any], dict[str, Any]] | None = None
@@ -216,8 +245,8 @@ class MCPServer(Registers, FastAPI):
         """Change what the arguments of the same name have set, before the first request.
 
         name, version, server_title, description, website_url, icons, instructions, secret_key,
-        max_body_bytes, allowed_origins, allowed_hosts, session_ttl, docs, permission. Raises
-        TypeError for any other.
+        max_body_bytes, allowed_origins, allowed_hosts, session_ttl, docs, store, telemetry,
+        log_calls, audit, and what `PolicyOptions` has. Raises TypeError for any other.
         """
         settings = self.protocol.settings
         for name, value in options.items():
@@ -225,8 +254,14 @@ class MCPServer(Registers, FastAPI):
                 self._keys = [value] if isinstance(value, str) else list(value)
             elif name == "docs":
                 self._docs = value
-            elif name == "permission":
-                settings.rules = rules_of(value)
+            elif name in PolicyOptions.__annotations__ and name != "max_body_bytes":
+                self._declare({name: value})
+            elif name == "store":
+                assert self._level.surroundings is not None
+                self._level.surroundings.store = store_of(value)
+            elif name in ("telemetry", "audit", "log_calls"):
+                setattr(self._observing, name, value)
+                self._observe()
             elif name in ("allowed_origins", "allowed_hosts"):
                 setattr(settings, name, None if value is None else frozenset(value))
             elif name in _PLAIN_SETTINGS:
@@ -280,6 +315,39 @@ class MCPServer(Registers, FastAPI):
                 describe_tools(document, self.tool_faces),
             )
         return known[2]
+
+    def invalidate(self, *tags: str) -> None:
+        """Drop the cached results that have one of these tags; in all processes, if the store is
+        shared. `ainvalidate` is the same for coroutines."""
+        follow(invalidate(self._store, tags))
+
+    async def ainvalidate(self, *tags: str) -> None:
+        """`invalidate`, for coroutines."""
+        await follow_async(invalidate(self._store, tags), self.runner)
+
+    @property
+    def _store(self) -> Store:
+        assert self._level.surroundings is not None
+        return self._level.surroundings.store
+
+    def _declare(self, options: Mapping[str, Any]) -> None:
+        """Declare policies for all that the server offers, in place of those of the same name."""
+        refuse_unfit("a server", options, CHECKS)
+        self._declared |= options
+        self.protocol.settings.rules = rules_in(self._declared)
+        level = level_of("server", self._declared)
+        added = self._level.middleware if "call_middleware" not in options else level.middleware
+        level.middleware, level.surroundings = added, self._level.surroundings
+        for name in ("middleware", "throttles", "concurrency", "nearest", "redact"):
+            setattr(self._level, name, getattr(level, name))
+
+    def _observe(self) -> None:
+        assert self._level.surroundings is not None
+        self._level.surroundings.observers = self._observing.policies()
+        self.protocol.settings.observers = self._observing.observers()
+
+    def _challenge(self, request: ProtocolRequest, challenge: Challenge) -> str:
+        return (self.attached or Host()).challenge(request, challenge)
 
     def _detach(self, call: Call) -> Context:
         return (self.attached or Host()).detach(call)

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar, overload
 
 from pydantic import BaseModel
 
+from mcp_mount.chaining import (
+    ResourceContent,
+    call_of,
+    contents_of,
+    messages_of,
+    named,
+    result_of,
+    value_of,
+)
 from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
-from mcp_mount.protocol.calls import LOG_LEVELS, AsyncChannel, Incoming, SyncChannel
-from mcp_mount.protocol.errors import ClientError
+from mcp_mount.protocol.calls import LOG_LEVELS, AsyncChannel, Call, Incoming, SyncChannel
+from mcp_mount.protocol.errors import ClientError, OutOfTime
 from mcp_mount.protocol.extensions import TASKS, shows_pages
 from mcp_mount.protocol.messages import MessageId, encode_notification
 from mcp_mount.protocol.questions import Asking, Inquiry
+from mcp_mount.protocol.rules import AccessToken
 from mcp_mount.protocol.tasks import TaskRequired
 
 _RANK: Final = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 
 
 T = TypeVar("T", bound=BaseModel)
+R = TypeVar("R")
 
 
 class _Call:
@@ -27,6 +39,7 @@ class _Call:
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
         self._asked = 0
+        self._called = 0
 
     @property
     def request_id(self) -> MessageId:
@@ -66,6 +79,22 @@ class _Call:
     def meta(self) -> Mapping[str, Any]:
         """The request's `_meta`."""
         return self._incoming.meta
+
+    @property
+    def caller(self) -> str | None:
+        """The id of the user who calls, as the host or the access token knows them."""
+        return self._incoming.request.caller()
+
+    @property
+    def access_token(self) -> AccessToken | None:
+        """What the caller's access token says, if this server has verified one."""
+        return self._incoming.request.token
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How much of its `timeout=` the call still has; None without one."""
+        deadline = self._incoming.deadline
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
 
     @property
     def task_id(self) -> str | None:
@@ -113,12 +142,18 @@ class _Call:
     def _asking(self, inquiries: Mapping[str, Inquiry[Any]]) -> Asking:
         if self._incoming.dialogue is None:
             raise ClientError("Over plain HTTP there is no client to ask")
+        self._incoming.asked = True
         return Asking(self._incoming.dialogue, inquiries)
 
     def _key(self, key: str | None, kind: str) -> str:
         """The key of a question: stable from one run of the handler to the next."""
         self._asked += 1
-        return key or f"{kind}-{self._asked}"
+        return self._incoming.prefix + (key or f"{kind}-{self._asked}")
+
+    def _other(self, method: str, name: str, params: Mapping[str, Any]) -> Call:
+        """The call of another handler within this one."""
+        self._called += 1
+        return call_of(self._incoming, self._called, method, name, params)
 
 
 class Context(_Call):
@@ -217,6 +252,55 @@ class Context(_Call):
                 await self._channel.ask(questions)
         return asking.answers
 
+    @overload
+    async def call_tool(
+        self, tool: Callable[..., Awaitable[R]], arguments: Mapping[str, Any] | None = None
+    ) -> R: ...
+    @overload
+    async def call_tool(
+        self, tool: Callable[..., R], arguments: Mapping[str, Any] | None = None
+    ) -> R: ...
+    @overload
+    async def call_tool(
+        self, tool: str, arguments: Mapping[str, Any] | None = None, *, returns: type[R]
+    ) -> R: ...
+    @overload
+    async def call_tool(self, tool: str, arguments: Mapping[str, Any] | None = None) -> Any: ...
+    async def call_tool(
+        self, tool: Any, arguments: Mapping[str, Any] | None = None, *, returns: Any = None
+    ) -> Any:
+        """Call another tool of the server, by its name or as its function, for the same caller.
+
+        Its rules and policies hold, its arguments and its result are validated. Returns its value,
+        of the type `returns`, or of the function's return annotation; without one, data as in JSON,
+        or text. Raises ToolError if the tool failed, if the caller may not use it, and for a circle
+        of tools.
+        """
+        name, known = named(self._incoming, tool)
+        params = {"name": name, "arguments": dict(arguments or {})}
+        body = await self._result_of("tools/call", name, params)
+        return value_of(body, returns or known)
+
+    async def read_resource(self, uri: str) -> list[ResourceContent]:
+        """Read a resource of the server, for the same caller; all else is as with `call_tool`."""
+        return contents_of(await self._result_of("resources/read", uri, {"uri": uri}))
+
+    async def get_prompt(
+        self, name: str, arguments: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """The messages of a prompt of the server; all else is as with `call_tool`."""
+        params = {"name": name, "arguments": dict(arguments or {})}
+        return messages_of(await self._result_of("prompts/get", name, params))
+
+    async def _result_of(self, method: str, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        call = self._other(method, name, params)
+        if call.wants_context:
+            call.bind(self._channel if call.is_async else self._channel.other())
+        if call.result is None:
+            await self._channel.run(call)
+        self._incoming.asked |= call.incoming.asked
+        return result_of(call)
+
     async def _send(self, message: bytes | None) -> None:
         if message is not None:
             await self._channel.send(message)
@@ -234,12 +318,13 @@ class SyncContext(_Call):
 
     @property
     def cancelled(self) -> bool:
-        """Whether the client has left, so that nobody waits for the result.
+        """Whether the client has left, or the time is over, so that nobody waits for the result.
 
         A long-running function looks here, for a thread cannot be stopped. Under WSGI the server
         finds out at the next write only, which then ends the function.
         """
-        return self._channel.closed
+        deadline = self._incoming.deadline
+        return self._channel.closed or (deadline is not None and time.monotonic() > deadline)
 
     def report_progress(
         self, progress: float, total: float | None = None, message: str | None = None
@@ -328,6 +413,57 @@ class SyncContext(_Call):
                 self._channel.ask(questions)
         return asking.answers
 
+    @overload
+    def call_tool(
+        self, tool: Callable[..., Awaitable[R]], arguments: Mapping[str, Any] | None = None
+    ) -> R: ...
+    @overload
+    def call_tool(
+        self, tool: Callable[..., R], arguments: Mapping[str, Any] | None = None
+    ) -> R: ...
+    @overload
+    def call_tool(
+        self, tool: str, arguments: Mapping[str, Any] | None = None, *, returns: type[R]
+    ) -> R: ...
+    @overload
+    def call_tool(self, tool: str, arguments: Mapping[str, Any] | None = None) -> Any: ...
+    def call_tool(
+        self, tool: Any, arguments: Mapping[str, Any] | None = None, *, returns: Any = None
+    ) -> Any:
+        """Call another tool of the server, by its name or as its function, for the same caller.
+
+        Its rules and policies hold, its arguments and its result are validated. Returns its value,
+        of the type `returns`, or of the function's return annotation; without one, data as in JSON,
+        or text. Raises ToolError if the tool failed, if the caller may not use it, and for a circle
+        of tools.
+        """
+        name, known = named(self._incoming, tool)
+        params = {"name": name, "arguments": dict(arguments or {})}
+        body = self._result_of("tools/call", name, params)
+        return value_of(body, returns or known)
+
+    def read_resource(self, uri: str) -> list[ResourceContent]:
+        """Read a resource of the server, for the same caller; all else is as with `call_tool`."""
+        return contents_of(self._result_of("resources/read", uri, {"uri": uri}))
+
+    def get_prompt(
+        self, name: str, arguments: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """The messages of a prompt of the server; all else is as with `call_tool`."""
+        params = {"name": name, "arguments": dict(arguments or {})}
+        return messages_of(self._result_of("prompts/get", name, params))
+
+    def _result_of(self, method: str, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        call = self._other(method, name, params)
+        if call.wants_context:
+            call.bind(self._channel.other() if call.is_async else self._channel)
+        if call.result is None:
+            self._channel.run(call)
+        self._incoming.asked |= call.incoming.asked
+        return result_of(call)
+
     def _send(self, message: bytes | None) -> None:
+        if self._incoming.deadline is not None and time.monotonic() > self._incoming.deadline:
+            raise OutOfTime
         if message is not None:
             self._channel.send(message)

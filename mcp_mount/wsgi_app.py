@@ -9,7 +9,7 @@ from a2wsgi import ASGIMiddleware
 
 from mcp_mount.transports import background
 from mcp_mount.transports.bridge import bridge
-from mcp_mount.transports.streams import Runner
+from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import (
     Environ,
     StartResponse,

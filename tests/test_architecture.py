@@ -30,7 +30,7 @@ def files(room: str) -> list[Path]:
     return found
 
 
-@pytest.mark.parametrize("room", ["protocol", "features", "backplane"])
+@pytest.mark.parametrize("room", ["protocol", "features", "policies", "backplane"])
 def test_the_core_imports_no_web_framework(room: str) -> None:
     for file in files(room):
         roots = {module.partition(".")[0] for module in imports(file)}
@@ -46,7 +46,8 @@ def test_the_core_imports_no_web_framework(room: str) -> None:
         ("transports", {"transports", "protocol"}),
         ("tasks", {"tasks", "protocol", "transports"}),
         ("llm", {"llm", "features"}),
-        ("routes", {"routes", "context", "features", "llm", "protocol", "transports"}),
+        ("policies", {"policies", "features", "protocol"}),
+        ("routes", {"routes", "context", "features", "llm", "policies", "protocol", "transports"}),
     ],
 )
 def test_arrows_point_one_way(room: str, allowed: set[str]) -> None:
@@ -68,7 +69,8 @@ def test_importing_the_library_leaves_optional_parts_alone() -> None:
 
     script = (
         "import sys, mcp_mount; "
-        "print([m for m in ('mcp_types', 'PIL', 'django', 'flask', 'docstring_parser', 'mcp')"
+        "print([m for m in ('mcp_types', 'PIL', 'django', 'flask', 'docstring_parser', 'mcp',"
+        " 'limits', 'redis', 'jwt')"
         " if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"

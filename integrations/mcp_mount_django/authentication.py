@@ -18,7 +18,9 @@ from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
-from mcp_mount.protocol.errors import INVALID_REQUEST, ProtocolError, refused
+from mcp_mount.protocol.errors import INVALID_REQUEST, Challenge, ProtocolError, refused
+from mcp_mount.protocol.messages import Request
+from mcp_mount.protocol.settings import bearer
 
 Authenticator: TypeAlias = str | type | Callable[[HttpRequest], Any]
 """A dotted path to one, an authentication class of Django REST framework, or a function."""
@@ -99,12 +101,10 @@ class Authentication:
                 raise ProtocolError(INVALID_REQUEST, f"CSRF: {problem}", status=403)
         return caller
 
-    @property
-    def challenge(self) -> str:
-        """The WWW-Authenticate header for those who must log in."""
-        return next(
-            (one.challenge for one in self._authenticators if one.challenge is not None), "Bearer"
-        )
+    def challenge_for(self, request: Request, challenge: Challenge) -> str:
+        """The WWW-Authenticate header for those who must come with better credentials."""
+        own = (one.challenge for one in self._authenticators if one.challenge is not None)
+        return next(own, None) or bearer(request, challenge)
 
     @cached_property
     def _authenticators(self) -> list[_Function | _RestFramework]:
@@ -154,10 +154,10 @@ class _RestFramework:
 
     def authenticate(self, request: HttpRequest) -> tuple[Any, Any] | None:
         from rest_framework.exceptions import APIException, PermissionDenied
-        from rest_framework.request import Request
+        from rest_framework.request import Request as WrappedRequest
 
         try:
-            found: tuple[Any, Any] | None = self._instance.authenticate(Request(request))
+            found: tuple[Any, Any] | None = self._instance.authenticate(WrappedRequest(request))
         except APIException as error:
             status = 403 if isinstance(error, PermissionDenied) else 401
             raise ProtocolError(INVALID_REQUEST, str(error.detail), status=status) from None

@@ -15,7 +15,7 @@ from django.utils import timezone, translation
 
 from mcp_mount.protocol.calls import Call
 from mcp_mount.tasks.contexts import context_without
-from mcp_mount.transports.streams import run_in_thread
+from mcp_mount.transports.threads import run_in_thread
 from mcp_mount_django.signals import call_finished
 
 _AUDITED: Final = ("tools/call", "prompts/get", "resources/read", "completion/complete")

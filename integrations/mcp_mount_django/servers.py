@@ -15,7 +15,7 @@ import mcp_mount
 from mcp_mount.base import Host
 from mcp_mount.features.arguments import request_types
 from mcp_mount.protocol.calls import Call
-from mcp_mount.transports.streams import Runner
+from mcp_mount.transports.threads import Runner
 from mcp_mount_django.authentication import Authentication, Authenticator
 from mcp_mount_django.calls import Calls, detach, run_off_loop
 from mcp_mount_django.exposing.exposes import Exposes
@@ -63,7 +63,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
                 secret_keys=_secret_keys,
                 debug=lambda: settings.DEBUG,
                 host_names=lambda: settings.ALLOWED_HOSTS,
-                challenge=lambda: self.authentication.challenge,
+                challenge=self.authentication.challenge_for,
                 detach=detach,
             )
         )

@@ -20,7 +20,7 @@ from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
-from mcp_mount.transports.streams import Runner
+from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport, is_multithread, read_body, read_headers
 from mcp_mount_django.authentication import Authentication, has_permission
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi
@@ -139,13 +139,14 @@ class ServerView:
             return protocol.too_large()
         if body is None or len(body) > limit:
             return protocol.too_large()
-        try:
-            caller = self._authentication.admit(request)
-        except ProtocolError as error:
-            return protocol.refuse(error)
         headers = read_headers(request.META)
         # Behind a proxy, the host is what the project takes for it.
         headers["host"] = request.get_host()
+        try:
+            caller = self._authentication.admit(request)
+        except ProtocolError as error:
+            known = ProtocolRequest(request.method or "", headers, body)
+            return protocol.refuse(error, known)
         return ProtocolRequest(
             request.method or "",
             headers,

@@ -7,19 +7,18 @@ from typing import Any, cast
 from flask import Blueprint, Flask
 from flask.blueprints import BlueprintSetupState
 
-from mcp_mount.features import Registry
-from mcp_mount.features.permissions import Permission, rules_of
-from mcp_mount.routes.router import Registers
+from mcp_mount.policies.options import split
+from mcp_mount.routes.router import Registers, registry_of
 from mcp_mount_flask.mounts import join_mounts
 
 
 class MCPBlueprint(Registers, Blueprint):
     """A Flask blueprint with tools, resources and prompts of its own.
 
-    permission: who may see and use them. mounts: the paths of the servers that get them, by default
-    all of the application, whether mounted before or after the blueprint is registered. Other
-    arguments are those of `flask.Blueprint`. The blueprint's before_request functions stand before
-    its views, not before its tools.
+    What `PolicyOptions` has may be declared here for all of them. mounts: the paths of the servers
+    that get them, by default all of the application, whether mounted before or after the blueprint
+    is registered. Other arguments are those of `flask.Blueprint`. The blueprint's before_request
+    functions stand before its views, not before its tools.
     """
 
     def __init__(
@@ -27,12 +26,12 @@ class MCPBlueprint(Registers, Blueprint):
         name: str,
         import_name: str,
         *,
-        permission: Permission = None,
         mounts: tuple[str, ...] = (),
         **options: Any,
     ) -> None:
+        declared, options = split(options)
         super().__init__(name, import_name, **options)
-        self.registry = Registry(rules=rules_of(permission))
+        self.registry = registry_of("blueprint", name, declared)
         self._mounts = mounts
         self.record(self._join)
 

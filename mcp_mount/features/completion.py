@@ -12,8 +12,10 @@ from pydantic_core import to_json
 from mcp_mount.features.functions import is_coroutine_function
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
-from mcp_mount.protocol.messages import Rule, plain
+from mcp_mount.protocol.flows import NO_POLICIES, Policies
+from mcp_mount.protocol.messages import plain
 from mcp_mount.protocol.revisions import Revision
+from mcp_mount.protocol.rules import Rule
 
 # server/utilities/completion: "Maximum 100 items per response".
 _MOST_VALUES: Final = 100
@@ -41,6 +43,7 @@ class Completer:
     argument: str
     function: Callable[[Completion], Any]
     rules: Sequence[Rule] = ()
+    policies: Policies = NO_POLICIES
 
 
 class Subject(Protocol):
@@ -68,6 +71,7 @@ def answer_complete(
         (completion,),
         is_async=is_coroutine_function(completer.function),
         encode=_encode,
+        policies=completer.policies.chain,
     )
 
 

@@ -1,4 +1,4 @@
-"""Permissions: who may see and use an entry."""
+"""The arguments by which users say who may see and use an entry."""
 
 from __future__ import annotations
 
@@ -6,35 +6,73 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from mcp_mount.features.functions import DefinitionError, describe, is_coroutine_function
-from mcp_mount.protocol.messages import Rule
+from mcp_mount.protocol.rules import (
+    Caller,
+    HasPermission,
+    HasRole,
+    HasScopes,
+    HostAllows,
+    Rule,
+    When,
+)
 
-Permission: TypeAlias = Rule | Sequence[Rule] | None
-"""One rule, or several that must all hold."""
+PermissionRule: TypeAlias = str | Callable[[Any], bool]
+"""A permission by its name, as the host knows it, or a function of the host's own request."""
+
+Permission: TypeAlias = PermissionRule | Sequence[PermissionRule] | None
+"""One, or several that must all hold."""
+
+Names: TypeAlias = str | Sequence[str]
+"""One name, or several."""
+
+Condition: TypeAlias = Callable[[Caller], bool]
 
 
-def rules_of(permission: Permission) -> tuple[Rule, ...]:
-    """The rules in an argument `permission=`. Raises DefinitionError for what is none."""
-    if permission is None:
+def rules_of(
+    permission: Permission = None,
+    *,
+    scopes: Names = (),
+    roles: Names = (),
+    when: Condition | Sequence[Condition] | None = None,
+) -> tuple[Rule, ...]:
+    """The rules in the arguments of these names, which must all hold.
+
+    scopes: all of them are needed. roles: one of them is. Raises DefinitionError for what is none.
+    """
+    rules: list[Rule] = []
+    if scopes:
+        rules.append(HasScopes(_names("a scope", scopes)))
+    if roles:
+        rules.append(HasRole(_names("a role", roles)))
+    for one in _several(permission, str):
+        if isinstance(one, str) and one:
+            rules.append(HasPermission(one))
+        else:
+            rules.append(HostAllows(_function("a permission", one, "the host's request")))
+    rules += [When(_function("when=", one, "the Caller")) for one in _several(when)]
+    return tuple(rules)
+
+
+def _several(value: Any, single: type | tuple[()] = ()) -> Sequence[Any]:
+    if value is None:
         return ()
-    if isinstance(permission, str) or callable(permission):
-        return (_checked(permission),)
-    if isinstance(permission, Sequence):
-        return tuple(_checked(rule) for rule in permission)
-    raise _no_rule(permission)
+    if callable(value) or isinstance(value, single) or not isinstance(value, Sequence):
+        return (value,)
+    return value
 
 
-def _checked(rule: Any) -> Rule:
-    if isinstance(rule, str) and rule:
-        return rule
-    if not callable(rule):
-        raise _no_rule(rule)
-    if is_coroutine_function(rule):
-        raise DefinitionError(f"{describe(rule)}: a permission is a plain function, no coroutine")
-    function: Callable[[Any], bool] = rule
+def _names(what: str, value: Names) -> tuple[str, ...]:
+    names = tuple(value.split() if isinstance(value, str) else value)
+    if not names or not all(isinstance(one, str) and one for one in names):
+        raise DefinitionError(f"{what} is a name, not {value!r}")
+    return names
+
+
+def _function(what: str, value: Any, of: str) -> Callable[[Any], bool]:
+    if not callable(value):
+        name = "a name, or " if what == "a permission" else ""
+        raise DefinitionError(f"{what} is {name}a function of {of}, not {value!r}")
+    if is_coroutine_function(value):
+        raise DefinitionError(f"{describe(value)}: {what} is a plain function, no coroutine")
+    function: Callable[[Any], bool] = value
     return function
-
-
-def _no_rule(value: Any) -> DefinitionError:
-    return DefinitionError(
-        f"a permission is a name, or a function of the host's request, not {value!r}"
-    )

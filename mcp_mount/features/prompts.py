@@ -20,11 +20,12 @@ from mcp_mount.features.functions import (
     name_of,
     signature_of,
 )
-from mcp_mount.features.permissions import Permission, rules_of
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
-from mcp_mount.protocol.messages import Rule, plain
+from mcp_mount.protocol.flows import NO_POLICIES, Policies
+from mcp_mount.protocol.messages import plain
 from mcp_mount.protocol.revisions import LATEST, Revision
+from mcp_mount.protocol.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Prompt:
     is_async: bool
     members: Mapping[str, Any]
     rules: Sequence[Rule] = ()
+    policies: Policies = NO_POLICIES
 
     @classmethod
     def of(
@@ -59,7 +61,8 @@ class Prompt:
         description: str | None = None,
         icons: Sequence[Any] | None = None,
         meta: Mapping[str, Any] | None = None,
-        permission: Permission = None,
+        rules: Sequence[Rule] = (),
+        policies: Policies = NO_POLICIES,
     ) -> Prompt:
         """Make a prompt of a function; raise DefinitionError if it cannot be one."""
         own_name = name_of(function) if name is None else name
@@ -83,7 +86,8 @@ class Prompt:
                 ),
                 "arguments": _describe(arguments),
             },
-            rules=rules_of(permission),
+            rules=rules,
+            policies=policies,
         )
 
     def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
@@ -119,8 +123,10 @@ def answer_get(prompts: Mapping[str, Prompt], incoming: Incoming) -> Call:
     """Answer `prompts/get`; raises ProtocolError (invalid params) for what does not fit."""
     name = incoming.params["name"]
     prompt = prompts.get(name)
-    if prompt is None or not incoming.permits(prompt.rules):
-        raise ProtocolError(INVALID_PARAMS, f"Unknown prompt: {name}")
+    unknown = ProtocolError(INVALID_PARAMS, f"Unknown prompt: {name}")
+    if prompt is None:
+        raise unknown
+    incoming.require(prompt.rules, unknown)
     arguments = incoming.params.get("arguments", {})
     if not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, '"arguments" must be an object')
@@ -137,6 +143,8 @@ def answer_get(prompts: Mapping[str, Prompt], incoming: Incoming) -> Call:
         encode=prompt.encode,
         context=prompt.arguments.context,
         request=prompt.arguments.request,
+        policies=prompt.policies.chain,
+        arguments=arguments,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,8 @@ from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import Tool
 from mcp_mount.protocol.calls import Incoming, Method
 from mcp_mount.protocol.extensions import PAGES
-from mcp_mount.protocol.messages import Rule
+from mcp_mount.protocol.flows import NO_POLICIES, Policies
+from mcp_mount.protocol.rules import Rule
 
 
 class Registry:
@@ -25,12 +27,18 @@ class Registry:
 
     A registry that includes another one has its entries, those that come later as well. Every
     name is unique: a duplicate raises DefinitionError and changes nothing. rules: who may use the
-    entries, besides their own rules; they go along with them. on_change: called with the kind of an
-    entry that was added.
+    entries, besides their own rules; policies: what stands around their calls, outside of their
+    own; both go along with them. on_change: called with the kind of an entry that was added.
     """
 
-    def __init__(self, listing: Listing | None = None, rules: Sequence[Rule] = ()) -> None:
+    def __init__(
+        self,
+        listing: Listing | None = None,
+        rules: Sequence[Rule] = (),
+        policies: Policies = NO_POLICIES,
+    ) -> None:
         self.rules = tuple(rules)
+        self.policies = policies
         self.guarded = False
         self.tools: dict[str, Tool] = {}
         self.resources: dict[str, Resource] = {}
@@ -69,7 +77,7 @@ class Registry:
         )
         for kind, own, theirs in entries:
             for key, entry in theirs.items():
-                _refuse_duplicate(kind, key, own, _guard(entry, self.rules))
+                _refuse_duplicate(kind, key, own, self._guard(entry))
         for tool in other.tools.values():
             self.add_tool(tool)
         for resource in other.resources.values():
@@ -104,6 +112,13 @@ class Registry:
         rules = [one.rules for one in self.resources.values() if one.match(uri) is not None]
         return bool(rules) and not any(map(incoming.permits, rules))
 
+    def tool_of(self, function: Callable[..., Any]) -> tuple[str, Any] | None:
+        """The name of the tool that a function is, and the type of its data, if it has one."""
+        for tool in self.tools.values():
+            if inspect.unwrap(tool.function) is function:
+                return tool.name, tool.output.type
+        return None
+
     def _add(
         self, kind: str, key: Any, entry: Any, entries: Callable[[Registry], dict[Any, Any]]
     ) -> None:
@@ -119,10 +134,17 @@ class Registry:
     def _line(self, entry: Any, found: dict[Registry, Any]) -> dict[Registry, Any]:
         """This registry and all that include it, with the entry as it stands there."""
         if self not in found:
-            entry = found[self] = _guard(entry, self.rules)
+            entry = found[self] = self._guard(entry)
             for follower in self._followers:
                 follower._line(entry, found)
         return found
+
+    def _guard(self, entry: Any) -> Any:
+        """An entry with the rules and policies of this registry."""
+        if not self.rules and self.policies is NO_POLICIES:
+            return entry
+        rules = (*self.rules, *entry.rules)
+        return replace(entry, rules=rules, policies=entry.policies.within(self.policies))
 
     def _changed(self) -> None:
         self.version += 1
@@ -155,11 +177,6 @@ class Registry:
 
     def _list(self, member: str, entries: Iterable[Entry]) -> Method:
         return Method(partial(self._listing.answer, member, list(entries), self.version))
-
-
-def _guard(entry: Any, rules: Sequence[Rule]) -> Any:
-    """An entry with further rules."""
-    return replace(entry, rules=(*rules, *entry.rules)) if rules else entry
 
 
 def _refuse_duplicate(kind: str, key: Any, entries: Mapping[Any, Any], entry: Any) -> None:

@@ -21,12 +21,13 @@ from mcp_mount.features.functions import (
     name_of,
     signature_of,
 )
-from mcp_mount.features.permissions import Permission, rules_of
 from mcp_mount.features.uri_templates import UriTemplate
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, RESOURCE_NOT_FOUND, ProtocolError
-from mcp_mount.protocol.messages import Rule, plain
+from mcp_mount.protocol.flows import NO_POLICIES, Policies
+from mcp_mount.protocol.messages import plain
 from mcp_mount.protocol.revisions import LATEST, Revision
+from mcp_mount.protocol.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Resource:
     content_meta: Mapping[str, Any] | None = None
     """The `_meta` of each content, if it has one."""
     rules: Sequence[Rule] = ()
+    policies: Policies = NO_POLICIES
 
     @classmethod
     def of(
@@ -62,7 +64,8 @@ class Resource:
         ttl_ms: int = 0,
         cache_scope: Literal["private", "public"] = "private",
         content_meta: Mapping[str, Any] | None = None,
-        permission: Permission = None,
+        rules: Sequence[Rule] = (),
+        policies: Policies = NO_POLICIES,
     ) -> Resource:
         """Make a resource of a function; raise DefinitionError if it cannot be one."""
         if ":" not in uri:
@@ -93,7 +96,8 @@ class Resource:
             ),
             hints={"ttlMs": ttl_ms, "cacheScope": cache_scope},
             content_meta=content_meta,
-            rules=rules_of(permission),
+            rules=rules,
+            policies=policies,
         )
 
     def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
@@ -120,6 +124,8 @@ class Resource:
             encode=partial(self._encode, incoming.params["uri"]),
             context=self.arguments.context,
             request=self.arguments.request,
+            policies=self.policies.chain,
+            arguments=values,
         )
 
     def _encode(self, uri: str, value: Any, revision: Revision) -> Result:
@@ -160,18 +166,24 @@ def answer_read(resources: Mapping[str, Resource], incoming: Incoming) -> Call:
     Raises ProtocolError for a URI that nobody serves, or whose values do not fit.
     """
     uri = incoming.params["uri"]
+    # Renumbered in 2026-07-28 (server/resources, "Error Handling").
+    kind = INVALID_PARAMS if incoming.revision.modern else RESOURCE_NOT_FOUND
+    refusal = not_found = ProtocolError(kind, f"Resource not found: {uri}", data={"uri": uri})
     exact = resources.get(uri)
     for resource in [exact] if exact is not None else resources.values():
         values = resource.match(uri)
-        if values is None or not incoming.permits(resource.rules):
+        if values is None:
+            continue
+        try:
+            incoming.require(resource.rules, not_found)
+        except ProtocolError as error:
+            refusal = error
             continue
         try:
             return resource.call(incoming, values)
         except InvalidArguments as error:
             raise ProtocolError(INVALID_PARAMS, str(error), data={"uri": uri}) from None
-    # Renumbered in 2026-07-28 (server/resources, "Error Handling").
-    kind = INVALID_PARAMS if incoming.revision.modern else RESOURCE_NOT_FOUND
-    raise ProtocolError(kind, f"Resource not found: {uri}", data={"uri": uri})
+    raise refusal
 
 
 def _template(function: Callable[..., Any], uri: str) -> UriTemplate | None:

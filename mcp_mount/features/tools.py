@@ -29,7 +29,6 @@ from mcp_mount.features.functions import (
 from mcp_mount.features.json_schema import JSONSchema
 from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
 from mcp_mount.features.pages import tool_meta
-from mcp_mount.features.permissions import Permission, rules_of
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
@@ -38,8 +37,10 @@ from mcp_mount.protocol.errors import (
     requires_extension,
 )
 from mcp_mount.protocol.extensions import TASKS
-from mcp_mount.protocol.messages import Rule, plain
+from mcp_mount.protocol.flows import NO_POLICIES, Policies
+from mcp_mount.protocol.messages import plain
 from mcp_mount.protocol.revisions import LATEST, Revision
+from mcp_mount.protocol.rules import Rule
 from mcp_mount.protocol.tasks import TaskPolicy
 
 logger = logging.getLogger("mcp_mount")
@@ -53,13 +54,14 @@ class Output:
 
     A return annotation that describes data gives an output schema: values are validated against
     it and serialised once, for `structuredContent` and its text twin alike. Without one, or with
-    `str`, None or content types, values become content blocks.
+    `str`, None or content types, values become content blocks. type: that of the data, if known.
     """
 
     def __init__(
         self, function: Callable[..., Any], returned: Any, declared: Any, *, checked: bool = True
     ) -> None:
         self.schema: dict[str, Any] | None = None
+        self.type: Any = None
         self._adapter: TypeAdapter[Any] | None = None
         self._checked: JSONSchema | None = None
         if declared is False:
@@ -74,6 +76,7 @@ class Output:
                 return
             annotation = returned if declared is None else declared
             self._adapter, self.schema = _adapter(function, annotation)
+            self.type = annotation
         self._is_object = self.schema.get("type") == "object"
 
     def schema_for(self, revision: Revision) -> dict[str, Any] | None:
@@ -122,6 +125,7 @@ class Tool:
     mirrored: Sequence[Mirrored] = ()
     task: TaskPolicy | None = None
     rules: Sequence[Rule] = ()
+    policies: Policies = NO_POLICIES
     members: Mapping[str, Any] = field(default_factory=dict)
     """The members of the definition that do not depend on the revision."""
 
@@ -141,7 +145,8 @@ class Tool:
         task: bool | Literal["required"] | TaskPolicy = False,
         page: str | None = None,
         app_only: bool = False,
-        permission: Permission = None,
+        rules: Sequence[Rule] = (),
+        policies: Policies = NO_POLICIES,
     ) -> Tool:
         """Make a tool of a function; raise DefinitionError if it cannot be one.
 
@@ -181,7 +186,8 @@ class Tool:
             ),
             is_async=is_coroutine_function(function),
             task=_task_policy(task),
-            rules=rules_of(permission),
+            rules=rules,
+            policies=policies,
             members=members(
                 documentation,
                 name=own_name,
@@ -210,17 +216,24 @@ class Tool:
         recover: Callable[[Exception], Result] | None = None,
         task: TaskPolicy | None = None,
     ) -> Call:
-        """The call of the tool; raises InvalidArguments.
+        """The call of the tool; raises InvalidArguments, unless policies are to see that first.
 
         encode, recover: how its value and its exceptions become a result, if not as MCP has it.
         task: how it is to become a task, if it is.
         """
-        args, kwargs = self.arguments.validate(arguments)
+        policies = self.policies.chain
+        if policies:
+            args, kwargs = (), None
+        else:
+            args, kwargs = self.arguments.validate(arguments)
         return Call(
             incoming,
             self.function,
             args,
             kwargs,
+            policies=policies,
+            arguments=arguments,
+            validate=self.arguments.validate if policies else None,
             is_async=self.is_async,
             encode=encode or self.output.encode,
             recover=recover or self.recover,
@@ -244,7 +257,7 @@ class Tool:
 
     def recover(self, error: Exception) -> Result:
         """The result for what a tool raised: its own words, or a neutral sentence."""
-        if isinstance(error, ToolError):
+        if isinstance(error, ToolError | InvalidArguments):
             return error_result(str(error) or "The tool failed")
         logger.error("Tool %r failed", self.name, exc_info=error)
         return error_result(f"The tool {self.name!r} failed. The server has logged the reason.")
@@ -254,17 +267,22 @@ def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:
     """Answer `tools/call`; arguments that do not fit are told to the model as a result."""
     name = incoming.params["name"]
     tool = tools.get(name)
-    if tool is None or not incoming.permits(tool.rules):
-        # What a caller may not use is not there.
-        raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name}")
+    unknown = ProtocolError(INVALID_PARAMS, f"Unknown tool: {name}")
+    if tool is None:
+        raise unknown
+    incoming.require(tool.rules, unknown)
     arguments = incoming.params.get("arguments", {})
     if not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, '"arguments" must be an object')
-    if incoming.revision.modern and incoming.request.has_headers:
-        for parameter in tool.mirrored:
-            parameter.check(incoming.request.headers, arguments)
+    task = None
+    if not incoming.path:
+        # No other handler calls it: it may have headers of its own, and become a task.
+        if incoming.revision.modern and incoming.request.has_headers:
+            for parameter in tool.mirrored:
+                parameter.check(incoming.request.headers, arguments)
+        task = tool.task_of(incoming, arguments)
     try:
-        return tool.call(incoming, arguments, task=tool.task_of(incoming, arguments))
+        return tool.call(incoming, arguments, task=task)
     except InvalidArguments as error:
         return error_result(str(error))
 

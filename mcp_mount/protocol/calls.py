@@ -6,12 +6,22 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
 from typing import Any, Final, Protocol, TypeAlias
 
-from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError, requires_extension
-from mcp_mount.protocol.messages import MessageId, Request, Rule
+from mcp_mount.protocol.errors import (
+    INTERNAL_ERROR,
+    ProtocolError,
+    Refusal,
+    refused,
+    requires_extension,
+)
+from mcp_mount.protocol.flows import Policy
+from mcp_mount.protocol.messages import MessageId, Request
 from mcp_mount.protocol.questions import Dialogue, Question, Suspended
 from mcp_mount.protocol.revisions import Revision
+from mcp_mount.protocol.rules import AccessToken, Rule, scopes_of, without_scopes
 from mcp_mount.protocol.tasks import RunningTask, TaskPolicy
 
 logger = logging.getLogger("mcp_mount")
@@ -53,7 +63,11 @@ class Incoming:
 
     session: the handshake session it belongs to. log_level: the least level that the client wants
     to hear of, None for silence. dialogue: how its handler asks the client, None where it cannot.
-    task: the task that it has become.
+    task: the task that it has become. deadline: when its handler must have ended, in seconds of the
+    monotonic clock. catalogue: what its handler may call in this process. path: the handlers that
+    have called one another to get here, the outermost first. is_plain: whether it came over plain
+    HTTP, without MCP. asked: whether its handler has asked the client something. prefix: of the
+    keys of its questions.
     """
 
     id: MessageId
@@ -67,10 +81,29 @@ class Incoming:
     log_level: str | None = None
     dialogue: Dialogue | None = None
     task: RunningTask | None = None
+    catalogue: Catalogue | None = None
+    deadline: float | None = None
+    path: tuple[str, ...] = ()
+    is_plain: bool = False
+    asked: bool = False
+    prefix: str = ""
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules."""
         return not rules or self.request.permits(rules)
+
+    def require(self, rules: Sequence[Rule], otherwise: ProtocolError) -> None:
+        """Raise ProtocolError for a caller who does not fulfil all rules.
+
+        That is `otherwise`, for what a caller may not use is not there; but where an access token
+        for more scopes is all that is missing, 401 or 403 names the scopes.
+        """
+        if not rules or self.request.permits(rules):
+            return
+        scopes = scopes_of(rules)
+        if scopes and self.request.permits(without_scopes(rules)):
+            raise refused(known=self.request.caller() is not None, scopes=scopes)
+        raise otherwise
 
 
 @dataclass(slots=True)
@@ -91,6 +124,12 @@ class Result:
 class SyncChannel(Protocol):
     """The way from a plain function to the client, while its call runs."""
 
+    def run(self, call: Call) -> None:
+        """Run another call within this one."""
+
+    def other(self) -> AsyncChannel:
+        """The channel of a coroutine function that is called within."""
+
     def close_stream(self, retry: float) -> None:
         """End the connection, if the client can come back; it waits `retry` seconds."""
 
@@ -107,6 +146,12 @@ class SyncChannel(Protocol):
 class AsyncChannel(Protocol):
     """The way from a coroutine function to the client, while its call runs."""
 
+    async def run(self, call: Call) -> None:
+        """Run another call within this one."""
+
+    def other(self) -> SyncChannel:
+        """The channel of a plain function that is called within."""
+
     async def send(self, message: bytes) -> None: ...
 
     async def keep_alive(self) -> None:
@@ -122,30 +167,45 @@ class AsyncChannel(Protocol):
 Channel: TypeAlias = SyncChannel | AsyncChannel
 
 
+Validate: TypeAlias = Callable[[Mapping[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+"""Gives the positional and keyword arguments of a function, or raises for what does not fit."""
+
+
 class Call:
-    """A handler to run, its validated arguments, and how its outcome is encoded.
+    """A handler to run, its arguments, what stands around it, and how its outcome is encoded.
 
-    The driver decides where it runs: `run` on a thread, `run_async` on an event loop. Either way
-    `result` or `error` is set afterwards; neither raises for what the handler does. task: set if
-    the call is to become a task. cancelled: whether its client wants no answer any more.
+    Call middleware gets it: `method` (such as "tools/call"), `name` (of the tool or prompt, or the
+    URI of the resource), `arguments` (by name, as the client sent them; middleware may replace
+    them), `caller`, `token`, `request`, `headers`, `meta`, `state` (for what middleware keeps from
+    one to another) and `encode`.
 
-    context: the name of the parameter that gets a context, and its class; request: the name of that
-    which gets the host's own request.
+    A driver runs it: `run` on a thread, `run_async` on an event loop, with the policies around.
+    Neither raises for what the handler does; `finish` gives the outcome. task: set if the call is
+    to become a task. cancelled: whether its client wants no answer any more. abandoned: whether
+    nobody waits for the handler any more. limit: runs a plain function within the time that it has.
     """
 
     __slots__ = (
         "__weakref__",
         "_context",
         "_encode",
+        "_error",
+        "_raised",
         "_recover",
+        "_state",
+        "_validate",
+        "abandoned",
         "args",
+        "arguments",
         "cancelled",
-        "error",
+        "failure",
         "function",
         "incoming",
         "is_async",
         "kwargs",
+        "limit",
         "on_cancel",
+        "policies",
         "result",
         "task",
     )
@@ -163,8 +223,24 @@ class Call:
         context: tuple[str, Callable[[Incoming, Any], Any]] | None = None,
         request: str | None = None,
         task: TaskPolicy | None = None,
+        policies: Sequence[Policy] = (),
+        arguments: Mapping[str, Any] | None = None,
+        validate: Validate | None = None,
     ) -> None:
+        """context: the name of the parameter that gets a context, and its class. request: the name
+        of that which gets the host's own request. policies: what stands around, the outermost
+        first. arguments: as the client sent them. validate: makes `args` and `kwargs` of them just
+        before the handler runs, so that policies see what is wrong as well."""
         self.task = task
+        self.policies = policies
+        self.arguments: Mapping[str, Any] = {} if arguments is None else arguments
+        self.abandoned = False
+        self.failure: Exception | SystemExit | None = None
+        self.limit: Callable[[Callable[[], Any]], Any] | None = None
+        self._validate = validate
+        self._error: ProtocolError | None = None
+        self._raised: tuple[BaseException | None, TracebackType | None] = (None, None)
+        self._state: dict[Any, Any] | None = None
         self.cancelled = False
         self.on_cancel: Callable[[], None] | None = None
         self.incoming = incoming
@@ -175,7 +251,6 @@ class Call:
             self.kwargs[request] = incoming.request.native()
         self.is_async = is_async
         self.result: Result | None = None
-        self.error: ProtocolError | None = None
         self._context = context
         self._encode = encode
         self._recover = recover
@@ -186,9 +261,64 @@ class Call:
         return self._context is not None
 
     @property
+    def method(self) -> str:
+        """The method of the protocol, such as "tools/call"."""
+        return self.incoming.method
+
+    @property
+    def name(self) -> str:
+        """The name of the tool or prompt, or the URI of the resource."""
+        params = self.incoming.params
+        return str(params.get("name") or params.get("uri") or "")
+
+    @property
+    def caller(self) -> str | None:
+        """The id of the user, as the host or the access token knows them."""
+        return self.incoming.request.caller()
+
+    @property
+    def token(self) -> AccessToken | None:
+        """What the access token says, if this server has verified one."""
+        return self.incoming.request.token
+
+    @property
+    def request(self) -> Any:
+        """The host framework's own request."""
+        return self.incoming.request.native()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The HTTP headers, names in lower case."""
+        return self.incoming.request.headers
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """The request's `_meta`."""
+        return self.incoming.meta
+
+    @property
+    def state(self) -> dict[Any, Any]:
+        """What one middleware keeps for another, or for itself, while the call runs."""
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    def encode(self, value: Any) -> Result:
+        """The result for a value, as if the handler had returned it.
+
+        Raises ValueError for a value that does not fit the handler's return type.
+        """
+        return self._encode(value, self.incoming.revision)
+
+    @property
     def failed(self) -> bool:
-        """Whether the handler ran and did not do what was asked."""
-        return self.error is not None or (self.result is not None and self.result.failed)
+        """Whether the handler ran and did not do what was asked, or too late."""
+        return (
+            self.abandoned
+            or self.failure is not None
+            or self._error is not None
+            or (self.result is not None and self.result.failed)
+        )
 
     def bind(self, channel: Channel) -> None:
         """Give the handler its context, which speaks through `channel`."""
@@ -219,10 +349,24 @@ class Call:
         if self.on_cancel is not None:
             self.on_cancel()
 
+    @property
+    def error(self) -> ProtocolError | None:
+        """The error that a finished call is answered with, if it is."""
+        return self._error
+
+    def prepare(self) -> None:
+        """Validate the arguments, if that is still to be done. Raises what the validator raises."""
+        if self._validate is not None:
+            self.args, kwargs = self._validate(self.arguments)
+            self.kwargs = {**self.kwargs, **kwargs}
+
     def run(self) -> None:
         try:
-            value = self.function(*self.args, **self.kwargs)
-            self.result = self._encode(value, self.incoming.revision)
+            if self.limit is None:
+                value = self.function(*self.args, **self.kwargs)
+            else:
+                value = self.limit(partial(self.function, *self.args, **self.kwargs))
+            self._succeed(self._encode(value, self.incoming.revision))
         except Suspended as suspended:
             self._suspend(suspended)
         except (Exception, SystemExit) as error:
@@ -231,30 +375,69 @@ class Call:
     async def run_async(self) -> None:
         try:
             value = await self.function(*self.args, **self.kwargs)
-            self.result = self._encode(value, self.incoming.revision)
+            self._succeed(self._encode(value, self.incoming.revision))
         except Suspended as suspended:
             self._suspend(suspended)
         except (Exception, SystemExit) as error:
             self.fail(error)
 
+    def _succeed(self, result: Result) -> None:
+        if not self.abandoned:
+            self.result, self.failure = result, None
+
     def _suspend(self, suspended: Suspended) -> None:
         # The handler runs again from its start: what it has done must not count.
-        self.result = Result(b"", failed=True, suspended=suspended)
+        self._succeed(Result(b"", failed=True, suspended=suspended))
+
+    def settle(self, result: Result) -> None:
+        """Let the call end with a result that something around the handler made or passed on."""
+        self.result, self.failure = result, None
 
     def fail(self, error: Exception | SystemExit) -> None:
         """Let the call end with an exception: the handler's, or one of what stands around it."""
-        self.result = None
-        if isinstance(error, ProtocolError):
-            self.error = error
-            return
-        if self._recover is not None and isinstance(error, Exception):
+        if error is not self._raised[0]:
+            self._raised = error, error.__traceback__
+        self.result, self.failure = None, error
+
+    def outcome(self) -> Result:
+        """The result of a run, for what stands around it. Raises what the handler raised."""
+        if self.failure is not None:
+            raise self.failure
+        assert self.result is not None, "a call was not run"
+        return self.result
+
+    def finish(self) -> Result:
+        """The result to send, once all has run.
+
+        An exception becomes a result if the handler is a tool. Raises ProtocolError for any other.
+        """
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            if failure is self._raised[0]:
+                # Without its way through all that stands around.
+                failure.__traceback__ = self._raised[1]
             try:
-                self.result = self._recover(error)
-                return
+                self.result = self._recovered(failure)
+            except ProtocolError as error:
+                self._error = error
+        if self._error is not None:
+            raise self._error
+        assert self.result is not None, "a call was not run"
+        return self.result
+
+    def _recovered(self, failure: BaseException) -> Result:
+        if isinstance(failure, ProtocolError):
+            raise failure
+        if self._recover is not None and isinstance(failure, Exception):
+            try:
+                return self._recover(failure)
             except Exception as unexpected:
-                error = unexpected
-        logger.error("%s failed", self.incoming.method, exc_info=error)
-        self.error = ProtocolError(INTERNAL_ERROR, "The server failed to answer this request")
+                failure = unexpected
+        if isinstance(failure, Refusal):
+            data = None if failure.retry_after is None else {"retryAfter": failure.retry_after}
+            raise ProtocolError(INTERNAL_ERROR, str(failure), data=data, status=failure.status)
+        logger.error("%s failed", self.incoming.method, exc_info=failure)
+        raise ProtocolError(INTERNAL_ERROR, "The server failed to answer this request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,3 +469,6 @@ class Catalogue(Protocol):
 
     def hides(self, uri: str, incoming: Incoming) -> bool:
         """Whether there is a resource at `uri` that the caller may not use."""
+
+    def tool_of(self, function: Callable[..., Any]) -> tuple[str, Any] | None:
+        """The name of the tool that a function is, and the type of its data, if it has one."""

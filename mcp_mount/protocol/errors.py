@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,20 +42,58 @@ class ClientError(ToolError):
     """A client that could not, or would not, answer a question of a handler."""
 
 
+class Refusal(ToolError):
+    """A call that a policy does not let through, in words for the model.
+
+    status: what it is over plain HTTP (429, 503, 504, …). retry_after: in how many seconds it may
+    go through.
+    """
+
+    def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class OutOfTime(Exception):
+    """A handler that has not ended in the time that it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a client that is refused should get an access token for (RFC 6750, section 3).
+
+    error: "invalid_token" or "insufficient_scope"; None where no credentials came. scopes: those
+    that the request needs, all of them at once.
+    """
+
+    error: str | None = None
+    description: str | None = None
+    scopes: Sequence[str] = ()
+
+
 class ProtocolError(Exception):
     """A request that is answered with a JSON-RPC error.
 
     `message` is for the peer: it never holds a traceback or a secret. `status` replaces the
-    table's HTTP status where the transport asks for a special one (403, 406, 415, …).
+    table's HTTP status where the transport asks for a special one (403, 406, 415, …). challenge:
+    for a client that may come back with better credentials.
     """
 
     def __init__(
-        self, kind: ErrorKind, message: str, *, data: Any = None, status: int | None = None
+        self,
+        kind: ErrorKind,
+        message: str,
+        *,
+        data: Any = None,
+        status: int | None = None,
+        challenge: Challenge | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.data = data
+        self.challenge = challenge
         self._status = status
 
     def status(self, *, modern: bool) -> int:
@@ -71,11 +110,27 @@ def method_not_allowed(method: str) -> ProtocolError:
     )
 
 
-def refused(*, known: bool) -> ProtocolError:
-    """The error for a caller who may not: 401 if nobody knows who that is, 403 otherwise."""
-    if known:
+def refused(*, known: bool, scopes: Sequence[str] = ()) -> ProtocolError:
+    """The error for a caller who may not: 401 if nobody knows who that is, 403 otherwise.
+
+    scopes: what an access token would have to be good for, if that is all that is missing
+    (basic/authorization, "Scope Challenge Handling").
+    """
+    if not known:
+        return ProtocolError(
+            INVALID_REQUEST, "Log in first", status=401, challenge=Challenge(scopes=scopes)
+        )
+    if not scopes:
         return ProtocolError(INVALID_REQUEST, "You may not use this", status=403)
-    return ProtocolError(INVALID_REQUEST, "Log in first", status=401)
+    message = f"The access token must be good for: {' '.join(scopes)}"
+    challenge = Challenge("insufficient_scope", message, scopes)
+    return ProtocolError(INVALID_REQUEST, message, status=403, challenge=challenge)
+
+
+def invalid_token(description: str) -> ProtocolError:
+    """The error for an access token that is not accepted. description: nothing of the token."""
+    challenge = Challenge("invalid_token", description)
+    return ProtocolError(INVALID_REQUEST, description, status=401, challenge=challenge)
 
 
 def requires_extension(name: str) -> ProtocolError:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any, Final
 
 from mcp_mount.protocol import modern, sse
 from mcp_mount.protocol.calls import Call, Catalogue, Incoming, Method, Result
-from mcp_mount.protocol.errors import INVALID_REQUEST, ProtocolError, method_not_allowed, refused
+from mcp_mount.protocol.errors import (
+    INVALID_REQUEST,
+    Challenge,
+    ProtocolError,
+    method_not_allowed,
+    refused,
+)
 from mcp_mount.protocol.legacy import SESSION_HEADER, Backplane, Legacy
 from mcp_mount.protocol.listener import Listener, Wait
 from mcp_mount.protocol.messages import (
@@ -24,6 +31,7 @@ from mcp_mount.protocol.messages import (
 )
 from mcp_mount.protocol.modern import Modern
 from mcp_mount.protocol.resumption import EventLog, Resumption
+from mcp_mount.protocol.rules import Rule, scopes_of, without_scopes
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys
 from mcp_mount.protocol.task_methods import TaskBackend
@@ -106,10 +114,7 @@ class Exchange:
                 # The client wants no answer (basic/utilities/cancellation).
                 continue
             try:
-                if call.error is not None:
-                    raise call.error
-                assert call.result is not None, "a call was not run"
-                answers.append(self._protocol.encode(call.incoming, call.result))
+                answers.append(self._protocol.encode(call.incoming, call.finish()))
             except ProtocolError as error:
                 status = error.status(modern=call.incoming.revision.modern)
                 answers.append(encode_error(call.incoming.id, error))
@@ -151,19 +156,27 @@ class Protocol:
                 return self._poll(stream) if stream.log.polled else stream
             raise method_not_allowed(request.method)
         except ProtocolError as error:
-            return self.refuse(error)
+            return self.refuse(error, request)
 
-    def refuse(self, error: ProtocolError) -> Reply:
+    def refuse(self, error: ProtocolError, request: Request) -> Reply:
         """The reply to a request that has no readable message, or must not send one."""
-        reply = refusal(error)
-        if reply.status == 401:
-            reply.headers.append(("www-authenticate", self.settings.challenge()))
+        return self._challenged(refusal(error), error, request)
+
+    def _challenged(self, reply: Reply, error: ProtocolError, request: Request) -> Reply:
+        """A refusal with what the client needs to come back with better credentials."""
+        challenge = error.challenge
+        if challenge is None and reply.status == 401:
+            challenge = Challenge()
+        if challenge is not None:
+            header = self.settings.challenge(request, challenge)
+            reply.headers.append(("www-authenticate", header))
         return reply
 
     def check_caller(self, request: Request) -> None:
         """Raise ProtocolError (401, 403) for a caller who may not use this server."""
-        if self.settings.rules and not request.permits(self.settings.rules):
-            raise refused(known=request.caller() is not None)
+        error = refusal_of(request, self.settings.rules)
+        if error is not None:
+            raise error
 
     def check_origin(self, request: Request) -> None:
         """Raise ProtocolError (403) for a browser page that may not call this server, and (421)
@@ -212,7 +225,8 @@ class Protocol:
             return self._dispatch(*admitted, accept)
         except ProtocolError as error:
             status = error.status(modern=era_is_modern)
-            return Reply.of_json(status, encode_error(readable_id(value), error))
+            reply = Reply.of_json(status, encode_error(readable_id(value), error))
+            return self._challenged(reply, error, request)
 
     def _post_batch(
         self, values: list[Any], request: Request, accept: tuple[bool, bool]
@@ -235,7 +249,7 @@ class Protocol:
                 if admitted is None:
                     continue
                 incoming, method = admitted
-                outcome = method.answer(incoming)
+                outcome = self._answer(method, incoming)
                 if isinstance(outcome, Call):
                     self._legacy.keep(outcome)
                     calls.append(outcome)
@@ -264,7 +278,7 @@ class Protocol:
             raise ProtocolError(
                 INVALID_REQUEST, f"The client must accept {EVENT_STREAM} for this", status=406
             )
-        outcome = method.answer(incoming)
+        outcome = self._answer(method, incoming)
         if isinstance(outcome, Call):
             outcome = self._modern.start(outcome)
         if isinstance(outcome, Call):
@@ -272,6 +286,22 @@ class Protocol:
             return Exchange(self, [outcome], [], accept, logs=logs)
         answers = [self.encode(incoming, outcome)]
         return Exchange(self, [], answers, accept).reply()
+
+    def _answer(self, method: Method, incoming: Incoming) -> Result | Call:
+        observers = self.settings.observers
+        if not observers:
+            return method.answer(incoming)
+        started = perf_counter()
+        try:
+            outcome = method.answer(incoming)
+        except ProtocolError as error:
+            for one in observers:
+                one.saw(incoming, started, None, error)
+            raise
+        if isinstance(outcome, Result):
+            for one in observers:
+                one.saw(incoming, started, outcome, None)
+        return outcome
 
     def _poll(self, resumption: Resumption) -> Reply:
         """All that is new, as an event stream that ends at once."""
@@ -289,6 +319,14 @@ class Protocol:
     @staticmethod
     def _says_modern(request: Request) -> bool:
         return modern.is_meant(None, request.headers)
+
+
+def refusal_of(request: Request, rules: Sequence[Rule]) -> ProtocolError | None:
+    """The error (401, 403) for a caller who does not fulfil all rules; None for one who does."""
+    if not rules or request.permits(rules):
+        return None
+    scopes = scopes_of(rules) if request.permits(without_scopes(rules)) else ()
+    return refused(known=request.caller() is not None, scopes=scopes)
 
 
 def refusal(error: ProtocolError) -> Reply:

@@ -212,6 +212,7 @@ class Legacy:
                 self._settings.question_timeout,
                 possible=request.waiting != 0,
             ),
+            catalogue=self._catalogue,
         )
         return incoming, method
 

@@ -11,12 +11,9 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from mcp_mount.protocol.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError
+from mcp_mount.protocol.rules import AccessToken, Rule
 
 MessageId: TypeAlias = str | int
-
-Rule: TypeAlias = str | Callable[[Any], bool]
-"""Who may use something: a permission by its name, as the host knows it, or a function of the
-host's own request."""
 
 logger = logging.getLogger("mcp_mount")
 
@@ -33,8 +30,11 @@ class Request:
     waiting: how many requests may wait without end on this server, None for any number: under WSGI
     each of them holds a thread. has_headers: whether headers mirror the message, as over HTTP.
     caller: gives the id of the user who sends it, as the host knows them; what is for one caller's
-    hands alone is bound to it. has_permission: tells whether they have a permission, by its name.
-    may_block: whether what is asked of the host so may take time, such as a query to its database.
+    hands alone is bound to it. has_permission, has_scope, has_role: tell whether they have one, by
+    its name; None where the host has no such thing. may_block: whether what is asked of the host so
+    may take time, such as a query to its database. token: what the access token says, if the server
+    itself has verified one. url: gives the URL of the MCP endpoint, as the client wrote it.
+    address: the other end of the connection.
     """
 
     method: str
@@ -45,22 +45,20 @@ class Request:
     has_headers: bool = True
     caller: Callable[[], str | None] = lambda: None
     has_permission: Callable[[str], bool] | None = None
+    has_scope: Callable[[str], bool] | None = None
+    has_role: Callable[[str], bool] | None = None
     may_block: bool = False
+    token: AccessToken | None = None
+    url: Callable[[], str | None] = lambda: None
+    address: str | None = None
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules; not, if one of them cannot be checked."""
         try:
-            return all(self._fulfils(rule) for rule in rules)
+            return all(rule.fulfilled(self) for rule in rules)
         except Exception:
             logger.exception("A rule could not be checked, so the caller is refused")
             return False
-
-    def _fulfils(self, rule: Rule) -> bool:
-        if not isinstance(rule, str):
-            return bool(rule(self.native()))
-        if self.has_permission is None:
-            raise LookupError(f"this host has no permissions by name, such as {rule!r}")
-        return self.has_permission(rule)
 
 
 @dataclass(slots=True)

@@ -156,6 +156,7 @@ class Modern:
         incoming = Incoming(
             message.id, name, params, meta, revision, client, request, None, log_level, dialogue
         )
+        incoming.catalogue = self._catalogue
         return incoming, method
 
     def start(self, call: Call) -> Result | Call:

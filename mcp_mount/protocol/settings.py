@@ -4,16 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from mcp_mount.protocol.messages import Rule
+from mcp_mount.protocol.errors import Challenge, ProtocolError
+from mcp_mount.protocol.messages import Request
+from mcp_mount.protocol.rules import Rule
+
+if TYPE_CHECKING:
+    from mcp_mount.protocol.calls import Incoming, Result
 
 _LOOPBACK_NAMES = frozenset({"localhost", "::1"})
 
 
 def _nothing() -> Sequence[str]:
     return ()
+
+
+class Observer(Protocol):
+    """Somebody who is told of requests."""
+
+    def saw(
+        self,
+        incoming: Incoming,
+        started: float,
+        result: Result | None,
+        error: ProtocolError | None,
+    ) -> None:
+        """A request was answered without a handler. started: of `time.perf_counter`."""
+
+
+def bearer(request: Request, challenge: Challenge) -> str:
+    """A WWW-Authenticate header of the scheme Bearer (RFC 6750, section 3)."""
+    return challenge_header(challenge, {})
+
+
+def challenge_header(challenge: Challenge, further: Mapping[str, str]) -> str:
+    """The header of the scheme Bearer with further parameters."""
+    given = {
+        "error": challenge.error,
+        "error_description": challenge.description,
+        "scope": " ".join(challenge.scopes) or None,
+        **further,
+    }
+    shown = [f'{name}="{_quoted(value)}"' for name, value in given.items() if value is not None]
+    return " ".join(["Bearer", ", ".join(shown)]).strip()
+
+
+def _quoted(value: str) -> str:
+    """What may stand in a quoted-string of a header (RFC 6750, section 3: no quotes within)."""
+    return "".join(" " if not 0x20 <= ord(one) < 0x7F or one in '"\\' else one for one in value)
 
 
 @dataclass(slots=True)
@@ -29,7 +69,7 @@ class Settings:
     question_timeout: how long a handler waits for a live answer of its client, in seconds.
     waiting_threads: how many subscriptions may hold a thread of a WSGI server.
     rules: who may send requests at all. challenge: gives the WWW-Authenticate header for those
-    who must log in first.
+    who must come with better credentials. observers: are told of requests that no handler answers.
     poll_seconds: how often clients look for what a session's stream tells, where it is polled.
     resume_ttl: how long a stream is kept for a client that was cut off, in seconds.
     state_ttl: how long a client may take to repeat a request with its answers, in seconds.
@@ -49,7 +89,8 @@ class Settings:
     session_ttl: float = 7 * 24 * 3600.0
     list_ttl_ms: int = 60_000
     rules: Sequence[Rule] = ()
-    challenge: Callable[[], str] = field(default=lambda: "Bearer")
+    challenge: Callable[[Request, Challenge], str] = field(default=bearer)
+    observers: Sequence[Observer] = ()
     question_timeout: float = 300.0
     state_ttl: float = 3600.0
     waiting_threads: int = 4

@@ -85,10 +85,10 @@ class TaskMethods:
         return find
 
     def _outcome(self, call: Call) -> tuple[str, bytes]:
-        if call.error is not None:
-            return "failed", b'"error":%b' % to_json(error_object(call.error))
-        assert call.result is not None, "a call was not run"
-        return "completed", b'"result":%b' % self._wrap(call.incoming, call.result)
+        try:
+            return "completed", b'"result":%b' % self._wrap(call.incoming, call.finish())
+        except ProtocolError as error:
+            return "failed", b'"error":%b' % to_json(error_object(error))
 
     def _get(self, incoming: Incoming) -> Result:
         return Result(self._find(incoming).detail())

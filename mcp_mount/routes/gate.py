@@ -10,13 +10,13 @@ from fastapi import HTTPException, Request
 
 from mcp_mount.protocol import Protocol, ProtocolError, Settings
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.protocol.calls import Client, Incoming
-from mcp_mount.protocol.errors import refused
-from mcp_mount.protocol.exchange import refusal
-from mcp_mount.protocol.messages import JSON, Rule
+from mcp_mount.protocol.calls import Catalogue, Client, Incoming
+from mcp_mount.protocol.exchange import refusal, refusal_of
+from mcp_mount.protocol.messages import JSON
 from mcp_mount.protocol.revisions import LATEST
+from mcp_mount.protocol.rules import Rule
 from mcp_mount.transports.asgi import ClientLeft, read_body, read_headers, request_of
-from mcp_mount.transports.streams import PLAIN, off_loop
+from mcp_mount.transports.threads import PLAIN, off_loop
 
 
 async def gate(request: Request) -> None:
@@ -34,7 +34,7 @@ async def gate(request: Request) -> None:
             if server.settings.rules:
                 await checked(request.app, partial(server.check_caller, own))
         except ProtocolError as error:
-            raise _refused(server, error) from None
+            raise http_error(server, error, own) from None
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "POST" and media_type != JSON:
         raise HTTPException(415, f"The Content-Type must be {JSON}")
@@ -47,33 +47,35 @@ class Guard:
         self._rules = rules
 
     async def __call__(self, request: Request) -> None:
-        incoming = incoming_of(request_of(request.scope, read_headers(request.scope)))
-
-        def check() -> tuple[bool, bool]:
-            return incoming.permits(self._rules), incoming.request.caller() is not None
-
-        permitted, known = await checked(request.app, check)
-        if not permitted:
-            server: Protocol | None = getattr(request.app, "protocol", None)
-            raise _refused(server, refused(known=known))
+        own = request_of(request.scope, read_headers(request.scope))
+        error = await checked(request.app, partial(refusal_of, own, self._rules))
+        if error is not None:
+            raise http_error(getattr(request.app, "protocol", None), error, own)
 
 
-def _refused(server: Protocol | None, error: ProtocolError) -> HTTPException:
-    reply = (server.refuse if server is not None else refusal)(error)
+def http_error(
+    server: Protocol | None, error: ProtocolError, request: ProtocolRequest
+) -> HTTPException:
+    """A refusal of the protocol's, as FastAPI raises it."""
+    reply = refusal(error) if server is None else server.refuse(error, request)
     shown = {name: value for name, value in reply.headers if name == "www-authenticate"}
     return HTTPException(reply.status, error.message, shown)
 
 
-def incoming_of(request: ProtocolRequest) -> Incoming:
-    """A request over plain HTTP, as handlers know requests."""
+def incoming_of(
+    request: ProtocolRequest, name: str = "", catalogue: Catalogue | None = None
+) -> Incoming:
+    """A request over plain HTTP, as handlers know requests. name: of the tool that it is for."""
     return Incoming(
         id=0,
         method="tools/call",
-        params={},
+        params={"name": name},
         meta={},
         revision=LATEST,
         client=Client({}, {}),
         request=request,
+        catalogue=catalogue,
+        is_plain=True,
     )
 
 

@@ -8,13 +8,25 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 from fastapi import APIRouter, Depends
+from typing_extensions import Unpack
 
-from mcp_mount.features import Registry, Tool
+from mcp_mount.features import DefinitionError, Registry, Tool
 from mcp_mount.features.completion import Completer
 from mcp_mount.features.pages import fixed, page
-from mcp_mount.features.permissions import Permission, rules_of
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
+from mcp_mount.policies.checks import with_checks
+from mcp_mount.policies.declared import Stack
+from mcp_mount.policies.middleware import policy_of
+from mcp_mount.policies.options import (
+    CHECKS,
+    PolicyOptions,
+    rules_in,
+    several,
+    split,
+    stack_of,
+)
+from mcp_mount.policies.records import secrets_of
 from mcp_mount.protocol.tasks import TaskPolicy
 from mcp_mount.routes.dependencies import with_dependencies
 from mcp_mount.routes.gate import Guard
@@ -30,6 +42,16 @@ class Registers:
     """
 
     registry: Registry
+
+    def call_middleware(self, function: F) -> F:
+        """Add call middleware around all that is registered here, within what there is already.
+
+        It may be written in three forms, see `mcp_mount.policies.middleware`. Raises RuntimeError
+        after the first call.
+        """
+        assert isinstance(self.registry.policies, Stack), "policies are declared in one way"
+        self.registry.policies.levels[-1].add_middleware(policy_of(function))
+        return function
 
     @overload
     def tool(self, function: F, /) -> F: ...
@@ -48,7 +70,7 @@ class Registers:
         task: bool | Literal["required"] | TaskPolicy = False,
         page: str | None = None,
         app_only: bool = False,
-        permission: Permission = None,
+        **policies: Unpack[PolicyOptions],
     ) -> Callable[[F], F]: ...
     def tool(self, name: Any = None, **options: Any) -> Any:
         """Register a function as a tool that a model may call.
@@ -63,15 +85,23 @@ class Registers:
         or a JSON Schema in place of the return annotation, False for none. meta: the definition's
         `_meta`. task: whether calls run as tasks, in the background, for clients that know the
         tasks extension: True, "required", or by a policy. page: the `ui://` URI of the page that
-        shows its results. app_only: whether only pages call it, and no model sees it. permission:
-        who may see and call it: the name of a permission of the host, a function of the host's
-        request, or several of these, all of which must hold.
+        shows its results. app_only: whether only pages call it, and no model sees it. policies: who
+        may see and call it, and what stands around its calls: see `PolicyOptions`.
         """
         return _decorate(name, options, self.add_tool)
 
     def add_tool(self, function: Callable[..., Any], **options: Any) -> None:
         """Register a function as a tool, as `tool` does, without a decorator."""
-        self.registry.add_tool(Tool.of(with_dependencies(function), **options))
+        declared, rest = split(options)
+        solved = with_dependencies(function)
+        checks = [several(declared.get(key)) for key in ("check", "check_result")]
+        name = rest.get("name") or getattr(function, "__name__", "")
+        policies = stack_of(f"tool:{name}", declared)
+        tool = Tool.of(
+            with_checks(solved, *checks), rules=rules_in(declared), policies=policies, **rest
+        )
+        policies.levels[0].redact += secrets_of(tool.arguments.schema)
+        self.registry.add_tool(tool)
 
     def resource(
         self,
@@ -87,13 +117,13 @@ class Registers:
         meta: Mapping[str, Any] | None = None,
         ttl_ms: int = 0,
         cache_scope: Literal["private", "public"] = "private",
-        permission: Permission = None,
+        **policies: Unpack[PolicyOptions],
     ) -> Callable[[F], F]:
         """Register a function that reads a resource: it returns text, bytes or data.
 
         uri: the resource's own, or a template (RFC 6570): its variables are the parameters of the
         function. size: in bytes. ttl_ms, cache_scope: for how many milliseconds a client may keep
-        a copy, and whether it may share it with others (2026-07-28). permission: as of a tool.
+        a copy, and whether it may share it with others (2026-07-28). policies: as of a tool.
         """
         options = {
             "name": name,
@@ -106,11 +136,12 @@ class Registers:
             "meta": meta,
             "ttl_ms": ttl_ms,
             "cache_scope": cache_scope,
-            "permission": permission,
         }
+        around = _around("resource", uri, policies)
 
         def register(function: F) -> F:
-            self.registry.add_resource(Resource.of(with_dependencies(function), uri, **options))
+            own = Resource.of(with_dependencies(function), uri, **options, **around)
+            self.registry.add_resource(own)
             return function
 
         return register
@@ -128,8 +159,11 @@ class Registers:
         are those of `resource`.
         """
 
+        declared, rest = split(options)
+        rest |= _around("resource", uri, declared)
+
         def register(function: F) -> F:
-            self.registry.add_resource(page(with_dependencies(function), uri, **options))
+            self.registry.add_resource(page(with_dependencies(function), uri, **rest))
             return function
 
         return register
@@ -137,7 +171,7 @@ class Registers:
     def add_page(self, uri: str, html: str | Path, **options: Any) -> None:
         """Register a page that is a text, or a file. options: those of `page`."""
         name = uri.removeprefix("ui://")
-        self.registry.add_resource(page(fixed(html), uri, **{"name": name, **options}))
+        self.page(uri, **{"name": name, **options})(fixed(html))
 
     @overload
     def prompt(self, function: F, /) -> F: ...
@@ -150,13 +184,16 @@ class Registers:
         description: str | None = None,
         icons: Sequence[Any] | None = None,
         meta: Mapping[str, Any] | None = None,
-        permission: Permission = None,
+        **policies: Unpack[PolicyOptions],
     ) -> Callable[[F], F]: ...
     def prompt(self, name: Any = None, **options: Any) -> Any:
         """Register a function as a prompt: it returns text, a `Message`, or a list of them."""
 
         def add(function: Callable[..., Any], **rest: Any) -> None:
-            self.registry.add_prompt(Prompt.of(with_dependencies(function), **rest))
+            declared, own = split(rest)
+            name = str(own.get("name") or getattr(function, "__name__", ""))
+            around = _around("prompt", name, declared, unfit=("cache", *CHECKS))
+            self.registry.add_prompt(Prompt.of(with_dependencies(function), **own, **around))
 
         return _decorate(name, options, add)
 
@@ -176,16 +213,18 @@ class Registers:
 class MCPRouter(Registers, APIRouter):
     """A FastAPI router with MCP features. Include it in an MCPServer, or in another MCPRouter.
 
-    permission: who may see and use what is registered here, as of a tool; besides the permissions
-    of each entry. Other arguments are those of FastAPI's APIRouter.
+    What `PolicyOptions` has may be declared here for all that is registered here: it stands around
+    what each entry declares. name: what throttles count under, by default the prefix. Other
+    arguments are those of FastAPI's APIRouter.
     """
 
     tools_path: str | None = None
     """Where below the router's prefix its tools stand as plain HTTP; None for nowhere."""
 
-    def __init__(self, *, permission: Permission = None, **options: Any) -> None:
+    def __init__(self, *, name: str | None = None, **options: Any) -> None:
+        declared, options = split(options)
         refuse_dependencies(options.get("dependencies"))
-        self.registry = Registry(rules=rules_of(permission))
+        self.registry = registry_of("router", name or options.get("prefix", ""), declared)
         if self.registry.rules:
             options["dependencies"] = [Depends(Guard(self.registry.rules))]
         super().__init__(**options)
@@ -241,6 +280,27 @@ def refuse_dependencies(dependencies: Sequence[Any] | None) -> None:
             "dependencies guard HTTP routes; MCP requests do not run them, so the tools would be "
             "open. Use permission= on the router or the server, or middleware (add_middleware)."
         )
+
+
+def registry_of(kind: str, name: str, declared: Mapping[str, Any]) -> Registry:
+    """The registry of a router, with what is declared for all its entries."""
+    refuse_unfit(f"a {kind}", declared, CHECKS)
+    return Registry(rules=rules_in(declared), policies=stack_of(f"{kind}:{name}", declared))
+
+
+def _around(
+    kind: str, name: str, declared: Mapping[str, Any], unfit: Sequence[str] = CHECKS
+) -> dict[str, Any]:
+    """The rules and policies of an entry that is no tool."""
+    refuse_unfit(f"the {kind} {name!r}", declared, unfit)
+    return {"rules": rules_in(declared), "policies": stack_of(f"{kind}:{name}", declared)}
+
+
+def refuse_unfit(what: str, declared: Mapping[str, Any], unfit: Sequence[str]) -> None:
+    """Raise DefinitionError for options that something does not have."""
+    for key in unfit:
+        if declared.get(key) is not None:
+            raise DefinitionError(f"{what} has no {key}=")
 
 
 def _decorate(name: Any, options: dict[str, Any], register: Callable[..., None]) -> Any:

@@ -13,12 +13,13 @@ from pydantic_core import from_json, to_json
 from mcp_mount.features import Registry, Tool, ToolError
 from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError, Refusal
 from mcp_mount.protocol.revisions import Revision
-from mcp_mount.routes.gate import checked, gate, gated_body, incoming_of
+from mcp_mount.routes.gate import checked, gate, gated_body, http_error, incoming_of
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.transports.asgi import read_headers, request_of, run_calls
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.streams import PLAIN
+from mcp_mount.transports.threads import PLAIN
 
 _JSON = "application/json"
 
@@ -60,7 +61,7 @@ class ToolsRouter(MCPRouter):
         """The tools at this path, with their schemas, as MCP lists them."""
         tools = list(self._tools(request, route_path(request.scope)))
         if any(tool.rules for tool in tools):
-            incoming = _incoming(request)
+            incoming = self._incoming(request)
             permitted = [partial(incoming.permits, tool.rules) for tool in tools]
             seen = await checked(request.app, lambda: [one() for one in permitted])
             tools = list(compress(tools, seen))
@@ -74,12 +75,18 @@ class ToolsRouter(MCPRouter):
         """
         path = route_path(request.scope).rstrip("/").rpartition("/")[0]
         tool = next((one for one in self._tools(request, path) if one.name == name), None)
-        incoming = _incoming(request)
-        if tool is None or (
-            tool.rules and not await checked(request.app, partial(incoming.permits, tool.rules))
-        ):
-            raise HTTPException(404, f"Unknown tool: {name}")
-        arguments = _arguments(await gated_body(request))
+        incoming = self._incoming(request, name)
+        unknown = ProtocolError(INVALID_PARAMS, f"Unknown tool: {name}", status=404)
+        if tool is None:
+            raise HTTPException(404, unknown.message)
+        if tool.rules:
+            try:
+                await checked(request.app, partial(incoming.require, tool.rules, unknown))
+            except ProtocolError as error:
+                server = getattr(request.app, "protocol", None)
+                raise http_error(server, error, incoming.request) from None
+        body = incoming.request.body = await gated_body(request)
+        arguments = _arguments(body)
         outcome = _Outcome(tool)
         try:
             call = outcome.call(incoming, arguments)
@@ -88,6 +95,10 @@ class ToolsRouter(MCPRouter):
         await run_calls([call], getattr(request.app, "runner", PLAIN), request.receive)
         return outcome.response(call)
 
+    def _incoming(self, request: Request, name: str = "", body: bytes = b"") -> Incoming:
+        read = request_of(request.scope, read_headers(request.scope), body)
+        return incoming_of(read, name, getattr(request.app, "registry", self.registry))
+
     def _tools(self, request: Request, path: str) -> Iterable[Tool]:
         faces: dict[str, list[Registry]] = getattr(request.app, "tool_faces", {})
         whole: Registry = getattr(request.app, "registry", self.registry)
@@ -95,10 +106,6 @@ class ToolsRouter(MCPRouter):
             for name in registry.tools:
                 # As the server has it: with the permissions of all that is around it.
                 yield whole.tools[name]
-
-
-def _incoming(request: Request) -> Incoming:
-    return incoming_of(request_of(request.scope, read_headers(request.scope)))
 
 
 def _arguments(body: bytes) -> dict[str, Any]:
@@ -116,17 +123,19 @@ class _Outcome:
 
     def __init__(self, tool: Tool) -> None:
         self._tool = tool
-        self._failure: str | None = None
+        self._failure: HTTPException | None = None
 
     def call(self, incoming: Incoming, arguments: dict[str, Any]) -> Call:
         return self._tool.call(incoming, arguments, encode=self._encode, recover=self._recover)
 
     def response(self, call: Call) -> Response:
+        try:
+            result = call.finish()
+        except ProtocolError:
+            raise HTTPException(500, f"The tool {self._tool.name!r} failed") from None
         if self._failure is not None:
-            raise HTTPException(400, self._failure)
-        if call.result is None:
-            raise HTTPException(500, f"The tool {self._tool.name!r} failed")
-        return Response(call.result.members, media_type=_JSON)
+            raise self._failure
+        return Response(result.members, media_type=_JSON)
 
     def _encode(self, value: Any, revision: Revision) -> Result:
         if self._tool.output.schema is not None:
@@ -134,7 +143,12 @@ class _Outcome:
         return Result(b"{%b}" % self._tool.output.encode(value, revision).members)
 
     def _recover(self, error: Exception) -> Result:
-        if not isinstance(error, ToolError):
+        if not isinstance(error, ToolError | InvalidArguments):
             raise error
-        self._failure = str(error) or "The tool failed"
-        return Result(b"")
+        status, headers = 422 if isinstance(error, InvalidArguments) else 400, {}
+        if isinstance(error, Refusal):
+            status = error.status
+            if error.retry_after is not None:
+                headers["Retry-After"] = f"{error.retry_after:.0f}"
+        self._failure = HTTPException(status, str(error) or "The tool failed", headers)
+        return Result(b"", failed=True)

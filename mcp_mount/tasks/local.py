@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.calls import AsyncChannel, Call, SyncChannel
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.protocol.messages import ResponseMessage
 from mcp_mount.protocol.questions import (
@@ -28,8 +28,10 @@ from mcp_mount.protocol.tasks import TERMINAL, Task
 from mcp_mount.tasks.contexts import current_context
 from mcp_mount.tasks.workers import Workers
 from mcp_mount.transports import background
+from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner
 from mcp_mount.transports.listening import before_shutdown
-from mcp_mount.transports.streams import Runner, answered
+from mcp_mount.transports.streams import answered
+from mcp_mount.transports.threads import Runner
 
 _MOST_TASKS: Final = 10_000
 """How many tasks are kept; more are refused until some expire."""
@@ -255,9 +257,9 @@ class RunningTask:
     def _run_on_thread(self) -> None:
         call = self._job.call
         if call.wants_context:
-            call.bind(_ThreadChannel(self))
+            call.bind(_ThreadChannel(self, self._backend.runner))
         try:
-            self._backend.runner.run(call)
+            drive(call, self._backend.runner)
         except TaskCancelled:
             self._noticed = True
         except Exception as error:
@@ -268,8 +270,8 @@ class RunningTask:
     async def _run_on_loop(self) -> None:
         call = self._job.call
         if call.wants_context:
-            call.bind(_LoopChannel())
-        await self._backend.runner.run_async(call)
+            call.bind(_LoopChannel(self, self._backend.runner))
+        await drive_async(call, self._backend.runner)
 
     def _end_of_coroutine(self, outcome: Future[None] | asyncio.Task[None]) -> None:
         # Not in the coroutine: one that is cancelled early never begins.
@@ -289,6 +291,17 @@ class RunningTask:
 class _LoopChannel:
     """The channel of a coroutine: nothing but questions, which the task itself shows."""
 
+    def __init__(self, task: RunningTask, runner: Runner) -> None:
+        self._task = task
+        self._runner = runner
+
+    async def run(self, call: Call) -> None:
+        await drive_async(call, self._runner)
+
+    def other(self) -> SyncChannel:
+        loop = asyncio.get_running_loop()
+        return _ThreadChannel(self._task, self._runner, spawner(loop))
+
     async def send(self, message: bytes) -> None:
         pass
 
@@ -305,8 +318,16 @@ class _LoopChannel:
 class _ThreadChannel:
     """The channel of a plain function, where it ends if the task is cancelled."""
 
-    def __init__(self, task: RunningTask) -> None:
+    def __init__(self, task: RunningTask, runner: Runner, spawn: Spawn = background.spawn) -> None:
         self._task = task
+        self._runner = runner
+        self._spawn = spawn
+
+    def run(self, call: Call) -> None:
+        drive(call, self._runner, self._spawn)
+
+    def other(self) -> AsyncChannel:
+        return _LoopChannel(self._task, self._runner)
 
     @property
     def closed(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Coroutine,
     Generator,
     MutableMapping,
     Sequence,
@@ -23,8 +24,10 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
+from mcp_mount.transports.driving import drive_async, spawner
 from mcp_mount.transports.resuming import AsyncReader, pump
-from mcp_mount.transports.streams import PLAIN, AsyncStream, Runner, off_loop, silence
+from mcp_mount.transports.streams import AsyncStream, silence
+from mcp_mount.transports.threads import PLAIN, Runner, off_loop
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -191,12 +194,14 @@ async def run_calls(calls: Sequence[Call], runner: Runner, receive: Receive | No
     """
     for call in calls:
         if call.wants_context:
-            silence(call)
+            silence(call, runner, spawner(asyncio.get_running_loop()))
         if call.cancelled:
             continue
-        if not call.is_async:
+        if not call.is_async and not call.policies:
             await runner.off_loop(partial(runner.run, call))
-        elif not await _Attended(call, runner, receive):
+            continue
+        running = drive_async(call, runner) if call.policies else runner.run_async(call)
+        if not await _Attended(call, running, receive):
             return False
     return True
 
@@ -209,16 +214,18 @@ class _Attended:
     is told; without it the host cancels the task itself.
     """
 
-    def __init__(self, call: Call, runner: Runner, receive: Receive | None) -> None:
+    def __init__(
+        self, call: Call, running: Coroutine[Any, Any, None], receive: Receive | None
+    ) -> None:
         self._call = call
-        self._runner = runner
+        self._running = running
         self._receive = receive
         self._waiting: Any = None
         self._left = False
         self._given_up = False
 
     def __await__(self) -> Generator[Any, Any, bool]:
-        coroutine = self._runner.run_async(self._call)
+        coroutine = self._running
         try:
             self._waiting = coroutine.send(None)
         except StopIteration:

@@ -19,7 +19,7 @@ from a2wsgi.asgi import build_scope
 
 from mcp_mount.transports import background
 from mcp_mount.transports.asgi import RUNNER, WAITING, Receive, Scope, Send
-from mcp_mount.transports.streams import Runner
+from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import Environ, StartResponse, status_line
 
 _CHUNK: Final = 65536

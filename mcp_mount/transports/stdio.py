@@ -21,7 +21,8 @@ from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.legacy import SESSION_HEADER
 from mcp_mount.protocol.messages import EVENT_STREAM, JSON, MessageId, Reply, Request, is_id
 from mcp_mount.protocol.resumption import Resumption
-from mcp_mount.transports.streams import AsyncStream, Runner, off_loop
+from mcp_mount.transports.streams import AsyncStream
+from mcp_mount.transports.threads import Runner, off_loop
 
 
 class StdioTransport:

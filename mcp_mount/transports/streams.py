@@ -4,84 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from mcp_mount.protocol import sse
-from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.calls import AsyncChannel, Call, SyncChannel
 from mcp_mount.protocol.errors import ClientError
 from mcp_mount.protocol.questions import Question
 from mcp_mount.transports import background
+from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner
+from mcp_mount.transports.threads import Runner
 
-T = TypeVar("T")
-
-RunSync: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
-"""Runs a plain function off the event loop, in the current context variables."""
-
-_MOST_THREADS: Final = 40
 _MOST_WAITING: Final = 64
 """Events held for a slow client before its handler has to wait."""
-
-_threads: ThreadPoolExecutor | None = None
-
-
-async def run_in_thread(function: Callable[[], None]) -> None:
-    """The usual RunSync: a thread of a pool of our own, made at the first use."""
-    global _threads
-    if _threads is None:
-        _threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="mcp-mount-tool")
-    loop = asyncio.get_running_loop()
-    await loop.run_in_executor(_threads, copy_context().run, function)
-
-
-@dataclass(frozen=True, slots=True)
-class Runner:
-    """How a host runs handlers.
-
-    run: runs a plain function on the thread where it belongs; off_loop: brings it there from an
-    event loop. run_async: runs a coroutine function.
-    """
-
-    run: Callable[[Call], None] = Call.run
-    off_loop: RunSync = run_in_thread
-    run_async: Callable[[Call], Coroutine[Any, Any, None]] = Call.run_async
-
-
-async def off_loop(runner: Runner, function: Callable[[], T]) -> T:
-    """What a plain function returns that runs off the event loop; raises what it raises."""
-    outcome: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(function())
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    await runner.off_loop(run)
-    return outcome.result()
-
-
-PLAIN: Final = Runner()
-"""No host around the call, and threads of our own."""
 
 
 class Silence:
     """The channel of a call whose client takes no event stream: what it says is dropped."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
         self._call = call
+        self._runner = runner
+        self._spawn = spawn
 
     @property
     def closed(self) -> bool:
         return self._call.cancelled
+
+    def run(self, call: Call) -> None:
+        drive(call, self._runner, self._spawn)
+
+    def other(self) -> AsyncChannel:
+        return AsyncSilence(self._call, self._runner)
 
     def close_stream(self, retry: float) -> None:
         pass
@@ -95,6 +56,16 @@ class Silence:
 
 class AsyncSilence:
     """`Silence`, for coroutine functions."""
+
+    def __init__(self, call: Call, runner: Runner) -> None:
+        self._call = call
+        self._runner = runner
+
+    async def run(self, call: Call) -> None:
+        await drive_async(call, self._runner)
+
+    def other(self) -> SyncChannel:
+        return Silence(self._call, self._runner, spawner(asyncio.get_running_loop()))
 
     async def send(self, message: bytes) -> None:
         pass
@@ -115,9 +86,9 @@ async def answered(questions: Sequence[Question]) -> None:
     await asyncio.wait(answers, timeout=max(question.timeout for question in questions))
 
 
-def silence(call: Call) -> None:
-    """Give a call a channel on which nothing is heard."""
-    call.bind(AsyncSilence() if call.is_async else Silence(call))
+def silence(call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
+    """Give a call a channel on which nothing is heard. spawn: where coroutines go from it."""
+    call.bind(AsyncSilence(call, runner) if call.is_async else Silence(call, runner, spawn))
 
 
 class AsyncStream:
@@ -173,6 +144,12 @@ class AsyncStream:
         with suppress(asyncio.CancelledError):
             await self._task
 
+    async def run(self, call: Call) -> None:
+        await drive_async(call, self._runner)
+
+    def other(self) -> SyncChannel:
+        return _ThreadChannel(self, self._loop, self._runner)
+
     async def send(self, message: bytes) -> None:
         if not self.closed:
             await self._queue.put(self._frame(message))
@@ -202,14 +179,9 @@ class AsyncStream:
             for call in self._calls:
                 if call.cancelled:
                     continue
-                if call.is_async:
-                    if call.wants_context:
-                        call.bind(self)
-                    await self._runner.run_async(call)
-                else:
-                    if call.wants_context:
-                        call.bind(_ThreadChannel(self, self._loop))
-                    await self._runner.off_loop(partial(self._runner.run, call))
+                if call.wants_context:
+                    call.bind(self if call.is_async else self.other())
+                await drive_async(call, self._runner)
         finally:
             if self.closed:
                 with suppress(asyncio.QueueFull):
@@ -221,13 +193,22 @@ class AsyncStream:
 class _ThreadChannel:
     """The way from a function on a thread to the stream on its loop."""
 
-    def __init__(self, stream: AsyncStream, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, stream: AsyncStream, loop: asyncio.AbstractEventLoop, runner: Runner
+    ) -> None:
         self._stream = stream
         self._loop = loop
+        self._runner = runner
 
     @property
     def closed(self) -> bool:
         return self._stream.closed
+
+    def run(self, call: Call) -> None:
+        drive(call, self._runner, spawner(self._loop))
+
+    def other(self) -> AsyncChannel:
+        return self._stream
 
     def send(self, message: bytes) -> None:
         if not self._stream.closed:
@@ -252,8 +233,8 @@ def inline_events(call: Call, runner: Runner, *, resumable: bool = False) -> Ite
     host, such as database connections. Closing the iterator ends it at the place where it spoke, as
     does cancelling the call. resumable: whether the client may come back to the stream.
     """
-    call.bind(_InlineChannel(call, resumable=resumable))
-    run = greenlet(partial(copy_context().run, runner.run, call))
+    call.bind(_InlineChannel(call, runner, resumable=resumable))
+    run = greenlet(partial(copy_context().run, drive, call, runner))
     said = run.switch()
     try:
         while not run.dead:
@@ -271,9 +252,17 @@ def inline_events(call: Call, runner: Runner, *, resumable: bool = False) -> Ite
 class _InlineChannel:
     """The way from a function in a greenlet to the iterator that runs it."""
 
-    def __init__(self, call: Call, *, resumable: bool) -> None:
+    def __init__(self, call: Call, runner: Runner, *, resumable: bool) -> None:
         self._call = call
+        self._runner = runner
         self._resumable = resumable
+
+    def run(self, call: Call) -> None:
+        drive(call, self._runner)
+
+    def other(self) -> AsyncChannel:
+        # Only this greenlet can speak.
+        return AsyncSilence(self._call, self._runner)
 
     @property
     def closed(self) -> bool:

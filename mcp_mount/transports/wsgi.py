@@ -14,8 +14,10 @@ from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background
+from mcp_mount.transports.driving import drive, drive_async
 from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
-from mcp_mount.transports.streams import PLAIN, Runner, background_events, inline_events, silence
+from mcp_mount.transports.streams import background_events, inline_events, silence
+from mcp_mount.transports.threads import PLAIN, Runner
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
@@ -98,13 +100,13 @@ class WSGITransport:
                     yield from inline_events(call, self._runner, resumable=exchange.resumable)
                 continue
             if call.wants_context:
-                silence(call)
+                silence(call, self._runner)
             if call.is_async:
-                outcome, call.on_cancel = background.spawn(self._runner.run_async(call))
+                outcome, call.on_cancel = background.spawn(drive_async(call, self._runner))
                 with suppress(CancelledError):
                     outcome.result()
             else:
-                self._runner.run(call)
+                drive(call, self._runner)
 
 
 def _whole(first: bytes, events: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:

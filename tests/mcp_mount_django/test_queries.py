@@ -115,6 +115,7 @@ def test_the_schema_is_that_of_the_model(ada: Any) -> None:
 def test_by_default_a_model_needs_its_view_permission(ada: Any) -> None:
     from django.contrib.auth.models import Permission
 
+    from mcp_mount.protocol.rules import HasPermission
     from mcp_mount_django import MCPServer, ModelQuery
     from mcp_mount_django.servers import servers
     from tests.mcp_mount_django.ledger.models import Category
@@ -128,7 +129,10 @@ def test_by_default_a_model_needs_its_view_permission(ada: Any) -> None:
     server.register(Categories)
     try:
         [tool] = server.registry.tools.values()
-        assert (tool.name, tool.rules) == ("find_categories", ("ledger.view_category",))
+        assert (tool.name, tool.rules) == (
+            "find_categories",
+            (HasPermission("ledger.view_category"),),
+        )
         assert tool.members["description"] == "Find categories."
         assert Permission.objects.filter(codename="view_category").exists()
     finally:

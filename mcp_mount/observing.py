@@ -1,0 +1,113 @@
+"""What watches all requests to a server: telemetry, the log, the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from mcp_mount.features.functions import is_coroutine_function
+from mcp_mount.policies.records import (
+    Audit,
+    Audited,
+    CallRecord,
+    Recording,
+    Redaction,
+    log,
+    record_of_request,
+)
+from mcp_mount.protocol.calls import Incoming, Result
+from mcp_mount.protocol.errors import ProtocolError
+from mcp_mount.protocol.flows import Policy
+from mcp_mount.protocol.settings import Observer
+from mcp_mount.transports import background
+
+if TYPE_CHECKING:
+    from mcp_mount.policies.telemetry import Telemetry
+
+
+class Observing:
+    """What of it a server has.
+
+    Calls go through the policies; what is answered without a handler, such as lists and refusals,
+    is told to the observers.
+    """
+
+    def __init__(
+        self, telemetry: bool | Telemetry, audit: Audit | None, *, log_calls: bool
+    ) -> None:
+        self.telemetry = telemetry
+        self.audit = audit
+        self.log_calls = log_calls
+        self._made: Telemetry | None = None
+
+    def policies(self) -> list[Callable[[Redaction], Policy]]:
+        """What makes the policies for an entry, the outermost first."""
+        making: list[Callable[[Redaction], Policy]] = []
+        if self.telemetry:
+            making.append(self._telemetry().around)
+        if self.log_calls:
+            making.append(lambda redact: Recording(log, redact))
+        if self.audit is not None:
+            audit = self.audit
+            making.append(lambda redact: Audited(audit, redact))
+        return making
+
+    def observers(self) -> Sequence[Observer]:
+        """Who is told of requests without a handler."""
+        watching: list[Observer] = []
+        if self.telemetry:
+            watching.append(self._telemetry())
+        if self.log_calls:
+            watching.append(_Records(log))
+        if self.audit is not None and self.audit.after is not None:
+            watching.append(_Refusals(self.audit.after))
+        return watching
+
+    def _telemetry(self) -> Telemetry:
+        if self._made is None or self._made is not self.telemetry:
+            # OpenTelemetry is imported where it is used only.
+            from mcp_mount.policies.telemetry import Telemetry
+
+            if not isinstance(self.telemetry, bool):
+                self._made = self.telemetry
+            elif self._made is None:
+                self._made = Telemetry()
+        return self._made
+
+
+class _Records:
+    """Hands a record on of each request."""
+
+    def __init__(self, tell: Callable[[CallRecord], None]) -> None:
+        self._tell = tell
+
+    def saw(
+        self,
+        incoming: Incoming,
+        started: float,
+        result: Result | None,
+        error: ProtocolError | None,
+    ) -> None:
+        self._tell(record_of_request(incoming, started, result, error))
+
+
+class _Refusals:
+    """Tells an audit of calls that were refused before they were any."""
+
+    def __init__(self, after: Callable[[CallRecord], object]) -> None:
+        self._after = after
+
+    def saw(
+        self,
+        incoming: Incoming,
+        started: float,
+        result: Result | None,
+        error: ProtocolError | None,
+    ) -> None:
+        if error is None:
+            return
+        record = record_of_request(incoming, started, result, error)
+        if is_coroutine_function(self._after):
+            background.spawn(self._after(record))  # type: ignore[arg-type]
+        else:
+            self._after(record)

@@ -1,0 +1,9 @@
+"""What stands between the core and a handler: declared by arguments, around a tool, a router or a
+server."""
+
+from mcp_mount.policies.cache import Cache
+from mcp_mount.policies.concurrency import MaxConcurrency
+from mcp_mount.policies.records import Audit, CallRecord
+from mcp_mount.policies.throttle import Throttle
+
+__all__ = ["Audit", "Cache", "CallRecord", "MaxConcurrency", "Throttle"]

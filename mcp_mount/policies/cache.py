@@ -1,0 +1,212 @@
+"""Results that are kept for a while."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from hashlib import sha256
+from string import Formatter
+from typing import Any, Final, Literal
+
+from pydantic_core import from_json, to_json
+
+from mcp_mount.features.functions import DefinitionError
+from mcp_mount.policies.stores import Store
+from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.flows import Flow, Pause, Wait, proceed
+from mcp_mount.protocol.questions import RoundTrips
+
+_CREDENTIALS: Final = ("authorization", "cookie", "x-api-key")
+
+_LONGEST: Final = 7 * 24 * 3600.0
+"""The longest that a result is kept, in seconds; so long it is known that a tag was invalidated."""
+
+_LEASE_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.05
+
+Per = Literal["caller", "everyone"] | Callable[[Call], str | None]
+
+
+class Cache:
+    """Keeps the result of a tool, or of reading a resource, for `ttl` seconds.
+
+    Results are kept by the arguments and, unless said otherwise, by the caller. Of equal calls at
+    the same time one runs, the others wait for its result. A tool that failed, or asked its client
+    something, is not kept; nor is anything where the client repeats a call with its answers.
+
+    per: for whom a result is good: the "caller" alone, "everyone", or those for whom a function of
+    the call gives the same text; None is kept for nobody. Where the host does not know its caller,
+    callers are told apart by their credentials (Authorization, Cookie and X-API-Key). tags: names
+    by which `server.invalidate` drops results; "order:{order_id}" takes in an argument.
+
+    Raises DefinitionError for a time of 0 or less, or of more than seven days.
+    """
+
+    def __init__(self, ttl: float, *, per: Per = "caller", tags: Sequence[str] = ()) -> None:
+        if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= _LONGEST:
+            raise DefinitionError(f"cache is a number of seconds, at most seven days, not {ttl!r}")
+        if per not in ("caller", "everyone") and not callable(per):
+            raise DefinitionError(f"per is 'caller', 'everyone' or a function, not {per!r}")
+        self.ttl = float(ttl)
+        self.per = per
+        self.tags = (tags,) if isinstance(tags, str) else tuple(tags)
+
+
+def invalidate(store: Store, tags: Sequence[str]) -> Flow[None]:
+    """Drop all results with one of these tags, also those that are being made."""
+    for tag in tags:
+        version = secrets.token_urlsafe(9).encode()
+        yield store.set(_version_key(tag), version, _LONGEST + _LEASE_SECONDS)
+
+
+class _LeaderGone(Exception):
+    """The call that others wait for has ended without an outcome."""
+
+
+class Cached:
+    """A cache around the calls of one server. server: its name, in shared stores."""
+
+    def __init__(self, cache: Cache, server: Callable[[], str], store: Store) -> None:
+        self._cache = cache
+        self._server = server
+        self._store = store
+        self._flights: dict[str, Future[Result]] = {}
+        self._lock = threading.Lock()
+
+    def flow(self, call: Call) -> Flow[Result]:
+        whose = None if _is_repeated(call) else self._whose(call)
+        if whose is None:
+            return (yield from proceed())
+        key = yield from self._key(call, whose)
+        while True:
+            (known,) = yield self._store.get([key])
+            if known is not None:
+                call.state["cache"] = "hit"
+                return _unpacked(known)
+            with self._lock:
+                flight = self._flights.get(key)
+                if flight is None:
+                    own: Future[Result] = Future()
+                    self._flights[key] = own
+            if flight is None:
+                return (yield from self._lead(call, key, own))
+            with suppress(_LeaderGone):
+                result: Result = yield Wait(flight)
+                if result.suspended is not None:
+                    # Each client is asked for itself.
+                    return (yield from proceed())
+                call.state["cache"] = "shared"
+                return result
+
+    def _lead(self, call: Call, key: str, flight: Future[Result]) -> Flow[Result]:
+        """Run the call, for all others that wait for the same."""
+        try:
+            result = yield from self._run(call, key)
+        except BaseException as error:
+            shared = isinstance(error, Exception)
+            flight.set_exception(error if shared else _LeaderGone())
+            # Perhaps nobody waits for it.
+            flight.exception()
+            raise
+        else:
+            flight.set_result(result)
+            return result
+        finally:
+            with self._lock:
+                self._flights.pop(key, None)
+
+    def _run(self, call: Call, key: str) -> Flow[Result]:
+        token, lock = secrets.token_urlsafe(9), f"lock:{key}"
+        while not (yield self._store.claim(lock, token, _LEASE_SECONDS)):
+            # Another process has begun.
+            yield Pause(_POLL_SECONDS)
+            (known,) = yield self._store.get([key])
+            if known is not None:
+                return _unpacked(known)
+        try:
+            if self._store.shared:
+                (known,) = yield self._store.get([key])
+                if known is not None:
+                    return _unpacked(known)
+            result = yield from proceed()
+            if not result.failed and not call.incoming.asked and result.type == "complete":
+                value = _packed(result) if self._store.shared else result
+                yield self._store.set(key, value, self._cache.ttl)
+            return result
+        finally:
+            yield self._store.release(lock, token)
+
+    def _key(self, call: Call, whose: str) -> Flow[str]:
+        incoming = call.incoming
+        versions: Sequence[bytes | None] = ()
+        if self._cache.tags:
+            tags = [_filled(tag, call.arguments) for tag in self._cache.tags]
+            versions = yield self._store.get([_version_key(tag) for tag in tags])
+        salient = [
+            self._server(),
+            incoming.method,
+            call.name,
+            call.arguments,
+            whose,
+            incoming.revision.name,
+            incoming.is_plain,
+            [version and version.decode() for version in versions],
+        ]
+        text = json.dumps(salient, sort_keys=True, ensure_ascii=False)
+        return f"result:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+    def _whose(self, call: Call) -> str | None:
+        per = self._cache.per
+        if per == "everyone":
+            return "everyone"
+        if per != "caller":
+            assert callable(per)
+            name = per(call)
+            return None if name is None else f"own:{name}"
+        if call.caller is not None:
+            return f"user:{call.caller}"
+        shown = [call.headers.get(name, "") for name in _CREDENTIALS]
+        return f"credentials:{sha256(json.dumps(shown).encode()).hexdigest()}"
+
+
+def _is_repeated(call: Call) -> bool:
+    """Whether the client repeats a call with its answers, or the call asks for them in a task."""
+    incoming = call.incoming
+    if incoming.task is not None or call.task is not None:
+        return True
+    dialogue = incoming.dialogue
+    return (
+        "requestState" in incoming.params
+        or "inputResponses" in incoming.params
+        or (isinstance(dialogue, RoundTrips) and bool(dialogue.answers))
+    )
+
+
+def _version_key(tag: str) -> str:
+    return f"version:{tag}"
+
+
+class _Filler(Formatter):
+    """Fills in arguments; one that is not there is empty."""
+
+    def get_value(self, key: int | str, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        return kwargs.get(str(key), "")
+
+
+def _filled(tag: str, arguments: Mapping[str, Any]) -> str:
+    return _Filler().vformat(tag, (), arguments) if "{" in tag else tag
+
+
+def _packed(result: Result) -> bytes:
+    return to_json([result.members.decode(), result.meta])
+
+
+def _unpacked(value: Any) -> Result:
+    if isinstance(value, Result):
+        return value
+    members, meta = from_json(value)
+    return Result(members.encode(), meta)

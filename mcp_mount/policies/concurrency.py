@@ -1,0 +1,80 @@
+"""How many calls run at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+
+from mcp_mount.features.functions import DefinitionError
+from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.errors import Refusal
+from mcp_mount.protocol.flows import Flow, Wait, proceed
+
+
+class MaxConcurrency:
+    """At most `limit` calls at a time in this process; others wait for their turn.
+
+    wait: for how long, in seconds, before a call is refused; 0 refuses at once.
+    """
+
+    def __init__(self, limit: int, *, wait: float = 30.0) -> None:
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise DefinitionError(f"max_concurrency is a number of calls from 1 on, not {limit!r}")
+        self._wait = wait
+        self._turns = _Turns(limit)
+
+    def flow(self, call: Call) -> Flow[Result]:
+        turn = self._turns.queue()
+        try:
+            if not turn.done():
+                yield Wait(turn, self._wait)
+        except TimeoutError:
+            self._turns.leave(turn)
+            raise Refusal(
+                f"{call.name} is busy: try again in a few seconds", status=503, retry_after=1
+            ) from None
+        except BaseException:
+            self._turns.leave(turn)
+            raise
+        try:
+            return (yield from proceed())
+        finally:
+            self._turns.pass_on()
+
+
+class _Turns:
+    """Turns, first come, first served; for threads and event loops alike."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._waiting: deque[Future[None]] = deque()
+        self._lock = threading.Lock()
+
+    def queue(self) -> Future[None]:
+        """A future that is done when the turn has come."""
+        turn: Future[None] = Future()
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                turn.set_result(None)
+            else:
+                self._waiting.append(turn)
+        return turn
+
+    def pass_on(self) -> None:
+        """End a turn."""
+        with self._lock:
+            if not self._waiting:
+                self._free += 1
+                return
+            turn = self._waiting.popleft()
+        turn.set_result(None)
+
+    def leave(self, turn: Future[None]) -> None:
+        """Give up waiting, or the turn that has come at that very moment."""
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return
+        self.pass_on()

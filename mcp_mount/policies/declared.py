@@ -1,0 +1,123 @@
+"""What is declared around an entry, level by level, and the chain of policies that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp_mount.policies.cache import Cache, Cached
+from mcp_mount.policies.concurrency import MaxConcurrency
+from mcp_mount.policies.records import Redaction
+from mcp_mount.policies.sizes import RequestLimits, ResultLimit
+from mcp_mount.policies.stores import MemoryStore, Store
+from mcp_mount.policies.throttle import Throttle, Throttled
+from mcp_mount.protocol.flows import Policies, Policy
+
+
+@dataclass(eq=False, slots=True)
+class Surroundings:
+    """What a server gives the policies of its entries.
+
+    name: the server's. store: keeps counts and results. observers: make what sees all calls, with
+    what is to be left out of the arguments that they tell.
+    """
+
+    name: Callable[[], str] = lambda: "mcp-mount"
+    store: Store = field(default_factory=MemoryStore)
+    observers: list[Callable[[Redaction], Policy]] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class Level:
+    """What is declared at a tool, a router or a server. name: where that is.
+
+    nearest: what counts for all that is within, unless something nearer declares it: None there
+    lifts it. surroundings: those of a server. is_fixed: whether a call has been made already, so
+    that nothing may be added.
+    """
+
+    name: str
+    middleware: list[Policy] = field(default_factory=list)
+    throttles: list[Throttle] = field(default_factory=list)
+    concurrency: MaxConcurrency | None = None
+    nearest: dict[str, Any] = field(default_factory=dict)
+    redact: list[str] = field(default_factory=list)
+    surroundings: Surroundings | None = None
+    is_fixed: bool = False
+
+    def add_middleware(self, policy: Policy) -> None:
+        """Add call middleware, within that which is there. Raises RuntimeError after a call."""
+        if self.is_fixed:
+            raise RuntimeError("call middleware is added before the first call")
+        self.middleware.append(policy)
+
+    @property
+    def says_something(self) -> bool:
+        return bool(
+            self.middleware
+            or self.throttles
+            or self.concurrency
+            or self.nearest
+            or self.surroundings
+        )
+
+
+class Stack:
+    """The levels around an entry, the outermost first."""
+
+    def __init__(self, levels: Sequence[Level]) -> None:
+        self.levels = tuple(levels)
+        self._chain: Sequence[Policy] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stack) and self._saying == other._saying
+
+    def __hash__(self) -> int:
+        return hash(self._saying)
+
+    @property
+    def _saying(self) -> tuple[Level, ...]:
+        return tuple(one for one in self.levels if one.says_something)
+
+    @property
+    def chain(self) -> Sequence[Policy]:
+        """The policies around a call, the outermost first; made when the first call comes."""
+        if self._chain is None:
+            self._chain = _chain(self.levels)
+        return self._chain
+
+    def within(self, outer: Policies) -> Policies:
+        """These policies, in an entry that is included in what has `outer`."""
+        assert isinstance(outer, Stack), "policies are declared in one way"
+        return Stack((*outer.levels, *self.levels))
+
+
+def _chain(levels: Sequence[Level]) -> Sequence[Policy]:
+    """From outside inwards: what observes, middleware, limits, throttles, the cache, concurrency,
+    the time limit."""
+    around = next((one.surroundings for one in levels if one.surroundings), Surroundings())
+    redact = Redaction([name for one in levels for name in one.redact])
+    nearest: dict[str, Any] = {}
+    for level in levels:
+        nearest |= level.nearest
+        level.is_fixed = True
+    chain: list[Policy] = [make(redact) for make in around.observers]
+    chain += [policy for level in levels for policy in level.middleware]
+    limits = [nearest.get(name) for name in ("max_body_bytes", "max_argument_depth")]
+    if any(limits):
+        chain.append(RequestLimits(*limits))
+    chain += [
+        Throttled(throttle, f"{around.name()}/{level.name}/{number}", around.store)
+        for level in levels
+        for number, throttle in enumerate(level.throttles)
+    ]
+    cache: Cache | None = nearest.get("cache")
+    if cache is not None:
+        chain.append(Cached(cache, around.name, around.store))
+    chain += [level.concurrency for level in levels if level.concurrency is not None]
+    if nearest.get("timeout") is not None:
+        chain.append(nearest["timeout"])
+    if nearest.get("max_result_bytes") is not None:
+        chain.append(ResultLimit(nearest["max_result_bytes"]))
+    return chain

@@ -1,0 +1,77 @@
+"""Call middleware: users' own functions around handlers.
+
+Three forms, which may stand around any handler, plain or coroutine:
+
+    async def timed(call, call_next):       def timed(call, call_next):       def timed(call):
+        result = await call_next()              result = call_next()              result = yield
+        return result                           return result                     return result
+
+The last one, a generator, runs where the call is and costs no thread: it must not block.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator
+from typing import Any
+
+from mcp_mount.features.functions import (
+    DefinitionError,
+    describe,
+    is_coroutine_function,
+    routine_of,
+    unwrap,
+)
+from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.flows import Enter, Flow, Policy
+
+
+def policy_of(function: Callable[..., Any]) -> Policy:
+    """The policy in a function of one of the three forms.
+
+    Raises DefinitionError for what is none.
+    """
+    if not callable(function):
+        raise DefinitionError(f"call middleware is a function, not {function!r}")
+    if inspect.isgeneratorfunction(routine_of(unwrap(function))):
+        _check_parameters(function, "call")
+        return _Generated(function)
+    _check_parameters(function, "call, call_next")
+    return _Entered(function)
+
+
+def _check_parameters(function: Callable[..., Any], wanted: str) -> None:
+    try:
+        inspect.signature(function).bind(*wanted.split(", "))
+    except TypeError:
+        raise DefinitionError(f"{describe(function)}: its parameters must be ({wanted})") from None
+
+
+class _Entered:
+    """A function that calls `call_next` itself."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._step = Enter(function, is_coroutine_function(function))
+
+    def flow(self, call: Call) -> Flow[Result]:
+        return _result(self._function, (yield self._step))
+
+
+class _Generated:
+    """A generator that yields where the rest is to run, with nothing."""
+
+    def __init__(self, function: Callable[[Call], Generator[None, Result, Result]]) -> None:
+        self._function = function
+
+    def flow(self, call: Call) -> Flow[Result]:
+        return _result(self._function, (yield from self._function(call)))
+
+
+def _result(function: Callable[..., Any], value: Any) -> Result:
+    if not isinstance(value, Result):
+        raise TypeError(
+            f"{describe(function)} returned {value!r}: call middleware returns what call_next() "
+            "gave, or call.encode(value)"
+        )
+    return value

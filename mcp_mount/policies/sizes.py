@@ -1,0 +1,65 @@
+"""Limits of size: of a request's body, of the depth of arguments, of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.errors import Refusal
+from mcp_mount.protocol.flows import Flow, proceed
+
+
+class RequestLimits:
+    """Refuses what is too large or too deep, before anything looks at it.
+
+    max_body_bytes: of the HTTP body, of the whole message over other transports. max_depth: how
+    many objects and arrays may stand within one another in the arguments; `{"a": 1}` has depth 1.
+    """
+
+    def __init__(self, max_body_bytes: int | None, max_depth: int | None) -> None:
+        self._max_body_bytes = max_body_bytes
+        self._max_depth = max_depth
+
+    def flow(self, call: Call) -> Flow[Result]:
+        size, most = len(call.incoming.request.body), self._max_body_bytes
+        if most is not None and size > most:
+            raise Refusal(f"The request has {size} bytes; {call.name} takes {most}", status=413)
+        if self._max_depth is not None and is_deeper(call.arguments, self._max_depth):
+            raise Refusal(
+                f"The arguments are nested more than {self._max_depth} levels deep", status=422
+            )
+        return (yield from proceed())
+
+
+class ResultLimit:
+    """Refuses to send a result of more than `most` bytes, encoded."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def flow(self, call: Call) -> Flow[Result]:
+        result = yield from proceed()
+        size = len(result.members)
+        if size > self._most:
+            raise Refusal(
+                f"The result has {size} bytes, more than the {self._most} that may be sent. "
+                "Ask for less.",
+                status=413,
+            )
+        return result
+
+
+def is_deeper(value: Any, depth: int) -> bool:
+    """Whether more than `depth` objects and arrays stand within one another."""
+    level = [value]
+    for _ in range(depth):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, Mapping | list)
+            for inner in (one.values() if isinstance(one, Mapping) else one)
+        ]
+        if not level:
+            return False
+    return any(isinstance(one, Mapping | list) for one in level)

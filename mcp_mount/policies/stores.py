@@ -1,0 +1,198 @@
+"""Where counts and cached results are kept: in this process, or in Redis for all processes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
+
+from mcp_mount.policies.extras import requires
+from mcp_mount.protocol.flows import Do
+
+_PREFIX: Final = "mcp-mount:"
+
+_STRATEGIES: Final = {
+    "moving-window": "MovingWindowRateLimiter",
+    "fixed-window": "FixedWindowRateLimiter",
+    "sliding-window-counter": "SlidingWindowCounterRateLimiter",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What counts by one strategy of the library `limits`.
+
+    awaited_limiter: gives what counts on the running event loop; None if counting takes no time.
+    """
+
+    limiter: Any
+    awaited_limiter: Callable[[], Any] | None = None
+
+
+class Store(Protocol):
+    """Keeps values by their keys for some time, in seconds. shared: by all processes."""
+
+    shared: bool
+
+    def get(self, keys: Sequence[str]) -> Do[list[Any]]:
+        """The values; None for those that are not there, or no more."""
+
+    def set(self, key: str, value: Any, ttl: float) -> Do[None]: ...
+
+    def claim(self, key: str, token: str, ttl: float) -> Do[bool]:
+        """Take a key if nobody has it, and tell whether that was so."""
+
+    def release(self, key: str, token: str) -> Do[None]:
+        """Give up a key that was claimed with `token`."""
+
+    def limits(self, strategy: str) -> Limits: ...
+
+
+def store_of(url: str | Store | None) -> Store:
+    """The store at a URL: "memory://", "redis://host:6379/0" (and rediss://, unix://).
+
+    Raises ValueError for another one, MissingExtra where a library is not installed.
+    """
+    if url is None or url == "memory://":
+        return MemoryStore()
+    if not isinstance(url, str):
+        return url
+    if url.partition("://")[0] not in ("redis", "rediss", "unix"):
+        raise ValueError(f"store is memory:// or the URL of a Redis server, not {url!r}")
+    return RedisStore(url)
+
+
+class MemoryStore:
+    """A store of this process. max_entries: the most values kept; the oldest go first."""
+
+    shared = False
+
+    def __init__(self, *, max_entries: int = 10_000) -> None:
+        self._most = max_entries
+        self._values: OrderedDict[str, tuple[float, Any]] = OrderedDict()
+        self._versions: OrderedDict[str, tuple[float, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._limits: dict[str, Limits] = {}
+
+    def get(self, keys: Sequence[str]) -> Do[list[Any]]:
+        return Do(partial(self._get, keys))
+
+    def set(self, key: str, value: Any, ttl: float) -> Do[None]:
+        return Do(partial(self._set, key, value, ttl))
+
+    def claim(self, key: str, token: str, ttl: float) -> Do[bool]:
+        return Do(lambda: True)
+
+    def release(self, key: str, token: str) -> Do[None]:
+        return Do(lambda: None)
+
+    def limits(self, strategy: str) -> Limits:
+        with self._lock:
+            known = self._limits.get(strategy)
+            if known is None:
+                from limits import storage, strategies
+
+                kind = getattr(strategies, _STRATEGIES[strategy])
+                known = self._limits[strategy] = Limits(kind(storage.MemoryStorage()))
+            return known
+
+    def _get(self, keys: Sequence[str]) -> list[Any]:
+        now = time.monotonic()
+        found: list[Any] = []
+        with self._lock:
+            for key in keys:
+                expires, value = self._table(key).get(key, (0.0, None))
+                found.append(value if expires > now else None)
+        return found
+
+    def _set(self, key: str, value: Any, ttl: float) -> None:
+        now = time.monotonic()
+        with self._lock:
+            table = self._table(key)
+            table.pop(key, None)
+            table[key] = (now + ttl, value)
+            while table and (
+                next(iter(table.values()))[0] <= now
+                or (table is self._values and len(table) > self._most)
+            ):
+                table.popitem(last=False)
+
+    def _table(self, key: str) -> OrderedDict[str, tuple[float, Any]]:
+        # A version must not go before the values that it makes void.
+        return self._versions if key.startswith("version:") else self._values
+
+
+class RedisStore:
+    """A store in Redis, or Valkey, for all processes that have its URL. Values are bytes."""
+
+    shared = True
+
+    def __init__(self, url: str) -> None:
+        with requires("redis", f"store={url.partition('://')[0]!r}"):
+            import redis
+            import redis.asyncio
+        self._url = url
+        self._client: Any = redis.Redis.from_url(url)
+        self._connect = partial(redis.asyncio.Redis.from_url, url)
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+        self._limits: dict[str, Limits] = {}
+
+    def get(self, keys: Sequence[str]) -> Do[list[Any]]:
+        return self._command("mget", [_PREFIX + key for key in keys])
+
+    def set(self, key: str, value: Any, ttl: float) -> Do[None]:
+        return self._command("set", _PREFIX + key, value, px=max(1, int(ttl * 1000)))
+
+    def claim(self, key: str, token: str, ttl: float) -> Do[bool]:
+        return self._command("set", _PREFIX + key, token, px=int(ttl * 1000), nx=True)
+
+    def release(self, key: str, token: str) -> Do[None]:
+        return self._command("eval", _RELEASE, 1, _PREFIX + key, token)
+
+    def limits(self, strategy: str) -> Limits:
+        known = self._limits.get(strategy)
+        if known is None:
+            from limits import strategies
+            from limits.aio import strategies as awaited_strategies
+            from limits.aio.storage import RedisStorage as AwaitedStorage
+            from limits.storage import RedisStorage
+
+            name, prefix = _STRATEGIES[strategy], f"{_PREFIX}limits"
+            limiter = getattr(strategies, name)(RedisStorage(self._url, key_prefix=prefix))
+            limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+
+            def awaited() -> Any:
+                loop = asyncio.get_running_loop()
+                if loop not in limiters:
+                    storage = AwaitedStorage(
+                        f"async+{self._url}", implementation="redispy", key_prefix=prefix
+                    )
+                    limiters[loop] = getattr(awaited_strategies, name)(storage)
+                return limiters[loop]
+
+            known = self._limits[strategy] = Limits(limiter, awaited)
+        return known
+
+    def _command(self, name: str, *args: Any, **options: Any) -> Do[Any]:
+        async def awaited() -> Any:
+            return await getattr(self._client_of_loop(), name)(*args, **options)
+
+        return Do(lambda: getattr(self._client, name)(*args, **options), awaited)
+
+    def _client_of_loop(self) -> Any:
+        """Connections belong to their event loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            self._clients[loop] = self._connect()
+        return self._clients[loop]
+
+
+_RELEASE: Final = """
+if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) else return 0 end
+"""

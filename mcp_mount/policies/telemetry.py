@@ -1,0 +1,239 @@
+"""Spans and metrics by OpenTelemetry's semantic conventions for MCP and generative AI.
+
+The trace context that a client sends in `_meta` (SEP-414) is the parent of the request's span; the
+one of the HTTP request is linked, or is the parent where there is no other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import context, metrics, propagate, trace
+from opentelemetry.propagators.textmap import Getter
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+
+from mcp_mount.policies.records import Outcome, Redaction
+from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.errors import ProtocolError
+from mcp_mount.protocol.flows import Flow, proceed
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import Span, TracerProvider
+
+_SCOPE: Final = "mcp_mount"
+
+_PROPAGATED: Final = ("traceparent", "tracestate", "baggage")
+
+_BUCKETS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+"""Of the metric `mcp.server.operation.duration`, in seconds, as the conventions advise."""
+
+
+class _Strings(Getter[Mapping[str, Any]]):
+    """Reads what is a string; a client may send anything."""
+
+    def get(self, carrier: Mapping[str, Any], key: str) -> list[str] | None:
+        value = carrier.get(key)
+        return [value] if isinstance(value, str) else None
+
+    def keys(self, carrier: Mapping[str, Any]) -> list[str]:
+        return [key for key in carrier if isinstance(key, str)]
+
+
+_STRINGS: Final = _Strings()
+
+
+class Telemetry:
+    """Spans and metrics of all requests to a server.
+
+    content: whether spans show arguments (without what is declared secret) and results; they do not
+    by default. tracer_provider, meter_provider: by default the global ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        content: bool = False,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+    ) -> None:
+        self._content = content
+        self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
+        meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
+        self._duration = meter.create_histogram(
+            "mcp.server.operation.duration",
+            unit="s",
+            description="Duration of an MCP request as the server sees it.",
+            explicit_bucket_boundaries_advisory=_BUCKETS,
+        )
+
+    def around(self, redact: Redaction) -> Traced:
+        """The policy that traces the calls of an entry."""
+        return Traced(self, redact)
+
+    def saw(
+        self,
+        incoming: Incoming,
+        started: float,
+        result: Result | None,
+        error: ProtocolError | None,
+    ) -> None:
+        """Note a request that no handler was asked for. started: of `time.perf_counter`."""
+        nanoseconds = time.time_ns() - int((time.perf_counter() - started) * 1e9)
+        with self.span(incoming, start=nanoseconds) as span:
+            if error is not None:
+                self.end(span, incoming, started, Outcome.of_error(error), error)
+            else:
+                assert result is not None, "it is one or the other"
+                self.end(span, incoming, started, Outcome.of(result))
+
+    @contextmanager
+    def span(self, incoming: Incoming, start: int | None = None) -> Iterator[Span]:
+        """The span of a request, current in what runs in it. start: in nanoseconds."""
+        inner = bool(incoming.path)
+        parent, links = (None, []) if inner else _origin(incoming)
+        name = _name(incoming, inner=inner)
+        kind = SpanKind.INTERNAL if inner else SpanKind.SERVER
+        attributes = _attributes(incoming)
+        token = None if parent is None else context.attach(parent)
+        try:
+            with self._tracer.start_as_current_span(
+                name,
+                kind=kind,
+                attributes=attributes,
+                links=links,
+                start_time=start,
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span:
+                yield span
+        finally:
+            if token is not None:
+                context.detach(token)
+
+    def end(
+        self,
+        span: Span,
+        incoming: Incoming,
+        started: float,
+        outcome: Outcome,
+        error: BaseException | None = None,
+    ) -> None:
+        """Note on its span, and in the metrics, how a request ended."""
+        code = str(error.kind.code) if isinstance(error, ProtocolError) else None
+        if outcome.error is not None:
+            span.set_attribute("error.type", outcome.error)
+            message = str(error) if isinstance(error, ProtocolError) else None
+            span.set_status(Status(StatusCode.ERROR, message))
+        if code is not None:
+            span.set_attribute("rpc.response.status_code", code)
+        if incoming.path:
+            return
+        attributes = _dimensions(incoming)
+        if outcome.error is not None:
+            attributes["error.type"] = outcome.error
+        if code is not None:
+            attributes["rpc.response.status_code"] = code
+        self._duration.record(time.perf_counter() - started, attributes)
+
+    def show_arguments(self, span: Span, call: Call, redact: Redaction) -> None:
+        if self._content and span.is_recording() and call.method == "tools/call":
+            span.set_attribute("gen_ai.tool.call.arguments", _json(redact(call.arguments)))
+
+    def show_result(self, span: Span, call: Call, result: Result) -> None:
+        if self._content and span.is_recording() and call.method == "tools/call":
+            shown = b"{%b}" % result.members
+            span.set_attribute("gen_ai.tool.call.result", shown.decode())
+
+
+class Traced:
+    """The telemetry around calls."""
+
+    def __init__(self, telemetry: Telemetry, redact: Redaction) -> None:
+        self._telemetry = telemetry
+        self._redact = redact
+
+    def flow(self, call: Call) -> Flow[Result]:
+        started, telemetry = time.perf_counter(), self._telemetry
+        with telemetry.span(call.incoming) as span:
+            telemetry.show_arguments(span, call, self._redact)
+            try:
+                result = yield from proceed()
+            except BaseException as error:
+                telemetry.end(span, call.incoming, started, Outcome.of_error(error), error)
+                raise
+            telemetry.show_result(span, call, result)
+            if "cache" in call.state:
+                span.set_attribute("mcp_mount.cache", call.state["cache"])
+            telemetry.end(span, call.incoming, started, Outcome.of(result))
+        return result
+
+
+def _origin(incoming: Incoming) -> tuple[context.Context | None, list[Link]]:
+    """The context of the client, if it sends one, and a link to that of the HTTP request."""
+    ambient = trace.get_current_span().get_span_context()
+    sent = {key: incoming.meta[key] for key in _PROPAGATED if key in incoming.meta}
+    if "traceparent" in sent:
+        parent = propagate.extract(sent, getter=_STRINGS)
+        if trace.get_current_span(parent).get_span_context().is_valid:
+            return parent, [Link(ambient)] if ambient.is_valid else []
+    if ambient.is_valid or "traceparent" not in incoming.request.headers:
+        return None, []
+    return propagate.extract(incoming.request.headers, getter=_STRINGS), []
+
+
+def _target(incoming: Incoming) -> tuple[str, str] | None:
+    """What a request is for, as an attribute, if that has few values."""
+    name = incoming.params.get("name")
+    if not isinstance(name, str):
+        return None
+    if incoming.method == "tools/call":
+        return "gen_ai.tool.name", name
+    return ("gen_ai.prompt.name", name) if incoming.method == "prompts/get" else None
+
+
+def _name(incoming: Incoming, *, inner: bool) -> str:
+    target = _target(incoming)
+    method = incoming.method
+    if inner and method == "tools/call":
+        method = "execute_tool"
+    return method if target is None else f"{method} {target[1]}"
+
+
+def _dimensions(incoming: Incoming) -> dict[str, Any]:
+    """The attributes of spans and metrics alike."""
+    attributes: dict[str, Any] = {
+        "mcp.method.name": incoming.method,
+        "mcp.protocol.version": incoming.revision.name,
+        "network.transport": "tcp" if incoming.request.has_headers else "pipe",
+    }
+    if incoming.request.has_headers:
+        attributes["network.protocol.name"] = "http"
+    target = _target(incoming)
+    if target is not None:
+        attributes[target[0]] = target[1]
+    if incoming.method == "tools/call":
+        attributes["gen_ai.operation.name"] = "execute_tool"
+    return attributes
+
+
+def _attributes(incoming: Incoming) -> dict[str, Any]:
+    attributes = _dimensions(incoming)
+    attributes["jsonrpc.request.id"] = str(incoming.id)
+    uri = incoming.params.get("uri")
+    if isinstance(uri, str):
+        attributes["mcp.resource.uri"] = uri
+    if incoming.session is not None:
+        attributes["mcp.session.id"] = incoming.session
+    if incoming.request.address is not None:
+        attributes["client.address"] = incoming.request.address
+    return attributes
+
+
+def _json(value: Any) -> str:
+    from pydantic_core import to_json
+
+    return to_json(value).decode()

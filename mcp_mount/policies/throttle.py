@@ -1,0 +1,120 @@
+"""How often callers may call."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from mcp_mount.features.functions import DefinitionError
+from mcp_mount.policies.extras import requires
+from mcp_mount.policies.stores import Store
+from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.errors import Refusal
+from mcp_mount.protocol.flows import Do, Flow, proceed
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+
+Strategy = Literal["moving-window", "fixed-window", "sliding-window-counter"]
+
+Key = Literal["caller", "everyone"] | Callable[[Call], str | None]
+
+
+class Throttle:
+    """At most so many calls in a time: "10/minute", "100 per hour; 5 per second".
+
+    key: who shares the count: each "caller" has their own (the host's user, the subject of an
+    access token, or else the address that a request comes from), "everyone" has one, or a function
+    of the call gives the name of the count, None for a call that is not counted. cost: what a call
+    counts. strategy: as of the library `limits`. name: under which the count is kept, by default
+    that of the tool, router or server that it is declared at.
+
+    Raises DefinitionError for what is no rate. Needs the extra `throttle`.
+    """
+
+    def __init__(
+        self,
+        rate: str,
+        *,
+        key: Key = "caller",
+        cost: int = 1,
+        strategy: Strategy = "moving-window",
+        name: str | None = None,
+    ) -> None:
+        with requires("throttle", "throttle="):
+            from limits import parse_many
+        try:
+            self.rates: list[RateLimitItem] = parse_many(rate)
+        except (ValueError, TypeError):
+            raise DefinitionError(
+                f"throttle is a rate such as '10/minute' or '5/second; 100/hour', not {rate!r}"
+            ) from None
+        if key not in ("caller", "everyone") and not callable(key):
+            raise DefinitionError(f"key is 'caller', 'everyone' or a function, not {key!r}")
+        self.key = key
+        self.cost = cost
+        self.strategy = strategy
+        self.name = name
+
+
+class Throttled:
+    """A throttle where it is declared. name: of its counts. store: keeps them."""
+
+    def __init__(self, throttle: Throttle, name: str, store: Store) -> None:
+        self._throttle = throttle
+        self._name = throttle.name or name
+        self._store = store
+
+    def flow(self, call: Call) -> Flow[Result]:
+        key = self._key(call)
+        if key is not None:
+            for rate in self._throttle.rates:
+                wait = yield self._hit(rate, key)
+                if wait is not None:
+                    seconds = max(1, math.ceil(wait))
+                    raise Refusal(
+                        f"{call.name} was called too often ({rate}): "
+                        f"try again in {seconds} second{'s' if seconds > 1 else ''}",
+                        status=429,
+                        retry_after=seconds,
+                    )
+        return (yield from proceed())
+
+    def _key(self, call: Call) -> str | None:
+        key = self._throttle.key
+        if key == "everyone":
+            return "everyone"
+        if key != "caller":
+            assert callable(key)
+            return key(call)
+        if call.caller is not None:
+            return f"user:{call.caller}"
+        return f"address:{call.incoming.request.address}"
+
+    def _hit(self, rate: RateLimitItem, key: str) -> Do[float | None]:
+        """Count a call: in how many seconds it may come again if it comes too often, else None."""
+        limits, name, cost = self._store.limits(self._throttle.strategy), self._name, self._throttle
+        hit = partial(_hit, limits.limiter, rate, name, key, cost.cost)
+        awaited = limits.awaited_limiter
+        if awaited is None:
+            return Do(hit)
+        return Do(hit, lambda: _hit_awaited(awaited(), rate, name, key, cost.cost))
+
+
+def _hit(limiter: Any, rate: RateLimitItem, name: str, key: str, cost: int) -> float | None:
+    if limiter.hit(rate, name, key, cost=cost):
+        return None
+    reset: float = limiter.get_window_stats(rate, name, key).reset_time
+    return reset - time.time()
+
+
+async def _hit_awaited(
+    limiter: Any, rate: RateLimitItem, name: str, key: str, cost: int
+) -> float | None:
+    if await limiter.hit(rate, name, key, cost=cost):
+        return None
+    reset: float = (await limiter.get_window_stats(rate, name, key)).reset_time
+    return reset - time.time()

@@ -1,0 +1,138 @@
+"""Rules: who may see and use something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from mcp_mount.protocol.messages import Request
+
+
+class Rule(Protocol):
+    """A condition that callers fulfil or not.
+
+    Raises LookupError, or what a user's function raises, where that cannot be said.
+    """
+
+    def fulfilled(self, request: Request) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """What a verified access token, or an API key, says of its bearer. The token itself is not
+    kept: it is for this server alone, and goes nowhere else.
+
+    subject: the user or the client that it stands for. scopes: what it is good for. roles: what
+    the bearer is. client_id: the OAuth client that got it. expires_at: seconds since the epoch.
+    claims: all that it says.
+    """
+
+    subject: str
+    scopes: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    client_id: str | None = None
+    issuer: str | None = None
+    expires_at: float | None = None
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request, for rules with `when=`.
+
+    id: as the host, or the access token, knows them; None if nobody does. claims: of the access
+    token. headers: names in lower case. address: where the connection comes from. request: the
+    host's own request, if there is one.
+    """
+
+    id: str | None
+    scopes: frozenset[str]
+    roles: frozenset[str]
+    claims: Mapping[str, Any]
+    headers: Mapping[str, str]
+    address: str | None
+    request: Any
+
+
+@dataclass(frozen=True, slots=True)
+class HasPermission:
+    """The host knows that the caller has a permission, by its name."""
+
+    name: str
+
+    def fulfilled(self, request: Request) -> bool:
+        if request.has_permission is None:
+            raise LookupError(f"this host has no permissions by name, such as {self.name!r}")
+        return request.has_permission(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class HostAllows:
+    """A function of the host's own request says so."""
+
+    function: Callable[[Any], bool]
+
+    def fulfilled(self, request: Request) -> bool:
+        return bool(self.function(request.native()))
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A function of the `Caller` says so."""
+
+    function: Callable[[Caller], bool]
+
+    def fulfilled(self, request: Request) -> bool:
+        token = request.token
+        caller = Caller(
+            request.caller(),
+            frozenset() if token is None else token.scopes,
+            frozenset() if token is None else token.roles,
+            {} if token is None else token.claims,
+            request.headers,
+            request.address,
+            request.native(),
+        )
+        return bool(self.function(caller))
+
+
+@dataclass(frozen=True, slots=True)
+class HasScopes:
+    """The access token is good for all of these scopes."""
+
+    scopes: tuple[str, ...]
+
+    def fulfilled(self, request: Request) -> bool:
+        if request.token is not None:
+            return request.token.scopes.issuperset(self.scopes)
+        if request.has_scope is not None:
+            return all(map(request.has_scope, self.scopes))
+        # Nobody has authenticated: a token may change that.
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class HasRole:
+    """The caller has one of these roles: by the access token, or as the host knows them."""
+
+    roles: tuple[str, ...]
+
+    def fulfilled(self, request: Request) -> bool:
+        if request.token is not None and not request.token.roles.isdisjoint(self.roles):
+            return True
+        if request.has_role is not None:
+            return any(map(request.has_role, self.roles))
+        return False
+
+
+def scopes_of(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """All scopes that rules ask for, in order."""
+    named = [scope for rule in rules if isinstance(rule, HasScopes) for scope in rule.scopes]
+    return tuple(dict.fromkeys(named))
+
+
+def without_scopes(rules: Sequence[Rule]) -> list[Rule]:
+    """The rules that another access token would not change."""
+    return [rule for rule in rules if not isinstance(rule, HasScopes)]

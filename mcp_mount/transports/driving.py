@@ -1,0 +1,277 @@
+"""Drivers of flows: how a call runs with its policies around it, on a thread or on an event loop.
+
+Whatever stands around stays where the driver is; what cannot be done there is brought to where it
+can. A plain function never runs on an event loop, a coroutine never without one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from functools import partial
+from queue import SimpleQueue
+from time import sleep
+from typing import Any, Final, TypeAlias, TypeVar
+
+from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.errors import OutOfTime
+from mcp_mount.protocol.flows import Blocking, Do, Enter, Flow, Pause, Proceed, Step, Wait
+from mcp_mount.transports import background
+from mcp_mount.transports.threads import Runner, off_loop
+
+T = TypeVar("T")
+
+_CLEANING_SECONDS: Final = 1.0
+"""How long a coroutine that ran out of time may take to clean up before its client is answered."""
+
+Spawn: TypeAlias = Callable[[Coroutine[Any, Any, Any]], tuple[Future[Any], Callable[[], None]]]
+"""Starts a coroutine on an event loop: its future, and what cancels it from any thread."""
+
+
+def drive(call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
+    """Run a call on this thread, and all that stands around it. spawn: where coroutines go."""
+    if not call.policies and not call.is_async:
+        runner.run(call)
+        return
+    try:
+        call.settle(_OnThread(call, runner, spawn).inwards(0))
+    except (Exception, SystemExit) as error:
+        call.fail(error)
+
+
+async def drive_async(call: Call, runner: Runner) -> None:
+    """Run a call on this event loop, and all that stands around it."""
+    if not call.policies:
+        if call.is_async:
+            await runner.run_async(call)
+        else:
+            await runner.off_loop(partial(runner.run, call))
+        return
+    try:
+        call.settle(await _OnLoop(call, runner).inwards(0))
+    except (Exception, SystemExit) as error:
+        call.fail(error)
+
+
+def follow(flow: Flow[T], proceed: Callable[[Step], Any] | None = None) -> T:
+    """Take the steps of a flow on this thread. proceed: takes those that lead further inwards."""
+    answer: Any = None
+    error: BaseException | None = None
+    try:
+        while True:
+            step = flow.send(answer) if error is None else flow.throw(error)
+            answer = error = None
+            try:
+                if isinstance(step, Do | Blocking):
+                    answer = step.do()
+                elif isinstance(step, Wait):
+                    answer = _result(step)
+                elif isinstance(step, Pause):
+                    sleep(step.seconds)
+                else:
+                    assert proceed is not None, "there is nothing further inwards"
+                    answer = proceed(step)
+            except BaseException as raised:
+                error = raised
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+async def follow_async(
+    flow: Flow[T], runner: Runner, proceed: Callable[[Step], Awaitable[Any]] | None = None
+) -> T:
+    """Take the steps of a flow on this event loop."""
+    answer: Any = None
+    error: BaseException | None = None
+    try:
+        while True:
+            step = flow.send(answer) if error is None else flow.throw(error)
+            answer = error = None
+            try:
+                if isinstance(step, Do):
+                    answer = step.do() if step.awaited is None else await step.awaited()
+                elif isinstance(step, Blocking):
+                    answer = await off_loop(runner, step.do)
+                elif isinstance(step, Wait):
+                    answer = await _limited(
+                        asyncio.shield(asyncio.wrap_future(step.future)), step.timeout
+                    )
+                elif isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                else:
+                    assert proceed is not None, "there is nothing further inwards"
+                    answer = await proceed(step)
+            except BaseException as raised:
+                error = raised
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+def _result(step: Wait) -> Any:
+    try:
+        return step.future.result(step.timeout)
+    except FutureTimeout as error:
+        # Another class than the builtin one before Python 3.11.
+        raise TimeoutError from error
+
+
+class _TimeIsUp(TimeoutError):
+    """The driver's own limit was reached; the work itself may raise a TimeoutError, too."""
+
+
+async def _limited(work: Awaitable[T], timeout: float | None) -> T:
+    if timeout is None:
+        return await work
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait([task], timeout=timeout)
+    except BaseException:
+        await _end(task)
+        raise
+    if not done:
+        await _end(task)
+        raise _TimeIsUp
+    return task.result()
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task, and let it clean up; what it says of its end is nobody's concern."""
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    task.cancel()
+    await asyncio.wait([task], timeout=_CLEANING_SECONDS)
+
+
+class _OnThread:
+    """A call on a thread. spawn: where coroutines go meanwhile."""
+
+    def __init__(self, call: Call, runner: Runner, spawn: Spawn) -> None:
+        self._call = call
+        self._runner = runner
+        self._spawn = spawn
+        self._timeout: float | None = None
+
+    def inwards(self, index: int) -> Result:
+        """The result of the policy at `index` and all within it; of the handler, after the last."""
+        if index < len(self._call.policies):
+            flow = self._call.policies[index].flow(self._call)
+            return follow(flow, partial(self._proceed, index + 1))
+        self._call.prepare()
+        if self._call.is_async:
+            self._run_elsewhere()
+        else:
+            self._runner.run(self._call)
+        return self._call.outcome()
+
+    def _run_elsewhere(self) -> None:
+        """Run a coroutine, and wait for it here as long as it has time."""
+        outcome, cancel = self._spawn(self._runner.run_async(self._call))
+        try:
+            outcome.result(self._timeout)
+        except FutureTimeout:
+            raise OutOfTime from None
+        finally:
+            if not outcome.done():
+                cancel()
+
+    def _proceed(self, index: int, step: Step) -> Any:
+        if not isinstance(step, Enter):
+            # For a plain function a time limit holds where it runs: see Call.limit.
+            if isinstance(step, Proceed) and step.timeout is not None:
+                self._timeout = step.timeout
+            return self.inwards(index)
+        if not step.is_async:
+            return step.function(self._call, partial(self.inwards, index))
+        return self._enter(step, partial(self.inwards, index))
+
+    def _enter(self, step: Enter, inwards: Callable[[], Result]) -> Any:
+        """Let a coroutine run elsewhere, and come back to this thread for what is within it."""
+        work: SimpleQueue[_Work | None] = SimpleQueue()
+
+        async def call_next() -> Any:
+            item = _Work(inwards, copy_context(), Future())
+            work.put(item)
+            return await asyncio.wrap_future(item.outcome)
+
+        outcome, cancel = self._spawn(step.function(self._call, call_next))
+        outcome.add_done_callback(lambda _: work.put(None))
+        try:
+            while (item := work.get()) is not None:
+                item.run()
+        finally:
+            if not outcome.done():
+                cancel()
+        return outcome.result()
+
+
+@dataclass(slots=True)
+class _Work:
+    """Something that a coroutine wants done on the thread of its call."""
+
+    function: Callable[[], Any]
+    context: Context
+    outcome: Future[Any]
+
+    def run(self) -> None:
+        if not self.outcome.set_running_or_notify_cancel():
+            return
+        try:
+            self.outcome.set_result(self.context.run(self.function))
+        except (Exception, SystemExit) as error:
+            self.outcome.set_exception(error)
+        except BaseException:
+            self.outcome.set_exception(asyncio.CancelledError())
+            raise
+
+
+class _OnLoop:
+    """A call on an event loop."""
+
+    def __init__(self, call: Call, runner: Runner) -> None:
+        self._call = call
+        self._runner = runner
+
+    async def inwards(self, index: int) -> Result:
+        """The result of the policy at `index` and all within it; of the handler, after the last."""
+        if index < len(self._call.policies):
+            flow = self._call.policies[index].flow(self._call)
+            return await follow_async(flow, self._runner, partial(self._proceed, index + 1))
+        self._call.prepare()
+        if self._call.is_async:
+            await self._runner.run_async(self._call)
+        else:
+            await self._runner.off_loop(partial(self._runner.run, self._call))
+        return self._call.outcome()
+
+    async def _proceed(self, index: int, step: Step) -> Any:
+        if not isinstance(step, Enter):
+            timeout = None if step is None else step.timeout  # type: ignore[union-attr]
+            try:
+                return await _limited(self.inwards(index), timeout)
+            except _TimeIsUp:
+                raise OutOfTime from None
+        if step.is_async:
+            return await step.function(self._call, partial(self.inwards, index))
+        # From here on the call is on a thread: what is within needs no other one.
+        inner = _OnThread(self._call, self._runner, spawner(asyncio.get_running_loop()))
+        enter = partial(step.function, self._call, partial(inner.inwards, index))
+        return await off_loop(self._runner, enter)
+
+
+def spawner(loop: asyncio.AbstractEventLoop) -> Spawn:
+    """What starts coroutines on `loop`, from other threads."""
+
+    def spawn(coroutine: Coroutine[Any, Any, Any]) -> tuple[Future[Any], Callable[[], None]]:
+        outcome = asyncio.run_coroutine_threadsafe(coroutine, loop)
+
+        def cancel() -> None:
+            outcome.cancel()
+
+        return outcome, cancel
+
+    return spawn
