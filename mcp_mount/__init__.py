@@ -1,6 +1,7 @@
 """Mount an MCP server inside the web application that you already run."""
 
 from mcp_mount.base import MCPServer
+from mcp_mount.chaining import ResourceContent
 from mcp_mount.context import Context, SyncContext
 from mcp_mount.features import Audio, DefinitionError, File, Image, McpHeader, ToolError
 from mcp_mount.features.completion import Completion
@@ -8,14 +9,23 @@ from mcp_mount.features.prompts import Message
 from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
 from mcp_mount.llm.chat import ChatMessage, ChatRequest
 from mcp_mount.mounting import mount_asgi, mount_wsgi
+from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttle
+from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ClientError, ProtocolError
+from mcp_mount.protocol.rules import AccessToken, Caller
 from mcp_mount.protocol.tasks import TaskPolicy
 from mcp_mount.routes import CompletionsRouter, ImageRouter, MCPRouter, ToolsRouter
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessToken",
     "Audio",
+    "Audit",
+    "Cache",
+    "Call",
+    "CallRecord",
+    "Caller",
     "ChatMessage",
     "ChatRequest",
     "ClientError",
@@ -29,11 +39,15 @@ __all__ = [
     "ImageRouter",
     "MCPRouter",
     "MCPServer",
+    "MaxConcurrency",
     "McpHeader",
     "Message",
     "ProtocolError",
+    "ResourceContent",
+    "Result",
     "SyncContext",
     "TaskPolicy",
+    "Throttle",
     "ToolError",
     "ToolsRouter",
     "elicitation",

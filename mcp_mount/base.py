@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Context
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from mcp_mount.backplane import MemoryBackplane
 from mcp_mount.features import Registry
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.listing import Listing
+from mcp_mount.host import Host
 from mcp_mount.notifier import Notifier
 from mcp_mount.observing import Observing
 from mcp_mount.policies.cache import invalidate
@@ -29,7 +29,6 @@ from mcp_mount.protocol import Protocol, Settings
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge
-from mcp_mount.protocol.settings import bearer
 from mcp_mount.protocol.state import Seal
 from mcp_mount.routes.dependencies import HOST_APP
 from mcp_mount.routes.openapi import describe_tools
@@ -40,16 +39,25 @@ from mcp_mount.routes.router import (
     routers_of_ours,
 )
 from mcp_mount.tasks import LocalTasks
-from mcp_mount.tasks.contexts import current_context
-from mcp_mount.transports.asgi import ASGITransport, Receive, Scope, Send
+from mcp_mount.transports.asgi import (
+    ENDPOINT,
+    ASGITransport,
+    Receive,
+    Scope,
+    Send,
+    endpoint_url,
+    read_headers,
+)
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.listening import before_shutdown, listen
-from mcp_mount.transports.paths import route_path
+from mcp_mount.transports.paths import METADATA_HEADERS, WELL_KNOWN, route_path
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wsgi_app import WSGIApp
 
 if TYPE_CHECKING:
+    from mcp_mount.auth.resource_server import ResourceServer
+    from mcp_mount.auth.verifiers import Verifier
     from mcp_mount.policies.telemetry import Telemetry
 
 request_types.append(Request)
@@ -66,27 +74,6 @@ _PLAIN_SETTINGS = {
     },
 }
 """Arguments that are settings as they are, with the names of these."""
-
-
-def _no_names() -> Sequence[str]:
-    return ()
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """The application that a server is mounted in, as far as the server asks it.
-
-    secret_keys: oldest first; the last one seals. debug: whether docs may be shown. host_names:
-    the Host headers that the host itself checks. challenge: the WWW-Authenticate header for those
-    who must log in first, where the host authenticates. detach: prepares a call to outlive its
-    request, as a task, and gives the context variables to run it in.
-    """
-
-    secret_keys: Callable[[], Sequence[str]] = _no_names
-    debug: Callable[[], bool] = bool
-    host_names: Callable[[], Sequence[str]] = _no_names
-    challenge: Callable[[ProtocolRequest, Challenge], str] = bearer
-    detach: Callable[[Call], Context] = current_context
 
 
 class MCPServer(Registers, FastAPI):
@@ -110,6 +97,11 @@ class MCPServer(Registers, FastAPI):
     "redis://…" for all processes. telemetry: True, or a `Telemetry`, for spans and metrics of
     OpenTelemetry. log_calls: whether each call is logged, by the logger `mcp_mount.calls`. audit:
     an `Audit`, told before and after each call.
+
+    auth: what verifies access tokens or API keys, see `mcp_mount.auth`. auth_required: whether
+    requests without any are refused; otherwise they are the host's to know, or anonymous.
+    resource: the URL of the MCP endpoint, as clients write it, which tokens must be for; by default
+    that of the request, where `allowed_hosts` or the host framework vouches for its host.
 
     What `PolicyOptions` has may be declared here for all that the server offers; those who do not
     fulfil its rules get 401 or 403. Further arguments are FastAPI's.
@@ -138,6 +130,9 @@ class MCPServer(Registers, FastAPI):
         telemetry: bool | Telemetry = False,
         log_calls: bool = False,
         audit: Audit | None = None,
+        auth: Verifier | Sequence[Verifier] | None = None,
+        auth_required: bool = True,
+        resource: str | None = None,
         **options: Any,
     ) -> None:
         declared, fastapi = split(options)
@@ -150,6 +145,7 @@ class MCPServer(Registers, FastAPI):
             fastapi.get(key) for key in ("lifespan", "on_startup", "on_shutdown")
         )
         self._declared: dict[str, Any] = {}
+        self.resource_server: ResourceServer | None = None
         self._observing = Observing(telemetry, audit, log_calls=log_calls)
         around = Surroundings(lambda: self.protocol.settings.name, store_of(store))
         self._level = Level("server", surroundings=around)
@@ -188,13 +184,19 @@ class MCPServer(Registers, FastAPI):
             self.tasks,
         )
         self.registry.on_change = self._tell
+        self._auth: dict[str, Any] = {
+            "auth": auth,
+            "auth_required": auth_required,
+            "resource": resource,
+        }
+        self._authenticate()
         self._observe()
         self._declare(declared)
         self.asgi_endpoint = ASGITransport(self.protocol, self.runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, self.runner)
         self._documented: tuple[int, dict[str, Any], dict[str, Any]] | None = None
         super().__init__(title=name, version=version, description=description or "", **fastapi)
-        self.router.routes.insert(0, _EndpointRoute(self))
+        self.router.routes[:0] = [_EndpointRoute(self), _MetadataRoute(self)]
         self._not_found = self.router.default
         self.router.default = self._default
 
@@ -205,6 +207,8 @@ class MCPServer(Registers, FastAPI):
             # FastAPI replaces scope["app"] with this server, so this is the time to look.
             scope["mcp_mount.mounted"] = self.is_attached or "app" in scope
             scope.setdefault(HOST_APP, scope.get("app"))
+            path = "" if scope["mcp_mount.mounted"] else self.mcp_path
+            scope[ENDPOINT] = scope.get("root_path", "") + path
             if not self.user_middleware and self.is_endpoint(scope):
                 # Nothing stands between: skip what FastAPI does for its own routes.
                 await self.asgi_endpoint(scope, receive, send)
@@ -246,7 +250,8 @@ class MCPServer(Registers, FastAPI):
 
         name, version, server_title, description, website_url, icons, instructions, secret_key,
         max_body_bytes, allowed_origins, allowed_hosts, session_ttl, docs, store, telemetry,
-        log_calls, audit, and what `PolicyOptions` has. Raises TypeError for any other.
+        log_calls, audit, auth, auth_required, resource, and what `PolicyOptions` has. Raises
+        TypeError for any other.
         """
         settings = self.protocol.settings
         for name, value in options.items():
@@ -259,6 +264,9 @@ class MCPServer(Registers, FastAPI):
             elif name == "store":
                 assert self._level.surroundings is not None
                 self._level.surroundings.store = store_of(value)
+            elif name in self._auth:
+                self._auth[name] = value
+                self._authenticate()
             elif name in ("telemetry", "audit", "log_calls"):
                 setattr(self._observing, name, value)
                 self._observe()
@@ -341,12 +349,37 @@ class MCPServer(Registers, FastAPI):
         for name in ("middleware", "throttles", "concurrency", "nearest", "redact"):
             setattr(self._level, name, getattr(level, name))
 
+    def _authenticate(self) -> None:
+        """Let requests in by what the settings say now."""
+        auth = self._auth["auth"]
+        if auth is None:
+            self.protocol.settings.auth = self.resource_server = None
+            return
+        from mcp_mount.auth.resource_server import ResourceServer
+
+        self.protocol.settings.auth = self.resource_server = ResourceServer(
+            auth if isinstance(auth, list | tuple) else [auth],
+            self.protocol.settings,
+            required=self._auth["auth_required"],
+            resource=self._auth["resource"],
+            has_root=self._serves_root,
+        )
+
+    def _serves_root(self, path: str) -> bool:
+        """Whether metadata for a path are served at the root of the domain."""
+        if self.attached is not None:
+            return self.attached.serves_metadata(path)
+        return path == self.mcp_path
+
     def _observe(self) -> None:
         assert self._level.surroundings is not None
         self._level.surroundings.observers = self._observing.policies()
         self.protocol.settings.observers = self._observing.observers()
+        self.protocol.settings.may_block = self._observing.may_block
 
     def _challenge(self, request: ProtocolRequest, challenge: Challenge) -> str:
+        if self.resource_server is not None:
+            return self.resource_server.challenge(request, challenge)
         return (self.attached or Host()).challenge(request, challenge)
 
     def _detach(self, call: Call) -> Context:
@@ -393,6 +426,34 @@ class MCPServer(Registers, FastAPI):
     def _secret_keys(self) -> Sequence[str]:
         own = self._keys[::-1] or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]
         return own if any(own) or self.attached is None else self.attached.secret_keys()
+
+
+class _MetadataRoute(BaseRoute):
+    """The metadata of the server as a protected resource: below the mount point, or at the root
+    of a server that stands alone."""
+
+    def __init__(self, server: MCPServer) -> None:
+        self._server = server
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        path = route_path(scope) if scope["type"] == "http" else ""
+        found = self._server.resource_server is not None and (
+            path == WELL_KNOWN
+            or (not self._server.is_attached and path == WELL_KNOWN + self._server.mcp_path)
+        )
+        return (Match.FULL if found else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        url = endpoint_url(scope, read_headers(scope))
+        assert self._server.resource_server is not None
+        document = None if url is None else self._server.resource_server.metadata(url)
+        if document is None:
+            response = JSONResponse({"detail": "Not Found"}, 404)
+        elif scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            response = JSONResponse({"detail": "Method Not Allowed"}, 405, {"allow": "GET"})
+        else:
+            response = JSONResponse(document, headers=METADATA_HEADERS)
+        await response(scope, receive, send)
 
 
 class _EndpointRoute(BaseRoute):

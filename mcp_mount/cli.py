@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from mcp_mount.base import Host, MCPServer
+from mcp_mount.base import MCPServer
+from mcp_mount.host import Host
 from mcp_mount.loading import LoadError, load_server
 from mcp_mount.protocol import Request
 from mcp_mount.transports.stdio import StdioTransport

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mcp_mount.host import Host
 from mcp_mount.transports.asgi import Receive, Scope, Send
-from mcp_mount.transports.paths import clean_prefix, is_below, route_path
+from mcp_mount.transports.paths import WELL_KNOWN, clean_prefix, is_below, route_path
 from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.wsgi import Environ, StartResponse
 
@@ -15,6 +17,15 @@ if TYPE_CHECKING:
     from mcp_mount.base import MCPServer
 
 Around = Callable[[Environ], AbstractContextManager[Any]]
+
+
+def serve_metadata(server: MCPServer, path: str) -> None:
+    """Note that the metadata of a server at `path` are served where RFC 9728 has them: if the host
+    itself stands at the root of its domain, for nothing else is the host's to serve."""
+    if server.attached is None:
+        server.attach(Host())
+    assert server.attached is not None
+    server.attach(replace(server.attached, serves_metadata=lambda wanted: wanted == path))
 
 
 class mount_wsgi:
@@ -29,10 +40,14 @@ class mount_wsgi:
         self._app = app
         self.path = clean_prefix(path)
         self.server = server
+        serve_metadata(server, self.path)
         self._around = around or (lambda environ: nullcontext())
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
+        if path == WELL_KNOWN + self.path and self.server.resource_server is not None:
+            # RFC 9728 has the metadata outside of the mount point.
+            path = self.path + WELL_KNOWN
         if not is_below(path, self.path):
             answer: Iterable[bytes] = self._app(environ, start_response)
             return answer
@@ -68,16 +83,20 @@ class mount_asgi:
         self._app = app
         self.path = clean_prefix(path)
         self.server = server
+        serve_metadata(server, self.path)
         self._around = around
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" and self.server.has_lifespan:
             await _Lifespan(self._app, self.server)(scope, receive, send)
-        elif scope["type"] == "http" and is_below(route_path(scope), self.path):
+            return
+        path = route_path(scope) if scope["type"] == "http" else ""
+        if path == WELL_KNOWN + self.path and self.server.resource_server is not None:
+            # RFC 9728 has the metadata outside of the mount point.
+            path = self.path + WELL_KNOWN
+        if path and is_below(path, self.path):
             root_path = scope.get("root_path", "")
-            inner = {**scope, "root_path": root_path + self.path}
-            if not is_below(scope["path"], root_path):
-                inner["path"] = root_path + scope["path"]
+            inner = {**scope, "root_path": root_path + self.path, "path": root_path + path}
             with self._around():
                 await self.server(inner, receive, send)
         else:

@@ -63,6 +63,12 @@ class Observing:
             watching.append(_Refusals(self.audit.after))
         return watching
 
+    @property
+    def may_block(self) -> bool:
+        """Whether the observers may take time: an audit may write to a database."""
+        after = None if self.audit is None else self.audit.after
+        return after is not None and not is_coroutine_function(after)
+
     def _telemetry(self) -> Telemetry:
         if self._made is None or self._made is not self.telemetry:
             # OpenTelemetry is imported where it is used only.

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from a2wsgi import ASGIMiddleware
 
 from mcp_mount.transports import background
+from mcp_mount.transports.asgi import ENDPOINT
 from mcp_mount.transports.bridge import bridge
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import (
@@ -22,6 +23,7 @@ from mcp_mount.transports.wsgi import (
 class Server(Protocol):
     """What the WSGI side needs of a server, which is an ASGI application besides."""
 
+    mcp_path: str
     runner: Runner
     user_middleware: list[Any]
     wsgi_endpoint: WSGITransport
@@ -43,6 +45,11 @@ class WSGIApp:
         self._server = server
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if not self._server.is_attached:
+            environ = {
+                **environ,
+                ENDPOINT: environ.get("SCRIPT_NAME", "") + self._server.mcp_path,
+            }
         if self.is_direct(environ):
             return self._server.wsgi_endpoint(environ, start_response)
         return self.bridge(environ, start_response)

@@ -8,9 +8,10 @@ functions that take the request and return a user, or None.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
+from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
@@ -18,8 +19,17 @@ from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
-from mcp_mount.protocol.errors import INVALID_REQUEST, Challenge, ProtocolError, refused
-from mcp_mount.protocol.messages import Request
+from mcp_mount.protocol import Protocol
+from mcp_mount.protocol.errors import (
+    INVALID_REQUEST,
+    Challenge,
+    ProtocolError,
+    invalid_token,
+    refused,
+)
+from mcp_mount.protocol.flows import Flow, Run
+from mcp_mount.protocol.messages import Reply, Request
+from mcp_mount.protocol.rules import AccessToken
 from mcp_mount.protocol.settings import bearer
 
 Authenticator: TypeAlias = str | type | Callable[[HttpRequest], Any]
@@ -54,9 +64,17 @@ class Authentication:
 
     authenticators: in place of the project's authentication middleware. login_required: whether
     anonymous requests are refused; they are where Django's LoginRequiredMiddleware is in use.
+    find_user: finds the user of an access token that the server has verified, for `request.user`.
     """
 
-    def __init__(self, authenticators: Sequence[Authenticator], *, login_required: bool) -> None:
+    def __init__(
+        self,
+        authenticators: Sequence[Authenticator],
+        *,
+        login_required: bool,
+        find_user: Callable[[AccessToken], Any] | None = None,
+    ) -> None:
+        self.find_user = find_user
         self._given = authenticators
         self._login_required = login_required
 
@@ -100,6 +118,23 @@ class Authentication:
             if problem is not None:
                 raise ProtocolError(INVALID_REQUEST, f"CSRF: {problem}", status=403)
         return caller
+
+    def let_in(self, protocol: Protocol, read: Request, request: HttpRequest) -> Flow[Reply | None]:
+        """Verify the access token of a request, if the server does that; the refusal of one who
+        may not come in. The token's user is `request.user` from now on."""
+        refusal = yield from protocol.admit(read)
+        token = read.token
+        if refusal is not None or token is None:
+            return refusal
+        request.auth, user = token, None  # type: ignore[attr-defined]
+        if self.find_user is not None:
+            found = partial(self.find_user, token)
+            user = yield Run(found, iscoroutinefunction(self.find_user))
+            if user is None or not user.is_active:
+                return protocol.refuse(invalid_token("The access token is of nobody here"), read)
+            read.caller = lambda: str(user.pk)
+        request.user = anonymous() if user is None else user
+        return None
 
     def challenge_for(self, request: Request, challenge: Challenge) -> str:
         """The WWW-Authenticate header for those who must come with better credentials."""
@@ -200,3 +235,18 @@ def has_permission(request: HttpRequest, name: str) -> bool:
     """Whether the request's user has a permission, such as "shop.view_order"."""
     user = getattr(request, "user", None)
     return user is not None and bool(user.has_perm(name))
+
+
+def has_role(request: HttpRequest, name: str) -> bool:
+    """Whether the request's user is in the group of that name."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated or not hasattr(user, "groups"):
+        return False
+    return bool(user.groups.filter(name=name).exists())
+
+
+def has_scope(request: HttpRequest, name: str) -> bool:
+    """Whether the token of the project's own authentication has a scope, as those of
+    django-oauth-toolkit do."""
+    scope = getattr(getattr(request, "auth", None), "scope", None)
+    return isinstance(scope, str) and name in scope.split()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 OPTIONS: Final = {
     "NAME": "name",
@@ -31,14 +32,47 @@ OPTIONS: Final = {
     "PERMISSION": "permission",
     "LOGIN_REQUIRED": "login_required",
     "AUTHENTICATION": "authentication",
+    "AUTH": "auth",
+    "AUTH_REQUIRED": "auth_required",
+    "RESOURCE": "resource",
+    "FIND_USER": "find_user",
+    "STORE": "store",
+    "TELEMETRY": "telemetry",
+    "LOG_CALLS": "log_calls",
+    "AUDIT": "audit",
+    "SCOPES": "scopes",
+    "ROLES": "roles",
+    "WHEN": "when",
+    "THROTTLE": "throttle",
+    "MAX_CONCURRENCY": "max_concurrency",
+    "TIMEOUT": "timeout",
+    "CACHE": "cache",
+    "MAX_ARGUMENT_DEPTH": "max_argument_depth",
+    "MAX_RESULT_BYTES": "max_result_bytes",
+    "REDACT": "redact",
+    "CALL_MIDDLEWARE": "call_middleware",
 }
 """The keys, and the arguments of `MCPServer` that they stand for."""
+
+_IMPORTED: Final = frozenset({"AUTH", "FIND_USER", "AUDIT", "WHEN", "CALL_MIDDLEWARE"})
+"""Those whose values may be dotted paths, so that settings need not import them."""
 
 
 def defaults() -> dict[str, Any]:
     """The arguments that the setting gives; keys that are none are left to the system check."""
     given = getattr(settings, "MCP_MOUNT", {})
-    return {OPTIONS[key]: value for key, value in given.items() if key in OPTIONS}
+    return {
+        OPTIONS[key]: _imported(value) if key in _IMPORTED else value
+        for key, value in given.items()
+        if key in OPTIONS
+    }
+
+
+def _imported(value: Any) -> Any:
+    """What dotted paths name; all else as it is."""
+    if isinstance(value, list | tuple):
+        return [_imported(one) for one in value]
+    return import_string(value) if isinstance(value, str) else value
 
 
 def unknown() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 from weakref import WeakSet
@@ -12,15 +12,17 @@ from django.http import HttpRequest
 from django.urls import URLPattern, re_path
 
 import mcp_mount
-from mcp_mount.base import Host
 from mcp_mount.features.arguments import request_types
+from mcp_mount.host import Host
 from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.rules import AccessToken
 from mcp_mount.transports.threads import Runner
 from mcp_mount_django.authentication import Authentication, Authenticator
 from mcp_mount_django.calls import Calls, detach, run_off_loop
 from mcp_mount_django.exposing.exposes import Exposes
 from mcp_mount_django.options import defaults
 from mcp_mount_django.view import ServerView
+from mcp_mount_django.well_known import serves_metadata
 
 request_types.append(HttpRequest)
 
@@ -37,7 +39,9 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
 
     authentication: authentication classes of Django REST framework, or functions that take the
     request and return a user or None, in place of the project's authentication middleware.
-    login_required: whether anonymous requests are refused (401). Other arguments are those of
+    login_required: whether anonymous requests are refused (401). find_user: finds the user, plain
+    or coroutine, of an access token that `auth` has verified; it is `request.user`, and counts for
+    permissions; None for a token of nobody here. Other arguments are those of
     `mcp_mount.MCPServer`; the setting MCP_MOUNT gives their defaults.
     """
 
@@ -47,13 +51,16 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
         *,
         authentication: Sequence[Authenticator] | None = None,
         login_required: bool | None = None,
+        find_user: Callable[[AccessToken], Any] | None = None,
         **options: Any,
     ) -> None:
         given = {"name": "django", "authentication": (), "login_required": False, **defaults()}
         own = {"name": name, "authentication": authentication, "login_required": login_required}
         given |= {key: value for key, value in own.items() if value is not None}
         self.authentication = Authentication(
-            given.pop("authentication"), login_required=given.pop("login_required")
+            given.pop("authentication"),
+            login_required=given.pop("login_required"),
+            find_user=given.pop("find_user", None) if find_user is None else find_user,
         )
         self.calls = Calls(self)
         super().__init__(**{**given, **options})
@@ -65,6 +72,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
                 host_names=lambda: settings.ALLOWED_HOSTS,
                 challenge=self.authentication.challenge_for,
                 detach=detach,
+                serves_metadata=serves_metadata,
             )
         )
         servers.add(self)

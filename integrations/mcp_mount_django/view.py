@@ -10,19 +10,29 @@ from typing import Any, TypeAlias
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.http.response import HttpResponseBase
 
 from mcp_mount.base import MCPServer
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import Exchange
+from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
+from mcp_mount.transports.driving import follow, follow_async
+from mcp_mount.transports.paths import METADATA_HEADERS, WELL_KNOWN
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport, is_multithread, read_body, read_headers
-from mcp_mount_django.authentication import Authentication, has_permission
+from mcp_mount_django.authentication import Authentication, has_permission, has_role, has_scope
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi
 from mcp_mount_django.calls import Calls, atomic_aliases, keep_language, run_in_request_thread
 
@@ -47,9 +57,10 @@ class ServerView:
         self.server = server
         self._authentication = authentication
         self._wsgi = WSGITransport(server.protocol, Runner(calls.run, run_async=calls.run_async))
+        self._runner = Runner(calls.run, run_in_request_thread, calls.run_async)
         self._asgi = ASGITransport(
             server.protocol,
-            Runner(calls.run, run_in_request_thread, calls.run_async),
+            self._runner,
             # Middleware needs the request's thread before a stream can begin: a function that
             # waits there for its client's answer would wait for ever.
             server.runner,
@@ -73,14 +84,19 @@ class ServerView:
     ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         # Raises DisallowedHost, which Django answers: Host is checked by ALLOWED_HOSTS.
         request.get_host()
+        if rest is not None and f"/{rest}" == WELL_KNOWN:
+            # Who is to log in reads here how.
+            return metadata_response(self.server, request, request.path[: -len(WELL_KNOWN)])
         if _on_event_loop():
             return self._respond_async(request, rest)
         return self._respond(request, rest)
 
     def _respond(self, request: HttpRequest, rest: str | None) -> HttpResponseBase:
-        read = self._admit(request)
+        read = self._admit(request, rest)
         if isinstance(read, Reply):
             return _finished(read)
+        if (refusal := follow(self._let_in(read, request))) is not None:
+            return _finished(refusal)
         if self._is_bridged(request, rest):
             return bridge_wsgi(self.server, request, rest, read)
         read.waiting = self._wsgi.waiting(multithread=is_multithread(request.META))
@@ -95,11 +111,15 @@ class ServerView:
     async def _respond_async(self, request: HttpRequest, rest: str | None) -> HttpResponseBase:
         may_block = self.server.is_guarded or self._authentication.may_block(request)
         if may_block:
-            read = await sync_to_async(self._admit)(request)
+            read = await sync_to_async(self._admit)(request, rest)
         else:
-            read = self._admit(request)
+            read = self._admit(request, rest)
         if isinstance(read, Reply):
             return _finished(read)
+        refusal = await follow_async(self._let_in(read, request), self._runner)
+        if refusal is not None:
+            return _finished(refusal)
+        may_block = may_block or self.server.protocol.settings.may_block
         if self._is_bridged(request, rest):
             read.may_block = may_block
             return await bridge_asgi(self.server, request, rest, read)
@@ -114,6 +134,9 @@ class ServerView:
     def _open(self, read: ProtocolRequest) -> Opened:
         return self.server.protocol.open(read)
 
+    def _let_in(self, read: ProtocolRequest, request: HttpRequest) -> Flow[Reply | None]:
+        return self._authentication.let_in(self.server.protocol, read, request)
+
     def _is_bridged(self, request: HttpRequest, rest: str | None) -> bool:
         """Whether the whole ASGI application must see the request, and not MCP alone."""
         return bool(self.server.user_middleware) or not self.server.is_endpoint(
@@ -125,8 +148,9 @@ class ServerView:
             }
         )
 
-    def _admit(self, request: HttpRequest) -> ProtocolRequest | Reply:
-        """Read a request and find out who calls; the refusal of one who may not."""
+    def _admit(self, request: HttpRequest, rest: str | None) -> ProtocolRequest | Reply:
+        """Read a request and find out who calls, if that is the host's to know; the refusal of one
+        who may not."""
         protocol = self.server.protocol
         limit = protocol.settings.max_body_bytes
         try:
@@ -142,19 +166,38 @@ class ServerView:
         headers = read_headers(request.META)
         # Behind a proxy, the host is what the project takes for it.
         headers["host"] = request.get_host()
-        try:
-            caller = self._authentication.admit(request)
-        except ProtocolError as error:
-            known = ProtocolRequest(request.method or "", headers, body)
-            return protocol.refuse(error, known)
-        return ProtocolRequest(
+        prefix = request.path if rest is None else request.path[: -len(rest) - 1]
+        read = ProtocolRequest(
             request.method or "",
             headers,
             body,
             lambda: request,
-            caller=lambda: caller,
             has_permission=partial(has_permission, request),
+            has_scope=partial(has_scope, request),
+            has_role=partial(has_role, request),
+            url=lambda: request.build_absolute_uri(prefix),
+            address=request.META.get("REMOTE_ADDR"),
         )
+        auth = protocol.settings.auth
+        if auth is not None and auth.decides(read):
+            return read
+        try:
+            caller = self._authentication.admit(request)
+        except ProtocolError as error:
+            return protocol.refuse(error, read)
+        read.caller = lambda: caller
+        return read
+
+
+def metadata_response(server: MCPServer, request: HttpRequest, path: str) -> HttpResponseBase:
+    """The metadata of a server as the resource at `path` (RFC 9728). Raises Http404 without any."""
+    resource = server.resource_server
+    document = resource and resource.metadata(request.build_absolute_uri(path))
+    if not document:
+        raise Http404
+    if request.method not in ("GET", "HEAD", "OPTIONS"):
+        return HttpResponseNotAllowed(["GET"])
+    return JsonResponse(document, headers=METADATA_HEADERS)
 
 
 def _finished(reply: Reply) -> HttpResponse:

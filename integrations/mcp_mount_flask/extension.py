@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask, Response, request, stream_with_context
+from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from mcp_mount.base import MCPServer
@@ -13,11 +15,11 @@ from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.routes.router import Registers
-from mcp_mount.transports.paths import clean_prefix
+from mcp_mount.transports.paths import WELL_KNOWN, clean_prefix
 from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.wsgi import EventStream, read_headers
 from mcp_mount_flask.commands import add_commands
-from mcp_mount_flask.host import current_caller, host_of
+from mcp_mount_flask.host import current_caller, current_role, host_of
 from mcp_mount_flask.mounts import add_mount
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -55,7 +57,7 @@ class MCPMount(Registers):
         of MCPServer set. Raises TypeError for a key that means nothing.
         """
         self.server.configure(**app.config.get_namespace("MCP_"))
-        self.server.attach(host_of(app))
+        self.server.attach(replace(host_of(app), serves_metadata=lambda path: path == self.path))
         add_mount(app, self.path, self)
         add_commands(app)
         endpoint = "mcp_mount" + self.path.replace("/", "_").replace(".", "_")
@@ -69,13 +71,29 @@ class MCPMount(Registers):
                 strict_slashes=True,
             )
 
+        app.add_url_rule(
+            WELL_KNOWN + self.path,
+            endpoint=f"{endpoint}_metadata",
+            view_func=self._metadata,
+            provide_automatic_options=False,
+            methods=["GET", "OPTIONS"],
+        )
+
+    def _metadata(self) -> BaseResponse:
+        """The metadata of a server with access tokens: outside of its mount point (RFC 9728)."""
+        if self.server.resource_server is None:
+            raise NotFound
+        return Response.from_app(self.server.wsgi.bridge, self._environ(WELL_KNOWN))
+
+    def _environ(self, path: str) -> dict[str, Any]:
+        """The environment of the request, as below the mount point."""
+        prefix = self.path.encode().decode("latin-1")
+        script_name = request.environ.get("SCRIPT_NAME", "") + prefix
+        return {**request.environ, "SCRIPT_NAME": script_name, "PATH_INFO": path}
+
     def _view(self, rest: str = "") -> BaseResponse:
         prefix = self.path.encode().decode("latin-1")
-        environ = {
-            **request.environ,
-            "SCRIPT_NAME": request.environ.get("SCRIPT_NAME", "") + prefix,
-            "PATH_INFO": request.environ["PATH_INFO"].removeprefix(prefix),
-        }
+        environ = self._environ(request.environ["PATH_INFO"].removeprefix(prefix))
         wsgi = self.server.wsgi
         if not wsgi.is_direct(environ):
             return Response.from_app(wsgi.bridge, environ)
@@ -91,6 +109,9 @@ class MCPMount(Registers):
                     body,
                     lambda: own_request,
                     caller=current_caller,
+                    has_role=current_role,
+                    url=lambda: request.host_url.rstrip("/") + request.script_root + self.path,
+                    address=request.remote_addr,
                 ),
                 multithread=request.is_multithread,
             )

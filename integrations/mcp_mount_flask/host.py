@@ -13,7 +13,7 @@ from flask import (
     request,
 )
 
-from mcp_mount.base import Host
+from mcp_mount.host import Host
 from mcp_mount.protocol.calls import Call
 from mcp_mount.tasks.contexts import context_without
 
@@ -26,6 +26,19 @@ def current_caller() -> str | None:
     from flask_login import current_user
 
     return current_user.get_id()  # type: ignore[no-any-return]
+
+
+def current_role(name: str) -> bool:
+    """Whether the user of the current request has a role: Flask-Security's `has_role`, or a member
+    `roles` of names, or of what has a name."""
+    if getattr(current_app, "login_manager", None) is None:
+        return False
+    from flask_login import current_user
+
+    if callable(getattr(current_user, "has_role", None)):
+        return bool(current_user.has_role(name))
+    roles = getattr(current_user, "roles", None) or ()
+    return any(name in (one, getattr(one, "name", None)) for one in roles)
 
 
 def host_of(app: Flask) -> Host:

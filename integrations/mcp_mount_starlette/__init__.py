@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.routing import Match, Mount
-from starlette.types import Scope
+from starlette.routing import BaseRoute, Match, Mount
+from starlette.types import Receive, Scope, Send
 
-from mcp_mount.base import Host, MCPServer
-from mcp_mount.transports.paths import clean_prefix, route_path
+from mcp_mount.base import MCPServer
+from mcp_mount.host import Host
+from mcp_mount.transports.paths import WELL_KNOWN, clean_prefix, route_path
 
 __all__ = ["MCPMount", "mount"]
 
@@ -46,10 +47,35 @@ def mount(app: Starlette, path: str, server: MCPServer) -> None:
     runs inside that of the application. Docs are shown if the application is in debug mode.
     Raises ValueError for a path that does not start with "/".
     """
-    server.attach(Host(debug=lambda: bool(app.debug)))
+    path = clean_prefix(path)
+    server.attach(
+        Host(debug=lambda: bool(app.debug), serves_metadata=lambda wanted: wanted == path)
+    )
     app.router.routes.append(MCPMount(path, server))
+    app.router.routes.append(_Metadata(path, server))
     if server.has_lifespan:
         app.router.lifespan_context = _composed(app, server)
+
+
+class _Metadata(BaseRoute):
+    """The metadata of a server with access tokens: RFC 9728 has them outside of its mount point."""
+
+    def __init__(self, path: str, server: MCPServer) -> None:
+        self._path = path
+        self._server = server
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        found = (
+            scope["type"] == "http"
+            and self._server.resource_server is not None
+            and route_path(scope) == WELL_KNOWN + self._path
+        )
+        return (Match.FULL if found else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        root_path = scope.get("root_path", "") + self._path
+        inner = {**scope, "root_path": root_path, "path": root_path + WELL_KNOWN}
+        await self._server(inner, receive, send)
 
 
 def _composed(app: Starlette, server: MCPServer) -> Any:

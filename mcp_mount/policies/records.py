@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 from mcp_mount.features.functions import DefinitionError, is_coroutine_function
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import ProtocolError, ToolError
-from mcp_mount.protocol.flows import Blocking, Enter, Flow, proceed
+from mcp_mount.protocol.flows import Flow, Run, proceed
 
 logger = logging.getLogger("mcp_mount.calls")
 
@@ -232,11 +232,4 @@ class Audited:
 
 
 def _told(hook: Callable[..., Any], *args: Any) -> Flow[None]:
-    if not is_coroutine_function(hook):
-        yield Blocking(partial(hook, *args))
-        return
-
-    async def tell(call: Call, call_next: Callable[[], Awaitable[Any]]) -> None:
-        await hook(*args)
-
-    yield Enter(tell, is_async=True)
+    yield Run(partial(hook, *args), is_coroutine_function(hook))

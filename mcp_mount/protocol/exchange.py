@@ -15,6 +15,7 @@ from mcp_mount.protocol.errors import (
     method_not_allowed,
     refused,
 )
+from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.legacy import SESSION_HEADER, Backplane, Legacy
 from mcp_mount.protocol.listener import Listener, Wait
 from mcp_mount.protocol.messages import (
@@ -157,6 +158,18 @@ class Protocol:
             raise method_not_allowed(request.method)
         except ProtocolError as error:
             return self.refuse(error, request)
+
+    def admit(self, request: Request) -> Flow[Reply | None]:
+        """Find out who sends a request, before it is opened; the refusal of one who may not."""
+        auth = self.settings.auth
+        if auth is None or request.token is not None:
+            return None
+        try:
+            self.check_origin(request)
+            yield from auth.admit(request)
+        except ProtocolError as error:
+            return self.refuse(error, request)
+        return None
 
     def refuse(self, error: ProtocolError, request: Request) -> Reply:
         """The reply to a request that has no readable message, or must not send one."""

@@ -30,10 +30,12 @@ class Do(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Blocking(Generic[T]):
-    """Something that takes time and has a plain form only: a loop brings it to a thread."""
+class Run:
+    """A function that may take time: a plain one goes to a thread, a coroutine function to an event
+    loop."""
 
-    do: Callable[[], T]
+    function: Callable[[], Any]
+    is_async: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Enter:
     is_async: bool
 
 
-Step: TypeAlias = Do[Any] | Blocking[Any] | Pause | Wait | Proceed | Enter | None
+Step: TypeAlias = Do[Any] | Run | Pause | Wait | Proceed | Enter | None
 """A step; None is `Proceed()`."""
 
 Flow: TypeAlias = Generator[Step, Any, T]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from mcp_mount.protocol.errors import Challenge, ProtocolError
+from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.messages import Request
 from mcp_mount.protocol.rules import Rule
 
@@ -32,6 +33,16 @@ class Observer(Protocol):
         error: ProtocolError | None,
     ) -> None:
         """A request was answered without a handler. started: of `time.perf_counter`."""
+
+
+class Authenticator(Protocol):
+    """Lets requests in by their credentials."""
+
+    def admit(self, request: Request) -> Flow[None]:
+        """Find out who sends a request. Raises ProtocolError (401, 503)."""
+
+    def decides(self, request: Request) -> bool:
+        """Whether it is not for the host to know who sends a request."""
 
 
 def bearer(request: Request, challenge: Challenge) -> str:
@@ -70,6 +81,8 @@ class Settings:
     waiting_threads: how many subscriptions may hold a thread of a WSGI server.
     rules: who may send requests at all. challenge: gives the WWW-Authenticate header for those
     who must come with better credentials. observers: are told of requests that no handler answers.
+    auth: finds out who sends a request, where the host does not.
+    may_block: whether the observers may take time.
     poll_seconds: how often clients look for what a session's stream tells, where it is polled.
     resume_ttl: how long a stream is kept for a client that was cut off, in seconds.
     state_ttl: how long a client may take to repeat a request with its answers, in seconds.
@@ -91,6 +104,8 @@ class Settings:
     rules: Sequence[Rule] = ()
     challenge: Callable[[Request, Challenge], str] = field(default=bearer)
     observers: Sequence[Observer] = ()
+    auth: Authenticator | None = None
+    may_block: bool = False
     question_timeout: float = 300.0
     state_ttl: float = 3600.0
     waiting_threads: int = 4
@@ -114,6 +129,16 @@ class Settings:
         if self.allowed_hosts is None or "*" in self.allowed_hosts:
             return True
         return _matches(_host_name(host), self.allowed_hosts)
+
+    def vouches_for(self, host: str) -> bool:
+        """Whether somebody says that the Host header `host` is this server's own name: the
+        configuration, or the host framework. In development, where neither says anything, a
+        loopback name is."""
+        name = _host_name(host)
+        known = [*(self.allowed_hosts or ()), *self.host_names()]
+        if not known:
+            return name in (*_LOOPBACK_NAMES, "127.0.0.1")
+        return _matches(name, known)
 
     def allows_origin(self, origin: str, host: str) -> bool:
         """Whether a browser at `origin` may call the server that it addressed as `host`.

@@ -15,8 +15,15 @@ from mcp_mount.protocol.exchange import refusal, refusal_of
 from mcp_mount.protocol.messages import JSON
 from mcp_mount.protocol.revisions import LATEST
 from mcp_mount.protocol.rules import Rule
-from mcp_mount.transports.asgi import ClientLeft, read_body, read_headers, request_of
-from mcp_mount.transports.threads import PLAIN, off_loop
+from mcp_mount.transports.asgi import (
+    HOST_REQUEST,
+    ClientLeft,
+    read_body,
+    read_headers,
+    request_of,
+)
+from mcp_mount.transports.driving import follow_async
+from mcp_mount.transports.threads import PLAIN, Runner, off_loop
 
 
 async def gate(request: Request) -> None:
@@ -25,19 +32,36 @@ async def gate(request: Request) -> None:
 
     Use it as a FastAPI dependency. Raises HTTPException (401, 403, 415, 421).
     """
-    headers = read_headers(request.scope)
+    own = await known(request)
     server: Protocol | None = getattr(request.app, "protocol", None)
     if server is not None:
-        own = request_of(request.scope, headers)
         try:
             server.check_origin(own)
             if server.settings.rules:
                 await checked(request.app, partial(server.check_caller, own))
         except ProtocolError as error:
             raise http_error(server, error, own) from None
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = own.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "POST" and media_type != JSON:
         raise HTTPException(415, f"The Content-Type must be {JSON}")
+
+
+async def known(request: Request) -> ProtocolRequest:
+    """A request as the protocol knows it, whose sender has been found out.
+
+    Raises HTTPException (401, 403, 503) if that is for the server to do, and it will not have it.
+    """
+    own = request_of(request.scope, read_headers(request.scope))
+    server: Protocol | None = getattr(request.app, "protocol", None)
+    if server is not None and server.settings.auth is not None and own.token is None:
+        try:
+            server.check_origin(own)
+            await follow_async(server.settings.auth.admit(own), runner_of(request.app))
+        except ProtocolError as error:
+            raise http_error(server, error, own) from None
+        # Whatever else stands before this route need not do it again.
+        request.scope[HOST_REQUEST] = own
+    return own
 
 
 class Guard:
@@ -47,7 +71,7 @@ class Guard:
         self._rules = rules
 
     async def __call__(self, request: Request) -> None:
-        own = request_of(request.scope, read_headers(request.scope))
+        own = await known(request)
         error = await checked(request.app, partial(refusal_of, own, self._rules))
         if error is not None:
             raise http_error(getattr(request.app, "protocol", None), error, own)
@@ -84,7 +108,13 @@ async def checked(app: Any, check: Callable[[], Any]) -> Any:
 
     Raises what it raises.
     """
-    return await off_loop(getattr(app, "runner", PLAIN), check)
+    return await off_loop(runner_of(app), check)
+
+
+def runner_of(app: Any) -> Runner:
+    """How handlers run in the server that a route belongs to."""
+    runner: Runner = getattr(app, "runner", PLAIN)
+    return runner
 
 
 async def gated_body(request: Request) -> bytes:

@@ -30,6 +30,7 @@ from mcp_mount.policies.records import secrets_of
 from mcp_mount.protocol.tasks import TaskPolicy
 from mcp_mount.routes.dependencies import with_dependencies
 from mcp_mount.routes.gate import Guard
+from mcp_mount.routes.pipelines import Stage, pipeline_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -102,6 +103,35 @@ class Registers:
         )
         policies.levels[0].redact += secrets_of(tool.arguments.schema)
         self.registry.add_tool(tool)
+
+    def pipeline(
+        self,
+        name: str,
+        *stages: Stage,
+        description: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Register a tool that calls other tools in a row, each with what the one before returned.
+
+        stages: tools that are registered already, by name or as functions, or a tool with a
+        function that makes its arguments of the value before it. Without one, an object gives the
+        arguments by its members, any other value is the one argument that is required. The
+        arguments are those of the first tool, the value is that of the last; the rules and policies
+        of each hold, for the same caller. description: by default, what the tools are called.
+        options: those of `tool`.
+        """
+        function, arguments, returned = pipeline_of(self.registry, stages)
+        if description is None:
+            names = [one[0] if isinstance(one, tuple) else one for one in stages]
+            shown = [one if isinstance(one, str) else one.__name__ for one in names]
+            description = f"Calls {', then '.join(shown)}."
+        self.add_tool(
+            function,
+            name=name,
+            description=description,
+            input_schema=arguments,
+            **{"output_schema": returned, **options},
+        )
 
     def resource(
         self,

@@ -15,11 +15,10 @@ from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.protocol.calls import Call, Incoming, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError, Refusal
 from mcp_mount.protocol.revisions import Revision
-from mcp_mount.routes.gate import checked, gate, gated_body, http_error, incoming_of
+from mcp_mount.routes.gate import checked, gate, gated_body, http_error, incoming_of, runner_of
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.transports.asgi import read_headers, request_of, run_calls
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.threads import PLAIN
 
 _JSON = "application/json"
 
@@ -92,7 +91,7 @@ class ToolsRouter(MCPRouter):
             call = outcome.call(incoming, arguments)
         except InvalidArguments as error:
             raise HTTPException(422, str(error)) from None
-        await run_calls([call], getattr(request.app, "runner", PLAIN), request.receive)
+        await run_calls([call], runner_of(request.app), request.receive)
         return outcome.response(call)
 
     def _incoming(self, request: Request, name: str = "", body: bytes = b"") -> Incoming:

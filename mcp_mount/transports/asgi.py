@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+from starlette.authentication import AuthCredentials, BaseUser
 from starlette.requests import Request as StarletteRequest
 
 from mcp_mount.protocol import sse
@@ -24,10 +25,11 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
-from mcp_mount.transports.driving import drive_async, spawner
+from mcp_mount.protocol.rules import AccessToken
+from mcp_mount.transports.driving import drive_async, open_request_async, spawner
 from mcp_mount.transports.resuming import AsyncReader, pump
 from mcp_mount.transports.streams import AsyncStream, silence
-from mcp_mount.transports.threads import PLAIN, Runner, off_loop
+from mcp_mount.transports.threads import PLAIN, Runner
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -41,6 +43,10 @@ RUNNER: Final = "mcp_mount.runner"
 WAITING: Final = "mcp_mount.waiting"
 """The key of a scope under which a bridge tells how many requests may wait on its server."""
 
+
+ENDPOINT: Final = "mcp_mount.endpoint"
+"""The key of a scope, or of a WSGI environment, under which a server notes the path of its MCP
+endpoint."""
 
 HOST_REQUEST: Final = "mcp_mount.request"
 """The key of a scope, or of a WSGI environment, under which a shim gives the request as its
@@ -83,7 +89,10 @@ class ASGITransport:
             return
         request = request_of(scope, headers, body)
         runner = scope.get(RUNNER, self._runner)
-        opened = await self._open(request, runner)
+        opened = await open_request_async(self._protocol, request, runner)
+        if request.token is not None:
+            scope["auth"] = AuthCredentials(sorted(request.token.scopes))
+            scope["user"] = TokenUser(request.token)
         if isinstance(opened, Reply):
             await _send_reply(opened, send)
         elif isinstance(opened, Resumption):
@@ -93,11 +102,6 @@ class ASGITransport:
             await self._stream(opened, receive, send, resumable=RUNNER not in scope)
         elif await run_calls(opened.calls, runner, receive):
             await _send_reply(opened.reply(), send)
-
-    async def _open(self, request: Request, runner: Runner) -> Reply | Exchange | Resumption:
-        if not request.may_block:
-            return self._protocol.open(request)
-        return await off_loop(runner, partial(self._protocol.open, request))
 
     async def answer(self, opened: Reply | Exchange | Resumption) -> Reply | AsyncEvents:
         """Answer a request that the protocol has opened, for a framework that writes the response.
@@ -292,6 +296,8 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
     )
     if known is not None:
         return replace(known, method=scope["method"], headers=headers, body=body)
+    has_auth = "auth" in scope
+    client = scope.get("client")
     return Request(
         scope["method"],
         headers,
@@ -299,13 +305,50 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
         lambda: StarletteRequest(scope),
         scope.get(WAITING),
         caller=partial(caller_of, scope),
-        has_permission=partial(has_scope, scope) if "auth" in scope else None,
+        has_permission=partial(has_scope, scope) if has_auth else None,
+        has_scope=partial(has_scope, scope) if has_auth else None,
+        has_role=partial(has_role, scope) if has_auth else None,
+        url=partial(endpoint_url, scope, headers),
+        address=None if client is None else client[0],
     )
 
 
 def has_scope(scope: Scope, name: str) -> bool:
     """Whether a request has one of the scopes of Starlette's AuthenticationMiddleware."""
     return name in scope["auth"].scopes
+
+
+def has_role(scope: Scope, name: str) -> bool:
+    """Whether the user of a request has a role, if the application's users have such."""
+    return name in (getattr(scope.get("user"), "roles", None) or ())
+
+
+class TokenUser(BaseUser):
+    """The bearer of an access token, as `request.user`."""
+
+    def __init__(self, token: AccessToken) -> None:
+        self.token = token
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+    @property
+    def display_name(self) -> str:
+        return self.token.subject
+
+    @property
+    def identity(self) -> str:
+        return self.token.subject
+
+
+def endpoint_url(scope: Scope, headers: dict[str, str]) -> str | None:
+    """The URL of the MCP endpoint, as the client of a request wrote it."""
+    host = headers.get("host")
+    if not host:
+        return None
+    path = scope.get(ENDPOINT, scope.get("root_path", ""))
+    return f"{scope.get('scheme', 'http')}://{host}{path}"
 
 
 def caller_of(scope: Scope) -> str | None:

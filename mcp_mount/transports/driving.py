@@ -19,7 +19,10 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import OutOfTime
-from mcp_mount.protocol.flows import Blocking, Do, Enter, Flow, Pause, Proceed, Step, Wait
+from mcp_mount.protocol.exchange import Exchange, Protocol
+from mcp_mount.protocol.flows import Do, Enter, Flow, Pause, Proceed, Run, Step, Wait
+from mcp_mount.protocol.messages import Reply, Request
+from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background
 from mcp_mount.transports.threads import Runner, off_loop
 
@@ -57,8 +60,35 @@ async def drive_async(call: Call, runner: Runner) -> None:
         call.fail(error)
 
 
-def follow(flow: Flow[T], proceed: Callable[[Step], Any] | None = None) -> T:
-    """Take the steps of a flow on this thread. proceed: takes those that lead further inwards."""
+def open_request(protocol: Protocol, request: Request) -> Reply | Exchange | Resumption:
+    """Let a request in, on this thread, and open it."""
+    if protocol.settings.auth is not None:
+        refusal = follow(protocol.admit(request))
+        if refusal is not None:
+            return refusal
+    return protocol.open(request)
+
+
+async def open_request_async(
+    protocol: Protocol, request: Request, runner: Runner
+) -> Reply | Exchange | Resumption:
+    """Let a request in, on this event loop, and open it: on a thread, if that may block."""
+    if protocol.settings.auth is not None:
+        refusal = await follow_async(protocol.admit(request), runner)
+        if refusal is not None:
+            return refusal
+    if request.may_block or protocol.settings.may_block:
+        return await off_loop(runner, partial(protocol.open, request))
+    return protocol.open(request)
+
+
+def follow(
+    flow: Flow[T],
+    proceed: Callable[[Step], Any] | None = None,
+    spawn: Spawn = background.spawn,
+) -> T:
+    """Take the steps of a flow on this thread. proceed: takes those that lead further inwards.
+    spawn: where coroutines go."""
     answer: Any = None
     error: BaseException | None = None
     try:
@@ -66,8 +96,10 @@ def follow(flow: Flow[T], proceed: Callable[[Step], Any] | None = None) -> T:
             step = flow.send(answer) if error is None else flow.throw(error)
             answer = error = None
             try:
-                if isinstance(step, Do | Blocking):
+                if isinstance(step, Do):
                     answer = step.do()
+                elif isinstance(step, Run):
+                    answer = _run(step, spawn)
                 elif isinstance(step, Wait):
                     answer = _result(step)
                 elif isinstance(step, Pause):
@@ -95,8 +127,10 @@ async def follow_async(
             try:
                 if isinstance(step, Do):
                     answer = step.do() if step.awaited is None else await step.awaited()
-                elif isinstance(step, Blocking):
-                    answer = await off_loop(runner, step.do)
+                elif isinstance(step, Run) and step.is_async:
+                    answer = await step.function()
+                elif isinstance(step, Run):
+                    answer = await off_loop(runner, step.function)
                 elif isinstance(step, Wait):
                     answer = await _limited(
                         asyncio.shield(asyncio.wrap_future(step.future)), step.timeout
@@ -111,6 +145,17 @@ async def follow_async(
     except StopIteration as end:
         value: T = end.value
         return value
+
+
+def _run(step: Run, spawn: Spawn) -> Any:
+    if not step.is_async:
+        return step.function()
+    outcome, cancel = spawn(step.function())
+    try:
+        return outcome.result()
+    finally:
+        if not outcome.done():
+            cancel()
 
 
 def _result(step: Wait) -> Any:
@@ -160,7 +205,7 @@ class _OnThread:
         """The result of the policy at `index` and all within it; of the handler, after the last."""
         if index < len(self._call.policies):
             flow = self._call.policies[index].flow(self._call)
-            return follow(flow, partial(self._proceed, index + 1))
+            return follow(flow, partial(self._proceed, index + 1), self._spawn)
         self._call.prepare()
         if self._call.is_async:
             self._run_elsewhere()

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background
-from mcp_mount.transports.driving import drive, drive_async
+from mcp_mount.transports.asgi import ENDPOINT
+from mcp_mount.transports.driving import drive, drive_async, open_request
 from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
 from mcp_mount.transports.streams import background_events, inline_events, silence
 from mcp_mount.transports.threads import PLAIN, Runner
@@ -59,6 +62,8 @@ class WSGITransport:
             body,
             native,
             caller=lambda: environ.get("REMOTE_USER") or None,
+            url=partial(endpoint_url, environ),
+            address=environ.get("REMOTE_ADDR"),
         )
         return self.respond_to(request, multithread=is_multithread(environ))
 
@@ -68,7 +73,7 @@ class WSGITransport:
         multithread: whether other requests are served meanwhile (PEP 3333, wsgi.multithread).
         """
         request.waiting = self.waiting(multithread=multithread)
-        return self.answer(self._protocol.open(request))
+        return self.answer(open_request(self._protocol, request))
 
     def answer(self, opened: Reply | Exchange | Resumption) -> Reply | EventStream:
         """Answer a request that the protocol has opened."""
@@ -128,6 +133,16 @@ def read_headers(environ: Environ) -> dict[str, str]:
     if environ.get("CONTENT_TYPE"):
         headers["content-type"] = environ["CONTENT_TYPE"]
     return headers
+
+
+def endpoint_url(environ: Environ) -> str | None:
+    """The URL of the MCP endpoint, as the client of a request wrote it."""
+    host = environ.get("HTTP_HOST")
+    if not host:
+        return None
+    path: str = environ.get(ENDPOINT) or environ.get("SCRIPT_NAME") or ""
+    scheme = environ.get("wsgi.url_scheme", "http")
+    return f"{scheme}://{host}{quote(path.encode('latin-1'))}"
 
 
 def read_body(environ: Environ, limit: int) -> bytes | None:

@@ -1,0 +1,45 @@
+"""The metadata of the project's servers as protected resources, at the root of the domain.
+
+In the project's urls.py: `path("", include("mcp_mount_django.well_known"))`. A server at /mcp has
+its metadata at /.well-known/oauth-protected-resource/mcp then (RFC 9728, section 3).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import Resolver404, get_script_prefix, path, resolve
+
+from mcp_mount.transports.paths import WELL_KNOWN
+from mcp_mount_django.view import ServerView, metadata_response
+
+
+def metadata(request: HttpRequest, resource: str) -> HttpResponseBase:
+    """The metadata of the server at a path."""
+    try:
+        view: Any = resolve(f"/{resource}").func
+    except Resolver404:
+        view = None
+    if not isinstance(view, ServerView):
+        raise Http404
+    return metadata_response(view.server, request, f"{get_script_prefix()}{resource}")
+
+
+# LoginRequiredMiddleware would send clients to a login page that they cannot use.
+metadata.login_required = False  # type: ignore[attr-defined]
+
+
+def serves_metadata(path: str) -> bool:
+    """Whether the metadata of a server at `path` are where RFC 9728 has them."""
+    if get_script_prefix() != "/":
+        # What is at the root of the domain is not the project's.
+        return False
+    try:
+        return resolve(WELL_KNOWN + path).func is metadata
+    except Resolver404:
+        return False
+
+
+urlpatterns = [path(f"{WELL_KNOWN[1:]}/<path:resource>", metadata)]

@@ -1,0 +1,136 @@
+"""The OAuth 2.1 resource server: lets requests in by their credentials, and tells clients where to
+get some (basic/authorization; RFC 6750, RFC 9728)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from mcp_mount.auth.verifiers import InvalidToken, Verifier, secure_url
+from mcp_mount.protocol.errors import Challenge, invalid_token, refused
+from mcp_mount.protocol.flows import Flow
+from mcp_mount.protocol.messages import Request
+from mcp_mount.protocol.rules import AccessToken, scopes_of
+from mcp_mount.protocol.settings import Settings, challenge_header
+from mcp_mount.transports.paths import WELL_KNOWN
+
+logger = logging.getLogger("mcp_mount")
+
+
+class ResourceServer:
+    """The way in to one server by credentials.
+
+    required: whether requests without any are refused; otherwise they are anonymous, or the host
+    knows who they are. resource: the URL of the MCP endpoint, as clients write it; by default that
+    of the request, if somebody vouches for its host. has_root: whether the host serves metadata for
+    a path at the root of its domain.
+    """
+
+    def __init__(
+        self,
+        verifiers: Sequence[Verifier],
+        settings: Settings,
+        *,
+        required: bool = True,
+        resource: str | None = None,
+        has_root: Callable[[str], bool] = lambda path: False,
+    ) -> None:
+        self.required = required
+        self.resource = None if resource is None else secure_url(resource, "resource")
+        self._verifiers = verifiers
+        self._settings = settings
+        self._has_root = has_root
+        self._warned = False
+
+    def admit(self, request: Request) -> Flow[None]:
+        """Find out who sends a request: `request.token` and its caller are known from now on.
+
+        Raises ProtocolError: 401 for missing and for wrong credentials, 503 where they cannot be
+        verified now.
+        """
+        problem: InvalidToken | None = None
+        resource = self._own_url(request)
+        for verifier in self._verifiers:
+            credential = verifier.credential(request.headers)
+            if credential is None:
+                continue
+            try:
+                token = yield from verifier.verify(credential, resource)
+            except InvalidToken as error:
+                problem = error
+            else:
+                self._let_in(request, token, verifier)
+                return
+        if problem is not None:
+            raise invalid_token(str(problem))
+        if self.required:
+            raise refused(known=False, scopes=scopes_of(self._settings.rules))
+
+    def decides(self, request: Request) -> bool:
+        """Whether it is not for the host to know who sends a request."""
+        return self.required or any(
+            one.credential(request.headers) is not None for one in self._verifiers
+        )
+
+    def challenge(self, request: Request, challenge: Challenge) -> str:
+        """The WWW-Authenticate header for a refusal."""
+        if not self._authorization_servers:
+            return challenge_header(challenge, {})
+        url = self.resource or request.url()
+        if url is None:
+            return challenge_header(challenge, {})
+        return challenge_header(challenge, {"resource_metadata": self._metadata_url(url)})
+
+    def metadata(self, url: str) -> dict[str, Any] | None:
+        """The metadata of the resource at `url` (RFC 9728, section 2); None if tokens are of no
+        authorization server."""
+        if not self._authorization_servers:
+            return None
+        document: dict[str, Any] = {
+            "resource": self.resource or url,
+            "authorization_servers": self._authorization_servers,
+            "bearer_methods_supported": ["header"],
+            "resource_name": self._settings.title or self._settings.name,
+        }
+        scopes = scopes_of(self._settings.rules)
+        if scopes:
+            document["scopes_supported"] = list(scopes)
+        if self._settings.website_url is not None:
+            document["resource_documentation"] = self._settings.website_url
+        return document
+
+    @property
+    def _authorization_servers(self) -> list[str]:
+        return [url for verifier in self._verifiers for url in verifier.authorization_servers]
+
+    def _let_in(self, request: Request, token: AccessToken, verifier: Verifier) -> None:
+        caller = token.subject
+        if len(self._verifiers) > 1:
+            # A subject is unique within its issuer only.
+            caller = f"{caller}@{verifier.name}"
+        request.token = token
+        request.caller = lambda: caller
+
+    def _own_url(self, request: Request) -> str | None:
+        """The URL that tokens must be for. Anybody can write a Host header, so that it says nothing
+        unless somebody vouches for it."""
+        if self.resource is not None:
+            return self.resource
+        if self._settings.vouches_for(request.headers.get("host", "")):
+            return request.url()
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "No access token can be for this server, since nobody vouches for the host %r: "
+                "give MCPServer its resource= (the URL of the MCP endpoint) or allowed_hosts=.",
+                request.headers.get("host"),
+            )
+        return None
+
+    def _metadata_url(self, url: str) -> str:
+        parts = urlsplit(url)
+        path = parts.path.rstrip("/")
+        place = WELL_KNOWN + path if self._has_root(path) else path + WELL_KNOWN
+        return urlunsplit((parts.scheme, parts.netloc, place, "", ""))

@@ -1,0 +1,141 @@
+"""What verifies the credentials of a request, and users' own functions as such."""
+
+from __future__ import annotations
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+from threading import Lock
+from time import monotonic
+from typing import Any, Final, Generic, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from mcp_mount.features.functions import is_coroutine_function
+from mcp_mount.protocol.flows import Flow, Run
+from mcp_mount.protocol.rules import AccessToken
+
+T = TypeVar("T")
+
+_MOST_KNOWN: Final = 4096
+
+
+class InvalidToken(Exception):
+    """Credentials that are not accepted. The message is for the client: nothing secret in it."""
+
+
+class Verifier(Protocol):
+    """One kind of credentials.
+
+    authorization_servers: the issuers that a client may get tokens from (RFC 9728). name: what its
+    callers are told apart by, where a server has several verifiers.
+    """
+
+    authorization_servers: Sequence[str]
+    name: str
+
+    def credential(self, headers: Mapping[str, str]) -> str | None:
+        """The credential of this kind in a request; None if it has none."""
+
+    def verify(self, credential: str, resource: str | None) -> Flow[AccessToken]:
+        """What a credential says. resource: the URL that a token must be for, if that is known.
+
+        Raises InvalidToken, ProtocolError (503) where it cannot be verified now.
+        """
+
+
+def bearer_of(headers: Mapping[str, str]) -> str | None:
+    """The token of the Authorization header (RFC 6750, section 2.1)."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+class TokenVerifier:
+    """Bearer tokens by a function of your own, plain or coroutine.
+
+    It takes the token, and a parameter `resource`, if it has one: the URL that the token must be
+    for. It returns an AccessToken, or None for a token that is not valid. authorization_servers:
+    the issuers that clients get their tokens from. It is for the function to refuse tokens that
+    were issued for others.
+    """
+
+    name = "own"
+
+    def __init__(
+        self,
+        verify: Callable[..., Any],
+        *,
+        authorization_servers: Sequence[str] = (),
+    ) -> None:
+        self.authorization_servers = authorization_servers
+        self._function = verify
+        self._is_async = is_coroutine_function(verify)
+        self._takes_resource = "resource" in inspect.signature(verify).parameters
+
+    def credential(self, headers: Mapping[str, str]) -> str | None:
+        return bearer_of(headers)
+
+    def verify(self, credential: str, resource: str | None) -> Flow[AccessToken]:
+        function = partial(self._function, credential)
+        if self._takes_resource:
+            function = partial(function, resource=resource)
+        token = yield Run(function, self._is_async)
+        if not isinstance(token, AccessToken):
+            raise InvalidToken("The access token is not valid")
+        return token
+
+
+class Known(Generic[T]):
+    """What is known of credentials for a while, by their digests: they are not kept."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[bytes, tuple[float, T]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: bytes) -> T | None:
+        expires, value = self._entries.get(key, (0.0, None))
+        return value if expires > monotonic() else None
+
+    def put(self, key: bytes, value: T, ttl: float) -> None:
+        if ttl <= 0:
+            return
+        with self._lock:
+            self._entries[key] = (monotonic() + ttl, value)
+            if len(self._entries) > _MOST_KNOWN:
+                self._entries.popitem(last=False)
+
+
+def digest(credential: str, resource: str | None) -> bytes:
+    return sha256(f"{resource}\n{credential}".encode("utf-8", "surrogatepass")).digest()
+
+
+def names_in(claims: Mapping[str, Any], path: str) -> frozenset[str]:
+    """The names in a claim: a list, or a text with spaces. path: "realm_access.roles", say."""
+    value: Any = claims
+    for name in [path] if path in claims else path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if isinstance(value, str):
+        return frozenset(value.split())
+    if isinstance(value, Iterable):
+        return frozenset(one for one in value if isinstance(one, str))
+    return frozenset()
+
+
+def is_meant_for(claims: Mapping[str, Any], audience: Sequence[str]) -> bool:
+    """Whether the `aud` of a token names one of these (RFC 7519, section 4.1.3)."""
+    named = claims.get("aud")
+    named = [named] if isinstance(named, str) else named
+    if not isinstance(named, list):
+        return False
+    wanted = {one.rstrip("/") for one in audience}
+    return any(isinstance(one, str) and one.rstrip("/") in wanted for one in named)
+
+
+def secure_url(url: str, what: str) -> str:
+    """A URL as it is; raises ValueError for one that tokens or keys must not go through."""
+    parts = urlsplit(url)
+    is_local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parts.hostname or parts.scheme not in (("http", "https") if is_local else ("https",)):
+        raise ValueError(f"{what} must be an https:// URL, not {url!r}")
+    return url

@@ -1,0 +1,36 @@
+"""The application that a server is mounted in, as far as the server asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from dataclasses import dataclass
+
+from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.errors import Challenge
+from mcp_mount.protocol.settings import bearer
+from mcp_mount.tasks.contexts import current_context
+
+
+def _no_names() -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The application that a server is mounted in, as far as the server asks it.
+
+    secret_keys: oldest first; the last one seals. debug: whether docs may be shown. host_names:
+    the Host headers that the host itself checks. challenge: the WWW-Authenticate header for those
+    who must log in first, where the host authenticates. serves_metadata: whether the host serves
+    the metadata of the resource at a path, by RFC 9728. detach: prepares a call to outlive its
+    request, as a task, and gives the context variables to run it in.
+    """
+
+    secret_keys: Callable[[], Sequence[str]] = _no_names
+    debug: Callable[[], bool] = bool
+    host_names: Callable[[], Sequence[str]] = _no_names
+    challenge: Callable[[ProtocolRequest, Challenge], str] = bearer
+    serves_metadata: Callable[[str], bool] = lambda path: False
+    detach: Callable[[Call], Context] = current_context
