@@ -33,21 +33,10 @@ class PrometheusRouter(APIRouter):
             from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
         super().__init__(**options)
         registry = CollectorRegistry()
-        reader = _reader(PrometheusMetricReader, registry)
+        reader = PrometheusMetricReader(registry=registry)
         self.meter_provider = MeterProvider(metric_readers=[reader])
 
         def metrics() -> Response:
             return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
         self.add_api_route(path, metrics, methods=["GET"], include_in_schema=False)
-
-
-def _reader(kind: Any, registry: Any) -> Any:
-    """A reader with a registry of its own; the exporter knows the global one only."""
-    from prometheus_client import REGISTRY
-
-    reader = kind()
-    collector = reader._collector
-    REGISTRY.unregister(collector)
-    registry.register(collector)
-    return reader

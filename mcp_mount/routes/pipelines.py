@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from mcp_mount.context import Context, SyncContext
 from mcp_mount.features import DefinitionError, Registry, Tool
-from mcp_mount.features.arguments import HandlerArguments
+from mcp_mount.features.arguments import ContextParameter, HandlerArguments
 
 PipelineTool: TypeAlias = str | Callable[..., Any]
 """A tool that is registered already, by its name or as its function."""
@@ -20,11 +20,11 @@ Stage: TypeAlias = PipelineTool | tuple[PipelineTool, Callable[[Any], Mapping[st
 class _Passed:
     """The arguments of the first tool, which validates them itself."""
 
-    context = ("ctx", Context)
-    request = None
+    request: str | None = None
 
     def __init__(self, first: Tool, *, is_async: bool) -> None:
-        self.context = ("ctx", Context if is_async else SyncContext)  # type: ignore[assignment]
+        kind: type[Context] | type[SyncContext] = Context if is_async else SyncContext
+        self.context: ContextParameter | None = ("ctx", kind)
         self.schema = first.arguments.schema
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -35,8 +35,10 @@ class _Stage:
     """One tool of a pipeline."""
 
     def __init__(self, registry: Registry, stage: Stage) -> None:
-        tool, self._adapt = stage if isinstance(stage, tuple) else (stage, None)
-        self.tool = _found(registry, tool)
+        self._adapt: Callable[[Any], Mapping[str, Any]] | None = None
+        if isinstance(stage, tuple):
+            stage, self._adapt = stage
+        self.tool = _found(registry, stage)
         schema = self.tool.arguments.schema
         self._names = set(schema.get("properties", ()))
         self._required = list(schema.get("required", ()))
