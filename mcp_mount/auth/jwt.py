@@ -119,13 +119,27 @@ class JWT:
         algorithm = header.get("alg")
         if algorithm not in self._algorithms:
             raise InvalidToken("The access token is signed by an algorithm that is not accepted")
-        candidates: Sequence[Any] = [self._fixed]
-        if self._keys is not None:
-            candidates = yield from self._keys.find(header.get("kid"))
+        if self._keys is None:
+            claims = self._decoded_by([self._fixed], credential, algorithm)
+        else:
+            kid = header.get("kid")
+            claims = self._decoded_by((yield from self._keys.find(kid)), credential, algorithm)
+            if claims is None:
+                # Perhaps a new key, of no id or of the same.
+                newer = yield from self._keys.find(kid, newer=True)
+                claims = self._decoded_by(newer, credential, algorithm)
+        if claims is None:
+            raise InvalidToken("The signature of the access token is not valid")
+        return claims
+
+    def _decoded_by(
+        self, candidates: Sequence[Any], credential: str, algorithm: str
+    ) -> dict[str, Any] | None:
+        """The claims of a token that one of these keys has signed; None if none has."""
         for candidate in candidates:
             with suppress(self._jwt.InvalidSignatureError, self._jwt.InvalidKeyError, TypeError):
                 return self._decoded(credential, candidate, algorithm)
-        raise InvalidToken("The signature of the access token is not valid")
+        return None
 
     def _decoded(self, credential: str, key: Any, algorithm: str) -> dict[str, Any]:
         try:
@@ -173,14 +187,14 @@ class _Keys:
         self._fetching: Future[None] | None = None
         self._lock = threading.Lock()
 
-    def find(self, kid: str | None) -> Flow[Sequence[Any]]:
-        """The keys that a token may be signed with.
+    def find(self, kid: str | None, *, newer: bool = False) -> Flow[Sequence[Any]]:
+        """The keys that a token may be signed with. newer: since those that are known did not fit.
 
         Raises InvalidToken for a key id that the issuer does not have, ProtocolError (503) where
         it cannot be asked.
         """
         now = time.monotonic()
-        if now > self._fetched + self._ttl or not self._matching(kid):
+        if newer or now > self._fetched + self._ttl or not self._matching(kid):
             yield from self._refresh(now)
         if not self._found or time.monotonic() > self._fetched + self._ttl + _STALE_SECONDS:
             raise ProtocolError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import urlsplit
 
 import httpx2
@@ -109,9 +110,7 @@ def test_rotated_keys_are_found(serve: Serve, issuers: dict[str, str]) -> None:
 
     assert run(log_in) == "ada: orders:read"
     httpx2.post(f"{issuers['jwt']}/rotate")
-    # Keys of unknown ids are looked up, but not more often than every ten seconds.
-    import time
-
+    # New keys are looked up, but not more often than every ten seconds.
     deadline = time.monotonic() + 15
     while True:
         try:
