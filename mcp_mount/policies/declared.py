@@ -120,4 +120,4 @@ def _chain(levels: Sequence[Level]) -> Sequence[Policy]:
         chain.append(nearest["timeout"])
     if nearest.get("max_result_bytes") is not None:
         chain.append(ResultLimit(nearest["max_result_bytes"]))
-    return chain
+    return tuple(chain)

@@ -1,0 +1,299 @@
+"""How many at a time, for how long, how large."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from mcp_mount import Context, DefinitionError, MaxConcurrency, MCPServer, SyncContext, ToolsRouter
+from tests.policies.conftest import Connect
+from tests.policies.crowd import crowd
+
+
+class Gauge:
+    """How many run at a time, at most."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self.now -= 1
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+@pytest.mark.parametrize("tool", ["work", "work_async"])
+def test_no_more_than_allowed_run_at_a_time(kind: str, tool: str) -> None:
+    gauge, server = Gauge(), MCPServer()
+
+    @server.tool(max_concurrency=4)
+    def work() -> str:
+        with gauge:
+            time.sleep(0.005)
+        return "done"
+
+    @server.tool(max_concurrency=4)
+    async def work_async() -> str:
+        with gauge:
+            await asyncio.sleep(0.005)
+        return "done"
+
+    answers = crowd(kind, server, tool)
+    assert {one.text for one in answers} == {"done"}
+    assert gauge.most == 4
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_who_waits_too_long_is_told_to_come_again(kind: str) -> None:
+    server = MCPServer(max_concurrency=MaxConcurrency(1, wait=0.05))
+    runs: list[int] = []
+
+    @server.tool
+    async def work() -> str:
+        runs.append(1)
+        await asyncio.sleep(0.5)
+        return "done"
+
+    answers = crowd(kind, server, "work")
+    texts = [one.text for one in answers]
+    assert texts.count("done") == 1
+    assert texts.count("work is busy: try again in a few seconds") == 63
+    # Nobody has lost a place: the next one runs.
+    assert crowd(kind, server, "work")[0] is not None
+    assert len(runs) == 2
+
+
+def test_a_place_is_given_back_after_a_failure(connect: Connect) -> None:
+    server = MCPServer(max_concurrency=MaxConcurrency(1, wait=0))
+
+    @server.tool
+    def fail() -> str:
+        raise KeyError
+
+    with connect(server) as client:
+        assert {client.call_tool("fail").text for _ in range(3)} == {
+            "The tool 'fail' failed. The server has logged the reason."
+        }
+
+
+def timed(seconds: float) -> tuple[MCPServer, dict[str, Any]]:
+    server, seen = MCPServer(timeout=seconds), dict[str, Any]()
+
+    @server.tool
+    async def wait() -> str:
+        try:
+            await asyncio.sleep(5)
+        finally:
+            seen["ended"] = True
+        return "too late"
+
+    @server.tool
+    def spin() -> str:
+        try:
+            while True:
+                pass
+        except Exception:
+            return "an exception was caught"
+        finally:
+            seen["ended"] = True
+
+    @server.tool
+    def look(ctx: SyncContext) -> str:
+        while not ctx.cancelled:
+            time.sleep(0.005)
+        seen["left"] = ctx.seconds_left
+        return "too late"
+
+    @server.tool
+    def speak(ctx: SyncContext) -> str:
+        try:
+            for number in range(1000):
+                ctx.report_progress(number)
+                time.sleep(0.005)
+        finally:
+            seen["ended"] = True
+        return "too late"
+
+    @server.tool
+    def quick() -> str:
+        return "in time"
+
+    @server.tool(timeout=None)
+    def patient() -> str:
+        time.sleep(seconds * 1.5)
+        return "in time"
+
+    return server, seen
+
+
+@pytest.mark.parametrize("tool", ["wait", "spin", "look", "speak"])
+def test_a_tool_that_takes_too_long_is_stopped(tool: str, connect: Connect) -> None:
+    server, seen = timed(0.1)
+    started = time.monotonic()
+    with connect(server) as client:
+        result = client.call_tool(tool)
+    assert result.text == f"{tool} took longer than 0.1 seconds and was stopped"
+    assert time.monotonic() - started < 2
+    deadline = time.monotonic() + 2
+    while not seen and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert seen.get("ended", seen.get("left")) in (True, 0.0)
+
+
+def test_one_that_is_in_time_is_left_alone_also_if_it_may_take_longer(connect: Connect) -> None:
+    server, _ = timed(0.1)
+    with connect(server) as client:
+        assert client.call_tool("quick").text == "in time"
+        # A tool's own word counts before the server's.
+        assert client.call_tool("patient").text == "in time"
+
+
+def test_over_plain_http_it_is_a_504(over_http: Any) -> None:
+    tools = ToolsRouter(timeout=0.05)
+
+    @tools.tool
+    async def wait() -> str:
+        await asyncio.sleep(5)
+        return "too late"
+
+    server = MCPServer()
+    server.include_router(tools)
+    assert over_http(server, "wait").status_code == 504
+
+
+def test_the_threads_of_64_stopped_functions_are_free_again() -> None:
+    server = MCPServer()
+
+    @server.tool(timeout=0.2)
+    def spin(forever: bool) -> str:
+        while forever:
+            pass
+        return "in time"
+
+    answers = crowd("wsgi", server, "spin", lambda number: {"forever": number % 16 == 0})
+    stopped = "spin took longer than 0.2 seconds and was stopped"
+    # Others that are slow on so few cores may be stopped as well, but none that has ended.
+    assert [one.text for one in answers].count(stopped) >= 4
+    assert {one.text for one in answers} <= {stopped, "in time"}
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(
+        thread.name == "mcp-mount-timeouts" for thread in threading.enumerate()
+    ):
+        time.sleep(0.1)
+    assert not any(thread.name == "mcp-mount-timeouts" for thread in threading.enumerate())
+
+
+def test_an_interruption_never_comes_too_late() -> None:
+    """Functions that end just when their time does: the interruption stays within the call."""
+    from mcp_mount.policies.timeout import limited
+    from mcp_mount.protocol.errors import OutOfTime
+
+    outcomes = {"in time": 0, "stopped": 0}
+    for number in range(300):
+        deadline = time.monotonic() + 0.002
+
+        def work(end: float = deadline + (number % 20 - 10) * 0.0001) -> str:
+            while time.monotonic() < end:
+                pass
+            return "in time"
+
+        try:
+            outcomes[limited(deadline, True, work)] += 1
+        except OutOfTime:
+            outcomes["stopped"] += 1
+        for _ in range(100):
+            pass
+    assert sum(outcomes.values()) == 300
+    assert min(outcomes.values()) > 0
+
+
+def sized(**options: Any) -> MCPServer:
+    tools = ToolsRouter(**options)
+
+    @tools.tool
+    def echo(value: Any = None) -> Any:
+        return value
+
+    @tools.tool(max_result_bytes=None, max_argument_depth=None, max_body_bytes=None)
+    async def free(value: Any = None) -> Any:
+        return value
+
+    server = MCPServer()
+    server.include_router(tools)
+    return server
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_arguments_that_are_nested_too_deep(connect: Connect, over_http: Any) -> None:
+    server = sized(max_argument_depth=3)
+    with connect(server) as client:
+        assert not client.call_tool("echo", {"value": nested(2)}).is_error
+        result = client.call_tool("echo", {"value": nested(3)})
+        assert result.text == "The arguments are nested more than 3 levels deep"
+        assert client.call_tool("echo", {"value": {"a": {"b": [1]}}}).is_error
+        assert not client.call_tool("free", {"value": nested(100)}).is_error
+    assert over_http(server, "echo", {"value": nested(3)}).status_code == 422
+
+
+def test_a_result_that_is_too_large(connect: Connect, over_http: Any) -> None:
+    server = sized(max_result_bytes=1000)
+    with connect(server) as client:
+        assert not client.call_tool("echo", {"value": "x" * 400}).is_error
+        result = client.call_tool("echo", {"value": "x" * 1000})
+        assert "more than the 1000 that may be sent. Ask for less." in result.text
+        assert len(client.call_tool("free", {"value": "x" * 1000}).text) == 1000
+    assert over_http(server, "echo", {"value": "x" * 1000}).status_code == 413
+
+
+def test_a_body_that_is_too_large_for_a_tool(connect: Connect, over_http: Any) -> None:
+    server = sized(max_body_bytes=1000)
+    with connect(server) as client:
+        assert not client.call_tool("echo", {"value": "x" * 100}).is_error
+        assert "echo takes 1000" in client.call_tool("echo", {"value": "x" * 1000}).text
+        assert not client.call_tool("free", {"value": "x" * 1000}).is_error
+    assert over_http(server, "echo", {"value": "x" * 1000}).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_concurrency": 0},
+        {"max_concurrency": True},
+        {"timeout": 0},
+        {"timeout": "5"},
+        {"max_result_bytes": 0},
+        {"max_argument_depth": -1},
+        {"max_body_bytes": 1.5},
+    ],
+)
+def test_what_is_no_limit_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError):
+        ToolsRouter(**options)
+
+
+def test_a_coroutine_knows_how_much_time_it_has(connect_modern: Connect) -> None:
+    server = MCPServer(timeout=30)
+
+    @server.tool
+    async def left(ctx: Context) -> float:
+        assert ctx.seconds_left is not None
+        return ctx.seconds_left
+
+    with connect_modern(server) as client:
+        assert 20 < client.call_tool("left").structured <= 30

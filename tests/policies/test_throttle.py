@@ -1,0 +1,173 @@
+"""Throttles: how often, for whom, and what they say."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from mcp_mount import Call, DefinitionError, MCPServer, Throttle, ToolsRouter
+from mcp_mount.auth import APIKeys
+from tests.policies.conftest import Connect
+from tests.policies.crowd import crowd
+
+ADA, BOB = "ada-has-this-api-key", "bob-has-this-api-key"
+
+
+def build(throttle: Any, **options: Any) -> MCPServer:
+    tools = ToolsRouter()
+
+    @tools.tool(throttle=throttle)
+    def look(what: str = "") -> str:
+        return "seen"
+
+    @tools.tool(throttle=throttle)
+    async def look_async() -> str:
+        return "seen"
+
+    server = MCPServer(**options)
+    server.include_router(tools)
+    return server
+
+
+@pytest.mark.parametrize("tool", ["look", "look_async"])
+def test_a_model_is_told_when_to_try_again(tool: str, connect: Connect) -> None:
+    with connect(build("2/minute")) as client:
+        results = [client.call_tool(tool) for _ in range(3)]
+    assert [one.is_error for one in results] == [False, False, True]
+    words = r"was called too often \(2 per 1 minute\): try again in \d+ seconds"
+    assert re.fullmatch(f"{tool} {words}", results[2].text)
+
+
+def test_plain_http_has_a_status_and_a_header_for_it(over_http: Any) -> None:
+    server = build("1/minute")
+    assert over_http(server, "look").status_code == 200
+    response = over_http(server, "look")
+    assert response.status_code == 429
+    assert 1 <= int(response.headers["retry-after"]) <= 60
+
+
+def test_each_face_counts_the_same_calls(connect_modern: Connect, over_http: Any) -> None:
+    server = build("2/minute", auth=APIKeys({"ada": ADA}))
+    key = {"x-api-key": ADA}
+    assert over_http(server, "look", **key).status_code == 200
+    with connect_modern(server, headers=key) as client:
+        assert not client.call_tool("look").is_error
+        assert client.call_tool("look").is_error
+    assert over_http(server, "look", **key).status_code == 429
+
+
+def test_every_caller_has_their_own_count(connect_modern: Connect) -> None:
+    server = build("1/minute", auth=APIKeys({"ada": ADA, "bob": BOB}))
+    for key in (ADA, BOB):
+        with connect_modern(server, headers={"x-api-key": key}) as client:
+            assert [client.call_tool("look").is_error for _ in range(2)] == [False, True]
+
+
+def test_one_count_for_everyone(connect_modern: Connect) -> None:
+    server = build(Throttle("1/minute", key="everyone"), auth=APIKeys({"ada": ADA, "bob": BOB}))
+    with connect_modern(server, headers={"x-api-key": ADA}) as client:
+        assert not client.call_tool("look").is_error
+    with connect_modern(server, headers={"x-api-key": BOB}) as client:
+        assert client.call_tool("look").is_error
+
+
+def test_a_key_of_ones_own(connect_modern: Connect) -> None:
+    def by_subject(call: Call) -> str | None:
+        return call.arguments.get("what") or None
+
+    with connect_modern(build(Throttle("1/minute", key=by_subject))) as client:
+        answers = [
+            client.call_tool("look", {"what": what}).is_error
+            for what in ("a", "b", "a", "", "", "b")
+        ]
+    assert answers == [False, False, True, False, False, True]
+
+
+def test_several_rates_and_a_cost(connect_modern: Connect) -> None:
+    throttle = [Throttle("10/minute", cost=4), "100/hour"]
+    with connect_modern(build(throttle)) as client:
+        assert [client.call_tool("look").is_error for _ in range(3)] == [False, False, True]
+
+
+def test_each_tool_counts_alone_a_router_and_a_server_count_together(
+    connect_modern: Connect,
+) -> None:
+    tools = ToolsRouter(throttle="3/minute", name="pair")
+
+    @tools.tool(throttle="2/minute")
+    def one() -> str:
+        return "one"
+
+    @tools.tool(throttle="2/minute")
+    def two() -> str:
+        return "two"
+
+    server = MCPServer(throttle="4/minute")
+    server.include_router(tools)
+
+    @server.tool
+    def other() -> str:
+        return "other"
+
+    with connect_modern(server) as client:
+        calls = ["one", "one", "one", "two", "two", "other", "other"]
+        answers = [client.call_tool(name) for name in calls]
+    refused = [re.sub(r".*\((.*)\).*", r"\1", one.text) if one.is_error else "" for one in answers]
+    # Refused calls count, too, at the levels that they have passed.
+    assert refused == ["", "", "2 per 1 minute", "3 per 1 minute", *["4 per 1 minute"] * 3]
+
+
+def test_bad_arguments_count(connect_modern: Connect) -> None:
+    with connect_modern(build("1/minute")) as client:
+        assert "Invalid arguments" in client.call_tool("look", {"what": 7}).text
+        assert "too often" in client.call_tool("look").text
+
+
+def test_prompts_and_resources_say_it_as_an_error(connect_modern: Connect) -> None:
+    from mcp_mount.testing import RPCError
+
+    server = MCPServer()
+
+    @server.resource("text://one", throttle="1/minute")
+    def text() -> str:
+        return "one"
+
+    @server.prompt(throttle="1/minute")
+    def greet() -> str:
+        return "hi"
+
+    with connect_modern(server) as client:
+        client.read_resource("text://one")
+        client.get_prompt("greet")
+        for again in (
+            lambda: client.read_resource("text://one"),
+            lambda: client.get_prompt("greet"),
+        ):
+            with pytest.raises(RPCError, match="was called too often") as caught:
+                again()
+            assert caught.value.data["retryAfter"] >= 1
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+@pytest.mark.parametrize("tool", ["look", "look_async"])
+@pytest.mark.parametrize("strategy", ["moving-window", "fixed-window"])
+def test_exact_among_64_callers_at_once(kind: str, tool: str, strategy: Any) -> None:
+    server = build(Throttle("10/hour", key="everyone", strategy=strategy))
+    answers = crowd(kind, server, tool)
+    assert sorted(one.is_error for one in answers) == [False] * 10 + [True] * 54
+
+
+@pytest.mark.parametrize("rate", ["often", "", "10", "10/fortnight"])
+def test_what_is_no_rate_is_refused(rate: str) -> None:
+    with pytest.raises(DefinitionError, match="throttle is a rate such as '10/minute'"):
+        build(rate)
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "limits", None)
+    with pytest.raises(ImportError, match=r"pip install 'mcp-mount\[throttle\]'"):
+        build("1/minute")
