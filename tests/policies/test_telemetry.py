@@ -1,0 +1,327 @@
+"""Spans and metrics as a real OpenTelemetry exporter gets them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from mcp_mount import Context, MCPServer, SyncContext, ToolError, ToolsRouter
+from mcp_mount.policies.telemetry import Telemetry
+from mcp_mount.testing import RPCError
+from tests.policies.conftest import Connect
+from tests.requests import meta
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = "b7ad6b7169203331"
+TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
+
+
+class Watch:
+    """What the exporters have got."""
+
+    def __init__(self, **options: Any) -> None:
+        self._exporter = InMemorySpanExporter()
+        self.tracers = TracerProvider()
+        self.tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self._reader = InMemoryMetricReader()
+        self._meters = MeterProvider(metric_readers=[self._reader])
+        self.telemetry = Telemetry(
+            tracer_provider=self.tracers, meter_provider=self._meters, **options
+        )
+
+    def spans(self) -> list[ReadableSpan]:
+        return list(self._exporter.get_finished_spans())
+
+    def span(self, name: str) -> ReadableSpan:
+        [found] = [one for one in self.spans() if one.name == name]
+        return found
+
+    def durations(self) -> list[dict[str, Any]]:
+        data = self._reader.get_metrics_data()
+        assert data is not None
+        [metric] = data.resource_metrics[0].scope_metrics[0].metrics
+        assert (metric.name, metric.unit) == ("mcp.server.operation.duration", "s")
+        return [
+            {**(point.attributes or {}), "count": point.count, "bounds": point.explicit_bounds}  # type: ignore[union-attr]
+            for point in metric.data.data_points
+        ]
+
+    def close(self) -> None:
+        self.tracers.shutdown()
+        self._meters.shutdown()
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    one = Watch()
+    yield one
+    one.close()
+
+
+def build(watch: Watch) -> MCPServer:
+    tools = ToolsRouter()
+
+    @tools.tool
+    def add(a: int, b: int) -> int:
+        with watch.tracers.get_tracer("own").start_as_current_span("own"):
+            return a + b
+
+    @tools.tool
+    async def add_twice(ctx: Context, a: int) -> int:
+        once = await ctx.call_tool(add, {"a": a, "b": a})
+        return await ctx.call_tool(add, {"a": once, "b": a})
+
+    @tools.tool
+    def add_twice_plain(ctx: SyncContext, a: int) -> int:
+        once = ctx.call_tool(add, {"a": a, "b": a})
+        return ctx.call_tool(add, {"a": once, "b": a})
+
+    @tools.tool
+    def refuse() -> int:
+        raise ToolError("no")
+
+    @tools.tool
+    async def crash() -> int:
+        raise KeyError("lost")
+
+    @tools.tool(redact="pin")
+    def pay(pin: str) -> str:
+        return "paid"
+
+    server = MCPServer("watched", telemetry=watch.telemetry)
+    server.include_router(tools)
+
+    @server.prompt
+    def greet() -> str:
+        return "hi"
+
+    @server.resource("text://{name}")
+    def text(name: str) -> str:
+        return name
+
+    return server
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+@pytest.mark.parametrize("era", ["", "-legacy"])
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_a_tool_call_is_a_span_by_the_conventions(kind: str, era: str, watch: Watch) -> None:
+    from tests.policies.conftest import connect_to
+
+    with connect_to(kind + era, build(watch)) as client:
+        client.call_tool("add", {"a": 1, "b": 2})
+    span = watch.span("tools/call add")
+    assert span.kind is SpanKind.SERVER
+    assert span.parent is None
+    assert span.status.status_code is StatusCode.UNSET
+    shown = attributes(span)
+    assert isinstance(shown.pop("jsonrpc.request.id"), str)
+    if era:
+        assert shown.pop("mcp.session.id")
+    shown.pop("client.address", None)
+    assert shown == {
+        "mcp.method.name": "tools/call",
+        "mcp.protocol.version": "2025-11-25" if era else "2026-07-28",
+        "gen_ai.tool.name": "add",
+        "gen_ai.operation.name": "execute_tool",
+        "network.transport": "tcp",
+        "network.protocol.name": "http",
+    }
+    # What the tool itself traces is within.
+    own = watch.span("own")
+    assert own.parent is not None
+    assert span.context is not None
+    assert own.parent.span_id == span.context.span_id
+
+
+def test_prompts_resources_and_lists_have_spans(connect_modern: Connect, watch: Watch) -> None:
+    with connect_modern(build(watch)) as client:
+        client.get_prompt("greet")
+        client.read_resource("text://ada")
+        client.list_prompts()
+    assert attributes(watch.span("prompts/get greet"))["gen_ai.prompt.name"] == "greet"
+    # Many URIs would be many names.
+    assert attributes(watch.span("resources/read"))["mcp.resource.uri"] == "text://ada"
+    assert watch.span("prompts/list").status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize(
+    ("tool", "error", "message", "code"),
+    [
+        ("refuse", "tool_error", None, None),
+        ("crash", "KeyError", None, None),
+        ("unknown", "-32602", "Unknown tool: unknown", "-32602"),
+    ],
+)
+def test_failures_are_marked(
+    tool: str, error: str, message: str | None, code: str | None, connect: Connect, watch: Watch
+) -> None:
+    from contextlib import suppress
+
+    with connect(build(watch)) as client, suppress(RPCError):
+        client.call_tool(tool)
+    span = watch.span(f"tools/call {tool}")
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.status.description == message
+    assert attributes(span)["error.type"] == error
+    assert attributes(span).get("rpc.response.status_code") == code
+    assert not span.events
+
+
+def test_the_trace_of_the_client_is_the_parent(connect: Connect, watch: Watch) -> None:
+    with connect(build(watch)) as client:
+        params = {"name": "add", "arguments": {"a": 1, "b": 2}}
+        client.request("tools/call", {**params, "_meta": {"traceparent": TRACEPARENT}})
+    span = watch.span("tools/call add")
+    assert span.context is not None
+    assert span.parent is not None
+    assert f"{span.context.trace_id:032x}" == TRACE
+    assert f"{span.parent.span_id:016x}" == PARENT
+    assert span.parent.is_remote
+
+
+@pytest.mark.parametrize("value", ["", "00-0-0-00", 7, None, ["x"], {"a": 1}])
+def test_a_bad_trace_of_a_client_is_no_parent(
+    value: Any, connect_modern: Connect, watch: Watch
+) -> None:
+    with connect_modern(build(watch)) as client:
+        client.request(
+            "tools/call",
+            {
+                "name": "add",
+                "arguments": {"a": 1, "b": 2},
+                "_meta": {**meta(), "traceparent": value},
+            },
+        )
+    assert watch.span("tools/call add").parent is None
+
+
+def test_the_trace_of_the_http_request_counts_without_one_of_the_message(
+    connect_modern: Connect, watch: Watch
+) -> None:
+    with connect_modern(build(watch), headers={"traceparent": TRACEPARENT}) as client:
+        client.call_tool("add", {"a": 1, "b": 2})
+    span = watch.span("tools/call add")
+    assert span.parent is not None
+    assert f"{span.parent.span_id:016x}" == PARENT
+
+
+def test_a_span_of_the_http_request_is_linked(watch: Watch) -> None:
+    """The host's own instrumentation has begun a span; the message brings its own parent."""
+    from tests.policies.conftest import connect_to
+
+    tracer = watch.tracers.get_tracer("host")
+    server = build(watch)
+    params = {"name": "add", "arguments": {"a": 1, "b": 2}}
+    with connect_to("wsgi", server) as client, tracer.start_as_current_span("POST /mcp") as host:
+        client.request("tools/call", {**params, "_meta": {**meta(), "traceparent": TRACEPARENT}})
+        client.request("tools/call", {**params, "_meta": meta()})
+    with_parent, without = [one for one in watch.spans() if one.name == "tools/call add"]
+    own = host.get_span_context()
+    assert with_parent.parent is not None
+    assert f"{with_parent.parent.span_id:016x}" == PARENT
+    assert [link.context.span_id for link in with_parent.links] == [own.span_id]
+    assert without.parent is not None
+    assert without.parent.span_id == own.span_id
+    assert not without.links
+    # It is left as it was.
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+@pytest.mark.parametrize("tool", ["add_twice", "add_twice_plain"])
+def test_a_chain_is_a_tree(tool: str, connect: Connect, watch: Watch) -> None:
+    with connect(build(watch)) as client:
+        assert client.call_tool(tool, {"a": 2}).text == "6"
+    outer = watch.span(f"tools/call {tool}")
+    inner = [one for one in watch.spans() if one.name == "execute_tool add"]
+    assert outer.context is not None
+    assert [one.kind for one in inner] == [SpanKind.INTERNAL] * 2
+    assert {one.parent and one.parent.span_id for one in inner} == {outer.context.span_id}
+    assert {one.context and one.context.trace_id for one in inner} == {outer.context.trace_id}
+    # One request is one in the metrics.
+    calls = [one for one in watch.durations() if "gen_ai.tool.name" in one]
+    assert [(one["gen_ai.tool.name"], one["count"]) for one in calls] == [(tool, 1)]
+
+
+def test_metrics_count_by_method_tool_and_error(connect_modern: Connect, watch: Watch) -> None:
+    with connect_modern(build(watch)) as client:
+        for _ in range(3):
+            client.call_tool("add", {"a": 1, "b": 2})
+        client.call_tool("refuse")
+    found = {
+        (one["mcp.method.name"], one.get("gen_ai.tool.name"), one.get("error.type")): one["count"]
+        for one in watch.durations()
+    }
+    assert found[("tools/call", "add", None)] == 3
+    assert found[("tools/call", "refuse", "tool_error")] == 1
+    assert watch.durations()[0]["bounds"][:3] == (0.01, 0.02, 0.05)
+
+
+def test_content_is_shown_only_where_it_is_wanted(connect_modern: Connect) -> None:
+    for content in (False, True):
+        watch = Watch(content=content)
+        with connect_modern(build(watch)) as client:
+            client.call_tool("pay", {"pin": "1234"})
+        shown = attributes(watch.span("tools/call pay"))
+        watch.close()
+        assert ("gen_ai.tool.call.arguments" in shown) is content
+        if content:
+            assert json.loads(shown["gen_ai.tool.call.arguments"]) == {"pin": "***"}
+            result = json.loads(shown["gen_ai.tool.call.result"])
+            assert result["content"][0]["text"] == "paid"
+        assert "1234" not in str(shown)
+
+
+def test_over_plain_http_there_is_a_span_too(over_http: Any, watch: Watch) -> None:
+    assert over_http(build(watch), "add", {"a": 1, "b": 2}, traceparent=TRACEPARENT).json() == 3
+    span = watch.span("tools/call add")
+    assert span.parent is not None
+    assert f"{span.parent.span_id:016x}" == PARENT
+
+
+def test_without_telemetry_nothing_is_imported() -> None:
+    import subprocess
+    import sys
+
+    script = "import sys, mcp_mount; print('mcp_mount.policies.telemetry' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "False"
+
+
+def test_prometheus_reads_the_metrics(connect_modern: Connect) -> None:
+    from starlette.testclient import TestClient
+
+    from mcp_mount.prometheus import PrometheusRouter
+
+    metrics = PrometheusRouter()
+    server = MCPServer(telemetry=Telemetry(meter_provider=metrics.meter_provider))
+    server.include_router(metrics)
+
+    @server.tool
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    with connect_modern(server) as client:
+        client.call_tool("add", {"a": 1, "b": 2})
+    text = TestClient(server).get("/metrics").text
+    metrics.meter_provider.shutdown()
+    [line] = [
+        one
+        for one in text.splitlines()
+        if one.startswith("mcp_server_operation_duration_seconds_count")
+        and 'mcp_method_name="tools/call"' in one
+    ]
+    assert 'gen_ai_tool_name="add"' in line
+    assert line.endswith(" 1.0")
