@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test check format conformance clean
+.PHONY: help demo test check format conformance bench clean
 
 help:
 	@echo "make demo         run the sample projects and call them (ONCE=1: stop afterwards)"
@@ -13,6 +13,7 @@ help:
 	@echo "make check        lint, formatting, types"
 	@echo "make format       let the linter and the formatter mend what they can"
 	@echo "make conformance  run the official conformance suite on every host"
+	@echo "make bench        measure what a call costs, and each policy around it"
 	@echo "make clean        remove what the other targets made"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -39,6 +40,9 @@ format: $(INSTALLED)
 
 conformance: $(INSTALLED)
 	@$(BIN)/python -m tests.conformance.run $(HOSTS)
+
+bench: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.policies
 
 clean:
 	rm -rf $(VENV) tests/conformance/node_modules build dist .mypy_cache .ruff_cache

@@ -207,8 +207,9 @@ class MCPServer(Registers, FastAPI):
             # FastAPI replaces scope["app"] with this server, so this is the time to look.
             scope["mcp_mount.mounted"] = self.is_attached or "app" in scope
             scope.setdefault(HOST_APP, scope.get("app"))
-            path = "" if scope["mcp_mount.mounted"] else self.mcp_path
-            scope[ENDPOINT] = scope.get("root_path", "") + path
+            if self.resource_server is not None:
+                path = "" if scope["mcp_mount.mounted"] else self.mcp_path
+                scope[ENDPOINT] = scope.get("root_path", "") + path
             if not self.user_middleware and self.is_endpoint(scope):
                 # Nothing stands between: skip what FastAPI does for its own routes.
                 await self.asgi_endpoint(scope, receive, send)

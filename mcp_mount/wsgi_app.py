@@ -24,6 +24,7 @@ class Server(Protocol):
     """What the WSGI side needs of a server, which is an ASGI application besides."""
 
     mcp_path: str
+    resource_server: Any
     runner: Runner
     user_middleware: list[Any]
     wsgi_endpoint: WSGITransport
@@ -45,7 +46,7 @@ class WSGIApp:
         self._server = server
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if not self._server.is_attached:
+        if self._server.resource_server is not None and not self._server.is_attached:
             environ = {
                 **environ,
                 ENDPOINT: environ.get("SCRIPT_NAME", "") + self._server.mcp_path,

@@ -123,10 +123,11 @@ def answer_get(prompts: Mapping[str, Prompt], incoming: Incoming) -> Call:
     """Answer `prompts/get`; raises ProtocolError (invalid params) for what does not fit."""
     name = incoming.params["name"]
     prompt = prompts.get(name)
-    unknown = ProtocolError(INVALID_PARAMS, f"Unknown prompt: {name}")
-    if prompt is None:
-        raise unknown
-    incoming.require(prompt.rules, unknown)
+    if prompt is None or prompt.rules:
+        unknown = ProtocolError(INVALID_PARAMS, f"Unknown prompt: {name}")
+        if prompt is None:
+            raise unknown
+        incoming.require(prompt.rules, unknown)
     arguments = incoming.params.get("arguments", {})
     if not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, '"arguments" must be an object')

@@ -267,10 +267,10 @@ def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:
     """Answer `tools/call`; arguments that do not fit are told to the model as a result."""
     name = incoming.params["name"]
     tool = tools.get(name)
-    unknown = ProtocolError(INVALID_PARAMS, f"Unknown tool: {name}")
     if tool is None:
-        raise unknown
-    incoming.require(tool.rules, unknown)
+        raise _unknown(name)
+    if tool.rules:
+        incoming.require(tool.rules, _unknown(name))
     arguments = incoming.params.get("arguments", {})
     if not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, '"arguments" must be an object')
@@ -285,6 +285,10 @@ def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:
         return tool.call(incoming, arguments, task=task)
     except InvalidArguments as error:
         return error_result(str(error))
+
+
+def _unknown(name: str) -> ProtocolError:
+    return ProtocolError(INVALID_PARAMS, f"Unknown tool: {name}")
 
 
 def _task_policy(task: bool | str | TaskPolicy) -> TaskPolicy | None:

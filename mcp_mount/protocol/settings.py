@@ -112,6 +112,11 @@ class Settings:
     poll_seconds: float = 3.0
     resume_ttl: float = 60.0
 
+    @property
+    def asks_nobody(self) -> bool:
+        """Whether a request can be opened without waiting for anything."""
+        return self.auth is None and not self.may_block
+
     def server_info(self, fields: frozenset[str]) -> dict[str, Any]:
         """The `Implementation` object, with those fields that a revision has."""
         info = {

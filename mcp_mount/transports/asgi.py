@@ -89,7 +89,10 @@ class ASGITransport:
             return
         request = request_of(scope, headers, body)
         runner = scope.get(RUNNER, self._runner)
-        opened = await open_request_async(self._protocol, request, runner)
+        if self._protocol.settings.asks_nobody and not request.may_block:
+            opened = self._protocol.open(request)
+        else:
+            opened = await open_request_async(self._protocol, request, runner)
         if request.token is not None:
             scope["auth"] = AuthCredentials(sorted(request.token.scopes))
             scope["user"] = TokenUser(request.token)

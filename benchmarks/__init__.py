@@ -1,0 +1,1 @@
+"""Measurements, by `make bench`. None of them is a test: they assert nothing."""
