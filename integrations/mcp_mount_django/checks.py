@@ -12,9 +12,11 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from mcp_mount.transports.paths import WELL_KNOWN
 from mcp_mount_django.options import OPTIONS, unknown
 from mcp_mount_django.servers import MCPServer, servers
 from mcp_mount_django.view import ServerView
+from mcp_mount_django.well_known import serves_metadata
 
 _SYNC_QUERIES: Final = frozenset(
     [
@@ -51,7 +53,12 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
     for server in sorted(servers, key=lambda one: one.title):
         if not server.registry.tools:
             continue
-        is_open = not server.authentication.login_required and not server.protocol.settings.rules
+        resource = server.resource_server
+        is_open = not (
+            server.authentication.login_required
+            or server.protocol.settings.rules
+            or (resource is not None and resource.required)
+        )
         free = [tool.name for tool in server.registry.tools.values() if not tool.rules]
         if is_open and free:
             problems.append(
@@ -61,6 +68,15 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
                     hint="Set LOGIN_REQUIRED or PERMISSION in MCP_MOUNT, or permission= on tools; "
                     "if they are for everybody, silence this check.",
                     id="mcp_mount.W004",
+                )
+            )
+        if resource is not None and resource.resource is None and "*" in settings.ALLOWED_HOSTS:
+            problems.append(
+                Error(
+                    f"No access token can be for the server {server.title!r}: nobody vouches for "
+                    "the host in its URL.",
+                    hint="Set RESOURCE in MCP_MOUNT, or name the hosts in ALLOWED_HOSTS.",
+                    id="mcp_mount.E008",
                 )
             )
         if not any(server.secret_keys()):
@@ -114,6 +130,13 @@ def _check_routes(server: MCPServer, paths: Sequence[str]) -> Iterator[CheckMess
                 "and routes below it, do not find it.",
                 hint=f"Write the prefix without the slash: {path.strip('/')!r}.",
                 id="mcp_mount.W002",
+            )
+        if server.resource_server is not None and not serves_metadata(path):
+            yield Warning(
+                f"The metadata of the server {server.title!r} are not at "
+                f"{WELL_KNOWN}{path}: clients that look there before they ask do not find them.",
+                hint='Add path("", include("mcp_mount_django.well_known")) to the URLs.',
+                id="mcp_mount.W007",
             )
 
 
