@@ -63,6 +63,34 @@ def test_the_examples_of_the_resources_page_run() -> None:
     assert completed["result"]["completion"]["values"] == ["crime", "comedy"]
 
 
+def test_the_examples_of_the_policies_page_run() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "policies.md"):
+        names = execute(block, **names)
+    server, ledger = names["server"], names["ledger"]
+    with Client(server) as client:
+        assert client.call_tool("total", {"skus": ["a", "b"]}).structured == 500
+        assert client.call_tool("price_in_words", {"sku": " a "}).text == "250 cents"
+        assert client.call_tool("order_lines", {"number": 2000}).text == "There is no order 2000"
+        assert client.call_tool("ship_order", {"number": 7}).text == "Shipped"
+    with Client(server, headers={"x-load": "high"}) as client:
+        assert client.call_tool("search_orders", {"text": "pen"}).structured == []
+    outcomes = [outcome for _, name, outcome in ledger if name == "order_lines"]
+    assert outcomes == ["tool_error"]
+
+
+def test_the_examples_of_the_security_page_run() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "security.md"):
+        names = execute(block, **names)
+    assert list(names["server"].registry.tools) == ["cancel_order", "close_shop"]
+    names["server"].configure(auth=names["keys"], scopes=())
+    with Client(
+        names["server"], headers={"x-api-key": "a-long-secret-from-the-environment"}
+    ) as own:
+        assert own.list_tools() == []
+
+
 def test_the_examples_of_the_testing_page_pass() -> None:
     [block] = blocks(ROOT / "docs" / "testing.md")
     names = execute(block)
