@@ -179,7 +179,7 @@ def test_the_examples_of_the_starlette_page_run() -> None:
 
 def test_readme_has_a_snippet_of_at_most_ten_lines_for_each_host() -> None:
     snippets = blocks(README)
-    assert len(snippets) == 4
+    assert len(snippets) == 5
     for snippet in snippets:
         assert len(snippet.splitlines()) <= 10
 
@@ -205,6 +205,29 @@ def test_the_fastapi_snippet_runs() -> None:
     api = FastAPI()
     names = execute(blocks(README)[2], MCPServer=MCPServer, api=api, mount=mount, station=station)
     assert call(names["server"], "temperature", {"city": "Oslo"})["structuredContent"] == 4.5
+
+
+def test_the_policies_snippet_runs() -> None:
+    from mcp_mount import Context
+    from mcp_mount.auth import JWT, APIKey, APIKeys
+
+    async def charge(price: int, card: str) -> str:
+        return f"{price} paid"
+
+    def price_of(order: int) -> int:
+        return order * 10
+
+    names = execute(
+        blocks(README)[4],
+        **{"MCPServer": MCPServer, "JWT": JWT, "Context": Context, "Receipt": str},
+        charge=charge,
+        price_of=price_of,
+    )
+    names["app"].add_tool(price_of)
+    key = "a key for the example"
+    names["app"].configure(auth=APIKeys([APIKey("ada", key, scopes="orders:write")]))
+    with Client(names["app"], headers={"x-api-key": key}) as client:
+        assert client.call_tool("pay", {"order": 7, "card": "4111"}).text == "70 paid"
 
 
 def test_the_composition_snippet_runs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import heapq
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from mcp_mount.protocol.errors import OutOfTime, Refusal
 from mcp_mount.protocol.flows import Flow, proceed
 
 T = TypeVar("T")
+
+_CAN_INTERRUPT: Final = sys.implementation.name == "cpython"
 
 _LINGER_SECONDS: Final = 5.0
 """For how long the thread that watches stays when there is nothing to watch."""
@@ -63,7 +66,7 @@ def limited(deadline: float, interrupt: bool, function: Callable[[], T]) -> T:
 
     interrupt: whether to stop it then, and not to wait until it ends by itself.
     """
-    if not interrupt:
+    if not interrupt or not _CAN_INTERRUPT:
         value = function()
     else:
         watch = _watches.begin(deadline)

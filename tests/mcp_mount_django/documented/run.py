@@ -14,7 +14,7 @@ PAGE = HERE.parent.parent.parent / "docs" / "django.md"
 sys.path.insert(0, str(HERE))
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-installed, tools, mcp_mount, partners, staff, query, views, rest, audit, tests = BLOCKS
+installed, tools, mcp_mount, partners, tokens, staff, query, views, rest, audit, tests = BLOCKS
 
 
 def execute(code: str, names: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +68,7 @@ from mcp_mount_django import MCPServer  # noqa: E402
 assert set(own["MCP_MOUNT"]) <= set(mcp_mount_django.options.OPTIONS)
 
 names: dict[str, Any] = {}
-for block in (tools, partners, staff, query, views, rest, audit):
+for block in (tools, partners, tokens, staff, query, views, rest, audit):
     execute(block, names)
 urlpatterns: list[Any] = []
 execute(urls_part, {"urlpatterns": urlpatterns, "path": path, "include": include})
