@@ -438,10 +438,12 @@ class _MetadataRoute(BaseRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         path = route_path(scope) if scope["type"] == "http" else ""
-        found = self._server.resource_server is not None and (
-            path == WELL_KNOWN
-            or (not self._server.is_attached and path == WELL_KNOWN + self._server.mcp_path)
-        )
+        own = self._server.mcp_path
+        places = [WELL_KNOWN]
+        if not self._server.is_attached:
+            # The second one is for a prefix that a proxy takes away.
+            places += [WELL_KNOWN + own, own + WELL_KNOWN]
+        found = self._server.resource_server is not None and path in places
         return (Match.FULL if found else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

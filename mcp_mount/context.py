@@ -410,7 +410,11 @@ class SyncContext(_Call):
         asking = self._asking(inquiries)
         while asking.wanting:
             with asking.live() as questions:
+                for question in questions:
+                    if self.seconds_left is not None:
+                        question.timeout = min(question.timeout, self.seconds_left)
                 self._channel.ask(questions)
+                self._send(None)
         return asking.answers
 
     @overload

@@ -37,7 +37,8 @@ def serves_metadata(path: str) -> bool:
         # What is at the root of the domain is not the project's.
         return False
     try:
-        return resolve(WELL_KNOWN + path).func is metadata
+        view: Any = resolve(path).func
+        return isinstance(view, ServerView) and resolve(WELL_KNOWN + path).func is metadata
     except Resolver404:
         return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias, get_args
+from typing import Any, Protocol, TypeAlias, get_args, get_origin
 
 from pydantic import (
     PydanticInvalidForJsonSchema,
@@ -137,7 +137,9 @@ def split_parameters(
 
 
 def _is_request(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, tuple(request_types))
+    # In Python 3.10, `dict[str, int]` is an instance of type, too.
+    is_class = isinstance(annotation, type) and get_origin(annotation) is None
+    return is_class and issubclass(annotation, tuple(request_types))
 
 
 def _context_kind(annotation: Any) -> type[Context] | type[SyncContext] | None:
