@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
 from starlette.requests import Request
-from starlette.routing import BaseRoute, Match
 
 from mcp_mount.backplane import MemoryBackplane
 from mcp_mount.features import Registry
@@ -31,6 +30,7 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge
 from mcp_mount.protocol.state import Seal
 from mcp_mount.routes.dependencies import HOST_APP
+from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute
 from mcp_mount.routes.openapi import describe_tools
 from mcp_mount.routes.router import (
     Registers,
@@ -45,12 +45,10 @@ from mcp_mount.transports.asgi import (
     Receive,
     Scope,
     Send,
-    endpoint_url,
-    read_headers,
 )
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.listening import before_shutdown, listen
-from mcp_mount.transports.paths import METADATA_HEADERS, WELL_KNOWN, route_path
+from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wsgi_app import WSGIApp
@@ -196,7 +194,7 @@ class MCPServer(Registers, FastAPI):
         self.wsgi_endpoint = WSGITransport(self.protocol, self.runner)
         self._documented: tuple[int, dict[str, Any], dict[str, Any]] | None = None
         super().__init__(title=name, version=version, description=description or "", **fastapi)
-        self.router.routes[:0] = [_EndpointRoute(self), _MetadataRoute(self)]
+        self.router.routes[:0] = [EndpointRoute(self), MetadataRoute(self)]
         self._not_found = self.router.default
         self.router.default = self._default
 
@@ -427,47 +425,3 @@ class MCPServer(Registers, FastAPI):
     def _secret_keys(self) -> Sequence[str]:
         own = self._keys[::-1] or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]
         return own if any(own) or self.attached is None else self.attached.secret_keys()
-
-
-class _MetadataRoute(BaseRoute):
-    """The metadata of the server as a protected resource: below the mount point, or at the root
-    of a server that stands alone."""
-
-    def __init__(self, server: MCPServer) -> None:
-        self._server = server
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        path = route_path(scope) if scope["type"] == "http" else ""
-        own = self._server.mcp_path
-        places = [WELL_KNOWN]
-        if not self._server.is_attached:
-            # The second one is for a prefix that a proxy takes away.
-            places += [WELL_KNOWN + own, own + WELL_KNOWN]
-        found = self._server.resource_server is not None and path in places
-        return (Match.FULL if found else Match.NONE), {}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        url = endpoint_url(scope, read_headers(scope))
-        assert self._server.resource_server is not None
-        document = None if url is None else self._server.resource_server.metadata(url)
-        if document is None:
-            response = JSONResponse({"detail": "Not Found"}, 404)
-        elif scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            response = JSONResponse({"detail": "Method Not Allowed"}, 405, {"allow": "GET"})
-        else:
-            response = JSONResponse(document, headers=METADATA_HEADERS)
-        await response(scope, receive, send)
-
-
-class _EndpointRoute(BaseRoute):
-    """The MCP endpoint among the routes, for requests that come through user middleware."""
-
-    def __init__(self, server: MCPServer) -> None:
-        self._server = server
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        found = scope["type"] == "http" and self._server.is_endpoint(scope)
-        return (Match.FULL if found else Match.NONE), {}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._server.asgi_endpoint(scope, receive, send)

@@ -11,8 +11,9 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
-from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ProtocolError, ToolError
+from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.revisions import LATEST
 
 DEEPEST: Final = 8

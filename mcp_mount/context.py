@@ -18,9 +18,11 @@ from mcp_mount.chaining import (
     value_of,
 )
 from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
-from mcp_mount.protocol.calls import LOG_LEVELS, AsyncChannel, Call, Incoming, SyncChannel
+from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
 from mcp_mount.protocol.errors import ClientError, OutOfTime
 from mcp_mount.protocol.extensions import TASKS, shows_pages
+from mcp_mount.protocol.incoming import LOG_LEVELS, Incoming
 from mcp_mount.protocol.messages import MessageId, encode_notification
 from mcp_mount.protocol.questions import Asking, Inquiry
 from mcp_mount.protocol.rules import AccessToken

@@ -15,9 +15,10 @@ from mcp_mount.policies.records import (
     log,
     record_of_request,
 )
-from mcp_mount.protocol.calls import Incoming, Result
+from mcp_mount.protocol.calls import Result
 from mcp_mount.protocol.errors import ProtocolError
 from mcp_mount.protocol.flows import Policy
+from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.settings import Observer
 from mcp_mount.transports import background
 
@@ -58,9 +59,9 @@ class Observing:
         if self.telemetry:
             watching.append(self._telemetry())
         if self.log_calls:
-            watching.append(_Records(log))
+            watching.append(_Told(log, refusals_only=False))
         if self.audit is not None and self.audit.after is not None:
-            watching.append(_Refusals(self.audit.after))
+            watching.append(_Told(self.audit.after, refusals_only=True))
         return watching
 
     @property
@@ -81,11 +82,12 @@ class Observing:
         return self._made
 
 
-class _Records:
-    """Hands a record on of each request."""
+class _Told:
+    """Hands on the record of a request that no handler was asked for."""
 
-    def __init__(self, tell: Callable[[CallRecord], None]) -> None:
+    def __init__(self, tell: Callable[[CallRecord], object], *, refusals_only: bool) -> None:
         self._tell = tell
+        self._refusals_only = refusals_only
 
     def saw(
         self,
@@ -94,26 +96,10 @@ class _Records:
         result: Result | None,
         error: ProtocolError | None,
     ) -> None:
-        self._tell(record_of_request(incoming, started, result, error))
-
-
-class _Refusals:
-    """Tells an audit of calls that were refused before they were any."""
-
-    def __init__(self, after: Callable[[CallRecord], object]) -> None:
-        self._after = after
-
-    def saw(
-        self,
-        incoming: Incoming,
-        started: float,
-        result: Result | None,
-        error: ProtocolError | None,
-    ) -> None:
-        if error is None:
+        if error is None and self._refusals_only:
             return
         record = record_of_request(incoming, started, result, error)
-        if is_coroutine_function(self._after):
-            background.spawn(self._after(record))  # type: ignore[arg-type]
+        if is_coroutine_function(self._tell):
+            background.spawn(self._tell(record))  # type: ignore[arg-type]
         else:
-            self._after(record)
+            self._tell(record)

@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from mcp_mount.features.functions import is_coroutine_function
-from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
+from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.messages import plain
 from mcp_mount.protocol.revisions import Revision
 from mcp_mount.protocol.rules import Rule

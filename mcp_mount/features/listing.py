@@ -9,8 +9,9 @@ from typing import Any, Final, Protocol
 
 from pydantic_core import to_json
 
-from mcp_mount.protocol.calls import Incoming, Result
+from mcp_mount.protocol.calls import Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.revisions import Revision
 from mcp_mount.protocol.rules import Rule
 from mcp_mount.protocol.state import Seal, TokenRefused

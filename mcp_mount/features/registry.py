@@ -16,9 +16,10 @@ from mcp_mount.features.listing import Entry, Listing
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import Tool
-from mcp_mount.protocol.calls import Incoming, Method
+from mcp_mount.protocol.calls import Method
 from mcp_mount.protocol.extensions import PAGES
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
+from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.rules import Rule
 
 

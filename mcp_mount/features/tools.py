@@ -29,7 +29,7 @@ from mcp_mount.features.functions import (
 from mcp_mount.features.json_schema import JSONSchema
 from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
 from mcp_mount.features.pages import tool_meta
-from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
     ProtocolError,
@@ -38,6 +38,7 @@ from mcp_mount.protocol.errors import (
 )
 from mcp_mount.protocol.extensions import TASKS
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
+from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.messages import plain
 from mcp_mount.protocol.revisions import LATEST, Revision
 from mcp_mount.protocol.rules import Rule

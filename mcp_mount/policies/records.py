@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any, Final
 
 from mcp_mount.features.functions import DefinitionError, is_coroutine_function
-from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ProtocolError, ToolError
 from mcp_mount.protocol.flows import Flow, Run, proceed
+from mcp_mount.protocol.incoming import Incoming
 
 logger = logging.getLogger("mcp_mount.calls")
 

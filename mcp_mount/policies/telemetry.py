@@ -16,9 +16,10 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from mcp_mount.policies.records import Outcome, Redaction
-from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ProtocolError
 from mcp_mount.protocol.flows import Flow, proceed
+from mcp_mount.protocol.incoming import Incoming
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider

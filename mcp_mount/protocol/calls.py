@@ -1,4 +1,4 @@
-"""A request in hand, and the call of the handler that answers it."""
+"""The call of the handler that answers a request, and its result."""
 
 from __future__ import annotations
 
@@ -8,102 +8,22 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from mcp_mount.protocol.channels import Channel
 from mcp_mount.protocol.errors import (
     INTERNAL_ERROR,
     ProtocolError,
     Refusal,
-    refused,
-    requires_extension,
 )
 from mcp_mount.protocol.flows import Policy
-from mcp_mount.protocol.messages import MessageId, Request
-from mcp_mount.protocol.questions import Dialogue, Question, Suspended
+from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.questions import Suspended
 from mcp_mount.protocol.revisions import Revision
-from mcp_mount.protocol.rules import AccessToken, Rule, scopes_of, without_scopes
-from mcp_mount.protocol.tasks import RunningTask, TaskPolicy
+from mcp_mount.protocol.rules import AccessToken
+from mcp_mount.protocol.tasks import TaskPolicy
 
 logger = logging.getLogger("mcp_mount")
-
-LOG_LEVELS: Final = (
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-)
-"""The levels of log messages to a client, least first (RFC 5424)."""
-
-
-@dataclass(slots=True)
-class Client:
-    """What the client said of itself: unverified, for display and for capability checks."""
-
-    info: Mapping[str, Any]
-    capabilities: Mapping[str, Any]
-
-    def declares(self, extension: str) -> bool:
-        """Whether the client knows a protocol extension."""
-        extensions = self.capabilities.get("extensions")
-        return isinstance(extensions, dict) and extension in extensions
-
-    def require(self, extension: str) -> None:
-        """Raise ProtocolError (-32021) for a client that does not know an extension."""
-        if not self.declares(extension):
-            raise requires_extension(extension)
-
-
-@dataclass(slots=True)
-class Incoming:
-    """A JSON-RPC request that passed every check of its revision.
-
-    session: the handshake session it belongs to. log_level: the least level that the client wants
-    to hear of, None for silence. dialogue: how its handler asks the client, None where it cannot.
-    task: the task that it has become. deadline: when its handler must have ended, in seconds of the
-    monotonic clock. catalogue: what its handler may call in this process. path: the handlers that
-    have called one another to get here, the outermost first. is_plain: whether it came over plain
-    HTTP, without MCP. asked: whether its handler has asked the client something. prefix: of the
-    keys of its questions.
-    """
-
-    id: MessageId
-    method: str
-    params: dict[str, Any]
-    meta: Mapping[str, Any]
-    revision: Revision
-    client: Client
-    request: Request
-    session: str | None = None
-    log_level: str | None = None
-    dialogue: Dialogue | None = None
-    task: RunningTask | None = None
-    catalogue: Catalogue | None = None
-    deadline: float | None = None
-    path: tuple[str, ...] = ()
-    is_plain: bool = False
-    asked: bool = False
-    prefix: str = ""
-
-    def permits(self, rules: Sequence[Rule]) -> bool:
-        """Whether the caller fulfils all rules."""
-        return not rules or self.request.permits(rules)
-
-    def require(self, rules: Sequence[Rule], otherwise: ProtocolError) -> None:
-        """Raise ProtocolError for a caller who does not fulfil all rules.
-
-        That is `otherwise`, for what a caller may not use is not there; but where an access token
-        for more scopes is all that is missing, 401 or 403 names the scopes.
-        """
-        if not rules or self.request.permits(rules):
-            return
-        scopes = scopes_of(rules)
-        if scopes and self.request.permits(without_scopes(rules)):
-            raise refused(known=self.request.caller() is not None, scopes=scopes)
-        raise otherwise
 
 
 @dataclass(slots=True)
@@ -119,52 +39,6 @@ class Result:
     failed: bool = False
     suspended: Suspended | None = None
     type: str = "complete"
-
-
-class SyncChannel(Protocol):
-    """The way from a plain function to the client, while its call runs."""
-
-    def run(self, call: Call) -> None:
-        """Run another call within this one."""
-
-    def other(self) -> AsyncChannel:
-        """The channel of a coroutine function that is called within."""
-
-    def close_stream(self, retry: float) -> None:
-        """End the connection, if the client can come back; it waits `retry` seconds."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether the client is known to have left."""
-
-    def send(self, message: bytes) -> None: ...
-
-    def ask(self, questions: Sequence[Question]) -> None:
-        """Put questions and wait until all are answered, or their time is over."""
-
-
-class AsyncChannel(Protocol):
-    """The way from a coroutine function to the client, while its call runs."""
-
-    async def run(self, call: Call) -> None:
-        """Run another call within this one."""
-
-    def other(self) -> SyncChannel:
-        """The channel of a plain function that is called within."""
-
-    async def send(self, message: bytes) -> None: ...
-
-    async def keep_alive(self) -> None:
-        """Send a comment, which no client sees."""
-
-    async def close_stream(self, retry: float) -> None:
-        """End the connection, if the client can come back; it waits `retry` seconds."""
-
-    async def ask(self, questions: Sequence[Question]) -> None:
-        """Put questions and wait until all are answered, or their time is over."""
-
-
-Channel: TypeAlias = SyncChannel | AsyncChannel
 
 
 Validate: TypeAlias = Callable[[Mapping[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]

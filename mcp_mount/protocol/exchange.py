@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from mcp_mount.protocol import modern, sse
-from mcp_mount.protocol.calls import Call, Catalogue, Incoming, Method, Result
+from mcp_mount.protocol.calls import Call, Catalogue, Method, Result
 from mcp_mount.protocol.errors import (
     INVALID_REQUEST,
     Challenge,
@@ -16,6 +16,7 @@ from mcp_mount.protocol.errors import (
     refused,
 )
 from mcp_mount.protocol.flows import Flow
+from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.legacy import SESSION_HEADER, Backplane, Legacy
 from mcp_mount.protocol.listener import Listener, Wait
 from mcp_mount.protocol.messages import (

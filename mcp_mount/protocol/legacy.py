@@ -19,15 +19,7 @@ from weakref import WeakValueDictionary
 from pydantic_core import to_json
 
 from mcp_mount.protocol import sse
-from mcp_mount.protocol.calls import (
-    LOG_LEVELS,
-    Call,
-    Catalogue,
-    Client,
-    Incoming,
-    Method,
-    Result,
-)
+from mcp_mount.protocol.calls import Call, Catalogue, Method, Result
 from mcp_mount.protocol.changes import MOST_SUBJECTS, Change, Hear, SessionStream
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
@@ -37,6 +29,7 @@ from mcp_mount.protocol.errors import (
     ProtocolError,
     method_not_allowed,
 )
+from mcp_mount.protocol.incoming import LOG_LEVELS, Client, Incoming
 from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.messages import (
     MessageId,

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.changes import Changes, Subscription
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.protocol.incoming import Incoming
 
 Wait = Callable[..., Awaitable[None]]
 """A transport's coroutine function that waits: `listen(changes, subscription, channel=...)`."""

@@ -15,15 +15,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from mcp_mount.protocol.calls import (
-    LOG_LEVELS,
-    Call,
-    Catalogue,
-    Client,
-    Incoming,
-    Method,
-    Result,
-)
+from mcp_mount.protocol.calls import Call, Catalogue, Method, Result
 from mcp_mount.protocol.changes import Listen
 from mcp_mount.protocol.errors import (
     HEADER_MISMATCH,
@@ -34,6 +26,7 @@ from mcp_mount.protocol.errors import (
     ProtocolError,
 )
 from mcp_mount.protocol.extensions import TASKS
+from mcp_mount.protocol.incoming import LOG_LEVELS, Client, Incoming
 from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.messages import NotificationMessage, Request, ResponseMessage, parse
 from mcp_mount.protocol.questions import InputRequired, Inquiry, RoundTrips, as_requests

@@ -13,7 +13,8 @@ from mcp_mount.protocol.messages import Request
 from mcp_mount.protocol.rules import Rule
 
 if TYPE_CHECKING:
-    from mcp_mount.protocol.calls import Incoming, Result
+    from mcp_mount.protocol.calls import Result
+    from mcp_mount.protocol.incoming import Incoming
 
 _LOOPBACK_NAMES = frozenset({"localhost", "::1"})
 

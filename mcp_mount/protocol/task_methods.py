@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 from pydantic_core import to_json
 
-from mcp_mount.protocol.calls import Call, Incoming, Method, Result
+from mcp_mount.protocol.calls import Call, Method, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.extensions import TASKS
+from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.messages import error_object
 from mcp_mount.protocol.questions import RoundTrips
 from mcp_mount.protocol.tasks import Task, TaskPolicy

@@ -12,8 +12,9 @@ from pydantic_core import from_json, to_json
 
 from mcp_mount.features import Registry, Tool, ToolError
 from mcp_mount.features.arguments import InvalidArguments
-from mcp_mount.protocol.calls import Call, Incoming, Result
+from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError, Refusal
+from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.revisions import Revision
 from mcp_mount.routes.gate import checked, gate, gated_body, http_error, incoming_of, runner_of
 from mcp_mount.routes.router import MCPRouter

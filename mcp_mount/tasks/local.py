@@ -13,7 +13,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from mcp_mount.protocol.calls import AsyncChannel, Call, SyncChannel
+from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.protocol.messages import ResponseMessage
 from mcp_mount.protocol.questions import (

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from mcp_mount.protocol.calls import AsyncChannel
 from mcp_mount.protocol.changes import CLOSING, Change, Changes, Subscription
+from mcp_mount.protocol.channels import AsyncChannel
 
 
 async def listen(changes: Changes, subscription: Subscription, *, channel: AsyncChannel) -> None:

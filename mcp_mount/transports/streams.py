@@ -15,7 +15,8 @@ from typing import Any, Final
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from mcp_mount.protocol import sse
-from mcp_mount.protocol.calls import AsyncChannel, Call, SyncChannel
+from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
 from mcp_mount.protocol.errors import ClientError
 from mcp_mount.protocol.questions import Question
 from mcp_mount.transports import background

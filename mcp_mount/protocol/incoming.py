@@ -1,0 +1,96 @@
+"""A request in hand, and the client that sent it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mcp_mount.protocol.errors import ProtocolError, refused, requires_extension
+from mcp_mount.protocol.messages import MessageId, Request
+from mcp_mount.protocol.questions import Dialogue
+from mcp_mount.protocol.revisions import Revision
+from mcp_mount.protocol.rules import Rule, scopes_of, without_scopes
+from mcp_mount.protocol.tasks import RunningTask
+
+if TYPE_CHECKING:
+    from mcp_mount.protocol.calls import Catalogue
+
+LOG_LEVELS: Final = (
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+)
+"""The levels of log messages to a client, least first (RFC 5424)."""
+
+
+@dataclass(slots=True)
+class Client:
+    """What the client said of itself: unverified, for display and for capability checks."""
+
+    info: Mapping[str, Any]
+    capabilities: Mapping[str, Any]
+
+    def declares(self, extension: str) -> bool:
+        """Whether the client knows a protocol extension."""
+        extensions = self.capabilities.get("extensions")
+        return isinstance(extensions, dict) and extension in extensions
+
+    def require(self, extension: str) -> None:
+        """Raise ProtocolError (-32021) for a client that does not know an extension."""
+        if not self.declares(extension):
+            raise requires_extension(extension)
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A JSON-RPC request that passed every check of its revision.
+
+    session: the handshake session it belongs to. log_level: the least level that the client wants
+    to hear of, None for silence. dialogue: how its handler asks the client, None where it cannot.
+    task: the task that it has become. deadline: when its handler must have ended, in seconds of the
+    monotonic clock. catalogue: what its handler may call in this process. path: the handlers that
+    have called one another to get here, the outermost first. is_plain: whether it came over plain
+    HTTP, without MCP. asked: whether its handler has asked the client something. prefix: of the
+    keys of its questions.
+    """
+
+    id: MessageId
+    method: str
+    params: dict[str, Any]
+    meta: Mapping[str, Any]
+    revision: Revision
+    client: Client
+    request: Request
+    session: str | None = None
+    log_level: str | None = None
+    dialogue: Dialogue | None = None
+    task: RunningTask | None = None
+    catalogue: Catalogue | None = None
+    deadline: float | None = None
+    path: tuple[str, ...] = ()
+    is_plain: bool = False
+    asked: bool = False
+    prefix: str = ""
+
+    def permits(self, rules: Sequence[Rule]) -> bool:
+        """Whether the caller fulfils all rules."""
+        return not rules or self.request.permits(rules)
+
+    def require(self, rules: Sequence[Rule], otherwise: ProtocolError) -> None:
+        """Raise ProtocolError for a caller who does not fulfil all rules.
+
+        That is `otherwise`, for what a caller may not use is not there; but where an access token
+        for more scopes is all that is missing, 401 or 403 names the scopes.
+        """
+        if not rules or self.request.permits(rules):
+            return
+        scopes = scopes_of(rules)
+        if scopes and self.request.permits(without_scopes(rules)):
+            raise refused(known=self.request.caller() is not None, scopes=scopes)
+        raise otherwise
