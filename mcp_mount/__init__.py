@@ -12,8 +12,9 @@ from mcp_mount.mounting import mount_asgi, mount_wsgi
 from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttle
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ClientError, ProtocolError
-from mcp_mount.protocol.rules import AccessToken, Caller
+from mcp_mount.protocol.rules import Caller
 from mcp_mount.protocol.tasks import TaskPolicy
+from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.routes import CompletionsRouter, ImageRouter, MCPRouter, ToolsRouter
 
 __version__ = "0.1.0"

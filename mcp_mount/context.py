@@ -25,8 +25,8 @@ from mcp_mount.protocol.extensions import TASKS, shows_pages
 from mcp_mount.protocol.incoming import LOG_LEVELS, Incoming
 from mcp_mount.protocol.messages import MessageId, encode_notification
 from mcp_mount.protocol.questions import Asking, Inquiry
-from mcp_mount.protocol.rules import AccessToken
 from mcp_mount.protocol.tasks import TaskRequired
+from mcp_mount.protocol.tokens import AccessToken
 
 _RANK: Final = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 

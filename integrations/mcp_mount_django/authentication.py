@@ -29,8 +29,8 @@ from mcp_mount.protocol.errors import (
 )
 from mcp_mount.protocol.flows import Flow, Run
 from mcp_mount.protocol.messages import Reply, Request
-from mcp_mount.protocol.rules import AccessToken
 from mcp_mount.protocol.settings import bearer
+from mcp_mount.protocol.tokens import AccessToken
 
 Authenticator: TypeAlias = str | type | Callable[[HttpRequest], Any]
 """A dotted path to one, an authentication class of Django REST framework, or a function."""

@@ -15,7 +15,7 @@ import mcp_mount
 from mcp_mount.features.arguments import request_types
 from mcp_mount.host import Host
 from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.rules import AccessToken
+from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.transports.threads import Runner
 from mcp_mount_django.authentication import Authentication, Authenticator
 from mcp_mount_django.calls import Calls, detach, run_off_loop

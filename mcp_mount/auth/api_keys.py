@@ -13,7 +13,7 @@ from mcp_mount.auth.verifiers import InvalidToken, bearer_of
 from mcp_mount.features.functions import is_coroutine_function
 from mcp_mount.features.permissions import Names
 from mcp_mount.protocol.flows import Flow, Run
-from mcp_mount.protocol.rules import AccessToken
+from mcp_mount.protocol.tokens import AccessToken
 
 
 @dataclass(frozen=True, slots=True)

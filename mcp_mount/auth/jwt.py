@@ -23,7 +23,7 @@ from mcp_mount.auth.verifiers import (
 from mcp_mount.policies.extras import requires
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.protocol.flows import Flow, Run, Wait
-from mcp_mount.protocol.rules import AccessToken
+from mcp_mount.protocol.tokens import AccessToken
 
 if TYPE_CHECKING:
     import jwt as pyjwt

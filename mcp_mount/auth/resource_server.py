@@ -12,8 +12,9 @@ from mcp_mount.auth.verifiers import InvalidToken, Verifier, secure_url
 from mcp_mount.protocol.errors import Challenge, invalid_token, refused
 from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.messages import Request
-from mcp_mount.protocol.rules import AccessToken, scopes_of
+from mcp_mount.protocol.rules import scopes_of
 from mcp_mount.protocol.settings import Settings, challenge_header
+from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.transports.paths import WELL_KNOWN
 
 logger = logging.getLogger("mcp_mount")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from mcp_mount.features.functions import is_coroutine_function
 from mcp_mount.protocol.flows import Flow, Run
-from mcp_mount.protocol.rules import AccessToken
+from mcp_mount.protocol.tokens import AccessToken
 
 T = TypeVar("T")
 

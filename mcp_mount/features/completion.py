@@ -14,9 +14,8 @@ from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.messages import plain
+from mcp_mount.protocol.messages import Rule, plain
 from mcp_mount.protocol.revisions import Revision
-from mcp_mount.protocol.rules import Rule
 
 # server/utilities/completion: "Maximum 100 items per response".
 _MOST_VALUES: Final = 100

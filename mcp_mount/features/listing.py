@@ -12,8 +12,8 @@ from pydantic_core import to_json
 from mcp_mount.protocol.calls import Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.messages import Rule
 from mcp_mount.protocol.revisions import Revision
-from mcp_mount.protocol.rules import Rule
 from mcp_mount.protocol.state import Seal, TokenRefused
 
 _CURSOR_TTL: Final = 10 * 365 * 24 * 3600.0

@@ -6,15 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from mcp_mount.features.functions import DefinitionError, describe, is_coroutine_function
-from mcp_mount.protocol.rules import (
-    Caller,
-    HasPermission,
-    HasRole,
-    HasScopes,
-    HostAllows,
-    Rule,
-    When,
-)
+from mcp_mount.protocol.messages import Rule
+from mcp_mount.protocol.rules import Caller, HasPermission, HasRole, HasScopes, HostAllows, When
 
 PermissionRule: TypeAlias = str | Callable[[Any], bool]
 """A permission by its name, as the host knows it, or a function of the host's own request."""

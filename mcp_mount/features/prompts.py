@@ -24,9 +24,8 @@ from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.messages import plain
+from mcp_mount.protocol.messages import Rule, plain
 from mcp_mount.protocol.revisions import LATEST, Revision
-from mcp_mount.protocol.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from mcp_mount.protocol.calls import Method
 from mcp_mount.protocol.extensions import PAGES
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.rules import Rule
+from mcp_mount.protocol.messages import Rule
 
 
 class Registry:

@@ -39,9 +39,8 @@ from mcp_mount.protocol.errors import (
 from mcp_mount.protocol.extensions import TASKS
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.messages import plain
+from mcp_mount.protocol.messages import Rule, plain
 from mcp_mount.protocol.revisions import LATEST, Revision
-from mcp_mount.protocol.rules import Rule
 from mcp_mount.protocol.tasks import TaskPolicy
 
 logger = logging.getLogger("mcp_mount")

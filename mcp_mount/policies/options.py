@@ -13,7 +13,7 @@ from mcp_mount.policies.declared import Level, Stack
 from mcp_mount.policies.middleware import policy_of
 from mcp_mount.policies.throttle import Throttle
 from mcp_mount.policies.timeout import Timeout
-from mcp_mount.protocol.rules import Rule
+from mcp_mount.protocol.messages import Rule
 
 
 class PolicyOptions(TypedDict, total=False):

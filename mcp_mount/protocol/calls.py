@@ -20,8 +20,8 @@ from mcp_mount.protocol.flows import Policy
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.questions import Suspended
 from mcp_mount.protocol.revisions import Revision
-from mcp_mount.protocol.rules import AccessToken
 from mcp_mount.protocol.tasks import TaskPolicy
+from mcp_mount.protocol.tokens import AccessToken
 
 logger = logging.getLogger("mcp_mount")
 

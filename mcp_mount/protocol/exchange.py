@@ -25,6 +25,7 @@ from mcp_mount.protocol.messages import (
     Reply,
     Request,
     RequestMessage,
+    Rule,
     decode,
     encode_error,
     encode_result,
@@ -33,7 +34,7 @@ from mcp_mount.protocol.messages import (
 )
 from mcp_mount.protocol.modern import Modern
 from mcp_mount.protocol.resumption import EventLog, Resumption
-from mcp_mount.protocol.rules import Rule, scopes_of, without_scopes
+from mcp_mount.protocol.rules import scopes_of, without_scopes
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys
 from mcp_mount.protocol.task_methods import TaskBackend

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_mount.protocol.errors import ProtocolError, refused, requires_extension
-from mcp_mount.protocol.messages import MessageId, Request
+from mcp_mount.protocol.messages import MessageId, Request, Rule
 from mcp_mount.protocol.questions import Dialogue
 from mcp_mount.protocol.revisions import Revision
-from mcp_mount.protocol.rules import Rule, scopes_of, without_scopes
+from mcp_mount.protocol.rules import scopes_of, without_scopes
 from mcp_mount.protocol.tasks import RunningTask
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from mcp_mount.protocol.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError
-from mcp_mount.protocol.rules import AccessToken, Rule
+from mcp_mount.protocol.tokens import AccessToken
 
 MessageId: TypeAlias = str | int
 
@@ -19,6 +19,15 @@ logger = logging.getLogger("mcp_mount")
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
+
+
+class Rule(Protocol):
+    """A condition that callers fulfil or not.
+
+    Raises LookupError, or what a user's function raises, where that cannot be said.
+    """
+
+    def fulfilled(self, request: Request) -> bool: ...
 
 
 @dataclass(slots=True)

@@ -3,39 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
-if TYPE_CHECKING:
-    from mcp_mount.protocol.messages import Request
-
-
-class Rule(Protocol):
-    """A condition that callers fulfil or not.
-
-    Raises LookupError, or what a user's function raises, where that cannot be said.
-    """
-
-    def fulfilled(self, request: Request) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """What a verified access token, or an API key, says of its bearer. The token itself is not
-    kept: it is for this server alone, and goes nowhere else.
-
-    subject: the user or the client that it stands for. scopes: what it is good for. roles: what
-    the bearer is. client_id: the OAuth client that got it. expires_at: seconds since the epoch.
-    claims: all that it says.
-    """
-
-    subject: str
-    scopes: frozenset[str] = frozenset()
-    roles: frozenset[str] = frozenset()
-    client_id: str | None = None
-    issuer: str | None = None
-    expires_at: float | None = None
-    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+from mcp_mount.protocol.messages import Request, Rule
 
 
 @dataclass(frozen=True, slots=True)

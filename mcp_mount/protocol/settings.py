@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from mcp_mount.protocol.errors import Challenge, ProtocolError
 from mcp_mount.protocol.flows import Flow
-from mcp_mount.protocol.messages import Request
-from mcp_mount.protocol.rules import Rule
+from mcp_mount.protocol.messages import Request, Rule
 
 if TYPE_CHECKING:
     from mcp_mount.protocol.calls import Result

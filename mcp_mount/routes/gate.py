@@ -13,9 +13,8 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.calls import Catalogue
 from mcp_mount.protocol.exchange import refusal, refusal_of
 from mcp_mount.protocol.incoming import Client, Incoming
-from mcp_mount.protocol.messages import JSON
+from mcp_mount.protocol.messages import JSON, Rule
 from mcp_mount.protocol.revisions import LATEST
-from mcp_mount.protocol.rules import Rule
 from mcp_mount.transports.asgi import (
     HOST_REQUEST,
     ClientLeft,

@@ -25,7 +25,7 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
-from mcp_mount.protocol.rules import AccessToken
+from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.transports.driving import drive_async, open_request_async, spawner
 from mcp_mount.transports.resuming import AsyncReader, pump
 from mcp_mount.transports.streams import AsyncStream, silence

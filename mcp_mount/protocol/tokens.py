@@ -1,0 +1,26 @@
+"""What is known of a caller by an access token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """What a verified access token, or an API key, says of its bearer. The token itself is not
+    kept: it is for this server alone, and goes nowhere else.
+
+    subject: the user or the client that it stands for. scopes: what it is good for. roles: what
+    the bearer is. client_id: the OAuth client that got it. expires_at: seconds since the epoch.
+    claims: all that it says.
+    """
+
+    subject: str
+    scopes: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    client_id: str | None = None
+    issuer: str | None = None
+    expires_at: float | None = None
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
