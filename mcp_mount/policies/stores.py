@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
@@ -16,6 +16,7 @@ from mcp_mount.policies.extras import requires
 from mcp_mount.protocol.flows import Do
 
 _PREFIX: Final = "mcp-mount:"
+_LIMITS_PREFIX: Final = f"{_PREFIX}limits"
 
 _STRATEGIES: Final = {
     "moving-window": "MovingWindowRateLimiter",
@@ -32,7 +33,7 @@ class Limits:
     """
 
     limiter: Any
-    awaited_limiter: Callable[[], Any] | None = None
+    awaited_limiter: Callable[[], Awaitable[Any]] | None = None
 
 
 class Store(Protocol):
@@ -140,7 +141,8 @@ class RedisStore:
         self._url = url
         self._client: Any = redis.Redis.from_url(url)
         self._connect = partial(redis.asyncio.Redis.from_url, url)
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+        # Connections belong to their event loop.
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Connection] = WeakKeyDictionary()
         self._limits: dict[str, Limits] = {}
 
     def get(self, keys: Sequence[str]) -> Do[list[Any]]:
@@ -159,38 +161,65 @@ class RedisStore:
         known = self._limits.get(strategy)
         if known is None:
             from limits import strategies
-            from limits.aio import strategies as awaited_strategies
-            from limits.aio.storage import RedisStorage as AwaitedStorage
             from limits.storage import RedisStorage
 
-            name, prefix = _STRATEGIES[strategy], f"{_PREFIX}limits"
-            limiter = getattr(strategies, name)(RedisStorage(self._url, key_prefix=prefix))
-            limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
-
-            def awaited() -> Any:
-                loop = asyncio.get_running_loop()
-                if loop not in limiters:
-                    storage = AwaitedStorage(
-                        f"async+{self._url}", implementation="redispy", key_prefix=prefix
-                    )
-                    limiters[loop] = getattr(awaited_strategies, name)(storage)
-                return limiters[loop]
-
-            known = self._limits[strategy] = Limits(limiter, awaited)
+            storage: Any = RedisStorage(
+                self._url, connection_pool=self._client.connection_pool, key_prefix=_LIMITS_PREFIX
+            )
+            limiter = getattr(strategies, _STRATEGIES[strategy])(storage)
+            known = Limits(limiter, partial(self._limiter, _STRATEGIES[strategy]))
+            self._limits[strategy] = known
         return known
+
+    async def _limiter(self, strategy: str) -> Any:
+        """What counts on the running event loop."""
+        here = await self._here()
+        if strategy not in here.limiters:
+            from limits.aio import strategies
+            from limits.aio.storage import RedisStorage
+
+            storage: Any = RedisStorage(
+                f"async+{self._url}",
+                implementation="redispy",
+                key_prefix=_LIMITS_PREFIX,
+                connection_pool=here.client.connection_pool,
+            )
+            here.limiters[strategy] = getattr(strategies, strategy)(storage)
+        return here.limiters[strategy]
 
     def _command(self, name: str, *args: Any, **options: Any) -> Do[Any]:
         async def awaited() -> Any:
-            return await getattr(self._client_of_loop(), name)(*args, **options)
+            return await getattr((await self._here()).client, name)(*args, **options)
 
         return Do(lambda: getattr(self._client, name)(*args, **options), awaited)
 
-    def _client_of_loop(self) -> Any:
-        """Connections belong to their event loop."""
+    async def _here(self) -> _Connection:
+        """The connection of the running event loop, which is closed with the loop."""
         loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            self._clients[loop] = self._connect()
-        return self._clients[loop]
+        here = self._loops.get(loop)
+        if here is None:
+            here = self._loops[loop] = _Connection(self._connect())
+            await anext(here.closing)
+        return here
+
+
+class _Connection:
+    """A client of one event loop, and what counts by it.
+
+    closing: an asynchronous generator that stands at its `yield`: event loops close those that are
+    left when they end themselves.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.limiters: dict[str, Any] = {}
+        self.closing = self._close()
+
+    async def _close(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self.client.aclose()
 
 
 _RELEASE: Final = """

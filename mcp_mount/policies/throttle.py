@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -101,7 +101,7 @@ class Throttled:
         awaited = limits.awaited_limiter
         if awaited is None:
             return Do(hit)
-        return Do(hit, lambda: _hit_awaited(awaited(), rate, name, key, cost.cost))
+        return Do(hit, lambda: _hit_awaited(awaited, rate, name, key, cost.cost))
 
 
 def _hit(limiter: Any, rate: RateLimitItem, name: str, key: str, cost: int) -> float | None:
@@ -112,8 +112,13 @@ def _hit(limiter: Any, rate: RateLimitItem, name: str, key: str, cost: int) -> f
 
 
 async def _hit_awaited(
-    limiter: Any, rate: RateLimitItem, name: str, key: str, cost: int
+    limiter_of_loop: Callable[[], Awaitable[Any]],
+    rate: RateLimitItem,
+    name: str,
+    key: str,
+    cost: int,
 ) -> float | None:
+    limiter = await limiter_of_loop()
     if await limiter.hit(rate, name, key, cost=cost):
         return None
     reset: float = (await limiter.get_window_stats(rate, name, key)).reset_time

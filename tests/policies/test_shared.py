@@ -102,6 +102,51 @@ def test_of_equal_calls_in_all_processes_one_runs(tool: str, site: Site) -> None
     assert site.runs()[tool] == 1
 
 
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_a_store_that_does_not_answer_lets_nobody_through_uncounted(kind: str, caplog: Any) -> None:
+    from mcp_mount import MCPServer
+    from tests.policies.conftest import connect_to
+
+    runs: list[int] = []
+    server = MCPServer(store=f"redis://127.0.0.1:{free_port()}/0")
+
+    @server.tool(throttle="10/minute")
+    def limited() -> int:
+        runs.append(1)
+        return 1
+
+    with connect_to(kind, server) as client:
+        text = client.call_tool("limited").text
+    assert text == "The tool 'limited' failed. The server has logged the reason."
+    assert "ConnectionError" in caplog.text
+    assert not runs
+
+
+def test_connections_end_with_their_event_loop(store: str) -> None:
+    import asyncio
+    import gc
+
+    from mcp_mount import MCPServer
+    from mcp_mount.testing import AsyncClient
+
+    server = MCPServer("loops", store=store)
+
+    @server.tool(throttle="100/minute", cache=60)
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    async def call() -> Any:
+        async with AsyncClient(server) as client:
+            return (await client.call_tool("add", {"a": 1, "b": 2})).structured
+
+    with redis.Redis.from_url(store) as watching:
+        before = len(watching.client_list())
+        # Warnings of what is not closed would be errors.
+        assert [asyncio.run(call()) for _ in range(3)] == [3, 3, 3]
+        gc.collect()
+        assert len(watching.client_list()) == before
+
+
 @pytest.mark.parametrize("drop", ["drop", "drop_async"])
 def test_a_tag_that_one_process_drops_is_dropped_in_all(drop: str, site: Site) -> None:
     for number in range(PROCESSES):
