@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 from typing_extensions import assert_type
 
-from mcp_mount import Context, Elicited, MCPServer, SyncContext, ToolsRouter
+from mcp_mount import (
+    Cache,
+    Call,
+    Context,
+    Elicited,
+    MCPServer,
+    Result,
+    SyncContext,
+    Throttle,
+    ToolsRouter,
+)
 
 if TYPE_CHECKING:
     server = MCPServer("typed", secret_key=["new", "old"], allowed_origins=["https://a.example"])
@@ -38,6 +48,45 @@ if TYPE_CHECKING:
     def prompt(topic: str) -> str:
         return topic
 
+    @tools.tool(
+        scopes=["read"],
+        roles="clerk",
+        when=lambda caller: caller.id is not None,
+        throttle=["10/minute", Throttle("1000/day", key=lambda call: call.caller)],
+        max_concurrency=4,
+        timeout=1.5,
+        cache=Cache(60, per="everyone", tags=["prices"]),
+        check=lambda sku: None,
+        redact="card",
+    )
+    async def price(sku: str) -> int:
+        return len(sku)
+
+    @tools.tool(call_middleware=lambda call, call_next: call_next())
+    async def chained(ctx: Context) -> int:
+        assert_type(await ctx.call_tool(price, {"sku": "x"}), int)
+        assert_type(await ctx.call_tool(bare, {"a": 1}), str)
+        assert_type(await ctx.call_tool("price", {"sku": "x"}, returns=Answer), Answer)
+        [content] = await ctx.read_resource("text://x")
+        assert_type(content.content, str | bytes)
+        return 1
+
+    @tools.tool(timeout=None)
+    def chained_plain(ctx: SyncContext) -> int:
+        assert_type(ctx.call_tool(price, {"sku": "x"}), int)
+        assert_type(ctx.call_tool(bare, {"a": 1}), str)
+        return 1
+
+    @server.call_middleware
+    async def around(call: Call, call_next: Callable[[], Awaitable[Result]]) -> Result:
+        return await call_next()
+
+    @tools.call_middleware
+    def generated(call: Call) -> Generator[None, Result, Result]:
+        result = yield
+        return result
+
+    server.pipeline("both", price, (bare, lambda value: {"a": value}))
     assert_type(bare(1), str)
     kept: Callable[[SyncContext], bool] = plain
     assert_type(prompt("x"), str)
