@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from mcp_mount import Context, MCPServer, ToolError, ToolsRouter
+from mcp_mount import Cache, Context, MCPServer, ToolError, ToolsRouter
 from weather.database import connect
 
-tools = ToolsRouter()
+tools = ToolsRouter(throttle="300/minute", timeout=10)
 
 Code = Annotated[str, Field(description="A station's code; stations lists them")]
 
@@ -34,7 +34,7 @@ def stations() -> list[Station]:
         return [Station(**row) for row in connection.execute("SELECT * FROM station")]
 
 
-@tools.tool(annotations={"readOnlyHint": True})
+@tools.tool(annotations={"readOnlyHint": True}, cache=Cache(60, per="everyone"))
 def weather(station: Code, hour: Annotated[int, Field(ge=0, le=23)] = 12) -> Weather:
     """Tell the weather at a station at an hour of the day."""
     with connect() as connection:
@@ -67,5 +67,5 @@ def _mean(code: str) -> float:
     return mean
 
 
-server = MCPServer("weather", instructions="Observations of four weather stations.")
+server = MCPServer("weather", instructions="Observations of four weather stations.", log_calls=True)
 server.include_router(tools)
