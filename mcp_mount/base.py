@@ -16,6 +16,7 @@ from mcp_mount.backplane import MemoryBackplane
 from mcp_mount.features import Registry
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.listing import Listing
+from mcp_mount.features.permissions import Names
 from mcp_mount.host import Host
 from mcp_mount.notifier import Notifier
 from mcp_mount.observing import Observing
@@ -100,6 +101,9 @@ class MCPServer(Registers, FastAPI):
     requests without any are refused; otherwise they are the host's to know, or anonymous.
     resource: the URL of the MCP endpoint, as clients write it, which tokens must be for; by default
     that of the request, where `allowed_hosts` or the host framework vouches for its host.
+    scope_hierarchy: scopes that imply others, such as {"orders:write": "orders:read"}.
+    list_step_up: whether lists show also what only scopes are missing for: a client that calls it
+    is told to get them.
 
     What `PolicyOptions` has may be declared here for all that the server offers; those who do not
     fulfil its rules get 401 or 403. Further arguments are FastAPI's.
@@ -131,6 +135,8 @@ class MCPServer(Registers, FastAPI):
         auth: Verifier | Sequence[Verifier] | None = None,
         auth_required: bool = True,
         resource: str | None = None,
+        scope_hierarchy: Mapping[str, Names] | None = None,
+        list_step_up: bool = False,
         **options: Any,
     ) -> None:
         declared, fastapi = split(options)
@@ -148,7 +154,12 @@ class MCPServer(Registers, FastAPI):
         around = Surroundings(lambda: self.protocol.settings.name, store_of(store))
         self._level = Level("server", surroundings=around)
         self.registry = Registry(
-            Listing(Seal("cursor", self._secret_keys), page_size=page_size, ttl_ms=list_ttl_ms),
+            Listing(
+                Seal("cursor", self._secret_keys),
+                page_size=page_size,
+                ttl_ms=list_ttl_ms,
+                step_up=list_step_up,
+            ),
             policies=Stack((self._level,)),
         )
         self.tool_faces: dict[str, list[Registry]] = {}
@@ -186,6 +197,7 @@ class MCPServer(Registers, FastAPI):
             "auth": auth,
             "auth_required": auth_required,
             "resource": resource,
+            "scope_hierarchy": scope_hierarchy,
         }
         self._authenticate()
         self._observe()
@@ -249,8 +261,8 @@ class MCPServer(Registers, FastAPI):
 
         name, version, server_title, description, website_url, icons, instructions, secret_key,
         max_body_bytes, allowed_origins, allowed_hosts, session_ttl, docs, store, telemetry,
-        log_calls, audit, auth, auth_required, resource, and what `PolicyOptions` has. Raises
-        TypeError for any other.
+        log_calls, audit, auth, auth_required, resource, scope_hierarchy, and what `PolicyOptions`
+        has. Raises TypeError for any other.
         """
         settings = self.protocol.settings
         for name, value in options.items():
@@ -361,6 +373,7 @@ class MCPServer(Registers, FastAPI):
             self.protocol.settings,
             required=self._auth["auth_required"],
             resource=self._auth["resource"],
+            hierarchy=self._auth["scope_hierarchy"],
             has_root=self._serves_root,
         )
 

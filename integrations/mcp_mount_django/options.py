@@ -36,6 +36,8 @@ OPTIONS: Final = {
     "AUTH_REQUIRED": "auth_required",
     "RESOURCE": "resource",
     "FIND_USER": "find_user",
+    "SCOPE_HIERARCHY": "scope_hierarchy",
+    "LIST_STEP_UP": "list_step_up",
     "STORE": "store",
     "TELEMETRY": "telemetry",
     "LOG_CALLS": "log_calls",

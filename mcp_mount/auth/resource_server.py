@@ -4,11 +4,13 @@ get some (basic/authorization; RFC 6750, RFC 9728)."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from mcp_mount.auth.verifiers import InvalidToken, Verifier, secure_url
+from mcp_mount.features.permissions import Names
 from mcp_mount.protocol.errors import Challenge, invalid_token, refused
 from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.messages import Request
@@ -25,7 +27,8 @@ class ResourceServer:
 
     required: whether requests without any are refused; otherwise they are anonymous, or the host
     knows who they are. resource: the URL of the MCP endpoint, as clients write it; by default that
-    of the request, if somebody vouches for its host. has_root: whether the host serves metadata for
+    of the request, if somebody vouches for its host. hierarchy: scopes that imply others, which
+    imply others in turn. has_root: whether the host serves metadata for
     a path at the root of its domain.
     """
 
@@ -36,12 +39,14 @@ class ResourceServer:
         *,
         required: bool = True,
         resource: str | None = None,
+        hierarchy: Mapping[str, Names] | None = None,
         has_root: Callable[[str], bool] = lambda path: False,
     ) -> None:
         self.required = required
         self.resource = None if resource is None else secure_url(resource, "resource")
         self._verifiers = verifiers
         self._settings = settings
+        self._implied = _closed(hierarchy or {})
         self._has_root = has_root
         self._warned = False
 
@@ -111,6 +116,9 @@ class ResourceServer:
         if len(self._verifiers) > 1:
             # A subject is unique within its issuer only.
             caller = f"{caller}@{verifier.name}"
+        implied = [self._implied[one] for one in token.scopes if one in self._implied]
+        if implied:
+            token = replace(token, scopes=token.scopes.union(*implied))
         request.token = token
         request.caller = lambda: caller
 
@@ -135,3 +143,20 @@ class ResourceServer:
         path = parts.path.rstrip("/")
         place = WELL_KNOWN + path if self._has_root(path) else path + WELL_KNOWN
         return urlunsplit((parts.scheme, parts.netloc, place, "", ""))
+
+
+def _closed(hierarchy: Mapping[str, Names]) -> dict[str, frozenset[str]]:
+    """All that each scope implies, over however many steps."""
+    steps = {
+        scope: set(names.split() if isinstance(names, str) else names)
+        for scope, names in hierarchy.items()
+    }
+    closed: dict[str, frozenset[str]] = {}
+    for scope in steps:
+        found, open_ones = {scope}, [scope]
+        while open_ones:
+            new = steps.get(open_ones.pop(), set()) - found
+            found |= new
+            open_ones += new
+        closed[scope] = frozenset(found)
+    return closed

@@ -14,6 +14,7 @@ from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.messages import Rule
 from mcp_mount.protocol.revisions import Revision
+from mcp_mount.protocol.rules import without_scopes
 from mcp_mount.protocol.state import Seal, TokenRefused
 
 _CURSOR_TTL: Final = 10 * 365 * 24 * 3600.0
@@ -37,17 +38,23 @@ class Listing:
     """Answers list requests. Each page is encoded once for each revision.
 
     seal: makes cursors. page_size: entries in a page, None for all. ttl_ms: for how long clients
-    may keep a page, in milliseconds.
+    may keep a page, in milliseconds. step_up: whether what only scopes are missing for is shown.
     """
 
     def __init__(
-        self, seal: Seal | None = None, *, page_size: int | None = None, ttl_ms: int = 0
+        self,
+        seal: Seal | None = None,
+        *,
+        page_size: int | None = None,
+        ttl_ms: int = 0,
+        step_up: bool = False,
     ) -> None:
         if page_size is not None and page_size < 1:
             raise ValueError(f"page_size must be at least 1, not {page_size}")
         self._seal = seal
         self._page_size = page_size
         self._ttl_ms = ttl_ms
+        self._step_up = step_up
         self._known: dict[tuple[str, str, int, int], Result] = {}
         self._guarded: OrderedDict[tuple[Any, ...], Result] = OrderedDict()
 
@@ -73,11 +80,15 @@ class Listing:
             known = self._known[key] = self._encode(member, entries, start, incoming)
         return known
 
+    def shows(self, entry: Entry, incoming: Incoming) -> bool:
+        """Whether an entry is in the lists of the caller."""
+        return incoming.permits(without_scopes(entry.rules) if self._step_up else entry.rules)
+
     def _answer_guarded(
         self, member: str, entries: Sequence[Entry], version: int, start: int, incoming: Incoming
     ) -> Result:
         """A page of what this caller may use; callers who may use the same share its encoding."""
-        seen = tuple(incoming.permits(one.rules) for one in entries)
+        seen = tuple(self.shows(one, incoming) for one in entries)
         key = (incoming.method, incoming.revision.name, version, start, seen)
         known = self._guarded.get(key)
         if known is None:

@@ -47,7 +47,7 @@ class Registry:
         self.completers: dict[tuple[str, str], Completer] = {}
         self.version = 0
         self.on_change: Callable[[str], None] = lambda kind: None
-        self._listing = listing or Listing()
+        self.listing = listing or Listing()
         # Routers and blueprints live as long as the program; applications come and go.
         self._followers: WeakSet[Registry] = WeakSet()
         self._methods: dict[str, Method] = {}
@@ -149,7 +149,7 @@ class Registry:
 
     def _changed(self) -> None:
         self.version += 1
-        self._listing.clear()
+        self.listing.clear()
         methods = {
             "tools/list": self._list("tools", self.tools.values()),
             "tools/call": Method(partial(tools.answer_call, self.tools), "name"),
@@ -177,7 +177,7 @@ class Registry:
         self._methods = methods
 
     def _list(self, member: str, entries: Iterable[Entry]) -> Method:
-        return Method(partial(self._listing.answer, member, list(entries), self.version))
+        return Method(partial(self.listing.answer, member, list(entries), self.version))
 
 
 def _refuse_duplicate(kind: str, key: Any, entries: Mapping[Any, Any], entry: Any) -> None:

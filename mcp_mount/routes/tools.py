@@ -62,7 +62,8 @@ class ToolsRouter(MCPRouter):
         tools = list(self._tools(request, route_path(request.scope)))
         if any(tool.rules for tool in tools):
             incoming = self._incoming(request)
-            permitted = [partial(incoming.permits, tool.rules) for tool in tools]
+            listing = getattr(request.app, "registry", self.registry).listing
+            permitted = [partial(listing.shows, tool, incoming) for tool in tools]
             seen = await checked(request.app, lambda: [one() for one in permitted])
             tools = list(compress(tools, seen))
         return Response(to_json([tool.definition() for tool in tools]), media_type=_JSON)

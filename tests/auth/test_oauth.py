@@ -100,6 +100,21 @@ def test_only_a_bare_mount_has_its_metadata_elsewhere(serve: Serve) -> None:
         assert httpx2.get(root).status_code == expected, host
 
 
+def test_a_token_for_one_server_is_refused_by_all_others(serve: Serve) -> None:
+    person = Person()
+
+    async def log_in() -> None:
+        async with connected(serve("standalone", "jwt"), person) as client:
+            await client.call_tool("whoami", {})
+
+    run(log_in)
+    headers = {"authorization": f"Bearer {person.tokens.access_token}"}
+    for host in ("flask", "django-wsgi", "django-asgi", "fastapi"):
+        answer = httpx2.post(serve(host, "jwt"), json={}, headers=headers)
+        assert answer.status_code == 401, host
+        assert "The access token is for another resource" in answer.headers["www-authenticate"]
+
+
 def test_rotated_keys_are_found(serve: Serve, issuers: dict[str, str]) -> None:
     url = serve("standalone", "jwt")
 

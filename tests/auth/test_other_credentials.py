@@ -212,6 +212,25 @@ def test_a_missing_scope_is_asked_for(issuer: Issuer) -> None:
     assert 'scope="read"' in response.headers["www-authenticate"]
 
 
+def test_a_broad_scope_implies_narrow_ones() -> None:
+    keys = [APIKey("clerk", KEY, scopes="edit"), APIKey("owner", KEY + "2", scopes="all")]
+    hierarchy = {"all": ["edit", "audit"], "edit": "write", "write": "edit read"}
+    server = build(APIKeys(keys), scopes="read", scope_hierarchy=hierarchy)
+    for key in (KEY, KEY + "2"):
+        assert call(server, "save", **{"x-api-key": key}).status_code == 200
+    narrow = build(APIKeys([APIKey("reader", KEY, scopes="read")]), scope_hierarchy=hierarchy)
+    assert call(narrow, "save", **{"x-api-key": KEY}).status_code == 403
+
+
+def test_lists_may_show_what_only_scopes_are_missing_for() -> None:
+    server = build(APIKeys({"ada": KEY}), list_step_up=True)
+    header = {"x-api-key": KEY}
+    assert listed(server, **header) == (["whoami", "save"], "private")
+    names = [one["name"] for one in TestClient(server).get("/tools", headers=header).json()]
+    assert names == ["whoami", "save"]
+    assert call(server, "save", **header).status_code == 403
+
+
 def test_the_http_face_has_the_same_rules() -> None:
     server = build(APIKeys([APIKey("reader", KEY), APIKey("writer", KEY + "2", scopes="write")]))
     client = TestClient(server)
