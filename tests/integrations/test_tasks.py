@@ -42,7 +42,7 @@ def result_of(url: str, task_id: str) -> Any:
 @pytest.mark.parametrize("tool", ["slow_compute", "slow_count"])
 def test_a_client_that_listens_hears_how_a_task_ends(host_url: str, tool: str) -> None:
     url = f"{host_url}/mcp"
-    task_id = start(url, tool, seconds=0.4)
+    task_id = start(url, tool, seconds=1.5)
     wanted = {"taskIds": [task_id, "unknown"]}
     headers, body = modern(
         "subscriptions/listen", {"_meta": meta(capabilities=KNOWS), "notifications": wanted}
