@@ -16,7 +16,7 @@ from mcp_mount import console
 from mcp_mount.base import MCPServer
 from mcp_mount.cli import protected_output, serve_stdio
 from mcp_mount.protocol import Request
-from mcp_mount_flask.host import current_caller
+from mcp_mount_flask.host import current_caller, current_role
 
 group = AppGroup("mcp", help="List, call and serve the MCP servers of this application.")
 
@@ -98,7 +98,9 @@ def _caller(user: str | None) -> Iterator[Request]:
         if user is not None:
             _log_in(app, user)
         request = context.request
-        yield Request("POST", {}, native=lambda: request, caller=current_caller)
+        yield Request(
+            "POST", {}, native=lambda: request, caller=current_caller, has_role=current_role
+        )
 
 
 def _log_in(app: Flask, user: str) -> None:

@@ -164,7 +164,8 @@ class Protocol:
     def admit(self, request: Request) -> Flow[Reply | None]:
         """Find out who sends a request, before it is opened; the refusal of one who may not."""
         auth = self.settings.auth
-        if auth is None or request.token is not None:
+        if auth is None or request.token is not None or not request.has_headers:
+            # Without HTTP there are no credentials: whoever starts the process is the user.
             return None
         try:
             self.check_origin(request)

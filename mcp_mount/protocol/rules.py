@@ -71,7 +71,11 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class HasScopes:
-    """The access token is good for all of these scopes."""
+    """The access token is good for all of these scopes.
+
+    Where no HTTP is, there are no access tokens (basic/authorization): whoever starts the process
+    is the user, with all that the user may.
+    """
 
     scopes: tuple[str, ...]
 
@@ -80,8 +84,8 @@ class HasScopes:
             return request.token.scopes.issuperset(self.scopes)
         if request.has_scope is not None:
             return all(map(request.has_scope, self.scopes))
-        # Nobody has authenticated: a token may change that.
-        return False
+        # Over HTTP nobody has authenticated: a token may change that.
+        return not request.has_headers
 
 
 @dataclass(frozen=True, slots=True)

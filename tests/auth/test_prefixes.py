@@ -58,6 +58,22 @@ def test_flask_below_a_prefix_and_behind_a_proxy() -> None:
     assert document.json["resource"] == "https://api.example.com/api/mcp"
 
 
+def test_beside_another_asgi_application() -> None:
+    from starlette.applications import Starlette
+
+    from mcp_mount import mount_asgi
+    from tests.auth import apps
+
+    client = TestClient(
+        mount_asgi(Starlette(), "/api/mcp", apps.standalone()), base_url="http://localhost"
+    )
+    refused = client.post("/api/mcp", json={})
+    url = shown(refused.headers["www-authenticate"])
+    assert url == f"http://localhost{WELL_KNOWN}/api/mcp"
+    assert client.get(urlsplit(url).path).json()["resource"] == "http://localhost/api/mcp"
+    assert client.get(f"{WELL_KNOWN}/other").status_code == 404
+
+
 DJANGO = """
     from tests.auth.apps import _configure_django
     _configure_django()

@@ -35,7 +35,7 @@ def build(**config: Any) -> tuple[Flask, MCPMount]:
 
     @mcp.tool
     def whoami(ctx: SyncContext) -> str:
-        assert ctx.request.path == request.path == "/mcp"
+        assert ctx.request.path == request.path
         return str(ctx.caller)
 
     @mcp.tool(roles="clerk")
@@ -73,6 +73,13 @@ def test_roles_are_those_of_the_users() -> None:
     for user, tools in (("ada", ["whoami", "book"]), ("bob", ["whoami"])):
         with Client(app, headers={"x-user": user}) as client:
             assert [tool["name"] for tool in client.list_tools()] == tools
+
+
+def test_the_commands_of_the_terminal_need_no_credentials() -> None:
+    app, _ = build(MCP_AUTH=APIKeys({"robot": KEY}))
+    runner = app.test_cli_runner()
+    assert "whoami" in runner.invoke(args=["mcp", "list"]).output
+    assert runner.invoke(args=["mcp", "call", "whoami"]).output.strip() == "None"
 
 
 def test_keys_stand_beside_users() -> None:

@@ -67,7 +67,16 @@ def test_over_stdio_as_well(tmp_path: Any) -> None:
             """
             from mcp_mount import MCPServer
 
-            app = MCPServer("stdio", throttle="2/minute", timeout=5)
+            from mcp_mount.auth import APIKeys
+
+            # There are no credentials over stdio, so there is nothing to be missing.
+            app = MCPServer(
+                "stdio",
+                throttle="2/minute",
+                timeout=5,
+                auth=APIKeys({"ada": "ada-has-this-api-key"}),
+                scopes="read",
+            )
 
             @app.tool
             def add(a: int, b: int) -> int:

@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from mcp_mount import console
 from mcp_mount.cli import protected_output, serve_stdio
 from mcp_mount.protocol import Request
-from mcp_mount_django.authentication import anonymous, caller_of, has_permission
+from mcp_mount_django.authentication import anonymous, caller_of, has_permission, has_role
 from mcp_mount_django.checks import mounted
 from mcp_mount_django.probe import probe
 from mcp_mount_django.servers import MCPServer, default_server, servers
@@ -118,6 +118,7 @@ def _caller(options: dict[str, Any]) -> Request:
         native=lambda: request,
         caller=lambda: caller,
         has_permission=partial(has_permission, request),
+        has_role=partial(has_role, request),
     )
 
 
