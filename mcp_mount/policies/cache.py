@@ -74,6 +74,7 @@ class Cached:
         self._cache = cache
         self._server = server
         self._store = store
+        store.keeps_for(cache.ttl)
         self._flights: dict[str, Future[Result]] = {}
         self._lock = threading.Lock()
 

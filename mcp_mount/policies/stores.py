@@ -13,9 +13,12 @@ from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from mcp_mount.policies.extras import requires
+from mcp_mount.protocol.calls import Result
 from mcp_mount.protocol.flows import Do
 
 _PREFIX: Final = "mcp-mount:"
+_SLACK_SECONDS: Final = 60.0
+_ENTRY_BYTES: Final = 300
 _LIMITS_PREFIX: Final = f"{_PREFIX}limits"
 
 _STRATEGIES: Final = {
@@ -46,6 +49,9 @@ class Store(Protocol):
 
     def set(self, key: str, value: Any, ttl: float) -> Do[None]: ...
 
+    def keeps_for(self, ttl: float) -> None:
+        """Note that there are values that are kept so long."""
+
     def claim(self, key: str, token: str, ttl: float) -> Do[bool]:
         """Take a key if nobody has it, and tell whether that was so."""
 
@@ -70,12 +76,17 @@ def store_of(url: str | Store | None) -> Store:
 
 
 class MemoryStore:
-    """A store of this process. max_entries: the most values kept; the oldest go first."""
+    """A store of this process.
+
+    max_bytes: how large all results together may be, encoded; the oldest go first.
+    """
 
     shared = False
 
-    def __init__(self, *, max_entries: int = 10_000) -> None:
-        self._most = max_entries
+    def __init__(self, *, max_bytes: int = 64 * 1024 * 1024) -> None:
+        self._most = max_bytes
+        self._bytes = 0
+        self._longest = 0.0
         self._values: OrderedDict[str, tuple[float, Any]] = OrderedDict()
         self._versions: OrderedDict[str, tuple[float, Any]] = OrderedDict()
         self._lock = threading.Lock()
@@ -86,6 +97,9 @@ class MemoryStore:
 
     def set(self, key: str, value: Any, ttl: float) -> Do[None]:
         return Do(partial(self._set, key, value, ttl))
+
+    def keeps_for(self, ttl: float) -> None:
+        self._longest = max(self._longest, ttl)
 
     def claim(self, key: str, token: str, ttl: float) -> Do[bool]:
         return Do(lambda: True)
@@ -115,18 +129,37 @@ class MemoryStore:
     def _set(self, key: str, value: Any, ttl: float) -> None:
         now = time.monotonic()
         with self._lock:
-            table = self._table(key)
-            table.pop(key, None)
-            table[key] = (now + ttl, value)
-            while table and (
-                next(iter(table.values()))[0] <= now
-                or (table is self._values and len(table) > self._most)
+            if _is_version(key):
+                # It must be known as long as there may be a value that it makes void.
+                self._versions.pop(key, None)
+                self._versions[key] = (now + min(ttl, self._longest + _SLACK_SECONDS), value)
+                while next(iter(self._versions.values()))[0] <= now:
+                    self._versions.popitem(last=False)
+                return
+            self._bytes -= _size(self._values.pop(key, (0.0, None))[1])
+            if _size(value) > self._most:
+                return
+            self._values[key] = (now + ttl, value)
+            self._bytes += _size(value)
+            while self._values and (
+                next(iter(self._values.values()))[0] <= now or self._bytes > self._most
             ):
-                table.popitem(last=False)
+                _, (_, gone) = self._values.popitem(last=False)
+                self._bytes -= _size(gone)
 
     def _table(self, key: str) -> OrderedDict[str, tuple[float, Any]]:
-        # A version must not go before the values that it makes void.
-        return self._versions if key.startswith("version:") else self._values
+        return self._versions if _is_version(key) else self._values
+
+
+def _is_version(key: str) -> bool:
+    return key.startswith("version:")
+
+
+def _size(value: Any) -> int:
+    """How much room a value takes, about; each has some for its key."""
+    if value is None:
+        return 0
+    return _ENTRY_BYTES + len(value.members if isinstance(value, Result) else value)
 
 
 class RedisStore:
@@ -150,6 +183,9 @@ class RedisStore:
 
     def set(self, key: str, value: Any, ttl: float) -> Do[None]:
         return self._command("set", _PREFIX + key, value, px=max(1, int(ttl * 1000)))
+
+    def keeps_for(self, ttl: float) -> None:
+        """Other processes may keep theirs for longer."""
 
     def claim(self, key: str, token: str, ttl: float) -> Do[bool]:
         return self._command("set", _PREFIX + key, token, px=int(ttl * 1000), nx=True)

@@ -321,6 +321,21 @@ def test_a_leader_whose_client_leaves_leaves_no_one_waiting() -> None:
     assert len(runs) == 2
 
 
+def test_memory_is_bounded_by_bytes() -> None:
+    from mcp_mount.policies.stores import MemoryStore
+    from mcp_mount.protocol.calls import Result
+
+    store = MemoryStore(max_bytes=10_000)
+    for number in range(100):
+        store.set(f"result:{number}", Result(b"x" * 1000), 60).do()
+    kept = store.get([f"result:{number}" for number in range(100)]).do()
+    assert [number for number in range(100) if kept[number] is not None] == list(range(93, 100))
+    store.set("result:huge", Result(b"x" * 20_000), 60).do()
+    huge, other = store.get(["result:huge", "result:99"]).do()
+    assert huge is None
+    assert other is not None
+
+
 @pytest.mark.parametrize("cache", [0, -1, True, "60", 8 * 24 * 3600])
 def test_what_is_no_time_is_refused(cache: Any) -> None:
     with pytest.raises(DefinitionError, match="cache is a number of seconds"):
