@@ -25,7 +25,9 @@ _CREDENTIALS: Final = ("authorization", "cookie", "x-api-key")
 _LONGEST: Final = 7 * 24 * 3600.0
 """The longest that a result is kept, in seconds; so long it is known that a tag was invalidated."""
 
-_LEASE_SECONDS: Final = 30.0
+_LEASE_SECONDS: Final = 60.0
+"""How long other processes wait for a call that says nothing of its time."""
+
 _POLL_SECONDS: Final = 0.05
 
 Per = Literal["caller", "everyone"] | Callable[[Call], str | None]
@@ -68,9 +70,20 @@ class _LeaderGone(Exception):
 
 
 class Cached:
-    """A cache around the calls of one server. server: its name, in shared stores."""
+    """A cache around the calls of one entry.
 
-    def __init__(self, cache: Cache, server: Callable[[], str], store: Store) -> None:
+    server: the name of its server, in shared stores. timeout: how long a call may take, in seconds,
+    if that is known: after that another process need not wait for it any more.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        server: Callable[[], str],
+        store: Store,
+        timeout: float | None = None,
+    ) -> None:
+        self._lease = _LEASE_SECONDS if timeout is None else timeout + _POLL_SECONDS
         self._cache = cache
         self._server = server
         self._store = store
@@ -122,7 +135,7 @@ class Cached:
 
     def _run(self, call: Call, key: str) -> Flow[Result]:
         token, lock = secrets.token_urlsafe(9), f"lock:{key}"
-        while not (yield self._store.claim(lock, token, _LEASE_SECONDS)):
+        while not (yield self._store.claim(lock, token, self._lease)):
             # Another process has begun.
             yield Pause(_POLL_SECONDS)
             (known,) = yield self._store.get([key])

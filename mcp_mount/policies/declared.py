@@ -12,6 +12,7 @@ from mcp_mount.policies.records import Redaction
 from mcp_mount.policies.sizes import RequestLimits, ResultLimit
 from mcp_mount.policies.stores import MemoryStore, Store
 from mcp_mount.policies.throttle import Throttle, Throttled
+from mcp_mount.policies.timeout import Timeout
 from mcp_mount.protocol.flows import Policies, Policy
 
 
@@ -113,11 +114,13 @@ def _chain(levels: Sequence[Level]) -> Sequence[Policy]:
         for number, throttle in enumerate(level.throttles)
     ]
     cache: Cache | None = nearest.get("cache")
+    timeout: Timeout | None = nearest.get("timeout")
     if cache is not None:
-        chain.append(Cached(cache, around.name, around.store))
+        seconds = None if timeout is None else timeout.seconds
+        chain.append(Cached(cache, around.name, around.store, seconds))
     chain += [level.concurrency for level in levels if level.concurrency is not None]
-    if nearest.get("timeout") is not None:
-        chain.append(nearest["timeout"])
+    if timeout is not None:
+        chain.append(timeout)
     if nearest.get("max_result_bytes") is not None:
         chain.append(ResultLimit(nearest["max_result_bytes"]))
     return tuple(chain)

@@ -39,19 +39,19 @@ class Timeout:
     def __init__(self, seconds: float) -> None:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
             raise DefinitionError(f"timeout is a number of seconds above 0, not {seconds!r}")
-        self._seconds = float(seconds)
+        self.seconds = float(seconds)
 
     def flow(self, call: Call) -> Flow[Result]:
-        deadline, outer = time.monotonic() + self._seconds, call.incoming.deadline
+        deadline, outer = time.monotonic() + self.seconds, call.incoming.deadline
         call.incoming.deadline = deadline if outer is None else min(deadline, outer)
         if not call.is_async:
             call.limit = partial(limited, deadline, not call.wants_context)
         try:
-            return (yield from proceed(self._seconds))
+            return (yield from proceed(self.seconds))
         except OutOfTime:
             call.abandoned = True
             raise Refusal(
-                f"{call.name} took longer than {self._seconds:g} seconds and was stopped",
+                f"{call.name} took longer than {self.seconds:g} seconds and was stopped",
                 status=504,
             ) from None
 
