@@ -237,15 +237,18 @@ class _Attended:
             self._waiting = coroutine.send(None)
         except StopIteration:
             return True
-        watch = self._watch()
+        watch, told = self._watch(), False
         try:
             while True:
                 try:
                     value = yield self._waiting
                 except BaseException as error:
+                    told = told or self._given_up
                     self._waiting = coroutine.throw(error)
                 else:
-                    if self._given_up:
+                    if self._given_up and not told:
+                        # Once: what cleans up may wait as well.
+                        told = True
                         self._waiting = coroutine.throw(asyncio.CancelledError())
                     else:
                         self._waiting = coroutine.send(value)

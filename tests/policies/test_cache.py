@@ -22,6 +22,7 @@ from mcp_mount import (
 from mcp_mount.auth import APIKeys
 from tests.policies.conftest import Connect
 from tests.policies.crowd import crowd
+from tests.transports.leaving import leave_during
 
 ADA, BOB = "ada-has-this-api-key", "bob-has-this-api-key"
 
@@ -268,8 +269,6 @@ def test_those_who_wait_share_a_failure_and_the_next_runs_again() -> None:
 
 
 def test_a_leader_whose_client_leaves_leaves_no_one_waiting() -> None:
-    from tests.requests import modern
-
     runs: list[int] = []
     server = MCPServer()
 
@@ -280,39 +279,9 @@ def test_a_leader_whose_client_leaves_leaves_no_one_waiting() -> None:
         return len(runs)
 
     async def main() -> Any:
-        headers, body = modern("tools/call", {"name": "slow", "arguments": {}})
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/mcp",
-            "query_string": b"",
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        }
-
-        def request(leaves: float) -> Any:
-            sent: list[Any] = []
-            asked = False
-
-            async def receive() -> Any:
-                nonlocal asked
-                if not asked:
-                    asked = True
-                    return {"type": "http.request", "body": body, "more_body": False}
-                await asyncio.sleep(leaves)
-                return {"type": "http.disconnect"}
-
-            async def send(message: Any) -> None:
-                sent.append(message)
-
-            async def run() -> Any:
-                await server(dict(scope), receive, send)
-                return sent
-
-            return asyncio.create_task(run())
-
-        leader = request(0.05)
+        leader = asyncio.create_task(leave_during(server, "slow", after=0.05))
         await asyncio.sleep(0.01)
-        follower = request(10)
+        follower = asyncio.create_task(leave_during(server, "slow", after=10))
         return await leader, await asyncio.wait_for(follower, 5)
 
     gone, answered = asyncio.run(main())

@@ -122,6 +122,30 @@ def test_a_store_that_does_not_answer_lets_nobody_through_uncounted(kind: str, c
     assert not runs
 
 
+def test_a_leader_that_leaves_gives_its_place_up(store: str) -> None:
+    import asyncio
+
+    from mcp_mount import MCPServer
+    from tests.transports.leaving import leave_during
+
+    cleaned: list[str] = []
+    server = MCPServer("leaving", store=store)
+
+    @server.tool(cache=60)
+    async def slow() -> int:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(0.01)
+            cleaned.append("up")
+        return 1
+
+    asyncio.run(leave_during(server, "slow", after=0.2))
+    assert cleaned == ["up"]
+    with redis.Redis.from_url(store) as watching:
+        assert watching.keys("mcp-mount:lock:*") == []
+
+
 def test_connections_end_with_their_event_loop(store: str) -> None:
     import asyncio
     import gc
