@@ -49,7 +49,8 @@ class Timeout:
         try:
             return (yield from proceed(self.seconds))
         except OutOfTime:
-            call.abandoned = True
+            # A coroutine has ended; a plain function may still return something.
+            call.abandoned = not call.is_async
             raise Refusal(
                 f"{call.name} took longer than {self.seconds:g} seconds and was stopped",
                 status=504,

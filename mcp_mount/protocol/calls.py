@@ -13,11 +13,13 @@ from typing import Any, Protocol, TypeAlias
 from mcp_mount.protocol.channels import Channel
 from mcp_mount.protocol.errors import (
     INTERNAL_ERROR,
+    OutOfTime,
     ProtocolError,
     Refusal,
 )
 from mcp_mount.protocol.flows import Policy
 from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.occupancy import Occupancy
 from mcp_mount.protocol.questions import Suspended
 from mcp_mount.protocol.revisions import Revision
 from mcp_mount.protocol.tasks import TaskPolicy
@@ -57,6 +59,7 @@ class Call:
     Neither raises for what the handler does; `finish` gives the outcome. task: set if the call is
     to become a task. cancelled: whether its client wants no answer any more. abandoned: whether
     nobody waits for the handler any more. limit: runs a plain function within the time that it has.
+    occupancy: whether a plain function is running, if somebody wants to know.
     """
 
     __slots__ = (
@@ -78,6 +81,7 @@ class Call:
         "is_async",
         "kwargs",
         "limit",
+        "occupancy",
         "on_cancel",
         "policies",
         "result",
@@ -110,6 +114,7 @@ class Call:
         self.arguments: Mapping[str, Any] = {} if arguments is None else arguments
         self.abandoned = False
         self.failure: Exception | SystemExit | None = None
+        self.occupancy: Occupancy | None = None
         self.limit: Callable[[Callable[[], Any]], Any] | None = None
         self._validate = validate
         self._error: ProtocolError | None = None
@@ -235,6 +240,17 @@ class Call:
             self.kwargs = {**self.kwargs, **kwargs}
 
     def run(self) -> None:
+        if self.occupancy is None:
+            self._run()
+        elif self.occupancy.begin():
+            try:
+                self._run()
+            finally:
+                self.occupancy.end()
+        else:
+            self.fail(OutOfTime())
+
+    def _run(self) -> None:
         try:
             if self.limit is None:
                 value = self.function(*self.args, **self.kwargs)
@@ -275,6 +291,8 @@ class Call:
 
     def outcome(self) -> Result:
         """The result of a run, for what stands around it. Raises what the handler raised."""
+        if self.abandoned:
+            raise OutOfTime
         if self.failure is not None:
             raise self.failure
         assert self.result is not None, "a call was not run"

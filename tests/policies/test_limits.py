@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mcp_mount import Context, DefinitionError, MaxConcurrency, MCPServer, SyncContext, ToolsRouter
+from mcp_mount.testing import AsyncClient
 from tests.policies.conftest import Connect
 from tests.policies.crowd import crowd
 
@@ -71,6 +72,34 @@ def test_who_waits_too_long_is_told_to_come_again(kind: str) -> None:
     # Nobody has lost a place: the next one runs.
     assert crowd(kind, server, "work")[0] is not None
     assert len(runs) == 2
+
+
+def test_a_function_that_nobody_waits_for_still_has_its_place() -> None:
+    """Under ASGI a call that is out of time is answered at once; its function may go on."""
+    gauge, server = Gauge(), MCPServer()
+
+    @server.tool(max_concurrency=1, timeout=0.3)
+    def sleep() -> str:
+        with gauge:
+            # Nothing interrupts what waits in C.
+            time.sleep(0.6)
+        return "too late"
+
+    async def together() -> list[str]:
+        async with AsyncClient(server) as client:
+
+            async def call(number: int) -> str:
+                await asyncio.sleep(number * 0.4)
+                return (await client.call_tool("sleep")).text
+
+            return await asyncio.gather(*map(call, range(4)))
+
+    texts = asyncio.run(together())
+    assert set(texts) == {"sleep took longer than 0.3 seconds and was stopped"}
+    deadline = time.monotonic() + 5
+    while gauge.now and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (gauge.now, gauge.most) == (0, 1)
 
 
 def test_a_place_is_given_back_after_a_failure(connect: Connect) -> None:

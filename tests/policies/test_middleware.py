@@ -185,7 +185,7 @@ def test_it_may_change_the_arguments(connect_modern: Connect) -> None:
 
 def test_it_may_call_again(connect_modern: Connect) -> None:
     attempts: list[int] = []
-    server = MCPServer()
+    server = MCPServer(max_concurrency=4, timeout=5)
 
     @server.call_middleware
     async def retry(call: Call, call_next: Any) -> Result:
