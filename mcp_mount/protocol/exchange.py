@@ -281,7 +281,12 @@ class Protocol:
     def _initialize(
         self, message: RequestMessage, request: Request, accept: tuple[bool, bool]
     ) -> Reply:
+        started = perf_counter()
         token, result = self._legacy.initialize(message, request)
+        if self.settings.observers:
+            incoming = self._legacy.opening(message, request, token)
+            for one in self.settings.observers:
+                one.saw(incoming, started, Result(result[1:-1]), None)
         answers = [encode_result(message.id, result)]
         reply = Exchange(self, [], answers, accept).reply()
         reply.headers.append((SESSION_HEADER, token))

@@ -137,6 +137,13 @@ class Legacy:
             result["instructions"] = self._settings.instructions
         return token, to_json(result)
 
+    def opening(self, message: RequestMessage, request: Request, token: str) -> Incoming:
+        """The handshake itself as a request in the session that it has opened."""
+        session = self._open(token)
+        return Incoming(
+            message.id, "initialize", {}, {}, session.revision, session.client, request, session.id
+        )
+
     def session(self, request: Request) -> Session:
         """Return the session that a request names.
 

@@ -158,6 +158,15 @@ def test_prompts_resources_and_lists_have_spans(connect_modern: Connect, watch: 
     assert watch.span("prompts/list").status.status_code is StatusCode.UNSET
 
 
+def test_a_handshake_has_a_span(watch: Watch) -> None:
+    from tests.policies.conftest import connect_to
+
+    with connect_to("wsgi-legacy", build(watch)) as client:
+        client.call_tool("add", {"a": 1, "b": 2})
+    opening, call = watch.span("initialize"), watch.span("tools/call add")
+    assert attributes(opening)["mcp.session.id"] == attributes(call)["mcp.session.id"]
+
+
 @pytest.mark.parametrize(
     ("tool", "error", "message", "code"),
     [
