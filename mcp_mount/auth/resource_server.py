@@ -129,7 +129,7 @@ class ResourceServer:
             return self.resource
         if self._settings.vouches_for(request.headers.get("host", "")):
             return request.url()
-        if not self._warned:
+        if not self._warned and self._authorization_servers:
             self._warned = True
             logger.warning(
                 "No access token can be for this server, since nobody vouches for the host %r: "

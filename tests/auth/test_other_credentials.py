@@ -146,6 +146,14 @@ def test_an_api_key_stands_for_somebody(header: dict[str, str]) -> None:
     )
 
 
+def test_keys_need_nobody_to_vouch_for_a_host(caplog: Any) -> None:
+    server = MCPServer(auth=APIKeys({"ci": KEY}))
+    headers, body = modern("tools/list")
+    response = TestClient(server).post("/mcp", content=body, headers={**headers, "x-api-key": KEY})
+    assert response.status_code == 200
+    assert caplog.text == ""
+
+
 def test_keys_may_be_looked_up() -> None:
     async def find(key: str) -> AccessToken | None:
         return AccessToken("stored") if key == KEY else None
