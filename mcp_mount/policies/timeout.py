@@ -7,9 +7,12 @@ import heapq
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from itertools import count
+from math import inf
+from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from mcp_mount.features.functions import DefinitionError
@@ -19,6 +22,8 @@ from mcp_mount.protocol.flows import Flow, proceed
 
 T = TypeVar("T")
 
+_ARRIVAL_ROUNDS: Final = 3
+_MOST_ENDED: Final = 1024
 _CAN_INTERRUPT: Final = sys.implementation.name == "cpython"
 
 _LINGER_SECONDS: Final = 5.0
@@ -70,30 +75,66 @@ def limited(deadline: float, interrupt: bool, function: Callable[[], T]) -> T:
     if not interrupt or not _CAN_INTERRUPT:
         value = function()
     else:
-        watch = _watches.begin(deadline)
-        try:
-            try:
-                value = function()
-            except _Interrupted:
-                raise
-            except BaseException:
-                _watches.end(watch)
-                raise
-            _watches.end(watch)
-        except _Interrupted:
-            raise OutOfTime from None
+        value = _interrupted_at(deadline, function)
     if time.monotonic() > deadline:
         raise OutOfTime
     return value
 
 
-class _Watch:
-    """A thread that is to be interrupted at some time."""
+def _interrupted_at(deadline: float, function: Callable[[], T]) -> T:
+    watch = _Watch(deadline)
+    try:
+        _watches.begin(watch)
+        try:
+            value = function()
+        except _Interrupted:
+            raise
+        except BaseException:
+            watch.end()
+            raise
+        watch.end()
+    except _Interrupted:
+        # Its own, or that of a call around it.
+        with suppress(_Interrupted):
+            watch.end()
+        if not watch.fired:
+            raise
+        raise OutOfTime from None
+    return value
 
-    def __init__(self) -> None:
+
+class _Watch:
+    """A thread that is to be interrupted at some time.
+
+    An interruption may arrive at any line, also while a lock is taken. Where that happens, locks
+    are those of C, whose `with` is safe: `Condition` and `Event` are not.
+    """
+
+    __slots__ = ("_lock", "deadline", "fired", "over", "thread")
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
         self.thread = threading.get_ident()
         self.over = False
         self.fired = False
+        self._lock = threading.Lock()
+
+    def __lt__(self, other: _Watch) -> bool:
+        return self.deadline < other.deadline
+
+    def fire(self) -> None:
+        with self._lock:
+            if not self.over:
+                self.fired = True
+                _interrupt(self.thread)
+
+    def end(self) -> None:
+        """The function has ended. An interruption that is still on its way arrives in here."""
+        with self._lock:
+            self.over = True
+        if self.fired:
+            for _ in range(_ARRIVAL_ROUNDS):
+                time.sleep(0.001)
 
 
 class _Watches:
@@ -103,50 +144,48 @@ class _Watches:
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._queue: list[tuple[float, int, _Watch]] = []
-        self._order = count()
+        self._new: deque[_Watch] = deque()
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._next = inf
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def begin(self, deadline: float) -> _Watch:
-        watch = _Watch()
-        with self._changed:
-            heapq.heappush(self._queue, (deadline, next(self._order), watch))
+    def begin(self, watch: _Watch) -> None:
+        self._new.append(watch)
+        if watch.deadline < self._next:
+            # Most end before their time: waking the thread for each would cost more than they do.
+            self._wake.put(None)
+        with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._run, name="mcp-mount-timeouts", daemon=True
                 )
                 self._thread.start()
-            elif self._queue[0][2] is watch:
-                self._changed.notify()
-        return watch
-
-    def end(self, watch: _Watch) -> None:
-        """The function has ended. An interruption that is still on its way arrives in here."""
-        with self._changed:
-            watch.over = True
-        attempts = 50 if watch.fired else 0
-        # A function may have swallowed it, so there is an end to the patience.
-        for _ in range(attempts):
-            time.sleep(0.001)
 
     def _run(self) -> None:
-        with self._changed:
-            idle = False
-            while self._queue or not idle:
-                if not self._queue:
-                    idle = not self._changed.wait(_LINGER_SECONDS)
-                    continue
-                deadline, _, watch = self._queue[0]
-                if watch.over:
-                    heapq.heappop(self._queue)
-                elif (left := deadline - time.monotonic()) > 0:
-                    self._changed.wait(min(left, _LINGER_SECONDS))
-                else:
-                    heapq.heappop(self._queue)
-                    watch.fired = True
-                    _interrupt(watch.thread)
-            self._thread = None
+        waiting: list[_Watch] = []
+        while True:
+            self._next = inf
+            while self._new:
+                heapq.heappush(waiting, self._new.popleft())
+            if len(waiting) > _MOST_ENDED:
+                waiting = [watch for watch in waiting if not watch.over]
+                heapq.heapify(waiting)
+            while waiting and (waiting[0].over or waiting[0].deadline <= time.monotonic()):
+                heapq.heappop(waiting).fire()
+            self._next = waiting[0].deadline if waiting else inf
+            if self._new:
+                continue
+            left = waiting[0].deadline - time.monotonic() if waiting else _LINGER_SECONDS
+            with suppress(Empty):
+                self._wake.get(timeout=max(0.0, left))
+                continue
+            if waiting:
+                continue
+            with self._lock:
+                if not self._new:
+                    self._thread = None
+                    return
 
 
 def _interrupt(thread: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
+from random import Random
 from typing import Any
 
 import pytest
@@ -245,6 +247,43 @@ def test_an_interruption_never_comes_too_late() -> None:
             pass
     assert sum(outcomes.values()) == 300
     assert min(outcomes.values()) > 0
+
+
+def test_interruptions_of_many_threads_at_any_line_leave_nothing_behind() -> None:
+    """Also where one comes while another call within takes its locks."""
+    from mcp_mount.policies.timeout import limited
+    from mcp_mount.protocol.errors import OutOfTime
+
+    escaped: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        random = Random(seed)
+        for number in range(300):
+            deadline = time.monotonic() + 0.001
+            end = deadline + (random.random() - 0.5) * 0.001
+
+            def busy(end: float = end) -> None:
+                while time.monotonic() < end:
+                    pass
+
+            def nested(busy: Any = busy) -> None:
+                limited(time.monotonic() + random.random() * 0.002, True, busy)
+
+            try:
+                with suppress(OutOfTime):
+                    limited(deadline, True, nested if number % 3 == 0 else busy)
+                for _ in range(50):
+                    pass
+            except BaseException as error:
+                escaped.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,), daemon=True) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert escaped == []
 
 
 def sized(**options: Any) -> MCPServer:
