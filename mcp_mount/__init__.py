@@ -9,7 +9,7 @@ from mcp_mount.features.prompts import Message
 from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
 from mcp_mount.llm.chat import ChatMessage, ChatRequest
 from mcp_mount.mounting import mount_asgi, mount_wsgi
-from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttle
+from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttle, Timeout
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ClientError, ProtocolError
 from mcp_mount.protocol.rules import Caller
@@ -49,6 +49,7 @@ __all__ = [
     "SyncContext",
     "TaskPolicy",
     "Throttle",
+    "Timeout",
     "ToolError",
     "ToolsRouter",
     "elicitation",

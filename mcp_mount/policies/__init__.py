@@ -5,5 +5,6 @@ from mcp_mount.policies.cache import Cache
 from mcp_mount.policies.concurrency import MaxConcurrency
 from mcp_mount.policies.records import Audit, CallRecord
 from mcp_mount.policies.throttle import Throttle
+from mcp_mount.policies.timeout import Timeout
 
-__all__ = ["Audit", "Cache", "CallRecord", "MaxConcurrency", "Throttle"]
+__all__ = ["Audit", "Cache", "CallRecord", "MaxConcurrency", "Throttle", "Timeout"]

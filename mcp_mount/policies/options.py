@@ -28,8 +28,8 @@ class PolicyOptions(TypedDict, total=False):
     max_concurrency: how many calls run at a time in a process, or a `MaxConcurrency`. Those of a
     tool, its routers and the server all hold, each with a count of its own.
 
-    timeout: how long a call may take, in seconds. cache: for how long results are kept, in seconds,
-    or a `Cache`. max_body_bytes, max_argument_depth, max_result_bytes: limits of what comes and
+    timeout: how long a call may take, in seconds, or a `Timeout`. cache: for how long results are
+    kept, in seconds, or a `Cache`. max_body_bytes, max_argument_depth, max_result_bytes: limits of what comes and
     goes. For these the nearest counts: a tool's before its router's before the server's; None
     lifts an outer one.
 
@@ -44,7 +44,7 @@ class PolicyOptions(TypedDict, total=False):
     when: Condition | Sequence[Condition] | None
     throttle: str | Throttle | Sequence[str | Throttle] | None
     max_concurrency: int | MaxConcurrency | None
-    timeout: float | None
+    timeout: float | Timeout | None
     cache: float | Cache | None
     max_body_bytes: int | None
     max_argument_depth: int | None
@@ -91,7 +91,9 @@ def level_of(name: str, declared: Mapping[str, Any]) -> Level:
                 value if isinstance(value, MaxConcurrency) else MaxConcurrency(value)
             )
         elif key == "timeout":
-            level.nearest[key] = None if value is None else Timeout(value)
+            level.nearest[key] = (
+                value if value is None or isinstance(value, Timeout) else Timeout(value)
+            )
         elif key == "cache":
             level.nearest[key] = (
                 value if value is None or isinstance(value, Cache) else Cache(value)

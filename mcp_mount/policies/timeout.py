@@ -39,18 +39,22 @@ class Timeout:
     request's own thread, when the function has ended. One with a SyncContext is not interrupted,
     but ends where it next speaks. Whatever the function returns too late is dropped, and its
     transaction rolled back.
+
+    interrupt: whether plain functions are interrupted. Not, for one whose libraries may be left
+    with a lock of theirs taken (one made in Python, such as a Condition): it ends by itself then.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, interrupt: bool = True) -> None:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
             raise DefinitionError(f"timeout is a number of seconds above 0, not {seconds!r}")
         self.seconds = float(seconds)
+        self._interrupt = interrupt
 
     def flow(self, call: Call) -> Flow[Result]:
         deadline, outer = time.monotonic() + self.seconds, call.incoming.deadline
         call.incoming.deadline = deadline if outer is None else min(deadline, outer)
         if not call.is_async:
-            call.limit = partial(limited, deadline, not call.wants_context)
+            call.limit = partial(limited, deadline, self._interrupt and not call.wants_context)
         try:
             return (yield from proceed(self.seconds))
         except OutOfTime:

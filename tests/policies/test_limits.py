@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from mcp_mount import Context, DefinitionError, MaxConcurrency, MCPServer, SyncContext, ToolsRouter
+from mcp_mount import (
+    Context,
+    DefinitionError,
+    MaxConcurrency,
+    MCPServer,
+    SyncContext,
+    Timeout,
+    ToolsRouter,
+)
 from mcp_mount.testing import AsyncClient
 from tests.policies.conftest import Connect
 from tests.policies.crowd import crowd
@@ -188,6 +196,24 @@ def test_one_that_is_in_time_is_left_alone_also_if_it_may_take_longer(connect: C
         assert client.call_tool("quick").text == "in time"
         # A tool's own word counts before the server's.
         assert client.call_tool("patient").text == "in time"
+
+
+def test_a_function_that_must_not_be_interrupted_ends_by_itself(connect: Connect) -> None:
+    server, ended = MCPServer(timeout=Timeout(0.2, interrupt=False)), threading.Event()
+
+    @server.tool
+    def count() -> str:
+        end = time.monotonic() + 0.4
+        while time.monotonic() < end:
+            pass
+        ended.set()
+        return "too late"
+
+    with connect(server) as client:
+        assert (
+            client.call_tool("count").text == "count took longer than 0.2 seconds and was stopped"
+        )
+    assert ended.wait(5)
 
 
 def test_over_plain_http_it_is_a_504(over_http: Any) -> None:
