@@ -29,9 +29,9 @@ class PolicyOptions(TypedDict, total=False):
     tool, its routers and the server all hold, each with a count of its own.
 
     timeout: how long a call may take, in seconds, or a `Timeout`. cache: for how long results are
-    kept, in seconds, or a `Cache`. max_body_bytes, max_argument_depth, max_result_bytes: limits of what comes and
-    goes. For these the nearest counts: a tool's before its router's before the server's; None
-    lifts an outer one.
+    kept, in seconds, or a `Cache`. max_body_bytes, max_argument_depth, max_result_bytes: limits of
+    what comes and goes. For these the nearest counts: a tool's before its router's before the
+    server's; None lifts an outer one.
 
     check: functions of arguments, by their names, that refuse a call by raising ValueError;
     check_result: of the value that a tool returned. redact: arguments that no log or audit shows.
