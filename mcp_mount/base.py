@@ -22,7 +22,7 @@ from mcp_mount.notifier import Notifier
 from mcp_mount.observing import Observing
 from mcp_mount.policies.cache import invalidate
 from mcp_mount.policies.declared import Level, Stack, Surroundings
-from mcp_mount.policies.options import CHECKS, PolicyOptions, level_of, rules_in, split
+from mcp_mount.policies.options import CHECKS, RULES, PolicyOptions, declare, rules_in, split
 from mcp_mount.policies.records import Audit
 from mcp_mount.policies.stores import Store, store_of
 from mcp_mount.protocol import Protocol, Settings
@@ -148,11 +148,11 @@ class MCPServer(Registers, FastAPI):
         self.has_lifespan = any(
             fastapi.get(key) for key in ("lifespan", "on_startup", "on_shutdown")
         )
-        self._declared: dict[str, Any] = {}
+        self._rules: dict[str, Any] = {}
         self.resource_server: ResourceServer | None = None
         self._observing = Observing(telemetry, audit, log_calls=log_calls)
-        around = Surroundings(lambda: self.protocol.settings.name, store_of(store))
-        self._level = Level("server", surroundings=around)
+        self._around = Surroundings(lambda: self.protocol.settings.name, store_of(store))
+        self._level = Level("server", surroundings=self._around)
         self.registry = Registry(
             Listing(
                 Seal("cursor", self._secret_keys),
@@ -273,8 +273,7 @@ class MCPServer(Registers, FastAPI):
             elif name in PolicyOptions.__annotations__ and name != "max_body_bytes":
                 self._declare({name: value})
             elif name == "store":
-                assert self._level.surroundings is not None
-                self._level.surroundings.store = store_of(value)
+                self._around.store = store_of(value)
             elif name in self._auth:
                 self._auth[name] = value
                 self._authenticate()
@@ -338,27 +337,18 @@ class MCPServer(Registers, FastAPI):
     def invalidate(self, *tags: str) -> None:
         """Drop the cached results that have one of these tags; in all processes, if the store is
         shared. `ainvalidate` is the same for coroutines."""
-        follow(invalidate(self._store, tags))
+        follow(invalidate(self._around.store, tags))
 
     async def ainvalidate(self, *tags: str) -> None:
         """`invalidate`, for coroutines."""
-        await follow_async(invalidate(self._store, tags), self.runner)
-
-    @property
-    def _store(self) -> Store:
-        assert self._level.surroundings is not None
-        return self._level.surroundings.store
+        await follow_async(invalidate(self._around.store, tags), self.runner)
 
     def _declare(self, options: Mapping[str, Any]) -> None:
         """Declare policies for all that the server offers, in place of those of the same name."""
         refuse_unfit("a server", options, CHECKS)
-        self._declared |= options
-        self.protocol.settings.rules = rules_in(self._declared)
-        level = level_of("server", self._declared)
-        added = self._level.middleware if "call_middleware" not in options else level.middleware
-        level.middleware, level.surroundings = added, self._level.surroundings
-        for name in ("middleware", "throttles", "concurrency", "nearest", "redact"):
-            setattr(self._level, name, getattr(level, name))
+        self._rules |= {key: value for key, value in options.items() if key in RULES}
+        self.protocol.settings.rules = rules_in(self._rules)
+        declare(self._level, options)
 
     def _authenticate(self) -> None:
         """Let requests in by what the settings say now."""
@@ -384,8 +374,7 @@ class MCPServer(Registers, FastAPI):
         return path == self.mcp_path
 
     def _observe(self) -> None:
-        assert self._level.surroundings is not None
-        self._level.surroundings.observers = self._observing.policies()
+        self._around.observers = self._observing.policies()
         self.protocol.settings.observers = self._observing.observers()
         self.protocol.settings.may_block = self._observing.may_block
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mcp_mount.host import Host
+from mcp_mount.protocol.resource_metadata import WELL_KNOWN
 from mcp_mount.transports.asgi import Receive, Scope, Send
-from mcp_mount.transports.paths import WELL_KNOWN, clean_prefix, is_below, route_path
+from mcp_mount.transports.paths import clean_prefix, is_below, route_path
 from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.wsgi import Environ, StartResponse
 

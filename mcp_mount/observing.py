@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcp_mount.features.functions import is_coroutine_function
 from mcp_mount.policies.records import (
@@ -21,6 +22,8 @@ from mcp_mount.protocol.flows import Policy
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.settings import Observer
 from mcp_mount.transports import background
+
+logger = logging.getLogger("mcp_mount")
 
 if TYPE_CHECKING:
     from mcp_mount.policies.telemetry import Telemetry
@@ -85,7 +88,7 @@ class Observing:
 class _Told:
     """Hands on the record of a request that no handler was asked for."""
 
-    def __init__(self, tell: Callable[[CallRecord], object], *, refusals_only: bool) -> None:
+    def __init__(self, tell: Callable[[CallRecord], Any], *, refusals_only: bool) -> None:
         self._tell = tell
         self._refusals_only = refusals_only
 
@@ -100,6 +103,19 @@ class _Told:
             return
         record = record_of_request(incoming, started, result, error)
         if is_coroutine_function(self._tell):
-            background.spawn(self._tell(record))  # type: ignore[arg-type]
-        else:
+            background.spawn(self._await(record))
+            return
+        try:
             self._tell(record)
+        except Exception:
+            _log_failure(record)
+
+    async def _await(self, record: CallRecord) -> None:
+        try:
+            await self._tell(record)
+        except Exception:
+            _log_failure(record)
+
+
+def _log_failure(record: CallRecord) -> None:
+    logger.exception("The audit failed: %s %s is not in it", record.method, record.name)

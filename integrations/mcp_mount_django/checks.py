@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from mcp_mount.transports.paths import WELL_KNOWN
+from mcp_mount.protocol.resource_metadata import WELL_KNOWN
 from mcp_mount_django.options import OPTIONS, unknown
 from mcp_mount_django.servers import MCPServer, servers
 from mcp_mount_django.view import ServerView
@@ -70,7 +70,7 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
                     id="mcp_mount.W004",
                 )
             )
-        if resource is not None and resource.resource is None and "*" in settings.ALLOWED_HOSTS:
+        if resource is not None and resource.needs_url and "*" in settings.ALLOWED_HOSTS:
             problems.append(
                 Error(
                     f"No access token can be for the server {server.title!r}: nobody vouches for "

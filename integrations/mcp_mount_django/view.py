@@ -25,11 +25,11 @@ from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.flows import Flow
+from mcp_mount.protocol.resource_metadata import METADATA_HEADERS, WELL_KNOWN
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.driving import follow, follow_async
-from mcp_mount.transports.paths import METADATA_HEADERS, WELL_KNOWN
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport, is_multithread, read_body, read_headers
 from mcp_mount_django.authentication import Authentication, has_permission, has_role, has_scope

@@ -13,9 +13,10 @@ from werkzeug.wrappers import Response as BaseResponse
 from mcp_mount.base import MCPServer
 from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.resource_metadata import WELL_KNOWN
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.routes.router import Registers
-from mcp_mount.transports.paths import WELL_KNOWN, clean_prefix
+from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.wsgi import EventStream, read_headers
 from mcp_mount_flask.commands import add_commands

@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from mcp_mount.base import MCPServer
 from mcp_mount.host import Host
-from mcp_mount.transports.paths import WELL_KNOWN, clean_prefix, route_path
+from mcp_mount.protocol.resource_metadata import WELL_KNOWN
+from mcp_mount.transports.paths import clean_prefix, route_path
 
 __all__ = ["MCPMount", "mount"]
 

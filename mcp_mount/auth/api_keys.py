@@ -39,6 +39,7 @@ class APIKeys:
 
     authorization_servers: Sequence[str] = ()
     name = "key"
+    needs_resource = False
 
     def __init__(
         self,

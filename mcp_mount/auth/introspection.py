@@ -57,6 +57,7 @@ class Introspection:
         self._issuer = issuer
         self._auth = (client_id, client_secret)
         self._audience = [audience] if isinstance(audience, str) else audience
+        self.needs_resource = audience is True
         self._ttl = ttl
         self._roles = roles_claim
         self._known: Known[AccessToken | InvalidToken] = Known()
@@ -72,7 +73,8 @@ class Introspection:
                 claims = yield Run(partial(self._ask, credential))
                 known = self._token(claims, resource)
             except InvalidToken as error:
-                known = error
+                # Not this one: its traceback would keep the token.
+                known = InvalidToken(str(error))
             except Unreachable as error:
                 logger.warning("A token cannot be introspected: %s", error)
                 raise ProtocolError(

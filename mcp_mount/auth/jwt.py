@@ -87,6 +87,7 @@ class JWT:
         self._issuer = issuer
         self._algorithms = frozenset(algorithms)
         self._audience = [audience] if isinstance(audience, str) else audience
+        self.needs_resource = not audience
         self._leeway = leeway
         self._claims = (scopes_claim, roles_claim, subject_claim)
         self._fixed = key

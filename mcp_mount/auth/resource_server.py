@@ -14,10 +14,10 @@ from mcp_mount.features.permissions import Names
 from mcp_mount.protocol.errors import Challenge, invalid_token, refused
 from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.messages import Request
+from mcp_mount.protocol.resource_metadata import WELL_KNOWN
 from mcp_mount.protocol.rules import scopes_of
 from mcp_mount.protocol.settings import Settings, challenge_header
 from mcp_mount.protocol.tokens import AccessToken
-from mcp_mount.transports.paths import WELL_KNOWN
 
 logger = logging.getLogger("mcp_mount")
 
@@ -28,8 +28,8 @@ class ResourceServer:
     required: whether requests without any are refused; otherwise they are anonymous, or the host
     knows who they are. resource: the URL of the MCP endpoint, as clients write it; by default that
     of the request, if somebody vouches for its host. hierarchy: scopes that imply others, which
-    imply others in turn. has_root: whether the host serves metadata for
-    a path at the root of its domain.
+    imply others in turn. has_root: whether the host serves metadata for a path at the root of its
+    domain. needs_url: whether tokens must be for the URL of the request.
     """
 
     def __init__(
@@ -45,6 +45,10 @@ class ResourceServer:
         self.required = required
         self.resource = None if resource is None else secure_url(resource, "resource")
         self._verifiers = verifiers
+        self._authorization_servers = [
+            url for one in verifiers for url in one.authorization_servers
+        ]
+        self.needs_url = resource is None and any(one.needs_resource for one in verifiers)
         self._settings = settings
         self._implied = _closed(hierarchy or {})
         self._has_root = has_root
@@ -107,10 +111,6 @@ class ResourceServer:
             document["resource_documentation"] = self._settings.website_url
         return document
 
-    @property
-    def _authorization_servers(self) -> list[str]:
-        return [url for verifier in self._verifiers for url in verifier.authorization_servers]
-
     def _let_in(self, request: Request, token: AccessToken, verifier: Verifier) -> None:
         caller = token.subject
         if len(self._verifiers) > 1:
@@ -129,7 +129,7 @@ class ResourceServer:
             return self.resource
         if self._settings.vouches_for(request.headers.get("host", "")):
             return request.url()
-        if not self._warned and self._authorization_servers:
+        if self.needs_url and not self._warned:
             self._warned = True
             logger.warning(
                 "No access token can be for this server, since nobody vouches for the host %r: "

@@ -29,11 +29,13 @@ class Verifier(Protocol):
     """One kind of credentials.
 
     authorization_servers: the issuers that a client may get tokens from (RFC 9728). name: what its
-    callers are told apart by, where a server has several verifiers.
+    callers are told apart by, where a server has several verifiers. needs_resource: whether it must
+    know the URL that a token is to be for.
     """
 
     authorization_servers: Sequence[str]
     name: str
+    needs_resource: bool
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         """The credential of this kind in a request; None if it has none."""
@@ -71,14 +73,14 @@ class TokenVerifier:
         self.authorization_servers = authorization_servers
         self._function = verify
         self._is_async = is_coroutine_function(verify)
-        self._takes_resource = "resource" in inspect.signature(verify).parameters
+        self.needs_resource = "resource" in inspect.signature(verify).parameters
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return bearer_of(headers)
 
     def verify(self, credential: str, resource: str | None) -> Flow[AccessToken]:
         function = partial(self._function, credential)
-        if self._takes_resource:
+        if self.needs_resource:
             function = partial(function, resource=resource)
         token = yield Run(function, self._is_async)
         if not isinstance(token, AccessToken):
@@ -102,7 +104,10 @@ class Known(Generic[T]):
             return
         with self._lock:
             self._entries[key] = (monotonic() + ttl, value)
-            if len(self._entries) > _MOST_KNOWN:
+            while (
+                len(self._entries) > _MOST_KNOWN
+                or next(iter(self._entries.values()))[0] <= monotonic()
+            ):
                 self._entries.popitem(last=False)
 
 

@@ -95,7 +95,12 @@ class Cached:
         whose = None if _is_repeated(call) else self._whose(call)
         if whose is None:
             return (yield from proceed())
-        key = yield from self._key(call, whose)
+        try:
+            tags = [_filled(tag, call.arguments) for tag in self._cache.tags]
+        except (ValueError, TypeError, LookupError, AttributeError):
+            # The arguments are not validated yet: they do not fit, which is not for here to say.
+            return (yield from proceed())
+        key = yield from self._key(call, whose, tags)
         while True:
             (known,) = yield self._store.get([key])
             if known is not None:
@@ -154,11 +159,10 @@ class Cached:
         finally:
             yield self._store.release(lock, token)
 
-    def _key(self, call: Call, whose: str) -> Flow[str]:
+    def _key(self, call: Call, whose: str, tags: Sequence[str]) -> Flow[str]:
         incoming = call.incoming
         versions: Sequence[bytes | None] = ()
-        if self._cache.tags:
-            tags = [_filled(tag, call.arguments) for tag in self._cache.tags]
+        if tags:
             versions = yield self._store.get([_version_key(tag) for tag in tags])
         salient = [
             self._server(),

@@ -60,6 +60,7 @@ class Level:
             or self.throttles
             or self.concurrency
             or self.nearest
+            or self.redact
             or self.surroundings
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.permissions import Condition, Names, Permission, rules_of
@@ -14,6 +14,8 @@ from mcp_mount.policies.middleware import policy_of
 from mcp_mount.policies.throttle import Throttle
 from mcp_mount.policies.timeout import Timeout
 from mcp_mount.protocol.messages import Rule
+
+T = TypeVar("T")
 
 
 class PolicyOptions(TypedDict, total=False):
@@ -76,40 +78,42 @@ def rules_in(declared: Mapping[str, Any]) -> tuple[Rule, ...]:
     )
 
 
-def level_of(name: str, declared: Mapping[str, Any]) -> Level:
-    """What is declared at one level. Raises DefinitionError for what cannot be."""
-    level = Level(name)
+def declare(level: Level, declared: Mapping[str, Any]) -> None:
+    """Note at a level what is declared there, in place of what was so by the same names.
+
+    Raises DefinitionError for what cannot be declared.
+    """
     for key, value in declared.items():
-        if key in RULES or key in CHECKS:
-            continue
         if key == "throttle":
             level.throttles = [
                 one if isinstance(one, Throttle) else Throttle(one) for one in several(value)
             ]
-        elif key == "max_concurrency" and value is not None:
-            level.concurrency = (
-                value if isinstance(value, MaxConcurrency) else MaxConcurrency(value)
-            )
-        elif key == "timeout":
-            level.nearest[key] = (
-                value if value is None or isinstance(value, Timeout) else Timeout(value)
-            )
-        elif key == "cache":
-            level.nearest[key] = (
-                value if value is None or isinstance(value, Cache) else Cache(value)
-            )
+        elif key == "max_concurrency":
+            level.concurrency = _made(MaxConcurrency, value)
         elif key == "redact":
             level.redact = value.split() if isinstance(value, str) else list(value)
         elif key == "call_middleware":
             level.middleware = [policy_of(one) for one in several(value)]
-        elif key.startswith("max_") and key != "max_concurrency":
+        elif key == "timeout":
+            level.nearest[key] = _made(Timeout, value)
+        elif key == "cache":
+            level.nearest[key] = _made(Cache, value)
+        elif key not in RULES and key not in CHECKS:
             level.nearest[key] = _limit(key, value)
-    return level
 
 
 def stack_of(name: str, declared: Mapping[str, Any]) -> Stack:
     """The policies of what stands alone as yet."""
-    return Stack((level_of(name, declared),))
+    level = Level(name)
+    declare(level, declared)
+    return Stack((level,))
+
+
+def _made(kind: type[T], value: Any) -> T | None:
+    """What users give as it is, or by its first argument; None for none."""
+    if value is None or isinstance(value, kind):
+        return value
+    return kind(value)  # type: ignore[call-arg]
 
 
 def several(value: Any) -> Sequence[Any]:

@@ -229,8 +229,12 @@ class Audited:
     ) -> Flow[None]:
         if self._audit.after is not None:
             record = record_of(call, started, self._redact, outcome, result)
-            yield from _told(self._audit.after, record)
+            try:
+                yield from _told(self._audit.after, record)
+            except Exception:
+                # What was done is done, and its client is told so.
+                logger.exception("The audit failed: %s %s is not in it", call.method, call.name)
 
 
-def _told(hook: Callable[..., Any], *args: Any) -> Flow[None]:
-    yield Run(partial(hook, *args), is_coroutine_function(hook))
+def _told(hook: Callable[..., Any], argument: Any) -> Flow[None]:
+    yield Run(partial(hook, argument), is_coroutine_function(hook))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from opentelemetry import context, metrics, propagate, trace
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+from pydantic_core import to_json
 
 from mcp_mount.policies.records import Outcome, Redaction
 from mcp_mount.protocol.calls import Call, Result
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 _SCOPE: Final = "mcp_mount"
 
 _PROPAGATED: Final = ("traceparent", "tracestate", "baggage")
+
+_TARGETS: Final = {"tools/call": "gen_ai.tool.name", "prompts/get": "gen_ai.prompt.name"}
+
+Target: TypeAlias = tuple[str, str]
+"""An attribute and its value."""
 
 _BUCKETS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 """Of the metric `mcp.server.operation.duration`, in seconds, as the conventions advise."""
@@ -84,33 +90,40 @@ class Telemetry:
     ) -> None:
         """Note a request that no handler was asked for. started: of `time.perf_counter`."""
         nanoseconds = time.time_ns() - int((time.perf_counter() - started) * 1e9)
-        with self.span(incoming, start=nanoseconds) as span:
+        # A name that was refused may be one that the client made up: it must not become a
+        # dimension, of which a client could make as many as it likes.
+        target = None if error is not None else _target(incoming)
+        with self.span(incoming, target, start=nanoseconds) as (span, dimensions):
             if error is not None:
-                self.end(span, incoming, started, Outcome.of_error(error), error)
+                self.end(span, dimensions, started, Outcome.of_error(error), error)
             else:
                 assert result is not None, "it is one or the other"
-                self.end(span, incoming, started, Outcome.of(result))
+                self.end(span, dimensions, started, Outcome.of(result))
 
     @contextmanager
-    def span(self, incoming: Incoming, start: int | None = None) -> Iterator[Span]:
-        """The span of a request, current in what runs in it. start: in nanoseconds."""
+    def span(
+        self, incoming: Incoming, target: Target | None, *, start: int | None = None
+    ) -> Iterator[tuple[Span, dict[str, Any]]]:
+        """The span of a request, current in what runs in it, and its dimensions in the metrics.
+
+        target: what the request is for, if that is known. start: in nanoseconds.
+        """
         inner = bool(incoming.path)
         parent, links = (None, []) if inner else _origin(incoming)
-        name = _name(incoming, inner=inner)
-        kind = SpanKind.INTERNAL if inner else SpanKind.SERVER
-        attributes = _attributes(incoming)
+        dimensions = _dimensions(incoming, target)
         token = None if parent is None else context.attach(parent)
         try:
             with self._tracer.start_as_current_span(
-                name,
-                kind=kind,
-                attributes=attributes,
+                _name(incoming, target, inner=inner),
+                kind=SpanKind.INTERNAL if inner else SpanKind.SERVER,
+                attributes={**dimensions, **_details(incoming)},
                 links=links,
                 start_time=start,
                 record_exception=False,
                 set_status_on_exception=False,
             ) as span:
-                yield span
+                # A call within another is part of one request.
+                yield span, {} if inner else dimensions
         finally:
             if token is not None:
                 context.detach(token)
@@ -118,31 +131,28 @@ class Telemetry:
     def end(
         self,
         span: Span,
-        incoming: Incoming,
+        dimensions: dict[str, Any],
         started: float,
         outcome: Outcome,
         error: BaseException | None = None,
     ) -> None:
         """Note on its span, and in the metrics, how a request ended."""
-        code = str(error.kind.code) if isinstance(error, ProtocolError) else None
+        further: dict[str, Any] = {}
         if outcome.error is not None:
-            span.set_attribute("error.type", outcome.error)
+            further["error.type"] = outcome.error
             message = str(error) if isinstance(error, ProtocolError) else None
             span.set_status(Status(StatusCode.ERROR, message))
-        if code is not None:
-            span.set_attribute("rpc.response.status_code", code)
-        if incoming.path:
-            return
-        attributes = _dimensions(incoming)
-        if outcome.error is not None:
-            attributes["error.type"] = outcome.error
-        if code is not None:
-            attributes["rpc.response.status_code"] = code
-        self._duration.record(time.perf_counter() - started, attributes)
+        if isinstance(error, ProtocolError):
+            further["rpc.response.status_code"] = str(error.kind.code)
+        span.set_attributes(further)
+        if dimensions:
+            self._duration.record(time.perf_counter() - started, {**dimensions, **further})
 
     def show_arguments(self, span: Span, call: Call, redact: Redaction) -> None:
         if self._content and span.is_recording() and call.method == "tools/call":
-            span.set_attribute("gen_ai.tool.call.arguments", _json(redact(call.arguments)))
+            span.set_attribute(
+                "gen_ai.tool.call.arguments", to_json(redact(call.arguments)).decode()
+            )
 
     def show_result(self, span: Span, call: Call, result: Result) -> None:
         if self._content and span.is_recording() and call.method == "tools/call":
@@ -159,17 +169,17 @@ class Traced:
 
     def flow(self, call: Call) -> Flow[Result]:
         started, telemetry = time.perf_counter(), self._telemetry
-        with telemetry.span(call.incoming) as span:
+        with telemetry.span(call.incoming, _target(call.incoming)) as (span, dimensions):
             telemetry.show_arguments(span, call, self._redact)
             try:
                 result = yield from proceed()
             except BaseException as error:
-                telemetry.end(span, call.incoming, started, Outcome.of_error(error), error)
+                telemetry.end(span, dimensions, started, Outcome.of_error(error), error)
                 raise
             telemetry.show_result(span, call, result)
             if "cache" in call.state:
                 span.set_attribute("mcp_mount.cache", call.state["cache"])
-            telemetry.end(span, call.incoming, started, Outcome.of(result))
+            telemetry.end(span, dimensions, started, Outcome.of(result))
         return result
 
 
@@ -186,55 +196,47 @@ def _origin(incoming: Incoming) -> tuple[context.Context | None, list[Link]]:
     return propagate.extract(incoming.request.headers, getter=_STRINGS), []
 
 
-def _target(incoming: Incoming) -> tuple[str, str] | None:
+def _target(incoming: Incoming) -> Target | None:
     """What a request is for, as an attribute, if that has few values."""
+    attribute = _TARGETS.get(incoming.method)
     name = incoming.params.get("name")
-    if not isinstance(name, str):
-        return None
-    if incoming.method == "tools/call":
-        return "gen_ai.tool.name", name
-    return ("gen_ai.prompt.name", name) if incoming.method == "prompts/get" else None
+    return (attribute, name) if attribute is not None and isinstance(name, str) else None
 
 
-def _name(incoming: Incoming, *, inner: bool) -> str:
-    target = _target(incoming)
+def _name(incoming: Incoming, target: Target | None, *, inner: bool) -> str:
     method = incoming.method
     if inner and method == "tools/call":
         method = "execute_tool"
     return method if target is None else f"{method} {target[1]}"
 
 
-def _dimensions(incoming: Incoming) -> dict[str, Any]:
-    """The attributes of spans and metrics alike."""
-    attributes: dict[str, Any] = {
+def _dimensions(incoming: Incoming, target: Target | None) -> dict[str, Any]:
+    """The attributes of spans and metrics alike: each has few values."""
+    dimensions: dict[str, Any] = {
         "mcp.method.name": incoming.method,
         "mcp.protocol.version": incoming.revision.name,
         "network.transport": "tcp" if incoming.request.has_headers else "pipe",
     }
     if incoming.request.has_headers:
-        attributes["network.protocol.name"] = "http"
-    target = _target(incoming)
+        dimensions["network.protocol.name"] = "http"
     if target is not None:
-        attributes[target[0]] = target[1]
+        dimensions[target[0]] = target[1]
     if incoming.method == "tools/call":
-        attributes["gen_ai.operation.name"] = "execute_tool"
-    return attributes
+        dimensions["gen_ai.operation.name"] = "execute_tool"
+    return dimensions
 
 
-def _attributes(incoming: Incoming) -> dict[str, Any]:
-    attributes = _dimensions(incoming)
-    attributes["jsonrpc.request.id"] = str(incoming.id)
+def _details(incoming: Incoming) -> dict[str, Any]:
+    """The attributes of spans alone."""
+    details: dict[str, Any] = {"jsonrpc.request.id": str(incoming.id)}
+    named = _target(incoming)
+    if named is not None:
+        details[named[0]] = named[1]
     uri = incoming.params.get("uri")
     if isinstance(uri, str):
-        attributes["mcp.resource.uri"] = uri
+        details["mcp.resource.uri"] = uri
     if incoming.session is not None:
-        attributes["mcp.session.id"] = incoming.session
+        details["mcp.session.id"] = incoming.session
     if incoming.request.address is not None:
-        attributes["client.address"] = incoming.request.address
-    return attributes
-
-
-def _json(value: Any) -> str:
-    from pydantic_core import to_json
-
-    return to_json(value).decode()
+        details["client.address"] = incoming.request.address
+    return details

@@ -66,7 +66,7 @@ class Throttled:
     def __init__(self, throttle: Throttle, name: str, store: Store) -> None:
         self._throttle = throttle
         self._name = throttle.name or name
-        self._store = store
+        self._limits = store.limits(throttle.strategy)
 
     def flow(self, call: Call) -> Flow[Result]:
         key = self._key(call)
@@ -96,12 +96,10 @@ class Throttled:
 
     def _hit(self, rate: RateLimitItem, key: str) -> Do[float | None]:
         """Count a call: in how many seconds it may come again if it comes too often, else None."""
-        limits, name, cost = self._store.limits(self._throttle.strategy), self._name, self._throttle
-        hit = partial(_hit, limits.limiter, rate, name, key, cost.cost)
-        awaited = limits.awaited_limiter
-        if awaited is None:
-            return Do(hit)
-        return Do(hit, lambda: _hit_awaited(awaited, rate, name, key, cost.cost))
+        counted = (rate, self._name, key, self._throttle.cost)
+        hit = partial(_hit, self._limits.limiter, *counted)
+        awaited = self._limits.awaited_limiter
+        return Do(hit, None if awaited is None else partial(_hit_awaited, awaited, *counted))
 
 
 def _hit(limiter: Any, rate: RateLimitItem, name: str, key: str, cost: int) -> float | None:

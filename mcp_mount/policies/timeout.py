@@ -58,12 +58,16 @@ class Timeout:
         try:
             return (yield from proceed(self.seconds))
         except OutOfTime:
-            # A coroutine has ended; a plain function may still return something.
+            # A coroutine has ended; a plain function may still look, or return something.
             call.abandoned = not call.is_async
             raise Refusal(
                 f"{call.name} took longer than {self.seconds:g} seconds and was stopped",
                 status=504,
             ) from None
+        finally:
+            if not call.abandoned:
+                # Middleware may let the call run again, with new time.
+                call.incoming.deadline = outer
 
 
 class _Interrupted(BaseException):

@@ -34,7 +34,7 @@ from mcp_mount.protocol.messages import (
 )
 from mcp_mount.protocol.modern import Modern
 from mcp_mount.protocol.resumption import EventLog, Resumption
-from mcp_mount.protocol.rules import scopes_of, without_scopes
+from mcp_mount.protocol.rules import missing_scopes
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys
 from mcp_mount.protocol.task_methods import TaskBackend
@@ -346,8 +346,8 @@ def refusal_of(request: Request, rules: Sequence[Rule]) -> ProtocolError | None:
     """The error (401, 403) for a caller who does not fulfil all rules; None for one who does."""
     if not rules or request.permits(rules):
         return None
-    scopes = scopes_of(rules) if request.permits(without_scopes(rules)) else ()
-    return refused(known=request.caller() is not None, scopes=scopes)
+    known = request.caller() is not None
+    return refused(known=known, scopes=missing_scopes(request, rules))
 
 
 def refusal(error: ProtocolError) -> Reply:

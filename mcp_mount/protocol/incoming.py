@@ -10,7 +10,7 @@ from mcp_mount.protocol.errors import ProtocolError, refused, requires_extension
 from mcp_mount.protocol.messages import MessageId, Request, Rule
 from mcp_mount.protocol.questions import Dialogue
 from mcp_mount.protocol.revisions import Revision
-from mcp_mount.protocol.rules import scopes_of, without_scopes
+from mcp_mount.protocol.rules import missing_scopes
 from mcp_mount.protocol.tasks import RunningTask
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Incoming:
         """
         if not rules or self.request.permits(rules):
             return
-        scopes = scopes_of(rules)
-        if scopes and self.request.permits(without_scopes(rules)):
+        scopes = missing_scopes(self.request, rules)
+        if scopes:
             raise refused(known=self.request.caller() is not None, scopes=scopes)
         raise otherwise

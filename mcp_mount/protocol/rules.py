@@ -108,6 +108,12 @@ def scopes_of(rules: Iterable[Rule]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
+def missing_scopes(request: Request, rules: Sequence[Rule]) -> tuple[str, ...]:
+    """The scopes that a caller needs who does not fulfil all rules, if more of them are all that is
+    missing."""
+    return scopes_of(rules) if request.permits(without_scopes(rules)) else ()
+
+
 def without_scopes(rules: Sequence[Rule]) -> list[Rule]:
     """The rules that another access token would not change."""
     return [rule for rule in rules if not isinstance(rule, HasScopes)]

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 
+from mcp_mount.protocol.resource_metadata import METADATA_HEADERS, WELL_KNOWN
 from mcp_mount.transports.asgi import (
     ASGITransport,
     Receive,
@@ -16,7 +17,7 @@ from mcp_mount.transports.asgi import (
     endpoint_url,
     read_headers,
 )
-from mcp_mount.transports.paths import METADATA_HEADERS, WELL_KNOWN, route_path
+from mcp_mount.transports.paths import route_path
 
 
 class Resource(Protocol):

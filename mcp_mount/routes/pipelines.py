@@ -50,9 +50,8 @@ class _Stage:
         """
         if self._adapt is not None:
             return self._adapt(value)
-        by_name = isinstance(value, dict) and self._names.issuperset(value)
-        if by_name and set(self._required) <= set(value):
-            return value  # type: ignore[no-any-return]
+        if isinstance(value, dict) and set(self._required) <= set(value) <= self._names:
+            return value
         if len(self._required) == 1:
             return {self._required[0]: value}
         if isinstance(value, dict):

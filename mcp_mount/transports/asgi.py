@@ -302,7 +302,7 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
     )
     if known is not None:
         return replace(known, method=scope["method"], headers=headers, body=body)
-    has_auth = "auth" in scope
+    scoped = partial(has_scope, scope) if "auth" in scope else None
     client = scope.get("client")
     return Request(
         scope["method"],
@@ -311,9 +311,9 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
         lambda: StarletteRequest(scope),
         scope.get(WAITING),
         caller=partial(caller_of, scope),
-        has_permission=partial(has_scope, scope) if has_auth else None,
-        has_scope=partial(has_scope, scope) if has_auth else None,
-        has_role=partial(has_role, scope) if has_auth else None,
+        has_permission=scoped,
+        has_scope=scoped,
+        has_role=partial(has_role, scope),
         url=partial(endpoint_url, scope, headers),
         address=None if client is None else client[0],
     )

@@ -295,7 +295,7 @@ class _OnLoop:
 
     async def _proceed(self, index: int, step: Step) -> Any:
         if not isinstance(step, Enter):
-            timeout = None if step is None else step.timeout  # type: ignore[union-attr]
+            timeout = step.timeout if isinstance(step, Proceed) else None
             try:
                 return await _limited(self.inwards(index), timeout)
             except _TimeIsUp:

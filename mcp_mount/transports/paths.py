@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
-
-WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
-"""Where the metadata of a protected resource are, before its path (RFC 9728, section 3)."""
-
-METADATA_HEADERS: Final = {
-    # Clients in browsers read them before they have any credentials.
-    "access-control-allow-origin": "*",
-    "access-control-allow-methods": "GET",
-    "access-control-allow-headers": "mcp-protocol-version",
-    "cache-control": "public, max-age=300",
-}
+from typing import Any
 
 
 def route_path(scope: Mapping[str, Any]) -> str:

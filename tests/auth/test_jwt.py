@@ -217,6 +217,16 @@ def test_a_forged_host_makes_no_audience(issuer: Issuer, caplog: Any) -> None:
     assert "nobody vouches for the host 'evil.example'" in caplog.text
 
 
+def test_who_names_an_audience_needs_nobody_to_vouch(issuer: Issuer, caplog: Any) -> None:
+    key = issuer.add("one", rsa_key())
+    server = MCPServer("guarded", auth=JWT(issuer.url, audience="shop"))
+    headers, body = modern("tools/list", {})
+    headers["authorization"] = f"Bearer {issuer.token(key, aud='shop')}"
+    with caplog.at_level(logging.WARNING):
+        assert TestClient(server).post("/mcp", content=body, headers=headers).status_code == 200
+    assert "vouches" not in caplog.text
+
+
 def test_no_token_is_ever_logged(issuer: Issuer, caplog: Any) -> None:
     key = issuer.add("one", rsa_key())
     server = build(JWT(issuer.url, audience=URL), log_calls=True)

@@ -128,6 +128,19 @@ def test_an_audience_that_is_never_told_may_be_left_alone(issuer: Issuer) -> Non
     assert call(server, "whoami", **bearer("opaque")).status_code == 200
 
 
+def test_nothing_keeps_a_token_that_was_refused(issuer: Issuer) -> None:
+    import gc
+
+    server = build(introspecting(issuer))
+    token = "-".join(["opaque", "secret", "token"])
+    assert call(server, "whoami", **bearer(token)).status_code == 401
+    gc.collect()
+    resource_server: Any = server.resource_server
+    [verifier] = resource_server._verifiers
+    kept = [value for _, value in verifier._known._entries.values()]
+    assert [one.__traceback__ for one in kept] == [None]
+
+
 def test_an_endpoint_that_does_not_answer_is_a_503(issuer: Issuer) -> None:
     issuer.fails = True
     assert call(build(introspecting(issuer)), "whoami", **bearer("opaque")).status_code == 503

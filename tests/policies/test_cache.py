@@ -290,6 +290,22 @@ def test_a_leader_whose_client_leaves_leaves_no_one_waiting() -> None:
     assert len(runs) == 2
 
 
+def test_arguments_that_do_not_fit_a_tag_are_told_as_such(connect: Connect, over_http: Any) -> None:
+    tools = ToolsRouter()
+
+    @tools.tool(cache=Cache(60, tags=["order:{number:05d}"]))
+    def status(number: int) -> str:
+        return f"{number}"
+
+    server = MCPServer()
+    server.include_router(tools)
+    with connect(server) as client:
+        assert client.call_tool("status", {"number": 7}).text == "7"
+        assert "Invalid arguments" in client.call_tool("status", {"number": "x"}).text
+        assert "Invalid arguments" in client.call_tool("status", {"number": None}).text
+    assert over_http(server, "status", {"number": ["x"]}).status_code == 422
+
+
 def test_memory_is_bounded_by_bytes() -> None:
     from mcp_mount.policies.stores import MemoryStore
     from mcp_mount.protocol.calls import Result

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from mcp_mount import (
+    Call,
     Context,
     DefinitionError,
     MaxConcurrency,
     MCPServer,
+    Result,
     SyncContext,
     Timeout,
     ToolsRouter,
@@ -196,6 +198,33 @@ def test_one_that_is_in_time_is_left_alone_also_if_it_may_take_longer(connect: C
         assert client.call_tool("quick").text == "in time"
         # A tool's own word counts before the server's.
         assert client.call_tool("patient").text == "in time"
+
+
+def test_a_call_that_runs_again_has_new_time(connect_modern: Connect) -> None:
+    attempts: list[float] = []
+    server = MCPServer(timeout=0.5)
+
+    @server.call_middleware
+    async def retry(call: Call, call_next: Any) -> Result:
+        try:
+            first: Result = await call_next()
+        except ConnectionError:
+            await asyncio.sleep(0.6)
+            first = await call_next()
+        return first
+
+    @server.tool
+    def flaky(ctx: SyncContext) -> str:
+        assert ctx.seconds_left is not None
+        attempts.append(ctx.seconds_left)
+        if len(attempts) == 1:
+            raise ConnectionError
+        ctx.info("again")
+        return f"{ctx.cancelled}"
+
+    with connect_modern(server) as client:
+        assert client.call_tool("flaky").text == "False"
+    assert min(attempts) > 0.2
 
 
 def test_a_function_that_must_not_be_interrupted_ends_by_itself(connect: Connect) -> None:

@@ -134,6 +134,24 @@ def test_an_audit_hears_of_what_was_refused_before_it_was_a_call(connect: Connec
     assert [(one.name, one.outcome) for one in records] == [("hidden", "error")]
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_audit_that_fails_afterwards_fails_no_call(
+    is_async: bool, connect: Connect, caplog: Any
+) -> None:
+    def after(record: CallRecord) -> None:
+        raise OSError("the disk is full")
+
+    async def after_async(record: CallRecord) -> None:
+        after(record)
+
+    audit = Audit(after=after_async if is_async else after)
+    with connect(build(audit=audit)) as client:
+        assert client.call_tool("pay", PAY).structured in (7, {"result": 7})
+        with pytest.raises(RPCError, match="Unknown tool"):
+            client.call_tool("hidden")
+    assert "The audit failed: tools/call pay is not in it" in caplog.text
+
+
 def test_no_audit_sees_what_is_secret(connect: Connect) -> None:
     records: list[CallRecord] = []
     with connect(build(audit=Audit(after=records.append))) as client:

@@ -182,8 +182,10 @@ def test_failures_are_marked(
 
     with connect(build(watch)) as client, suppress(RPCError):
         client.call_tool(tool)
-    span = watch.span(f"tools/call {tool}")
+    # A name that a client makes up names no span.
+    span = watch.span("tools/call" if tool == "unknown" else f"tools/call {tool}")
     assert span.status.status_code is StatusCode.ERROR
+    assert attributes(span)["gen_ai.tool.name"] == tool
     assert span.status.description == message
     assert attributes(span)["error.type"] == error
     assert attributes(span).get("rpc.response.status_code") == code
@@ -277,6 +279,18 @@ def test_metrics_count_by_method_tool_and_error(connect_modern: Connect, watch: 
     assert found[("tools/call", "add", None)] == 3
     assert found[("tools/call", "refuse", "tool_error")] == 1
     assert watch.durations()[0]["bounds"][:3] == (0.01, 0.02, 0.05)
+
+
+def test_names_that_a_client_makes_up_are_no_dimensions(
+    connect_modern: Connect, watch: Watch
+) -> None:
+    with connect_modern(build(watch)) as client:
+        for number in range(20):
+            with pytest.raises(RPCError):
+                client.call_tool(f"made-up-{number}")
+    [point] = [one for one in watch.durations() if one.get("error.type") == "-32602"]
+    assert point["count"] == 20
+    assert "gen_ai.tool.name" not in point
 
 
 def test_content_is_shown_only_where_it_is_wanted(connect_modern: Connect) -> None:
