@@ -76,6 +76,10 @@ def standalone() -> MCPServer:
     return server
 
 
+def wsgi() -> Any:
+    return standalone().wsgi
+
+
 def flask() -> Any:
     from flask import Flask
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -16,7 +17,7 @@ from sample_projects.processes import free_port, running
 
 HOSTS = {
     "uvicorn": ("uvicorn --factory tests.policies.live_apps:standalone", ""),
-    "gunicorn": ("gunicorn tests.policies.live_apps:standalone().wsgi", ""),
+    "gunicorn": ("gunicorn tests.policies.live_apps:wsgi()", ""),
     "flask": ("gunicorn tests.policies.live_apps:flask()", ""),
     "django-wsgi": ("gunicorn tests.policies.live_apps:django()", "wsgi"),
     "django-asgi": ("uvicorn --factory tests.policies.live_apps:django", "asgi"),
@@ -93,7 +94,7 @@ def test_calls_at_the_same_time_run_one_by_one(url: str) -> None:
 
     spans = sorted(run(url, "auto", use))
     assert len(spans) == 5
-    for (_, ended), (begun, _) in zip(spans, spans[1:], strict=False):
+    for (_, ended), (begun, _) in pairwise(spans):
         assert begun >= ended
 
 
