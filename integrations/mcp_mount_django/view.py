@@ -10,14 +10,7 @@ from typing import Any, TypeAlias
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import RequestDataTooBig
-from django.http import (
-    Http404,
-    HttpRequest,
-    HttpResponse,
-    HttpResponseNotAllowed,
-    JsonResponse,
-    StreamingHttpResponse,
-)
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from mcp_mount.base import MCPServer
@@ -25,7 +18,7 @@ from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.flows import Flow
-from mcp_mount.protocol.resource_metadata import METADATA_HEADERS, WELL_KNOWN
+from mcp_mount.protocol.resource_metadata import WELL_KNOWN, metadata_reply
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
@@ -190,14 +183,10 @@ class ServerView:
 
 
 def metadata_response(server: MCPServer, request: HttpRequest, path: str) -> HttpResponseBase:
-    """The metadata of a server as the resource at `path` (RFC 9728). Raises Http404 without any."""
+    """The metadata of a server as the resource at `path` (RFC 9728)."""
     resource = server.resource_server
-    document = resource and resource.metadata(request.build_absolute_uri(path))
-    if not document:
-        raise Http404
-    if request.method not in ("GET", "HEAD", "OPTIONS"):
-        return HttpResponseNotAllowed(["GET"])
-    return JsonResponse(document, headers=METADATA_HEADERS)
+    document = None if resource is None else resource.metadata(request.build_absolute_uri(path))
+    return _finished(metadata_reply(request.method or "", document))
 
 
 def _finished(reply: Reply) -> HttpResponse:

@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Flask, Response, request, stream_with_context
-from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from mcp_mount.base import MCPServer
 from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.protocol.resource_metadata import WELL_KNOWN
+from mcp_mount.protocol.resource_metadata import WELL_KNOWN, metadata_reply
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.routes.router import Registers
 from mcp_mount.transports.paths import clean_prefix
@@ -82,19 +81,21 @@ class MCPMount(Registers):
 
     def _metadata(self) -> BaseResponse:
         """The metadata of a server with access tokens: outside of its mount point (RFC 9728)."""
-        if self.server.resource_server is None:
-            raise NotFound
-        return Response.from_app(self.server.wsgi.bridge, self._environ(WELL_KNOWN))
+        resource = self.server.resource_server
+        document = None if resource is None else resource.metadata(self._url())
+        return _response(metadata_reply(request.method, document))
 
-    def _environ(self, path: str) -> dict[str, Any]:
-        """The environment of the request, as below the mount point."""
-        prefix = self.path.encode().decode("latin-1")
-        script_name = request.environ.get("SCRIPT_NAME", "") + prefix
-        return {**request.environ, "SCRIPT_NAME": script_name, "PATH_INFO": path}
+    def _url(self) -> str:
+        """The URL of the MCP endpoint, as the client wrote it."""
+        return request.host_url.rstrip("/") + request.script_root + self.path
 
     def _view(self, rest: str = "") -> BaseResponse:
         prefix = self.path.encode().decode("latin-1")
-        environ = self._environ(request.environ["PATH_INFO"].removeprefix(prefix))
+        environ = {
+            **request.environ,
+            "SCRIPT_NAME": request.environ.get("SCRIPT_NAME", "") + prefix,
+            "PATH_INFO": request.environ["PATH_INFO"].removeprefix(prefix),
+        }
         wsgi = self.server.wsgi
         if not wsgi.is_direct(environ):
             return Response.from_app(wsgi.bridge, environ)
@@ -111,7 +112,7 @@ class MCPMount(Registers):
                     lambda: own_request,
                     caller=current_caller,
                     has_role=current_role,
-                    url=lambda: request.host_url.rstrip("/") + request.script_root + self.path,
+                    url=self._url,
                     address=request.remote_addr,
                 ),
                 multithread=request.is_multithread,

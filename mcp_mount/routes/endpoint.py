@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
-from mcp_mount.protocol.resource_metadata import METADATA_HEADERS, WELL_KNOWN
+from mcp_mount.protocol.resource_metadata import WELL_KNOWN, metadata_reply
 from mcp_mount.transports.asgi import (
     ASGITransport,
     Receive,
@@ -49,25 +49,21 @@ class MetadataRoute(BaseRoute):
         self._server = server
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        path = route_path(scope) if scope["type"] == "http" else ""
+        if scope["type"] != "http" or self._server.resource_server is None:
+            return Match.NONE, {}
         own = self._server.mcp_path
         places = [WELL_KNOWN]
         if not self._server.is_attached:
             # The second one is for a prefix that a proxy takes away.
             places += [WELL_KNOWN + own, own + WELL_KNOWN]
-        found = self._server.resource_server is not None and path in places
-        return (Match.FULL if found else Match.NONE), {}
+        return (Match.FULL if route_path(scope) in places else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         url = endpoint_url(scope, read_headers(scope))
-        assert self._server.resource_server is not None
-        document = None if url is None else self._server.resource_server.metadata(url)
-        if document is None:
-            response = JSONResponse({"detail": "Not Found"}, 404)
-        elif scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            response = JSONResponse({"detail": "Method Not Allowed"}, 405, {"allow": "GET"})
-        else:
-            response = JSONResponse(document, headers=METADATA_HEADERS)
+        resource = self._server.resource_server
+        document = None if url is None or resource is None else resource.metadata(url)
+        reply = metadata_reply(scope["method"], document)
+        response = Response(reply.body, reply.status, dict(reply.headers))
         await response(scope, receive, send)
 
 

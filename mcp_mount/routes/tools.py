@@ -96,8 +96,8 @@ class ToolsRouter(MCPRouter):
         await run_calls([call], runner_of(request.app), request.receive)
         return outcome.response(call)
 
-    def _incoming(self, request: Request, name: str = "", body: bytes = b"") -> Incoming:
-        read = request_of(request.scope, read_headers(request.scope), body)
+    def _incoming(self, request: Request, name: str = "") -> Incoming:
+        read = request_of(request.scope, read_headers(request.scope))
         return incoming_of(read, name, getattr(request.app, "registry", self.registry))
 
     def _tools(self, request: Request, path: str) -> Iterable[Tool]:
