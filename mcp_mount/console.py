@@ -90,7 +90,8 @@ class Console:
             self._caller,
             headers={"content-type": JSON, "accept": JSON},
             body=json.dumps(message).encode(),
-            has_headers=False,
+            mirrors_headers=False,
+            is_trusted_local=True,
         )
         reply = self._server.wsgi_endpoint.respond_to(request)
         assert isinstance(reply, Reply), "no stream was accepted"

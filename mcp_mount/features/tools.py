@@ -277,7 +277,7 @@ def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:
     task = None
     if not incoming.path:
         # No other handler calls it: it may have headers of its own, and become a task.
-        if incoming.revision.modern and incoming.request.has_headers:
+        if incoming.revision.modern and incoming.request.mirrors_headers:
             for parameter in tool.mirrored:
                 parameter.check(incoming.request.headers, arguments)
         task = tool.task_of(incoming, arguments)

@@ -215,9 +215,9 @@ def _dimensions(incoming: Incoming, target: Target | None) -> dict[str, Any]:
     dimensions: dict[str, Any] = {
         "mcp.method.name": incoming.method,
         "mcp.protocol.version": incoming.revision.name,
-        "network.transport": "tcp" if incoming.request.has_headers else "pipe",
+        "network.transport": "pipe" if incoming.request.is_trusted_local else "tcp",
     }
-    if incoming.request.has_headers:
+    if not incoming.request.is_trusted_local:
         dimensions["network.protocol.name"] = "http"
     if target is not None:
         dimensions[target[0]] = target[1]

@@ -164,8 +164,8 @@ class Protocol:
     def admit(self, request: Request) -> Flow[Reply | None]:
         """Find out who sends a request, before it is opened; the refusal of one who may not."""
         auth = self.settings.auth
-        if auth is None or request.token is not None or not request.has_headers:
-            # Without HTTP there are no credentials: whoever starts the process is the user.
+        if auth is None or request.token is not None or request.is_trusted_local:
+            # A local transport has no credentials: whoever starts the process is the user.
             return None
         try:
             self.check_origin(request)
@@ -197,7 +197,7 @@ class Protocol:
     def check_origin(self, request: Request) -> None:
         """Raise ProtocolError (403) for a browser page that may not call this server, and (421)
         for a Host that it does not serve: the defence against DNS rebinding."""
-        if not request.has_headers:
+        if request.is_trusted_local:
             return
         host = request.headers.get("host", "")
         if not self.settings.allows_host(host):

@@ -37,7 +37,10 @@ class Request:
     headers: names in lower case, values stripped of optional white space, repeated fields joined
     by ", " (RFC 9110, section 5.3). native: gives the host framework's own request object, if any.
     waiting: how many requests may wait without end on this server, None for any number: under WSGI
-    each of them holds a thread. has_headers: whether headers mirror the message, as over HTTP.
+    each of them holds a thread. mirrors_headers: whether headers mirror the message, as those of
+    2026-07-28 do over HTTP. is_trusted_local: whether a local transport vouches for the caller: who
+    has started the process (stdio, a console) may do all that the process may. Only such a
+    transport says so; that nothing else is known of a request is no reason to trust it.
     caller: gives the id of the user who sends it, as the host knows them; what is for one caller's
     hands alone is bound to it. has_permission, has_scope, has_role: tell whether they have one, by
     its name; None where the host has no such thing. may_block: whether what is asked of the host so
@@ -51,7 +54,8 @@ class Request:
     body: bytes = b""
     native: Callable[[], Any] = lambda: None
     waiting: int | None = None
-    has_headers: bool = True
+    mirrors_headers: bool = True
+    is_trusted_local: bool = False
     caller: Callable[[], str | None] = lambda: None
     has_permission: Callable[[str], bool] | None = None
     has_scope: Callable[[str], bool] | None = None

@@ -112,7 +112,7 @@ class Modern:
         version = meta.get(VERSION_META)
         if not isinstance(version, str):
             raise ProtocolError(INVALID_PARAMS, f'params._meta must have "{VERSION_META}"')
-        if request.has_headers:
+        if request.mirrors_headers:
             _compare("MCP-Protocol-Version", headers.get("mcp-protocol-version"), version)
         revision = MODERN.get(version)
         if revision is None:
@@ -132,7 +132,7 @@ class Modern:
         log_level = meta.get(LOG_LEVEL_META)
         if log_level is not None and log_level not in LOG_LEVELS:
             raise ProtocolError(INVALID_PARAMS, f'"{LOG_LEVEL_META}" is not a log level')
-        if request.has_headers:
+        if request.mirrors_headers:
             _compare("Mcp-Method", headers.get("mcp-method"), name)
         method = self._own_methods.get(name) or self._catalogue.methods.get(name)
         if method is None:
@@ -141,7 +141,7 @@ class Modern:
             member = params.get(method.name_member)
             if not isinstance(member, str):
                 raise ProtocolError(INVALID_PARAMS, f'params must have "{method.name_member}"')
-            if request.has_headers:
+            if request.mirrors_headers:
                 header = headers.get("mcp-name")
                 _compare("Mcp-Name", header and decode_header(header), member)
         dialogue = RoundTrips(capabilities, self._answers(name, params, request))

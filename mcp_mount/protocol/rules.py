@@ -73,8 +73,8 @@ class When:
 class HasScopes:
     """The access token is good for all of these scopes.
 
-    Where no HTTP is, there are no access tokens (basic/authorization): whoever starts the process
-    is the user, with all that the user may.
+    A local transport has no access tokens (basic/authorization): whoever starts the process is the
+    user, with all that the user may.
     """
 
     scopes: tuple[str, ...]
@@ -84,8 +84,8 @@ class HasScopes:
             return request.token.scopes.issuperset(self.scopes)
         if request.has_scope is not None:
             return all(map(request.has_scope, self.scopes))
-        # Over HTTP nobody has authenticated: a token may change that.
-        return not request.has_headers
+        # Otherwise nobody has authenticated: a token may change that.
+        return request.is_trusted_local
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,14 @@ class StdioTransport:
             headers["accept"] = EVENT_STREAM
         if self._session is not None:
             headers[SESSION_HEADER] = self._session
-        return replace(self._caller, method=method, headers=headers, body=body, has_headers=False)
+        return replace(
+            self._caller,
+            method=method,
+            headers=headers,
+            body=body,
+            mirrors_headers=False,
+            is_trusted_local=True,
+        )
 
     async def _open(self, request: Request) -> Reply | Exchange | Resumption:
         if not request.may_block:
