@@ -14,6 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+PYTHONPATH = os.pathsep.join(
+    [
+        # Before an installed copy of the packages, which may be another checkout's.
+        *(str(ROOT), str(ROOT / "integrations")),
+        *filter(None, [os.environ.get("PYTHONPATH")]),
+    ]
+)
+"""The import path of server processes: this checkout first."""
 
 
 def free_port() -> int:
@@ -36,7 +44,7 @@ def running(
 
     What the server prints is shown if it does not start.
     """
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+    variables = {**os.environ, "PYTHONPATH": PYTHONPATH, **(environment or {})}
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             words,

@@ -14,7 +14,7 @@ import mcp_types
 import pytest
 from mcp import Client
 
-from sample_projects.processes import ROOT, free_port, running
+from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
 from tests.requests import initialize, modern
 
 SERVERS: dict[str, Callable[[str, int], list[str]]] = {
@@ -48,7 +48,7 @@ Serve = Callable[..., str]
 def database(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of the Django project, its database migrated."""
     path = tmp_path_factory.mktemp("django") / "db.sqlite3"
-    environment = {"TEST_DATABASE": str(path), "PYTHONPATH": str(ROOT)}
+    environment = {"TEST_DATABASE": str(path), "PYTHONPATH": PYTHONPATH}
     words = [sys.executable, "-m", "tests.integrations.django_project"]
     subprocess.run(words, cwd=ROOT, env=environment, check=True, capture_output=True)
     return environment

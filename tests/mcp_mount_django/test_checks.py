@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sample_projects.processes import ROOT
+from sample_projects.processes import PYTHONPATH, ROOT
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -216,7 +216,7 @@ def test_stdio_serves_with_the_rights_of_a_user(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "LEDGER_FOLDER": str(tmp_path),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": PYTHONPATH,
         "DJANGO_SETTINGS_MODULE": "tests.mcp_mount_django.ledger.settings",
     }
     made = [sys.executable, "-m", "tests.mcp_mount_django.ledger.applications", "ada"]

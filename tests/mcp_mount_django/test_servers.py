@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from sample_projects.processes import ROOT, free_port, running
+from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
 from tests.load import MEMBERS, Served, Visitor, check, command
 
 APPLICATIONS = "tests.mcp_mount_django.ledger.applications"
@@ -23,7 +23,7 @@ def served(
 ) -> Iterator[Served]:
     """The ledger under a server, with databases and two members of its own."""
     folder = tmp_path_factory.mktemp(request.param)
-    environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": str(ROOT)}
+    environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
     words = [sys.executable, "-m", APPLICATIONS, *MEMBERS]
     subprocess.run(words, cwd=ROOT, env=environment, check=True, timeout=60)
     port = free_port()

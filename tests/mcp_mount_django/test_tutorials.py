@@ -15,7 +15,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from sample_projects.processes import ROOT, free_port, running
+from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
 
 APPLICATIONS = "tests.mcp_mount_django.tutorials.applications"
 SERVERS = {
@@ -37,7 +37,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     folder: Path = tmp_path_factory.mktemp(request.param)
     environment = {
         "TUTORIALS_DATABASE": str(folder / "db.sqlite3"),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": PYTHONPATH,
     }
     subprocess.run(
         [sys.executable, "-m", APPLICATIONS], cwd=ROOT, env=environment, check=True, timeout=60

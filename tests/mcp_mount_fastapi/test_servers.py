@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from sample_projects.processes import ROOT, free_port, running
+from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
 from tests.load import Served, check, command
 
 LEDGER = "tests.mcp_mount_fastapi.ledger"
@@ -27,7 +27,7 @@ def served(
 ) -> Iterator[Served]:
     host, server = request.param
     folder = tmp_path_factory.mktemp(host)
-    environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": str(ROOT)}
+    environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
     subprocess.run(
         [sys.executable, "-m", LEDGER], cwd=ROOT, env=environment, check=True, capture_output=True
     )

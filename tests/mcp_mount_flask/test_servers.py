@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from sample_projects.processes import ROOT, free_port, running
+from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
 from tests.load import Served, check, command
 
 LEDGER = "tests.mcp_mount_flask.ledger"
@@ -20,7 +20,7 @@ def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp(request.param)
-    environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": str(ROOT)}
+    environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
     subprocess.run(
         [sys.executable, "-m", LEDGER], cwd=ROOT, env=environment, check=True, capture_output=True
     )
