@@ -20,10 +20,18 @@ _FIELDS: Final = ("string", "number", "integer", "boolean")
 
 @dataclass(frozen=True, slots=True)
 class Elicited(Generic[T]):
-    """A person's answer. action: "accept", "decline" or "cancel"; data: what was accepted."""
+    """A person's answer, which is true only if it is accepted: `if ctx.elicit(...)`.
+
+    Attributes:
+        action: "accept", "decline" or "cancel".
+        data: What was accepted; None otherwise, and for a page to visit.
+    """
 
     action: str
     data: T | None = None
+
+    def __bool__(self) -> bool:
+        return self.action == "accept"
 
 
 def elicitation(message: str, schema: type[T]) -> Inquiry[Elicited[T]]:

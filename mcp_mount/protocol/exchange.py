@@ -231,7 +231,7 @@ class Protocol:
             if era_is_modern:
                 admitted = self._modern.admit(value, request)
             else:
-                message = parse(value)
+                message = parse(value, null_is_missing=True)
                 if isinstance(message, RequestMessage) and message.method == "initialize":
                     return self._initialize(message, request, accept)
                 session = self._legacy.session(request)

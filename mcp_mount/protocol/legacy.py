@@ -173,7 +173,7 @@ class Legacy:
         self, value: Any, session: Session, request: Request
     ) -> tuple[Incoming, Method] | None:
         """Return a request with its method, or None for a message that gets no answer."""
-        message = parse(value)
+        message = parse(value, null_is_missing=True)
         if isinstance(message, NotificationMessage):
             if message.method == "notifications/cancelled":
                 self._cancel(session, message.params.get("requestId"))

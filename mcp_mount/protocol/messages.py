@@ -133,13 +133,22 @@ def readable_id(value: Any) -> MessageId | None:
     return None
 
 
-def parse(value: Any) -> Message:
+def parse(value: Any, *, null_is_missing: bool = False) -> Message:
     """Return the message in a decoded JSON value (JSON-RPC 2.0, sections 4 and 5).
 
-    Raises ProtocolError (invalid request) with a sentence on what is wrong.
+    Args:
+        value: The decoded JSON value.
+        null_is_missing: Whether "params", "error" and the members of "params" that are null count
+            as missing. Serialisers that write out optional fields send them so; the schemas do not
+            allow it, but such clients of the handshake revisions are in use.
+
+    Raises:
+        ProtocolError: Invalid request, with a sentence on what is wrong.
     """
     if not isinstance(value, dict):
         raise ProtocolError(INVALID_REQUEST, "A message must be a JSON object")
+    if null_is_missing:
+        value = _without_nulls(value)
     if value.get("jsonrpc") != "2.0":
         raise ProtocolError(INVALID_REQUEST, 'A message must have "jsonrpc": "2.0"')
     if "method" not in value:
@@ -156,6 +165,17 @@ def parse(value: Any) -> Message:
     if not is_id(message_id):
         raise ProtocolError(INVALID_REQUEST, '"id" must be a string or an integer')
     return RequestMessage(message_id, method, params)
+
+
+def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
+    params = value.get("params")
+    if isinstance(params, dict) and None in params.values():
+        params = {name: member for name, member in params.items() if member is not None}
+        value = {**value, "params": params}
+    for member in ("params", "error"):
+        if value.get(member, ...) is None:
+            value = {name: other for name, other in value.items() if name != member}
+    return value
 
 
 def _parse_response(value: dict[str, Any]) -> ResponseMessage:

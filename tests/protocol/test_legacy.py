@@ -10,7 +10,7 @@ import pytest
 from mcp_mount import MCPServer
 from mcp_mount.protocol import Request
 from mcp_mount.protocol.revisions import LEGACY
-from tests.requests import JSON_HEADERS, Session, initialize, legacy, message
+from tests.requests import JSON_HEADERS, Session, initialize, legacy, message, meta, modern
 
 VERSIONS = list(LEGACY)
 
@@ -216,3 +216,45 @@ def test_an_unsupported_version_header_is_refused_within_a_session() -> None:
     session = Session(make(), "2025-11-25")
     session.headers |= legacy(session.headers["mcp-session-id"], "2024-11-05")
     assert session.send(message("ping")).status == 400
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_null_is_as_good_as_missing_within_a_session(version: str) -> None:
+    session = Session(make(), version)
+    null = None
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": null}
+    assert json.loads(session.send(ping).body)["result"] == {}
+    listed = session.ask("tools/list", {"cursor": null, "_meta": null})
+    assert [one["name"] for one in listed["result"]["tools"]] == ["add", "slow"]
+    answer = session.ask("tools/call", {"name": "slow", "arguments": null, "_meta": null})
+    assert answer["result"]["content"] == [{"type": "text", "text": "done"}]
+    notification = {"jsonrpc": "2.0", "method": "notifications/initialized", "params": null}
+    assert session.send(notification).status == 202
+    response = {"jsonrpc": "2.0", "id": "no question", "result": {}, "error": null}
+    assert session.send(response).status == 202
+
+
+def test_null_for_a_prompts_arguments_is_as_good_as_missing_within_a_session() -> None:
+    server = make()
+
+    @server.prompt
+    def greet(name: str = "world") -> str:
+        return f"Hello {name}"
+
+    session = Session(server, "2025-11-25")
+    answer = session.ask("prompts/get", {"name": "greet", "arguments": None})
+    assert answer["result"]["messages"][0]["content"]["text"] == "Hello world"
+
+
+def test_null_is_refused_where_the_revisions_schema_has_no_null() -> None:
+    headers, _ = modern("tools/call", {"name": "slow"})
+    server = make()
+    for params, code in (
+        (None, -32600),
+        ({"name": "slow", "arguments": {}, "_meta": None}, -32602),
+        ({"name": "slow", "arguments": None, "_meta": meta()}, -32602),
+    ):
+        whole = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        request = Request("POST", headers, json.dumps(whole).encode())
+        reply = server.wsgi_endpoint.respond_to(request)
+        assert json.loads(reply.body)["error"]["code"] == code  # type: ignore[union-attr]

@@ -251,3 +251,29 @@ def test_another_process_with_the_key_goes_on(server: MCPServer) -> None:
 def test_the_handshake_era_says_what_its_client_lacks(server: MCPServer) -> None:
     result = Session(server, "2025-11-25").call("careful")
     assert result["content"][0]["text"] == "The client does not support elicitation"
+
+
+@pytest.mark.parametrize(
+    ("action", "is_true"), [("accept", True), ("decline", False), ("cancel", False)]
+)
+def test_an_answer_is_true_only_if_it_is_accepted(action: str, is_true: bool) -> None:
+    server = MCPServer("tests", secret_key="k")
+
+    @server.tool
+    def delete(ctx: SyncContext) -> str:
+        return "deleted" if ctx.elicit("Delete?", Name) else "kept"
+
+    @server.tool
+    async def pay(ctx: Context) -> str:
+        return "paid" if await ctx.elicit_url("Pay", "https://pay.example/1") else "not paid"
+
+    capabilities = {"elicitation": {"form": {}, "url": {}}}
+    answers = {"elicitation-1": {"action": action, "content": {"name": "Ada"}}}
+    for tool, words in (("delete", ("deleted", "kept")), ("pay", ("paid", "not paid"))):
+        call = {"name": tool, "arguments": {}}
+        first = send(server, call, capabilities=capabilities)["result"]
+        state = first["requestState"]
+        second = send(
+            server, call, capabilities=capabilities, requestState=state, inputResponses=answers
+        )
+        assert second["result"]["content"][0]["text"] == words[0 if is_true else 1]
