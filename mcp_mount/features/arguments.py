@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias, get_args, get_origin
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, Protocol, TypeAlias, get_args, get_origin
 
 from pydantic import (
     PydanticInvalidForJsonSchema,
@@ -24,6 +25,7 @@ from mcp_mount.features.functions import (
     is_coroutine_function,
     unwrap,
 )
+from mcp_mount.features.json_strings import read_json_strings
 
 
 class InvalidArguments(ValueError):
@@ -36,6 +38,20 @@ host's own request. Integrations add theirs."""
 
 ContextParameter: TypeAlias = tuple[str, type[Context] | type[SyncContext]]
 """Name and class of the parameter that gets the context."""
+
+
+_FILLED_BY_US: Final = ("request", "ctx", "context")
+"""The names by which handlers of other libraries ask for the request and the context."""
+
+_OTHERS: Final = {"mcp": "the official SDK", "fastmcp": "FastMCP"}
+"""The packages that have a context of their own."""
+
+_IMPORTS: Final = {
+    "django": ("HttpRequest", "from django.http import HttpRequest"),
+    "flask": ("Request", "from flask import Request"),
+    "starlette": ("Request", "from starlette.requests import Request"),
+}
+"""How the request class of each framework is written, and imported."""
 
 
 class HandlerArguments(Protocol):
@@ -67,8 +83,19 @@ class Arguments:
         function: Callable[..., Any],
         signature: inspect.Signature,
         documentation: Documentation,
+        named: Collection[str] = (),
     ) -> None:
+        """Read the parameters of a function.
+
+        Args:
+            function: The handler.
+            signature: Its signature, with annotations that are no strings.
+            documentation: What its docstring says of parameters.
+            named: Parameters that something besides the function names as arguments, such as the
+                variables of a URI template.
+        """
         self.context, self.request, parameters = split_parameters(function, signature)
+        refuse_unannotated(function, parameters, named)
         try:
             core_schema = generate_arguments_schema(_stub(function, parameters), "arguments-v3")
             self._validator = SchemaValidator(core_schema)
@@ -85,24 +112,50 @@ class Arguments:
         try:
             validated = self._validator.validate_python(arguments)
         except ValidationError as error:
-            raise InvalidArguments(self._advice(error)) from None
+            validated = self._validate_read(arguments, error)
         if isinstance(validated, ArgsKwargs):
             return validated.args, dict(validated.kwargs or {})
         return validated  # type: ignore[no-any-return]
+
+    def _validate_read(self, arguments: Mapping[str, Any], error: ValidationError) -> Any:
+        """Validate once more, with the JSON read that stands in strings where none are wanted."""
+        read = read_json_strings(arguments, self.schema)
+        if read is not arguments:
+            try:
+                return self._validator.validate_python(read)
+            except ValidationError as further:
+                error = further
+        raise InvalidArguments(self._advice(error)) from None
 
     def _advice(self, error: ValidationError) -> str:
         lines: list[str] = []
         for problem in error.errors(include_url=False, include_input=False, include_context=False):
             where = ".".join(map(str, problem["loc"]))
             if problem["type"] == "extra_forbidden":
-                known = ", ".join(self.names) or "none"
-                hint = f"; the arguments are: {known}" if len(problem["loc"]) == 1 else ""
-                lines.append(f"{where}: unknown argument{hint}")
+                is_argument = len(problem["loc"]) == 1
+                lines.append(
+                    unknown_argument(where, self.names)
+                    if is_argument
+                    else f"{where}: unknown argument"
+                )
             elif problem["type"].startswith("missing_"):
                 lines.append(f"{where}: missing, but required")
             else:
                 lines.append(f"{where}: {problem['msg']}" if where else problem["msg"])
         return "Invalid arguments.\n" + "\n".join(lines)
+
+
+def unknown_argument(name: str, names: Iterable[str]) -> str:
+    """What to tell of an argument that a handler does not have: those that it has.
+
+    Args:
+        name: The unknown argument.
+        names: The arguments that there are.
+    """
+    known = list(names)
+    nearest = get_close_matches(name, known, 1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return f"{name}: unknown argument; the arguments are: {', '.join(known) or 'none'}{hint}"
 
 
 def split_parameters(
@@ -126,6 +179,7 @@ def split_parameters(
             continue
         kind = _context_kind(parameter.annotation)
         if kind is None:
+            _refuse_other_context(function, parameter)
             others.append(parameter)
             continue
         if context is not None:
@@ -134,6 +188,51 @@ def split_parameters(
         _check_place(function, parameter, signature)
         context = (parameter.name, kind)
     return context, request, others
+
+
+def refuse_unannotated(
+    function: Callable[..., Any], parameters: Iterable[inspect.Parameter], named: Collection[str]
+) -> None:
+    """Refuse parameters without annotation that look like the request or the context.
+
+    A model would have to fill them in. One that really is an argument of that name is annotated.
+
+    Args:
+        function: The handler.
+        parameters: Those of its parameters that are to be arguments.
+        named: Those that something else names as arguments.
+
+    Raises:
+        DefinitionError: With what to import and to write.
+    """
+    for parameter in parameters:
+        name = parameter.name
+        if parameter.annotation is not parameter.empty or name not in _FILLED_BY_US:
+            continue
+        if name in named:
+            continue
+        if name == "request":
+            ways = " or ".join(
+                f"'request: {kind}' ({line})" for kind, line in map(_import_of, request_types)
+            )
+            wanted = f"for the host's own request, write {ways}"
+        else:
+            wanted = f"for the context, write {_context_way(function, name)}"
+        raise DefinitionError(
+            f"{describe(function)}: the parameter '{name}' has no annotation, so that a model "
+            f"would have to fill it in; {wanted}; for an argument of that name, write "
+            f"'{name}: str', or whatever its type is"
+        )
+
+
+def _import_of(kind: type) -> tuple[str, str]:
+    package = kind.__module__.partition(".")[0]
+    return _IMPORTS.get(package, (kind.__name__, f"from {kind.__module__} import {kind.__name__}"))
+
+
+def _context_way(function: Callable[..., Any], name: str) -> str:
+    kind = Context if is_coroutine_function(function) else SyncContext
+    return f"'{name}: {kind.__name__}' (from mcp_mount import {kind.__name__})"
 
 
 def _is_request(annotation: Any) -> bool:
@@ -148,6 +247,20 @@ def _context_kind(annotation: Any) -> type[Context] | type[SyncContext] | None:
         if any(part is kind for part in named):
             return kind
     return None
+
+
+def _refuse_other_context(function: Callable[..., Any], parameter: inspect.Parameter) -> None:
+    """Raise DefinitionError for the context of another library, which there is none of here."""
+    annotation = parameter.annotation
+    for part in (annotation, get_origin(annotation), *get_args(annotation)):
+        # By name: none of them needs to be installed, and nothing is imported to look.
+        for kind in getattr(part, "__mro__", ()):
+            package = str(kind.__module__).partition(".")[0]
+            if package in _OTHERS and kind.__name__.partition("[")[0] == "Context":
+                raise DefinitionError(
+                    f"{describe(function)}: the parameter '{parameter.name}' is the Context of "
+                    f"{_OTHERS[package]}; write {_context_way(function, parameter.name)}"
+                )
 
 
 def _check_kind(

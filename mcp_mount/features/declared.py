@@ -4,11 +4,32 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from mcp_mount.features.arguments import InvalidArguments, split_parameters
+from mcp_mount.features.arguments import (
+    InvalidArguments,
+    refuse_unannotated,
+    split_parameters,
+    unknown_argument,
+)
 from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.features.json_schema import JSONSchema
+from mcp_mount.features.json_strings import read_json_strings
+
+_COMPOSING: Final = frozenset(
+    {
+        "$ref",
+        "$dynamicRef",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "if",
+        "dependentSchemas",
+        "patternProperties",
+        "unevaluatedProperties",
+    }
+)
+"""Keywords by which a schema may allow more members than its `properties` name."""
 
 
 class DeclaredArguments:
@@ -27,16 +48,33 @@ class DeclaredArguments:
         self.context, self.request, parameters = split_parameters(function, signature)
         self.schema: dict[str, Any] = {"type": "object", **schema}
         self.names = tuple(self.schema.get("properties", ()))
+        refuse_unannotated(function, parameters, self.names)
         _check_parameters(function, parameters, self.names)
         if self.schema["type"] != "object":
             raise DefinitionError(
                 f"{describe(function)}: the type of input_schema must be 'object'"
             )
+        self._taken: frozenset[str] | None = None
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            self._taken = frozenset(parameter.name for parameter in parameters)
+            if not _COMPOSING & self.schema.keys():
+                # What the function could not take anyway.
+                self.schema.setdefault("additionalProperties", False)
+        elif self.schema.get("additionalProperties") is False and not _COMPOSING & schema.keys():
+            self._taken = frozenset(self.names)
         self._checked = JSONSchema(function, "input_schema", self.schema, "the arguments")
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
+        if self._taken is not None and not self._taken.issuperset(arguments):
+            unknown = [name for name in arguments if name not in self._taken]
+            lines = [unknown_argument(name, self.names) for name in unknown]
+            raise InvalidArguments("\n".join(["Invalid arguments.", *lines]))
         problems = self._checked.problems(arguments)
+        if problems:
+            read = read_json_strings(arguments, self.schema)
+            if read is not arguments:
+                arguments, problems = read, self._checked.problems(read)
         if problems:
             raise InvalidArguments("\n".join(["Invalid arguments.", *problems]))
         return (), dict(arguments)

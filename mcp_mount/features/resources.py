@@ -72,7 +72,8 @@ class Resource:
             raise DefinitionError(f"{describe(function)}: {uri!r} is no URI, it has no scheme")
         template = _template(function, uri)
         documentation = Documentation(function)
-        arguments = Arguments(function, signature_of(function), documentation)
+        named = () if template is None else template.names
+        arguments = Arguments(function, signature_of(function), documentation, named)
         _check_names(function, uri, template, arguments)
         own: dict[str, Any] = (
             {"uri": uri, "size": size} if template is None else {"uriTemplate": uri}

@@ -374,7 +374,7 @@ def test_bad_arguments_are_told_to_the_model(server: MCPServer) -> None:
         "Invalid arguments.",
         "to.city: Input should be a valid string",
         "speed: Input should be less than or equal to 10",
-        "sped: unknown argument; the arguments are: to, speed",
+        "sped: unknown argument; the arguments are: to, speed; did you mean 'speed'?",
     ]
     assert "to: missing, but required" in text(call(server, "move"))
 
