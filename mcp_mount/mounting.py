@@ -61,7 +61,11 @@ class mount_wsgi:
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         with self._around(environ):
-            yield from self.server.wsgi(environ, start_response)
+            try:
+                yield from self.server.wsgi(environ, start_response)
+            except GeneratorExit:
+                # The client has left, and the calls have ended: no failure of what is around them.
+                pass
 
 
 class mount_asgi:

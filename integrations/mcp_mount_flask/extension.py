@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from flask import Flask, Response, request, stream_with_context
+from flask import Flask, Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from mcp_mount.base import MCPServer
@@ -19,6 +18,7 @@ from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.wsgi import EventStream, read_headers
 from mcp_mount_flask.commands import add_commands
+from mcp_mount_flask.contexts import within_request
 from mcp_mount_flask.host import current_caller, current_role, host_of
 from mcp_mount_flask.mounts import add_mount
 
@@ -135,5 +135,4 @@ class MCPMount(Registers):
 def _response(answer: Reply | EventStream) -> Response:
     if isinstance(answer, Reply):
         return Response(answer.body, answer.status, answer.headers)
-    events: Iterable[bytes] = stream_with_context(answer.events)
-    return Response(UntilGoodbye(events), 200, HEADERS)
+    return Response(UntilGoodbye(within_request(answer.events)), 200, HEADERS)

@@ -39,6 +39,8 @@ def spawn(coroutine: Coroutine[Any, Any, T]) -> tuple[Future[T], Callable[[], No
     def settle(task: asyncio.Task[T]) -> None:
         if task.cancelled():
             outcome.cancel()
+            # Without this, `concurrent.futures.wait` does not see the end.
+            outcome.set_running_or_notify_cancel()
         elif (error := task.exception()) is not None:
             outcome.set_exception(error)
         else:

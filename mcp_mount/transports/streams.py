@@ -315,6 +315,8 @@ def background_events(call: Call, runner: Runner, *, resumable: bool = False) ->
     finally:
         if not outcome.done():
             cancel()
+            # The contexts and connections of the request are the coroutine's until it has ended.
+            wait([outcome])
     outcome.result()
 
 
