@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -60,12 +60,9 @@ class mount_wsgi:
         return UntilGoodbye(self._serve(inner, start_response))
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        with self._around(environ):
-            try:
-                yield from self.server.wsgi(environ, start_response)
-            except GeneratorExit:
-                # The client has left, and the calls have ended: no failure of what is around them.
-                pass
+        # A client that leaves is no failure for what is around: the calls have ended before.
+        with self._around(environ), suppress(GeneratorExit):
+            yield from self.server.wsgi(environ, start_response)
 
 
 class mount_asgi:

@@ -42,6 +42,7 @@ from mcp_mount.features.operations import (
 )
 from mcp_mount.features.permissions import Permission
 from mcp_mount.protocol.messages import JSON
+from mcp_mount.tasks.contexts import context_without
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -298,7 +299,11 @@ def _function(
     def function(request: Any, arguments: Mapping[str, Any]) -> Any:
         sent = whole.request(operation, arguments)
         environ = _environ(_known(request), operation.method.upper(), sent, forward)
-        chunks, status, headers = run_wsgi_app(app.wsgi_app, environ, buffered=True)
+        # Without the caller's contexts: Flask would take its application context for the inner
+        # request too, and the teardown of that would close what the caller has in `g`.
+        chunks, status, headers = context_without("flask.").run(
+            run_wsgi_app, app.wsgi_app, environ, buffered=True
+        )
         lowered = {name.lower(): value for name, value in headers.items()}
         return value_of_response(
             int(status.partition(" ")[0]), lowered, b"".join(chunks), login=_login(app, login)

@@ -11,7 +11,7 @@ from flask.views import MethodView
 from flask_login import LoginManager, UserMixin, login_required
 from pydantic import BaseModel
 
-from mcp_mount import DefinitionError, MCPServer, mount_wsgi
+from mcp_mount import DefinitionError, MCPServer, SyncContext, mount_wsgi
 from mcp_mount.testing import Client
 from mcp_mount_flask import MCPMount, as_tool, expose, mount_asgi
 
@@ -293,3 +293,25 @@ def test_too_many_tools_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "mcp_mount"):
         expose(app, MCPServer("large"), paths=["*"])
     assert "has 61 tools" in caplog.text
+
+
+def test_a_view_that_a_tool_calls_leaves_the_callers_context_alone() -> None:
+    app = Flask("shop", static_folder=None)
+    mcp = MCPMount(app, "/mcp")
+
+    @app.teardown_request
+    def close(error: Any) -> None:
+        g.pop("connection", None)
+
+    @app.get("/view")
+    def view() -> Any:
+        return jsonify(connection=g.get("connection"))
+
+    @mcp.tool
+    def both(ctx: SyncContext) -> str:
+        g.connection = "the caller's"
+        return f"{ctx.call_tool('view')} {g.connection}"
+
+    expose(app, mcp.server, operations=["view"])
+    with Client(app) as client:
+        assert client.call_tool("both").text == "{'connection': None} the caller's"
