@@ -16,6 +16,7 @@ from mcp_mount.backplane import MemoryBackplane
 from mcp_mount.features import Registry
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.listing import Listing
+from mcp_mount.features.names import options_of, refuse_unknown, refuse_unknown_options
 from mcp_mount.features.permissions import Names
 from mcp_mount.host import Host
 from mcp_mount.notifier import Notifier
@@ -37,6 +38,7 @@ from mcp_mount.routes.router import (
     Registers,
     refuse_dependencies,
     refuse_unfit,
+    refuse_unknown_inclusion,
     routers_of_ours,
 )
 from mcp_mount.tasks import LocalTasks
@@ -73,6 +75,15 @@ _PLAIN_SETTINGS = {
     },
 }
 """Arguments that are settings as they are, with the names of these."""
+
+
+_NOT_OPTIONS = frozenset({"title"})
+"""Arguments of FastAPI that a server gives it by itself."""
+
+
+def server_options() -> frozenset[str]:
+    """The keyword arguments of MCPServer: its own, those that declare policies, and FastAPI's."""
+    return (options_of(MCPServer) | set(PolicyOptions.__annotations__)) - _NOT_OPTIONS
 
 
 class MCPServer(Registers, FastAPI):
@@ -139,6 +150,7 @@ class MCPServer(Registers, FastAPI):
         list_step_up: bool = False,
         **options: Any,
     ) -> None:
+        refuse_unknown_options(self, options, also=server_options(), but=_NOT_OPTIONS)
         declared, fastapi = split(options)
         refuse_dependencies(fastapi.get("dependencies"))
         if not path.startswith("/") or path.rstrip("/") == "":
@@ -262,8 +274,9 @@ class MCPServer(Registers, FastAPI):
         name, version, server_title, description, website_url, icons, instructions, secret_key,
         max_body_bytes, allowed_origins, allowed_hosts, session_ttl, docs, store, telemetry,
         log_calls, audit, auth, auth_required, resource, scope_hierarchy, and what `PolicyOptions`
-        has. Raises TypeError for any other.
+        has. Raises DefinitionError for any other; nothing is changed then.
         """
+        refuse_unknown(f"{type(self).__name__} has no setting", options, self.configurable())
         settings = self.protocol.settings
         for name, value in options.items():
             if name == "secret_key":
@@ -282,14 +295,25 @@ class MCPServer(Registers, FastAPI):
                 self._observe()
             elif name in ("allowed_origins", "allowed_hosts"):
                 setattr(settings, name, None if value is None else frozenset(value))
-            elif name in _PLAIN_SETTINGS:
-                setattr(settings, _PLAIN_SETTINGS[name], value)
             else:
-                raise TypeError(f"an MCPServer has no setting {name!r}")
+                setattr(settings, _PLAIN_SETTINGS[name], value)
         if "name" in options:
             self.title = options["name"]
         if "version" in options:
             self.version = options["version"]
+
+    @classmethod
+    def configurable(cls) -> frozenset[str]:
+        """The names that `configure` takes."""
+        return frozenset(
+            (
+                *("secret_key", "docs", "store", "telemetry", "audit", "log_calls"),
+                *("allowed_origins", "allowed_hosts"),
+                *("auth", "auth_required", "resource", "scope_hierarchy"),
+                *_PLAIN_SETTINGS,
+                *PolicyOptions.__annotations__,
+            )
+        )
 
     def include_router(self, router: APIRouter, **options: Any) -> None:
         """Include a router, FastAPI's or one of ours, with FastAPI's arguments.
@@ -297,6 +321,7 @@ class MCPServer(Registers, FastAPI):
         Raises DefinitionError if a name is taken already, ValueError for `dependencies` on a
         router of ours: they would guard its HTTP routes and leave MCP open.
         """
+        refuse_unknown_inclusion(options)
         guards = options.get("dependencies") or ()
         for one in routers_of_ours(router, options.get("prefix", ""), guards):
             refuse_dependencies(one.dependencies)

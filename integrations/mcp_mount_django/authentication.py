@@ -15,9 +15,9 @@ from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
-from django.utils.module_loading import import_string
 
 from mcp_mount.protocol import Protocol
 from mcp_mount.protocol.errors import (
@@ -31,6 +31,7 @@ from mcp_mount.protocol.flows import Flow, Run
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.settings import bearer
 from mcp_mount.protocol.tokens import AccessToken
+from mcp_mount_django.options import imported
 
 Authenticator: TypeAlias = str | type | Callable[[HttpRequest], Any]
 """A dotted path to one, an authentication class of Django REST framework, or a function."""
@@ -141,11 +142,24 @@ class Authentication:
         own = (one.challenge for one in self._authenticators if one.challenge is not None)
         return next(own, None) or bearer(request, challenge)
 
+    def load(self) -> None:
+        """Import the authenticators that are named by dotted paths.
+
+        Raises:
+            ImproperlyConfigured: If one is not there.
+        """
+        _ = self._authenticators
+
     @cached_property
     def _authenticators(self) -> list[_Function | _RestFramework]:
         found: list[_Function | _RestFramework] = []
         for one in self._given:
-            authenticator: Any = import_string(one) if isinstance(one, str) else one
+            authenticator: Any = imported("AUTHENTICATION", one) if isinstance(one, str) else one
+            if not callable(authenticator):
+                raise ImproperlyConfigured(
+                    f"AUTHENTICATION: {authenticator!r} is neither an authentication class nor a "
+                    "function of the request"
+                )
             kind = _RestFramework if isinstance(authenticator, type) else _Function
             found.append(kind(authenticator))
         return found

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import URLPattern, URLResolver, get_resolver
 
+import mcp_mount
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
-from mcp_mount_django.options import OPTIONS, unknown
+from mcp_mount_django.options import imported, unknown
 from mcp_mount_django.servers import MCPServer, servers
 from mcp_mount_django.view import ServerView
 from mcp_mount_django.well_known import serves_metadata
@@ -32,12 +37,9 @@ _SYNC_QUERIES: Final = frozenset(
 def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
     """Settings, routes, and coroutine handlers that would block on the ORM."""
     problems: list[CheckMessage] = [
-        Error(
-            f"MCP_MOUNT has no key {key!r}.",
-            hint=f"The keys are {', '.join(OPTIONS)}.",
-            id="mcp_mount.E001",
-        )
-        for key in unknown()
+        *(Error(problem, id="mcp_mount.E001") for problem in unknown()),
+        *_check_paths(),
+        *_check_modules(),
     ]
     routes = dict(mounted())
     for server in sorted(servers, key=lambda one: one.title):
@@ -113,6 +115,59 @@ def mounted(resolver: URLResolver | None = None, prefix: str = "/") -> Iterator[
             yield from mounted(pattern, prefix + str(pattern.pattern).removeprefix("/"))
         elif isinstance(pattern, URLPattern) and isinstance(pattern.callback, ServerView):
             yield prefix, pattern.callback.server
+
+
+def _check_paths() -> Iterator[CheckMessage]:
+    """Dotted paths that lead nowhere: without them, nobody would be let in, or everybody."""
+    given = getattr(settings, "MCP_MOUNT", {})
+    for path in given.get("AUTHENTICATION") or ():
+        if isinstance(path, str):
+            try:
+                imported("MCP_MOUNT['AUTHENTICATION']", path)
+            except ImproperlyConfigured as error:
+                yield Error(str(error), id="mcp_mount.E009")
+    for server in sorted(servers, key=lambda one: one.title):
+        try:
+            server.authentication.load()
+        except ImproperlyConfigured as error:
+            yield Error(f"The server {server.title!r}: {error}", id="mcp_mount.E009")
+
+
+def _check_modules() -> Iterator[CheckMessage]:
+    """Modules `mcp.py` that nobody reads, or that fill a server which knows nothing of Django."""
+    installed = {Path(config.path).resolve() for config in apps.get_app_configs()}
+    for stray in _stray_modules(installed):
+        yield Warning(
+            f"{stray} is read by nobody: its folder is no app of INSTALLED_APPS.",
+            hint=f"Add {stray.parent.name!r} to INSTALLED_APPS.",
+            id="mcp_mount.W010",
+        )
+    for config in apps.get_app_configs():
+        module = sys.modules.get(f"{config.name}.mcp")
+        for name, value in () if module is None else vars(module).items():
+            if isinstance(value, mcp_mount.MCPServer) and not isinstance(value, MCPServer):
+                yield Warning(
+                    f"{config.name}.mcp.{name} is a server of mcp_mount, which knows nothing of "
+                    "this project: neither users nor permissions, settings or transactions.",
+                    hint="from mcp_mount_django import MCPServer",
+                    id="mcp_mount.W011",
+                )
+
+
+def _stray_modules(installed: Collection[Path]) -> Iterator[Path]:
+    """The files `mcp.py` of the project that use this package and belong to no installed app."""
+    folders = set()
+    if base := getattr(settings, "BASE_DIR", None):
+        folders.add(Path(base).resolve())
+    urls = sys.modules.get(getattr(settings, "ROOT_URLCONF", None) or "")
+    if file := getattr(urls, "__file__", None):
+        folders.add(Path(file).resolve().parent.parent)
+    for folder in sorted(folders):
+        for module in sorted(folder.glob("*/mcp.py")):
+            if module.parent not in installed and "mcp_mount_django" in module.read_text(
+                encoding="utf-8", errors="replace"
+            ):
+                yield module
 
 
 def _check_routes(server: MCPServer, paths: Sequence[str]) -> Iterator[CheckMessage]:

@@ -12,7 +12,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
+
+from mcp_mount.features.names import suggestion
 
 OPTIONS: Final = {
     "NAME": "name",
@@ -61,22 +64,45 @@ _IMPORTED: Final = frozenset({"AUTH", "FIND_USER", "AUDIT", "WHEN", "CALL_MIDDLE
 
 
 def defaults() -> dict[str, Any]:
-    """The arguments that the setting gives; keys that are none are left to the system check."""
+    """The arguments that the setting gives.
+
+    Raises:
+        ImproperlyConfigured: For a key that means nothing, and a dotted path that leads nowhere. A
+            misspelt one may be what guards the servers.
+    """
     given = getattr(settings, "MCP_MOUNT", {})
+    if problems := unknown():
+        raise ImproperlyConfigured("\n".join(problems))
     return {
-        OPTIONS[key]: _imported(value) if key in _IMPORTED else value
+        OPTIONS[key]: _imported(key, value) if key in _IMPORTED else value
         for key, value in given.items()
-        if key in OPTIONS
     }
 
 
-def _imported(value: Any) -> Any:
+def _imported(key: str, value: Any) -> Any:
     """What dotted paths name; all else as it is."""
     if isinstance(value, list | tuple):
-        return [_imported(one) for one in value]
-    return import_string(value) if isinstance(value, str) else value
+        return [_imported(key, one) for one in value]
+    return imported(f"MCP_MOUNT[{key!r}]", value) if isinstance(value, str) else value
+
+
+def imported(where: str, path: str) -> Any:
+    """What a dotted path names.
+
+    Args:
+        where: The setting or argument that it stands in, for the error.
+        path: The dotted path.
+
+    Raises:
+        ImproperlyConfigured: If there is nothing.
+    """
+    try:
+        return import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{where} names {path!r}: {error}") from error
 
 
 def unknown() -> list[str]:
-    """The keys of the setting that mean nothing."""
-    return sorted(set(getattr(settings, "MCP_MOUNT", {})) - set(OPTIONS))
+    """A sentence for each key of the setting that means nothing."""
+    wrong = sorted(set(map(str, getattr(settings, "MCP_MOUNT", {}))) - set(OPTIONS))
+    return [f"MCP_MOUNT has no key {key!r}; {suggestion(key, OPTIONS)}" for key in wrong]

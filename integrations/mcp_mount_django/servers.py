@@ -7,12 +7,16 @@ from functools import cache
 from typing import Any
 from weakref import WeakSet
 
+from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.urls import URLPattern, re_path
 
 import mcp_mount
+from mcp_mount.base import server_options
 from mcp_mount.features.arguments import request_types
+from mcp_mount.features.names import refuse_unknown_options
 from mcp_mount.host import Host
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.tokens import AccessToken
@@ -54,6 +58,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
         find_user: Callable[[AccessToken], Any] | None = None,
         **options: Any,
     ) -> None:
+        refuse_unknown_options(self, options, also=server_options())
         given = {"name": "django", "authentication": (), "login_required": False, **defaults()}
         own = {"name": name, "authentication": authentication, "login_required": login_required}
         given |= {key: value for key, value in own.items() if value is not None}
@@ -62,6 +67,8 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
             login_required=given.pop("login_required"),
             find_user=given.pop("find_user", None) if find_user is None else find_user,
         )
+        if apps.ready:
+            self.authentication.load()
         self.calls = Calls(self)
         super().__init__(**{**given, **options})
         self.runner = Runner(self.calls.run_outside_request, run_off_loop, self.calls.run_async)
@@ -88,7 +95,16 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
 
     @property
     def urls(self) -> list[URLPattern]:
-        """URL patterns for `include`: MCP at the very prefix, the other routes below it."""
+        """URL patterns for `include`: MCP at the very prefix, the other routes below it.
+
+        Raises ImproperlyConfigured where this package is no app of the project: its `mcp.py`
+        modules would be read by nobody, and nothing would be checked.
+        """
+        if not apps.is_installed("mcp_mount_django"):
+            raise ImproperlyConfigured(
+                'Add "mcp_mount_django" to INSTALLED_APPS: it finds the tools of the apps, and '
+                "checks the servers."
+            )
         view: Any = ServerView(self, self.calls, self.authentication)
         return [re_path(r"^(?:/(?P<rest>.*))?$", view, name="mcp")]
 

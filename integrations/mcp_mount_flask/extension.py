@@ -8,7 +8,8 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from mcp_mount.base import MCPServer
+from mcp_mount.base import MCPServer, server_options
+from mcp_mount.features.names import refuse_unknown, refuse_unknown_options
 from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN, metadata_reply
@@ -42,6 +43,7 @@ class MCPMount(Registers):
     ) -> None:
         if server is not None and options:
             raise TypeError("give either a server or the options for one")
+        refuse_unknown_options(self, options, also=server_options())
         self.path = clean_prefix(path)
         self.server = server or MCPServer(
             **({"name": app.name if app is not None else "flask"} | options)
@@ -54,9 +56,13 @@ class MCPMount(Registers):
         """Mount the server in an application. State goes to `app.extensions["mcp_mount"]`.
 
         Configuration that begins with MCP_ (MCP_NAME, MCP_INSTRUCTIONS, …) sets what the arguments
-        of MCPServer set. Raises TypeError for a key that means nothing.
+        of MCPServer set. Raises DefinitionError for a key that means nothing.
         """
-        self.server.configure(**app.config.get_namespace("MCP_"))
+        given = app.config.get_namespace("MCP_")
+        known = [f"MCP_{name.upper()}" for name in self.server.configurable()]
+        keys = [f"MCP_{name.upper()}" for name in given]
+        refuse_unknown("the Flask configuration: MCPMount has no key", keys, known)
+        self.server.configure(**given)
         self.server.attach(replace(host_of(app), serves_metadata=lambda path: path == self.path))
         add_mount(app, self.path, self)
         add_commands(app)

@@ -56,6 +56,17 @@ class Registry:
     def add_tool(self, tool: Tool) -> None:
         self._add("tool", tool.name, tool, lambda registry: registry.tools)
 
+    def add_tools(self, tools: Sequence[Tool]) -> None:
+        """Add several tools, or none of them if one has a name that is taken."""
+        seen: dict[str, Tool] = {}
+        for tool in tools:
+            _refuse_duplicate("tool", tool.name, seen, tool)
+            seen[tool.name] = tool
+            for registry, guarded in self._line(tool, {}).items():
+                _refuse_duplicate("tool", tool.name, registry.tools, guarded)
+        for tool in tools:
+            self.add_tool(tool)
+
     def add_resource(self, resource: Resource) -> None:
         self._add("resource", resource.uri, resource, lambda registry: registry.resources)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Final, Literal, TypeVar, overload
 
 from fastapi import APIRouter, Depends
 from typing_extensions import Unpack
 
 from mcp_mount.features import DefinitionError, Registry, Tool
 from mcp_mount.features.completion import Completer
+from mcp_mount.features.names import (
+    keywords_of,
+    refuse_unknown,
+    refuse_unknown_options,
+)
 from mcp_mount.features.pages import fixed, page
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
@@ -33,6 +38,20 @@ from mcp_mount.routes.gate import Guard
 from mcp_mount.routes.pipelines import Stage, pipeline_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _options_of(*makers: Callable[..., Any]) -> frozenset[str]:
+    """What users may declare of an entry that these make: their own parameters, and policies."""
+    internal = {"cls", "function", "uri", "content_meta", "rules", "policies"}
+    own = {name for maker in makers for name in keywords_of(maker)} - internal
+    return frozenset(own | set(PolicyOptions.__annotations__))
+
+
+_TOOL_OPTIONS: Final = _options_of(Tool.of)
+_PROMPT_OPTIONS: Final = _options_of(Prompt.of)
+_RESOURCE_OPTIONS: Final = _options_of(Resource.of)
+_PAGE_OPTIONS: Final = _options_of(page, Resource.of) - {"mime_type"}
+_INCLUDE_OPTIONS: Final = frozenset(keywords_of(APIRouter.include_router)) - {"router"}
 
 
 class Registers:
@@ -89,20 +108,19 @@ class Registers:
         shows its results. app_only: whether only pages call it, and no model sees it. policies: who
         may see and call it, and what stands around its calls: see `PolicyOptions`.
         """
+        refuse_unknown("a tool has no option", options, _TOOL_OPTIONS)
         return _decorate(name, options, self.add_tool)
 
     def add_tool(self, function: Callable[..., Any], **options: Any) -> None:
         """Register a function as a tool, as `tool` does, without a decorator."""
-        declared, rest = split(options)
-        solved = with_dependencies(function)
-        checks = [several(declared.get(key)) for key in ("check", "check_result")]
-        name = rest.get("name") or getattr(function, "__name__", "")
-        policies = stack_of(f"tool:{name}", declared)
-        tool = Tool.of(
-            with_checks(solved, *checks), rules=rules_in(declared), policies=policies, **rest
-        )
-        policies.levels[0].redact += secrets_of(tool.arguments.schema)
-        self.registry.add_tool(tool)
+        self.registry.add_tools([_tool(function, options)])
+
+    def add_tools(self, tools: Iterable[tuple[Callable[..., Any], Mapping[str, Any]]]) -> None:
+        """Register functions as tools, each with the options of `tool`: all of them, or none.
+
+        Raises DefinitionError if one of them cannot be a tool; nothing is registered then.
+        """
+        self.registry.add_tools([_tool(function, options) for function, options in tools])
 
     def pipeline(
         self,
@@ -167,6 +185,7 @@ class Registers:
             "ttl_ms": ttl_ms,
             "cache_scope": cache_scope,
         }
+        refuse_unknown("a resource has no option", policies, _RESOURCE_OPTIONS)
         around = _around("resource", uri, policies)
 
         def register(function: F) -> F:
@@ -189,6 +208,7 @@ class Registers:
         are those of `resource`.
         """
 
+        refuse_unknown("a page has no option", options, _PAGE_OPTIONS)
         declared, rest = split(options)
         rest |= _around("resource", uri, declared)
 
@@ -220,6 +240,7 @@ class Registers:
         """Register a function as a prompt: it returns text, a `Message`, or a list of them."""
 
         def add(function: Callable[..., Any], **rest: Any) -> None:
+            refuse_unknown("a prompt has no option", rest, _PROMPT_OPTIONS)
             declared, own = split(rest)
             name = str(own.get("name") or getattr(function, "__name__", ""))
             around = _around("prompt", name, declared, unfit=("cache", *CHECKS))
@@ -252,6 +273,7 @@ class MCPRouter(Registers, APIRouter):
     """Where below the router's prefix its tools stand as plain HTTP; None for nowhere."""
 
     def __init__(self, *, name: str | None = None, **options: Any) -> None:
+        refuse_unknown_options(self, options, also=PolicyOptions.__annotations__)
         declared, options = split(options)
         refuse_dependencies(options.get("dependencies"))
         self.registry = registry_of("router", name or options.get("prefix", ""), declared)
@@ -261,6 +283,7 @@ class MCPRouter(Registers, APIRouter):
 
     def include_router(self, router: APIRouter, **options: Any) -> None:
         """Include another router, with its MCP features if it has any."""
+        refuse_unknown_inclusion(options)
         for one in routers_of_ours(router, "", options.get("dependencies") or ()):
             refuse_dependencies(one.dependencies)
             if one.is_outermost:
@@ -318,12 +341,40 @@ def registry_of(kind: str, name: str, declared: Mapping[str, Any]) -> Registry:
     return Registry(rules=rules_in(declared), policies=stack_of(f"{kind}:{name}", declared))
 
 
+def _tool(function: Callable[..., Any], options: Mapping[str, Any]) -> Tool:
+    """The tool that a function is, with what is declared of it."""
+    refuse_unknown("a tool has no option", options, _TOOL_OPTIONS)
+    declared, rest = split(options)
+    solved = with_dependencies(function)
+    checks = [several(declared.get(key)) for key in ("check", "check_result")]
+    name = rest.get("name") or getattr(function, "__name__", "")
+    policies = stack_of(f"tool:{name}", declared)
+    tool = Tool.of(
+        with_checks(solved, *checks), rules=rules_in(declared), policies=policies, **rest
+    )
+    schema, level = tool.arguments.schema, policies.levels[0]
+    if not schema.get("additionalProperties"):
+        # What is to be kept out of the logs must be there under that very name.
+        refuse_unknown(
+            f"the tool {tool.name!r}: redact= names no argument",
+            [one.split(".")[0] for one in level.redact],
+            list(schema.get("properties", ())),
+        )
+    level.redact += secrets_of(schema)
+    return tool
+
+
 def _around(
     kind: str, name: str, declared: Mapping[str, Any], unfit: Sequence[str] = CHECKS
 ) -> dict[str, Any]:
     """The rules and policies of an entry that is no tool."""
     refuse_unfit(f"the {kind} {name!r}", declared, unfit)
     return {"rules": rules_in(declared), "policies": stack_of(f"{kind}:{name}", declared)}
+
+
+def refuse_unknown_inclusion(options: Iterable[str]) -> None:
+    """Raise DefinitionError for keyword arguments that `include_router` does not have."""
+    refuse_unknown("include_router has no option", options, _INCLUDE_OPTIONS)
 
 
 def refuse_unfit(what: str, declared: Mapping[str, Any], unfit: Sequence[str]) -> None:

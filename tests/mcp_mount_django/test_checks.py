@@ -45,7 +45,103 @@ def test_a_key_that_means_nothing_is_found() -> None:
     from django.test import override_settings
 
     with override_settings(MCP_MOUNT={"NAME": "x", "LOGIN_REQUIERD": True}):
-        assert problems() == ["mcp_mount.E001 MCP_MOUNT has no key 'LOGIN_REQUIERD'."]
+        assert problems() == [
+            "mcp_mount.E001 MCP_MOUNT has no key 'LOGIN_REQUIERD'; did you mean 'LOGIN_REQUIRED'?"
+        ]
+
+
+def test_an_authenticator_that_is_not_there_is_found() -> None:
+    from django.test import override_settings
+
+    with override_settings(MCP_MOUNT={"AUTHENTICATION": ["nope.Nope"]}):
+        assert problems() == [
+            "mcp_mount.E009 MCP_MOUNT['AUTHENTICATION'] names 'nope.Nope': No module named 'nope'"
+        ]
+
+
+def test_a_server_of_the_wrong_package_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mcp_mount
+    from tests.mcp_mount_django.ledger import mcp
+
+    monkeypatch.setattr(mcp, "lost", mcp_mount.MCPServer("lost"), raising=False)
+    assert problems() == [
+        "mcp_mount.W011 tests.mcp_mount_django.ledger.mcp.lost is a server of mcp_mount, which "
+        "knows nothing of this project: neither users nor permissions, settings or transactions."
+    ]
+
+
+def test_tools_of_an_app_that_is_not_installed_are_found(tmp_path: Path) -> None:
+    from django.test import override_settings
+
+    (tmp_path / "shop").mkdir()
+    module = tmp_path / "shop" / "mcp.py"
+    module.write_text("from mcp_mount_django import server\n")
+    with override_settings(BASE_DIR=tmp_path):
+        assert problems() == [
+            f"mcp_mount.W010 {module} is read by nobody: its folder is no app of INSTALLED_APPS."
+        ]
+
+
+START = """
+import os, sys
+import django
+from django.conf import settings
+settings.configure(
+    SECRET_KEY="k", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], INSTALLED_APPS={apps!r},
+    MCP_MOUNT={setting!r},
+)
+urlpatterns = []
+from django.core.{kind} import get_{kind}_application
+get_{kind}_application()
+print("started")
+"""
+APPS = ["django.contrib.contenttypes", "django.contrib.auth", "mcp_mount_django"]
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"LOGIN_REQUIRED": True}, "started"),
+        ({"LOGIN_REQUIERD": True}, "ImproperlyConfigured: MCP_MOUNT has no key 'LOGIN_REQUIERD'"),
+        ({"AUTHENTICATION": ["nope.Nope"]}, "ImproperlyConfigured: AUTHENTICATION names 'nope"),
+        ({"AUTH": "nope.verifier"}, "ImproperlyConfigured: MCP_MOUNT['AUTH'] names 'nope"),
+        ({"THROTTLE": "often"}, "often"),
+    ],
+)
+def test_a_project_does_not_start_with_a_setting_that_means_nothing(
+    kind: str, setting: Any, words: str
+) -> None:
+    program = START.format(kind=kind, setting=setting, apps=APPS)
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert words in done.stdout + done.stderr
+    assert (done.returncode == 0) is (words == "started")
+
+
+def test_the_app_must_be_installed_where_a_server_is_routed(server: Any) -> None:
+    from django.core.exceptions import ImproperlyConfigured
+    from django.test import override_settings
+
+    with (
+        override_settings(INSTALLED_APPS=["django.contrib.contenttypes"]),
+        pytest.raises(ImproperlyConfigured, match='Add "mcp_mount_django" to INSTALLED_APPS'),
+    ):
+        _ = server.urls
+
+
+def test_a_list_of_a_wrong_project_is_no_success() -> None:
+    from django.test import override_settings
+
+    with override_settings(MCP_MOUNT={"LOGIN_REQUIERD": True}):
+        assert "did you mean 'LOGIN_REQUIRED'?" in failure("list", *LEDGER)
 
 
 def test_a_server_without_a_route_is_found(server: Any) -> None:

@@ -85,3 +85,14 @@ def test_a_call_keeps_language_and_time_zone(served: Served, tool: str) -> None:
     finally:
         visitor.close()
     assert text == "de Montag Asia/Tokyo"
+
+
+def test_an_option_that_means_nothing_is_refused(project: None) -> None:
+    from mcp_mount import DefinitionError
+    from mcp_mount_django import MCPServer
+
+    with pytest.raises(DefinitionError) as caught:
+        MCPServer("shop", login_requierd=True)
+    assert str(caught.value) == (
+        "MCPServer has no option 'login_requierd'; did you mean 'login_required'?"
+    )

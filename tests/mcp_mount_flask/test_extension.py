@@ -88,7 +88,7 @@ def test_configuration_sets_what_arguments_set() -> None:
 
 
 def test_a_key_that_means_nothing_is_refused() -> None:
-    with pytest.raises(TypeError, match="no setting 'nmae'"):
+    with pytest.raises(TypeError, match="no key 'MCP_NMAE'; did you mean 'MCP_NAME'"):
         build(MCP_NMAE="x")
 
 

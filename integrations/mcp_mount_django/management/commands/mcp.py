@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import ArgumentParser
 from functools import partial
+from io import StringIO
 from typing import Any
 
 from django.conf import settings
@@ -52,8 +53,13 @@ class Command(BaseCommand):
         getattr(self, f"_{options['command']}")(options)
 
     def _list(self, options: dict[str, Any]) -> None:
-        for line in console.Console(_server(options), _caller(options)).list():
-            self.stdout.write(line)
+        try:
+            for line in console.Console(_server(options), _caller(options)).list():
+                self.stdout.write(line)
+        except console.CommandError as error:
+            raise CommandError(str(error)) from None
+        # What is listed may be half of it: a wrong set-up is no success.
+        call_command("check", tags=["mcp"], fail_level="ERROR", stdout=StringIO())
 
     def _call(self, options: dict[str, Any]) -> None:
         try:

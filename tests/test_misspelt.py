@@ -1,0 +1,157 @@
+"""Names that users write and that match nothing: an error that names what exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from mcp_mount import (
+    CompletionsRouter,
+    DefinitionError,
+    ImageRouter,
+    MCPRouter,
+    MCPServer,
+    ToolsRouter,
+)
+from mcp_mount_flask import MCPBlueprint, MCPMount
+
+
+def _tool(sku: str) -> str:
+    return sku
+
+
+def _page() -> str:
+    return ""
+
+
+def _of(server: Any, method: str, *arguments: Any, **options: Any) -> Callable[[], Any]:
+    return lambda: getattr(server, method)(*arguments, **options)
+
+
+def _flask(**config: Any) -> Flask:
+    app = Flask("shop")
+    app.config.update(config)
+    return app
+
+
+OPTIONS: dict[str, tuple[Callable[[], Any], str]] = {
+    "a server": (
+        lambda: MCPServer("shop", permision="x"),
+        "MCPServer has no option 'permision'; did you mean 'permission'?",
+    ),
+    "a server, an own option": (
+        lambda: MCPServer("shop", instruction="x"),
+        "MCPServer has no option 'instruction'; did you mean 'instructions'?",
+    ),
+    "a server, FastAPI's title": (lambda: MCPServer(title="x"), "MCPServer has no option 'title'"),
+    "a server, several": (
+        lambda: MCPServer("shop", permision="x", debugg=True),
+        "MCPServer has no option 'debugg'; did you mean 'debug'?",
+    ),
+    "a server, changed": (
+        lambda: MCPServer("shop").configure(permision="x"),
+        "MCPServer has no setting 'permision'; did you mean 'permission'?",
+    ),
+    "a router": (
+        lambda: MCPRouter(scope="admin"),
+        "MCPRouter has no option 'scope'; did you mean 'scopes'?",
+    ),
+    "a router of tools": (
+        lambda: ToolsRouter(htpp=False),
+        "ToolsRouter has no option 'htpp'; did you mean 'http'?",
+    ),
+    "a router of completions": (
+        lambda: CompletionsRouter(trottle="1/minute"),
+        "CompletionsRouter has no option 'trottle'; did you mean 'throttle'?",
+    ),
+    "a router of images": (
+        lambda: ImageRouter(prefx="/x"),
+        "ImageRouter has no option 'prefx'; did you mean 'prefix'?",
+    ),
+    "a router that is included": (
+        lambda: MCPServer().include_router(ToolsRouter(), prefx="/x"),
+        "include_router has no option 'prefx'; did you mean 'prefix'?",
+    ),
+    "a router in a router": (
+        lambda: MCPRouter().include_router(ToolsRouter(), permission="x"),
+        "include_router has no option 'permission'; there are: callbacks, ",
+    ),
+    "a tool": (
+        _of(MCPServer(), "tool", descripton="x"),
+        "a tool has no option 'descripton'; did you mean 'description'?",
+    ),
+    "a tool that is added": (
+        _of(MCPServer(), "add_tool", _tool, permision="x"),
+        "a tool has no option 'permision'; did you mean 'permission'?",
+    ),
+    "what a tool is made with": (
+        _of(MCPServer(), "add_tool", _tool, rules=()),
+        "a tool has no option 'rules'",
+    ),
+    "what no log is to show": (
+        _of(MCPServer(), "add_tool", _tool, redact=["skuu"]),
+        "the tool '_tool': redact= names no argument 'skuu'; did you mean 'sku'?",
+    ),
+    "a resource": (
+        _of(MCPServer(), "resource", "a://b", permision="x"),
+        "a resource has no option 'permision'; did you mean 'permission'?",
+    ),
+    "a prompt": (
+        lambda: MCPServer().prompt(role="x")(_tool),
+        "a prompt has no option 'role'; did you mean 'roles'?",
+    ),
+    "a page": (
+        lambda: MCPServer().page("ui://x", permision="x")(_page),
+        "a page has no option 'permision'; did you mean 'permission",
+    ),
+    "a pipeline": (
+        lambda: _with_tool().pipeline("both", "_tool", "_tool", permision="x"),
+        "a tool has no option 'permision'; did you mean 'permission'?",
+    ),
+    "a mount in Flask": (
+        lambda: MCPMount(_flask(), permision="x"),
+        "MCPMount has no option 'permision'; did you mean 'permission'?",
+    ),
+    "a key of Flask's configuration": (
+        lambda: MCPMount(_flask(MCP_THROTLE="1/minute")),
+        "MCPMount has no key 'MCP_THROTLE'; did you mean 'MCP_THROTTLE'?",
+    ),
+    "a blueprint": (
+        lambda: MCPBlueprint("b", __name__, permision="x"),
+        "MCPBlueprint has no option 'permision'; did you mean 'permission'?",
+    ),
+}
+
+
+def _with_tool() -> MCPServer:
+    server = MCPServer()
+    server.add_tool(_tool)
+    return server
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_an_option_that_means_nothing_is_refused(case: str) -> None:
+    call, words = OPTIONS[case]
+    with pytest.raises(DefinitionError) as caught:
+        call()
+    assert words in str(caught.value)
+
+
+def test_an_option_that_means_nothing_changes_nothing() -> None:
+    server = MCPServer("shop")
+    with pytest.raises(DefinitionError):
+        server.configure(name="other", permision="x")
+    assert server.protocol.settings.name == "shop"
+
+
+def test_an_option_of_a_users_own_class_is_its_own() -> None:
+    class Shop(MCPServer):
+        def __init__(self, city: str, **options: Any) -> None:
+            super().__init__(f"shop in {city}", **options)
+
+    assert Shop("Oslo", page_size=3).title == "shop in Oslo"
+    with pytest.raises(DefinitionError, match="Shop has no option 'cty'; did you mean 'city'"):
+        Shop("Oslo", cty="x")
