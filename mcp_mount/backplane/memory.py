@@ -7,18 +7,42 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from mcp_mount.protocol.changes import Change, Hear
+from mcp_mount.protocol.changes import Change, Hear, bytes_of
 from mcp_mount.protocol.resumption import EventLog
 
 _MOST_SESSIONS: Final = 100_000
 """How many sessions are remembered; the oldest go first."""
 
 _MOST_LOGS: Final = 10_000
+"""How many logs of streams are kept; the oldest go first."""
+
+_MOST_LOG_BYTES: Final = 64 * 1024 * 1024
+"""How large all logs together may be; the oldest that nobody reads go first."""
+
+_MOST_SUBSCRIBED_BYTES: Final = 32 * 1024 * 1024
+"""How much the URIs of all sessions may take; the sessions that subscribed first go first."""
+
 _SWEPT: Final = 4
-"""How many logs are looked at, whether they have expired, for each one that is added."""
+"""How many logs are looked at, whether they have expired, for each one that is asked for."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A log that is kept. ttl: for how many seconds after its last reader. counted: its bytes."""
+
+    log: EventLog
+    ttl: float
+    counted: int = 0
+
+    @property
+    def is_expired(self) -> bool:
+        log = self.log
+        return (log.ended or log.polled) and log.unread_seconds() > self.ttl
 
 
 class MemoryBackplane:
@@ -29,11 +53,14 @@ class MemoryBackplane:
         self._lock = threading.RLock()
         self._listeners: dict[object, Hear] = {}
         self._waiting = 0
-        self._subscribed: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._subscribed: OrderedDict[str, set[str]] = OrderedDict()
+        self._subscribed_bytes = 0
         self._questions: dict[tuple[str, str], Future[Any]] = {}
         self._ended: OrderedDict[str, float] = OrderedDict()
         self._log_levels: OrderedDict[str, str] = OrderedDict()
-        self._logs: OrderedDict[tuple[str, str], tuple[EventLog, float]] = OrderedDict()
+        self._logs: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._log_bytes = 0
+        self._own_logs: dict[str, EventLog] = {}
 
     def expect(self, session: str, question: str) -> Future[Any]:
         """Return the future answer to a question just put to the client of `session`."""
@@ -61,7 +88,10 @@ class MemoryBackplane:
         now = time.monotonic()
         with self._lock:
             self._log_levels.pop(session, None)
-            self._subscribed.pop(session, None)
+            self._forget_subscriptions(session)
+            own = self._own_logs.get(session)
+            if own is not None:
+                self._drop_log((session, own.id))
             self._ended[session] = now + ttl
             while self._ended:
                 oldest = next(iter(self._ended))
@@ -98,16 +128,24 @@ class MemoryBackplane:
     def subscribe(self, session: str, uri: str, *, on: bool) -> None:
         """Remember that a session wants to hear of the resource at `uri`, or no more."""
         with self._lock:
-            uris = self._subscribed.pop(session, frozenset())
-            uris = uris | {uri} if on else uris - {uri}
+            uris = self._subscribed.pop(session, None) or set()
+            if on != (uri in uris):
+                self._subscribed_bytes += bytes_of([uri]) if on else -bytes_of([uri])
+            uris.add(uri) if on else uris.discard(uri)
             if uris:
                 self._subscribed[session] = uris
-            if len(self._subscribed) > _MOST_SESSIONS:
-                self._subscribed.popitem(last=False)
+            while len(self._subscribed) > _MOST_SESSIONS or (
+                self._subscribed_bytes > _MOST_SUBSCRIBED_BYTES and len(self._subscribed) > 1
+            ):
+                self._forget_subscriptions(next(iter(self._subscribed)))
 
     def subscribed(self, session: str) -> frozenset[str]:
         """The resources that a session wants to hear of."""
-        return self._subscribed.get(session, frozenset())
+        with self._lock:
+            return frozenset(self._subscribed.get(session, ()))
+
+    def _forget_subscriptions(self, session: str) -> None:
+        self._subscribed_bytes -= bytes_of(self._subscribed.pop(session, ()))
 
     def _unlisten(self, key: object, waits: bool) -> None:
         with self._lock:
@@ -116,26 +154,65 @@ class MemoryBackplane:
 
     def keep_log(self, session: str, log: EventLog, *, ttl: float) -> None:
         """Keep the log of a stream, and for `ttl` seconds after its end or its last reader's."""
+        key = session, log.id
         with self._lock:
-            self._logs[session, log.id] = log, ttl
-            for key, (one, its_ttl) in list(islice(self._logs.items(), _SWEPT)):
-                if (one.ended or one.polled) and one.unread_seconds() > its_ttl:
-                    self._drop_log(key)
-                elif one is not log:
-                    self._logs.move_to_end(key)
+            self._logs[key] = _Kept(log, ttl)
+            log.on_growth = partial(self._grew, key)
+            self._grew(key, log.bytes)
+            self._sweep_logs()
             if len(self._logs) > _MOST_LOGS:
                 self._drop_log(next(iter(self._logs)))
 
-    def _drop_log(self, key: tuple[str, str]) -> None:
-        log, _ = self._logs.pop(key)
-        if log.polled:
-            # Whoever writes to it stops then.
-            log.end()
+    def own_log(self, session: str, make: Callable[[], EventLog], *, ttl: float) -> EventLog:
+        """The log of the session's own stream: the one that is kept, or else what `make` gives."""
+        with self._lock:
+            self._sweep_logs()
+            log = self._own_logs.get(session)
+            if log is not None and not log.ended and not self._logs[session, log.id].is_expired:
+                self._logs.move_to_end((session, log.id))
+                return log
+            if log is not None:
+                self._drop_log((session, log.id))
+            log = self._own_logs[session] = make()
+            self.keep_log(session, log, ttl=ttl)
+            return log
 
     def find_log(self, session: str, stream: str) -> EventLog | None:
         """The log of a stream of `session`, if it is kept."""
         found = self._logs.get((session, stream))
-        return None if found is None else found[0]
+        return None if found is None else found.log
+
+    def _sweep_logs(self) -> None:
+        """Drop what has expired among a few logs; others are looked at the next times."""
+        for key, kept in list(islice(self._logs.items(), _SWEPT)):
+            if kept.is_expired:
+                self._drop_log(key)
+            else:
+                self._logs.move_to_end(key)
+
+    def _grew(self, key: tuple[str, str], size: int) -> None:
+        """Count what a log keeps more, and make room for it."""
+        with self._lock:
+            kept = self._logs.get(key)
+            if kept is None:
+                return
+            kept.counted += size
+            self._log_bytes += size
+            if self._log_bytes <= _MOST_LOG_BYTES:
+                return
+            for other in [one for one, its in self._logs.items() if its.log.unread_seconds()]:
+                if self._log_bytes <= _MOST_LOG_BYTES:
+                    break
+                self._drop_log(other)
+
+    def _drop_log(self, key: tuple[str, str]) -> None:
+        kept = self._logs.pop(key)
+        self._log_bytes -= kept.counted
+        if kept.log.polled:
+            if self._own_logs.get(key[0]) is kept.log:
+                del self._own_logs[key[0]]
+            # Whoever writes to it stops then.
+            kept.log.end()
 
     def set_log_level(self, session: str, level: str) -> None:
         with self._lock:

@@ -117,12 +117,15 @@ class Registry:
             declared["extensions"] = {PAGES: {}}
         return declared
 
-    def hides(self, uri: str, incoming: Incoming) -> bool:
-        """Whether there is a resource at `uri` that the caller may not use."""
-        if not self.guarded:
-            return False
-        rules = [one.rules for one in self.resources.values() if one.match(uri) is not None]
-        return bool(rules) and not any(map(incoming.permits, rules))
+    def serves(self, uri: str, incoming: Incoming) -> bool:
+        """Whether there is a resource at `uri`, or a template of it, that the caller may use."""
+        exact = self.resources.get(uri)
+        if exact is not None:
+            return incoming.permits(exact.rules)
+        return any(
+            one.match(uri) is not None and incoming.permits(one.rules)
+            for one in self.resources.values()
+        )
 
     def tool_of(self, function: Callable[..., Any]) -> tuple[str, Any] | None:
         """The name of the tool that a function is, and the type of its data, if it has one."""

@@ -359,8 +359,8 @@ class Catalogue(Protocol):
     def capabilities(self) -> Mapping[str, Any]:
         """The server capabilities to declare for them."""
 
-    def hides(self, uri: str, incoming: Incoming) -> bool:
-        """Whether there is a resource at `uri` that the caller may not use."""
+    def serves(self, uri: str, incoming: Incoming) -> bool:
+        """Whether there is a resource at `uri`, or a template of it, that the caller may use."""
 
     def tool_of(self, function: Callable[..., Any]) -> tuple[str, Any] | None:
         """The name of the tool that a function is, and the type of its data, if it has one."""

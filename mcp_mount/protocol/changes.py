@@ -6,7 +6,7 @@ the GET stream of a session, and `resources/subscribe`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -31,6 +31,14 @@ _FILTERS: Final = {
 }
 MOST_SUBJECTS: Final = 1000
 """How many resources, and how many tasks, one client may listen to."""
+
+MOST_URI: Final = 8192
+"""The longest URI, in characters, that a client may listen to."""
+
+MOST_URI_BYTES: Final = 256 * 1024
+"""How much the URIs that one client listens to may take, as `bytes_of` counts."""
+
+_ENTRY_BYTES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,9 @@ class Subscription(Protocol):
     def opening(self) -> bytes | None:
         """The message that comes before all others."""
 
+    def wants(self, change: Change) -> bool:
+        """Whether the client has asked for changes of this kind and subject."""
+
     def message(self, change: Change) -> bytes | None:
         """The notification of a change; None if the client does not want it."""
 
@@ -71,9 +82,10 @@ class Subscription(Protocol):
 class Listen:
     """The subscription of a `subscriptions/listen` request.
 
-    task: gives the state of a task by its id. hides: tells whether a resource is none for the
-    caller. Raises ProtocolError (invalid params) for a filter
-    that is malformed.
+    task: gives the state of a task by its id. serves: tells whether there is a resource for the
+    caller at a URI; others are left out of what is acknowledged (basic/patterns/subscriptions,
+    "Acknowledgment"). Raises ProtocolError (invalid params) for a filter that is malformed, or too
+    large.
     """
 
     def __init__(
@@ -81,25 +93,34 @@ class Listen:
         message_id: MessageId,
         wanted: Mapping[str, Any],
         task: Callable[[str], Task | None],
-        hides: Callable[[str], bool],
+        serves: Callable[[str], bool],
     ) -> None:
         self.meta = {SUBSCRIPTION_META: message_id}
         self._task = task
         self._kinds = {kind for name, kind in _FILTERS.items() if _flag(wanted, name)}
         uris = _strings(wanted, "resourceSubscriptions")
-        self._uris = {uri: None for uri in uris if not hides(uri)}
-        self._tasks = [one for one in _strings(wanted, "taskIds") if task(one) is not None]
+        check_uris(uris)
+        self._uris = {uri: None for uri in uris if serves(uri)}
+        tasks = _strings(wanted, "taskIds")
+        self._tasks = {one: None for one in tasks if task(one) is not None}
         agreed: dict[str, Any] = {
             name: True for name, kind in _FILTERS.items() if kind in self._kinds
         }
         if self._uris:
             agreed["resourceSubscriptions"] = list(self._uris)
         if self._tasks:
-            agreed["taskIds"] = self._tasks
+            agreed["taskIds"] = list(self._tasks)
         self.opening = encode_notification(
             "notifications/subscriptions/acknowledged",
             {"_meta": self.meta, "notifications": agreed},
         )
+
+    def wants(self, change: Change) -> bool:
+        if change.kind == "task":
+            return change.subject in self._tasks
+        if change.kind == "resource":
+            return change.subject in self._uris
+        return change.kind in self._kinds
 
     def message(self, change: Change) -> bytes | None:
         if change.kind == "task":
@@ -132,6 +153,11 @@ class SessionStream:
     def __init__(self, subscribed: Callable[[], frozenset[str]]) -> None:
         self._subscribed = subscribed
 
+    def wants(self, change: Change) -> bool:
+        if change.kind == "resource":
+            return change.subject in self._subscribed()
+        return change.kind in _METHODS
+
     def message(self, change: Change) -> bytes | None:
         if change.kind == "resource":
             if change.subject not in self._subscribed():
@@ -139,6 +165,25 @@ class SessionStream:
             return encode_notification(_METHODS["resource"], {"uri": change.subject})
         method = _METHODS.get(change.kind)
         return None if method is None else encode_notification(method, {})
+
+
+def bytes_of(uris: Iterable[str]) -> int:
+    """How much memory URIs take, about."""
+    return sum(len(uri) + _ENTRY_BYTES for uri in uris)
+
+
+def check_uris(uris: Collection[str]) -> None:
+    """Raise ProtocolError (invalid params) for more, or longer, URIs than one client may name."""
+    if len(uris) > MOST_SUBJECTS:
+        raise ProtocolError(
+            INVALID_PARAMS, f"A client listens to {MOST_SUBJECTS} resources at most"
+        )
+    if any(len(uri) > MOST_URI for uri in uris):
+        raise ProtocolError(INVALID_PARAMS, f"A URI has {MOST_URI} characters at most")
+    if bytes_of(uris) > MOST_URI_BYTES:
+        raise ProtocolError(
+            INVALID_PARAMS, f"The URIs that a client listens to take {MOST_URI_BYTES} bytes at most"
+        )
 
 
 def _flag(wanted: Mapping[str, Any], name: str) -> bool:

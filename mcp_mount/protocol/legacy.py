@@ -20,7 +20,7 @@ from pydantic_core import to_json
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import Call, Catalogue, Method, Result
-from mcp_mount.protocol.changes import MOST_SUBJECTS, Change, Hear, SessionStream
+from mcp_mount.protocol.changes import Change, Hear, SessionStream, check_uris
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -41,7 +41,7 @@ from mcp_mount.protocol.messages import (
     parse,
 )
 from mcp_mount.protocol.questions import LiveDialogue
-from mcp_mount.protocol.resumption import EventLog, Resumption, parse_event_id
+from mcp_mount.protocol.resumption import EventLog, Resumption, is_polled, parse_event_id
 from mcp_mount.protocol.revisions import LATEST_LEGACY, LEGACY, Revision
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys, Seal, TokenRefused
@@ -66,6 +66,7 @@ class Backplane(Protocol):
     def set_log_level(self, session: str, level: str) -> None: ...
     def log_level(self, session: str) -> str | None: ...
     def keep_log(self, session: str, log: EventLog, *, ttl: float) -> None: ...
+    def own_log(self, session: str, make: Callable[[], EventLog], *, ttl: float) -> EventLog: ...
     def find_log(self, session: str, stream: str) -> EventLog | None: ...
 
 
@@ -221,43 +222,55 @@ class Legacy:
         client comes back to.
 
         Where a stream would hold a thread, the session's is polled, if the revision has that.
-        Raises ProtocolError: 400 for events that are not kept (any more), 405 for no stream.
+        Raises ProtocolError: 400 for events of a call that are not kept (any more), 405 for no
+        stream.
         """
         session = self.session(request)
         if "last-event-id" in request.headers:
-            return self._resume(session, request.headers["last-event-id"])
+            resumed = self._resume(session, request.headers["last-event-id"])
+            if resumed is not None:
+                return resumed
         subscription = SessionStream(partial(self._backplane.subscribed, session.id))
         if request.waiting is not None:
             if not session.revision.primed_streams:
                 raise method_not_allowed("GET")
-            return Resumption(self._listen(session, subscription))
+            return Resumption(self._own_log(session, subscription), None)
         incoming = Incoming(0, "GET", {}, {}, session.revision, session.client, request, session.id)
         return self._listener.call(incoming, subscription, Result(b""))
 
-    def _listen(self, session: Session, subscription: SessionStream) -> EventLog:
+    def _own_log(self, session: Session, subscription: SessionStream) -> EventLog:
         """The log of what a session's client hears when it comes by, as long as it does."""
-        log = EventLog(primed=False, polled=True)
         ttl = self._settings.resume_ttl
 
-        def hear(change: Change) -> None:
-            if log.ended or log.unread_seconds() > ttl:
-                log.end()
-                stop()
-            elif (message := subscription.message(change)) is not None:
-                log.append(sse.event(message))
+        def make() -> EventLog:
+            log = EventLog(primed=False, polled=True)
 
-        stop = self._backplane.listen(hear, waits=False)
-        self._backplane.keep_log(session.id, log, ttl=ttl)
-        return log
+            def hear(change: Change) -> None:
+                if log.unread_seconds() > ttl:
+                    log.end()
+                elif (message := subscription.message(change)) is not None:
+                    log.append(sse.event(message))
 
-    def _resume(self, session: Session, event_id: str) -> Resumption:
+            log.on_end = self._backplane.listen(hear, waits=False)
+            return log
+
+        return self._backplane.own_log(session.id, make, ttl=ttl)
+
+    def _resume(self, session: Session, event_id: str) -> Resumption | None:
+        """The stream that a client comes back to; None where the session's own begins anew.
+
+        Another worker, or a server that was started again, knows nothing of a session's own stream:
+        a client that is refused there would hear of no change any more.
+        """
         place = parse_event_id(event_id)
         log = place and self._backplane.find_log(session.id, place[0])
-        if not place or not log or not log.has(place[1]):
-            raise ProtocolError(
-                INVALID_REQUEST, "This stream is not kept (any more): repeat the request"
-            )
-        return Resumption(log, place[1], log.last)
+        if place and log and log.has(place[1]):
+            return Resumption(log, place[1], log.last)
+        if place and is_polled(place[0]):
+            return None
+        raise ProtocolError(
+            INVALID_REQUEST, "This stream is not kept (any more): repeat the request"
+        )
 
     def keep(self, call: Call) -> Callable[[], EventLog] | None:
         """Let the client of a call in a session cancel it; what opens the log of its stream."""
@@ -313,10 +326,13 @@ class Legacy:
         if not isinstance(uri, str):
             raise ProtocolError(INVALID_PARAMS, 'params must have a string "uri"')
         assert incoming.session is not None
-        if on and self._catalogue.hides(uri, incoming):
-            raise ProtocolError(RESOURCE_NOT_FOUND, f"Resource not found: {uri}")
-        if on and len(self._backplane.subscribed(incoming.session)) >= MOST_SUBJECTS:
-            raise ProtocolError(INVALID_PARAMS, f"At most {MOST_SUBJECTS} resources in a session")
+        if on:
+            check_uris([uri])
+            if not self._catalogue.serves(uri, incoming):
+                raise ProtocolError(
+                    RESOURCE_NOT_FOUND, f"Resource not found: {uri}", data={"uri": uri}
+                )
+            check_uris(self._backplane.subscribed(incoming.session) | {uri})
         self._backplane.subscribe(incoming.session, uri, on=on)
         return Result(b"")
 

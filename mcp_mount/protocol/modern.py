@@ -228,7 +228,7 @@ class Modern:
             incoming.id,
             wanted,
             self._tasks.finder(incoming),
-            lambda uri: self._catalogue.hides(uri, incoming),
+            lambda uri: self._catalogue.serves(uri, incoming),
         )
         return self._listener.call(incoming, subscription, Result(b"", subscription.meta))
 

@@ -19,8 +19,22 @@ from mcp_mount.protocol import sse
 _MOST_EVENTS: Final = 1000
 """How many events of a stream are kept for a client that comes back."""
 
-_MOST_UNREAD: Final = 64
-"""How far a reader may lag before it is waited for."""
+_MOST_BYTES: Final = 1024 * 1024
+"""How large they may be together; the newest one is kept whatever its size."""
+
+MOST_UNREAD: Final = 64
+"""How many events may wait for a slow client before the handler has to wait."""
+
+MOST_UNREAD_BYTES: Final = 256 * 1024
+"""How large they may be together before it has to."""
+
+
+_POLLED_PREFIX: Final = "own-"
+
+
+def is_polled(stream: str) -> bool:
+    """Whether the id of a stream is that of a session's own one, which clients come by for."""
+    return stream.startswith(_POLLED_PREFIX)
 
 
 class Reader(Protocol):
@@ -33,17 +47,31 @@ class Reader(Protocol):
 class EventLog:
     """The events of one stream. Safe to use from any thread.
 
-    primed: whether the stream begins with an event without data, which gives the client an id to
-    come back with. polled: whether nobody reads it all the time: clients come by for what is new.
+    Its size is bounded in number and in bytes: the oldest events go first, and a client that comes
+    back for one of them is told so.
     """
 
     def __init__(self, *, primed: bool, polled: bool = False) -> None:
-        self.id = secrets.token_hex(8)
+        """Begin a stream without events.
+
+        Args:
+            primed: Whether the stream begins with an event without data, which gives the client an
+                id to come back with.
+            polled: Whether nobody reads it all the time: clients come by for what is new.
+        """
+        self.id = (_POLLED_PREFIX if polled else "") + secrets.token_hex(8)
         self.polled = polled
         self.ended = False
-        self._events: deque[tuple[int, bytes]] = deque(maxlen=_MOST_EVENTS)
         self.last = 0
+        self.bytes = 0
+        """How much is kept."""
+        self.on_end: Callable[[], None] = lambda: None
+        """Called once, when the stream has ended."""
+        self.on_growth: Callable[[int], None] = lambda size: None
+        """Called with the number of bytes by which more is kept, or with a negative one."""
+        self._events: deque[tuple[int, bytes]] = deque()
         self._read = 0
+        self._unread_bytes = 0
         self._reader: Reader | None = None
         self._on_room: Callable[[], None] = lambda: None
         self._left = time.monotonic()
@@ -54,18 +82,30 @@ class EventLog:
     def append(self, event: bytes) -> None:
         """Add an encoded event, which gets its id here."""
         with self._lock:
+            before = self.bytes
             self.last += 1
             kind = type(event)
             numbered = kind(b"id: %b.%d\n%b" % (self.id.encode(), self.last, event))
             self._events.append((self.last, numbered))
+            self.bytes += len(numbered)
+            self._unread_bytes += len(numbered)
+            while len(self._events) > 1 and (
+                len(self._events) > _MOST_EVENTS or self.bytes > _MOST_BYTES
+            ):
+                self._drop_oldest()
+            growth = self.bytes - before
             self._notify()
+        # Without the lock: whoever counts has one of its own, and may end this stream.
+        self.on_growth(growth)
 
     def end(self) -> None:
         """Nothing comes any more."""
         with self._lock:
-            self.ended = True
+            was_ended, self.ended = self.ended, True
             self._left = time.monotonic()
             self._notify()
+        if not was_ended:
+            self.on_end()
 
     def attach(self, reader: Reader) -> None:
         """Let `reader` hand out the events from now on, in place of any other."""
@@ -84,33 +124,57 @@ class EventLog:
     def after(self, number: int, reader: Reader) -> tuple[list[tuple[int, bytes]], bool]:
         """The events after that with `number`, and whether `reader` will get no more."""
         with self._lock:
-            self._read = number
-            self._on_room()
             if self._reader is not reader:
                 return [], True
-            return [one for one in self._events if one[0] > number], self.ended
+            unread = [one for one in self._events if one[0] > number]
+            self._read = number
+            self._unread_bytes = sum(len(event) for _, event in unread)
+            self._on_room()
+            return unread, self.ended
 
-    def poll(self, number: int, retry: float) -> bytes:
-        """The events after that with `number`, and one that tells to come back in `retry` s."""
+    def poll(self, number: int | None, retry: float) -> bytes:
+        """The events that a client does not have yet, and one that tells it to come back.
+
+        Args:
+            number: That of the last event that the client says it has. None if it says nothing:
+                then it gets what no visit has fetched yet.
+            retry: When to come back, in seconds.
+        """
+        self.append(sse.goodbye(retry))
         with self._lock:
-            self.append(sse.goodbye(retry))
+            before = self.bytes
+            if number is None:
+                number = self._read
+            # What a client has is not kept for it: one that comes by for ever costs no more.
+            while self._events and self._events[0][0] <= number:
+                self._drop_oldest()
+            self._read = self.last
             self._left = time.monotonic()
-            return b"".join(event for own, event in self._events if own > number)
+            fetched = b"".join(event for _, event in self._events)
+            growth = self.bytes - before
+        self.on_growth(growth)
+        return fetched
 
     def has(self, number: int) -> bool:
         """Whether all events after that with `number` are still kept."""
-        first = self._events[0][0] if self._events else 1
+        first = self._events[0][0] if self._events else self.last + 1
         return first - 1 <= number <= self.last
 
     def has_room(self, on_room: Callable[[], None]) -> bool:
         """Whether the reader keeps up; if not, `on_room` is called when it moves on."""
         with self._lock:
             self._on_room = on_room
-            return self._reader is None or self.last - self._read <= _MOST_UNREAD
+            return self._reader is None or (
+                self.last - self._read <= MOST_UNREAD and self._unread_bytes <= MOST_UNREAD_BYTES
+            )
 
     def unread_seconds(self) -> float:
         """For how long nobody has been reading, in seconds."""
         return 0.0 if self._reader is not None else time.monotonic() - self._left
+
+    def _drop_oldest(self) -> None:
+        _, event = self._events.popleft()
+        self.bytes -= len(event)
 
     def _notify(self) -> None:
         if self._reader is not None:
@@ -121,12 +185,13 @@ class EventLog:
 class Resumption:
     """A client that reads a stream, or comes back to it.
 
-    after: the number of the last event that it has. newest: that of the newest event when it came:
-    what sent it away before is no reason to go again.
+    after: the number of the last event that it has; None for one that comes by for the first time.
+    newest: that of the newest event when it came: what sent it away before is no reason to go
+    again.
     """
 
     log: EventLog
-    after: int = 0
+    after: int | None = 0
     newest: int = 0
 
     def shown(self, number: int, event: bytes) -> bytes:

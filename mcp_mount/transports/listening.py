@@ -28,8 +28,9 @@ async def listen(changes: Changes, subscription: Subscription, *, channel: Async
         wake.set()
 
     def hear(change: Change) -> None:
-        # A loop that has been closed meanwhile has nobody to tell.
-        if not loop.is_closed():
+        # What is not wanted is not kept, however slow the client is. A loop that has been closed
+        # meanwhile has nobody to tell.
+        if (change == CLOSING or subscription.wants(change)) and not loop.is_closed():
             loop.call_soon_threadsafe(note, change)
 
     stop = changes.listen(hear)

@@ -56,7 +56,7 @@ class AsyncReader:
 
     def __init__(self, resumption: Resumption) -> None:
         self._resumption = resumption
-        self._log, self._position = resumption.log, resumption.after
+        self._log, self._position = resumption.log, resumption.after or 0
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._closed = False
@@ -99,7 +99,7 @@ class Reader:
 
     def __init__(self, resumption: Resumption) -> None:
         self._resumption = resumption
-        self._log, self._position = resumption.log, resumption.after
+        self._log, self._position = resumption.log, resumption.after or 0
         self._wake = threading.Event()
         self._log.attach(self)
 

@@ -132,13 +132,10 @@ def test_changes_of_what_a_caller_may_not_use_are_not_told() -> None:
     with as_user(build(), "ada read", "2025-11-25") as client:
         assert client.request("resources/subscribe", {"uri": uri}) == {}
     incoming = incoming_of(ProtocolRequest("POST", {}, has_permission=lambda name: False))
-    registry = build().registry
-    hides = partial(registry.hides, incoming=incoming)
-    assert hides(uri)
-    assert not hides("other://1")
-    told = Listen(1, {"resourceSubscriptions": [uri, "other://1"]}, lambda task: None, hides)
+    serves = partial(build().registry.serves, incoming=incoming)
+    assert not serves(uri)
+    told = Listen(1, {"resourceSubscriptions": [uri]}, lambda task: None, serves)
     assert told.message(Change("resource", uri)) is None
-    assert told.message(Change("resource", "other://1")) is not None
 
 
 def test_a_rule_that_fails_refuses_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

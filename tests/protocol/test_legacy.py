@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+from typing import Any
 
 import pytest
 
 from mcp_mount import MCPServer
-from mcp_mount.protocol import Request
+from mcp_mount.protocol import Reply, Request
+from mcp_mount.protocol.resumption import EventLog
 from mcp_mount.protocol.revisions import LEGACY
 from tests.requests import JSON_HEADERS, Session, initialize, legacy, message, meta, modern
 
@@ -138,19 +141,137 @@ def test_a_log_level_is_kept_for_the_session() -> None:
     assert session.ask("logging/setLevel", {"level": "loud"})["error"]["code"] == -32602
 
 
+def subscribe(session: Session, uri: str) -> Any:
+    return session.ask("resources/subscribe", {"uri": uri})
+
+
 def test_a_session_subscribes_to_resources_up_to_a_bound() -> None:
     server = make()
-    without = Session(server, "2025-11-25").ask("resources/subscribe", {"uri": "a://b"})
+    without = subscribe(Session(server, "2025-11-25"), "a://b")
     assert without["error"]["code"] == -32601
     server.resource("a://b")(lambda: "x")
+    server.resource("a://numbers/{number}")(lambda number: "x")
     session = Session(server, "2025-11-25")
-    assert session.ask("resources/subscribe", {"uri": "a://b"})["result"] == {}
+    assert subscribe(session, "a://b")["result"] == {}
     assert session.ask("resources/subscribe", {})["error"]["code"] == -32602
     for number in range(999):
-        assert "result" in session.ask("resources/subscribe", {"uri": f"a://{number}"})
-    assert session.ask("resources/subscribe", {"uri": "a://more"})["error"]["code"] == -32602
+        assert "result" in subscribe(session, f"a://numbers/{number}")
+    assert "result" in subscribe(session, "a://b")
+    assert subscribe(session, "a://numbers/more")["error"]["code"] == -32602
     assert session.ask("resources/unsubscribe", {"uri": "a://b"})["result"] == {}
-    assert session.ask("resources/subscribe", {"uri": "a://more"})["result"] == {}
+    assert subscribe(session, "a://numbers/more")["result"] == {}
+
+
+def test_only_resources_that_there_are_can_be_subscribed_to() -> None:
+    server = make()
+    server.resource("a://b/{+path}")(lambda path: "x")
+    session = Session(server, "2025-11-25")
+    assert subscribe(session, "a://b/c/d")["result"] == {}
+    assert subscribe(session, "a://other")["error"] == {
+        "code": -32002,
+        "message": "Resource not found: a://other",
+        "data": {"uri": "a://other"},
+    }
+
+
+def test_the_uris_of_subscriptions_have_a_length_and_a_budget() -> None:
+    server = make()
+    server.resource("a://b/{+path}")(lambda path: "x")
+    session = Session(server, "2025-11-25")
+    assert subscribe(session, "a://b/".ljust(8193, "x"))["error"]["code"] == -32602
+    taken = [subscribe(session, f"a://b/{number}/".ljust(8192, "x")) for number in range(32)]
+    assert [one.get("result") for one in taken] == [{}] * 31 + [None]
+    assert taken[-1]["error"]["code"] == -32602
+    # Another session has a budget of its own.
+    assert subscribe(Session(server, "2025-11-25"), "a://b/".ljust(8192, "x"))["result"] == {}
+
+
+def poll(session: Session, last_event_id: str | None = None) -> list[str]:
+    """The fields of the events that a visit to the session's own stream fetches."""
+    headers = {**session.headers, "accept": "text/event-stream"}
+    if last_event_id is not None:
+        headers["last-event-id"] = last_event_id
+    reply = session._server.wsgi_endpoint.respond_to(Request("GET", headers))
+    assert isinstance(reply, Reply)
+    assert reply.status == 200
+    return reply.body.decode().splitlines()
+
+
+def event_ids(lines: list[str]) -> list[str]:
+    return [line.removeprefix("id: ") for line in lines if line.startswith("id: ")]
+
+
+def test_a_client_that_comes_by_for_ever_costs_no_more_than_once() -> None:
+    server = make()
+    sessions = [Session(server, "2025-11-25") for _ in range(3)]
+    before = living(EventLog)
+    for _ in range(100):
+        for session in sessions:
+            poll(session)
+    assert living(EventLog) == before + 3
+    size = [log.bytes for log in logs()]
+    newest = event_ids(poll(sessions[0]))[-1]
+    for _ in range(100):
+        newest = event_ids(poll(sessions[0], newest))[-1]
+    assert sum(log.bytes for log in logs()) < sum(size) + 100
+
+
+def test_a_log_that_nobody_comes_by_for_is_dropped_with_its_listener() -> None:
+    server = make()
+    server.protocol.settings.resume_ttl = 0.0
+    before = living(EventLog)
+    for _ in range(20):
+        poll(Session(server, "2025-11-25"))
+    # The last one, and those that were not looked at yet.
+    assert living(EventLog) <= before + 5
+
+
+def test_the_end_of_a_session_ends_its_stream() -> None:
+    server = make()
+    session, before = Session(server, "2025-11-25"), living(EventLog)
+    poll(session)
+    reply = server.wsgi_endpoint.respond_to(Request("DELETE", session.headers))
+    assert reply.status == 204  # type: ignore[union-attr]
+    assert living(EventLog) == before
+
+
+def changes(lines: list[str]) -> int:
+    return sum("list_changed" in line for line in lines)
+
+
+def test_each_change_is_told_on_one_visit_and_again_to_a_client_that_did_not_get_it() -> None:
+    server = make()
+    session = Session(server, "2025-11-25")
+    [first] = event_ids(poll(session))
+    server.notify.tools_list_changed()
+    assert changes(poll(session, first)) == 1
+    # The answer was lost on its way.
+    told = poll(session, first)
+    assert changes(told) == 1
+    assert changes(poll(session, event_ids(told)[-1])) == 0
+    server.notify.tools_list_changed()
+    assert changes(poll(session)) == 1
+    assert changes(poll(session)) == 0
+
+
+def test_a_session_that_comes_by_at_another_worker_begins_its_stream_anew() -> None:
+    session = Session(make(secret_key="shared"), "2025-11-25")
+    [old] = event_ids(poll(session))
+    session._server = make(secret_key="shared")
+    [new] = event_ids(poll(session, old))
+    assert new.partition(".")[0] != old.partition(".")[0]
+    session._server.notify.tools_list_changed()
+    assert changes(poll(session, new)) == 1
+
+
+def logs() -> list[EventLog]:
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, EventLog)]
+
+
+def living(kind: type) -> int:
+    gc.collect()
+    return sum(type(one) is kind for one in gc.get_objects())
 
 
 def test_a_batch_is_answered_as_a_batch() -> None:
