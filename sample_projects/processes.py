@@ -39,13 +39,14 @@ def running(
     cwd: Path = ROOT,
     environment: Mapping[str, str] | None = None,
     seconds: float = 30.0,
+    log: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends; begins when it accepts connections at `port`.
 
-    What the server prints is shown if it does not start.
+    What the server prints is shown if it does not start; log: where it is kept.
     """
     variables = {**os.environ, "PYTHONPATH": PYTHONPATH, **(environment or {})}
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() if log is None else log.open("w+b") as output:
         process = subprocess.Popen(
             words,
             cwd=cwd,

@@ -7,8 +7,11 @@ for them, such as "session:2025-11-25", which `fill_in` replaces.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from hypothesis import strategies as st
 
@@ -23,6 +26,8 @@ NAMES = [
     *("echo", "echo_async", "typed", "every_type", "numbers", "picture", "fail", "fail_async"),
     *("mirrored", "talk", "talk_async", "think", "later", "wait", "background", "chained"),
     *("limited", "kept", "narrow", "checked", "refresh", "generate_image", "question", "counted"),
+    # Of some hosts.
+    *("item", "add_item", "find_content_types", "get_content_type"),
 ]
 URIS = [
     *("file:///a/b", "file:///../b", "item://1", "item://x", "data://bytes", "ui://view"),
@@ -144,8 +149,12 @@ headers = st.fixed_dictionaries(
         "mcp-name": st.sampled_from([*NAMES, *URIS, "=?base64?ZWNobw==?="]) | st.text(),
         "mcp-session-id": st.sampled_from(list(SESSIONS.values())) | st.text(),
         "last-event-id": st.sampled_from(["abc.1", "0.0"]) | st.text(),
-        "origin": st.just("http://localhost") | st.text(),
-        "host": st.text(),
+        "origin": st.sampled_from(["http://localhost", "null", "http://[", "a://b@c:d"])
+        | st.text(),
+        # A host that refuses looks no further.
+        "host": st.sampled_from(["127.0.0.1"] * 6 + ["[localhost]", "[::1]:x", "a:1@b", ""])
+        | st.sampled_from(["127.0.0.1"])
+        | st.text(),
     },
 )
 
@@ -220,3 +229,132 @@ def rightly(version: str, method: str, values: Mapping[str, Any]) -> tuple[dict[
 
 def encode_header(value: str) -> str:
     return f"=?base64?{base64.b64encode(value.encode('utf-8', 'surrogatepass')).decode()}?="
+
+
+paths = st.one_of(
+    st.sampled_from(
+        [
+            *("/", "/mcp", "/mcp/", "/mcp//", "/mcp/mcp", "/docs", "/openapi.json", "/mcp/docs"),
+            *("/tools", "/mcp/tools", "/tools/echo", "/mcp/tools/echo", "/tools/%00", "/v1/models"),
+            *("/mcp/v1/models", "/v1/chat/completions", "/mcp/v1/images/generations"),
+            "/.well-known/oauth-protected-resource",
+            "/.well-known/oauth-protected-resource/mcp",
+            "/mcp/.well-known/oauth-protected-resource",
+            "/.well-known/oauth-authorization-server",
+        ]
+    ),
+    st.builds(
+        "{}{}{}".format,
+        st.sampled_from(["/", "/mcp/", "/tools/", "/mcp/tools/", "/mcp/.well-known/", "/v1/"]),
+        st.text().map(lambda text: quote(text.encode("utf-8", "surrogatepass"))),
+        st.sampled_from(["", "/", "?", "?a=b", "?%ff=%00", "%ff", "/../..", "//"]),
+    ),
+)
+"""Where there is something, or nearly."""
+
+RIGHT_CLAIMS = {"sub": "ada", "scope": "read"}
+jose_headers = objects(
+    alg=st.sampled_from(["ES256", "RS256", "HS256", "none", "EdDSA"]) | values,
+    kid=st.sampled_from(["one", "two"]) | values,
+    typ=st.just("at+jwt") | values,
+    crit=values,
+    b64=values,
+    jwk=values,
+)
+instants = (
+    st.integers() | st.floats() | st.sampled_from([10**400, -(10**400), "9" * 400, 1e308]) | values
+)
+claims = objects(
+    iss=values,
+    sub=st.just("") | values,
+    aud=st.lists(st.text()) | values,
+    exp=instants,
+    nbf=instants,
+    iat=instants,
+    scope=values,
+    roles=values,
+    client_id=values,
+)
+"""What an access token says instead of what is right."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Bytes of a request in pieces, and how the client ends: see `Peer.exchange`."""
+
+    parts: list[bytes]
+    ending: str
+
+
+_START = b"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"
+_JSON = b"content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
+
+
+def _chunked(*chunks: tuple[bytes, bytes], end: bytes = b"0\r\n\r\n") -> bytes:
+    return b"".join(b"%b\r\n%b\r\n" % chunk for chunk in chunks) + end
+
+
+def _framings(body: bytes) -> dict[str, tuple[bytes, bytes]]:
+    """Headers and bytes of a body, in right and in wrong ways."""
+    half, size = len(body) // 2, b"%x" % len(body)
+    one = (size, body)
+    chunked = b"transfer-encoding: chunked\r\n"
+    length = b"content-length: %b\r\n"
+    right = length % b"%d" % len(body)
+    two = ((b"%x" % half, body[:half]), (b"%x" % (len(body) - half), body[half:]))
+    return {
+        "length": (right, body),
+        "chunked": (chunked, _chunked(*(two if half else (one,)))),
+        "extensions": (chunked, _chunked((size + b';a="b"', body), end=b"0\r\nx: y\r\n\r\n")),
+        "expected": (b"expect: 100-continue\r\n" + right, body),
+        "longer": (length % b"%d" % (len(body) + 9), body),
+        "shorter": (length % b"%d" % half, body),
+        "huge": (length % (b"9" * 30), body),
+        "negative": (length % b"-1", body),
+        "words": (length % b"many", body),
+        "plus": (length % b"+5", body),
+        "superscript": (length % "\xb2".encode("latin-1"), body),
+        "twice": (right + length % b"1", body),
+        "listed": (length % b"%d, 7" % len(body), body),
+        "both": (right + chunked, _chunked(one)),
+        "none": (b"", body),
+        "no end": (chunked, _chunked(one, end=b"")),
+        "half": (chunked, size + b"\r\n" + body[:half]),
+        "no size": (chunked, b"\r\n" + body),
+        "bad size": (chunked, _chunked((b"xyz", body))),
+        "hex": (chunked, _chunked((b"0x" + size, body))),
+        "huge size": (chunked, _chunked((b"f" * 40, body))),
+        "negative size": (chunked, _chunked((b"-1", body))),
+        "wrong size": (chunked, _chunked((b"1", body))),
+        "two codings": (b"transfer-encoding: gzip, chunked\r\n", _chunked(one)),
+        "unknown coding": (b"transfer-encoding: x\r\n", body),
+        "compressed": (b"content-encoding: gzip\r\n" + right, body),
+    }
+
+
+_WELL_FRAMED = ("length", "chunked", "extensions", "expected")
+
+
+@st.composite
+def raw_requests(draw: st.DrawFn) -> Raw:
+    """A request as bytes: framed rightly or not, cut into pieces, with some of it replaced."""
+    method = draw(st.sampled_from(["ping", "tools/list", "initialize", "x"]))
+    body = draw(
+        st.binary()
+        | st.just(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}).encode())
+        | st.just(b"")
+    )
+    framings = _framings(body)
+    framing = draw(st.sampled_from(list(framings)))
+    framed, content = framings[framing]
+    whole = _START + _JSON + framed + b"\r\n" + content
+    is_right = framing in _WELL_FRAMED and (body or framing == "length")
+    if draw(st.integers(0, 3)) == 0:
+        is_right = False
+        first = draw(st.integers(0, len(whole)))
+        last = draw(st.integers(first, min(len(whole), first + 8)))
+        whole = whole[:first] + draw(st.binary(max_size=20)) + whole[last:]
+    cuts = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=4)))
+    parts = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    endings = ["read", "shut", "leave"] if is_right else ["shut", "leave"]
+    return Raw(parts, draw(st.sampled_from(endings)))
