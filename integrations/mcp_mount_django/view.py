@@ -24,7 +24,14 @@ from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.threads import Runner
-from mcp_mount.transports.wsgi import WSGITransport, is_multithread, read_body, read_headers
+from mcp_mount.transports.wsgi import (
+    IncompleteBody,
+    WSGITransport,
+    is_multithread,
+    read_body,
+    read_headers,
+    whole_body,
+)
 from mcp_mount_django.authentication import Authentication, has_permission, has_role, has_scope
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi
 from mcp_mount_django.calls import Calls, atomic_aliases, keep_language, run_in_request_thread
@@ -151,9 +158,12 @@ class ServerView:
                 # A chunked body: Django reads none under WSGI.
                 body = read_body(request.META, limit)
             else:
-                body = request.body
+                with whole_body(RequestDataTooBig):
+                    body = request.body
         except RequestDataTooBig:
             return protocol.too_large()
+        except IncompleteBody:
+            return protocol.incomplete()
         if body is None or len(body) > limit:
             return protocol.too_large()
         headers = read_headers(request.META)

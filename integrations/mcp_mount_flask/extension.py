@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Flask, Response, request
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from mcp_mount.base import MCPServer, server_options
@@ -17,7 +18,7 @@ from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.routes.router import Registers
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.resuming import UntilGoodbye
-from mcp_mount.transports.wsgi import EventStream, read_headers
+from mcp_mount.transports.wsgi import EventStream, IncompleteBody, read_headers, whole_body
 from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.contexts import within_request
 from mcp_mount_flask.host import current_caller, current_role, host_of
@@ -105,7 +106,10 @@ class MCPMount(Registers):
         wsgi = self.server.wsgi
         if not wsgi.is_direct(environ):
             return Response.from_app(wsgi.bridge, environ)
-        body = self._body()
+        try:
+            body = self._body()
+        except (IncompleteBody, ClientDisconnected):
+            return _response(self.server.protocol.incomplete())
         if body is None:
             return _response(self.server.protocol.too_large())
         own_request = request._get_current_object()  # type: ignore[attr-defined]
@@ -126,15 +130,16 @@ class MCPMount(Registers):
         )
 
     def _body(self) -> bytes | None:
-        """The request's body, which a before_request function may have read already."""
+        """The request's body, which a before_request function may have read already.
+
+        Raises IncompleteBody, or ClientDisconnected, which is Werkzeug's name for it.
+        """
         limit = self.server.protocol.settings.max_body_bytes
         length = request.content_length
-        if length is None:
-            body: bytes = request.stream.read(limit + 1)
-        elif length > limit:
+        if length is not None and length > limit:
             return None
-        else:
-            body = request.get_data()
+        with whole_body(HTTPException):
+            body = request.stream.read(limit + 1) if length is None else request.get_data()
         return None if len(body) > limit else body
 
 

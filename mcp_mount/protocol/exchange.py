@@ -10,6 +10,7 @@ from mcp_mount.protocol import modern, sse
 from mcp_mount.protocol.calls import Call, Catalogue, Method, Result
 from mcp_mount.protocol.errors import (
     INVALID_REQUEST,
+    PARSE_ERROR,
     Challenge,
     ProtocolError,
     method_not_allowed,
@@ -212,6 +213,10 @@ class Protocol:
         return refusal(
             ProtocolError(INVALID_REQUEST, f"The body exceeds {limit} bytes", status=413)
         )
+
+    def incomplete(self) -> Reply:
+        """The reply to a body that did not come whole, or not in valid chunks."""
+        return refusal(ProtocolError(PARSE_ERROR, "The body is not complete", status=400))
 
     def encode(self, incoming: Incoming, result: Result) -> bytes:
         if incoming.revision.modern:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -22,6 +23,8 @@ from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
 from mcp_mount.transports.streams import background_events, inline_events, silence
 from mcp_mount.transports.threads import PLAIN, Runner
 
+logger = logging.getLogger("mcp_mount")
+
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
 
@@ -31,6 +34,10 @@ class EventStream:
     """A response that has begun: its events, the last one ends it. Close the iterator to leave."""
 
     events: Iterator[bytes]
+
+
+class IncompleteBody(Exception):
+    """The body of a request did not come whole, or not in valid chunks."""
 
 
 class WSGITransport:
@@ -53,7 +60,10 @@ class WSGITransport:
 
         native: gives the framework's request, for handlers that ask for it.
         """
-        body = read_body(environ, self._protocol.settings.max_body_bytes)
+        try:
+            body = read_body(environ, self._protocol.settings.max_body_bytes)
+        except IncompleteBody:
+            return self._protocol.incomplete()
         if body is None:
             return self._protocol.too_large()
         request = Request(
@@ -146,16 +156,41 @@ def endpoint_url(environ: Environ) -> str | None:
 
 
 def read_body(environ: Environ, limit: int) -> bytes | None:
-    """The whole body, or None if it exceeds `limit` bytes."""
+    """The whole body, or None if it exceeds `limit` bytes. Raises IncompleteBody."""
     length = environ.get("CONTENT_LENGTH") or ""
-    if length.isdecimal():
-        size = int(length)
-        return None if size > limit else environ["wsgi.input"].read(size)
-    if not environ.get("wsgi.input_terminated"):
+    size = int(length) if length.isdecimal() else None
+    if size is None and not environ.get("wsgi.input_terminated"):
         # PEP 3333: without a length there is no body, unless the server marks its end.
         return b""
-    body: bytes = environ["wsgi.input"].read(limit + 1)
+    if size is not None and size > limit:
+        return None
+    with whole_body():
+        body: bytes = environ["wsgi.input"].read(limit + 1 if size is None else size)
+    if size is not None and len(body) < size:
+        raise IncompleteBody
     return None if len(body) > limit else body
+
+
+@contextmanager
+def whole_body(*others: type[Exception]) -> Iterator[None]:
+    """Read a body within this: what servers raise then is a fault of the client's.
+
+    Who sends bad chunks or leaves is told by an OSError, or by an exception of the server's own
+    (ParseException of gunicorn): no common base class has them all.
+
+    Args:
+        others: The exceptions that mean something else.
+
+    Raises:
+        IncompleteBody: For all but those.
+    """
+    try:
+        yield
+    except others:
+        raise
+    except Exception as error:
+        logger.info("The body of a request could not be read: %r", error)
+        raise IncompleteBody from error
 
 
 def is_multithread(environ: Environ) -> bool:

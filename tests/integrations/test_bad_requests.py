@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 import httpx2
@@ -169,6 +171,30 @@ def test_a_chunked_body_over_the_limit_is_refused(host_url: str) -> None:
     except (httpx2.ReadError, httpx2.WriteError):
         return
     assert response.status_code == 413
+
+
+CUT_OFF = {
+    "less than announced": b'content-length: 90\r\n\r\n{"jsonrpc":"2.0",',
+    "no last chunk": b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n",
+    "half a chunk": b"transfer-encoding: chunked\r\n\r\n90\r\n{",
+    "a chunk without a size": b"transfer-encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", CUT_OFF)
+def test_a_body_that_does_not_come_whole_is_refused(host_url: str, kind: str) -> None:
+    head = b"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    port = int(host_url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(head + b"connection: close\r\n" + CUT_OFF[kind])
+        connection.shutdown(socket.SHUT_WR)
+        with HTTPResponse(connection) as response:
+            try:
+                response.begin()
+            except (HTTPException, ConnectionError):
+                return  # The server has closed the connection.
+            assert response.status == 400
+            assert b"Traceback" not in response.read()
 
 
 def test_a_foreign_host_and_origin_are_refused_together(host_url: str) -> None:
