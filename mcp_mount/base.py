@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
@@ -33,6 +34,7 @@ from mcp_mount.protocol.errors import Challenge
 from mcp_mount.protocol.state import Seal
 from mcp_mount.routes.dependencies import HOST_APP
 from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute
+from mcp_mount.routes.errors import answer_unfit
 from mcp_mount.routes.openapi import describe_tools
 from mcp_mount.routes.router import (
     Registers,
@@ -218,6 +220,8 @@ class MCPServer(Registers, FastAPI):
         self.wsgi_endpoint = WSGITransport(self.protocol, self.runner)
         self._documented: tuple[int, dict[str, Any], dict[str, Any]] | None = None
         super().__init__(title=name, version=version, description=description or "", **fastapi)
+        if RequestValidationError not in (fastapi.get("exception_handlers") or {}):
+            self.add_exception_handler(RequestValidationError, answer_unfit)
         self.router.routes[:0] = [EndpointRoute(self), MetadataRoute(self)]
         self._not_found = self.router.default
         self.router.default = self._default

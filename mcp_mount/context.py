@@ -20,6 +20,7 @@ from mcp_mount.chaining import (
 from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import ClientError, OutOfTime
 from mcp_mount.protocol.extensions import TASKS, shows_pages
 from mcp_mount.protocol.incoming import LOG_LEVELS, Incoming
@@ -115,6 +116,8 @@ class _Call:
             raise TaskRequired
 
     def _progress(self, progress: float, total: float | None, message: str | None) -> bytes | None:
+        for number in (progress, total):
+            encode(number)  # A task tells it as a text, which could be "nan".
         if self._incoming.task is not None:
             # A task has no stream: who looks at it sees its status message.
             of = "" if total is None else f" of {total:g}"
@@ -144,6 +147,9 @@ class _Call:
     def _asking(self, inquiries: Mapping[str, Inquiry[Any]]) -> Asking:
         if self._incoming.dialogue is None:
             raise ClientError("Over plain HTTP there is no client to ask")
+        for inquiry in inquiries.values():
+            # In 2026-07-28 they are encoded once the handler has ended, too late to fail there.
+            encode(inquiry.params)
         self._incoming.asked = True
         return Asking(self._incoming.dialogue, inquiries)
 

@@ -45,7 +45,7 @@ def test_the_core_imports_no_web_framework(room: str) -> None:
         ("features", {"features", "context", "protocol"}),
         ("transports", {"transports", "protocol"}),
         ("tasks", {"tasks", "protocol", "transports"}),
-        ("llm", {"llm", "features"}),
+        ("llm", {"llm", "features", "protocol"}),
         ("policies", {"policies", "features", "protocol"}),
         ("auth", {"auth", "policies", "features", "protocol"}),
         ("routes", {"routes", "context", "features", "llm", "policies", "protocol", "transports"}),

@@ -25,6 +25,7 @@ from mcp_mount.features.functions import (
     is_coroutine_function,
     unwrap,
 )
+from mcp_mount.features.json_schema import finite_schema
 from mcp_mount.features.json_strings import read_json_strings
 
 
@@ -99,7 +100,7 @@ class Arguments:
         try:
             core_schema = generate_arguments_schema(_stub(function, parameters), "arguments-v3")
             self._validator = SchemaValidator(core_schema)
-            schema = GenerateJsonSchema().generate(core_schema)
+            schema = finite_schema(GenerateJsonSchema().generate(core_schema))
         except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
             raise _explain(function, parameters) from None
         except (PydanticUserError, SchemaError, NameError, TypeError) as error:

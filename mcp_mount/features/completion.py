@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
-from pydantic_core import to_json
 
 from mcp_mount.features.functions import is_coroutine_function
 from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
@@ -98,11 +98,11 @@ def _read(params: Mapping[str, Any]) -> Completion:
 def _encode(value: Any, revision: Revision) -> Result:
     if isinstance(value, BaseModel):
         body = plain(value)
-        return Result(to_json(body if "completion" in body else {"completion": body})[1:-1])
+        return Result(encode(body if "completion" in body else {"completion": body})[1:-1])
     values = [str(item) for item in value or ()]
     body = {
         "values": values[:_MOST_VALUES],
         "total": len(values),
         "hasMore": len(values) > _MOST_VALUES,
     }
-    return Result(to_json({"completion": body})[1:-1])
+    return Result(encode({"completion": body})[1:-1])

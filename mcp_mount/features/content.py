@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Final, get_origin
 from urllib.parse import quote
 
 from pydantic import BaseModel
-from pydantic_core import to_json
+
+from mcp_mount.protocol.encoding import encode, encode_model
 
 _SIGNATURES: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -82,9 +83,9 @@ class _Media:
         """The encoded content block."""
         data = self.read()
         return b'{"type":%b,"data":"%b","mimeType":%b}' % (
-            to_json(self.kind),
+            encode(self.kind),
             base64.b64encode(data),
-            to_json(self.media_type(data)),
+            encode(self.media_type(data)),
         )
 
 
@@ -143,7 +144,7 @@ class File:
         else:
             encoded = base64.b64encode(data).decode()
             resource |= {"mimeType": media_type or "application/octet-stream", "blob": encoded}
-        return to_json({"type": "resource", "resource": resource})
+        return encode({"type": "resource", "resource": resource})
 
 
 def sniff(data: bytes) -> str | None:
@@ -174,7 +175,7 @@ def _is_wire_type(kind: type) -> bool:
 
 
 def text_block(text: str) -> bytes:
-    return b'{"type":"text","text":%b}' % to_json(text)
+    return b'{"type":"text","text":%b}' % encode(text)
 
 
 def block(value: Any) -> bytes:
@@ -184,8 +185,8 @@ def block(value: Any) -> bytes:
     if isinstance(value, _Media | File):
         return value.block()
     if _is_wire_type(type(value)):
-        return value.__pydantic_serializer__.to_json(value, by_alias=True, exclude_none=True)  # type: ignore[no-any-return]
-    return text_block(to_json(value).decode())
+        return encode_model(value)
+    return text_block(encode(value).decode())
 
 
 def blocks(value: Any) -> Iterable[bytes]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mcp_mount.features.functions import Documentation
+from mcp_mount.features.functions import DefinitionError, Documentation
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.messages import plain
 
 
@@ -30,4 +31,9 @@ def members(
         "icons": [{"src": one} if isinstance(one, str) else plain(one) for one in icons or ()],
         "_meta": plain(meta),
     }
-    return {key: value for key, value in every.items() if value is not None and value != []}
+    definition = {key: value for key, value in every.items() if value is not None and value != []}
+    try:
+        encode(definition)
+    except ValueError as error:
+        raise DefinitionError(f"{own.get('name')!r} has no JSON form: {error}") from None
+    return definition

@@ -7,9 +7,11 @@ checked by the `jsonschema` package (the `schema` extra). Nothing is ever fetche
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 from mcp_mount.features.functions import DefinitionError, describe
+from mcp_mount.protocol.encoding import encode
 
 
 class JSONSchema:
@@ -38,6 +40,10 @@ class JSONSchema:
                     f"{describe(function)}: the $ref {reference!r} leaves {member}, and nothing "
                     "is ever fetched for one"
                 )
+        try:
+            encode(schema)
+        except ValueError as error:
+            raise DefinitionError(f"{describe(function)}: {member}: {error}") from None
         kind = validator_for(schema, default=Draft202012Validator)
         try:
             kind.check_schema(schema)
@@ -52,6 +58,44 @@ class JSONSchema:
             f"{error.json_path.removeprefix('$').lstrip('.') or self._whole}: {error.message}"
             for error in self._validator.iter_errors(value)
         ]
+
+
+def finite_schema(schema: Any) -> Any:
+    """A schema without the members that JSON cannot carry: bounds and defaults of NaN or infinity.
+
+    They say nothing that a client could use: what is at least minus infinity is any number.
+    """
+    if isinstance(schema, dict):
+        return {
+            key: finite_schema(member) for key, member in schema.items() if not _is_infinite(member)
+        }
+    if isinstance(schema, list):
+        return [finite_schema(item) for item in schema]
+    return schema
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, float) and not isfinite(value)
+
+
+def may_have_floats(schema: Any) -> bool:
+    """Whether a value by a schema may have a float in it; also where that cannot be said."""
+    if not isinstance(schema, Mapping):
+        return schema is not False
+    kind = schema.get("type")
+    parts = [
+        *(
+            part
+            for key in ("anyOf", "oneOf", "allOf", "prefixItems")
+            for part in schema.get(key, ())
+        ),
+        *(part for key in ("properties", "$defs") for part in schema.get(key, {}).values()),
+        *(schema[key] for key in ("items", "additionalProperties") if key in schema),
+    ]
+    if kind is None and not parts:
+        return not {"$ref", "const", "enum"} & schema.keys()
+    is_open = kind in ("array", "object") and not parts
+    return kind == "number" or isinstance(kind, list) or is_open or any(map(may_have_floats, parts))
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from itertools import compress, islice
 from typing import Any, Final, Protocol
 
-from pydantic_core import to_json
-
 from mcp_mount.protocol.calls import Result
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.messages import Rule
@@ -117,7 +116,7 @@ class Listing:
             body["nextCursor"] = self._seal.seal([incoming.method, end])
         if incoming.revision.modern:
             body |= {"ttlMs": self._ttl_ms, "cacheScope": scope}
-        return Result(to_json(body)[1:-1])
+        return Result(encode(body)[1:-1])
 
     def _start(self, incoming: Incoming) -> int:
         cursor = incoming.params.get("cursor")

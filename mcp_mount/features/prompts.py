@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import to_json
 
 from mcp_mount.features import content
 from mcp_mount.features.arguments import Arguments, InvalidArguments
@@ -21,6 +20,7 @@ from mcp_mount.features.functions import (
     signature_of,
 )
 from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
@@ -99,13 +99,14 @@ class Prompt:
         if type(value).__name__ == "GetPromptResult" and content.is_content(value):
             body = plain(value)
             meta = body.pop("_meta", None)
+            encode(meta)  # Now, while a failure is still the prompt's.
             body.pop("resultType", None)
-            return Result(to_json(body)[1:-1], meta)
+            return Result(encode(body)[1:-1], meta)
         values = value if isinstance(value, list | tuple) else [value]
         members = b'"messages":[%b]' % b",".join(map(_encode_message, values))
         description = self.members.get("description")
         if description is not None:
-            members = b'"description":%b,%b' % (to_json(description), members)
+            members = b'"description":%b,%b' % (encode(description), members)
         return Result(members)
 
 
@@ -151,6 +152,6 @@ def answer_get(prompts: Mapping[str, Prompt], incoming: Incoming) -> Call:
 
 def _encode_message(value: Any) -> bytes:
     if type(value).__name__ == "PromptMessage" and isinstance(value, BaseModel):
-        return to_json(plain(value))
+        return encode(plain(value))
     message = value if isinstance(value, Message) else Message(value)
-    return b'{"role":%b,"content":%b}' % (to_json(message.role), content.block(message.content))
+    return b'{"role":%b,"content":%b}' % (encode(message.role), content.block(message.content))

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from pydantic_core import to_json
-
 from mcp_mount.features.arguments import Arguments, InvalidArguments
 from mcp_mount.features.content import is_content
 from mcp_mount.features.definitions import members
@@ -23,6 +21,7 @@ from mcp_mount.features.functions import (
 )
 from mcp_mount.features.uri_templates import UriTemplate
 from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, RESOURCE_NOT_FOUND, ProtocolError
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
@@ -142,7 +141,7 @@ class Resource:
         body: dict[str, Any] = {"contents": contents}
         if revision.modern:
             body |= self.hints
-        return Result(to_json(body)[1:-1])
+        return Result(encode(body)[1:-1])
 
     def _content(self, uri: str, value: Any) -> dict[str, Any]:
         declared = self.members.get("mimeType")
@@ -154,7 +153,7 @@ class Resource:
         else:
             content = {
                 "mimeType": declared or "application/json",
-                "text": to_json(value).decode(),
+                "text": encode(value).decode(),
             }
         if self.content_meta is not None:
             return {"uri": uri, **content, "_meta": self.content_meta}

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from mcp_mount.features import content
 from mcp_mount.features.arguments import Arguments, HandlerArguments, InvalidArguments
@@ -26,10 +26,11 @@ from mcp_mount.features.functions import (
     name_of,
     signature_of,
 )
-from mcp_mount.features.json_schema import JSONSchema
+from mcp_mount.features.json_schema import JSONSchema, finite_schema, may_have_floats
 from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
 from mcp_mount.features.pages import tool_meta
 from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.encoding import NotFinite, encode, encode_typed
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
     ProtocolError,
@@ -77,6 +78,7 @@ class Output:
             annotation = returned if declared is None else declared
             self._adapter, self.schema = _adapter(function, annotation)
             self.type = annotation
+        self._has_floats = may_have_floats(self.schema)
         self._is_object = self.schema.get("type") == "object"
 
     def schema_for(self, revision: Revision) -> dict[str, Any] | None:
@@ -107,7 +109,8 @@ class Output:
     def encode_data(self, value: Any) -> bytes:
         """A structured value as JSON; validated first."""
         assert self._adapter is not None
-        data = self._adapter.dump_json(self._adapter.validate_python(value), by_alias=True)
+        validated = self._adapter.validate_python(value)
+        data = encode_typed(self._adapter, validated, has_floats=self._has_floats)
         if self._checked is not None and (problems := self._checked.problems(from_json(data))):
             raise ValueError("\n".join(["The value does not fit output_schema.", *problems]))
         return data
@@ -260,6 +263,8 @@ class Tool:
         if isinstance(error, ToolError | InvalidArguments):
             return error_result(str(error) or "The tool failed")
         logger.error("Tool %r failed", self.name, exc_info=error)
+        if isinstance(error, NotFinite):
+            return error_result(f"The tool {self.name!r} failed. {error}.")
         return error_result(f"The tool {self.name!r} failed. The server has logged the reason.")
 
 
@@ -332,7 +337,7 @@ def _adapter(
 ) -> tuple[TypeAdapter[Any], dict[str, Any]]:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-        schema = adapter.json_schema(mode="serialization", schema_generator=_Schema)
+        schema = finite_schema(adapter.json_schema(mode="serialization", schema_generator=_Schema))
     except (PydanticUserError, TypeError, NameError) as error:
         raise DefinitionError(
             f"{describe(function)}: values of the return type {annotation!r} have no JSON form "
@@ -354,7 +359,7 @@ def _encode_free(value: Any, revision: Revision) -> Result:
     if (isinstance(value, dict | BaseModel) and not content.is_content(value)) or (
         is_dataclass(value) and not isinstance(value, type)
     ):
-        members += _structured(to_json(value), revision, is_object=True)
+        members += _structured(encode(value), revision, is_object=True)
     return Result(members)
 
 
@@ -367,12 +372,11 @@ def _encode_call_result(value: Any, revision: Revision) -> Result:
     body = plain(value)
     body.pop("resultType", None)
     meta = body.pop("_meta", None)
-    members = b'"content":' + to_json(body.get("content", []))
+    encode(meta)  # Now, while a failure is still the tool's.
+    members = b'"content":' + encode(body.get("content", []))
     if "structuredContent" in body:
         structured = body["structuredContent"]
-        members += _structured(
-            to_json(structured), revision, is_object=isinstance(structured, dict)
-        )
+        members += _structured(encode(structured), revision, is_object=isinstance(structured, dict))
     failed = bool(body.get("isError"))
     if failed:
         members += b',"isError":true'

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import to_json
 
 from mcp_mount.features.functions import is_coroutine_function
+from mcp_mount.protocol.encoding import encode
 
 
 class ChatMessage(BaseModel):
@@ -81,7 +81,7 @@ class Completion:
         delta = {} if text is None else {"role": "assistant", "content": text}
         finish: Literal["stop"] | None = "stop" if text is None else None
         frame = self._frame("chat.completion.chunk", delta=delta, finish_reason=finish)
-        return b"data: %b\n\n" % to_json(frame)
+        return b"data: %b\n\n" % encode(frame)
 
     def _frame(self, kind: str, **choice: Any) -> dict[str, Any]:
         return {

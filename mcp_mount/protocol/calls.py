@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol, TypeAlias
 
 from mcp_mount.protocol.channels import Channel
+from mcp_mount.protocol.encoding import NotFinite
 from mcp_mount.protocol.errors import (
     INTERNAL_ERROR,
     OutOfTime,
@@ -325,6 +326,9 @@ class Call:
                 return self._recover(failure)
             except Exception as unexpected:
                 failure = unexpected
+        if isinstance(failure, NotFinite):
+            logger.error("%s failed", self.incoming.method, exc_info=failure)
+            raise ProtocolError(INTERNAL_ERROR, f"{failure}.")
         if isinstance(failure, Refusal):
             data = None if failure.retry_after is None else {"retryAfter": failure.retry_after}
             raise ProtocolError(INTERNAL_ERROR, str(failure), data=data, status=failure.status)

@@ -10,8 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from pydantic_core import to_json
-
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.messages import MessageId, encode_notification
 from mcp_mount.protocol.tasks import Task
@@ -141,7 +140,7 @@ class Listen:
             return None
         return b'{"jsonrpc":"2.0","method":"notifications/tasks","params":{%b,"_meta":%b}}' % (
             task.detail(),
-            to_json(self.meta),
+            encode(self.meta),
         )
 
 

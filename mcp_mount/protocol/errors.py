@@ -77,7 +77,8 @@ class ProtocolError(Exception):
 
     `message` is for the peer: it never holds a traceback or a secret. `status` replaces the
     table's HTTP status where the transport asks for a special one (403, 406, 415, …). challenge:
-    for a client that may come back with better credentials.
+    for a client that may come back with better credentials. message_id: the id of a request whose
+    message cannot be read otherwise.
     """
 
     def __init__(
@@ -88,12 +89,14 @@ class ProtocolError(Exception):
         data: Any = None,
         status: int | None = None,
         challenge: Challenge | None = None,
+        message_id: str | int | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.data = data
         self.challenge = challenge
+        self.message_id = message_id
         self._status = status
 
     def status(self, *, modern: bool) -> int:

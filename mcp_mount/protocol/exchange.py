@@ -357,7 +357,7 @@ def refusal_of(request: Request, rules: Sequence[Rule]) -> ProtocolError | None:
 
 def refusal(error: ProtocolError) -> Reply:
     """The reply to a request that has no readable message."""
-    reply = Reply.of_json(error.status(modern=True), encode_error(None, error))
+    reply = Reply.of_json(error.status(modern=True), encode_error(error.message_id, error))
     if reply.status == 405:
         reply.headers.append(("allow", "POST, DELETE"))
     return reply

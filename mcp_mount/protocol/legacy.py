@@ -16,11 +16,10 @@ from functools import partial
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
 
-from pydantic_core import to_json
-
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import Call, Catalogue, Method, Result
 from mcp_mount.protocol.changes import Change, Hear, SessionStream, check_uris
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -136,7 +135,7 @@ class Legacy:
         }
         if self._settings.instructions is not None:
             result["instructions"] = self._settings.instructions
-        return token, to_json(result)
+        return token, encode(result)
 
     def opening(self, message: RequestMessage, request: Request, token: str) -> Incoming:
         """The handshake itself as a request in the session that it has opened."""
@@ -303,7 +302,7 @@ class Legacy:
         if not result.meta:
             return b"{%b}" % result.members
         members = result.members + b"," if result.members else b""
-        return b'{%b"_meta":%b}' % (members, to_json(result.meta))
+        return b'{%b"_meta":%b}' % (members, encode(result.meta))
 
     def _open(self, token: str) -> Session:
         ttl = self._settings.session_ttl

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, cast
 
 from pydantic import BaseModel
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
+from mcp_mount.protocol.encoding import encode, encode_model, without_surrogates
 from mcp_mount.protocol.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError
 from mcp_mount.protocol.tokens import AccessToken
 
@@ -117,11 +119,37 @@ Message: TypeAlias = RequestMessage | NotificationMessage | ResponseMessage
 
 
 def decode(body: bytes) -> Any:
-    """Return the JSON value in `body`; raise a parse error for anything that is not strict JSON."""
+    """Return the JSON value in `body`.
+
+    Raises:
+        ProtocolError: A parse error for anything that is not strict JSON, an invalid request for
+            texts that UTF-8 cannot carry: lone surrogates. It has the id of the request if that
+            can be read all the same.
+    """
     try:
         return from_json(body, allow_inf_nan=False)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError(PARSE_ERROR, f"The body is not valid JSON: {error}") from None
+        raise _unreadable(body, error) from None
+
+
+def _unreadable(body: bytes, error: Exception) -> ProtocolError:
+    try:
+        # Python's own reader takes lone surrogates, and deeper nesting.
+        value = json.loads(body.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return ProtocolError(PARSE_ERROR, f"The body is not valid JSON: {error}")
+    message_id = readable_id(value)
+    if isinstance(message_id, str):
+        message_id = None if without_surrogates(message_id) != message_id else message_id
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return ProtocolError(
+            INVALID_REQUEST,
+            r"The message has a lone surrogate, such as \ud800, which is no character",
+            message_id=message_id,
+        )
+    return ProtocolError(PARSE_ERROR, f"The body is not valid JSON: {error}", message_id=message_id)
 
 
 def readable_id(value: Any) -> MessageId | None:
@@ -198,15 +226,15 @@ def is_id(value: Any) -> bool:
 
 def encode_result(message_id: MessageId, result: bytes) -> bytes:
     """The response that carries an already encoded result object."""
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (to_json(message_id), result)
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (encode(message_id), result)
 
 
 def encode_error(message_id: MessageId | None, error: ProtocolError) -> bytes:
     """The error response; an id that could not be read is left out (2026-07-28, basic/index)."""
-    body = to_json(error_object(error))
+    body = encode(error_object(error))
     if message_id is None:
         return b'{"jsonrpc":"2.0","error":%b}' % body
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (to_json(message_id), body)
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (encode(message_id), body)
 
 
 def error_object(error: ProtocolError) -> dict[str, Any]:
@@ -218,17 +246,17 @@ def error_object(error: ProtocolError) -> dict[str, Any]:
 
 
 def encode_notification(method: str, params: Mapping[str, Any]) -> bytes:
-    return to_json({"jsonrpc": "2.0", "method": method, "params": params})
+    return encode({"jsonrpc": "2.0", "method": method, "params": params})
 
 
 def encode_request(message_id: MessageId, method: str, params: Mapping[str, Any]) -> bytes:
-    return to_json({"jsonrpc": "2.0", "id": message_id, "method": method, "params": params})
+    return encode({"jsonrpc": "2.0", "id": message_id, "method": method, "params": params})
 
 
 def plain(value: Any) -> Any:
     """An `mcp_types` model, or plain data, as plain JSON data."""
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return from_json(encode_model(value))
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):

@@ -13,10 +13,9 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final
 
-from pydantic_core import to_json
-
 from mcp_mount.protocol.calls import Call, Catalogue, Method, Result
 from mcp_mount.protocol.changes import Listen
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
@@ -92,7 +91,7 @@ class Modern:
 
     @cached_property
     def _end(self) -> bytes:
-        return b',"_meta":%b}' % to_json(self._own_meta)
+        return b',"_meta":%b}' % encode(self._own_meta)
 
     def admit(self, value: Any, request: Request) -> tuple[Incoming, Method] | None:
         """Return a request with its method, or None for a notification.
@@ -169,7 +168,7 @@ class Modern:
             start += b"," + result.members
         if not result.meta:
             return start + self._end
-        return start + b',"_meta":%b}' % to_json({**result.meta, **self._own_meta})
+        return start + b',"_meta":%b}' % encode({**result.meta, **self._own_meta})
 
     def _restart(self, incoming: Incoming) -> Result:
         """The result of a call whose handler wants to go on as a task, from its start."""
@@ -191,8 +190,8 @@ class Modern:
         except ValueError:
             raise ProtocolError(INVALID_PARAMS, "The inputResponses are too large") from None
         return b'{"resultType":"input_required","inputRequests":%b,"requestState":%b' % (
-            to_json(as_requests(inquiries)),
-            to_json(state),
+            encode(as_requests(inquiries)),
+            encode(state),
         )
 
     def _answers(
@@ -244,7 +243,7 @@ class Modern:
             if self._settings.instructions is not None:
                 body["instructions"] = self._settings.instructions
             body |= {"ttlMs": self._settings.list_ttl_ms, "cacheScope": "public"}
-            self._discovery = (version, to_json(body)[1:-1])
+            self._discovery = (version, encode(body)[1:-1])
         return Result(self._discovery[1])
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic_core import to_json
-
 from mcp_mount.protocol.calls import Call, Method, Result
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.extensions import TASKS
 from mcp_mount.protocol.incoming import Incoming
@@ -73,7 +72,7 @@ class TaskMethods:
         caller = call.incoming.request.caller()
         job = Job(call, call.task or TaskPolicy(), caller, answers, self._outcome)
         task = self._backend.start(job)
-        return Result(to_json(task.members())[1:-1], type="task")
+        return Result(encode(task.members())[1:-1], type="task")
 
     def finder(self, incoming: Incoming) -> Callable[[str], Task | None]:
         """What finds the tasks of the caller by their ids, and no others."""
@@ -89,7 +88,7 @@ class TaskMethods:
         try:
             return "completed", b'"result":%b' % self._wrap(call.incoming, call.finish())
         except ProtocolError as error:
-            return "failed", b'"error":%b' % to_json(error_object(error))
+            return "failed", b'"error":%b' % encode(error_object(error))
 
     def _get(self, incoming: Incoming) -> Result:
         return Result(self._find(incoming).detail())

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Final, Protocol
 
-from pydantic_core import to_json
-
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.questions import Suspended
 
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
@@ -78,7 +77,7 @@ class Task:
         shown = self.members()
         if self.status == "input_required":
             shown["inputRequests"] = self.requests
-        members = to_json(shown)[1:-1]
+        members = encode(shown)[1:-1]
         return members + b"," + self.outcome if self.outcome else members
 
 

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from fastapi import Depends, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from mcp_mount.features.functions import DefinitionError, describe, name_of
 from mcp_mount.llm.chat import DONE, ChatModel, ChatRequest, Completion, pieces
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.router import MCPRouter
@@ -94,7 +95,7 @@ class CompletionsRouter(MCPRouter):
         except Exception:
             logger.exception("Chat model %r failed", model.name)
             return openai_error(500, "model_failed", f"The model {model.name!r} failed")
-        return JSONResponse(completion.whole(text))
+        return Response(encode(completion.whole(text)), media_type="application/json")
 
     def _model(self, name: str | None) -> ChatModel | None:
         if name is None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from functools import partial
 from itertools import compress
 from typing import Any
 
 from fastapi import Depends, HTTPException, Request, Response
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from mcp_mount.features import Registry, Tool, ToolError
 from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.encoding import NotFinite, encode, without_surrogates
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError, Refusal
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.revisions import Revision
@@ -20,6 +22,8 @@ from mcp_mount.routes.gate import checked, gate, gated_body, http_error, incomin
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.transports.asgi import read_headers, request_of, run_calls
 from mcp_mount.transports.paths import route_path
+
+logger = logging.getLogger("mcp_mount")
 
 _JSON = "application/json"
 
@@ -66,7 +70,7 @@ class ToolsRouter(MCPRouter):
             permitted = [partial(listing.shows, tool, incoming) for tool in tools]
             seen = await checked(request.app, lambda: [one() for one in permitted])
             tools = list(compress(tools, seen))
-        return Response(to_json([tool.definition() for tool in tools]), media_type=_JSON)
+        return Response(encode([tool.definition() for tool in tools]), media_type=_JSON)
 
     async def call_tool(self, name: str, request: Request) -> Response:
         """Call a tool with the arguments in the body.
@@ -144,6 +148,10 @@ class _Outcome:
         return Result(b"{%b}" % self._tool.output.encode(value, revision).members)
 
     def _recover(self, error: Exception) -> Result:
+        if isinstance(error, NotFinite):
+            logger.error("Tool %r failed", self._tool.name, exc_info=error)
+            self._failure = HTTPException(500, f"The tool {self._tool.name!r} failed. {error}.")
+            return Result(b"", failed=True)
         if not isinstance(error, ToolError | InvalidArguments):
             raise error
         status, headers = 422 if isinstance(error, InvalidArguments) else 400, {}
@@ -151,5 +159,6 @@ class _Outcome:
             status = error.status
             if error.retry_after is not None:
                 headers["Retry-After"] = f"{error.retry_after:.0f}"
-        self._failure = HTTPException(status, str(error) or "The tool failed", headers)
+        message = without_surrogates(str(error)) or "The tool failed"
+        self._failure = HTTPException(status, message, headers)
         return Result(b"", failed=True)

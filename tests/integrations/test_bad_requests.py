@@ -32,6 +32,11 @@ BAD: dict[str, tuple[Built, int, int]] = {
     "no UTF-8": (raw(b'{"a": "\xff"}'), 400, -32700),
     "NaN": (raw('{"jsonrpc":"2.0","id":NaN,"method":"ping"}'), 400, -32700),
     "nesting": (raw("[" * 5000), 400, -32700),
+    "a lone surrogate": (
+        raw(r'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"\ud800"}}'),
+        400,
+        -32600,
+    ),
     "an empty body": (raw(b""), 400, -32700),
     "no object": (raw("3"), 400, -32600),
     "no version": (raw('{"id":1,"method":"ping"}'), 400, -32600),

@@ -251,3 +251,12 @@ def test_one_of_several_servers_is_chosen() -> None:
     with serving("tests.integrations.apps:starlette_lifespan()", "--path", "/mcp") as process:
         assert process.ask(modern("tools/list"))["result"]["tools"]
         process.end()
+
+
+def test_a_request_with_a_lone_surrogate_is_answered_with_its_id() -> None:
+    with serving() as process:
+        body = rb'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"\ud800"}}'
+        answer = process.ask(body)
+        assert answer["id"] == 7
+        assert answer["error"]["code"] == -32600
+        assert process.end() == []
