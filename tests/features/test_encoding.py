@@ -252,7 +252,7 @@ def test_what_a_handler_says_while_it_runs_says_so() -> None:
         await ctx.sample("Say", temperature=NAN)
         return "asked"
 
-    capabilities = {"elicitation": {}, "sampling": {}}
+    capabilities: dict[str, Any] = {"elicitation": {}, "sampling": {}}
     own = {
         **meta(capabilities=capabilities),
         "progressToken": 1,
