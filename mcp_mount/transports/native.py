@@ -1,0 +1,147 @@
+"""Threads of the operating system and what crosses them, where gevent or eventlet may be at work.
+
+Both replace parts of the standard library so that "threads" become greenlets on one thread. They
+may do so before this package is imported (`gunicorn -k gevent`) or after it (`--preload`), so
+nothing here is bound at import.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, Generic, ParamSpec, TypeVar
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_MOST_SECONDS: Final = 60.0
+"""How long to wait at a time: under gevent a wait without end is an error where nothing else is
+waited for."""
+
+
+def start_thread(function: Callable[[], object], name: str) -> None:
+    """Run a function on a daemon thread of the operating system, and never in a greenlet.
+
+    An event loop needs one: as a greenlet it would be the running loop of all greenlets on its
+    thread, and Django, for one, refuses database work where a loop is running.
+
+    Raises:
+        RuntimeError: Under eventlet, whose locks do not work between threads.
+    """
+    if _is_patched("eventlet.patcher", "is_monkey_patched", "thread"):
+        raise RuntimeError(
+            "Coroutine functions do not run under eventlet, whose locks do not work between "
+            "threads: use gevent, or plain functions"
+        )
+    if _is_patched("gevent.monkey", "is_module_patched", "threading"):
+        sys.modules["gevent.monkey"].get_original("_thread", "start_new_thread")(function, ())
+    else:
+        threading.Thread(target=function, name=name, daemon=True).start()
+
+
+def is_green() -> bool:
+    """Whether requests run in greenlets that share a thread, whatever their server says of it."""
+    return _is_patched("gevent.monkey", "is_module_patched", "threading") or _is_patched(
+        "eventlet.patcher", "is_monkey_patched", "thread"
+    )
+
+
+def _is_patched(module: str, question: str, name: str) -> bool:
+    patcher = sys.modules.get(module)
+    return patcher is not None and bool(getattr(patcher, question)(name))
+
+
+class Inbox(Generic[T]):
+    """A queue that any thread may put something into, and one thread or greenlet takes from.
+
+    The queues of `queue` are not for this: gevent replaces them by its own, which wake nobody on
+    another thread. Its locks do, and so does a condition that is made of them.
+    """
+
+    def __init__(self) -> None:
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition(threading.Lock())
+
+    def put(self, item: T) -> None:
+        """Add an item."""
+        with self._changed:
+            self._items.append(item)
+            self._changed.notify()
+
+    def get(self, timeout: float | None = None) -> T:
+        """Wait for an item and take it.
+
+        Args:
+            timeout: How long to wait, in seconds; by default without end.
+
+        Raises:
+            queue.Empty: If none came in time.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not self._items:
+                left = _MOST_SECONDS if deadline is None else deadline - time.monotonic()
+                if left <= 0:
+                    raise queue.Empty
+                self._changed.wait(min(left, _MOST_SECONDS))
+            return self._items.popleft()
+
+    def get_nowait(self) -> T:
+        """Take an item. Raises queue.Empty if there is none."""
+        return self.get(timeout=0)
+
+
+class NativePool(ThreadPoolExecutor):
+    """A `ThreadPoolExecutor` whose threads are never greenlets, and hold up no end of a process.
+
+    Under gevent those of the usual one would be greenlets on the thread that submits first, where
+    an event loop may run, and which nobody wakes from another thread.
+    """
+
+    def __init__(self, max_workers: int, thread_name_prefix: str) -> None:
+        super().__init__(max_workers, thread_name_prefix)
+        self._most, self._name = max_workers, thread_name_prefix
+        self._work: Inbox[Callable[[], None] | None] = Inbox()
+        self._state = threading.Lock()
+        self._begun = 0
+        self._free = 0
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        outcome: Future[T] = Future()
+
+        def run() -> None:
+            if not outcome.set_running_or_notify_cancel():
+                return
+            try:
+                outcome.set_result(fn(*args, **kwargs))
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        with self._state:
+            if self._free > 0:
+                self._free -= 1
+                starts = False
+            else:
+                starts = self._begun < self._most
+                self._begun += starts
+        self._work.put(run)
+        if starts:
+            start_thread(self._serve, self._name)
+        return outcome
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let the threads end when they have done what was submitted."""
+        for _ in range(self._begun):
+            self._work.put(None)
+
+    def _serve(self) -> None:
+        while (run := self._work.get()) is not None:
+            run()
+            del run
+            with self._state:
+                self._free += 1
