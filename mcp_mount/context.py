@@ -328,11 +328,10 @@ class SyncContext(_Call):
     def cancelled(self) -> bool:
         """Whether the client has left, or the time is over, so that nobody waits for the result.
 
-        A long-running function looks here, for a thread cannot be stopped. Under WSGI the server
-        finds out at the next write only, which then ends the function.
+        A long-running function looks here, for nothing stops it. Under WSGI the server finds out
+        that a client has left at the next write only, which then ends the function.
         """
-        deadline = self._incoming.deadline
-        return self._channel.closed or (deadline is not None and time.monotonic() > deadline)
+        return self._channel.closed or self._is_late
 
     def report_progress(
         self, progress: float, total: float | None = None, message: str | None = None
@@ -422,7 +421,9 @@ class SyncContext(_Call):
                     if self.seconds_left is not None:
                         question.timeout = min(question.timeout, self.seconds_left)
                 self._channel.ask(questions)
-                self._send(None)
+                if self._is_late:
+                    # There is no client any more who could answer.
+                    raise OutOfTime
         return asking.answers
 
     @overload
@@ -474,8 +475,12 @@ class SyncContext(_Call):
         self._incoming.asked |= call.incoming.asked
         return result_of(call)
 
+    @property
+    def _is_late(self) -> bool:
+        deadline = self._incoming.deadline
+        return deadline is not None and time.monotonic() > deadline
+
     def _send(self, message: bytes | None) -> None:
-        if self._incoming.deadline is not None and time.monotonic() > self._incoming.deadline:
-            raise OutOfTime
-        if message is not None:
+        # After its time the client has been answered, or will be: nobody hears this.
+        if message is not None and not self._is_late:
             self._channel.send(message)

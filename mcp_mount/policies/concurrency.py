@@ -10,7 +10,6 @@ from mcp_mount.features.functions import DefinitionError
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import Refusal
 from mcp_mount.protocol.flows import Flow, Wait, proceed
-from mcp_mount.protocol.occupancy import Occupancy
 
 
 class MaxConcurrency:
@@ -38,17 +37,12 @@ class MaxConcurrency:
         except BaseException:
             self._turns.leave(turn)
             raise
-        if call.is_async:
-            try:
-                return (yield from proceed())
-            finally:
-                self._turns.pass_on()
-        # A plain function may go on when nobody waits for it any more.
-        occupancy = call.occupancy = call.occupancy or Occupancy()
+        assert call.occupancy is not None, "a call with policies tells when its handler has ended"
         try:
             return (yield from proceed())
         finally:
-            occupancy.free(self._turns.pass_on)
+            # The handler may go on when nobody waits for it any more.
+            call.occupancy.when_idle(self._turns.pass_on)
 
 
 class _Turns:

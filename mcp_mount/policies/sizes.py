@@ -39,7 +39,11 @@ class ResultLimit:
         self._most = most
 
     def flow(self, call: Call) -> Flow[Result]:
-        result = yield from proceed()
+        # Where the result is made, within the transaction and the dependencies of the call.
+        call.accept = self._accept
+        return (yield from proceed())
+
+    def _accept(self, result: Result) -> None:
         size = len(result.members)
         if size > self._most:
             raise Refusal(
@@ -47,7 +51,6 @@ class ResultLimit:
                 "Ask for less.",
                 status=413,
             )
-        return result
 
 
 def is_deeper(value: Any, depth: int) -> bool:

@@ -31,43 +31,67 @@ _LINGER_SECONDS: Final = 5.0
 
 
 class Timeout:
-    """Ends calls after a number of seconds.
+    """Answers calls that take longer than a number of seconds: the client hears that it was so.
 
-    A coroutine is cancelled. A plain function is interrupted at its next line of Python: one that
-    waits in a library written in C (a query, a socket) is interrupted when that returns. Where an
+    A coroutine is cancelled where it awaits, as `asyncio.timeout` does. A plain function is not
+    stopped: it may look at `ctx.cancelled` and `ctx.seconds_left` of its SyncContext. Where an
     event loop serves the client, it is answered at once; under WSGI, where the function has the
-    request's own thread, when the function has ended. One with a SyncContext is not interrupted,
-    but ends where it next speaks. Whatever the function returns too late is dropped, and its
-    transaction rolled back.
+    request's own thread, when the function has ended. Whatever is returned too late is dropped, and
+    for what stands around the call it has failed: when the function has ended, not before, its
+    transaction is rolled back, and its dependencies see the exception.
 
-    interrupt: whether plain functions are interrupted. Not, for one whose libraries may be left
-    with a lock of theirs taken (one made in Python, such as a Condition): it ends by itself then.
+    interrupt: whether an exception is raised in a plain function at its next line of Python. That
+    may be between taking a lock and giving it back, also in a library that the function uses (the
+    lock of a log handler, say): then that lock stays taken, and the process hangs. It is for
+    functions that compute, in CPython. One with a SyncContext is never interrupted.
+
+    Raises DefinitionError for what is no number of seconds, and for `interrupt` where Python cannot
+    do that.
     """
 
-    def __init__(self, seconds: float, *, interrupt: bool = True) -> None:
+    def __init__(self, seconds: float, *, interrupt: bool = False) -> None:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
             raise DefinitionError(f"timeout is a number of seconds above 0, not {seconds!r}")
+        if interrupt and not _CAN_INTERRUPT:
+            raise DefinitionError(
+                f"{sys.implementation.name} cannot interrupt functions: leave interrupt=True out"
+            )
         self.seconds = float(seconds)
         self._interrupt = interrupt
 
     def flow(self, call: Call) -> Flow[Result]:
         deadline, outer = time.monotonic() + self.seconds, call.incoming.deadline
         call.incoming.deadline = deadline if outer is None else min(deadline, outer)
+        occupancy = call.occupancy
+        assert occupancy is not None, "a call with policies tells when its handler has ended"
+        interrupt = self._interrupt and not call.wants_context
         if not call.is_async:
-            call.limit = partial(limited, deadline, self._interrupt and not call.wants_context)
+            call.limit = partial(limited, deadline, interrupt)
         try:
             return (yield from proceed(self.seconds))
-        except OutOfTime:
-            # A coroutine has ended; a plain function may still look, or return something.
-            call.abandoned = not call.is_async
-            raise Refusal(
-                f"{call.name} took longer than {self.seconds:g} seconds and was stopped",
-                status=504,
-            ) from None
+        except OutOfTime as error:
+            time_is = f"took longer than {self.seconds:g} seconds"
+            if call.is_async:
+                words = f"{time_is} and was cancelled"
+            elif isinstance(error, _WasInterrupted):
+                words = f"{time_is} and was interrupted"
+            elif not occupancy.given_up:
+                words = f"{time_is}: its result was dropped"
+            elif not occupancy.has_begun:
+                words = f"could not begin within {self.seconds:g} seconds"
+            elif interrupt:
+                words = f"{time_is} and is being interrupted"
+            else:
+                words = f"{time_is}. It is not stopped: it may still be running"
+            raise Refusal(f"{call.name} {words}", status=504) from None
         finally:
-            if not call.abandoned:
+            if not occupancy.given_up:
                 # Middleware may let the call run again, with new time.
                 call.incoming.deadline = outer
+
+
+class _WasInterrupted(OutOfTime):
+    """A function has ended by an interruption."""
 
 
 class _Interrupted(BaseException):
@@ -78,12 +102,9 @@ class _Interrupted(BaseException):
 def limited(deadline: float, interrupt: bool, function: Callable[[], T]) -> T:
     """What a function returns; raises OutOfTime if it does not by `deadline` (monotonic clock).
 
-    interrupt: whether to stop it then, and not to wait until it ends by itself.
+    interrupt: whether to interrupt it then, and not to wait until it ends by itself.
     """
-    if not interrupt or not _CAN_INTERRUPT:
-        value = function()
-    else:
-        value = _interrupted_at(deadline, function)
+    value = _interrupted_at(deadline, function) if interrupt else function()
     if time.monotonic() > deadline:
         raise OutOfTime
     return value
@@ -107,7 +128,7 @@ def _interrupted_at(deadline: float, function: Callable[[], T]) -> T:
             watch.end()
         if not watch.fired:
             raise
-        raise OutOfTime from None
+        raise _WasInterrupted from None
     return value
 
 

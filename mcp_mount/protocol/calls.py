@@ -58,9 +58,9 @@ class Call:
 
     A driver runs it: `run` on a thread, `run_async` on an event loop, with the policies around.
     Neither raises for what the handler does; `finish` gives the outcome. task: set if the call is
-    to become a task. cancelled: whether its client wants no answer any more. abandoned: whether
-    nobody waits for the handler any more. limit: runs a plain function within the time that it has.
-    occupancy: whether a plain function is running, if somebody wants to know.
+    to become a task. cancelled: whether its client wants no answer any more. limit: runs a plain
+    function within the time that it has. accept: raises for a result that must not be sent.
+    occupancy: whether the handler is running; None where there are no policies.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class Call:
         "_recover",
         "_state",
         "_validate",
-        "abandoned",
+        "accept",
         "args",
         "arguments",
         "cancelled",
@@ -113,9 +113,9 @@ class Call:
         self.task = task
         self.policies = policies
         self.arguments: Mapping[str, Any] = {} if arguments is None else arguments
-        self.abandoned = False
         self.failure: Exception | SystemExit | None = None
-        self.occupancy: Occupancy | None = None
+        self.occupancy = Occupancy() if policies else None
+        self.accept: Callable[[Result], None] | None = None
         self.limit: Callable[[Callable[[], Any]], Any] | None = None
         self._validate = validate
         self._error: ProtocolError | None = None
@@ -194,7 +194,7 @@ class Call:
     def failed(self) -> bool:
         """Whether the handler ran and did not do what was asked, or too late."""
         return (
-            self.abandoned
+            self._is_given_up
             or self.failure is not None
             or self._error is not None
             or (self.result is not None and self.result.failed)
@@ -248,8 +248,6 @@ class Call:
                 self._run()
             finally:
                 self.occupancy.end()
-        else:
-            self.fail(OutOfTime())
 
     def _run(self) -> None:
         try:
@@ -257,42 +255,70 @@ class Call:
                 value = self.function(*self.args, **self.kwargs)
             else:
                 value = self.limit(partial(self.function, *self.args, **self.kwargs))
-            self._succeed(self._encode(value, self.incoming.revision))
+            result = self._encoded(value)
         except Suspended as suspended:
-            self._suspend(suspended)
+            result = _suspension(suspended)
         except (Exception, SystemExit) as error:
-            self.fail(error)
+            self._end(error)
+            return
+        self._end(result)
 
     async def run_async(self) -> None:
+        if self.occupancy is None:
+            await self._run_async()
+        elif self.occupancy.begin():
+            try:
+                await self._run_async()
+            finally:
+                self.occupancy.end()
+
+    async def _run_async(self) -> None:
         try:
-            value = await self.function(*self.args, **self.kwargs)
-            self._succeed(self._encode(value, self.incoming.revision))
+            result = self._encoded(await self.function(*self.args, **self.kwargs))
         except Suspended as suspended:
-            self._suspend(suspended)
+            result = _suspension(suspended)
         except (Exception, SystemExit) as error:
-            self.fail(error)
+            self._end(error)
+            return
+        self._end(result)
 
-    def _succeed(self, result: Result) -> None:
-        if not self.abandoned:
-            self.result, self.failure = result, None
+    def _encoded(self, value: Any) -> Result:
+        result = self._encode(value, self.incoming.revision)
+        if self.accept is not None:
+            self.accept(result)
+        return result
 
-    def _suspend(self, suspended: Suspended) -> None:
-        # The handler runs again from its start: what it has done must not count.
-        self._succeed(Result(b"", failed=True, suspended=suspended))
+    def _end(self, outcome: Result | Exception | SystemExit) -> None:
+        """Note what the handler did, unless it was given up: the call may have its answer then."""
+        if self.occupancy is None or self.occupancy.settle():
+            self.conclude(outcome)
+
+    @property
+    def _is_given_up(self) -> bool:
+        return self.occupancy is not None and self.occupancy.given_up
 
     def settle(self, result: Result) -> None:
         """Let the call end with a result that something around the handler made or passed on."""
         self.result, self.failure = result, None
 
     def fail(self, error: Exception | SystemExit) -> None:
-        """Let the call end with an exception: the handler's, or one of what stands around it."""
-        if error is not self._raised[0]:
-            self._raised = error, error.__traceback__
-        self.result, self.failure = None, error
+        """Let the run of the handler fail, by what a host does around it, such as a transaction."""
+        if not self._is_given_up:
+            self.conclude(error)
+
+    def conclude(self, outcome: Result | Exception | SystemExit) -> None:
+        """Let the call end with a result, or an exception: the handler's, or one of what stands
+        around it."""
+        if isinstance(outcome, Result):
+            self.settle(outcome)
+            return
+        if outcome is not self._raised[0]:
+            self._raised = outcome, outcome.__traceback__
+        self.result, self.failure = None, outcome
 
     def outcome(self) -> Result:
         """The result of a run, for what stands around it. Raises what the handler raised."""
-        if self.abandoned:
+        if self._is_given_up:
             raise OutOfTime
         if self.failure is not None:
             raise self.failure
@@ -334,6 +360,11 @@ class Call:
             raise ProtocolError(INTERNAL_ERROR, str(failure), data=data, status=failure.status)
         logger.error("%s failed", self.incoming.method, exc_info=failure)
         raise ProtocolError(INTERNAL_ERROR, "The server failed to answer this request")
+
+
+def _suspension(suspended: Suspended) -> Result:
+    # The handler runs again from its start: what it has done must not count.
+    return Result(b"", failed=True, suspended=suspended)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Whether a plain function is running, also when nobody waits for it any more.
+"""Whether a handler is running, also when nobody waits for it any more.
 
-Under ASGI a client may leave, or run out of time, while its function goes on on a thread: what it
-occupies is free when it has ended, not before.
+A client may leave, or run out of time, while its function goes on: what it occupies is free, and
+what it uses is closed, when it has ended, not before.
 """
 
 from __future__ import annotations
@@ -11,33 +11,70 @@ from collections.abc import Callable
 
 
 class Occupancy:
-    """The runs of one call's function."""
+    """The runs of one call's handler. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running = self._ran = False
+        self._running = self._has_begun = False
+        self._counts = False
         self._given_up = False
         self._waiting: list[Callable[[], None]] = []
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the handler has begun to run, at least once."""
+        return self._has_begun
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the outcome of the handler counts for nobody any more."""
+        return self._given_up
+
     def begin(self) -> bool:
-        """Whether the function may run: not, if what it would occupy is free already."""
+        """Whether the handler may run: not, if it was given up."""
         with self._lock:
-            self._running = self._ran = not self._given_up
+            self._counts = False
+            self._running = not self._given_up
+            self._has_begun |= self._running
             return self._running
+
+    def settle(self) -> bool:
+        """Whether the outcome of the handler, which has ended, counts: it cannot be given up then.
+
+        This and `give_up` are ordered by a lock, so that nothing is committed of which the client
+        hears that it was too late.
+        """
+        with self._lock:
+            self._counts = not self._given_up
+            return self._counts
+
+    def give_up(self) -> bool:
+        """Let the outcome count for nobody, and a handler that has not begun not begin.
+
+        False if the handler has ended in time, so that its outcome counts.
+        """
+        with self._lock:
+            self._given_up = not self._counts
+            return self._given_up
+
+    def prevent(self) -> bool:
+        """Give up a handler that has not begun; whether it was so."""
+        with self._lock:
+            if not self._has_begun:
+                self._given_up = True
+            return not self._has_begun
 
     def end(self) -> None:
         with self._lock:
             self._running = False
             waiting, self._waiting = self._waiting, []
-        for free in waiting:
-            free()
+        for call_back in waiting:
+            call_back()
 
-    def free(self, callback: Callable[[], None]) -> None:
-        """Call back when the function does not run any more. One that has not begun, though it may
-        wait for a thread, does not begin."""
+    def when_idle(self, call_back: Callable[[], None]) -> None:
+        """Call back when the handler does not run any more; at once if it does not run."""
         with self._lock:
-            self._given_up = not self._ran
             if self._running:
-                self._waiting.append(callback)
+                self._waiting.append(call_back)
                 return
-        callback()
+        call_back()

@@ -22,8 +22,10 @@ from mcp_mount.protocol.errors import OutOfTime
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.flows import Do, Enter, Flow, Pause, Proceed, Run, Step, Wait
 from mcp_mount.protocol.messages import Reply, Request
+from mcp_mount.protocol.occupancy import Occupancy
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background
+from mcp_mount.transports.lasting import ended, keep
 from mcp_mount.transports.threads import Runner, off_loop
 
 T = TypeVar("T")
@@ -41,23 +43,46 @@ def drive(call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
         runner.run(call)
         return
     try:
-        call.settle(_OnThread(call, runner, spawn).inwards(0))
+        call.conclude(_OnThread(call, runner, spawn).inwards(0))
     except (Exception, SystemExit) as error:
-        call.fail(error)
+        call.conclude(error)
 
 
 async def drive_async(call: Call, runner: Runner) -> None:
-    """Run a call on this event loop, and all that stands around it."""
+    """Run a call on this event loop, and all that stands around it.
+
+    A plain function that has begun runs to its end, with all that stands around it, also when this
+    is cancelled: its client has left, and its work counts.
+    """
     if not call.policies:
         if call.is_async:
             await runner.run_async(call)
         else:
             await runner.off_loop(partial(runner.run, call))
         return
+    if call.is_async:
+        await _conclude(call, runner)
+        return
+    task = keep(asyncio.ensure_future(_conclude(call, runner)))
     try:
-        call.settle(await _OnLoop(call, runner).inwards(0))
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if _occupancy_of(call).prevent():
+            task.cancel()
+            await asyncio.wait([task])
+        raise
+
+
+async def _conclude(call: Call, runner: Runner) -> None:
+    try:
+        call.conclude(await _OnLoop(call, runner).inwards(0))
     except (Exception, SystemExit) as error:
-        call.fail(error)
+        call.conclude(error)
+
+
+def _occupancy_of(call: Call) -> Occupancy:
+    assert call.occupancy is not None, "a call with policies tells when its handler has ended"
+    return call.occupancy
 
 
 def open_request(protocol: Protocol, request: Request) -> Reply | Exchange | Resumption:
@@ -166,10 +191,6 @@ def _result(step: Wait) -> Any:
         raise TimeoutError from error
 
 
-class _TimeIsUp(TimeoutError):
-    """The driver's own limit was reached; the work itself may raise a TimeoutError, too."""
-
-
 async def _limited(work: Awaitable[T], timeout: float | None) -> T:
     if timeout is None:
         return await work
@@ -181,7 +202,7 @@ async def _limited(work: Awaitable[T], timeout: float | None) -> T:
         raise
     if not done:
         await _end(task)
-        raise _TimeIsUp
+        raise TimeoutError
     return task.result()
 
 
@@ -219,7 +240,10 @@ class _OnThread:
         try:
             outcome.result(self._timeout)
         except FutureTimeout:
-            raise OutOfTime from None
+            if _occupancy_of(self._call).give_up():
+                raise OutOfTime from None
+            # It has ended in time: what its host does around it goes on.
+            outcome.result()
         finally:
             if not outcome.done():
                 cancel()
@@ -290,22 +314,45 @@ class _OnLoop:
         if self._call.is_async:
             await self._runner.run_async(self._call)
         else:
-            await self._runner.off_loop(partial(self._runner.run, self._call))
+            try:
+                await self._runner.off_loop(partial(self._runner.run, self._call))
+            except asyncio.CancelledError:
+                # What stands around closes what the function uses: when it has ended.
+                if not _occupancy_of(self._call).prevent():
+                    await ended(_occupancy_of(self._call))
+                raise
         return self._call.outcome()
 
     async def _proceed(self, index: int, step: Step) -> Any:
         if not isinstance(step, Enter):
             timeout = step.timeout if isinstance(step, Proceed) else None
-            try:
-                return await _limited(self.inwards(index), timeout)
-            except _TimeIsUp:
-                raise OutOfTime from None
+            if timeout is None:
+                return await self.inwards(index)
+            return await self._within(timeout, index)
         if step.is_async:
             return await step.function(self._call, partial(self.inwards, index))
         # From here on the call is on a thread: what is within needs no other one.
         inner = _OnThread(self._call, self._runner, spawner(asyncio.get_running_loop()))
         enter = partial(step.function, self._call, partial(inner.inwards, index))
         return await off_loop(self._runner, enter)
+
+    async def _within(self, timeout: float, index: int) -> Result:
+        """All that stands further in, as long as it has time. A coroutine is cancelled then; a
+        plain function goes on, and is not waited for."""
+        task = keep(asyncio.ensure_future(self.inwards(index)))
+        try:
+            done, _ = await asyncio.wait([task], timeout=timeout)
+            if not done and not _occupancy_of(self._call).give_up():
+                # It has ended in time: what its host does around it goes on.
+                done, _ = await asyncio.wait([task])
+        except BaseException:
+            await _end(task)
+            raise
+        if done:
+            return task.result()
+        if self._call.is_async:
+            await _end(task)
+        raise OutOfTime
 
 
 def spawner(loop: asyncio.AbstractEventLoop) -> Spawn:

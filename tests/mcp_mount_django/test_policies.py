@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mcp_mount import SyncContext
+from mcp_mount import SyncContext, Timeout
 from mcp_mount.testing import Client
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -34,14 +34,21 @@ def server(project: None) -> Iterator[Any]:
     @own.tool(timeout=0.2)
     def slow(name: str) -> str:
         Category.objects.create(name=name)
-        while True:
-            time.sleep(0.001)
-
-    @own.tool(timeout=0.2)
-    def slow_at_the_end(ctx: SyncContext, name: str) -> str:
-        Category.objects.create(name=name)
         time.sleep(0.3)
         return name
+
+    @own.tool(timeout=0.2)
+    def slow_with_a_context(ctx: SyncContext, name: str) -> str:
+        Category.objects.create(name=name)
+        while not ctx.cancelled:
+            time.sleep(0.01)
+        return name
+
+    @own.tool(timeout=Timeout(0.2, interrupt=True))
+    def interrupted(name: str) -> str:
+        Category.objects.create(name=name)
+        while True:
+            time.sleep(0.001)
 
     @own.tool
     def outer(ctx: SyncContext, name: str) -> str:
@@ -80,11 +87,18 @@ def test_what_a_policy_refuses_or_answers_opens_no_transaction(server: Any) -> N
     assert names() == ["a"]
 
 
-@pytest.mark.parametrize("tool", ["slow", "slow_at_the_end"])
-def test_a_tool_that_is_stopped_has_written_nothing(tool: str, server: Any) -> None:
+@pytest.mark.parametrize(
+    ("tool", "fate"),
+    [
+        ("slow", ": its result was dropped"),
+        ("slow_with_a_context", ": its result was dropped"),
+        ("interrupted", " and was interrupted"),
+    ],
+)
+def test_a_tool_that_takes_too_long_has_written_nothing(tool: str, fate: str, server: Any) -> None:
     with Client(server) as client:
         result = client.call_tool(tool, {"name": "a"})
-    assert result.text == f"{tool} took longer than 0.2 seconds and was stopped"
+    assert result.text == f"{tool} took longer than 0.2 seconds{fate}"
     assert names() == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,10 +42,14 @@ def connect_to(face: str, server: MCPServer, **options: Any) -> Client:
     return Client(app, path="/mcp", revision=revision, **options)
 
 
+def _connect(server: MCPServer, *, face: str, **options: Any) -> Client:
+    return connect_to(face, server, **options)
+
+
 @pytest.fixture(params=FACES)
 def connect(request: pytest.FixtureRequest) -> Connect:
     """Connects a client to a server, on each face in turn."""
-    return lambda server, **options: connect_to(request.param, server, **options)
+    return partial(_connect, face=request.param)
 
 
 @pytest.fixture(params=["wsgi", "asgi"])

@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from mcp_mount import Audit, Context, MCPServer, SyncContext
+from mcp_mount import Audit, Context, MCPServer, SyncContext, Timeout
 
 RECORDS: list[str] = []
 OPTIONS: dict[str, Any] = {
@@ -23,10 +23,15 @@ def register(server: Any) -> None:
     def limited() -> str:
         return "done"
 
-    @server.tool(timeout=0.3)
+    @server.tool(timeout=Timeout(0.3, interrupt=True))
     def spin() -> str:
         while True:
             pass
+
+    @server.tool(timeout=0.3)
+    def slow() -> str:
+        time.sleep(0.5)
+        return "too late"
 
     @server.tool(timeout=0.3)
     async def wait() -> str:

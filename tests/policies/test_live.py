@@ -51,15 +51,23 @@ async def said(client: Any, tool: str, **arguments: Any) -> str:
     return str(result.content[0].text)
 
 
+FATES = {
+    "wait": {" and was cancelled"},
+    "spin": {" and is being interrupted", " and was interrupted"},
+    "slow": {". It is not stopped: it may still be running", ": its result was dropped"},
+}
+"""What becomes of a tool whose time is over: at once on an event loop, at its end on a thread."""
+
+
 @pytest.mark.parametrize("era", ["auto", "legacy"])
 def test_every_policy_holds(url: str, era: str) -> None:
     async def use(client: Any) -> None:
         # Both eras are one caller, and their calls one count.
         answers = [await said(client, "limited") for _ in range(3)]
         assert answers[2].startswith("limited was called too often (2 per 1 minute): try again in")
-        for tool in ("spin", "wait"):
-            words = f"{tool} took longer than 0.3 seconds and was stopped"
-            assert await said(client, tool) == words
+        for tool, fates in FATES.items():
+            words = await said(client, tool)
+            assert words.removeprefix(f"{tool} took longer than 0.3 seconds") in fates
         first = await said(client, "kept")
         assert await said(client, "kept") == first
         assert await said(client, "checked", number=3) == "xxx"
