@@ -58,7 +58,7 @@ def filled(server: Any) -> None:
     """Register all; what waits for clients that do not answer, waits for a short time."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     # Django prints the whole trace of a Host that it refuses.
-    logging.getLogger("django.security").disabled = True
+    logging.getLogger("django.security").setLevel(logging.CRITICAL)
     register(server)
     settings = server.protocol.settings
     settings.question_timeout = settings.resume_ttl = 1.0

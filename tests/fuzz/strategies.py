@@ -286,7 +286,7 @@ class Raw:
     ending: str
 
 
-_START = b"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"
+_START = b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"
 _JSON = b"content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
 
 
@@ -347,7 +347,8 @@ def raw_requests(draw: st.DrawFn) -> Raw:
     framings = _framings(body)
     framing = draw(st.sampled_from(list(framings)))
     framed, content = framings[framing]
-    whole = _START + _JSON + framed + b"\r\n" + content
+    path = draw(st.sampled_from([b"/mcp", b"/mcp/tools/echo"]))
+    whole = _START % path + _JSON + framed + b"\r\n" + content
     is_right = framing in _WELL_FRAMED and (body or framing == "length")
     if draw(st.integers(0, 3)) == 0:
         is_right = False

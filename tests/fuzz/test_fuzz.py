@@ -44,7 +44,7 @@ from tests.requests import JSON_HEADERS, MODERN, modern
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 
 fuzz = settings(
-    max_examples=int(EXAMPLES or 40),
+    max_examples=int(EXAMPLES or 100),
     derandomize=EXAMPLES is None,
     database=None,
     deadline=None,
@@ -52,6 +52,9 @@ fuzz = settings(
     # The fixture that looks at the server stands around all examples of a test.
     suppress_health_check=list(HealthCheck),
 )
+
+# They are quickly made, and have many forms.
+fuzz_bytes = settings(fuzz, max_examples=4 * fuzz.max_examples)
 
 KEY = ec_key()
 CREDENTIALS = ("open", "guarded")
@@ -148,7 +151,7 @@ def test_any_nearly_right_request_is_answered(
     peer.message("POST", named, body, said)
 
 
-@fuzz
+@fuzz_bytes
 @given(raw_requests())
 def test_any_bytes_on_a_connection_are_answered_or_refused(peer: Peer, raw: Raw) -> None:
     peer.exchange(raw.parts, ending=raw.ending)
