@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, has_request_context, request
 from flask.blueprints import BlueprintSetupState
+from werkzeug.exceptions import HTTPException
 
-from mcp_mount.features.names import refuse_unknown_options, several_names
-from mcp_mount.policies.options import PolicyOptions, split
+from mcp_mount.features import Registry
+from mcp_mount.policies.options import split, stack_of
+from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.routes.router import Registers, registry_of
-from mcp_mount.transports.paths import clean_prefix
 from mcp_mount_flask.mounts import join_mounts
 
 
 class MCPBlueprint(Registers, Blueprint):
     """A Flask blueprint with tools, resources and prompts of its own.
 
-    What `PolicyOptions` has may be declared here for all of them. mounts: the paths of the servers
-    that get them, by default all of the application, whether mounted before or after the blueprint
-    is registered. Other arguments are those of `flask.Blueprint`. The blueprint's before_request
-    functions stand before its views, not before its tools.
+    Its before_request functions, and those of the blueprints that it is nested in, run before they
+    are used, as before its views. A caller whom one of them turns away, by `abort` or by a response
+    of its own, neither sees nor uses them.
+
+    Args:
+        name: The name of the blueprint.
+        import_name: As for `flask.Blueprint`.
+        mounts: The paths of the servers that get them, by default all of the application, whether
+            mounted before or after the blueprint is registered.
+        options: What `PolicyOptions` has, for all of them, and the arguments of `flask.Blueprint`.
     """
 
     def __init__(
@@ -29,15 +37,80 @@ class MCPBlueprint(Registers, Blueprint):
         name: str,
         import_name: str,
         *,
-        mounts: str | Collection[str] = (),
+        mounts: tuple[str, ...] = (),
         **options: Any,
     ) -> None:
-        refuse_unknown_options(self, options, also=PolicyOptions.__annotations__)
         declared, options = split(options)
         super().__init__(name, import_name, **options)
         self.registry = registry_of("blueprint", name, declared)
-        self._mounts = [clean_prefix(path) for path in several_names(mounts)]
+        self._mounts = mounts
         self.record(self._join)
 
     def _join(self, state: BlueprintSetupState) -> None:
-        join_mounts(cast("Flask", state.app), self.registry, self._mounts)
+        app = cast("Flask", state.app)
+        name = f"{state.name_prefix}.{state.name}".lstrip(".")
+        entry = _EntryCheck(app, tuple(_with_parents(name)))
+        if not entry.has_functions:
+            join_mounts(app, self.registry, self._mounts)
+            return
+        app.teardown_request(entry.end)
+        guarded = Registry(rules=(entry,), policies=stack_of(f"blueprint:{name}", {}))
+        guarded.include(self.registry)
+        join_mounts(app, guarded, self._mounts)
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    """The full names of a blueprint and of those that it is nested in, the outermost first."""
+    words = name.split(".")
+    for number in range(1, len(words) + 1):
+        yield ".".join(words[:number])
+
+
+@dataclass(frozen=True, slots=True)
+class _EntryCheck:
+    """The rule that the before_request functions of blueprints let the caller in.
+
+    They run once in a request, however many tools are listed or called by it.
+    """
+
+    app: Flask
+    blueprints: tuple[str, ...]
+
+    @property
+    def has_functions(self) -> bool:
+        return any(self.app.before_request_funcs.get(name) for name in self.blueprints)
+
+    def fulfilled(self, incoming: ProtocolRequest) -> bool:
+        if not has_request_context():
+            raise RuntimeError(
+                f"the before_request functions of {self.blueprints[-1]!r} need a request"
+            )
+        known = self._known()
+        if self.blueprints not in known:
+            # Refused, also where one raises: it is not asked again in this request.
+            known[self.blueprints] = False
+            known[self.blueprints] = self._lets_in()
+        return known[self.blueprints]
+
+    def end(self, error: BaseException | None) -> None:
+        """Run the teardown functions of blueprints whose before_request functions have run."""
+        if self.blueprints not in self._known():
+            return
+        for name in reversed(self.blueprints):
+            for function in reversed(self.app.teardown_request_funcs.get(name, ())):
+                self.app.ensure_sync(function)(error)
+
+    def _lets_in(self) -> bool:
+        try:
+            return all(
+                self.app.ensure_sync(function)() is None
+                for name in self.blueprints
+                for function in self.app.before_request_funcs.get(name, ())
+            )
+        except HTTPException:
+            return False
+
+    @staticmethod
+    def _known() -> dict[tuple[str, ...], bool]:
+        known: dict[tuple[str, ...], bool] = request.environ.setdefault("mcp_mount.entered", {})
+        return known

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from flask import Flask, request
+from flask import Blueprint, Flask, abort, g, redirect, request
 from flask_login import LoginManager, UserMixin, current_user
 
 from mcp_mount import DefinitionError
@@ -218,3 +218,80 @@ def test_stdio_serves_an_assistant() -> None:
         process.stdin.close()
         assert process.wait(10) == 0
     assert texts == ["ada", "ada "]
+
+
+def guarded_blueprints(refuse: Any) -> Flask:
+    """A blueprint with tools in another one; both look at each request before it comes in."""
+    outer = Blueprint("outer", __name__, url_prefix="/outer")
+    inner = MCPBlueprint("inner", __name__)
+    heard: list[str] = []
+
+    @outer.before_request
+    def outer_check() -> Any:
+        heard.append("outer")
+        return refuse() if request.headers.get("x-user") == "bob" else None
+
+    @inner.before_request
+    def inner_check() -> Any:
+        g.tenant = request.headers.get("x-tenant")
+        heard.append("inner")
+        return refuse() if g.tenant is None else None
+
+    @inner.teardown_request
+    def inner_end(error: Any) -> None:
+        heard.append("end")
+
+    @inner.get("/view")
+    def view() -> str:
+        return str(g.tenant)
+
+    @inner.tool(cache=60)
+    def tenant() -> str:
+        return str(g.tenant)
+
+    @inner.resource("tenant://own")
+    def own() -> str:
+        return str(g.tenant)
+
+    @inner.prompt
+    def ask() -> str:
+        return str(g.tenant)
+
+    app = Flask("shop")
+    MCPMount(app, "/mcp", store="memory://")
+    outer.register_blueprint(inner)
+    app.register_blueprint(outer)
+    app.extensions["heard"] = heard
+    return app
+
+
+@pytest.mark.parametrize(
+    "refuse", [lambda: abort(403), lambda: redirect("/login"), lambda: ("no", 200), lambda: 1 / 0]
+)
+def test_a_blueprint_looks_at_who_comes_in_before_its_tools_as_before_its_views(
+    refuse: Any,
+) -> None:
+    app = guarded_blueprints(refuse)
+    acme = {"x-tenant": "acme"}
+    with Client(app, headers=acme) as client:
+        assert client.call_tool("tenant").text == "acme"
+        assert client.read_resource("tenant://own")[0]["text"] == "acme"
+        assert client.get_prompt("ask")[0]["content"]["text"] == "acme"
+    assert app.test_client().get("/outer/view", headers=acme).text == "acme"
+    for headers in ({}, {**acme, "x-user": "bob"}):
+        assert names(app, headers=headers) == []
+        with Client(app, headers=headers) as client:
+            for use in (
+                lambda: client.call_tool("tenant"),
+                lambda: client.read_resource("tenant://own"),
+                lambda: client.get_prompt("ask"),
+            ):
+                with pytest.raises(RPCError):
+                    use()
+
+
+def test_a_blueprint_looks_once_at_a_request_and_is_told_of_its_end() -> None:
+    app = guarded_blueprints(lambda: abort(403))
+    heard = app.extensions["heard"]
+    assert names(app, headers={"x-tenant": "acme"}) == ["tenant"]
+    assert heard == ["outer", "inner", "end"]
