@@ -18,7 +18,7 @@ from mcp_mount.features import Registry
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.listing import Listing
 from mcp_mount.features.names import options_of, refuse_unknown, refuse_unknown_options
-from mcp_mount.features.permissions import Names
+from mcp_mount.features.permissions import Names, caller_key
 from mcp_mount.host import Host
 from mcp_mount.notifier import Notifier
 from mcp_mount.observing import Observing
@@ -29,6 +29,7 @@ from mcp_mount.policies.records import Audit
 from mcp_mount.policies.stores import Store, store_of
 from mcp_mount.protocol import Protocol, Settings
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.callers import CallerKey, Callers
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge
 from mcp_mount.protocol.state import Seal
@@ -118,6 +119,11 @@ class MCPServer(Registers, FastAPI):
     list_step_up: whether lists show also what only scopes are missing for: a client that calls it
     is told to get them.
 
+    caller: a function of the host's request that returns the key of its caller, a text, by which
+    results are cached, calls counted, and tasks, states and sessions bound; by default the id of
+    the user. Give one where that says too little: `lambda request: f"{tenant}:{request.user.pk}"`.
+    For None nothing is cached, and the rest is as for somebody whom nobody knows.
+
     What `PolicyOptions` has may be declared here for all that the server offers; those who do not
     fulfil its rules get 401 or 403. Further arguments are FastAPI's.
     """
@@ -150,6 +156,7 @@ class MCPServer(Registers, FastAPI):
         resource: str | None = None,
         scope_hierarchy: Mapping[str, Names] | None = None,
         list_step_up: bool = False,
+        caller: CallerKey | None = None,
         **options: Any,
     ) -> None:
         refuse_unknown_options(self, options, also=server_options(), but=_NOT_OPTIONS)
@@ -165,11 +172,18 @@ class MCPServer(Registers, FastAPI):
         self._rules: dict[str, Any] = {}
         self.resource_server: ResourceServer | None = None
         self._observing = Observing(telemetry, audit, log_calls=log_calls)
-        self._around = Surroundings(lambda: self.protocol.settings.name, store_of(store))
+        callers = Callers()
+        callers.function = caller_key(caller)
+        self._around = Surroundings(
+            lambda: self.protocol.settings.name,
+            store_of(store),
+            callers,
+            lambda request: (self.attached or Host()).varies(request),
+        )
         self._level = Level("server", surroundings=self._around)
         self.registry = Registry(
             Listing(
-                Seal("cursor", self._secret_keys),
+                Seal("cursor", self._secret_keys, server=lambda: self.protocol.settings.name),
                 page_size=page_size,
                 ttl_ms=list_ttl_ms,
                 step_up=list_step_up,
@@ -199,6 +213,7 @@ class MCPServer(Registers, FastAPI):
                 session_ttl=session_ttl,
                 list_ttl_ms=list_ttl_ms,
                 challenge=self._challenge,
+                callers=callers,
             ),
             self.registry,
             self._secret_keys,
@@ -253,7 +268,10 @@ class MCPServer(Registers, FastAPI):
     @property
     def is_guarded(self) -> bool:
         """Whether it depends on the caller what this server does."""
-        return bool(self.protocol.settings.rules) or self.registry.guarded
+        settings = self.protocol.settings
+        return (
+            bool(settings.rules) or self.registry.guarded or settings.callers.function is not None
+        )
 
     @property
     def is_attached(self) -> bool:
@@ -277,8 +295,8 @@ class MCPServer(Registers, FastAPI):
 
         name, version, server_title, description, website_url, icons, instructions, secret_key,
         max_body_bytes, allowed_origins, allowed_hosts, session_ttl, docs, store, telemetry,
-        log_calls, audit, auth, auth_required, resource, scope_hierarchy, and what `PolicyOptions`
-        has. Raises DefinitionError for any other; nothing is changed then.
+        log_calls, audit, auth, auth_required, resource, scope_hierarchy, caller, and what
+        `PolicyOptions` has. Raises DefinitionError for any other; nothing is changed then.
         """
         refuse_unknown(f"{type(self).__name__} has no setting", options, self.configurable())
         settings = self.protocol.settings
@@ -291,6 +309,8 @@ class MCPServer(Registers, FastAPI):
                 self._declare({name: value})
             elif name == "store":
                 self._around.store = store_of(value)
+            elif name == "caller":
+                settings.callers.function = caller_key(value)
             elif name in self._auth:
                 self._auth[name] = value
                 self._authenticate()
@@ -312,7 +332,7 @@ class MCPServer(Registers, FastAPI):
         return frozenset(
             (
                 *("secret_key", "docs", "store", "telemetry", "audit", "log_calls"),
-                *("allowed_origins", "allowed_hosts"),
+                *("allowed_origins", "allowed_hosts", "caller"),
                 *("auth", "auth_required", "resource", "scope_hierarchy"),
                 *_PLAIN_SETTINGS,
                 *PolicyOptions.__annotations__,

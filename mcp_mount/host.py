@@ -7,6 +7,7 @@ from contextvars import Context
 from dataclasses import dataclass
 
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.callers import accepted_languages
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge
 from mcp_mount.protocol.settings import bearer
@@ -25,7 +26,9 @@ class Host:
     the Host headers that the host itself checks. challenge: the WWW-Authenticate header for those
     who must log in first, where the host authenticates. serves_metadata: whether the host serves
     the metadata of the resource at a path, by RFC 9728. detach: prepares a call to outlive its
-    request, as a task, and gives the context variables to run it in.
+    request, as a task, and gives the context variables to run it in. varies: what a result depends
+    on beside its call, its caller and where they call: the language, say. Results that differ in
+    it are kept apart.
     """
 
     secret_keys: Callable[[], Sequence[str]] = _no_names
@@ -34,3 +37,4 @@ class Host:
     challenge: Callable[[ProtocolRequest, Challenge], str] = bearer
     serves_metadata: Callable[[str], bool] = lambda path: False
     detach: Callable[[Call], Context] = current_context
+    varies: Callable[[ProtocolRequest], str] = accepted_languages

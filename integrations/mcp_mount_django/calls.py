@@ -151,6 +151,11 @@ def keep_language(call: Call) -> None:
     call.surround(kept)
 
 
+def active_variant() -> str:
+    """What the results of this request depend on: its language and its time zone."""
+    return f"{translation.get_language()} {timezone.get_current_timezone_name()}"
+
+
 def atomic_aliases() -> list[str]:
     """The databases that have ATOMIC_REQUESTS, in the order in which Django's views begin their
     transactions: in any other, the two could wait for each other."""

@@ -32,6 +32,7 @@ OPTIONS: Final = {
     "LIST_TTL_MS": "list_ttl_ms",
     "PAGE_SIZE": "page_size",
     "DOCS": "docs",
+    "CALLER": "caller",
     "PERMISSION": "permission",
     "LOGIN_REQUIRED": "login_required",
     "AUTHENTICATION": "authentication",
@@ -59,7 +60,7 @@ OPTIONS: Final = {
 }
 """The keys, and the arguments of `MCPServer` that they stand for."""
 
-_IMPORTED: Final = frozenset({"AUTH", "FIND_USER", "AUDIT", "WHEN", "CALL_MIDDLEWARE"})
+_IMPORTED: Final = frozenset({"AUTH", "CALLER", "FIND_USER", "AUDIT", "WHEN", "CALL_MIDDLEWARE"})
 """Those whose values may be dotted paths, so that settings need not import them."""
 
 

@@ -22,7 +22,7 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.transports.threads import Runner
 from mcp_mount_django.authentication import Authentication, Authenticator
-from mcp_mount_django.calls import Calls, detach, run_off_loop
+from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
 from mcp_mount_django.exposing.exposes import Exposes
 from mcp_mount_django.options import defaults
 from mcp_mount_django.view import ServerView
@@ -79,6 +79,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
                 host_names=lambda: settings.ALLOWED_HOSTS,
                 challenge=self.authentication.challenge_for,
                 detach=detach,
+                varies=lambda request: active_variant(),
                 serves_metadata=serves_metadata,
             )
         )

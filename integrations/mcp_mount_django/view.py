@@ -34,7 +34,13 @@ from mcp_mount.transports.wsgi import (
 )
 from mcp_mount_django.authentication import Authentication, has_permission, has_role, has_scope
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi
-from mcp_mount_django.calls import Calls, atomic_aliases, keep_language, run_in_request_thread
+from mcp_mount_django.calls import (
+    Calls,
+    active_variant,
+    atomic_aliases,
+    keep_language,
+    run_in_request_thread,
+)
 
 Opened: TypeAlias = Reply | Exchange | Resumption
 
@@ -180,6 +186,8 @@ class ServerView:
             has_role=partial(has_role, request),
             url=lambda: request.build_absolute_uri(prefix),
             address=request.META.get("REMOTE_ADDR"),
+            mount=prefix,
+            variant=active_variant(),
         )
         auth = protocol.settings.auth
         if auth is not None and auth.decides(read):

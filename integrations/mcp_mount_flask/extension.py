@@ -124,6 +124,7 @@ class MCPMount(Registers):
                     has_role=current_role,
                     url=self._url,
                     address=request.remote_addr,
+                    mount=request.script_root + self.path,
                 ),
                 multithread=request.is_multithread,
             )

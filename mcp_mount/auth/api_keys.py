@@ -12,6 +12,7 @@ from typing import Any
 from mcp_mount.auth.verifiers import InvalidToken, bearer_of
 from mcp_mount.features.functions import is_coroutine_function
 from mcp_mount.features.permissions import Names
+from mcp_mount.protocol.credentials import credential_headers
 from mcp_mount.protocol.flows import Flow, Run
 from mcp_mount.protocol.tokens import AccessToken
 
@@ -53,6 +54,7 @@ class APIKeys:
         self._known = [(_digest(one.key), _token(one)) for one in keys if _usable(one)]
         self._find = find
         self._header = header.lower()
+        credential_headers.add(self._header)
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return headers.get(self._header) or bearer_of(headers)

@@ -121,6 +121,7 @@ class ResourceServer:
             token = replace(token, scopes=token.scopes.union(*implied))
         request.token = token
         request.caller = lambda: caller
+        request.on_token(token)
 
     def _own_url(self, request: Request) -> str | None:
         """The URL that tokens must be for. Anybody can write a Host header, so that it says nothing

@@ -20,8 +20,8 @@ _CURSOR_TTL: Final = 10 * 365 * 24 * 3600.0
 """A cursor is good for as long as its key is, in seconds."""
 
 
-_MOST_GUARDED: Final = 256
-"""How many encoded pages are kept of lists that are not the same for all."""
+_MOST_KEPT: Final = 256
+"""How many encoded pages are kept of lists that are the same for all, and of those that are not."""
 
 
 class Entry(Protocol):
@@ -54,7 +54,7 @@ class Listing:
         self._page_size = page_size
         self._ttl_ms = ttl_ms
         self._step_up = step_up
-        self._known: dict[tuple[str, str, int, int], Result] = {}
+        self._known: OrderedDict[tuple[str, str, int, int, str], Result] = OrderedDict()
         self._guarded: OrderedDict[tuple[Any, ...], Result] = OrderedDict()
 
     def clear(self) -> None:
@@ -71,12 +71,15 @@ class Listing:
         for a cursor that is not ours.
         """
         start = self._start(incoming)
-        key = (incoming.method, incoming.revision.name, version, start)
+        # The cursor to the next page is for where it was given.
+        mount = "" if self._page_size is None else incoming.request.mount
+        key = (incoming.method, incoming.revision.name, version, start, mount)
         known = self._known.get(key)
         if known is None:
             if any(one.rules for one in entries):
-                return self._answer_guarded(member, entries, version, start, incoming)
-            known = self._known[key] = self._encode(member, entries, start, incoming)
+                return self._answer_guarded(member, entries, key, incoming)
+            known = self._encode(member, entries, start, incoming)
+            _keep(self._known, key, known)
         return known
 
     def shows(self, entry: Entry, incoming: Incoming) -> bool:
@@ -84,18 +87,20 @@ class Listing:
         return incoming.permits(without_scopes(entry.rules) if self._step_up else entry.rules)
 
     def _answer_guarded(
-        self, member: str, entries: Sequence[Entry], version: int, start: int, incoming: Incoming
+        self,
+        member: str,
+        entries: Sequence[Entry],
+        page: tuple[str, str, int, int, str],
+        incoming: Incoming,
     ) -> Result:
         """A page of what this caller may use; callers who may use the same share its encoding."""
         seen = tuple(self.shows(one, incoming) for one in entries)
-        key = (incoming.method, incoming.revision.name, version, start, seen)
+        key = (*page, seen)
         known = self._guarded.get(key)
         if known is None:
             visible = list(compress(entries, seen))
-            known = self._encode(member, visible, start, incoming, scope="private")
-            self._guarded[key] = known
-            if len(self._guarded) > _MOST_GUARDED:
-                self._guarded.popitem(last=False)
+            known = self._encode(member, visible, page[3], incoming, scope="private")
+            _keep(self._guarded, key, known)
         return known
 
     def _encode(
@@ -113,7 +118,9 @@ class Listing:
         }
         if end is not None and end < len(entries):
             assert self._seal is not None, "pages need a seal"
-            body["nextCursor"] = self._seal.seal([incoming.method, end])
+            body["nextCursor"] = self._seal.seal(
+                [incoming.method, end], mount=incoming.request.mount
+            )
         if incoming.revision.modern:
             body |= {"ttlMs": self._ttl_ms, "cacheScope": scope}
         return Result(encode(body)[1:-1])
@@ -124,9 +131,18 @@ class Listing:
             return 0
         if isinstance(cursor, str) and self._seal is not None:
             try:
-                (method, start), _ = self._seal.open(cursor, ttl=_CURSOR_TTL)
+                (method, start), _ = self._seal.open(
+                    cursor, ttl=_CURSOR_TTL, mount=incoming.request.mount
+                )
             except TokenRefused:
                 method = None
             if method == incoming.method:
                 return int(start)
         raise ProtocolError(INVALID_PARAMS, "The cursor is not one of this list")
+
+
+def _keep(pages: OrderedDict[Any, Result], key: Any, page: Result) -> None:
+    """Keep an encoded page; of too many the oldest goes."""
+    pages[key] = page
+    if len(pages) > _MOST_KEPT:
+        pages.popitem(last=False)

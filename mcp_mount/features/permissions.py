@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from mcp_mount.features.functions import DefinitionError, describe, is_coroutine_function
+from mcp_mount.protocol.callers import CallerKey
 from mcp_mount.protocol.messages import Rule
 from mcp_mount.protocol.rules import Caller, HasPermission, HasRole, HasScopes, HostAllows, When
 
@@ -46,6 +47,11 @@ def rules_of(
     return tuple(rules)
 
 
+def caller_key(function: Any) -> CallerKey | None:
+    """The function of `caller=`. Raises DefinitionError for what is none."""
+    return None if function is None else _function("caller=", function, "the host's request")
+
+
 def _several(value: Any, single: type | tuple[()] = ()) -> Sequence[Any]:
     if value is None:
         return ()
@@ -61,11 +67,11 @@ def _names(what: str, value: Names) -> tuple[str, ...]:
     return names
 
 
-def _function(what: str, value: Any, of: str) -> Callable[[Any], bool]:
+def _function(what: str, value: Any, of: str) -> Callable[[Any], Any]:
     if not callable(value):
         name = "a name, or " if what == "a permission" else ""
         raise DefinitionError(f"{what} is {name}a function of {of}, not {value!r}")
     if is_coroutine_function(value):
         raise DefinitionError(f"{describe(value)}: {what} is a plain function, no coroutine")
-    function: Callable[[Any], bool] = value
+    function: Callable[[Any], Any] = value
     return function

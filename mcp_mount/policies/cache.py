@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from string import Formatter
 from typing import Any, Final, Literal
@@ -16,11 +17,12 @@ from pydantic_core import from_json, to_json
 
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.policies.stores import Store
+from mcp_mount.protocol.callers import Callers, place_of
 from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.credentials import credential_headers
 from mcp_mount.protocol.flows import Flow, Pause, Wait, proceed
+from mcp_mount.protocol.messages import Request
 from mcp_mount.protocol.questions import RoundTrips
-
-_CREDENTIALS: Final = ("authorization", "cookie", "x-api-key")
 
 _LONGEST: Final = 7 * 24 * 3600.0
 """The longest that a result is kept, in seconds; so long it is known that a tag was invalidated."""
@@ -41,9 +43,11 @@ class Cache:
     something, is not kept; nor is anything where the client repeats a call with its answers.
 
     per: for whom a result is good: the "caller" alone, "everyone", or those for whom a function of
-    the call gives the same text; None is kept for nobody. Where the host does not know its caller,
-    callers are told apart by their credentials (Authorization, Cookie and X-API-Key). tags: names
-    by which `server.invalidate` drops results; "order:{order_id}" takes in an argument.
+    the call gives the same text; None is kept for nobody. Callers are told apart by the server's
+    `caller=`, or by their ids; where the host does not know its caller, by their credentials
+    (Authorization, Cookie, the headers of API keys). In any case results are kept apart by the
+    host and the mount point that are called, and by language. tags: names by which
+    `server.invalidate` drops results; "order:{order_id}" takes in an argument.
 
     Raises DefinitionError for a time of 0 or less, or of more than seven days.
     """
@@ -65,6 +69,32 @@ def invalidate(store: Store, tags: Sequence[str]) -> Flow[None]:
         yield store.set(_version_key(tag), version, _LONGEST + _LEASE_SECONDS)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What kept results are told apart by, beside the call itself.
+
+    server: the name of the server, in shared stores. callers: tells callers apart. varies: what of
+    its host a result depends on.
+    """
+
+    server: Callable[[], str]
+    callers: Callers
+    varies: Callable[[Request], str]
+
+    def place(self, request: Request) -> list[str]:
+        """Where, and in what language, a result is the same. The host is part of it, since tenants
+        are often told apart by it."""
+        return [self.server(), place_of(request), self.varies(request), request.variant]
+
+    def caller(self, request: Request) -> str | None:
+        """For whom alone a result is good; None if it must not be kept at all."""
+        key = self.callers.key_of(request)
+        if key is not None or self.callers.function is not None:
+            return key
+        shown = [request.headers.get(name, "") for name in sorted(credential_headers)]
+        return f"credentials:{sha256(json.dumps(shown).encode()).hexdigest()}"
+
+
 class _LeaderGone(Exception):
     """The call that others wait for has ended without an outcome."""
 
@@ -72,20 +102,20 @@ class _LeaderGone(Exception):
 class Cached:
     """A cache around the calls of one entry.
 
-    server: the name of its server, in shared stores. timeout: how long a call may take, in seconds,
-    if that is known: after that another process need not wait for it any more.
+    kept: tells results apart. timeout: how long a call may take, in seconds, if that is known:
+    after that another process need not wait for it any more.
     """
 
     def __init__(
         self,
         cache: Cache,
-        server: Callable[[], str],
+        kept: Kept,
         store: Store,
         timeout: float | None = None,
     ) -> None:
         self._lease = _LEASE_SECONDS if timeout is None else timeout + _POLL_SECONDS
         self._cache = cache
-        self._server = server
+        self._kept = kept
         self._store = store
         store.keeps_for(cache.ttl)
         self._flights: dict[str, Future[Result]] = {}
@@ -165,7 +195,7 @@ class Cached:
         if tags:
             versions = yield self._store.get([_version_key(tag) for tag in tags])
         salient = [
-            self._server(),
+            self._kept.place(incoming.request),
             incoming.method,
             call.name,
             call.arguments,
@@ -185,10 +215,7 @@ class Cached:
             assert callable(per)
             name = per(call)
             return None if name is None else f"own:{name}"
-        if call.caller is not None:
-            return f"user:{call.caller}"
-        shown = [call.headers.get(name, "") for name in _CREDENTIALS]
-        return f"credentials:{sha256(json.dumps(shown).encode()).hexdigest()}"
+        return self._kept.caller(call.incoming.request)
 
 
 def _is_repeated(call: Call) -> bool:

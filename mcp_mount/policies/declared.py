@@ -6,26 +6,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp_mount.policies.cache import Cache, Cached
+from mcp_mount.policies.cache import Cache, Cached, Kept
 from mcp_mount.policies.concurrency import MaxConcurrency
 from mcp_mount.policies.records import Redaction
 from mcp_mount.policies.sizes import RequestLimits, ResultLimit
 from mcp_mount.policies.stores import MemoryStore, Store
 from mcp_mount.policies.throttle import Throttle, Throttled
 from mcp_mount.policies.timeout import Timeout
+from mcp_mount.protocol.callers import Callers, accepted_languages
 from mcp_mount.protocol.flows import Policies, Policy
+from mcp_mount.protocol.messages import Request
 
 
 @dataclass(eq=False, slots=True)
 class Surroundings:
     """What a server gives the policies of its entries.
 
-    name: the server's. store: keeps counts and results. observers: make what sees all calls, with
+    name: the server's. store: keeps counts and results. callers: tells callers apart. varies: what
+    of its host a result depends on, such as the language. observers: make what sees all calls, with
     what is to be left out of the arguments that they tell.
     """
 
     name: Callable[[], str] = lambda: "mcp-mount"
     store: Store = field(default_factory=MemoryStore)
+    callers: Callers = field(default_factory=Callers)
+    varies: Callable[[Request], str] = accepted_languages
     observers: list[Callable[[Redaction], Policy]] = field(default_factory=list)
 
 
@@ -110,7 +115,7 @@ def _chain(levels: Sequence[Level]) -> Sequence[Policy]:
     if any(limits):
         chain.append(RequestLimits(*limits))
     chain += [
-        Throttled(throttle, f"{around.name()}/{level.name}/{number}", around.store)
+        Throttled(throttle, f"{around.name()}/{level.name}/{number}", around.store, around.callers)
         for level in levels
         for number, throttle in enumerate(level.throttles)
     ]
@@ -118,7 +123,8 @@ def _chain(levels: Sequence[Level]) -> Sequence[Policy]:
     timeout: Timeout | None = nearest.get("timeout")
     if cache is not None:
         seconds = None if timeout is None else timeout.seconds
-        chain.append(Cached(cache, around.name, around.store, seconds))
+        kept = Kept(around.name, around.callers, around.varies)
+        chain.append(Cached(cache, kept, around.store, seconds))
     chain += [level.concurrency for level in levels if level.concurrency is not None]
     if timeout is not None:
         chain.append(timeout)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.policies.extras import requires
 from mcp_mount.policies.stores import Store
+from mcp_mount.protocol.callers import Callers
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import Refusal
 from mcp_mount.protocol.flows import Do, Flow, proceed
@@ -26,8 +27,9 @@ Key = Literal["caller", "everyone"] | Callable[[Call], str | None]
 class Throttle:
     """At most so many calls in a time: "10/minute", "100 per hour; 5 per second".
 
-    key: who shares the count: each "caller" has their own (the host's user, the subject of an
-    access token, or else the address that a request comes from), "everyone" has one, or a function
+    key: who shares the count: each "caller" has their own (by the server's `caller=`, the host's
+    user, the subject of an access token, or else the address that a request comes from), "everyone"
+    has one, or a function
     of the call gives the name of the count, None for a call that is not counted. cost: what a call
     counts. strategy: as of the library `limits`. name: under which the count is kept, by default
     that of the tool, router or server that it is declared at.
@@ -61,9 +63,11 @@ class Throttle:
 
 
 class Throttled:
-    """A throttle where it is declared. name: of its counts. store: keeps them."""
+    """A throttle where it is declared. name: of its counts. store: keeps them. callers: tells
+    callers apart."""
 
-    def __init__(self, throttle: Throttle, name: str, store: Store) -> None:
+    def __init__(self, throttle: Throttle, name: str, store: Store, callers: Callers) -> None:
+        self._callers = callers
         self._throttle = throttle
         self._name = throttle.name or name
         self._limits = store.limits(throttle.strategy)
@@ -90,9 +94,7 @@ class Throttled:
         if key != "caller":
             assert callable(key)
             return key(call)
-        if call.caller is not None:
-            return f"user:{call.caller}"
-        return f"address:{call.incoming.request.address}"
+        return self._callers.counted_as(call.incoming.request)
 
     def _hit(self, rate: RateLimitItem, key: str) -> Do[float | None]:
         """Count a call: in how many seconds it may come again if it comes too often, else None."""

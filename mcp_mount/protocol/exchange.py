@@ -148,6 +148,9 @@ class Protocol:
         try:
             self.check_origin(request)
             self.check_caller(request)
+            if self.settings.callers.function is not None:
+                # Here, where it may take time: policies that need the key are driven on a loop.
+                self.settings.callers.key_of(request)
             if request.method == "POST":
                 return self._post(request)
             if request.method == "DELETE" and not self._says_modern(request):

@@ -71,7 +71,7 @@ class Backplane(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An open session: what its token says."""
+    """An open session: what its token says. caller: by whose key it was opened."""
 
     id: str
     revision: Revision
@@ -95,8 +95,8 @@ class Legacy:
         self._settings = settings
         self._catalogue = catalogue
         self._backplane = backplane
-        self._seal = Seal("session", keys)
-        self._opened: OrderedDict[str, Session] = OrderedDict()
+        self._seal = Seal("session", keys, server=lambda: settings.name)
+        self._opened: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self._calls: WeakValueDictionary[tuple[str, MessageId], Call] = WeakValueDictionary()
         self._own_methods = {
             "ping": Method(lambda incoming: Result(b"")),
@@ -123,9 +123,10 @@ class Legacy:
         revision = LEGACY.get(wanted, LATEST_LEGACY)
         kept = {key: capabilities[key] for key in _KEPT_CAPABILITIES if key in capabilities}
         client = {key: str(info.get(key, ""))[:64] for key in ("name", "version")}
-        claims = [secrets.token_urlsafe(12), revision.name, kept, client, request.caller()]
+        whose = self._settings.callers.key_of(request)
+        claims = [secrets.token_urlsafe(12), revision.name, kept, client, whose]
         try:
-            token = self._seal.seal(claims)
+            token = self._seal.seal(claims, mount=request.mount)
         except ValueError:
             raise ProtocolError(INVALID_PARAMS, "The client capabilities are too large") from None
         result: dict[str, Any] = {
@@ -139,7 +140,7 @@ class Legacy:
 
     def opening(self, message: RequestMessage, request: Request, token: str) -> Incoming:
         """The handshake itself as a request in the session that it has opened."""
-        session = self._open(token)
+        session = self._open(token, request.mount)
         return Incoming(
             message.id, "initialize", {}, {}, session.revision, session.client, request, session.id
         )
@@ -158,14 +159,14 @@ class Legacy:
                 "2026-07-28",
                 status=400,
             )
-        session = self._opened.get(token)
+        session = self._opened.get((request.mount, token))
         if session is None:
-            session = self._open(token)
+            session = self._open(token, request.mount)
         if session.expires < time.time() or self._backplane.has_ended(session.id):
-            self._opened.pop(token, None)
+            self._opened.pop((request.mount, token), None)
             raise _no_session()
         # A session that nobody known has opened may be used by a caller who logs in later.
-        if session.caller is not None and session.caller != request.caller():
+        if session.caller is not None and session.caller != self._settings.callers.key_of(request):
             raise _no_session()
         return session
 
@@ -294,7 +295,7 @@ class Legacy:
         """End the session that a DELETE names (2025-11-25, "Session Management")."""
         session = self.session(request)
         self._backplane.end(session.id, ttl=max(0.0, session.expires - time.time()))
-        self._opened.pop(request.headers[SESSION_HEADER], None)
+        self._opened.pop((request.mount, request.headers[SESSION_HEADER]), None)
 
     @staticmethod
     def wrap(result: Result) -> bytes:
@@ -304,16 +305,18 @@ class Legacy:
         members = result.members + b"," if result.members else b""
         return b'{%b"_meta":%b}' % (members, encode(result.meta))
 
-    def _open(self, token: str) -> Session:
+    def _open(self, token: str, mount: str) -> Session:
         ttl = self._settings.session_ttl
         try:
-            claims, sealed_at = self._seal.open(token, ttl=ttl)
-        except TokenRefused:
+            claims, sealed_at = self._seal.open(token, ttl=ttl, mount=mount)
+            session_id, revision, capabilities, info, caller = claims
+            known = LEGACY[revision]
+        except (TokenRefused, KeyError):
+            # A worker of a newer version may have agreed on a revision that this one lacks.
             raise _no_session() from None
-        session_id, revision, capabilities, info, caller = claims
         client = Client(info, capabilities)
-        session = Session(session_id, LEGACY[revision], client, caller, sealed_at + ttl)
-        self._opened[token] = session
+        session = Session(session_id, known, client, caller, sealed_at + ttl)
+        self._opened[mount, token] = session
         if len(self._opened) > _CACHED_SESSIONS:
             self._opened.popitem(last=False)
         return session

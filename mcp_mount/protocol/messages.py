@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from pydantic import BaseModel
 from pydantic_core import from_json
@@ -21,6 +21,14 @@ logger = logging.getLogger("mcp_mount")
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
+
+
+UNASKED: Final = object()
+"""Stands for the key of a caller that nobody has asked for yet."""
+
+
+def _nobody_hears(token: AccessToken) -> None:
+    pass
 
 
 class Rule(Protocol):
@@ -48,7 +56,10 @@ class Request:
     its name; None where the host has no such thing. may_block: whether what is asked of the host so
     may take time, such as a query to its database. token: what the access token says, if the server
     itself has verified one. url: gives the URL of the MCP endpoint, as the client wrote it.
-    address: the other end of the connection.
+    address: the other end of the connection. mount: the path of the MCP endpoint, as the client
+    wrote it. caller_key: what the server's function `caller=` has said of it, if that was asked
+    (see `Callers`). variant: what a host knows early that a result depends on, such as a language.
+    on_token: tells the host's own request of an access token that the server has verified.
     """
 
     method: str
@@ -66,6 +77,10 @@ class Request:
     token: AccessToken | None = None
     url: Callable[[], str | None] = lambda: None
     address: str | None = None
+    mount: str = ""
+    caller_key: Any = UNASKED
+    variant: str = ""
+    on_token: Callable[[AccessToken], None] = _nobody_hears
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules; not, if one of them cannot be checked."""

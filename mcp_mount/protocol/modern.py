@@ -73,8 +73,13 @@ class Modern:
         tasks: TaskBackend,
     ) -> None:
         self._listener = listener
-        self._tasks = TaskMethods(tasks, self.wrap)
-        self._seal = Seal("request state", keys, most=settings.max_body_bytes // 2)
+        self._tasks = TaskMethods(tasks, settings.callers, self.wrap)
+        self._seal = Seal(
+            "request state",
+            keys,
+            server=lambda: settings.name,
+            most=settings.max_body_bytes // 2,
+        )
         self._settings = settings
         self._catalogue = catalogue
         self._own_methods = {
@@ -184,9 +189,10 @@ class Modern:
         """
         assert isinstance(incoming.dialogue, RoundTrips)
         answers = dict(incoming.dialogue.answers)
-        claims = [_digest(incoming.method, incoming.params, incoming.request.caller()), answers]
+        request = incoming.request
+        claims = [self._digest(incoming.method, incoming.params, request), answers]
         try:
-            state = self._seal.seal(claims)
+            state = self._seal.seal(claims, mount=request.mount)
         except ValueError:
             raise ProtocolError(INVALID_PARAMS, "The inputResponses are too large") from None
         return b'{"resultType":"input_required","inputRequests":%b,"requestState":%b' % (
@@ -209,13 +215,19 @@ class Modern:
         if not isinstance(state, str):
             raise ProtocolError(INVALID_PARAMS, '"requestState" must be a string')
         try:
-            claims, _ = self._seal.open(state, ttl=self._settings.state_ttl)
+            claims, _ = self._seal.open(state, ttl=self._settings.state_ttl, mount=request.mount)
         except TokenRefused as error:
             raise ProtocolError(INVALID_PARAMS, f"The requestState is refused: {error}") from None
         digest, answers = claims
-        if digest != _digest(method, params, request.caller()):
+        if digest != self._digest(method, params, request):
             raise ProtocolError(INVALID_PARAMS, "The requestState is of another request")
         return {**answers, **responses}
+
+    def _digest(self, method: str, params: Mapping[str, Any], request: Request) -> str:
+        """What identifies a request beyond its rounds."""
+        whose = self._settings.callers.key_of(request)
+        salient = [method, whose, *(params.get(member) for member in ("name", "uri", "arguments"))]
+        return sha256(json.dumps(salient, sort_keys=True).encode()).hexdigest()[:32]
 
     def _listen(self, incoming: Incoming) -> Call:
         wanted = incoming.params.get("notifications")
@@ -245,12 +257,6 @@ class Modern:
             body |= {"ttlMs": self._settings.list_ttl_ms, "cacheScope": "public"}
             self._discovery = (version, encode(body)[1:-1])
         return Result(self._discovery[1])
-
-
-def _digest(method: str, params: Mapping[str, Any], caller: str | None) -> str:
-    """What identifies a request beyond its rounds."""
-    salient = [method, caller, *(params.get(member) for member in ("name", "uri", "arguments"))]
-    return sha256(json.dumps(salient, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def decode_header(value: str) -> str:

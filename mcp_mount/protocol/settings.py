@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from mcp_mount.protocol.callers import Callers
 from mcp_mount.protocol.errors import Challenge, ProtocolError
 from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.messages import Request, Rule
@@ -82,7 +83,7 @@ class Settings:
     rules: who may send requests at all. challenge: gives the WWW-Authenticate header for those
     who must come with better credentials. observers: are told of requests that no handler answers.
     auth: finds out who sends a request, where the host does not.
-    may_block: whether the observers may take time.
+    callers: tells callers apart. may_block: whether the observers may take time.
     poll_seconds: how often clients look for what a session's stream tells, where it is polled.
     resume_ttl: how long a stream is kept for a client that was cut off, in seconds.
     state_ttl: how long a client may take to repeat a request with its answers, in seconds.
@@ -105,6 +106,7 @@ class Settings:
     challenge: Callable[[Request, Challenge], str] = field(default=bearer)
     observers: Sequence[Observer] = ()
     auth: Authenticator | None = None
+    callers: Callers = field(default_factory=Callers)
     may_block: bool = False
     question_timeout: float = 300.0
     state_ttl: float = 3600.0

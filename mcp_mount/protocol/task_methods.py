@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mcp_mount.protocol.callers import Callers
 from mcp_mount.protocol.calls import Call, Method, Result
 from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
@@ -26,7 +27,7 @@ class Job:
 
     call: Call
     policy: TaskPolicy
-    caller: str | None
+    caller: str
     answers: Mapping[str, Any]
     outcome: Callable[[Call], tuple[str, bytes]]
 
@@ -53,11 +54,17 @@ class TaskBackend(Protocol):
 class TaskMethods:
     """`tasks/get`, `tasks/update`, `tasks/cancel`, and the beginning of a task.
 
-    wrap: encodes a finished result, as if there were no task.
+    callers: tells whose a task is. wrap: encodes a finished result, as if there were no task.
     """
 
-    def __init__(self, backend: TaskBackend, wrap: Callable[[Incoming, Result], bytes]) -> None:
+    def __init__(
+        self,
+        backend: TaskBackend,
+        callers: Callers,
+        wrap: Callable[[Incoming, Result], bytes],
+    ) -> None:
         self._backend = backend
+        self._callers = callers
         self._wrap = wrap
         self.table = {
             "tasks/get": Method(self._get, "taskId"),
@@ -69,14 +76,14 @@ class TaskMethods:
         """Let a call run as a task: the `CreateTaskResult`."""
         dialogue = call.incoming.dialogue
         answers = dialogue.answers if isinstance(dialogue, RoundTrips) else {}
-        caller = call.incoming.request.caller()
+        caller = self._callers.owner_of(call.incoming.request)
         job = Job(call, call.task or TaskPolicy(), caller, answers, self._outcome)
         task = self._backend.start(job)
         return Result(encode(task.members())[1:-1], type="task")
 
     def finder(self, incoming: Incoming) -> Callable[[str], Task | None]:
         """What finds the tasks of the caller by their ids, and no others."""
-        caller = incoming.request.caller()
+        caller = self._callers.owner_of(incoming.request)
 
         def find(task_id: str) -> Task | None:
             task = self._backend.get(task_id)

@@ -42,7 +42,7 @@ class TaskRequired(Suspended):
 class Task:
     """The state of a task, as plain data.
 
-    ttl, poll_interval: seconds. caller: whose task it is, if the host knows. created, updated:
+    ttl, poll_interval: seconds. caller: whose task it is. created, updated:
     seconds since the epoch. requests: the questions that wait for an answer, as on the wire.
     outcome: the encoded member `result` or `error`.
     """

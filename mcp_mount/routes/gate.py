@@ -39,6 +39,10 @@ async def gate(request: Request) -> None:
             server.check_origin(own)
             if server.settings.rules:
                 await checked(request.app, partial(server.check_caller, own))
+            if server.settings.callers.function is not None:
+                await checked(request.app, partial(server.settings.callers.key_of, own))
+                # The policies of this request, which are driven on a loop, find it there.
+                request.scope[HOST_REQUEST] = own
         except ProtocolError as error:
             raise http_error(server, error, own) from None
     media_type = own.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -93,9 +93,6 @@ class ASGITransport:
             opened = self._protocol.open(request)
         else:
             opened = await open_request_async(self._protocol, request, runner)
-        if request.token is not None:
-            scope["auth"] = AuthCredentials(sorted(request.token.scopes))
-            scope["user"] = TokenUser(request.token)
         if isinstance(opened, Reply):
             await _send_reply(opened, send)
         elif isinstance(opened, Resumption):
@@ -316,7 +313,15 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
         has_role=partial(has_role, scope),
         url=partial(endpoint_url, scope, headers),
         address=None if client is None else client[0],
+        mount=scope.get(ENDPOINT, scope.get("root_path", "")),
+        on_token=partial(_note_token, scope),
     )
+
+
+def _note_token(scope: Scope, token: AccessToken) -> None:
+    """Let the host's own request know its caller: before rules and `caller=` look at it."""
+    scope["auth"] = AuthCredentials(sorted(token.scopes))
+    scope["user"] = TokenUser(token)
 
 
 def has_scope(scope: Scope, name: str) -> bool:

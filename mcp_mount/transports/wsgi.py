@@ -74,6 +74,7 @@ class WSGITransport:
             caller=lambda: environ.get("REMOTE_USER") or None,
             url=partial(endpoint_url, environ),
             address=environ.get("REMOTE_ADDR"),
+            mount=environ.get(ENDPOINT) or environ.get("SCRIPT_NAME") or "",
         )
         return self.respond_to(request, multithread=is_multithread(environ))
 
