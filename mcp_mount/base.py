@@ -280,6 +280,8 @@ class MCPServer(Registers, FastAPI):
 
     def attach(self, host: Host) -> None:
         """Live by the rules of `host` from now on: integrations call this when they mount."""
+        if host.request_type is not None:
+            self.registry.give_requests(host.request_type)
         self.attached = host
 
     def run_call(self, call: Call) -> None:

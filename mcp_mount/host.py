@@ -28,7 +28,8 @@ class Host:
     the metadata of the resource at a path, by RFC 9728. detach: prepares a call to outlive its
     request, as a task, and gives the context variables to run it in. varies: what a result depends
     on beside its call, its caller and where they call: the language, say. Results that differ in
-    it are kept apart.
+    it are kept apart. request_type: the class of the requests that handlers get here, where it is
+    always the same one.
     """
 
     secret_keys: Callable[[], Sequence[str]] = _no_names
@@ -38,3 +39,4 @@ class Host:
     serves_metadata: Callable[[str], bool] = lambda path: False
     detach: Callable[[Call], Context] = current_context
     varies: Callable[[ProtocolRequest], str] = accepted_languages
+    request_type: type | None = None

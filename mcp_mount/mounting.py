@@ -42,6 +42,8 @@ class mount_wsgi:
         self.path = clean_prefix(path)
         self.server = server
         serve_metadata(server, self.path)
+        if server.attached is not None and server.attached.request_type is None:
+            server.registry.give_requests(dict)
         self._around = around or (lambda environ: nullcontext())
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -81,6 +81,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
                 detach=detach,
                 varies=lambda request: active_variant(),
                 serves_metadata=serves_metadata,
+                request_type=HttpRequest,
             )
         )
         servers.add(self)

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Flask, Response, request
+from flask import Request as FlaskRequest
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from mcp_mount.base import MCPServer, server_options
+from mcp_mount.features.arguments import request_types
 from mcp_mount.features.names import refuse_unknown, refuse_unknown_options
 from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
@@ -23,6 +25,8 @@ from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.contexts import within_request
 from mcp_mount_flask.host import current_caller, current_role, host_of
 from mcp_mount_flask.mounts import add_mount
+
+request_types.append(FlaskRequest)
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -64,7 +68,12 @@ class MCPMount(Registers):
         keys = [f"MCP_{name.upper()}" for name in given]
         refuse_unknown("the Flask configuration: MCPMount has no key", keys, known)
         self.server.configure(**given)
-        self.server.attach(replace(host_of(app), serves_metadata=lambda path: path == self.path))
+        host = replace(
+            host_of(app),
+            serves_metadata=lambda path: path == self.path,
+            request_type=FlaskRequest,
+        )
+        self.server.attach(host)
         add_mount(app, self.path, self)
         add_commands(app)
         endpoint = "mcp_mount" + self.path.replace("/", "_").replace(".", "_")

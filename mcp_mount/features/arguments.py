@@ -70,6 +70,31 @@ class HandlerArguments(Protocol):
         """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
 
 
+def check_request(
+    function: Callable[..., Any], arguments: HandlerArguments, request_type: type
+) -> None:
+    """Raise DefinitionError for a handler that takes a request of another class than it would get.
+
+    Args:
+        function: The handler.
+        arguments: Its arguments.
+        request_type: The class of the host's requests.
+    """
+    wanted: type | None = getattr(arguments, "request_type", None)
+    if wanted is None or issubclass(wanted, request_type):
+        return
+    if not issubclass(request_type, wanted):
+        raise DefinitionError(
+            f"{describe(function)} needs a {_full_name(wanted)}, which there is none of here: the "
+            f"requests of this host are {_full_name(request_type)}. Depends(), Header() and "
+            "Cookie() need FastAPI's, too; ctx.headers has the headers in every host"
+        )
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 class Arguments:
     """The arguments of a handler, but for its context.
 
@@ -96,6 +121,7 @@ class Arguments:
                 variables of a URI template.
         """
         self.context, self.request, parameters = split_parameters(function, signature)
+        self.request_type = request_type_of(signature, self.request)
         refuse_unannotated(function, parameters, named)
         try:
             core_schema = generate_arguments_schema(_stub(function, parameters), "arguments-v3")
@@ -234,6 +260,11 @@ def _import_of(kind: type) -> tuple[str, str]:
 def _context_way(function: Callable[..., Any], name: str) -> str:
     kind = Context if is_coroutine_function(function) else SyncContext
     return f"'{name}: {kind.__name__}' (from mcp_mount import {kind.__name__})"
+
+
+def request_type_of(signature: inspect.Signature, name: str | None) -> type | None:
+    """The class of the parameter that gets the request; None without one."""
+    return None if name is None else signature.parameters[name].annotation
 
 
 def _is_request(annotation: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from mcp_mount.features.arguments import (
     InvalidArguments,
     refuse_unannotated,
+    request_type_of,
     split_parameters,
     unknown_argument,
 )
@@ -46,6 +47,7 @@ class DeclaredArguments:
         schema: Mapping[str, Any],
     ) -> None:
         self.context, self.request, parameters = split_parameters(function, signature)
+        self.request_type = request_type_of(signature, self.request)
         self.schema: dict[str, Any] = {"type": "object", **schema}
         self.names = tuple(self.schema.get("properties", ()))
         refuse_unannotated(function, parameters, self.names)

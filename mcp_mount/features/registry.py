@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakSet
 
 from mcp_mount.features import completion, prompts, resources, tools
+from mcp_mount.features.arguments import check_request
 from mcp_mount.features.completion import Completer
 from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.features.listing import Entry, Listing
@@ -48,6 +49,7 @@ class Registry:
         self.version = 0
         self.on_change: Callable[[str], None] = lambda kind: None
         self.listing = listing or Listing()
+        self._request_type: type | None = None
         # Routers and blueprints live as long as the program; applications come and go.
         self._followers: WeakSet[Registry] = WeakSet()
         self._methods: dict[str, Method] = {}
@@ -100,6 +102,20 @@ class Registry:
             self.add_completer(completer)
         other._followers.add(self)
 
+    def give_requests(self, kind: type) -> None:
+        """Note of which class the requests are that handlers get, now and in future.
+
+        Args:
+            kind: The class of the host's requests.
+
+        Raises:
+            DefinitionError: For a handler that takes requests of another framework.
+        """
+        for entries in (self.tools, self.resources, self.prompts):
+            for entry in entries.values():
+                check_request(entry.function, entry.arguments, kind)  # type: ignore[attr-defined]
+        self._request_type = kind
+
     @property
     def methods(self) -> Mapping[str, Method]:
         """The methods answered now. Those for tools always are, others once there is something."""
@@ -140,6 +156,8 @@ class Registry:
         line = self._line(entry, {})
         for registry, guarded in line.items():
             _refuse_duplicate(kind, key, entries(registry), guarded)
+            if registry._request_type is not None and kind != "completer":
+                check_request(entry.function, entry.arguments, registry._request_type)
         for registry, guarded in line.items():
             entries(registry)[key] = guarded
             registry.guarded |= bool(guarded.rules)

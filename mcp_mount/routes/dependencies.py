@@ -1,4 +1,4 @@
-"""FastAPI's dependencies in handlers: `Depends` and `Security`, as in an endpoint."""
+"""FastAPI's dependencies in handlers: `Depends`, `Header` and the like, as in an endpoint."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, cast
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-from fastapi.params import Depends
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -20,6 +19,7 @@ from starlette.responses import Response
 from mcp_mount.context import SyncContext
 from mcp_mount.features import DefinitionError, ToolError
 from mcp_mount.features.functions import describe, is_coroutine_function, signature_of
+from mcp_mount.routes.markers import is_header_or_cookie, is_solved, refuse_markers
 
 HOST_APP: Final = "mcp_mount.app"
 """The key of a scope under which a server notes the application that it is mounted in."""
@@ -49,8 +49,9 @@ def with_dependencies(function: Any) -> Callable[..., Any]:
     What FastAPI knows of an endpoint holds: dependencies of dependencies, one solution for each
     within a call, `yield` with its end after the call (and the call's exception, if it raised),
     security scopes, `dependency_overrides` of the application. An HTTPException of a dependency is
-    the tool's failure, in its words. Raises DefinitionError for a plain function that wants a
-    SyncContext besides.
+    the tool's failure, in its words. Headers and cookies are solved in the same way; where there is
+    no HTTP they have their defaults. Raises DefinitionError for a plain function that wants a
+    SyncContext besides, and for markers that mean nothing to a handler (Query, Form and others).
     """
     if not callable(function):
         # Whoever registers it says what is wrong.
@@ -60,10 +61,12 @@ def with_dependencies(function: Any) -> Callable[..., Any]:
 
 def _solving(function: Callable[..., Any]) -> Callable[..., Any]:
     signature = signature_of(function)
+    refuse_markers(function, signature)
     parameters = signature.parameters.values()
-    solved = [one for one in parameters if _is_dependency(one)]
+    solved = [one for one in parameters if is_solved(one)]
     if not solved:
         return function
+    needs_http = not all(map(is_header_or_cookie, solved))
     solved += [one for one in parameters if one.annotation is Request]
     names = {one.name for one in solved}
     rest = [one for one in parameters if one.name not in names]
@@ -89,8 +92,13 @@ def _solving(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     async def call(**given: Any) -> Any:
         request = given.pop(_REQUEST)
+        if request is None and not needs_http:
+            request = Request({"type": "http", "headers": [], "query_string": b"", "path": "/"})
         if not isinstance(request, Request):
-            raise RuntimeError("FastAPI's dependencies need a request of Starlette")
+            raise ToolError(
+                "Depends(), Header() and Cookie() need a request of Starlette, which there is none "
+                "of here"
+            )
         outcome: list[Any] = []
         token = _call.set((given, outcome))
         try:
@@ -107,11 +115,6 @@ def _solving(function: Callable[..., Any]) -> Callable[..., Any]:
     order = sorted([*keyword_only, own], key=lambda one: one.kind)
     call.__signature__ = signature.replace(parameters=order)  # type: ignore[attr-defined]
     return call
-
-
-def _is_dependency(parameter: inspect.Parameter) -> bool:
-    marks = (parameter.default, *get_args(parameter.annotation))
-    return any(isinstance(one, Depends) for one in marks)
 
 
 async def _run(app: Any, request: Request) -> None:

@@ -1,0 +1,89 @@
+"""FastAPI's markers of parameters in handlers: which are taken from the request, which are refused.
+
+An endpoint has its parameters from the parts of a request; the arguments of a handler come from
+the model. `Depends`, `Header` and `Cookie` mean the same in both. All others would quietly become
+arguments that the model fills in.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final, get_args, get_origin
+
+from fastapi import params
+from starlette.datastructures import UploadFile
+
+from mcp_mount.features import DefinitionError
+from mcp_mount.features.functions import describe
+
+_INSTEAD: Final[dict[type, str]] = {
+    params.File: "for a file that the model sends as Base64, write '{name}: bytes'",
+    params.Form: "for an argument that the model fills in, write '{name}: {type}'",
+    params.Body: "for an argument that the model fills in, write '{name}: {type}'",
+    params.Query: "for an argument that the model fills in, write '{name}: {type}'",
+    params.Path: "for an argument that the model fills in, write '{name}: {type}'",
+}
+"""What to write in place of each marker; a subclass stands before its base."""
+
+
+def is_solved(parameter: inspect.Parameter) -> bool:
+    """Whether FastAPI solves a parameter from the request: by Depends, Security, Header or Cookie.
+
+    Args:
+        parameter: A parameter whose annotation is no string.
+    """
+    return any(
+        isinstance(mark, params.Depends | params.Header | params.Cookie)
+        for mark in _marks(parameter)
+    )
+
+
+def is_header_or_cookie(parameter: inspect.Parameter) -> bool:
+    """Whether a parameter is a header or a cookie, which a request need not have."""
+    return any(isinstance(mark, params.Header | params.Cookie) for mark in _marks(parameter))
+
+
+def refuse_markers(function: Callable[..., Any], signature: inspect.Signature) -> None:
+    """Refuse the markers that mean nothing to a handler.
+
+    Args:
+        function: The handler.
+        signature: Its signature, with annotations that are no strings.
+
+    Raises:
+        DefinitionError: For Form, File, Query, Path, Body and UploadFile, with what to write.
+    """
+    for parameter in signature.parameters.values():
+        for mark in _marks(parameter):
+            for kind, instead in _INSTEAD.items():
+                if isinstance(mark, kind):
+                    raise _refusal(function, parameter, f"is marked {kind.__name__}()", instead)
+        if _has_upload(parameter.annotation) or isinstance(parameter.default, UploadFile):
+            raise _refusal(function, parameter, "is an UploadFile", _INSTEAD[params.File])
+
+
+def _marks(parameter: inspect.Parameter) -> tuple[Any, ...]:
+    """What may mark a parameter: its default, and what stands beside its type."""
+    return (parameter.default, *getattr(parameter.annotation, "__metadata__", ()))
+
+
+def _has_upload(annotation: Any) -> bool:
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return issubclass(annotation, UploadFile)
+    return any(map(_has_upload, get_args(annotation)))
+
+
+def _refusal(
+    function: Callable[..., Any], parameter: inspect.Parameter, what: str, instead: str
+) -> DefinitionError:
+    annotation = parameter.annotation
+    if hasattr(annotation, "__metadata__"):
+        annotation = get_args(annotation)[0]
+    kind = "str" if annotation is parameter.empty else inspect.formatannotation(annotation)
+    words = instead.format(name=parameter.name, type=kind)
+    return DefinitionError(
+        f"{describe(function)}: the parameter '{parameter.name}' {what}, but the arguments of a "
+        f"handler come from the model and not from the parts of a request; {words} (only Header(), "
+        "Cookie() and Depends() are taken from the request)"
+    )

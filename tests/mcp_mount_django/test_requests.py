@@ -1,0 +1,40 @@
+"""The request of Django as a parameter of handlers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+from fastapi import Cookie, Header
+from starlette.requests import Request
+
+from mcp_mount import DefinitionError
+
+
+def test_a_handler_that_needs_the_request_of_another_framework_is_refused(project: None) -> None:
+    from mcp_mount_django import MCPServer
+
+    def starlettes(request: Request) -> str:
+        return ""
+
+    def by_header(x_name: Annotated[str, Header()] = "nobody") -> str:
+        return x_name
+
+    async def by_cookie(session: Annotated[str, Cookie()] = "") -> str:
+        return session
+
+    server = MCPServer("tests")
+    for function in (starlettes, by_header, by_cookie):
+        with pytest.raises(DefinitionError, match=r"of this host are django\.http\.request"):
+            server.tool(function)
+    assert not server.registry.tools
+
+
+def test_a_parameter_that_looks_like_the_request_is_told_how_to_be_written(project: None) -> None:
+    from mcp_mount_django import MCPServer
+
+    def order(request, sku: str) -> str:  # type: ignore[no-untyped-def]
+        return sku
+
+    with pytest.raises(DefinitionError, match=r"HttpRequest' \(from django\.http import"):
+        MCPServer("tests").tool(order)
