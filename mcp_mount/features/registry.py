@@ -113,7 +113,7 @@ class Registry:
         """
         for entries in (self.tools, self.resources, self.prompts):
             for entry in entries.values():
-                check_request(entry.function, entry.arguments, kind)  # type: ignore[attr-defined]
+                check_request(entry.function, entry.arguments, kind)
         self._request_type = kind
 
     @property
