@@ -13,7 +13,7 @@ from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttl
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ClientError, ProtocolError
 from mcp_mount.protocol.rules import Caller
-from mcp_mount.protocol.tasks import TaskPolicy
+from mcp_mount.protocol.tasks import TaskLimits, TaskPolicy
 from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.routes import CompletionsRouter, ImageRouter, MCPRouter, ToolsRouter
 
@@ -47,6 +47,7 @@ __all__ = [
     "ResourceContent",
     "Result",
     "SyncContext",
+    "TaskLimits",
     "TaskPolicy",
     "Throttle",
     "Timeout",

@@ -33,6 +33,7 @@ from mcp_mount.protocol.callers import CallerKey, Callers
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge
 from mcp_mount.protocol.state import Seal
+from mcp_mount.protocol.tasks import TaskLimits
 from mcp_mount.routes.dependencies import HOST_APP
 from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute
 from mcp_mount.routes.errors import answer_unfit
@@ -73,7 +74,7 @@ _PLAIN_SETTINGS = {
         name: name
         for name in (
             *("name", "version", "description", "website_url", "icons", "instructions"),
-            *("max_body_bytes", "session_ttl"),
+            *("max_body_bytes", "session_ttl", "keep_alive"),
         )
     },
 }
@@ -101,7 +102,10 @@ class MCPServer(Registers, FastAPI):
     several with the newest first; by default the MCP_MOUNT_SECRET_KEY variable or the host's own
     key. max_body_bytes: the largest request body. allowed_origins: browser origins that may call,
     besides loopback. allowed_hosts: Host headers to serve (".example.com" for a whole domain), if
-    the host framework does not check them. session_ttl: seconds. list_ttl_ms: for how long clients
+    the host framework does not check them. session_ttl: seconds. keep_alive: after how many seconds
+    of silence a comment is sent on an event stream; a client that accepts one gets a response that
+    begins after a third of it, if the handler is not done by then. task_limits: how much is kept
+    for tasks, a `TaskLimits`. list_ttl_ms: for how long clients
     may keep lists, in milliseconds. page_size: the most entries in one answer to a list request, by
     default all. docs: whether /docs and /openapi.json are shown; by default
     when the server runs alone, or in a host in debug mode.
@@ -144,6 +148,8 @@ class MCPServer(Registers, FastAPI):
         allowed_origins: Iterable[str] = (),
         allowed_hosts: Iterable[str] | None = None,
         session_ttl: float = 7 * 24 * 3600.0,
+        keep_alive: float = 15.0,
+        task_limits: TaskLimits | None = None,
         list_ttl_ms: int = 60_000,
         page_size: int | None = None,
         docs: bool | None = None,
@@ -196,7 +202,9 @@ class MCPServer(Registers, FastAPI):
         self.runner = Runner(run=self.run_call, run_async=self.run_call_async)
         backplane = MemoryBackplane()
         self.notify = Notifier(backplane.publish)
-        self.tasks = LocalTasks(self.runner, self.notify.task_changed, self._detach)
+        self.tasks = LocalTasks(
+            self.runner, self.notify.task_changed, self._detach, limits=task_limits
+        )
         self.protocol = Protocol(
             Settings(
                 name=name,
@@ -211,6 +219,7 @@ class MCPServer(Registers, FastAPI):
                 allowed_hosts=None if allowed_hosts is None else frozenset(allowed_hosts),
                 host_names=lambda: self.attached.host_names() if self.attached else (),
                 session_ttl=session_ttl,
+                keep_alive=keep_alive,
                 list_ttl_ms=list_ttl_ms,
                 challenge=self._challenge,
                 callers=callers,
@@ -296,9 +305,10 @@ class MCPServer(Registers, FastAPI):
         """Change what the arguments of the same name have set, before the first request.
 
         name, version, server_title, description, website_url, icons, instructions, secret_key,
-        max_body_bytes, allowed_origins, allowed_hosts, session_ttl, docs, store, telemetry,
-        log_calls, audit, auth, auth_required, resource, scope_hierarchy, caller, and what
-        `PolicyOptions` has. Raises DefinitionError for any other; nothing is changed then.
+        max_body_bytes, allowed_origins, allowed_hosts, session_ttl, keep_alive, task_limits,
+        docs, store, telemetry, log_calls, audit, auth, auth_required, resource, scope_hierarchy,
+        caller, and what `PolicyOptions` has. Raises DefinitionError for any other; nothing is
+        changed then.
         """
         refuse_unknown(f"{type(self).__name__} has no setting", options, self.configurable())
         settings = self.protocol.settings
@@ -307,6 +317,8 @@ class MCPServer(Registers, FastAPI):
                 self._keys = [value] if isinstance(value, str) else list(value)
             elif name == "docs":
                 self._docs = value
+            elif name == "task_limits":
+                self.tasks.limits = value
             elif name in PolicyOptions.__annotations__ and name != "max_body_bytes":
                 self._declare({name: value})
             elif name == "store":
@@ -333,7 +345,7 @@ class MCPServer(Registers, FastAPI):
         """The names that `configure` takes."""
         return frozenset(
             (
-                *("secret_key", "docs", "store", "telemetry", "audit", "log_calls"),
+                *("secret_key", "docs", "store", "telemetry", "audit", "log_calls", "task_limits"),
                 *("allowed_origins", "allowed_hosts", "caller"),
                 *("auth", "auth_required", "resource", "scope_hierarchy"),
                 *_PLAIN_SETTINGS,

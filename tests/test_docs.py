@@ -101,8 +101,9 @@ def test_the_examples_of_the_testing_page_pass() -> None:
 
 
 def test_the_examples_of_the_tasks_page_run() -> None:
-    [block] = blocks(ROOT / "docs" / "tasks.md")
+    block, limited = blocks(ROOT / "docs" / "tasks.md")
     server = execute(block)["server"]
+    assert execute(limited)["server"].tasks.limits.tasks_per_caller == 50
     for tasks in (True, False):
         with Client(server, tasks=tasks) as client:
             report = client.call_tool("yearly_report", {"year": 2026})

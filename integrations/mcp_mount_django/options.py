@@ -29,6 +29,8 @@ OPTIONS: Final = {
     "MAX_BODY_BYTES": "max_body_bytes",
     "ALLOWED_ORIGINS": "allowed_origins",
     "SESSION_TTL": "session_ttl",
+    "KEEP_ALIVE": "keep_alive",
+    "TASK_LIMITS": "task_limits",
     "LIST_TTL_MS": "list_ttl_ms",
     "PAGE_SIZE": "page_size",
     "DOCS": "docs",
@@ -60,7 +62,9 @@ OPTIONS: Final = {
 }
 """The keys, and the arguments of `MCPServer` that they stand for."""
 
-_IMPORTED: Final = frozenset({"AUTH", "CALLER", "FIND_USER", "AUDIT", "WHEN", "CALL_MIDDLEWARE"})
+_IMPORTED: Final = frozenset(
+    {"AUTH", "CALLER", "FIND_USER", "TASK_LIMITS", "AUDIT", "WHEN", "CALL_MIDDLEWARE"}
+)
 """Those whose values may be dotted paths, so that settings need not import them."""
 
 

@@ -17,6 +17,8 @@ class RequestLimits:
     many objects and arrays may stand within one another in the arguments; `{"a": 1}` has depth 1.
     """
 
+    admits = True
+
     def __init__(self, max_body_bytes: int | None, max_depth: int | None) -> None:
         self._max_body_bytes = max_body_bytes
         self._max_depth = max_depth

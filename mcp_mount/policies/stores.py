@@ -111,10 +111,12 @@ class MemoryStore:
         with self._lock:
             known = self._limits.get(strategy)
             if known is None:
-                from limits import storage, strategies
+                from limits import strategies
+
+                from mcp_mount.policies.memory_counts import MemoryCounts
 
                 kind = getattr(strategies, _STRATEGIES[strategy])
-                known = self._limits[strategy] = Limits(kind(storage.MemoryStorage()))
+                known = self._limits[strategy] = Limits(kind(MemoryCounts()))
             return known
 
     def _get(self, keys: Sequence[str]) -> list[Any]:

@@ -66,6 +66,8 @@ class Throttled:
     """A throttle where it is declared. name: of its counts. store: keeps them. callers: tells
     callers apart."""
 
+    admits = True
+
     def __init__(self, throttle: Throttle, name: str, store: Store, callers: Callers) -> None:
         self._callers = callers
         self._throttle = throttle

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -205,6 +206,14 @@ class Call:
         assert self._context is not None
         name, context_class = self._context
         self.kwargs[name] = context_class(self.incoming, channel)
+
+    def standing_in(self, policies: Sequence[Policy]) -> Call:
+        """A call for the same request whose policies decide on it, so that no handler runs."""
+        other = copy(self)
+        other.policies, other.task, other._context, other._validate = policies, None, None, None
+        # On whatever thread or loop the driver is.
+        other.is_async = False
+        return other
 
     def surround(self, manager: Callable[[], AbstractContextManager[Any]]) -> None:
         """Let the handler run within a context manager, which is made when it runs."""

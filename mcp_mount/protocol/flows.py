@@ -91,6 +91,34 @@ class Policy(Protocol):
         """The flow of one call."""
 
 
+def admits(policy: Policy) -> bool:
+    """Whether a policy only asks if a call may begin: it does nothing after its `Proceed`.
+
+    Those that do say so by an attribute, `admits = True`. They are asked before a call is accepted
+    as a task, and not again when it runs.
+    """
+    return getattr(policy, "admits", False)
+
+
+def admission(policies: Sequence[Policy], call: Call) -> Flow[None]:
+    """Ask policies that admit calls, in their order. Raises what the first one that refuses
+    raises."""
+    for policy in policies:
+        flow = policy.flow(call)
+        answer: Any = None
+        error: BaseException | None = None
+        while True:
+            step = flow.send(answer) if error is None else flow.throw(error)
+            if step is None or isinstance(step, Proceed):
+                flow.close()
+                break
+            answer = error = None
+            try:
+                answer = yield step
+            except BaseException as raised:
+                error = raised
+
+
 class Policies(Protocol):
     """The policies that are declared for an entry, by itself and by what it is included in."""
 

@@ -160,7 +160,7 @@ class Modern:
         """Let a call that is to become a task begin as one; any other stays as it is."""
         if call.task is None or call.task.deferred:
             return call
-        return self._tasks.begin(call)
+        return self._tasks.accept(call)
 
     def wrap(self, incoming: Incoming, result: Result) -> bytes:
         """The encoded result object, with what every result of the revision carries."""

@@ -85,6 +85,7 @@ class Settings:
     auth: finds out who sends a request, where the host does not.
     callers: tells callers apart. may_block: whether the observers may take time.
     poll_seconds: how often clients look for what a session's stream tells, where it is polled.
+    keep_alive: after how much silence a comment is sent on an event stream, in seconds.
     resume_ttl: how long a stream is kept for a client that was cut off, in seconds.
     state_ttl: how long a client may take to repeat a request with its answers, in seconds.
     """
@@ -113,6 +114,13 @@ class Settings:
     waiting_threads: int = 4
     poll_seconds: float = 3.0
     resume_ttl: float = 60.0
+    keep_alive: float = 15.0
+
+    @property
+    def begin_after(self) -> float:
+        """After how many seconds the response begins to a client that accepts an event stream,
+        though the handler has said nothing yet."""
+        return self.keep_alive / 3
 
     @property
     def asks_nobody(self) -> bool:

@@ -11,23 +11,26 @@ from mcp_mount.protocol.calls import Call, Method, Result
 from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.extensions import TASKS
+from mcp_mount.protocol.flows import Flow, admission, admits, proceed
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.messages import error_object
 from mcp_mount.protocol.questions import RoundTrips
-from mcp_mount.protocol.tasks import Task, TaskPolicy
+from mcp_mount.protocol.tasks import TERMINAL, Task, TaskPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A call to run as a task.
 
-    caller: whose task it is. answers: what the client has answered before. outcome: the final
-    status of the call and its outcome as `Task` has it, once it has run.
+    caller: whose task it is. quota: whose quota it counts in: a Host header, which belongs to the
+    owner of a task, can be made up to get another one. answers: what the client has answered
+    before. outcome: the final status of the call and its outcome as `Task` has it, once it has run.
     """
 
     call: Call
     policy: TaskPolicy
     caller: str
+    quota: str
     answers: Mapping[str, Any]
     outcome: Callable[[Call], tuple[str, bytes]]
 
@@ -38,11 +41,15 @@ class TaskBackend(Protocol):
     def start(self, job: Job) -> Task:
         """Begin a task, which `get` knows from now on.
 
-        Raises ProtocolError (503) where no more tasks can be taken.
+        Raises:
+            ProtocolError: Where no more tasks can be taken (503), or none of this caller (429).
         """
 
     def get(self, task_id: str) -> Task | None:
         """The state of a task; None if there is none, or no more."""
+
+    def delivered(self, task_id: str) -> None:
+        """Note that the client has got the outcome: where room is needed, it goes first."""
 
     def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
         """Hand in answers by the keys of their questions; those that nobody asked are dropped."""
@@ -72,12 +79,32 @@ class TaskMethods:
             "tasks/cancel": Method(self._cancel, "taskId"),
         }
 
+    def accept(self, call: Call) -> Result | Call:
+        """Let a call run as a task, if its policies admit it.
+
+        Returns:
+            The `CreateTaskResult`, or a call that has it as its result. A call that is refused is
+            no task: its observers see it refused, as any other.
+        """
+        line = list(call.policies)
+        first = next((index for index, one in enumerate(line) if admits(one)), None)
+        if first is None:
+            return self.begin(call)
+        acceptance = _Acceptance(self, call)
+        return call.standing_in((acceptance, *line[:first], _Refused(acceptance)))
+
     def begin(self, call: Call) -> Result:
-        """Let a call run as a task: the `CreateTaskResult`."""
+        """Let a call run as a task, without asking what has admitted it: the `CreateTaskResult`.
+
+        Raises:
+            ProtocolError: Where no more tasks are taken.
+        """
+        call.policies = tuple(one for one in call.policies if not admits(one))
         dialogue = call.incoming.dialogue
         answers = dialogue.answers if isinstance(dialogue, RoundTrips) else {}
         caller = self._callers.owner_of(call.incoming.request)
-        job = Job(call, call.task or TaskPolicy(), caller, answers, self._outcome)
+        quota = self._callers.key_of(call.incoming.request) or "anonymous"
+        job = Job(call, call.task or TaskPolicy(), caller, quota, answers, self._outcome)
         task = self._backend.start(job)
         return Result(encode(task.members())[1:-1], type="task")
 
@@ -98,7 +125,10 @@ class TaskMethods:
             return "failed", b'"error":%b' % encode(error_object(error))
 
     def _get(self, incoming: Incoming) -> Result:
-        return Result(self._find(incoming).detail())
+        task = self._find(incoming)
+        if task.status in TERMINAL:
+            self._backend.delivered(task.id)
+        return Result(task.detail())
 
     def _update(self, incoming: Incoming) -> Result:
         task = self._find(incoming)
@@ -118,3 +148,39 @@ class TaskMethods:
         if task is None:
             raise ProtocolError(INVALID_PARAMS, "There is no such task, or it has expired")
         return task
+
+
+class _Acceptance:
+    """Accepts a call as a task when all that admits calls has been asked.
+
+    It stands around what observes calls, and around `_Refused`: both are for a call that is
+    refused.
+    """
+
+    def __init__(self, tasks: TaskMethods, call: Call) -> None:
+        self.refusal: Exception | None = None
+        self._tasks = tasks
+        self._call = call
+
+    def flow(self, call: Call) -> Flow[Result]:
+        try:
+            yield from admission([one for one in self._call.policies if admits(one)], call)
+            if all(map(admits, self._call.policies)):
+                # Nothing stands around it any more that validates its arguments when it runs.
+                self._call.prepare()
+            return self._tasks.begin(self._call)
+        except Exception as refusal:
+            self.refusal = refusal
+        return (yield from proceed())
+
+
+class _Refused:
+    """Raises what a call was refused with."""
+
+    def __init__(self, acceptance: _Acceptance) -> None:
+        self._acceptance = acceptance
+
+    def flow(self, call: Call) -> Flow[Result]:
+        assert self._acceptance.refusal is not None
+        yield from ()
+        raise self._acceptance.refusal

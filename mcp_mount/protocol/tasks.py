@@ -34,6 +34,27 @@ class TaskPolicy:
     poll_interval: float = 1.0
 
 
+@dataclass(slots=True)
+class TaskLimits:
+    """How much is kept for tasks.
+
+    Callers whom the host does not know share one quota. Where a quota is used up, tasks whose
+    outcome the client has got make room, the oldest first; if there are none, a new task is
+    refused, and an outcome that does not fit is replaced by an error that says so.
+
+    Attributes:
+        tasks: How many tasks the server keeps, those that run and those that have ended.
+        tasks_per_caller: How many of them may be one caller's.
+        result_bytes: How large all kept outcomes may be together, encoded.
+        result_bytes_per_caller: How large those of one caller may be.
+    """
+
+    tasks: int = 10_000
+    tasks_per_caller: int = 1_000
+    result_bytes: int = 64 * 1024 * 1024
+    result_bytes_per_caller: int = 16 * 1024 * 1024
+
+
 class TaskRequired(Suspended):
     """The call goes on as a task: raised in a handler by `ctx.start_task()`."""
 
@@ -42,15 +63,16 @@ class TaskRequired(Suspended):
 class Task:
     """The state of a task, as plain data.
 
-    ttl, poll_interval: seconds. caller: whose task it is. created, updated:
-    seconds since the epoch. requests: the questions that wait for an answer, as on the wire.
-    outcome: the encoded member `result` or `error`.
+    ttl, poll_interval: seconds. caller: whose task it is. quota: whose quota it counts in. created,
+    updated: seconds since the epoch. requests: the questions that wait for an answer, as on the
+    wire. outcome: the encoded member `result` or `error`.
     """
 
     id: str
     ttl: float
     poll_interval: float
     caller: str | None = None
+    quota: str = ""
     created: float = field(default_factory=time.time)
     updated: float = 0.0
     status: str = "working"

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextvars import Context
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
+
+from pydantic_core import to_json
 
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
-from mcp_mount.protocol.messages import ResponseMessage
+from mcp_mount.protocol.messages import ResponseMessage, error_object
 from mcp_mount.protocol.questions import (
     Inquiry,
     Question,
@@ -25,7 +28,7 @@ from mcp_mount.protocol.questions import (
     require_capabilities,
 )
 from mcp_mount.protocol.task_methods import Job
-from mcp_mount.protocol.tasks import TERMINAL, Task
+from mcp_mount.protocol.tasks import TERMINAL, Task, TaskLimits
 from mcp_mount.tasks.contexts import current_context
 from mcp_mount.tasks.workers import Workers
 from mcp_mount.transports import background
@@ -33,9 +36,6 @@ from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner
 from mcp_mount.transports.listening import before_shutdown
 from mcp_mount.transports.streams import answered
 from mcp_mount.transports.threads import Runner
-
-_MOST_TASKS: Final = 10_000
-"""How many tasks are kept; more are refused until some expire."""
 
 _MOST_THREADS: Final = 40
 _SWEEP_SECONDS: Final = 10.0
@@ -49,23 +49,33 @@ class TaskCancelled(BaseException):
 
 
 class LocalTasks:
-    """The backend of a single process. Safe to use from any thread.
-
-    runner: how the host runs plain functions. notify: called with the id of a task that changed.
-    detach: prepares a call to outlive its request, and gives the context variables to run it in.
-    """
+    """The backend of a single process. Safe to use from any thread."""
 
     def __init__(
         self,
         runner: Runner,
         notify: Callable[[str], None],
         detach: Callable[[Call], Context] = current_context,
+        limits: TaskLimits | None = None,
     ) -> None:
+        """Begin without tasks.
+
+        Args:
+            runner: How the host runs plain functions.
+            notify: Called with the id of a task that changed.
+            detach: Prepares a call to outlive its request, and gives the context variables to run
+                it in.
+            limits: How much is kept.
+        """
+        self.limits = limits or TaskLimits()
         self.runner = runner
         self._notify = notify
         self.detach = detach
         self._running: dict[str, RunningTask] = {}
         self._ended: dict[str, Task] = {}
+        self._delivered: dict[str, Task] = {}
+        self._used: dict[str, _Used] = {}
+        self._bytes = 0
         self._swept = 0.0
         self.workers = Workers(_MOST_THREADS)
         self._lock = threading.RLock()
@@ -74,12 +84,8 @@ class LocalTasks:
         before_shutdown(self.close)
         running = RunningTask(self, job)
         with self._lock:
-            if time.time() > self._swept + _SWEEP_SECONDS or self._full:
-                self._forget_expired()
-            if self._full:
-                raise ProtocolError(
-                    INTERNAL_ERROR, "No more tasks can be taken at this server", status=503
-                )
+            self._make_room(job.quota)
+            self._used.setdefault(job.quota, _Used()).tasks[running.id] = None
             self._running[running.id] = running
         running.start()
         return running.state
@@ -88,6 +94,12 @@ class LocalTasks:
         running = self._running.get(task_id)
         state = self._ended.get(task_id) if running is None else running.state
         return None if state is None or _is_expired(state) else state
+
+    def delivered(self, task_id: str) -> None:
+        with self._lock:
+            task = self._ended.get(task_id)
+            if task is not None:
+                self._delivered.setdefault(task_id, task)
 
     def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
         running = self._running.get(task_id)
@@ -111,21 +123,98 @@ class LocalTasks:
                 # The call goes, with its request; the state stays.
                 if self._running.pop(task.id, None) is not None:
                     self._ended[task.id] = task
+                    self._used[task.quota].bytes += len(task.outcome)
+                    self._bytes += len(task.outcome)
         self._notify(task.id)
 
+    def has_room_for(self, size: int, quota: str) -> bool:
+        """Whether an outcome of `size` bytes can be kept, if need be in place of others that the
+        clients have got."""
+        with self._lock:
+            used, limits = self._used.get(quota, _Used()), self.limits
+            if size > limits.result_bytes_per_caller:
+                return False
+            while used.bytes + size > limits.result_bytes_per_caller:
+                if not self._forget_delivered(quota):
+                    return False
+            while self._bytes + size > limits.result_bytes:
+                if not self._forget_delivered():
+                    return False
+            return True
+
+    def _make_room(self, quota: str) -> None:
+        """Let there be a place for one more task.
+
+        Raises:
+            ProtocolError: If there is none (503), or none for this caller (429).
+        """
+        if time.time() > self._swept + _SWEEP_SECONDS or self._is_full or self._has_used_up(quota):
+            self._forget_expired()
+        while self._has_used_up(quota) and self._forget_delivered(quota):
+            pass
+        if self._has_used_up(quota):
+            first = self.get(next(iter(self._used[quota].tasks)))
+            left = 1 if first is None else first.created + first.ttl - time.time()
+            raise ProtocolError(
+                INTERNAL_ERROR,
+                "You have too many tasks: get the results of those that have ended, or wait",
+                data={"retryAfter": max(1, math.ceil(left))},
+                status=429,
+            )
+        while self._is_full and self._forget_delivered():
+            pass
+        if self._is_full:
+            raise ProtocolError(
+                INTERNAL_ERROR, "No more tasks can be taken at this server", status=503
+            )
+
     @property
-    def _full(self) -> bool:
-        return len(self._running) + len(self._ended) >= _MOST_TASKS
+    def _is_full(self) -> bool:
+        return len(self._running) + len(self._ended) >= self.limits.tasks
+
+    def _has_used_up(self, quota: str) -> bool:
+        used = self._used.get(quota)
+        return used is not None and (
+            len(used.tasks) >= self.limits.tasks_per_caller
+            or used.bytes >= self.limits.result_bytes_per_caller
+        )
+
+    def _forget_delivered(self, *quota: str) -> bool:
+        """Drop the task that was got first, of one caller or of all; False if there is none."""
+        found = (one for one in self._delivered.values() if not quota or one.quota in quota)
+        task = next(found, None)
+        if task is not None:
+            self._forget(task)
+        return task is not None
 
     def _forget_expired(self) -> None:
         self._swept = time.time()
         for running in list(self._running.values()):
             if _is_expired(running.state):
                 running.cancel()
-                self._running.pop(running.id, None)
+                self._forget(running.state)
         for task in list(self._ended.values()):
             if _is_expired(task):
-                del self._ended[task.id]
+                self._forget(task)
+
+    def _forget(self, task: Task) -> None:
+        self._delivered.pop(task.id, None)
+        used = self._used.get(task.quota, _Used())
+        used.tasks.pop(task.id, None)
+        self._running.pop(task.id, None)
+        if self._ended.pop(task.id, None) is not None:
+            used.bytes -= len(task.outcome)
+            self._bytes -= len(task.outcome)
+        if not used.tasks:
+            self._used.pop(task.quota, None)
+
+
+@dataclass(slots=True)
+class _Used:
+    """What one caller uses: their tasks by id, in order, and the bytes of the outcomes."""
+
+    tasks: dict[str, None] = field(default_factory=dict)
+    bytes: int = 0
 
 
 def _is_expired(task: Task) -> bool:
@@ -151,7 +240,7 @@ class RunningTask:
         self._noticed = False
         policy = job.policy
         self.id = secrets.token_urlsafe(24)
-        self.state = Task(self.id, policy.ttl, policy.poll_interval, job.caller)
+        self.state = Task(self.id, policy.ttl, policy.poll_interval, job.caller, job.quota)
         job.call.incoming = replace(job.call.incoming, dialogue=self, task=self)
 
     @property
@@ -286,6 +375,10 @@ class RunningTask:
         message = None
         if self._job.call.error is not None:
             message = self._job.call.error.message
+        if not self._backend.has_room_for(len(outcome), self.state.quota):
+            message = f"The outcome has {len(outcome)} bytes: more than is kept for your tasks"
+            error = ProtocolError(INTERNAL_ERROR, message)
+            status, outcome = "failed", b'"error":%b' % to_json(error_object(error))
         self._change(status=status, message=message, requests={}, outcome=outcome)
 
 

@@ -48,6 +48,8 @@ class Workers:
     def _work(self) -> None:
         while (function := self._next()) is not None:
             function()
+            # An idle thread keeps nothing alive.
+            del function
 
     def _next(self) -> Callable[[], None] | None:
         with self._changed:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+from weakref import WeakMethod
 
 from mcp_mount.protocol.changes import CLOSING, Change, Changes, Subscription
 from mcp_mount.protocol.channels import AsyncChannel
@@ -54,7 +55,8 @@ async def listen(changes: Changes, subscription: Subscription, *, channel: Async
         stop()
 
 
-_before_shutdown: list[Callable[[], None]] = []
+_is_chained = False
+_before_shutdown: list[WeakMethod[Callable[[], None]]] = []
 
 
 def before_shutdown(callback: Callable[[], None]) -> None:
@@ -62,22 +64,31 @@ def before_shutdown(callback: Callable[[], None]) -> None:
 
     Web servers wait for open responses before anything else that an application can notice; a
     stream without end would hold them. Works from the main thread only, and does nothing else.
+
+    Args:
+        callback: A method. Its object is not kept alive by this: servers come and go, in tests and
+            in application factories.
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    if not _before_shutdown:
+    global _is_chained
+    if not _is_chained:
+        _is_chained = True
         for number in (signal.SIGINT, signal.SIGTERM):
             _chain(number)
-    if callback not in _before_shutdown:
-        _before_shutdown.append(callback)
+    known = WeakMethod(callback)
+    if known not in _before_shutdown:
+        _before_shutdown[:] = [one for one in _before_shutdown if one() is not None] + [known]
 
 
 def _chain(number: signal.Signals) -> None:
     previous: Any = signal.getsignal(number)
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        for callback in _before_shutdown:
-            callback()
+        for known in _before_shutdown:
+            callback = known()
+            if callback is not None:
+                callback()
         if callable(previous):
             previous(signum, frame)
         elif previous is signal.SIG_DFL:

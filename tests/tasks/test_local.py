@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 from pydantic import BaseModel
 
 from mcp_mount import (
+    Audit,
+    CallRecord,
     ClientError,
     Context,
     DefinitionError,
@@ -25,7 +29,6 @@ from mcp_mount import (
 )
 from mcp_mount.protocol import Request
 from mcp_mount.protocol.errors import INTERNAL_ERROR
-from mcp_mount.tasks import local
 from tests.requests import Session, meta, modern
 
 EXTENSION = "io.modelcontextprotocol/tasks"
@@ -341,7 +344,7 @@ def test_coroutines_run_on_the_loop_of_their_request(server: MCPServer) -> None:
     assert threads == ["MainThread"]
 
 
-def test_tasks_expire(server: MCPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_expire(server: MCPServer) -> None:
     server.tool(name="short", task=TaskPolicy(ttl=0.05))(lambda: "x")
     task_id = start(server, "short")
     until(server, task_id, "completed")
@@ -350,7 +353,7 @@ def test_tasks_expire(server: MCPServer, monkeypatch: pytest.MonkeyPatch) -> Non
     )
     assert reply["error"]["code"] == -32602
     # Room is made for others.
-    monkeypatch.setattr(local, "_MOST_TASKS", 1)
+    server.tasks.limits.tasks = 1
     other = start(server, "endless")
     refused = send(server, "tools/call", {"name": "endless", "arguments": {}})
     assert refused["error"]["code"] == -32603
@@ -387,3 +390,123 @@ def test_a_shutdown_cancels_tasks(server: MCPServer) -> None:
 def test_a_policy_that_is_none_is_refused() -> None:
     with pytest.raises(DefinitionError, match="must be True"):
         MCPServer("tests").tool(name="x", task="sometimes")(lambda: "x")  # type: ignore[call-overload]
+
+
+def as_caller(server: MCPServer, caller: str | None, tool: str, **arguments: Any) -> Any:
+    """The decoded reply to a call of a tool by somebody."""
+    params = {"_meta": meta(capabilities=KNOWS), "name": tool, "arguments": arguments}
+    headers, body = modern("tools/call", params)
+    request = Request("POST", headers, body, caller=lambda: caller)
+    return json.loads(server.wsgi_endpoint.respond_to(request).body)
+
+
+def is_task(reply: Any) -> bool:
+    return bool(reply.get("result", {}).get("resultType") == "task")
+
+
+def test_a_caller_has_a_quota_that_leaves_places_to_others(
+    server: MCPServer, go: threading.Event
+) -> None:
+    server.tasks.limits.tasks_per_caller = 3
+    begun = [as_caller(server, "ada", "stubborn") for _ in range(4)]
+    assert [is_task(one) for one in begun] == [True, True, True, False]
+    error = begun[-1]["error"]
+    assert (error["code"], 3500 < error["data"]["retryAfter"] <= 3600) == (-32603, True)
+    assert "You have too many tasks" in error["message"]
+    assert is_task(as_caller(server, "bob", "stubborn"))
+    # Those whom nobody knows share one.
+    nobody = [as_caller(server, None, "stubborn") for _ in range(4)]
+    assert [is_task(one) for one in nobody] == [True, True, True, False]
+    go.set()
+
+
+def test_a_task_whose_result_was_fetched_makes_room_for_another(server: MCPServer) -> None:
+    server.tasks.limits.tasks_per_caller = 2
+    first, second = (start(server, "double", number=number) for number in (1, 2))
+    until(server, first, "completed")
+    wait_for(lambda: server.tasks.get(second), lambda task: task.status == "completed")
+    third = start(server, "double", number=3)
+    assert "error" in send(server, "tasks/get", {"taskId": first})
+    assert get(server, second)["status"] == "completed"
+    until(server, third, "completed")
+    start(server, "endless")
+
+
+def test_the_outcomes_of_a_callers_tasks_have_a_budget(server: MCPServer) -> None:
+    server.tool(name="large", task=True)(lambda: "x" * 100_000)
+    server.tasks.limits.result_bytes_per_caller = 150_000
+    one = start(server, "large")
+    wait_for(lambda: server.tasks.get(one), lambda task: task.status == "completed")
+    other = until(server, start(server, "large"), "failed")
+    assert other["error"]["message"].endswith("more than is kept for your tasks")
+    assert len(get(server, one)["result"]["content"][0]["text"]) == 100_000
+    # What the client has got may go.
+    until(server, start(server, "large"), "completed")
+    assert "error" in send(server, "tasks/get", {"taskId": one})
+
+
+def test_the_outcomes_of_all_tasks_have_a_budget(server: MCPServer) -> None:
+    server.tool(name="large", task=True)(lambda: "x" * 100_000)
+    server.tasks.limits.result_bytes = 150_000
+    assert is_task(as_caller(server, "ada", "large"))
+    wait_for(lambda: server.tasks._bytes, lambda size: size > 100_000)
+    assert until(server, start(server, "large"), "failed")["error"]["code"] == -32603
+
+
+def test_a_call_that_is_throttled_becomes_no_task() -> None:
+    records: list[CallRecord] = []
+    server = MCPServer("tests", throttle="2/minute", audit=Audit(after=records.append))
+    ran: list[str] = []
+
+    @server.tool(task=True, throttle="3/minute")
+    def work() -> str:
+        ran.append("work")
+        return "done"
+
+    begun = [as_caller(server, "ada", "work") for _ in range(2)]
+    for one in begun:
+        task_id = one["result"]["taskId"]
+        wait_for(lambda known=task_id: server.tasks.get(known).status, "completed".__eq__)
+    # Each counts once, though it is asked for and then run.
+    refused = as_caller(server, "ada", "work")["result"]
+    assert (refused["resultType"], refused["isError"]) == ("complete", True)
+    assert "was called too often (2 per 1 minute)" in refused["content"][0]["text"]
+    assert len(ran) == 2
+    assert [one.outcome for one in records] == ["ok", "ok", "tool_error"]
+    # Whoever counts by themselves is let in: by another caller's count.
+    assert is_task(as_caller(server, "bob", "work"))
+
+
+def test_what_is_too_large_becomes_no_task() -> None:
+    server = MCPServer("tests", max_argument_depth=2)
+    server.tool(task=True)(deep)
+    refused = as_caller(server, "ada", "deep", value=[[[1]]])["result"]
+    assert (refused["resultType"], refused["isError"]) == ("complete", True)
+
+
+def deep(value: Any) -> str:
+    return "done"
+
+
+@pytest.mark.parametrize("tool", ["double", "async_double"])
+def test_a_server_that_ran_tasks_is_freed(tool: str) -> None:
+    async def async_double(number: int) -> int:
+        return number * 2
+
+    def double(number: int) -> int:
+        return number * 2
+
+    def use() -> weakref.ref[MCPServer]:
+        server = MCPServer("short", secret_key="k", throttle="10/minute")
+        server.tool(task=True)(double)
+        server.tool(task=True)(async_double)
+        until(server, start(server, tool, number=2), "completed")
+        return weakref.ref(server)
+
+    server = use()
+
+    def collected() -> Any:
+        gc.collect()
+        return server()
+
+    assert wait_for(collected, lambda one: one is None) is None
