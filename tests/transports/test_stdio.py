@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -50,12 +49,12 @@ class Process:
         """Close the input; what was still said. The process must end by itself."""
         self.stdin.close()
         rest = [json.loads(line) for line in self.stdout]
-        assert self.process.wait(10) == 0
+        assert self.process.wait(60) == 0
         return rest
 
 
 @contextmanager
-def serving(target: str = "tests.transports.test_stdio:build()", *more: str) -> Iterator[Process]:
+def serving(target: str = "tests.transports.stdio_apps:build()", *more: str) -> Iterator[Process]:
     words = [sys.executable, "-m", "mcp_mount", "stdio", target, *more]
     pipe = subprocess.PIPE
     with subprocess.Popen(words, stdin=pipe, stdout=pipe) as process:
@@ -71,40 +70,6 @@ def modern(method: str, params: dict[str, Any] | None = None, id: Any = 1) -> di
 
 def call(tool: str, id: Any = 1, **arguments: Any) -> dict[str, Any]:
     return modern("tools/call", {"name": tool, "arguments": arguments}, id)
-
-
-def build() -> Any:
-    """The server of the tests by hand; runs in the process."""
-    from typing import Annotated
-
-    from mcp_mount import McpHeader, MCPServer, SyncContext
-
-    server = MCPServer("stdio", max_body_bytes=10_000, allowed_hosts=["example.org"])
-
-    @server.tool
-    def say(text: Annotated[str, McpHeader("Text")]) -> str:
-        print("this is no message")
-        return text
-
-    @server.tool
-    async def wait() -> str:
-        import asyncio
-
-        await asyncio.sleep(60)
-        return "late"
-
-    @server.tool
-    def wait_sync(ctx: SyncContext) -> str:
-        while not ctx.cancelled:
-            time.sleep(0.01)
-        return "late"
-
-    @server.tool
-    def add(name: str) -> str:
-        server.tool(name=name)(lambda: "new")
-        return "added"
-
-    return server
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -123,7 +88,7 @@ def test_the_official_client_drives_any_host(target: str, era: str) -> None:
             heard.append(done)
 
         transport = stdio_client(StdioServerParameters(command=sys.executable, args=arguments))
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             async with Client(transport, mode=era, elicitation_callback=elicit) as client:
                 names = {tool.name for tool in (await client.list_tools()).tools}
                 assert {"test_simple_text", "test_custom_headers"} <= names
@@ -221,9 +186,8 @@ def test_the_end_of_input_ends_what_runs() -> None:
         process.send(call("wait"))
         process.send(call("wait_sync"))
         process.ask(call("say", "s", text="x"))
-        started = time.monotonic()
+        # The one would say something after ten minutes, the other never ends by itself.
         assert process.end() == []
-        assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(
@@ -231,8 +195,8 @@ def test_the_end_of_input_ends_what_runs() -> None:
     [
         ("nothing", "must be module:attribute"),
         ("nothing:at_all", "there is no module 'nothing'"),
-        ("tests.transports.test_stdio:nothing", "has no 'nothing'"),
-        ("tests.transports.test_stdio:TARGETS", "is no MCPServer"),
+        ("tests.transports.stdio_apps:nothing", "has no 'nothing'"),
+        ("tests.transports.stdio_apps:TEXT", "is no MCPServer"),
         (
             "tests.integrations.apps:starlette_lifespan()",
             "choose one with --path: /mcp, /other/mcp",
@@ -241,7 +205,7 @@ def test_the_end_of_input_ends_what_runs() -> None:
 )
 def test_a_target_without_a_server_is_explained(target: str, message: str) -> None:
     words = [sys.executable, "-m", "mcp_mount", "stdio", target]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stdout == ""
