@@ -22,7 +22,8 @@ from mcp_mount import (
     Timeout,
     ToolsRouter,
 )
-from mcp_mount.testing import AsyncClient
+from mcp_mount.protocol.errors import Refusal
+from mcp_mount.testing import AsyncClient, Client
 from tests.policies.conftest import Connect
 from tests.policies.crowd import crowd
 
@@ -52,13 +53,16 @@ def test_no_more_than_allowed_run_at_a_time(kind: str, tool: str) -> None:
     @server.tool(max_concurrency=4)
     def work() -> str:
         with gauge:
-            time.sleep(0.005)
+            # The first ones wait for each other.
+            while gauge.most < 4:
+                time.sleep(0.005)
         return "done"
 
     @server.tool(max_concurrency=4)
     async def work_async() -> str:
         with gauge:
-            await asyncio.sleep(0.005)
+            while gauge.most < 4:
+                await asyncio.sleep(0.005)
         return "done"
 
     answers = crowd(kind, server, tool)
@@ -69,51 +73,57 @@ def test_no_more_than_allowed_run_at_a_time(kind: str, tool: str) -> None:
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
 def test_who_waits_too_long_is_told_to_come_again(kind: str) -> None:
     server = MCPServer(max_concurrency=MaxConcurrency(1, wait=0.05))
+    refused: list[str] = []
     runs: list[int] = []
+
+    @server.call_middleware
+    async def count(call: Call, call_next: Any) -> Result:
+        try:
+            answer: Result = await call_next()
+        except Refusal as error:
+            refused.append(str(error))
+            raise
+        return answer
 
     @server.tool
     async def work() -> str:
         runs.append(1)
-        await asyncio.sleep(1.5)
+        while len(refused) < 63:
+            await asyncio.sleep(0.01)
         return "done"
 
-    answers = crowd(kind, server, "work")
-    texts = [one.text for one in answers]
+    texts = [one.text for one in crowd(kind, server, "work")]
     assert texts.count("done") == 1
     assert texts.count("work is busy: try again in a few seconds") == 63
     # Nobody has lost a place: the next one runs.
-    assert crowd(kind, server, "work")[0] is not None
+    assert Client(server).call_tool("work").text == "done"
     assert len(runs) == 2
 
 
 def test_a_function_that_nobody_waits_for_still_has_its_place() -> None:
     """Under ASGI a call that is out of time is answered at once; its function may go on."""
-    gauge, server = Gauge(), MCPServer()
+    server, begun, release = MCPServer(), list[int](), threading.Event()
+    late = "work took longer than 0.5 seconds"
 
-    @server.tool(max_concurrency=1, timeout=0.3)
-    def sleep() -> str:
-        with gauge:
-            # Nothing interrupts what waits in C.
-            time.sleep(0.6)
-        return "too late"
+    @server.tool(max_concurrency=1, timeout=0.5)
+    def work() -> str:
+        begun.append(1)
+        release.wait(60)
+        return "done"
 
-    async def together() -> list[str]:
+    async def together() -> None:
         async with AsyncClient(server) as client:
+            first = await client.call_tool("work")
+            assert first.text == f"{late}. It is not stopped: it may still be running"
+            second = asyncio.create_task(client.call_tool("work"))
+            await asyncio.sleep(0.1)
+            assert begun == [1]
+            release.set()
+            # On a busy machine, it may have no time left when it begins.
+            text = (await second).text
+            assert text == "done" or text.startswith(late)
 
-            async def call(number: int) -> str:
-                await asyncio.sleep(number * 0.4)
-                return (await client.call_tool("sleep")).text
-
-            return await asyncio.gather(*map(call, range(4)))
-
-    texts = asyncio.run(together())
-    assert set(texts) == {
-        "sleep took longer than 0.3 seconds. It is not stopped: it may still be running"
-    }
-    deadline = time.monotonic() + 5
-    while gauge.now and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert (gauge.now, gauge.most) == (0, 1)
+    asyncio.run(together())
 
 
 def test_a_place_is_given_back_after_a_failure(connect: Connect) -> None:
@@ -177,7 +187,7 @@ def timed(seconds: float) -> tuple[MCPServer, dict[str, Any]]:
         finally:
             seen["ended"].set()
 
-    @server.tool
+    @server.tool(timeout=60)
     def quick() -> str:
         return "in time"
 
@@ -234,14 +244,14 @@ def test_one_that_is_in_time_is_left_alone_also_if_it_may_take_longer(connect: C
 
 def test_a_call_that_runs_again_has_new_time(connect_modern: Connect) -> None:
     attempts: list[float] = []
-    server = MCPServer(timeout=0.5)
+    server = MCPServer(timeout=1.0)
 
     @server.call_middleware
     async def retry(call: Call, call_next: Any) -> Result:
         try:
             first: Result = await call_next()
         except ConnectionError:
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(1.1)
             first = await call_next()
         return first
 
@@ -256,7 +266,7 @@ def test_a_call_that_runs_again_has_new_time(connect_modern: Connect) -> None:
 
     with connect_modern(server) as client:
         assert client.call_tool("flaky").text == "False"
-    assert min(attempts) > 0.2
+    assert min(attempts) > 0
 
 
 def test_over_plain_http_it_is_a_504(over_http: Any) -> None:
