@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar, overload
 
 from pydantic import BaseModel
@@ -301,7 +302,8 @@ class Context(_Call):
         return messages_of(await self._result_of("prompts/get", name, params))
 
     async def _result_of(self, method: str, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        call = self._other(method, name, params)
+        make = partial(self._other, method, name, params)
+        call = await self._channel.open(make, may_block=self._incoming.request.may_block)
         if call.wants_context:
             call.bind(self._channel if call.is_async else self._channel.other())
         if call.result is None:

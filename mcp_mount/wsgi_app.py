@@ -1,15 +1,12 @@
-"""A server as a WSGI application: MCP by the WSGI driver, all other routes through a2wsgi."""
+"""A server as a WSGI application: MCP by the WSGI driver, all other routes by the bridge."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from a2wsgi import ASGIMiddleware
-
-from mcp_mount.transports import background
 from mcp_mount.transports.asgi import ENDPOINT
-from mcp_mount.transports.bridge import bridge
+from mcp_mount.transports.bridge import Bridge
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import (
     Environ,
@@ -59,8 +56,13 @@ class WSGIApp:
         """Whether a request is for MCP and nothing stands between."""
         return not self._server.user_middleware and self._is_endpoint(environ)
 
-    def bridge(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve a request by the ASGI application, on the background loop."""
+    def bridge(
+        self, environ: Environ, start_response: StartResponse, runner: Runner | None = None
+    ) -> Iterable[bytes]:
+        """Serve a request by the ASGI application, on the background loop.
+
+        runner: how handlers run for this request, if not as on this server in general.
+        """
         try:
             environ.get("PATH_INFO", "").encode("latin-1").decode()
         except UnicodeDecodeError:
@@ -68,12 +70,8 @@ class WSGIApp:
             start_response(status_line(404), [("content-type", "application/json")])
             return [b'{"detail":"Not Found"}']
         application: Any = self._server
-        if self._is_endpoint(environ):
-            waiting = self._server.wsgi_endpoint.waiting(multithread=is_multithread(environ))
-            return bridge(application, self._server.runner, waiting, environ, start_response)
-        through: Any = ASGIMiddleware(application, loop=background.loop())
-        answer: Iterable[bytes] = through(environ, start_response)
-        return answer
+        waiting = self._server.wsgi_endpoint.waiting(multithread=is_multithread(environ))
+        return Bridge(application, runner or self._server.runner, waiting, environ, start_response)
 
     def _is_endpoint(self, environ: Environ) -> bool:
         return self._server.is_endpoint(

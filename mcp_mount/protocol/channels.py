@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from mcp_mount.protocol.questions import Question
@@ -35,6 +35,9 @@ class SyncChannel(Protocol):
 
 class AsyncChannel(Protocol):
     """The way from a coroutine function to the client, while its call runs."""
+
+    async def open(self, make: Callable[[], Call], *, may_block: bool) -> Call:
+        """Make another call: where plain functions run, if what its rules ask may block."""
 
     async def run(self, call: Call) -> None:
         """Run another call within this one."""

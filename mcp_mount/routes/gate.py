@@ -17,6 +17,7 @@ from mcp_mount.protocol.messages import JSON, Rule
 from mcp_mount.protocol.revisions import LATEST
 from mcp_mount.transports.asgi import (
     HOST_REQUEST,
+    RUNNER,
     ClientLeft,
     read_body,
     read_headers,
@@ -38,9 +39,9 @@ async def gate(request: Request) -> None:
         try:
             server.check_origin(own)
             if server.settings.rules:
-                await checked(request.app, partial(server.check_caller, own))
+                await checked(request, partial(server.check_caller, own))
             if server.settings.callers.function is not None:
-                await checked(request.app, partial(server.settings.callers.key_of, own))
+                await checked(request, partial(server.settings.callers.key_of, own))
                 # The policies of this request, which are driven on a loop, find it there.
                 request.scope[HOST_REQUEST] = own
         except ProtocolError as error:
@@ -60,7 +61,7 @@ async def known(request: Request) -> ProtocolRequest:
     if server is not None and server.settings.auth is not None and own.token is None:
         try:
             server.check_origin(own)
-            await follow_async(server.settings.auth.admit(own), runner_of(request.app))
+            await follow_async(server.settings.auth.admit(own), runner_of(request))
         except ProtocolError as error:
             raise http_error(server, error, own) from None
         # Whatever else stands before this route need not do it again.
@@ -76,7 +77,7 @@ class Guard:
 
     async def __call__(self, request: Request) -> None:
         own = await known(request)
-        error = await checked(request.app, partial(refusal_of, own, self._rules))
+        error = await checked(request, partial(refusal_of, own, self._rules))
         if error is not None:
             raise http_error(getattr(request.app, "protocol", None), error, own)
 
@@ -107,17 +108,18 @@ def incoming_of(
     )
 
 
-async def checked(app: Any, check: Callable[[], Any]) -> Any:
+async def checked(request: Request, check: Callable[[], Any]) -> Any:
     """What a check of the host says, which runs where plain functions do: it may use a database.
 
     Raises what it raises.
     """
-    return await off_loop(runner_of(app), check)
+    return await off_loop(runner_of(request), check)
 
 
-def runner_of(app: Any) -> Runner:
-    """How handlers run in the server that a route belongs to."""
-    runner: Runner = getattr(app, "runner", PLAIN)
+def runner_of(request: Request) -> Runner:
+    """How handlers run for a request: as the host that bridges it says, or else its server."""
+    server: Runner = getattr(request.app, "runner", PLAIN)
+    runner: Runner = request.scope.get(RUNNER, server)
     return runner
 
 

@@ -68,7 +68,7 @@ class ToolsRouter(MCPRouter):
             incoming = self._incoming(request)
             listing = getattr(request.app, "registry", self.registry).listing
             permitted = [partial(listing.shows, tool, incoming) for tool in tools]
-            seen = await checked(request.app, lambda: [one() for one in permitted])
+            seen = await checked(request, lambda: [one() for one in permitted])
             tools = list(compress(tools, seen))
         return Response(encode([tool.definition() for tool in tools]), media_type=_JSON)
 
@@ -86,7 +86,7 @@ class ToolsRouter(MCPRouter):
             raise HTTPException(404, unknown.message)
         if tool.rules:
             try:
-                await checked(request.app, partial(incoming.require, tool.rules, unknown))
+                await checked(request, partial(incoming.require, tool.rules, unknown))
             except ProtocolError as error:
                 server = getattr(request.app, "protocol", None)
                 raise http_error(server, error, incoming.request) from None
@@ -97,7 +97,7 @@ class ToolsRouter(MCPRouter):
             call = outcome.call(incoming, arguments)
         except InvalidArguments as error:
             raise HTTPException(422, str(error)) from None
-        await run_calls([call], runner_of(request.app), request.receive)
+        await run_calls([call], runner_of(request), request.receive)
         return outcome.response(call)
 
     def _incoming(self, request: Request, name: str = "") -> Incoming:

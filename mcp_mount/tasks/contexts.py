@@ -8,15 +8,17 @@ from mcp_mount.protocol.calls import Call
 
 
 def current_context(call: Call) -> Context:
-    """The usual way to detach a call from its request: it keeps all context variables."""
-    return copy_context()
+    """The usual way to detach a call from its request: it keeps all context variables but that
+    of the thread that waits for the request's coroutines."""
+    return context_without()
 
 
 def context_without(*prefixes: str) -> Context:
     """A copy of the current context variables, without those whose names begin with a prefix.
 
-    For frameworks that keep in them what ends with the request.
+    For frameworks that keep in them what ends with the request, as this library does.
     """
+    prefixes = (*prefixes, "mcp_mount.")
     clean = Context()
     for variable, value in copy_context().items():
         if not variable.name.startswith(prefixes):

@@ -35,7 +35,7 @@ from mcp_mount.transports import background
 from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner
 from mcp_mount.transports.listening import before_shutdown
 from mcp_mount.transports.streams import answered
-from mcp_mount.transports.threads import Runner
+from mcp_mount.transports.threads import Runner, open_call
 
 _MOST_THREADS: Final = 40
 _SWEEP_SECONDS: Final = 10.0
@@ -388,6 +388,9 @@ class _LoopChannel:
     def __init__(self, task: RunningTask, runner: Runner) -> None:
         self._task = task
         self._runner = runner
+
+    async def open(self, make: Callable[[], Call], *, may_block: bool) -> Call:
+        return await open_call(self._runner, make, may_block=may_block)
 
     async def run(self, call: Call) -> None:
         await drive_async(call, self._runner)

@@ -1,75 +1,140 @@
 """A WSGI request served by an ASGI application, with its thread at the application's service.
 
-a2wsgi bridges whole applications; this bridge is for MCP requests behind ASGI middleware: what the
-protocol must run as a plain function comes back to the request's own thread, with its connections
-and its context, as it does without middleware.
+What the application must run as plain functions (handlers, rules, the reading of the body) comes
+back to the request's own thread, with its connections and its context, as it does without an ASGI
+application between.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, MutableMapping
-from contextvars import copy_context
-from dataclasses import dataclass, replace
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
 
 from a2wsgi.asgi import build_scope
 
 from mcp_mount.transports import background
 from mcp_mount.transports.asgi import RUNNER, WAITING, Receive, Scope, Send
-from mcp_mount.transports.threads import Runner
+from mcp_mount.transports.threads import Executor, Runner
 from mcp_mount.transports.wsgi import Environ, StartResponse, status_line
+
+logger = logging.getLogger("mcp_mount")
 
 _CHUNK: Final = 65536
 
 Application: TypeAlias = Callable[[Scope, Receive, Send], Any]
 
 
-@dataclass(slots=True)
-class _Work:
-    """A function for the request's thread, and how the loop learns that it has ended."""
+class Bridge:
+    """A WSGI response that an ASGI application gives, on the background loop.
 
-    function: Callable[[], None]
-    done: Callable[[], object]
+    What is plain runs on the thread that takes the response, by `runner`. A client that leaves is
+    told to the application, which ends as it would under an ASGI server; so does what it still does
+    after its response (FastAPI's background tasks). `close` waits for that.
 
+    Args:
+        application: The ASGI application.
+        runner: How handlers run for this request.
+        waiting: How many requests may wait without end on this server, each of them on a thread.
+        environ: The request.
+        start_response: Called when the application starts its response.
 
-_Item: TypeAlias = MutableMapping[str, Any] | _Work | None
-
-
-def bridge(
-    application: Application,
-    runner: Runner,
-    waiting: int,
-    environ: Environ,
-    start_response: StartResponse,
-) -> Iterator[bytes]:
-    """Serve the request in `environ`; plain calls run here, by `runner`.
-
-    waiting: how many requests may wait without end on this server, each of them on a thread.
-    Raises what the application raises before it starts its response.
+    Raises:
+        Exception: What the application raises, from the iteration.
     """
-    inbox: SimpleQueue[_Item] = SimpleQueue()
-    scope: Scope = dict(build_scope(environ))  # type: ignore[arg-type]
-    scope[WAITING] = waiting
-    scope[RUNNER] = replace(runner, off_loop=partial(_hand_over, inbox))
-    outcome, cancel = background.spawn(_serve(application, scope, environ, inbox))
-    try:
-        while (item := inbox.get()) is not None:
-            if isinstance(item, _Work):
-                try:
-                    item.function()
-                finally:
-                    item.done()
-            elif item["type"] == "http.response.start":
-                start_response(status_line(item["status"]), _decoded(item["headers"]))
-            else:
-                yield item.get("body", b"")
-    finally:
-        if not outcome.done():
-            cancel()
-    outcome.result()
+
+    def __init__(
+        self,
+        application: Application,
+        runner: Runner,
+        waiting: int,
+        environ: Environ,
+        start_response: StartResponse,
+    ) -> None:
+        self._start_response = start_response
+        self._executor = Executor()
+        self._exchange = _Exchange(self._executor, environ)
+        scope: Scope = dict(build_scope(environ))  # type: ignore[arg-type]
+        scope[WAITING] = waiting
+        scope[RUNNER] = runner
+        run = partial(self._exchange.run, application, scope)
+        self._outcome, _ = background.spawn(self._executor.entered(run))
+        self._has_more = True
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        while self._has_more:
+            self._exchange.go_on()
+            message = self._executor.heard()
+            if message is None:
+                self._has_more = False
+                self._outcome.result()
+            elif message["type"] == "http.response.start":
+                self._start_response(status_line(message["status"]), _decoded(message["headers"]))
+            elif message["type"] == "http.response.body":
+                self._has_more = message.get("more_body", False)
+                body: bytes = message.get("body", b"")
+                return body
+        raise StopIteration
+
+    def close(self) -> None:
+        """Let the application end, and run what is plain for it meanwhile."""
+        try:
+            if not self._outcome.done():
+                self._exchange.leave()
+                self._executor.serve(self._outcome)
+                if (error := self._outcome.exception()) is not None:
+                    logger.error("A request failed after its response", exc_info=error)
+        finally:
+            self._executor.close()
+
+
+class _Exchange:
+    """A request and its response, as the ASGI application on the loop has them."""
+
+    def __init__(self, executor: Executor, environ: Environ) -> None:
+        self._executor = executor
+        self._body = _Body(environ)
+        self._loop = background.loop()
+        self._departure = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def run(self, application: Application, scope: Scope) -> None:
+        try:
+            await application(scope, self._receive, self._send)
+        finally:
+            self._executor.say(None)
+
+    def go_on(self) -> None:
+        """Tell the application that there is room for what it sends. On the thread."""
+        self._loop.call_soon_threadsafe(self._room.set)
+
+    def leave(self) -> None:
+        """Tell the application that nobody reads what it sends. On the thread."""
+        self._loop.call_soon_threadsafe(self._departure.set)
+        self.go_on()
+
+    async def _receive(self) -> MutableMapping[str, Any]:
+        if not self._body.ended:
+            # Reading blocks, and belongs to the request's thread.
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._body.read)
+            chunk, more = self._body.chunk, not self._body.ended
+            return {"type": "http.request", "body": chunk, "more_body": more}
+        await self._departure.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        await self._room.wait()
+        if self._departure.is_set():
+            # As ASGI servers do: an application that sends without end must end.
+            raise OSError("The client has left")
+        if message["type"] == "http.response.body":
+            self._room.clear()
+        self._executor.say(message)
 
 
 class _Body:
@@ -93,37 +158,6 @@ class _Body:
         else:
             self._left -= len(self.chunk)
             self.ended = not self._left or not self.chunk
-
-
-async def _serve(
-    application: Application, scope: Scope, environ: Environ, inbox: SimpleQueue[_Item]
-) -> None:
-    source = _Body(environ)
-
-    async def receive() -> MutableMapping[str, Any]:
-        if source.ended:
-            # Nothing comes but the end of the task.
-            await asyncio.Event().wait()
-        # Reading blocks, and belongs to the request's thread.
-        await _hand_over(inbox, source.read)
-        return {"type": "http.request", "body": source.chunk, "more_body": not source.ended}
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        inbox.put(message)
-
-    try:
-        await application(scope, receive, send)
-    finally:
-        inbox.put(None)
-
-
-async def _hand_over(inbox: SimpleQueue[_Item], function: Callable[[], None]) -> None:
-    """Run a function on the request's thread, in the context variables of this task."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    work = partial(copy_context().run, function)
-    inbox.put(_Work(work, partial(loop.call_soon_threadsafe, ended.set)))
-    await ended.wait()
 
 
 def _decoded(headers: Any) -> list[tuple[str, str]]:

@@ -7,13 +7,11 @@ can. A plain function never runs on an event loop, a coroutine never without one
 from __future__ import annotations
 
 import asyncio
+import queue
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextvars import Context, copy_context
-from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
 from time import sleep
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -26,7 +24,7 @@ from mcp_mount.protocol.occupancy import Occupancy
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background
 from mcp_mount.transports.lasting import ended, keep
-from mcp_mount.transports.threads import Runner, off_loop
+from mcp_mount.transports.threads import Runner, off_loop, serving, waiting_thread
 
 T = TypeVar("T")
 
@@ -172,15 +170,51 @@ async def follow_async(
         return value
 
 
+def wait_for(
+    function: Callable[[], Awaitable[T]],
+    spawn: Spawn = background.spawn,
+    *,
+    timeout: float | None = None,
+    give_up: Callable[[], bool] = lambda: True,
+    begun: Callable[[Callable[[], None]], object] | None = None,
+) -> T:
+    """Wait on this thread for a coroutine, and run meanwhile what it wants done here.
+
+    Args:
+        function: Makes the coroutine, on its event loop.
+        spawn: Starts it there.
+        timeout: Seconds until it is cancelled.
+        give_up: Asked then whether it still may be.
+        begun: Called with what cancels it, from any thread.
+
+    Returns:
+        What the coroutine returns.
+
+    Raises:
+        OutOfTime: If it took longer than `timeout`; it has ended then.
+        concurrent.futures.CancelledError: If it was cancelled.
+    """
+    with serving() as executor:
+        outcome, cancel = spawn(executor.entered(function))
+        try:
+            if begun is not None:
+                begun(cancel)
+            executor.serve(outcome, timeout)
+        except queue.Empty:
+            if give_up():
+                raise OutOfTime from None
+            executor.serve(outcome)
+        finally:
+            if not outcome.done():
+                cancel()
+                # What cleans up may need this thread, and what the thread holds.
+                executor.serve(outcome)
+        result: T = outcome.result()
+        return result
+
+
 def _run(step: Run, spawn: Spawn) -> Any:
-    if not step.is_async:
-        return step.function()
-    outcome, cancel = spawn(step.function())
-    try:
-        return outcome.result()
-    finally:
-        if not outcome.done():
-            cancel()
+    return wait_for(step.function, spawn) if step.is_async else step.function()
 
 
 def _result(step: Wait) -> Any:
@@ -236,17 +270,12 @@ class _OnThread:
 
     def _run_elsewhere(self) -> None:
         """Run a coroutine, and wait for it here as long as it has time."""
-        outcome, cancel = self._spawn(self._runner.run_async(self._call))
-        try:
-            outcome.result(self._timeout)
-        except FutureTimeout:
-            if _occupancy_of(self._call).give_up():
-                raise OutOfTime from None
-            # It has ended in time: what its host does around it goes on.
-            outcome.result()
-        finally:
-            if not outcome.done():
-                cancel()
+        run = partial(self._runner.run_async, self._call)
+        if self._timeout is None:
+            wait_for(run, self._spawn)
+        else:
+            give_up = _occupancy_of(self._call).give_up
+            wait_for(run, self._spawn, timeout=self._timeout, give_up=give_up)
 
     def _proceed(self, index: int, step: Step) -> Any:
         if not isinstance(step, Enter):
@@ -260,42 +289,11 @@ class _OnThread:
 
     def _enter(self, step: Enter, inwards: Callable[[], Result]) -> Any:
         """Let a coroutine run elsewhere, and come back to this thread for what is within it."""
-        work: SimpleQueue[_Work | None] = SimpleQueue()
 
         async def call_next() -> Any:
-            item = _Work(inwards, copy_context(), Future())
-            work.put(item)
-            return await asyncio.wrap_future(item.outcome)
+            return await asyncio.get_running_loop().run_in_executor(waiting_thread(), inwards)
 
-        outcome, cancel = self._spawn(step.function(self._call, call_next))
-        outcome.add_done_callback(lambda _: work.put(None))
-        try:
-            while (item := work.get()) is not None:
-                item.run()
-        finally:
-            if not outcome.done():
-                cancel()
-        return outcome.result()
-
-
-@dataclass(slots=True)
-class _Work:
-    """Something that a coroutine wants done on the thread of its call."""
-
-    function: Callable[[], Any]
-    context: Context
-    outcome: Future[Any]
-
-    def run(self) -> None:
-        if not self.outcome.set_running_or_notify_cancel():
-            return
-        try:
-            self.outcome.set_result(self.context.run(self.function))
-        except (Exception, SystemExit) as error:
-            self.outcome.set_exception(error)
-        except BaseException:
-            self.outcome.set_exception(asyncio.CancelledError())
-            raise
+        return wait_for(partial(step.function, self._call, call_next), self._spawn)
 
 
 class _OnLoop:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, replace
 from functools import partial
-from queue import Empty, SimpleQueue
-from typing import Any, Final
+from typing import Final, TypeAlias
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import getcurrent, greenlet
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import Call
@@ -21,29 +22,47 @@ from mcp_mount.protocol.errors import ClientError
 from mcp_mount.protocol.questions import Question
 from mcp_mount.transports import background
 from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner
-from mcp_mount.transports.threads import Runner
+from mcp_mount.transports.threads import (
+    Executor,
+    Runner,
+    off_loop,
+    open_call,
+    serving,
+    thread_of,
+    waiting_thread,
+)
 
 _MOST_WAITING: Final = 64
 """Events held for a slow client before its handler has to wait."""
 
+_ELSEWHERE: Final = (
+    "Here a handler speaks to its client on its own thread only: collect what other threads "
+    "have to say, and say it where the handler waits for them"
+)
+
 
 class Silence:
-    """The channel of a call whose client takes no event stream: what it says is dropped."""
+    """The channel of a call whose client takes no event stream: what it says is dropped.
 
-    def __init__(self, call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
-        self._call = call
+    closed: whether nobody waits for the call any more. spawn: where coroutines go from it.
+    """
+
+    def __init__(
+        self, runner: Runner, closed: Callable[[], bool], spawn: Spawn = background.spawn
+    ) -> None:
         self._runner = runner
+        self._closed = closed
         self._spawn = spawn
 
     @property
     def closed(self) -> bool:
-        return self._call.cancelled
+        return self._closed()
 
     def run(self, call: Call) -> None:
         drive(call, self._runner, self._spawn)
 
     def other(self) -> AsyncChannel:
-        return AsyncSilence(self._call, self._runner)
+        return AsyncSilence(self._runner, self._closed)
 
     def close_stream(self, retry: float) -> None:
         pass
@@ -58,15 +77,18 @@ class Silence:
 class AsyncSilence:
     """`Silence`, for coroutine functions."""
 
-    def __init__(self, call: Call, runner: Runner) -> None:
-        self._call = call
+    def __init__(self, runner: Runner, closed: Callable[[], bool]) -> None:
         self._runner = runner
+        self._closed = closed
+
+    async def open(self, make: Callable[[], Call], *, may_block: bool) -> Call:
+        return await open_call(self._runner, make, may_block=may_block)
 
     async def run(self, call: Call) -> None:
         await drive_async(call, self._runner)
 
     def other(self) -> SyncChannel:
-        return Silence(self._call, self._runner, spawner(asyncio.get_running_loop()))
+        return Silence(self._runner, self._closed, spawner(asyncio.get_running_loop()))
 
     async def send(self, message: bytes) -> None:
         pass
@@ -89,7 +111,8 @@ async def answered(questions: Sequence[Question]) -> None:
 
 def silence(call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
     """Give a call a channel on which nothing is heard. spawn: where coroutines go from it."""
-    call.bind(AsyncSilence(call, runner) if call.is_async else Silence(call, runner, spawn))
+    closed = partial(getattr, call, "cancelled")
+    call.bind(AsyncSilence(runner, closed) if call.is_async else Silence(runner, closed, spawn))
 
 
 class AsyncStream:
@@ -114,6 +137,8 @@ class AsyncStream:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
         self._questions: Sequence[Question] = ()
+        self._taken = asyncio.Event()
+        self._in_steps = runner.one_thread or waiting_thread() is not None
         self._task = self._loop.create_task(self._run())
         if len(calls) == 1:
             # Of a batch, only those calls are cancelled that have not begun.
@@ -121,12 +146,15 @@ class AsyncStream:
 
     async def next(self, *, keep_alive: bool = True) -> bytes | None:
         """The next event; None when all calls have run; a comment after a long silence."""
-        if not keep_alive:
-            return await self._queue.get()
-        try:
-            return await asyncio.wait_for(self._queue.get(), sse.KEEP_ALIVE_SECONDS)
-        except asyncio.TimeoutError:
-            return sse.KEEP_ALIVE
+        if keep_alive:
+            try:
+                event = await asyncio.wait_for(self._queue.get(), sse.KEEP_ALIVE_SECONDS)
+            except asyncio.TimeoutError:
+                return sse.KEEP_ALIVE
+        else:
+            event = await self._queue.get()
+        self._taken.set()
+        return event
 
     def close(self) -> None:
         """Give the calls up: a coroutine is cancelled; a function on a thread ends unheard."""
@@ -145,15 +173,20 @@ class AsyncStream:
         with suppress(asyncio.CancelledError):
             await self._task
 
+    async def open(self, make: Callable[[], Call], *, may_block: bool) -> Call:
+        return await open_call(self._runner, make, may_block=may_block)
+
     async def run(self, call: Call) -> None:
-        await drive_async(call, self._runner)
+        await drive_async(call, self._runner_of(call))
 
     def other(self) -> SyncChannel:
-        return _ThreadChannel(self, self._loop, self._runner)
+        if not self._in_steps:
+            return _ThreadChannel(self, self._loop, self._runner)
+        return _InlineChannel(self._runner, lambda: self.closed, spawner(self._loop), self)
 
     async def send(self, message: bytes) -> None:
         if not self.closed:
-            await self._queue.put(self._frame(message))
+            await self._put(self._frame(message))
 
     async def keep_alive(self) -> None:
         if not self.closed:
@@ -161,7 +194,7 @@ class AsyncStream:
 
     async def close_stream(self, retry: float) -> None:
         if self._resumable and not self.closed:
-            await self._queue.put(sse.goodbye(retry))
+            await self._put(sse.goodbye(retry))
 
     async def ask(self, questions: Sequence[Question]) -> None:
         self._questions = questions
@@ -175,6 +208,50 @@ class AsyncStream:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.close)
 
+    def _runner_of(self, call: Call) -> Runner:
+        """How a call runs: a plain function that speaks step by step, if it shares its thread."""
+        if call.is_async or not call.wants_context or not self._in_steps:
+            return self._runner
+        return replace(self._runner, off_loop=self._in_turns)
+
+    async def _in_turns(self, function: Callable[[], None]) -> None:
+        """Run a plain function up to where it speaks, again and again: between, its thread is free
+        for the response that carries what it says."""
+        steps = Steps(function)
+        cancelled = False
+        while True:
+            step = asyncio.ensure_future(off_loop(self._runner, partial(next, steps, None)))
+            while not step.done():
+                try:
+                    await asyncio.wait([step])
+                except asyncio.CancelledError:
+                    # Nobody listens any more: it runs to its end, and what it does counts.
+                    cancelled = True
+            said = step.result()
+            if said is None:
+                break
+            if not cancelled:
+                try:
+                    await self._pass_on(said)
+                except asyncio.CancelledError:
+                    cancelled = True
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _pass_on(self, said: Said) -> None:
+        if isinstance(said, Asked):
+            await self.ask(said.questions)
+        elif isinstance(said, Goodbye):
+            await self.close_stream(said.retry)
+        else:
+            await self.send(said)
+
+    async def _put(self, event: bytes) -> None:
+        """Hand out an event. The first one begins the response: nothing else happens before, for it
+        may happen on the very thread that the host needs for that."""
+        await self._queue.put(event)
+        await self._taken.wait()
+
     async def _run(self) -> None:
         try:
             for call in self._calls:
@@ -182,8 +259,9 @@ class AsyncStream:
                     continue
                 if call.wants_context:
                     call.bind(self if call.is_async else self.other())
-                await drive_async(call, self._runner)
+                await self.run(call)
         finally:
+            self._taken.set()
             if self.closed:
                 with suppress(asyncio.QueueFull):
                     self._queue.put_nowait(None)
@@ -226,75 +304,158 @@ class _ThreadChannel:
             raise ClientError("The client has left")
 
 
-def inline_events(call: Call, runner: Runner, *, resumable: bool = False) -> Iterator[bytes]:
-    """Run a plain function on this very thread and yield what it says while it runs.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Said by a plain function that waits for answers: to questions that it has sent already."""
 
-    The function runs in a greenlet: when it speaks, it is set aside and the event handed out; the
-    next step resumes it. So it keeps its thread, and with that the thread-local things of its
-    host, such as database connections. Closing the iterator ends it at the place where it spoke, as
-    does cancelling the call. resumable: whether the client may come back to the stream.
+    questions: Sequence[Question]
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """Said by a plain function that sends its client away."""
+
+    retry: float
+
+
+Said: TypeAlias = bytes | Asked | Goodbye
+"""What a plain function says while it runs: a message, or what the driver is to do."""
+
+
+_steps: ContextVar[Steps] = ContextVar("mcp_mount.steps")
+"""Those of the function that runs."""
+
+
+class Steps:
+    """Runs a plain function on this very thread, and gives what it says while it runs.
+
+    It runs in a greenlet: when it speaks, it is set aside and what it says handed out; the next
+    step resumes it. So it keeps its thread, and with that the thread-local things of its host, such
+    as database connections. All steps are for the same thread.
     """
-    call.bind(_InlineChannel(call, runner, resumable=resumable))
-    run = greenlet(partial(copy_context().run, drive, call, runner))
-    said = run.switch()
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self._thread = thread_of(getcurrent())
+        self._listener = getcurrent()
+        # What it calls may run in a greenlet of its own, and speak there.
+        self._speaker = self._run = greenlet(partial(copy_context().run, self._begin, function))
+
+    def __iter__(self) -> Iterator[Said]:
+        return self
+
+    def __next__(self) -> Said:
+        if not self._run.dead:
+            self._thread = thread_of(getcurrent())
+            self._listener = self._run.parent = getcurrent()
+            said: Said = self._speaker.switch()
+            if not self._run.dead:
+                return said
+        raise StopIteration
+
+    def close(self) -> None:
+        """Run the function to its end, unheard."""
+        for _ in self:
+            pass
+
+    def hand_out(self, said: Said) -> None:
+        """Set the function aside until the next step. Where it runs."""
+        if thread_of(getcurrent()) is not self._thread:
+            raise RuntimeError(_ELSEWHERE)
+        self._speaker = getcurrent()
+        self._listener.switch(said)
+
+    def _begin(self, function: Callable[[], object]) -> None:
+        _steps.set(self)
+        function()
+
+
+def inline_events(
+    call: Call, runner: Runner, spawn: Spawn = background.spawn, *, resumable: bool = False
+) -> Iterator[bytes]:
+    """Run a plain function on this very thread and yield the events of what it says meanwhile.
+
+    A client that leaves closes the iterator: the function runs to its end then, unheard.
+    resumable: whether the client may come back to the stream. spawn: where coroutines go.
+    """
+    left = False
+    call.bind(_InlineChannel(runner, lambda: left or call.cancelled, spawn))
+    steps = Steps(partial(drive, call, runner, spawn))
     try:
-        while not run.dead:
-            yield said
-            run.parent = getcurrent()
-            if call.cancelled:
-                return
-            said = run.switch()
+        for said in steps:
+            if isinstance(said, Asked):
+                yield from _waiting(said.questions, call)
+            elif isinstance(said, Goodbye):
+                if resumable:
+                    yield sse.goodbye(said.retry)
+            else:
+                yield sse.event(said)
     finally:
-        if not run.dead:
-            run.parent = getcurrent()
-            run.throw(GreenletExit)
+        left = True
+        steps.close()
+
+
+def _waiting(questions: Sequence[Question], call: Call) -> Iterator[bytes]:
+    """Wait until all questions have their answers, or the time of the last one is over."""
+    deadline = time.monotonic() + max(question.timeout for question in questions)
+    answers = [question.answer for question in questions]
+    while (left := deadline - time.monotonic()) > 0 and not call.cancelled:
+        if not wait(answers, timeout=min(left, sse.KEEP_ALIVE_SECONDS)).not_done:
+            return
+        yield sse.KEEP_ALIVE
 
 
 class _InlineChannel:
-    """The way from a function in a greenlet to the iterator that runs it."""
+    """The way from a plain function to those who run it stepwise.
 
-    def __init__(self, call: Call, runner: Runner, *, resumable: bool) -> None:
-        self._call = call
+    closed: whether nobody listens. other: the channel of the coroutines that it calls; by default
+    they are silent, for only the function itself can be set aside.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        closed: Callable[[], bool],
+        spawn: Spawn,
+        other: AsyncChannel | None = None,
+    ) -> None:
         self._runner = runner
-        self._resumable = resumable
+        self._closed = closed
+        self._spawn = spawn
+        self._other = other
 
     def run(self, call: Call) -> None:
-        drive(call, self._runner)
+        drive(call, self._runner, self._spawn)
 
     def other(self) -> AsyncChannel:
-        # Only this greenlet can speak.
-        return AsyncSilence(self._call, self._runner)
+        return self._other or AsyncSilence(self._runner, self._closed)
 
     @property
     def closed(self) -> bool:
-        # A client that has left ends the greenlet: while the function runs, it has not.
-        return self._call.cancelled
+        return self._closed()
 
     def close_stream(self, retry: float) -> None:
-        if self._resumable:
-            self._hand_out(sse.goodbye(retry))
+        self._hand_out(Goodbye(retry))
 
     def send(self, message: bytes) -> None:
-        self._hand_out(sse.event(message))
+        self._hand_out(message)
 
     def ask(self, questions: Sequence[Question]) -> None:
         for question in questions:
             if question.message is not None:
                 self.send(question.message)
-        deadline = time.monotonic() + max(question.timeout for question in questions)
-        answers = [question.answer for question in questions]
-        while (left := deadline - time.monotonic()) > 0:
-            if not wait(answers, timeout=min(left, sse.KEEP_ALIVE_SECONDS)).not_done:
-                break
-            self._hand_out(sse.KEEP_ALIVE)
-            if self.closed:
-                raise ClientError("The client has cancelled the call")
+        if not self.closed:
+            self._hand_out(Asked(questions))
+        if self.closed:
+            raise ClientError("The client has left, or has cancelled the call")
 
-    @staticmethod
-    def _hand_out(event: bytes) -> None:
-        parent = getcurrent().parent
-        assert parent is not None, "the function runs in a greenlet of its own"
-        parent.switch(event)
+    def _hand_out(self, said: Said) -> None:
+        if self.closed:
+            return
+        try:
+            steps = _steps.get()
+        except LookupError:
+            raise RuntimeError(_ELSEWHERE) from None
+        steps.hand_out(said)
 
 
 def background_events(call: Call, runner: Runner, *, resumable: bool = False) -> Iterator[bytes]:
@@ -302,29 +463,31 @@ def background_events(call: Call, runner: Runner, *, resumable: bool = False) ->
 
     Closing the iterator cancels it. resumable: whether the client may come back to the stream.
     """
-    said: SimpleQueue[bytes | None] = SimpleQueue()
-    outcome, cancel = background.spawn(_pump(call, runner, said, resumable))
-    try:
-        event = said.get()
-        while event is not None:
-            yield event
-            try:
-                event = said.get(timeout=sse.KEEP_ALIVE_SECONDS)
-            except Empty:
-                event = sse.KEEP_ALIVE
-    finally:
-        if not outcome.done():
-            cancel()
-            # The contexts and connections of the request are the coroutine's until it has ended.
-            wait([outcome])
-    outcome.result()
+    with serving() as executor:
+        pump = partial(_pump, call, runner, executor, resumable)
+        outcome, cancel = background.spawn(executor.entered(pump))
+        try:
+            event = executor.heard()
+            while event is not None:
+                yield event
+                try:
+                    event = executor.heard(sse.KEEP_ALIVE_SECONDS)
+                except queue.Empty:
+                    event = sse.KEEP_ALIVE
+        finally:
+            if not outcome.done():
+                cancel()
+                # The contexts and connections of the request are the coroutine's until it has
+                # ended, and what cleans up may need this thread.
+                executor.serve(outcome)
+        outcome.result()
 
 
-async def _pump(call: Call, runner: Runner, said: SimpleQueue[Any], resumable: bool) -> None:
+async def _pump(call: Call, runner: Runner, executor: Executor, resumable: bool) -> None:
     stream = AsyncStream([call], runner, resumable=resumable)
     try:
         while (event := await stream.next(keep_alive=False)) is not None:
-            said.put(event)
+            executor.say(event)
     finally:
         await stream.aclose()
-        said.put(None)
+        executor.say(None)

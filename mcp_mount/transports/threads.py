@@ -1,17 +1,33 @@
-"""Where handlers run: a host's way for plain functions and for coroutines, threads of our own."""
+"""Where handlers run: a host's way for plain functions and for coroutines, threads of our own.
+
+A thread that waits for a coroutine serves it meanwhile: what the coroutine must have done by plain
+functions (rules, plain tools that it calls, a framework's database work) comes back to that thread
+through an `Executor`, which the coroutine finds in a context variable.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import concurrent.futures
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, TypeVar
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
+
+from greenlet import getcurrent, greenlet
 
 from mcp_mount.protocol.calls import Call
+from mcp_mount.transports.native import Inbox
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 RunSync: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 """Runs a plain function off the event loop, in the current context variables."""
@@ -20,13 +36,217 @@ _MOST_THREADS: Final = 40
 
 _threads: ThreadPoolExecutor | None = None
 
+_serving: ContextVar[Executor | None] = ContextVar("mcp_mount.executor", default=None)
+
+on_entering: Final[list[Callable[[Executor], None]]] = []
+"""Called at the beginning of each coroutine that a thread waits for, on its event loop: a framework
+that chooses threads itself (asgiref) learns there which one serves."""
+
+
+class Executor(concurrent.futures.Executor):
+    """Runs what is submitted on the thread that made it, whenever that thread waits.
+
+    What it runs may itself wait for a coroutine (a plain function that is called by a coroutine
+    calls another one). It is set aside then, in a greenlet, and the thread goes on serving; of
+    several that wait, the one that came last goes on first, as if each had called the next: so
+    transactions that they have begun end in the right order. What the loop has for the thread
+    besides work are messages, which are there when the thread asks for them.
+    """
+
+    def __init__(self) -> None:
+        self._inbox: Inbox[_Work | _Message | None] = Inbox()
+        self._messages: deque[Any] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._main: greenlet | None = None
+        self._set_aside: list[_SetAside] = []
+
+    @property
+    def runs_this(self) -> bool:
+        """Whether whoever asks is run by it, and so could wait here once more."""
+        one: greenlet | None = getcurrent()
+        while one is not None and one is not self._main:
+            one = one.parent
+        return one is not None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a function on the waiting thread, in the context variables of whoever submits it.
+
+        Raises RuntimeError once the thread does not wait any more.
+        """
+        work = _Work(partial(fn, *args, **kwargs), copy_context(), Future())
+        with self._lock:
+            if self._closed:
+                raise RuntimeError(
+                    "The call that this coroutine belongs to has ended: its thread runs nothing "
+                    "for it any more. Await in a handler what the handler starts."
+                )
+            self._inbox.put(work)
+        return work.outcome
+
+    def say(self, message: Any) -> None:
+        """Give the thread a message, from any other one."""
+        self._inbox.put(_Message(message))
+
+    def heard(self, timeout: float | None = None) -> Any:
+        """The next message; runs what is submitted until there is one. On its own thread.
+
+        Raises queue.Empty after `timeout` seconds without one.
+        """
+        deadline = _deadline(timeout)
+        while not self._messages:
+            self._take(deadline)
+        return self._messages.popleft()
+
+    def serve(self, until: Future[Any], timeout: float | None = None) -> None:
+        """Run what is submitted until a future has its outcome. On its own thread.
+
+        Raises queue.Empty after `timeout` seconds.
+        """
+        until.add_done_callback(lambda _: self._inbox.put(None))
+        deadline = _deadline(timeout)
+        if self._main is not None and self._main is not getcurrent():
+            self._set_aside.append(_SetAside(getcurrent(), until, deadline))
+            self._main.switch()
+            if not until.done():
+                raise queue.Empty
+            return
+        while self._set_aside or not until.done():
+            self._take(deadline)
+
+    async def entered(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Await what a coroutine function returns, with this as the executor of its plain work."""
+        _serving.set(self)
+        for enter in on_entering:
+            enter(self)
+        return await function()
+
+    def close(self) -> None:
+        """Refuse all work from now on, also what has been submitted and has not begun."""
+        while self._set_aside:
+            self._take(None)
+        with self._lock:
+            self._closed = True
+        try:
+            while True:
+                item = self._inbox.get_nowait()
+                if isinstance(item, _Work):
+                    item.outcome.cancel()
+        except queue.Empty:
+            pass
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing: the thread, and whoever waits on it, are not its own."""
+
+    def _take(self, deadline: float | None) -> None:
+        """Take the next thing, and do it. Raises queue.Empty when the time is over."""
+        outer, self._main = self._main, getcurrent()
+        try:
+            last = self._set_aside[-1] if self._set_aside else None
+            if last is not None and last.is_ready:
+                self._set_aside.pop().run.switch()
+                return
+            try:
+                item = self._inbox.get(timeout=_seconds(deadline, last and last.deadline))
+            except queue.Empty:
+                if last is not None and last.is_ready:
+                    return
+                raise
+            if isinstance(item, _Message):
+                self._messages.append(item.content)
+            elif item is not None:
+                greenlet(item.run).switch()
+        finally:
+            self._main = outer
+
+
+@dataclass(slots=True)
+class _SetAside:
+    """Something that an executor runs, and that waits."""
+
+    run: greenlet
+    until: Future[Any]
+    deadline: float | None
+
+    @property
+    def is_ready(self) -> bool:
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        return late or self.until.done()
+
+
+@dataclass(slots=True)
+class _Message:
+    content: Any
+
+
+@dataclass(slots=True)
+class _Work:
+    """A function for the thread of an executor."""
+
+    function: Callable[[], Any]
+    context: Context
+    outcome: Future[Any]
+
+    def run(self) -> None:
+        if not self.outcome.set_running_or_notify_cancel():
+            return
+        try:
+            self.outcome.set_result(self.context.run(self.function))
+        except (Exception, SystemExit) as error:
+            self.outcome.set_exception(error)
+        except BaseException:
+            self.outcome.set_exception(asyncio.CancelledError())
+            raise
+
+
+def thread_of(run: greenlet) -> greenlet:
+    """The greenlet that a thread began with: under gevent thread idents are those of greenlets."""
+    while run.parent is not None:
+        run = run.parent
+    return run
+
+
+def _deadline(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def _seconds(*deadlines: float | None) -> float | None:
+    """How long it is until the first of several deadlines."""
+    given = [deadline for deadline in deadlines if deadline is not None]
+    return max(0.0, min(given) - time.monotonic()) if given else None
+
+
+@contextmanager
+def serving() -> Iterator[Executor]:
+    """The executor of this thread, while it waits: the one that it has already, or one of its own,
+    which ends with the block."""
+    outer = _serving.get()
+    if outer is not None and outer.runs_this:
+        yield outer
+        return
+    executor = Executor()
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def waiting_thread() -> Executor | None:
+    """The executor of the thread that waits for this coroutine, if one does."""
+    return _serving.get()
+
 
 async def run_in_thread(function: Callable[[], None]) -> None:
-    """The usual RunSync: a thread of a pool of our own, made at the first use."""
+    """The usual RunSync: the thread that waits for this coroutine, or else one of a pool of our
+    own, made at the first use."""
     global _threads
+    loop = asyncio.get_running_loop()
+    executor = _serving.get()
+    if executor is not None:
+        await loop.run_in_executor(executor, function)
+        return
     if _threads is None:
         _threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="mcp-mount-tool")
-    loop = asyncio.get_running_loop()
     await loop.run_in_executor(_threads, copy_context().run, function)
 
 
@@ -35,12 +255,14 @@ class Runner:
     """How a host runs handlers.
 
     run: runs a plain function on the thread where it belongs; off_loop: brings it there from an
-    event loop. run_async: runs a coroutine function.
+    event loop. run_async: runs a coroutine function. one_thread: whether all that `off_loop` runs
+    for a request runs on the same thread, one after another.
     """
 
     run: Callable[[Call], None] = Call.run
     off_loop: RunSync = run_in_thread
     run_async: Callable[[Call], Coroutine[Any, Any, None]] = Call.run_async
+    one_thread: bool = False
 
 
 async def off_loop(runner: Runner, function: Callable[[], T]) -> T:
@@ -55,6 +277,14 @@ async def off_loop(runner: Runner, function: Callable[[], T]) -> T:
 
     await runner.off_loop(run)
     return outcome.result()
+
+
+async def open_call(runner: Runner, make: Callable[[], Call], *, may_block: bool) -> Call:
+    """Make a call within another one: on the thread that waits, if one does, or where it may block;
+    its rules ask what they ask of any request."""
+    if may_block or waiting_thread() is not None:
+        return await off_loop(runner, make)
+    return make()
 
 
 PLAIN: Final = Runner()

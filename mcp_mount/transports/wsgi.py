@@ -16,9 +16,8 @@ from mcp_mount.protocol import sse
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
-from mcp_mount.transports import background
 from mcp_mount.transports.asgi import ENDPOINT
-from mcp_mount.transports.driving import drive, drive_async, open_request
+from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
 from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
 from mcp_mount.transports.streams import background_events, inline_events, silence
 from mcp_mount.transports.threads import PLAIN, Runner
@@ -118,9 +117,11 @@ class WSGITransport:
             if call.wants_context:
                 silence(call, self._runner)
             if call.is_async:
-                outcome, call.on_cancel = background.spawn(drive_async(call, self._runner))
                 with suppress(CancelledError):
-                    outcome.result()
+                    wait_for(
+                        partial(drive_async, call, self._runner),
+                        begun=partial(setattr, call, "on_cancel"),
+                    )
             else:
                 drive(call, self._runner)
 
