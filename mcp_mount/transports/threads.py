@@ -147,7 +147,9 @@ class Executor(concurrent.futures.Executor):
                 self._set_aside.pop().run.switch()
                 return
             try:
-                item = self._inbox.get(timeout=_seconds(deadline, last and last.deadline))
+                item = self._inbox.get(
+                    timeout=_seconds(deadline, None if last is None else last.deadline)
+                )
             except queue.Empty:
                 if last is not None and last.is_ready:
                     return
