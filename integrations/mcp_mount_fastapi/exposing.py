@@ -6,29 +6,42 @@ middleware, dependencies, authentication and validation are in force.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from mcp_mount.base import MCPServer
-from mcp_mount.features.exposed import value_of_response
+from mcp_mount.features.exposed import ResponseBody, value_of_response
 from mcp_mount.features.operations import (
     FORWARDED,
     MARK,
+    METHODS,
     Choice,
     Document,
-    Operation,
-    OperationArguments,
-    add_tools,
+    Target,
+    add_operations,
     as_mark,
+    forwarded,
 )
 from mcp_mount.features.permissions import Permission
-from mcp_mount.transports.calling import call_application
+from mcp_mount.transports.calling import Response, call_application
+from mcp_mount_fastapi.applications import Way, applications
+
+_LARGE: Final = 64 * 1024
+"""From how many bytes on a response is read on a thread."""
+
+_SHAPING: Final = (
+    *("response_model_include", "response_model_exclude", "response_model_exclude_unset"),
+    *("response_model_exclude_defaults", "response_model_exclude_none"),
+)
+"""The options of an endpoint by which its answer has less than its schema."""
 
 
 def as_tool(name: str | None = None, description: str | None = None) -> dict[str, Any]:
@@ -40,26 +53,78 @@ def expose(
     api: FastAPI,
     server: MCPServer,
     *,
-    forward: Sequence[str] = FORWARDED,
+    tags: str | Collection[str] = (),
+    operations: str | Collection[str] = (),
+    paths: str | Collection[str] = (),
+    methods: str | Collection[str] = METHODS,
+    exclude: str | Collection[str] = (),
+    names: Mapping[str, str] | None = None,
+    descriptions: Mapping[str, str] | None = None,
+    prefix: str = "",
+    forward: str | Collection[str] = FORWARDED,
     permission: Permission = None,
-    **choice: Any,
 ) -> list[str]:
-    """Make tools of endpoints that `api` has now; their names.
+    """Make tools of endpoints that `api` has now, and the FastAPI applications mounted in it.
 
-    tags, operations, paths: those with one of these tags, operation ids (or function names), or
-    paths ("/orders/*"); without any of them, those that are marked by `as_tool`. methods: of HTTP.
-    exclude: operation ids, function names or paths that stay out. names, descriptions: others, by
-    operation id or function name. prefix: of all names. forward: the headers of the caller that go
-    along. permission: as of a tool.
+    Calls go through `api`, or through the application that the server is mounted in, if `api` is
+    mounted in that: with all middleware on the way.
 
-    Raises DefinitionError if nothing is found, for a body that is no JSON, and for names that are
-    taken.
+    Args:
+        api: The application. Those that are mounted in it are there under their prefix.
+        server: What gets the tools: all of them, or none.
+        tags: Endpoints with one of these tags. Without tags, operations and paths, those that are
+            marked by `as_tool`.
+        operations: Those with one of these operation ids, or function names.
+        paths: Those with one of these paths ("/orders/*").
+        methods: Of HTTP.
+        exclude: Operation ids, function names or paths that stay out.
+        names: Other names, by operation id or function name.
+        descriptions: Other descriptions, by operation id or function name.
+        prefix: Of all names.
+        forward: The headers of the caller that go along.
+        permission: As of a tool.
+
+    Returns:
+        The names of the tools.
+
+    Raises:
+        DefinitionError: If nothing is chosen, a word matches no endpoint, an endpoint takes a body
+            that is no JSON, or a name is taken.
     """
+    choice = Choice(tags, operations, paths, methods, exclude, names, descriptions, prefix)
+    headers = forwarded(forward)
+    return add_operations(
+        server,
+        [_document(app, where) for where, app in applications(api)],
+        choice,
+        partial(_function, api, headers),
+        forward=headers,
+        permission=permission,
+    )
+
+
+def _document(api: FastAPI, prefix: str) -> Document:
     routes = get_openapi(title="", version="", routes=api.routes)
-    document = Document(routes, list(_wide_paths(api.routes)))
-    names = [one.lower() for one in forward]
-    tools = document.tools(Choice(**choice), partial(_function, api, names), names)
-    return add_tools(server, tools, permission)
+    unshaped, unnamed = set(), set()
+    for path, route in _endpoints(api.routes):
+        for method in route.methods or ():
+            if not route.response_model_by_alias:
+                unnamed.add((path, method.lower()))
+            if any(getattr(route, name, None) for name in _SHAPING):
+                unshaped.add((path, method.lower()))
+    wide = list(_wide_paths(api.routes))
+    return Document(routes, wide, prefix=prefix, unshaped=unshaped, unnamed=unnamed)
+
+
+def _endpoints(routes: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, APIRoute]]:
+    """The endpoints among some routes, each with its path as OpenAPI has it."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield prefix + route.path_format, route
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            own = getattr(getattr(route, "include_context", None), "prefix", "")
+            yield from _endpoints(inner.routes, prefix + own)
 
 
 def _wide_paths(routes: Sequence[Any]) -> Iterator[str]:
@@ -71,11 +136,13 @@ def _wide_paths(routes: Sequence[Any]) -> Iterator[str]:
         yield from _wide_paths(getattr(getattr(route, "original_router", None), "routes", ()))
 
 
-def _function(
-    api: FastAPI, forward: Sequence[str], operation: Operation, whole: OperationArguments
-) -> Callable[..., Any]:
+def _function(api: FastAPI, forward: Collection[str], target: Target) -> Callable[..., Any]:
+    operation = target.operation
+    way = Way(api)
+
     async def function(request: Request, arguments: Mapping[str, Any]) -> Any:
-        own = whole.request(operation, arguments)
+        own = target.arguments.request(operation, arguments)
+        outermost, prefix = way.of(request)
         sent = [(b"accept", b"application/json, */*;q=0.1")]
         if own.body is not None:
             sent += [
@@ -88,17 +155,17 @@ def _function(
             if name.decode("latin-1") in forward or name == b"host"
         ]
         sent += [
-            (name.encode("latin-1"), value.encode("latin-1", "replace"))
-            for name, value in own.headers.items()
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in own.headers.items()
         ]
+        path = prefix + own.path
         scope = {
             "type": "http",
             "asgi": request.scope.get("asgi", {"version": "3.0"}),
             "http_version": "1.1",
             "method": operation.method.upper(),
             "scheme": request.scope.get("scheme", "http"),
-            "path": own.path,
-            "raw_path": quote(own.path).encode(),
+            "path": path,
+            "raw_path": quote(path).encode(),
             "root_path": "",
             "query_string": urlencode(own.query).encode(),
             "headers": sent,
@@ -106,8 +173,17 @@ def _function(
             "server": request.scope.get("server"),
             "state": dict(request.scope.get("state", {})),
         }
-        response = await call_application(api, scope, own.body or b"")
-        return value_of_response(response.status, response.headers, response.body)
+        collected = ResponseBody(target.limit())
+        response = await call_application(outermost, scope, own.body or b"", collected)
+        if len(response.body) > _LARGE:
+            # Reading and checking it would hold the event loop.
+            return await run_in_threadpool(_value, target, response)
+        return _value(target, response)
 
     function.__name__ = function.__qualname__ = operation.function
     return function
+
+
+def _value(target: Target, response: Response) -> Any:
+    value = value_of_response(response.status, response.headers, response.body)
+    return target.output.fitting(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,9 +11,11 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
 
 from mcp_mount.features import Registry
-from mcp_mount.policies.options import split, stack_of
+from mcp_mount.features.names import refuse_unknown_options, several_names
+from mcp_mount.policies.options import PolicyOptions, split, stack_of
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.routes.router import Registers, registry_of
+from mcp_mount.transports.paths import clean_prefix
 from mcp_mount_flask.mounts import join_mounts
 
 
@@ -37,13 +39,14 @@ class MCPBlueprint(Registers, Blueprint):
         name: str,
         import_name: str,
         *,
-        mounts: tuple[str, ...] = (),
+        mounts: str | Collection[str] = (),
         **options: Any,
     ) -> None:
+        refuse_unknown_options(self, options, also=PolicyOptions.__annotations__)
         declared, options = split(options)
         super().__init__(name, import_name, **options)
         self.registry = registry_of("blueprint", name, declared)
-        self._mounts = mounts
+        self._mounts = [clean_prefix(path) for path in several_names(mounts)]
         self.record(self._join)
 
     def _join(self, state: BlueprintSetupState) -> None:

@@ -20,13 +20,14 @@ from urllib.parse import urlencode
 from flask import Flask
 from pydantic import BaseModel
 from werkzeug.routing import Rule
-from werkzeug.test import run_wsgi_app
 
 from mcp_mount.base import MCPServer
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.exposed import value_of_response
+from mcp_mount.features.exposed import ResponseBody, value_of_response
 from mcp_mount.features.functions import signature_of
+from mcp_mount.features.names import refuse_unknown, several_names
 from mcp_mount.features.operations import (
+    ALIASES,
     FORM,
     FORWARDED,
     FUNCTION,
@@ -34,11 +35,11 @@ from mcp_mount.features.operations import (
     METHODS,
     Choice,
     Document,
-    Operation,
-    OperationArguments,
     Sent,
-    add_tools,
+    Target,
+    add_operations,
     as_mark,
+    forwarded,
 )
 from mcp_mount.features.permissions import Permission
 from mcp_mount.protocol.messages import JSON
@@ -82,35 +83,87 @@ def expose(
     app: Flask,
     server: MCPServer,
     *,
-    blueprints: Collection[str] = (),
+    blueprints: str | Collection[str] = (),
+    tags: str | Collection[str] = (),
+    operations: str | Collection[str] = (),
+    paths: str | Collection[str] = (),
+    methods: str | Collection[str] = METHODS,
+    exclude: str | Collection[str] = (),
+    names: Mapping[str, str] | None = None,
+    descriptions: Mapping[str, str] | None = None,
+    prefix: str = "",
     document: Mapping[str, Any] | None = None,
     models: Mapping[str, Mapping[str, Any]] | None = None,
     login: str | None = None,
-    forward: Sequence[str] = FORWARDED,
+    forward: str | Collection[str] = FORWARDED,
     permission: Permission = None,
-    **choice: Any,
 ) -> list[str]:
-    """Make tools of routes that `app` has now; their names.
+    """Make tools of routes that `app` has now.
 
-    blueprints, operations, paths: those of these blueprints, endpoints (or view functions), or
-    paths ("/orders/*"); without any of them, those that are marked by `as_tool`. methods: of HTTP.
-    exclude: endpoints, functions or paths that stay out. names, descriptions: others, by endpoint
-    or function. prefix: of all names. document: an OpenAPI document that the application has, for
-    its schemas; then tags and operation ids choose. models: what views take that do not say so
-    themselves, by endpoint: {"blog.create": {"form": Post}}. login: the endpoint to which those are
-    sent who must log in; Flask-Login's is known. forward: the headers of the caller that go
-    along. permission: as of a tool.
+    Args:
+        app: The application. What stands before it (a DispatcherMiddleware, say) it cannot know.
+        server: What gets the tools: all of them, or none.
+        blueprints: The routes of these blueprints. Without blueprints, tags, operations and paths,
+            those that are marked by `as_tool`.
+        tags: Of a `document`: operations with one of these tags.
+        operations: Endpoints, or names of view functions; operation ids of a `document`. Of a view
+            with several methods all are meant; "get_order" is one of them.
+        paths: Routes with one of these paths ("/orders/*").
+        methods: Of HTTP.
+        exclude: Endpoints, functions or paths that stay out.
+        names: Other names, by endpoint or function.
+        descriptions: Other descriptions, by endpoint or function.
+        prefix: Of all names.
+        document: An OpenAPI document that the application has, for its schemas; then tags and
+            operation ids choose.
+        models: What views take that do not say so themselves, by endpoint:
+            {"blog.create": {"form": Post}}.
+        login: The endpoint to which those are sent who must log in; Flask-Login's is known.
+        forward: The headers of the caller that go along.
+        permission: As of a tool.
 
-    Raises DefinitionError if nothing is found, and for names that are taken.
+    Returns:
+        The names of the tools.
+
+    Raises:
+        DefinitionError: If nothing is chosen, a word matches nothing, or a name is taken.
     """
     rules = [rule for rule in app.url_map.iter_rules() if _is_own(app, rule)]
+    groups = several_names(blueprints)
+    endpoints = [rule.endpoint for rule in rules]
+    refuse_unknown("models= names no endpoint:", models or (), endpoints)
+    for endpoint, own in (models or {}).items():
+        refuse_unknown(f"models[{endpoint!r}] has no member", own, ("query", "body", "form"))
+    refuse_unknown("login= names no endpoint:", several_names(login), endpoints)
+    if document is None:
+        refuse_unknown("blueprints= names no blueprint with routes:", groups, _blueprints(rules))
     described = document or _document(app, rules, models or {})
     wide = [_path(rule, wide=True) for rule in rules if "PathConverter" in _converters(rule)]
-    whole = Document(described, wide)
-    chosen = Choice(**{**choice, "tags": [*choice.get("tags", ()), *blueprints]})
-    names = {one.lower() for one in forward}
-    tools = whole.tools(chosen, partial(_function, app, names, login), names)
-    return add_tools(server, tools, permission)
+    choice = Choice(
+        [*several_names(tags), *groups],
+        operations,
+        paths,
+        methods,
+        exclude,
+        names,
+        descriptions,
+        prefix,
+    )
+    headers = forwarded(forward)
+    return add_operations(
+        server,
+        [Document(described, wide)],
+        choice,
+        partial(_function, app, headers, login),
+        forward=headers,
+        permission=permission,
+    )
+
+
+def _blueprints(rules: Sequence[Rule]) -> list[str]:
+    """The blueprints that some rules are of."""
+    names = dict.fromkeys(rule.endpoint.rpartition(".")[0] for rule in rules)
+    return [name for name in names if name]
 
 
 def _is_own(app: Flask, rule: Rule) -> bool:
@@ -161,6 +214,8 @@ def _described(
         "description": inspect.getdoc(handler) or "",
         "parameters": [*_url_parameters(rule), *_query_parameters(models.get("query"), schemas)],
         FUNCTION: name if alone else f"{method}_{name}",
+        # One with several methods is known by them all: who leaves the endpoint out means each.
+        ALIASES: [rule.endpoint, name, getattr(inspect.unwrap(view), "__name__", name)],
     }
     if known:
         described[MARK] = known["mark"]
@@ -293,24 +348,52 @@ def _function(
     app: Flask,
     forward: Collection[str],
     login: str | None,
-    operation: Operation,
-    whole: OperationArguments,
+    target: Target,
 ) -> Callable[..., Any]:
+    operation = target.operation
+
     def function(request: Any, arguments: Mapping[str, Any]) -> Any:
-        sent = whole.request(operation, arguments)
+        sent = target.arguments.request(operation, arguments)
         environ = _environ(_known(request), operation.method.upper(), sent, forward)
         # Without the caller's contexts: Flask would take its application context for the inner
         # request too, and the teardown of that would close what the caller has in `g`.
-        chunks, status, headers = context_without("flask.").run(
-            run_wsgi_app, app.wsgi_app, environ, buffered=True
-        )
-        lowered = {name.lower(): value for name, value in headers.items()}
-        return value_of_response(
-            int(status.partition(" ")[0]), lowered, b"".join(chunks), login=_login(app, login)
-        )
+        collected = ResponseBody(target.limit())
+        status, headers = context_without("flask.").run(_call, app.wsgi_app, environ, collected)
+        value = value_of_response(status, headers, collected.whole(), login=_login(app, login))
+        return target.output.fitting(value)
 
     function.__name__ = function.__qualname__ = operation.function
     return function
+
+
+def _call(
+    application: Callable[..., Any], environ: dict[str, Any], collected: ResponseBody
+) -> tuple[int, dict[str, str]]:
+    """Send a request to a WSGI application; the status and the headers of its response.
+
+    Raises what `collected` raises for a body that is too large: the response is closed then, as a
+    server closes it when its client has left.
+    """
+    status, headers = "500", dict[str, str]()
+
+    def start_response(given: str, pairs: Any, error: Any = None) -> Callable[[bytes], None]:
+        nonlocal status
+        status = given
+        headers.clear()
+        headers.update({name.lower(): value for name, value in pairs})
+        return collected.add
+
+    chunks = application(environ, start_response)
+    try:
+        for chunk in chunks:
+            # Headers may come with the first chunk only.
+            collected.expect(headers.get("content-length"))
+            collected.add(chunk)
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+    return int(status.partition(" ")[0]), headers
 
 
 def _known(request: Any) -> dict[str, Any]:

@@ -5,14 +5,23 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping, Sequence
 from email.message import Message
 from html.parser import HTMLParser
 from typing import Any, Final
 
+from pydantic_core import to_json
+
+from mcp_mount.features import content
 from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.features.content import Audio, File, Image
-from mcp_mount.protocol.errors import ToolError
+from mcp_mount.features.functions import DefinitionError
+from mcp_mount.features.json_schema import JSONSchema
+from mcp_mount.features.tools import Output
+from mcp_mount.protocol.calls import Result
+from mcp_mount.protocol.errors import Refusal, ToolError
+from mcp_mount.protocol.revisions import Revision
 
 logger = logging.getLogger("mcp_mount")
 
@@ -21,6 +30,12 @@ _MOST_TEXT: Final = 2000
 
 _MANY_TOOLS: Final = 60
 """From how many tools on models begin to choose badly, and clients to cut the list."""
+
+
+MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024
+"""How much of a response is collected where no max_result_bytes= says otherwise."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class NamedArguments:
@@ -51,6 +66,173 @@ class NamedArguments:
         if problems:
             raise InvalidArguments("\n".join(["Invalid arguments.", *problems]))
         return (), {"arguments": dict(arguments)}
+
+
+def path_segment(name: str, text: str, *, is_wide: bool = False) -> str:
+    """An argument, as a part of a URL's path.
+
+    Args:
+        name: The argument's.
+        text: Its value.
+        is_wide: Whether it may have several segments, as `{name:path}` does.
+
+    Returns:
+        The text as it is.
+
+    Raises:
+        InvalidArguments: If it would make another path of it: "." and ".." lead elsewhere (RFC
+            3986, section 5.2.4), and so do a slash in one segment, and no segment at all.
+    """
+    if _CONTROL.search(text):
+        raise InvalidArguments(f"{name}: must not have control characters")
+    if not is_wide and ("/" in text or not text):
+        raise InvalidArguments(f"{name}: must be one segment of a path, without '/'")
+    if any(one in (".", "..") for one in text.split("/")):
+        raise InvalidArguments(f"{name}: must not have '.' or '..' as a segment of a path")
+    return text
+
+
+def header_value(name: str, text: str) -> str:
+    """An argument, as the value of a header.
+
+    Raises:
+        InvalidArguments: For line breaks and other control characters, with which another header
+            could begin (RFC 9110, section 5.5), and for letters that a header cannot carry.
+    """
+    if _CONTROL.search(text.replace("\t", " ")):
+        raise InvalidArguments(f"{name}: must not have line breaks or other control characters")
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise InvalidArguments(
+            f"{name}: is sent as a header, which cannot carry {text[error.start]!r}; only the "
+            "letters of Latin-1 can be"
+        ) from None
+    return text
+
+
+def response_limit(server: Any, name: str) -> int | None:
+    """How many bytes of a response are collected for a tool: its `max_result_bytes`, or that of
+    what is around it; None where that is lifted."""
+    limit: int | None = server.registry.tools[name].policies.nearest(
+        "max_result_bytes", MAX_RESPONSE_BYTES
+    )
+    return limit
+
+
+class ResponseTooLarge(Refusal):
+    """A response that is larger than what is collected of one."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The answer has more than the {limit} bytes that may be sent. Ask for less.",
+            status=413,
+        )
+
+
+class ResponseBody:
+    """Collects the body of a response, up to a limit. limit: None for none."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def expect(self, length: str | None) -> None:
+        """Look at a Content-Length header before the body comes.
+
+        Raises:
+            ResponseTooLarge: If it announces more than the limit.
+        """
+        if self._limit is not None and length and length.isdecimal() and int(length) > self._limit:
+            raise ResponseTooLarge(self._limit)
+
+    def add(self, chunk: bytes) -> None:
+        """Add what has come.
+
+        Raises:
+            ResponseTooLarge: If that is more than the limit; what was collected is dropped.
+        """
+        self._size += len(chunk)
+        if self._limit is not None and self._size > self._limit:
+            self._chunks.clear()
+            raise ResponseTooLarge(self._limit)
+        self._chunks.append(chunk)
+
+    def collect(self, chunks: Iterable[bytes]) -> bytes:
+        """All of some chunks. Raises ResponseTooLarge."""
+        for chunk in chunks:
+            self.add(chunk)
+        return self.whole()
+
+    async def collect_async(self, chunks: AsyncIterable[bytes]) -> bytes:
+        """`collect`, of chunks that come asynchronously."""
+        async for chunk in chunks:
+            self.add(chunk)
+        return self.whole()
+
+    def whole(self) -> bytes:
+        return b"".join(self._chunks)
+
+
+class ResponseOutput(Output):
+    """How the responses of an endpoint become results: as its output schema has them, or as text.
+
+    An endpoint may answer what its documentation does not promise (a response that it makes
+    itself, another status). Such an answer goes as text, since clients raise for structured content
+    that does not fit; one warning says so, and from then on nothing is promised.
+
+    schema: of its answers, or None. name: the tool's. withdrawn: called when the schema is no
+    longer the tool's.
+    """
+
+    def __init__(self, schema: Mapping[str, Any] | None, name: str) -> None:
+        super().__init__(value_of_response, None, False)
+        self._name = name
+        self._is_object = False
+        self.withdrawn: Callable[[], None] = lambda: None
+        if schema is None:
+            return
+        try:
+            whole = dict(schema)
+            self._checked = JSONSchema(value_of_response, "output_schema", whole, "the value")
+        except DefinitionError as error:
+            logger.warning("The tool %r has no output schema: %s", name, error)
+            return
+        self.schema = whole
+        self._is_object = whole.get("type") == "object"
+
+    def fitting(self, value: Any) -> Any:
+        """The value of a response, if it fits the schema; else text. Takes long for large ones."""
+        if self.schema is None or self._checked is None:
+            return value
+        plain = not content.is_content(value)
+        try:
+            problems = self._checked.problems(value) if plain else ["the value: is no JSON"]
+        except Exception as error:
+            # A $ref within the schema that leads nowhere.
+            problems = [f"the schema cannot be used: {error}"]
+        if not problems:
+            return value
+        self.schema = None
+        logger.warning(
+            "The endpoint of the tool %r answers what its schema does not promise, so that it has "
+            "no output schema any more: %s",
+            self._name,
+            problems[0][:_MOST_TEXT],
+        )
+        self.withdrawn()
+        if not plain:
+            return value
+        return value if isinstance(value, str) else to_json(value).decode()
+
+    def encode(self, value: Any, revision: Revision) -> Result:
+        if self.schema is None:
+            return super().encode(value, revision)
+        return self.encode_structured(self.encode_data(value), revision)
+
+    def encode_data(self, value: Any) -> bytes:
+        return to_json(value)
 
 
 def value_of_response(

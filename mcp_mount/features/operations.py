@@ -6,14 +6,22 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import urlencode
 
 from pydantic_core import to_json
 
-from mcp_mount.features.exposed import NamedArguments, warn_of_size
+from mcp_mount.features.exposed import (
+    NamedArguments,
+    ResponseOutput,
+    header_value,
+    path_segment,
+    response_limit,
+    warn_of_size,
+)
 from mcp_mount.features.functions import DefinitionError
-from mcp_mount.protocol.errors import ToolError
+from mcp_mount.features.names import refuse_unknown, several_names
 from mcp_mount.protocol.messages import JSON
 
 FORWARDED: Final = (
@@ -22,14 +30,28 @@ FORWARDED: Final = (
 )
 """The headers of the caller that go along, unless others are named."""
 
+_OF_THE_REQUEST: Final = frozenset(
+    [
+        *("accept", "connection", "content-length", "content-type", "host", "te", "trailer"),
+        *("transfer-encoding", "upgrade"),
+    ]
+)
+"""Headers that belong to the request for an endpoint, so that they are neither arguments nor go
+along."""
+
 MARK: Final = "x-mcp"
 """The member of an operation that makes it a tool."""
 
 FUNCTION: Final = "x-mcp-function"
 """The member of an operation with the name of its function, if its id does not tell."""
 
+ALIASES: Final = "x-mcp-aliases"
+"""The member of an operation with more names that users may know it by."""
+
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 FORM: Final = "application/x-www-form-urlencoded"
+_HEADER: Final = re.compile(r"[a-z0-9!#$%&'*+.^`|~-]+")
+_PARAMETER: Final = re.compile(r"{(\w+)(?::\w+)?}")
 _REFERENCE: Final = "#/components/schemas/"
 
 
@@ -49,14 +71,50 @@ class Choice:
     id or function name. prefix: of all names.
     """
 
-    tags: Collection[str] = ()
-    operations: Collection[str] = ()
-    paths: Collection[str] = ()
-    methods: Collection[str] = METHODS
-    exclude: Collection[str] = ()
+    tags: str | Collection[str] = ()
+    operations: str | Collection[str] = ()
+    paths: str | Collection[str] = ()
+    methods: str | Collection[str] = METHODS
+    exclude: str | Collection[str] = ()
     names: Mapping[str, str] | None = None
     descriptions: Mapping[str, str] | None = None
     prefix: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("tags", "operations", "paths", "exclude"):
+            object.__setattr__(self, name, several_names(getattr(self, name)))
+        methods = [one.lower() for one in several_names(self.methods)]
+        refuse_unknown("methods= names no method that a tool can have:", methods, METHODS)
+        object.__setattr__(self, "methods", methods)
+
+    def of(self, operations: Sequence[Operation]) -> list[Operation]:
+        """Those of an application's operations that are chosen.
+
+        Raises:
+            DefinitionError: If there is none, and for a word that matches nothing: one that is
+                misspelt would leave out, or let in, what it is not meant to.
+        """
+        named = [name for one in operations for name in one.names]
+        paths = [one.path for one in operations]
+        tags = [tag for one in operations for tag in one.tags]
+        refuse_unknown("tags= matches no endpoint:", self.tags, tags)
+        refuse_unknown("operations= matches no endpoint:", self.operations, named)
+        for option, known in (("paths", paths), ("exclude", [*named, *paths])):
+            wrong = [
+                word
+                for word in getattr(self, option)
+                if not any(fnmatchcase(one, word) for one in paths)
+                and (option == "paths" or word not in named)
+            ]
+            refuse_unknown(f"{option}= matches no endpoint:", wrong, known)
+        chosen = [one for one in operations if self.has(one)]
+        if not chosen:
+            raise DefinitionError("no endpoint of the application is chosen: see tags=, as_tool")
+        known_names = [name for one in chosen for name in one.names]
+        for option in ("names", "descriptions"):
+            table = getattr(self, option) or {}
+            refuse_unknown(f"{option}= matches no endpoint that is chosen:", table, known_names)
+        return chosen
 
     def has(self, operation: Operation) -> bool:
         if operation.method not in self.methods or operation.is_one_of(self.exclude):
@@ -64,18 +122,16 @@ class Choice:
         if not self.tags and not self.operations and not self.paths:
             return MARK in operation.described
         return (
-            bool(set(self.tags) & set(operation.described.get("tags", ())))
-            or operation.id in self.operations
-            or operation.function in self.operations
+            bool(set(self.tags) & set(operation.tags))
+            or bool(set(self.operations) & set(operation.names))
             or any(fnmatchcase(operation.path, pattern) for pattern in self.paths)
         )
 
     def options(self, operation: Operation) -> dict[str, Any]:
         """The options of the tool that an operation becomes."""
-        keys = (operation.id, operation.function)
         mark = operation.described.get(MARK) or {}
-        name = _first(self.names, keys) or mark.get("name") or operation.function
-        description = _first(self.descriptions, keys) or mark.get("description")
+        name = _first(self.names, operation.names) or mark.get("name") or operation.function
+        description = _first(self.descriptions, operation.names) or mark.get("description")
         return {
             "name": self.prefix + name,
             "description": description or operation.description,
@@ -83,7 +139,26 @@ class Choice:
         }
 
 
-FunctionOf: TypeAlias = "Callable[[Operation, OperationArguments], Callable[..., Any]]"
+def forwarded(names: str | Collection[str]) -> list[str]:
+    """The names of the headers that go along, in lower case.
+
+    Raises:
+        DefinitionError: For what is no header's name, and for headers that belong to the request
+            for the endpoint itself.
+    """
+    lowered = [one.lower() for one in several_names(names)]
+    for one in lowered:
+        if not _HEADER.fullmatch(one):
+            raise DefinitionError(f"forward= takes names of headers, and {one!r} is none")
+        if one in _OF_THE_REQUEST:
+            raise DefinitionError(f"forward=: {one!r} cannot go along, the call has its own")
+    return lowered
+
+
+Limit: TypeAlias = "Callable[[], int | None]"
+"""How much of a response is collected, in bytes; asked at each call."""
+
+FunctionOf: TypeAlias = "Callable[[Target], Callable[..., Any]]"
 """How a host makes the function that calls an operation."""
 
 
@@ -98,13 +173,20 @@ class Sent:
     content_type: str = JSON
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """One operation of an OpenAPI document."""
+    """One operation of an OpenAPI document.
+
+    path: in the whole application. prefix: where the application of the document is mounted in it.
+    """
 
     path: str
     method: str
     described: Mapping[str, Any]
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method.upper()} {self.path}"
 
     @property
     def id(self) -> str:
@@ -116,8 +198,18 @@ class Operation:
         known = self.described.get(FUNCTION)
         if known is not None:
             return str(known)
-        made = re.sub(r"\W", "_", self.path) + "_" + self.method
+        made = re.sub(r"\W", "_", self.path.removeprefix(self.prefix)) + "_" + self.method
         return self.id.removesuffix(made) if self.id.endswith(made) else self.id
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What users may call it: its id, its function, and what else the host knows."""
+        return tuple(filter(None, (self.id, self.function, *self.described.get(ALIASES, ()))))
+
+    @property
+    def tags(self) -> Sequence[str]:
+        tags: Sequence[str] = self.described.get("tags", ())
+        return tags
 
     @property
     def description(self) -> str:
@@ -125,9 +217,20 @@ class Operation:
 
     def is_one_of(self, words: Collection[str]) -> bool:
         """Whether it is named by its id, its function or (a pattern of) its path."""
-        return any(
-            word in (self.id, self.function) or fnmatchcase(self.path, word) for word in words
-        )
+        return any(word in self.names or fnmatchcase(self.path, word) for word in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the function of a tool calls.
+
+    limit: how much of a response is collected. output: how its responses become results.
+    """
+
+    operation: Operation
+    arguments: OperationArguments
+    limit: Limit
+    output: ResponseOutput
 
 
 class Server(Protocol):
@@ -136,57 +239,112 @@ class Server(Protocol):
     title: str
     registry: Any
 
-    def add_tool(self, function: Callable[..., Any], **options: Any) -> None: ...
+    def add_tools(self, tools: Iterable[tuple[Callable[..., Any], Mapping[str, Any]]]) -> None: ...
 
 
-def add_tools(
-    server: Server, tools: Iterable[tuple[Callable[..., Any], dict[str, Any]]], permission: Any
+def add_operations(
+    server: Server,
+    documents: Sequence[Document],
+    choice: Choice,
+    function: FunctionOf,
+    *,
+    forward: Collection[str],
+    permission: Any,
 ) -> list[str]:
-    """Give a server the tools of a document; their names."""
-    names: list[str] = []
-    for function, options in tools:
-        server.add_tool(function, permission=permission, **options)
-        names.append(options["name"])
+    """Give a server tools for the chosen operations of an application.
+
+    Args:
+        server: What gets them: all of them, or none.
+        documents: What describes the application, and those that are mounted in it.
+        choice: Which operations, and under what names.
+        function: Makes the function that calls one.
+        forward: Headers that are no arguments, since the caller's own go along.
+        permission: As of a tool.
+
+    Returns:
+        The names of the tools.
+
+    Raises:
+        DefinitionError: If nothing is chosen, a word of the choice matches nothing, an operation
+            cannot be called by a tool, or a name is taken.
+    """
+    of_document = {
+        operation: document for document in documents for operation in document.operations()
+    }
+    made: dict[str, Operation] = {}
+    tools: list[tuple[Callable[..., Any], dict[str, Any]]] = []
+    outputs: list[ResponseOutput] = []
+    for operation in choice.of(list(of_document)):
+        document = of_document[operation]
+        options = choice.options(operation)
+        name = options["name"]
+        if name in made:
+            raise DefinitionError(
+                f"{made[name]} and {operation} would both be the tool {name!r}: rename one by "
+                "names=, or leave it out by exclude="
+            )
+        made[name] = operation
+        arguments = document.arguments(operation, forward)
+        output = ResponseOutput(document.output(operation), name)
+        outputs.append(output)
+        options |= {
+            "input_schema": arguments.named(),
+            "output_schema": output,
+            "permission": permission,
+        }
+        limit = partial(response_limit, server, name)
+        tools.append((function(Target(operation, arguments, limit, output)), options))
+    server.add_tools(tools)
+    for output in outputs:
+        output.withdrawn = partial(server.registry.refresh, "tool")
     warn_of_size(server.title, len(server.registry.tools))
-    return names
+    return list(made)
 
 
 class Document:
-    """An OpenAPI document (3.x). wide: the paths, as routes have them, with a parameter for several
-    segments: `{name:path}`."""
+    """An OpenAPI document (3.x).
 
-    def __init__(self, document: Mapping[str, Any], wide: Sequence[str] = ()) -> None:
+    wide: the paths, as routes have them, with a parameter for several segments: `{name:path}`.
+    prefix: where its application is mounted in the whole one; its parameters are arguments, too.
+    unshaped: operations, as (path, method), whose answers may lack what their schemas require;
+    unnamed: those whose answers have other names than in their schemas.
+    """
+
+    def __init__(
+        self,
+        document: Mapping[str, Any],
+        wide: Sequence[str] = (),
+        *,
+        prefix: str = "",
+        unshaped: Collection[tuple[str, str]] = (),
+        unnamed: Collection[tuple[str, str]] = (),
+    ) -> None:
         self._document = document
         self._wide = wide
+        self._prefix = prefix
+        self._unshaped = unshaped
+        self._unnamed = unnamed
         self.schemas: Mapping[str, Any] = document.get("components", {}).get("schemas", {})
 
-    def operations(self, choice: Choice) -> Iterator[Operation]:
-        """The operations that are chosen. Raises DefinitionError if there is none."""
-        found = False
+    def operations(self) -> Iterator[Operation]:
+        """All its operations."""
         for path, methods in self._document.get("paths", {}).items():
             for method in METHODS:
-                if method in methods and choice.has(
-                    one := Operation(path, method, methods[method])
-                ):
-                    found = True
-                    yield one
-        if not found:
-            raise DefinitionError("no endpoint of the application is chosen: see tags=, as_tool")
+                if method in methods:
+                    described = {**methods[method], "parameters": self._parameters(methods[method])}
+                    yield Operation(self._prefix + path, method, described, self._prefix)
 
-    def tools(
-        self, choice: Choice, function: FunctionOf, forward: Collection[str]
-    ) -> Iterator[tuple[Callable[..., Any], dict[str, Any]]]:
-        """The functions that call the chosen operations, each with the options of its tool."""
-        for operation in self.operations(choice):
-            arguments = self.arguments(operation, forward)
-            yield (
-                function(operation, arguments),
-                {
-                    **choice.options(operation),
-                    "input_schema": arguments.named(),
-                    "output_schema": self.output(operation),
-                },
-            )
+    def _parameters(self, described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        own = list(described.get("parameters", ()))
+        known = {one.get("name") for one in own}
+        return [
+            *(
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+                for name in _PARAMETER.findall(self._prefix)
+                if name not in known
+            ),
+            *own,
+        ]
 
     def arguments(self, operation: Operation, forward: Collection[str]) -> OperationArguments:
         """The arguments of an operation; the headers that go along anyway are none.
@@ -199,17 +357,33 @@ class Document:
             if operation.path.endswith(path.replace(":path}", "}"))
             for name in re.findall(r"{(\w+):path}", path)
         }
-        return OperationArguments(operation, self.schemas, wide, {*FORWARDED, *forward})
+        return OperationArguments(
+            operation, self.schemas, wide, {*FORWARDED, *forward, *_OF_THE_REQUEST}
+        )
 
-    def output(self, operation: Operation) -> Any:
-        """The schema of a successful answer, if it is an object's; False for none."""
+    def output(self, operation: Operation) -> dict[str, Any] | None:
+        """The schema of a successful answer; None where an answer may be something else.
+
+        A text is none: it goes as text, as that of a tool of one's own does.
+        """
+        where = (operation.path.removeprefix(self._prefix), operation.method)
+        if where in self._unnamed:
+            return None
+        found: list[Mapping[str, Any]] = []
         for status, response in operation.described.get("responses", {}).items():
-            if not str(status).startswith("2"):
-                continue
-            schema = response.get("content", {}).get("application/json", {}).get("schema") or {}
-            whole = _resolved(schema, self.schemas)
-            return _standing_alone(whole, self.schemas) if whole.get("type") == "object" else False
-        return False
+            if str(status).startswith("2"):
+                schema = response.get("content", {}).get(JSON, {}).get("schema")
+                if not schema:
+                    return None
+                if schema not in found:
+                    found.append(schema)
+        if not found:
+            return None
+        whole = dict(_resolved(found[0], self.schemas)) if len(found) == 1 else {"anyOf": found}
+        if whole.get("type") in ("string", "null") or not whole.keys() - {"title", "description"}:
+            return None
+        alone = _standing_alone(whole, self.schemas)
+        return _without_required(alone) if where in self._unshaped else alone
 
 
 class OperationArguments:
@@ -270,7 +444,7 @@ class OperationArguments:
     def request(self, operation: Operation, arguments: Mapping[str, Any]) -> Sent:
         """The request for some arguments.
 
-        Raises ToolError for an argument that would make another path of it.
+        Raises InvalidArguments for one that would make another path of it, or another header.
         """
         query: list[tuple[str, str]] = []
         headers: dict[str, str] = {}
@@ -279,15 +453,11 @@ class OperationArguments:
         for name, value in arguments.items():
             place = self.places.get(name)
             if place == "path":
-                text = _plain(value)
-                if name not in self._wide and ("/" in text or not text):
-                    # It would be another endpoint's path.
-                    raise ToolError(f"{name}: must be one segment of a path, without '/'")
-                places[name] = text
+                places[name] = path_segment(name, _plain(value), is_wide=name in self._wide)
             elif place == "query":
                 query += [(name, one) for one in _texts(value)]
             elif place == "header" and value is not None:
-                headers[name.lower()] = _plain(value)
+                headers[name.lower()] = header_value(name, _plain(value))
             elif place == "body":
                 fields[name] = value
         path = re.sub(r"{([^{}]+)}", lambda match: places[match[1]], operation.path)
@@ -299,6 +469,17 @@ class OperationArguments:
         else:
             body = to_json(fields) if "body" in self.places.values() else None
         return Sent(path, query, headers, body)
+
+
+def _without_required(schema: Any) -> Any:
+    """A schema of which any member may be missing."""
+    if isinstance(schema, Mapping):
+        return {
+            key: _without_required(value)
+            for key, value in schema.items()
+            if key != "required" or not isinstance(value, list)
+        }
+    return [_without_required(one) for one in schema] if isinstance(schema, list) else schema
 
 
 def _annotations(method: str) -> dict[str, bool]:

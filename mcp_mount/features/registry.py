@@ -64,8 +64,7 @@ class Registry:
         for tool in tools:
             _refuse_duplicate("tool", tool.name, seen, tool)
             seen[tool.name] = tool
-            for registry, guarded in self._line(tool, {}).items():
-                _refuse_duplicate("tool", tool.name, registry.tools, guarded)
+            _check("tool", tool.name, self._line(tool, {}), lambda registry: registry.tools)
         for tool in tools:
             self.add_tool(tool)
 
@@ -116,6 +115,13 @@ class Registry:
                 check_request(entry.function, entry.arguments, kind)
         self._request_type = kind
 
+    def refresh(self, kind: str) -> None:
+        """Tell of entries that have changed by themselves: they are listed anew."""
+        self._changed()
+        self.on_change(kind)
+        for follower in self._followers:
+            follower.refresh(kind)
+
     @property
     def methods(self) -> Mapping[str, Method]:
         """The methods answered now. Those for tools always are, others once there is something."""
@@ -154,10 +160,7 @@ class Registry:
         self, kind: str, key: Any, entry: Any, entries: Callable[[Registry], dict[Any, Any]]
     ) -> None:
         line = self._line(entry, {})
-        for registry, guarded in line.items():
-            _refuse_duplicate(kind, key, entries(registry), guarded)
-            if registry._request_type is not None and kind != "completer":
-                check_request(entry.function, entry.arguments, registry._request_type)
+        _check(kind, key, line, entries)
         for registry, guarded in line.items():
             entries(registry)[key] = guarded
             registry.guarded |= bool(guarded.rules)
@@ -210,6 +213,19 @@ class Registry:
 
     def _list(self, member: str, entries: Iterable[Entry]) -> Method:
         return Method(partial(self.listing.answer, member, list(entries), self.version))
+
+
+def _check(
+    kind: str,
+    key: Any,
+    line: Mapping[Registry, Any],
+    entries: Callable[[Registry], Mapping[Any, Any]],
+) -> None:
+    """Raise DefinitionError for an entry that one of the registries in its line cannot have."""
+    for registry, guarded in line.items():
+        _refuse_duplicate(kind, key, entries(registry), guarded)
+        if registry._request_type is not None and kind != "completer":
+            check_request(guarded.function, guarded.arguments, registry._request_type)
 
 
 def _refuse_duplicate(kind: str, key: Any, entries: Mapping[Any, Any], entry: Any) -> None:

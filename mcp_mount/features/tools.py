@@ -58,9 +58,7 @@ class Output:
     `str`, None or content types, values become content blocks. type: that of the data, if known.
     """
 
-    def __init__(
-        self, function: Callable[..., Any], returned: Any, declared: Any, *, checked: bool = True
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], returned: Any, declared: Any) -> None:
         self.schema: dict[str, Any] | None = None
         self.type: Any = None
         self._adapter: TypeAdapter[Any] | None = None
@@ -69,8 +67,7 @@ class Output:
             return
         if isinstance(declared, Mapping):
             self.schema = dict(declared)
-            if checked:
-                self._checked = JSONSchema(function, "output_schema", self.schema, "the value")
+            self._checked = JSONSchema(function, "output_schema", self.schema, "the value")
             self._adapter = TypeAdapter(Any)
         else:
             if declared is None and not _is_data(returned):
@@ -100,7 +97,10 @@ class Output:
             return _encode_call_result(value, revision)
         if self._adapter is None:
             return _encode_free(value, revision)
-        data = self.encode_data(value)
+        return self.encode_structured(self.encode_data(value), revision)
+
+    def encode_structured(self, data: bytes, revision: Revision) -> Result:
+        """The result for a structured value that is JSON already."""
         return Result(
             content.join((content.text_block(data.decode()),))
             + _structured(data, revision, is_object=data[:1] == b"{" and self._is_object)
@@ -153,7 +153,8 @@ class Tool:
     ) -> Tool:
         """Make a tool of a function; raise DefinitionError if it cannot be one.
 
-        input_schema: a JSON Schema, or how an integration reads arguments by itself.
+        input_schema, output_schema: a type or a JSON Schema, or how an integration reads arguments
+        and encodes values by itself.
         """
         if not callable(function):
             raise DefinitionError(f"a tool must be a function, not {function!r}")
@@ -180,12 +181,10 @@ class Tool:
             function=function,
             arguments=arguments,
             mirrored=mirrored,
-            output=Output(
-                function,
-                signature.return_annotation,
-                output_schema,
-                # Where an endpoint validates its arguments, it does so with its values.
-                checked=input_schema is None or isinstance(input_schema, Mapping),
+            output=(
+                output_schema
+                if isinstance(output_schema, Output)
+                else Output(function, signature.return_annotation, output_schema)
             ),
             is_async=is_coroutine_function(function),
             task=_task_policy(task),

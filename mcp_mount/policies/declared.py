@@ -94,6 +94,13 @@ class Stack:
             self._chain = _chain(self.levels)
         return self._chain
 
+    def nearest(self, name: str, default: Any) -> Any:
+        """What the nearest level declares that has such a policy, such as "max_result_bytes"."""
+        for level in reversed(self.levels):
+            if name in level.nearest:
+                return level.nearest[name]
+        return default
+
     def within(self, outer: Policies) -> Policies:
         """These policies, in an entry that is included in what has `outer`."""
         assert isinstance(outer, Stack), "policies are declared in one way"

@@ -149,23 +149,58 @@ def test_what_does_not_fit_is_told_field_by_field(api: FastAPI, server: MCPServe
     assert "colour: unknown argument" in call(api, "getItem", ADA, item_id=1, colour=1).text
 
 
-@pytest.mark.parametrize("item_id", ["1/name/x", "../odd", ""])
+SEGMENT = "must be one segment of a path, without '/'"
+DOTS = "must not have '.' or '..' as a segment of a path"
+CONTROL = "must not have control characters"
+
+
+@pytest.mark.parametrize(
+    ("tool", "argument", "value", "words"),
+    [
+        ("delete_item", "item_id", "1/name/x", SEGMENT),
+        ("delete_item", "item_id", "../odd", SEGMENT),
+        ("delete_item", "item_id", "", SEGMENT),
+        ("delete_item", "item_id", "..", DOTS),
+        ("delete_item", "item_id", ".", DOTS),
+        ("delete_item", "item_id", "a\r\nb", CONTROL),
+        ("delete_item", "item_id", "a\0", CONTROL),
+        ("echo", "path", "../../items", DOTS),
+        ("echo", "path", "a/./b", DOTS),
+    ],
+)
 def test_an_argument_does_not_lead_to_another_endpoint(
-    api: FastAPI, server: MCPServer, item_id: str
+    api: FastAPI, server: MCPServer, tool: str, argument: str, value: str, words: str
 ) -> None:
-    expose(api, server, tags=["items"], exclude=FILES)
-    wrong = call(api, "delete_item", ADA, item_id=item_id)
-    assert (wrong.is_error, wrong.text) == (
-        True,
-        "item_id: must be one segment of a path, without '/'",
-    )
+    expose(api, server, operations=["delete_item", "echo"])
+    wrong = call(api, tool, ADA, **{argument: value})
+    assert (wrong.is_error, wrong.text) == (True, f"{argument}: {words}")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("a\r\nx-admin: 1", "must not have line breaks or other control characters"),
+        ("a\0", "must not have line breaks or other control characters"),
+        (
+            "Žluť",
+            "is sent as a header, which cannot carry 'Ž'; only the letters of Latin-1 can be",
+        ),
+    ],
+)
+def test_an_argument_that_no_header_can_carry_is_refused(
+    api: FastAPI, server: MCPServer, value: str, words: str
+) -> None:
+    expose(api, server, operations=["echo"])
+    wrong = call(api, "echo", path="a", **{"x-trace": value})
+    assert (wrong.is_error, wrong.text) == (True, f"x-trace: {words}")
+    assert call(api, "echo", path="a", **{"x-trace": "é\ta"}).structured["trace"] == "é\ta"
 
 
 def test_answers_of_all_kinds(
     api: FastAPI, server: MCPServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     expose(api, server, tags=["odd"])
-    assert call(api, "add_up", body=[1, 2, 3]).text == "6"
+    assert call(api, "add_up", body=[1, 2, 3]).structured == 6
     image = call(api, "picture").content[0]
     assert (image["type"], base64.b64decode(image["data"])) == ("image", shop.PNG)
     assert call(api, "report").text == "line 0\nline 1\nline 2\n"
@@ -188,7 +223,70 @@ def test_an_endpoint_that_takes_files_is_refused(api: FastAPI, server: MCPServer
 
 def test_nothing_chosen_is_an_error(api: FastAPI, server: MCPServer) -> None:
     with pytest.raises(DefinitionError, match="no endpoint of the application is chosen"):
-        expose(api, server, tags=["nothing"])
+        expose(api, server, operations=["create_item"], methods=["get"])
+
+
+MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
+    "tags": ({"tags": ["itemz"]}, "tags= matches no endpoint: 'itemz'; did you mean 'items'?"),
+    "one tag": ({"tags": "itemz"}, "tags= matches no endpoint: 'itemz'; did you mean 'items'?"),
+    "operations": (
+        {"operations": ["getItems"]},
+        "operations= matches no endpoint: 'getItems'; did you mean 'getItem'?",
+    ),
+    "paths": ({"paths": ["/itemz/*"]}, "paths= matches no endpoint: '/itemz/*'; did you mean '/it"),
+    "exclude": (
+        {"paths": ["*"], "exclude": ["internal"]},
+        "exclude= matches no endpoint: 'internal'; there are: ",
+    ),
+    "names": (
+        {"operations": ["getItem"], "names": {"get_itme": "x"}},
+        "names= matches no endpoint that is chosen: 'get_itme'; did you mean 'getItem'?",
+    ),
+    "descriptions": (
+        {"operations": ["getItem"], "descriptions": {"rename": "x"}},
+        "descriptions= matches no endpoint that is chosen: 'rename'; there are: getItem",
+    ),
+    "methods": (
+        {"tags": ["items"], "methods": ["GTE"]},
+        "methods= names no method that a tool can have: 'gte'; did you mean 'get'?",
+    ),
+    "forward": (
+        {"operations": ["getItem"], "forward": ["x api key"]},
+        "forward= takes names of headers, and 'x api key' is none",
+    ),
+    "forward of its own": (
+        {"operations": ["getItem"], "forward": ["Content-Length"]},
+        "'content-length' cannot go along",
+    ),
+    "an option": ({"exclud": ["x"]}, "unexpected keyword argument 'exclud'"),
+}
+
+
+@pytest.mark.parametrize("case", MISSPELT)
+def test_a_word_that_matches_nothing_is_refused(api: FastAPI, server: MCPServer, case: str) -> None:
+    options, words = MISSPELT[case]
+    with pytest.raises(TypeError) as caught:
+        expose(api, server, **options)
+    assert words in str(caught.value)
+    assert not server.registry.tools
+
+
+def test_methods_are_written_as_one_likes(api: FastAPI) -> None:
+    for methods in (["GET"], ["get"], "GET"):
+        one = MCPServer("one")
+        assert expose(api, one, paths="/items", methods=methods) == ["list_items"]
+
+
+def test_all_endpoints_become_tools_or_none(api: FastAPI, server: MCPServer) -> None:
+    server.tool(name="rename")(lambda: "mine")
+    with pytest.raises(DefinitionError, match="the tool 'rename' is already defined"):
+        expose(api, server, tags=["items"], exclude=FILES)
+    with pytest.raises(DefinitionError, match="cannot send"):
+        expose(api, server, tags=["items"], prefix="api_")
+    same = {"getItem": "same", "list_items": "same"}
+    with pytest.raises(DefinitionError, match="would both be the tool"):
+        expose(api, server, tags=["items"], exclude=FILES, names=same)
+    assert list(server.registry.tools) == ["rename"]
 
 
 def test_too_many_tools_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -281,7 +281,7 @@ def test_routes_are_tools_of_a_server_beside(app: Flask, host: str) -> None:
 
 def test_what_cannot_be_exposed_is_refused(app: Flask, mcp: MCPMount) -> None:
     with pytest.raises(DefinitionError, match="no endpoint"):
-        expose(app, mcp.server, blueprints=["nothing"])
+        expose(app, mcp.server, blueprints=["orders"], methods=["put"])
     with pytest.raises(DefinitionError, match="is no model"):
         expose(app, mcp.server, operations=["login"], models={"login": {"query": 7}})
 

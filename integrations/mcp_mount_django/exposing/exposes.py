@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from pydantic import BaseModel
 
+from mcp_mount.features.exposed import response_limit
+from mcp_mount.features.names import several_names
 from mcp_mount.routes.router import Registers
 from mcp_mount_django.exposing.queries import ModelQuery, tools_of
 from mcp_mount_django.exposing.views import tool_of_view
@@ -24,8 +27,7 @@ class Exposes(Registers):
 
         Raises DefinitionError for fields and lookups that the model does not have.
         """
-        for function, options in tools_of(query()):
-            self.add_tool(function, **options)
+        self.add_tools(tools_of(query()))
         return query
 
     def add_view(
@@ -35,7 +37,7 @@ class Exposes(Registers):
         *,
         name: str | None = None,
         method: str = "GET",
-        url: Sequence[str] = (),
+        url: str | Sequence[str] = (),
         as_json: bool = False,
         **options: Any,
     ) -> None:
@@ -50,10 +52,18 @@ class Exposes(Registers):
         and PermissionDenied a failure that the model can read. options: those of a tool.
         """
         method = method.upper()
-        function, own = tool_of_view(view, schema, method=method, url=url, as_json=as_json)
+        name = str(name or getattr(view, "__name__", ""))
+        function, own = tool_of_view(
+            view,
+            schema,
+            method=method,
+            url=several_names(url),
+            as_json=as_json,
+            limit=partial(response_limit, self, name),
+        )
         inner = getattr(view, "view_class", view)
         given = {
-            "name": name or getattr(view, "__name__", None),
+            "name": name,
             "description": inner.__doc__,
             "annotations": {"readOnlyHint": method in ("GET", "HEAD")},
         }
@@ -63,7 +73,7 @@ class Exposes(Registers):
         self,
         viewset: Any,
         *,
-        actions: Sequence[str] | None = None,
+        actions: str | Sequence[str] | None = None,
         name: str | None = None,
         basename: str | None = None,
         **options: Any,
@@ -79,7 +89,8 @@ class Exposes(Registers):
         """
         from mcp_mount_django.exposing import rest
 
-        endpoints = rest.viewset_endpoints(viewset, actions=actions, name=name, basename=basename)
+        chosen = None if actions is None else several_names(actions)
+        endpoints = rest.viewset_endpoints(viewset, actions=chosen, name=name, basename=basename)
         self._add_endpoints(endpoints, options)
 
     def add_api_view(
@@ -87,8 +98,8 @@ class Exposes(Registers):
         view: Any,
         *,
         name: str,
-        methods: Sequence[str] | None = None,
-        url: Sequence[str] = (),
+        methods: str | Sequence[str] | None = None,
+        url: str | Sequence[str] = (),
         route: str | None = None,
         **options: Any,
     ) -> None:
@@ -100,19 +111,24 @@ class Exposes(Registers):
         """
         from mcp_mount_django.exposing import rest
 
-        endpoints = rest.view_endpoints(view, methods=methods, name=name, url=url, route=route)
+        chosen = None if methods is None else several_names(methods)
+        captured = several_names(url)
+        endpoints = rest.view_endpoints(view, methods=chosen, name=name, url=captured, route=route)
         self._add_endpoints(endpoints, options)
 
     def _add_endpoints(self, endpoints: Any, options: Mapping[str, Any]) -> None:
         from mcp_mount_django.exposing import rest
 
+        tools: list[tuple[Callable[..., Any], Mapping[str, Any]]] = []
         for endpoint in endpoints:
             given = {
                 "name": endpoint.tool,
                 "input_schema": rest.arguments_of(endpoint),
                 "annotations": rest.annotations_of(endpoint),
             }
-            self.add_tool(rest.function_of(endpoint), **{**given, **options})
+            limit = partial(response_limit, self, endpoint.tool)
+            tools.append((rest.function_of(endpoint, limit), {**given, **options}))
+        self.add_tools(tools)
 
     def add_template_page(
         self,

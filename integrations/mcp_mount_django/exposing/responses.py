@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.core.handlers.wsgi import WSGIRequest
@@ -15,7 +16,7 @@ from django.http import Http404, HttpRequest
 from django.shortcuts import resolve_url
 
 from mcp_mount.features import ToolError
-from mcp_mount.features.exposed import value_of_response
+from mcp_mount.features.exposed import ResponseBody, value_of_response
 
 _READ: Final = ("_body", "_stream", "_read", "_post", "_files", "_encoding", "_upload")
 """How the names begin under which a request keeps what was read of it."""
@@ -84,11 +85,60 @@ def refusal(error: Exception) -> ToolError | None:
     return None
 
 
-def result_of(response: Any) -> Any:
-    """The value of a tool for the response of a view. Raises ToolError for one of failure."""
+def result_of(response: Any, limit: int | None) -> Any:
+    """The value of a tool for the response of a view.
+
+    Args:
+        response: The view's.
+        limit: How many bytes of it are collected; None for all.
+
+    Raises:
+        ToolError: For a response of failure, and one that is larger.
+    """
     if callable(getattr(response, "render", None)) and not response.is_rendered:
         response = response.render()
-    body = b"".join(response.streaming_content) if response.streaming else response.content
+    collected = ResponseBody(limit)
+    try:
+        if not response.streaming:
+            collected.add(response.content)
+        elif response.is_async:
+            async_to_sync(_collect)(response, collected)
+        else:
+            collected.collect(response.streaming_content)
+    finally:
+        _close(response)
+    return _value(response, collected.whole())
+
+
+async def result_of_async(response: Any, limit: int | None) -> Any:
+    """`result_of`, for the response of a coroutine view."""
+    if not (response.streaming and response.is_async):
+        return await sync_to_async(result_of)(response, limit)
+    collected = ResponseBody(limit)
+    try:
+        await _collect(response, collected)
+    finally:
+        _close(response)
+    return await sync_to_async(_value)(response, collected.whole())
+
+
+async def _collect(response: Any, collected: ResponseBody) -> None:
+    try:
+        await collected.collect_async(response.streaming_content)
+    finally:
+        close = getattr(response._iterator, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _close(response: Any) -> None:
+    """End a response as a server does, but for the signal: the caller's request goes on."""
+    for close in response._resource_closers:
+        close()
+    response._resource_closers.clear()
+
+
+def _value(response: Any, body: bytes) -> Any:
     headers = {name.lower(): value for name, value in response.items()}
     login = resolve_url(settings.LOGIN_URL)
     return value_of_response(response.status_code, headers, body, login=[login])

@@ -17,7 +17,9 @@ from rest_framework.schemas.openapi import AutoSchema
 
 from mcp_mount.features import DefinitionError
 from mcp_mount.features.exposed import NamedArguments
+from mcp_mount.features.names import refuse_unknown
 from mcp_mount_django.authentication import caller_of
+from mcp_mount_django.exposing.captures import Captures
 from mcp_mount_django.exposing.fields import path
 from mcp_mount_django.exposing.responses import derived, refusal, result_of
 
@@ -85,12 +87,7 @@ def viewset_endpoints(
     extra = {one.__name__: one for one in viewset.get_extra_actions()}
     standard = [route for route in _ROUTES if hasattr(viewset, route[0])]
     known = [*(route[0] for route in standard), *extra]
-    unknown = set(actions or ()) - set(known)
-    if unknown:
-        raise DefinitionError(
-            f"{viewset.__name__} has no action {', '.join(sorted(unknown))}, only "
-            f"{', '.join(known)}"
-        )
+    refuse_unknown(f"{viewset.__name__} has no action", actions or (), known)
     lookup = viewset.lookup_url_kwarg or viewset.lookup_field
     for action, method, pattern, of_one in standard:
         if actions is None or action in actions:
@@ -127,9 +124,8 @@ def view_endpoints(
     kind: Any = view if isinstance(view, type) else view.cls
     has = {"get": hasattr(kind, "get"), **{one: hasattr(kind, one) for one, _ in _METHODS}}
     wanted = [one.lower() for one in methods or ()]
-    unknown = [one for one in wanted if not has.get(one)]
-    if unknown:
-        raise DefinitionError(f"{kind.__name__} has no method {', '.join(unknown)}")
+    known = [one for one, there in has.items() if there]
+    refuse_unknown(f"{kind.__name__} has no method", wanted, known)
     many = not url and issubclass(kind, ListModelMixin)
     for method, pattern in _METHODS:
         # PATCH and PUT of one view are one tool, unless both are asked for.
@@ -142,12 +138,13 @@ def view_endpoints(
         yield Endpoint(tool, kind.as_view(), instance, method, url, many, route)
 
 
-def function_of(endpoint: Endpoint) -> Callable[..., Any]:
-    """The function that calls an endpoint."""
+def function_of(endpoint: Endpoint, limit: Callable[[], int | None]) -> Callable[..., Any]:
+    """The function that calls an endpoint. limit: how many bytes of a response are collected."""
+    captures = Captures(endpoint.view, endpoint.url)
 
     def function(request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
         # As the patterns of its routers give them.
-        captured = {name: str(arguments[name]) for name in endpoint.url}
+        captured = {name: str(value) for name, value in captures.of(arguments).items()}
         rest = {name: value for name, value in arguments.items() if name not in captured}
         sent = {"query": rest} if endpoint.method in _READS else {"data": rest}
         method, where = endpoint.method.upper(), _path(endpoint, captured, request)
@@ -157,7 +154,7 @@ def function_of(endpoint: Endpoint) -> Callable[..., Any]:
             own._force_auth_user = request.user
             own._force_auth_token = getattr(request, "auth", None)
         try:
-            return result_of(endpoint.view(own, **captured))
+            return result_of(endpoint.view(own, **captured), limit())
         except Exception as error:
             raise refusal(error) or error from None
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 from pydantic import BaseModel
 
-from mcp_mount.features import DefinitionError
-from mcp_mount_django.exposing.responses import derived, refusal, result_of
+from mcp_mount.features.names import refuse_unknown
+from mcp_mount_django.exposing.captures import Captures
+from mcp_mount_django.exposing.responses import derived, refusal, result_of, result_of_async
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def tool_of_view(
@@ -21,22 +24,30 @@ def tool_of_view(
     method: str,
     url: Sequence[str],
     as_json: bool,
+    limit: Callable[[], int | None],
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     """The function that calls a view, and the options of its tool.
 
-    Raises DefinitionError for URL arguments that the schema does not have.
+    Args:
+        view: The view.
+        schema: Its arguments.
+        method: Of the request.
+        url: The arguments that its URL captures.
+        as_json: Whether the others are sent as JSON.
+        limit: How many bytes of a response are collected.
+
+    Raises:
+        DefinitionError: For URL arguments that the schema does not have, and for a method that is
+            none.
     """
-    names = _names(schema)
-    missing = set(url) - set(names)
-    if missing:
-        raise DefinitionError(
-            f"{getattr(view, '__name__', view)}: the URL argument {', '.join(sorted(missing))} is "
-            "not in the schema"
-        )
+    what = getattr(view, "__name__", view)
+    refuse_unknown(f"{what}: the URL argument is not in the schema:", url, _names(schema))
+    refuse_unknown(f"{what}: method= is no method of HTTP:", [method], _METHODS)
+    captures = Captures(view, url)
 
     def prepared(request: HttpRequest, given: Mapping[str, Any]) -> tuple[HttpRequest, Any]:
         plain = schema(**given).model_dump(mode="json") if isinstance(schema, type) else given
-        captured = {name: given[name] for name in url if name in given}
+        captured = captures.of(given)
         rest = {name: value for name, value in plain.items() if name not in captured}
         if method in ("GET", "HEAD", "DELETE"):
             return derived(request, method, request.path, query=rest), captured
@@ -47,7 +58,7 @@ def tool_of_view(
     def call(request: HttpRequest, **given: Any) -> Any:
         own, captured = prepared(request, given)
         try:
-            return result_of(view(own, **captured))
+            return result_of(view(own, **captured), limit())
         except Exception as error:
             raise refusal(error) or error from None
 
@@ -55,7 +66,7 @@ def tool_of_view(
         own, captured = prepared(request, given)
         try:
             answer: Awaitable[Any] = view(own, **captured)
-            return await sync_to_async(result_of)(await answer)
+            return await result_of_async(await answer, limit())
         except Exception as error:
             raise refusal(error) or error from None
 
