@@ -29,7 +29,7 @@ from mcp_mount.features.functions import (
 from mcp_mount.features.json_schema import JSONSchema, finite_schema, may_have_floats
 from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
 from mcp_mount.features.pages import tool_meta
-from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.calls import Call, Checks, Result
 from mcp_mount.protocol.encoding import NotFinite, encode, encode_typed
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
@@ -129,6 +129,7 @@ class Tool:
     task: TaskPolicy | None = None
     rules: Sequence[Rule] = ()
     policies: Policies = NO_POLICIES
+    checks: Checks | None = None
     members: Mapping[str, Any] = field(default_factory=dict)
     """The members of the definition that do not depend on the revision."""
 
@@ -150,6 +151,7 @@ class Tool:
         app_only: bool = False,
         rules: Sequence[Rule] = (),
         policies: Policies = NO_POLICIES,
+        checks: Checks | None = None,
     ) -> Tool:
         """Make a tool of a function; raise DefinitionError if it cannot be one.
 
@@ -190,6 +192,7 @@ class Tool:
             task=_task_policy(task),
             rules=rules,
             policies=policies,
+            checks=checks,
             members=members(
                 documentation,
                 name=own_name,
@@ -242,6 +245,7 @@ class Tool:
             context=self.arguments.context,
             request=self.arguments.request,
             task=task,
+            checks=self.checks,
         )
 
     def task_of(self, incoming: Incoming, arguments: Mapping[str, Any]) -> TaskPolicy | None:

@@ -32,6 +32,15 @@ _LEASE_SECONDS: Final = 60.0
 
 _POLL_SECONDS: Final = 0.05
 
+_OF_ONE_REQUEST: Final = frozenset(
+    {
+        *("accept", "accept-encoding", "connection", "content-length", "content-type"),
+        *("last-event-id", "traceparent", "tracestate", "baggage", "x-request-id"),
+        *("x-correlation-id", "x-amzn-trace-id", "x-cloud-trace-context", "cf-ray"),
+    }
+)
+"""Headers that tell nothing of a client."""
+
 Per = Literal["caller", "everyone"] | Callable[[Call], str | None]
 
 
@@ -103,7 +112,9 @@ class Cached:
     """A cache around the calls of one entry.
 
     kept: tells results apart. timeout: how long a call may take, in seconds, if that is known:
-    after that another process need not wait for it any more.
+    after that another process need not wait for it any more. has_dependencies: whether the entry
+    has dependencies of FastAPI, which may read anything of a request: all that its client says is
+    part of who is calling then.
     """
 
     def __init__(
@@ -112,7 +123,10 @@ class Cached:
         kept: Kept,
         store: Store,
         timeout: float | None = None,
+        *,
+        has_dependencies: bool = False,
     ) -> None:
+        self._has_dependencies = has_dependencies
         self._lease = _LEASE_SECONDS if timeout is None else timeout + _POLL_SECONDS
         self._cache = cache
         self._kept = kept
@@ -215,7 +229,22 @@ class Cached:
             assert callable(per)
             name = per(call)
             return None if name is None else f"own:{name}"
-        return self._kept.caller(call.incoming.request)
+        caller = self._kept.caller(call.incoming.request)
+        if caller is None or not self._has_dependencies:
+            return caller
+        return f"{caller} {_shown(call)}"
+
+
+def _shown(call: Call) -> str:
+    """What a client says of itself in a request, and not of this one request alone."""
+    shown = {
+        name: value
+        for name, value in call.headers.items()
+        if name not in _OF_ONE_REQUEST and not name.startswith("mcp-")
+    }
+    query = getattr(call.request, "scope", {}).get("query_string", b"")
+    said = json.dumps([shown, query.decode("latin-1")], sort_keys=True)
+    return sha256(said.encode()).hexdigest()
 
 
 def _is_repeated(call: Call) -> bool:

@@ -13,48 +13,38 @@ from mcp_mount.features.functions import (
     is_coroutine_function,
     signature_of,
 )
+from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ToolError
+from mcp_mount.protocol.flows import Flow, Run, proceed
 
 
-def with_checks(
-    function: Callable[..., Any],
-    before: Sequence[Callable[..., Any]],
-    after: Sequence[Callable[..., Any]],
+def with_result_checks(
+    function: Callable[..., Any], checks: Sequence[Callable[..., Any]]
 ) -> Callable[..., Any]:
-    """A function with checks before and after it; itself if there are none.
+    """A function with checks of its value; itself if there are none.
 
-    A check before takes arguments of the function by their names, as many as it needs; one after
-    takes the value first. A ValueError or ToolError that it raises is told to the model. The checks
-    of a coroutine function may be coroutine functions. Raises DefinitionError for a check that
-    wants what the function does not have.
+    A check takes the value first, and arguments of the function by their names, as many as it
+    needs. A ValueError or ToolError that it raises is told to the model. The checks of a coroutine
+    function may be coroutine functions. Raises DefinitionError for a check that wants what the
+    function does not have.
     """
-    if not before and not after:
+    if not checks:
         return function
     signature, is_async = signature_of(function), is_coroutine_function(function)
-    first = [_Check(one, function, signature, is_async=is_async) for one in before]
-    last = [_Check(one, function, signature, is_async=is_async, value=True) for one in after]
-
-    def bound(args: Any, kwargs: Any) -> Mapping[str, Any]:
-        arguments = signature.bind(*args, **kwargs)
-        arguments.apply_defaults()
-        return arguments.arguments
+    last = [_Check(one, function, signature, is_async=is_async, value=True) for one in checks]
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        arguments = bound(args, kwargs)
-        for check in first:
-            check.run(arguments)
         value = function(*args, **kwargs)
+        arguments = _bound(signature, args, kwargs)
         for check in last:
             check.run(arguments, value)
         return value
 
     @wraps(function)
     async def checked_async(*args: Any, **kwargs: Any) -> Any:
-        arguments = bound(args, kwargs)
-        for check in first:
-            await check.run_async(arguments)
         value = await function(*args, **kwargs)
+        arguments = _bound(signature, args, kwargs)
         for check in last:
             await check.run_async(arguments, value)
         return value
@@ -63,6 +53,52 @@ def with_checks(
     whole.__signature__ = signature
     checking: Callable[..., Any] = whole
     return checking
+
+
+class ArgumentChecks:
+    """The checks of a function's arguments, its dependencies among them, before it runs.
+
+    They are as those of its value, without the value.
+    """
+
+    def __init__(self, function: Callable[..., Any], checks: Sequence[Callable[..., Any]]) -> None:
+        is_async = is_coroutine_function(function)
+        self._signature = signature_of(function)
+        self._checks = [_Check(one, function, self._signature, is_async=is_async) for one in checks]
+
+    def run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        arguments = _bound(self._signature, args, kwargs)
+        for check in self._checks:
+            check.run(arguments)
+
+    async def run_async(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        arguments = _bound(self._signature, args, kwargs)
+        for check in self._checks:
+            await check.run_async(arguments)
+
+
+class CheckedBefore:
+    """Asks the checks of the arguments before what is further in, such as a cache, answers."""
+
+    def flow(self, call: Call) -> Flow[Result]:
+        call.prepare()
+        yield Run(call.check_async if call.is_async else call.check, call.is_async)
+        try:
+            return (yield from proceed())
+        finally:
+            # Middleware may let the call run again, with other arguments.
+            call.forget_arguments()
+
+
+def _bound(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    if not any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values()):
+        # What the function itself does not take, such as a request for its dependencies.
+        kwargs = {name: value for name, value in kwargs.items() if name in signature.parameters}
+    arguments = signature.bind(*args, **kwargs)
+    arguments.apply_defaults()
+    return arguments.arguments
 
 
 class _Check:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_mount.policies.cache import Cache, Cached, Kept
+from mcp_mount.policies.checks import CheckedBefore
 from mcp_mount.policies.concurrency import MaxConcurrency
 from mcp_mount.policies.records import Redaction
 from mcp_mount.policies.sizes import RequestLimits, ResultLimit
@@ -39,8 +40,9 @@ class Level:
     """What is declared at a tool, a router or a server. name: where that is.
 
     nearest: what counts for all that is within, unless something nearer declares it: None there
-    lifts it. surroundings: those of a server. is_fixed: whether a call has been made already, so
-    that nothing may be added.
+    lifts it. surroundings: those of a server. dependencies: solves those of the function. checks:
+    whether its arguments are checked. is_fixed: whether a call has been made already, so that
+    nothing may be added.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Level:
     nearest: dict[str, Any] = field(default_factory=dict)
     redact: list[str] = field(default_factory=list)
     surroundings: Surroundings | None = None
+    dependencies: Policy | None = None
+    checks: bool = False
     is_fixed: bool = False
 
     def add_middleware(self, policy: Policy) -> None:
@@ -67,6 +71,7 @@ class Level:
             or self.nearest
             or self.redact
             or self.surroundings
+            or self.dependencies
         )
 
 
@@ -108,8 +113,11 @@ class Stack:
 
 
 def _chain(levels: Sequence[Level]) -> Sequence[Policy]:
-    """From outside inwards: what observes, middleware, limits, throttles, the cache, concurrency,
-    the time limit."""
+    """From outside inwards: what observes, middleware, limits, throttles, dependencies, checks, the
+    cache, concurrency, the time limit, the limit of the result.
+
+    Whatever may refuse stands before the cache: what guards is asked before what is kept is given.
+    """
     around = next((one.surroundings for one in levels if one.surroundings), Surroundings())
     redact = Redaction([name for one in levels for name in one.redact])
     nearest: dict[str, Any] = {}
@@ -128,10 +136,17 @@ def _chain(levels: Sequence[Level]) -> Sequence[Policy]:
     ]
     cache: Cache | None = nearest.get("cache")
     timeout: Timeout | None = nearest.get("timeout")
+    dependencies = [level.dependencies for level in levels if level.dependencies is not None]
+    chain += dependencies
     if cache is not None:
+        if any(level.checks for level in levels):
+            # Otherwise they are asked where the handler runs, within its transaction.
+            chain.append(CheckedBefore())
         seconds = None if timeout is None else timeout.seconds
         kept = Kept(around.name, around.callers, around.varies)
-        chain.append(Cached(cache, kept, around.store, seconds))
+        chain.append(
+            Cached(cache, kept, around.store, seconds, has_dependencies=bool(dependencies))
+        )
     chain += [level.concurrency for level in levels if level.concurrency is not None]
     if timeout is not None:
         chain.append(timeout)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias
 
@@ -49,6 +48,14 @@ Validate: TypeAlias = Callable[[Mapping[str, Any]], tuple[tuple[Any, ...], dict[
 """Gives the positional and keyword arguments of a function, or raises for what does not fit."""
 
 
+class Checks(Protocol):
+    """What is asked of the arguments of a handler before it runs; it raises for what it refuses."""
+
+    def run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None: ...
+
+    async def run_async(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None: ...
+
+
 class Call:
     """A handler to run, its arguments, what stands around it, and how its outcome is encoded.
 
@@ -66,9 +73,13 @@ class Call:
 
     __slots__ = (
         "__weakref__",
+        "_checks",
         "_context",
         "_encode",
         "_error",
+        "_is_checked",
+        "_is_prepared",
+        "_managers",
         "_raised",
         "_recover",
         "_state",
@@ -106,11 +117,12 @@ class Call:
         policies: Sequence[Policy] = (),
         arguments: Mapping[str, Any] | None = None,
         validate: Validate | None = None,
+        checks: Checks | None = None,
     ) -> None:
         """context: the name of the parameter that gets a context, and its class. request: the name
         of that which gets the host's own request. policies: what stands around, the outermost
         first. arguments: as the client sent them. validate: makes `args` and `kwargs` of them just
-        before the handler runs, so that policies see what is wrong as well."""
+        before the handler runs, so that policies see what is wrong as well. checks: of these."""
         self.task = task
         self.policies = policies
         self.arguments: Mapping[str, Any] = {} if arguments is None else arguments
@@ -119,6 +131,9 @@ class Call:
         self.accept: Callable[[Result], None] | None = None
         self.limit: Callable[[Callable[[], Any]], Any] | None = None
         self._validate = validate
+        self._checks = checks
+        self._is_prepared = self._is_checked = False
+        self._managers: list[Callable[[], AbstractContextManager[Any]]] = []
         self._error: ProtocolError | None = None
         self._raised: tuple[BaseException | None, TracebackType | None] = (None, None)
         self._state: dict[Any, Any] | None = None
@@ -211,23 +226,14 @@ class Call:
         """A call for the same request whose policies decide on it, so that no handler runs."""
         other = copy(self)
         other.policies, other.task, other._context, other._validate = policies, None, None, None
+        other.occupancy = Occupancy()
         # On whatever thread or loop the driver is.
         other.is_async = False
         return other
 
     def surround(self, manager: Callable[[], AbstractContextManager[Any]]) -> None:
         """Let the handler run within a context manager, which is made when it runs."""
-        function = self.function
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            with manager():
-                return function(*args, **kwargs)
-
-        async def run_async(*args: Any, **kwargs: Any) -> Any:
-            with manager():
-                return await function(*args, **kwargs)
-
-        self.function = run_async if self.is_async else run
+        self._managers.append(manager)
 
     def cancel(self) -> None:
         """Let the call end, for its client wants no answer any more. From any thread.
@@ -245,9 +251,55 @@ class Call:
 
     def prepare(self) -> None:
         """Validate the arguments, if that is still to be done. Raises what the validator raises."""
-        if self._validate is not None:
+        if self._validate is not None and not self._is_prepared:
             self.args, kwargs = self._validate(self.arguments)
             self.kwargs = {**self.kwargs, **kwargs}
+            self._is_prepared = True
+
+    def forget_arguments(self) -> None:
+        """Validate and check the arguments anew when the call runs again."""
+        self._is_prepared = self._is_checked = False
+
+    def check(self) -> None:
+        """Ask the checks of the arguments, before the handler runs."""
+        if self._checks is not None:
+            with self._surroundings():
+                self._checks.run(self.args, self.kwargs)
+        self._is_checked = True
+
+    async def check_async(self) -> None:
+        if self._checks is not None:
+            with self._surroundings():
+                await self._checks.run_async(self.args, self.kwargs)
+        self._is_checked = True
+
+    def _surroundings(self) -> AbstractContextManager[Any]:
+        stack = ExitStack()
+        for manager in self._managers:
+            stack.enter_context(manager())
+        return stack
+
+    def _handle(self) -> Any:
+        if self._managers:
+            with self._surroundings():
+                return self._checked_handler()
+        return self._checked_handler()
+
+    def _checked_handler(self) -> Any:
+        if self._checks is not None and not self._is_checked:
+            self._checks.run(self.args, self.kwargs)
+        return self.function(*self.args, **self.kwargs)
+
+    async def _handle_async(self) -> Any:
+        if self._managers:
+            with self._surroundings():
+                return await self._checked_coroutine()
+        return await self._checked_coroutine()
+
+    async def _checked_coroutine(self) -> Any:
+        if self._checks is not None and not self._is_checked:
+            await self._checks.run_async(self.args, self.kwargs)
+        return await self.function(*self.args, **self.kwargs)
 
     def run(self) -> None:
         if self.occupancy is None:
@@ -260,10 +312,7 @@ class Call:
 
     def _run(self) -> None:
         try:
-            if self.limit is None:
-                value = self.function(*self.args, **self.kwargs)
-            else:
-                value = self.limit(partial(self.function, *self.args, **self.kwargs))
+            value = self._handle() if self.limit is None else self.limit(self._handle)
             result = self._encoded(value)
         except Suspended as suspended:
             result = _suspension(suspended)
@@ -283,7 +332,7 @@ class Call:
 
     async def _run_async(self) -> None:
         try:
-            result = self._encoded(await self.function(*self.args, **self.kwargs))
+            result = self._encoded(await self._handle_async())
         except Suspended as suspended:
             result = _suspension(suspended)
         except (Exception, SystemExit) as error:
@@ -329,6 +378,9 @@ class Call:
         """The result of a run, for what stands around it. Raises what the handler raised."""
         if self._is_given_up:
             raise OutOfTime
+        if isinstance(self.failure, SystemExit):
+            # Raised by a task, it would end the event loop.
+            raise RuntimeError("The handler has called sys.exit()") from self.failure
         if self.failure is not None:
             raise self.failure
         assert self.result is not None, "a call was not run"

@@ -26,6 +26,10 @@ class Occupancy:
         return self._has_begun
 
     @property
+    def is_running(self) -> bool:
+        return self._running
+
+    @property
     def given_up(self) -> bool:
         """Whether the outcome of the handler counts for nobody any more."""
         return self._given_up

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import FastAPIError, RequestValidationError
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mcp_mount.context import SyncContext
 from mcp_mount.features import DefinitionError, ToolError
 from mcp_mount.features.functions import describe, is_coroutine_function, signature_of
+from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.errors import Refusal
+from mcp_mount.protocol.flows import Enter, Flow, Policy
 from mcp_mount.routes.markers import is_header_or_cookie, is_solved, refuse_markers
+from mcp_mount.transports.lasting import ended, keep
+
+logger = logging.getLogger("mcp_mount")
 
 HOST_APP: Final = "mcp_mount.app"
 """The key of a scope under which a server notes the application that it is mounted in."""
 
 _REQUEST: Final = "mcp_mount_request"
+"""The parameter by which a function tells that it needs a request of Starlette."""
 
 
 class _Overrides:
@@ -39,108 +46,207 @@ class _Overrides:
 
 _overrides: Final = _Overrides()
 
-_call: ContextVar[tuple[dict[str, Any], list[Any]]] = ContextVar("call")
-"""The arguments of the call that runs, and where its value goes."""
 
-
-def with_dependencies(function: Any) -> Callable[..., Any]:
-    """A function whose dependencies FastAPI solves when it is called; itself, if it has none.
+def split_dependencies(function: Any) -> tuple[Callable[..., Any], Policy | None]:
+    """A function whose signature has no dependencies, and the policy that solves them around each
+    of its calls; itself and None, if it has none.
 
     What FastAPI knows of an endpoint holds: dependencies of dependencies, one solution for each
-    within a call, `yield` with its end after the call (and the call's exception, if it raised),
-    security scopes, `dependency_overrides` of the application. An HTTPException of a dependency is
-    the tool's failure, in its words. Headers and cookies are solved in the same way; where there is
-    no HTTP they have their defaults. Raises DefinitionError for a plain function that wants a
-    SyncContext besides, and for markers that mean nothing to a handler (Query, Form and others).
+    within a call, `yield` with its end after the call (and the call's exception, if it failed),
+    security scopes, `dependency_overrides` of the application. An HTTPException of a dependency
+    refuses the call, in its words. Headers and cookies are solved in the same way; where there is
+    no HTTP they have their defaults. Raises DefinitionError for a dependency that must be passed by
+    position, and for markers that mean nothing to a handler (Query, Form and others).
     """
     if not callable(function):
         # Whoever registers it says what is wrong.
-        return cast("Callable[..., Any]", function)
-    return _solving(function)
-
-
-def _solving(function: Callable[..., Any]) -> Callable[..., Any]:
+        return function, None
     signature = signature_of(function)
     refuse_markers(function, signature)
-    parameters = signature.parameters.values()
+    parameters = list(signature.parameters.values())
     solved = [one for one in parameters if is_solved(one)]
     if not solved:
-        return function
-    needs_http = not all(map(is_header_or_cookie, solved))
-    solved += [one for one in parameters if one.annotation is Request]
+        return function, None
+    by_position = any(one.kind is one.VAR_POSITIONAL for one in parameters)
+    for one in solved:
+        if one.kind is one.POSITIONAL_ONLY or (by_position and one.kind is not one.KEYWORD_ONLY):
+            raise DefinitionError(
+                f"{describe(function)}: beside '/' or '*args', the parameter '{one.name}' must be "
+                "keyword-only"
+            )
     names = {one.name for one in solved}
-    rest = [one for one in parameters if one.name not in names]
-    is_async = is_coroutine_function(function)
-    if not is_async and any(one.annotation is SyncContext for one in rest):
-        raise DefinitionError(
-            f"{describe(function)}: a function with dependencies that wants a context is written "
-            "with 'async def', and takes a Context"
-        )
-
-    async def endpoint(**values: Any) -> Response:
-        given, outcome = _call.get()
-        if is_async:
-            outcome.append(await function(**given, **values))
-        else:
-            outcome.append(await run_in_threadpool(function, **given, **values))
-        return Response()
-
-    endpoint.__signature__ = inspect.Signature(solved)  # type: ignore[attr-defined]
-    route = APIRoute("/", endpoint, response_model=None, dependency_overrides_provider=_overrides)
-    app = AsyncExitStackMiddleware(route.app)
+    rest = [
+        # They are passed by name, as those among which they stand.
+        one.replace(kind=one.KEYWORD_ONLY) if one.kind is one.POSITIONAL_OR_KEYWORD else one
+        for one in parameters
+        if one.name not in names
+    ]
+    if not any(one.annotation is Request for one in rest):
+        rest.append(inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request))
 
     @wraps(function)
-    async def call(**given: Any) -> Any:
-        request = given.pop(_REQUEST)
-        if request is None and not needs_http:
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        kwargs.pop(_REQUEST, None)
+        return function(*args, **kwargs)
+
+    @wraps(function)
+    async def coroutine(*args: Any, **kwargs: Any) -> Any:
+        kwargs.pop(_REQUEST, None)
+        return await function(*args, **kwargs)
+
+    own: Any = coroutine if is_coroutine_function(function) else plain
+    own.__signature__ = signature.replace(parameters=sorted(rest, key=lambda one: one.kind))
+    return own, _Dependencies(solved)
+
+
+class _Dependencies:
+    """Solves the dependencies of a function around each of its calls.
+
+    Everything further in runs within them: checks, the cache, the handler, the encoding and the
+    limits of its result. So what they refuse no cache gives away, and whatever fails the call they
+    see. They are closed when the handler has ended, even if its client was answered before.
+    """
+
+    def __init__(self, solved: list[inspect.Parameter]) -> None:
+        async def endpoint(**values: Any) -> Response:
+            await _current.get().proceed(values)
+            return Response()
+
+        endpoint.__signature__ = inspect.Signature(solved)  # type: ignore[attr-defined]
+        route = APIRoute(
+            "/", endpoint, response_model=None, dependency_overrides_provider=_overrides
+        )
+        self._endpoint = AsyncExitStackMiddleware(route.app)
+        self._needs_http = not all(map(is_header_or_cookie, solved))
+        self._step = Enter(self._enter, is_async=True)
+
+    def flow(self, call: Call) -> Flow[Result]:
+        result: Result = yield self._step
+        return result
+
+    async def _enter(self, call: Call, call_next: Callable[[], Awaitable[Result]]) -> Result:
+        request = call.request
+        if request is None and not self._needs_http:
             request = Request({"type": "http", "headers": [], "query_string": b"", "path": "/"})
         if not isinstance(request, Request):
             raise ToolError(
                 "Depends(), Header() and Cookie() need a request of Starlette, which there is none "
                 "of here"
             )
-        outcome: list[Any] = []
-        token = _call.set((given, outcome))
+        return await _Solving(self._endpoint, request, call, call_next).run()
+
+
+class _Failed(Exception):
+    """Tells dependencies that a call has failed, or runs again, though nothing was raised."""
+
+
+class _Solving:
+    """One call within its dependencies."""
+
+    def __init__(
+        self,
+        endpoint: Any,
+        request: Request,
+        call: Call,
+        call_next: Callable[[], Awaitable[Result]],
+    ) -> None:
+        self._endpoint = endpoint
+        self._request = request
+        self._call = call
+        self._call_next = call_next
+        self._result: Result | None = None
+        self._failure: BaseException | None = None
+        self._is_answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> Result:
+        """The result of the call; raises what it raised, or what its dependencies did.
+
+        If it fails before its handler has ended, as by its time limit, that is told at once: the
+        dependencies last until the handler has ended.
+        """
+        task = keep(asyncio.create_task(self._solve()))
         try:
-            await _run(app, request)
-        finally:
-            _call.reset(token)
-        return outcome[0]
+            told: list[asyncio.Future[Any]] = [task, self._is_answered]
+            await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        if not task.done():
+            task.add_done_callback(self._log)
+            assert self._failure is not None, "only failures are told early"
+            raise self._failure
+        return task.result()
 
-    own = inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request)
-    keyword_only = [
-        one.replace(kind=one.KEYWORD_ONLY) if one.kind is one.POSITIONAL_OR_KEYWORD else one
-        for one in rest
-    ]
-    order = sorted([*keyword_only, own], key=lambda one: one.kind)
-    call.__signature__ = signature.replace(parameters=order)  # type: ignore[attr-defined]
-    return call
+    async def proceed(self, values: Mapping[str, Any]) -> None:
+        """Run all that is further in, with the solved dependencies."""
+        occupancy = self._call.occupancy
+        assert occupancy is not None, "a call with policies tells when its handler has ended"
+        self._call.kwargs = {**self._call.kwargs, **values}
+        try:
+            self._result = await self._call_next()
+        except BaseException as error:
+            self._failure = error
+            if occupancy.is_running and not isinstance(error, asyncio.CancelledError):
+                self._is_answered.set_result(None)
+            await ended(occupancy)
+            raise
+        if self._result.failed:
+            raise _Failed("The call failed")
 
+    async def _solve(self) -> Result:
+        _current.set(self)
+        try:
+            await self._serve()
+        except _Failed:
+            pass
+        except FastAPIError:
+            # A dependency has swallowed what the call raised: it failed all the same.
+            if self._failure is None and self._result is None:
+                raise
+        except HTTPException as error:
+            raise Refusal(str(error.detail), status=error.status_code) from error
+        except SystemExit as error:
+            # Raised by a task, it would end the event loop.
+            raise RuntimeError(f"{self._call.name} or a dependency has ended itself") from error
+        except RequestValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
+            )
+            raise ToolError(f"The request lacks what this needs: {problems}") from error
+        if self._failure is not None:
+            raise self._failure
+        assert self._result is not None, "a call that did not fail has a result"
+        return self._result
 
-async def _run(app: Any, request: Request) -> None:
-    """Run an endpoint of FastAPI for a request that is there already."""
-    kept = ("fastapi_", "starlette.exception_handlers")
-    scope = {key: value for key, value in request.scope.items() if not key.startswith(kept)}
-    scope |= {"method": "GET", "path_params": {}}
-    host, server = request.scope.get(HOST_APP), request.scope.get("app")
-    token = _Overrides.current.set(
-        {**getattr(host, "dependency_overrides", {}), **getattr(server, "dependency_overrides", {})}
-    )
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Any) -> None:
-        """Nobody waits for this response."""
-
-    try:
-        await app(scope, receive, send)
-    except HTTPException as error:
-        raise ToolError(str(error.detail)) from error
-    except RequestValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
+    async def _serve(self) -> None:
+        """Let FastAPI run the endpoint, for a request that is there already."""
+        request = self._request
+        kept = ("fastapi_", "starlette.exception_handlers")
+        scope = {key: value for key, value in request.scope.items() if not key.startswith(kept)}
+        scope |= {"method": "GET", "path_params": {}}
+        host, server = request.scope.get(HOST_APP), request.scope.get("app")
+        _Overrides.current.set(
+            {
+                **getattr(host, "dependency_overrides", {}),
+                **getattr(server, "dependency_overrides", {}),
+            }
         )
-        raise ToolError(f"The request lacks what this needs: {problems}") from error
-    finally:
-        _Overrides.current.reset(token)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            """Nobody waits for this response."""
+
+        await self._endpoint(scope, receive, send)
+
+    def _log(self, task: asyncio.Task[Result]) -> None:
+        """Tell of what went wrong after the client was answered."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and error is not self._failure:
+            logger.error("The dependencies of %s failed", self._call.name, exc_info=error)
+
+
+_current: ContextVar[_Solving] = ContextVar("solving")
+"""The call that runs in this context."""

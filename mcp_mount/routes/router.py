@@ -20,7 +20,7 @@ from mcp_mount.features.names import (
 from mcp_mount.features.pages import fixed, page
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
-from mcp_mount.policies.checks import with_checks
+from mcp_mount.policies.checks import ArgumentChecks, with_result_checks
 from mcp_mount.policies.declared import Stack
 from mcp_mount.policies.middleware import policy_of
 from mcp_mount.policies.options import (
@@ -33,7 +33,7 @@ from mcp_mount.policies.options import (
 )
 from mcp_mount.policies.records import secrets_of
 from mcp_mount.protocol.tasks import TaskPolicy
-from mcp_mount.routes.dependencies import with_dependencies
+from mcp_mount.routes.dependencies import split_dependencies
 from mcp_mount.routes.gate import Guard
 from mcp_mount.routes.pipelines import Stage, pipeline_of
 
@@ -189,8 +189,8 @@ class Registers:
         around = _around("resource", uri, policies)
 
         def register(function: F) -> F:
-            own = Resource.of(with_dependencies(function), uri, **options, **around)
-            self.registry.add_resource(own)
+            own = _within_dependencies(function, around)
+            self.registry.add_resource(Resource.of(own, uri, **options, **around))
             return function
 
         return register
@@ -213,7 +213,8 @@ class Registers:
         rest |= _around("resource", uri, declared)
 
         def register(function: F) -> F:
-            self.registry.add_resource(page(with_dependencies(function), uri, **rest))
+            own = _within_dependencies(function, rest)
+            self.registry.add_resource(page(own, uri, **rest))
             return function
 
         return register
@@ -244,7 +245,8 @@ class Registers:
             declared, own = split(rest)
             name = str(own.get("name") or getattr(function, "__name__", ""))
             around = _around("prompt", name, declared, unfit=("cache", *CHECKS))
-            self.registry.add_prompt(Prompt.of(with_dependencies(function), **own, **around))
+            prompt = Prompt.of(_within_dependencies(function, around), **own, **around)
+            self.registry.add_prompt(prompt)
 
         return _decorate(name, options, add)
 
@@ -345,14 +347,20 @@ def _tool(function: Callable[..., Any], options: Mapping[str, Any]) -> Tool:
     """The tool that a function is, with what is declared of it."""
     refuse_unknown("a tool has no option", options, _TOOL_OPTIONS)
     declared, rest = split(options)
-    solved = with_dependencies(function)
-    checks = [several(declared.get(key)) for key in ("check", "check_result")]
+    before, after = (several(declared.get(key)) for key in CHECKS)
     name = rest.get("name") or getattr(function, "__name__", "")
     policies = stack_of(f"tool:{name}", declared)
+    level = policies.levels[0]
+    level.checks = bool(before)
+    own, level.dependencies = split_dependencies(with_result_checks(function, after))
     tool = Tool.of(
-        with_checks(solved, *checks), rules=rules_in(declared), policies=policies, **rest
+        own,
+        rules=rules_in(declared),
+        policies=policies,
+        checks=ArgumentChecks(function, before) if before else None,
+        **rest,
     )
-    schema, level = tool.arguments.schema, policies.levels[0]
+    schema = tool.arguments.schema
     if not schema.get("additionalProperties"):
         # What is to be kept out of the logs must be there under that very name.
         refuse_unknown(
@@ -370,6 +378,14 @@ def _around(
     """The rules and policies of an entry that is no tool."""
     refuse_unfit(f"the {kind} {name!r}", declared, unfit)
     return {"rules": rules_in(declared), "policies": stack_of(f"{kind}:{name}", declared)}
+
+
+def _within_dependencies(
+    function: Callable[..., Any], around: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """The function of an entry without its dependencies, which go to its policies."""
+    own, around["policies"].levels[0].dependencies = split_dependencies(function)
+    return own
 
 
 def refuse_unknown_inclusion(options: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
+from pydantic import BaseModel
 
 from mcp_mount import Context, DefinitionError, MCPServer, SyncContext, ToolError
 from mcp_mount.testing import Client
@@ -174,9 +175,223 @@ def test_over_plain_http_they_are_the_same() -> None:
     assert answer.json() == {"content": [{"type": "text", "text": "acme"}]}
 
 
-def test_a_plain_function_with_a_context_is_refused() -> None:
+def test_a_plain_function_with_dependencies_has_a_context_too() -> None:
+    server = MCPServer()
+
+    @server.tool
     def tool(ctx: SyncContext, name: Annotated[str, Depends(tenant)]) -> str:
+        ctx.report_progress(1)
         return name
 
-    with pytest.raises(DefinitionError, match="is written with 'async def'"):
+    with Client(asgi(server), path="/mcp", headers={"x-tenant": "acme"}) as client:
+        result = client.call_tool("tool")
+    assert (result.text, result.progress) == ("acme", [1])
+
+
+def test_a_dependency_beside_positional_arguments_is_keyword_only() -> None:
+    def tool(name: Annotated[str, Depends(tenant)], *words: str) -> str:
+        return name
+
+    with pytest.raises(DefinitionError, match="the parameter 'name' must be keyword-only"):
         MCPServer().tool(tool)
+
+
+def asgi(server: MCPServer) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await server(scope, receive, send)
+
+    return app
+
+
+class Database:
+    """A session as a `yield` dependency: what is written counts if nothing failed."""
+
+    def __init__(self) -> None:
+        self.committed: list[str] = []
+        self.events: list[str] = []
+
+    async def session(self) -> AsyncIterator[list[str]]:
+        rows: list[str] = []
+        try:
+            yield rows
+        except BaseException as error:
+            self.events.append(f"rolled back: {type(error).__name__}")
+            raise
+        self.committed += rows
+        self.events.append("committed")
+
+    def sync_session(self) -> Iterator[list[str]]:
+        rows: list[str] = []
+        try:
+            yield rows
+        except BaseException as error:
+            self.events.append(f"rolled back: {type(error).__name__}")
+            raise
+        self.committed += rows
+        self.events.append("committed")
+
+
+def refuse(value: Any, rows: Any) -> None:
+    assert rows == ["a", "b"]
+    raise ValueError("This may not be told")
+
+
+@pytest.mark.parametrize("kind", ["session", "sync_session"])
+@pytest.mark.parametrize("written", ["def", "async def"])
+@pytest.mark.parametrize(
+    ("options", "returns", "told"),
+    [
+        ({"check_result": refuse}, "done", "This may not be told"),
+        ({"max_result_bytes": 10}, "done" * 10, "more than the 10 that may be sent"),
+        ({"output_schema": int}, "no number", "failed. The server has logged the reason."),
+    ],
+)
+def test_whatever_fails_the_call_rolls_back(
+    kind: str, written: str, options: dict[str, Any], returns: Any, told: str
+) -> None:
+    database, server = Database(), MCPServer()
+    session: Any = Depends(getattr(database, kind))
+
+    def plain(rows: list[str] = session) -> Any:
+        rows += ["a", "b"]
+        return returns
+
+    async def coroutine(rows: list[str] = session) -> Any:
+        rows += ["a", "b"]
+        return returns
+
+    server.add_tool(plain if written == "def" else coroutine, name="write", **options)
+    with Client(asgi(server), path="/mcp") as client:
+        result = client.call_tool("write")
+    assert result.is_error
+    assert told in result.text
+    assert database.committed == []
+    assert [one.split(":")[0] for one in database.events] == ["rolled back"]
+
+
+def test_a_commit_that_fails_is_no_success() -> None:
+    server = MCPServer()
+
+    async def session() -> AsyncIterator[str]:
+        yield "x"
+        raise RuntimeError("the database is gone")
+
+    @server.tool
+    def write(rows: Annotated[str, Depends(session)]) -> str:
+        return "saved"
+
+    with Client(asgi(server), path="/mcp") as client:
+        result = client.call_tool("write")
+    assert (result.is_error, "logged the reason" in result.text) == (True, True)
+
+
+def test_a_dependency_that_swallows_what_the_call_raised_hides_nothing() -> None:
+    server = MCPServer()
+
+    async def session() -> AsyncIterator[str]:
+        try:
+            yield "x"
+        except ToolError:
+            events.append("swallowed")
+
+    @server.tool
+    async def write(rows: Annotated[str, Depends(session)]) -> str:
+        raise ToolError("No")
+
+    with Client(asgi(server), path="/mcp") as client:
+        result = client.call_tool("write")
+    assert (result.is_error, result.text) == (True, "No")
+
+
+def admin(x_role: Annotated[str, Header()] = "") -> str:
+    if x_role != "admin":
+        raise HTTPException(403, "Only for admins")
+    return x_role
+
+
+@pytest.mark.parametrize("written", ["def", "async def"])
+def test_a_kept_result_is_given_to_nobody_whom_a_dependency_refuses(written: str) -> None:
+    server, runs = MCPServer(), list[int]()
+
+    def plain(who: Annotated[str, Depends(admin)]) -> str:
+        runs.append(1)
+        return "secret"
+
+    async def coroutine(who: Annotated[str, Depends(admin)]) -> str:
+        runs.append(1)
+        return "secret"
+
+    server.add_tool(plain if written == "def" else coroutine, name="secret", cache=60)
+    with Client(asgi(server), path="/mcp", headers={"x-role": "admin"}) as client:
+        assert client.call_tool("secret").text == "secret"
+        assert client.call_tool("secret").text == "secret"
+    assert runs == [1]
+    with Client(asgi(server), path="/mcp") as client:
+        refused = client.call_tool("secret")
+    assert (refused.is_error, refused.text) == (True, "Only for admins")
+
+
+def test_what_a_dependency_reads_of_a_request_tells_kept_results_apart() -> None:
+    server = MCPServer()
+
+    @server.tool(cache=60)
+    def whose(name: Annotated[str, Depends(tenant)]) -> str:
+        return name
+
+    for name in ("acme", "other"):
+        with Client(asgi(server), path="/mcp", headers={"x-tenant": name}) as client:
+            assert client.call_tool("whose").text == name
+
+
+def test_a_kept_result_is_given_to_nobody_whom_a_check_refuses(app: FastAPI) -> None:
+    server, open_for = MCPServer(), {"all"}
+
+    def is_open(number: int) -> None:
+        if "all" not in open_for:
+            raise ValueError("Closed")
+
+    @server.tool(cache=60, check=is_open)
+    def double(number: int) -> int:
+        return 2 * number
+
+    with Client(asgi(server), path="/mcp") as client:
+        assert client.call_tool("double", {"number": 2}).structured == 4
+        open_for.clear()
+        assert client.call_tool("double", {"number": 2}).text == "Closed"
+        assert "number" in client.call_tool("double", {"number": "x"}).text
+
+
+def test_over_plain_http_a_dependency_refuses_with_its_status() -> None:
+    from starlette.testclient import TestClient
+
+    from mcp_mount import ToolsRouter
+
+    tools = ToolsRouter()
+
+    @tools.tool
+    def secret(who: Annotated[str, Depends(admin)]) -> str:
+        return "secret"
+
+    server = MCPServer("http")
+    server.include_router(tools)
+    answer = TestClient(server).post("/tools/secret", json={})
+    assert (answer.status_code, answer.json()) == (403, {"detail": "Only for admins"})
+
+
+def test_a_call_that_asks_its_client_first_is_rolled_back_until_it_has_its_answer() -> None:
+    database, server = Database(), MCPServer(secret_key="k")
+
+    class Name(BaseModel):
+        name: str
+
+    @server.tool
+    async def write(ctx: Context, rows: Annotated[list[str], Depends(database.session)]) -> str:
+        rows.append("a")
+        answer = await ctx.elicit("Who?", Name)
+        rows.append("b")
+        return f"{answer.data and answer.data.name}"
+
+    with Client(asgi(server), path="/mcp", elicit=lambda question: {"name": "Ada"}) as client:
+        assert client.call_tool("write").text == "Ada"
+    assert database.committed == ["a", "b"]
+    assert [one.split(":")[0] for one in database.events] == ["rolled back", "committed"]
