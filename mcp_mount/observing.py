@@ -17,7 +17,7 @@ from mcp_mount.policies.records import (
     record_of_request,
 )
 from mcp_mount.protocol.calls import Result
-from mcp_mount.protocol.errors import ProtocolError
+from mcp_mount.protocol.errors import ProtocolError, contained, contained_async
 from mcp_mount.protocol.flows import Policy
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.settings import Observer
@@ -107,13 +107,15 @@ class _Told:
             return
         try:
             self._tell(record)
-        except Exception:
+        except BaseException as error:
+            contained(error)
             _log_failure(record)
 
     async def _await(self, record: CallRecord) -> None:
         try:
             await self._tell(record)
-        except Exception:
+        except BaseException as error:
+            contained_async(error)
             _log_failure(record)
 
 

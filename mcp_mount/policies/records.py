@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from mcp_mount.features.functions import DefinitionError, is_coroutine_function
 from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.errors import ProtocolError, ToolError
+from mcp_mount.protocol.errors import Exited, ProtocolError, ToolError, contained_async
 from mcp_mount.protocol.flows import Flow, Run, proceed
 from mcp_mount.protocol.incoming import Incoming
 
@@ -65,7 +65,9 @@ class Outcome:
             return cls("error", str(error.kind.code))
         if isinstance(error, ToolError):
             return cls("tool_error", "tool_error")
-        if isinstance(error, Exception | SystemExit):
+        if isinstance(error, Exited):
+            return cls("error", type(error.__cause__).__qualname__)
+        if isinstance(error, Exception):
             return cls("error", type(error).__qualname__)
         return cls("cancelled", "cancelled")
 
@@ -231,7 +233,8 @@ class Audited:
             record = record_of(call, started, self._redact, outcome, result)
             try:
                 yield from _told(self._audit.after, record)
-            except Exception:
+            except BaseException as error:
+                contained_async(error)
                 # What was done is done, and its client is told so.
                 logger.exception("The audit failed: %s %s is not in it", call.method, call.name)
 

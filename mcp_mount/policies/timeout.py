@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.errors import OutOfTime, Refusal
+from mcp_mount.protocol.errors import EndsRun, OutOfTime, Refusal
 from mcp_mount.protocol.flows import Flow, proceed
 
 T = TypeVar("T")
@@ -94,9 +94,8 @@ class _WasInterrupted(OutOfTime):
     """A function has ended by an interruption."""
 
 
-class _Interrupted(BaseException):
-    """Raised within a function that runs too long. No Exception, so that `except Exception` in the
-    function lets it pass."""
+class _Interrupted(EndsRun):
+    """Raised within a function that runs too long."""
 
 
 def limited(deadline: float, interrupt: bool, function: Callable[[], T]) -> T:

@@ -17,6 +17,8 @@ from mcp_mount.protocol.errors import (
     OutOfTime,
     ProtocolError,
     Refusal,
+    contained,
+    contained_async,
 )
 from mcp_mount.protocol.flows import Policy
 from mcp_mount.protocol.incoming import Incoming
@@ -126,7 +128,7 @@ class Call:
         self.task = task
         self.policies = policies
         self.arguments: Mapping[str, Any] = {} if arguments is None else arguments
-        self.failure: Exception | SystemExit | None = None
+        self.failure: Exception | None = None
         self.occupancy = Occupancy() if policies else None
         self.accept: Callable[[Result], None] | None = None
         self.limit: Callable[[Callable[[], Any]], Any] | None = None
@@ -316,8 +318,8 @@ class Call:
             result = self._encoded(value)
         except Suspended as suspended:
             result = _suspension(suspended)
-        except (Exception, SystemExit) as error:
-            self._end(error)
+        except BaseException as error:
+            self._end(contained(error))
             return
         self._end(result)
 
@@ -335,8 +337,8 @@ class Call:
             result = self._encoded(await self._handle_async())
         except Suspended as suspended:
             result = _suspension(suspended)
-        except (Exception, SystemExit) as error:
-            self._end(error)
+        except BaseException as error:
+            self._end(contained_async(error))
             return
         self._end(result)
 
@@ -346,7 +348,7 @@ class Call:
             self.accept(result)
         return result
 
-    def _end(self, outcome: Result | Exception | SystemExit) -> None:
+    def _end(self, outcome: Result | Exception) -> None:
         """Note what the handler did, unless it was given up: the call may have its answer then."""
         if self.occupancy is None or self.occupancy.settle():
             self.conclude(outcome)
@@ -359,12 +361,12 @@ class Call:
         """Let the call end with a result that something around the handler made or passed on."""
         self.result, self.failure = result, None
 
-    def fail(self, error: Exception | SystemExit) -> None:
+    def fail(self, error: Exception) -> None:
         """Let the run of the handler fail, by what a host does around it, such as a transaction."""
         if not self._is_given_up:
             self.conclude(error)
 
-    def conclude(self, outcome: Result | Exception | SystemExit) -> None:
+    def conclude(self, outcome: Result | Exception) -> None:
         """Let the call end with a result, or an exception: the handler's, or one of what stands
         around it."""
         if isinstance(outcome, Result):
@@ -402,7 +404,10 @@ class Call:
                 self._error = error
         if self._error is not None:
             raise self._error
-        assert self.result is not None, "a call was not run"
+        if self.result is None:
+            logger.error("%s ended without an outcome", self.incoming.method)
+            self._error = ProtocolError(INTERNAL_ERROR, "The server did not end this request")
+            raise self._error
         return self.result
 
     def _recovered(self, failure: BaseException) -> Result:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from greenlet import GreenletExit, getcurrent
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,68 @@ class Refusal(ToolError):
 
 class OutOfTime(Exception):
     """A handler that has not ended in the time that it has."""
+
+
+class EndsRun(BaseException):
+    """Ends a run of a handler from outside of it.
+
+    It is no Exception, so that a handler's own `except Exception` lets it pass.
+    """
+
+
+class Exited(Exception):
+    """A handler has raised what is meant to end more than a call: SystemExit, for example, by a
+    library that was made for the command line."""
+
+
+def contained(error: BaseException) -> Exception:
+    """What user code has raised, as an exception that ends nothing but its call.
+
+    Args:
+        error: What was caught around user code.
+
+    Returns:
+        An Exception as it is, any other one as the cause of an `Exited`.
+
+    Raises:
+        BaseException: What was not the code's own: a `EndsRun`, the end of a greenlet, Ctrl-C.
+    """
+    if isinstance(error, Exception):
+        return error
+    if isinstance(error, EndsRun) or _is_from_terminal(error):
+        raise error
+    if isinstance(error, GreenletExit) and getcurrent().parent is not None:
+        raise error
+    exited = Exited(f"it raised {error!r}")
+    exited.__cause__ = error
+    return exited
+
+
+def contained_async(error: BaseException) -> Exception:
+    """`contained`, for what was caught in a coroutine: also lets pass that the coroutine itself is
+    cancelled or closed."""
+    if isinstance(error, asyncio.CancelledError):
+        raise error
+    if isinstance(error, GeneratorExit) and not _is_in_task():
+        raise error
+    return contained(error)
+
+
+def _is_in_task() -> bool:
+    """Whether a coroutine runs, and is not being closed as at the end of its loop."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
+
+
+def _is_from_terminal(error: BaseException) -> bool:
+    """Whether an exception is Python's own answer to Ctrl-C, which web servers replace."""
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
 
 
 @dataclass(frozen=True, slots=True)

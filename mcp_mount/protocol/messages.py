@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from mcp_mount.protocol.encoding import encode, encode_model, without_surrogates
-from mcp_mount.protocol.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError
+from mcp_mount.protocol.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError, contained
 from mcp_mount.protocol.tokens import AccessToken
 
 MessageId: TypeAlias = str | int
@@ -86,7 +86,8 @@ class Request:
         """Whether the caller fulfils all rules; not, if one of them cannot be checked."""
         try:
             return all(rule.fulfilled(self) for rule in rules)
-        except Exception:
+        except BaseException as error:
+            contained(error)
             logger.exception("A rule could not be checked, so the caller is refused")
             return False
 

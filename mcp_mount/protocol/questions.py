@@ -15,7 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from mcp_mount.protocol.errors import MISSING_CLIENT_CAPABILITY, ClientError, ProtocolError
+from mcp_mount.protocol.errors import (
+    MISSING_CLIENT_CAPABILITY,
+    ClientError,
+    EndsRun,
+    ProtocolError,
+)
 from mcp_mount.protocol.messages import ResponseMessage, encode_request
 from mcp_mount.protocol.revisions import Revision
 
@@ -53,11 +58,8 @@ class Inquiry(Generic[T]):
         return replace(self, params={**self.params, "message": message})
 
 
-class Suspended(BaseException):
-    """Ends a run of a handler whose call goes on otherwise.
-
-    It is no Exception, so that a handler's own `except Exception` lets it pass.
-    """
+class Suspended(EndsRun):
+    """Ends a run of a handler whose call goes on otherwise."""
 
 
 class InputRequired(Suspended):

@@ -18,7 +18,7 @@ from pydantic_core import to_json
 
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
-from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.protocol.errors import INTERNAL_ERROR, EndsRun, ProtocolError, contained
 from mcp_mount.protocol.messages import ResponseMessage, error_object
 from mcp_mount.protocol.questions import (
     Inquiry,
@@ -41,11 +41,8 @@ _MOST_THREADS: Final = 40
 _SWEEP_SECONDS: Final = 10.0
 
 
-class TaskCancelled(BaseException):
-    """Ends a plain function whose task was cancelled, where it next speaks.
-
-    It is no Exception, so that a handler's own `except Exception` lets it pass.
-    """
+class TaskCancelled(EndsRun):
+    """Ends a plain function whose task was cancelled, where it next speaks."""
 
 
 class LocalTasks:
@@ -352,9 +349,9 @@ class RunningTask:
             drive(call, self._backend.runner)
         except TaskCancelled:
             self._noticed = True
-        except Exception as error:
+        except BaseException as error:
             # What the host does around the call has failed.
-            call.fail(error)
+            call.fail(contained(error))
         self._end(cancelled=self._noticed or (self._cancelling and call.failed))
 
     async def _run_on_loop(self) -> None:

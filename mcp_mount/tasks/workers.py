@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Final
+
+logger = logging.getLogger("mcp_mount")
 
 _IDLE_SECONDS: Final = 30.0
 
@@ -47,7 +50,10 @@ class Workers:
 
     def _work(self) -> None:
         while (function := self._next()) is not None:
-            function()
+            try:
+                function()
+            except BaseException:
+                logger.exception("A task ended its thread; others go on")
             # An idle thread keeps nothing alive.
             del function
 

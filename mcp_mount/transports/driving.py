@@ -16,7 +16,7 @@ from time import sleep
 from typing import Any, Final, TypeAlias, TypeVar
 
 from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.errors import OutOfTime
+from mcp_mount.protocol.errors import OutOfTime, contained, contained_async
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.flows import Do, Enter, Flow, Pause, Proceed, Run, Step, Wait
 from mcp_mount.protocol.messages import Reply, Request
@@ -42,8 +42,10 @@ def drive(call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
         return
     try:
         call.conclude(_OnThread(call, runner, spawn).inwards(0))
-    except (Exception, SystemExit) as error:
-        call.conclude(error)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        call.conclude(contained(error))
 
 
 async def drive_async(call: Call, runner: Runner) -> None:
@@ -74,8 +76,8 @@ async def drive_async(call: Call, runner: Runner) -> None:
 async def _conclude(call: Call, runner: Runner) -> None:
     try:
         call.conclude(await _OnLoop(call, runner).inwards(0))
-    except (Exception, SystemExit) as error:
-        call.conclude(error)
+    except BaseException as error:
+        call.conclude(contained_async(error))
 
 
 def _occupancy_of(call: Call) -> Occupancy:
