@@ -31,7 +31,8 @@ from mcp_mount.protocol import Protocol, Settings
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.callers import CallerKey, Callers
 from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.errors import Challenge
+from mcp_mount.protocol.errors import Challenge, ProtocolError
+from mcp_mount.protocol.hosts import check_patterns
 from mcp_mount.protocol.state import Seal
 from mcp_mount.protocol.tasks import TaskLimits
 from mcp_mount.routes.dependencies import HOST_APP
@@ -52,6 +53,8 @@ from mcp_mount.transports.asgi import (
     Receive,
     Scope,
     Send,
+    read_headers,
+    request_of,
 )
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.listening import before_shutdown, listen
@@ -216,7 +219,9 @@ class MCPServer(Registers, FastAPI):
                 instructions=instructions,
                 max_body_bytes=max_body_bytes,
                 allowed_origins=frozenset(allowed_origins),
-                allowed_hosts=None if allowed_hosts is None else frozenset(allowed_hosts),
+                allowed_hosts=None
+                if allowed_hosts is None
+                else check_patterns("allowed_hosts", allowed_hosts),
                 host_names=lambda: self.attached.host_names() if self.attached else (),
                 session_ttl=session_ttl,
                 keep_alive=keep_alive,
@@ -263,6 +268,13 @@ class MCPServer(Registers, FastAPI):
             if not self.user_middleware and self.is_endpoint(scope):
                 # Nothing stands between: skip what FastAPI does for its own routes.
                 await self.asgi_endpoint(scope, receive, send)
+                return
+            try:
+                # All faces of a server have the same names, its documents and metadata, too.
+                self.protocol.check_host(request_of(scope, read_headers(scope)))
+            except ProtocolError as error:
+                refused = JSONResponse({"detail": error.message}, error.status(modern=True))
+                await refused(scope, receive, send)
                 return
             if self._hides(scope):
                 await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
@@ -331,8 +343,10 @@ class MCPServer(Registers, FastAPI):
             elif name in ("telemetry", "audit", "log_calls"):
                 setattr(self._observing, name, value)
                 self._observe()
-            elif name in ("allowed_origins", "allowed_hosts"):
-                setattr(settings, name, None if value is None else frozenset(value))
+            elif name == "allowed_origins":
+                settings.allowed_origins = frozenset(value or ())
+            elif name == "allowed_hosts":
+                settings.allowed_hosts = None if value is None else check_patterns(name, value)
             else:
                 setattr(settings, _PLAIN_SETTINGS[name], value)
         if "name" in options:

@@ -9,6 +9,7 @@ from mcp_mount.transports.asgi import ENDPOINT
 from mcp_mount.transports.bridge import Bridge
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import (
+    MOUNTED,
     Environ,
     StartResponse,
     WSGITransport,
@@ -43,6 +44,7 @@ class WSGIApp:
         self._server = server
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ[MOUNTED] = self._server.is_attached
         if self._server.resource_server is not None and not self._server.is_attached:
             environ = {
                 **environ,

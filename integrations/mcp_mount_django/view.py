@@ -30,6 +30,7 @@ from mcp_mount.transports.wsgi import (
     is_multithread,
     read_body,
     read_headers,
+    server_of,
     whole_body,
 )
 from mcp_mount_django.authentication import Authentication, has_permission, has_role, has_scope
@@ -186,6 +187,7 @@ class ServerView:
             has_role=partial(has_role, request),
             url=lambda: request.build_absolute_uri(prefix),
             address=request.META.get("REMOTE_ADDR"),
+            server=server_of(request.META),
             mount=prefix,
             variant=active_variant(),
         )

@@ -13,14 +13,21 @@ from werkzeug.wrappers import Response as BaseResponse
 from mcp_mount.base import MCPServer, server_options
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.names import refuse_unknown, refuse_unknown_options
-from mcp_mount.protocol import Reply
+from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.exchange import refusal
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN, metadata_reply
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.routes.router import Registers
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.resuming import UntilGoodbye
-from mcp_mount.transports.wsgi import EventStream, IncompleteBody, read_headers, whole_body
+from mcp_mount.transports.wsgi import (
+    EventStream,
+    IncompleteBody,
+    read_headers,
+    server_of,
+    whole_body,
+)
 from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.contexts import within_request
 from mcp_mount_flask.host import current_caller, current_role, host_of
@@ -98,6 +105,11 @@ class MCPMount(Registers):
     def _metadata(self) -> BaseResponse:
         """The metadata of a server with access tokens: outside of its mount point (RFC 9728)."""
         resource = self.server.resource_server
+        try:
+            read = ProtocolRequest(request.method, read_headers(request.environ))
+            self.server.protocol.check_host(read)
+        except ProtocolError as error:
+            return _response(refusal(error))
         document = None if resource is None else resource.metadata(self._url())
         return _response(metadata_reply(request.method, document))
 
@@ -133,6 +145,7 @@ class MCPMount(Registers):
                     has_role=current_role,
                     url=self._url,
                     address=request.remote_addr,
+                    server=server_of(request.environ),
                     mount=request.script_root + self.path,
                 ),
                 multithread=request.is_multithread,

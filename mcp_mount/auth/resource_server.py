@@ -128,14 +128,16 @@ class ResourceServer:
         unless somebody vouches for it."""
         if self.resource is not None:
             return self.resource
-        if self._settings.vouches_for(request.headers.get("host", "")):
-            return request.url()
+        url = request.url()
+        if url is not None and self._settings.vouches_for(url, request):
+            return url
         if self.needs_url and not self._warned:
             self._warned = True
             logger.warning(
-                "No access token can be for this server, since nobody vouches for the host %r: "
-                "give MCPServer its resource= (the URL of the MCP endpoint) or allowed_hosts=.",
-                request.headers.get("host"),
+                "No access token can be for this server at %r, since nobody vouches for that host "
+                "and port: give MCPServer its resource= (the URL of the MCP endpoint), or "
+                "allowed_hosts= with the port if that is not the usual one.",
+                url,
             )
         return None
 

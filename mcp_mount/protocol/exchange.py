@@ -17,6 +17,7 @@ from mcp_mount.protocol.errors import (
     refused,
 )
 from mcp_mount.protocol.flows import Flow
+from mcp_mount.protocol.hosts import parse_authority
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.legacy import SESSION_HEADER, Backplane, Legacy
 from mcp_mount.protocol.listener import Listener, Wait
@@ -34,6 +35,7 @@ from mcp_mount.protocol.messages import (
     readable_id,
 )
 from mcp_mount.protocol.modern import Modern
+from mcp_mount.protocol.refusals import RefusalLog
 from mcp_mount.protocol.resumption import EventLog, Resumption
 from mcp_mount.protocol.rules import missing_scopes
 from mcp_mount.protocol.settings import Settings
@@ -139,6 +141,7 @@ class Protocol:
     ) -> None:
         self.settings = settings
         self.backplane = backplane
+        self._refusals = RefusalLog()
         listener = Listener(backplane, wait)
         self._modern = Modern(settings, catalogue, keys, listener, tasks)
         self._legacy = Legacy(settings, catalogue, keys, backplane, listener)
@@ -198,16 +201,33 @@ class Protocol:
         if error is not None:
             raise error
 
-    def check_origin(self, request: Request) -> None:
-        """Raise ProtocolError (403) for a browser page that may not call this server, and (421)
-        for a Host that it does not serve: the defence against DNS rebinding."""
+    def check_host(self, request: Request) -> None:
+        """Raise ProtocolError: 400 for what is no Host header (RFC 9110, section 7.2), 421 for a
+        Host that this server does not serve."""
         if request.is_trusted_local:
             return
         host = request.headers.get("host", "")
-        if not self.settings.allows_host(host):
-            raise ProtocolError(INVALID_REQUEST, f"Host {host!r} is not served", status=421)
+        authority = parse_authority(host)
+        if authority is None and host:
+            raise ProtocolError(INVALID_REQUEST, "The Host header is not valid", status=400)
+        if not self.settings.allows_host(authority, request):
+            self._refusals.warn("Host", host, "allowed_hosts")
+            raise ProtocolError(
+                INVALID_REQUEST,
+                f"Host {host!r} is not served: see allowed_hosts of the server",
+                status=421,
+            )
+
+    def check_origin(self, request: Request) -> None:
+        """Raise ProtocolError (403) for a browser page that may not call this server, and what
+        `check_host` raises: the defence against DNS rebinding."""
+        if request.is_trusted_local:
+            return
+        self.check_host(request)
         origin = request.headers.get("origin")
+        host = request.headers.get("host", "")
         if origin is not None and not self.settings.allows_origin(origin, host):
+            self._refusals.warn("Origin", origin, "allowed_origins")
             raise ProtocolError(INVALID_REQUEST, f"Origin {origin!r} is not allowed", status=403)
 
     def too_large(self) -> Reply:

@@ -56,10 +56,12 @@ class Request:
     its name; None where the host has no such thing. may_block: whether what is asked of the host so
     may take time, such as a query to its database. token: what the access token says, if the server
     itself has verified one. url: gives the URL of the MCP endpoint, as the client wrote it.
-    address: the other end of the connection. mount: the path of the MCP endpoint, as the client
-    wrote it. caller_key: what the server's function `caller=` has said of it, if that was asked
-    (see `Callers`). variant: what a host knows early that a result depends on, such as a language.
-    on_token: tells the host's own request of an access token that the server has verified.
+    address: the other end of the connection. server: this end of it, an address and a port, as the
+    web server tells. stands_alone: whether the server is mounted in nothing. mount: the path of the
+    MCP endpoint, as the client wrote it. caller_key: what the server's function `caller=` has said
+    of it, if that was asked (see `Callers`). variant: what a host knows early that a result depends
+    on, such as a language. on_token: tells the host's own request of an access token that the
+    server has verified.
     """
 
     method: str
@@ -77,6 +79,8 @@ class Request:
     token: AccessToken | None = None
     url: Callable[[], str | None] = lambda: None
     address: str | None = None
+    server: tuple[str | None, int | None] | None = None
+    stands_alone: bool = False
     mount: str = ""
     caller_key: Any = UNASKED
     variant: str = ""

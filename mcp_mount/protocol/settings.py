@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 from mcp_mount.protocol.callers import Callers
 from mcp_mount.protocol.errors import Challenge, ProtocolError
 from mcp_mount.protocol.flows import Flow
+from mcp_mount.protocol.hosts import (
+    DEFAULT_PORTS,
+    Authority,
+    is_loopback,
+    matches,
+    parse_authority,
+    vouches,
+)
 from mcp_mount.protocol.messages import Request, Rule
 
 if TYPE_CHECKING:
     from mcp_mount.protocol.calls import Result
     from mcp_mount.protocol.incoming import Incoming
-
-_LOOPBACK_NAMES = frozenset({"localhost", "::1"})
 
 
 def _nothing() -> Sequence[str]:
@@ -74,7 +79,8 @@ class Settings:
 
     max_body_bytes: the largest request body read, in bytes.
     allowed_origins: further origins that browsers may call from, such as "https://app.example".
-    allowed_hosts: the Host names served; None leaves that check to the host framework.
+    allowed_hosts: the Host names served, with a port or for all ports; None leaves that check to
+    the host framework.
     host_names: the names that the host framework itself vouches for (Django's ALLOWED_HOSTS).
     session_ttl: the life of a handshake session, in seconds.
     list_ttl_ms: for how long a client may keep lists and discovery, in milliseconds.
@@ -139,21 +145,37 @@ class Settings:
         }
         return {key: value for key, value in info.items() if value is not None and key in fields}
 
-    def allows_host(self, host: str) -> bool:
-        """Whether the Host header `host` is served; always, unless `allowed_hosts` is set."""
-        if self.allowed_hosts is None or "*" in self.allowed_hosts:
-            return True
-        return _matches(_host_name(host), self.allowed_hosts)
+    def allows_host(self, authority: Authority | None, request: Request) -> bool:
+        """Whether requests to a host are served.
 
-    def vouches_for(self, host: str) -> bool:
-        """Whether somebody says that the Host header `host` is this server's own name: the
+        Without `allowed_hosts` the host framework checks that. A server that stands alone and is
+        reached by a loopback address serves loopback names only: another name for this machine is
+        what an attacker's page has it called by (DNS rebinding).
+        """
+        if self.allowed_hosts is not None:
+            if "*" in self.allowed_hosts:
+                return True
+            return authority is not None and matches(authority, self.allowed_hosts)
+        if not request.stands_alone or authority is None or request.server is None:
+            return True
+        return authority.is_loopback or not is_loopback(request.server[0] or "")
+
+    def vouches_for(self, url: str, request: Request) -> bool:
+        """Whether somebody says that a URL is this server's own, with its host and port: the
         configuration, or the host framework. In development, where neither says anything, a
-        loopback name is."""
-        name = _host_name(host)
+        loopback name with the very port of the server is."""
+        scheme, _, rest = url.partition("://")
+        authority = parse_authority(rest.partition("/")[0])
+        if authority is None:
+            return False
         known = [*(self.allowed_hosts or ()), *self.host_names()]
-        if not known:
-            return name in (*_LOOPBACK_NAMES, "127.0.0.1")
-        return _matches(name, known)
+        if vouches(authority, known, scheme):
+            return True
+        if not authority.is_loopback or (known and not matches(authority, known)):
+            return False
+        usual = DEFAULT_PORTS.get(scheme)
+        own = None if request.server is None else request.server[1]
+        return (authority.port or usual) in (usual, own)
 
     def allows_origin(self, origin: str, host: str) -> bool:
         """Whether a browser at `origin` may call the server that it addressed as `host`.
@@ -163,36 +185,12 @@ class Settings:
         """
         if origin in self.allowed_origins:
             return True
-        try:
-            parts = urlsplit(origin)
-            name, authority = parts.hostname, parts.netloc
-        except ValueError:
+        scheme, separator, rest = origin.partition("://")
+        authority = parse_authority(rest)
+        if not separator or scheme.lower() not in DEFAULT_PORTS or authority is None:
             return False
-        if not name or parts.scheme not in ("http", "https"):
-            return False
-        if name in _LOOPBACK_NAMES or _is_loopback_v4(name):
+        if authority.is_loopback:
             return True
-        if authority.lower() != host.lower():
+        if authority != parse_authority(host):
             return False
-        return _matches(name, self.allowed_hosts or ()) or _matches(name, self.host_names())
-
-
-def _is_loopback_v4(name: str) -> bool:
-    parts = name.split(".")
-    return len(parts) == 4 and parts[0] == "127" and all(part.isdecimal() for part in parts)
-
-
-def _host_name(host: str) -> str:
-    """The name in a Host header, without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a host name is one of `patterns`, where ".example.com" stands for the domain and
-    all below it. A bare "*" names nobody."""
-    return any(
-        pattern == name or (pattern.startswith(".") and f".{name}".endswith(pattern))
-        for pattern in patterns
-    )
+        return matches(authority, self.allowed_hosts or ()) or matches(authority, self.host_names())

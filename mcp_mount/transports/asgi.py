@@ -313,6 +313,8 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
         has_role=partial(has_role, scope),
         url=partial(endpoint_url, scope, headers),
         address=None if client is None else client[0],
+        server=scope.get("server"),
+        stands_alone=not scope.get("mcp_mount.mounted", True) and not scope.get("root_path"),
         mount=scope.get(ENDPOINT, scope.get("root_path", "")),
         on_token=partial(_note_token, scope),
     )

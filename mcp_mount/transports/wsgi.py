@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from mcp_mount.protocol import sse
@@ -26,6 +26,9 @@ logger = logging.getLogger("mcp_mount")
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
+
+MOUNTED: Final = "mcp_mount.mounted"
+"""The key of a WSGI environment under which a server notes whether it is mounted in anything."""
 
 
 @dataclass(slots=True)
@@ -73,6 +76,8 @@ class WSGITransport:
             caller=lambda: environ.get("REMOTE_USER") or None,
             url=partial(endpoint_url, environ),
             address=environ.get("REMOTE_ADDR"),
+            server=server_of(environ),
+            stands_alone=not environ.get(MOUNTED, True) and not environ.get("SCRIPT_NAME"),
             mount=environ.get(ENDPOINT) or environ.get("SCRIPT_NAME") or "",
         )
         return self.respond_to(request, multithread=is_multithread(environ))
@@ -155,6 +160,12 @@ def endpoint_url(environ: Environ) -> str | None:
     path: str = environ.get(ENDPOINT) or environ.get("SCRIPT_NAME") or ""
     scheme = environ.get("wsgi.url_scheme", "http")
     return f"{scheme}://{host}{quote(path.encode('latin-1'))}"
+
+
+def server_of(environ: Environ) -> tuple[str, int | None]:
+    """The address and the port that the web server says it has."""
+    port = str(environ.get("SERVER_PORT", ""))
+    return environ.get("SERVER_NAME", ""), int(port) if port.isdecimal() else None
 
 
 def read_body(environ: Environ, limit: int) -> bytes | None:

@@ -214,7 +214,7 @@ def test_a_forged_host_makes_no_audience(issuer: Issuer, caplog: Any) -> None:
         response = TestClient(server).post("/mcp", content=body, headers=headers)
     assert response.status_code == 401
     assert said(response) == "The access token is for another resource"
-    assert "nobody vouches for the host 'evil.example'" in caplog.text
+    assert "for this server at 'http://evil.example/mcp', since nobody vouches" in caplog.text
 
 
 def test_who_names_an_audience_needs_nobody_to_vouch(issuer: Issuer, caplog: Any) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcp_mount.protocol import Settings
+from mcp_mount.protocol import Request, Settings
+from mcp_mount.protocol.hosts import parse_authority
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,7 @@ def test_a_page_of_the_host_may_call_where_somebody_vouches_for_its_name(
 )
 def test_hosts_are_checked_when_they_are_set(host: str, allowed: bool) -> None:
     settings = Settings(allowed_hosts=frozenset({"shop.example", ".example.org", "::1"}))
-    assert settings.allows_host(host) is allowed
-    assert Settings().allows_host(host) is True
-    assert Settings(allowed_hosts=frozenset({"*"})).allows_host(host) is True
+    authority, request = parse_authority(host), Request("POST", {})
+    assert settings.allows_host(authority, request) is allowed
+    assert Settings().allows_host(authority, request) is True
+    assert Settings(allowed_hosts=frozenset({"*"})).allows_host(authority, request) is True
