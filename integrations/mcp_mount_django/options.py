@@ -55,6 +55,7 @@ OPTIONS: Final = {
     "MAX_CONCURRENCY": "max_concurrency",
     "TIMEOUT": "timeout",
     "CACHE": "cache",
+    "EXTRA_ARGUMENTS": "extra_arguments",
     "MAX_ARGUMENT_DEPTH": "max_argument_depth",
     "MAX_RESULT_BYTES": "max_result_bytes",
     "REDACT": "redact",

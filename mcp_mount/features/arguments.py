@@ -185,6 +185,16 @@ def unknown_argument(name: str, names: Iterable[str]) -> str:
     return f"{name}: unknown argument; the arguments are: {', '.join(known) or 'none'}{hint}"
 
 
+def known_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments that a schema has, without those that it forbids as additional."""
+    if schema.get("additionalProperties") is not False:
+        return arguments
+    known = schema.get("properties", {})
+    if all(name in known for name in arguments):
+        return arguments
+    return {name: value for name, value in arguments.items() if name in known}
+
+
 def split_parameters(
     function: Callable[..., Any], signature: inspect.Signature
 ) -> tuple[ContextParameter | None, str | None, list[inspect.Parameter]]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from mcp_mount.features import content
-from mcp_mount.features.arguments import InvalidArguments
+from mcp_mount.features.arguments import InvalidArguments, unknown_argument
 from mcp_mount.features.content import Audio, File, Image
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.json_schema import JSONSchema
@@ -56,9 +56,7 @@ class NamedArguments:
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
         problems = [
-            f"{name}: unknown argument; the arguments are: {', '.join(self._known) or 'none'}"
-            for name in arguments
-            if name not in self._known
+            unknown_argument(name, self._known) for name in arguments if name not in self._known
         ]
         problems += [
             f"{name}: missing, but required" for name in self._needed if arguments.get(name) is None

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from mcp_mount.features import content
-from mcp_mount.features.arguments import Arguments, InvalidArguments
+from mcp_mount.features.arguments import Arguments, InvalidArguments, known_arguments
 from mcp_mount.features.definitions import members
 from mcp_mount.features.functions import (
     DefinitionError,
@@ -94,6 +94,41 @@ class Prompt:
         """The prompt as `prompts/list` shows it."""
         return {key: value for key, value in self.members.items() if key in revision.prompt_fields}
 
+    def call(self, incoming: Incoming, arguments: Mapping[str, Any]) -> Call:
+        """The call of the prompt.
+
+        Args:
+            incoming: The request.
+            arguments: Its arguments, by name.
+
+        Raises:
+            ProtocolError: Invalid params for arguments that do not fit, unless policies are to see
+                that first.
+        """
+        policies = self.policies.chain
+        if self.policies.ignores_extra_arguments:
+            arguments = known_arguments(arguments, self.arguments.schema)
+        args, kwargs = ((), None) if policies else self._validate(arguments)
+        return Call(
+            incoming,
+            self.function,
+            args,
+            kwargs,
+            is_async=self.is_async,
+            encode=self.encode,
+            context=self.arguments.context,
+            request=self.arguments.request,
+            policies=policies,
+            arguments=arguments,
+            validate=self._validate if policies else None,
+        )
+
+    def _validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        try:
+            return self.arguments.validate(arguments)
+        except InvalidArguments as error:
+            raise ProtocolError(INVALID_PARAMS, str(error)) from None
+
     def encode(self, value: Any, revision: Revision) -> Result:
         """The result for what a prompt returned: a message, a list of them, or a whole result."""
         if type(value).__name__ == "GetPromptResult" and content.is_content(value):
@@ -132,22 +167,7 @@ def answer_get(prompts: Mapping[str, Prompt], incoming: Incoming) -> Call:
     arguments = incoming.params.get("arguments", {})
     if not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, '"arguments" must be an object')
-    try:
-        args, kwargs = prompt.arguments.validate(arguments)
-    except InvalidArguments as error:
-        raise ProtocolError(INVALID_PARAMS, str(error)) from None
-    return Call(
-        incoming,
-        prompt.function,
-        args,
-        kwargs,
-        is_async=prompt.is_async,
-        encode=prompt.encode,
-        context=prompt.arguments.context,
-        request=prompt.arguments.request,
-        policies=prompt.policies.chain,
-        arguments=arguments,
-    )
+    return prompt.call(incoming, arguments)
 
 
 def _encode_message(value: Any) -> bytes:

@@ -113,20 +113,39 @@ class Resource:
         return self.template.match(uri)
 
     def call(self, incoming: Incoming, values: Mapping[str, str]) -> Call:
-        """The call that reads the resource; raises InvalidArguments."""
-        args, kwargs = self.arguments.validate(values)
+        """The call that reads the resource.
+
+        Args:
+            incoming: The request.
+            values: The values of the template's variables.
+
+        Raises:
+            ProtocolError: Invalid params for values that do not fit, unless policies are to see
+                that first.
+        """
+        policies, uri = self.policies.chain, incoming.params["uri"]
+        args, kwargs = ((), None) if policies else self._validate(uri, values)
         return Call(
             incoming,
             self.function,
             args,
             kwargs,
             is_async=self.is_async,
-            encode=partial(self._encode, incoming.params["uri"]),
+            encode=partial(self._encode, uri),
             context=self.arguments.context,
             request=self.arguments.request,
-            policies=self.policies.chain,
+            policies=policies,
             arguments=values,
+            validate=partial(self._validate, uri) if policies else None,
         )
+
+    def _validate(
+        self, uri: str, values: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        try:
+            return self.arguments.validate(values)
+        except InvalidArguments as error:
+            raise ProtocolError(INVALID_PARAMS, str(error), data={"uri": uri}) from None
 
     def _encode(self, uri: str, value: Any, revision: Revision) -> Result:
         """The result for what the function returned: text, bytes, data, or contents as they are."""
@@ -179,10 +198,7 @@ def answer_read(resources: Mapping[str, Resource], incoming: Incoming) -> Call:
         except ProtocolError as error:
             refusal = error
             continue
-        try:
-            return resource.call(incoming, values)
-        except InvalidArguments as error:
-            raise ProtocolError(INVALID_PARAMS, str(error), data={"uri": uri}) from None
+        return resource.call(incoming, values)
     raise refusal
 
 

@@ -15,7 +15,12 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import from_json
 
 from mcp_mount.features import content
-from mcp_mount.features.arguments import Arguments, HandlerArguments, InvalidArguments
+from mcp_mount.features.arguments import (
+    Arguments,
+    HandlerArguments,
+    InvalidArguments,
+    known_arguments,
+)
 from mcp_mount.features.declared import DeclaredArguments
 from mcp_mount.features.definitions import members
 from mcp_mount.features.functions import (
@@ -204,9 +209,17 @@ class Tool:
             ),
         )
 
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """The schema of the arguments, as clients see it."""
+        schema = self.arguments.schema
+        if self.policies.ignores_extra_arguments and schema.get("additionalProperties") is False:
+            return {**schema, "additionalProperties": True}
+        return schema
+
     def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
         """The tool as `tools/list` shows it."""
-        whole = {**self.members, "inputSchema": self.arguments.schema}
+        whole = {**self.members, "inputSchema": self.input_schema}
         output_schema = self.output.schema_for(revision)
         if output_schema is not None:
             whole["outputSchema"] = output_schema
@@ -227,6 +240,8 @@ class Tool:
         task: how it is to become a task, if it is.
         """
         policies = self.policies.chain
+        if self.policies.ignores_extra_arguments:
+            arguments = known_arguments(arguments, self.arguments.schema)
         if policies:
             args, kwargs = (), None
         else:

@@ -81,6 +81,7 @@ class Stack:
     def __init__(self, levels: Sequence[Level]) -> None:
         self.levels = tuple(levels)
         self._chain: Sequence[Policy] | None = None
+        self._ignores_extra_arguments = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stack) and self._saying == other._saying
@@ -96,6 +97,7 @@ class Stack:
     def chain(self) -> Sequence[Policy]:
         """The policies around a call, the outermost first; made when the first call comes."""
         if self._chain is None:
+            self._ignores_extra_arguments = self.ignores_extra_arguments
             self._chain = _chain(self.levels)
         return self._chain
 
@@ -105,6 +107,13 @@ class Stack:
             if name in level.nearest:
                 return level.nearest[name]
         return default
+
+    @property
+    def ignores_extra_arguments(self) -> bool:
+        """Whether arguments that a handler does not have are dropped, and not refused."""
+        if self._chain is not None:
+            return self._ignores_extra_arguments
+        return bool(self.nearest("extra_arguments", "forbid") == "ignore")
 
     def within(self, outer: Policies) -> Policies:
         """These policies, in an entry that is included in what has `outer`."""

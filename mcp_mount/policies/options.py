@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.permissions import Condition, Names, Permission, rules_of
@@ -35,6 +35,10 @@ class PolicyOptions(TypedDict, total=False):
     what comes and goes. For these the nearest counts: a tool's before its router's before the
     server's; None lifts an outer one.
 
+    extra_arguments: "ignore" drops arguments that a tool or prompt does not have, for clients that
+    add their own; "forbid", as by default, refuses them with the names that exist. The nearest
+    counts.
+
     check: functions of arguments, by their names, that refuse a call by raising ValueError;
     check_result: of the value that a tool returned. redact: arguments that no log or audit shows.
     call_middleware: functions around the handler.
@@ -51,6 +55,7 @@ class PolicyOptions(TypedDict, total=False):
     max_body_bytes: int | None
     max_argument_depth: int | None
     max_result_bytes: int | None
+    extra_arguments: Literal["forbid", "ignore"] | None
     check: Callable[..., Any] | Sequence[Callable[..., Any]]
     check_result: Callable[..., Any] | Sequence[Callable[..., Any]]
     redact: Names
@@ -96,6 +101,10 @@ def declare(level: Level, declared: Mapping[str, Any]) -> None:
             level.middleware = [policy_of(one) for one in several(value)]
         elif key == "timeout":
             level.nearest[key] = _made(Timeout, value)
+        elif key == "extra_arguments":
+            if value not in (None, "forbid", "ignore"):
+                raise DefinitionError(f'{key} is "forbid" or "ignore", not {value!r}')
+            level.nearest[key] = value
         elif key == "cache":
             level.nearest[key] = _made(Cache, value)
         elif key not in RULES and key not in CHECKS:

@@ -126,12 +126,17 @@ class Policies(Protocol):
     def chain(self) -> Sequence[Policy]:
         """The policies around a call, the outermost first."""
 
+    @property
+    def ignores_extra_arguments(self) -> bool:
+        """Whether arguments that a handler does not have are dropped, and not refused."""
+
     def within(self, outer: Policies) -> Policies:
         """These policies, in an entry that is included in what has `outer`."""
 
 
 class _NoPolicies:
     chain: Sequence[Policy] = ()
+    ignores_extra_arguments = False
 
     def within(self, outer: Policies) -> Policies:
         return outer

@@ -35,7 +35,7 @@ def describe_tools(
 
 def _operation(tool: Tool, face: str, schemas: dict[str, Any]) -> dict[str, Any]:
     output = tool.output.schema
-    body = {"schema": _lift(tool.arguments.schema, f"{tool.name}-input-", schemas)}
+    body = {"schema": _lift(tool.input_schema, f"{tool.name}-input-", schemas)}
     result = _CONTENT_SCHEMA if output is None else _lift(output, f"{tool.name}-output-", schemas)
     operation = {
         "tags": ["tools"],

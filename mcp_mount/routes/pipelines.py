@@ -25,7 +25,7 @@ class _Passed:
     def __init__(self, first: Tool, *, is_async: bool) -> None:
         kind: type[Context] | type[SyncContext] = Context if is_async else SyncContext
         self.context: ContextParameter | None = ("ctx", kind)
-        self.schema = first.arguments.schema
+        self.schema = first.input_schema
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (), {"arguments": dict(arguments)}

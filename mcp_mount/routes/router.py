@@ -186,7 +186,7 @@ class Registers:
             "cache_scope": cache_scope,
         }
         refuse_unknown("a resource has no option", policies, _RESOURCE_OPTIONS)
-        around = _around("resource", uri, policies)
+        around = _around("resource", uri, policies, unfit=("extra_arguments", *CHECKS))
 
         def register(function: F) -> F:
             own = _within_dependencies(function, around)
@@ -210,7 +210,7 @@ class Registers:
 
         refuse_unknown("a page has no option", options, _PAGE_OPTIONS)
         declared, rest = split(options)
-        rest |= _around("resource", uri, declared)
+        rest |= _around("resource", uri, declared, unfit=("extra_arguments", *CHECKS))
 
         def register(function: F) -> F:
             own = _within_dependencies(function, rest)

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
+from starlette.testclient import TestClient
 
-from mcp_mount import DefinitionError, MCPServer
+from mcp_mount import DefinitionError, MCPServer, ToolsRouter
 from tests.requests import ask, call
 
 
@@ -253,3 +254,85 @@ def test_an_unknown_argument_is_told_with_those_that_exist_and_the_nearest(
     told = call(server, "climate", sent)["content"][0]["text"]
     expected = "toolCallId: unknown argument; the arguments are: city"
     assert told.splitlines() == ["Invalid arguments.", expected]
+
+
+@pytest.mark.parametrize("where", ["tool", "router", "server", "configured"])
+def test_extra_arguments_can_be_dropped(where: str) -> None:
+    options: dict[str, dict[str, Any]] = {name: {} for name in ("tool", "router", "server")}
+    options.get(where, {})["extra_arguments"] = "ignore"
+    tools = ToolsRouter(**options["router"])
+    schema = {"properties": {"city": {"type": "string"}}, "required": ["city"]}
+
+    @tools.tool(**options["tool"])
+    def weather(city: str) -> str:
+        return city
+
+    @tools.tool(input_schema=schema, **options["tool"])
+    async def climate(city: Any) -> str:
+        return str(city)
+
+    @tools.prompt(**options["tool"])
+    def about(city: str) -> str:
+        return city
+
+    server = MCPServer("tests", **options["server"])
+    server.include_router(tools)
+    if where == "configured":
+        server.configure(extra_arguments="ignore")
+    sent = {"city": "Rome", "toolCallId": "1"}
+    http = TestClient(server, base_url="http://localhost")
+    for name in ("weather", "climate"):
+        assert call(server, name, sent)["content"][0]["text"] == "Rome"
+        response = http.post(f"/tools/{name}", json=sent)
+        assert response.json()["content"][0]["text"] == "Rome"
+        assert "isError" in call(server, name, {"toolCallId": "1"})
+    got = ask(server, "prompts/get", {"name": "about", "arguments": sent})["result"]
+    assert got["messages"][0]["content"]["text"] == "Rome"
+    for tool in ask(server, "tools/list")["result"]["tools"]:
+        assert tool["inputSchema"]["additionalProperties"] is True
+
+
+def test_the_nearest_word_on_extra_arguments_counts() -> None:
+    tools = ToolsRouter(extra_arguments="forbid")
+
+    @tools.tool
+    def strict(a: int = 0) -> str:
+        return "done"
+
+    @tools.tool(extra_arguments="ignore")
+    def lenient(a: int = 0) -> str:
+        return "done"
+
+    server = MCPServer("tests", extra_arguments="ignore")
+    server.include_router(tools)
+    assert "b: unknown argument" in call(server, "strict", {"b": 1})["content"][0]["text"]
+    assert call(server, "lenient", {"b": 1})["content"][0]["text"] == "done"
+    with pytest.raises(DefinitionError, match='extra_arguments is "forbid" or "ignore"'):
+        MCPServer("tests", extra_arguments="drop")
+    with pytest.raises(DefinitionError, match="has no extra_arguments="):
+        server.resource("res://x", extra_arguments="ignore")
+
+
+def test_policies_see_the_arguments_that_the_handler_gets() -> None:
+    seen: list[Any] = []
+    server = MCPServer("tests", extra_arguments="ignore")
+
+    def watch(call: Any, call_next: Any) -> Any:
+        seen.append(dict(call.arguments))
+        return call_next()
+
+    @server.tool(call_middleware=watch)
+    def first(a: int) -> int:
+        return a
+
+    assert call(server, "first", {"a": 1, "b": 2})["content"][0]["text"] == "1"
+    assert seen == [{"a": 1}]
+
+
+def test_whatever_a_function_takes_by_name_is_no_extra_argument(server: MCPServer) -> None:
+    @server.tool(input_schema={"properties": {"a": {"type": "integer"}}}, extra_arguments="ignore")
+    def tool(**arguments: Any) -> str:
+        return str(arguments)
+
+    result = call(server, "tool", {"a": 1, "b": 2})
+    assert result["content"][0]["text"] == "{'a': 1, 'b': 2}"

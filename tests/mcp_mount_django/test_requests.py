@@ -38,3 +38,21 @@ def test_a_parameter_that_looks_like_the_request_is_told_how_to_be_written(proje
 
     with pytest.raises(DefinitionError, match=r"HttpRequest' \(from django\.http import"):
         MCPServer("tests").tool(order)
+
+
+def test_the_setting_has_extra_arguments_dropped(
+    project: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.conf import settings
+
+    from mcp_mount_django import MCPServer
+
+    monkeypatch.setattr(settings, "MCP_MOUNT", {"EXTRA_ARGUMENTS": "ignore"}, raising=False)
+    server = MCPServer("tests")
+
+    @server.tool
+    def weather(city: str) -> str:
+        return city
+
+    [tool] = server.registry.tools.values()
+    assert tool.definition()["inputSchema"]["additionalProperties"] is True

@@ -42,3 +42,16 @@ def test_a_handler_that_needs_the_request_of_another_framework_is_refused() -> N
         server.tool(function)
         with pytest.raises(DefinitionError, match=r"needs a starlette\.requests\.Request"):
             MCPMount(Flask("tests"), server=server)
+
+
+def test_the_configuration_has_extra_arguments_dropped() -> None:
+    app = Flask("tests")
+    app.config["MCP_EXTRA_ARGUMENTS"] = "ignore"
+    mcp = MCPMount(app)
+
+    @mcp.tool
+    def weather(city: str) -> str:
+        return city
+
+    with Client(app) as client:
+        assert client.call_tool("weather", {"city": "Rome", "toolCallId": 1}).text == "Rome"

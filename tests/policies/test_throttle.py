@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from mcp_mount import Call, DefinitionError, MCPServer, Throttle, ToolsRouter
+from mcp_mount import Audit, Call, CallRecord, DefinitionError, MCPServer, Throttle, ToolsRouter
 from mcp_mount.auth import APIKeys
+from mcp_mount.testing import RPCError
 from tests.policies.conftest import Connect
 from tests.policies.crowd import crowd
 
@@ -119,15 +121,43 @@ def test_each_tool_counts_alone_a_router_and_a_server_count_together(
     assert refused == ["", "", "2 per 1 minute", "3 per 1 minute", *["4 per 1 minute"] * 3]
 
 
-def test_bad_arguments_count(connect_modern: Connect) -> None:
-    with connect_modern(build("1/minute")) as client:
+def test_bad_arguments_count(connect: Connect) -> None:
+    """For tools, prompts and resources alike, on every face and in both eras."""
+    records: list[CallRecord] = []
+    server = build("1/minute", audit=Audit(after=records.append))
+
+    @server.prompt(throttle="1/minute")
+    def about(number: int) -> str:
+        return str(number)
+
+    @server.resource("number://{number}", throttle="1/minute")
+    def number(number: int) -> str:
+        return str(number)
+
+    with connect(server) as client:
         assert "Invalid arguments" in client.call_tool("look", {"what": 7}).text
         assert "too often" in client.call_tool("look").text
+        asks: list[Callable[[str], Any]] = [
+            lambda value: client.get_prompt("about", {"number": value}),
+            lambda value: client.read_resource(f"number://{value}"),
+        ]
+        for ask in asks:
+            with pytest.raises(RPCError, match="Invalid arguments") as caught:
+                ask("one")
+            assert caught.value.code == -32602
+            with pytest.raises(RPCError, match="too often"):
+                ask("1")
+    assert [(one.method, one.outcome) for one in records] == [
+        ("tools/call", "error"),
+        ("tools/call", "tool_error"),
+        ("prompts/get", "error"),
+        ("prompts/get", "tool_error"),
+        ("resources/read", "error"),
+        ("resources/read", "tool_error"),
+    ]
 
 
 def test_prompts_and_resources_say_it_as_an_error(connect_modern: Connect) -> None:
-    from mcp_mount.testing import RPCError
-
     server = MCPServer()
 
     @server.resource("text://one", throttle="1/minute")
@@ -141,10 +171,11 @@ def test_prompts_and_resources_say_it_as_an_error(connect_modern: Connect) -> No
     with connect_modern(server) as client:
         client.read_resource("text://one")
         client.get_prompt("greet")
-        for again in (
+        repeats: list[Callable[[], Any]] = [
             lambda: client.read_resource("text://one"),
             lambda: client.get_prompt("greet"),
-        ):
+        ]
+        for again in repeats:
             with pytest.raises(RPCError, match="was called too often") as caught:
                 again()
             assert caught.value.data["retryAfter"] >= 1
