@@ -156,6 +156,11 @@ class Registry:
                 return tool.name, tool.output.type
         return None
 
+    def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
+        """The rules of a tool, with those of all that is around it; None if there is none."""
+        tool = self.tools.get(name)
+        return None if tool is None else tool.rules
+
     def _add(
         self, kind: str, key: Any, entry: Any, entries: Callable[[Registry], dict[Any, Any]]
     ) -> None:

@@ -22,6 +22,7 @@ from mcp_mount.protocol.errors import (
 )
 from mcp_mount.protocol.flows import Policy
 from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.messages import Rule
 from mcp_mount.protocol.occupancy import Occupancy
 from mcp_mount.protocol.questions import Suspended
 from mcp_mount.protocol.revisions import Revision
@@ -465,3 +466,6 @@ class Catalogue(Protocol):
 
     def tool_of(self, function: Callable[..., Any]) -> tuple[str, Any] | None:
         """The name of the tool that a function is, and the type of its data, if it has one."""
+
+    def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
+        """The rules of a tool, with those of all that is around it; None if there is none."""

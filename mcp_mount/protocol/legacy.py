@@ -227,7 +227,7 @@ class Legacy:
         """
         session = self.session(request)
         if "last-event-id" in request.headers:
-            resumed = self._resume(session, request.headers["last-event-id"])
+            resumed = self._resume(session, request)
             if resumed is not None:
                 return resumed
         subscription = SessionStream(partial(self._backplane.subscribed, session.id))
@@ -256,21 +256,28 @@ class Legacy:
 
         return self._backplane.own_log(session.id, make, ttl=ttl)
 
-    def _resume(self, session: Session, event_id: str) -> Resumption | None:
+    def _resume(self, session: Session, request: Request) -> Resumption | None:
         """The stream that a client comes back to; None where the session's own begins anew.
 
         Another worker, or a server that was started again, knows nothing of a session's own stream:
         a client that is refused there would hear of no change any more.
         """
-        place = parse_event_id(event_id)
+        place = parse_event_id(request.headers["last-event-id"])
         log = place and self._backplane.find_log(session.id, place[0])
-        if place and log and log.has(place[1]):
+        if place and log and log.has(place[1]) and self._permits(log, request):
             return Resumption(log, place[1], log.last)
         if place and is_polled(place[0]):
             return None
         raise ProtocolError(
             INVALID_REQUEST, "This stream is not kept (any more): repeat the request"
         )
+
+    def _permits(self, log: EventLog, request: Request) -> bool:
+        """Whether the caller may, by the token of this request, see what a stream tells."""
+        if log.tool is None:
+            return True
+        rules = self._catalogue.rules_of_tool(log.tool)
+        return rules is not None and request.permits(rules)
 
     def keep(self, call: Call) -> Callable[[], EventLog] | None:
         """Let the client of a call in a session cancel it; what opens the log of its stream."""
@@ -281,6 +288,8 @@ class Legacy:
 
         def open_log() -> EventLog:
             log = EventLog(primed=call.incoming.revision.primed_streams)
+            if call.method == "tools/call":
+                log.tool = call.name
             self._backplane.keep_log(session, log, ttl=self._settings.resume_ttl)
             return log
 

@@ -73,7 +73,7 @@ class Modern:
         tasks: TaskBackend,
     ) -> None:
         self._listener = listener
-        self._tasks = TaskMethods(tasks, settings.callers, self.wrap)
+        self._tasks = TaskMethods(tasks, catalogue, settings.callers, self.wrap)
         self._seal = Seal(
             "request state",
             keys,

@@ -63,6 +63,8 @@ class EventLog:
         self.polled = polled
         self.ended = False
         self.last = 0
+        self.tool: str | None = None
+        """The tool of which it tells a call: who comes back must be one who may use it."""
         self.bytes = 0
         """How much is kept."""
         self.on_end: Callable[[], None] = lambda: None

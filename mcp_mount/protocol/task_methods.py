@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mcp_mount.protocol.callers import Callers
-from mcp_mount.protocol.calls import Call, Method, Result
+from mcp_mount.protocol.calls import Call, Catalogue, Method, Result
 from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.extensions import TASKS
@@ -61,16 +61,19 @@ class TaskBackend(Protocol):
 class TaskMethods:
     """`tasks/get`, `tasks/update`, `tasks/cancel`, and the beginning of a task.
 
-    callers: tells whose a task is. wrap: encodes a finished result, as if there were no task.
+    catalogue: has the tools that tasks are calls of. callers: tells whose a task is. wrap: encodes
+    a finished result, as if there were no task.
     """
 
     def __init__(
         self,
         backend: TaskBackend,
+        catalogue: Catalogue,
         callers: Callers,
         wrap: Callable[[Incoming, Result], bytes],
     ) -> None:
         self._backend = backend
+        self._catalogue = catalogue
         self._callers = callers
         self._wrap = wrap
         self.table = {
@@ -109,14 +112,29 @@ class TaskMethods:
         return Result(encode(task.members())[1:-1], type="task")
 
     def finder(self, incoming: Incoming) -> Callable[[str], Task | None]:
-        """What finds the tasks of the caller by their ids, and no others."""
-        caller = self._callers.owner_of(incoming.request)
+        """What finds the tasks of the caller by their ids, and no others.
+
+        The rules of a task's tool are asked once more, of the caller's present token: at the first
+        look alone, for later ones are made where a rule must not take time.
+        """
+        permitted: dict[str, bool] = {}
 
         def find(task_id: str) -> Task | None:
-            task = self._backend.get(task_id)
-            return None if task is None or task.caller != caller else task
+            task = self._owned(incoming, task_id)
+            if task is None:
+                return None
+            if task.tool not in permitted:
+                rules = self._catalogue.rules_of_tool(task.tool)
+                permitted[task.tool] = rules is not None and incoming.permits(rules)
+            return task if permitted[task.tool] else None
 
         return find
+
+    def _owned(self, incoming: Incoming, task_id: str) -> Task | None:
+        task = self._backend.get(task_id)
+        if task is None or task.caller != self._callers.owner_of(incoming.request):
+            return None
+        return task
 
     def _outcome(self, call: Call) -> tuple[str, bytes]:
         try:
@@ -143,10 +161,19 @@ class TaskMethods:
         return Result(b"")
 
     def _find(self, incoming: Incoming) -> Task:
+        """The caller's own task of the id in the request.
+
+        Raises:
+            ProtocolError: If there is none, or if the caller may not use its tool (any more): with
+                the scopes, if a token for more is all that is missing.
+        """
         incoming.client.require(TASKS)
-        task = self.finder(incoming)(incoming.params["taskId"])
-        if task is None:
-            raise ProtocolError(INVALID_PARAMS, "There is no such task, or it has expired")
+        unknown = ProtocolError(INVALID_PARAMS, "There is no such task, or it has expired")
+        task = self._owned(incoming, incoming.params["taskId"])
+        rules = None if task is None else self._catalogue.rules_of_tool(task.tool)
+        if task is None or rules is None:
+            raise unknown
+        incoming.require(rules, unknown)
         return task
 
 

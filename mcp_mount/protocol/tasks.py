@@ -63,9 +63,10 @@ class TaskRequired(Suspended):
 class Task:
     """The state of a task, as plain data.
 
-    ttl, poll_interval: seconds. caller: whose task it is. quota: whose quota it counts in. created,
-    updated: seconds since the epoch. requests: the questions that wait for an answer, as on the
-    wire. outcome: the encoded member `result` or `error`.
+    ttl, poll_interval: seconds. caller: whose task it is. quota: whose quota it counts in. tool:
+    the name of the one that was called. created, updated: seconds since the epoch. requests: the
+    questions that wait for an answer, as on the wire. outcome: the encoded member `result` or
+    `error`.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Task:
     poll_interval: float
     caller: str | None = None
     quota: str = ""
+    tool: str = ""
     created: float = field(default_factory=time.time)
     updated: float = 0.0
     status: str = "working"

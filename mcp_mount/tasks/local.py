@@ -237,7 +237,9 @@ class RunningTask:
         self._noticed = False
         policy = job.policy
         self.id = secrets.token_urlsafe(24)
-        self.state = Task(self.id, policy.ttl, policy.poll_interval, job.caller, job.quota)
+        self.state = Task(
+            self.id, policy.ttl, policy.poll_interval, job.caller, job.quota, job.call.name
+        )
         job.call.incoming = replace(job.call.incoming, dialogue=self, task=self)
 
     @property
