@@ -36,6 +36,7 @@ from mcp_mount.protocol.hosts import check_patterns
 from mcp_mount.protocol.state import Seal
 from mcp_mount.protocol.tasks import TaskLimits
 from mcp_mount.routes.dependencies import HOST_APP
+from mcp_mount.routes.documents import guard_documents, hidden_tools
 from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute
 from mcp_mount.routes.errors import answer_unfit
 from mcp_mount.routes.openapi import describe_tools
@@ -251,6 +252,7 @@ class MCPServer(Registers, FastAPI):
         super().__init__(title=name, version=version, description=description or "", **fastapi)
         if RequestValidationError not in (fastapi.get("exception_handlers") or {}):
             self.add_exception_handler(RequestValidationError, answer_unfit)
+        guard_documents(self.router.routes, self._documents, self.registry)
         self.router.routes[:0] = [EndpointRoute(self), MetadataRoute(self)]
         self._not_found = self.router.default
         self.router.default = self._default
@@ -400,8 +402,14 @@ class MCPServer(Registers, FastAPI):
         )
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, with an operation for every tool on the HTTP side."""
+        """The OpenAPI document, with an operation for every tool on the HTTP side.
+
+        Served over HTTP it has those tools alone that the caller may use.
+        """
         document = super().openapi()
+        hidden = hidden_tools()
+        if hidden:
+            return describe_tools(document, self.tool_faces, hidden)
         known = self._documented
         if known is None or known[0] != self.registry.version or known[1] is not document:
             known = self._documented = (
@@ -489,17 +497,22 @@ class MCPServer(Registers, FastAPI):
         if self._docs or (self._docs is None and not scope["mcp_mount.mounted"]):
             return False
         path = route_path(scope).rstrip("/")
-        if not path or path not in (
-            self.openapi_url,
-            self.docs_url,
-            self.redoc_url,
-            self.swagger_ui_oauth2_redirect_url,
-        ):
+        if not path or path not in self._documents:
             return False
         debug = (
             self.attached.debug() if self.attached else getattr(scope.get("app"), "debug", False)
         )
         return self._docs is False or not debug
+
+    @property
+    def _documents(self) -> Sequence[str | None]:
+        """The paths of the server's documents."""
+        return (
+            self.openapi_url,
+            self.docs_url,
+            self.redoc_url,
+            self.swagger_ui_oauth2_redirect_url,
+        )
 
     def _secret_keys(self) -> Sequence[str]:
         own = self._keys[::-1] or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]

@@ -15,15 +15,25 @@ _CONTENT_SCHEMA = {
 
 
 def describe_tools(
-    document: Mapping[str, Any], faces: Mapping[str, Sequence[Registry]]
+    document: Mapping[str, Any],
+    faces: Mapping[str, Sequence[Registry]],
+    hidden: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Return a copy of an OpenAPI document with `POST {face}/{name}` for every tool."""
+    """Return a copy of an OpenAPI document with `POST {face}/{name}` for every tool.
+
+    Args:
+        document: What FastAPI makes of the other routes.
+        faces: The registries whose tools are at a path.
+        hidden: The names of tools that are left out.
+    """
     paths = dict(document.get("paths", {}))
     components = dict(document.get("components", {}))
     schemas = dict(components.get("schemas", {}))
     for face, registries in faces.items():
         for registry in registries:
             for tool in registry.tools.values():
+                if tool.name in hidden:
+                    continue
                 paths.setdefault(f"{face}/{tool.name}", {"post": _operation(tool, face, schemas)})
     if schemas:
         components["schemas"] = schemas
