@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mcp_mount.protocol.changes import CLOSING, Change
+from mcp_mount.protocol.uris import normal_uri
 
 
 class Notifier:
@@ -18,8 +19,12 @@ class Notifier:
         self._publish = publish
 
     def resource_updated(self, uri: str) -> None:
-        """The resource at `uri` reads differently now."""
-        self._publish(Change("resource", uri))
+        """The resource at `uri` reads differently now.
+
+        Args:
+            uri: Its URI, in any form: encoded or not.
+        """
+        self._publish(Change("resource", normal_uri(uri)))
 
     def tools_list_changed(self) -> None:
         """The list of tools is another one. Registering a tool says so by itself."""

@@ -16,6 +16,7 @@ from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.messages import Rule, plain
 from mcp_mount.protocol.revisions import Revision
+from mcp_mount.protocol.uris import normal_template
 
 # server/utilities/completion: "Maximum 100 items per response".
 _MOST_VALUES: Final = 100
@@ -62,6 +63,17 @@ def answer_complete(
     completion = _read(incoming.params)
     completer = completers.get((completion.subject, completion.argument))
     subject = subjects.get(completion.subject)
+    if incoming.params["ref"]["type"] == "ref/resource":
+        uri = normal_template(completion.subject)
+        subject = subjects.get(uri)
+        completer = completer or next(
+            (
+                one
+                for one in completers.values()
+                if one.argument == completion.argument and normal_template(one.subject) == uri
+            ),
+            None,
+        )
     rules = (*(completer.rules if completer else ()), *(subject.rules if subject else ()))
     if completer is None or not incoming.permits(rules):
         return _encode([], incoming.revision)

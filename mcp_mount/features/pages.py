@@ -13,6 +13,7 @@ from typing import Any, Final
 from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.features.resources import Resource
 from mcp_mount.protocol.extensions import PAGE_TYPE
+from mcp_mount.protocol.uris import normal_uri
 
 _PERMISSIONS: Final = {
     "camera": "camera",
@@ -80,7 +81,7 @@ def tool_meta(page: str | None, app_only: bool) -> dict[str, Any]:
     if page is not None:
         if not page.startswith("ui://"):
             raise DefinitionError(f"page must be the ui:// URI of a page, not {page!r}")
-        shown["resourceUri"] = page
+        shown["resourceUri"] = normal_uri(page)
     if app_only:
         shown["visibility"] = ["app"]
     return {"ui": shown} if shown else {}

@@ -27,6 +27,7 @@ from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.messages import Rule, plain
 from mcp_mount.protocol.revisions import LATEST, Revision
+from mcp_mount.protocol.uris import normal_uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,11 @@ class Resource:
         if ":" not in uri:
             raise DefinitionError(f"{describe(function)}: {uri!r} is no URI, it has no scheme")
         template = _template(function, uri)
+        written, uri = uri, normal_uri(uri) if template is None else template.template
         documentation = Documentation(function)
         named = () if template is None else template.names
         arguments = Arguments(function, signature_of(function), documentation, named)
-        _check_names(function, uri, template, arguments)
+        _check_names(function, written, template, arguments)
         own: dict[str, Any] = (
             {"uri": uri, "size": size} if template is None else {"uriTemplate": uri}
         )
@@ -109,7 +111,7 @@ class Resource:
     def match(self, uri: str) -> Mapping[str, str] | None:
         """The arguments for reading `uri`; None if it is not this resource's."""
         if self.template is None:
-            return {} if uri == self.uri else None
+            return {} if normal_uri(uri) == self.uri else None
         return self.template.match(uri)
 
     def call(self, incoming: Incoming, values: Mapping[str, str]) -> Call:
@@ -188,7 +190,7 @@ def answer_read(resources: Mapping[str, Resource], incoming: Incoming) -> Call:
     # Renumbered in 2026-07-28 (server/resources, "Error Handling").
     kind = INVALID_PARAMS if incoming.revision.modern else RESOURCE_NOT_FOUND
     refusal = not_found = ProtocolError(kind, f"Resource not found: {uri}", data={"uri": uri})
-    exact = resources.get(uri)
+    exact = resources.get(normal_uri(uri))
     for resource in [exact] if exact is not None else resources.values():
         values = resource.match(uri)
         if values is None:

@@ -10,16 +10,23 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
+from mcp_mount.protocol.uris import normal_template, normal_uri
+
 _NAME: Final = "[A-Za-z_][A-Za-z0-9_]*"
 _EXPRESSION: Final = re.compile(rf"\{{([+/?]?)({_NAME}(?:,{_NAME})*)(\*?)\}}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 class UriTemplate:
-    """A template and its variables. Raises ValueError for what is no template, or not served."""
+    """A template and its variables. Raises ValueError for what is no template, or not served.
+
+    template: its literal parts are in the form of `normal_uri`.
+    """
 
     def __init__(self, template: str) -> None:
-        self.template = template
+        if re.search("[{}]", _EXPRESSION.sub("", template)):
+            raise ValueError("it has braces that are no expression of RFC 6570")
+        template = self.template = normal_template(template)
         self.names: list[str] = []
         self._query: set[str] = set()
         pattern, position = "", 0
@@ -42,8 +49,6 @@ class UriTemplate:
                 pattern += f"(?P<{names[0]}>[^/?#]+)"
             self.names += names
         rest = template[position:]
-        if "{" in rest or "}" in rest or "{" in _EXPRESSION.sub("", template):
-            raise ValueError("it has braces that are no expression of RFC 6570")
         if len(set(self.names)) != len(self.names):
             raise ValueError("a variable stands in it twice")
         self._pattern = re.compile(pattern + re.escape(rest))
@@ -51,9 +56,11 @@ class UriTemplate:
     def match(self, uri: str) -> dict[str, str] | None:
         """The values of the variables in `uri`, decoded; None if it is not of this template.
 
+        The URI may be written in any form, encoded or not.
         A value cannot leave its place: one with a control character, a backslash, a segment "."
         or "..", or (where one segment is meant) a slash in disguise, is no match.
         """
+        uri = normal_uri(uri)
         path, _, query = uri.partition("?") if self._query else (uri, "", "")
         match = self._pattern.fullmatch(path)
         if match is None:

@@ -14,6 +14,7 @@ from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.messages import MessageId, encode_notification
 from mcp_mount.protocol.tasks import Task
+from mcp_mount.protocol.uris import normal_uri
 
 SUBSCRIPTION_META: Final = "io.modelcontextprotocol/subscriptionId"
 
@@ -44,7 +45,7 @@ _ENTRY_BYTES: Final = 100
 class Change:
     """Something changed: a list ("tools", "prompts", "resources"), a "resource" or a "task".
 
-    subject: the URI of the resource, the id of the task.
+    subject: the URI of the resource, in the form of `normal_uri`; the id of the task.
     """
 
     kind: str
@@ -99,14 +100,15 @@ class Listen:
         self._kinds = {kind for name, kind in _FILTERS.items() if _flag(wanted, name)}
         uris = _strings(wanted, "resourceSubscriptions")
         check_uris(uris)
-        self._uris = {uri: None for uri in uris if serves(uri)}
+        # What the client hears of is written as it wrote it.
+        self._uris = {normal_uri(uri): uri for uri in uris if serves(uri)}
         tasks = _strings(wanted, "taskIds")
         self._tasks = {one: None for one in tasks if task(one) is not None}
         agreed: dict[str, Any] = {
             name: True for name, kind in _FILTERS.items() if kind in self._kinds
         }
         if self._uris:
-            agreed["resourceSubscriptions"] = list(self._uris)
+            agreed["resourceSubscriptions"] = list(self._uris.values())
         if self._tasks:
             agreed["taskIds"] = list(self._tasks)
         self.opening = encode_notification(
@@ -125,9 +127,10 @@ class Listen:
         if change.kind == "task":
             return self._task_message(change.subject)
         if change.kind == "resource":
-            if change.subject not in self._uris:
+            uri = None if change.subject is None else self._uris.get(change.subject)
+            if uri is None:
                 return None
-            params = {"_meta": self.meta, "uri": change.subject}
+            params = {"_meta": self.meta, "uri": uri}
         elif change.kind in self._kinds:
             params = {"_meta": self.meta}
         else:

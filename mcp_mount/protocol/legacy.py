@@ -44,6 +44,7 @@ from mcp_mount.protocol.resumption import EventLog, Resumption, is_polled, parse
 from mcp_mount.protocol.revisions import LATEST_LEGACY, LEGACY, Revision
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys, Seal, TokenRefused
+from mcp_mount.protocol.uris import normal_uri
 
 SESSION_HEADER: Final = "mcp-session-id"
 _KEPT_CAPABILITIES: Final = ("roots", "sampling", "elicitation", "tasks", "extensions")
@@ -337,8 +338,9 @@ class Legacy:
         if not isinstance(uri, str):
             raise ProtocolError(INVALID_PARAMS, 'params must have a string "uri"')
         assert incoming.session is not None
+        check_uris([uri])
+        uri = normal_uri(uri)
         if on:
-            check_uris([uri])
             if not self._catalogue.serves(uri, incoming):
                 raise ProtocolError(
                     RESOURCE_NOT_FOUND, f"Resource not found: {uri}", data={"uri": uri}

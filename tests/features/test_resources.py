@@ -9,8 +9,9 @@ import mcp_types
 import pytest
 from pydantic import BaseModel
 
-from mcp_mount import DefinitionError, MCPRouter, MCPServer, SyncContext
+from mcp_mount import Completion, DefinitionError, MCPRouter, MCPServer, SyncContext
 from mcp_mount.features.uri_templates import UriTemplate
+from mcp_mount.protocol import Reply, Request
 from tests.requests import Session, ask
 
 
@@ -248,3 +249,109 @@ def test_routers_carry_resources_and_refuse_duplicates(server: MCPServer) -> Non
 )
 def test_templates_are_read_backwards(template: str, uri: str, values: Any) -> None:
     assert UriTemplate(template).match(uri) == values
+
+
+# Forms of URIs
+
+
+@pytest.mark.parametrize(
+    ("written", "listed"),
+    [
+        ("res://fixed/é ü", "res://fixed/%C3%A9%20%C3%BC"),
+        ("res://fixed/%c3%a9%20%C3%BC", "res://fixed/%C3%A9%20%C3%BC"),
+        ("res://fixed/a-b_c.d~e", "res://fixed/a-b_c.d~e"),
+        ("res://fixed/%61%7E", "res://fixed/a~"),
+        ("res://fixed/100%", "res://fixed/100%25"),
+        ("res://fixed/a?b=c&d=[1]#e", "res://fixed/a?b=c&d=[1]#e"),
+        ('res://fixed/"<>\\^`|', "res://fixed/%22%3C%3E%5C%5E%60%7C"),
+        ("res://fixed/%2F%2f", "res://fixed/%2F%2F"),
+        ("file:///C:/Žluť.txt", "file:///C:/%C5%BDlu%C5%A5.txt"),
+    ],
+)
+def test_a_uri_is_listed_encoded_and_read_in_every_form(
+    server: MCPServer, written: str, listed: str
+) -> None:
+    @server.resource(written)
+    def fixed() -> str:
+        return "found"
+
+    [resource] = ask(server, "resources/list")["result"]["resources"]
+    assert resource["uri"] == listed
+    session = Session(server, "2025-11-25")
+    for uri in (written, listed, listed.replace("%C3", "%c3")):
+        [content] = session.ask("resources/read", {"uri": uri})["result"]["contents"]
+        assert content == {"uri": uri, "mimeType": "text/plain", "text": "found"}
+
+
+def test_a_template_is_listed_encoded_and_read_in_every_form(server: MCPServer) -> None:
+    @server.resource("res://café/{name}/ü{?q}")
+    def named(name: str, q: str = "") -> str:
+        return f"{name} {q}"
+
+    @server.completion("res://café/{name}/ü{?q}", "name")
+    def names(completion: Completion) -> list[str]:
+        return ["Ada"]
+
+    [template] = ask(server, "resources/templates/list")["result"]["resourceTemplates"]
+    assert template["uriTemplate"] == "res://caf%C3%A9/{name}/%C3%BC{?q}"
+    session = Session(server, "2025-11-25")
+    for uri in (
+        "res://café/é b/ü?q=č",
+        "res://caf%C3%A9/%C3%A9%20b/%C3%BC?q=%C4%8D",
+        "res://caf%c3%a9/é%20b/ü?q=%c4%8d",
+    ):
+        answer = session.ask("resources/read", {"uri": uri})
+        assert answer["result"]["contents"][0]["text"] == "é b č"
+    for uri in ("res://café/{name}/ü{?q}", "res://caf%C3%A9/{name}/%C3%BC{?q}"):
+        answer = session.ask(
+            "completion/complete",
+            {
+                "ref": {"type": "ref/resource", "uri": uri},
+                "argument": {"name": "name", "value": ""},
+            },
+        )
+        assert answer["result"]["completion"]["values"] == ["Ada"]
+
+
+def test_an_encoded_percent_sign_is_decoded_once(server: MCPServer) -> None:
+    @server.resource("res://{name}")
+    def named(name: str) -> str:
+        return name
+
+    assert read(server, "res://100%25")["result"]["contents"][0]["text"] == "100%"
+    assert read(server, "res://%2541")["result"]["contents"][0]["text"] == "%41"
+    assert "error" in read(server, "res://%2e%2E")
+    assert "error" in read(server, "res://a%2Fb")
+
+
+def test_two_forms_of_one_uri_are_duplicates(server: MCPServer) -> None:
+    server.resource("res://é", name="one")(lambda: "")
+    with pytest.raises(DefinitionError, match="is already defined"):
+        server.resource("res://%c3%a9", name="two")(lambda: "")
+
+
+def test_a_subscription_hears_of_a_resource_in_every_form(server: MCPServer) -> None:
+    @server.resource("res://é")
+    def fixed() -> str:
+        return ""
+
+    session = Session(server, "2025-11-25")
+    headers = {**session.headers, "accept": "text/event-stream"}
+
+    def heard(**more: str) -> str:
+        request = Request("GET", {**headers, **more}, waiting=0)
+        reply = server.wsgi_endpoint.respond_to(request)
+        assert isinstance(reply, Reply)
+        return reply.body.decode()
+
+    first = heard()
+    for uri in ("res://é", "res://%C3%A9", "res://%c3%a9"):
+        assert session.ask("resources/subscribe", {"uri": uri})["result"] == {}
+    server.notify.resource_updated("res://%c3%a9")
+    event = [line[4:] for line in first.splitlines() if line.startswith("id: ")][-1]
+    later = heard(**{"last-event-id": event})
+    assert later.count("notifications/resources/updated") == 1
+    assert '"uri":"res://%C3%A9"' in later
+    assert session.ask("resources/unsubscribe", {"uri": "res://é"})["result"] == {}
+    server.notify.resource_updated("res://é")
+    assert heard(**{"last-event-id": event}).count("notifications/resources/updated") == 1

@@ -90,6 +90,20 @@ def test_the_official_client_hears_of_changes(host_url: str) -> None:
     assert anyio.run(session) == ["ResourceUpdated", "ToolsListChanged"]
 
 
+def test_a_resource_is_heard_of_in_every_form_of_its_uri(host_url: str) -> None:
+    written, encoded = "test://template/é b/data", "test://template/%C3%A9%20b/data"
+    for wanted, told in (
+        (written, encoded),
+        (encoded, written),
+        ("test://template/%c3%a9%20b/data", written),
+    ):
+        with listening(host_url, {"resourceSubscriptions": [wanted]}) as heard:
+            agreed = next(heard)["params"]["notifications"]
+            assert agreed == {"resourceSubscriptions": [wanted]}
+            trigger(host_url, "test_trigger_resource_update", uri=told)
+            assert next(heard)["params"]["uri"] == wanted
+
+
 @pytest.mark.filterwarnings("ignore:resources/subscribe is removed")
 def test_the_official_client_of_a_session_hears_of_changes(host_url: str) -> None:
     async def session() -> list[str]:
