@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import Context
+from functools import partial
 from typing import Any, Final
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
@@ -15,7 +16,7 @@ from django.utils import timezone, translation
 
 from mcp_mount.protocol.calls import Call
 from mcp_mount.tasks.contexts import context_without
-from mcp_mount.transports.threads import run_in_thread
+from mcp_mount.transports.threads import run_in_thread, waiting_thread
 from mcp_mount_django.signals import call_finished
 
 _AUDITED: Final = ("tools/call", "prompts/get", "resources/read", "completion/complete")
@@ -34,15 +35,9 @@ class Calls:
         answer still goes out.
         """
         started = time.perf_counter()
-        aliases = atomic_aliases()
         try:
-            with ExitStack() as stack:
-                for alias in aliases:
-                    stack.enter_context(transaction.atomic(using=alias))
+            with _Transactions(call):
                 call.run()
-                if call.failed:
-                    for alias in aliases:
-                        transaction.set_rollback(True, using=alias)
         except Exception as error:
             # A transaction that cannot begin or commit (a deferred constraint, a lock), or an
             # on_commit function: whatever the tool returned, it has not done its work.
@@ -59,20 +54,51 @@ class Calls:
             self.run(call)
 
     async def run_async(self, call: Call) -> None:
-        """Run a coroutine. Its queries have a thread of their own where Django has none for them:
-        under WSGI and in a task they would share one with all others, and never close its
-        connections."""
+        """Run a coroutine: its queries, its transactions and the audit have the thread of the
+        request, as those of a plain function do."""
         started = time.perf_counter()
         outcome = "cancelled"
-        async with ThreadSensitiveContext() as own:
+        try:
+            await self._run_in_transactions(call)
+            outcome = _outcome(call)
+        finally:
+            if self._is_audited(call):
+                await to_its_end(partial(self._tell, call, outcome, started))
+
+    async def _run_in_transactions(self, call: Call) -> None:
+        if not atomic_aliases():
+            await call.run_async()
+            return
+        transactions = _Transactions(call)
+        try:
+            await to_its_end(transactions.__enter__)
             try:
                 await call.run_async()
-                outcome = _outcome(call)
+            except BaseException as error:
+                # The client has left: what was written so far does not count.
+                exit_ = partial(transactions.__exit__, type(error), error, error.__traceback__)
+                await to_its_end(exit_)
+                raise
+            await to_its_end(partial(transactions.__exit__, None, None, None))
+        except Exception as error:
+            call.fail(error)
+
+    async def run_async_outside_request(self, call: Call) -> None:
+        """Run a coroutine where Django knows no request: on the thread that waits for it, or on one
+        of its own, with connections looked after as around a request."""
+        if waiting_thread() is not None:
+            await to_its_end(close_old)
+            try:
+                await self.run_async(call)
+            finally:
+                await to_its_end(close_old)
+            return
+        async with ThreadSensitiveContext() as own:
+            try:
+                await self.run_async(call)
             finally:
                 if own in SyncToAsync.context_to_thread_executor:
-                    await asyncio.shield(sync_to_async(connections.close_all)())
-                if self._is_audited(call):
-                    await asyncio.shield(sync_to_async(self._tell)(call, outcome, started))
+                    await to_its_end(connections.close_all)
 
     def _is_audited(self, call: Call) -> bool:
         return call_finished.has_listeners(self._server) and call.incoming.method in _AUDITED
@@ -96,18 +122,46 @@ def _outcome(call: Call) -> str:
     return "failed" if call.failed else "ok"
 
 
+class _Transactions:
+    """One transaction per database that has ATOMIC_REQUESTS, around a call: rolled back if it
+    fails."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._aliases = atomic_aliases()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> None:
+        with ExitStack() as stack:
+            for alias in self._aliases:
+                stack.enter_context(transaction.atomic(using=alias))
+            self._stack = stack.pop_all()
+
+    def __exit__(self, *error: Any) -> None:
+        if self._call.failed:
+            for alias in self._aliases:
+                transaction.set_rollback(True, using=alias)
+        self._stack.__exit__(*error)
+
+
+async def to_its_end(function: Callable[[], Any]) -> None:
+    """Run a plain function on the thread of the request. A cancellation waits until it has ended,
+    and is raised then. Raises what the function raises."""
+    task = asyncio.ensure_future(sync_to_async(function, thread_sensitive=True)())
+    cancellation = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is not None:
+        raise cancellation
+    task.result()
+
+
 @contextmanager
 def fresh_connections() -> Iterator[None]:
-    """Look after the connections of a thread, as Django does around a request.
-
-    One that is in a transaction (a test's, say) is somebody's who needs it still.
-    """
-
-    def close_old() -> None:
-        for connection in connections.all(initialized_only=True):
-            if not connection.in_atomic_block:
-                connection.close_if_unusable_or_obsolete()
-
+    """Look after the connections of a thread, as Django does around a request."""
     close_old()
     try:
         yield
@@ -115,20 +169,25 @@ def fresh_connections() -> Iterator[None]:
         close_old()
 
 
+def close_old() -> None:
+    """Close the connections of this thread that are broken or have expired.
+
+    One that is in a transaction (a test's, say) is somebody's who needs it still.
+    """
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+
+
 async def run_off_loop(function: Callable[[], None]) -> None:
-    """Run a plain function on a thread of a pool, with connections looked after."""
+    """Run a plain function where Django knows no request: on the thread that waits for this
+    coroutine, or on one of a pool, with connections looked after."""
 
     def run() -> None:
         with fresh_connections():
             function()
 
     await run_in_thread(run)
-
-
-async def run_in_request_thread(function: Callable[[], None]) -> None:
-    """Run a plain function on the thread that Django uses for this request under ASGI."""
-    run: Callable[[], Awaitable[None]] = sync_to_async(function, thread_sensitive=True)
-    await run()
 
 
 def detach(call: Call) -> Context:

@@ -71,7 +71,9 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
             self.authentication.load()
         self.calls = Calls(self)
         super().__init__(**{**given, **options})
-        self.runner = Runner(self.calls.run_outside_request, run_off_loop, self.calls.run_async)
+        self.runner = Runner(
+            self.calls.run_outside_request, run_off_loop, self.calls.run_async_outside_request
+        )
         self.attach(
             Host(
                 secret_keys=_secret_keys,
@@ -93,7 +95,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
         self.calls.run_outside_request(call)
 
     async def run_call_async(self, call: Call) -> None:
-        await self.calls.run_async(call)
+        await self.calls.run_async_outside_request(call)
 
     @property
     def urls(self) -> list[URLPattern]:

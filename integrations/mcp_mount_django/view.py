@@ -8,7 +8,6 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Any, TypeAlias
 
-from asgiref.sync import sync_to_async
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -23,7 +22,7 @@ from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.driving import follow, follow_async
-from mcp_mount.transports.threads import Runner
+from mcp_mount.transports.threads import Runner, off_loop
 from mcp_mount.transports.wsgi import (
     IncompleteBody,
     WSGITransport,
@@ -39,7 +38,12 @@ from mcp_mount_django.calls import (
     Calls,
     active_variant,
     atomic_aliases,
-    keep_language,
+)
+from mcp_mount_django.threads import (
+    Streamed,
+    is_on_event_loop,
+    own_event_loop,
+    request_thread,
     run_in_request_thread,
 )
 
@@ -63,15 +67,9 @@ class ServerView:
     def __init__(self, server: MCPServer, calls: Calls, authentication: Authentication) -> None:
         self.server = server
         self._authentication = authentication
-        self._wsgi = WSGITransport(server.protocol, Runner(calls.run, run_async=calls.run_async))
         self._runner = Runner(calls.run, run_in_request_thread, calls.run_async)
-        self._asgi = ASGITransport(
-            server.protocol,
-            self._runner,
-            # Middleware needs the request's thread before a stream can begin: a function that
-            # waits there for its client's answer would wait for ever.
-            server.runner,
-        )
+        self._wsgi = WSGITransport(server.protocol, self._runner)
+        self._asgi = ASGITransport(server.protocol, self._runner)
         # Django asks these of every view when it reverses a URL.
         self.__name__ = self.__qualname__ = "mcp"
         self.__doc__ = f"The MCP server {server.title!r}"
@@ -82,7 +80,7 @@ class ServerView:
         return set(atomic_aliases())
 
     def __getattr__(self, name: str) -> Any:
-        if name in _COROUTINE_MARKS and _on_event_loop():
+        if name in _COROUTINE_MARKS and is_on_event_loop():
             return _COROUTINE_MARKS[name]
         raise AttributeError(name)
 
@@ -94,49 +92,46 @@ class ServerView:
         if rest is not None and f"/{rest}" == WELL_KNOWN:
             # Who is to log in reads here how.
             return metadata_response(self.server, request, request.path[: -len(WELL_KNOWN)])
-        if _on_event_loop():
+        if is_on_event_loop():
             return self._respond_async(request, rest)
         return self._respond(request, rest)
 
     def _respond(self, request: HttpRequest, rest: str | None) -> HttpResponseBase:
-        read = self._admit(request, rest)
-        if isinstance(read, Reply):
-            return _finished(read)
-        if (refusal := follow(self._let_in(read, request))) is not None:
-            return _finished(refusal)
-        if self._is_bridged(request, rest):
-            return bridge_wsgi(self.server, request, rest, read)
-        read.waiting = self._wsgi.waiting(multithread=is_multithread(request.META))
-        opened = self._open(read)
-        if isinstance(opened, Exchange):
-            for call in opened.calls:
-                if call.is_async:
-                    keep_language(call)
-        answer = self._wsgi.answer(opened)
-        return _finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
+        with own_event_loop():
+            read = self._admit(request, rest)
+            if isinstance(read, Reply):
+                return _finished(read)
+            if (refusal := follow(self._let_in(read, request))) is not None:
+                return _finished(refusal)
+            if self._is_bridged(request, rest):
+                return bridge_wsgi(self.server, self._runner, request, rest, read)
+            read.waiting = self._wsgi.waiting(multithread=is_multithread(request.META))
+            answer = self._wsgi.answer(self._open(read))
+            return _finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
 
     async def _respond_async(self, request: HttpRequest, rest: str | None) -> HttpResponseBase:
-        may_block = self.server.is_guarded or self._authentication.may_block(request)
-        if may_block:
-            read = await sync_to_async(self._admit)(request, rest)
-        else:
-            read = self._admit(request, rest)
-        if isinstance(read, Reply):
-            return _finished(read)
-        refusal = await follow_async(self._let_in(read, request), self._runner)
-        if refusal is not None:
-            return _finished(refusal)
-        may_block = may_block or self.server.protocol.settings.may_block
-        if self._is_bridged(request, rest):
-            read.may_block = may_block
-            return await bridge_asgi(self.server, request, rest, read)
-        opened = await sync_to_async(self._open)(read) if may_block else self._open(read)
-        if isinstance(opened, Exchange):
-            for call in opened.calls:
-                if call.wants_context and not call.is_async:
-                    keep_language(call)
-        answer = await self._asgi.answer(opened)
-        return _finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
+        with request_thread() as thread:
+            may_block = self.server.is_guarded or self._authentication.may_block(request)
+            if may_block:
+                read = await off_loop(self._runner, partial(self._admit, request, rest))
+            else:
+                read = self._admit(request, rest)
+            if isinstance(read, Reply):
+                return _finished(read)
+            refusal = await follow_async(self._let_in(read, request), self._runner)
+            if refusal is not None:
+                return _finished(refusal)
+            read.may_block = may_block or self.server.protocol.settings.may_block
+            if self._is_bridged(request, rest):
+                return await bridge_asgi(self.server, self._runner, thread, request, rest, read)
+            if read.may_block:
+                opened = await off_loop(self._runner, partial(self._open, read))
+            else:
+                opened = self._open(read)
+            answer = await self._asgi.answer(opened)
+            if isinstance(answer, Reply):
+                return _finished(answer)
+            return _streaming(Streamed(answer.events, answer.end, thread))
 
     def _open(self, read: ProtocolRequest) -> Opened:
         return self.server.protocol.open(read)
@@ -219,14 +214,6 @@ def _finished(reply: Reply) -> HttpResponse:
 
 def _streaming(events: Any) -> StreamingHttpResponse:
     return StreamingHttpResponse(events, headers=dict(HEADERS))
-
-
-def _on_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _coroutine_marks() -> dict[str, Any]:

@@ -59,23 +59,21 @@ class ClientLeft(Exception):
 
 @dataclass(slots=True)
 class AsyncEvents:
-    """A response that has begun: its events, the last one ends it. Close the iterator to leave."""
+    """A response that has begun: its events, the last one ends it. Close the iterator to leave.
+
+    end: leaves, and waits until all that belongs to the response has ended.
+    """
 
     events: AsyncIterator[bytes]
+    end: Callable[[], Awaitable[None]]
 
 
 class ASGITransport:
-    """Serves the MCP endpoint of a server as an ASGI application; it looks at no path.
+    """Serves the MCP endpoint of a server as an ASGI application; it looks at no path."""
 
-    stream_runner: how the functions run that may speak before they end, if not like the others.
-    """
-
-    def __init__(
-        self, protocol: Protocol, runner: Runner = PLAIN, stream_runner: Runner | None = None
-    ) -> None:
+    def __init__(self, protocol: Protocol, runner: Runner = PLAIN) -> None:
         self._protocol = protocol
         self._runner = runner
-        self._stream_runner = stream_runner or runner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = read_headers(scope)
@@ -99,7 +97,8 @@ class ASGITransport:
             await self._resume(opened, receive, send)
         elif opened.accepts_stream and any(call.wants_context for call in opened.calls):
             # Behind a bridge, plain functions run on the request's thread, and end with it.
-            await self._stream(opened, receive, send, resumable=RUNNER not in scope)
+            resumable = RUNNER not in scope and opened.resumable
+            await self._stream(opened, runner, receive, send, resumable=resumable)
         elif await run_calls(opened.calls, runner, receive):
             await _send_reply(opened.reply(), send)
 
@@ -111,11 +110,11 @@ class ASGITransport:
         if isinstance(opened, Reply):
             return opened
         if isinstance(opened, Resumption):
-            return AsyncEvents(AsyncReader(opened).events())
+            return _read(AsyncReader(opened))
         if not (opened.accepts_stream and any(call.wants_context for call in opened.calls)):
             await run_calls(opened.calls, self._runner)
             return opened.reply()
-        stream = AsyncStream(opened.calls, self._stream_runner, resumable=opened.resumable)
+        stream = AsyncStream(opened.calls, self._runner, resumable=opened.resumable)
         try:
             first = await stream.next(keep_alive=False)
         except BaseException:
@@ -124,14 +123,14 @@ class ASGITransport:
         if first is None:
             return opened.reply()
         if opened.resumable:
-            return AsyncEvents(AsyncReader(pump(first, stream, opened)).events())
-        return AsyncEvents(_whole(first, stream, opened))
+            resumption, task = pump(first, stream, opened)
+            return _read(AsyncReader(resumption), task)
+        return AsyncEvents(_whole(first, stream, opened), stream.aclose)
 
     async def _stream(
-        self, exchange: Exchange, receive: Receive, send: Send, *, resumable: bool
+        self, exchange: Exchange, runner: Runner, receive: Receive, send: Send, *, resumable: bool
     ) -> None:
-        resumable = resumable and exchange.resumable
-        stream = AsyncStream(exchange.calls, self._stream_runner, resumable=resumable)
+        stream = AsyncStream(exchange.calls, runner, resumable=resumable)
         departure = _Departure(receive, stream.close)
         first: bytes | None = None
         try:
@@ -140,7 +139,7 @@ class ASGITransport:
                 if not departure.left:
                     await _send_reply(exchange.reply(), send)
             elif resumable:
-                reader = AsyncReader(pump(first, stream, exchange))
+                reader = AsyncReader(pump(first, stream, exchange)[0])
                 departure.leave = reader.close
                 await _send_events(reader.events(), departure, send)
             else:
@@ -175,6 +174,17 @@ class _Departure:
         if not watch.cancelled():
             self.left = True
             self.leave()
+
+
+def _read(reader: AsyncReader, lasting: asyncio.Task[None] | None = None) -> AsyncEvents:
+    """What a reader reads. lasting: what goes on when the client has left."""
+
+    async def end() -> None:
+        reader.close()
+        if lasting is not None:
+            await asyncio.wait([lasting])
+
+    return AsyncEvents(reader.events(), end)
 
 
 async def _whole(first: bytes, stream: AsyncStream, exchange: Exchange) -> AsyncIterator[bytes]:

@@ -15,13 +15,15 @@ _pumps: set[asyncio.Task[None]] = set()
 """The tasks that write logs: a loop keeps weak references only."""
 
 
-def pump(first: bytes, stream: AsyncStream, exchange: Exchange) -> Resumption:
+def pump(
+    first: bytes, stream: AsyncStream, exchange: Exchange
+) -> tuple[Resumption, asyncio.Task[None]]:
     """Write all that `stream` says to a log, in a task of its own, which closes the stream."""
     log = exchange.open_log()
     task = asyncio.create_task(_pump(first, stream, exchange, log))
     _pumps.add(task)
     task.add_done_callback(_pumps.discard)
-    return Resumption(log)
+    return Resumption(log), task
 
 
 async def _pump(first: bytes, stream: AsyncStream, exchange: Exchange, log: EventLog) -> None:

@@ -138,7 +138,7 @@ class AsyncStream:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
         self._questions: Sequence[Question] = ()
         self._taken = asyncio.Event()
-        self._in_steps = runner.one_thread or waiting_thread() is not None
+        self._in_steps = waiting_thread() is not None
         self._task = self._loop.create_task(self._run())
         if len(calls) == 1:
             # Of a batch, only those calls are cancelled that have not begun.
@@ -335,18 +335,23 @@ class Steps:
     """
 
     def __init__(self, function: Callable[[], object]) -> None:
-        self._thread = thread_of(getcurrent())
-        self._listener = getcurrent()
+        self._function = function
+        self._run: greenlet | None = None
         # What it calls may run in a greenlet of its own, and speak there.
-        self._speaker = self._run = greenlet(partial(copy_context().run, self._begin, function))
+        self._speaker: greenlet | None = None
+        self._listener: greenlet | None = None
 
     def __iter__(self) -> Iterator[Said]:
         return self
 
     def __next__(self) -> Said:
+        self._listener = getcurrent()
+        if self._run is None:
+            # Not before: this is its thread, and these are its context variables.
+            self._speaker = self._run = greenlet(partial(copy_context().run, self._begin))
         if not self._run.dead:
-            self._thread = thread_of(getcurrent())
-            self._listener = self._run.parent = getcurrent()
+            self._run.parent = self._listener
+            assert self._speaker is not None
             said: Said = self._speaker.switch()
             if not self._run.dead:
                 return said
@@ -359,14 +364,15 @@ class Steps:
 
     def hand_out(self, said: Said) -> None:
         """Set the function aside until the next step. Where it runs."""
-        if thread_of(getcurrent()) is not self._thread:
+        assert self._listener is not None
+        if thread_of(getcurrent()) is not thread_of(self._listener):
             raise RuntimeError(_ELSEWHERE)
         self._speaker = getcurrent()
         self._listener.switch(said)
 
-    def _begin(self, function: Callable[[], object]) -> None:
+    def _begin(self) -> None:
         _steps.set(self)
-        function()
+        self._function()
 
 
 def inline_events(

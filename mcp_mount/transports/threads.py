@@ -15,8 +15,8 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import Context, ContextVar, copy_context
+from contextlib import contextmanager, suppress
+from contextvars import Context, ContextVar, Token, copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
@@ -42,6 +42,10 @@ on_entering: Final[list[Callable[[Executor], None]]] = []
 """Called at the beginning of each coroutine that a thread waits for, on its event loop: a framework
 that chooses threads itself (asgiref) learns there which one serves."""
 
+on_moving: Final[list[Callable[[], None]]] = []
+"""Called in context variables that have been brought to another thread, before anything else runs
+in them: a framework that ties them to threads (asgiref, again) takes them along."""
+
 
 class Executor(concurrent.futures.Executor):
     """Runs what is submitted on the thread that made it, whenever that thread waits.
@@ -54,7 +58,7 @@ class Executor(concurrent.futures.Executor):
     """
 
     def __init__(self) -> None:
-        self._inbox: Inbox[_Work | _Message | None] = Inbox()
+        self._inbox: Inbox[_Item] = Inbox()
         self._messages: deque[Any] = deque()
         self._lock = threading.Lock()
         self._closed = False
@@ -81,12 +85,12 @@ class Executor(concurrent.futures.Executor):
                     "The call that this coroutine belongs to has ended: its thread runs nothing "
                     "for it any more. Await in a handler what the handler starts."
                 )
-            self._inbox.put(work)
+            self.put(work)
         return work.outcome
 
     def say(self, message: Any) -> None:
         """Give the thread a message, from any other one."""
-        self._inbox.put(_Message(message))
+        self.put(_Message(message))
 
     def heard(self, timeout: float | None = None) -> Any:
         """The next message; runs what is submitted until there is one. On its own thread.
@@ -103,10 +107,11 @@ class Executor(concurrent.futures.Executor):
 
         Raises queue.Empty after `timeout` seconds.
         """
-        until.add_done_callback(lambda _: self._inbox.put(None))
+        until.add_done_callback(lambda _: self.put(None))
         deadline = _deadline(timeout)
         if self._main is not None and self._main is not getcurrent():
             self._set_aside.append(_SetAside(getcurrent(), until, deadline))
+            self.expect(deadline)
             self._main.switch()
             if not until.done():
                 raise queue.Empty
@@ -114,12 +119,39 @@ class Executor(concurrent.futures.Executor):
         while self._set_aside or not until.done():
             self._take(deadline)
 
+    def serve_waiting(self) -> None:
+        """Run what is there, and do not wait for more. On its own thread."""
+        with suppress(queue.Empty):
+            while True:
+                self._take(0.0)
+
+    def put(self, item: _Item) -> None:
+        """Let the thread have something, from any other one."""
+        self._inbox.put(item)
+
+    def expect(self, deadline: float | None) -> None:
+        """Something was set aside that goes on at a deadline (monotonic clock), if not before."""
+
     async def entered(self, function: Callable[[], Awaitable[T]]) -> T:
         """Await what a coroutine function returns, with this as the executor of its plain work."""
-        _serving.set(self)
+        moved()
+        self.enter()
+        return await function()
+
+    def enter(self) -> Token[Executor | None]:
+        """Be the executor of the coroutine that runs, and of all tasks that it starts.
+
+        Returns what `leave` takes.
+        """
+        token = _serving.set(self)
         for enter in on_entering:
             enter(self)
-        return await function()
+        return token
+
+    @staticmethod
+    def leave(token: Token[Executor | None]) -> None:
+        """Let the coroutine have the executor that it had before."""
+        _serving.reset(token)
 
     def close(self) -> None:
         """Refuse all work from now on, also what has been submitted and has not begun."""
@@ -176,6 +208,18 @@ class _SetAside:
         return late or self.until.done()
 
 
+def moved() -> None:
+    """Note that the current context variables have come to this thread from another one."""
+    for move in on_moving:
+        move()
+
+
+def run_moved(function: Callable[[], T]) -> T:
+    """Run a function in context variables that have come to this thread from another one."""
+    moved()
+    return function()
+
+
 @dataclass(slots=True)
 class _Message:
     content: Any
@@ -193,12 +237,16 @@ class _Work:
         if not self.outcome.set_running_or_notify_cancel():
             return
         try:
-            self.outcome.set_result(self.context.run(self.function))
+            self.outcome.set_result(self.context.run(run_moved, self.function))
         except (Exception, SystemExit) as error:
             self.outcome.set_exception(error)
         except BaseException:
             self.outcome.set_exception(asyncio.CancelledError())
             raise
+
+
+_Item: TypeAlias = _Work | _Message | None
+"""Something for a thread: work, a message, or a mere reminder to look what is over."""
 
 
 def thread_of(run: greenlet) -> greenlet:
@@ -249,7 +297,7 @@ async def run_in_thread(function: Callable[[], None]) -> None:
         return
     if _threads is None:
         _threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="mcp-mount-tool")
-    await loop.run_in_executor(_threads, copy_context().run, function)
+    await loop.run_in_executor(_threads, copy_context().run, run_moved, function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,14 +305,12 @@ class Runner:
     """How a host runs handlers.
 
     run: runs a plain function on the thread where it belongs; off_loop: brings it there from an
-    event loop. run_async: runs a coroutine function. one_thread: whether all that `off_loop` runs
-    for a request runs on the same thread, one after another.
+    event loop. run_async: runs a coroutine function.
     """
 
     run: Callable[[Call], None] = Call.run
     off_loop: RunSync = run_in_thread
     run_async: Callable[[Call], Coroutine[Any, Any, None]] = Call.run_async
-    one_thread: bool = False
 
 
 async def off_loop(runner: Runner, function: Callable[[], T]) -> T:
