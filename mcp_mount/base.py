@@ -19,6 +19,7 @@ from mcp_mount.features.arguments import request_types
 from mcp_mount.features.listing import Listing
 from mcp_mount.features.names import options_of, refuse_unknown, refuse_unknown_options
 from mcp_mount.features.permissions import Names, caller_key
+from mcp_mount.features.registry import refuse_permission_names
 from mcp_mount.host import Host
 from mcp_mount.notifier import Notifier
 from mcp_mount.observing import Observing
@@ -305,7 +306,13 @@ class MCPServer(Registers, FastAPI):
         """Live by the rules of `host` from now on: integrations call this when they mount."""
         if host.request_type is not None:
             self.registry.give_requests(host.request_type)
+        if host.without_permissions is not None:
+            self._without_permissions(host.without_permissions)
         self.attached = host
+
+    def _without_permissions(self, host: str) -> None:
+        refuse_permission_names(self.protocol.settings.rules, host)
+        self.registry.forbid_permission_names(host)
 
     def run_call(self, call: Call) -> None:
         """Run a plain handler on the thread where it belongs; integrations stand around it."""
@@ -432,7 +439,10 @@ class MCPServer(Registers, FastAPI):
         """Declare policies for all that the server offers, in place of those of the same name."""
         refuse_unfit("a server", options, CHECKS)
         self._rules |= {key: value for key, value in options.items() if key in RULES}
-        self.protocol.settings.rules = rules_in(self._rules)
+        rules = rules_in(self._rules)
+        if self.attached is not None:
+            refuse_permission_names(rules, self.attached.without_permissions)
+        self.protocol.settings.rules = rules
         declare(self._level, options)
 
     def _authenticate(self) -> None:

@@ -29,7 +29,8 @@ class Host:
     request, as a task, and gives the context variables to run it in. varies: what a result depends
     on beside its call, its caller and where they call: the language, say. Results that differ in
     it are kept apart. request_type: the class of the requests that handlers get here, where it is
-    always the same one.
+    always the same one. without_permissions: what it is called in errors, if it has no permissions
+    by name.
     """
 
     secret_keys: Callable[[], Sequence[str]] = _no_names
@@ -40,3 +41,4 @@ class Host:
     detach: Callable[[Call], Context] = current_context
     varies: Callable[[ProtocolRequest], str] = accepted_languages
     request_type: type | None = None
+    without_permissions: str | None = None

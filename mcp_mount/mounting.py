@@ -42,8 +42,10 @@ class mount_wsgi:
         self.path = clean_prefix(path)
         self.server = server
         serve_metadata(server, self.path)
-        if server.attached is not None and server.attached.request_type is None:
-            server.registry.give_requests(dict)
+        host = server.attached
+        if host is not None and host.request_type is None:
+            known = host.without_permissions or "a WSGI application"
+            server.attach(replace(host, request_type=dict, without_permissions=known))
         self._around = around or (lambda environ: nullcontext())
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -61,5 +61,9 @@ def host_of(app: Flask) -> Host:
         return context_without("flask.")
 
     return Host(
-        secret_keys=secret_keys, debug=lambda: app.debug, host_names=host_names, detach=detach
+        secret_keys=secret_keys,
+        debug=lambda: app.debug,
+        host_names=host_names,
+        detach=detach,
+        without_permissions="Flask",
     )

@@ -22,6 +22,7 @@ from mcp_mount.protocol.extensions import PAGES
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.messages import Rule
+from mcp_mount.protocol.rules import HasPermission, no_permission_names
 
 
 class Registry:
@@ -50,6 +51,7 @@ class Registry:
         self.on_change: Callable[[str], None] = lambda kind: None
         self.listing = listing or Listing()
         self._request_type: type | None = None
+        self._without_permissions: str | None = None
         # Routers and blueprints live as long as the program; applications come and go.
         self._followers: WeakSet[Registry] = WeakSet()
         self._methods: dict[str, Method] = {}
@@ -82,15 +84,15 @@ class Registry:
         """Take over the entries of `other`, now and in future; once, however often it is said."""
         if self in other._followers:
             return
-        entries: tuple[tuple[str, Mapping[Any, Any], Mapping[Any, Any]], ...] = (
-            ("tool", self.tools, other.tools),
-            ("resource", self.resources, other.resources),
-            ("prompt", self.prompts, other.prompts),
-            ("completer", self.completers, other.completers),
+        entries: tuple[tuple[str, Callable[[Registry], dict[Any, Any]]], ...] = (
+            ("tool", lambda registry: registry.tools),
+            ("resource", lambda registry: registry.resources),
+            ("prompt", lambda registry: registry.prompts),
+            ("completer", lambda registry: registry.completers),
         )
-        for kind, own, theirs in entries:
-            for key, entry in theirs.items():
-                _refuse_duplicate(kind, key, own, self._guard(entry))
+        for kind, of in entries:
+            for key, entry in of(other).items():
+                _check(kind, key, self._line(entry, {}), of)
         for tool in other.tools.values():
             self.add_tool(tool)
         for resource in other.resources.values():
@@ -114,6 +116,20 @@ class Registry:
             for entry in entries.values():
                 check_request(entry.function, entry.arguments, kind)
         self._request_type = kind
+
+    def forbid_permission_names(self, host: str) -> None:
+        """Note that the host has no permissions by name, now and in future.
+
+        Args:
+            host: What the host is called in an error.
+
+        Raises:
+            DefinitionError: For an entry that needs one: nobody could ever use it.
+        """
+        for entries in (self.tools, self.resources, self.prompts):
+            for entry in entries.values():
+                refuse_permission_names(entry.rules, host)
+        self._without_permissions = host
 
     def refresh(self, kind: str) -> None:
         """Tell of entries that have changed by themselves: they are listed anew."""
@@ -220,6 +236,14 @@ class Registry:
         return Method(partial(self.listing.answer, member, list(entries), self.version))
 
 
+def refuse_permission_names(rules: Sequence[Rule], host: str | None) -> None:
+    """Raise DefinitionError for a rule that needs a permission by its name, where `host` has none;
+    None for a host that may have some."""
+    for rule in rules:
+        if host is not None and isinstance(rule, HasPermission):
+            raise DefinitionError(no_permission_names(rule.name, host))
+
+
 def _check(
     kind: str,
     key: Any,
@@ -231,6 +255,7 @@ def _check(
         _refuse_duplicate(kind, key, entries(registry), guarded)
         if registry._request_type is not None and kind != "completer":
             check_request(guarded.function, guarded.arguments, registry._request_type)
+        refuse_permission_names(guarded.rules, registry._without_permissions)
 
 
 def _refuse_duplicate(kind: str, key: Any, entries: Mapping[Any, Any], entry: Any) -> None:

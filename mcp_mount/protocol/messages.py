@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 from pydantic import BaseModel
@@ -31,10 +32,20 @@ def _nobody_hears(token: AccessToken) -> None:
     pass
 
 
+class CannotTell(LookupError):
+    """A rule asks for what this host cannot know, whoever calls: a mistake of the set-up."""
+
+
+@cache
+def _tell_once(problem: str) -> None:
+    """Log a mistake of the set-up, once in a process and not for each list."""
+    logger.error("%s. Every caller is refused.", problem)
+
+
 class Rule(Protocol):
     """A condition that callers fulfil or not.
 
-    Raises LookupError, or what a user's function raises, where that cannot be said.
+    Raises CannotTell, or what a user's function raises, where that cannot be said.
     """
 
     def fulfilled(self, request: Request) -> bool: ...
@@ -90,6 +101,9 @@ class Request:
         """Whether the caller fulfils all rules; not, if one of them cannot be checked."""
         try:
             return all(rule.fulfilled(self) for rule in rules)
+        except CannotTell as error:
+            _tell_once(str(error))
+            return False
         except BaseException as error:
             contained(error)
             logger.exception("A rule could not be checked, so the caller is refused")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_mount.protocol.messages import Request, Rule
+from mcp_mount.protocol.messages import CannotTell, Request, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,14 @@ class Caller:
     request: Any
 
 
+def no_permission_names(name: str, host: str) -> str:
+    """Say that a host cannot know a permission by its name, and what to write instead."""
+    return (
+        f"permission={name!r}: {host} has no permissions by name here. Write a function of the "
+        "request (permission=lambda request: ...), or use roles= or scopes="
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class HasPermission:
     """The host knows that the caller has a permission, by its name."""
@@ -35,7 +43,7 @@ class HasPermission:
 
     def fulfilled(self, request: Request) -> bool:
         if request.has_permission is None:
-            raise LookupError(f"this host has no permissions by name, such as {self.name!r}")
+            raise CannotTell(no_permission_names(self.name, "This host"))
         return request.has_permission(self.name)
 
 

@@ -15,7 +15,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 
-from mcp_mount import CompletionsRouter, DefinitionError, MCPRouter, MCPServer, ToolsRouter
+from mcp_mount import (
+    CompletionsRouter,
+    DefinitionError,
+    MCPRouter,
+    MCPServer,
+    ToolsRouter,
+    mount_wsgi,
+)
 from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.changes import Change, Listen
@@ -145,9 +152,58 @@ def test_a_rule_that_fails_refuses_and_is_logged(caplog: pytest.LogCaptureFixtur
 
 
 def test_a_name_that_the_host_cannot_check_refuses(caplog: pytest.LogCaptureFixture) -> None:
-    with Client(build()) as client, pytest.raises(RPCError, match="Unknown"):
-        client.call_tool("writers")
-    assert "this host has no permissions by name, such as 'write'" in caplog.text
+    def guarded() -> MCPServer:
+        server = MCPServer("s")
+        server.tool(name="closed", permission="nobody-knows")(lambda: "in")
+        return server
+
+    for _ in range(2):
+        with Client(guarded()) as client:
+            assert client.list_tools() == []
+            with pytest.raises(RPCError, match="Unknown"):
+                client.call_tool("closed")
+    words = "permission='nobody-knows': This host has no permissions by name here. Write a function"
+    assert caplog.text.count(words) == 1
+    assert "Traceback" not in caplog.text
+
+
+def _flask_with(server: MCPServer) -> None:
+    from flask import Flask
+
+    from mcp_mount_flask import MCPMount
+
+    MCPMount(Flask("shop"), "/mcp", server)
+
+
+def _wsgi_with(server: MCPServer) -> None:
+    mount_wsgi(lambda environ, start_response: [], "/mcp", server)
+
+
+@pytest.mark.parametrize(
+    ("give", "host"), [(_flask_with, "Flask"), (_wsgi_with, "a WSGI application")]
+)
+def test_a_host_without_permissions_by_name_refuses_them_when_it_mounts(
+    give: Callable[[MCPServer], None], host: str
+) -> None:
+    words = f"permission='admin': {host} has no permissions by name here. Write a function"
+    with pytest.raises(DefinitionError, match=words):
+        give(MCPServer("whole", permission="admin"))
+    one = MCPServer("one")
+    one.tool(name="closed", permission=["admin"])(lambda: "in")
+    with pytest.raises(DefinitionError, match=words):
+        give(one)
+    server = MCPServer("later")
+    give(server)
+    with pytest.raises(DefinitionError, match=words):
+        server.tool(name="closed", permission="admin")(lambda: "in")
+    with pytest.raises(DefinitionError, match=words):
+        server.configure(permission="admin")
+    router = ToolsRouter(permission="admin")
+    router.tool(name="closed")(lambda: "in")
+    with pytest.raises(DefinitionError, match=words):
+        server.include_router(router)
+    assert not server.registry.tools
+    server.tool(name="open", permission=lambda request: True)(lambda: "in")
 
 
 def test_a_list_that_is_not_the_same_for_all_is_private() -> None:
