@@ -24,6 +24,7 @@ from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.wsgi import (
     EventStream,
     IncompleteBody,
+    is_multithread,
     read_headers,
     server_of,
     whole_body,
@@ -148,7 +149,7 @@ class MCPMount(Registers):
                     server=server_of(request.environ),
                     mount=request.script_root + self.path,
                 ),
-                multithread=request.is_multithread,
+                multithread=is_multithread(request.environ),
             )
         )
 

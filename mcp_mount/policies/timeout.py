@@ -19,6 +19,7 @@ from mcp_mount.features.functions import DefinitionError
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import EndsRun, OutOfTime, Refusal
 from mcp_mount.protocol.flows import Flow, proceed
+from mcp_mount.protocol.green import is_green
 
 T = TypeVar("T")
 
@@ -103,6 +104,8 @@ def limited(deadline: float, interrupt: bool, function: Callable[[], T]) -> T:
 
     interrupt: whether to interrupt it then, and not to wait until it ends by itself.
     """
+    # Under gevent all requests are on one thread, and any of them would be interrupted.
+    interrupt = interrupt and not is_green()
     value = _interrupted_at(deadline, function) if interrupt else function()
     if time.monotonic() > deadline:
         raise OutOfTime

@@ -12,7 +12,8 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
-from mcp_mount.transports.native import NativePool, is_green, start_thread
+from mcp_mount.protocol.green import is_green
+from mcp_mount.transports.native import NativePool, start_thread
 
 T = TypeVar("T")
 

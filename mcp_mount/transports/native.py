@@ -1,9 +1,4 @@
-"""Threads of the operating system and what crosses them, where gevent or eventlet may be at work.
-
-Both replace parts of the standard library so that "threads" become greenlets on one thread. They
-may do so before this package is imported (`gunicorn -k gevent`) or after it (`--preload`), so
-nothing here is bound at import.
-"""
+"""Threads of the operating system and what crosses them, where gevent may be at work."""
 
 from __future__ import annotations
 
@@ -15,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Generic, ParamSpec, TypeVar
+
+from mcp_mount.protocol.green import is_eventlet, is_gevent
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -33,27 +30,15 @@ def start_thread(function: Callable[[], object], name: str) -> None:
     Raises:
         RuntimeError: Under eventlet, whose locks do not work between threads.
     """
-    if _is_patched("eventlet.patcher", "is_monkey_patched", "thread"):
+    if is_eventlet():
         raise RuntimeError(
             "Coroutine functions do not run under eventlet, whose locks do not work between "
             "threads: use gevent, or plain functions"
         )
-    if _is_patched("gevent.monkey", "is_module_patched", "threading"):
+    if is_gevent():
         sys.modules["gevent.monkey"].get_original("_thread", "start_new_thread")(function, ())
     else:
         threading.Thread(target=function, name=name, daemon=True).start()
-
-
-def is_green() -> bool:
-    """Whether requests run in greenlets that share a thread, whatever their server says of it."""
-    return _is_patched("gevent.monkey", "is_module_patched", "threading") or _is_patched(
-        "eventlet.patcher", "is_monkey_patched", "thread"
-    )
-
-
-def _is_patched(module: str, question: str, name: str) -> bool:
-    patcher = sys.modules.get(module)
-    return patcher is not None and bool(getattr(patcher, question)(name))
 
 
 class Inbox(Generic[T]):

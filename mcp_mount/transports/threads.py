@@ -24,7 +24,9 @@ from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 from greenlet import getcurrent, greenlet
 
 from mcp_mount.protocol.calls import Call
-from mcp_mount.transports.native import Inbox
+from mcp_mount.protocol.errors import contained
+from mcp_mount.protocol.green import is_green
+from mcp_mount.transports.native import Inbox, NativePool
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -238,11 +240,12 @@ class _Work:
             return
         try:
             self.outcome.set_result(self.context.run(run_moved, self.function))
-        except (Exception, SystemExit) as error:
-            self.outcome.set_exception(error)
-        except BaseException:
-            self.outcome.set_exception(asyncio.CancelledError())
-            raise
+        except BaseException as error:
+            try:
+                self.outcome.set_exception(contained(error))
+            except BaseException:
+                self.outcome.set_exception(asyncio.CancelledError())
+                raise
 
 
 _Item: TypeAlias = _Work | _Message | None
@@ -296,7 +299,10 @@ async def run_in_thread(function: Callable[[], None]) -> None:
         await loop.run_in_executor(executor, function)
         return
     if _threads is None:
-        _threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="mcp-mount-tool")
+        # Of greenlets, as gevent makes of threads, none could run Django's database work: on their
+        # thread a loop is running.
+        kind = NativePool if is_green() else ThreadPoolExecutor
+        _threads = kind(_MOST_THREADS, thread_name_prefix="mcp-mount-tool")
     await loop.run_in_executor(_threads, copy_context().run, run_moved, function)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -14,9 +14,11 @@ from urllib.parse import quote
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.exchange import Exchange, Protocol
+from mcp_mount.protocol.green import is_green
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.asgi import ENDPOINT
+from mcp_mount.transports.background import LoopEnded
 from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
 from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
 from mcp_mount.transports.streams import background_events, inline_events, silence
@@ -122,11 +124,15 @@ class WSGITransport:
             if call.wants_context:
                 silence(call, self._runner)
             if call.is_async:
-                with suppress(CancelledError):
+                try:
                     wait_for(
                         partial(drive_async, call, self._runner),
                         begun=partial(setattr, call, "on_cancel"),
                     )
+                except CancelledError:
+                    pass
+                except LoopEnded as error:
+                    call.conclude(error)
             else:
                 drive(call, self._runner)
 
@@ -207,8 +213,12 @@ def whole_body(*others: type[Exception]) -> Iterator[None]:
 
 
 def is_multithread(environ: Environ) -> bool:
-    """Whether other requests of the process are served meanwhile (PEP 3333)."""
-    return bool(environ.get("wsgi.multithread"))
+    """Whether other requests of the process are served while one waits.
+
+    PEP 3333 has a flag for it. Where gevent has replaced threads the flag may say no (uWSGI, and
+    gevent's own server), while greenlets are served.
+    """
+    return bool(environ.get("wsgi.multithread")) or is_green()
 
 
 def status_line(status: int) -> str:
