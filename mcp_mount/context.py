@@ -21,6 +21,7 @@ from mcp_mount.chaining import (
 from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
+from mcp_mount.protocol.credentials import ShownHeaders
 from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import ClientError, OutOfTime
 from mcp_mount.protocol.extensions import TASKS, shows_pages
@@ -57,8 +58,8 @@ class _Call:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The HTTP headers, names in lower case."""
-        return self._incoming.request.headers
+        """The HTTP headers, names in lower case; credentials by their names alone."""
+        return ShownHeaders(self._incoming.request.headers)
 
     @property
     def protocol_version(self) -> str:

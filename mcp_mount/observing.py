@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,11 @@ from mcp_mount.protocol.calls import Result
 from mcp_mount.protocol.errors import ProtocolError, contained, contained_async
 from mcp_mount.protocol.flows import Policy
 from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.settings import Observer
 from mcp_mount.transports import background
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 if TYPE_CHECKING:
     from mcp_mount.policies.telemetry import Telemetry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -21,9 +20,10 @@ from mcp_mount.auth.verifiers import (
 from mcp_mount.policies.extras import requires
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.protocol.flows import Flow, Run
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.tokens import AccessToken
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 
 class Introspection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -23,12 +22,13 @@ from mcp_mount.auth.verifiers import (
 from mcp_mount.policies.extras import requires
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.protocol.flows import Flow, Run, Wait
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.tokens import AccessToken
 
 if TYPE_CHECKING:
     import jwt as pyjwt
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 ASYMMETRIC: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),

@@ -3,7 +3,6 @@ get some (basic/authorization; RFC 6750, RFC 9728)."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,13 +12,14 @@ from mcp_mount.auth.verifiers import InvalidToken, Verifier, secure_url
 from mcp_mount.features.permissions import Names
 from mcp_mount.protocol.errors import Challenge, invalid_token, refused
 from mcp_mount.protocol.flows import Flow
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.messages import Request
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
 from mcp_mount.protocol.rules import scopes_of
 from mcp_mount.protocol.settings import Settings, challenge_header
 from mcp_mount.protocol.tokens import AccessToken
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 
 class ResourceServer:

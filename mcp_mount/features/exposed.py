@@ -4,7 +4,6 @@ response as the value of a tool."""
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping, Sequence
 from email.message import Message
@@ -21,9 +20,10 @@ from mcp_mount.features.json_schema import JSONSchema
 from mcp_mount.features.tools import Output
 from mcp_mount.protocol.calls import Result
 from mcp_mount.protocol.errors import Refusal, ToolError
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.revisions import Revision
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 _MOST_TEXT: Final = 2000
 """How much of an error page is told, in characters."""

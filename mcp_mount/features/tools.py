@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
@@ -45,11 +44,12 @@ from mcp_mount.protocol.errors import (
 from mcp_mount.protocol.extensions import TASKS
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.messages import Rule, plain
 from mcp_mount.protocol.revisions import LATEST, Revision
 from mcp_mount.protocol.tasks import TaskPolicy
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 # 2026-07-28, server/tools, "Tool Names".
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")

@@ -239,7 +239,7 @@ def _shown(call: Call) -> str:
     """What a client says of itself in a request, and not of this one request alone."""
     shown = {
         name: value
-        for name, value in call.headers.items()
+        for name, value in call.incoming.request.headers.items()
         if name not in _OF_ONE_REQUEST and not name.startswith("mcp-")
     }
     query = getattr(call.request, "scope", {}).get("query_string", b"")

@@ -14,8 +14,9 @@ from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import Exited, ProtocolError, ToolError, contained_async
 from mcp_mount.protocol.flows import Flow, Run, proceed
 from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.logs import own_logger
 
-logger = logging.getLogger("mcp_mount.calls")
+logger = own_logger("mcp_mount.calls")
 
 REDACTED: Final = "***"
 

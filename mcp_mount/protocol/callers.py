@@ -7,14 +7,14 @@ tenants two users have the same one, and a team's token may stand for no user at
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from mcp_mount.protocol.errors import refused
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.messages import UNASKED, Request
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 CallerKey: TypeAlias = Callable[[Any], str | None]
 """A function of the host's own request: the key of its caller; None for one who has none."""

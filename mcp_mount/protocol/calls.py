@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from copy import copy
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Any, Protocol, TypeAlias
 
 from mcp_mount.protocol.channels import Channel
+from mcp_mount.protocol.credentials import ShownHeaders
 from mcp_mount.protocol.encoding import NotFinite
 from mcp_mount.protocol.errors import (
     INTERNAL_ERROR,
@@ -22,6 +22,7 @@ from mcp_mount.protocol.errors import (
 )
 from mcp_mount.protocol.flows import Policy
 from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.messages import Rule
 from mcp_mount.protocol.occupancy import Occupancy
 from mcp_mount.protocol.questions import Suspended
@@ -29,7 +30,7 @@ from mcp_mount.protocol.revisions import Revision
 from mcp_mount.protocol.tasks import TaskPolicy
 from mcp_mount.protocol.tokens import AccessToken
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 
 @dataclass(slots=True)
@@ -187,8 +188,8 @@ class Call:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The HTTP headers, names in lower case."""
-        return self.incoming.request.headers
+        """The HTTP headers, names in lower case; credentials by their names alone."""
+        return ShownHeaders(self.incoming.request.headers)
 
     @property
     def meta(self) -> Mapping[str, Any]:

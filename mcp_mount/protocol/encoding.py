@@ -7,7 +7,6 @@ come from file names or broken input, are replaced by U+FFFD, with a warning in 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from math import isfinite
@@ -16,7 +15,9 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json, to_jsonable_python
 
-logger = logging.getLogger("mcp_mount")
+from mcp_mount.protocol.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 _ANYTHING: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 

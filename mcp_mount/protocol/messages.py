@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,11 +13,12 @@ from pydantic_core import from_json
 
 from mcp_mount.protocol.encoding import encode, encode_model, without_surrogates
 from mcp_mount.protocol.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError, contained
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.tokens import AccessToken
 
 MessageId: TypeAlias = str | int
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
-logger = logging.getLogger("mcp_mount")
+from mcp_mount.protocol.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 _FORGET_SECONDS: Final = 3600.0
 _MAX_NAMES: Final = 20

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mcp_mount.protocol.credentials import ShownHeaders
 from mcp_mount.protocol.messages import CannotTell, Request, Rule
 
 
@@ -14,8 +15,8 @@ class Caller:
     """Who sends a request, for rules with `when=`.
 
     id: as the host, or the access token, knows them; None if nobody does. claims: of the access
-    token. headers: names in lower case. address: where the connection comes from. request: the
-    host's own request, if there is one.
+    token. headers: names in lower case; credentials by their names alone. address: where the
+    connection comes from. request: the host's own request, if there is one.
     """
 
     id: str | None
@@ -70,7 +71,7 @@ class When:
             frozenset() if token is None else token.scopes,
             frozenset() if token is None else token.roles,
             {} if token is None else token.claims,
-            request.headers,
+            ShownHeaders(request.headers),
             request.address,
             request.native(),
         )

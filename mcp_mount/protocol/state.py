@@ -5,7 +5,6 @@ Session ids are tokens of this kind, so that every worker that has the key serve
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -13,7 +12,9 @@ from typing import Any, Final
 
 from itsdangerous import BadData, BadSignature, SignatureExpired, URLSafeTimedSerializer
 
-logger = logging.getLogger("mcp_mount")
+from mcp_mount.protocol.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 MAX_TOKEN: Final = 4096
 """The largest token made, in characters: header lines stay under 8 KiB at most proxies."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -13,11 +12,12 @@ from starlette.concurrency import run_in_threadpool
 from mcp_mount.features.functions import DefinitionError, describe, name_of
 from mcp_mount.llm.chat import DONE, ChatModel, ChatRequest, Completion, pieces
 from mcp_mount.protocol.encoding import encode
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.router import MCPRouter
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import wraps
@@ -22,10 +21,11 @@ from mcp_mount.features.functions import describe, is_coroutine_function, signat
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import Refusal
 from mcp_mount.protocol.flows import Enter, Flow, Policy
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.routes.markers import is_header_or_cookie, is_solved, refuse_markers
 from mcp_mount.transports.lasting import ended, keep
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 HOST_APP: Final = "mcp_mount.app"
 """The key of a scope under which a server notes the application that it is mounted in."""

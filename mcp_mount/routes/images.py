@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -16,11 +15,12 @@ from starlette.concurrency import run_in_threadpool
 from mcp_mount.features import Image, ToolError
 from mcp_mount.features.functions import is_coroutine_function
 from mcp_mount.llm.drawing import draw
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.router import MCPRouter
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 _MOST_PIXELS = 2048
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from functools import partial
 from itertools import compress
@@ -17,13 +16,14 @@ from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.encoding import NotFinite, encode, without_surrogates
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError, Refusal
 from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.revisions import Revision
 from mcp_mount.routes.gate import checked, gate, gated_body, http_error, incoming_of, runner_of
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.transports.asgi import read_headers, request_of, run_calls
 from mcp_mount.transports.paths import route_path
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 _JSON = "application/json"
 

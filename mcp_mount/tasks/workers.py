@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-logger = logging.getLogger("mcp_mount")
+from mcp_mount.protocol.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 _IDLE_SECONDS: Final = 30.0
 

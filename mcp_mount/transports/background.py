@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
@@ -13,11 +12,12 @@ from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 from mcp_mount.protocol.green import is_green
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.transports.native import NativePool, start_thread
 
 T = TypeVar("T")
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 _MOST_THREADS: Final = 40
 _STARTING_SECONDS: Final = 60.0

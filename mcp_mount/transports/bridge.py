@@ -8,19 +8,19 @@ application between.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from a2wsgi.asgi import build_scope
 
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.transports import background
 from mcp_mount.transports.asgi import RUNNER, WAITING, Receive, Scope, Send
 from mcp_mount.transports.threads import Executor, Runner
 from mcp_mount.transports.wsgi import Environ, StartResponse, status_line
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 _CHUNK: Final = 65536
 

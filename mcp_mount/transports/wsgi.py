@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from urllib.parse import quote
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.green import is_green
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.asgi import ENDPOINT
@@ -24,7 +24,7 @@ from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
 from mcp_mount.transports.streams import background_events, inline_events, silence
 from mcp_mount.transports.threads import PLAIN, Runner
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
