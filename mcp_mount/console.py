@@ -34,7 +34,10 @@ class Console:
         self._caller = caller or Request("POST", {})
 
     def list(self) -> Iterator[str]:
-        """A line for each tool, resource and prompt that the caller may use."""
+        """A line for each tool, resource and prompt that the caller may use; one that says so, if
+        all are for others."""
+        registry = self._server.registry
+        hidden = len(registry.tools) + len(registry.resources) + len(registry.prompts)
         for title, method, member, name in (
             ("Tools", "tools/list", "tools", "name"),
             ("Resources", "resources/list", "resources", "uri"),
@@ -45,9 +48,12 @@ class Console:
             if not entries:
                 continue
             yield f"{title}:"
+            hidden = 0
             for entry in entries:
                 description = entry.get("description", "").partition("\n")[0]
                 yield f"  {entry[name]}{_signature(entry)}  {description}".rstrip()
+        if hidden:
+            yield f"Nothing is for this caller; {hidden} entries are for others (see --user)."
 
     def call(self, name: str, words: Sequence[str], arguments: Mapping[str, Any]) -> Outcome:
         """Call a tool. words: "argument=value", with values in JSON or as they are.

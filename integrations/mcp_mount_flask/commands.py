@@ -17,6 +17,7 @@ from mcp_mount.base import MCPServer
 from mcp_mount.cli import protected_output, serve_stdio
 from mcp_mount.protocol import Request
 from mcp_mount_flask.host import current_caller, current_role
+from mcp_mount_flask.mounts import unmatched
 
 group = AppGroup("mcp", help="List, call and serve the MCP servers of this application.")
 
@@ -36,8 +37,14 @@ def add_commands(app: Flask) -> None:
 def list_entries(path: str | None, user: str | None) -> None:
     """List tools, resources and prompts."""
     with _caller(user) as caller:
-        for line in console.Console(_server(path), caller).list():
-            click.echo(line)
+        try:
+            for line in console.Console(_server(path), caller).list():
+                click.echo(line)
+        except console.CommandError as error:
+            raise click.ClickException(str(error)) from None
+    if problems := unmatched(current_app._get_current_object()):  # type: ignore[attr-defined]
+        # What is listed may be half of it: a wrong set-up is no success.
+        raise click.ClickException("\n".join(problems))
 
 
 @group.command("call")

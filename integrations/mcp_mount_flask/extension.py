@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from flask import Request as FlaskRequest
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wrappers import Response as BaseResponse
@@ -32,7 +32,7 @@ from mcp_mount.transports.wsgi import (
 from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.contexts import within_request
 from mcp_mount_flask.host import current_caller, current_role, host_of
-from mcp_mount_flask.mounts import add_mount
+from mcp_mount_flask.mounts import add_mount, tell_of_unmatched
 
 request_types.append(FlaskRequest)
 
@@ -119,6 +119,7 @@ class MCPMount(Registers):
         return request.host_url.rstrip("/") + request.script_root + self.path
 
     def _view(self, rest: str = "") -> BaseResponse:
+        tell_of_unmatched(current_app._get_current_object())  # type: ignore[attr-defined]
         prefix = self.path.encode().decode("latin-1")
         environ = {
             **request.environ,

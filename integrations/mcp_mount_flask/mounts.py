@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 from flask import Flask
 
 from mcp_mount.features import Registry
+from mcp_mount.features.names import suggestion
 
-_WAITING = "mcp_mount_blueprints"
+logger = logging.getLogger("mcp_mount")
+
+_WAITING: Final = "mcp_mount_blueprints"
+_CHECKED: Final = "mcp_mount_checked"
 
 
 def add_mount(app: Flask, path: str, mount: Any) -> None:
@@ -26,3 +31,24 @@ def join_mounts(app: Flask, registry: Registry, paths: Collection[str]) -> None:
     for path, mount in app.extensions.get("mcp_mount", {}).items():
         if not paths or path in paths:
             mount.server.registry.include(registry)
+
+
+def unmatched(app: Flask) -> list[str]:
+    """A sentence for each path of a blueprint's `mounts=` at which there is no server."""
+    mounts = app.extensions.get("mcp_mount", {})
+    wanted = dict.fromkeys(path for _, paths in app.extensions.get(_WAITING, ()) for path in paths)
+    return [
+        f"A blueprint is for the server at {path!r} (mounts=), where there is none; "
+        f"{suggestion(path, mounts)}"
+        for path in wanted
+        if path not in mounts
+    ]
+
+
+def tell_of_unmatched(app: Flask) -> None:
+    """Log once what blueprints are for and nobody has mounted: it is known at the first request,
+    since servers may be mounted after blueprints are registered."""
+    if _CHECKED not in app.extensions:
+        app.extensions[_CHECKED] = True
+        for problem in unmatched(app):
+            logger.error("%s. Its tools are nowhere.", problem)

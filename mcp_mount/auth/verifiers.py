@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from mcp_mount.features.functions import is_coroutine_function
+from mcp_mount.features.names import several_names
 from mcp_mount.protocol.flows import Flow, Run
 from mcp_mount.protocol.tokens import AccessToken
 
@@ -68,9 +69,12 @@ class TokenVerifier:
         self,
         verify: Callable[..., Any],
         *,
-        authorization_servers: Sequence[str] = (),
+        authorization_servers: str | Sequence[str] = (),
     ) -> None:
-        self.authorization_servers = authorization_servers
+        self.authorization_servers: Sequence[str] = [
+            secure_url(one, "an authorization server")
+            for one in several_names(authorization_servers)
+        ]
         self._function = verify
         self._is_async = is_coroutine_function(verify)
         self.needs_resource = "resource" in inspect.signature(verify).parameters

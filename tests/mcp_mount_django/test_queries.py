@@ -151,6 +151,15 @@ class Broken:
         "an unknown lookup": ({"filters": ("amount__near",)}, "has no lookup 'near'"),
         "a costly lookup": ({"filters": ("note__regex",)}, "no filter for strangers"),
         "an unknown order": ({"ordering": ("price",)}, "has no field 'price'"),
+        "a filter that is misspelt": (
+            {"filter": ("amount",)},
+            "has no option 'filter'; did you mean 'filters'?",
+        ),
+        "a guard that is misspelt": (
+            {"permision": None},
+            "has no option 'permision'; did you mean 'permission'?",
+        ),
+        "one name for several": ({"search": "note"}, "search is a list of names, not 'note'"),
         "no page": ({"page_size": 0}, "page_size must be at least 1"),
     }
 

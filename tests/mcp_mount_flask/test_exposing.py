@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
-from flask import Blueprint, Flask, abort, g, jsonify, redirect, request, session
+from flask import Blueprint, Flask, Response, abort, g, jsonify, redirect, request, session
 from flask.views import MethodView
 from flask_login import LoginManager, UserMixin, login_required
 from pydantic import BaseModel
 
 from mcp_mount import DefinitionError, MCPServer, SyncContext, mount_wsgi
-from mcp_mount.testing import Client
+from mcp_mount.testing import Client, HTTPError
 from mcp_mount_flask import MCPMount, as_tool, expose, mount_asgi
 
 
@@ -159,8 +160,217 @@ def test_the_checks_of_the_application_are_in_force(app: Flask, mcp: MCPMount) -
     assert made == {"sku": "a", "pieces": 2}
     missing = call(app, "never", name="x")
     assert (missing.is_error, missing.text) == (True, "There is no such thing")
-    escaped = call(app, "never", name="x/../y")
-    assert escaped.text == "name: must be one segment of a path, without '/'"
+
+
+@pytest.mark.parametrize(
+    ("tool", "name", "words"),
+    [
+        ("never", "x/../y", "must be one segment of a path, without '/'"),
+        ("never", "..", "must not have '.' or '..' as a segment of a path"),
+        ("never", "", "must be one segment of a path, without '/'"),
+        ("file", "../../login", "must not have '.' or '..' as a segment of a path"),
+        ("file", "a\r\nb", "must not have control characters"),
+    ],
+)
+def test_an_argument_does_not_lead_to_another_view(
+    app: Flask, mcp: MCPMount, tool: str, name: str, words: str
+) -> None:
+    expose(app, mcp.server, blueprints="orders")
+    refused = call(app, tool, name=name)
+    assert (refused.is_error, refused.text) == (True, f"name: {words}")
+
+
+HEADER_DOCUMENT = {
+    "openapi": "3.1.0",
+    "paths": {
+        "/traced": {
+            "get": {
+                "operationId": "traced",
+                "parameters": [
+                    {"name": "X-Trace", "in": "header", "schema": {"type": "string"}},
+                    {"name": "Content-Length", "in": "header", "schema": {"type": "string"}},
+                ],
+                "responses": {
+                    "200": {
+                        "content": {
+                            "application/json": {
+                                "schema": {"type": "array", "items": {"type": "string"}}
+                            }
+                        }
+                    }
+                },
+            }
+        }
+    },
+}
+
+
+@pytest.fixture
+def traced(app: Flask, mcp: MCPMount) -> Flask:
+    @app.get("/traced")
+    def traced() -> Any:
+        trace = request.headers.get("x-trace")
+        return jsonify([trace] if trace != "object" else {"a": 1})
+
+    expose(app, mcp.server, operations=["traced"], document=HEADER_DOCUMENT)
+    assert list(mcp.server.registry.tools["traced"].arguments.schema["properties"]) == ["X-Trace"]
+    return app
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("a\r\nx-api-key: ada", "must not have line breaks or other control characters"),
+        ("a\0", "must not have line breaks or other control characters"),
+        ("Žluť", "is sent as a header, which cannot carry 'Ž'; only the letters of Latin-1 can be"),
+    ],
+)
+def test_an_argument_that_no_header_can_carry_is_refused(
+    traced: Flask, value: str, words: str
+) -> None:
+    refused = call(traced, "traced", **{"X-Trace": value})
+    assert (refused.is_error, refused.text) == (True, f"X-Trace: {words}")
+
+
+def test_an_answer_fits_the_schema_of_the_document_or_goes_as_text(
+    traced: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Client(traced, revision="2025-11-25") as client:
+        [tool] = client.list_tools()
+        assert tool["outputSchema"]["properties"]["result"]["type"] == "array"
+        assert client.call_tool("traced", {"X-Trace": "é"}).structured == {"result": ["é"]}
+        other = client.call_tool("traced", {"X-Trace": "object"})
+        assert (other.is_error, other.structured, other.text) == (False, None, '{"a":1}')
+        assert "outputSchema" not in client.list_tools()[0]
+    assert "answers what its schema does not promise" in caplog.text
+
+
+@pytest.mark.parametrize("limit", [1_000_000, None])
+def test_an_endless_answer_is_stopped_at_the_limit(app: Flask, limit: int | None) -> None:
+    sent: list[str] = []
+
+    @app.get("/endless")
+    def endless() -> Any:
+        def chunks() -> Iterator[bytes]:
+            try:
+                while True:
+                    sent.append("chunk")
+                    yield b"x" * 50_000
+            finally:
+                sent.append("closed")
+
+        return Response(chunks(), mimetype="text/plain")
+
+    server = MCPServer("s", **({} if limit is None else {"max_result_bytes": limit}))
+    MCPMount(app, server=server)
+    expose(app, server, operations=["endless"])
+    result = call(app, "endless")
+    expected = limit or 4_194_304
+    words = f"The answer has more than the {expected} bytes that may be sent. Ask for less."
+    assert (result.is_error, result.text) == (True, words)
+    assert len(sent) <= expected // 50_000 + 3
+    assert sent[-1] == "closed"
+
+
+MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
+    "blueprints": (
+        {"blueprints": ["order"]},
+        "blueprints= names no blueprint with routes: 'order'; did you mean 'orders'?",
+    ),
+    "tags": ({"tags": ["order"]}, "tags= matches no endpoint: 'order'; did you mean 'orders'?"),
+    "operations": (
+        {"operations": ["orders.fnd"]},
+        "operations= matches no endpoint: 'orders.fnd'; did you mean 'orders.find'?",
+    ),
+    "paths": ({"paths": ["/baskets"]}, "paths= matches no endpoint: '/baskets'; did you mean '/b"),
+    "exclude": (
+        {"paths": ["*"], "exclude": ["account"]},
+        "exclude= matches no endpoint: 'account'; there are: ",
+    ),
+    "names": (
+        {"paths": ["/basket"], "names": {"put_basket": "x"}},
+        "names= matches no endpoint that is chosen: 'put_basket'; did you mean 'get_basket'?",
+    ),
+    "methods": (
+        {"paths": ["/basket"], "methods": ["DELET"]},
+        "methods= names no method that a tool can have: 'delet'; did you mean 'delete'?",
+    ),
+    "models": (
+        {"paths": ["/basket"], "models": {"orders.creat": {"body": NewOrder}}},
+        "models= names no endpoint: 'orders.creat'; did you mean 'orders.create'?",
+    ),
+    "a model": (
+        {"paths": ["/basket"], "models": {"orders.create": {"json": NewOrder}}},
+        "models['orders.create'] has no member 'json'; there are: body, form, query",
+    ),
+    "login": (
+        {"paths": ["/basket"], "login": "logn"},
+        "login= names no endpoint: 'logn'; did you mean 'login'?",
+    ),
+    "forward": (
+        {"paths": ["/basket"], "forward": "x-api-key,cookie"},
+        "forward= takes names of headers, and 'x-api-key,cookie' is none",
+    ),
+    "an option": ({"exclud": ["x"]}, "unexpected keyword argument 'exclud'"),
+}
+
+
+@pytest.mark.parametrize("case", MISSPELT)
+def test_a_word_that_matches_nothing_is_refused(app: Flask, mcp: MCPMount, case: str) -> None:
+    options, words = MISSPELT[case]
+    with pytest.raises(TypeError) as caught:
+        expose(app, mcp.server, **options)
+    assert words in str(caught.value)
+    assert not mcp.server.registry.tools
+
+
+def test_a_view_with_several_methods_is_left_out_as_a_whole(app: Flask) -> None:
+    def exposed(**options: Any) -> list[str]:
+        return expose(app, MCPServer("s"), **options)
+
+    every = exposed(paths=["*"])
+    assert {"get_basket", "delete_basket"} <= set(every)
+    without = exposed(paths=["*"], exclude=["basket"])
+    assert set(every) - set(without) == {"get_basket", "delete_basket"}
+    assert "delete_basket" not in exposed(paths=["*"], exclude="delete_basket")
+    assert exposed(operations="basket") == ["get_basket", "delete_basket"]
+    for methods in (["GET"], "get"):
+        assert exposed(operations="basket", methods=methods) == ["get_basket"]
+
+
+def test_all_routes_become_tools_or_none(app: Flask, mcp: MCPMount) -> None:
+    mcp.tool(name="never")(lambda: "mine")
+    with pytest.raises(DefinitionError, match="the tool 'never' is already defined"):
+        expose(app, mcp.server, blueprints="orders")
+    assert list(mcp.server.registry.tools) == ["never"]
+
+
+def test_the_guards_of_what_is_exposed_hold_for_its_tools(app: Flask, mcp: MCPMount) -> None:
+    closed = Blueprint("closed", __name__, url_prefix="/closed")
+
+    @closed.before_request
+    def guard() -> Any:
+        return None if request.headers.get("x-api-key") == "ada" else ("Not for you", 403)
+
+    @closed.get("/view")
+    def guarded() -> str:
+        return "in"
+
+    @app.get("/decorated")
+    @login_required
+    def decorated() -> str:
+        return "in"
+
+    app.register_blueprint(closed)
+    expose(app, mcp.server, operations=["guarded", "decorated"])
+    refused = call(app, "guarded")
+    assert (refused.is_error, refused.text) == (True, "Not for you")
+    assert call(app, "guarded", {"x-api-key": "ada"}).text == "in"
+    assert call(app, "decorated").text == "You must log in for this"
+    assert call(app, "decorated", {"x-api-key": "ada"}).text == "in"
+    # An application-wide before_request function stands before MCP as well.
+    with pytest.raises(HTTPError, match="503"):
+        call(app, "guarded", {"x-api-key": "closed"})
 
 
 def test_models_may_be_given_for_code_of_others(app: Flask, mcp: MCPMount) -> None:

@@ -168,6 +168,35 @@ def test_call_calls_with_the_rights_of_the_user() -> None:
     assert "--json: " in invoke(app, "call", "whoami", "--json", "{").output
 
 
+def test_a_blueprint_for_a_server_that_is_nowhere_is_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app, _ = build()
+    lost = MCPBlueprint("lost", __name__, mounts=["/mpc", "/mcp/"])
+    lost.tool(name="found")(lambda: "found")
+    app.register_blueprint(lost)
+    words = (
+        "A blueprint is for the server at '/mpc' (mounts=), where there is none; "
+        "did you mean '/mcp'?"
+    )
+    assert "found" in names(app)
+    names(app)
+    assert caplog.text.count(words) == 1
+    listed = invoke(app, "list")
+    assert (listed.exit_code, words in listed.output) == (1, True)
+    with pytest.raises(ValueError, match="a mount point starts with '/'"):
+        MCPBlueprint("wrong", __name__, mounts="mcp")
+
+
+def test_a_list_says_that_all_is_for_others() -> None:
+    app = Flask("shop")
+    app.secret_key = "k"
+    MCPMount(app).tool(name="one", permission=lambda request: False)(lambda: "one")
+    assert invoke(app, "list").output == (
+        "Nothing is for this caller; 1 entries are for others (see --user).\n"
+    )
+
+
 def test_one_of_several_servers_is_chosen() -> None:
     app, _ = build()
     MCPMount(app, "/other").tool(name="one")(lambda: "one")

@@ -14,6 +14,7 @@ from django.db import models
 from pydantic import Field
 
 from mcp_mount.features import DefinitionError
+from mcp_mount.features.names import suggestion
 
 _INTEGER: Final = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 _TYPES: Final[tuple[tuple[type[models.Field[Any, Any]], Any], ...]] = (
@@ -117,7 +118,10 @@ def _field(model: type[models.Model], part: str, whole: str) -> models.Field[Any
     try:
         field: Any = model._meta.pk if part == "pk" else model._meta.get_field(part)
     except FieldDoesNotExist:
-        raise DefinitionError(f"{_label(model)} has no field {part!r} (of {whole!r})") from None
+        known = [one.name for one in model._meta.get_fields()]
+        raise DefinitionError(
+            f"{_label(model)} has no field {part!r} (of {whole!r}); {suggestion(part, known)}"
+        ) from None
     if not isinstance(field, models.Field) or field.many_to_many:
         raise DefinitionError(f"{_label(model)}: {part!r} (of {whole!r}) leads to many rows")
     found: models.Field[Any, Any] = field

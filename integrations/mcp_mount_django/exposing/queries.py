@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from django.contrib.auth import get_permission_codename
@@ -60,6 +61,7 @@ def tools_of(query: ModelQuery) -> Iterator[tuple[Callable[..., Any], Mapping[st
     kind = type(query)
     if not getattr(kind, "model", None) or not getattr(kind, "fields", None):
         raise DefinitionError(f"{kind.__name__} needs a model and fields")
+    _check_attributes(kind)
     options = query.model._meta
     permission = _permission(query)
     if permission == _VIEW:
@@ -80,6 +82,24 @@ def tools_of(query: ModelQuery) -> Iterator[tuple[Callable[..., Any], Mapping[st
         name = query.name or options.model_name
         text = f"Get one of the {options.verbose_name_plural} by its key."
         yield _get(query, row), {**shared, "name": f"get_{name}", "description": text}
+
+
+def _check_attributes(kind: type[ModelQuery]) -> None:
+    """Raise DefinitionError for an attribute that is nearly one of ours, and for one name where
+    several are meant: what is misspelt would filter, or guard, nothing."""
+    ours = [name for name in vars(ModelQuery) if not name.startswith("_")]
+    ours += ["model", "fields"]
+    for base in kind.__mro__[: kind.__mro__.index(ModelQuery)]:
+        for name in vars(base):
+            near = get_close_matches(name, ours, n=1, cutoff=0.75)
+            if near and name not in ours and not name.startswith("_"):
+                raise DefinitionError(
+                    f"{kind.__name__} has no option {name!r}; did you mean {near[0]!r}?"
+                )
+    for name in ("fields", "filters", "search", "ordering"):
+        value = getattr(kind, name)
+        if isinstance(value, str):
+            raise DefinitionError(f"{kind.__name__}: {name} is a list of names, not {value!r}")
 
 
 def _permission(query: ModelQuery) -> Permission:
