@@ -40,6 +40,18 @@ def allows_string(schema: Any, root: Mapping[str, Any]) -> bool:
     return _allows(schema, root, 0)
 
 
+def has_members(schema: Any, root: Mapping[str, Any]) -> bool:
+    """Whether a list or an object may be valid by `schema`.
+
+    Args:
+        schema: A JSON Schema, or a part of one.
+        root: The whole schema, to which references refer.
+    """
+    return any(
+        next(_alternatives(schema, root, kind, 0), None) is not None for kind in ("array", "object")
+    )
+
+
 def _allows(schema: Any, root: Mapping[str, Any], depth: int) -> bool:
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return schema is not False

@@ -19,6 +19,7 @@ from mcp_mount.features.functions import (
     name_of,
     signature_of,
 )
+from mcp_mount.features.json_strings import allows_string, has_members
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
@@ -146,11 +147,21 @@ class Prompt:
 
 
 def _describe(arguments: Arguments) -> list[dict[str, Any]]:
-    """The arguments of a prompt as its definition has them: names, not schemas."""
-    required = arguments.schema.get("required", ())
+    """The arguments of a prompt as its definition has them: names, not schemas.
+
+    All are strings on the wire. Those that must be a list or an object are told to be JSON.
+    """
+    whole = arguments.schema
+    required = whole.get("required", ())
     described: list[dict[str, Any]] = []
-    for name, schema in arguments.schema["properties"].items():
-        text = {"description": schema["description"]} if "description" in schema else {}
+    for name, schema in whole["properties"].items():
+        words = [schema["description"]] if "description" in schema else []
+        if not allows_string(schema, whole) and has_members(schema, whole):
+            own = {key: member for key, member in schema.items() if key != "description"}
+            if "$ref" in encode(own).decode():
+                own["$defs"] = whole.get("$defs", {})
+            words.append(f"JSON by this schema: {encode(own).decode()}")
+        text = {"description": "\n".join(words)} if words else {}
         described.append({"name": name, **text, "required": name in required})
     return described
 
