@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
+from mcp_mount.features.binary import adapter_of
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ProtocolError, ToolError
 from mcp_mount.protocol.incoming import Incoming
@@ -128,7 +129,7 @@ def messages_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=256)
 def _adapter(returns: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(returns)
+    return adapter_of(returns, reads_json=True)
 
 
 def _own_name(incoming: Incoming) -> str:

@@ -15,9 +15,10 @@ from pydantic import (
 )
 from pydantic.experimental.arguments_schema import generate_arguments_schema
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import ArgsKwargs, SchemaError, SchemaValidator, ValidationError
+from pydantic_core import ArgsKwargs, SchemaError, ValidationError
 
 from mcp_mount.context import Context, SyncContext
+from mcp_mount.features.binary import SchemaGenerator, validator_of, with_base64
 from mcp_mount.features.functions import (
     DefinitionError,
     Documentation,
@@ -124,9 +125,11 @@ class Arguments:
         self.request_type = request_type_of(signature, self.request)
         refuse_unannotated(function, parameters, named)
         try:
-            core_schema = generate_arguments_schema(_stub(function, parameters), "arguments-v3")
-            self._validator = SchemaValidator(core_schema)
-            schema = finite_schema(GenerateJsonSchema().generate(core_schema))
+            own_schema = generate_arguments_schema(_stub(function, parameters), "arguments-v3")
+            core_schema = with_base64(own_schema, reads_json=True)
+            rewritten = core_schema is not own_schema
+            self._validator = validator_of(core_schema, is_rewritten=rewritten)
+            schema = finite_schema(SchemaGenerator().generate(core_schema))
         except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
             raise _explain(function, parameters) from None
         except (PydanticUserError, SchemaError, NameError, TypeError) as error:

@@ -10,7 +10,6 @@ from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import from_json
 
 from mcp_mount.features import content
@@ -20,6 +19,7 @@ from mcp_mount.features.arguments import (
     InvalidArguments,
     known_arguments,
 )
+from mcp_mount.features.binary import SchemaGenerator, adapter_of
 from mcp_mount.features.declared import DeclaredArguments
 from mcp_mount.features.definitions import members
 from mcp_mount.features.functions import (
@@ -343,7 +343,7 @@ def _mentions_content(annotation: Any) -> bool:
     return any(_mentions_content(part) for part in get_args(annotation))
 
 
-class _Schema(GenerateJsonSchema):
+class _Schema(SchemaGenerator):
     """JSON Schema without the titles that pydantic makes of field names: they cost tokens."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -354,7 +354,7 @@ def _adapter(
     function: Callable[..., Any], annotation: Any
 ) -> tuple[TypeAdapter[Any], dict[str, Any]]:
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        adapter = adapter_of(annotation, reads_json=False)
         schema = finite_schema(adapter.json_schema(mode="serialization", schema_generator=_Schema))
     except (PydanticUserError, TypeError, NameError) as error:
         raise DefinitionError(

@@ -2,18 +2,20 @@
 
 Python has values that look like JSON and have no place in it. NaN and the infinities are refused:
 `NaN` on the wire breaks parsers, and null in its place is another value. Lone surrogates, as they
-come from file names or broken input, are replaced by U+FFFD, with a warning in the log.
+come from file names or broken input, are replaced by U+FFFD, with a warning in the log. Bytes in
+data without a type are text where they are UTF-8, and Base64 where they are not.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from math import isfinite
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_json
 
 from mcp_mount.protocol.logs import own_logger
 
@@ -141,33 +143,39 @@ def _not_finite(value: Any, place: str) -> Iterator[str]:
 
 
 def _replaced(value: Any, error: ValueError) -> Any:
-    """A value as plain data without lone surrogates. Raises `error` for one that has none."""
-    found: list[str] = []
-    plain = _without_surrogates(value, found)
+    """A value as plain data that can be encoded. Raises `error` for one that does not change."""
+    found: list[str | bytes] = []
+    plain = _encodable(value, found)
     if not found:
         raise error
-    logger.warning(
-        "%d texts in a message have lone surrogates, which UTF-8 cannot carry; they were replaced "
-        "by U+FFFD. The first one: %s",
-        len(found),
-        ascii(found[0][:100]),
-    )
+    texts = [one for one in found if isinstance(one, str)]
+    if texts:
+        logger.warning(
+            "%d texts in a message have lone surrogates, which UTF-8 cannot carry; they were "
+            "replaced by U+FFFD. The first one: %s",
+            len(texts),
+            ascii(texts[0][:100]),
+        )
     return plain
 
 
-def _without_surrogates(value: Any, found: list[str]) -> Any:
+def _encodable(value: Any, found: list[str | bytes]) -> Any:
+    """A value as plain data, and what of it had to change in `found`."""
+    if isinstance(value, bytes | bytearray):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            found.append(bytes(value))
+            return base64.b64encode(value).decode()
     if isinstance(value, str):
         text = without_surrogates(value)
         if text != value:
             found.append(value)
         return text
     if isinstance(value, Mapping):
-        return {
-            _without_surrogates(key, found): _without_surrogates(member, found)
-            for key, member in value.items()
-        }
+        return {_encodable(key, found): _encodable(member, found) for key, member in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_without_surrogates(item, found) for item in value]
+        return [_encodable(item, found) for item in value]
     if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
-        return _without_surrogates(to_jsonable_python(value), found)
+        return _encodable(_ANYTHING.dump_python(value, by_alias=True), found)
     return value
