@@ -31,6 +31,7 @@ from mcp_mount.features.operations import (
     forwarded,
 )
 from mcp_mount.features.permissions import Permission
+from mcp_mount.protocol.occupancy import lasting
 from mcp_mount.transports.calling import Response, call_application
 from mcp_mount_fastapi.applications import Way, applications
 
@@ -140,6 +141,7 @@ def _function(api: FastAPI, forward: Collection[str], target: Target) -> Callabl
     operation = target.operation
     way = Way(api)
 
+    @lasting
     async def function(request: Request, arguments: Mapping[str, Any]) -> Any:
         own = target.arguments.request(operation, arguments)
         outermost, prefix = way.of(request)

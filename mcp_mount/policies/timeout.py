@@ -20,6 +20,7 @@ from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import EndsRun, OutOfTime, Refusal
 from mcp_mount.protocol.flows import Flow, proceed
 from mcp_mount.protocol.green import is_green
+from mcp_mount.protocol.occupancy import is_lasting
 
 T = TypeVar("T")
 
@@ -65,14 +66,15 @@ class Timeout:
         call.incoming.deadline = deadline if outer is None else min(deadline, outer)
         occupancy = call.occupancy
         assert occupancy is not None, "a call with policies tells when its handler has ended"
-        interrupt = self._interrupt and not call.wants_context
+        # Under gevent all requests are on one thread, and any of them would be interrupted.
+        interrupt = self._interrupt and not call.wants_context and not is_green()
         if not call.is_async:
             call.limit = partial(limited, deadline, interrupt)
         try:
             return (yield from proceed(self.seconds))
         except OutOfTime as error:
             time_is = f"took longer than {self.seconds:g} seconds"
-            if call.is_async:
+            if call.is_async and not is_lasting(call.function):
                 words = f"{time_is} and was cancelled"
             elif isinstance(error, _WasInterrupted):
                 words = f"{time_is} and was interrupted"
@@ -104,8 +106,6 @@ def limited(deadline: float, interrupt: bool, function: Callable[[], T]) -> T:
 
     interrupt: whether to interrupt it then, and not to wait until it ends by itself.
     """
-    # Under gevent all requests are on one thread, and any of them would be interrupted.
-    interrupt = interrupt and not is_green()
     value = _interrupted_at(deadline, function) if interrupt else function()
     if time.monotonic() > deadline:
         raise OutOfTime

@@ -8,6 +8,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LASTS: Final = "mcp_mount_lasts"
+
+
+def lasting(function: F) -> F:
+    """Mark a coroutine function that goes on to its end when it is cancelled, as a plain function
+    does: what it has begun is not for us to stop."""
+    setattr(function, _LASTS, True)
+    return function
+
+
+def is_lasting(function: Callable[..., Any]) -> bool:
+    return getattr(function, _LASTS, False)
 
 
 class Occupancy:

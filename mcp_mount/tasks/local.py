@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -253,23 +254,22 @@ class RunningTask:
         function on a thread of its own."""
         call = self._job.call
         context = self._backend.detach(call)
-        if not call.is_async:
-            self._stop = self._backend.workers.submit(partial(context.run, self._run_on_thread))
-            return
-        try:
+        loop: asyncio.AbstractEventLoop | None = None
+        with suppress(RuntimeError):
             loop = asyncio.get_running_loop()
-        except RuntimeError:
+        if not call.is_async:
+            # What it needs of a loop, such as dependencies, belongs to that of the request.
+            spawn = background.spawn if loop is None else spawner(loop)
+            run = partial(context.run, self._run_on_thread, spawn)
+            self._stop = self._backend.workers.submit(run)
+            return
+        if loop is None:
             outcome, self._stop = context.run(background.spawn, self._run_on_loop())
             outcome.add_done_callback(self._end_of_coroutine)
             return
         task = context.run(loop.create_task, self._run_on_loop())
         task.add_done_callback(self._end_of_coroutine)
-
-        def stop() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
-
-        self._stop = stop
+        self._stop = partial(_cancel, task)
 
     def say(self, message: str) -> None:
         """Set the status message."""
@@ -343,12 +343,12 @@ class RunningTask:
             state = self.state = replace(self.state, updated=time.time(), **changes)
         self._backend.changed(state)
 
-    def _run_on_thread(self) -> None:
+    def _run_on_thread(self, spawn: Spawn) -> None:
         call = self._job.call
         if call.wants_context:
-            call.bind(_ThreadChannel(self, self._backend.runner))
+            call.bind(_ThreadChannel(self, self._backend.runner, spawn))
         try:
-            drive(call, self._backend.runner)
+            drive(call, self._backend.runner, spawn)
         except TaskCancelled:
             self._noticed = True
         except BaseException as error:
@@ -379,6 +379,13 @@ class RunningTask:
             error = ProtocolError(INTERNAL_ERROR, message)
             status, outcome = "failed", b'"error":%b' % to_json(error_object(error))
         self._change(status=status, message=message, requests={}, outcome=outcome)
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task, from any thread."""
+    loop = task.get_loop()
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(task.cancel)
 
 
 class _LoopChannel:

@@ -18,6 +18,7 @@ from a2wsgi import WSGIMiddleware
 from mcp_mount.base import MCPServer
 from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.transports import background
+from mcp_mount.transports.lasting import keep
 
 
 @dataclass(slots=True)
@@ -104,12 +105,13 @@ class ASGIClient:
     @asynccontextmanager
     async def open(self, request: HTTPRequest) -> AsyncIterator[Opened]:
         messages: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue()
-        read = False
+        read, left = False, asyncio.Event()
 
         async def receive() -> MutableMapping[str, Any]:
             nonlocal read
             if read:
-                await asyncio.Event().wait()
+                await left.wait()
+                return {"type": "http.disconnect"}
             read = True
             return {"type": "http.request", "body": request.body, "more_body": False}
 
@@ -119,7 +121,9 @@ class ASGIClient:
             finally:
                 messages.put_nowait(None)
 
-        task = asyncio.create_task(run())
+        # As a web server does, nobody cancels it: it hears when its client has left, and may have
+        # something to do after its response.
+        task = keep(asyncio.create_task(run()))
         try:
             start = await messages.get()
             if start is None:
@@ -131,8 +135,7 @@ class ASGIClient:
             )
             yield Opened(start["status"], headers, _bodies(messages))
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            left.set()
 
     def _scope(self, request: HTTPRequest) -> dict[str, Any]:
         headers = {"host": "localhost", "content-length": str(len(request.body)), **request.headers}

@@ -20,7 +20,7 @@ from mcp_mount.protocol.errors import OutOfTime, contained, contained_async
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.flows import Do, Enter, Flow, Pause, Proceed, Run, Step, Wait
 from mcp_mount.protocol.messages import Reply, Request
-from mcp_mount.protocol.occupancy import Occupancy
+from mcp_mount.protocol.occupancy import Occupancy, is_lasting
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background
 from mcp_mount.transports.lasting import ended, keep
@@ -350,7 +350,9 @@ class _OnLoop:
             raise
         if done:
             return task.result()
-        if self._call.is_async:
+        if is_lasting(self._call.function):
+            task.cancel()
+        elif self._call.is_async:
             await _end(task)
         raise OutOfTime
 
