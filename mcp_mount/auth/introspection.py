@@ -5,25 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from mcp_mount.auth.http import Unreachable, post_form
+from mcp_mount.auth.fetching import Fetcher, unreachable
+from mcp_mount.auth.http import Unreachable, deadline, post_form
 from mcp_mount.auth.verifiers import (
+    MAX_CREDENTIAL,
     InvalidToken,
     Known,
     bearer_of,
     digest,
     is_meant_for,
+    moment_in,
     names_in,
     secure_url,
+    text_in,
 )
 from mcp_mount.policies.extras import requires
-from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
-from mcp_mount.protocol.flows import Flow, Run
+from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.tokens import AccessToken
 
 logger = own_logger("mcp_mount")
+
+
+_DOWN_SECONDS: Final = 2.0
+"""How long an endpoint is left alone that has not answered."""
 
 
 class Introspection:
@@ -60,36 +67,52 @@ class Introspection:
         self.needs_resource = audience is True
         self._ttl = ttl
         self._roles = roles_claim
-        self._known: Known[AccessToken | InvalidToken] = Known()
+        self._known: Known[AccessToken] = Known()
+        self._refused: Known[InvalidToken] = Known()
+        self._fetcher = Fetcher()
+        self._down_until = float("-inf")
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return bearer_of(headers)
 
     def verify(self, credential: str, resource: str | None) -> Flow[AccessToken]:
+        if len(credential) > MAX_CREDENTIAL:
+            raise InvalidToken("The access token is too long")
         key = digest(credential, resource)
-        known = self._known.get(key)
+        known = self._known.get(key) or self._refused.get(key)
         if known is None:
-            try:
-                claims = yield Run(partial(self._ask, credential))
-                known = self._token(claims, resource)
-            except InvalidToken as error:
-                # Not this one: its traceback would keep the token.
-                known = InvalidToken(str(error))
-            except Unreachable as error:
-                logger.warning("A token cannot be introspected: %s", error)
-                raise ProtocolError(
-                    INTERNAL_ERROR, "The authorization server cannot be reached", status=503
-                ) from None
-            self._known.put(key, known, self._ttl)
+            if time.monotonic() < self._down_until:
+                # It did not answer just now: who asks again only waits.
+                raise unreachable()
+            ask = partial(self._ask, key, credential, resource)
+            known = yield from self._fetcher.answer(key, ask)
         if isinstance(known, InvalidToken):
             raise InvalidToken(str(known))
         if known.expires_at is not None and known.expires_at < time.time():
             raise InvalidToken("The access token has expired")
         return known
 
-    def _ask(self, credential: str) -> dict[str, Any]:
+    def _ask(self, key: bytes, credential: str, resource: str | None) -> AccessToken | InvalidToken:
+        """What the endpoint says of a token, which is remembered.
+
+        Raises ProtocolError (503) where it does not answer.
+        """
         form = {"token": credential, "token_type_hint": "access_token"}
-        return post_form(self._endpoint, form, self._auth)
+        try:
+            claims = post_form(self._endpoint, form, self._auth, deadline())
+            token = self._token(claims, resource)
+        except InvalidToken as error:
+            # Not this one: its traceback would keep the token. Apart from good ones, which made-up
+            # tokens must not push out.
+            refusal = InvalidToken(str(error))
+            self._refused.put(key, refusal, self._ttl)
+            return refusal
+        except Unreachable as error:
+            logger.warning("A token cannot be introspected: %s", error)
+            self._down_until = time.monotonic() + _DOWN_SECONDS
+            raise unreachable() from None
+        self._known.put(key, token, self._ttl)
+        return token
 
     def _token(self, claims: Mapping[str, Any], resource: str | None) -> AccessToken:
         if claims.get("active") is not True:
@@ -101,17 +124,16 @@ class Introspection:
             audience = given if self._audience is True else self._audience
             if not is_meant_for(claims, audience):
                 raise InvalidToken("The access token is for another resource")
-        client = claims.get("client_id")
-        subject = claims.get("sub") or claims.get("username") or client
-        if not isinstance(subject, str | int):
+        client = text_in(claims, "client_id")
+        subject = text_in(claims, "sub") or text_in(claims, "username") or client
+        if subject is None:
             raise InvalidToken("The access token names nobody")
-        expires = claims.get("exp")
         return AccessToken(
-            str(subject),
+            subject,
             names_in(claims, "scope"),
             names_in(claims, self._roles),
-            None if client is None else str(client),
+            client,
             self._issuer,
-            float(expires) if isinstance(expires, int | float) else None,
+            None if claims.get("exp") is None else moment_in(claims, "exp"),
             claims,
         )

@@ -9,19 +9,22 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from mcp_mount.auth.http import Unreachable, get_json
+from mcp_mount.auth.fetching import Fetcher, unreachable
+from mcp_mount.auth.http import Unreachable, deadline, get_json
 from mcp_mount.auth.verifiers import (
+    MAX_CREDENTIAL,
     InvalidToken,
     Known,
     bearer_of,
     digest,
     is_meant_for,
+    moment_in,
     names_in,
     secure_url,
+    text_in,
 )
 from mcp_mount.policies.extras import requires
-from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
-from mcp_mount.protocol.flows import Flow, Run, Wait
+from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.tokens import AccessToken
 
@@ -43,6 +46,8 @@ _COOLDOWN_SECONDS: Final = 10.0
 
 _STALE_SECONDS: Final = 3600.0
 """How long keys are used whose issuer cannot be reached."""
+
+_MIN_RSA_BITS: Final = 2048
 
 
 class JWT:
@@ -90,7 +95,7 @@ class JWT:
         self.needs_resource = not audience
         self._leeway = leeway
         self._claims = (scopes_claim, roles_claim, subject_claim)
-        self._fixed = key
+        self._fixed = None if key is None else _fixed_key(key, algorithms)
         self._keys = None if key is not None else _Keys(issuer, jwks_uri, keys_ttl)
         self._known: Known[AccessToken] = Known()
 
@@ -113,17 +118,24 @@ class JWT:
 
     def _verified(self, credential: str) -> Flow[dict[str, Any]]:
         """The claims of a token with a good signature, of this issuer, at its time."""
+        if len(credential) > MAX_CREDENTIAL:
+            raise InvalidToken("The access token is too long")
         try:
             header = self._jwt.get_unverified_header(credential)
-        except self._jwt.PyJWTError:
+        except Exception:
+            # Not PyJWT's errors alone: a header may nest too deep to be read, say.
             raise InvalidToken("The access token is no JWT") from None
-        algorithm = header.get("alg")
-        if algorithm not in self._algorithms:
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise InvalidToken("The access token is signed by an algorithm that is not accepted")
+        if "crit" in header:
+            # RFC 7515, section 4.1.11: nothing is understood here that must be.
+            raise InvalidToken("The access token needs what this server does not understand")
+        if kid is not None and not isinstance(kid, str):
+            raise InvalidToken("The key id of the access token is no text")
         if self._keys is None:
             claims = self._decoded_by([self._fixed], credential, algorithm)
         else:
-            kid = header.get("kid")
             claims = self._decoded_by((yield from self._keys.find(kid)), credential, algorithm)
             if claims is None:
                 # Perhaps a new key, of no id or of the same.
@@ -152,27 +164,68 @@ class JWT:
                 leeway=self._leeway,
                 options={"require": ["exp", "iss", self._claims[2]], "verify_aud": False},
             )
-        except (self._jwt.InvalidSignatureError, self._jwt.InvalidKeyError):
+        except (self._jwt.InvalidSignatureError, self._jwt.InvalidKeyError, TypeError):
+            # A key of another kind, which may be tried although it has no id.
             raise
         except self._jwt.ExpiredSignatureError:
             raise InvalidToken("The access token has expired") from None
         except self._jwt.InvalidIssuerError:
             raise InvalidToken("The access token is of another issuer") from None
-        except self._jwt.PyJWTError as error:
+        except Exception as error:
+            # Claims may be anything: a time without end, numbers of any length, deep nests.
             raise InvalidToken(f"The access token is not valid: {type(error).__name__}") from None
 
     def _token(self, claims: dict[str, Any]) -> AccessToken:
-        scopes, roles, subject = self._claims
-        client = claims.get("client_id", claims.get("azp"))
+        scopes, roles, subject_claim = self._claims
+        subject = text_in(claims, subject_claim)
+        if subject is None:
+            raise InvalidToken("The access token names nobody")
         return AccessToken(
-            str(claims[subject]),
+            subject,
             names_in(claims, scopes) or names_in(claims, "scp"),
             names_in(claims, roles),
-            None if client is None else str(client),
+            text_in(claims, "client_id") or text_in(claims, "azp"),
             self._issuer,
-            float(claims["exp"]),
+            moment_in(claims, "exp"),
             claims,
         )
+
+
+def _fixed_key(key: str | bytes, algorithms: Sequence[str]) -> Any:
+    """A key as it is given, ready for use.
+
+    Raises:
+        ValueError: For one that is too weak (RFC 7518, sections 3.2 and 3.3), and for a private
+            key: the verifier of signatures needs none, and must not have what makes them.
+    """
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    text = key.encode() if isinstance(key, str) else key
+    bits = [int(one[2:]) for one in algorithms if one.upper().startswith("HS")]
+    if bits:
+        if len(text) * 8 < max(bits):
+            raise ValueError(f"key= has {len(text)} bytes; {max(bits) // 8} are the least")
+        return text
+    if b"PRIVATE" in text:
+        raise ValueError("key= is a private key: give the public one")
+    try:
+        public = load_pem_public_key(text)
+    except ValueError as error:
+        raise ValueError(f"key= is no public key (PEM): {error}") from None
+    if _is_weak(public):
+        raise ValueError(f"key= has fewer than {_MIN_RSA_BITS} bits")
+    return public
+
+
+def _is_weak(key: Any) -> bool:
+    """Whether a key is an RSA key that is too short (RFC 7518, section 3.3)."""
+    size = getattr(key, "key_size", None)
+    # Elliptic curves have other sizes, and PyJWT holds each to the curve of its algorithm.
+    return (
+        hasattr(key, "public_numbers")
+        and hasattr(key.public_numbers(), "n")
+        and (size is None or size < _MIN_RSA_BITS)
+    )
 
 
 class _Keys:
@@ -185,22 +238,26 @@ class _Keys:
         self._found: list[tuple[str | None, pyjwt.PyJWK]] = []
         self._fetched = float("-inf")
         self._tried = float("-inf")
-        self._fetching: Future[None] | None = None
+        self._fetch_running: Future[None] | None = None
+        self._fetcher = Fetcher(threads=1)
         self._lock = threading.Lock()
 
     def find(self, kid: str | None, *, newer: bool = False) -> Flow[Sequence[Any]]:
         """The keys that a token may be signed with. newer: since those that are known did not fit.
 
+        Keys that are merely old are fetched anew without waiting for it.
+
         Raises InvalidToken for a key id that the issuer does not have, ProtocolError (503) where
         it cannot be asked.
         """
         now = time.monotonic()
-        if newer or now > self._fetched + self._ttl or not self._matching(kid):
-            yield from self._refresh(now)
+        must_wait = newer or not self._matching(kid)
+        if must_wait or now > self._fetched + self._ttl:
+            fetching = self._fetching(now)
+            if must_wait and fetching is not None:
+                yield from self._fetcher.wait(fetching)
         if not self._found or time.monotonic() > self._fetched + self._ttl + _STALE_SECONDS:
-            raise ProtocolError(
-                INTERNAL_ERROR, "The authorization server cannot be reached", status=503
-            )
+            raise unreachable()
         matching = self._matching(kid)
         if not matching:
             raise InvalidToken("The access token is signed by a key that is not known")
@@ -209,34 +266,29 @@ class _Keys:
     def _matching(self, kid: str | None) -> list[Any]:
         return [key.key for known, key in self._found if kid is None or known == kid]
 
-    def _refresh(self, now: float) -> Flow[None]:
-        """Fetch the keys, once for all who wait for them."""
+    def _fetching(self, now: float) -> Future[None] | None:
+        """The fetch that is under way, or begins now; None where it was tried just before."""
         with self._lock:
-            waiting = self._fetching
-            if waiting is None:
+            if self._fetch_running is None or self._fetch_running.done():
                 if now < self._tried + _COOLDOWN_SECONDS:
-                    return
+                    return None
                 self._tried = now
-                own: Future[None] = Future()
-                self._fetching = own
-        if waiting is not None:
-            yield Wait(waiting)
-            return
+                self._fetch_running = self._fetcher.begin("keys", self._refresh)
+            return self._fetch_running
+
+    def _refresh(self) -> None:
         try:
-            found = yield Run(self._fetch)
-            self._found, self._fetched = found, time.monotonic()
+            self._found, self._fetched = self._fetch(), time.monotonic()
         except Unreachable as error:
             logger.warning("The keys of %s cannot be fetched: %s", self._issuer, error)
-        finally:
-            self._fetching = None
-            own.set_result(None)
 
     def _fetch(self) -> list[tuple[str | None, pyjwt.PyJWK]]:
         import jwt as pyjwt
 
+        until = deadline()
         if self._uri is None:
-            self._uri = _discovered(self._issuer)
-        document = get_json(self._uri)
+            self._uri = _discovered(self._issuer, until)
+        document = get_json(self._uri, until)
         keys = document.get("keys")
         if not isinstance(keys, list):
             raise Unreachable(f"{self._uri} has no keys")
@@ -247,12 +299,28 @@ class _Keys:
             if one.get("kty") == "oct":
                 # A secret has no place among public keys.
                 continue
-            with suppress(pyjwt.PyJWTError):
-                found.append((one.get("kid"), pyjwt.PyJWK(one)))
+            if "d" in one:
+                # Whoever reads the document can sign with it (RFC 7517, section 9.2).
+                logger.warning("A private key among the keys of %s is not used", self._issuer)
+                continue
+            try:
+                key = pyjwt.PyJWK(one)
+            except Exception as error:
+                # Of a kind that is not known, or none: the others may do.
+                logger.info("A key of %s cannot be read: %s", self._issuer, type(error).__name__)
+                continue
+            if _is_weak(key.key):
+                logger.warning(
+                    "A key of %s has fewer than %d bits and is not used",
+                    self._issuer,
+                    _MIN_RSA_BITS,
+                )
+                continue
+            found.append((one.get("kid"), key))
         return found
 
 
-def _discovered(issuer: str) -> str:
+def _discovered(issuer: str, until: float) -> str:
     """The `jwks_uri` in the metadata of an issuer (basic/authorization/
     authorization-server-discovery, "Authorization Server Metadata Discovery")."""
     from urllib.parse import urlsplit, urlunsplit
@@ -268,7 +336,7 @@ def _discovered(issuer: str) -> str:
     for place in dict.fromkeys(places):
         url = urlunsplit((parts.scheme, parts.netloc, place, "", ""))
         try:
-            document = get_json(url)
+            document = get_json(url, until)
         except Unreachable as error:
             problem = str(error)
             continue

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from mcp_mount.auth.verifiers import InvalidToken, Verifier, secure_url
 from mcp_mount.features.permissions import Names
-from mcp_mount.protocol.errors import Challenge, invalid_token, refused
+from mcp_mount.protocol.errors import Challenge, ProtocolError, invalid_token, refused
 from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.messages import Request
@@ -70,6 +70,12 @@ class ResourceServer:
                 token = yield from verifier.verify(credential, resource)
             except InvalidToken as error:
                 problem = error
+            except ProtocolError:
+                raise
+            except Exception:
+                # Perhaps the credentials are of a form that a user's function did not expect.
+                logger.exception("Credentials could not be verified, so they are refused")
+                problem = InvalidToken("The credentials could not be verified")
             else:
                 self._let_in(request, token, verifier)
                 return

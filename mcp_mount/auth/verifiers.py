@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
+from math import isfinite
 from threading import Lock
 from time import monotonic
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -18,6 +20,9 @@ from mcp_mount.protocol.flows import Flow, Run
 from mcp_mount.protocol.tokens import AccessToken
 
 T = TypeVar("T")
+
+MAX_CREDENTIAL: Final = 16 * 1024
+"""The longest token that is looked at, in characters; web servers take no longer headers."""
 
 _MOST_KNOWN: Final = 4096
 
@@ -126,9 +131,35 @@ def names_in(claims: Mapping[str, Any], path: str) -> frozenset[str]:
         value = value.get(name) if isinstance(value, Mapping) else None
     if isinstance(value, str):
         return frozenset(value.split())
-    if isinstance(value, Iterable):
+    if isinstance(value, list | tuple | set | frozenset):
         return frozenset(one for one in value if isinstance(one, str))
     return frozenset()
+
+
+def text_in(claims: Mapping[str, Any], name: str) -> str | None:
+    """The text in a claim, such as a subject; of a whole number its digits, None for all else."""
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    try:
+        return str(value) or None
+    except ValueError:
+        # A number of more digits than Python writes out.
+        return None
+
+
+def moment_in(claims: Mapping[str, Any], name: str) -> float:
+    """The time in a claim (RFC 7519, section 2: a JSON number), in seconds since the epoch.
+
+    Raises InvalidToken for anything else, and for a number that is no time.
+    """
+    value = claims.get(name)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            moment = float(value)
+            if isfinite(moment):
+                return moment
+    raise InvalidToken(f"The access token has no valid {name!r}")
 
 
 def is_meant_for(claims: Mapping[str, Any], audience: Sequence[str]) -> bool:

@@ -145,7 +145,7 @@ class ProtocolError(Exception):
     `message` is for the peer: it never holds a traceback or a secret. `status` replaces the
     table's HTTP status where the transport asks for a special one (403, 406, 415, …). challenge:
     for a client that may come back with better credentials. message_id: the id of a request whose
-    message cannot be read otherwise.
+    message cannot be read otherwise. retry_after: in how many seconds the same request may succeed.
     """
 
     def __init__(
@@ -157,6 +157,7 @@ class ProtocolError(Exception):
         status: int | None = None,
         challenge: Challenge | None = None,
         message_id: str | int | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -164,6 +165,7 @@ class ProtocolError(Exception):
         self.data = data
         self.challenge = challenge
         self.message_id = message_id
+        self.retry_after = retry_after
         self._status = status
 
     def status(self, *, modern: bool) -> int:

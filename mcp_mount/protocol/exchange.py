@@ -187,6 +187,8 @@ class Protocol:
 
     def _challenged(self, reply: Reply, error: ProtocolError, request: Request) -> Reply:
         """A refusal with what the client needs to come back with better credentials."""
+        if error.retry_after is not None:
+            reply.headers.append(("retry-after", str(error.retry_after)))
         challenge = error.challenge
         if challenge is None and reply.status == 401:
             challenge = Challenge()

@@ -87,7 +87,8 @@ def http_error(
 ) -> HTTPException:
     """A refusal of the protocol's, as FastAPI raises it."""
     reply = refusal(error) if server is None else server.refuse(error, request)
-    shown = {name: value for name, value in reply.headers if name == "www-authenticate"}
+    told = ("www-authenticate", "retry-after")
+    shown = {name: value for name, value in reply.headers if name in told}
     return HTTPException(reply.status, error.message, shown)
 
 

@@ -32,6 +32,11 @@ class Issuer:
         self.fetched = 0
         self.fails = False
         self.introspected = 0
+        self.gate = threading.Event()
+        """Introspection waits here."""
+        self.gate.set()
+        self.document: Any = None
+        """What is served in place of the keys."""
         self.answer: dict[str, Any] = {"active": False}
 
     def add(self, kid: str, key: Any) -> Any:
@@ -74,13 +79,14 @@ def issuing() -> Iterator[Issuer]:
             elif self.path == "/keys":
                 issuer.fetched += 1
                 time.sleep(0.05)
-                self.reply(issuer.jwks())
+                self.reply(issuer.jwks() if issuer.document is None else issuer.document)
             else:
                 self.send_error(404)
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
             issuer.introspected += 1
+            issuer.gate.wait(60)
             if issuer.fails or self.headers["authorization"] != "Basic bWU6c2VjcmV0":
                 self.send_error(401)
             else:

@@ -137,7 +137,7 @@ def test_nothing_keeps_a_token_that_was_refused(issuer: Issuer) -> None:
     gc.collect()
     resource_server: Any = server.resource_server
     [verifier] = resource_server._verifiers
-    kept = [value for _, value in verifier._known._entries.values()]
+    kept = [value for _, value in verifier._refused._entries.values()]
     assert [one.__traceback__ for one in kept] == [None]
 
 
