@@ -20,6 +20,7 @@ from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 
 from mcp_mount.protocol import Protocol
+from mcp_mount.protocol.answers import answer_of
 from mcp_mount.protocol.errors import (
     INVALID_REQUEST,
     Challenge,
@@ -28,10 +29,13 @@ from mcp_mount.protocol.errors import (
     refused,
 )
 from mcp_mount.protocol.flows import Flow, Run
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.settings import bearer
 from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount_django.options import imported
+
+logger = own_logger("mcp_mount")
 
 Authenticator: TypeAlias = str | type | Callable[[HttpRequest], Any]
 """A dotted path to one, an authentication class of Django REST framework, or a function."""
@@ -187,7 +191,12 @@ class _Function:
         except AuthenticationFailed as error:
             message = str(error) or "The credentials are not valid"
             raise ProtocolError(INVALID_REQUEST, message, status=401) from None
-        return None if user is None else (user, None)
+        try:
+            return None if user is None else (answer_of(self._function, user), None)
+        except TypeError as error:
+            logger.error("An authenticator refuses a request: %s", error)
+            message = "The credentials could not be checked"
+            raise ProtocolError(INVALID_REQUEST, message, status=401) from None
 
 
 class _RestFramework:

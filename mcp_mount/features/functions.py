@@ -40,6 +40,29 @@ def is_coroutine_function(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(routine_of(unwrap(function)))
 
 
+def refuse_what_answers_later(what: str, function: Callable[..., Any]) -> None:
+    """Refuse a function that cannot answer when it is called.
+
+    Args:
+        what: What it is asked for, in the words of the user, such as "when=".
+        function: The function; partials and callable objects are looked into.
+
+    Raises:
+        DefinitionError: For a coroutine function and for a generator function.
+    """
+    routine = routine_of(unwrap(function))
+    if inspect.iscoroutinefunction(routine):
+        kind = "coroutine function"
+    elif inspect.isgeneratorfunction(routine) or inspect.isasyncgenfunction(routine):
+        kind = "generator function"
+    else:
+        return
+    raise DefinitionError(
+        f"{describe(function)}: {what} is a {kind}, whose value is always true. Write it with "
+        "'def', to return its answer"
+    )
+
+
 def name_of(function: Callable[..., Any]) -> str:
     """The name that a function gives its handler."""
     name = getattr(unwrap(function), "__name__", None)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from mcp_mount.features.functions import DefinitionError, describe, is_coroutine_function
+from mcp_mount.features.functions import (
+    DefinitionError,
+    describe,
+    refuse_what_answers_later,
+    unwrap,
+)
 from mcp_mount.protocol.callers import CallerKey
 from mcp_mount.protocol.messages import Rule
 from mcp_mount.protocol.rules import Caller, HasPermission, HasRole, HasScopes, HostAllows, When
@@ -71,7 +77,11 @@ def _function(what: str, value: Any, of: str) -> Callable[[Any], Any]:
     if not callable(value):
         name = "a name, or " if what == "a permission" else ""
         raise DefinitionError(f"{what} is {name}a function of {of}, not {value!r}")
-    if is_coroutine_function(value):
-        raise DefinitionError(f"{describe(value)}: {what} is a plain function, no coroutine")
+    refuse_what_answers_later(what, value)
+    if inspect.isclass(unwrap(value)):
+        raise DefinitionError(
+            f"{describe(value)}: {what} is a class, whose objects are always true. Write a "
+            f"function of {of}"
+        )
     function: Callable[[Any], Any] = value
     return function

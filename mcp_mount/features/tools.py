@@ -28,11 +28,13 @@ from mcp_mount.features.functions import (
     describe,
     is_coroutine_function,
     name_of,
+    refuse_what_answers_later,
     signature_of,
 )
 from mcp_mount.features.json_schema import JSONSchema, finite_schema, may_have_floats
 from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
 from mcp_mount.features.pages import tool_meta
+from mcp_mount.protocol.answers import is_yes
 from mcp_mount.protocol.calls import Call, Checks, Result
 from mcp_mount.protocol.encoding import NotFinite, encode, encode_typed
 from mcp_mount.protocol.errors import (
@@ -269,7 +271,9 @@ class Tool:
         Raises ProtocolError (-32021) for a client that does not know tasks, if it must.
         """
         policy = self.task
-        if policy is None or not (policy.when is None or policy.when(arguments)):
+        if policy is None:
+            return None
+        if policy.when is not None and not is_yes(policy.when, policy.when(arguments)):
             return None
         knows_tasks = incoming.revision.modern and incoming.client.declares(TASKS)
         if policy.required and not knows_tasks:
@@ -316,6 +320,8 @@ def _unknown(name: str) -> ProtocolError:
 
 def _task_policy(task: bool | str | TaskPolicy) -> TaskPolicy | None:
     if isinstance(task, TaskPolicy):
+        if task.when is not None:
+            refuse_what_answers_later("when=", task.when)
         return task
     if task not in (True, False, "required"):
         raise DefinitionError(f'task must be True, "required" or a TaskPolicy, not {task!r}')

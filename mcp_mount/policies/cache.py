@@ -15,8 +15,9 @@ from typing import Any, Final, Literal
 
 from pydantic_core import from_json, to_json
 
-from mcp_mount.features.functions import DefinitionError
+from mcp_mount.features.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.policies.stores import Store
+from mcp_mount.protocol.answers import answer_of
 from mcp_mount.protocol.callers import Callers, place_of
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.credentials import credential_headers
@@ -66,6 +67,8 @@ class Cache:
             raise DefinitionError(f"cache is a number of seconds, at most seven days, not {ttl!r}")
         if per not in ("caller", "everyone") and not callable(per):
             raise DefinitionError(f"per is 'caller', 'everyone' or a function, not {per!r}")
+        if callable(per):
+            refuse_what_answers_later("per=", per)
         self.ttl = float(ttl)
         self.per = per
         self.tags = (tags,) if isinstance(tags, str) else tuple(tags)
@@ -227,7 +230,7 @@ class Cached:
             return "everyone"
         if per != "caller":
             assert callable(per)
-            name = per(call)
+            name = answer_of(per, per(call))
             return None if name is None else f"own:{name}"
         caller = self._kept.caller(call.incoming.request)
         if caller is None or not self._has_dependencies:

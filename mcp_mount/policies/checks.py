@@ -11,8 +11,11 @@ from mcp_mount.features.functions import (
     DefinitionError,
     describe,
     is_coroutine_function,
+    name_of,
+    refuse_what_answers_later,
     signature_of,
 )
+from mcp_mount.protocol.answers import answer_of
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ToolError
 from mcp_mount.protocol.flows import Flow, Run, proceed
@@ -116,12 +119,13 @@ class _Check:
         if not callable(check):
             raise DefinitionError(f"{describe(function)}: a check is a function, not {check!r}")
         self._function = check
-        self._is_async = is_coroutine_function(check)
-        if self._is_async and not is_async:
+        if is_coroutine_function(check) and not is_async:
             raise DefinitionError(
                 f"{describe(check)} is a coroutine function: the checks of a plain function are "
                 "plain functions"
             )
+        if not is_coroutine_function(check):
+            refuse_what_answers_later("a check", check)
         parameters = list(inspect.signature(check).parameters)
         if value and not parameters:
             raise DefinitionError(f"{describe(check)} must take the value that it checks")
@@ -135,14 +139,21 @@ class _Check:
 
     def run(self, arguments: Mapping[str, Any], *value: Any) -> None:
         try:
-            self._function(*value, **{name: arguments[name] for name in self._names})
+            self._heed(self._asked(arguments, value))
         except ValueError as error:
             raise ToolError(str(error)) from error
 
     async def run_async(self, arguments: Mapping[str, Any], *value: Any) -> None:
         try:
-            given = self._function(*value, **{name: arguments[name] for name in self._names})
-            if self._is_async:
-                await given
+            answer = self._asked(arguments, value)
+            self._heed(await answer if inspect.isawaitable(answer) else answer)
         except ValueError as error:
             raise ToolError(str(error)) from error
+
+    def _asked(self, arguments: Mapping[str, Any], value: tuple[Any, ...]) -> Any:
+        return self._function(*value, **{name: arguments[name] for name in self._names})
+
+    def _heed(self, answer: Any) -> None:
+        """A check refuses by an exception; one that has not been run, or says no, refuses too."""
+        if answer_of(self._function, answer) is False:
+            raise ToolError(f"The check {name_of(self._function)!r} refuses this")

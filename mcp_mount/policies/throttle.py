@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcp_mount.features.functions import DefinitionError
+from mcp_mount.features.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.policies.extras import requires
 from mcp_mount.policies.stores import Store
+from mcp_mount.protocol.answers import answer_of
 from mcp_mount.protocol.callers import Callers
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import Refusal
@@ -56,6 +57,8 @@ class Throttle:
             ) from None
         if key not in ("caller", "everyone") and not callable(key):
             raise DefinitionError(f"key is 'caller', 'everyone' or a function, not {key!r}")
+        if callable(key):
+            refuse_what_answers_later("key=", key)
         self.key = key
         self.cost = cost
         self.strategy = strategy
@@ -95,7 +98,7 @@ class Throttled:
             return "everyone"
         if key != "caller":
             assert callable(key)
-            return key(call)
+            return answer_of(key, key(call))
         return self._callers.counted_as(call.incoming.request)
 
     def _hit(self, rate: RateLimitItem, key: str) -> Do[float | None]:

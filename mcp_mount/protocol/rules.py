@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mcp_mount.protocol.answers import is_yes
 from mcp_mount.protocol.credentials import ShownHeaders
 from mcp_mount.protocol.messages import CannotTell, Request, Rule
 
@@ -45,7 +46,7 @@ class HasPermission:
     def fulfilled(self, request: Request) -> bool:
         if request.has_permission is None:
             raise CannotTell(no_permission_names(self.name, "This host"))
-        return request.has_permission(self.name)
+        return is_yes(request.has_permission, request.has_permission(self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class HostAllows:
     function: Callable[[Any], bool]
 
     def fulfilled(self, request: Request) -> bool:
-        return bool(self.function(request.native()))
+        return is_yes(self.function, self.function(request.native()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class When:
             request.address,
             request.native(),
         )
-        return bool(self.function(caller))
+        return is_yes(self.function, self.function(caller))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class HasScopes:
         if request.token is not None:
             return request.token.scopes.issuperset(self.scopes)
         if request.has_scope is not None:
-            return all(map(request.has_scope, self.scopes))
+            return all(is_yes(request.has_scope, request.has_scope(one)) for one in self.scopes)
         # Otherwise nobody has authenticated: a token may change that.
         return request.is_trusted_local
 
@@ -107,7 +108,7 @@ class HasRole:
         if request.token is not None and not request.token.roles.isdisjoint(self.roles):
             return True
         if request.has_role is not None:
-            return any(map(request.has_role, self.roles))
+            return any(is_yes(request.has_role, request.has_role(one)) for one in self.roles)
         return False
 
 

@@ -341,7 +341,7 @@ def test_a_rule_is_no_coroutine() -> None:
     async def rule(request: Any) -> bool:
         return True
 
-    with pytest.raises(DefinitionError, match="no coroutine"):
+    with pytest.raises(DefinitionError, match="a coroutine function, whose value"):
         MCPServer().tool(name="x", permission=rule)(lambda: "")
 
 
