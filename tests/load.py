@@ -45,7 +45,7 @@ class Served:
 
     def number(self, path: str) -> int:
         """The number that a page of the server tells."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             connection.request("GET", path)
             return int(connection.getresponse().read())
 
@@ -163,7 +163,7 @@ def make_calls(served: Served, most: int, log_in: LogIn) -> Counter[str]:
 
 def settled(look: Callable[[], int], most: int) -> int:
     """A number, once it is at most `most`; what it is if that does not come."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (now := look()) > most and time.monotonic() < deadline:
         time.sleep(0.2)
     return now

@@ -60,7 +60,7 @@ async def connected(url: str, person: Person, era: str = "auto") -> AsyncIterato
     metadata = OAuthClientMetadata(client_name="tests", redirect_uris=[REDIRECT])  # type: ignore[list-item]
     provider = OAuthClientProvider(url, metadata, person, person.visit, person.come_back)
     async with (
-        httpx2.AsyncClient(auth=provider, timeout=20) as http,
+        httpx2.AsyncClient(auth=provider, timeout=60) as http,
         Client(streamable_http_client(url, http_client=http), mode=era) as client,  # type: ignore[arg-type]
     ):
         yield client
@@ -68,7 +68,7 @@ async def connected(url: str, person: Person, era: str = "auto") -> AsyncIterato
 
 def run(function: Callable[..., Any], *arguments: Any) -> Any:
     async def limited() -> Any:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             return await function(*arguments)
 
     return anyio.run(limited)

@@ -126,7 +126,7 @@ def test_rotated_keys_are_found(serve: Serve, issuers: dict[str, str]) -> None:
     assert run(log_in) == "ada: orders:read"
     httpx2.post(f"{issuers['jwt']}/rotate")
     # New keys are looked up, but not more often than every ten seconds.
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while True:
         try:
             assert run(log_in) == "ada: orders:read"

@@ -162,7 +162,7 @@ def test_a_body_over_the_limit_is_refused(host_url: str) -> None:
     headers, _ = modern("tools/list")
     body = b'"' + b"x" * (4 * 1024 * 1024) + b'"'
     try:
-        response = httpx2.post(f"{host_url}/mcp", headers=headers, content=body, timeout=20)
+        response = httpx2.post(f"{host_url}/mcp", headers=headers, content=body, timeout=60)
     except (httpx2.ReadError, httpx2.WriteError):
         return  # The server closed the connection while the body was still on its way.
     assert response.status_code == 413
@@ -172,7 +172,7 @@ def test_a_chunked_body_over_the_limit_is_refused(host_url: str) -> None:
     headers, _ = modern("tools/list")
     chunks = (b"x" * 65536 for _ in range(100))
     try:
-        response = httpx2.post(f"{host_url}/mcp", headers=headers, content=chunks, timeout=20)
+        response = httpx2.post(f"{host_url}/mcp", headers=headers, content=chunks, timeout=60)
     except (httpx2.ReadError, httpx2.WriteError):
         return
     assert response.status_code == 413
@@ -190,7 +190,7 @@ CUT_OFF = {
 def test_a_body_that_does_not_come_whole_is_refused(host_url: str, kind: str) -> None:
     head = b"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     port = int(host_url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head + b"connection: close\r\n" + CUT_OFF[kind])
         connection.shutdown(socket.SHUT_WR)
         with HTTPResponse(connection) as response:

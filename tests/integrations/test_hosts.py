@@ -13,7 +13,7 @@ from mcp import Client
 
 from tests.requests import initialize, legacy, message, modern
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 def run(function: Any, *arguments: Any) -> Any:

@@ -42,7 +42,7 @@ class Visitor:
         self._session: dict[str, str] = {}
 
     def _connect(self) -> None:
-        self._connection = HTTPConnection("127.0.0.1", self._port, timeout=20)
+        self._connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
 
     def close(self) -> None:
         self._connection.close()
@@ -122,7 +122,7 @@ class Visitor:
             headers, body = modern("tools/call", own)
         lines = [f"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n"]
         lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
-        with socket.create_connection(("127.0.0.1", self._port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", self._port), timeout=60) as connection:
             connection.sendall("".join([*lines, "\r\n"]).encode())
             if number % 5 == 0:
                 # Gone within the body.
@@ -205,7 +205,7 @@ def vitals(port: int) -> dict[str, int]:
 
 def settled(port: int, before: dict[str, int] | None = None) -> dict[str, int]:
     """The vital signs, once they are those of before; what they are if that never comes."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         time.sleep(0.5)
         now = vitals(port)

@@ -19,7 +19,7 @@ KNOWS = {"extensions": {"io.modelcontextprotocol/tasks": {}}, "elicitation": {}}
 
 def send(url: str, method: str, **params: Any) -> Any:
     headers, body = modern(method, {"_meta": meta(capabilities=KNOWS), **params})
-    return httpx2.post(url, headers=headers, content=body, timeout=10).json()["result"]
+    return httpx2.post(url, headers=headers, content=body, timeout=60).json()["result"]
 
 
 def start(url: str, tool: str, **arguments: Any) -> str:
@@ -31,7 +31,7 @@ def start(url: str, tool: str, **arguments: Any) -> str:
 
 def result_of(url: str, task_id: str) -> Any:
     """The result of a task, once there is one."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (task := send(url, "tasks/get", taskId=task_id))["status"] == "working":
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -47,7 +47,7 @@ def test_a_client_that_listens_hears_how_a_task_ends(host_url: str, tool: str) -
     headers, body = modern(
         "subscriptions/listen", {"_meta": meta(capabilities=KNOWS), "notifications": wanted}
     )
-    with httpx2.stream("POST", url, headers=headers, content=body, timeout=10) as response:
+    with httpx2.stream("POST", url, headers=headers, content=body, timeout=60) as response:
         lines = response.iter_lines()
         heard = (json.loads(line[6:]) for line in lines if line.startswith("data: "))
         assert next(heard)["params"]["notifications"] == {"taskIds": [task_id]}

@@ -352,7 +352,7 @@ def test_stdio_serves_with_the_rights_of_a_user(tmp_path: Path) -> None:
         answer = json.loads(process.stdout.readline())
         answers[answer["id"]] = answer
     process.stdin.close()
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     process.stdout.close()
     assert answers[0]["result"]["content"][0]["text"] == "ada@example.org"
     assert answers[1]["result"]["structuredContent"] == 3

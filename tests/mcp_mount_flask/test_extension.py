@@ -245,7 +245,7 @@ def test_stdio_serves_an_assistant() -> None:
             answer = json.loads(process.stdout.readline())
             texts.append(answer["result"]["content"][0]["text"])
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert texts == ["ada", "ada "]
 
 

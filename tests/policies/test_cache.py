@@ -275,14 +275,15 @@ def test_a_leader_whose_client_leaves_leaves_no_one_waiting() -> None:
     @server.tool(cache=60)
     async def slow() -> int:
         runs.append(1)
-        await asyncio.sleep(0.2)
+        if len(runs) == 1:
+            await asyncio.sleep(60)
         return len(runs)
 
     async def main() -> Any:
-        leader = asyncio.create_task(leave_during(server, "slow", after=0.05))
+        leader = asyncio.create_task(leave_during(server, "slow", after=0.2))
         await asyncio.sleep(0.01)
-        follower = asyncio.create_task(leave_during(server, "slow", after=10))
-        return await leader, await asyncio.wait_for(follower, 5)
+        follower = asyncio.create_task(leave_during(server, "slow", after=60))
+        return await leader, await asyncio.wait_for(follower, 60)
 
     gone, answered = asyncio.run(main())
     assert gone == []

@@ -300,7 +300,7 @@ def test_the_threads_of_64_interrupted_functions_are_free_again() -> None:
         f"{took}: its result was dropped",
         "in time",
     }
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and any(
         thread.name == "mcp-mount-timeouts" for thread in threading.enumerate()
     ):

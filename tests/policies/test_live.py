@@ -39,7 +39,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def run(url: str, era: str, use: Any) -> Any:
     async def session() -> Any:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             async with Client(url, mode=era) as client:
                 return await use(client)
 

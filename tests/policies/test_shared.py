@@ -38,7 +38,7 @@ class Site:
         """The result of a call, sent to one process or another."""
         headers, body = modern("tools/call", {"name": tool, "arguments": arguments})
         url = f"http://127.0.0.1:{self._ports[number % len(self._ports)]}/mcp"
-        answer = httpx2.post(url, content=body, headers=headers, timeout=30)
+        answer = httpx2.post(url, content=body, headers=headers, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()["result"]
 
@@ -129,18 +129,20 @@ def test_a_leader_that_leaves_gives_its_place_up(store: str) -> None:
     from tests.transports.leaving import leave_during
 
     cleaned: list[str] = []
+    begun = asyncio.Event()
     server = MCPServer("leaving", store=store)
 
     @server.tool(cache=60)
     async def slow() -> int:
+        begun.set()
         try:
-            await asyncio.sleep(10)
+            await asyncio.sleep(60)
         finally:
             await asyncio.sleep(0.01)
             cleaned.append("up")
         return 1
 
-    asyncio.run(leave_during(server, "slow", after=0.2))
+    asyncio.run(leave_during(server, "slow", after=begun.wait))
     assert cleaned == ["up"]
     with redis.Redis.from_url(store) as watching:
         assert watching.keys("mcp-mount:lock:*") == []

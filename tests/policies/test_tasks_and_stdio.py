@@ -109,7 +109,7 @@ def test_over_stdio_as_well(tmp_path: Any) -> None:
         done.stdin.flush()
         texts.append(json.loads(done.stdout.readline())["result"]["content"][0]["text"])
     done.stdin.close()
-    assert done.wait(10) == 0
+    assert done.wait(60) == 0
     done.stdout.close()
     assert texts[:2] == ["3", "3"]
     assert "was called too often" in texts[2]

@@ -159,7 +159,7 @@ class _Gate(io.BytesIO):
     def readline(self, limit: int | None = -1) -> bytes:
         line = super().readline(limit)
         if not line:
-            self.may_end.wait(10)
+            self.may_end.wait(60)
         return line
 
 

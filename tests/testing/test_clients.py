@@ -174,7 +174,7 @@ def test_a_coroutine_test_asks_for_everything(app: Any, revision: str) -> None:
             with pytest.raises(RPCError, match="Unknown tool"):
                 await client.call_tool("nothing")
 
-    asyncio.run(asyncio.wait_for(test(), 10))
+    asyncio.run(asyncio.wait_for(test(), 60))
 
 
 @pytest.mark.parametrize("host", [host for host in hosts.HOSTS if not host.startswith("django")])

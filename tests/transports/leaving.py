@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tests.requests import modern
 
 
-async def leave_during(server: Any, tool: str, *, after: float) -> list[Any]:
-    """Call a tool and leave after some seconds; what was sent to nobody."""
+async def leave_during(
+    server: Any, tool: str, *, after: float | Callable[[], Awaitable[Any]]
+) -> list[Any]:
+    """Call a tool and leave after some seconds, or something else; what was sent to nobody."""
     headers, body = modern("tools/call", {"name": tool, "arguments": {}})
     scope = {
         "type": "http",
@@ -26,7 +29,7 @@ async def leave_during(server: Any, tool: str, *, after: float) -> list[Any]:
         if not asked:
             asked = True
             return {"type": "http.request", "body": body, "more_body": False}
-        await asyncio.sleep(after)
+        await (asyncio.sleep(after) if isinstance(after, float | int) else after())
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:

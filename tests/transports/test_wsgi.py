@@ -202,7 +202,7 @@ def test_a_client_that_leaves_ends_a_coroutine() -> None:
     response = call(server, "wait", progress=True)
     next(response.chunks)
     response.chunks.close()  # type: ignore[attr-defined]
-    assert server.ended.wait(5)  # type: ignore[attr-defined]
+    assert server.ended.wait(60)  # type: ignore[attr-defined]
 
 
 def test_a_plain_function_runs_to_its_end_when_its_client_leaves() -> None:
