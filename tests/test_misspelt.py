@@ -16,6 +16,7 @@ from mcp_mount import (
     MCPServer,
     ToolsRouter,
 )
+from mcp_mount.policies import Cache
 from mcp_mount_flask import MCPBlueprint, MCPMount
 
 
@@ -94,6 +95,18 @@ OPTIONS: dict[str, tuple[Callable[[], Any], str]] = {
     "what no log is to show": (
         _of(MCPServer(), "add_tool", _tool, redact=["skuu"]),
         "the tool '_tool': redact= names no argument 'skuu'; did you mean 'sku'?",
+    ),
+    "what a result is dropped by": (
+        _of(MCPServer(), "add_tool", _tool, cache=Cache(60, tags="of:{skuu}")),
+        "the tool '_tool': a tag of its cache names no argument 'skuu'; did you mean 'sku'?",
+    ),
+    "what no log is to show of a prompt": (
+        lambda: MCPServer().prompt(redact="skuu")(_tool),
+        "the prompt '_tool': redact= names no argument 'skuu'; did you mean 'sku'?",
+    ),
+    "what no log is to show of a resource": (
+        lambda: MCPServer().resource("a://{sku}", redact="skuu")(_tool),
+        "the resource 'a://{sku}': redact= names no argument 'skuu'; did you mean 'sku'?",
     ),
     "a resource": (
         _of(MCPServer(), "resource", "a://b", permision="x"),

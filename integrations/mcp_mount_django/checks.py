@@ -23,6 +23,9 @@ from mcp_mount_django.servers import MCPServer, servers
 from mcp_mount_django.view import ServerView
 from mcp_mount_django.well_known import serves_metadata
 
+INCOMPLETE: Final = ("mcp_mount.W010", "mcp_mount.W011")
+"""Warnings of tools that were written and that no server of the project has."""
+
 _SYNC_QUERIES: Final = frozenset(
     [
         *("aggregate", "bulk_create", "bulk_update", "count", "create", "delete", "earliest"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +73,12 @@ class Cache:
         self.ttl = float(ttl)
         self.per = per
         self.tags = (tags,) if isinstance(tags, str) else tuple(tags)
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments that its tags take in."""
+        fields = [field for tag in self.tags for _, field, _, _ in Formatter().parse(tag)]
+        return [re.split(r"[.\[]", field)[0] for field in fields if field]
 
 
 def invalidate(store: Store, tags: Sequence[str]) -> Flow[None]:

@@ -190,7 +190,9 @@ class Registers:
 
         def register(function: F) -> F:
             own = _within_dependencies(function, around)
-            self.registry.add_resource(Resource.of(own, uri, **options, **around))
+            resource = Resource.of(own, uri, **options, **around)
+            _refuse_unknown_arguments(f"the resource {uri!r}", resource)
+            self.registry.add_resource(resource)
             return function
 
         return register
@@ -246,6 +248,7 @@ class Registers:
             name = str(own.get("name") or getattr(function, "__name__", ""))
             around = _around("prompt", name, declared, unfit=("cache", *CHECKS))
             prompt = Prompt.of(_within_dependencies(function, around), **own, **around)
+            _refuse_unknown_arguments(f"the prompt {prompt.name!r}", prompt)
             self.registry.add_prompt(prompt)
 
         return _decorate(name, options, add)
@@ -360,16 +363,24 @@ def _tool(function: Callable[..., Any], options: Mapping[str, Any]) -> Tool:
         checks=ArgumentChecks(function, before) if before else None,
         **rest,
     )
-    schema = tool.arguments.schema
-    if not schema.get("additionalProperties"):
-        # What is to be kept out of the logs must be there under that very name.
-        refuse_unknown(
-            f"the tool {tool.name!r}: redact= names no argument",
-            [one.split(".")[0] for one in level.redact],
-            list(schema.get("properties", ())),
-        )
-    level.redact += secrets_of(schema)
+    _refuse_unknown_arguments(f"the tool {tool.name!r}", tool)
+    level.redact += secrets_of(tool.arguments.schema)
     return tool
+
+
+def _refuse_unknown_arguments(what: str, entry: Tool | Prompt | Resource) -> None:
+    """Raise DefinitionError for policies of an entry that name an argument which it does not have:
+    what is to be kept out of the logs must be there under that very name."""
+    schema = entry.arguments.schema
+    if schema.get("additionalProperties"):
+        return
+    assert isinstance(entry.policies, Stack), "policies are declared in one way"
+    level, known = entry.policies.levels[0], list(schema.get("properties", ()))
+    redact = [name.split(".")[0] for name in level.redact]
+    refuse_unknown(f"{what}: redact= names no argument", redact, known)
+    cache = level.nearest.get("cache")
+    if cache is not None:
+        refuse_unknown(f"{what}: a tag of its cache names no argument", cache.arguments, known)
 
 
 def _around(

@@ -137,11 +137,17 @@ def test_the_app_must_be_installed_where_a_server_is_routed(server: Any) -> None
         _ = server.urls
 
 
-def test_a_list_of_a_wrong_project_is_no_success() -> None:
+def test_a_list_of_a_wrong_project_is_no_success(tmp_path: Path) -> None:
     from django.test import override_settings
 
     with override_settings(MCP_MOUNT={"LOGIN_REQUIERD": True}):
-        assert "did you mean 'LOGIN_REQUIRED'?" in failure("list", *LEDGER)
+        for command in (("list", *LEDGER), ("check",)):
+            assert "did you mean 'LOGIN_REQUIRED'?" in failure(*command)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "mcp.py").write_text("from mcp_mount_django import server\n")
+    with override_settings(BASE_DIR=tmp_path):
+        for command in (("list", *LEDGER), ("check",)):
+            assert "its folder is no app of INSTALLED_APPS" in failure(*command)
 
 
 def test_a_server_without_a_route_is_found(server: Any) -> None:
