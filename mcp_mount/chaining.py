@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
-from mcp_mount.features.binary import adapter_of
+from mcp_mount.protocol.adapters import adapter_of
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ProtocolError, ToolError
 from mcp_mount.protocol.incoming import Incoming

@@ -18,7 +18,6 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ArgsKwargs, SchemaError, ValidationError
 
 from mcp_mount.context import Context, SyncContext
-from mcp_mount.features.binary import SchemaGenerator, validator_of, with_base64
 from mcp_mount.features.functions import (
     DefinitionError,
     Documentation,
@@ -28,6 +27,7 @@ from mcp_mount.features.functions import (
 )
 from mcp_mount.features.json_schema import finite_schema
 from mcp_mount.features.json_strings import read_json_strings
+from mcp_mount.protocol.binary import SchemaGenerator, validator_of, with_base64
 
 
 class InvalidArguments(ValueError):

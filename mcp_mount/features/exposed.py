@@ -10,8 +10,6 @@ from email.message import Message
 from html.parser import HTMLParser
 from typing import Any, Final
 
-from pydantic_core import to_json
-
 from mcp_mount.features import content
 from mcp_mount.features.arguments import InvalidArguments, unknown_argument
 from mcp_mount.features.content import Audio, File, Image
@@ -19,6 +17,7 @@ from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.json_schema import JSONSchema
 from mcp_mount.features.tools import Output
 from mcp_mount.protocol.calls import Result
+from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import Refusal, ToolError
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.revisions import Revision
@@ -222,7 +221,7 @@ class ResponseOutput(Output):
         self.withdrawn()
         if not plain:
             return value
-        return value if isinstance(value, str) else to_json(value).decode()
+        return value if isinstance(value, str) else encode(value).decode()
 
     def encode(self, value: Any, revision: Revision) -> Result:
         if self.schema is None:
@@ -230,7 +229,7 @@ class ResponseOutput(Output):
         return self.encode_structured(self.encode_data(value), revision)
 
     def encode_data(self, value: Any) -> bytes:
-        return to_json(value)
+        return encode(value)
 
 
 def value_of_response(

@@ -78,8 +78,8 @@ def _is_infinite(value: Any) -> bool:
     return isinstance(value, float) and not isfinite(value)
 
 
-def may_have_floats(schema: Any) -> bool:
-    """Whether a value by a schema may have a float in it; also where that cannot be said."""
+def is_open(schema: Any) -> bool:
+    """Whether a schema leaves open, in some place, what a value has there."""
     if not isinstance(schema, Mapping):
         return schema is not False
     kind = schema.get("type")
@@ -94,8 +94,7 @@ def may_have_floats(schema: Any) -> bool:
     ]
     if kind is None and not parts:
         return not {"$ref", "const", "enum"} & schema.keys()
-    is_open = kind in ("array", "object") and not parts
-    return kind == "number" or isinstance(kind, list) or is_open or any(map(may_have_floats, parts))
+    return (kind in ("array", "object") and not parts) or any(map(is_open, parts))
 
 
 def _references(value: Any) -> Iterator[str]:

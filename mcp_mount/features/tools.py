@@ -19,7 +19,6 @@ from mcp_mount.features.arguments import (
     InvalidArguments,
     known_arguments,
 )
-from mcp_mount.features.binary import SchemaGenerator, adapter_of
 from mcp_mount.features.declared import DeclaredArguments
 from mcp_mount.features.definitions import members
 from mcp_mount.features.functions import (
@@ -31,10 +30,12 @@ from mcp_mount.features.functions import (
     refuse_what_answers_later,
     signature_of,
 )
-from mcp_mount.features.json_schema import JSONSchema, finite_schema, may_have_floats
+from mcp_mount.features.json_schema import JSONSchema, finite_schema, is_open
 from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
 from mcp_mount.features.pages import tool_meta
+from mcp_mount.protocol.adapters import adapter_of
 from mcp_mount.protocol.answers import is_yes
+from mcp_mount.protocol.binary import SchemaGenerator
 from mcp_mount.protocol.calls import Call, Checks, Result
 from mcp_mount.protocol.encoding import NotFinite, encode, encode_typed
 from mcp_mount.protocol.errors import (
@@ -75,14 +76,14 @@ class Output:
         if isinstance(declared, Mapping):
             self.schema = dict(declared)
             self._checked = JSONSchema(function, "output_schema", self.schema, "the value")
-            self._adapter = TypeAdapter(Any)
+            self._adapter = adapter_of(Any, reads_json=False)
         else:
             if declared is None and not _is_data(returned):
                 return
             annotation = returned if declared is None else declared
             self._adapter, self.schema = _adapter(function, annotation)
             self.type = annotation
-        self._has_floats = may_have_floats(self.schema)
+        self._is_open = isinstance(declared, Mapping) or is_open(self.schema)
         self._is_object = self.schema.get("type") == "object"
 
     def schema_for(self, revision: Revision) -> dict[str, Any] | None:
@@ -116,8 +117,8 @@ class Output:
     def encode_data(self, value: Any) -> bytes:
         """A structured value as JSON; validated first."""
         assert self._adapter is not None
-        validated = self._adapter.validate_python(value)
-        data = encode_typed(self._adapter, validated, has_floats=self._has_floats)
+        validated = self._adapter.validator.validate_python(value)
+        data = encode_typed(self._adapter, validated, is_open=self._is_open)
         if self._checked is not None and (problems := self._checked.problems(from_json(data))):
             raise ValueError("\n".join(["The value does not fit output_schema.", *problems]))
         return data

@@ -71,13 +71,14 @@ def encode_model(value: BaseModel) -> bytes:
     return data
 
 
-def encode_typed(adapter: TypeAdapter[Any], value: Any, *, has_floats: bool = True) -> bytes:
+def encode_typed(adapter: TypeAdapter[Any], value: Any, *, is_open: bool = True) -> bytes:
     """Encode a value by the serialiser of its type.
 
     Args:
-        adapter: The adapter of the type.
+        adapter: The adapter of the type, which encodes NaN and infinities as they are.
         value: The value.
-        has_floats: Whether a value of the type may have floats in it.
+        is_open: Whether the type leaves open what is in some place, where models may be, which
+            encode NaN and infinities as null.
 
     Raises:
         NotFinite: For NaN and infinities.
@@ -85,11 +86,12 @@ def encode_typed(adapter: TypeAdapter[Any], value: Any, *, has_floats: bool = Tr
     """
 
     try:
-        data = adapter.dump_json(value, by_alias=True)
+        # The adapter's own method looks at its many arguments first, for longer than this takes.
+        data = adapter.serializer.to_json(value, by_alias=True)
     except ValueError as error:
         plain = adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
         data = to_json(_replaced(plain, error))
-    if has_floats:
+    if is_open or _is_suspect(data):
         _check(data, lambda: adapter.dump_python(value, by_alias=True, warnings=False))
     return data
 

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 from pydantic import BaseModel
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from mcp_mount.protocol.encoding import encode, encode_model, without_surrogates
 from mcp_mount.protocol.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError, contained
@@ -260,7 +260,7 @@ def is_id(value: Any) -> bool:
 
 def encode_result(message_id: MessageId, result: bytes) -> bytes:
     """The response that carries an already encoded result object."""
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (encode(message_id), result)
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (to_json(message_id), result)
 
 
 def encode_error(message_id: MessageId | None, error: ProtocolError) -> bytes:
@@ -268,7 +268,7 @@ def encode_error(message_id: MessageId | None, error: ProtocolError) -> bytes:
     body = encode(error_object(error))
     if message_id is None:
         return b'{"jsonrpc":"2.0","error":%b}' % body
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (encode(message_id), body)
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (to_json(message_id), body)
 
 
 def error_object(error: ProtocolError) -> dict[str, Any]:

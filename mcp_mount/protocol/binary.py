@@ -13,11 +13,10 @@ import base64
 import binascii
 from typing import Any, Final
 
-from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import SchemaSerializer, SchemaValidator
+from pydantic_core import SchemaValidator
 
-_NO_SCHEMAS: Final = frozenset(
+NO_SCHEMAS: Final = frozenset(
     {"cls", "config", "default", "default_factory", "expected", "function", "metadata", "ref"}
 )
 """Members of core schemas that hold no schemas."""
@@ -33,27 +32,6 @@ class SchemaGenerator(GenerateJsonSchema):
 
     def encode_default(self, dft: Any) -> Any:
         return encode_base64(dft) if isinstance(dft, bytes) else super().encode_default(dft)
-
-
-def adapter_of(annotation: Any, *, reads_json: bool) -> TypeAdapter[Any]:
-    """Return an adapter for a type, by which bytes are Base64.
-
-    Args:
-        annotation: The type.
-        reads_json: Whether the values that it validates come from JSON. Otherwise they are those of
-            Python, where a string is no Base64.
-
-    Raises:
-        PydanticUserError: For a type that pydantic does not know.
-    """
-    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-    schema = with_base64(adapter.core_schema, reads_json=reads_json)
-    if schema is not adapter.core_schema:
-        adapter.core_schema = schema
-        adapter.validator = validator_of(schema, is_rewritten=True)
-        # Models have serialisers of their own, which know nothing of this.
-        adapter.serializer = SchemaSerializer(schema, None, _use_prebuilt=False)  # type: ignore[call-arg]
-    return adapter
 
 
 def validator_of(schema: Any, *, is_rewritten: bool) -> SchemaValidator:
@@ -88,7 +66,7 @@ def with_base64(schema: Any, *, reads_json: bool) -> Any:
         # A string is taken for what it is.
         reads_json = False
     members = {
-        key: member if key in _NO_SCHEMAS else with_base64(member, reads_json=reads_json)
+        key: member if key in NO_SCHEMAS else with_base64(member, reads_json=reads_json)
         for key, member in schema.items()
     }
     return members if any(members[key] is not schema[key] for key in schema) else schema
