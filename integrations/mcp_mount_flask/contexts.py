@@ -32,7 +32,12 @@ def within_request(events: Iterator[bytes]) -> Iterator[bytes]:
             yield b""
             yield from events
         finally:
-            context.pop(None)
+            # Also where they have ended: when a client reads on by another connection, the calls
+            # of the stream run on as their own response is closed.
+            try:
+                events.close()  # type: ignore[attr-defined]
+            finally:
+                context.pop(None)
 
     # A generator also lets them go when nobody closes it: when it is no longer referred to.
     kept = spanning()
