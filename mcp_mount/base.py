@@ -49,6 +49,7 @@ from mcp_mount.routes.router import (
     routers_of_ours,
 )
 from mcp_mount.tasks import LocalTasks
+from mcp_mount.tasks.contexts import Around
 from mcp_mount.transports.asgi import (
     ENDPOINT,
     ASGITransport,
@@ -208,7 +209,11 @@ class MCPServer(Registers, FastAPI):
         backplane = MemoryBackplane()
         self.notify = Notifier(backplane.publish)
         self.tasks = LocalTasks(
-            self.runner, self.notify.task_changed, self._detach, limits=task_limits
+            self.runner,
+            self.notify.task_changed,
+            self._detach,
+            around=self._around_task,
+            limits=task_limits,
         )
         self.protocol = Protocol(
             Settings(
@@ -480,6 +485,9 @@ class MCPServer(Registers, FastAPI):
 
     def _detach(self, call: Call) -> Context:
         return (self.attached or Host()).detach(call)
+
+    def _around_task(self, call: Call) -> Around | None:
+        return (self.attached or Host()).around_task(call)
 
     async def _wait(self, *arguments: Any, **options: Any) -> None:
         """The wait of a subscription, which a shutdown ends."""

@@ -11,7 +11,7 @@ from mcp_mount.protocol.callers import accepted_languages
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge
 from mcp_mount.protocol.settings import bearer
-from mcp_mount.tasks.contexts import current_context
+from mcp_mount.tasks.contexts import Around, current_context
 
 
 def _no_names() -> Sequence[str]:
@@ -22,15 +22,16 @@ def _no_names() -> Sequence[str]:
 class Host:
     """The application that a server is mounted in, as far as the server asks it.
 
-    secret_keys: oldest first; the last one seals. debug: whether docs may be shown. host_names:
-    the Host headers that the host itself checks. challenge: the WWW-Authenticate header for those
-    who must log in first, where the host authenticates. serves_metadata: whether the host serves
-    the metadata of the resource at a path, by RFC 9728. detach: prepares a call to outlive its
-    request, as a task, and gives the context variables to run it in. varies: what a result depends
-    on beside its call, its caller and where they call: the language, say. Results that differ in
-    it are kept apart. request_type: the class of the requests that handlers get here, where it is
-    always the same one. without_permissions: what it is called in errors, if it has no permissions
-    by name.
+    secret_keys: oldest first; the last one seals. debug: whether docs may be shown. host_names: the
+    Host headers that the host itself checks. challenge: the WWW-Authenticate header for those who
+    must log in first, where the host authenticates. serves_metadata: whether the host serves the
+    metadata of the resource at a path, by RFC 9728. detach: prepares a call to outlive its request,
+    as a task, and gives the context variables to run it in. around_task: what a task runs in,
+    entered on a thread that it has for itself; None where it needs none. Raises ProtocolError for a
+    call that cannot outlive its request. varies: what a result depends on beside its call, its
+    caller and where they call: the language, say. Results that differ in it are kept apart.
+    request_type: the class of the requests that handlers get here, where it is always the same one.
+    without_permissions: what it is called in errors, if it has no permissions by name.
     """
 
     secret_keys: Callable[[], Sequence[str]] = _no_names
@@ -39,6 +40,7 @@ class Host:
     challenge: Callable[[ProtocolRequest, Challenge], str] = bearer
     serves_metadata: Callable[[str], bool] = lambda path: False
     detach: Callable[[Call], Context] = current_context
+    around_task: Callable[[Call], Around | None] = lambda call: None
     varies: Callable[[ProtocolRequest], str] = accepted_languages
     request_type: type | None = None
     without_permissions: str | None = None

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mcp_mount.host import Host
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
-from mcp_mount.transports.asgi import Receive, Scope, Send
+from mcp_mount.transports.asgi import HOST_PREFIX, Receive, Scope, Send
 from mcp_mount.transports.paths import clean_prefix, is_below, route_path
 from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.wsgi import Environ, StartResponse
 
 if TYPE_CHECKING:
     from mcp_mount.base import MCPServer
+
+
+@runtime_checkable
+class SupportsClose(Protocol):
+    """A WSGI response that is closed when the server has sent it (PEP 3333)."""
+
+    def close(self) -> None: ...
+
 
 Around = Callable[[Environ], AbstractContextManager[Any]]
 
@@ -59,6 +67,7 @@ class mount_wsgi:
         inner = {
             **environ,
             "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + self.path,
+            HOST_PREFIX: environ.get("SCRIPT_NAME", ""),
             "PATH_INFO": path[len(self.path) :],
         }
         return UntilGoodbye(self._serve(inner, start_response))
@@ -66,7 +75,12 @@ class mount_wsgi:
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         # A client that leaves is no failure for what is around: the calls have ended before.
         with self._around(environ), suppress(GeneratorExit):
-            yield from self.server.wsgi(environ, start_response)
+            answer = self.server.wsgi(environ, start_response)
+            try:
+                yield from answer
+            finally:
+                if isinstance(answer, SupportsClose):
+                    answer.close()
 
 
 class mount_asgi:
@@ -102,7 +116,12 @@ class mount_asgi:
             path = self.path + WELL_KNOWN
         if path and is_below(path, self.path):
             root_path = scope.get("root_path", "")
-            inner = {**scope, "root_path": root_path + self.path, "path": root_path + path}
+            inner = {
+                **scope,
+                "root_path": root_path + self.path,
+                "path": root_path + path,
+                HOST_PREFIX: root_path,
+            }
             with self._around():
                 await self.server(inner, receive, send)
         else:

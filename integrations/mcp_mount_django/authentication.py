@@ -49,7 +49,7 @@ def bearer_token(find: Callable[[str], Any]) -> Callable[[HttpRequest], Any]:
     """Make an authenticator of a function that finds the user of a token (RFC 6750).
 
     A request without `Authorization: Bearer` is anonymous; a token for which `find` returns None
-    is refused.
+    is refused, as is one of a user who is not active.
     """
 
     def authenticate(request: HttpRequest) -> Any:
@@ -57,7 +57,7 @@ def bearer_token(find: Callable[[str], Any]) -> Callable[[HttpRequest], Any]:
         if scheme.lower() != "bearer":
             return None
         user = find(token.strip())
-        if user is None:
+        if user is None or not is_active(user):
             raise AuthenticationFailed("The token is not valid")
         return user
 
@@ -135,10 +135,10 @@ class Authentication:
         if self.find_user is not None:
             found = partial(self.find_user, token)
             user = yield Run(found, iscoroutinefunction(self.find_user))
-            if user is None or not user.is_active:
+            if user is None or not is_active(user):
                 return protocol.refuse(invalid_token("The access token is of nobody here"), read)
             read.caller = lambda: str(user.pk)
-        request.user = anonymous() if user is None else user
+        set_user(request, anonymous() if user is None else user)
         return None
 
     def challenge_for(self, request: Request, challenge: Challenge) -> str:
@@ -169,11 +169,17 @@ class Authentication:
         return found
 
     def _authenticate(self, request: HttpRequest) -> None:
-        request.user, request.auth = anonymous(), None  # type: ignore[attr-defined]
+        set_user(request, anonymous())
+        request.auth = None  # type: ignore[attr-defined]
         for authenticator in self._authenticators:
             found = authenticator.authenticate(request)
             if found is not None:
-                request.user, request.auth = found  # type: ignore[attr-defined]
+                user, request.auth = found  # type: ignore[attr-defined]
+                if not is_active(user):
+                    raise ProtocolError(
+                        INVALID_REQUEST, "The credentials are not valid", status=401
+                    )
+                set_user(request, user)
                 return
 
 
@@ -235,6 +241,24 @@ class _CSRFCheck(CsrfViewMiddleware):
 
     def _reject(self, request: HttpRequest, reason: str) -> Any:
         return reason
+
+
+def is_active(user: Any) -> bool:
+    """Whether a user may log in; those of a kind that knows nothing else may."""
+    return bool(getattr(user, "is_active", True)) or bool(getattr(user, "is_anonymous", False))
+
+
+def set_user(request: HttpRequest, user: Any) -> None:
+    """Let a user be the one of a request, whichever way code asks for it: `request.user`, `await
+    request.auser()`, decorators, `get_user`."""
+
+    async def auser() -> Any:
+        return user
+
+    request.user = user
+    request.auser = auser
+    # What Django's middleware may have found already.
+    request._cached_user = request._acached_user = user  # type: ignore[attr-defined]
 
 
 def anonymous() -> Any:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
+from django.core.exceptions import ImproperlyConfigured
 
 import mcp_mount
+from mcp_mount.protocol.messages import Rule
+from mcp_mount.protocol.rules import HasPermission, HasRole
 from mcp_mount_django.servers import MCPServer
 
 
@@ -16,9 +20,51 @@ def mount(
     """Serve `server` at `path` beside a Django project, in wsgi.py or asgi.py.
 
     application: what get_wsgi_application() or get_asgi_application() returns. Django's URLs and
-    middleware do not see the server's requests; its settings, models and connections are there.
+    middleware do not see the server's requests; its settings, models and connections are there, and
+    the server's own authentication.
+
+    Raises ImproperlyConfigured for a server that wants users, and has no way to know any there.
     """
+    if (problem := unguarded(server)) is not None:
+        raise ImproperlyConfigured(problem)
     server.is_beside = True
     if iscoroutinefunction(type(application).__call__):
         return mcp_mount.mount_asgi(application, path, server)
     return mcp_mount.mount_wsgi(application, path, server)
+
+
+def unguarded(server: MCPServer) -> str | None:
+    """What a server demands of its callers that nothing beside the project could tell; None if it
+    can be told."""
+    if server.authentication.is_own or server.resource_server is not None:
+        return None
+    wanted = [
+        *(["LOGIN_REQUIRED"] if server.authentication.login_required else ()),
+        *_of_users("the server", server.protocol.settings.rules),
+        *(
+            demand
+            for entries in (
+                server.registry.tools,
+                server.registry.resources,
+                server.registry.prompts,
+            )
+            for name, entry in entries.items()
+            for demand in _of_users(str(name), entry.rules)
+        ),
+    ]
+    if not wanted:
+        return None
+    return (
+        f"The server {server.title!r} stands beside the project, where no middleware tells who "
+        f"calls, but it demands it: {', '.join(wanted[:5])}. Give it authentication=[...] or "
+        "auth=..., or route it in the URLs of the project: path('mcp', include(server.urls))."
+    )
+
+
+def _of_users(where: str, rules: Iterable[Rule]) -> Iterator[str]:
+    """The rules that only users fulfil."""
+    for rule in rules:
+        if isinstance(rule, HasPermission):
+            yield f"permission={rule.name!r} of {where}"
+        elif isinstance(rule, HasRole):
+            yield f"roles={rule.roles} of {where}"

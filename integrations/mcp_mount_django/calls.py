@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from contextvars import Context
+from contextvars import Context, ContextVar
 from functools import partial
 from typing import Any, Final
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.db import connections, transaction
 from django.utils import timezone, translation
+from greenlet import getcurrent
 
 from mcp_mount.protocol.calls import Call
-from mcp_mount.tasks.contexts import context_without
-from mcp_mount.transports.threads import run_in_thread, waiting_thread
+from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.tasks.contexts import Around, context_without
+from mcp_mount.transports.threads import run_in_thread, thread_of, waiting_thread
 from mcp_mount_django.signals import call_finished
+
+logger = logging.getLogger("mcp_mount")
+
+WITHOUT_CONTEXT: Final = (
+    "set TASK_CONTEXT in MCP_MOUNT (or task_context= of the server) to a function of the request "
+    "whose context manager restores what your middleware sets (a tenant, a connection), or to "
+    "'contextlib.nullcontext' if it sets nothing that tasks need"
+)
+"""What to write where tasks have no context."""
 
 _AUDITED: Final = ("tools/call", "prompts/get", "resources/read", "completion/complete")
 
@@ -82,6 +94,31 @@ class Calls:
             await to_its_end(partial(transactions.__exit__, None, None, None))
         except Exception as error:
             call.fail(error)
+
+    def around_task(self, call: Call) -> Around:
+        """What a task of the server runs in: what its `task_context` restores of the request.
+
+        Raises:
+            ProtocolError: Where nobody has said what that is.
+        """
+        task_context = self._server.task_context
+        if task_context is None:
+            logger.error(
+                "The task %r was refused, for it would run without its request: %s",
+                call.name,
+                WITHOUT_CONTEXT,
+            )
+            raise ProtocolError(
+                INTERNAL_ERROR, "This server runs no tasks: nobody has said what they run in"
+            )
+        request = call.incoming.request.native()
+
+        @contextmanager
+        def around() -> Iterator[None]:
+            with fresh_connections(), task_context(request):
+                yield
+
+        return around
 
     async def run_async_outside_request(self, call: Call) -> None:
         """Run a coroutine where Django knows no request: on the thread that waits for it, or on one
@@ -159,14 +196,25 @@ async def to_its_end(function: Callable[[], Any]) -> None:
     task.result()
 
 
+_looked_after: ContextVar[int] = ContextVar("mcp_mount.connections", default=0)
+"""The thread whose connections somebody further out looks after."""
+
+
 @contextmanager
 def fresh_connections() -> Iterator[None]:
-    """Look after the connections of a thread, as Django does around a request."""
+    """Look after the connections of a thread, as Django does around a request; only once, for what
+    is set on a connection further out must stay."""
+    thread = id(thread_of(getcurrent()))
+    if _looked_after.get() == thread:
+        yield
+        return
+    token = _looked_after.set(thread)
     close_old()
     try:
         yield
     finally:
         close_old()
+        _looked_after.reset(token)
 
 
 def close_old() -> None:

@@ -15,9 +15,12 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils.module_loading import import_string
 
 import mcp_mount
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
+from mcp_mount_django.beside import unguarded
+from mcp_mount_django.calls import WITHOUT_CONTEXT
 from mcp_mount_django.options import imported, unknown
 from mcp_mount_django.servers import MCPServer, servers
 from mcp_mount_django.view import ServerView
@@ -48,6 +51,7 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
     for server in sorted(servers, key=lambda one: one.title):
         problems += _check_routes(server, [path for path, one in routes.items() if one is server])
         problems += _check_coroutines(server)
+        problems += _check_tasks(server)
     return problems
 
 
@@ -174,7 +178,11 @@ def _stray_modules(installed: Collection[Path]) -> Iterator[Path]:
 
 
 def _check_routes(server: MCPServer, paths: Sequence[str]) -> Iterator[CheckMessage]:
-    if not paths and len(server.registry.tools) and not server.is_beside:
+    if not paths and len(server.registry.tools):
+        beside = [*_check_beside(server)]
+        yield from beside
+        if beside or server.is_beside:
+            return
         yield Warning(
             f"The server {server.title!r} has tools, but no URL.",
             hint='Add path("mcp", include(server.urls)) to the URLs; if the server stands beside '
@@ -196,6 +204,34 @@ def _check_routes(server: MCPServer, paths: Sequence[str]) -> Iterator[CheckMess
                 hint='Add path("", include("mcp_mount_django.well_known")) to the URLs.',
                 id="mcp_mount.W007",
             )
+
+
+def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:
+    tasks = [tool.name for tool in server.registry.tools.values() if tool.task is not None]
+    if tasks and server.task_context is None:
+        yield Error(
+            f"Tasks of the server {server.title!r} are refused, for they would run without their "
+            f"request: {', '.join(tasks[:5])}.",
+            hint=WITHOUT_CONTEXT[0].upper() + WITHOUT_CONTEXT[1:] + ".",
+            id="mcp_mount.E012",
+        )
+
+
+def _check_beside(server: MCPServer) -> Iterator[CheckMessage]:
+    """Import the project's application, where a server without a URL may stand beside."""
+    for name in ("WSGI_APPLICATION", "ASGI_APPLICATION"):
+        path = getattr(settings, name, None)
+        if path is None:
+            continue
+        try:
+            import_string(path)
+        except ImproperlyConfigured as error:
+            yield Error(str(error), id="mcp_mount.E013")
+        except ImportError:
+            # Django itself says so when it starts.
+            continue
+    if server.is_beside and (problem := unguarded(server)) is not None:
+        yield Error(problem, id="mcp_mount.E013")
 
 
 def _check_coroutines(server: MCPServer) -> Iterator[CheckMessage]:

@@ -31,6 +31,7 @@ OPTIONS: Final = {
     "SESSION_TTL": "session_ttl",
     "KEEP_ALIVE": "keep_alive",
     "TASK_LIMITS": "task_limits",
+    "TASK_CONTEXT": "task_context",
     "LIST_TTL_MS": "list_ttl_ms",
     "PAGE_SIZE": "page_size",
     "DOCS": "docs",
@@ -64,7 +65,16 @@ OPTIONS: Final = {
 """The keys, and the arguments of `MCPServer` that they stand for."""
 
 _IMPORTED: Final = frozenset(
-    {"AUTH", "CALLER", "FIND_USER", "TASK_LIMITS", "AUDIT", "WHEN", "CALL_MIDDLEWARE"}
+    {
+        "AUTH",
+        "CALLER",
+        "FIND_USER",
+        "TASK_CONTEXT",
+        "TASK_LIMITS",
+        "AUDIT",
+        "WHEN",
+        "CALL_MIDDLEWARE",
+    }
 )
 """Those whose values may be dotted paths, so that settings need not import them."""
 

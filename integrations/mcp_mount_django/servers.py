@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
+from contextlib import AbstractContextManager
+from functools import cache, cached_property
+from typing import Any, TypeAlias
 from weakref import WeakSet
 
 from django.apps import apps
@@ -20,15 +21,21 @@ from mcp_mount.features.names import refuse_unknown_options
 from mcp_mount.host import Host
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.tokens import AccessToken
+from mcp_mount.transports.asgi import Receive, Scope, Send
 from mcp_mount.transports.threads import Runner
+from mcp_mount.wsgi_app import WSGIApp
 from mcp_mount_django.authentication import Authentication, Authenticator
 from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
+from mcp_mount_django.direct import DirectASGI, DirectWSGIApp, is_from_view
 from mcp_mount_django.exposing.exposes import Exposes
 from mcp_mount_django.options import defaults
 from mcp_mount_django.view import ServerView
 from mcp_mount_django.well_known import serves_metadata
 
 request_types.append(HttpRequest)
+
+TaskContext: TypeAlias = Callable[[Any], AbstractContextManager[Any]]
+
 
 servers: WeakSet[MCPServer] = WeakSet()
 """All servers of the project, for its checks and commands."""
@@ -45,7 +52,10 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
     request and return a user or None, in place of the project's authentication middleware.
     login_required: whether anonymous requests are refused (401). find_user: finds the user, plain
     or coroutine, of an access token that `auth` has verified; it is `request.user`, and counts for
-    permissions; None for a token of nobody here. Other arguments are those of
+    permissions; None for a token of nobody here. task_context: a function of the request whose
+    context manager a task runs in, on its own thread, for the task has no request any more: it
+    restores what the project's middleware sets; `contextlib.nullcontext`, if that is nothing
+    that tasks need. Other arguments are those of
     `mcp_mount.MCPServer`; the setting MCP_MOUNT gives their defaults.
     """
 
@@ -56,6 +66,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
         authentication: Sequence[Authenticator] | None = None,
         login_required: bool | None = None,
         find_user: Callable[[AccessToken], Any] | None = None,
+        task_context: TaskContext | None = None,
         **options: Any,
     ) -> None:
         refuse_unknown_options(self, options, also=server_options())
@@ -67,6 +78,8 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
             login_required=given.pop("login_required"),
             find_user=given.pop("find_user", None) if find_user is None else find_user,
         )
+        self.task_context: TaskContext | None = task_context or given.pop("task_context", None)
+        given.pop("task_context", None)
         if apps.ready:
             self.authentication.load()
         self.calls = Calls(self)
@@ -81,6 +94,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
                 host_names=lambda: settings.ALLOWED_HOSTS,
                 challenge=self.authentication.challenge_for,
                 detach=detach,
+                around_task=self.calls.around_task,
                 varies=lambda request: active_variant(),
                 serves_metadata=serves_metadata,
                 request_type=HttpRequest,
@@ -90,6 +104,26 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
 
     is_beside = False
     """Whether it stands before the project, and not in its URLs."""
+
+    @cached_property
+    def view(self) -> ServerView:
+        """The view that answers the requests of this server."""
+        return ServerView(self, self.calls, self.authentication)
+
+    @cached_property
+    def wsgi(self) -> WSGIApp:
+        """This server as a WSGI application, with Django's requests and authentication."""
+        return DirectWSGIApp(self, self.view)
+
+    @cached_property
+    def _direct(self) -> DirectASGI:
+        return DirectASGI(self.view)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_from_view(scope):
+            await super().__call__(scope, receive, send)
+        else:
+            await self._direct(scope, receive, send)
 
     def run_call(self, call: Call) -> None:
         self.calls.run_outside_request(call)
@@ -109,7 +143,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
                 'Add "mcp_mount_django" to INSTALLED_APPS: it finds the tools of the apps, and '
                 "checks the servers."
             )
-        view: Any = ServerView(self, self.calls, self.authentication)
+        view: Any = self.view
         return [re_path(r"^(?:/(?P<rest>.*))?$", view, name="mcp")]
 
     def secret_keys(self) -> Sequence[str]:

@@ -91,7 +91,8 @@ class ServerView:
         request.get_host()
         if rest is not None and f"/{rest}" == WELL_KNOWN:
             # Who is to log in reads here how.
-            return metadata_response(self.server, request, request.path[: -len(WELL_KNOWN)])
+            document = metadata_response(self.server, request, request.path[: -len(WELL_KNOWN)])
+            return _awaited(document) if is_on_event_loop() else document
         if is_on_event_loop():
             return self._respond_async(request, rest)
         return self._respond(request, rest)
@@ -202,6 +203,10 @@ def metadata_response(server: MCPServer, request: HttpRequest, path: str) -> Htt
     resource = server.resource_server
     document = None if resource is None else resource.metadata(request.build_absolute_uri(path))
     return _finished(metadata_reply(request.method or "", document))
+
+
+async def _awaited(response: HttpResponseBase) -> HttpResponseBase:
+    return response
 
 
 def _finished(reply: Reply) -> HttpResponse:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
+from typing import Any, TypeAlias
 
 from mcp_mount.protocol.calls import Call
+
+Around: TypeAlias = Callable[[], AbstractContextManager[Any]]
+"""Makes what a task runs in."""
 
 
 def current_context(call: Call) -> Context:

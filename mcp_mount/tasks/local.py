@@ -8,8 +8,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
-from contextlib import suppress
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,10 +30,10 @@ from mcp_mount.protocol.questions import (
 )
 from mcp_mount.protocol.task_methods import Job
 from mcp_mount.protocol.tasks import TERMINAL, Task, TaskLimits
-from mcp_mount.tasks.contexts import current_context
+from mcp_mount.tasks.contexts import Around, current_context
 from mcp_mount.tasks.workers import Workers
 from mcp_mount.transports import background
-from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner
+from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner, wait_for
 from mcp_mount.transports.listening import before_shutdown
 from mcp_mount.transports.streams import answered
 from mcp_mount.transports.threads import Runner, open_call
@@ -54,6 +54,8 @@ class LocalTasks:
         runner: Runner,
         notify: Callable[[str], None],
         detach: Callable[[Call], Context] = current_context,
+        *,
+        around: Callable[[Call], Around | None] = lambda call: None,
         limits: TaskLimits | None = None,
     ) -> None:
         """Begin without tasks.
@@ -63,12 +65,14 @@ class LocalTasks:
             notify: Called with the id of a task that changed.
             detach: Prepares a call to outlive its request, and gives the context variables to run
                 it in.
+            around: What a task runs in, entered on a thread that it has for itself.
             limits: How much is kept.
         """
         self.limits = limits or TaskLimits()
         self.runner = runner
         self._notify = notify
         self.detach = detach
+        self._around = around
         self._running: dict[str, RunningTask] = {}
         self._ended: dict[str, Task] = {}
         self._delivered: dict[str, Task] = {}
@@ -80,7 +84,7 @@ class LocalTasks:
 
     def start(self, job: Job) -> Task:
         before_shutdown(self.close)
-        running = RunningTask(self, job)
+        running = RunningTask(self, job, self._around(job.call))
         with self._lock:
             self._make_room(job.quota)
             self._used.setdefault(job.quota, _Used()).tasks[running.id] = None
@@ -225,7 +229,8 @@ class RunningTask:
     It is the dialogue of its call, and knows nothing of the request that began it.
     """
 
-    def __init__(self, backend: LocalTasks, job: Job) -> None:
+    def __init__(self, backend: LocalTasks, job: Job, around: Around | None) -> None:
+        self._around = around
         self._backend = backend
         self._job = job
         self._given = job.answers
@@ -235,7 +240,7 @@ class RunningTask:
         self._stop: Callable[[], object] = lambda: None
         self._lock = threading.RLock()
         self._cancelling = False
-        self._noticed = False
+        self._noticed = self._has_begun = False
         policy = job.policy
         self.id = secrets.token_urlsafe(24)
         self.state = Task(
@@ -257,11 +262,14 @@ class RunningTask:
         loop: asyncio.AbstractEventLoop | None = None
         with suppress(RuntimeError):
             loop = asyncio.get_running_loop()
-        if not call.is_async:
-            # What it needs of a loop, such as dependencies, belongs to that of the request.
-            spawn = background.spawn if loop is None else spawner(loop)
-            run = partial(context.run, self._run_on_thread, spawn)
-            self._stop = self._backend.workers.submit(run)
+        # What it needs of a loop, such as dependencies, belongs to that of the request.
+        spawn = background.spawn if loop is None else spawner(loop)
+        if not call.is_async or self._around is not None:
+            run = self._run_from_thread if call.is_async else self._run_on_thread
+            withdraw = self._backend.workers.submit(partial(context.run, run, spawn))
+            with self._lock:
+                if not self._has_begun:
+                    self._stop = withdraw
             return
         if loop is None:
             outcome, self._stop = context.run(background.spawn, self._run_on_loop())
@@ -348,7 +356,8 @@ class RunningTask:
         if call.wants_context:
             call.bind(_ThreadChannel(self, self._backend.runner, spawn))
         try:
-            drive(call, self._backend.runner, spawn)
+            with self._surroundings():
+                drive(call, self._backend.runner, spawn)
         except TaskCancelled:
             self._noticed = True
         except BaseException as error:
@@ -361,6 +370,28 @@ class RunningTask:
         if call.wants_context:
             call.bind(_LoopChannel(self, self._backend.runner))
         await drive_async(call, self._backend.runner)
+
+    def _run_from_thread(self, spawn: Spawn) -> None:
+        """Run a coroutine whose plain work has a thread of its own, which waits for it."""
+        is_cancelled = False
+        try:
+            with self._surroundings():
+                wait_for(self._run_on_loop, spawn, begun=self._note_stop)
+        except CancelledError:
+            is_cancelled = True
+        except BaseException as error:
+            # What the host does around the call has failed.
+            self._job.call.fail(contained(error))
+        self._end(cancelled=is_cancelled or (self._cancelling and self._job.call.failed))
+
+    def _note_stop(self, cancel: Callable[[], None]) -> None:
+        with self._lock:
+            self._has_begun, self._stop = True, cancel
+        if self._cancelling:
+            cancel()
+
+    def _surroundings(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._around is None else self._around()
 
     def _end_of_coroutine(self, outcome: Future[None] | asyncio.Task[None]) -> None:
         # Not in the coroutine: one that is cancelled early never begins.

@@ -53,6 +53,11 @@ HOST_REQUEST: Final = "mcp_mount.request"
 framework knows it."""
 
 
+HOST_PREFIX: Final = "mcp_mount.host_prefix"
+"""The key of a scope, or of a WSGI environment, under which a mount beside tells the prefix of the
+application around: the server's own is longer by its path."""
+
+
 class ClientLeft(Exception):
     """The client closed the connection before its request was complete."""
 

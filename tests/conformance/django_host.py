@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import django
@@ -26,7 +27,7 @@ if not settings.configured:
 
 from mcp_mount_django import MCPServer
 
-server = MCPServer("conformance", version="1.0.0")
+server = MCPServer("conformance", version="1.0.0", task_context=nullcontext)
 fill(server)
 
 urlpatterns = [path("mcp", include(server.urls))]

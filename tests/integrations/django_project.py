@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import django
@@ -60,7 +61,7 @@ def sync_middleware(get_response: Any) -> Any:
     return middleware
 
 
-server = MCPServer("mounted")
+server = MCPServer("mounted", task_context=nullcontext)
 server.include_router(build_tools())
 
 

@@ -1,0 +1,99 @@
+"""A server that is served by itself, and not in the URLs of the project: beside it, or mounted in
+another application.
+
+No middleware sees its requests, but they are Django's: its signals around a request, its host
+check, the server's own authentication and guards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.exception import convert_exception_to_response
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpRequest
+
+from mcp_mount.transports.asgi import HOST_PREFIX, HOST_REQUEST, Receive, Scope, Send
+from mcp_mount.transports.wsgi import Environ, StartResponse
+from mcp_mount.wsgi_app import WSGIApp
+from mcp_mount_django.authentication import anonymous, set_user
+from mcp_mount_django.view import ServerView
+
+_PREFIX = "mcp_mount_django.prefix"
+
+
+def is_from_view(scope: Scope) -> bool:
+    """Whether a request has come through the server's view already."""
+    return HOST_REQUEST in scope or HOST_REQUEST in scope.get("wsgi_environ", {})
+
+
+class DirectWSGIApp(WSGIApp):
+    """The WSGI side of a Django server."""
+
+    def __init__(self, server: Any, view: ServerView) -> None:
+        super().__init__(server)
+        self._handler = _WSGI(view)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if HOST_REQUEST in environ:
+            return super().__call__(environ, start_response)
+        answer: Iterable[bytes] = self._handler(_split(environ), start_response)
+        return answer
+
+
+class DirectASGI:
+    """The ASGI side of a Django server."""
+
+    def __init__(self, view: ServerView) -> None:
+        self._handler = _ASGI(view)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        outer, root = scope.get(HOST_PREFIX, ""), scope.get("root_path", "")
+        own = {**scope, "root_path": outer, _PREFIX: root[len(outer) :]}
+        await self._handler(own, receive, send)  # type: ignore[arg-type]
+
+
+def _split(environ: Environ) -> Environ:
+    """A WSGI environment whose SCRIPT_NAME is that of the application around, as Django's URLs need
+    it, and not that of the server."""
+    outer, script = environ.get(HOST_PREFIX, ""), environ.get("SCRIPT_NAME", "")
+    prefix = script[len(outer) :]
+    path = prefix + environ.get("PATH_INFO", "")
+    return {**environ, "SCRIPT_NAME": outer, "PATH_INFO": path, _PREFIX: prefix}
+
+
+def _call(view: ServerView, request: HttpRequest, prefix: str) -> Any:
+    rest = request.path_info[len(prefix) :]
+    set_user(request, anonymous())
+    return view(request, rest[1:] if rest else None)
+
+
+class _WSGI(WSGIHandler):
+    """Django's handler, with a server's view in place of middleware and URLs."""
+
+    def __init__(self, view: ServerView) -> None:
+        self._view = view
+        super().__init__()
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        self._middleware_chain: Any = convert_exception_to_response(self._respond)
+
+    def _respond(self, request: HttpRequest) -> Any:
+        prefix = request.META[_PREFIX].encode("latin-1").decode(errors="replace")
+        return _call(self._view, request, prefix)
+
+
+class _ASGI(ASGIHandler):
+    """The same under ASGI."""
+
+    def __init__(self, view: ServerView) -> None:
+        self._view = view
+        super().__init__()
+
+    def load_middleware(self, is_async: bool = True) -> None:
+        self._middleware_chain: Any = convert_exception_to_response(self._respond)
+
+    async def _respond(self, request: Any) -> Any:
+        return await _call(self._view, request, request.scope[_PREFIX])
