@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from mcp_mount.features.functions import (
@@ -19,6 +20,7 @@ from mcp_mount.protocol.answers import answer_of
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import ToolError
 from mcp_mount.protocol.flows import Flow, Run, proceed
+from mcp_mount.protocol.serving import serving
 
 
 def with_result_checks(
@@ -144,8 +146,14 @@ class _Check:
             raise ToolError(str(error)) from error
 
     async def run_async(self, arguments: Mapping[str, Any], *value: Any) -> None:
+        asked = partial(self._asked, arguments, value)
+        thread = None if is_coroutine_function(self._function) else serving.get()
         try:
-            answer = self._asked(arguments, value)
+            if thread is None:
+                answer = asked()
+            else:
+                # It may ask what the host has on the thread of the request, such as its database.
+                answer = await asyncio.get_running_loop().run_in_executor(thread, asked)
             self._heed(await answer if inspect.isawaitable(answer) else answer)
         except ValueError as error:
             raise ToolError(str(error)) from error

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from contextvars import Context, ContextVar, Token, copy_context
+from contextvars import Context, Token, copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
@@ -26,6 +26,7 @@ from greenlet import getcurrent, greenlet
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import contained
 from mcp_mount.protocol.green import is_green
+from mcp_mount.protocol.serving import serving as serving_thread
 from mcp_mount.transports.native import Inbox, NativePool
 
 T = TypeVar("T")
@@ -37,8 +38,6 @@ RunSync: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 _MOST_THREADS: Final = 40
 
 _threads: ThreadPoolExecutor | None = None
-
-_serving: ContextVar[Executor | None] = ContextVar("mcp_mount.executor", default=None)
 
 on_entering: Final[list[Callable[[Executor], None]]] = []
 """Called at the beginning of each coroutine that a thread waits for, on its event loop: a framework
@@ -140,20 +139,20 @@ class Executor(concurrent.futures.Executor):
         self.enter()
         return await function()
 
-    def enter(self) -> Token[Executor | None]:
+    def enter(self) -> Token[concurrent.futures.Executor | None]:
         """Be the executor of the coroutine that runs, and of all tasks that it starts.
 
         Returns what `leave` takes.
         """
-        token = _serving.set(self)
+        token = serving_thread.set(self)
         for enter in on_entering:
             enter(self)
         return token
 
     @staticmethod
-    def leave(token: Token[Executor | None]) -> None:
+    def leave(token: Token[concurrent.futures.Executor | None]) -> None:
         """Let the coroutine have the executor that it had before."""
-        _serving.reset(token)
+        serving_thread.reset(token)
 
     def close(self) -> None:
         """Refuse all work from now on, also what has been submitted and has not begun."""
@@ -273,7 +272,7 @@ def _seconds(*deadlines: float | None) -> float | None:
 def serving() -> Iterator[Executor]:
     """The executor of this thread, while it waits: the one that it has already, or one of its own,
     which ends with the block."""
-    outer = _serving.get()
+    outer = waiting_thread()
     if outer is not None and outer.runs_this:
         yield outer
         return
@@ -286,7 +285,9 @@ def serving() -> Iterator[Executor]:
 
 def waiting_thread() -> Executor | None:
     """The executor of the thread that waits for this coroutine, if one does."""
-    return _serving.get()
+    found = serving_thread.get()
+    assert found is None or isinstance(found, Executor)
+    return found
 
 
 async def run_in_thread(function: Callable[[], None]) -> None:
@@ -294,7 +295,7 @@ async def run_in_thread(function: Callable[[], None]) -> None:
     own, made at the first use."""
     global _threads
     loop = asyncio.get_running_loop()
-    executor = _serving.get()
+    executor = serving_thread.get()
     if executor is not None:
         await loop.run_in_executor(executor, function)
         return

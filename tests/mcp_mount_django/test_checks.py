@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -24,7 +25,9 @@ def server() -> Iterator[Any]:
     from mcp_mount_django import MCPServer
     from mcp_mount_django.servers import servers
 
-    one = MCPServer("checked")
+    one = MCPServer(
+        "checked", authentication=[lambda request: None], task_context=contextlib.nullcontext
+    )
     yield one
     servers.discard(one)
 
