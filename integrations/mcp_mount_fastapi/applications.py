@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -32,7 +32,8 @@ class Way:
     """The way to an application for a request of MCP.
 
     A guard may stand in an application that the endpoint's is mounted in. So a call begins at the
-    application that the server is mounted in, if the endpoint's is below that.
+    outermost application that we know of and that the endpoint's is below: the one that the request
+    came in by, or the one that the server is mounted in.
     """
 
     def __init__(self, api: FastAPI) -> None:
@@ -40,27 +41,45 @@ class Way:
         self._prefixes: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
     def of(self, request: Request) -> tuple[Any, str]:
-        """The application to call, and the prefix of the endpoint's in it.
+        """The application to call, and the path at which the endpoint's is mounted in it.
 
         Raises:
-            DefinitionError: If that prefix has parameters, which nobody gives.
+            DefinitionError: If that path has parameters that the path of the request does not give.
         """
-        host = request.scope.get(HOST_APP)
-        if host is None or host is self._api:
-            return self._api, ""
-        prefix = self._prefixes.get(host)
-        if prefix is None:
-            found = _mounted(getattr(host, "routes", ()), "", {id(host)})
-            prefix = next((prefix for prefix, app in found if app is self._api), None)
-            if prefix is None:
-                return self._api, ""
-            if "{" in prefix:
-                raise DefinitionError(
-                    f"the application is mounted at {prefix!r}: expose the one that it is mounted "
-                    "in, so that the parameters of its path are arguments"
-                )
-            self._prefixes[host] = prefix
-        return host, prefix
+        # Starlette notes the first router of a request, and FastAPI's knows its application.
+        router = request.scope.get("router")
+        first = getattr(router, "dependency_overrides_provider", None)
+        for outer in (first, request.scope.get(HOST_APP)):
+            if outer is self._api:
+                break
+            prefix = self._prefix(outer) if isinstance(outer, Starlette) else None
+            if prefix is not None:
+                return outer, _filled(prefix, request.scope.get("path_params", {}))
+        return self._api, ""
+
+    def _prefix(self, outer: Any) -> str | None:
+        """The path of the application in another one; None if it is not mounted there."""
+        known = self._prefixes.get(outer)
+        if known is None:
+            found = _mounted(getattr(outer, "routes", ()), "", {id(outer)})
+            known = next((prefix for prefix, app in found if app is self._api), None)
+            if known is not None:
+                self._prefixes[outer] = known
+        return known
+
+
+def _filled(prefix: str, given: Mapping[str, Any]) -> str:
+    """A path with its parameters as the caller's own request has them."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in given:
+            raise DefinitionError(
+                f"the application is mounted at {prefix!r}: expose the one that it is mounted in, "
+                "so that the parameters of that path are arguments"
+            )
+        return str(given[match[1]])
+
+    return re.sub(r"{(\w+)}", value, prefix)
 
 
 def _mounted(routes: Sequence[Any], prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:

@@ -126,6 +126,27 @@ def test_the_parameters_of_a_mount_point_are_arguments() -> None:
     assert call(api, "order", path="/other", number=7).is_error
 
 
+def test_a_call_begins_where_the_request_came_in() -> None:
+    api, sub, server = FastAPI(), sub_application(), MCPServer("s", secret_key="k")
+    # By path: what it says of /sub/mcp is not what it says of the endpoints.
+    api.add_middleware(Guard, prefix="/sub/orders")
+    mount(sub, "/mcp", server)
+    api.mount("/sub", sub)
+    expose(sub, server, tags="orders", forward="x-user")
+    assert_guarded(api, "/sub/mcp")
+
+
+def test_a_mount_point_with_parameters_is_that_of_the_request() -> None:
+    api, sub, server = FastAPI(), sub_application(), MCPServer("s", secret_key="k")
+    api.add_middleware(Guard, prefix="/t/acme/orders")
+    mount(sub, "/mcp", server)
+    api.mount("/t/{tenant}", sub)
+    expose(sub, server, tags="orders", forward="x-user")
+    assert call(api, "order", path="/t/acme/mcp", number=7).text == "Only for ada"
+    told = call(api, "order", path="/t/other/mcp", number=7).structured
+    assert told["path"] == "/t/other/orders/7"
+
+
 def test_the_routes_of_servers_are_no_endpoints() -> None:
     api, server = FastAPI(), MCPServer("s")
     server.get("/health")(lambda: "well")
