@@ -13,6 +13,7 @@ from typing import Any, Final
 from mcp_mount.features import content
 from mcp_mount.features.arguments import InvalidArguments, unknown_argument
 from mcp_mount.features.content import Audio, File, Image
+from mcp_mount.features.fast_schema import fast_check
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.json_schema import JSONSchema
 from mcp_mount.features.tools import Output
@@ -196,12 +197,13 @@ class ResponseOutput(Output):
         except DefinitionError as error:
             logger.warning("The tool %r has no output schema: %s", name, error)
             return
+        self._surely_fits = fast_check(whole)
         self.schema = whole
         self._is_object = whole.get("type") == "object"
 
     def fitting(self, value: Any) -> Any:
-        """The value of a response, if it fits the schema; else text. Takes long for large ones."""
-        if self.schema is None or self._checked is None:
+        """The value of a response, if it fits the schema; else text."""
+        if self.schema is None or self._checked is None or self._surely_fits(value):
             return value
         plain = not content.is_content(value)
         try:
@@ -251,7 +253,11 @@ def value_of_response(
     if not body and status < 400:
         return "Done"
     if kind == "application/json" or kind.endswith("+json"):
-        value = json.loads(body or b"null")
+        try:
+            value = json.loads(body or b"null", parse_constant=_refuse_constant)
+        except ValueError:
+            # NaN, for one, which some frameworks write: it is no JSON, so it is told as it is.
+            value = body.decode("utf-8", "replace")
         if status >= 400:
             raise ToolError(_problems(value))
         return value
@@ -271,6 +277,10 @@ def value_of_response(
     disposition = Message()
     disposition["content-disposition"] = headers.get("content-disposition", "")
     return File(data=body, name=disposition.get_filename(), format=kind or None)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def warn_of_size(server: str, count: int) -> None:
