@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from mcp_mount.base import MCPServer
@@ -36,16 +37,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve_stdio(
-    server: MCPServer, source: BinaryIO, sink: BinaryIO, caller: Request | None = None
+    server: MCPServer,
+    source: BinaryIO,
+    sink: BinaryIO,
+    around: Callable[[], AbstractContextManager[Request]] | None = None,
 ) -> None:
     """Serve one client on two streams; returns when `source` has ended.
 
-    caller: what the host knows of the one who calls.
+    Args:
+        server: The server.
+        source: Where the client's messages come from, a line each.
+        sink: Where it reads the answers.
+        around: What each message is handled in, which tells what the host knows of the client.
     """
     host = server.attached or Host()
 
     async def serve() -> None:
-        transport = StdioTransport(server.protocol, server.runner, host.detach, caller)
+        options = {} if around is None else {"around": around}
+        transport = StdioTransport(server.protocol, server.runner, host.detach, **options)
         try:
             if server.has_lifespan:
                 async with server.router.lifespan_context(server):

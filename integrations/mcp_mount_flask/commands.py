@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from mcp_mount import console
 from mcp_mount.base import MCPServer
 from mcp_mount.cli import protected_output, serve_stdio
 from mcp_mount.protocol import Request
+from mcp_mount.tasks.contexts import context_without
 from mcp_mount_flask.host import current_caller, current_role
 from mcp_mount_flask.mounts import unmatched
 
@@ -78,9 +80,18 @@ def call_tool(
 @_user
 def stdio(path: str | None, user: str | None) -> None:
     """Serve an assistant on this machine, on standard input and output."""
-    # Tasks and threads take the context of this request along.
-    with protected_output() as sink, _caller(user) as caller:
-        serve_stdio(_server(path), sys.stdin.buffer, sink, caller)
+    server = _server(path)
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    with _caller(user):
+        # Before the client is served: this tells of a user who is not there.
+        pass
+    # Not within the context of the command, which Flask would use for every message.
+    context_without("flask.").run(_serve, app, server, user)
+
+
+def _serve(app: Flask, server: MCPServer, user: str | None) -> None:
+    with protected_output() as sink:
+        serve_stdio(server, sys.stdin.buffer, sink, partial(_caller, user, app))
 
 
 def _server(path: str | None) -> MCPServer:
@@ -98,9 +109,10 @@ def _server(path: str | None) -> MCPServer:
 
 
 @contextmanager
-def _caller(user: str | None) -> Iterator[Request]:
+def _caller(user: str | None, app: Flask | None = None) -> Iterator[Request]:
     """A request of somebody at the terminal, in its context."""
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    if app is None:
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
     with app.test_request_context("/") as context:
         if user is not None:
             _log_in(app, user)

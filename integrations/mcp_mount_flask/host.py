@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import Context
+from functools import partial
 
 from flask import (
     Flask,
-    copy_current_request_context,
     current_app,
     has_request_context,
     request,
 )
+from flask.ctx import RequestContext
+from flask.globals import request_ctx
 
 from mcp_mount.host import Host
 from mcp_mount.protocol.calls import Call
@@ -41,6 +44,13 @@ def current_role(name: str) -> bool:
     return any(name in (one, getattr(one, "name", None)) for one in roles)
 
 
+@contextmanager
+def _contexts(app: Flask, request_context: RequestContext) -> Iterator[None]:
+    # The request's copy takes the application context that is there.
+    with app.app_context(), request_context.copy():
+        yield
+
+
 def host_of(app: Flask) -> Host:
     """The Flask application as the host of a server: its keys, debug flag and host names."""
 
@@ -52,9 +62,11 @@ def host_of(app: Flask) -> Host:
         return list(app.config.get("TRUSTED_HOSTS") or ())
 
     def detach(call: Call) -> Context:
-        """Give a task contexts of its own: those of its request are torn down before it ends."""
-        if has_request_context() and not call.is_async:
-            call.function = copy_current_request_context(call.function)
+        """Give a call contexts of its own, and so a session of Flask-SQLAlchemy: those of its
+        request are torn down before a task ends, and by stdio several calls run at a time."""
+        if has_request_context():
+            context = request_ctx._get_current_object()  # type: ignore[attr-defined]
+            call.surround(partial(_contexts, app, context))
         else:
             call.surround(app.app_context)
         # Flask makes new contexts where it finds none.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO
@@ -25,11 +26,20 @@ from mcp_mount.transports.streams import AsyncStream
 from mcp_mount.transports.threads import Runner, off_loop
 
 
+def _nobody() -> AbstractContextManager[Request]:
+    return nullcontext(Request("POST", {}))
+
+
 class StdioTransport:
     """Serves one client, line by line, until its input ends.
 
-    prepare: called with each call before it runs, for hosts that have no request here. caller: what
-    the host knows of the one who calls.
+    Args:
+        protocol: The core of the server.
+        runner: How handlers run.
+        prepare: Called with each call before it runs, for hosts that have no request here.
+        around: What opening a message, and running its calls, happens in; it tells what the host
+            knows of the one who calls. A host that keeps something for the length of a request has
+            it here for the length of a message.
     """
 
     def __init__(
@@ -37,9 +47,9 @@ class StdioTransport:
         protocol: Protocol,
         runner: Runner,
         prepare: Callable[[Call], object],
-        caller: Request | None = None,
+        around: Callable[[], AbstractContextManager[Request]] = _nobody,
     ) -> None:
-        self._caller = caller or Request("POST", {})
+        self._around = around
         self._protocol = protocol
         self._runner = runner
         self._prepare = prepare
@@ -80,7 +90,7 @@ class StdioTransport:
         if self._session is None and "method" in value and "id" not in value:
             # A notification of a client without handshake: nobody else wants it.
             return
-        opened = await self._open(self._request("POST", line))
+        opened = await self._open("POST", line)
         assert not isinstance(opened, Resumption), "only a GET resumes"
         if isinstance(opened, Reply):
             await self._reply(opened)
@@ -101,18 +111,18 @@ class StdioTransport:
             await self._write(reply.body)
         if first:
             # What a session's GET stream tells over HTTP comes unasked here.
-            opened = await self._open(self._request("GET", b""))
+            opened = await self._open("GET", b"")
             assert isinstance(opened, Exchange), "the session was just opened"
             self._spawn(opened, None)
 
-    def _request(self, method: str, body: bytes) -> Request:
+    def _request(self, caller: Request, method: str, body: bytes) -> Request:
         headers = {"content-type": JSON, "accept": f"{JSON}, {EVENT_STREAM}"}
         if method == "GET":
             headers["accept"] = EVENT_STREAM
         if self._session is not None:
             headers[SESSION_HEADER] = self._session
         return replace(
-            self._caller,
+            caller,
             method=method,
             headers=headers,
             body=body,
@@ -120,10 +130,12 @@ class StdioTransport:
             is_trusted_local=True,
         )
 
-    async def _open(self, request: Request) -> Reply | Exchange | Resumption:
-        if not request.may_block:
-            return self._protocol.open(request)
-        return await off_loop(self._runner, partial(self._protocol.open, request))
+    async def _open(self, method: str, body: bytes) -> Reply | Exchange | Resumption:
+        with self._around() as caller:
+            request = self._request(caller, method, body)
+            if not request.may_block:
+                return self._protocol.open(request)
+            return await off_loop(self._runner, partial(self._protocol.open, request))
 
     def _cancel(self, notification: dict[str, Any]) -> None:
         params = notification.get("params")
@@ -138,6 +150,10 @@ class StdioTransport:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, exchange: Exchange, message_id: Any) -> None:
+        with self._around():
+            await self._run_calls(exchange, message_id)
+
+    async def _run_calls(self, exchange: Exchange, message_id: Any) -> None:
         for call in exchange.calls:
             self._prepare(call)
         stream = AsyncStream(exchange.calls, self._runner, frame=bytes)

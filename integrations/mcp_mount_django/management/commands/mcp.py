@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -99,7 +100,7 @@ class Command(BaseCommand):
         # The user's permissions are looked up off the event loop.
         caller.may_block = True
         with protected_output() as sink:
-            serve_stdio(server, sys.stdin.buffer, sink, caller)
+            serve_stdio(server, sys.stdin.buffer, sink, partial(nullcontext, caller))
 
 
 def _server(options: dict[str, Any]) -> MCPServer:
