@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic_core import from_json
+
 from mcp_mount.features.functions import DefinitionError, Documentation
 from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.messages import plain
@@ -33,7 +35,7 @@ def members(
     }
     definition = {key: value for key, value in every.items() if value is not None and value != []}
     try:
-        encode(definition)
+        whole: dict[str, Any] = from_json(encode(definition))
     except ValueError as error:
         raise DefinitionError(f"{own.get('name')!r} has no JSON form: {error}") from None
-    return definition
+    return whole

@@ -16,6 +16,7 @@ from mcp_mount.features.content import Audio, File, Image
 from mcp_mount.features.fast_schema import fast_check
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.json_schema import JSONSchema
+from mcp_mount.features.json_strings import read_json_strings
 from mcp_mount.features.tools import Output
 from mcp_mount.protocol.calls import Result
 from mcp_mount.protocol.encoding import encode
@@ -63,7 +64,8 @@ class NamedArguments:
         ]
         if problems:
             raise InvalidArguments("\n".join(["Invalid arguments.", *problems]))
-        return (), {"arguments": dict(arguments)}
+        # Whoever validates them knows nothing of JSON in strings.
+        return (), {"arguments": dict(read_json_strings(arguments, self.schema))}
 
 
 def path_segment(name: str, text: str, *, is_wide: bool = False) -> str:

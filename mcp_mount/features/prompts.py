@@ -19,7 +19,7 @@ from mcp_mount.features.functions import (
     name_of,
     signature_of,
 )
-from mcp_mount.features.json_strings import allows_string, has_members
+from mcp_mount.features.json_strings import takes_json
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
@@ -156,7 +156,7 @@ def _describe(arguments: Arguments) -> list[dict[str, Any]]:
     described: list[dict[str, Any]] = []
     for name, schema in whole["properties"].items():
         words = [schema["description"]] if "description" in schema else []
-        if not allows_string(schema, whole) and has_members(schema, whole):
+        if takes_json(schema, whole):
             own = {key: member for key, member in schema.items() if key != "description"}
             if "$ref" in encode(own).decode():
                 own["$defs"] = whole.get("$defs", {})

@@ -265,18 +265,21 @@ def encode_result(message_id: MessageId, result: bytes) -> bytes:
 
 def encode_error(message_id: MessageId | None, error: ProtocolError) -> bytes:
     """The error response; an id that could not be read is left out (2026-07-28, basic/index)."""
-    body = encode(error_object(error))
+    body = encode_error_object(error)
     if message_id is None:
         return b'{"jsonrpc":"2.0","error":%b}' % body
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (to_json(message_id), body)
 
 
-def error_object(error: ProtocolError) -> dict[str, Any]:
-    """The error as JSON-RPC has it (section 5.1)."""
+def encode_error_object(error: ProtocolError) -> bytes:
+    """The error as JSON-RPC has it (section 5.1); data without a JSON form are left out."""
     body: dict[str, Any] = {"code": error.kind.code, "message": error.message}
     if error.data is not None:
-        body["data"] = error.data
-    return body
+        try:
+            return encode({**body, "data": error.data})
+        except ValueError:
+            logger.exception("The data of an error have no JSON form")
+    return encode(body)
 
 
 def encode_notification(method: str, params: Mapping[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.protocol.extensions import TASKS
 from mcp_mount.protocol.flows import Flow, admission, admits, proceed
 from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.messages import error_object
+from mcp_mount.protocol.messages import encode_error_object
 from mcp_mount.protocol.questions import RoundTrips
 from mcp_mount.protocol.tasks import TERMINAL, Task, TaskPolicy
 
@@ -140,7 +140,7 @@ class TaskMethods:
         try:
             return "completed", b'"result":%b' % self._wrap(call.incoming, call.finish())
         except ProtocolError as error:
-            return "failed", b'"error":%b' % encode(error_object(error))
+            return "failed", b'"error":%b' % encode_error_object(error)
 
     def _get(self, incoming: Incoming) -> Result:
         task = self._find(incoming)

@@ -15,12 +15,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
-from pydantic_core import to_json
-
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
 from mcp_mount.protocol.errors import INTERNAL_ERROR, EndsRun, ProtocolError, contained
-from mcp_mount.protocol.messages import ResponseMessage, error_object
+from mcp_mount.protocol.messages import ResponseMessage, encode_error_object
 from mcp_mount.protocol.questions import (
     Inquiry,
     Question,
@@ -408,7 +406,7 @@ class RunningTask:
         if not self._backend.has_room_for(len(outcome), self.state.quota):
             message = f"The outcome has {len(outcome)} bytes: more than is kept for your tasks"
             error = ProtocolError(INTERNAL_ERROR, message)
-            status, outcome = "failed", b'"error":%b' % to_json(error_object(error))
+            status, outcome = "failed", b'"error":%b' % encode_error_object(error)
         self._change(status=status, message=message, requests={}, outcome=outcome)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 from starlette.testclient import TestClient
 
 from mcp_mount import DefinitionError, MCPServer, ToolsRouter
+from mcp_mount.features.json_strings import read_json_strings
 from tests.requests import ask, call
 
 
@@ -218,15 +219,40 @@ def test_what_fits_is_validated_once(server: MCPServer, monkeypatch: pytest.Monk
 
 def test_a_schema_that_refers_to_itself_is_followed_with_an_end(server: MCPServer) -> None:
     schema = {
-        "properties": {"x": {"$ref": "#/$defs/x"}},
-        "$defs": {"x": {"$ref": "#/$defs/x"}},
-        "additionalProperties": False,
+        "properties": {"x": {"$ref": "#/$defs/x"}, "y": {"$ref": "#/$defs/y"}},
+        "$defs": {
+            "x": {"$ref": "#/$defs/x"},
+            "y": {"anyOf": [{"$ref": "#/$defs/y"}, {"$ref": "#/$defs/y"}, {"type": "array"}]},
+        },
     }
-
-    from mcp_mount.features.json_strings import read_json_strings
-
-    sent = {"x": "[1]"}
+    sent = {"x": "[1]", "y": "[1]"}
     assert read_json_strings(sent, schema) is sent
+
+
+class And(BaseModel):
+    left: And | Or | Not
+    right: And | Or | Not | None = None
+
+
+class Or(BaseModel):
+    left: And | Or | Not
+    some: And | Or | Not | None = None
+
+
+class Not(BaseModel):
+    left: And | Or | Not | int
+
+
+def test_recursive_unions_do_not_multiply_with_the_depth_of_a_value() -> None:
+    schema = TypeAdapter(And | Or | Not).json_schema()
+    tree: Any = "[1]"
+    for _ in range(60):
+        tree = {"left": tree}
+    # It ends at all: three alternatives at each of 60 levels would never.
+    read: Any = read_json_strings(tree, schema)
+    for _ in range(60):
+        read = read["left"]
+    assert read == [1]
 
 
 # Unknown arguments

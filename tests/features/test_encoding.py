@@ -21,11 +21,13 @@ from mcp_mount import (
     ImageRouter,
     MCPServer,
     Message,
+    ProtocolError,
     SyncContext,
     ToolError,
     ToolsRouter,
 )
 from mcp_mount.protocol import Request
+from mcp_mount.protocol.errors import INTERNAL_ERROR
 from mcp_mount.testing import Client
 from tests.requests import Session, ask, call, meta, modern
 
@@ -224,6 +226,17 @@ def test_resources_and_prompts_say_so() -> None:
         error = ask(server, method, params)["error"]
         assert error["code"] == -32603
         assert "has NaN or an infinity" in error["message"]
+
+
+def test_an_error_does_not_fail_over_its_data() -> None:
+    server = MCPServer("tests")
+
+    @server.resource("res://one")
+    def one() -> str:
+        raise ProtocolError(INTERNAL_ERROR, LONE, data={"a": NAN})
+
+    error = ask(server, "resources/read", {"uri": "res://one"})["error"]
+    assert error == {"code": -32603, "message": REPLACED}
 
 
 def test_what_a_handler_says_while_it_runs_says_so() -> None:
