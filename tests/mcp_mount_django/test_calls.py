@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mcp_mount.testing import RPCError
-from tests.mcp_mount_django.clients import client, client_of
+from tests.mcp_mount_django.clients import client, client_of, session_headers, token_headers
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -93,3 +93,16 @@ def test_the_testing_client_shares_the_transaction(ada: Any) -> None:
             assert int(own.call_tool("deposit_aloud", {"amount": 5}).text) == before + 5
             assert own.call_tool("deposit_aloud_and_fail", {"amount": 5}).is_error
             assert int(own.call_tool("balance").text) == before + 5
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/token/mcp"])
+def test_coroutines_share_the_transaction_of_a_test(ada: Any, path: str) -> None:
+    """As in the TestCase of Django: what the test wrote is there, and what tools write goes with it."""
+    from tests.mcp_mount_django.ledger.models import Entry
+
+    Entry.objects.create(member=ada, amount=7, note="of the test")
+    headers = token_headers(ada) if path == "/token/mcp" else session_headers(ada)
+    with client(path, headers) as caller:
+        assert caller.call_tool("balance_async").text == "7"
+        assert caller.call_tool("deposit", {"amount": 3}).text == "10"
+        assert caller.call_tool("balance_async").text == "10"
