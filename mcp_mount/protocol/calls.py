@@ -408,8 +408,11 @@ class Call:
             raise self._error
         if self.result is None:
             logger.error("%s ended without an outcome", self.incoming.method)
-            self._error = ProtocolError(INTERNAL_ERROR, "The server did not end this request")
-            raise self._error
+            unended = ProtocolError(INTERNAL_ERROR, "The server did not end this request")
+            if self.occupancy is None or not self.occupancy.is_running:
+                # A handler that goes on, for a client that has cancelled it, has not failed.
+                self._error = unended
+            raise unended
         return self.result
 
     def _recovered(self, failure: BaseException) -> Result:

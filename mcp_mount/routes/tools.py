@@ -97,7 +97,9 @@ class ToolsRouter(MCPRouter):
             call = outcome.call(incoming, arguments)
         except InvalidArguments as error:
             raise HTTPException(422, str(error)) from None
-        await run_calls([call], runner_of(request), request.receive)
+        if not await run_calls([call], runner_of(request), request.receive):
+            # Nobody reads it: the client has left.
+            return Response(status_code=499)
         return outcome.response(call)
 
     def _incoming(self, request: Request, name: str = "") -> Incoming:

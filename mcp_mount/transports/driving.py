@@ -67,6 +67,8 @@ async def drive_async(call: Call, runner: Runner) -> None:
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
+        # The function may look at that.
+        call.cancelled = True
         if _occupancy_of(call).prevent():
             task.cancel()
             await asyncio.wait([task])
