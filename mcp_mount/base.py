@@ -23,6 +23,7 @@ from mcp_mount.features.registry import refuse_permission_names
 from mcp_mount.host import Host
 from mcp_mount.notifier import Notifier
 from mcp_mount.observing import Observing
+from mcp_mount.openness import may_guard, open_tools, warn_if_open
 from mcp_mount.policies.cache import invalidate
 from mcp_mount.policies.declared import Level, Stack, Surroundings
 from mcp_mount.policies.options import CHECKS, RULES, PolicyOptions, declare, rules_in, split
@@ -132,7 +133,9 @@ class MCPServer(Registers, FastAPI):
     caller: a function of the host's request that returns the key of its caller, a text, by which
     results are cached, calls counted, and tasks, states and sessions bound; by default the id of
     the user. Give one where that says too little: `lambda request: f"{tenant}:{request.user.pk}"`.
-    For None nothing is cached, and the rest is as for somebody whom nobody knows.
+    For None nothing is cached, and the rest is as for somebody whom nobody knows. open: whether it
+    is meant that everybody may call tools that may write; otherwise a server of which that is so
+    warns of it.
 
     What `PolicyOptions` has may be declared here for all that the server offers; those who do not
     fulfil its rules get 401 or 403. Further arguments are FastAPI's.
@@ -169,6 +172,7 @@ class MCPServer(Registers, FastAPI):
         scope_hierarchy: Mapping[str, Names] | None = None,
         list_step_up: bool = False,
         caller: CallerKey | None = None,
+        open: bool = False,
         **options: Any,
     ) -> None:
         refuse_unknown_options(self, options, also=server_options(), but=_NOT_OPTIONS)
@@ -204,6 +208,7 @@ class MCPServer(Registers, FastAPI):
         )
         self.tool_faces: dict[str, list[Registry]] = {}
         self._docs = docs
+        self._open = open
         self._keys = [secret_key] if isinstance(secret_key, str) else list(secret_key or ())
         self.runner = Runner(run=self.run_call, run_async=self.run_call_async)
         backplane = MemoryBackplane()
@@ -235,6 +240,7 @@ class MCPServer(Registers, FastAPI):
                 list_ttl_ms=list_ttl_ms,
                 challenge=self._challenge,
                 callers=callers,
+                on_first_request=self.warn_if_open,
             ),
             self.registry,
             self._secret_keys,
@@ -264,6 +270,10 @@ class MCPServer(Registers, FastAPI):
         self.router.default = self._default
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" and self.protocol.settings.on_first_request is not None:
+            # The web server starts it: the earliest moment at which it has all its tools.
+            self.protocol.settings.on_first_request = None
+            self.warn_if_open()
         if scope["type"] == "http":
             if self.root_path:
                 scope["root_path"] = self.root_path
@@ -303,6 +313,25 @@ class MCPServer(Registers, FastAPI):
         )
 
     @property
+    def is_meant_open(self) -> bool:
+        """Whether it is said that everybody may call its tools."""
+        return self._open
+
+    def warn_if_open(self) -> None:
+        """Log a warning if everybody may call tools that may write, and nobody has said so."""
+        host = self.attached or Host()
+        if self._open or self.debug or host.debug():
+            return
+        warn_if_open(
+            self.title,
+            open_tools(self.registry),
+            resource=self.resource_server,
+            is_guarded=bool(self.protocol.settings.rules)
+            or host.guards()
+            or may_guard(self.user_middleware),
+        )
+
+    @property
     def is_attached(self) -> bool:
         """Whether an integration has mounted this server in a host."""
         return self.attached is not None
@@ -333,7 +362,7 @@ class MCPServer(Registers, FastAPI):
         name, version, server_title, description, website_url, icons, instructions, secret_key,
         max_body_bytes, allowed_origins, allowed_hosts, session_ttl, keep_alive, task_limits,
         docs, store, telemetry, log_calls, audit, auth, auth_required, resource, scope_hierarchy,
-        caller, and what `PolicyOptions` has. Raises DefinitionError for any other; nothing is
+        caller, open, and what `PolicyOptions` has. Raises DefinitionError for any other; nothing is
         changed then.
         """
         refuse_unknown(f"{type(self).__name__} has no setting", options, self.configurable())
@@ -349,6 +378,8 @@ class MCPServer(Registers, FastAPI):
                 self._declare({name: value})
             elif name == "store":
                 self._around.store = store_of(value)
+            elif name == "open":
+                self._open = bool(value)
             elif name == "caller":
                 settings.callers.function = caller_key(value)
             elif name in self._auth:
@@ -374,7 +405,7 @@ class MCPServer(Registers, FastAPI):
         return frozenset(
             (
                 *("secret_key", "docs", "store", "telemetry", "audit", "log_calls", "task_limits"),
-                *("allowed_origins", "allowed_hosts", "caller"),
+                *("allowed_origins", "allowed_hosts", "caller", "open"),
                 *("auth", "auth_required", "resource", "scope_hierarchy"),
                 *_PLAIN_SETTINGS,
                 *PolicyOptions.__annotations__,

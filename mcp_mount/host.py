@@ -31,7 +31,8 @@ class Host:
     call that cannot outlive its request. varies: what a result depends on beside its call, its
     caller and where they call: the language, say. Results that differ in it are kept apart.
     request_type: the class of the requests that handlers get here, where it is always the same one.
-    without_permissions: what it is called in errors, if it has no permissions by name.
+    without_permissions: what it is called in errors, if it has no permissions by name. guards:
+    whether it evidently refuses callers before they reach the server.
     """
 
     secret_keys: Callable[[], Sequence[str]] = _no_names
@@ -44,3 +45,4 @@ class Host:
     varies: Callable[[ProtocolRequest], str] = accepted_languages
     request_type: type | None = None
     without_permissions: str | None = None
+    guards: Callable[[], bool] = bool

@@ -18,6 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 import mcp_mount
+from mcp_mount.openness import open_tools
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
 from mcp_mount_django.beside import unguarded
 from mcp_mount_django.calls import WITHOUT_CONTEXT
@@ -55,6 +56,33 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
     return problems
 
 
+@register("mcp", Tags.security)
+def check_guards(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
+    """Servers whose tools anybody may call, though these may write."""
+    problems: list[CheckMessage] = []
+    for server in sorted(servers, key=lambda one: one.title):
+        resource = server.resource_server
+        is_guarded = (
+            server.is_meant_open
+            or server.authentication.login_required
+            or bool(server.protocol.settings.rules)
+            or (resource is not None and resource.required)
+        )
+        tools = [] if is_guarded else open_tools(server.registry)
+        if tools:
+            problems.append(
+                Warning(
+                    f"Whoever reaches the server {server.title!r} may call {len(tools)} of its "
+                    f"tools that may write: {', '.join(tools[:5])}{', …' if tools[5:] else ''}.",
+                    hint="Set LOGIN_REQUIRED or PERMISSION in MCP_MOUNT, or permission= on tools; "
+                    "mark those that only read (readOnlyHint); if they are for everybody, set "
+                    "OPEN.",
+                    id="mcp_mount.W004",
+                )
+            )
+    return problems
+
+
 @register("mcp", Tags.security, deploy=True)
 def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
     """What a deployed server should not be: open to all, or without a key of its own."""
@@ -63,22 +91,6 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
         if not server.registry.tools:
             continue
         resource = server.resource_server
-        is_open = not (
-            server.authentication.login_required
-            or server.protocol.settings.rules
-            or (resource is not None and resource.required)
-        )
-        free = [tool.name for tool in server.registry.tools.values() if not tool.rules]
-        if is_open and free:
-            problems.append(
-                Warning(
-                    f"Whoever reaches the server {server.title!r} may call {len(free)} of its "
-                    f"tools: {', '.join(free[:5])}{', …' if len(free) > 5 else ''}.",
-                    hint="Set LOGIN_REQUIRED or PERMISSION in MCP_MOUNT, or permission= on tools; "
-                    "if they are for everybody, silence this check.",
-                    id="mcp_mount.W004",
-                )
-            )
         if resource is not None and resource.needs_url and "*" in settings.ALLOWED_HOSTS:
             problems.append(
                 Error(

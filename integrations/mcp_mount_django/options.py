@@ -36,6 +36,7 @@ OPTIONS: Final = {
     "PAGE_SIZE": "page_size",
     "DOCS": "docs",
     "CALLER": "caller",
+    "OPEN": "open",
     "PERMISSION": "permission",
     "LOGIN_REQUIRED": "login_required",
     "AUTHENTICATION": "authentication",

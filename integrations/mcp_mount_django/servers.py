@@ -96,6 +96,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
                 detach=detach,
                 around_task=self.calls.around_task,
                 varies=lambda request: active_variant(),
+                guards=lambda: self.authentication.login_required,
                 serves_metadata=serves_metadata,
                 request_type=HttpRequest,
             )

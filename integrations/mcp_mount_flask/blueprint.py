@@ -80,6 +80,11 @@ class _EntryCheck:
     blueprints: tuple[str, ...]
 
     @property
+    def guards(self) -> bool:
+        """Whether there is anything that may refuse."""
+        return self.has_functions
+
+    @property
     def has_functions(self) -> bool:
         return any(self.app.before_request_funcs.get(name) for name in self.blueprints)
 

@@ -31,7 +31,7 @@ from mcp_mount.transports.wsgi import (
 )
 from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.contexts import within_request
-from mcp_mount_flask.host import current_caller, current_role, host_of
+from mcp_mount_flask.host import current_caller, current_role, has_own_gate, host_of
 from mcp_mount_flask.mounts import add_mount, tell_of_unmatched
 
 request_types.append(FlaskRequest)
@@ -79,6 +79,7 @@ class MCPMount(Registers):
         host = replace(
             host_of(app),
             serves_metadata=lambda path: path == self.path,
+            guards=lambda: has_own_gate(app),
             request_type=FlaskRequest,
         )
         self.server.attach(host)

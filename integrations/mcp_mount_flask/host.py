@@ -51,6 +51,17 @@ def _contexts(app: Flask, request_context: RequestContext) -> Iterator[None]:
         yield
 
 
+def has_own_gate(app: Flask) -> bool:
+    """Whether functions of the application itself run before each request: they may refuse it.
+
+    Those of Flask's extensions are there for something else.
+    """
+    return any(
+        not str(function.__module__).startswith("flask")
+        for function in app.before_request_funcs.get(None, ())
+    )
+
+
 def host_of(app: Flask) -> Host:
     """The Flask application as the host of a server: its keys, debug flag and host names."""
 

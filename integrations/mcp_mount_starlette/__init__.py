@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from mcp_mount.base import MCPServer
 from mcp_mount.host import Host
+from mcp_mount.openness import may_guard
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
 from mcp_mount.transports.paths import clean_prefix, route_path
 
@@ -50,7 +51,11 @@ def mount(app: Starlette, path: str, server: MCPServer) -> None:
     """
     path = clean_prefix(path)
     server.attach(
-        Host(debug=lambda: bool(app.debug), serves_metadata=lambda wanted: wanted == path)
+        Host(
+            debug=lambda: bool(app.debug),
+            serves_metadata=lambda wanted: wanted == path,
+            guards=lambda: may_guard(app.user_middleware),
+        )
     )
     app.router.routes.append(MCPMount(path, server))
     app.router.routes.append(_Metadata(path, server))

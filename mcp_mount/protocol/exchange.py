@@ -225,6 +225,10 @@ class Protocol:
         `check_host` raises: the defence against DNS rebinding."""
         if request.is_trusted_local:
             return
+        first = self.settings.on_first_request
+        if first is not None:
+            self.settings.on_first_request = None
+            first()
         self.check_host(request)
         origin = request.headers.get("origin")
         host = request.headers.get("host", "")

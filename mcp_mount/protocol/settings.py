@@ -89,7 +89,8 @@ class Settings:
     rules: who may send requests at all. challenge: gives the WWW-Authenticate header for those
     who must come with better credentials. observers: are told of requests that no handler answers.
     auth: finds out who sends a request, where the host does not.
-    callers: tells callers apart. may_block: whether the observers may take time.
+    callers: tells callers apart. on_first_request: called once, when somebody has sent a request.
+    may_block: whether the observers may take time.
     poll_seconds: how often clients look for what a session's stream tells, where it is polled.
     keep_alive: after how much silence a comment is sent on an event stream, in seconds.
     resume_ttl: how long a stream is kept for a client that was cut off, in seconds.
@@ -114,6 +115,7 @@ class Settings:
     observers: Sequence[Observer] = ()
     auth: Authenticator | None = None
     callers: Callers = field(default_factory=Callers)
+    on_first_request: Callable[[], None] | None = None
     may_block: bool = False
     question_timeout: float = 300.0
     state_ttl: float = 3600.0

@@ -12,6 +12,7 @@ from typing import Any, Final
 from fastapi.exceptions import FastAPIError, RequestValidationError
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
+from fastapi.security.base import SecurityBase
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -117,6 +118,8 @@ class _Dependencies:
             "/", endpoint, response_model=None, dependency_overrides_provider=_overrides
         )
         self._endpoint = AsyncExitStackMiddleware(route.app)
+        self.guards = _has_security(route.dependant)
+        """Whether one of them asks for credentials."""
         self._needs_http = not all(map(is_header_or_cookie, solved))
         self._step = Enter(self._enter, is_async=True)
 
@@ -134,6 +137,18 @@ class _Dependencies:
                 "of here"
             )
         return await _Solving(self._endpoint, request, call, call_next).run()
+
+
+def _has_security(dependant: Any) -> bool:
+    """Whether dependencies look at credentials: a security scheme of FastAPI (`HTTPBearer`, say),
+    a `Security()` with scopes, or headers and cookies."""
+    return any(
+        isinstance(one.call, SecurityBase)
+        or bool(getattr(one, "own_oauth_scopes", None) or getattr(one, "security_scopes", None))
+        or bool(one.header_params or one.cookie_params)
+        or _has_security(one)
+        for one in dependant.dependencies
+    )
 
 
 class _Failed(Exception):

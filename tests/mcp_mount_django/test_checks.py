@@ -212,12 +212,25 @@ def test_a_coroutine_that_would_block_on_the_orm_is_found(server: Any) -> None:
     ]
 
 
-def test_what_is_open_to_all_is_found_before_a_deployment(server: Any) -> None:
+def test_what_is_open_to_all_is_found(server: Any) -> None:
     server.is_beside = True
+    server.configure(open=False)
     server.tool(name="one")(lambda: "one")
     server.tool(name="two", permission="ledger.view_entry", task=True)(lambda: "two")
+    server.tool(name="three", annotations={"readOnlyHint": True})(lambda: "three")
+    found = (
+        "mcp_mount.W004 Whoever reaches the server 'checked' may call 1 of its tools that may "
+        "write: one."
+    )
+    assert [one for one in problems() if "'checked'" in one] == [found]
+    server.configure(open=True)
+    assert [one for one in problems() if "'checked'" in one] == []
+
+
+def test_what_needs_one_process_is_found_before_a_deployment(server: Any) -> None:
+    server.is_beside = True
+    server.tool(name="two", permission="ledger.view_entry", task=True)(lambda: "two")
     assert [one for one in problems(deploy=True) if "'checked'" in one] == [
-        "mcp_mount.W004 Whoever reaches the server 'checked' may call 1 of its tools: one.",
         "mcp_mount.I006 Tasks, and live answers to clients of the handshake revisions, stay in "
         "one process; the server 'checked' has tools that use them: two.",
     ]

@@ -147,10 +147,10 @@ def test_the_checks_know_access_tokens(project: None) -> None:
 
     from mcp_mount.auth import JWT
     from mcp_mount_django import MCPServer
-    from mcp_mount_django.checks import check_deployment, check_servers
+    from mcp_mount_django.checks import check_deployment, check_guards, check_servers
     from mcp_mount_django.servers import servers
 
-    server = MCPServer("tokens", auth=JWT("https://login.example.com"))
+    server = MCPServer("tokens", auth=JWT("https://login.example.com"), open=False)
 
     @server.tool
     def say(word: str) -> str:
@@ -170,6 +170,7 @@ def test_the_checks_know_access_tokens(project: None) -> None:
         assert found(check_deployment) == []
     with override_settings(ALLOWED_HOSTS=["*"]):
         assert found(check_deployment) == ["mcp_mount.E008"]
+        assert found(check_guards) == []
         server.configure(resource="https://shop.example/mcp", auth_required=False)
-        assert found(check_deployment) == ["mcp_mount.W004"]
+        assert found(check_guards) == ["mcp_mount.W004"]
     servers.discard(server)

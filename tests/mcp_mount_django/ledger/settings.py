@@ -70,4 +70,4 @@ DATABASE_ROUTERS = ["tests.mcp_mount_django.ledger.models.AuditRouter"]
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-MCP_MOUNT = {"NAME": "ledger", "INSTRUCTIONS": "Ask for the balance first."}
+MCP_MOUNT = {"NAME": "ledger", "INSTRUCTIONS": "Ask for the balance first.", "OPEN": True}
