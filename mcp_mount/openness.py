@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from mcp_mount.features import Registry, Tool
 from mcp_mount.features.exposed import NamedArguments
@@ -72,8 +72,8 @@ def may_guard(middleware: Iterable[Any]) -> bool:
 def _is_open(tool: Tool) -> bool:
     if any(getattr(rule, "guards", True) for rule in tool.rules):
         return False
-    annotations = tool.members.get("annotations") or {}
-    if annotations.get("readOnlyHint") is True or isinstance(tool.arguments, NamedArguments):
+    annotations, arguments = tool.members.get("annotations") or {}, cast(Any, tool.arguments)
+    if annotations.get("readOnlyHint") is True or isinstance(arguments, NamedArguments):
         return False
     policies = tool.policies
     levels = policies.levels if isinstance(policies, Stack) else ()
