@@ -11,6 +11,8 @@ from typing import Any
 
 from greenlet import GreenletExit, getcurrent
 
+from mcp_mount.protocol.cancellation import is_being_cancelled
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorKind:
@@ -101,8 +103,8 @@ def contained(error: BaseException) -> Exception:
 
 def contained_async(error: BaseException) -> Exception:
     """`contained`, for what was caught in a coroutine: also lets pass that the coroutine itself is
-    cancelled or closed."""
-    if isinstance(error, asyncio.CancelledError):
+    cancelled or closed. What it awaits may be cancelled, too: that is a failure as any other."""
+    if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
         raise error
     if isinstance(error, GeneratorExit) and not _is_in_task():
         raise error

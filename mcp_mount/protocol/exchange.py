@@ -87,6 +87,21 @@ class Exchange:
         """Whether a client that is cut off from the stream may come back to it."""
         return self._logs is not None
 
+    @property
+    def outlives_client(self) -> bool:
+        """Whether the calls go on when their client has left, and its connection with it."""
+        return self._answered and not self.calls[0].incoming.revision.leaving_cancels
+
+    @property
+    def keep_alive(self) -> float:
+        """After how many seconds of silence a comment is sent."""
+        return self._protocol.settings.keep_alive
+
+    @property
+    def begin_after(self) -> float:
+        """After how many seconds the response begins, though the handlers have said nothing."""
+        return self._protocol.settings.begin_after
+
     def open_log(self) -> EventLog:
         """The log of the stream, from which it can be resumed."""
         assert self._logs is not None

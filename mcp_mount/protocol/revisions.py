@@ -15,7 +15,11 @@ class Revision:
 
     structured_content: "none" before 2025-06-18, "object" while only a JSON object was allowed,
     "any" since any JSON value is. primed_streams: whether a stream begins with an event that has an
-    id and no data. questions: the client capabilities on which a server may build when it asks.
+    id and no data. leaving_cancels: whether a client that disconnects cancels its request
+    (2026-07-28, basic/transports/streamable-http, "Cancellation": it MUST be treated so); before,
+    "disconnection SHOULD NOT be interpreted as the client cancelling its request"
+    (basic/transports, "Sending Messages to the Server"). questions: the client capabilities on
+    which a server may build when it asks.
     """
 
     name: str
@@ -23,6 +27,7 @@ class Revision:
     batches: bool
     structured_content: str
     primed_streams: bool
+    leaving_cancels: bool
     tool_fields: frozenset[str]
     prompt_fields: frozenset[str]
     resource_fields: frozenset[str]
@@ -61,6 +66,7 @@ REVISIONS: Final = {
             batches=True,
             structured_content="none",
             primed_streams=False,
+            leaving_cancels=False,
             tool_fields=_TOOL_2025_03,
             prompt_fields=_PROMPT_2025_03,
             resource_fields=_RESOURCE_2025_03,
@@ -73,6 +79,7 @@ REVISIONS: Final = {
             batches=False,
             structured_content="object",
             primed_streams=False,
+            leaving_cancels=False,
             tool_fields=_TOOL_2025_06,
             prompt_fields=_PROMPT_2025_06,
             resource_fields=_RESOURCE_2025_06,
@@ -85,6 +92,7 @@ REVISIONS: Final = {
             batches=False,
             structured_content="object",
             primed_streams=True,
+            leaving_cancels=False,
             tool_fields=_TOOL_2025_11,
             prompt_fields=_PROMPT_2025_11,
             resource_fields=_RESOURCE_2025_11,
@@ -97,6 +105,7 @@ REVISIONS: Final = {
             batches=False,
             structured_content="any",
             primed_streams=False,
+            leaving_cancels=True,
             tool_fields=_TOOL_2025_11,
             prompt_fields=_PROMPT_2025_11,
             resource_fields=_RESOURCE_2025_11,

@@ -12,13 +12,10 @@ HEADERS: Final = [
 ]
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
+"""A comment: it holds proxies open and finds out clients that have left."""
 
 PRIMING: Final = b"data: \n\n"
 """An event that only has an id, for its client to resume from (2025-11-25)."""
-
-KEEP_ALIVE_SECONDS: Final = 15.0
-"""Silence on a stream after which a comment is sent: it holds proxies open and finds out clients
-that have left."""
 
 
 class Goodbye(bytes):

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.cancellation import cancel
 from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
 from mcp_mount.protocol.errors import INTERNAL_ERROR, EndsRun, ProtocolError, contained
 from mcp_mount.protocol.messages import ResponseMessage, encode_error_object
@@ -414,7 +415,7 @@ def _cancel(task: asyncio.Task[None]) -> None:
     """Cancel a task, from any thread."""
     loop = task.get_loop()
     if not loop.is_closed():
-        loop.call_soon_threadsafe(task.cancel)
+        loop.call_soon_threadsafe(cancel, task)
 
 
 class _LoopChannel:

@@ -22,12 +22,15 @@ from starlette.requests import Request as StarletteRequest
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.cancellation import cancel, forget, tell
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.transports.driving import drive_async, open_request_async, spawner
-from mcp_mount.transports.resuming import AsyncReader, pump
+from mcp_mount.transports.lasting import keep
+from mcp_mount.transports.late import Beginning, LateResponse
+from mcp_mount.transports.resuming import AsyncReader, go_on_unheard, pump
 from mcp_mount.transports.streams import AsyncStream, silence
 from mcp_mount.transports.threads import PLAIN, Runner
 
@@ -100,12 +103,13 @@ class ASGITransport:
             await _send_reply(opened, send)
         elif isinstance(opened, Resumption):
             await self._resume(opened, receive, send)
-        elif opened.accepts_stream and any(call.wants_context for call in opened.calls):
+        else:
             # Behind a bridge, plain functions run on the request's thread, and end with it.
-            resumable = RUNNER not in scope and opened.resumable
-            await self._stream(opened, runner, receive, send, resumable=resumable)
-        elif await run_calls(opened.calls, runner, receive):
-            await _send_reply(opened.reply(), send)
+            resumable = RUNNER not in scope
+            if opened.accepts_stream and any(call.wants_context for call in opened.calls):
+                await self._stream(opened, runner, receive, send, resumable=resumable)
+            else:
+                await self._run(opened, runner, receive, send, resumable=resumable)
 
     async def answer(self, opened: Reply | Exchange | Resumption) -> Reply | AsyncEvents:
         """Answer a request that the protocol has opened, for a framework that writes the response.
@@ -115,52 +119,153 @@ class ASGITransport:
         if isinstance(opened, Reply):
             return opened
         if isinstance(opened, Resumption):
-            return _read(AsyncReader(opened))
+            return _read(AsyncReader(opened, self._protocol.settings.keep_alive))
         if not (opened.accepts_stream and any(call.wants_context for call in opened.calls)):
-            await run_calls(opened.calls, self._runner)
-            return opened.reply()
+            return await self._answer_silent(opened)
         stream = AsyncStream(opened.calls, self._runner, resumable=opened.resumable)
         try:
-            first = await stream.next(keep_alive=False)
+            first = await stream.next(opened.begin_after)
         except BaseException:
-            await stream.aclose()
+            if opened.outlives_client:
+                stream.mute()
+                await _to_its_end(keep(asyncio.create_task(stream.ended())))
+            else:
+                await stream.aclose()
             raise
         if first is None:
+            await stream.aclose()
             return opened.reply()
         if opened.resumable:
             resumption, task = pump(first, stream, opened)
-            return _read(AsyncReader(resumption), task)
+            return _read(AsyncReader(resumption, opened.keep_alive), task, first)
         return AsyncEvents(_whole(first, stream, opened), stream.aclose)
+
+    async def _answer_silent(self, exchange: Exchange) -> Reply | AsyncEvents:
+        """Answer by handlers that say nothing, within a task that a framework may cancel."""
+        runs = run_calls(exchange.calls, self._runner)
+        if not exchange.accepts_stream and not exchange.outlives_client:
+            await runs
+            return exchange.reply()
+        running = keep(asyncio.create_task(runs))
+        try:
+            silence = exchange.begin_after if exchange.accepts_stream else None
+            await asyncio.wait([running], timeout=silence)
+        except asyncio.CancelledError:
+            if not exchange.outlives_client:
+                cancel(running)
+            # What the request has is the handler's until it has ended.
+            await _to_its_end(running)
+            raise
+        if running.done():
+            running.result()
+            return exchange.reply()
+        response = LateResponse(exchange, resumable=True)
+
+        def settle(done: asyncio.Future[bool]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                response.drop()
+            else:
+                response.end()
+
+        running.add_done_callback(settle)
+
+        async def end() -> None:
+            response.leave()
+            if not exchange.outlives_client:
+                cancel(running)
+            await asyncio.wait([running])
+
+        return AsyncEvents(response.events(), end)
+
+    async def _run(
+        self, exchange: Exchange, runner: Runner, receive: Receive, send: Send, *, resumable: bool
+    ) -> None:
+        """Answer by handlers that say nothing: with an event stream only if they take long."""
+        departures: list[_Departure] = []
+
+        async def begin(response: LateResponse) -> None:
+            if exchange.outlives_client:
+                departures.append(_Departure(receive, response.leave))
+            await _send_events(response.events(), departures, send)
+
+        beginning = Beginning(exchange, begin, resumable=resumable)
+        arm = beginning.arm if exchange.accepts_stream else None
+        # In a session a client that leaves cancels nothing, so nobody need watch for it.
+        leaving = None if exchange.outlives_client else receive
+        try:
+            stayed = await run_calls(exchange.calls, runner, leaving, on_wait=arm)
+            if stayed and not await beginning.finish():
+                await _send_reply(exchange.reply(), send)
+        finally:
+            await beginning.give_up()
+            for departure in departures:
+                departure.end_watch()
 
     async def _stream(
         self, exchange: Exchange, runner: Runner, receive: Receive, send: Send, *, resumable: bool
     ) -> None:
+        resumable = resumable and exchange.resumable
+        goes_on = exchange.outlives_client
         stream = AsyncStream(exchange.calls, runner, resumable=resumable)
-        departure = _Departure(receive, stream.close)
-        first: bytes | None = None
+        departure = _Departure(receive, _nothing if goes_on else stream.close)
+        is_handed_over = False
         try:
-            first = await stream.next(keep_alive=False)
+            first = await stream.next(exchange.begin_after)
             if first is None:
                 if not departure.left:
                     await _send_reply(exchange.reply(), send)
+            elif departure.left and goes_on:
+                # Without an event it has no id to come back with.
+                return
             elif resumable:
-                reader = AsyncReader(pump(first, stream, exchange)[0])
+                reader = AsyncReader(pump(first, stream, exchange)[0], exchange.keep_alive)
+                is_handed_over = True
                 departure.leave = reader.close
-                await _send_events(reader.events(), departure, send)
+                events = _begun(first, reader.events())
+                await _send_events(events, [departure], send)
             else:
-                await _send_events(_whole(first, stream, exchange), departure, send)
+                is_handed_over = True
+                await _send_events(_whole(first, stream, exchange), [departure], send)
         finally:
             departure.end_watch()
-            if not resumable or first is None:
-                await stream.aclose()
+            if not is_handed_over:
+                await _leave(stream, exchange)
 
     async def _resume(self, resumption: Resumption, receive: Receive, send: Send) -> None:
-        reader = AsyncReader(resumption)
+        reader = AsyncReader(resumption, self._protocol.settings.keep_alive)
         departure = _Departure(receive, reader.close)
         try:
-            await _send_events(reader.events(), departure, send)
+            await _send_events(reader.events(), [departure], send)
         finally:
             departure.end_watch()
+
+
+def _nothing() -> None:
+    """What is to be done when the client of a session leaves."""
+
+
+async def _leave(stream: AsyncStream, exchange: Exchange) -> None:
+    """End a stream that nobody reads; in a session, what it runs goes on."""
+    if exchange.outlives_client and not stream.is_over:
+        go_on_unheard(stream)
+    else:
+        await stream.aclose()
+
+
+async def _begun(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The events of a log, after the comment that has begun the response, if one has."""
+    async with aclosing(events):  # type: ignore[type-var]
+        if first is sse.KEEP_ALIVE:
+            yield first
+        async for event in events:
+            yield event
+
+
+async def _to_its_end(running: asyncio.Task[Any]) -> None:
+    """Wait until something has ended, whoever is cancelled meanwhile."""
+    while not running.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([running])
 
 
 class _Departure:
@@ -181,15 +286,18 @@ class _Departure:
             self.leave()
 
 
-def _read(reader: AsyncReader, lasting: asyncio.Task[None] | None = None) -> AsyncEvents:
-    """What a reader reads. lasting: what goes on when the client has left."""
+def _read(
+    reader: AsyncReader, lasting: asyncio.Task[None] | None = None, first: bytes = b""
+) -> AsyncEvents:
+    """What a reader reads. lasting: what goes on when the client has left. first: the event that
+    began the response."""
 
     async def end() -> None:
         reader.close()
         if lasting is not None:
             await asyncio.wait([lasting])
 
-    return AsyncEvents(reader.events(), end)
+    return AsyncEvents(_begun(first, reader.events()), end)
 
 
 async def _whole(first: bytes, stream: AsyncStream, exchange: Exchange) -> AsyncIterator[bytes]:
@@ -198,18 +306,32 @@ async def _whole(first: bytes, stream: AsyncStream, exchange: Exchange) -> Async
     try:
         while event is not None:
             yield event
-            event = await stream.next()
+            event = await stream.next(exchange.keep_alive)
         if not stream.closed:
             for event in exchange.closing_events():
                 yield event
     finally:
-        await stream.aclose()
+        await _leave(stream, exchange)
 
 
-async def run_calls(calls: Sequence[Call], runner: Runner, receive: Receive | None = None) -> bool:
-    """Run calls that nobody hears before they end; False if the client left meanwhile.
+async def run_calls(
+    calls: Sequence[Call],
+    runner: Runner,
+    receive: Receive | None = None,
+    *,
+    on_wait: Callable[[], None] | None = None,
+) -> bool:
+    """Run calls that nobody hears before they end.
 
-    receive: where the client's departure is told; without it the host cancels the task itself.
+    Args:
+        calls: What to run, one after another.
+        runner: How the host runs handlers.
+        receive: Where the client's departure is told, if it cancels the calls; without it the host
+            may cancel the task itself.
+        on_wait: Called when a handler begins to take time.
+
+    Returns:
+        Whether the client is still there, as far as it was watched.
     """
     for call in calls:
         if call.wants_context:
@@ -217,10 +339,12 @@ async def run_calls(calls: Sequence[Call], runner: Runner, receive: Receive | No
         if call.cancelled:
             continue
         if not call.is_async and not call.policies:
+            if on_wait is not None:
+                on_wait()
             await runner.off_loop(partial(runner.run, call))
             continue
         running = drive_async(call, runner) if call.policies else runner.run_async(call)
-        if not await _Attended(call, running, receive):
+        if not await _Attended(call, running, receive, on_wait):
             return False
     return True
 
@@ -234,8 +358,14 @@ class _Attended:
     """
 
     def __init__(
-        self, call: Call, running: Coroutine[Any, Any, None], receive: Receive | None
+        self,
+        call: Call,
+        running: Coroutine[Any, Any, None],
+        receive: Receive | None,
+        on_wait: Callable[[], None] | None,
     ) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self._on_wait = on_wait
         self._call = call
         self._running = running
         self._receive = receive
@@ -249,6 +379,9 @@ class _Attended:
             self._waiting = coroutine.send(None)
         except StopIteration:
             return True
+        self._task = asyncio.current_task()
+        if self._on_wait is not None:
+            self._on_wait()
         watch, told = self._watch(), False
         try:
             while True:
@@ -272,6 +405,8 @@ class _Attended:
             raise
         finally:
             self._call.on_cancel = None
+            if self._given_up and self._task is not None:
+                forget(self._task)
             if watch is not None:
                 watch.remove_done_callback(self._leave)
                 watch.cancel()
@@ -279,11 +414,11 @@ class _Attended:
     def _watch(self) -> asyncio.Task[None] | None:
         loop = asyncio.get_running_loop()
 
-        def cancel() -> None:
+        def give_up() -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._give_up)
 
-        self._call.on_cancel = cancel
+        self._call.on_cancel = give_up
         if self._receive is None:
             return None
         watch = loop.create_task(_departure(self._receive))
@@ -297,6 +432,8 @@ class _Attended:
 
     def _give_up(self) -> None:
         self._given_up = True
+        if self._task is not None:
+            tell(self._task)
         with suppress(AttributeError):
             self._waiting.cancel()
 
@@ -426,11 +563,14 @@ async def read_body(headers: dict[str, str], receive: Receive, limit: int) -> by
         chunks.append(chunk)
 
 
-async def _send_events(events: AsyncIterator[bytes], departure: _Departure, send: Send) -> None:
+async def _send_events(
+    events: AsyncIterator[bytes], departures: Sequence[_Departure], send: Send
+) -> None:
+    """Send a response of events. departures: of its client, where they are watched here."""
     await _send_start(200, sse.HEADERS, send)
     async with aclosing(events):  # type: ignore[type-var]
         async for event in events:
-            if departure.left:
+            if any(departure.left for departure in departures):
                 return
             await send({"type": "http.response.body", "body": event, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

@@ -11,6 +11,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
+from mcp_mount.protocol.cancellation import cancel as cancel_task
 from mcp_mount.protocol.green import is_green
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.transports.native import NativePool, start_thread
@@ -133,7 +134,7 @@ def spawn(coroutine: Coroutine[Any, Any, T]) -> tuple[Future[T], Callable[[], No
     def cancel() -> None:
         with suppress(RuntimeError):
             # Of a closed loop: nothing is left to cancel.
-            target.call_soon_threadsafe(lambda: tasks[0].cancel())
+            target.call_soon_threadsafe(lambda: cancel_task(tasks[0]))
 
     running.expect(outcome)
     try:

@@ -16,6 +16,7 @@ from time import sleep
 from typing import Any, Final, TypeAlias, TypeVar
 
 from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.cancellation import cancel
 from mcp_mount.protocol.errors import OutOfTime, contained, contained_async
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.flows import Do, Enter, Flow, Pause, Proceed, Run, Step, Wait
@@ -70,7 +71,7 @@ async def drive_async(call: Call, runner: Runner) -> None:
         # The function may look at that.
         call.cancelled = True
         if _occupancy_of(call).prevent():
-            task.cancel()
+            cancel(task)
             await asyncio.wait([task])
         raise
 
@@ -244,10 +245,10 @@ async def _limited(work: Awaitable[T], timeout: float | None) -> T:
     return task.result()
 
 
-async def _end(task: asyncio.Future[Any]) -> None:
+async def _end(task: asyncio.Task[Any]) -> None:
     """Cancel a task, and let it clean up; what it says of its end is nobody's concern."""
     task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-    task.cancel()
+    cancel(task)
     await asyncio.wait([task], timeout=_CLEANING_SECONDS)
 
 

@@ -9,10 +9,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.resumption import EventLog, Resumption
+from mcp_mount.transports.lasting import keep
 from mcp_mount.transports.streams import AsyncStream
-
-_pumps: set[asyncio.Task[None]] = set()
-"""The tasks that write logs: a loop keeps weak references only."""
 
 
 def pump(
@@ -20,10 +18,14 @@ def pump(
 ) -> tuple[Resumption, asyncio.Task[None]]:
     """Write all that `stream` says to a log, in a task of its own, which closes the stream."""
     log = exchange.open_log()
-    task = asyncio.create_task(_pump(first, stream, exchange, log))
-    _pumps.add(task)
-    task.add_done_callback(_pumps.discard)
-    return Resumption(log), task
+    return Resumption(log), keep(asyncio.create_task(_pump(first, stream, exchange, log)))
+
+
+def go_on_unheard(stream: AsyncStream) -> None:
+    """Let the calls of a stream run to their end, for a client that has left and cannot come
+    back."""
+    stream.mute()
+    keep(asyncio.create_task(stream.ended()))
 
 
 async def _pump(first: bytes, stream: AsyncStream, exchange: Exchange, log: EventLog) -> None:
@@ -44,7 +46,7 @@ async def _pump(first: bytes, stream: AsyncStream, exchange: Exchange, log: Even
             while not log.has_room(on_room):
                 await room.wait()
                 room.clear()
-            event = await stream.next()
+            event = await stream.next(exchange.keep_alive)
         if not stream.closed:
             for event in exchange.closing_events():
                 log.append(event)
@@ -54,9 +56,13 @@ async def _pump(first: bytes, stream: AsyncStream, exchange: Exchange, log: Even
 
 
 class AsyncReader:
-    """Hands the events of a log to a client, as long as it stays and nobody else does."""
+    """Hands the events of a log to a client, as long as it stays and nobody else does.
 
-    def __init__(self, resumption: Resumption) -> None:
+    keep_alive: after how many seconds of silence a comment is sent.
+    """
+
+    def __init__(self, resumption: Resumption, keep_alive: float) -> None:
+        self._keep_alive = keep_alive
         self._resumption = resumption
         self._log, self._position = resumption.log, resumption.after or 0
         self._loop = asyncio.get_running_loop()
@@ -89,7 +95,7 @@ class AsyncReader:
                 if events:
                     continue
                 try:
-                    await asyncio.wait_for(self._wake.wait(), sse.KEEP_ALIVE_SECONDS)
+                    await asyncio.wait_for(self._wake.wait(), self._keep_alive)
                 except asyncio.TimeoutError:
                     yield sse.KEEP_ALIVE
         finally:
@@ -99,7 +105,8 @@ class AsyncReader:
 class Reader:
     """`AsyncReader`, for a thread."""
 
-    def __init__(self, resumption: Resumption) -> None:
+    def __init__(self, resumption: Resumption, keep_alive: float) -> None:
+        self._keep_alive = keep_alive
         self._resumption = resumption
         self._log, self._position = resumption.log, resumption.after or 0
         self._wake = threading.Event()
@@ -120,7 +127,7 @@ class Reader:
                         return
                 if over:
                     return
-                if not events and not self._wake.wait(sse.KEEP_ALIVE_SECONDS):
+                if not events and not self._wake.wait(self._keep_alive):
                     yield sse.KEEP_ALIVE
         finally:
             self._log.detach(self)
@@ -166,8 +173,10 @@ class Outliving:
         self._exchange = exchange
         self._events = events
         self._position = 0
+        self._comment = first if first is sse.KEEP_ALIVE else None
         self._log.attach(self)
-        self._log.append(first)
+        if self._comment is None:
+            self._log.append(first)
 
     def notify(self) -> None:
         """It looks by itself."""
@@ -176,6 +185,9 @@ class Outliving:
         return self
 
     def __next__(self) -> bytes:
+        comment, self._comment = self._comment, None
+        if comment is not None:
+            return comment
         while True:
             events, over = self._log.after(self._position, self)
             if events:

@@ -158,7 +158,7 @@ class StdioTransport:
             self._prepare(call)
         stream = AsyncStream(exchange.calls, self._runner, frame=bytes)
         try:
-            while (message := await stream.next(keep_alive=False)) is not None:
+            while (message := await stream.next()) is not None:
                 if message is not sse.KEEP_ALIVE:
                     await self._write(message)
             if not stream.closed:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import wait
+from concurrent.futures import CancelledError, wait
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
@@ -17,11 +18,15 @@ from greenlet import getcurrent, greenlet
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.cancellation import cancel
 from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
 from mcp_mount.protocol.errors import ClientError
+from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.questions import Question
+from mcp_mount.protocol.resumption import MOST_UNREAD, MOST_UNREAD_BYTES
 from mcp_mount.transports import background
 from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner
+from mcp_mount.transports.event_queue import EventQueue
 from mcp_mount.transports.threads import (
     Executor,
     Runner,
@@ -31,9 +36,6 @@ from mcp_mount.transports.threads import (
     thread_of,
     waiting_thread,
 )
-
-_MOST_WAITING: Final = 64
-"""Events held for a slow client before its handler has to wait."""
 
 _ELSEWHERE: Final = (
     "Here a handler speaks to its client on its own thread only: collect what other threads "
@@ -135,7 +137,7 @@ class AsyncStream:
         self._calls = calls
         self._runner = runner
         self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
+        self._queue = EventQueue()
         self._questions: Sequence[Question] = ()
         self._taken = asyncio.Event()
         self._in_steps = waiting_thread() is not None
@@ -144,28 +146,34 @@ class AsyncStream:
             # Of a batch, only those calls are cancelled that have not begun.
             calls[0].on_cancel = self._cancel
 
-    async def next(self, *, keep_alive: bool = True) -> bytes | None:
-        """The next event; None when all calls have run; a comment after a long silence."""
-        if keep_alive:
-            try:
-                event = await asyncio.wait_for(self._queue.get(), sse.KEEP_ALIVE_SECONDS)
-            except asyncio.TimeoutError:
-                return sse.KEEP_ALIVE
-        else:
-            event = await self._queue.get()
+    async def next(self, silence: float | None = None) -> bytes | None:
+        """The next event; None when all calls have run; a comment after a silence in seconds."""
+        event = await self._queue.get(silence)
         self._taken.set()
         return event
+
+    def mute(self) -> None:
+        """Let the calls go on, though nobody hears any more what they say."""
+        self._queue.drop()
+        self._taken.set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all calls have run."""
+        return self._task.done()
+
+    async def ended(self) -> None:
+        """Wait until all calls have run."""
+        await asyncio.wait([self._task])
 
     def close(self) -> None:
         """Give the calls up: a coroutine is cancelled; a function on a thread ends unheard."""
         self.closed = True
-        self._task.cancel()
+        cancel(self._task)
         for question in self._questions:
             # A thread may wait for it.
             question.answer.cancel()
-        with suppress(asyncio.QueueEmpty):
-            while True:
-                self._queue.get_nowait()
+        self._queue.drop()
 
     async def aclose(self) -> None:
         """Close, and wait until the task is gone."""
@@ -197,6 +205,8 @@ class AsyncStream:
             await self._put(sse.goodbye(retry))
 
     async def ask(self, questions: Sequence[Question]) -> None:
+        if self._queue.is_dropping:
+            raise ClientError("The client has left")
         self._questions = questions
         for question in questions:
             if question.message is not None:
@@ -262,11 +272,7 @@ class AsyncStream:
                 await self.run(call)
         finally:
             self._taken.set()
-            if self.closed:
-                with suppress(asyncio.QueueFull):
-                    self._queue.put_nowait(None)
-            else:
-                await self._queue.put(None)
+            self._queue.end()
 
 
 class _ThreadChannel:
@@ -376,12 +382,12 @@ class Steps:
 
 
 def inline_events(
-    call: Call, runner: Runner, spawn: Spawn = background.spawn, *, resumable: bool = False
+    call: Call, runner: Runner, exchange: Exchange, spawn: Spawn = background.spawn
 ) -> Iterator[bytes]:
     """Run a plain function on this very thread and yield the events of what it says meanwhile.
 
-    A client that leaves closes the iterator: the function runs to its end then, unheard.
-    resumable: whether the client may come back to the stream. spawn: where coroutines go.
+    A client that leaves closes the iterator: the function runs to its end then, unheard. spawn:
+    where coroutines go.
     """
     left = False
     call.bind(_InlineChannel(runner, lambda: left or call.cancelled, spawn))
@@ -389,9 +395,9 @@ def inline_events(
     try:
         for said in steps:
             if isinstance(said, Asked):
-                yield from _waiting(said.questions, call)
+                yield from _waiting(said.questions, call, exchange.keep_alive)
             elif isinstance(said, Goodbye):
-                if resumable:
+                if exchange.resumable:
                     yield sse.goodbye(said.retry)
             else:
                 yield sse.event(said)
@@ -400,12 +406,12 @@ def inline_events(
         steps.close()
 
 
-def _waiting(questions: Sequence[Question], call: Call) -> Iterator[bytes]:
+def _waiting(questions: Sequence[Question], call: Call, keep_alive: float) -> Iterator[bytes]:
     """Wait until all questions have their answers, or the time of the last one is over."""
     deadline = time.monotonic() + max(question.timeout for question in questions)
     answers = [question.answer for question in questions]
     while (left := deadline - time.monotonic()) > 0 and not call.cancelled:
-        if not wait(answers, timeout=min(left, sse.KEEP_ALIVE_SECONDS)).not_done:
+        if not wait(answers, timeout=min(left, keep_alive)).not_done:
             return
         yield sse.KEEP_ALIVE
 
@@ -464,36 +470,108 @@ class _InlineChannel:
         steps.hand_out(said)
 
 
-def background_events(call: Call, runner: Runner, *, resumable: bool = False) -> Iterator[bytes]:
+def background_events(call: Call, runner: Runner, exchange: Exchange) -> Iterator[bytes]:
     """Run a coroutine function on the background loop and yield here what it says.
 
-    Closing the iterator cancels it. resumable: whether the client may come back to the stream.
+    Closing the iterator cancels it.
     """
     with serving() as executor:
-        pump = partial(_pump, call, runner, executor, resumable)
-        outcome, cancel = background.spawn(executor.entered(pump))
+        unread = _Unread(background.loop())
+        pump = partial(_pump, call, runner, executor, exchange, unread)
+        outcome, give_up = background.spawn(executor.entered(pump))
+        silence = exchange.begin_after
         try:
-            event = executor.heard()
-            while event is not None:
-                yield event
+            while True:
                 try:
-                    event = executor.heard(sse.KEEP_ALIVE_SECONDS)
+                    event = executor.heard(silence)
                 except queue.Empty:
                     event = sse.KEEP_ALIVE
+                else:
+                    if event is None:
+                        break
+                    unread.taken(event)
+                silence = exchange.keep_alive
+                yield event
         finally:
             if not outcome.done():
-                cancel()
+                give_up()
                 # The contexts and connections of the request are the coroutine's until it has
                 # ended, and what cleans up may need this thread.
                 executor.serve(outcome)
         outcome.result()
 
 
-async def _pump(call: Call, runner: Runner, executor: Executor, resumable: bool) -> None:
-    stream = AsyncStream([call], runner, resumable=resumable)
+def silent_events(call: Call, runner: Runner, exchange: Exchange) -> Iterator[bytes]:
+    """Run a coroutine function that says nothing on the background loop, and yield comments if it
+    takes long.
+
+    Closing the iterator cancels it, unless it goes on without its client.
+    """
+    with serving() as executor:
+        outcome, give_up = background.spawn(executor.entered(partial(drive_async, call, runner)))
+        call.on_cancel = give_up
+        silence = exchange.begin_after
+        try:
+            while not outcome.done():
+                try:
+                    executor.serve(outcome, silence)
+                except queue.Empty:
+                    silence = exchange.keep_alive
+                    yield sse.KEEP_ALIVE
+        finally:
+            if not outcome.done():
+                if not exchange.outlives_client:
+                    give_up()
+                executor.serve(outcome)
+        with suppress(CancelledError):
+            outcome.result()
+
+
+async def _pump(
+    call: Call, runner: Runner, executor: Executor, exchange: Exchange, unread: _Unread
+) -> None:
+    stream = AsyncStream([call], runner, resumable=exchange.resumable)
     try:
-        while (event := await stream.next(keep_alive=False)) is not None:
+        while (event := await stream.next()) is not None:
+            await unread.add(event)
             executor.say(event)
     finally:
         await stream.aclose()
         executor.say(None)
+
+
+class _Unread:
+    """How much of what a coroutine says its thread has still to hand out, to a slow client."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._number = self._bytes = 0
+        self._room: asyncio.Future[None] | None = None
+
+    async def add(self, event: bytes) -> None:
+        """Count an event in, when there is room. On the loop."""
+        while True:
+            with self._lock:
+                if not self._number or (
+                    self._number < MOST_UNREAD and self._bytes + len(event) <= MOST_UNREAD_BYTES
+                ):
+                    self._number += 1
+                    self._bytes += len(event)
+                    return
+                self._room = self._loop.create_future()
+            await self._room
+
+    def taken(self, event: bytes) -> None:
+        """Count an event out. On the thread."""
+        with self._lock:
+            self._number -= 1
+            self._bytes -= len(event)
+            room, self._room = self._room, None
+        if room is not None:
+            self._loop.call_soon_threadsafe(_tell, room)
+
+
+def _tell(room: asyncio.Future[None]) -> None:
+    if not room.done():
+        room.set_result(None)

@@ -21,7 +21,7 @@ from mcp_mount.transports.asgi import ENDPOINT
 from mcp_mount.transports.background import LoopEnded
 from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
 from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
-from mcp_mount.transports.streams import background_events, inline_events, silence
+from mcp_mount.transports.streams import background_events, inline_events, silence, silent_events
 from mcp_mount.transports.threads import PLAIN, Runner
 
 logger = own_logger("mcp_mount")
@@ -97,7 +97,7 @@ class WSGITransport:
         if isinstance(opened, Reply):
             return opened
         if isinstance(opened, Resumption):
-            return EventStream(Reader(opened).events())
+            return EventStream(Reader(opened, self._protocol.settings.keep_alive).events())
         events = self._run(opened)
         first = next(events, None)
         if first is None:
@@ -117,13 +117,15 @@ class WSGITransport:
                 continue
             if call.wants_context and exchange.accepts_stream:
                 if call.is_async:
-                    yield from background_events(call, self._runner, resumable=exchange.resumable)
+                    yield from background_events(call, self._runner, exchange)
                 else:
-                    yield from inline_events(call, self._runner, resumable=exchange.resumable)
+                    yield from inline_events(call, self._runner, exchange)
                 continue
             if call.wants_context:
                 silence(call, self._runner)
-            if call.is_async:
+            if call.is_async and exchange.accepts_stream:
+                yield from silent_events(call, self._runner, exchange)
+            elif call.is_async:
                 try:
                     wait_for(
                         partial(drive_async, call, self._runner),

@@ -13,7 +13,6 @@ import pytest
 from pydantic import BaseModel
 
 from mcp_mount import ClientError, Context, MCPServer, SyncContext
-from mcp_mount.protocol import sse
 from tests.requests import Session, message, modern
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
@@ -168,9 +167,9 @@ def test_a_client_that_leaves_does_not_hold_a_plain_function(server: MCPServer) 
 
 
 def test_a_plain_function_that_asks_does_not_wait_for_a_client_that_stays_away(
-    server: MCPServer, monkeypatch: pytest.MonkeyPatch
+    server: MCPServer,
 ) -> None:
-    monkeypatch.setattr(sse, "KEEP_ALIVE_SECONDS", 0.05)
+    server.protocol.settings.keep_alive = 0.05
     server.protocol.settings.resume_ttl = 0.1
     outcome: list[str] = []
     ended = threading.Event()
