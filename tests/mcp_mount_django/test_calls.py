@@ -97,7 +97,7 @@ def test_the_testing_client_shares_the_transaction(ada: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/mcp", "/token/mcp"])
 def test_coroutines_share_the_transaction_of_a_test(ada: Any, path: str) -> None:
-    """As in the TestCase of Django: what the test wrote is there, and what tools write goes with it."""
+    """As in the TestCase of Django: what a test wrote is there, and what tools write goes away."""
     from tests.mcp_mount_django.ledger.models import Entry
 
     Entry.objects.create(member=ada, amount=7, note="of the test")

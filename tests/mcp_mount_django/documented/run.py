@@ -14,7 +14,9 @@ PAGE = HERE.parent.parent.parent / "docs" / "django.md"
 sys.path.insert(0, str(HERE))
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-installed, tools, mcp_mount, partners, tokens, staff, query, views, rest, audit, tests = BLOCKS
+installed, tools, mcp_mount, partners, tokens, staff, tasks, query, views, rest, audit, tests = (
+    BLOCKS
+)
 
 
 def execute(code: str, names: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +70,7 @@ from mcp_mount_django import MCPServer  # noqa: E402
 assert set(own["MCP_MOUNT"]) <= set(mcp_mount_django.options.OPTIONS)
 
 names: dict[str, Any] = {}
-for block in (tools, partners, tokens, staff, query, views, rest, audit):
+for block in (tools, partners, tokens, staff, tasks, query, views, rest, audit):
     execute(block, names)
 urlpatterns: list[Any] = []
 execute(urls_part, {"urlpatterns": urlpatterns, "path": path, "include": include})
@@ -122,6 +124,15 @@ class Examples(TestCase):
         number = self.call(self.ada, "order", sku="TEA-07").structured
         cancelled = self.call(self.ada, "order_cancel", pk=number)
         assert cancelled.structured == {"cancelled": str(number)}
+
+    def test_tasks_run_in_what_the_middleware_sets(self) -> None:
+        from django.http import HttpRequest
+        from django.utils import timezone
+
+        request = HttpRequest()
+        request.META["HTTP_X_TIME_ZONE"] = "Europe/Berlin"
+        with names["reports"].task_context(request):
+            assert timezone.get_current_timezone_name() == "Europe/Berlin"
 
     def test_partners_have_tokens(self) -> None:
         from shop.models import ApiKey
