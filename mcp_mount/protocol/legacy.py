@@ -212,7 +212,8 @@ class Legacy:
                 session.revision,
                 session.client.capabilities,
                 self._settings.question_timeout,
-                possible=request.waiting != 0,
+                places=self._listener,
+                most=request.waiting,
             ),
             catalogue=self._catalogue,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -16,19 +17,21 @@ Wait = Callable[..., Awaitable[None]]
 
 
 class Listener:
-    """Makes the calls of subscriptions, as many as the server may have waiting."""
+    """Makes the calls of subscriptions, and counts what waits for clients: where each holds a
+    thread, others must be left for those who do not wait."""
 
     def __init__(self, changes: Changes, wait: Wait) -> None:
         self._changes = changes
         self._wait = wait
+        self._asking = 0
+        self._lock = threading.Lock()
 
     def call(self, incoming: Incoming, subscription: Subscription, result: Result) -> Call:
         """The call that tells `subscription` of changes, and ends with `result`.
 
         Raises ProtocolError (503) if no more may wait on this server.
         """
-        waiting = incoming.request.waiting
-        if waiting is not None and self._changes.listeners() >= waiting:
+        if not self._has_room(incoming.request.waiting):
             raise ProtocolError(
                 INTERNAL_ERROR, "No more subscriptions can be open at this server", status=503
             )
@@ -39,6 +42,26 @@ class Listener:
             encode=lambda value, revision: result,
             context=("channel", _channel),
         )
+
+    def begin_question(self, most: int | None) -> bool:
+        """Note that a call waits for its client; False if no more may.
+
+        Args:
+            most: How many requests may wait on this server, subscriptions and questions together.
+        """
+        with self._lock:
+            if not self._has_room(most):
+                return False
+            self._asking += 1
+            return True
+
+    def end_question(self) -> None:
+        """Note that a call waits no more."""
+        with self._lock:
+            self._asking -= 1
+
+    def _has_room(self, most: int | None) -> bool:
+        return most is None or self._changes.listeners() + self._asking < most
 
 
 def _channel(incoming: Incoming, channel: Any) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from mcp_mount.protocol.errors import (
@@ -190,6 +191,13 @@ class Answers(Protocol):
     def forget(self, session: str, question: str) -> None: ...
 
 
+class Places(Protocol):
+    """How many calls may wait for their clients: those that hold a thread meanwhile."""
+
+    def begin_question(self, most: int | None) -> bool: ...
+    def end_question(self) -> None: ...
+
+
 class LiveDialogue:
     """The dialogue of the handshake revisions: each question is a request of its own."""
 
@@ -201,9 +209,11 @@ class LiveDialogue:
         capabilities: Mapping[str, Any],
         timeout: float,
         *,
-        possible: bool,
+        places: Places,
+        most: int | None,
     ) -> None:
-        self._possible = possible
+        self._places = places
+        self._most = most
         self._answers = answers
         self._session = session
         self._revision = revision
@@ -211,7 +221,7 @@ class LiveDialogue:
         self._timeout = timeout
 
     def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
-        if not self._possible:
+        if self._most == 0:
             raise ClientError("This server has a single thread: it cannot wait for an answer")
         for inquiry in inquiries.values():
             asked = inquiry.capability
@@ -222,15 +232,31 @@ class LiveDialogue:
         return {}
 
     def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
-        return {key: self._question(inquiry) for key, inquiry in inquiries.items()}
+        if not self._places.begin_question(self._most):
+            raise ClientError(
+                "As many calls as this server allows are waiting for answers of their clients: "
+                "try again later"
+            )
+        left = set(inquiries)
 
-    def _question(self, inquiry: Inquiry[Any]) -> Question:
+        def close(key: str, question_id: str) -> None:
+            self._answers.forget(self._session, question_id)
+            if key in left:
+                left.discard(key)
+                if not left:
+                    self._places.end_question()
+
+        return {key: self._question(key, inquiry, close) for key, inquiry in inquiries.items()}
+
+    def _question(
+        self, key: str, inquiry: Inquiry[Any], close: Callable[[str, str], None]
+    ) -> Question:
         question_id = secrets.token_hex(8)
         return Question(
             inquiry,
             self._answers.expect(self._session, question_id),
             self._timeout,
-            close=lambda: self._answers.forget(self._session, question_id),
+            close=partial(close, key, question_id),
             message=encode_request(question_id, inquiry.method, inquiry.params),
         )
 

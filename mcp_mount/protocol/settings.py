@@ -85,7 +85,8 @@ class Settings:
     session_ttl: the life of a handshake session, in seconds.
     list_ttl_ms: for how long a client may keep lists and discovery, in milliseconds.
     question_timeout: how long a handler waits for a live answer of its client, in seconds.
-    waiting_threads: how many subscriptions may hold a thread of a WSGI server.
+    waiting_threads: how many subscriptions and questions, together, may hold a thread of a WSGI
+    server; fewer than it has. Greenlets are many: there it is a hundred, or more if this is more.
     rules: who may send requests at all. challenge: gives the WWW-Authenticate header for those
     who must come with better credentials. observers: are told of requests that no handler answers.
     auth: finds out who sends a request, where the host does not.

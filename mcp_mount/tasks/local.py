@@ -300,7 +300,9 @@ class RunningTask:
             self._cancelling = True
             waiting = [future for _, future in self._open.values()]
         for future in waiting:
-            future.cancel()
+            if not future.cancelled() and future.cancel():
+                # `concurrent.futures.wait` does not wake up for a future that is cancelled only.
+                future.set_running_or_notify_cancel()
         if self._stop() is True or (not self._job.call.is_async and waiting):
             # A function that had not begun, or is bound to end.
             self._change(status="cancelled")

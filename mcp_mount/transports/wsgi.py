@@ -33,6 +33,10 @@ MOUNTED: Final = "mcp_mount.mounted"
 """The key of a WSGI environment under which a server notes whether it is mounted in anything."""
 
 
+_MOST_GREENLETS: Final = 100
+"""How many requests may wait where each holds a greenlet: servers have a thousand or more."""
+
+
 @dataclass(slots=True)
 class EventStream:
     """A response that has begun: its events, the last one ends it. Close the iterator to leave."""
@@ -108,7 +112,10 @@ class WSGITransport:
 
     def waiting(self, *, multithread: bool) -> int:
         """How many requests may wait without end, for each holds a thread."""
-        return self._protocol.settings.waiting_threads if multithread else 0
+        if not multithread:
+            return 0
+        threads = self._protocol.settings.waiting_threads
+        return max(threads, _MOST_GREENLETS) if is_green() else threads
 
     def _run(self, exchange: Exchange) -> Iterator[bytes]:
         """Run the calls one after another; yield what they say."""
