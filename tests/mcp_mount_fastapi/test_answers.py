@@ -166,6 +166,25 @@ def test_an_answer_fits_what_is_advertised(
         validate(result.structured, schema)
 
 
+@pytest.mark.parametrize("revision", REVISIONS[1:])
+def test_a_model_with_aliases_of_a_native_tool_fits_its_schema(revision: str) -> None:
+    server = MCPServer("native", secret_key="k")
+
+    @server.tool
+    def named() -> Named:
+        return Named(full_name="Ada")
+
+    @server.tool
+    def several() -> list[Named]:
+        return [Named(full_name="Ada")]
+
+    with Client(server, revision=revision) as client:
+        for tool in client.list_tools():
+            result = client.call_tool(tool["name"])
+            validate(result.structured, tool["outputSchema"])
+            assert "fullName" in result.text
+
+
 def test_a_text_is_text_as_that_of_a_native_tool(api: FastAPI) -> None:
     with Client(api) as client:
         [schema] = [one.get("outputSchema") for one in client.list_tools() if one["name"] == "text"]
