@@ -28,7 +28,8 @@ def bridge_wsgi(
     # Whatever is asked of the caller is asked on the background loop.
     known.may_block = True
     prefix, path = (part.encode().decode("latin-1") for part in _split(request, rest))
-    body = request.body
+    # Not `request.body`: Django reads no chunked body under WSGI, the view does.
+    body = known.body
     environ = {
         **request.META,
         "SCRIPT_NAME": prefix,

@@ -18,7 +18,13 @@ from mcp_mount.protocol.logs import own_logger
 from mcp_mount.transports import background
 from mcp_mount.transports.asgi import RUNNER, WAITING, Receive, Scope, Send
 from mcp_mount.transports.threads import Executor, Runner
-from mcp_mount.transports.wsgi import Environ, StartResponse, status_line
+from mcp_mount.transports.wsgi import (
+    Environ,
+    IncompleteBody,
+    StartResponse,
+    status_line,
+    whole_body,
+)
 
 logger = own_logger("mcp_mount")
 
@@ -62,6 +68,7 @@ class Bridge:
         run = partial(self._exchange.run, application, scope)
         self._outcome, _ = background.spawn(self._executor.entered(run))
         self._has_more = True
+        self._has_begun = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -73,7 +80,11 @@ class Bridge:
             if message is None:
                 self._has_more = False
                 self._outcome.result()
+                if not self._has_begun:
+                    # ASGI lets an application leave a client without answer that has left itself.
+                    self._start_response(status_line(400), [("content-length", "0")])
             elif message["type"] == "http.response.start":
+                self._has_begun = True
                 self._start_response(status_line(message["status"]), _decoded(message["headers"]))
             elif message["type"] == "http.response.body":
                 self._has_more = message.get("more_body", False)
@@ -121,7 +132,10 @@ class _Exchange:
     async def _receive(self) -> MutableMapping[str, Any]:
         if not self._body.ended:
             # Reading blocks, and belongs to the request's thread.
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._body.read)
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._executor, self._body.read)
+            except IncompleteBody:
+                return {"type": "http.disconnect"}
             chunk, more = self._body.chunk, not self._body.ended
             return {"type": "http.request", "body": chunk, "more_body": more}
         await self._departure.wait()
@@ -150,14 +164,17 @@ class _Body:
             self._left = 0
 
     def read(self) -> None:
-        """Read the next chunk; `ended` tells that it is the last one."""
+        """Read the next chunk; `ended` tells that it is the last one. Raises IncompleteBody."""
         size = _CHUNK if self._left is None else min(_CHUNK, self._left)
-        self.chunk = self._input.read(size) if size else b""
+        with whole_body():
+            self.chunk = self._input.read(size) if size else b""
         if self._left is None:
             self.ended = not self.chunk
-        else:
-            self._left -= len(self.chunk)
-            self.ended = not self._left or not self.chunk
+            return
+        self._left -= len(self.chunk)
+        self.ended = not self._left
+        if not self.ended and not self.chunk:
+            raise IncompleteBody
 
 
 def _decoded(headers: Any) -> list[tuple[str, str]]:

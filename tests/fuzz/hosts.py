@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -178,7 +179,7 @@ def _set_up_django() -> None:
     migration = threading.Thread(target=partial(call_command, "migrate", verbosity=0))
     migration.start()
     migration.join()
-    server = MCPServer("fuzz", **_OPTIONS, **guarded())
+    server = MCPServer("fuzz", task_context=nullcontext, **_OPTIONS, **guarded())
     filled(server)
     server.add_view(item, Item, url=["number"])
     server.register(ContentTypes)

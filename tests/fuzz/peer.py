@@ -33,6 +33,16 @@ ALLOWED = {501, 503, 504, 505}
 """The statuses from 500 on that are no faults: 503 and 504 are documented; web servers themselves
 answer 501 and 505 to transfer codings and versions of HTTP that they do not know."""
 
+EXPECTED = (ON_PURPOSE, "NotFinite")
+"""What stands in the exceptions of tools that are as they should be."""
+
+_TRACES = re.compile(
+    r"^(?P<indent> *)Traceback \(most recent call last\):\n"
+    r"(?:(?P=indent) .*\n|\n)*"
+    r"(?P=indent)(?P<name>\S.*)",
+    re.MULTILINE,
+)
+
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 TASKS = {"elicitation": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}}
@@ -204,12 +214,9 @@ class Peer:
             printed = log.read().decode(errors="replace")
             self._read = log.tell()
         found: dict[str, str] = {}
-        for trace in printed.split("Traceback (most recent call last):\n")[1:]:
-            # The first line that is not indented says which exception it was.
-            where, name = re.split(r"^(?=\S)", trace + "?", maxsplit=1, flags=re.MULTILINE)
-            name = name.partition("\n")[0]
-            if ON_PURPOSE not in name:
-                found[name] = f"{where[-600:]}{name}"
+        for trace in _TRACES.finditer(printed):
+            if not any(word in trace["name"] for word in EXPECTED):
+                found[trace["name"]] = trace[0][-800:]
         return list(found.values())
 
     def _connect(self) -> socket.socket:
@@ -284,8 +291,13 @@ class Peer:
 
 
 def _on_purpose(answer: Answer) -> bool:
-    """Whether it is that of a tool that always fails, over plain HTTP."""
-    return bool(re.fullmatch(rb"""{"detail":"The tool 'fail(_async)?' failed"}""", answer.body))
+    """Whether it is that of a tool that always fails, or of NaN, over plain HTTP."""
+    return answer.body.startswith(
+        (
+            *(b'{"detail":"The tool \'fail\' failed', b'{"detail":"The tool \'fail_async\' failed'),
+            b'{"detail":"The tool \'numbers\' failed',
+        )
+    )
 
 
 @contextmanager

@@ -186,9 +186,25 @@ CUT_OFF = {
 }
 
 
+def tool_path(host_url: str) -> str:
+    """Where the tool `greet` is over plain HTTP: beside MCP for a server alone, else below it."""
+    alone = httpx2.get(f"{host_url}/tools").status_code == 200
+    return "/tools/greet" if alone else "/mcp/tools/greet"
+
+
+def test_a_chunked_body_is_read_on_every_route(host_url: str) -> None:
+    headers = {"content-type": "application/json"}
+    url, chunks = host_url + tool_path(host_url), iter([b'{"name":', b'"Ada"}'])
+    response = httpx2.post(url, headers=headers, content=chunks)
+    assert response.json()["content"][0]["text"] == "Hello, Ada!"
+
+
 @pytest.mark.parametrize("kind", CUT_OFF)
-def test_a_body_that_does_not_come_whole_is_refused(host_url: str, kind: str) -> None:
-    head = b"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+@pytest.mark.parametrize("route", ["MCP", "a tool"])
+def test_a_body_that_does_not_come_whole_is_refused(host_url: str, route: str, kind: str) -> None:
+    path = "/mcp" if route == "MCP" else tool_path(host_url)
+    head = b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    head %= path.encode()
     port = int(host_url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head + b"connection: close\r\n" + CUT_OFF[kind])
