@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import BackgroundTasks, Depends
 
 from mcp_mount import Audit, Context, SyncContext, ToolsRouter
 
@@ -138,7 +138,46 @@ def fastapi() -> Any:
     server.include_router(tools)
     api = FastAPI()
     mount(api, "/mcp", server)
+    _expose(api)
     return api
+
+
+def _expose(api: Any) -> None:
+    """Endpoints as tools, on a server without a time limit and on one with it."""
+    from mcp_mount import MCPServer
+    from mcp_mount_fastapi import expose, mount
+
+    @api.post("/plain/{key}", operation_id="endpoint")
+    def endpoint(db: Session, key: str) -> str:
+        db.execute("INSERT INTO rows VALUES (?, 'a')", (key,))
+        pause(key, None)
+        db.execute("INSERT INTO rows VALUES (?, 'b')", (key,))
+        tell(key, "ended")
+        return "written"
+
+    @api.post("/coroutine/{key}", operation_id="coroutine_endpoint")
+    async def coroutine_endpoint(db: Session, key: str) -> str:
+        try:
+            db.execute("INSERT INTO rows VALUES (?, 'a')", (key,))
+            await pause_async(key)
+            db.execute("INSERT INTO rows VALUES (?, 'b')", (key,))
+        finally:
+            tell(key, "ended")
+        return "written"
+
+    @api.post("/job/{key}", operation_id="endpoint_with_a_job")
+    def endpoint_with_a_job(key: str, jobs: BackgroundTasks) -> str:
+        async def job() -> None:
+            await pause_async(key)
+            tell(key, "ended")
+
+        jobs.add_task(job)
+        return "accepted"
+
+    for name, options in {"exposed": {}, "exposed_late": {"timeout": LATE_SECONDS}}.items():
+        server = MCPServer(name, secret_key="for-tests-only", **options)
+        expose(api, server, paths=["/plain/*", "/coroutine/*", "/job/*"])
+        mount(api, f"/{name}", server)
 
 
 def flask() -> Any:

@@ -44,11 +44,14 @@ class Host:
         return f"{self.name}-{self._count}"
 
     def send(self, face: str, tool: str, arguments: Any) -> http.client.HTTPConnection:
-        """Send a call, over MCP or as plain HTTP; its answer is not waited for."""
+        """Send a call, over MCP or as plain HTTP; its answer is not waited for.
+
+        face: "http", or where MCP is.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=40)
-        if face == "mcp":
+        if face != "http":
             headers, body = modern("tools/call", {"name": tool, "arguments": arguments})
-            connection.request("POST", "/mcp", body, headers)
+            connection.request("POST", f"/{face}", body, headers)
         else:
             headers, body = {"content-type": "application/json"}, json.dumps(arguments).encode()
             connection.request("POST", f"/mcp/tools/{tool}", body, headers)
@@ -173,3 +176,46 @@ def test_hooks_that_fail_fail_no_call(host: Host, face: str, kind: str) -> None:
     host.release(key)
     assert "written" in host.call(face, kind, key=key)
     assert host.rows(key) == BOTH
+
+
+@pytest.mark.parametrize("endpoint", ["endpoint", "coroutine_endpoint"])
+def test_an_exposed_endpoint_whose_client_leaves_ends_as_over_http(
+    hosts: Callable[[str], Host], endpoint: str
+) -> None:
+    host = hosts("fastapi")
+    key = host.key()
+    connection = host.send("exposed", endpoint, {"key": key})
+    host.wait(key, "began")
+    connection.close()
+    host.release(key)
+    assert host.rows(key) == BOTH
+
+
+@pytest.mark.parametrize("endpoint", ["endpoint", "coroutine_endpoint"])
+def test_the_client_of_an_exposed_endpoint_that_takes_too_long_is_answered_at_once(
+    hosts: Callable[[str], Host], endpoint: str
+) -> None:
+    host = hosts("fastapi")
+    key = host.key()
+    # It waits until it is released, so this is told before it has ended.
+    answer = host.call("exposed_late", endpoint, key=key)
+    assert "took longer than 0.3 seconds. It is not stopped: it may still be running" in answer
+    assert not (host.folder / f"{key}.ended").exists()
+    host.release(key)
+    assert host.rows(key) == BOTH
+
+
+@pytest.mark.parametrize("server", ["exposed", "exposed_late"])
+def test_the_answer_of_an_exposed_endpoint_comes_before_its_background_tasks_have_ended(
+    hosts: Callable[[str], Host], server: str
+) -> None:
+    host = hosts("fastapi")
+    key = host.key()
+    assert "accepted" in host.call(server, "endpoint_with_a_job", key=key)
+    host.wait(key, "began")
+    if server == "exposed_late":
+        # Its time is over, and nobody minds.
+        time.sleep(rows_apps.LATE_SECONDS)
+    assert not (host.folder / f"{key}.ended").exists()
+    host.release(key)
+    host.wait(key, "ended")
