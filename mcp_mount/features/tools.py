@@ -182,7 +182,14 @@ class Tool:
             arguments = DeclaredArguments(function, signature, input_schema)
         else:
             arguments = input_schema
+        output = (
+            output_schema
+            if isinstance(output_schema, Output)
+            else Output(function, signature.return_annotation, output_schema)
+        )
         try:
+            # A list of tools must not fail over one of them.
+            encode([finite_schema(arguments.schema), finite_schema(output.schema)])
             mirrored = mirrored_parameters(arguments.schema)
         except ValueError as error:
             raise DefinitionError(f"{describe(function)}: {error}") from None
@@ -191,11 +198,7 @@ class Tool:
             function=function,
             arguments=arguments,
             mirrored=mirrored,
-            output=(
-                output_schema
-                if isinstance(output_schema, Output)
-                else Output(function, signature.return_annotation, output_schema)
-            ),
+            output=output,
             is_async=is_coroutine_function(function),
             task=_task_policy(task),
             rules=rules,
@@ -222,10 +225,10 @@ class Tool:
 
     def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
         """The tool as `tools/list` shows it."""
-        whole = {**self.members, "inputSchema": self.input_schema}
+        whole = {**self.members, "inputSchema": finite_schema(self.input_schema)}
         output_schema = self.output.schema_for(revision)
         if output_schema is not None:
-            whole["outputSchema"] = output_schema
+            whole["outputSchema"] = finite_schema(output_schema)
         return {key: value for key, value in whole.items() if key in revision.tool_fields}
 
     def call(

@@ -9,13 +9,14 @@ data without a type are text where they are UTF-8, and Base64 where they are not
 from __future__ import annotations
 
 import base64
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from math import isfinite
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from mcp_mount.protocol.logs import own_logger
 
@@ -111,16 +112,20 @@ def _check(data: bytes, plain: Callable[[], Any]) -> None:
         data: The encoded data.
         plain: Gives the values as Python has them: for JSON, pydantic makes None of some.
     """
-    if not _is_suspect(data) and b"null" not in data:
-        return
-    values = plain()
-    try:
-        if not _is_suspect(to_json(values)):
+    place: str | None = None
+    if _is_suspect(data):
+        place = next(_not_finite(from_json(data), ""), None)
+    if place is None:
+        if not _is_suspect(data) and b"null" not in data:
             return
-    except ValueError:
-        # Surrogates that have been replaced in the data, or what only its type can encode.
-        pass
-    place = next(_not_finite(values, ""), None)
+        values = plain()
+        try:
+            if not _is_suspect(to_json(values)):
+                return
+        except ValueError:
+            # Surrogates that have been replaced in the data, or what only its type can encode.
+            pass
+        place = next(_not_finite(values, ""), None)
     if place is not None:
         where = f" at {place.lstrip('.')}" if place else ""
         raise NotFinite(f"The value has NaN or an infinity{where}, which JSON does not have")
@@ -139,7 +144,7 @@ def _not_finite(value: Any, place: str) -> Iterator[str]:
     elif isinstance(value, Mapping):
         for key, member in value.items():
             yield from _not_finite(member, f"{place}.{key}")
-    elif isinstance(value, list | tuple | set | frozenset):
+    elif isinstance(value, list | tuple | set | frozenset | deque):
         for number, item in enumerate(value):
             yield from _not_finite(item, f"{place}.{number}")
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import mcp_types
 import pytest
-from pydantic import BaseModel, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, RootModel, computed_field
 from starlette.testclient import TestClient
 from typing_extensions import TypedDict
 
@@ -50,6 +52,27 @@ class Point:
 
 class Row(TypedDict):
     x: float
+
+
+class Odd(enum.Enum):
+    A = NAN
+
+
+class Root(RootModel[float]):
+    pass
+
+
+class Textual(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+    value: float
+
+
+class Computed(BaseModel):
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def ratio(self) -> float:
+        return INF
 
 
 def strict(body: bytes) -> Any:
@@ -121,6 +144,31 @@ async def coroutine() -> float:
     return NAN
 
 
+def in_a_deque() -> deque[float]:
+    return deque([NAN])
+
+
+def in_an_iterator() -> Iterable[float]:
+    return iter([1.0, NAN])
+
+
+def in_an_enum() -> Any:
+    return Odd.A
+
+
+def in_a_root() -> Root:
+    return Root(NAN)
+
+
+def as_text() -> Textual:
+    """By its schema, a number."""
+    return Textual(value=NAN)
+
+
+def computed() -> Computed:
+    return Computed()
+
+
 WAYS_OUT: list[Callable[..., Any]] = [
     reading,
     nested,
@@ -137,6 +185,12 @@ WAYS_OUT: list[Callable[..., Any]] = [
     in_meta,
     in_a_block,
     coroutine,
+    in_a_deque,
+    in_an_iterator,
+    in_an_enum,
+    in_a_root,
+    as_text,
+    computed,
 ]
 
 
@@ -311,6 +365,17 @@ def test_definitions_have_no_infinite_bounds_and_defaults() -> None:
     schema = {"properties": {"value": {"maximum": INF}}}
     with pytest.raises(DefinitionError, match=r"input_schema: .* NaN or an infinity"):
         server.tool("another", input_schema=schema)(measure)
+
+
+def test_a_schema_that_json_cannot_carry_is_refused_when_it_is_registered() -> None:
+    server = MCPServer("tests")
+
+    def odd() -> Odd:
+        return Odd.A
+
+    with pytest.raises(DefinitionError, match="NaN or an infinity"):
+        server.tool(odd)
+    assert ask(server, "tools/list")["result"]["tools"] == []
 
 
 # Lone surrogates
