@@ -122,8 +122,8 @@ MOUNTS = [
     ("uvicorn", "django_asgi", "/mcp", "django"),
     ("hypercorn", "django_asgi", "/mcp", "django"),
     ("daphne", "django_asgi", "/mcp", "django"),
-    ("gthread", "django_beside_wsgi", "/beside", "builtins"),
-    ("uvicorn", "django_beside_asgi", "/beside", "starlette"),
+    ("gthread", "django_beside_wsgi", "/beside", "django"),
+    ("uvicorn", "django_beside_asgi", "/beside", "django"),
 ]
 
 
