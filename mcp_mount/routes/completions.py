@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
-from fastapi import Depends, Response
+from fastapi import Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from mcp_mount.features.functions import DefinitionError, describe, name_of
 from mcp_mount.llm.chat import DONE, ChatModel, ChatRequest, Completion, pieces
+from mcp_mount.protocol.cancellation import cancel
 from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate
+from mcp_mount.routes.http_calls import HTTPCall, LimitedRoute, failed
 from mcp_mount.routes.router import MCPRouter
+from mcp_mount.transports.lasting import keep
 
 logger = own_logger("mcp_mount")
+
+_MOST_PIECES: Final = 64
+"""How many pieces of an answer may wait for a slow client."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,6 +57,7 @@ class CompletionsRouter(MCPRouter):
             tags=["chat"],
             summary="Answer a conversation",
             response_model=None,
+            route_class_override=LimitedRoute,
         )
 
     def chat(self, model: str | F | None = None) -> Any:
@@ -75,26 +84,29 @@ class CompletionsRouter(MCPRouter):
     async def list_models(self) -> dict[str, Any]:
         return {"object": "list", "data": [model.card() for model in self.models.values()]}
 
-    async def complete_chat(self, request: ChatRequest) -> Response:
-        model = self._model(request.model)
+    async def complete_chat(self, wanted: ChatRequest, request: Request) -> Response:
+        """Answer a conversation, within all that is declared around the router and the server."""
+        model = self._model(wanted.model)
         if model is None:
             known = ", ".join(self.models) or "none"
             return openai_error(
-                404, "model_not_found", f"Unknown model {request.model!r}; there is: {known}"
+                404, "model_not_found", f"Unknown model {wanted.model!r}; there is: {known}"
             )
         completion = Completion(model.name)
-        try:
-            if model.is_async:
-                answer = await model.function(request)
-            else:
-                answer = await run_in_threadpool(model.function, request)
-            if request.stream:
-                events = _events(completion, answer)
+        call = HTTPCall(request, "chat/completions", model.name, self.registry)
+        arguments = wanted.model_dump(exclude_unset=True)
+        answering = _Answering(model, wanted)
+        running = keep(asyncio.create_task(call.function(answering.run, arguments)))
+        if wanted.stream:
+            # A call that is refused has its own status: the response begins with the first piece.
+            await asyncio.wait([running, answering.begun], return_when=asyncio.FIRST_COMPLETED)
+            if not running.done() or running.exception() is None:
+                events = _events(completion, answering, running)
                 return StreamingResponse(events, media_type="text/event-stream")
-            text = "".join([piece async for piece in pieces(answer)])
-        except Exception:
-            logger.exception("Chat model %r failed", model.name)
-            return openai_error(500, "model_failed", f"The model {model.name!r} failed")
+        try:
+            text = await running
+        except Exception as error:
+            return failed(error, f"The model {model.name!r}")
         return Response(encode(completion.whole(text)), media_type="application/json")
 
     def _model(self, name: str | None) -> ChatModel | None:
@@ -103,12 +115,58 @@ class CompletionsRouter(MCPRouter):
         return self.models.get(name)
 
 
-async def _events(completion: Completion, answer: Any) -> AsyncIterator[bytes]:
-    try:
+class _Answering:
+    """A model at work: its answer, and what it has of it already.
+
+    begun: is done when there is a piece. A model waits for a client that reads slowly.
+    """
+
+    def __init__(self, model: ChatModel, request: ChatRequest) -> None:
+        self._model = model
+        self._request = request
+        self.pieces: asyncio.Queue[str] = asyncio.Queue(_MOST_PIECES)
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> str:
+        """The whole answer."""
+        if self._model.is_async:
+            answer = await self._model.function(self._request)
+        else:
+            answer = await run_in_threadpool(self._model.function, self._request)
+        whole: list[str] = []
         async for piece in pieces(answer):
-            yield completion.piece(piece)
+            whole.append(piece)
+            if self._request.stream:
+                await self.pieces.put(piece)
+                if not self.begun.done():
+                    self.begun.set_result(None)
+        return "".join(whole)
+
+
+async def _events(
+    completion: Completion, answering: _Answering, running: asyncio.Task[Any]
+) -> AsyncIterator[bytes]:
+    try:
+        while True:
+            with suppress(asyncio.QueueEmpty):
+                yield completion.piece(answering.pieces.get_nowait())
+                continue
+            if running.done():
+                break
+            getting = asyncio.ensure_future(answering.pieces.get())
+            await asyncio.wait([running, getting], return_when=asyncio.FIRST_COMPLETED)
+            if getting.done():
+                yield completion.piece(getting.result())
+            else:
+                getting.cancel()
+        text = await running
+        if not answering.begun.done():
+            # It was kept from an earlier call.
+            yield completion.piece(text)
         yield completion.piece(None)
     except Exception:
         logger.exception("Chat model %r failed", completion.model)
         yield b'data: {"error":{"message":"The model failed","type":"model_failed"}}\n\n'
+    finally:
+        cancel(running)
     yield DONE

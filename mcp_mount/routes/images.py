@@ -8,9 +8,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from mcp_mount.features import Image, ToolError
 from mcp_mount.features.functions import is_coroutine_function
@@ -18,11 +17,13 @@ from mcp_mount.llm.drawing import draw
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate
+from mcp_mount.routes.http_calls import HTTPCall, LimitedRoute, failed
 from mcp_mount.routes.router import MCPRouter
 
 logger = own_logger("mcp_mount")
 
 _MOST_PIXELS = 2048
+_TOOL = "generate_image"
 
 Size = Annotated[
     str,
@@ -70,7 +71,7 @@ class ImageRouter(MCPRouter):
             # A plain function stays one, so that under WSGI it runs on the request's thread.
             self.add_tool(
                 self._generate_async if self._is_async else self._generate_sync,
-                name="generate_image",
+                name=_TOOL,
                 annotations={"readOnlyHint": True},
             )
         self.add_api_route(
@@ -81,31 +82,29 @@ class ImageRouter(MCPRouter):
             tags=["images"],
             summary="Generate images",
             response_model=None,
+            route_class_override=LimitedRoute,
         )
 
-    async def create_images(self, request: ImageRequest) -> Any:
-        """Generate images; each comes Base64-encoded, or as a data: URL."""
+    async def create_images(self, wanted: ImageRequest, request: Request) -> Any:
+        """Generate images; each comes Base64-encoded, or as a data: URL.
+
+        Each counts as a call of the tool, within all that is declared around it.
+        """
         if self._generate is None:
             return openai_error(503, "no_backend", "This server has no image backend")
-        try:
-            images = [await self._create(request) for _ in range(request.n)]
-        except ToolError as error:
-            return openai_error(400, "invalid_request_error", str(error))
-        except Exception:
-            logger.exception("The image backend failed")
-            return openai_error(500, "backend_failed", "The image backend failed")
+        arguments = {"prompt": wanted.prompt, "size": wanted.size}
+        images: list[dict[str, str]] = []
+        for _ in range(wanted.n):
+            call = HTTPCall(request, "images/generations", _TOOL, self.registry)
+            try:
+                media_type, encoded = await call.tool(arguments, _encoded)
+            except Exception as error:
+                return failed(error, "The image backend")
+            if wanted.response_format == "url":
+                images.append({"url": f"data:{media_type};base64,{encoded}"})
+            else:
+                images.append({"b64_json": encoded})
         return {"created": int(time.time()), "data": images}
-
-    async def _create(self, request: ImageRequest) -> dict[str, str]:
-        if self._is_async:
-            image = await self._generate_async(request.prompt, request.size)
-        else:
-            image = await run_in_threadpool(self._generate_sync, request.prompt, request.size)
-        data = await run_in_threadpool(image.read)
-        encoded = base64.b64encode(data).decode()
-        if request.response_format == "url":
-            return {"url": f"data:{image.media_type(data)};base64,{encoded}"}
-        return {"b64_json": encoded}
 
     async def _generate_async(self, prompt: Prompt, size: Size = "512x512") -> Image:
         """Generate an image from a description."""
@@ -124,6 +123,12 @@ def _parse_size(size: str) -> tuple[int, int]:
     if max(int(width), int(height)) > _MOST_PIXELS:
         raise ToolError(f"size must be at most {_MOST_PIXELS}x{_MOST_PIXELS}")
     return int(width), int(height)
+
+
+def _encoded(image: Image) -> tuple[str, str]:
+    """The media type and the data of an image, in Base64."""
+    data = image.read()
+    return image.media_type(data), base64.b64encode(data).decode()
 
 
 def _as_image(value: Any) -> Image:

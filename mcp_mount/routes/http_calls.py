@@ -1,0 +1,151 @@
+"""HTTP routes of ours as calls: what is declared around a router holds there as over MCP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
+from pydantic_core import from_json
+
+from mcp_mount.features import Registry, Tool, ToolError
+from mcp_mount.features.arguments import InvalidArguments
+from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.encoding import encode
+from mcp_mount.protocol.errors import ProtocolError, Refusal
+from mcp_mount.protocol.flows import Policy
+from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.logs import own_logger
+from mcp_mount.protocol.revisions import Revision
+from mcp_mount.routes.errors import openai_error
+from mcp_mount.routes.gate import gated_body, incoming_of, runner_of
+from mcp_mount.transports.asgi import read_headers, request_of, run_calls
+
+logger = own_logger("mcp_mount")
+
+_TOO_MANY_REQUESTS = 429
+
+
+class LimitedRoute(APIRoute):
+    """A route whose body has the server's limit: FastAPI reads bodies of any size."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def limited(request: Request) -> Response:
+            return await handle(_ReadRequest(request, await gated_body(request)))
+
+        return limited
+
+
+class _ReadRequest(Request):
+    """A request whose body has been read."""
+
+    def __init__(self, request: Request, body: bytes) -> None:
+        super().__init__(request.scope, request.receive)
+        self._read = body
+
+    async def body(self) -> bytes:
+        return self._read
+
+
+class HTTPCall:
+    """One call of an HTTP route, within all that is declared around it, and how it ended.
+
+    Its value is data in JSON form, so that a cache can keep it.
+    """
+
+    def __init__(self, request: Request, method: str, name: str, registry: Registry) -> None:
+        """Prepare a call.
+
+        Args:
+            request: What is answered.
+            method: How logs and audits name the kind of call, such as "images/generations".
+            name: Of what is called.
+            registry: That of the router.
+        """
+        self.failure: Exception | None = None
+        self._request = request
+        self._method = method
+        self._name = name
+        self._whole: Registry = getattr(request.app, "registry", registry)
+        self._own = registry
+        self._call: Call | None = None
+
+    async def function(
+        self, function: Callable[[], Awaitable[Any]], arguments: Mapping[str, Any]
+    ) -> Any:
+        """What a coroutine function returns that is no entry of the registry.
+
+        Raises whatever ends the call.
+        """
+        incoming = await self._incoming()
+        call = Call(
+            incoming,
+            function,
+            is_async=True,
+            encode=partial(self._encode, lambda value: value),
+            recover=self._recover,
+            policies=self._policies(),
+            arguments=arguments,
+        )
+        return await self._run(call)
+
+    async def tool(self, arguments: Mapping[str, Any], shape: Callable[[Any], Any]) -> Any:
+        """The value of a tool, which `shape` brings into JSON form. Raises whatever ends the
+        call."""
+        tool: Tool = self._whole.tools[self._name]
+        incoming = await self._incoming()
+        encode_value = partial(self._encode, shape)
+        call = tool.call(incoming, arguments, encode=encode_value, recover=self._recover)
+        return await self._run(call)
+
+    async def _incoming(self) -> Incoming:
+        read = request_of(self._request.scope, read_headers(self._request.scope))
+        read.body = await self._request.body()
+        return replace(incoming_of(read, self._name, self._whole), method=self._method)
+
+    def _policies(self) -> Sequence[Policy]:
+        declared = self._own.policies_within(self._whole)
+        return () if declared is None else declared.chain
+
+    async def _run(self, call: Call) -> Any:
+        await run_calls([call], runner_of(self._request), self._request.receive)
+        if call.result is None and call.failure is None and call.error is None:
+            raise ToolError("The client has left")
+        result = call.finish()
+        if self.failure is not None:
+            raise self.failure
+        return from_json(b"{%b}" % result.members)["value"]
+
+    def _encode(self, shape: Callable[[Any], Any], value: Any, revision: Revision) -> Result:
+        return Result(b'"value":%b' % encode(shape(value)))
+
+    def _recover(self, error: Exception) -> Result:
+        self.failure = error
+        return Result(b"", failed=True)
+
+
+def failed(error: Exception, what: str) -> JSONResponse:
+    """The response, in OpenAI's form, for a call that was refused or failed.
+
+    Args:
+        error: What ended it.
+        what: What failed, for the client, where the error says nothing that is for it.
+    """
+    if isinstance(error, Refusal):
+        kind = "rate_limit_exceeded" if error.status == _TOO_MANY_REQUESTS else "refused"
+        response = openai_error(error.status, kind, str(error))
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = f"{error.retry_after:.0f}"
+        return response
+    if isinstance(error, ToolError | InvalidArguments):
+        return openai_error(400, "invalid_request_error", str(error))
+    if isinstance(error, ProtocolError):
+        return openai_error(error.status(modern=True), "refused", error.message)
+    logger.error("%s failed", what, exc_info=error)
+    return openai_error(500, "failed", f"{what} failed")
