@@ -8,7 +8,7 @@ arguments that the model fills in.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, get_args, get_origin
 
 from fastapi import params
@@ -52,13 +52,21 @@ def refuse_markers(function: Callable[..., Any], signature: inspect.Signature) -
         signature: Its signature, with annotations that are no strings.
 
     Raises:
-        DefinitionError: For Form, File, Query, Path, Body and UploadFile, with what to write.
+        DefinitionError: For Form, File, Query, Path, Body and UploadFile, and for markers that are
+            not around the whole type, with what to write.
     """
     for parameter in signature.parameters.values():
         for mark in _marks(parameter):
             for kind, instead in _INSTEAD.items():
                 if isinstance(mark, kind):
                     raise _refusal(function, parameter, f"is marked {kind.__name__}()", instead)
+        inner = next(_inner_marks(parameter.annotation), None)
+        if inner is not None:
+            word = type(inner).__name__
+            raise DefinitionError(
+                f"{describe(function)}: {word}() within the type of '{parameter.name}' means "
+                f"nothing; it stands around the whole type: Annotated[str | None, {word}()]"
+            )
         if _has_upload(parameter.annotation) or isinstance(parameter.default, UploadFile):
             raise _refusal(function, parameter, "is an UploadFile", _INSTEAD[params.File])
 
@@ -66,6 +74,18 @@ def refuse_markers(function: Callable[..., Any], signature: inspect.Signature) -
 def _marks(parameter: inspect.Parameter) -> tuple[Any, ...]:
     """What may mark a parameter: its default, and what stands beside its type."""
     return (parameter.default, *getattr(parameter.annotation, "__metadata__", ()))
+
+
+def _inner_marks(annotation: Any, *, is_inner: bool = False) -> Iterator[Any]:
+    """Markers deeper in a type than FastAPI looks for them."""
+    if hasattr(annotation, "__metadata__"):
+        if is_inner:
+            marks = params.Param | params.Body | params.Depends
+            yield from (one for one in annotation.__metadata__ if isinstance(one, marks))
+        yield from _inner_marks(annotation.__origin__, is_inner=is_inner)
+        return
+    for part in get_args(annotation):
+        yield from _inner_marks(part, is_inner=True)
 
 
 def _has_upload(annotation: Any) -> bool:

@@ -192,6 +192,19 @@ def test_an_uploaded_file_is_refused_with_what_to_write(kind: Any) -> None:
         MCPServer("tests").tool(handler)
 
 
+@pytest.mark.parametrize("mark", [Header(), Cookie(), Query(), Depends(lambda: "")])
+def test_a_marker_within_a_type_is_refused(mark: Any) -> None:
+    """FastAPI does not see it there, and the model would fill it in."""
+
+    def handler(x: Any = None) -> str:
+        return ""
+
+    for annotation in (Annotated[str, mark] | None, list[Annotated[str, mark]]):
+        handler.__annotations__["x"] = annotation
+        with pytest.raises(DefinitionError, match="within the type of 'x' means nothing"):
+            MCPServer("tests").tool(handler)
+
+
 def _register(server: MCPServer, feature: str) -> Callable[[Any], Any]:
     if feature == "resource":
         return server.resource("res://x/{x}")
