@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test check format conformance bench clean
+.PHONY: help demo test fuzz check format conformance bench clean
 
 help:
 	@echo "make demo         run the sample projects and call them (ONCE=1: stop afterwards)"
-	@echo "make test         run the tests"
+	@echo "make test         run the tests, but for the fuzz"
+	@echo "make fuzz         send four real hosts whatever there is (EXAMPLES=2000 for more)"
 	@echo "make check        lint, formatting, types"
 	@echo "make format       let the linter and the formatter mend what they can"
 	@echo "make conformance  run the official conformance suite on every host"
@@ -27,7 +28,12 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m sample_projects.demo $(if $(ONCE),--once)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	@echo "Without tests/fuzz, which is: make fuzz"
+	$(BIN)/python -m pytest -n 2 --ignore tests/fuzz $(ARGS)
+
+# Each worker runs servers of its own, so that more than two would not help on two cores.
+fuzz: $(INSTALLED)
+	$(if $(EXAMPLES),FUZZ_EXAMPLES=$(EXAMPLES)) $(BIN)/python -m pytest -n 2 tests/fuzz $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
