@@ -32,7 +32,7 @@ from mcp_mount.transports.lasting import keep
 from mcp_mount.transports.late import Beginning, LateResponse
 from mcp_mount.transports.resuming import AsyncReader, go_on_unheard, pump
 from mcp_mount.transports.streams import AsyncStream, silence
-from mcp_mount.transports.threads import PLAIN, Runner
+from mcp_mount.transports.threads import PLAIN, Runner, waiting_thread
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -122,7 +122,9 @@ class ASGITransport:
             return _read(AsyncReader(opened, self._protocol.settings.keep_alive))
         if not (opened.accepts_stream and any(call.wants_context for call in opened.calls)):
             return await self._answer_silent(opened)
-        stream = AsyncStream(opened.calls, self._runner, resumable=opened.resumable)
+        # What the host does with the response may need the thread that the calls have as well.
+        held = waiting_thread() is not None
+        stream = AsyncStream(opened.calls, self._runner, resumable=opened.resumable, held=held)
         try:
             first = await stream.next(opened.begin_after)
         except BaseException:
@@ -137,7 +139,8 @@ class ASGITransport:
             return opened.reply()
         if opened.resumable:
             resumption, task = pump(first, stream, opened)
-            return _read(AsyncReader(resumption, opened.keep_alive), task, first)
+            reader = AsyncReader(resumption, opened.keep_alive)
+            return _read(reader, task, first, stream.release)
         return AsyncEvents(_whole(first, stream, opened), stream.aclose)
 
     async def _answer_silent(self, exchange: Exchange) -> Reply | AsyncEvents:
@@ -287,22 +290,33 @@ class _Departure:
 
 
 def _read(
-    reader: AsyncReader, lasting: asyncio.Task[None] | None = None, first: bytes = b""
+    reader: AsyncReader,
+    lasting: asyncio.Task[None] | None = None,
+    first: bytes = b"",
+    begin: Callable[[], None] = lambda: None,
 ) -> AsyncEvents:
     """What a reader reads. lasting: what goes on when the client has left. first: the event that
-    began the response."""
+    began the response. begin: called when it has begun, or never will."""
 
     async def end() -> None:
+        begin()
         reader.close()
         if lasting is not None:
             await asyncio.wait([lasting])
 
-    return AsyncEvents(_begun(first, reader.events()), end)
+    async def events() -> AsyncIterator[bytes]:
+        begin()
+        async with aclosing(_begun(first, reader.events())) as all_:  # type: ignore[type-var]
+            async for event in all_:
+                yield event
+
+    return AsyncEvents(events(), end)
 
 
 async def _whole(first: bytes, stream: AsyncStream, exchange: Exchange) -> AsyncIterator[bytes]:
     """All events of a stream, which ends with its connection."""
     event: bytes | None = first
+    stream.release()
     try:
         while event is not None:
             yield event

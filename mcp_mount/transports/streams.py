@@ -37,6 +37,9 @@ from mcp_mount.transports.threads import (
     waiting_thread,
 )
 
+_BEGIN_SECONDS: Final = 15.0
+"""How long calls wait for the response to begin, once they have said something."""
+
 _ELSEWHERE: Final = (
     "Here a handler speaks to its client on its own thread only: collect what other threads "
     "have to say, and say it where the handler waits for them"
@@ -121,6 +124,8 @@ class AsyncStream:
     """Runs calls in a task of its own and gives what they say, event by event.
 
     resumable: whether the client may come back to the stream. frame: makes an event of a message.
+    held: whether the calls wait with their first event until `release` tells that the response has
+    begun.
     """
 
     def __init__(
@@ -129,6 +134,7 @@ class AsyncStream:
         runner: Runner,
         *,
         resumable: bool = False,
+        held: bool = False,
         frame: Callable[[bytes], bytes] = sse.event,
     ) -> None:
         self.closed = False
@@ -140,6 +146,7 @@ class AsyncStream:
         self._queue = EventQueue()
         self._questions: Sequence[Question] = ()
         self._taken = asyncio.Event()
+        self._held = held
         self._in_steps = waiting_thread() is not None
         self._task = self._loop.create_task(self._run())
         if len(calls) == 1:
@@ -149,8 +156,14 @@ class AsyncStream:
     async def next(self, silence: float | None = None) -> bytes | None:
         """The next event; None when all calls have run; a comment after a silence in seconds."""
         event = await self._queue.get(silence)
-        self._taken.set()
+        if not self._held:
+            self._taken.set()
         return event
+
+    def release(self) -> None:
+        """Let the calls go on: the response has begun, or never will."""
+        self._held = False
+        self._taken.set()
 
     def mute(self) -> None:
         """Let the calls go on, though nobody hears any more what they say."""
@@ -260,7 +273,11 @@ class AsyncStream:
         """Hand out an event. The first one begins the response: nothing else happens before, for it
         may happen on the very thread that the host needs for that."""
         await self._queue.put(event)
-        await self._taken.wait()
+        if not self._taken.is_set():
+            with suppress(asyncio.TimeoutError):
+                # Not for ever: middleware may have put another response in place of this one.
+                await asyncio.wait_for(self._taken.wait(), _BEGIN_SECONDS)
+            self._taken.set()
 
     async def _run(self) -> None:
         try:
