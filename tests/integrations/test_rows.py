@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,27 @@ def test_the_answer_of_an_exposed_endpoint_comes_before_its_background_tasks_hav
     assert not (host.folder / f"{key}.ended").exists()
     host.release(key)
     host.wait(key, "ended")
+
+
+@pytest.mark.parametrize("name", SEES_WHO_LEAVES)
+def test_a_server_that_is_stopped_between_the_rows(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    monkeypatch.setattr(rows_apps, "DATABASE", tmp_path / "rows.sqlite3")
+    rows_apps.create()
+    words, variables = SERVERS[name](str(port)), {"ROWS_FOLDER": str(tmp_path)}
+    with running(words, port, environment=variables) as process:
+        host = Host(name, port, tmp_path)
+        connection = host.send("mcp", "plain", {"key": "key"})
+        host.wait("key", "began")
+        connection.close()
+        host.wait("key", "left")
+        process.terminate()
+        with suppress(ConnectionError):
+            # Until nothing listens any more: the server is on its way out.
+            while True:
+                socket.create_connection(("127.0.0.1", port), 5).close()
+        host.release("key")
+        process.wait(30)
+    assert rows_apps.rows("key") in (BOTH, NONE)
