@@ -100,7 +100,7 @@ class Command(BaseCommand):
         # The user's permissions are looked up off the event loop.
         caller.may_block = True
         with protected_output() as sink:
-            serve_stdio(server, sys.stdin.buffer, sink, partial(nullcontext, caller))
+            serve_stdio(server, sys.stdin.buffer, sink, lambda: nullcontext(caller))
 
 
 def _server(options: dict[str, Any]) -> MCPServer:
