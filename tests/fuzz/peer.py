@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -80,6 +81,13 @@ class Peer:
         self._log = log
         self._read = 0
         self._own = {"authorization": tokens["token:good"]} if tokens else {}
+
+    def again(self) -> Peer:
+        """One more client of the same server."""
+        other = copy(self)
+        other.statuses = {}
+        other.known = dict(self.known)
+        return other
 
     def prepare(self) -> None:
         """Open a session of each revision, and begin the tasks."""
