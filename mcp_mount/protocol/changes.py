@@ -35,7 +35,7 @@ MOST_SUBJECTS: Final = 1000
 MOST_URI: Final = 8192
 """The longest URI, in characters, that a client may listen to."""
 
-MOST_URI_BYTES: Final = 256 * 1024
+MOST_URI_BYTES: Final = 512 * 1024
 """How much the URIs that one client listens to may take, as `bytes_of` counts."""
 
 _ENTRY_BYTES: Final = 100
