@@ -332,7 +332,7 @@ class SyncContext(_Call):
         """Whether the client has left, or the time is over, so that nobody waits for the result.
 
         A long-running function looks here, for nothing stops it. Under WSGI the server finds out
-        that a client has left at the next write only, which then ends the function.
+        that a client has left when it next writes.
         """
         return self._channel.closed or self._is_late
 

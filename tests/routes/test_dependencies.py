@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
@@ -11,7 +14,7 @@ from fastapi.security import HTTPBearer, SecurityScopes
 from pydantic import BaseModel
 
 from mcp_mount import Context, DefinitionError, MCPServer, SyncContext, ToolError
-from mcp_mount.testing import Client
+from mcp_mount.testing import AsyncClient, Client
 from mcp_mount_fastapi import mount
 
 events: list[str] = []
@@ -395,3 +398,67 @@ def test_a_call_that_asks_its_client_first_is_rolled_back_until_it_has_its_answe
         assert client.call_tool("write").text == "Ada"
     assert database.committed == ["a", "b"]
     assert [one.split(":")[0] for one in database.events] == ["rolled back", "committed"]
+
+
+def plain_around(call: Any, call_next: Any) -> Any:
+    return call_next()
+
+
+async def coroutine_around(call: Any, call_next: Any) -> Any:
+    return await call_next()
+
+
+@pytest.mark.parametrize("around", [plain_around, coroutine_around])
+@pytest.mark.parametrize("written", ["def", "async def"])
+def test_within_middleware_they_are_the_same(around: Any, written: str) -> None:
+    database, server = Database(), MCPServer(call_middleware=around, timeout=0.3)
+    session: Any = Depends(database.session)
+    released = threading.Event()
+
+    def plain(late: bool, rows: list[str] = session) -> str:
+        rows.append("a")
+        if late:
+            released.wait(0.6)
+        return "done"
+
+    async def coroutine(late: bool, rows: list[str] = session) -> str:
+        rows.append("a")
+        if late:
+            await asyncio.sleep(60)
+        return "done"
+
+    server.add_tool(plain if written == "def" else coroutine, name="write")
+    with Client(asgi(server), path="/mcp") as client:
+        assert client.call_tool("write", {"late": False}).text == "done"
+        assert database.committed == ["a"]
+        assert "took longer than 0.3 seconds" in client.call_tool("write", {"late": True}).text
+        # The client may be answered before the function has ended, and its dependencies with it.
+        deadline = time.monotonic() + 30
+        while len(database.events) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert database.events == ["committed", "rolled back: Refusal"]
+    assert database.committed == ["a"]
+
+
+def test_a_plain_tool_that_runs_as_a_task_has_its_dependencies_on_the_loop_of_the_application() -> (
+    None
+):
+    loops: list[Any] = []
+
+    async def session() -> AsyncIterator[str]:
+        loops.append(asyncio.get_running_loop())
+        yield "x"
+
+    server = MCPServer()
+
+    @server.tool(task=True)
+    def work(name: Annotated[str, Depends(session)]) -> str:
+        return name
+
+    async def use() -> Any:
+        loops.append(asyncio.get_running_loop())
+        async with AsyncClient(asgi(server), path="/mcp", tasks=True) as client:
+            return (await client.call_tool("work")).text
+
+    assert asyncio.run(use()) == "x"
+    assert loops[0] is loops[1]
