@@ -13,15 +13,22 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor as AnyExecutor
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 from typing import Any, Final
 
 import asgiref.sync
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, sync_to_async
+from django.db import connections
 from greenlet import getcurrent
 
-from mcp_mount.transports.threads import Executor, on_entering, on_moving, thread_of
+from mcp_mount.transports.threads import (
+    Executor,
+    on_branching,
+    on_entering,
+    on_moving,
+    thread_of,
+)
 
 
 def _choose(executor: Executor) -> None:
@@ -40,7 +47,26 @@ def _take_locals_along() -> None:
     asgiref.sync._restore_context(copy_context())
 
 
+def _share_connections() -> AbstractContextManager[None]:
+    """Let another greenlet use the database connections of this one, also those not open yet."""
+    own = {alias: connections[alias] for alias in connections}
+
+    @contextmanager
+    def shared() -> Iterator[None]:
+        for alias, connection in own.items():
+            connection.inc_thread_sharing()
+            connections[alias] = connection
+        try:
+            yield
+        finally:
+            for connection in own.values():
+                connection.dec_thread_sharing()
+
+    return shared()
+
+
 on_entering.append(_choose)
+on_branching.append(_share_connections)
 on_moving.append(_take_locals_along)
 
 

@@ -30,6 +30,7 @@ from mcp_mount.transports.event_queue import EventQueue
 from mcp_mount.transports.threads import (
     Executor,
     Runner,
+    branch,
     off_loop,
     open_call,
     serving,
@@ -371,7 +372,7 @@ class Steps:
         self._listener = getcurrent()
         if self._run is None:
             # Not before: this is its thread, and these are its context variables.
-            self._speaker = self._run = greenlet(partial(copy_context().run, self._begin))
+            self._speaker = self._run = branch(partial(copy_context().run, self._begin))
         if not self._run.dead:
             self._run.parent = self._listener
             assert self._speaker is not None

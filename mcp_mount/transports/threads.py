@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from contextvars import Context, Token, copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +46,25 @@ that chooses threads itself (asgiref) learns there which one serves."""
 on_moving: Final[list[Callable[[], None]]] = []
 """Called in context variables that have been brought to another thread, before anything else runs
 in them: a framework that ties them to threads (asgiref, again) takes them along."""
+
+on_branching: Final[list[Callable[[], AbstractContextManager[None]]]] = []
+"""Called where gevent has made greenlets of threads and one goes on in another greenlet, which
+enters what is returned: a framework that keeps connections by thread takes them along."""
+
+
+def branch(function: Callable[[], Any]) -> greenlet:
+    """A greenlet for a part of what this thread does."""
+    if not is_green():
+        return greenlet(function)
+    managers = [make() for make in on_branching]
+
+    def run() -> Any:
+        with ExitStack() as stack:
+            for manager in managers:
+                stack.enter_context(manager)
+            return function()
+
+    return greenlet(run)
 
 
 class Executor(concurrent.futures.Executor):
@@ -190,7 +209,7 @@ class Executor(concurrent.futures.Executor):
             if isinstance(item, _Message):
                 self._messages.append(item.content)
             elif item is not None:
-                greenlet(item.run).switch()
+                branch(item.run).switch()
         finally:
             self._main = outer
 

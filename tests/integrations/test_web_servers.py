@@ -143,6 +143,18 @@ def test_the_person_is_asked(url: str, era: str, tool: str) -> None:
     assert run(session) == "red"
 
 
+@pytest.mark.parametrize("tool", ["same", "same_async"])
+@pytest.mark.parametrize("accept", ["application/json", "application/json, text/event-stream"])
+def test_a_call_has_what_the_framework_keeps_for_its_request(
+    url: str, tool: str, accept: str
+) -> None:
+    params = {"name": tool, "arguments": {}, "_meta": {**meta(), "progressToken": 1}}
+    headers, body = modern("tools/call", params, accept=accept)
+    for _ in range(2):
+        response = httpx2.post(f"{url}/mcp", headers=headers, content=body, timeout=20)
+        assert '"text":"true"' in response.text
+
+
 numbers = iter(range(1, 1000))
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from pydantic import BaseModel
 
 from mcp_mount import Context, MCPServer, SyncContext
 
 KEY = "for-tests-only"
+marks = count(1)
 
 
 class Colour(BaseModel):
@@ -28,8 +32,27 @@ class Signal:
         return self.given >= number
 
 
-def fill(server: MCPServer) -> None:
+def fill(
+    server: MCPServer,
+    is_the_requests: Callable[[Any], bool],
+    off_loop: Callable[..., Any] = asyncio.to_thread,
+) -> None:
+    """Give a server the tools. is_the_requests: whether what the framework keeps for the request
+    that it is given is there: a database connection, a context. off_loop: how coroutines call plain
+    functions."""
     signal = Signal()
+
+    @server.tool
+    def same(ctx: SyncContext) -> bool:
+        before = is_the_requests(ctx.request)
+        ctx.report_progress(1, 2)
+        return before and is_the_requests(ctx.request)
+
+    @server.tool
+    async def same_async(ctx: Context) -> bool:
+        before = await off_loop(is_the_requests, ctx.request)
+        await ctx.report_progress(1, 2)
+        return before and await off_loop(is_the_requests, ctx.request)
 
     @server.tool
     def add(a: int, b: int) -> int:
@@ -89,19 +112,26 @@ def fill(server: MCPServer) -> None:
 
 
 def flask() -> Any:
-    from flask import Flask
+    from flask import Flask, g
 
     from mcp_mount_flask import MCPMount
 
     app = Flask("servers", static_folder=None)
     app.secret_key = KEY
-    fill(MCPMount(app, "/mcp").server)
+    fill(MCPMount(app, "/mcp").server, lambda request: g.get("mark") == request.environ["mark"])
+
+    @app.before_request
+    def mark() -> None:
+        from flask import request
+
+        g.mark = request.environ["mark"] = next(marks)
+
     app.get("/page")(lambda: "page")
     return app
 
 
 def flask_asgi() -> Any:
-    from flask import Flask
+    from flask import Flask, current_app
 
     from mcp_mount_flask import mount_asgi
 
@@ -109,7 +139,7 @@ def flask_asgi() -> Any:
     app.secret_key = KEY
     app.get("/page")(lambda: "page")
     server = MCPServer("servers")
-    fill(server)
+    fill(server, lambda request: current_app.name == "servers")
     return mount_asgi(app, "/mcp", server)
 
 
@@ -123,19 +153,37 @@ def _django() -> None:
         SECRET_KEY=KEY,
         ALLOWED_HOSTS=["127.0.0.1"],
         ROOT_URLCONF=__name__,
+        MIDDLEWARE=[f"{__name__}.mark_connection"],
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "mcp_mount_django"],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
     )
     django.setup()
+    from django.db import connection
+
     from mcp_mount_django import MCPServer as DjangoServer
 
     server = DjangoServer("servers")
-    fill(server)
+    fill(
+        server,
+        lambda request: getattr(connection, "mark", None) == request.mark,
+        lambda function, request: sync_to_async(function)(request),
+    )
 
     def page(request: HttpRequest) -> HttpResponse:
         return HttpResponse("page")
 
     urlpatterns.extend([path("mcp", include(server.urls)), path("page", page)])
+
+
+def mark_connection(get_response: Any) -> Any:
+    """Django middleware that sets state on the connection, as that of tenants does."""
+    from django.db import connection
+
+    def middleware(request: Any) -> Any:
+        request.mark = connection.mark = next(marks)  # type: ignore[attr-defined]
+        return get_response(request)
+
+    return middleware
 
 
 urlpatterns: list[Any] = []
