@@ -21,6 +21,10 @@ _MOST_SECONDS: Final = 60.0
 waited for."""
 
 
+class NoThread(RuntimeError):
+    """A thread that cannot be had here."""
+
+
 def start_thread(function: Callable[[], object], name: str) -> None:
     """Run a function on a daemon thread of the operating system, and never in a greenlet.
 
@@ -28,10 +32,10 @@ def start_thread(function: Callable[[], object], name: str) -> None:
     thread, and Django, for one, refuses database work where a loop is running.
 
     Raises:
-        RuntimeError: Under eventlet, whose locks do not work between threads.
+        NoThread: Under eventlet, whose locks do not work between threads.
     """
     if is_eventlet():
-        raise RuntimeError(
+        raise NoThread(
             "Coroutine functions do not run under eventlet, whose locks do not work between "
             "threads: use gevent, or plain functions"
         )

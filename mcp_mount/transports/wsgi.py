@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from mcp_mount.protocol import sse
+from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.green import is_green
 from mcp_mount.protocol.logs import own_logger
@@ -20,6 +21,7 @@ from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.asgi import ENDPOINT
 from mcp_mount.transports.background import LoopEnded
 from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
+from mcp_mount.transports.native import NoThread
 from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
 from mcp_mount.transports.streams import background_events, inline_events, silence, silent_events
 from mcp_mount.transports.threads import PLAIN, Runner
@@ -122,28 +124,31 @@ class WSGITransport:
         for call in exchange.calls:
             if call.cancelled:
                 continue
-            if call.wants_context and exchange.accepts_stream:
-                if call.is_async:
-                    yield from background_events(call, self._runner, exchange)
-                else:
-                    yield from inline_events(call, self._runner, exchange)
-                continue
-            if call.wants_context:
-                silence(call, self._runner)
-            if call.is_async and exchange.accepts_stream:
-                yield from silent_events(call, self._runner, exchange)
-            elif call.is_async:
-                try:
-                    wait_for(
-                        partial(drive_async, call, self._runner),
-                        begun=partial(setattr, call, "on_cancel"),
-                    )
-                except CancelledError:
-                    pass
-                except LoopEnded as error:
-                    call.conclude(error)
+            try:
+                yield from self._run_one(call, exchange)
+            except CancelledError:
+                pass
+            except (LoopEnded, NoThread) as error:
+                call.conclude(error)
+
+    def _run_one(self, call: Call, exchange: Exchange) -> Iterator[bytes]:
+        if call.wants_context and exchange.accepts_stream:
+            if call.is_async:
+                yield from background_events(call, self._runner, exchange)
             else:
-                drive(call, self._runner)
+                yield from inline_events(call, self._runner, exchange)
+            return
+        if call.wants_context:
+            silence(call, self._runner)
+        if call.is_async and exchange.accepts_stream:
+            yield from silent_events(call, self._runner, exchange)
+        elif call.is_async:
+            wait_for(
+                partial(drive_async, call, self._runner),
+                begun=partial(setattr, call, "on_cancel"),
+            )
+        else:
+            drive(call, self._runner)
 
 
 def _whole(first: bytes, events: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
