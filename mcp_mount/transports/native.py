@@ -49,15 +49,20 @@ class Inbox(Generic[T]):
     """A queue that any thread may put something into, and one thread or greenlet takes from.
 
     The queues of `queue` are not for this: gevent replaces them by its own, which wake nobody on
-    another thread. Its locks do, and so does a condition that is made of them.
+    another thread. Its locks do, and so does a condition that is made of them. Where nothing is
+    replaced, the queue of the standard library does it in C.
     """
 
     def __init__(self) -> None:
+        self._native: queue.SimpleQueue[T] | None = None if is_gevent() else queue.SimpleQueue()
         self._items: deque[T] = deque()
         self._changed = threading.Condition(threading.Lock())
 
     def put(self, item: T) -> None:
         """Add an item."""
+        if self._native is not None:
+            self._native.put(item)
+            return
         with self._changed:
             self._items.append(item)
             self._changed.notify()
@@ -71,6 +76,8 @@ class Inbox(Generic[T]):
         Raises:
             queue.Empty: If none came in time.
         """
+        if self._native is not None:
+            return self._native.get(timeout=timeout) if timeout != 0 else self._native.get_nowait()
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while not self._items:
