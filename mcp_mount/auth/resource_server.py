@@ -137,7 +137,7 @@ class ResourceServer:
         url = request.url()
         if url is not None and self._settings.vouches_for(url, request):
             return url
-        if self.needs_url and not self._warned:
+        if url is not None and self.needs_url and not self._warned:
             self._warned = True
             logger.warning(
                 "No access token can be for this server at %r, since nobody vouches for that host "

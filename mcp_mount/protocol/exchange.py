@@ -244,12 +244,14 @@ class Protocol:
         if first is not None:
             self.settings.on_first_request = None
             first()
-        self.check_host(request)
         origin = request.headers.get("origin")
         host = request.headers.get("host", "")
+        # First: the specification demands 403 for an Origin, whatever else is wrong
+        # (basic/transports/streamable-http, "Security Warning").
         if origin is not None and not self.settings.allows_origin(origin, host):
             self._refusals.warn("Origin", origin, "allowed_origins")
             raise ProtocolError(INVALID_REQUEST, f"Origin {origin!r} is not allowed", status=403)
+        self.check_host(request)
 
     def too_large(self) -> Reply:
         """The reply to a body over the limit, which nobody reads."""
