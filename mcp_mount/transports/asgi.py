@@ -184,25 +184,30 @@ class ASGITransport:
         self, exchange: Exchange, runner: Runner, receive: Receive, send: Send, *, resumable: bool
     ) -> None:
         """Answer by handlers that say nothing: with an event stream only if they take long."""
-        departures: list[_Departure] = []
+        late: list[Beginning] = []
 
-        async def begin(response: LateResponse) -> None:
-            if exchange.outlives_client:
-                departures.append(_Departure(receive, response.leave))
-            await _send_events(response.events(), departures, send)
+        def arm() -> None:
+            # Most handlers never take time: nothing is made for them.
+            if not late:
+                begin = partial(_send_late, exchange, receive, send)
+                late.append(Beginning(exchange, begin, resumable=resumable))
+                late[0].arm()
 
-        beginning = Beginning(exchange, begin, resumable=resumable)
-        arm = beginning.arm if exchange.accepts_stream else None
         # In a session a client that leaves cancels nothing, so nobody need watch for it.
         leaving = None if exchange.outlives_client else receive
+        on_wait = arm if exchange.accepts_stream else None
         try:
-            stayed = await run_calls(exchange.calls, runner, leaving, on_wait=arm)
-            if stayed and not await beginning.finish():
+            stayed = await run_calls(exchange.calls, runner, leaving, on_wait=on_wait)
+            if late:
+                late[0].disarm()
+            if late and late[0].has_begun:
+                if stayed:
+                    await late[0].finish()
+            elif stayed:
                 await _send_reply(exchange.reply(), send)
         finally:
-            await beginning.give_up()
-            for departure in departures:
-                departure.end_watch()
+            if late:
+                await late[0].give_up()
 
     async def _stream(
         self, exchange: Exchange, runner: Runner, receive: Receive, send: Send, *, resumable: bool
@@ -241,6 +246,21 @@ class ASGITransport:
             await _send_events(reader.events(), [departure], send)
         finally:
             departure.end_watch()
+
+
+async def _send_late(
+    exchange: Exchange, receive: Receive, send: Send, response: LateResponse
+) -> None:
+    """Send a response that begins before its handlers have ended."""
+    if not exchange.outlives_client:
+        # Whoever runs the calls watches for the client.
+        await _send_events(response.events(), [], send)
+        return
+    departure = _Departure(receive, response.leave)
+    try:
+        await _send_events(response.events(), [departure], send)
+    finally:
+        departure.end_watch()
 
 
 def _nothing() -> None:

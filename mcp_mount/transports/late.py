@@ -68,6 +68,8 @@ class LateResponse:
 class Beginning:
     """Begins the response to a request if its handlers take long; makes nothing before that."""
 
+    __slots__ = ("_exchange", "_response", "_resumable", "_send", "_task", "_timer")
+
     def __init__(
         self,
         exchange: Exchange,
@@ -95,18 +97,27 @@ class Beginning:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._exchange.begin_after, self._begin)
 
-    async def finish(self) -> bool:
-        """End a response that has begun; False if none has."""
-        self._disarm()
-        if self._response is None or self._task is None:
-            return False
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a response already."""
+        return self._task is not None
+
+    def disarm(self) -> None:
+        """Begin no response any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def finish(self) -> None:
+        """End the response that has begun."""
+        assert self._response is not None
+        assert self._task is not None
         self._response.end()
         await self._task
-        return True
 
     async def give_up(self) -> None:
-        """Drop the response: its client has left, or its handlers were cancelled."""
-        self._disarm()
+        """Drop the response, if it has not ended: its client has left, or its handlers were
+        cancelled."""
+        self.disarm()
         if self._response is not None:
             self._response.drop()
         if self._task is not None and not self._task.done():
@@ -116,7 +127,3 @@ class Beginning:
     def _begin(self) -> None:
         self._response = LateResponse(self._exchange, resumable=self._resumable)
         self._task = asyncio.ensure_future(self._send(self._response))
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
