@@ -42,6 +42,17 @@ def database(project: None) -> Iterator[None]:
 
 
 @pytest.fixture
+def own_servers(project: None) -> Iterator[None]:
+    """Servers that a test makes are no servers of the project afterwards: it checks them all."""
+    from mcp_mount_django.servers import servers
+
+    before = set(servers)
+    yield
+    for one in set(servers) - before:
+        servers.discard(one)
+
+
+@pytest.fixture
 def ada(database: None) -> Any:
     from tests.mcp_mount_django.ledger.models import Member
 

@@ -13,7 +13,7 @@ from mcp_mount import Context
 from mcp_mount.testing import Client, RPCError
 from tests.requests import modern
 
-pytestmark = pytest.mark.usefixtures("project")
+pytestmark = pytest.mark.usefixtures("project", "own_servers")
 
 ADA = {"authorization": "Bearer ada"}
 

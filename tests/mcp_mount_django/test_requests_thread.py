@@ -11,7 +11,7 @@ import pytest
 from mcp_mount import Context, SyncContext
 from mcp_mount.testing import Client
 
-pytestmark = pytest.mark.usefixtures("project")
+pytestmark = pytest.mark.usefixtures("project", "own_servers")
 
 seen = threading.local()
 
