@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from mcp_mount.host import Host
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
 from mcp_mount.transports.asgi import HOST_PREFIX, Receive, Scope, Send
+from mcp_mount.transports.lasting import ended
 from mcp_mount.transports.paths import clean_prefix, is_below, route_path
 from mcp_mount.transports.resuming import UntilGoodbye
+from mcp_mount.transports.threads import Begun, begun
 from mcp_mount.transports.wsgi import Environ, StartResponse
 
 if TYPE_CHECKING:
@@ -122,8 +124,17 @@ class mount_asgi:
                 "path": root_path + path,
                 HOST_PREFIX: root_path,
             }
-            with self._around():
+            if self._around is nullcontext:
                 await self.server(inner, receive, send)
+                return
+            counting = Begun()
+            begun.set(counting)
+            with self._around():
+                try:
+                    await self.server(inner, receive, send)
+                finally:
+                    # A client may have left while a function runs on.
+                    await ended(counting)
         else:
             await self._app(scope, receive, send)
 

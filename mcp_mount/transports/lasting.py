@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar
-
-from mcp_mount.protocol.occupancy import Occupancy
+from typing import Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -29,7 +28,13 @@ def _forget(task: asyncio.Future[Any]) -> None:
         task.exception()
 
 
-async def ended(occupancy: Occupancy) -> None:
+class Running(Protocol):
+    """Something that runs, and ends."""
+
+    def when_idle(self, call_back: Callable[[], None], /) -> None: ...
+
+
+async def ended(occupancy: Running) -> None:
     """Wait until a handler does not run any more. A cancellation waits as well, and is raised
     then: also at the end of the loop, what the handler uses stays until it has ended."""
     loop = asyncio.get_running_loop()

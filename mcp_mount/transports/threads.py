@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from contextvars import Context, Token, copy_context
+from contextvars import Context, ContextVar, Token, copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
@@ -309,6 +309,51 @@ def waiting_thread() -> Executor | None:
     return found
 
 
+class Begun:
+    """The functions that threads run for a request, which may outlive it: its client has left."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._waiting: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    def counted(self, function: Callable[[], None]) -> Callable[[], None]:
+        """A function that counts as begun while it runs."""
+
+        def run() -> None:
+            with self._lock:
+                self._running += 1
+            try:
+                function()
+            finally:
+                with self._lock:
+                    self._running -= 1
+                    waiting, self._waiting = (
+                        ([], self._waiting)
+                        if self._running
+                        else (
+                            self._waiting,
+                            [],
+                        )
+                    )
+                for call_back in waiting:
+                    call_back()
+
+        return run
+
+    def when_idle(self, call_back: Callable[[], None]) -> None:
+        """Call back when none of them runs any more; at once if none does."""
+        with self._lock:
+            if self._running:
+                self._waiting.append(call_back)
+                return
+        call_back()
+
+
+begun: Final[ContextVar[Begun | None]] = ContextVar("mcp_mount.begun", default=None)
+"""Set where what is around a request must outlive its functions."""
+
+
 async def run_in_thread(function: Callable[[], None]) -> None:
     """The usual RunSync: the thread that waits for this coroutine, or else one of a pool of our
     own, made at the first use."""
@@ -323,6 +368,9 @@ async def run_in_thread(function: Callable[[], None]) -> None:
         # thread a loop is running.
         kind = NativePool if is_green() else ThreadPoolExecutor
         _threads = kind(_MOST_THREADS, thread_name_prefix="mcp-mount-tool")
+    counting = begun.get()
+    if counting is not None:
+        function = counting.counted(function)
     await loop.run_in_executor(_threads, copy_context().run, run_moved, function)
 
 
