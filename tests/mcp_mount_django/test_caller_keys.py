@@ -45,9 +45,8 @@ def settings_of_mcp(request: pytest.FixtureRequest, project: None) -> Iterator[A
         yield request.param
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
-def ask(request: pytest.FixtureRequest, server: Any) -> Any:
-    from django.core.asgi import get_asgi_application
+@pytest.fixture
+def ask(server: Any) -> Any:
     from django.core.wsgi import get_wsgi_application
     from django.test import override_settings
     from django.urls import clear_url_caches
@@ -55,11 +54,10 @@ def ask(request: pytest.FixtureRequest, server: Any) -> Any:
     from tests.mcp_mount_django import keyed_urls
 
     keyed_urls.put(server)
-    make = get_wsgi_application if request.param == "wsgi" else get_asgi_application
 
     def run(tool: str, **headers: str) -> Any:
         own = {name.replace("_", "-"): value for name, value in headers.items()}
-        with Client(make(), path="/mcp", headers={"host": "localhost", **own}) as client:
+        with Client(get_wsgi_application(), path="/mcp", headers={"host": "localhost", **own}) as client:
             return client.call_tool(tool).structured
 
     with override_settings(ROOT_URLCONF="tests.mcp_mount_django.keyed_urls"):
