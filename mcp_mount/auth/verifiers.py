@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from math import isfinite
-from threading import Lock
 from time import monotonic
 from typing import Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -102,7 +102,7 @@ class Known(Generic[T]):
 
     def __init__(self) -> None:
         self._entries: OrderedDict[bytes, tuple[float, T]] = OrderedDict()
-        self._lock = Lock()
+        self._lock = threading.Lock()
 
     def get(self, key: bytes) -> T | None:
         expires, value = self._entries.get(key, (0.0, None))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
-from time import sleep
 from typing import Any, Final, TypeAlias, TypeVar
 
 from mcp_mount.protocol.calls import Call, Result
@@ -131,7 +131,7 @@ def follow(
                 elif isinstance(step, Wait):
                     answer = _result(step)
                 elif isinstance(step, Pause):
-                    sleep(step.seconds)
+                    time.sleep(step.seconds)
                 else:
                     assert proceed is not None, "there is nothing further inwards"
                     answer = proceed(step)
