@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
 from a2wsgi.asgi import build_scope
 
@@ -29,6 +30,8 @@ from mcp_mount.transports.wsgi import (
 logger = own_logger("mcp_mount")
 
 _CHUNK: Final = 65536
+
+_ASCII: Final = "".join(map(chr, range(128)))
 
 Application: TypeAlias = Callable[[Scope, Receive, Send], Any]
 
@@ -62,7 +65,7 @@ class Bridge:
         self._start_response = start_response
         self._executor = Executor()
         self._exchange = _Exchange(self._executor, environ)
-        scope: Scope = dict(build_scope(environ))  # type: ignore[arg-type]
+        scope = _scope(environ)
         scope[WAITING] = waiting
         scope[RUNNER] = runner
         run = partial(self._exchange.run, application, scope)
@@ -175,6 +178,18 @@ class _Body:
         self.ended = not self._left
         if not self.ended and not self.chunk:
             raise IncompleteBody
+
+
+def _scope(environ: Environ) -> Scope:
+    """The scope of a request, whatever its server leaves in the environment."""
+    port = environ.get("SERVER_PORT") or ""
+    fit = {
+        # Behind a Unix socket there is none where the client names no host (gunicorn).
+        "SERVER_PORT": port if port.isdecimal() else "80",
+        # Servers differ in whether they refuse what is no ASCII there.
+        "QUERY_STRING": quote(environ.get("QUERY_STRING") or "", safe=_ASCII, encoding="latin-1"),
+    }
+    return dict(build_scope({**environ, **fit}))  # type: ignore[typeddict-item]
 
 
 def _decoded(headers: Any) -> list[tuple[str, str]]:

@@ -57,7 +57,9 @@ def ask(server: Any) -> Any:
 
     def run(tool: str, **headers: str) -> Any:
         own = {name.replace("_", "-"): value for name, value in headers.items()}
-        with Client(get_wsgi_application(), path="/mcp", headers={"host": "localhost", **own}) as client:
+        with Client(
+            get_wsgi_application(), path="/mcp", headers={"host": "localhost", **own}
+        ) as client:
             return client.call_tool(tool).structured
 
     with override_settings(ROOT_URLCONF="tests.mcp_mount_django.keyed_urls"):

@@ -237,6 +237,21 @@ def test_other_routes_come_through_the_bridge(middleware: bool) -> None:
     assert "thread" in Response(server.wsgi, posted).json()
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"SERVER_PORT": "", "SERVER_NAME": ""},
+        {"QUERY_STRING": "name=\xc3\xa9&x=%20"},
+        {"QUERY_STRING": None},
+    ],
+)
+def test_odd_environments_of_servers_are_served(left: dict[str, Any]) -> None:
+    """gunicorn behind a Unix socket knows no port; some servers pass on what is no ASCII."""
+    response = Response(make().wsgi, environ("/tools", {}, b"", "GET") | left)
+    assert response.json()
+    assert response.status == 200
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/\xff\xfe"])
 def test_an_unknown_path_is_not_found(path: str) -> None:
     response = Response(make().wsgi, environ(path, {}, b"", "GET"))
