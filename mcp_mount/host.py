@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import Context
 from dataclasses import dataclass
+from typing import Final
 
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.callers import accepted_languages
@@ -12,6 +14,10 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge
 from mcp_mount.protocol.settings import bearer
 from mcp_mount.tasks.contexts import Around, current_context
+
+around_test_requests: Final[list[Callable[[], AbstractContextManager[None]]]] = []
+"""Entered by the clients for tests around each request that they make on the thread of the test: a
+framework that ends a request's connections lets those of the test be."""
 
 
 def _no_names() -> Sequence[str]:

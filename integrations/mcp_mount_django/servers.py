@@ -18,7 +18,7 @@ import mcp_mount
 from mcp_mount.base import server_options
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.names import refuse_unknown_options
-from mcp_mount.host import Host
+from mcp_mount.host import Host, around_test_requests
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.transports.asgi import Receive, Scope, Send
@@ -29,10 +29,12 @@ from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
 from mcp_mount_django.direct import DirectASGI, DirectWSGIApp, is_from_view
 from mcp_mount_django.exposing.exposes import Exposes
 from mcp_mount_django.options import defaults
+from mcp_mount_django.tested import connections_of_the_test
 from mcp_mount_django.view import ServerView
 from mcp_mount_django.well_known import serves_metadata
 
 request_types.append(HttpRequest)
+around_test_requests.append(connections_of_the_test)
 
 TaskContext: TypeAlias = Callable[[Any], AbstractContextManager[Any]]
 

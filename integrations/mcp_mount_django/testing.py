@@ -8,22 +8,17 @@ class StockTests(TestCase):
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
-from django.db import close_old_connections
 from django.test import Client as Browser
 
 import mcp_mount.testing
-from mcp_mount.testing.conversation import HTTPRequest
-from mcp_mount.testing.inprocess import Opened, WSGIClient
+from mcp_mount.testing.inprocess import WSGIClient
 
 _TOKEN = "t" * 32
-_SIGNALS = (request_started, request_finished)
 
 
 class Client(mcp_mount.testing.Client):
@@ -47,7 +42,7 @@ class Client(mcp_mount.testing.Client):
         super().__init__(None, path=path, headers=own, **options)
 
     def _connect(self, app: Any, path: str) -> None:
-        self._http = _Project(get_wsgi_application(), path)
+        self._http = WSGIClient(get_wsgi_application(), path)
 
 
 def _login(user: Any) -> dict[str, str]:
@@ -58,23 +53,3 @@ def _login(user: Any) -> dict[str, str]:
     cookies = f"{name}={browser.cookies[name].value}; {settings.CSRF_COOKIE_NAME}={_TOKEN}"
     header = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-").lower()
     return {"cookie": cookies, header: _TOKEN}
-
-
-class _Project(WSGIClient):
-    """The project, whose requests leave the connection of the test open, as in Django's client."""
-
-    _depth = 0
-
-    @contextmanager
-    def open(self, request: HTTPRequest) -> Iterator[Opened]:
-        self._depth += 1
-        for signal in _SIGNALS:
-            signal.disconnect(close_old_connections)
-        try:
-            with super().open(request) as opened:
-                yield opened
-        finally:
-            self._depth -= 1
-            if not self._depth:
-                for signal in _SIGNALS:
-                    signal.connect(close_old_connections)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator, MutableMapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from io import BytesIO
@@ -16,6 +16,7 @@ from urllib.parse import quote
 from a2wsgi import WSGIMiddleware
 
 from mcp_mount.base import MCPServer
+from mcp_mount.host import around_test_requests
 from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.transports import background
 from mcp_mount.transports.lasting import keep
@@ -57,15 +58,16 @@ class WSGIClient:
             started[:] = [int(status.split(" ", 1)[0]), _lowered(headers)]
             return lambda data: None
 
-        answer = self._app(self._environ(request), start_response)
-        chunks = iter(answer)
-        try:
-            first = next(chunks, b"")
-            status, headers = started
-            yield Opened(status, headers, _with_first(first, chunks))
-        finally:
-            if hasattr(answer, "close"):
-                answer.close()
+        with _of_test():
+            answer = self._app(self._environ(request), start_response)
+            chunks = iter(answer)
+            try:
+                first = next(chunks, b"")
+                status, headers = started
+                yield Opened(status, headers, _with_first(first, chunks))
+            finally:
+                if hasattr(answer, "close"):
+                    answer.close()
 
     def _environ(self, request: HTTPRequest) -> dict[str, Any]:
         headers = {
@@ -96,11 +98,15 @@ class WSGIClient:
 
 
 class ASGIClient:
-    """Calls an ASGI application on the loop of the caller, in a task of its own."""
+    """Calls an ASGI application on the loop of the caller, in a task of its own.
 
-    def __init__(self, app: Any, path: str) -> None:
+    in_test: whether that is the loop of a test, whose connections it shares.
+    """
+
+    def __init__(self, app: Any, path: str, *, in_test: bool = True) -> None:
         self._app: Any = app if is_asgi(app) else WSGIMiddleware(app)
         self._path = path
+        self._around = _of_test if in_test else nullcontext
 
     @asynccontextmanager
     async def open(self, request: HTTPRequest) -> AsyncIterator[Opened]:
@@ -117,7 +123,8 @@ class ASGIClient:
 
         async def run() -> None:
             try:
-                await self._app(self._scope(request), receive, messages.put)
+                with self._around():
+                    await self._app(self._scope(request), receive, messages.put)
             finally:
                 messages.put_nowait(None)
 
@@ -161,7 +168,7 @@ class BlockingASGIClient:
     """Calls an ASGI application on the background loop, and waits for it here."""
 
     def __init__(self, app: Any, path: str) -> None:
-        self._client = ASGIClient(app, path)
+        self._client = ASGIClient(app, path, in_test=False)
 
     @contextmanager
     def open(self, request: HTTPRequest) -> Generator[Opened]:
@@ -186,6 +193,15 @@ class BlockingASGIClient:
         finally:
             if not outcome.done():
                 cancel()
+
+
+@contextmanager
+def _of_test() -> Generator[None]:
+    """What a request is within that is made on the thread of a test."""
+    with ExitStack() as stack:
+        for around in around_test_requests:
+            stack.enter_context(around())
+        yield
 
 
 async def _bodies(messages: asyncio.Queue[Any]) -> AsyncIterator[bytes]:

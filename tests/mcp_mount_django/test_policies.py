@@ -16,9 +16,6 @@ pytestmark = pytest.mark.usefixtures("database")
 
 @pytest.fixture
 def server(project: None) -> Iterator[Any]:
-    from django.core.signals import request_finished, request_started
-    from django.db import close_old_connections
-
     from mcp_mount_django import MCPServer
     from mcp_mount_django.servers import servers
     from tests.mcp_mount_django.ledger.models import Category
@@ -66,13 +63,7 @@ def server(project: None) -> Iterator[Any]:
         Category.objects.create(name=name)
         raise ValueError("no")
 
-    # The server alone is served by Django's handler, which ends the connection of a request: here
-    # it is that of the test, as in Django's own client.
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
     yield own
-    for signal in (request_started, request_finished):
-        signal.connect(close_old_connections)
     servers.discard(own)
 
 
