@@ -44,7 +44,7 @@ from tests.requests import JSON_HEADERS, MODERN, modern
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 
 fuzz = settings(
-    max_examples=int(EXAMPLES or 100),
+    max_examples=int(EXAMPLES or 250),
     derandomize=EXAMPLES is None,
     database=None,
     deadline=None,
