@@ -23,6 +23,7 @@ from mcp_mount.transports.wsgi import (
     Environ,
     IncompleteBody,
     StartResponse,
+    body_length,
     status_line,
     whole_body,
 )
@@ -158,19 +159,22 @@ class _Body:
     """The body of a WSGI request, chunk by chunk."""
 
     def __init__(self, environ: Environ) -> None:
-        length = environ.get("CONTENT_LENGTH")
-        self._left = int(length) if length else None
-        self._input = environ["wsgi.input"]
+        self._environ = environ
+        self._left: int | None = None
+        self._has_begun = False
         self.chunk = b""
         self.ended = False
-        if self._left is None and not environ.get("wsgi.input_terminated"):
-            self._left = 0
 
     def read(self) -> None:
         """Read the next chunk; `ended` tells that it is the last one. Raises IncompleteBody."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._left = body_length(self._environ)
+            if self._left is None and not self._environ.get("wsgi.input_terminated"):
+                self._left = 0
         size = _CHUNK if self._left is None else min(_CHUNK, self._left)
         with whole_body():
-            self.chunk = self._input.read(size) if size else b""
+            self.chunk = self._environ["wsgi.input"].read(size) if size else b""
         if self._left is None:
             self.ended = not self.chunk
             return

@@ -190,8 +190,7 @@ def server_of(environ: Environ) -> tuple[str, int | None]:
 
 def read_body(environ: Environ, limit: int) -> bytes | None:
     """The whole body, or None if it exceeds `limit` bytes. Raises IncompleteBody."""
-    length = environ.get("CONTENT_LENGTH") or ""
-    size = int(length) if length.isdecimal() else None
+    size = body_length(environ)
     if size is None and not environ.get("wsgi.input_terminated"):
         # PEP 3333: without a length there is no body, unless the server marks its end.
         return b""
@@ -202,6 +201,17 @@ def read_body(environ: Environ, limit: int) -> bytes | None:
     if size is not None and len(body) < size:
         raise IncompleteBody
     return None if len(body) > limit else body
+
+
+def body_length(environ: Environ) -> int | None:
+    """How long the body is, if the client says it. Raises IncompleteBody for what is no length,
+    which some servers pass on (uWSGI)."""
+    length = environ.get("CONTENT_LENGTH") or ""
+    if not length:
+        return None
+    if not (length.isascii() and length.isdecimal()):
+        raise IncompleteBody
+    return int(length)
 
 
 @contextmanager

@@ -224,7 +224,7 @@ class Peer:
         found: dict[str, str] = {}
         for trace in _TRACES.finditer(printed):
             if not any(word in trace["name"] for word in EXPECTED):
-                found[trace["name"]] = trace[0][-800:]
+                found[trace["name"]] = trace[0][-3000:]
         return list(found.values())
 
     def _connect(self) -> socket.socket:
