@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mcp_mount.host import Host
+from mcp_mount.protocol.occupancy import Activity
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
 from mcp_mount.transports.asgi import HOST_PREFIX, Receive, Scope, Send
 from mcp_mount.transports.lasting import ended
 from mcp_mount.transports.paths import clean_prefix, is_below, route_path
 from mcp_mount.transports.resuming import UntilGoodbye
-from mcp_mount.transports.threads import Begun, begun
+from mcp_mount.transports.threads import running_functions
 from mcp_mount.transports.wsgi import Environ, StartResponse
 
 if TYPE_CHECKING:
@@ -127,14 +128,14 @@ class mount_asgi:
             if self._around is nullcontext:
                 await self.server(inner, receive, send)
                 return
-            counting = Begun()
-            begun.set(counting)
+            activity = Activity()
+            running_functions.set(activity)
             with self._around():
                 try:
                     await self.server(inner, receive, send)
                 finally:
                     # A client may have left while a function runs on.
-                    await ended(counting)
+                    await ended(activity)
         else:
             await self._app(scope, receive, send)
 

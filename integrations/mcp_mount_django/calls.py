@@ -19,6 +19,7 @@ from greenlet import getcurrent
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.tasks.contexts import Around, context_without
+from mcp_mount.transports.lasting import wait_until_done
 from mcp_mount.transports.threads import run_in_thread, thread_of, waiting_thread
 from mcp_mount_django.signals import call_finished
 
@@ -182,16 +183,14 @@ class _Transactions:
 
 
 async def to_its_end(function: Callable[[], Any]) -> None:
-    """Run a plain function on the thread of the request. A cancellation waits until it has ended,
-    and is raised then. Raises what the function raises."""
+    """Run a plain function on the thread of the request.
+
+    Raises:
+        asyncio.CancelledError: If the current task was cancelled, when the function has ended.
+        Exception: What the function raises.
+    """
     task = asyncio.ensure_future(sync_to_async(function, thread_sensitive=True)())
-    cancellation = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancellation = error
-    if cancellation is not None:
+    if (cancellation := await wait_until_done(task)) is not None:
         raise cancellation
     task.result()
 

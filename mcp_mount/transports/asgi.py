@@ -28,7 +28,7 @@ from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.transports.driving import drive_async, open_request_async, spawner
-from mcp_mount.transports.lasting import keep
+from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.late import Beginning, LateResponse
 from mcp_mount.transports.resuming import AsyncReader, go_on_unheard, pump
 from mcp_mount.transports.streams import AsyncStream, silence
@@ -130,7 +130,7 @@ class ASGITransport:
         except BaseException:
             if opened.outlives_client:
                 stream.mute()
-                await _to_its_end(keep(asyncio.create_task(stream.ended())))
+                await wait_until_done(keep(asyncio.create_task(stream.ended())))
             else:
                 await stream.aclose()
             raise
@@ -157,7 +157,7 @@ class ASGITransport:
             if not exchange.outlives_client:
                 cancel(running)
             # What the request has is the handler's until it has ended.
-            await _to_its_end(running)
+            await wait_until_done(running)
             raise
         if running.done():
             running.result()
@@ -282,13 +282,6 @@ async def _begun(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[by
             yield first
         async for event in events:
             yield event
-
-
-async def _to_its_end(running: asyncio.Task[Any]) -> None:
-    """Wait until something has ended, whoever is cancelled meanwhile."""
-    while not running.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([running])
 
 
 class _Departure:

@@ -8,7 +8,7 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mcp_mount.transports.lasting import keep
+from mcp_mount.transports.lasting import keep, wait_until_done
 
 logger = logging.getLogger("mcp_mount")
 
@@ -57,14 +57,7 @@ async def call_application(
         Exception: What the application raises, and what `collected` does.
     """
     running = _Running(application, scope, body, collected)
-    cancellation: asyncio.CancelledError | None = None
-    while not running.answered.done():
-        try:
-            await asyncio.wait([running.answered])
-        except asyncio.CancelledError as error:
-            cancellation = error
-            running.leave()
-    if cancellation is not None:
+    if (cancellation := await wait_until_done(running.answered, running.leave)) is not None:
         raise cancellation
     return running.answered.result()
 

@@ -27,6 +27,7 @@ from mcp_mount.protocol.resumption import MOST_UNREAD, MOST_UNREAD_BYTES
 from mcp_mount.transports import background
 from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner
 from mcp_mount.transports.event_queue import EventQueue
+from mcp_mount.transports.lasting import wait_until_done
 from mcp_mount.transports.threads import (
     Executor,
     Runner,
@@ -245,12 +246,9 @@ class AsyncStream:
         cancelled = False
         while True:
             step = asyncio.ensure_future(off_loop(self._runner, partial(next, steps, None)))
-            while not step.done():
-                try:
-                    await asyncio.wait([step])
-                except asyncio.CancelledError:
-                    # Nobody listens any more: it runs to its end, and what it does counts.
-                    cancelled = True
+            if await wait_until_done(step) is not None:
+                # The client has left: the function runs to its end, and what it does counts.
+                cancelled = True
             said = step.result()
             if said is None:
                 break

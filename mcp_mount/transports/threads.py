@@ -26,6 +26,7 @@ from greenlet import getcurrent, greenlet
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import contained
 from mcp_mount.protocol.green import is_green
+from mcp_mount.protocol.occupancy import Activity
 from mcp_mount.protocol.serving import serving as serving_thread
 from mcp_mount.transports.native import Inbox, NativePool
 
@@ -309,49 +310,11 @@ def waiting_thread() -> Executor | None:
     return found
 
 
-class Begun:
-    """The functions that threads run for a request, which may outlive it: its client has left."""
-
-    def __init__(self) -> None:
-        self._running = 0
-        self._waiting: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
-
-    def counted(self, function: Callable[[], None]) -> Callable[[], None]:
-        """A function that counts as begun while it runs."""
-
-        def run() -> None:
-            with self._lock:
-                self._running += 1
-            try:
-                function()
-            finally:
-                with self._lock:
-                    self._running -= 1
-                    waiting, self._waiting = (
-                        ([], self._waiting)
-                        if self._running
-                        else (
-                            self._waiting,
-                            [],
-                        )
-                    )
-                for call_back in waiting:
-                    call_back()
-
-        return run
-
-    def when_idle(self, call_back: Callable[[], None]) -> None:
-        """Call back when none of them runs any more; at once if none does."""
-        with self._lock:
-            if self._running:
-                self._waiting.append(call_back)
-                return
-        call_back()
-
-
-begun: Final[ContextVar[Begun | None]] = ContextVar("mcp_mount.begun", default=None)
-"""Set where what is around a request must outlive its functions."""
+running_functions: Final[ContextVar[Activity | None]] = ContextVar(
+    "mcp_mount.running_functions", default=None
+)
+"""Counts the functions that pool threads run for the current request, where something around the
+request must last until they have ended: they may outlive it, when its client leaves."""
 
 
 async def run_in_thread(function: Callable[[], None]) -> None:
@@ -368,10 +331,18 @@ async def run_in_thread(function: Callable[[], None]) -> None:
         # thread a loop is running.
         kind = NativePool if is_green() else ThreadPoolExecutor
         _threads = kind(_MOST_THREADS, thread_name_prefix="mcp-mount-tool")
-    counting = begun.get()
-    if counting is not None:
-        function = counting.counted(function)
+    activity = running_functions.get()
+    if activity is not None:
+        function = partial(_run_counted, activity, function)
     await loop.run_in_executor(_threads, copy_context().run, run_moved, function)
+
+
+def _run_counted(activity: Activity, function: Callable[[], None]) -> None:
+    activity.begin()
+    try:
+        function()
+    finally:
+        activity.end()
 
 
 @dataclass(frozen=True, slots=True)
