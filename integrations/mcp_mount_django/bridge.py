@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, MutableMapping
 from io import BytesIO
 from typing import Any
@@ -13,11 +12,12 @@ from django.http.response import HttpResponseBase
 
 from mcp_mount.base import MCPServer
 from mcp_mount.protocol import Request
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.transports.asgi import HOST_REQUEST, RUNNER
 from mcp_mount.transports.threads import Runner
 from mcp_mount_django.threads import RequestThread, Streamed
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 
 def bridge_wsgi(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,12 +17,13 @@ from greenlet import getcurrent
 
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.tasks.contexts import Around, context_without
 from mcp_mount.transports.lasting import wait_until_done
 from mcp_mount.transports.threads import run_in_thread, thread_of, waiting_thread
 from mcp_mount_django.signals import call_finished
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 WITHOUT_CONTEXT: Final = (
     "set TASK_CONTEXT in MCP_MOUNT (or task_context= of the server) to a function of the request "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -10,8 +9,9 @@ from flask import Flask
 
 from mcp_mount.features import Registry
 from mcp_mount.features.names import suggestion
+from mcp_mount.protocol.logs import own_logger
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 _WAITING: Final = "mcp_mount_blueprints"
 _CHECKED: Final = "mcp_mount_checked"

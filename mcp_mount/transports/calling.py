@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.transports.lasting import keep, wait_until_done
 
-logger = logging.getLogger("mcp_mount")
+logger = own_logger("mcp_mount")
 
 
 class Body(Protocol):

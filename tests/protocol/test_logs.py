@@ -97,6 +97,15 @@ def test_terminal_codes_are_written_out(lines: Any) -> None:
     assert lines() == ["LOG mcp_mount \\x1b[2J\\u202eevil\\r"]
 
 
+def test_a_log_can_be_written_to_a_file_whatever_a_text_holds(lines: Any) -> None:
+    ask(build(), "tools/call", {"name": "fail", "arguments": {"text": "a"}})
+    logging.getLogger("mcp_mount").error("%s failed", "a\ud800b", exc_info=ValueError("\udfff"))
+    whole = "\n".join(lines())
+    assert "a\\ud800b failed" in whole
+    assert "ValueError: \\udfff" in whole
+    whole.encode()
+
+
 HEADERS = {
     "authorization": "Bearer abc",
     "cookie": "session=abc",
