@@ -19,6 +19,7 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.tasks.contexts import Around, context_without
+from mcp_mount.transports.driving import turns
 from mcp_mount.transports.lasting import wait_until_done
 from mcp_mount.transports.threads import run_in_thread, thread_of, waiting_thread
 from mcp_mount_django.signals import call_finished
@@ -83,6 +84,7 @@ class Calls:
             await call.run_async()
             return
         transactions = _Transactions(call)
+        turn = turns.set(asyncio.Lock())
         try:
             await to_its_end(transactions.__enter__)
             try:
@@ -95,6 +97,8 @@ class Calls:
             await to_its_end(partial(transactions.__exit__, None, None, None))
         except Exception as error:
             call.fail(error)
+        finally:
+            turns.reset(turn)
 
     def around_task(self, call: Call) -> Around:
         """What a task of the server runs in: what its `task_context` restores of the request.

@@ -32,7 +32,7 @@ from mcp_mount.protocol.tasks import TERMINAL, Task, TaskLimits
 from mcp_mount.tasks.contexts import Around, current_context
 from mcp_mount.tasks.workers import Workers
 from mcp_mount.transports import background
-from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner, wait_for
+from mcp_mount.transports.driving import Spawn, drive, drive_async, drive_within, spawner, wait_for
 from mcp_mount.transports.listening import before_shutdown
 from mcp_mount.transports.streams import answered
 from mcp_mount.transports.threads import Runner, open_call
@@ -431,7 +431,7 @@ class _LoopChannel:
         return await open_call(self._runner, make, may_block=may_block)
 
     async def run(self, call: Call) -> None:
-        await drive_async(call, self._runner)
+        await drive_within(call, self._runner)
 
     def other(self) -> SyncChannel:
         loop = asyncio.get_running_loop()

@@ -12,6 +12,9 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import nullcontext
+from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -24,7 +27,7 @@ from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.occupancy import Occupancy, is_lasting
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background
-from mcp_mount.transports.lasting import ended, keep
+from mcp_mount.transports.lasting import ended, keep, wait_until_done
 from mcp_mount.transports.threads import Runner, off_loop, serving, waiting_thread
 
 T = TypeVar("T")
@@ -34,6 +37,10 @@ _CLEANING_SECONDS: Final = 1.0
 
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, Any]], tuple[Future[Any], Callable[[], None]]]
 """Starts a coroutine on an event loop: its future, and what cancels it from any thread."""
+
+turns: Final[ContextVar[asyncio.Lock | None]] = ContextVar("mcp_mount.turns", default=None)
+"""Set within a coroutine whose calls of other handlers run one after another, also where it gathers
+them: in one transaction, what has begun within another must end before it."""
 
 
 def drive(call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
@@ -74,6 +81,38 @@ async def drive_async(call: Call, runner: Runner) -> None:
             cancel(task)
             await asyncio.wait([task])
         raise
+
+
+async def drive_within(call: Call, runner: Runner) -> None:
+    """Run a call that a coroutine makes within its own, on this event loop.
+
+    What the coroutine has around it (a transaction, a session) stays until the call has ended: a
+    plain function that has begun is waited for, also when the coroutine is cancelled.
+    """
+    async with turns.get() or nullcontext():
+        if call.is_async:
+            await drive_async(call, runner)
+        else:
+            await _drive_to_its_end(call, runner)
+
+
+async def _drive_to_its_end(call: Call, runner: Runner) -> None:
+    occupancy = Occupancy()
+
+    def run(one: Call) -> None:
+        if occupancy.begin():
+            runner.run(one)
+
+    def leave() -> None:
+        # The function may look at that.
+        call.cancelled = True
+        if occupancy.prevent():
+            cancel(task)
+
+    task = keep(asyncio.ensure_future(drive_async(call, replace(runner, run=run))))
+    if (cancellation := await wait_until_done(task, leave)) is not None:
+        raise cancellation
+    task.result()
 
 
 async def _conclude(call: Call, runner: Runner) -> None:

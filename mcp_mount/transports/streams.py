@@ -25,7 +25,7 @@ from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.questions import Question
 from mcp_mount.protocol.resumption import MOST_UNREAD, MOST_UNREAD_BYTES
 from mcp_mount.transports import background
-from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner
+from mcp_mount.transports.driving import Spawn, drive, drive_async, drive_within, spawner
 from mcp_mount.transports.event_queue import EventQueue
 from mcp_mount.transports.lasting import wait_until_done
 from mcp_mount.transports.threads import (
@@ -92,7 +92,7 @@ class AsyncSilence:
         return await open_call(self._runner, make, may_block=may_block)
 
     async def run(self, call: Call) -> None:
-        await drive_async(call, self._runner)
+        await drive_within(call, self._runner)
 
     def other(self) -> SyncChannel:
         return Silence(self._runner, self._closed, spawner(asyncio.get_running_loop()))
@@ -200,7 +200,7 @@ class AsyncStream:
         return await open_call(self._runner, make, may_block=may_block)
 
     async def run(self, call: Call) -> None:
-        await drive_async(call, self._runner_of(call))
+        await drive_within(call, self._runner_of(call))
 
     def other(self) -> SyncChannel:
         if not self._in_steps:
@@ -285,7 +285,7 @@ class AsyncStream:
                     continue
                 if call.wants_context:
                     call.bind(self if call.is_async else self.other())
-                await self.run(call)
+                await drive_async(call, self._runner_of(call))
         finally:
             self._taken.set()
             self._queue.end()

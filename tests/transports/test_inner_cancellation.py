@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from mcp_mount import Context, MCPServer, SyncContext, ToolsRouter
-from mcp_mount.testing import Client, RPCError
+from mcp_mount.testing import AsyncClient, Client, RPCError
 
 TOOLS = (
     "cancelled",
@@ -149,3 +150,41 @@ def test_a_tool_fails_over_plain_http(tool: str) -> None:
     # One that calls another tool tells what that one says of its failure.
     assert answer.status_code == (400 if "within" in tool else 500)
     assert "failed" in answer.json()["detail"]
+
+
+def test_a_coroutine_that_is_cancelled_outlasts_the_plain_functions_that_it_calls() -> None:
+    """What it has around them, such as a session, is open until they have ended."""
+    server = MCPServer("shop")
+    began, goes_on, told = threading.Event(), threading.Event(), list[str]()
+    over = asyncio.Event()
+
+    @server.tool
+    def counts() -> str:
+        began.set()
+        goes_on.wait(10)
+        told.append("the function has ended")
+        return "counted"
+
+    @server.tool
+    async def opens(ctx: Context) -> str:
+        try:
+            return await ctx.call_tool(counts)
+        except asyncio.CancelledError:
+            told.append("the coroutine is cancelled")
+            raise
+        finally:
+            over.set()
+
+    async def leave() -> None:
+        task = asyncio.create_task(AsyncClient(server).call_tool("opens"))
+        await asyncio.to_thread(began.wait, 10)
+        task.cancel()
+        await asyncio.wait([task])
+        for _ in range(100):
+            # Until the server has heard of it, on this very loop.
+            await asyncio.sleep(0)
+        goes_on.set()
+        await asyncio.wait_for(over.wait(), 10)
+
+    asyncio.run(leave())
+    assert told == ["the function has ended", "the coroutine is cancelled"]
