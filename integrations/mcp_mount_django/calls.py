@@ -86,8 +86,9 @@ class Calls:
         transactions = _Transactions(call)
         turn = turns.set(asyncio.Lock())
         try:
-            await to_its_end(transactions.__enter__)
             try:
+                # Cancelled while they begin, they have begun.
+                await to_its_end(transactions.__enter__)
                 await call.run_async()
             except BaseException as error:
                 # The client has left: what was written so far does not count.
@@ -170,18 +171,19 @@ class _Transactions:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._aliases = atomic_aliases()
+        self._begun: list[str] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> None:
+        aliases = atomic_aliases()
         with ExitStack() as stack:
-            for alias in self._aliases:
+            for alias in aliases:
                 stack.enter_context(transaction.atomic(using=alias))
-            self._stack = stack.pop_all()
+            self._stack, self._begun = stack.pop_all(), aliases
 
     def __exit__(self, *error: Any) -> None:
         if self._call.failed:
-            for alias in self._aliases:
+            for alias in self._begun:
                 transaction.set_rollback(True, using=alias)
         self._stack.__exit__(*error)
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -151,3 +152,41 @@ def test_a_transaction_lasts_until_what_is_called_within_it_has_ended(
 
     asyncio.run(leave())
     assert rows() == []
+
+
+def test_a_call_that_is_cancelled_while_its_transaction_begins_ends_it(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would stay open on its thread, and swallow what later requests write there."""
+    from mcp_mount_django.calls import _Transactions
+
+    enter, leave = _Transactions.__enter__, _Transactions.__exit__
+    began, goes_on, told = threading.Event(), threading.Event(), list[str]()
+
+    def slowly(self: Any) -> None:
+        enter(self)
+        told.append("begun")
+        began.set()
+        goes_on.wait(10)
+
+    def noted(self: Any, *error: Any) -> None:
+        leave(self, *error)
+        told.append("ended")
+
+    async def never() -> None:
+        told.append("run")
+
+    monkeypatch.setattr(_Transactions, "__enter__", slowly)
+    monkeypatch.setattr(_Transactions, "__exit__", noted)
+
+    async def cancel() -> None:
+        call: Any = SimpleNamespace(run_async=never, failed=False)
+        task = asyncio.create_task(server.calls.run_async(call))
+        await asyncio.to_thread(began.wait, 10)
+        task.cancel()
+        asyncio.get_running_loop().call_soon(goes_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    assert told == ["begun", "ended"]
