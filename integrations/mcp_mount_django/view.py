@@ -27,6 +27,7 @@ from mcp_mount.transports.wsgi import (
     IncompleteBody,
     WSGITransport,
     is_multithread,
+    own_environ,
     read_body,
     read_headers,
     server_of,
@@ -98,6 +99,7 @@ class ServerView:
         return self._respond(request, rest)
 
     def _respond(self, request: HttpRequest, rest: str | None) -> HttpResponseBase:
+        request.META = request.environ = own_environ(request.META)  # type: ignore[attr-defined]
         with own_event_loop():
             read = self._admit(request, rest)
             if isinstance(read, Reply):

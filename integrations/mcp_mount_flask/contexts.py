@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flask import Request
 from flask.globals import request_ctx
+from werkzeug.datastructures import EnvironHeaders
+
+from mcp_mount.transports.wsgi import own_environ
+
+
+def keep_environ(request: Request) -> None:
+    """Let a request have an environment that no other request is given after it (uWSGI)."""
+    own = own_environ(request.environ)
+    if own is not request.environ:
+        request.environ = own
+        request.headers = EnvironHeaders(own)
 
 
 def within_request(events: Iterator[bytes]) -> Iterator[bytes]:

@@ -30,7 +30,7 @@ from mcp_mount.transports.wsgi import (
     whole_body,
 )
 from mcp_mount_flask.commands import add_commands
-from mcp_mount_flask.contexts import within_request
+from mcp_mount_flask.contexts import keep_environ, within_request
 from mcp_mount_flask.host import current_caller, current_role, has_own_gate, host_of
 from mcp_mount_flask.mounts import add_mount, tell_of_unmatched
 
@@ -121,6 +121,7 @@ class MCPMount(Registers):
 
     def _view(self, rest: str = "") -> BaseResponse:
         tell_of_unmatched(current_app._get_current_object())  # type: ignore[attr-defined]
+        keep_environ(request._get_current_object())  # type: ignore[attr-defined]
         prefix = self.path.encode().decode("latin-1")
         environ = {
             **request.environ,

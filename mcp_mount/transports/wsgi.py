@@ -58,6 +58,7 @@ class WSGITransport:
         self._runner = runner
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ = own_environ(environ)
         answer = self.respond(environ, native=lambda: environ)
         if isinstance(answer, Reply):
             start_response(status_line(answer.status), with_length(answer))
@@ -201,6 +202,16 @@ def read_body(environ: Environ, limit: int) -> bytes | None:
     if size is not None and len(body) < size:
         raise IncompleteBody
     return None if len(body) > limit else body
+
+
+def own_environ(environ: Environ) -> Environ:
+    """The environment of a request, to be kept for what outlives it: tasks, and calls of clients
+    that have left.
+
+    uWSGI empties the dictionary when the request has ended, and fills it for the next one: a task
+    would read another caller's headers.
+    """
+    return dict(environ) if "uwsgi.version" in environ else environ
 
 
 def body_length(environ: Environ) -> int | None:

@@ -15,6 +15,7 @@ import mcp_types
 import pytest
 from mcp import Client
 
+from mcp_mount.protocol.extensions import TASKS
 from sample_projects.processes import free_port, running
 from tests.requests import meta, modern
 
@@ -186,3 +187,22 @@ def test_others_are_served_while_a_tool_waits(url: str, tool: str) -> None:
     assert httpx2.post(f"{url}/mcp", headers=headers, content=body, timeout=20).status_code == 200
     holding.join(20)
     assert "let go" in "".join(ended)
+
+
+def test_a_task_keeps_the_request_that_began_it(url: str) -> None:
+    """uWSGI gives the environment of a request to the next one."""
+    number = next(numbers)
+    tasks = meta(capabilities={"extensions": {TASKS: {}}})
+
+    def send(who: str, method: str, params: dict[str, Any]) -> Any:
+        headers, body = modern(method, {**params, "_meta": tasks})
+        headers["x-who"] = who
+        response = httpx2.post(f"{url}/mcp", headers=headers, content=body, timeout=20)
+        return response.json()["result"]
+
+    begun = send("alice", "tools/call", {"name": "later", "arguments": {"number": number}})
+    send("mallory", "tools/call", {"name": "let_go", "arguments": {"number": number}})
+    task = begun
+    while task["status"] == "working":
+        task = send("mallory", "tasks/get", {"taskId": begun["taskId"]})
+    assert task["result"]["content"][0]["text"] == "alice"

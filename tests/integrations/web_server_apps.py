@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import count
 from typing import Any
 
@@ -105,6 +106,13 @@ def fill(
             await asyncio.sleep(0.01)
         return "let go"
 
+    @server.tool(task=True)
+    def later(number: int, ctx: SyncContext) -> str:
+        """As a task: who has begun it, by a header, when other requests have been served."""
+        while not signal.is_given(number):
+            time.sleep(0.01)
+        return str(ctx.request.headers.get("x-who"))
+
     @server.tool
     def let_go(number: int) -> str:
         signal.given = number
@@ -162,7 +170,7 @@ def _django() -> None:
 
     from mcp_mount_django import MCPServer as DjangoServer
 
-    server = DjangoServer("servers")
+    server = DjangoServer("servers", task_context=lambda request: nullcontext())
     fill(
         server,
         lambda request: getattr(connection, "mark", None) == request.mark,
