@@ -74,13 +74,16 @@ class Authentication:
 
     def __init__(
         self,
-        authenticators: Sequence[Authenticator],
+        authenticators: Authenticator | Sequence[Authenticator],
         *,
         login_required: bool,
         find_user: Callable[[AccessToken], Any] | None = None,
     ) -> None:
         self.find_user = find_user
-        self._given = authenticators
+        # One may stand alone: a text would be taken apart into its characters.
+        alone = isinstance(authenticators, str) or callable(authenticators)
+        given: Any = [authenticators] if alone else authenticators
+        self._given: Sequence[Authenticator] = given
         self._login_required = login_required
 
     @cached_property

@@ -6,7 +6,7 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -139,7 +139,8 @@ def mounted(resolver: URLResolver | None = None, prefix: str = "/") -> Iterator[
 def _check_paths() -> Iterator[CheckMessage]:
     """Dotted paths that lead nowhere: without them, nobody would be let in, or everybody."""
     given = getattr(settings, "MCP_MOUNT", {})
-    for path in given.get("AUTHENTICATION") or ():
+    paths = given.get("AUTHENTICATION") if isinstance(given, Mapping) else None
+    for path in (paths,) if isinstance(paths, str) or callable(paths) else paths or ():
         if isinstance(path, str):
             try:
                 imported("MCP_MOUNT['AUTHENTICATION']", path)

@@ -9,6 +9,7 @@ MCP_MOUNT = {
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.conf import settings
@@ -120,6 +121,10 @@ def imported(where: str, path: str) -> Any:
 
 
 def unknown() -> list[str]:
-    """A sentence for each key of the setting that means nothing."""
-    wrong = sorted(set(map(str, getattr(settings, "MCP_MOUNT", {}))) - set(OPTIONS))
+    """A sentence for each key of the setting that means nothing, or for a setting that is no
+    dict."""
+    given = getattr(settings, "MCP_MOUNT", {})
+    if not isinstance(given, Mapping):
+        return [f"MCP_MOUNT is a dict, not {given!r}"]
+    wrong = sorted(set(map(str, given)) - set(OPTIONS))
     return [f"MCP_MOUNT has no key {key!r}; {suggestion(key, OPTIONS)}" for key in wrong]

@@ -62,6 +62,22 @@ def test_an_authenticator_that_is_not_there_is_found() -> None:
         ]
 
 
+def test_an_authenticator_may_stand_alone() -> None:
+    from django.test import override_settings
+
+    with override_settings(MCP_MOUNT={"AUTHENTICATION": "nope.Nope"}):
+        assert problems() == [
+            "mcp_mount.E009 MCP_MOUNT['AUTHENTICATION'] names 'nope.Nope': No module named 'nope'"
+        ]
+
+
+def test_a_setting_that_is_no_dict_is_found() -> None:
+    from django.test import override_settings
+
+    with override_settings(MCP_MOUNT=["OPEN"]):
+        assert problems() == ["mcp_mount.E001 MCP_MOUNT is a dict, not ['OPEN']"]
+
+
 def test_a_server_of_the_wrong_package_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     import mcp_mount
     from tests.mcp_mount_django.ledger import mcp
@@ -108,6 +124,8 @@ APPS = ["django.contrib.contenttypes", "django.contrib.auth", "mcp_mount_django"
         ({"LOGIN_REQUIRED": True}, "started"),
         ({"LOGIN_REQUIERD": True}, "ImproperlyConfigured: MCP_MOUNT has no key 'LOGIN_REQUIERD'"),
         ({"AUTHENTICATION": ["nope.Nope"]}, "ImproperlyConfigured: AUTHENTICATION names 'nope"),
+        ({"AUTHENTICATION": "nope.Nope"}, "ImproperlyConfigured: AUTHENTICATION names 'nope.Nope"),
+        (["OPEN"], "ImproperlyConfigured: MCP_MOUNT is a dict, not ['OPEN']"),
         ({"AUTH": "nope.verifier"}, "ImproperlyConfigured: MCP_MOUNT['AUTH'] names 'nope"),
         ({"THROTTLE": "often"}, "often"),
     ],
@@ -284,7 +302,10 @@ def test_call_calls_with_the_rights_of_the_user(ada: Any) -> None:
 
 def test_call_says_what_is_wrong(ada: Any) -> None:
     user = (*LEDGER, "--user", "ada@example.org")
-    assert failure("call", *LEDGER, "balance") == "There is no tool 'balance' (for this user)"
+    assert failure("call", *LEDGER, "balance").startswith(
+        "There is no tool 'balance' (for this user); "
+    )
+    assert "did you mean 'deposit'?" in failure("call", *user, "depositt")
     assert failure("call", *user, "deposit_and_fail", "amount=1") == "No"
     assert "amount: missing, but required" in failure("call", *user, "deposit")
     assert failure("call", *user, "deposit", "5") == "'5' must be argument=value"
