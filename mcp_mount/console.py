@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mcp_mount.base import MCPServer
+from mcp_mount.features.names import suggestion
 from mcp_mount.protocol import Reply, Request
 from mcp_mount.protocol.messages import JSON
 from mcp_mount.protocol.modern import CAPABILITIES_META, VERSION_META
@@ -35,9 +36,10 @@ class Console:
 
     def list(self) -> Iterator[str]:
         """A line for each tool, resource and prompt that the caller may use; one that says so, if
-        all are for others."""
+        all are for others, or if there are none."""
         registry = self._server.registry
         hidden = len(registry.tools) + len(registry.resources) + len(registry.prompts)
+        empty = True
         for title, method, member, name in (
             ("Tools", "tools/list", "tools", "name"),
             ("Resources", "resources/list", "resources", "uri"),
@@ -48,28 +50,28 @@ class Console:
             if not entries:
                 continue
             yield f"{title}:"
-            hidden = 0
+            hidden, empty = 0, False
             for entry in entries:
                 description = entry.get("description", "").partition("\n")[0]
                 yield f"  {entry[name]}{_signature(entry)}  {description}".rstrip()
         if hidden:
             yield f"Nothing is for this caller; {hidden} entries are for others (see --user)."
+        elif empty:
+            yield "The server has no tools, resources or prompts."
 
     def call(self, name: str, words: Sequence[str], arguments: Mapping[str, Any]) -> Outcome:
         """Call a tool. words: "argument=value", with values in JSON or as they are.
 
         Raises CommandError for a tool that is not there, and for words of another form.
         """
-        schema = next(
-            (
-                tool["inputSchema"]
-                for tool in self._entries("tools/list", "tools")
-                if tool["name"] == name
-            ),
-            None,
-        )
-        if schema is None:
-            raise CommandError(f"There is no tool {name!r} (for this user)")
+        schemas = {
+            tool["name"]: tool["inputSchema"] for tool in self._entries("tools/list", "tools")
+        }
+        if name not in schemas:
+            raise CommandError(
+                f"There is no tool {name!r} (for this user); {suggestion(name, schemas)}"
+            )
+        schema = schemas[name]
         values = {**arguments, **dict(_value(word, schema) for word in words)}
         result = self._ask("tools/call", {"name": name, "arguments": values})
         if "structuredContent" in result:

@@ -128,6 +128,11 @@ def expose(
     Raises:
         DefinitionError: If nothing is chosen, a word matches nothing, or a name is taken.
     """
+    if not isinstance(server, MCPServer):
+        raise DefinitionError(
+            f"expose takes an MCPServer, not {type(server).__name__}; that of an MCPMount is its "
+            "attribute server: expose(app, mcp.server)"
+        )
     rules = [rule for rule in app.url_map.iter_rules() if _is_own(app, rule)]
     groups = several_names(blueprints)
     endpoints = [rule.endpoint for rule in rules]

@@ -11,6 +11,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from mcp_mount.base import MCPServer, server_options
+from mcp_mount.features import DefinitionError
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.names import refuse_unknown, refuse_unknown_options
 from mcp_mount.protocol import ProtocolError, Reply
@@ -56,6 +57,8 @@ class MCPMount(Registers):
     ) -> None:
         if server is not None and options:
             raise TypeError("give either a server or the options for one")
+        if isinstance(app, str):
+            raise TypeError("the application comes first: MCPMount(app, path)")
         refuse_unknown_options(self, options, also=server_options())
         self.path = clean_prefix(path)
         self.server = server or MCPServer(
@@ -69,8 +72,13 @@ class MCPMount(Registers):
         """Mount the server in an application. State goes to `app.extensions["mcp_mount"]`.
 
         Configuration that begins with MCP_ (MCP_NAME, MCP_INSTRUCTIONS, …) sets what the arguments
-        of MCPServer set. Raises DefinitionError for a key that means nothing.
+        of MCPServer set. Raises DefinitionError for a key that means nothing, and for a path at
+        which the application has a server already.
         """
+        if self.path in app.extensions.get("mcp_mount", {}):
+            raise DefinitionError(
+                f"the application has a server at {self.path!r} already: give another path"
+            )
         given = app.config.get_namespace("MCP_")
         known = [f"MCP_{name.upper()}" for name in self.server.configurable()]
         keys = [f"MCP_{name.upper()}" for name in given]

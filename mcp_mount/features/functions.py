@@ -71,7 +71,8 @@ def name_of(function: Callable[..., Any]) -> str:
 
 def describe(function: Callable[..., Any]) -> str:
     """Name and place of a function, for error messages."""
-    function = unwrap(function)
+    # Of a decorated function the place is that of what the user wrote, not of the wrapper.
+    function = inspect.unwrap(unwrap(function))
     qualified = getattr(function, "__qualname__", type(function).__qualname__)
     code = getattr(function, "__code__", None)
     place = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""

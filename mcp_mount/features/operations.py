@@ -109,7 +109,10 @@ class Choice:
             refuse_unknown(f"{option}= matches no endpoint:", wrong, known)
         chosen = [one for one in operations if self.has(one)]
         if not chosen:
-            raise DefinitionError("no endpoint of the application is chosen: see tags=, as_tool")
+            raise DefinitionError(
+                "no endpoint of the application is chosen: name some with operations= or paths=, "
+                "or mark them with as_tool"
+            )
         known_names = [name for one in chosen for name in one.names]
         for option in ("names", "descriptions"):
             table = getattr(self, option) or {}

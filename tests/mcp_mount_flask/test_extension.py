@@ -14,7 +14,7 @@ from flask_login import LoginManager, UserMixin, current_user
 
 from mcp_mount import DefinitionError
 from mcp_mount.testing import Client, RPCError
-from mcp_mount_flask import MCPBlueprint, MCPMount
+from mcp_mount_flask import MCPBlueprint, MCPMount, expose
 from sample_projects.processes import ROOT
 
 tools = MCPBlueprint("stock", __name__, url_prefix="/stock")
@@ -197,6 +197,40 @@ def test_a_list_says_that_all_is_for_others() -> None:
     )
 
 
+def test_a_list_says_that_a_server_has_nothing() -> None:
+    app = Flask("shop")
+    app.secret_key = "k"
+    MCPMount(app)
+    assert invoke(app, "list").output == "The server has no tools, resources or prompts.\n"
+
+
+def test_two_servers_at_one_path_are_refused() -> None:
+    app = Flask("shop")
+    MCPMount(app, "/mcp")
+    with pytest.raises(DefinitionError, match="has a server at '/mcp' already"):
+        MCPMount(app, "/mcp")
+
+
+def test_a_mount_whose_arguments_are_swapped_is_refused() -> None:
+    swapped: Any = ("/mcp", Flask("shop"))
+    with pytest.raises(TypeError, match="the application comes first"):
+        MCPMount(*swapped)
+
+
+def test_expose_refuses_what_is_no_server_and_says_what_to_write() -> None:
+    app = Flask("shop")
+    mount: Any = MCPMount(app)
+    with pytest.raises(DefinitionError, match=r"expose\(app, mcp.server\)"):
+        expose(app, mount)
+
+
+def test_expose_without_a_choice_says_how_to_choose() -> None:
+    app = Flask("shop")
+    app.add_url_rule("/orders", "orders", lambda: "")
+    with pytest.raises(DefinitionError, match="operations= or paths=, or mark them with as_tool"):
+        expose(app, MCPMount(app).server)
+
+
 def test_one_of_several_servers_is_chosen() -> None:
     app, _ = build()
     MCPMount(app, "/other").tool(name="one")(lambda: "one")
@@ -324,3 +358,15 @@ def test_a_blueprint_looks_once_at_a_request_and_is_told_of_its_end() -> None:
     heard = app.extensions["heard"]
     assert names(app, headers={"x-tenant": "acme"}) == ["tenant"]
     assert heard == ["outer", "inner", "end"]
+
+
+def test_a_header_parameter_is_refused_where_the_handler_is_written() -> None:
+    from typing import Annotated
+
+    from fastapi import Header
+
+    def greet(x_name: Annotated[str, Header()] = "") -> str:
+        return x_name
+
+    with pytest.raises(DefinitionError, match=r"greet \(.*test_extension\.py:\d+\) needs"):
+        MCPMount(Flask("shop")).tool(greet)
