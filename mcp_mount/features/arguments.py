@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, Protocol, TypeAlias, get_args, get_origin
 
@@ -18,6 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ArgsKwargs, SchemaError, ValidationError
 
 from mcp_mount.context import Context, SyncContext
+from mcp_mount.features.bounds import Bounds, TooCostly
 from mcp_mount.features.functions import (
     DefinitionError,
     Documentation,
@@ -28,6 +29,9 @@ from mcp_mount.features.functions import (
 from mcp_mount.features.json_schema import finite_schema
 from mcp_mount.features.json_strings import read_json_strings
 from mcp_mount.protocol.binary import SchemaGenerator, validator_of, with_base64
+from mcp_mount.protocol.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 
 class InvalidArguments(ValueError):
@@ -47,6 +51,13 @@ _FILLED_BY_US: Final = ("request", "ctx", "context")
 
 _OTHERS: Final = {"mcp": "the official SDK", "fastmcp": "FastMCP"}
 """The packages that have a context of their own."""
+
+_MOST_LISTED: Final = 10_000
+"""How many problems of arguments are looked at: pydantic lists all of them, or none."""
+
+MOST_TOLD: Final = 50
+_LONGEST_PROBLEM: Final = 2000
+_LONGEST_NAME: Final = 100
 
 _IMPORTS: Final = {
     "django": ("HttpRequest", "from django.http import HttpRequest"),
@@ -123,12 +134,15 @@ class Arguments:
         """
         self.context, self.request, parameters = split_parameters(function, signature)
         self.request_type = request_type_of(signature, self.request)
+        self._described = describe(function)
+        self._warned = False
         refuse_unannotated(function, parameters, named)
         try:
             own_schema = generate_arguments_schema(_stub(function, parameters), "arguments-v3")
             core_schema = with_base64(own_schema, reads_json=True)
-            rewritten = core_schema is not own_schema
-            self._validator = validator_of(core_schema, is_rewritten=rewritten)
+            self._bounds = Bounds(core_schema)
+            rewritten = self._bounds.schema is not own_schema
+            self._validator = validator_of(self._bounds.schema, is_rewritten=rewritten)
             schema = finite_schema(SchemaGenerator().generate(core_schema))
         except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
             raise _explain(function, parameters) from None
@@ -140,9 +154,11 @@ class Arguments:
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
         try:
-            validated = self._validator.validate_python(arguments)
+            validated = self._bounds.validate(self._validator, arguments)
         except ValidationError as error:
             validated = self._validate_read(arguments, error)
+        except TooCostly as error:
+            raise self._too_costly(error) from None
         if isinstance(validated, ArgsKwargs):
             return validated.args, dict(validated.kwargs or {})
         return validated  # type: ignore[no-any-return]
@@ -152,12 +168,26 @@ class Arguments:
         read = read_json_strings(arguments, self.schema)
         if read is not arguments:
             try:
-                return self._validator.validate_python(read)
+                return self._bounds.validate(self._validator, read)
             except ValidationError as further:
                 error = further
+            except TooCostly as costly:
+                raise self._too_costly(costly) from None
         raise InvalidArguments(self._advice(error)) from None
 
+    def _too_costly(self, error: TooCostly) -> InvalidArguments:
+        if self._bounds.is_ambiguous and not self._warned:
+            self._warned = True
+            logger.warning(
+                "%s: arguments were refused that take too long to check. Give the union in its "
+                "types that refers to itself a discriminator: Field(discriminator=...)",
+                self._described,
+            )
+        return InvalidArguments(advice_of([f"{error}."]))
+
     def _advice(self, error: ValidationError) -> str:
+        if error.error_count() > _MOST_LISTED:
+            return advice_of([f"They have {error.error_count()} problems, too many to list."])
         lines: list[str] = []
         for problem in error.errors(include_url=False, include_input=False, include_context=False):
             where = ".".join(map(str, problem["loc"]))
@@ -172,7 +202,23 @@ class Arguments:
                 lines.append(f"{where}: missing, but required")
             else:
                 lines.append(f"{where}: {problem['msg']}" if where else problem["msg"])
-        return "Invalid arguments.\n" + "\n".join(lines)
+        return advice_of(lines)
+
+
+def advice_of(problems: Sequence[str]) -> str:
+    """What to tell of arguments that do not fit: as much as a model reads, however much a client
+    has sent.
+
+    Args:
+        problems: What is wrong with them.
+    """
+    told = [
+        one if len(one) <= _LONGEST_PROBLEM else f"{one[:_LONGEST_PROBLEM]}…"
+        for one in problems[:MOST_TOLD]
+    ]
+    if len(problems) > len(told):
+        told.append(f"... and {len(problems) - len(told)} more problems.")
+    return "\n".join(["Invalid arguments.", *told])
 
 
 def unknown_argument(name: str, names: Iterable[str]) -> str:
@@ -183,9 +229,24 @@ def unknown_argument(name: str, names: Iterable[str]) -> str:
         names: The arguments that there are.
     """
     known = list(names)
-    nearest = get_close_matches(name, known, 1)
+    nearest = get_close_matches(name[:_LONGEST_NAME], known, 1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     return f"{name}: unknown argument; the arguments are: {', '.join(known) or 'none'}{hint}"
+
+
+def unknown_arguments(
+    arguments: Iterable[str], taken: Collection[str], names: Iterable[str]
+) -> str:
+    """What to tell of arguments of which a handler does not have all.
+
+    Args:
+        arguments: The names that a client has sent.
+        taken: Those that the handler has.
+        names: Those that it is told of.
+    """
+    unknown = [name for name in arguments if name not in taken]
+    lines = [unknown_argument(name, names) for name in unknown[:MOST_TOLD]]
+    return advice_of([*lines, *unknown[MOST_TOLD:]])
 
 
 def known_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

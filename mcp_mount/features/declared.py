@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from mcp_mount.features.arguments import (
     InvalidArguments,
+    advice_of,
     refuse_unannotated,
     request_type_of,
     split_parameters,
-    unknown_argument,
+    unknown_arguments,
 )
+from mcp_mount.features.bounds import TooCostly
 from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.features.json_schema import JSONSchema
 from mcp_mount.features.json_strings import read_json_strings
@@ -69,17 +71,21 @@ class DeclaredArguments:
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
         if self._taken is not None and not self._taken.issuperset(arguments):
-            unknown = [name for name in arguments if name not in self._taken]
-            lines = [unknown_argument(name, self.names) for name in unknown]
-            raise InvalidArguments("\n".join(["Invalid arguments.", *lines]))
-        problems = self._checked.problems(arguments)
+            raise InvalidArguments(unknown_arguments(arguments, self._taken, self.names))
+        problems = self._problems(arguments)
         if problems:
             read = read_json_strings(arguments, self.schema)
             if read is not arguments:
-                arguments, problems = read, self._checked.problems(read)
+                arguments, problems = read, self._problems(read)
         if problems:
-            raise InvalidArguments("\n".join(["Invalid arguments.", *problems]))
+            raise InvalidArguments(advice_of(problems))
         return (), dict(arguments)
+
+    def _problems(self, arguments: Mapping[str, Any]) -> list[str]:
+        try:
+            return self._checked.problems(arguments, is_bounded=True)
+        except TooCostly as error:
+            return [f"{error}."]
 
 
 def _check_parameters(

@@ -8,10 +8,16 @@ import re
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping, Sequence
 from email.message import Message
 from html.parser import HTMLParser
+from itertools import islice
 from typing import Any, Final
 
 from mcp_mount.features import content
-from mcp_mount.features.arguments import InvalidArguments, unknown_argument
+from mcp_mount.features.arguments import (
+    MOST_TOLD,
+    InvalidArguments,
+    advice_of,
+    unknown_argument,
+)
 from mcp_mount.features.content import Audio, File, Image
 from mcp_mount.features.fast_schema import fast_check
 from mcp_mount.features.functions import DefinitionError
@@ -57,13 +63,14 @@ class NamedArguments:
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
         problems = [
-            unknown_argument(name, self._known) for name in arguments if name not in self._known
+            unknown_argument(name, self._known)
+            for name in islice((one for one in arguments if one not in self._known), MOST_TOLD)
         ]
         problems += [
             f"{name}: missing, but required" for name in self._needed if arguments.get(name) is None
         ]
         if problems:
-            raise InvalidArguments("\n".join(["Invalid arguments.", *problems]))
+            raise InvalidArguments(advice_of(problems))
         # Whoever validates them knows nothing of JSON in strings.
         return (), {"arguments": dict(read_json_strings(arguments, self.schema))}
 

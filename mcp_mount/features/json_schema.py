@@ -7,11 +7,16 @@ checked by the `jsonschema` package (the `schema` extra). Nothing is ever fetche
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from itertools import islice
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
+from mcp_mount.features.bounds import count, counted
 from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.protocol.encoding import encode
+
+_MOST_PROBLEMS: Final = 100
 
 
 class JSONSchema:
@@ -50,14 +55,47 @@ class JSONSchema:
         except SchemaError as error:
             raise DefinitionError(f"{describe(function)}: {member}: {error.message}") from None
         self._whole = whole
-        self._validator = kind(schema, registry=Registry())
+        self._validator = _counting(kind)(schema, registry=Registry())
 
-    def problems(self, value: Any) -> list[str]:
-        """What is wrong with a JSON value, each with its place in it; nothing if it fits."""
-        return [
-            f"{error.json_path.removeprefix('$').lstrip('.') or self._whole}: {error.message}"
-            for error in self._validator.iter_errors(value)
-        ]
+    def problems(self, value: Any, *, is_bounded: bool = False) -> list[str]:
+        """What is wrong with a JSON value, each with its place in it; nothing if it fits.
+
+        Args:
+            value: The value.
+            is_bounded: Whether it is a client's, which must not take for ever.
+
+        Raises:
+            TooCostly: If it would.
+        """
+        with counted(value) if is_bounded else nullcontext():
+            return [
+                f"{error.json_path.removeprefix('$').lstrip('.') or self._whole}: {error.message}"
+                for error in islice(self._validator.iter_errors(value), _MOST_PROBLEMS)
+            ]
+
+
+def _counting(kind: Any) -> Any:
+    """A class of validators that counts how often it follows a reference: what refers to itself
+    in several ways multiplies with each level of a value."""
+    from jsonschema.validators import extend as extend_untyped
+
+    extend: Any = extend_untyped
+
+    def following(keyword: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+        def follow(validator: Any, reference: Any, instance: Any, schema: Any) -> Iterator[Any]:
+            count()
+            yield from keyword(validator, reference, instance, schema) or ()
+
+        return follow
+
+    return extend(
+        kind,
+        {
+            name: following(kind.VALIDATORS[name])
+            for name in ("$ref", "$dynamicRef", "$recursiveRef")
+            if name in kind.VALIDATORS
+        },
+    )
 
 
 def finite_schema(schema: Any) -> Any:

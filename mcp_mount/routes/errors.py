@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import Request
+
+_MOST_TOLD: Final = 50
 
 
 def openai_error(status: int, kind: str, message: str) -> JSONResponse:
@@ -20,10 +22,11 @@ async def answer_unfit(request: Request, error: Exception) -> Response:
     """Answer a request whose parts do not fit, as FastAPI does.
 
     FastAPI repeats the input, and fails with 500 where that is NaN or has lone surrogates, which
-    its reader of JSON accepts and its writer does not: then the input is left out.
+    its reader of JSON accepts and its writer does not: then the input is left out. Of many
+    problems the first are told: each repeats its input.
     """
     assert isinstance(error, RequestValidationError)
-    problems = jsonable_encoder(error.errors())
+    problems = jsonable_encoder(error.errors()[:_MOST_TOLD])
     try:
         body = _encoded(problems)
     except ValueError:
