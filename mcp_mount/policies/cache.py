@@ -43,6 +43,9 @@ _OF_ONE_REQUEST: Final = frozenset(
 )
 """Headers that tell nothing of a client."""
 
+_OF_ONE_TOKEN: Final = frozenset({"exp", "iat", "nbf", "jti"})
+"""Claims that tell tokens apart, and not what they are good for."""
+
 Per = Literal["caller", "everyone"] | Callable[[Call], str | None]
 
 
@@ -55,7 +58,8 @@ class Cache:
 
     per: for whom a result is good: the "caller" alone, "everyone", or those for whom a function of
     the call gives the same text; None is kept for nobody. Callers are told apart by the server's
-    `caller=`, or by their ids; where the host does not know its caller, by their credentials
+    `caller=`, or by their ids, and by what their access tokens allow; where the host does not know
+    its caller, by their credentials
     (Authorization, Cookie, the headers of API keys). In any case results are kept apart by the
     host and the mount point that are called, and by language. tags: names by which
     `server.invalidate` drops results; "order:{order_id}" takes in an argument.
@@ -108,10 +112,26 @@ class Kept:
     def caller(self, request: Request) -> str | None:
         """For whom alone a result is good; None if it must not be kept at all."""
         key = self.callers.key_of(request)
-        if key is not None or self.callers.function is not None:
-            return key
+        if key is not None:
+            return f"{key} {_rights(request)}"
+        if self.callers.function is not None:
+            return None
         shown = [request.headers.get(name, "") for name in sorted(credential_headers)]
         return f"credentials:{sha256(json.dumps(shown).encode()).hexdigest()}"
+
+
+def _rights(request: Request) -> str:
+    """What a caller may by these credentials: another token of theirs may allow less, and what a
+    result was made of by nested calls is not asked for again."""
+    token = request.token
+    if token is None:
+        # The host's own tokens may have scopes, too.
+        said: Any = request.headers.get("authorization", "")
+    else:
+        claims = {name: one for name, one in token.claims.items() if name not in _OF_ONE_TOKEN}
+        said = [sorted(token.scopes), sorted(token.roles), token.client_id, claims]
+    text = json.dumps(said, sort_keys=True, default=repr)
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class _LeaderGone(Exception):

@@ -19,7 +19,7 @@ from mcp_mount import (
     ToolError,
     ToolsRouter,
 )
-from mcp_mount.auth import APIKeys
+from mcp_mount.auth import APIKey, APIKeys
 from tests.policies.conftest import Connect
 from tests.policies.crowd import crowd
 from tests.transports.leaving import leave_during
@@ -345,3 +345,23 @@ def test_a_context_is_there_as_without(connect_modern: Connect) -> None:
     with connect_modern(server, log_level="info") as client:
         assert len(client.call_tool("tell").notifications) == 1
         assert len(client.call_tool("tell").notifications) == 0
+
+
+def test_a_narrower_token_does_not_get_what_a_wider_one_of_the_same_caller_has_called_up(
+    connect: Connect,
+) -> None:
+    keys = [APIKey("ada", ADA, scopes="read admin"), APIKey("ada", BOB, scopes="read")]
+    server = MCPServer(auth=APIKeys(keys))
+
+    @server.tool(scopes="admin")
+    def salaries() -> str:
+        return "100,000"
+
+    @server.tool(cache=60)
+    def report(ctx: SyncContext) -> str:
+        return str(ctx.call_tool(salaries))
+
+    wide, narrow = (connect(server, headers={"x-api-key": key}) for key in (ADA, BOB))
+    assert wide.call_tool("report").content[0]["text"] == "100,000"
+    assert wide.call_tool("report").content[0]["text"] == "100,000"
+    assert narrow.call_tool("report").is_error
