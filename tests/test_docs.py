@@ -84,7 +84,7 @@ def test_the_examples_of_the_security_page_run() -> None:
     for block in blocks(ROOT / "docs" / "security.md"):
         names = execute(block, **names)
     assert list(names["server"].registry.tools) == ["cancel_order", "close_shop"]
-    names["server"].configure(auth=names["keys"], scopes=())
+    names["server"].configure(auth=names["keys"], scopes=None)
     with Client(
         names["server"], headers={"x-api-key": "a-long-secret-from-the-environment"}
     ) as own:

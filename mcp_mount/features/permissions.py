@@ -31,25 +31,26 @@ Condition: TypeAlias = Callable[[Caller], bool]
 def rules_of(
     permission: Permission = None,
     *,
-    scopes: Names = (),
-    roles: Names = (),
+    scopes: Names | None = None,
+    roles: Names | None = None,
     when: Condition | Sequence[Condition] | None = None,
 ) -> tuple[Rule, ...]:
     """The rules in the arguments of these names, which must all hold.
 
-    scopes: all of them are needed. roles: one of them is. Raises DefinitionError for what is none.
+    scopes: all of them are needed. roles: one of them is. Raises DefinitionError for what is none,
+    and where nothing is named: a list that has come out empty is no wish to let everybody in.
     """
     rules: list[Rule] = []
-    if scopes:
-        rules.append(HasScopes(_names("a scope", scopes)))
-    if roles:
-        rules.append(HasRole(_names("a role", roles)))
-    for one in _several(permission, str):
+    if scopes is not None:
+        rules.append(HasScopes(_names("scopes", scopes)))
+    if roles is not None:
+        rules.append(HasRole(_names("roles", roles)))
+    for one in _several("permission", permission, str):
         if isinstance(one, str) and one:
             rules.append(HasPermission(one))
         else:
             rules.append(HostAllows(_function("a permission", one, "the host's request")))
-    rules += [When(_function("when=", one, "the Caller")) for one in _several(when)]
+    rules += [When(_function("when=", one, "the Caller")) for one in _several("when", when)]
     return tuple(rules)
 
 
@@ -58,17 +59,29 @@ def caller_key(function: Any) -> CallerKey | None:
     return None if function is None else _function("caller=", function, "the host's request")
 
 
-def _several(value: Any, single: type | tuple[()] = ()) -> Sequence[Any]:
+def _several(key: str, value: Any, single: type | tuple[()] = ()) -> Sequence[Any]:
     if value is None:
         return ()
     if callable(value) or isinstance(value, single) or not isinstance(value, Sequence):
         return (value,)
+    if not value:
+        raise _names_nothing(key, value)
     return value
 
 
-def _names(what: str, value: Names) -> tuple[str, ...]:
+def _names_nothing(key: str, value: Any) -> DefinitionError:
+    return DefinitionError(
+        f"{key}={value!r} names nothing, so that nobody is let in or everybody: leave it out, or "
+        "write None, where nothing is to be asked"
+    )
+
+
+def _names(key: str, value: Names) -> tuple[str, ...]:
     names = tuple(value.split() if isinstance(value, str) else value)
-    if not names or not all(isinstance(one, str) and one for one in names):
+    if not names:
+        raise _names_nothing(key, value)
+    what = f"a {key.removesuffix('s')}"
+    if not all(isinstance(one, str) and one for one in names):
         raise DefinitionError(f"{what} is a name, not {value!r}")
     return names
 

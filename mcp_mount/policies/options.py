@@ -45,8 +45,8 @@ class PolicyOptions(TypedDict, total=False):
     """
 
     permission: Permission
-    scopes: Names
-    roles: Names
+    scopes: Names | None
+    roles: Names | None
     when: Condition | Sequence[Condition] | None
     throttle: str | Throttle | Sequence[str | Throttle] | None
     max_concurrency: int | MaxConcurrency | None
@@ -77,8 +77,8 @@ def rules_in(declared: Mapping[str, Any]) -> tuple[Rule, ...]:
     """The rules among declared options. Raises DefinitionError for what is none."""
     return rules_of(
         declared.get("permission"),
-        scopes=declared.get("scopes", ()),
-        roles=declared.get("roles", ()),
+        scopes=declared.get("scopes"),
+        roles=declared.get("roles"),
         when=declared.get("when"),
     )
 

@@ -370,3 +370,23 @@ def test_nothing_is_asked_where_nothing_is_ruled() -> None:
     reply = server.wsgi_endpoint.respond_to(request)
     assert isinstance(reply, Reply)
     assert reply.status == 200
+
+
+@pytest.mark.parametrize("key", ["permission", "scopes", "roles", "when"])
+@pytest.mark.parametrize("where", ["tool", "router", "server", "resource", "prompt"])
+def test_a_rule_that_names_nothing_is_refused_and_lets_nobody_in(where: str, key: str) -> None:
+    nothing: dict[str, Any] = {key: []}
+    server = MCPServer("tests")
+
+    def one() -> str:
+        return "secret"
+
+    declare: dict[str, Callable[[], Any]] = {
+        "tool": lambda: server.add_tool(one, **nothing),
+        "router": lambda: ToolsRouter(**nothing),
+        "server": lambda: MCPServer("other", **nothing),
+        "resource": lambda: server.resource("res://one", **nothing)(one),
+        "prompt": lambda: server.prompt(**nothing)(one),
+    }
+    with pytest.raises(DefinitionError, match=f"{key}=.* names nothing"):
+        declare[where]()
