@@ -18,6 +18,7 @@ from mcp_mount.auth.verifiers import (
     is_meant_for,
     moment_in,
     names_in,
+    refuse_bound,
     secure_url,
     text_in,
 )
@@ -119,6 +120,7 @@ class Introspection:
             raise InvalidToken("The access token is not active")
         if claims.get("iss", self._issuer) != self._issuer:
             raise InvalidToken("The access token is of another issuer")
+        refuse_bound(claims)
         if self._audience is not False:
             given = () if resource is None else (resource,)
             audience = given if self._audience is True else self._audience

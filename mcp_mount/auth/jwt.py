@@ -20,6 +20,7 @@ from mcp_mount.auth.verifiers import (
     is_meant_for,
     moment_in,
     names_in,
+    refuse_bound,
     secure_url,
     text_in,
 )
@@ -131,6 +132,9 @@ class JWT:
         if "crit" in header:
             # RFC 7515, section 4.1.11: nothing is understood here that must be.
             raise InvalidToken("The access token needs what this server does not understand")
+        if not _is_access_token(header.get("typ")):
+            # RFC 8725, section 3.11: the issuer signs other things too, such as logout tokens.
+            raise InvalidToken("The token is of a kind that is no access token")
         if kid is not None and not isinstance(kid, str):
             raise InvalidToken("The key id of the access token is no text")
         if self._keys is None:
@@ -143,6 +147,7 @@ class JWT:
                 claims = self._decoded_by(newer, credential, algorithm)
         if claims is None:
             raise InvalidToken("The signature of the access token is not valid")
+        refuse_bound(claims)
         return claims
 
     def _decoded_by(
@@ -189,6 +194,14 @@ class JWT:
             moment_in(claims, "exp"),
             claims,
         )
+
+
+def _is_access_token(kind: Any) -> bool:
+    """Whether a `typ` header may be that of an access token (RFC 9068, section 4); many issuers say
+    "JWT", or nothing."""
+    return kind is None or (
+        isinstance(kind, str) and kind.lower().removeprefix("application/") in ("at+jwt", "jwt")
+    )
 
 
 def _fixed_key(key: str | bytes, algorithms: Sequence[str]) -> Any:

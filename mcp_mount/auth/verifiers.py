@@ -120,6 +120,19 @@ class Known(Generic[T]):
                 self._entries.popitem(last=False)
 
 
+def refuse_bound(claims: Mapping[str, Any]) -> None:
+    """Refuse a token that is good only together with a key of its client (`cnf`, RFC 7800).
+
+    Whoever has stolen it could use it as a bearer token: neither proofs of possession (RFC 9449,
+    section 7.1) nor client certificates (RFC 8705) are asked for here.
+
+    Raises:
+        InvalidToken: For such a token.
+    """
+    if claims.get("cnf") is not None:
+        raise InvalidToken("The access token is bound to a key, so it is no bearer token")
+
+
 def digest(credential: str, resource: str | None) -> bytes:
     return sha256(f"{resource}\n{credential}".encode("utf-8", "surrogatepass")).digest()
 

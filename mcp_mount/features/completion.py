@@ -77,6 +77,7 @@ def answer_complete(
     rules = (*(completer.rules if completer else ()), *(subject.rules if subject else ()))
     if completer is None or not incoming.permits(rules):
         return _encode([], incoming.revision)
+    incoming.fulfilled.extend(rules)
     return Call(
         incoming,
         completer.function,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_mount.protocol.errors import ProtocolError, refused, requires_extension
@@ -55,7 +55,8 @@ class Incoming:
     to hear of, None for silence. dialogue: how its handler asks the client, None where it cannot.
     task: the task that it has become. deadline: when its handler must have ended, in seconds of the
     monotonic clock. catalogue: what its handler may call in this process. path: the handlers that
-    have called one another to get here, the outermost first. is_plain: whether it came over plain
+    have called one another to get here, the outermost first. fulfilled: the rules that its caller has
+    fulfilled to get here, and for all that its handler has called. is_plain: whether it came over plain
     HTTP, without MCP. asked: whether its handler has asked the client something. prefix: of the
     keys of its questions.
     """
@@ -77,6 +78,7 @@ class Incoming:
     is_plain: bool = False
     asked: bool = False
     prefix: str = ""
+    fulfilled: list[Rule] = field(default_factory=list)
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules."""
@@ -88,7 +90,10 @@ class Incoming:
         That is `otherwise`, for what a caller may not use is not there; but where an access token
         for more scopes is all that is missing, 401 or 403 names the scopes.
         """
-        if not rules or self.request.permits(rules):
+        if not rules:
+            return
+        if self.request.permits(rules):
+            self.fulfilled.extend(rules)
             return
         scopes = missing_scopes(self.request, rules)
         if scopes:

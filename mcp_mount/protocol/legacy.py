@@ -266,20 +266,13 @@ class Legacy:
         """
         place = parse_event_id(request.headers["last-event-id"])
         log = place and self._backplane.find_log(session.id, place[0])
-        if place and log and log.has(place[1]) and self._permits(log, request):
+        if place and log and log.has(place[1]) and request.permits(log.rules):
             return Resumption(log, place[1], log.last)
         if place and is_polled(place[0]):
             return None
         raise ProtocolError(
             INVALID_REQUEST, "This stream is not kept (any more): repeat the request"
         )
-
-    def _permits(self, log: EventLog, request: Request) -> bool:
-        """Whether the caller may, by the token of this request, see what a stream tells."""
-        if log.tool is None:
-            return True
-        rules = self._catalogue.rules_of_tool(log.tool)
-        return rules is not None and request.permits(rules)
 
     def keep(self, call: Call) -> Callable[[], EventLog] | None:
         """Let the client of a call in a session cancel it; what opens the log of its stream."""
@@ -290,8 +283,8 @@ class Legacy:
 
         def open_log() -> EventLog:
             log = EventLog(primed=call.incoming.revision.primed_streams)
-            if call.method == "tools/call":
-                log.tool = call.name
+            # Those that are called within it have more of them, once it runs.
+            log.rules = call.incoming.fulfilled
             self._backplane.keep_log(session, log, ttl=self._settings.resume_ttl)
             return log
 

@@ -10,11 +10,12 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mcp_mount.protocol import sse
+from mcp_mount.protocol.messages import Rule
 
 _MOST_EVENTS: Final = 1000
 """How many events of a stream are kept for a client that comes back."""
@@ -63,8 +64,8 @@ class EventLog:
         self.polled = polled
         self.ended = False
         self.last = 0
-        self.tool: str | None = None
-        """The tool of which it tells a call: who comes back must be one who may use it."""
+        self.rules: Sequence[Rule] = ()
+        """What who comes back must fulfil, by the token of then: that of the calls it tells of."""
         self.bytes = 0
         """How much is kept."""
         self.on_end: Callable[[], None] = lambda: None

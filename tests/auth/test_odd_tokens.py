@@ -64,6 +64,11 @@ def test_the_good_one_of_these_is_accepted() -> None:
     assert token.subject == "ada"
 
 
+@pytest.mark.parametrize("kind", ["at+jwt", "AT+JWT", "application/at+jwt", "JWT", "jwt"])
+def test_a_token_may_say_that_it_is_an_access_token_or_a_jwt(kind: str) -> None:
+    assert verified(signed(json.dumps({"alg": "HS256", "typ": kind}), claims())) is not None
+
+
 @pytest.mark.parametrize(
     "token",
     [
@@ -94,6 +99,13 @@ def test_the_good_one_of_these_is_accepted() -> None:
         signed('{"alg":"HS256","kid":7}', claims()),
         signed('{"alg":"HS256","kid":["one"]}', claims()),
         signed('{"alg":"HS256","kid":{}}', claims()),
+        signed('{"alg":"HS256","typ":"logout+jwt"}', claims()),
+        signed('{"alg":"HS256","typ":"dpop+jwt"}', claims()),
+        signed('{"alg":"HS256","typ":""}', claims()),
+        signed('{"alg":"HS256","typ":7}', claims()),
+        signed(HEADER, claims(cnf={"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"})),
+        signed(HEADER, claims(cnf={"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"})),
+        signed(HEADER, claims(cnf={})),
         signed('{"alg":"HS256","crit":["exp"],"exp":1}', claims()),
         signed('{"alg":"HS256","b64":false}', claims()),
         signed("[" * 5000 + "]" * 5000, claims()),

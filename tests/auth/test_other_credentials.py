@@ -103,6 +103,10 @@ def test_an_active_token_is_asked_for_once_in_a_while(issuer: Issuer) -> None:
         ({"active": False}, "The access token is not active"),
         ({"active": "true"}, "The access token is not active"),
         ({"active": True, "sub": "ada"}, "The access token is for another resource"),
+        (
+            {"active": True, "sub": "ada", "aud": RESOURCE, "cnf": {"jkt": "x"}},
+            "The access token is bound to a key, so it is no bearer token",
+        ),
         ({"active": True, "sub": "ada", "aud": "x"}, "The access token is for another resource"),
         ({"active": True, "aud": RESOURCE}, "The access token names nobody"),
         (

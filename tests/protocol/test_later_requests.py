@@ -37,6 +37,20 @@ def build() -> MCPServer:
         ctx.info("a secret")
         return "secret"
 
+    @server.resource("memo://salaries", scopes="admin")
+    def memo(ctx: SyncContext) -> str:
+        ctx.info("a secret")
+        return "secret"
+
+    @server.prompt(scopes="admin")
+    def speech(ctx: SyncContext) -> str:
+        ctx.info("a secret")
+        return "secret"
+
+    @server.tool
+    def around(ctx: SyncContext) -> str:
+        return str(ctx.call_tool("aloud"))
+
     return server
 
 
@@ -102,7 +116,18 @@ def test_who_may_not_use_a_tool_does_not_hear_of_its_tasks() -> None:
     assert agreed("admin") == {"taskIds": [task]}
 
 
-def test_a_stream_of_a_call_is_resumed_by_those_who_may_make_it() -> None:
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("tools/call", {"name": "aloud", "arguments": {}}),
+        ("tools/call", {"name": "around", "arguments": {}}),
+        ("resources/read", {"uri": "memo://salaries"}),
+        ("prompts/get", {"name": "speech"}),
+    ],
+)
+def test_a_stream_is_resumed_by_those_who_may_make_its_call_and_all_calls_within(
+    method: str, params: Any
+) -> None:
     client = TestClient(build(), base_url="http://localhost")
 
     def by(token: str, **headers: str) -> dict[str, str]:
@@ -110,7 +135,7 @@ def test_a_stream_of_a_call_is_resumed_by_those_who_may_make_it() -> None:
 
     opened = client.post("/mcp", content=initialize(), headers={**JSON_HEADERS, **by("admin")})
     session = legacy(opened.headers["mcp-session-id"])
-    body = message("tools/call", {"name": "aloud", "arguments": {}})
+    body = message(method, params)
     stream = client.post("/mcp", json=body, headers={**session, **by("admin")})
     first = re.findall(r"id: (\S+)", stream.text)[0]
     back = {**session, "accept": "text/event-stream", "last-event-id": first}
