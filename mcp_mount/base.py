@@ -16,6 +16,7 @@ from starlette.requests import Request
 from mcp_mount.backplane import MemoryBackplane
 from mcp_mount.features import Registry
 from mcp_mount.features.arguments import request_types
+from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.listing import Listing
 from mcp_mount.features.names import options_of, refuse_unknown, refuse_unknown_options
 from mcp_mount.features.permissions import Names, caller_key
@@ -419,6 +420,11 @@ class MCPServer(Registers, FastAPI):
         router of ours: they would guard its HTTP routes and leave MCP open.
         """
         refuse_unknown_inclusion(options)
+        if not isinstance(router, APIRouter):
+            raise DefinitionError(
+                "include_router takes a router (ToolsRouter(), FastAPI's APIRouter), "
+                f"not {type(router).__name__}"
+            )
         guards = options.get("dependencies") or ()
         for one in routers_of_ours(router, options.get("prefix", ""), guards):
             refuse_dependencies(one.dependencies)
@@ -488,9 +494,10 @@ class MCPServer(Registers, FastAPI):
             self.protocol.settings.auth = self.resource_server = None
             return
         from mcp_mount.auth.resource_server import ResourceServer
+        from mcp_mount.auth.verifiers import verifiers_of
 
         self.protocol.settings.auth = self.resource_server = ResourceServer(
-            auth if isinstance(auth, list | tuple) else [auth],
+            verifiers_of(auth),
             self.protocol.settings,
             required=self._auth["auth_required"],
             resource=self._auth["resource"],

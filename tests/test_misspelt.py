@@ -168,3 +168,9 @@ def test_an_option_of_a_users_own_class_is_its_own() -> None:
     assert Shop("Oslo", page_size=3).title == "shop in Oslo"
     with pytest.raises(DefinitionError, match="Shop has no option 'cty'; did you mean 'city'"):
         Shop("Oslo", cty="x")
+
+
+def test_what_is_no_router_is_refused_in_words_that_say_what_is() -> None:
+    wrong: Any = MCPServer("orders")
+    with pytest.raises(DefinitionError, match=r"takes a router .*, not MCPServer"):
+        MCPServer("shop").include_router(wrong)

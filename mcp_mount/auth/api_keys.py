@@ -44,13 +44,23 @@ class APIKeys:
 
     def __init__(
         self,
-        keys: Mapping[str, str] | Iterable[APIKey] = (),
+        keys: Mapping[str, str] | APIKey | Iterable[APIKey] = (),
         *,
         find: Callable[[str], Any] | None = None,
         header: str = "X-API-Key",
     ) -> None:
         if isinstance(keys, Mapping):
             keys = [APIKey(subject, key) for subject, key in keys.items()]
+        if callable(keys):
+            raise TypeError("APIKeys takes a function that looks keys up as find=")
+        if isinstance(keys, APIKey):
+            keys = [keys]
+        keys = list(keys)
+        if not all(isinstance(one, APIKey) for one in keys):
+            # The value is not shown: it may be a secret.
+            raise TypeError(
+                "APIKeys takes APIKey('name', 'secret') objects, or a dictionary {'name': 'secret'}"
+            )
         self._known = [(_digest(one.key), _token(one)) for one in keys if _usable(one)]
         self._find = find
         self._header = header.lower()

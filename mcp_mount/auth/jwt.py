@@ -24,6 +24,7 @@ from mcp_mount.auth.verifiers import (
     secure_url,
     text_in,
 )
+from mcp_mount.features.names import several_names, suggestion
 from mcp_mount.policies.extras import requires
 from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.logs import own_logger
@@ -56,11 +57,12 @@ class JWT:
 
     issuer: the `iss` of its tokens, the URL by which clients find the authorization server.
     jwks_uri: of its keys; by default what its metadata say (RFC 8414, OpenID Connect Discovery).
-    key: a public key (PEM) in place of those, or a secret, if `algorithms` says HS256. audience:
-    what the `aud` of a token must name; by default the URL of this server (RFC 8707). algorithms:
-    those accepted; never "none". leeway: how much clocks may differ, in seconds. keys_ttl: for how
-    long keys are kept, in seconds; those of an unknown id are looked up at once. scopes_claim,
-    roles_claim, subject_claim: where a token says that; "realm_access.roles" looks deeper.
+    key: a public key (PEM) in place of those, or a shared secret, with algorithms="HS256".
+    audience: what the `aud` of a token must name; by default the URL of this server (RFC 8707).
+    algorithms: those accepted; never "none". leeway: how much clocks may differ, in seconds.
+    keys_ttl: for how long keys are kept, in seconds; those of an unknown id are looked up at once.
+    scopes_claim, roles_claim, subject_claim: where a token says that; "realm_access.roles" looks
+    deeper.
 
     Raises ValueError for what is not secure. Needs the extra `auth`.
     """
@@ -72,7 +74,7 @@ class JWT:
         jwks_uri: str | None = None,
         key: str | bytes | None = None,
         audience: str | Sequence[str] | None = None,
-        algorithms: Sequence[str] = ASYMMETRIC,
+        algorithms: str | Sequence[str] = ASYMMETRIC,
         leeway: float = 30.0,
         keys_ttl: float = 300.0,
         scopes_claim: str = "scope",
@@ -84,9 +86,15 @@ class JWT:
         self._jwt = pyjwt
         self.name = issuer
         self.authorization_servers = (secure_url(issuer, "issuer"),)
+        algorithms = several_names(algorithms)
         symmetric = [one for one in algorithms if one.upper().startswith("HS")]
         if any(one.lower() == "none" for one in algorithms) or not algorithms:
             raise ValueError("algorithms must name some, and not 'none'")
+        for one in algorithms:
+            known = set(pyjwt.algorithms.get_default_algorithms()) - {"none"}
+            if one not in known:
+                # No token could be verified by it: all would be refused.
+                raise ValueError(f"algorithms names {one!r}; {suggestion(one, known)}")
         if symmetric and (key is None or len(symmetric) < len(algorithms)):
             # With both kinds, a public key could pass for a secret.
             raise ValueError("HS algorithms need key=, and no others beside them")
@@ -223,8 +231,10 @@ def _fixed_key(key: str | bytes, algorithms: Sequence[str]) -> Any:
         raise ValueError("key= is a private key: give the public one")
     try:
         public = load_pem_public_key(text)
-    except ValueError as error:
-        raise ValueError(f"key= is no public key (PEM): {error}") from None
+    except ValueError:
+        raise ValueError(
+            'key= is no public key (PEM); for a shared secret, write algorithms="HS256", too'
+        ) from None
     if _is_weak(public):
         raise ValueError(f"key= has fewer than {_MIN_RSA_BITS} bits")
     return public

@@ -53,6 +53,27 @@ class Verifier(Protocol):
         """
 
 
+def verifiers_of(auth: Any) -> Sequence[Verifier]:
+    """What `auth=` names: one verifier, or several.
+
+    Raises:
+        TypeError: For what verifies nothing.
+        ValueError: For an empty list, with which everybody would be refused.
+    """
+    several = auth if isinstance(auth, list | tuple) else [auth]
+    if not several:
+        raise ValueError("auth=[] names nothing that verifies credentials; None asks for none")
+    for one in several:
+        if isinstance(one, type) or not hasattr(one, "verify"):
+            # The value is not shown: it may be a secret.
+            kind = f"the class {one.__name__}" if isinstance(one, type) else type(one).__name__
+            raise TypeError(
+                "auth= takes objects such as JWT('https://…'), Introspection(…), APIKeys(…) or "
+                f"TokenVerifier(function), not {kind}"
+            )
+    return several
+
+
 def bearer_of(headers: Mapping[str, str]) -> str | None:
     """The token of the Authorization header (RFC 6750, section 2.1)."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -76,6 +97,8 @@ class TokenVerifier:
         *,
         authorization_servers: str | Sequence[str] = (),
     ) -> None:
+        if not callable(verify):
+            raise TypeError("TokenVerifier takes a function of the token")
         self.authorization_servers: Sequence[str] = [
             secure_url(one, "an authorization server")
             for one in several_names(authorization_servers)

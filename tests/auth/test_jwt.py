@@ -248,6 +248,8 @@ def test_no_token_is_ever_logged(issuer: Issuer, caplog: Any) -> None:
         ({"algorithms": ["none"]}, "algorithms must name some, and not 'none'"),
         ({"algorithms": ["HS256"]}, "HS algorithms need key="),
         ({"algorithms": ["HS256", "RS256"], "key": "k" * 32}, "no others beside them"),
+        ({"algorithms": ["RSA256"]}, "algorithms names 'RSA256'; did you mean 'RS256'"),
+        ({"key": "k" * 32}, "for a shared secret, write algorithms="),
     ],
 )
 def test_what_is_not_secure_cannot_be_set_up(options: dict[str, Any], words: str) -> None:
@@ -257,7 +259,7 @@ def test_what_is_not_secure_cannot_be_set_up(options: dict[str, Any], words: str
 
 def test_a_shared_secret_if_that_is_what_is_wanted(issuer: Issuer) -> None:
     secret = "a secret that both know, 32 bytes"
-    server = build(JWT(issuer.url, audience=URL, key=secret, algorithms=["HS256"]))
+    server = build(JWT(issuer.url, audience=URL, key=secret, algorithms="HS256"))
     assert post(server, issuer.token(secret, alg="HS256")).status_code == 200
     assert post(server, issuer.token(secret + "x", alg="HS256")).status_code == 401
 

@@ -183,6 +183,11 @@ def test_keys_may_be_looked_up() -> None:
 def test_a_short_key_is_refused_and_none_is_shown() -> None:
     with pytest.raises(ValueError, match="fewer than 16 characters"):
         APIKeys({"ci": "short"})
+    wrong: list[Any] = [KEY, [KEY]]
+    for keys in wrong:
+        with pytest.raises(TypeError, match=r"takes APIKey\('name', 'secret'\) objects") as refusal:
+            APIKeys(keys)
+        assert KEY not in str(refusal.value)
     assert KEY not in repr(APIKey("ci", KEY))
 
 
@@ -311,3 +316,28 @@ def test_metadata_need_no_credentials_and_only_reading() -> None:
     assert client.get(f"{path}/other").status_code == 404
     assert TestClient(build(APIKeys({"ci": KEY}))).get(path).status_code == 404
     assert TestClient(MCPServer()).get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("auth", "words"),
+    [
+        ("a secret", "not str"),
+        (APIKey("ci", KEY), "not APIKey"),
+        (APIKeys, "not the class APIKeys"),
+        (lambda token: None, "not function"),
+    ],
+)
+def test_what_verifies_nothing_is_refused_in_words_that_say_what_does(
+    auth: Any, words: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"takes objects such as JWT.*{words}"):
+        MCPServer(auth=auth)
+
+
+def test_no_verifiers_at_all_are_refused() -> None:
+    with pytest.raises(ValueError, match="names nothing that verifies"):
+        MCPServer(auth=[])
+    with pytest.raises(TypeError, match="as find="):
+        APIKeys(lambda key: None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="takes a function"):
+        TokenVerifier("a secret")  # type: ignore[arg-type]
