@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from mcp_mount.protocol.changes import Change, Hear, bytes_of
+from mcp_mount.protocol.changes import CLOSING, Change, Hear, bytes_of
 from mcp_mount.protocol.resumption import EventLog
 
 _MOST_SESSIONS: Final = 100_000
@@ -52,7 +52,7 @@ class MemoryBackplane:
         # A signal handler may tell a change while its thread is in here.
         self._lock = threading.RLock()
         self._listeners: dict[object, Hear] = {}
-        self._waiting = 0
+        self._waiting: dict[object, Hear] = {}
         self._subscribed: OrderedDict[str, set[str]] = OrderedDict()
         self._subscribed_bytes = 0
         self._questions: dict[tuple[str, str], Future[Any]] = {}
@@ -111,12 +111,24 @@ class MemoryBackplane:
         key = object()
         with self._lock:
             self._listeners[key] = hear
-            self._waiting += waits
-        return lambda: self._unlisten(key, waits)
+            if waits:
+                self._waiting[key] = hear
+        return lambda: self._unlisten(key)
 
     def listeners(self) -> int:
         """How many requests wait for changes now."""
-        return self._waiting
+        return len(self._waiting)
+
+    def dismiss(self) -> bool:
+        """End the wait of the request that has waited longest; False if none waits."""
+        with self._lock:
+            key = next(iter(self._waiting), None)
+            if key is None:
+                return False
+            hear = self._waiting.pop(key)
+            self._listeners.pop(key, None)
+        hear(CLOSING)
+        return True
 
     def publish(self, change: Change) -> None:
         """Tell a change to all who listen."""
@@ -147,10 +159,10 @@ class MemoryBackplane:
     def _forget_subscriptions(self, session: str) -> None:
         self._subscribed_bytes -= bytes_of(self._subscribed.pop(session, ()))
 
-    def _unlisten(self, key: object, waits: bool) -> None:
+    def _unlisten(self, key: object) -> None:
         with self._lock:
-            if self._listeners.pop(key, None) is not None:
-                self._waiting -= waits
+            self._listeners.pop(key, None)
+            self._waiting.pop(key, None)
 
     def keep_log(self, session: str, log: EventLog, *, ttl: float) -> None:
         """Keep the log of a stream, and for `ttl` seconds after its end or its last reader's."""

@@ -53,7 +53,7 @@ class Change:
 
 
 CLOSING: Final = Change("closing")
-"""Tells listeners that the server goes down."""
+"""Tells listeners that their wait is over: the server goes down, or needs their place."""
 
 Hear = Callable[[Change], None]
 
@@ -63,6 +63,7 @@ class Changes(Protocol):
 
     def listen(self, hear: Hear, *, waits: bool = True) -> Callable[[], None]: ...
     def listeners(self) -> int: ...
+    def dismiss(self) -> bool: ...
 
 
 class Subscription(Protocol):

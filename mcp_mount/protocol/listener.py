@@ -46,11 +46,15 @@ class Listener:
     def begin_question(self, most: int | None) -> bool:
         """Note that a call waits for its client; False if no more may.
 
+        Where subscriptions have all the places, the oldest one ends: a question is part of a call
+        that somebody waits for, while a subscription can be opened again. Besides, under WSGI a
+        client of a subscription that has left is noticed late.
+
         Args:
             most: How many requests may wait on this server, subscriptions and questions together.
         """
         with self._lock:
-            if not self._has_room(most):
+            if not self._has_room(most) and not (most and self._changes.dismiss()):
                 return False
             self._asking += 1
             return True

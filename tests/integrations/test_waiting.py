@@ -13,7 +13,7 @@ import pytest
 
 from sample_projects.processes import free_port, running
 from tests.load import command
-from tests.requests import JSON_HEADERS, initialize, legacy, message
+from tests.requests import JSON_HEADERS, initialize, legacy, message, modern
 
 APPS = "tests.integrations.web_server_apps"
 
@@ -75,3 +75,32 @@ def test_questions_without_an_answer_leave_threads_to_others(url: str, tool: str
             response = {"jsonrpc": "2.0", "id": question, "result": answer}
             posted = httpx2.post(f"{url}/mcp", headers=headers, json=response, timeout=20)
             assert posted.status_code == 202
+
+
+def test_a_question_takes_the_place_of_the_oldest_subscription(url: str) -> None:
+    listen, wanted = modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+    opened = httpx2.post(
+        f"{url}/mcp",
+        headers=JSON_HEADERS,
+        content=initialize(capabilities={"elicitation": {}}),
+        timeout=20,
+    )
+    headers = legacy(opened.headers["mcp-session-id"])
+    with httpx2.Client(timeout=60) as client, ExitStack() as stack:
+        streams = []
+        for _ in range(4):
+            stream = client.stream("POST", f"{url}/mcp", headers=listen, content=wanted)
+            lines = stack.enter_context(stream).iter_lines()
+            assert "acknowledged" in next(line for line in lines if line.startswith("data:"))
+            streams.append(lines)
+        call = json.dumps(message("tools/call", {"name": "ask", "arguments": {}}, 1))
+        with client.stream("POST", f"{url}/mcp", headers=headers, content=call) as response:
+            events = (json.loads(one[6:]) for one in response.iter_lines() if one[:7] == "data: {")
+            question = next(events)
+            assert question["method"] == "elicitation/create"
+            result = {"action": "accept", "content": {"name": "red"}}
+            answer = {"jsonrpc": "2.0", "id": question["id"], "result": result}
+            assert client.post(f"{url}/mcp", headers=headers, json=answer).status_code == 202
+            assert next(events)["result"]["content"][0]["text"] == "red"
+        # It ends as at a shutdown, with its result.
+        assert '"result"' in "".join(streams[0])
