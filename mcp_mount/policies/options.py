@@ -91,7 +91,7 @@ def declare(level: Level, declared: Mapping[str, Any]) -> None:
     for key, value in declared.items():
         if key == "throttle":
             level.throttles = [
-                one if isinstance(one, Throttle) else Throttle(one) for one in several(value)
+                one if isinstance(one, Throttle) else Throttle(one) for one in guarding(key, value)
             ]
         elif key == "max_concurrency":
             level.concurrency = _made(MaxConcurrency, value)
@@ -123,6 +123,19 @@ def _made(kind: type[T], value: Any) -> T | None:
     if value is None or isinstance(value, kind):
         return value
     return kind(value)  # type: ignore[call-arg]
+
+
+def guarding(key: str, value: Any) -> Sequence[Any]:
+    """What guards, given alone or in a list.
+
+    Raises:
+        DefinitionError: For an empty list: one that has come out empty by mistake would guard
+            nothing, in silence.
+    """
+    found = several(value)
+    if value is not None and not found:
+        raise DefinitionError(f"{key}={value!r} names nothing: leave it out, or write None")
+    return found
 
 
 def several(value: Any) -> Sequence[Any]:

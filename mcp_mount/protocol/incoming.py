@@ -55,10 +55,10 @@ class Incoming:
     to hear of, None for silence. dialogue: how its handler asks the client, None where it cannot.
     task: the task that it has become. deadline: when its handler must have ended, in seconds of the
     monotonic clock. catalogue: what its handler may call in this process. path: the handlers that
-    have called one another to get here, the outermost first. fulfilled: the rules that its caller has
-    fulfilled to get here, and for all that its handler has called. is_plain: whether it came over plain
-    HTTP, without MCP. asked: whether its handler has asked the client something. prefix: of the
-    keys of its questions.
+    have called one another to get here, the outermost first. fulfilled: the rules that its caller
+    has fulfilled to get here, and for all that its handler has called. is_plain: whether it came
+    over plain HTTP, without MCP. asked: whether its handler has asked the client something. prefix:
+    of the keys of its questions.
     """
 
     id: MessageId

@@ -26,8 +26,8 @@ from mcp_mount.policies.middleware import policy_of
 from mcp_mount.policies.options import (
     CHECKS,
     PolicyOptions,
+    guarding,
     rules_in,
-    several,
     split,
     stack_of,
 )
@@ -350,7 +350,7 @@ def _tool(function: Callable[..., Any], options: Mapping[str, Any]) -> Tool:
     """The tool that a function is, with what is declared of it."""
     refuse_unknown("a tool has no option", options, _TOOL_OPTIONS)
     declared, rest = split(options)
-    before, after = (several(declared.get(key)) for key in CHECKS)
+    before, after = (guarding(key, declared.get(key)) for key in CHECKS)
     name = rest.get("name") or getattr(function, "__name__", "")
     policies = stack_of(f"tool:{name}", declared)
     level = policies.levels[0]

@@ -390,3 +390,18 @@ def test_a_rule_that_names_nothing_is_refused_and_lets_nobody_in(where: str, key
     }
     with pytest.raises(DefinitionError, match=f"{key}=.* names nothing"):
         declare[where]()
+
+
+@pytest.mark.parametrize("key", ["throttle", "check", "check_result"])
+def test_a_policy_that_guards_and_names_nothing_is_refused(key: str) -> None:
+    def entry() -> str:
+        return "x"
+
+    with pytest.raises(DefinitionError, match=f"{key}=.* names nothing"):
+        MCPServer().tool(**{key: []})(entry)
+    MCPServer().tool(**{key: None})(entry)
+
+
+def test_a_throttle_of_a_server_that_names_nothing_is_refused() -> None:
+    with pytest.raises(DefinitionError, match=r"throttle=\[\] names nothing"):
+        MCPServer(throttle=[])
