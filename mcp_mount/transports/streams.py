@@ -436,7 +436,7 @@ class _InlineChannel:
     """The way from a plain function to those who run it stepwise.
 
     closed: whether nobody listens. other: the channel of the coroutines that it calls; by default
-    they are silent, for only the function itself can be set aside.
+    what they say is said by its thread, which waits for them.
     """
 
     def __init__(
@@ -455,7 +455,7 @@ class _InlineChannel:
         drive(call, self._runner, self._spawn)
 
     def other(self) -> AsyncChannel:
-        return self._other or AsyncSilence(self._runner, self._closed)
+        return self._other or _Spoken(self._runner, self._closed, self)
 
     @property
     def closed(self) -> bool:
@@ -484,6 +484,28 @@ class _InlineChannel:
         except LookupError:
             raise RuntimeError(_ELSEWHERE) from None
         steps.hand_out(said)
+
+
+class _Spoken(AsyncSilence):
+    """The channel of a coroutine that a plain function calls, whose thread says what it has to say:
+    the thread waits for the coroutine, and serves it."""
+
+    def __init__(self, runner: Runner, closed: Callable[[], bool], channel: _InlineChannel) -> None:
+        super().__init__(runner, closed)
+        self._channel = channel
+
+    def other(self) -> SyncChannel:
+        spawn = spawner(asyncio.get_running_loop())
+        return _InlineChannel(self._runner, self._closed, spawn, self)
+
+    async def send(self, message: bytes) -> None:
+        await off_loop(self._runner, partial(self._channel.send, message))
+
+    async def close_stream(self, retry: float) -> None:
+        await off_loop(self._runner, partial(self._channel.close_stream, retry))
+
+    async def ask(self, questions: Sequence[Question]) -> None:
+        await off_loop(self._runner, partial(self._channel.ask, questions))
 
 
 def background_events(call: Call, runner: Runner, exchange: Exchange) -> Iterator[bytes]:
