@@ -35,7 +35,7 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.callers import CallerKey, Callers
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge, ProtocolError
-from mcp_mount.protocol.hosts import check_patterns
+from mcp_mount.protocol.hosts import check_origins, check_patterns
 from mcp_mount.protocol.state import Seal
 from mcp_mount.protocol.tasks import TaskLimits
 from mcp_mount.routes.dependencies import HOST_APP
@@ -74,6 +74,28 @@ if TYPE_CHECKING:
     from mcp_mount.policies.telemetry import Telemetry
 
 request_types.append(Request)
+
+
+def _task_limits(value: Any) -> TaskLimits:
+    """The option `task_limits`.
+
+    Raises DefinitionError for what has no limits, such as a number.
+    """
+    if value is not None and not isinstance(value, TaskLimits):
+        raise DefinitionError(
+            f"task_limits is a TaskLimits, such as TaskLimits(tasks_per_caller=50), not {value!r}"
+        )
+    return value or TaskLimits()
+
+
+def _is_open(value: Any) -> bool:
+    """The option `open`.
+
+    Raises DefinitionError for what is neither true nor false: "no" would open the server.
+    """
+    if value not in (True, False, None):
+        raise DefinitionError(f"open is True or False, not {value!r}")
+    return bool(value)
 
 
 _PLAIN_SETTINGS = {
@@ -209,7 +231,7 @@ class MCPServer(Registers, FastAPI):
         )
         self.tool_faces: dict[str, list[Registry]] = {}
         self._docs = docs
-        self._open = open
+        self._open = _is_open(open)
         self._keys = [secret_key] if isinstance(secret_key, str) else list(secret_key or ())
         self.runner = Runner(run=self.run_call, run_async=self.run_call_async)
         backplane = MemoryBackplane()
@@ -219,7 +241,7 @@ class MCPServer(Registers, FastAPI):
             self.notify.task_changed,
             self._detach,
             around=self._around_task,
-            limits=task_limits,
+            limits=_task_limits(task_limits),
         )
         self.protocol = Protocol(
             Settings(
@@ -231,7 +253,7 @@ class MCPServer(Registers, FastAPI):
                 icons=icons,
                 instructions=instructions,
                 max_body_bytes=max_body_bytes,
-                allowed_origins=frozenset(allowed_origins),
+                allowed_origins=check_origins("allowed_origins", allowed_origins),
                 allowed_hosts=None
                 if allowed_hosts is None
                 else check_patterns("allowed_hosts", allowed_hosts),
@@ -374,13 +396,13 @@ class MCPServer(Registers, FastAPI):
             elif name == "docs":
                 self._docs = value
             elif name == "task_limits":
-                self.tasks.limits = value
+                self.tasks.limits = _task_limits(value)
             elif name in PolicyOptions.__annotations__ and name != "max_body_bytes":
                 self._declare({name: value})
             elif name == "store":
                 self._around.store = store_of(value)
             elif name == "open":
-                self._open = bool(value)
+                self._open = _is_open(value)
             elif name == "caller":
                 settings.callers.function = caller_key(value)
             elif name in self._auth:
@@ -390,7 +412,7 @@ class MCPServer(Registers, FastAPI):
                 setattr(self._observing, name, value)
                 self._observe()
             elif name == "allowed_origins":
-                settings.allowed_origins = frozenset(value or ())
+                settings.allowed_origins = check_origins(name, value or ())
             elif name == "allowed_hosts":
                 settings.allowed_hosts = None if value is None else check_patterns(name, value)
             else:

@@ -174,3 +174,23 @@ def test_what_is_no_router_is_refused_in_words_that_say_what_is() -> None:
     wrong: Any = MCPServer("orders")
     with pytest.raises(DefinitionError, match=r"takes a router .*, not MCPServer"):
         MCPServer("shop").include_router(wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"open": "no"}, "open is True or False, not 'no'"),
+        ({"task_limits": {"tasks": 5}}, "task_limits is a TaskLimits, .* not {'tasks': 5}"),
+        ({"allowed_origins": "https://app.example"}, "allowed_origins is a list of origins"),
+        ({"allowed_origins": ["app.example"]}, "origins such as .* not 'app.example'"),
+        ({"allowed_origins": ["https://app.example/"]}, "without a path"),
+        ({"allowed_origins": ["*"]}, r"not '\*'"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused_at_once_and_when_changed(
+    options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((DefinitionError, ValueError), match=words):
+        MCPServer("shop", **options)
+    with pytest.raises((DefinitionError, ValueError), match=words):
+        MCPServer("shop").configure(**options)

@@ -9,6 +9,7 @@ MCP_MOUNT = {
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -117,6 +118,13 @@ def imported(where: str, path: str) -> Any:
     try:
         return import_string(path)
     except ImportError as error:
+        module = path.rpartition(".")[0]
+        if getattr(getattr(sys.modules.get(module), "__spec__", None), "_initializing", False):
+            # The module imports `server`, and this is what the server is being made of.
+            raise ImproperlyConfigured(
+                f"{where} names {path!r}, and the module {module!r} imports the server that needs "
+                "it: put it in a module of its own that makes or imports no server."
+            ) from error
         raise ImproperlyConfigured(f"{where} names {path!r}: {error}") from error
 
 

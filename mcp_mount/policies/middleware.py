@@ -36,6 +36,11 @@ def policy_of(function: Callable[..., Any]) -> Policy:
     if inspect.isgeneratorfunction(routine_of(unwrap(function))):
         _check_parameters(function, "call")
         return _Generated(function)
+    if inspect.isasyncgenfunction(routine_of(unwrap(function))):
+        raise DefinitionError(
+            f"{describe(function)} is an asynchronous generator: write a coroutine that returns "
+            "await call_next(), or a generator without async"
+        )
     _check_parameters(function, "call, call_next")
     return _Entered(function)
 
@@ -70,8 +75,19 @@ class _Generated:
 
 def _result(function: Callable[..., Any], value: Any) -> Result:
     if not isinstance(value, Result):
+        if inspect.iscoroutine(value):
+            value.close()
         raise TypeError(
-            f"{describe(function)} returned {value!r}: call middleware returns what call_next() "
-            "gave, or call.encode(value)"
+            f"{describe(function)} returned {value!r}: call middleware returns {_what(function)}, "
+            "or call.encode(value)"
         )
     return value
+
+
+def _what(function: Callable[..., Any]) -> str:
+    """How a function of one of the three forms gets the result that it returns."""
+    if inspect.isgeneratorfunction(routine_of(unwrap(function))):
+        return "what its yield gave (result = yield; return result)"
+    if is_coroutine_function(function):
+        return "what await call_next() gave"
+    return "what call_next() gave"

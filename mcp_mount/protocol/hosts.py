@@ -13,6 +13,8 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 _AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{0,5}))?")
 
+_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s*?#]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Authority:
@@ -62,6 +64,25 @@ def check_patterns(option: str, names: Iterable[str]) -> frozenset[str]:
             raise ValueError(
                 f"{option} has names such as 'api.example.com', '.example.com' or "
                 f"'api.example.com:8443', not {name!r}"
+            )
+    return known
+
+
+def check_origins(option: str, origins: Iterable[str]) -> frozenset[str]:
+    """Return origins of browsers as a set.
+
+    Raises:
+        ValueError: For what can match no Origin header (RFC 6454, section 6.1), such as a host
+            name, or a URL with a path.
+    """
+    if isinstance(origins, str):
+        raise ValueError(f"{option} is a list of origins, not the text {origins!r}")
+    known = frozenset(origins)
+    for origin in known:
+        if origin != "null" and not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"{option} has origins such as 'https://app.example.com' or "
+                f"'http://localhost:3000', without a path, not {origin!r}"
             )
     return known
 

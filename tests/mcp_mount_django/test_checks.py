@@ -400,3 +400,25 @@ def test_stdio_serves_with_the_rights_of_a_user(tmp_path: Path) -> None:
     assert answers[0]["result"]["content"][0]["text"] == "ada@example.org"
     assert answers[1]["result"]["structuredContent"] == 3
     assert answers[2]["error"]["message"] == "Unknown tool: delete_all"
+
+
+def test_a_path_into_a_module_that_imports_the_server_is_refused_and_says_why(
+    tmp_path: Path,
+) -> None:
+    package = tmp_path / "outlet"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "mcp.py").write_text(
+        "from mcp_mount_django import server\n\n\ndef caller(request):\n    return None\n"
+    )
+    setting = {"CALLER": "outlet.mcp.caller"}
+    program = START.format(kind="wsgi", setting=setting, apps=[*APPS, "outlet"])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{PYTHONPATH}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "the module 'outlet.mcp' imports the server that needs it" in done.stderr

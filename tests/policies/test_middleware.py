@@ -297,11 +297,16 @@ def test_a_question_passes_through(connect: Connect) -> None:
         assert client.call_tool("drop").text == "sure=True"
 
 
+async def _asynchronous_generator(call: Call) -> Any:
+    yield
+
+
 @pytest.mark.parametrize(
     ("middleware", "words"),
     [
         (lambda: None, r"its parameters must be \(call, call_next\)"),
         (7, "call middleware is a function, not 7"),
+        (_asynchronous_generator, "is an asynchronous generator: write a coroutine"),
     ],
 )
 def test_what_is_no_middleware_is_refused(middleware: Any, words: str) -> None:
@@ -319,7 +324,27 @@ def test_a_forgotten_result_is_told_to_the_developer(connect_modern: Connect, ca
     add_tools(server, [])
     with connect_modern(server) as client:
         assert client.call_tool("add", {"a": 1, "b": 2}).is_error
-    assert "call middleware returns what call_next() gave" in caplog.text
+    assert "call middleware returns what await call_next() gave" in caplog.text
+
+
+def test_a_forgotten_await_and_a_forgotten_return_are_told_in_the_words_of_their_form(
+    connect_modern: Connect, caplog: Any
+) -> None:
+    async def no_await(call: Call, call_next: Any) -> Any:
+        return call_next()
+
+    def no_return(call: Call) -> Any:
+        yield
+
+    for middleware, words in (
+        (no_await, "call middleware returns what await call_next() gave"),
+        (no_return, "call middleware returns what its yield gave"),
+    ):
+        server = MCPServer(call_middleware=middleware)
+        add_tools(server, [])
+        with connect_modern(server) as client:
+            assert client.call_tool("add", {"a": 1, "b": 2}).is_error
+        assert words in caplog.text
 
 
 def test_nothing_is_added_after_the_first_call() -> None:
