@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from mcp_mount.base import MCPServer
-from mcp_mount.features.exposed import ResponseBody, value_of_response
+from mcp_mount.features.exposed import ResponseBody, another_endpoint, value_of_response
 from mcp_mount.features.operations import (
     FORWARDED,
     MARK,
@@ -34,6 +34,7 @@ from mcp_mount.features.permissions import Permission
 from mcp_mount.protocol.occupancy import lasting
 from mcp_mount.transports.calling import Response, call_application
 from mcp_mount_fastapi.applications import Way, applications
+from mcp_mount_fastapi.precedence import Before
 
 _LARGE: Final = 64 * 1024
 """From how many bytes on a response is read on a thread."""
@@ -140,10 +141,14 @@ def _wide_paths(routes: Sequence[Any]) -> Iterator[str]:
 def _function(api: FastAPI, forward: Collection[str], target: Target) -> Callable[..., Any]:
     operation = target.operation
     way = Way(api)
+    before = Before(api, operation)
 
     @lasting
     async def function(request: Request, arguments: Mapping[str, Any]) -> Any:
         own = target.arguments.request(operation, arguments)
+        other = before.of(own.path)
+        if other is not None:
+            raise another_endpoint(operation.method, other)
         outermost, prefix = way.of(request)
         sent = [(b"accept", b"application/json, */*;q=0.1")]
         if own.body is not None:

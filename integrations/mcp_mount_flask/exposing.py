@@ -19,11 +19,12 @@ from urllib.parse import urlencode
 
 from flask import Flask
 from pydantic import BaseModel
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
 from mcp_mount.base import MCPServer
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.exposed import ResponseBody, value_of_response
+from mcp_mount.features.exposed import ResponseBody, another_endpoint, value_of_response
 from mcp_mount.features.functions import signature_of
 from mcp_mount.features.names import refuse_unknown, several_names
 from mcp_mount.features.operations import (
@@ -35,6 +36,7 @@ from mcp_mount.features.operations import (
     METHODS,
     Choice,
     Document,
+    Operation,
     Sent,
     Target,
     add_operations,
@@ -360,6 +362,8 @@ def _function(
     def function(request: Any, arguments: Mapping[str, Any]) -> Any:
         sent = target.arguments.request(operation, arguments)
         environ = _environ(_known(request), operation.method.upper(), sent, forward)
+        if "{" in operation.path:
+            _refuse_another(app, environ, operation)
         # Without the caller's contexts: Flask would take its application context for the inner
         # request too, and the teardown of that would close what the caller has in `g`.
         collected = ResponseBody(target.limit())
@@ -369,6 +373,23 @@ def _function(
 
     function.__name__ = function.__qualname__ = operation.function
     return function
+
+
+def _refuse_another(app: Flask, environ: dict[str, Any], operation: Operation) -> None:
+    """Raise InvalidArguments for a request that another rule than that of the operation takes."""
+    adapter = app.create_url_adapter(app.request_class(environ))
+    try:
+        rule = adapter.match(return_rule=True)[0] if adapter is not None else None
+    except HTTPException:
+        # There is none: the application has its own answer.
+        return
+    if rule is not None and _unnamed(_path(rule)) != _unnamed(operation.path):
+        raise another_endpoint(operation.method, _path(rule))
+
+
+def _unnamed(path: str) -> str:
+    """A path without the names of its parameters: documents may have others."""
+    return re.sub(r"{[^{}]*}", "{}", path)
 
 
 def _call(

@@ -99,6 +99,15 @@ def path_segment(name: str, text: str, *, is_wide: bool = False) -> str:
     return text
 
 
+def another_endpoint(method: str, path: str) -> InvalidArguments:
+    """The refusal of arguments that make the path of another endpoint, which has its own rules,
+    and perhaps was left out on purpose: "all" for the id in "/orders/{id}", say."""
+    return InvalidArguments(
+        f"These arguments lead to another endpoint, {method.upper()} {path}, which is not this "
+        "tool's: give other values for the parts of the path"
+    )
+
+
 def header_value(name: str, text: str) -> str:
     """An argument, as the value of a header.
 

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from mcp_mount import DefinitionError, MCPServer
 from mcp_mount.testing import Client
@@ -174,6 +174,59 @@ def test_an_argument_does_not_lead_to_another_endpoint(
     expose(api, server, operations=["delete_item", "echo"])
     wrong = call(api, tool, ADA, **{argument: value})
     assert (wrong.is_error, wrong.text) == (True, f"{argument}: {words}")
+
+
+@pytest.mark.parametrize("place", ["application", "router", "mounted"])
+@pytest.mark.parametrize("tool", ["one", "wide"])
+def test_an_argument_does_not_reach_an_endpoint_that_is_not_exposed(place: str, tool: str) -> None:
+    api, inner, routes = FastAPI(), FastAPI(), APIRouter(prefix="/orders")
+
+    @routes.get("/all")
+    def everything() -> str:
+        return "secret"
+
+    @routes.get("/hidden", include_in_schema=False)
+    def hidden() -> str:
+        return "secret"
+
+    @routes.post("/sent")
+    def sent() -> str:
+        return "secret"
+
+    @routes.get("/{name}", operation_id="one")
+    def one(name: str) -> str:
+        return name
+
+    @routes.get("/files/all")
+    def all_files() -> str:
+        return "secret"
+
+    @routes.get("/files/{name:path}", operation_id="wide")
+    def wide(name: str) -> str:
+        return name
+
+    if place == "application":
+        api.mount("/orders/files/static", FastAPI())
+        api.router.routes.extend(routes.routes)
+    elif place == "router":
+        api.include_router(routes)
+    else:
+        inner.include_router(routes)
+        api.mount("/shops/{shop}", inner)
+    server = MCPServer("shop")
+    expose(api, server, operations=["one", "wide"])
+    mount(api, "/mcp", server)
+    given = {"shop": "x"} if place == "mounted" else {}
+    others = {"one": ["all", "hidden"], "wide": ["all"]}[tool]
+    if (tool, place) == ("wide", "application"):
+        others.append("static/x")
+    for name in others:
+        refused = call(api, tool, name=name, **given)
+        assert refused.is_error, name
+        assert "lead to another endpoint, GET " in refused.text
+    # The one of that path takes other methods.
+    assert call(api, tool, name="sent", **given).text == "sent"
+    assert call(api, tool, name="any", **given).text == "any"
 
 
 @pytest.mark.parametrize(

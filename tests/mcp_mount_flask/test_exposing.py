@@ -180,6 +180,24 @@ def test_an_argument_does_not_lead_to_another_view(
     assert (refused.is_error, refused.text) == (True, f"name: {words}")
 
 
+@pytest.mark.parametrize("tool", ["one", "wide"])
+def test_an_argument_does_not_reach_a_view_that_is_not_exposed(tool: str) -> None:
+    app = Flask("shop", static_folder=None)
+    app.add_url_rule("/orders/all", "all", lambda: "secret")
+    app.add_url_rule("/files/all", "all_files", lambda: "secret")
+    app.add_url_rule("/orders/sent", "sent", lambda: "secret", methods=["POST"])
+    app.add_url_rule("/orders/<name>", "one", lambda name: name)
+    app.add_url_rule("/files/<path:name>", "wide", lambda name: name)
+    server = MCPServer("shop")
+    expose(app, server, operations=["one", "wide"])
+    MCPMount(app, "/mcp", server)
+    refused = call(app, tool, name="all")
+    assert refused.is_error
+    assert "lead to another endpoint, GET /" in refused.text
+    assert call(app, tool, name="sent").text == "sent"
+    assert call(app, tool, name="any").text == "any"
+
+
 HEADER_DOCUMENT = {
     "openapi": "3.1.0",
     "paths": {
