@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import replace
@@ -31,6 +32,56 @@ class SupportsClose(Protocol):
 Around = Callable[[Environ], AbstractContextManager[Any]]
 
 
+def check_mount(
+    app: Any, path: Any, server: Any, takes: int | type, *, kind: type | None = None
+) -> None:
+    """Refuse arguments of `mount` that are swapped, or of another host.
+
+    Args:
+        app: The application.
+        path: The mount point.
+        server: What is mounted.
+        takes: How many arguments the application is called with (2 for WSGI, 3 for ASGI), or its
+            class.
+        kind: The class of servers that the host takes; by default `MCPServer`.
+
+    Raises:
+        TypeError: For the first that is wrong.
+    """
+    from mcp_mount.base import MCPServer
+
+    kind = kind or MCPServer
+    if not isinstance(path, str) or isinstance(app, MCPServer):
+        raise TypeError("the application comes first, then the path: mount(app, '/mcp', server)")
+    if not isinstance(server, kind):
+        raise TypeError(
+            f"mount takes an MCPServer of {kind.__module__.partition('.')[0]}, "
+            f"not {type(server).__module__.partition('.')[0]}'s {type(server).__name__}"
+        )
+    if isinstance(takes, type):
+        if not isinstance(app, takes):
+            raise TypeError(
+                f"mount takes an application of {takes.__name__}, not {type(app).__name__}; "
+                "mount_wsgi and mount_asgi of mcp_mount take any"
+            )
+    elif not _is_called_with(app, takes):
+        wanted, other = ("a WSGI", "mount_asgi") if takes == 2 else ("an ASGI", "mount_wsgi")
+        raise TypeError(f"{type(app).__name__} is not {wanted} application: use {other}")
+
+
+def _is_called_with(app: Any, count: int) -> bool:
+    """Whether an application can be called with so many arguments, as far as can be seen."""
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):
+        return callable(app)
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
 def serve_metadata(server: MCPServer, path: str) -> None:
     """Note that the metadata of a server at `path` are served where RFC 9728 has them: if the host
     itself stands at the root of its domain, for nothing else is the host's to serve."""
@@ -49,6 +100,7 @@ class mount_wsgi:
     def __init__(
         self, app: Callable[..., Any], path: str, server: MCPServer, *, around: Around | None = None
     ) -> None:
+        check_mount(app, path, server, 2)
         self._app = app
         self.path = clean_prefix(path)
         self.server = server
@@ -103,6 +155,7 @@ class mount_asgi:
         *,
         around: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
+        check_mount(app, path, server, 3)
         self._app = app
         self.path = clean_prefix(path)
         self.server = server

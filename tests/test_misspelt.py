@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from starlette.applications import Starlette
 
 from mcp_mount import (
     CompletionsRouter,
@@ -15,9 +16,13 @@ from mcp_mount import (
     MCPRouter,
     MCPServer,
     ToolsRouter,
+    mount_asgi,
+    mount_wsgi,
 )
 from mcp_mount.policies import Cache
 from mcp_mount_flask import MCPBlueprint, MCPMount
+from mcp_mount_flask import mount as mount_flask
+from mcp_mount_starlette import mount as mount_starlette
 
 
 def _tool(sku: str) -> str:
@@ -194,3 +199,29 @@ def test_options_of_the_wrong_kind_are_refused_at_once_and_when_changed(
         MCPServer("shop", **options)
     with pytest.raises((DefinitionError, ValueError), match=words):
         MCPServer("shop").configure(**options)
+
+
+@pytest.mark.parametrize("mount", [mount_starlette, mount_flask, mount_wsgi, mount_asgi])
+def test_swapped_arguments_of_mount_are_refused(mount: Any) -> None:
+    with pytest.raises(TypeError, match=r"the application comes first, .* mount\(app, '/mcp'"):
+        mount(Flask("shop"), MCPServer("shop"), "/mcp")
+
+
+@pytest.mark.parametrize(
+    ("mount", "app", "words"),
+    [
+        (mount_wsgi, Starlette(), "Starlette is not a WSGI application: use mount_asgi"),
+        (mount_asgi, Flask("shop"), "Flask is not an ASGI application: use mount_wsgi"),
+        (mount_starlette, Flask("shop"), "takes an application of Starlette, not Flask"),
+        (mount_flask, Starlette(), "takes an application of Flask, not Starlette"),
+        (mount_wsgi, None, "NoneType is not a WSGI application"),
+    ],
+)
+def test_an_application_of_another_kind_is_refused(mount: Any, app: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        mount(app, "/mcp", MCPServer("shop"))
+
+
+def test_what_is_no_server_is_not_mounted() -> None:
+    with pytest.raises(TypeError, match=r"takes an MCPServer of mcp_mount, not .* MCPMount"):
+        mount_flask(Flask("shop"), "/mcp", MCPMount())  # type: ignore[arg-type]

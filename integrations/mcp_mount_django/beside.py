@@ -9,6 +9,7 @@ from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
 
 import mcp_mount
+from mcp_mount.mounting import check_mount
 from mcp_mount.protocol.messages import Rule
 from mcp_mount.protocol.rules import HasPermission, HasRole
 from mcp_mount_django.servers import MCPServer
@@ -25,10 +26,12 @@ def mount(
 
     Raises ImproperlyConfigured for a server that wants users, and has no way to know any there.
     """
+    is_asgi = iscoroutinefunction(type(application).__call__)
+    check_mount(application, path, server, 3 if is_asgi else 2, kind=MCPServer)
     if (problem := unguarded(server)) is not None:
         raise ImproperlyConfigured(problem)
     server.is_beside = True
-    if iscoroutinefunction(type(application).__call__):
+    if is_asgi:
         return mcp_mount.mount_asgi(application, path, server)
     return mcp_mount.mount_wsgi(application, path, server)
 

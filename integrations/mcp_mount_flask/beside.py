@@ -10,6 +10,7 @@ from flask import Flask
 
 import mcp_mount
 from mcp_mount.base import MCPServer
+from mcp_mount.mounting import check_mount
 from mcp_mount_flask.host import host_of
 
 
@@ -19,6 +20,7 @@ def mount(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_wsgi:
     Tools run inside a request context of the application, but none of its before_request
     functions, routes or error handlers see the request.
     """
+    check_mount(app, path, server, Flask)
     server.attach(host_of(app))
 
     def around(environ: dict[str, Any]) -> AbstractContextManager[Any]:
@@ -32,6 +34,7 @@ def mount_asgi(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_asgi
 
     Tools run natively on the ASGI server, inside an application context.
     """
+    check_mount(app, path, server, Flask)
     server.attach(host_of(app))
     inner: Any = WSGIMiddleware(app)  # type: ignore[arg-type]
     return mcp_mount.mount_asgi(inner, path, server, around=app.app_context)

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from mcp_mount.base import MCPServer
 from mcp_mount.host import Host
+from mcp_mount.mounting import check_mount
 from mcp_mount.openness import may_guard
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
 from mcp_mount.transports.paths import clean_prefix, route_path
@@ -47,8 +48,9 @@ def mount(app: Starlette, path: str, server: MCPServer) -> None:
 
     There is no redirect and no lifespan line to write: if the user gave the server a lifespan, it
     runs inside that of the application. Docs are shown if the application is in debug mode.
-    Raises ValueError for a path that does not start with "/".
+    Raises ValueError for a path that does not start with "/", TypeError for swapped arguments.
     """
+    check_mount(app, path, server, Starlette)
     path = clean_prefix(path)
     server.attach(
         Host(
