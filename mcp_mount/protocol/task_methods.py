@@ -114,19 +114,21 @@ class TaskMethods:
     def finder(self, incoming: Incoming) -> Callable[[str], Task | None]:
         """What finds the tasks of the caller by their ids, and no others.
 
-        The rules of a task's tool are asked once more, of the caller's present token: at the first
-        look alone, for later ones are made where a rule must not take time.
+        The rules of a task's tool, and of what that has called, are asked once more, of the
+        caller's present token: at the first look alone, for later ones are made where a rule must
+        not take time, and again only when there are more.
         """
-        permitted: dict[str, bool] = {}
+        permitted: dict[tuple[str, int], bool] = {}
 
         def find(task_id: str) -> Task | None:
             task = self._owned(incoming, task_id)
             if task is None:
                 return None
-            if task.tool not in permitted:
+            key = task.id, len(task.rules)
+            if key not in permitted:
                 rules = self._catalogue.rules_of_tool(task.tool)
-                permitted[task.tool] = rules is not None and incoming.permits(rules)
-            return task if permitted[task.tool] else None
+                permitted[key] = rules is not None and incoming.permits((*rules, *task.rules))
+            return task if permitted[key] else None
 
         return find
 
@@ -173,7 +175,7 @@ class TaskMethods:
         rules = None if task is None else self._catalogue.rules_of_tool(task.tool)
         if task is None or rules is None:
             raise unknown
-        incoming.require(rules, unknown)
+        incoming.require((*rules, *task.rules), unknown)
         return task
 
 

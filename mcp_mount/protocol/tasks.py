@@ -6,12 +6,13 @@ The rules are those of the extension `io.modelcontextprotocol/tasks` (SEP-2663).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Final, Protocol
 
 from mcp_mount.protocol.encoding import encode
+from mcp_mount.protocol.messages import Rule
 from mcp_mount.protocol.questions import Suspended
 
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
@@ -61,12 +62,13 @@ class TaskRequired(Suspended):
 
 @dataclass(slots=True)
 class Task:
-    """The state of a task, as plain data.
+    """The state of a task.
 
     ttl, poll_interval: seconds. caller: whose task it is. quota: whose quota it counts in. tool:
-    the name of the one that was called. created, updated: seconds since the epoch. requests: the
-    questions that wait for an answer, as on the wire. outcome: the encoded member `result` or
-    `error`.
+    the name of the one that was called. rules: what its caller has fulfilled for it so far, and for
+    what it has called; whoever comes back for it must do so, too. created, updated: seconds since
+    the epoch. requests: the questions that wait for an answer, as on the wire. outcome: the encoded
+    member `result` or `error`.
     """
 
     id: str
@@ -75,6 +77,7 @@ class Task:
     caller: str | None = None
     quota: str = ""
     tool: str = ""
+    rules: Sequence[Rule] = ()
     created: float = field(default_factory=time.time)
     updated: float = 0.0
     status: str = "working"

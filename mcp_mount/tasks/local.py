@@ -243,7 +243,13 @@ class RunningTask:
         policy = job.policy
         self.id = secrets.token_urlsafe(24)
         self.state = Task(
-            self.id, policy.ttl, policy.poll_interval, job.caller, job.quota, job.call.name
+            self.id,
+            policy.ttl,
+            policy.poll_interval,
+            job.caller,
+            job.quota,
+            job.call.name,
+            job.call.incoming.fulfilled,
         )
         job.call.incoming = replace(job.call.incoming, dialogue=self, task=self)
 

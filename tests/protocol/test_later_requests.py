@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -47,6 +48,10 @@ def build() -> MCPServer:
         ctx.info("a secret")
         return "secret"
 
+    @server.tool(task=True)
+    def within(ctx: SyncContext) -> str:
+        return str(ctx.call_tool("aloud"))
+
     @server.tool
     def around(ctx: SyncContext) -> str:
         return str(ctx.call_tool("aloud"))
@@ -80,6 +85,19 @@ def test_a_task_is_refused_to_a_token_of_lesser_scopes(method: str, params: Any)
     assert status == 403
     assert answer["error"]["message"] == "The access token must be good for: admin"
     assert send(server, "read+admin", method, taskId=task, **params)[0] == 200
+
+
+def test_a_task_is_refused_to_those_who_may_not_use_what_it_has_called() -> None:
+    server = build()
+    task = begin(server, "admin", "within")
+    while (answer := send(server, "admin", "tasks/get", taskId=task)[1]["result"])[
+        "status"
+    ] == "working":
+        time.sleep(0.01)
+    assert "secret" in str(answer)
+    status, refused = send(server, "read", "tasks/get", taskId=task)
+    assert status == 403
+    assert "secret" not in str(refused)
 
 
 def test_a_task_of_a_tool_that_is_hidden_is_not_there() -> None:
