@@ -24,7 +24,7 @@ class _Line:
 
 
 class Before:
-    """The routes before that of an operation, in the application that has it.
+    """The routes before that of an operation, in its application and in those around it.
 
     A request goes to the first route that fits: with "admin" for its id, that for "/items/{id}"
     would reach "/items/admin". They are looked for with the first call, when all of them are there:
@@ -38,31 +38,31 @@ class Before:
 
     def of(self, path: str) -> str | None:
         """The path of another endpoint that a request for `path` would reach; None for none."""
-        prefix = self._operation.prefix
-        if "{" not in self._operation.path.removeprefix(prefix):
+        if "{" not in self._operation.path:
             return None
         if self._lines is None:
             self._lines = list(self._found())
-        if not self._lines:
-            return None
-        start = re.match(compile_path(prefix)[0].pattern.removesuffix("$"), path)
-        rest = path[start.end() :] if start is not None else path
-        for line in self._lines:
-            if line.pattern.match(rest):
-                return prefix + line.path
-        return None
+        return next((line.path for line in self._lines if line.pattern.match(path)), None)
 
     def _found(self) -> Iterator[_Line]:
         operation, method = self._operation, self._operation.method.upper()
-        own = operation.path.removeprefix(operation.prefix)
         for where, app in applications(self._api):
-            if where != operation.prefix:
+            if where != operation.prefix and not operation.prefix.startswith(f"{where}/"):
                 continue
+            # By itself: the names of its parameters may come again.
+            start = "[^/]+".join(map(re.escape, re.split(r"{[^{}]+}", where)))
             for line in _lines(app.routes, ""):
-                if line.methods is not None and line.path == own and method in line.methods:
-                    return
-                if line.methods is None or method in line.methods:
-                    yield line
+                path = where + line.path
+                if line.methods is None:
+                    on_the_way = f"{operation.prefix}/".startswith(path.removesuffix("{path}"))
+                    if on_the_way and where != operation.prefix:
+                        break
+                elif method not in line.methods:
+                    continue
+                elif path == operation.path:
+                    break
+                pattern = re.compile(f"^{start}{line.pattern.pattern.removeprefix('^')}")
+                yield _Line(path, pattern, line.methods)
 
 
 def _lines(routes: Sequence[Any], prefix: str) -> Iterator[_Line]:

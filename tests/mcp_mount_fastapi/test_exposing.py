@@ -212,6 +212,8 @@ def test_an_argument_does_not_reach_an_endpoint_that_is_not_exposed(place: str, 
         api.include_router(routes)
     else:
         inner.include_router(routes)
+        api.get("/shops/{shop}/orders/outer")(everything)
+        api.get("/shops/{shop}/orders/files/outer")(everything)
         api.mount("/shops/{shop}", inner)
     server = MCPServer("shop")
     expose(api, server, operations=["one", "wide"])
@@ -220,6 +222,8 @@ def test_an_argument_does_not_reach_an_endpoint_that_is_not_exposed(place: str, 
     others = {"one": ["all", "hidden"], "wide": ["all"]}[tool]
     if (tool, place) == ("wide", "application"):
         others.append("static/x")
+    if place == "mounted":
+        others.append("outer")
     for name in others:
         refused = call(api, tool, name=name, **given)
         assert refused.is_error, name
