@@ -52,18 +52,11 @@ from mcp_mount.routes.router import (
 )
 from mcp_mount.tasks import LocalTasks
 from mcp_mount.tasks.contexts import Around
-from mcp_mount.transports.asgi import (
-    ENDPOINT,
-    ASGITransport,
-    Receive,
-    Scope,
-    Send,
-    read_headers,
-    request_of,
-)
+from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.listening import before_shutdown, listen
 from mcp_mount.transports.paths import route_path
+from mcp_mount.transports.scopes import ENDPOINT, Receive, Scope, Send, read_headers, request_of
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wsgi_app import WSGIApp

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from mcp_mount.host import Host
 from mcp_mount.protocol.occupancy import Activity
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
-from mcp_mount.transports.asgi import HOST_PREFIX, Receive, Scope, Send
 from mcp_mount.transports.lasting import ended
 from mcp_mount.transports.paths import clean_prefix, is_below, route_path
 from mcp_mount.transports.resuming import UntilGoodbye
+from mcp_mount.transports.scopes import HOST_PREFIX, Receive, Scope, Send
 from mcp_mount.transports.threads import running_functions
 from mcp_mount.transports.wsgi import Environ, StartResponse
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from mcp_mount.transports.asgi import ENDPOINT
 from mcp_mount.transports.bridge import Bridge
+from mcp_mount.transports.scopes import ENDPOINT
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import (
     MOUNTED,

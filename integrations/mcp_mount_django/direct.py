@@ -15,7 +15,7 @@ from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest
 
-from mcp_mount.transports.asgi import HOST_PREFIX, HOST_REQUEST, Receive, Scope, Send
+from mcp_mount.transports.scopes import HOST_PREFIX, HOST_REQUEST, Receive, Scope, Send
 from mcp_mount.transports.wsgi import Environ, StartResponse
 from mcp_mount.wsgi_app import WSGIApp
 from mcp_mount_django.authentication import anonymous, set_user

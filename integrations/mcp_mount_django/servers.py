@@ -21,7 +21,7 @@ from mcp_mount.features.names import refuse_unknown_options
 from mcp_mount.host import Host, around_test_requests
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.tokens import AccessToken
-from mcp_mount.transports.asgi import Receive, Scope, Send
+from mcp_mount.transports.scopes import Receive, Scope, Send
 from mcp_mount.transports.threads import Runner
 from mcp_mount.wsgi_app import WSGIApp
 from mcp_mount_django.authentication import Authentication, Authenticator

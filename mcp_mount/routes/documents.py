@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from mcp_mount.features import Registry
 from mcp_mount.routes.gate import checked, gate, incoming_of, known
-from mcp_mount.transports.asgi import Receive, Scope, Send
+from mcp_mount.transports.scopes import Receive, Scope, Send
 
 _hidden: Final[ContextVar[frozenset[str]]] = ContextVar("mcp_mount_hidden", default=frozenset())
 

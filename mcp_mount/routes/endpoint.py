@@ -9,15 +9,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN, metadata_reply
-from mcp_mount.transports.asgi import (
-    ASGITransport,
-    Receive,
-    Scope,
-    Send,
-    endpoint_url,
-    read_headers,
-)
+from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.paths import route_path
+from mcp_mount.transports.scopes import Receive, Scope, Send, endpoint_url, read_headers
 
 
 class Resource(Protocol):

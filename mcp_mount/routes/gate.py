@@ -15,7 +15,8 @@ from mcp_mount.protocol.exchange import refusal, refusal_of
 from mcp_mount.protocol.incoming import Client, Incoming
 from mcp_mount.protocol.messages import JSON, Rule
 from mcp_mount.protocol.revisions import LATEST
-from mcp_mount.transports.asgi import (
+from mcp_mount.transports.driving import follow_async
+from mcp_mount.transports.scopes import (
     HOST_REQUEST,
     RUNNER,
     ClientLeft,
@@ -23,7 +24,6 @@ from mcp_mount.transports.asgi import (
     read_headers,
     request_of,
 )
-from mcp_mount.transports.driving import follow_async
 from mcp_mount.transports.threads import PLAIN, Runner, off_loop
 
 

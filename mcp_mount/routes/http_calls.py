@@ -23,7 +23,8 @@ from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.revisions import Revision
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gated_body, incoming_of, runner_of
-from mcp_mount.transports.asgi import read_headers, request_of, run_calls
+from mcp_mount.transports.asgi import run_calls
+from mcp_mount.transports.scopes import read_headers, request_of
 
 logger = own_logger("mcp_mount")
 

@@ -20,8 +20,9 @@ from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.revisions import Revision
 from mcp_mount.routes.gate import checked, gate, gated_body, http_error, incoming_of, runner_of
 from mcp_mount.routes.router import MCPRouter
-from mcp_mount.transports.asgi import read_headers, request_of, run_calls
+from mcp_mount.transports.asgi import run_calls
 from mcp_mount.transports.paths import route_path
+from mcp_mount.transports.scopes import read_headers, request_of
 
 logger = own_logger("mcp_mount")
 

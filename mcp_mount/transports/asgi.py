@@ -9,60 +9,35 @@ from collections.abc import (
     Callable,
     Coroutine,
     Generator,
-    MutableMapping,
     Sequence,
 )
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias
-
-from starlette.authentication import AuthCredentials, BaseUser
-from starlette.requests import Request as StarletteRequest
+from typing import Any
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.cancellation import cancel, forget, tell
 from mcp_mount.protocol.exchange import Exchange, Protocol
-from mcp_mount.protocol.messages import Reply, Request
+from mcp_mount.protocol.messages import Reply
 from mcp_mount.protocol.resumption import Resumption
-from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.transports.driving import drive_async, open_request_async, spawner
 from mcp_mount.transports.lasting import keep, wait_until_done
-from mcp_mount.transports.late import Beginning, LateResponse
+from mcp_mount.transports.late import LateResponse, LateStart
 from mcp_mount.transports.resuming import AsyncReader, go_on_unheard, pump
+from mcp_mount.transports.scopes import (
+    RUNNER,
+    ClientLeft,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    read_headers,
+    request_of,
+)
 from mcp_mount.transports.streams import AsyncStream, silence
 from mcp_mount.transports.threads import PLAIN, Runner, waiting_thread
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-RUNNER: Final = "mcp_mount.runner"
-"""The key of a scope under which a bridge tells how plain functions run for this request."""
-
-
-WAITING: Final = "mcp_mount.waiting"
-"""The key of a scope under which a bridge tells how many requests may wait on its server."""
-
-
-ENDPOINT: Final = "mcp_mount.endpoint"
-"""The key of a scope, or of a WSGI environment, under which a server notes the path of its MCP
-endpoint."""
-
-HOST_REQUEST: Final = "mcp_mount.request"
-"""The key of a scope, or of a WSGI environment, under which a shim gives the request as its
-framework knows it."""
-
-
-HOST_PREFIX: Final = "mcp_mount.host_prefix"
-"""The key of a scope, or of a WSGI environment, under which a mount beside tells the prefix of the
-application around: the server's own is longer by its path."""
-
-
-class ClientLeft(Exception):
-    """The client closed the connection before its request was complete."""
 
 
 @dataclass(slots=True)
@@ -184,30 +159,25 @@ class ASGITransport:
         self, exchange: Exchange, runner: Runner, receive: Receive, send: Send, *, resumable: bool
     ) -> None:
         """Answer by handlers that say nothing: with an event stream only if they take long."""
-        late: list[Beginning] = []
-
-        def arm() -> None:
-            # Most handlers never take time: nothing is made for them.
-            if not late:
-                begin = partial(_send_late, exchange, receive, send)
-                late.append(Beginning(exchange, begin, resumable=resumable))
-                late[0].arm()
-
+        late: LateStart | None = None
+        if exchange.accepts_stream:
+            send_late = partial(_send_late, exchange, receive, send)
+            late = LateStart(exchange, send_late, resumable=resumable)
         # In a session a client that leaves cancels nothing, so nobody need watch for it.
         leaving = None if exchange.outlives_client else receive
-        on_wait = arm if exchange.accepts_stream else None
+        on_wait = None if late is None else late.arm
         try:
             stayed = await run_calls(exchange.calls, runner, leaving, on_wait=on_wait)
-            if late:
-                late[0].disarm()
-            if late and late[0].has_begun:
+            if late is not None:
+                late.disarm()
+            if late is not None and late.has_begun:
                 if stayed:
-                    await late[0].finish()
+                    await late.finish()
             elif stayed:
                 await _send_reply(exchange.reply(), send)
         finally:
-            if late:
-                await late[0].give_up()
+            if late is not None:
+                await late.give_up()
 
     async def _stream(
         self, exchange: Exchange, runner: Runner, receive: Receive, send: Send, *, resumable: bool
@@ -469,125 +439,6 @@ async def _departure(receive: Receive) -> None:
     """Return when the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Request:
-    """The request in a scope. If a shim has put one there, it knows the host and the caller."""
-    known: Request | None = scope.get(HOST_REQUEST) or scope.get("wsgi_environ", {}).get(
-        HOST_REQUEST
-    )
-    if known is not None:
-        return replace(known, method=scope["method"], headers=headers, body=body)
-    scoped = partial(has_scope, scope) if "auth" in scope else None
-    client = scope.get("client")
-    return Request(
-        scope["method"],
-        headers,
-        body,
-        lambda: StarletteRequest(scope),
-        scope.get(WAITING),
-        caller=partial(caller_of, scope),
-        has_permission=scoped,
-        has_scope=scoped,
-        has_role=partial(has_role, scope),
-        url=partial(endpoint_url, scope, headers),
-        address=None if client is None else client[0],
-        server=scope.get("server"),
-        stands_alone=not scope.get("mcp_mount.mounted", True) and not scope.get("root_path"),
-        mount=scope.get(ENDPOINT, scope.get("root_path", "")),
-        on_token=partial(_note_token, scope),
-    )
-
-
-def _note_token(scope: Scope, token: AccessToken) -> None:
-    """Let the host's own request know its caller: before rules and `caller=` look at it."""
-    scope["auth"] = AuthCredentials(sorted(token.scopes))
-    scope["user"] = TokenUser(token)
-
-
-def has_scope(scope: Scope, name: str) -> bool:
-    """Whether a request has one of the scopes of Starlette's AuthenticationMiddleware."""
-    return name in scope["auth"].scopes
-
-
-def has_role(scope: Scope, name: str) -> bool:
-    """Whether the user of a request has a role, if the application's users have such."""
-    return name in (getattr(scope.get("user"), "roles", None) or ())
-
-
-class TokenUser(BaseUser):
-    """The bearer of an access token, as `request.user`."""
-
-    def __init__(self, token: AccessToken) -> None:
-        self.token = token
-
-    @property
-    def is_authenticated(self) -> bool:
-        return True
-
-    @property
-    def display_name(self) -> str:
-        return self.token.subject
-
-    @property
-    def identity(self) -> str:
-        return self.token.subject
-
-
-def endpoint_url(scope: Scope, headers: dict[str, str]) -> str | None:
-    """The URL of the MCP endpoint, as the client of a request wrote it."""
-    host = headers.get("host")
-    if not host:
-        return None
-    path = scope.get(ENDPOINT, scope.get("root_path", ""))
-    return f"{scope.get('scheme', 'http')}://{host}{path}"
-
-
-def caller_of(scope: Scope) -> str | None:
-    """The user of a request, as Starlette's AuthenticationMiddleware leaves them in its scope."""
-    user: Any = scope.get("user")
-    if not getattr(user, "is_authenticated", False):
-        return None
-    try:
-        return str(user.identity)
-    except (AttributeError, NotImplementedError):
-        # Not every kind of user has one.
-        return str(user.display_name)
-
-
-def read_headers(scope: Scope) -> dict[str, str]:
-    """The headers of a scope, for `Request`; servers differ in the white space they leave."""
-    pairs = [
-        (name.decode("latin-1"), value.decode("latin-1").strip(" \t"))
-        for name, value in scope["headers"]
-    ]
-    headers = dict(pairs)
-    if len(headers) < len(pairs):
-        for repeated in headers:
-            headers[repeated] = ", ".join(value for name, value in pairs if name == repeated)
-    return headers
-
-
-async def read_body(headers: dict[str, str], receive: Receive, limit: int) -> bytes | None:
-    """The whole body, or None if it exceeds `limit` bytes. Raises ClientLeft."""
-    length = headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > limit:
-        return None
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        chunk: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if size + len(chunk) > limit:
-                return None
-            return b"".join((*chunks, chunk)) if chunks else chunk
-        size += len(chunk)
-        if size > limit:
-            return None
-        chunks.append(chunk)
 
 
 async def _send_events(

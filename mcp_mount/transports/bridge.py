@@ -17,7 +17,7 @@ from a2wsgi.asgi import build_scope
 
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.transports import background
-from mcp_mount.transports.asgi import RUNNER, WAITING, Receive, Scope, Send
+from mcp_mount.transports.scopes import RUNNER, WAITING, Receive, Scope, Send
 from mcp_mount.transports.threads import Executor, Runner
 from mcp_mount.transports.wsgi import (
     Environ,

@@ -65,8 +65,8 @@ class LateResponse:
             yield event
 
 
-class Beginning:
-    """Begins the response to a request if its handlers take long; makes nothing before that."""
+class LateStart:
+    """Starts a late response if the handlers of a request take long."""
 
     __slots__ = ("_exchange", "_response", "_resumable", "_send", "_task", "_timer")
 

@@ -18,11 +18,11 @@ from mcp_mount.protocol.green import is_green
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
-from mcp_mount.transports.asgi import ENDPOINT
 from mcp_mount.transports.background import LoopEnded
 from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
 from mcp_mount.transports.native import NoThread
 from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
+from mcp_mount.transports.scopes import ENDPOINT
 from mcp_mount.transports.streams import background_events, inline_events, silence, silent_events
 from mcp_mount.transports.threads import PLAIN, Runner
 

@@ -1,0 +1,162 @@
+"""From an ASGI scope to the protocol's `Request`: headers, body, caller, URL.
+
+Also the keys under which parts of this library pass values to one another in a scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from starlette.authentication import AuthCredentials, BaseUser
+from starlette.requests import Request as StarletteRequest
+
+from mcp_mount.protocol.messages import Request
+from mcp_mount.protocol.tokens import AccessToken
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+RUNNER: Final = "mcp_mount.runner"
+"""The key of a scope under which a bridge passes the `Runner` for this request."""
+
+WAITING: Final = "mcp_mount.waiting"
+"""The key of a scope under which a bridge passes how many requests may wait on its server."""
+
+ENDPOINT: Final = "mcp_mount.endpoint"
+"""The key of a scope, or of a WSGI environment, under which a server passes the path of its MCP
+endpoint."""
+
+HOST_REQUEST: Final = "mcp_mount.request"
+"""The key of a scope, or of a WSGI environment, under which an integration passes a `Request`
+that knows the framework's own request and its caller."""
+
+HOST_PREFIX: Final = "mcp_mount.host_prefix"
+"""The key of a scope, or of a WSGI environment, under which a mount beside passes the prefix of
+the application around it; the server's own prefix is that and the path of the mount."""
+
+
+class ClientLeft(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Request:
+    """The request in a scope. If a shim has put one there, it knows the host and the caller."""
+    known: Request | None = scope.get(HOST_REQUEST) or scope.get("wsgi_environ", {}).get(
+        HOST_REQUEST
+    )
+    if known is not None:
+        return replace(known, method=scope["method"], headers=headers, body=body)
+    scoped = partial(has_scope, scope) if "auth" in scope else None
+    client = scope.get("client")
+    return Request(
+        scope["method"],
+        headers,
+        body,
+        lambda: StarletteRequest(scope),
+        scope.get(WAITING),
+        caller=partial(caller_of, scope),
+        has_permission=scoped,
+        has_scope=scoped,
+        has_role=partial(has_role, scope),
+        url=partial(endpoint_url, scope, headers),
+        address=None if client is None else client[0],
+        server=scope.get("server"),
+        stands_alone=not scope.get("mcp_mount.mounted", True) and not scope.get("root_path"),
+        mount=scope.get(ENDPOINT, scope.get("root_path", "")),
+        on_token=partial(_note_token, scope),
+    )
+
+
+def _note_token(scope: Scope, token: AccessToken) -> None:
+    """Let the host's own request know its caller: before rules and `caller=` look at it."""
+    scope["auth"] = AuthCredentials(sorted(token.scopes))
+    scope["user"] = TokenUser(token)
+
+
+def has_scope(scope: Scope, name: str) -> bool:
+    """Whether a request has one of the scopes of Starlette's AuthenticationMiddleware."""
+    return name in scope["auth"].scopes
+
+
+def has_role(scope: Scope, name: str) -> bool:
+    """Whether the user of a request has a role, if the application's users have such."""
+    return name in (getattr(scope.get("user"), "roles", None) or ())
+
+
+class TokenUser(BaseUser):
+    """The bearer of an access token, as `request.user`."""
+
+    def __init__(self, token: AccessToken) -> None:
+        self.token = token
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+    @property
+    def display_name(self) -> str:
+        return self.token.subject
+
+    @property
+    def identity(self) -> str:
+        return self.token.subject
+
+
+def endpoint_url(scope: Scope, headers: dict[str, str]) -> str | None:
+    """The URL of the MCP endpoint, as the client of a request wrote it."""
+    host = headers.get("host")
+    if not host:
+        return None
+    path = scope.get(ENDPOINT, scope.get("root_path", ""))
+    return f"{scope.get('scheme', 'http')}://{host}{path}"
+
+
+def caller_of(scope: Scope) -> str | None:
+    """The user of a request, as Starlette's AuthenticationMiddleware leaves them in its scope."""
+    user: Any = scope.get("user")
+    if not getattr(user, "is_authenticated", False):
+        return None
+    try:
+        return str(user.identity)
+    except (AttributeError, NotImplementedError):
+        # Not every kind of user has one.
+        return str(user.display_name)
+
+
+def read_headers(scope: Scope) -> dict[str, str]:
+    """The headers of a scope, for `Request`; servers differ in the white space they leave."""
+    pairs = [
+        (name.decode("latin-1"), value.decode("latin-1").strip(" \t"))
+        for name, value in scope["headers"]
+    ]
+    headers = dict(pairs)
+    if len(headers) < len(pairs):
+        for repeated in headers:
+            headers[repeated] = ", ".join(value for name, value in pairs if name == repeated)
+    return headers
+
+
+async def read_body(headers: dict[str, str], receive: Receive, limit: int) -> bytes | None:
+    """The whole body, or None if it exceeds `limit` bytes. Raises ClientLeft."""
+    length = headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > limit:
+        return None
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        chunk: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            if size + len(chunk) > limit:
+                return None
+            return b"".join((*chunks, chunk)) if chunks else chunk
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
