@@ -1,4 +1,4 @@
-"""Applications that are mounted in one another, and the way from the outer one to an endpoint."""
+"""FastAPI applications that are mounted in one another: their routes, and where a call begins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mcp_mount.routes.dependencies import HOST_APP
 def applications(api: FastAPI) -> Iterator[tuple[str, FastAPI]]:
     """An application and all FastAPI applications that are mounted in it, each with its prefix.
 
-    MCP servers are none, though FastAPI applications: their routes are no endpoints of the user's.
+    MCP servers, which are FastAPI applications too, are left out: their routes are not the user's.
     """
     yield "", api
     for prefix, app in _mounted(api.routes, "", {id(api)}):
@@ -28,12 +28,23 @@ def applications(api: FastAPI) -> Iterator[tuple[str, FastAPI]]:
             yield prefix, app
 
 
-class Way:
-    """The way to an application for a request of MCP.
+def routes_below(routes: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Some routes and those of the routers included by them, each with the prefix of its router."""
+    for route in routes:
+        yield prefix, route
+        # FastAPI keeps an included router as a route, and its prefix beside it.
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            own = getattr(getattr(route, "include_context", None), "prefix", "")
+            yield from routes_below(inner.routes, prefix + own)
 
-    A guard may stand in an application that the endpoint's is mounted in. So a call begins at the
-    outermost application that we know of and that the endpoint's is below: the one that the request
-    came in by, or the one that the server is mounted in.
+
+class EntryPoint:
+    """The application at which the calls of another application's endpoints begin.
+
+    Middleware that guards an endpoint may belong to an application that the endpoint's is mounted
+    in. So a call begins at the outermost application that is known and has the endpoint's below it:
+    the one that the MCP request came in by, or else the one that the server is mounted in.
     """
 
     def __init__(self, api: FastAPI) -> None:
@@ -46,7 +57,8 @@ class Way:
         Raises:
             DefinitionError: If that path has parameters that the path of the request does not give.
         """
-        # Starlette notes the first router of a request, and FastAPI's knows its application.
+        # Starlette puts the first router of a request into its scope, and FastAPI's routers know
+        # their application by this attribute.
         router = request.scope.get("router")
         first = getattr(router, "dependency_overrides_provider", None)
         for outer in (first, request.scope.get(HOST_APP)):
@@ -84,18 +96,14 @@ def _filled(prefix: str, given: Mapping[str, Any]) -> str:
 
 def _mounted(routes: Sequence[Any], prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """The applications that are mounted by some routes, however deep, each with its prefix."""
-    for route in routes:
+    for own, route in routes_below(routes, prefix):
         if isinstance(route, Mount):
             app = _unwrapped(getattr(route, "_base_app", route.app))
             if id(app) in seen or isinstance(app, MCPServer):
                 continue
-            where = prefix + re.sub(r":\w+}", "}", route.path)
+            where = own + re.sub(r":\w+}", "}", route.path)
             yield where, app
             yield from _mounted(getattr(app, "routes", ()), where, {*seen, id(app)})
-        inner = getattr(route, "original_router", None)
-        if inner is not None:
-            own = getattr(getattr(route, "include_context", None), "prefix", "")
-            yield from _mounted(inner.routes, prefix + own, seen)
 
 
 def _unwrapped(app: Any) -> Any:

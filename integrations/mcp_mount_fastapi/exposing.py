@@ -6,7 +6,7 @@ middleware, dependencies, authentication and validation are in force.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -33,17 +33,17 @@ from mcp_mount.features.operations import (
 from mcp_mount.features.permissions import Permission
 from mcp_mount.protocol.occupancy import lasting
 from mcp_mount.transports.calling import Response, call_application
-from mcp_mount_fastapi.applications import Way, applications
+from mcp_mount_fastapi.applications import EntryPoint, applications, routes_below
 from mcp_mount_fastapi.precedence import Before
 
 _LARGE: Final = 64 * 1024
-"""From how many bytes on a response is read on a thread."""
+"""A response with more bytes is read on a thread."""
 
 _SHAPING: Final = (
     *("response_model_include", "response_model_exclude", "response_model_exclude_unset"),
     *("response_model_exclude_defaults", "response_model_exclude_none"),
 )
-"""The options of an endpoint by which its answer has less than its schema."""
+"""Options of an endpoint that leave out members which its schema requires."""
 
 
 def as_tool(name: str | None = None, description: str | None = None) -> dict[str, Any]:
@@ -108,39 +108,25 @@ def expose(
 def _document(api: FastAPI, prefix: str) -> Document:
     routes = get_openapi(title="", version="", routes=api.routes)
     unshaped, unnamed = set(), set()
-    for path, route in _endpoints(api.routes):
+    wide: list[str] = []
+    for where, route in routes_below(api.routes):
+        if ":path}" in (path := getattr(route, "path", "")):
+            # A parameter for several segments; OpenAPI's own path does not say so.
+            wide.append(path)
+        if not isinstance(route, APIRoute):
+            continue
         for method in route.methods or ():
+            operation = (where + route.path_format, method.lower())
             if not route.response_model_by_alias:
-                unnamed.add((path, method.lower()))
+                unnamed.add(operation)
             if any(getattr(route, name, None) for name in _SHAPING):
-                unshaped.add((path, method.lower()))
-    wide = list(_wide_paths(api.routes))
+                unshaped.add(operation)
     return Document(routes, wide, prefix=prefix, unshaped=unshaped, unnamed=unnamed)
-
-
-def _endpoints(routes: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, APIRoute]]:
-    """The endpoints among some routes, each with its path as OpenAPI has it."""
-    for route in routes:
-        if isinstance(route, APIRoute):
-            yield prefix + route.path_format, route
-        inner = getattr(route, "original_router", None)
-        if inner is not None:
-            own = getattr(getattr(route, "include_context", None), "prefix", "")
-            yield from _endpoints(inner.routes, prefix + own)
-
-
-def _wide_paths(routes: Sequence[Any]) -> Iterator[str]:
-    """The paths of all routes that have a parameter for several segments, `{name:path}`."""
-    for route in routes:
-        path = getattr(route, "path", "")
-        if ":path}" in path:
-            yield path
-        yield from _wide_paths(getattr(getattr(route, "original_router", None), "routes", ()))
 
 
 def _function(api: FastAPI, forward: Collection[str], target: Target) -> Callable[..., Any]:
     operation = target.operation
-    way = Way(api)
+    entry_point = EntryPoint(api)
     before = Before(api, operation)
 
     @lasting
@@ -149,7 +135,7 @@ def _function(api: FastAPI, forward: Collection[str], target: Target) -> Callabl
         other = before.of(own.path)
         if other is not None:
             raise another_endpoint(operation.method, other)
-        outermost, prefix = way.of(request)
+        outermost, prefix = entry_point.of(request)
         sent = [(b"accept", b"application/json, */*;q=0.1")]
         if own.body is not None:
             sent += [

@@ -1,4 +1,7 @@
-"""The thread that waits for a coroutine, for those who have plain work for it."""
+"""The context variable by which a coroutine finds the thread that waits for it.
+
+The drivers in `transports/threads.py` set it; policies, which may not import those, read it.
+"""
 
 from __future__ import annotations
 
@@ -7,5 +10,4 @@ from contextvars import ContextVar
 from typing import Final
 
 serving: Final[ContextVar[Executor | None]] = ContextVar("mcp_mount.executor", default=None)
-"""The executor of the thread that waits for this coroutine, None where no thread does: set by the
-drivers (`transports/threads.py`)."""
+"""The executor of the thread that waits for the current coroutine; None if no thread does."""

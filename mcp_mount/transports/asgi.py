@@ -18,7 +18,7 @@ from typing import Any
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.cancellation import cancel, forget, tell
+from mcp_mount.protocol.cancellation import cancel, mark_cancelled, unmark_cancelled
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.messages import Reply
 from mcp_mount.protocol.resumption import Resumption
@@ -42,9 +42,9 @@ from mcp_mount.transports.threads import PLAIN, Runner, waiting_thread
 
 @dataclass(slots=True)
 class AsyncEvents:
-    """A response that has begun: its events, the last one ends it. Close the iterator to leave.
+    """A response that has begun. Close the iterator of its events when the client has left.
 
-    end: leaves, and waits until all that belongs to the response has ended.
+    end: closes it, and waits until everything that belongs to the response has ended.
     """
 
     events: AsyncIterator[bytes]
@@ -119,7 +119,7 @@ class ASGITransport:
         return AsyncEvents(_whole(first, stream, opened), stream.aclose)
 
     async def _answer_silent(self, exchange: Exchange) -> Reply | AsyncEvents:
-        """Answer by handlers that say nothing, within a task that a framework may cancel."""
+        """Run handlers without a context, in a task that a framework may cancel."""
         runs = run_calls(exchange.calls, self._runner)
         if not exchange.accepts_stream and not exchange.outlives_client:
             await runs
@@ -158,7 +158,7 @@ class ASGITransport:
     async def _run(
         self, exchange: Exchange, runner: Runner, receive: Receive, send: Send, *, resumable: bool
     ) -> None:
-        """Answer by handlers that say nothing: with an event stream only if they take long."""
+        """Run handlers without a context; reply by an event stream only if they take long."""
         late: LateStart | None = None
         if exchange.accepts_stream:
             send_late = partial(_send_late, exchange, receive, send)
@@ -234,11 +234,11 @@ async def _send_late(
 
 
 def _nothing() -> None:
-    """What is to be done when the client of a session leaves."""
+    """Do nothing when the client of a session leaves: its calls go on."""
 
 
 async def _leave(stream: AsyncStream, exchange: Exchange) -> None:
-    """End a stream that nobody reads; in a session, what it runs goes on."""
+    """Close a stream that has no reader any more; in a session, its calls go on."""
     if exchange.outlives_client and not stream.is_over:
         go_on_unheard(stream)
     else:
@@ -246,7 +246,7 @@ async def _leave(stream: AsyncStream, exchange: Exchange) -> None:
 
 
 async def _begun(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The events of a log, after the comment that has begun the response, if one has."""
+    """The events of a log; before them the comment that began the response, if one did."""
     async with aclosing(events):  # type: ignore[type-var]
         if first is sse.KEEP_ALIVE:
             yield first
@@ -278,8 +278,14 @@ def _read(
     first: bytes = b"",
     begin: Callable[[], None] = lambda: None,
 ) -> AsyncEvents:
-    """What a reader reads. lasting: what goes on when the client has left. first: the event that
-    began the response. begin: called when it has begun, or never will."""
+    """The events that a reader reads.
+
+    Args:
+        reader: Reads the log.
+        lasting: The task that goes on when the client has left.
+        first: The event that began the response.
+        begin: Called when the response has begun, or never will.
+    """
 
     async def end() -> None:
         begin()
@@ -318,13 +324,13 @@ async def run_calls(
     *,
     on_wait: Callable[[], None] | None = None,
 ) -> bool:
-    """Run calls that nobody hears before they end.
+    """Run calls that send nothing to the client before they end.
 
     Args:
         calls: What to run, one after another.
         runner: How the host runs handlers.
-        receive: Where the client's departure is told, if it cancels the calls; without it the host
-            may cancel the task itself.
+        receive: ASGI's receive, if a client that leaves cancels the calls; without it the host may
+            cancel the task itself.
         on_wait: Called when a handler begins to take time.
 
     Returns:
@@ -347,11 +353,11 @@ async def run_calls(
 
 
 class _Attended:
-    """Awaits a call in the current task, and gives it up when its client leaves or cancels it.
+    """Awaits a call in the current task, and cancels it when its client leaves or cancels it.
 
-    Most handlers end without waiting for anything, so the watch for the client begins only when
-    the coroutine first waits: until then, no task is made. receive: where the client's departure
-    is told; without it the host cancels the task itself.
+    Most handlers end without waiting for anything, so no task that watches for the client is made
+    until the coroutine first waits. receive: ASGI's receive, which tells when the client leaves;
+    without it the host cancels the task itself.
     """
 
     def __init__(
@@ -403,7 +409,7 @@ class _Attended:
         finally:
             self._call.on_cancel = None
             if self._given_up and self._task is not None:
-                forget(self._task)
+                unmark_cancelled(self._task)
             if watch is not None:
                 watch.remove_done_callback(self._leave)
                 watch.cancel()
@@ -430,7 +436,7 @@ class _Attended:
     def _give_up(self) -> None:
         self._given_up = True
         if self._task is not None:
-            tell(self._task)
+            mark_cancelled(self._task)
         with suppress(AttributeError):
             self._waiting.cancel()
 
@@ -444,7 +450,7 @@ async def _departure(receive: Receive) -> None:
 async def _send_events(
     events: AsyncIterator[bytes], departures: Sequence[_Departure], send: Send
 ) -> None:
-    """Send a response of events. departures: of its client, where they are watched here."""
+    """Send a response of events. departures: watched here for the departure of the client."""
     await _send_start(200, sse.HEADERS, send)
     async with aclosing(events):  # type: ignore[type-var]
         async for event in events:
