@@ -14,7 +14,6 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 import mcp_mount
@@ -23,12 +22,13 @@ from mcp_mount.protocol.resource_metadata import WELL_KNOWN
 from mcp_mount_django.beside import unguarded
 from mcp_mount_django.calls import WITHOUT_CONTEXT
 from mcp_mount_django.options import imported, unknown
+from mcp_mount_django.patterns import url_patterns
 from mcp_mount_django.servers import MCPServer, servers
 from mcp_mount_django.view import ServerView
 from mcp_mount_django.well_known import serves_metadata
 
 INCOMPLETE: Final = ("mcp_mount.W010", "mcp_mount.W011")
-"""Warnings of tools that were written and that no server of the project has."""
+"""Warnings about tools that were written and that no server of the project has."""
 
 _SYNC_QUERIES: Final = frozenset(
     [
@@ -58,7 +58,7 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
 
 @register("mcp", Tags.security)
 def check_guards(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
-    """Servers whose tools anybody may call, though these may write."""
+    """Servers with tools that may write and that anybody may call."""
     problems: list[CheckMessage] = []
     for server in sorted(servers, key=lambda one: one.title):
         resource = server.resource_server
@@ -123,21 +123,15 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
     return problems
 
 
-def mounted(resolver: URLResolver | None = None, prefix: str = "/") -> Iterator[Any]:
+def mounted() -> Iterator[tuple[str, Any]]:
     """The servers in the project's URLs, each with its path."""
-    if resolver is None:
-        if not getattr(settings, "ROOT_URLCONF", None):
-            return
-        resolver = get_resolver()
-    for pattern in resolver.url_patterns:
-        if isinstance(pattern, URLResolver):
-            yield from mounted(pattern, prefix + str(pattern.pattern).removeprefix("/"))
-        elif isinstance(pattern, URLPattern) and isinstance(pattern.callback, ServerView):
+    for prefix, pattern in url_patterns():
+        if isinstance(pattern.callback, ServerView):
             yield prefix, pattern.callback.server
 
 
 def _check_paths() -> Iterator[CheckMessage]:
-    """Dotted paths that lead nowhere: without them, nobody would be let in, or everybody."""
+    """Dotted paths in AUTHENTICATION that cannot be imported."""
     given = getattr(settings, "MCP_MOUNT", {})
     paths = given.get("AUTHENTICATION") if isinstance(given, Mapping) else None
     for path in (paths,) if isinstance(paths, str) or callable(paths) else paths or ():
@@ -154,11 +148,11 @@ def _check_paths() -> Iterator[CheckMessage]:
 
 
 def _check_modules() -> Iterator[CheckMessage]:
-    """Modules `mcp.py` that nobody reads, or that fill a server which knows nothing of Django."""
+    """Modules `mcp.py` that are never imported, or that use `mcp_mount.MCPServer`."""
     installed = {Path(config.path).resolve() for config in apps.get_app_configs()}
     for stray in _stray_modules(installed):
         yield Warning(
-            f"{stray} is read by nobody: its folder is no app of INSTALLED_APPS.",
+            f"{stray} is never imported: its folder is not an app in INSTALLED_APPS.",
             hint=f"Add {stray.parent.name!r} to INSTALLED_APPS.",
             id="mcp_mount.W010",
         )
@@ -231,7 +225,7 @@ def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:
 
 
 def _check_beside(server: MCPServer) -> Iterator[CheckMessage]:
-    """Import the project's application, where a server without a URL may stand beside."""
+    """Import the project's application, which may mount a server that has no URL."""
     for name in ("WSGI_APPLICATION", "ASGI_APPLICATION"):
         path = getattr(settings, name, None)
         if path is None:

@@ -97,7 +97,8 @@ def test_tools_of_an_app_that_is_not_installed_are_found(tmp_path: Path) -> None
     module.write_text("from mcp_mount_django import server\n")
     with override_settings(BASE_DIR=tmp_path):
         assert problems() == [
-            f"mcp_mount.W010 {module} is read by nobody: its folder is no app of INSTALLED_APPS."
+            f"mcp_mount.W010 {module} is never imported: "
+            "its folder is not an app in INSTALLED_APPS."
         ]
 
 
@@ -168,7 +169,7 @@ def test_a_list_of_a_wrong_project_is_no_success(tmp_path: Path) -> None:
     (tmp_path / "shop" / "mcp.py").write_text("from mcp_mount_django import server\n")
     with override_settings(BASE_DIR=tmp_path):
         for command in (("list", *LEDGER), ("check",)):
-            assert "its folder is no app of INSTALLED_APPS" in failure(*command)
+            assert "its folder is not an app in INSTALLED_APPS" in failure(*command)
 
 
 def test_a_server_without_a_route_is_found(server: Any) -> None:

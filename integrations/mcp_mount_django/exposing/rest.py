@@ -19,7 +19,7 @@ from mcp_mount.features import DefinitionError
 from mcp_mount.features.exposed import NamedArguments
 from mcp_mount.features.names import refuse_unknown
 from mcp_mount_django.authentication import caller_of
-from mcp_mount_django.exposing.captures import Captures
+from mcp_mount_django.exposing.captures import CapturedArguments
 from mcp_mount_django.exposing.fields import path
 from mcp_mount_django.exposing.responses import derived, refusal, result_of
 
@@ -140,7 +140,7 @@ def view_endpoints(
 
 def function_of(endpoint: Endpoint, limit: Callable[[], int | None]) -> Callable[..., Any]:
     """The function that calls an endpoint. limit: how many bytes of a response are collected."""
-    captures = Captures(endpoint.view, endpoint.url)
+    captures = CapturedArguments(endpoint.view, endpoint.url)
 
     def function(request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
         # As the patterns of its routers give them.

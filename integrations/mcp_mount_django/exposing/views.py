@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from pydantic import BaseModel
 
 from mcp_mount.features.names import refuse_unknown
-from mcp_mount_django.exposing.captures import Captures
+from mcp_mount_django.exposing.captures import CapturedArguments
 from mcp_mount_django.exposing.responses import derived, refusal, result_of, result_of_async
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -43,7 +43,7 @@ def tool_of_view(
     what = getattr(view, "__name__", view)
     refuse_unknown(f"{what}: the URL argument is not in the schema:", url, _names(schema))
     refuse_unknown(f"{what}: method= is no method of HTTP:", [method], _METHODS)
-    captures = Captures(view, url)
+    captures = CapturedArguments(view, url)
 
     def prepared(request: HttpRequest, given: Mapping[str, Any]) -> tuple[HttpRequest, Any]:
         plain = schema(**given).model_dump(mode="json") if isinstance(schema, type) else given

@@ -1,0 +1,28 @@
+"""The URL patterns of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.urls import URLPattern, URLResolver, get_resolver
+
+
+def url_patterns(
+    resolver: URLResolver | None = None, prefix: str = "/"
+) -> Iterator[tuple[str, URLPattern]]:
+    """All URL patterns of the project, each with the path of the resolvers around it.
+
+    Args:
+        resolver: Where to begin; by default at ROOT_URLCONF, if the project has one.
+        prefix: The path of that resolver.
+    """
+    if resolver is None:
+        if not getattr(settings, "ROOT_URLCONF", None):
+            return
+        resolver = get_resolver()
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLResolver):
+            yield from url_patterns(pattern, prefix + str(pattern.pattern).removeprefix("/"))
+        elif isinstance(pattern, URLPattern):
+            yield prefix, pattern
