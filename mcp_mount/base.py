@@ -81,6 +81,16 @@ def _task_limits(value: Any) -> TaskLimits:
     return value or TaskLimits()
 
 
+def _keep_alive(value: Any) -> float:
+    """The option `keep_alive`.
+
+    Raises DefinitionError for what is no time: with 0, comments would be sent without a pause.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise DefinitionError(f"keep_alive is a number of seconds above 0, not {value!r}")
+    return value
+
+
 def _is_open(value: Any) -> bool:
     """The option `open`.
 
@@ -252,7 +262,7 @@ class MCPServer(Registers, FastAPI):
                 else check_patterns("allowed_hosts", allowed_hosts),
                 host_names=lambda: self.attached.host_names() if self.attached else (),
                 session_ttl=session_ttl,
-                keep_alive=keep_alive,
+                keep_alive=_keep_alive(keep_alive),
                 list_ttl_ms=list_ttl_ms,
                 challenge=self._challenge,
                 callers=callers,
@@ -408,6 +418,8 @@ class MCPServer(Registers, FastAPI):
                 settings.allowed_origins = check_origins(name, value or ())
             elif name == "allowed_hosts":
                 settings.allowed_hosts = None if value is None else check_patterns(name, value)
+            elif name == "keep_alive":
+                settings.keep_alive = _keep_alive(value)
             else:
                 setattr(settings, _PLAIN_SETTINGS[name], value)
         if "name" in options:

@@ -15,6 +15,7 @@ from mcp_mount import (
     ImageRouter,
     MCPRouter,
     MCPServer,
+    TaskPolicy,
     ToolsRouter,
     mount_asgi,
     mount_wsgi,
@@ -184,6 +185,9 @@ def test_what_is_no_router_is_refused_in_words_that_say_what_is() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"keep_alive": 0}, "keep_alive is a number of seconds above 0, not 0"),
+        ({"caller": lambda: "x"}, "caller= is a function with one parameter, the host's request"),
+        ({"when": lambda: True}, "is a function with one parameter, the "),
         ({"open": "no"}, "open is True or False, not 'no'"),
         ({"task_limits": {"tasks": 5}}, "task_limits is a TaskLimits, .* not {'tasks': 5}"),
         ({"allowed_origins": "https://app.example"}, "allowed_origins is a list of origins"),
@@ -225,3 +229,9 @@ def test_an_application_of_another_kind_is_refused(mount: Any, app: Any, words: 
 def test_what_is_no_server_is_not_mounted() -> None:
     with pytest.raises(TypeError, match=r"takes an MCPServer of mcp_mount, not .* MCPMount"):
         mount_flask(Flask("shop"), "/mcp", MCPMount())  # type: ignore[arg-type]
+
+
+def test_a_task_policy_whose_when_is_no_function_is_refused() -> None:
+    wrong: Any = True
+    with pytest.raises(TypeError, match=r"when=…\) is a function of the arguments, not True"):
+        TaskPolicy(when=wrong)

@@ -47,6 +47,8 @@ class Client(mcp_mount.testing.Client):
 
 def _login(user: Any) -> dict[str, str]:
     """The headers of a browser in which a user has logged in, with a CSRF token."""
+    if isinstance(user, str):
+        raise TypeError(f"user= is a user of the project, not the name {user!r}")
     browser = Browser()
     browser.force_login(user)
     name = settings.SESSION_COOKIE_NAME

@@ -34,6 +34,13 @@ class TaskPolicy:
     ttl: float = 3600.0
     poll_interval: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.when is not None and not callable(self.when):
+            raise TypeError(
+                f"TaskPolicy(when=…) is a function of the arguments, not {self.when!r}; "
+                "task=True makes every call a task"
+            )
+
 
 @dataclass(slots=True)
 class TaskLimits:

@@ -53,7 +53,8 @@ class HTTPError(Exception):
     """An HTTP response that is no answer: a login page, a 404, a 500."""
 
     def __init__(self, status: int, headers: Mapping[str, str], body: str) -> None:
-        super().__init__(f"HTTP {status}: {body[:200]}")
+        hint = " (is MCP there? path= says where it is)" if status == 404 else ""
+        super().__init__(f"HTTP {status}{hint}: {body[:200]}")
         self.status = status
         self.headers = headers
         self.body = body

@@ -32,7 +32,15 @@ class Opened:
 
 
 def is_asgi(app: Any) -> bool:
-    """Whether an application is one for ASGI."""
+    """Whether an application is one for ASGI.
+
+    Raises TypeError for what is no application.
+    """
+    if not callable(app):
+        raise TypeError(
+            "a client takes an MCPServer, or the application that it is mounted in, not "
+            f"{type(app).__name__}"
+        )
     return iscoroutinefunction(app) or iscoroutinefunction(type(app).__call__)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pytest
+from flask import Flask
 from pydantic import BaseModel
 
 from mcp_mount import (
@@ -282,3 +283,15 @@ def test_any_request_can_be_sent() -> None:
 def test_a_revision_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="revision must be one of"):
         Client(build(), revision="2024-11-05")
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_is_no_application_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"takes an MCPServer, or the application .* not str"):
+        kind("shop:app")
+
+
+def test_a_path_where_nothing_is_names_the_argument_for_it() -> None:
+    app = Flask("shop")
+    with Client(app) as client, pytest.raises(HTTPError, match=r"HTTP 404 .*path= says"):
+        client.list_tools()
