@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
@@ -82,6 +83,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
         )
         self.task_context: TaskContext | None = task_context or given.pop("task_context", None)
         given.pop("task_context", None)
+        _check_task_context(self.task_context)
         if apps.ready:
             self.authentication.load()
         self.calls = Calls(self)
@@ -152,6 +154,21 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
     def secret_keys(self) -> Sequence[str]:
         """The keys that it seals with, oldest first."""
         return self._secret_keys()
+
+
+def _check_task_context(function: Any) -> None:
+    """Refuse a task context in which every task would fail.
+
+    Raises ImproperlyConfigured.
+    """
+    if function is None:
+        return
+    if not callable(function) or inspect.isgeneratorfunction(function):
+        hint = "; decorate it with @contextlib.contextmanager" if callable(function) else ""
+        raise ImproperlyConfigured(
+            "TASK_CONTEXT (task_context=) is a function of the request that returns a context "
+            f"manager, not {function!r}{hint}"
+        )
 
 
 def _secret_keys() -> Sequence[str]:

@@ -129,6 +129,8 @@ APPS = ["django.contrib.contenttypes", "django.contrib.auth", "mcp_mount_django"
         (["OPEN"], "ImproperlyConfigured: MCP_MOUNT is a dict, not ['OPEN']"),
         ({"AUTH": "nope.verifier"}, "ImproperlyConfigured: MCP_MOUNT['AUTH'] names 'nope"),
         ({"THROTTLE": "often"}, "often"),
+        ({"TASK_CONTEXT": 5}, "returns a context manager, not 5"),
+        ({"TASK_CONTEXT": "pkgutil.walk_packages"}, "decorate it with @contextlib.contextmanager"),
     ],
 )
 def test_a_project_does_not_start_with_a_setting_that_means_nothing(
