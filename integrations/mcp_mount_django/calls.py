@@ -21,7 +21,7 @@ from mcp_mount.protocol.logs import own_logger
 from mcp_mount.tasks.contexts import Around, context_without
 from mcp_mount.transports.driving import turns
 from mcp_mount.transports.lasting import wait_until_done
-from mcp_mount.transports.threads import run_in_thread, thread_of, waiting_thread
+from mcp_mount.transports.threads import run_in_thread, running_functions, thread_of, waiting_thread
 from mcp_mount_django.signals import call_finished
 
 logger = own_logger("mcp_mount")
@@ -70,6 +70,17 @@ class Calls:
     async def run_async(self, call: Call) -> None:
         """Run a coroutine: its queries, its transactions and the audit have the thread of the
         request, as those of a plain function do."""
+        activity = running_functions.get()
+        if activity is None:
+            await self._run_async(call)
+            return
+        activity.begin()
+        try:
+            await self._run_async(call)
+        finally:
+            activity.end()
+
+    async def _run_async(self, call: Call) -> None:
         started = time.perf_counter()
         outcome = "cancelled"
         try:

@@ -12,9 +12,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor as AnyExecutor
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Final
 
 import asgiref.sync
@@ -22,11 +23,14 @@ from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, sync_
 from django.db import connections
 from greenlet import getcurrent
 
+from mcp_mount.protocol.occupancy import Activity
 from mcp_mount.transports.threads import (
     Executor,
     on_branching,
     on_entering,
     on_moving,
+    run_counted,
+    running_functions,
     thread_of,
 )
 
@@ -82,6 +86,7 @@ class RequestThread(Executor):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.get_running_loop()
+        self.activity = Activity()
         self._middleware: AnyExecutor | None = getattr(AsyncToSync.executors, "current", None)
         self._request = SyncToAsync.thread_sensitive_context.get(None)
 
@@ -100,6 +105,16 @@ class RequestThread(Executor):
             # Before asgiref 3.10 what came while it stopped waiting was lost.
             self._middleware = None
         self._remind()
+
+    def end(self) -> None:
+        """Let all end that has begun for the request; from now on nothing begins. Called when the
+        response is closed: on the thread, or on the event loop of a test client."""
+        if is_on_event_loop():
+            return
+        idle: Future[None] = Future()
+        self.activity.when_idle(partial(idle.set_result, None))
+        self.serve(idle)
+        self.close()
 
     def _remind(self) -> None:
         if self._main is not None and thread_of(self._main) is thread_of(getcurrent()):
@@ -133,6 +148,7 @@ def request_thread() -> Iterator[RequestThread]:
     tasks that are started there."""
     thread = RequestThread()
     current = getattr(AsyncToSync.executors, "current", None)
+    counting = running_functions.set(thread.activity)
     context = SyncToAsync.thread_sensitive_context.set(ThreadSensitiveContext())
     token = thread.enter()
     try:
@@ -140,6 +156,7 @@ def request_thread() -> Iterator[RequestThread]:
     finally:
         thread.responded()
         thread.leave(token)
+        running_functions.reset(counting)
         SyncToAsync.thread_sensitive_context.reset(context)
         if current is not None:
             AsyncToSync.executors.current = current
@@ -174,7 +191,7 @@ class Streamed:
             return
         end: Any = self._end()
         self._thread.serve(asyncio.run_coroutine_threadsafe(end, self._thread.loop))
-        self._thread.close()
+        self._thread.end()
 
 
 _ending: Final[set[asyncio.Future[None]]] = set()
@@ -191,6 +208,9 @@ def is_on_event_loop() -> bool:
 
 async def run_in_request_thread(function: Callable[[], None]) -> None:
     """Run a plain function on the thread of the request that this coroutine belongs to."""
+    activity = running_functions.get()
+    if activity is not None:
+        function = partial(run_counted, activity, function)
     await sync_to_async(function, thread_sensitive=True)()
 
 

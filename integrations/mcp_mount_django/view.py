@@ -22,6 +22,7 @@ from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.driving import follow, follow_async
+from mcp_mount.transports.lasting import ended
 from mcp_mount.transports.threads import Runner, off_loop
 from mcp_mount.transports.wsgi import (
     IncompleteBody,
@@ -41,6 +42,7 @@ from mcp_mount_django.calls import (
     atomic_aliases,
 )
 from mcp_mount_django.threads import (
+    RequestThread,
     Streamed,
     is_on_event_loop,
     own_event_loop,
@@ -114,27 +116,41 @@ class ServerView:
 
     async def _respond_async(self, request: HttpRequest, rest: str | None) -> HttpResponseBase:
         with request_thread() as thread:
-            may_block = self.server.is_guarded or self._authentication.may_block(request)
-            if may_block:
-                read = await off_loop(self._runner, partial(self._admit, request, rest))
-            else:
-                read = self._admit(request, rest)
-            if isinstance(read, Reply):
-                return _finished(read)
-            refusal = await follow_async(self._let_in(read, request), self._runner)
-            if refusal is not None:
-                return _finished(refusal)
-            read.may_block = may_block or self.server.protocol.settings.may_block
-            if self._is_bridged(request, rest):
-                return await bridge_asgi(self.server, self._runner, thread, request, rest, read)
-            if read.may_block:
-                opened = await off_loop(self._runner, partial(self._open, read))
-            else:
-                opened = self._open(read)
-            answer = await self._asgi.answer(opened)
-            if isinstance(answer, Reply):
-                return _finished(answer)
-            return _streaming(Streamed(answer.events, answer.end, thread))
+            try:
+                response = await self._respond_within(thread, request, rest)
+            except BaseException:
+                # The client has left: what runs for it has the thread until it has ended.
+                await ended(thread.activity)
+                raise
+        if not response.streaming:
+            # What has run out of time may go on. Django closes the response on the thread.
+            response._resource_closers.append(thread.end)  # type: ignore[attr-defined]
+        return response
+
+    async def _respond_within(
+        self, thread: RequestThread, request: HttpRequest, rest: str | None
+    ) -> HttpResponseBase:
+        may_block = self.server.is_guarded or self._authentication.may_block(request)
+        if may_block:
+            read = await off_loop(self._runner, partial(self._admit, request, rest))
+        else:
+            read = self._admit(request, rest)
+        if isinstance(read, Reply):
+            return _finished(read)
+        refusal = await follow_async(self._let_in(read, request), self._runner)
+        if refusal is not None:
+            return _finished(refusal)
+        read.may_block = may_block or self.server.protocol.settings.may_block
+        if self._is_bridged(request, rest):
+            return await bridge_asgi(self.server, self._runner, thread, request, rest, read)
+        if read.may_block:
+            opened = await off_loop(self._runner, partial(self._open, read))
+        else:
+            opened = self._open(read)
+        answer = await self._asgi.answer(opened)
+        if isinstance(answer, Reply):
+            return _finished(answer)
+        return _streaming(Streamed(answer.events, answer.end, thread))
 
     def _open(self, read: ProtocolRequest) -> Opened:
         return self.server.protocol.open(read)

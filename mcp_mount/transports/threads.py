@@ -313,8 +313,8 @@ def waiting_thread() -> Executor | None:
 running_functions: Final[ContextVar[Activity | None]] = ContextVar(
     "mcp_mount.running_functions", default=None
 )
-"""Counts the functions that pool threads run for the current request, where something around the
-request must last until they have ended: they may outlive it, when its client leaves."""
+"""Counts the functions that run for the current request, where something around the request must
+last until they have ended: they may outlive it, when its client leaves or their time is over."""
 
 
 async def run_in_thread(function: Callable[[], None]) -> None:
@@ -333,11 +333,12 @@ async def run_in_thread(function: Callable[[], None]) -> None:
         _threads = kind(_MOST_THREADS, thread_name_prefix="mcp-mount-tool")
     activity = running_functions.get()
     if activity is not None:
-        function = partial(_run_counted, activity, function)
+        function = partial(run_counted, activity, function)
     await loop.run_in_executor(_threads, copy_context().run, run_moved, function)
 
 
-def _run_counted(activity: Activity, function: Callable[[], None]) -> None:
+def run_counted(activity: Activity, function: Callable[[], None]) -> None:
+    """Run a function, and let an activity count it meanwhile."""
     activity.begin()
     try:
         function()

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from mcp_mount import Context, SyncContext
-from mcp_mount.testing import Client
+from mcp_mount.testing import AsyncClient, Client
 
 pytestmark = pytest.mark.usefixtures("project", "own_servers")
 
+HEADERS = {"host": "localhost"}
 seen = threading.local()
 
 
@@ -119,3 +120,72 @@ def test_a_question_goes_out_before_its_answer_is_waited_for(app: Any, revision:
             elicit=lambda question: {"sure": True},
         ) as client:
             assert client.call_tool(tool).text == "sure=True"
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_the_thread_of_a_request_is_there_until_all_that_it_has_begun_has_ended(
+    app: Any, leaves: bool
+) -> None:
+    """Also when the client was answered that the time is over, or has left: what a function goes on
+    with is done where it was begun, in its transaction, which is rolled back if it was too late."""
+    from asgiref.sync import sync_to_async
+    from django.db import connection
+    from django.urls import get_resolver
+
+    from mcp_mount_django.signals import call_finished
+    from tests.mcp_mount_django.ledger.models import Category
+
+    server = get_resolver().url_patterns[0].url_patterns[0].callback.server
+    began, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
+    found = list[Any]()
+
+    def write(name: str) -> None:
+        connection.ensure_connection()
+        found.append((threading.get_ident(), id(connection.connection)))
+        Category.objects.create(name=name)
+
+    @server.tool
+    async def late() -> str:
+        began.set()
+        await asyncio.to_thread(goes_on.wait, 10)
+        await sync_to_async(write)("of the coroutine")
+        return "done"
+
+    @server.tool(timeout=60 if leaves else 0.05)
+    def calls_late(ctx: SyncContext) -> str:
+        write("before")
+        ctx.call_tool(late)
+        write("after")
+        return "done"
+
+    def hear(sender: Any, **said: Any) -> None:
+        if said["name"] == "calls_late":
+            ended.set()
+
+    async def leave() -> None:
+        task = asyncio.create_task(AsyncClient(app, headers=HEADERS).call_tool("calls_late"))
+        await asyncio.to_thread(began.wait, 10)
+        task.cancel()
+        await asyncio.wait([task])
+        for _ in range(100):
+            # Until the server has heard of it, on this very loop.
+            await asyncio.sleep(0)
+        goes_on.set()
+        assert await asyncio.to_thread(ended.wait, 10)
+
+    call_finished.connect(hear)
+    try:
+        if leaves:
+            asyncio.run(leave())
+            assert len(found) == 3
+        else:
+            with Client(app, path="/mcp", headers=HEADERS) as client:
+                assert "took longer than 0.05 seconds" in client.call_tool("calls_late").text
+            goes_on.set()
+            assert ended.wait(10)
+            assert not Category.objects.exists()
+        assert len(found) > 1
+        assert len(set(found)) == 1
+    finally:
+        call_finished.disconnect(hear)
+        Category.objects.all().delete()
