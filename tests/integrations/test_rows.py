@@ -20,7 +20,10 @@ from tests.requests import modern
 
 BOTH, NONE = ["a", "b"], list[str]()
 UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "--log-level", "warning"]
-GUNICORN = ["gunicorn", "-k", "gthread", "--threads", "8", "--log-level", "warning"]
+GUNICORN = [
+    *(sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "8"),
+    *("--log-level", "warning"),
+]
 APPS = rows_apps.__name__
 SERVERS: dict[str, Callable[[str], list[str]]] = {
     "fastapi": lambda port: [*UVICORN, f"{APPS}:fastapi", "--port", port],

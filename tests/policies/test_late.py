@@ -22,7 +22,8 @@ SERVERS: dict[str, Callable[[str], list[str]]] = {
         *("--log-level", "warning", "--port", port),
     ],
     "wsgi": lambda port: [
-        *("gunicorn", "-k", "gthread", "--threads", "16", "--log-level", "warning"),
+        *(sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "16"),
+        *("--log-level", "warning"),
         *(f"{APPS}:wsgi()", "--bind", f"127.0.0.1:{port}"),
     ],
 }

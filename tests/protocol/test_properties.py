@@ -31,6 +31,9 @@ from tests.schemas import check_from_server, check_result
 
 server = MCPServer("tests", secret_key="for-tests-only", page_size=2)
 register(server)
+# Hypothesis gives examples up in the middle, whose questions then wait for ever: they must not take
+# the places of others.
+server.protocol.settings.waiting_threads = 10_000
 
 ASKED = {"elicitation": {}, "sampling": {}, "roots": {}}
 ABILITIES = {**ASKED, "extensions": {TASKS: {}}}

@@ -14,9 +14,8 @@ PAGE = HERE.parent.parent.parent / "docs" / "django.md"
 sys.path.insert(0, str(HERE))
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-installed, tools, mcp_mount, partners, tokens, staff, tasks, query, views, rest, audit, tests = (
-    BLOCKS
-)
+installed, tools, mcp_mount, partners, tokens, staff, tasks, query, views, rest, *others = BLOCKS
+audit, tests, beside = others
 
 
 def execute(code: str, names: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +59,7 @@ import django  # noqa: E402
 
 django.setup()
 
+from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.test import TestCase  # noqa: E402
 from django.test.utils import get_runner  # noqa: E402
 from django.urls import include, path  # noqa: E402
@@ -151,6 +151,9 @@ class Examples(TestCase):
 
 
 execute(tests, names)
+# Tools of the page want permissions, and nothing beside the project tells who calls.
+with pytest.raises(ImproperlyConfigured, match=r"permission='shop\.add_order' of order"):
+    execute(beside, {})
 documented = names["OrderTests"]
 assert issubclass(documented, TestCase)
 assert issubclass(type(names["server"]), MCPServer)
