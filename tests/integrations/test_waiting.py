@@ -26,15 +26,16 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+def session(url: str) -> dict[str, str]:
+    """The headers of a new session, whose client can be asked."""
+    content = initialize(capabilities={"elicitation": {}})
+    opened = httpx2.post(f"{url}/mcp", headers=JSON_HEADERS, content=content, timeout=20)
+    return legacy(opened.headers["mcp-session-id"])
+
+
 @pytest.mark.parametrize("tool", ["ask", "ask_async"])
 def test_questions_without_an_answer_leave_threads_to_others(url: str, tool: str) -> None:
-    opened = httpx2.post(
-        f"{url}/mcp",
-        headers=JSON_HEADERS,
-        content=initialize(capabilities={"elicitation": {}}),
-        timeout=20,
-    )
-    headers = legacy(opened.headers["mcp-session-id"])
+    headers = session(url)
     questions: list[Any] = []
     refusals: list[str] = []
     told = threading.Semaphore(0)
@@ -79,13 +80,7 @@ def test_questions_without_an_answer_leave_threads_to_others(url: str, tool: str
 
 def test_a_question_takes_the_place_of_the_oldest_subscription(url: str) -> None:
     listen, wanted = modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
-    opened = httpx2.post(
-        f"{url}/mcp",
-        headers=JSON_HEADERS,
-        content=initialize(capabilities={"elicitation": {}}),
-        timeout=20,
-    )
-    headers = legacy(opened.headers["mcp-session-id"])
+    headers = session(url)
     with httpx2.Client(timeout=60) as client, ExitStack() as stack:
         streams = []
         for _ in range(4):
