@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol, cast
 
 from mcp_mount.features import Registry, Tool
-from mcp_mount.features.exposed import NamedArguments
+from mcp_mount.openapi.arguments import NamedArguments
 from mcp_mount.policies.declared import Stack
 from mcp_mount.protocol.logs import own_logger
 

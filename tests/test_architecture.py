@@ -30,7 +30,9 @@ def files(room: str) -> list[Path]:
     return found
 
 
-@pytest.mark.parametrize("room", ["protocol", "features", "policies", "auth", "backplane"])
+@pytest.mark.parametrize(
+    "room", ["protocol", "features", "policies", "auth", "backplane", "openapi"]
+)
 def test_the_core_imports_no_web_framework(room: str) -> None:
     for file in files(room):
         roots = {module.partition(".")[0] for module in imports(file)}
@@ -47,6 +49,7 @@ def test_the_core_imports_no_web_framework(room: str) -> None:
         ("tasks", {"tasks", "protocol", "transports"}),
         ("llm", {"llm", "features", "protocol"}),
         ("policies", {"policies", "features", "protocol"}),
+        ("openapi", {"openapi", "policies", "features", "protocol"}),
         ("auth", {"auth", "policies", "features", "protocol"}),
         ("routes", {"routes", "context", "features", "llm", "policies", "protocol", "transports"}),
     ],

@@ -3,7 +3,7 @@
 `expose(api, server, tags=["orders"])` makes tools of endpoints that it has already.
 """
 
-from mcp_mount.features.operations import FORWARDED
+from mcp_mount.openapi.headers import FORWARDED
 from mcp_mount_fastapi.exposing import as_tool, expose
 from mcp_mount_starlette import MCPMount, mount
 

@@ -18,19 +18,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from mcp_mount.base import MCPServer
-from mcp_mount.features.exposed import ResponseBody, another_endpoint, value_of_response
-from mcp_mount.features.operations import (
-    FORWARDED,
-    MARK,
-    METHODS,
-    Choice,
-    Document,
-    Target,
-    add_operations,
-    as_mark,
-    forwarded,
-)
 from mcp_mount.features.permissions import Permission
+from mcp_mount.openapi.adding import Target, add_operations
+from mcp_mount.openapi.arguments import another_endpoint
+from mcp_mount.openapi.bodies import ResponseBody
+from mcp_mount.openapi.choice import Choice
+from mcp_mount.openapi.document import Document
+from mcp_mount.openapi.headers import FORWARDED, forwarded
+from mcp_mount.openapi.operations import MARK, METHODS, as_mark
+from mcp_mount.openapi.responses import value_of_response
 from mcp_mount.protocol.occupancy import lasting
 from mcp_mount.transports.calling import Response, call_application
 from mcp_mount_fastapi.applications import EntryPoint, applications, routes_below

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import Mount, compile_path
 
-from mcp_mount.features.operations import Operation
+from mcp_mount.openapi.operations import Operation
 from mcp_mount_fastapi.applications import applications
 
 

@@ -24,26 +24,18 @@ from werkzeug.routing import Rule
 
 from mcp_mount.base import MCPServer
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.exposed import ResponseBody, another_endpoint, value_of_response
 from mcp_mount.features.functions import signature_of
 from mcp_mount.features.names import refuse_unknown, several_names
-from mcp_mount.features.operations import (
-    ALIASES,
-    FORM,
-    FORWARDED,
-    FUNCTION,
-    MARK,
-    METHODS,
-    Choice,
-    Document,
-    Operation,
-    Sent,
-    Target,
-    add_operations,
-    as_mark,
-    forwarded,
-)
 from mcp_mount.features.permissions import Permission
+from mcp_mount.openapi.adding import Target, add_operations
+from mcp_mount.openapi.arguments import another_endpoint
+from mcp_mount.openapi.bodies import ResponseBody
+from mcp_mount.openapi.choice import Choice
+from mcp_mount.openapi.document import Document
+from mcp_mount.openapi.headers import FORWARDED, forwarded
+from mcp_mount.openapi.operations import ALIASES, FUNCTION, MARK, METHODS, Operation, as_mark
+from mcp_mount.openapi.requests import FORM, Sent
+from mcp_mount.openapi.responses import value_of_response
 from mcp_mount.protocol.messages import JSON
 from mcp_mount.tasks.contexts import context_without
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from mcp_mount.features.exposed import path_segment
+from mcp_mount.openapi.arguments import path_segment
 from mcp_mount_django.patterns import url_patterns
 
 

@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from pydantic import BaseModel
 
-from mcp_mount.features.exposed import response_limit
 from mcp_mount.features.names import several_names
+from mcp_mount.openapi.bodies import response_limit
 from mcp_mount.routes.router import Registers
 from mcp_mount_django.exposing.queries import ModelQuery, tools_of
 from mcp_mount_django.exposing.views import tool_of_view

@@ -16,7 +16,8 @@ from django.http import Http404, HttpRequest
 from django.shortcuts import resolve_url
 
 from mcp_mount.features import ToolError
-from mcp_mount.features.exposed import ResponseBody, value_of_response
+from mcp_mount.openapi.bodies import ResponseBody
+from mcp_mount.openapi.responses import value_of_response
 
 _READ: Final = ("_body", "_stream", "_read", "_post", "_files", "_encoding", "_upload")
 """How the names begin under which a request keeps what was read of it."""

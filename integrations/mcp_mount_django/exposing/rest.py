@@ -16,8 +16,8 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.schemas.openapi import AutoSchema
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.exposed import NamedArguments
 from mcp_mount.features.names import refuse_unknown
+from mcp_mount.openapi.arguments import NamedArguments
 from mcp_mount_django.authentication import caller_of
 from mcp_mount_django.exposing.captures import CapturedArguments
 from mcp_mount_django.exposing.fields import path

@@ -1,0 +1,1 @@
+"""Endpoints that an application has already, as tools, by an OpenAPI document of them."""

@@ -1,0 +1,43 @@
+"""The headers of the caller that go along with the request for an endpoint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+from mcp_mount.features.functions import DefinitionError
+from mcp_mount.features.names import several_names
+
+FORWARDED: Final = (
+    *("authorization", "cookie", "x-api-key", "accept-language"),
+    *("traceparent", "tracestate", "x-request-id", "x-forwarded-for", "x-forwarded-proto"),
+)
+"""The headers of the caller that go along, unless others are named."""
+
+OF_THE_REQUEST: Final = frozenset(
+    [
+        *("accept", "connection", "content-length", "content-type", "host", "te", "trailer"),
+        *("transfer-encoding", "upgrade"),
+    ]
+)
+"""Headers that belong to the request for an endpoint, so that they are neither arguments nor go
+along."""
+
+_HEADER: Final = re.compile(r"[a-z0-9!#$%&'*+.^`|~-]+")
+
+
+def forwarded(names: str | Collection[str]) -> list[str]:
+    """The names of the headers that go along, in lower case.
+
+    Raises:
+        DefinitionError: For what is no header's name, and for headers that belong to the request
+            for the endpoint itself.
+    """
+    lowered = [one.lower() for one in several_names(names)]
+    for one in lowered:
+        if not _HEADER.fullmatch(one):
+            raise DefinitionError(f"forward= takes names of headers, and {one!r} is none")
+        if one in OF_THE_REQUEST:
+            raise DefinitionError(f"forward=: {one!r} cannot go along, the call has its own")
+    return lowered

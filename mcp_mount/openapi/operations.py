@@ -1,0 +1,84 @@
+"""One operation of an OpenAPI document: what it is called, and what it is known by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+MARK: Final = "x-mcp"
+"""The member of an operation that makes it a tool."""
+
+FUNCTION: Final = "x-mcp-function"
+"""The member of an operation with the name of its function, if its id does not tell."""
+
+ALIASES: Final = "x-mcp-aliases"
+"""The member of an operation with more names that users may know it by."""
+
+METHODS: Final = ("get", "post", "put", "patch", "delete")
+
+
+def as_mark(name: str | None = None, description: str | None = None) -> dict[str, str]:
+    """What stands under `MARK`: what the tool is called, and how it is described."""
+    mark = {"name": name, "description": description}
+    return {key: value for key, value in mark.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One operation of an OpenAPI document.
+
+    path: in the whole application. prefix: where the application of the document is mounted in it.
+    """
+
+    path: str
+    method: str
+    described: Mapping[str, Any]
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method.upper()} {self.path}"
+
+    @property
+    def id(self) -> str:
+        return str(self.described.get("operationId", ""))
+
+    @property
+    def function(self) -> str:
+        """The name of the endpoint's function, out of the id that FastAPI makes of it."""
+        known = self.described.get(FUNCTION)
+        if known is not None:
+            return str(known)
+        made = re.sub(r"\W", "_", self.path.removeprefix(self.prefix)) + "_" + self.method
+        return self.id.removesuffix(made) if self.id.endswith(made) else self.id
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What users may call it: its id, its function, and what else the host knows."""
+        return tuple(filter(None, (self.id, self.function, *self.described.get(ALIASES, ()))))
+
+    @property
+    def tags(self) -> Sequence[str]:
+        tags: Sequence[str] = self.described.get("tags", ())
+        return tags
+
+    @property
+    def description(self) -> str:
+        return str(self.described.get("description") or self.described.get("summary") or "")
+
+    def is_one_of(self, words: Collection[str]) -> bool:
+        """Whether it is named by its id, its function or (a pattern of) its path."""
+        return any(word in self.names or fnmatchcase(self.path, word) for word in words)
+
+
+def annotations_of(method: str) -> dict[str, bool]:
+    """The hints that an HTTP method gives (RFC 9110, section 9.2)."""
+    if method == "get":
+        return {"readOnlyHint": True}
+    return {
+        "readOnlyHint": False,
+        "destructiveHint": method != "post",
+        "idempotentHint": method in ("put", "delete"),
+    }

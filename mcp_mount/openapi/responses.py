@@ -1,0 +1,119 @@
+"""The HTTP response of an endpoint, as the value of a tool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from email.message import Message
+from html.parser import HTMLParser
+from typing import Any, Final
+
+from mcp_mount.features.content import Audio, File, Image
+from mcp_mount.protocol.errors import ToolError
+
+MAX_TEXT: Final = 2000
+"""How much of an error page is told, in characters."""
+
+
+def value_of_response(
+    status: int, headers: Mapping[str, str], body: bytes, *, login: Sequence[str] = ()
+) -> Any:
+    """The value of a tool for an HTTP response. headers: names in lower case. login: paths to
+    which those are redirected who must log in.
+
+    JSON is data, text and HTML are text, images and sounds content blocks, all else a file. Raises
+    ToolError for a status of failure, and for a redirect to a login.
+    """
+    kind, _, parameters = headers.get("content-type", "").partition(";")
+    kind = kind.strip().lower()
+    if 300 <= status < 400:
+        location = headers.get("location", "")
+        if location.partition("?")[0] in login:
+            raise ToolError("You must log in for this")
+        return f"Done; see {location}"
+    if not body and status < 400:
+        return "Done"
+    if kind == "application/json" or kind.endswith("+json"):
+        try:
+            value = json.loads(body or b"null", parse_constant=_refuse_constant)
+        except ValueError:
+            # NaN, for one, which some frameworks write: it is no JSON, so it is told as it is.
+            value = body.decode("utf-8", "replace")
+        if status >= 400:
+            raise ToolError(_problems(value))
+        return value
+    if kind.startswith("text/") or not body:
+        charset = parameters.partition("charset=")[2].strip(' "') or "utf-8"
+        text = body.decode(charset, "replace")
+        if status >= 400:
+            words = _words(text) if kind == "text/html" else text.strip()
+            raise ToolError(words[:MAX_TEXT] or f"The endpoint answers {status}")
+        return text
+    if status >= 400:
+        raise ToolError(f"The endpoint answers {status}")
+    if kind.startswith("image/"):
+        return Image(body, format=kind)
+    if kind.startswith("audio/"):
+        return Audio(body, format=kind)
+    disposition = Message()
+    disposition["content-disposition"] = headers.get("content-disposition", "")
+    return File(data=body, name=disposition.get_filename(), format=kind or None)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _problems(value: Any) -> str:
+    """What frameworks say of bad input, as lines that a model can act on."""
+    if isinstance(value, dict) and isinstance(value.get("detail"), list):
+        # FastAPI: each problem with its place.
+        return "\n".join(map(_problem, value["detail"]))
+    if isinstance(value, dict):
+        return "\n".join(
+            _problems(item)
+            if name in ("detail", "non_field_errors", "message", "error")
+            else f"{name}: {_flat(item)}"
+            for name, item in value.items()
+        )
+    return _flat(value)
+
+
+def _problem(one: Any) -> str:
+    if not isinstance(one, dict) or "msg" not in one:
+        return _flat(one)
+    place = [str(part) for part in one.get("loc", ())]
+    if place[:1] and place[0] in ("body", "query", "path", "header", "cookie"):
+        place = place[1:]
+    return f"{'.'.join(place)}: {one['msg']}" if place else str(one["msg"])
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_flat, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+class _Text(HTMLParser):
+    """Collects the text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attributes: Any) -> None:
+        self._hidden += tag in ("script", "style", "head")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag in ("script", "style", "head")
+
+    def handle_data(self, data: str) -> None:
+        if self._hidden <= 0:
+            self.words += data.split()
+
+
+def _words(page: str) -> str:
+    reader = _Text()
+    reader.feed(page)
+    return " ".join(reader.words)
