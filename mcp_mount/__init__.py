@@ -11,7 +11,12 @@ from mcp_mount.llm.chat import ChatMessage, ChatRequest
 from mcp_mount.mounting import mount_asgi, mount_wsgi
 from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttle, Timeout
 from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.errors import ClientError, ProtocolError
+from mcp_mount.protocol.errors import (
+    ClientError,
+    ProtocolError,
+    ResourceError,
+    ResourceNotFoundError,
+)
 from mcp_mount.protocol.rules import Caller
 from mcp_mount.protocol.tasks import TaskLimits, TaskPolicy
 from mcp_mount.protocol.tokens import AccessToken
@@ -45,6 +50,8 @@ __all__ = [
     "Message",
     "ProtocolError",
     "ResourceContent",
+    "ResourceError",
+    "ResourceNotFoundError",
     "Result",
     "SyncContext",
     "TaskLimits",

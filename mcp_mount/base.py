@@ -369,6 +369,7 @@ class MCPServer(Registers, FastAPI):
         if host.without_permissions is not None:
             self._without_permissions(host.without_permissions)
         self.attached = host
+        self.protocol.settings.hooks = host.exceptions
 
     def _without_permissions(self, host: str) -> None:
         refuse_permission_names(self.protocol.settings.rules, host)

@@ -12,6 +12,7 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.callers import accepted_languages
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge
+from mcp_mount.protocol.exceptions import NO_HOOKS, ExceptionHooks
 from mcp_mount.protocol.settings import bearer
 from mcp_mount.tasks.contexts import Around, current_context
 
@@ -38,7 +39,12 @@ class Host:
     caller and where they call: the language, say. Results that differ in it are kept apart.
     request_type: the class of the requests that handlers get here, where it is always the same one.
     without_permissions: what it is called in errors, if it has no permissions by name. guards:
-    whether it evidently refuses callers before they reach the server.
+    whether it evidently refuses callers before they reach the server. exceptions: translates those
+    of the framework that tell a client something (Http404, a werkzeug HTTPException) into ours:
+    ToolError for words, ResourceNotFoundError for what does not exist, `Refusal(words, status=403)`
+    for who may not, `Refusal(words, status=429, retry_after=…)` for later; and is told of real
+    failures, once each, where the answer is made: under WSGI on the request's thread, under ASGI on
+    the event loop, which it must not hold up.
     """
 
     secret_keys: Callable[[], Sequence[str]] = _no_names
@@ -52,3 +58,4 @@ class Host:
     request_type: type | None = None
     without_permissions: str | None = None
     guards: Callable[[], bool] = bool
+    exceptions: ExceptionHooks = NO_HOOKS

@@ -22,12 +22,25 @@ from mcp_mount.features.functions import (
 from mcp_mount.features.uri_templates import UriTemplate
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.errors import INVALID_PARAMS, RESOURCE_NOT_FOUND, ProtocolError
+from mcp_mount.protocol.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    RESOURCE_NOT_FOUND,
+    ClientError,
+    ProtocolError,
+    Refusal,
+    ResourceError,
+    ResourceNotFoundError,
+    ToolError,
+)
 from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.messages import Rule, plain
 from mcp_mount.protocol.revisions import LATEST, Revision
 from mcp_mount.protocol.uris import normal_uri
+
+logger = own_logger("mcp_mount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +147,7 @@ class Resource:
             kwargs,
             is_async=self.is_async,
             encode=partial(self._encode, uri),
+            recognise=partial(_recognised, incoming.revision, uri),
             context=self.arguments.context,
             request=self.arguments.request,
             policies=policies,
@@ -187,9 +201,7 @@ def answer_read(resources: Mapping[str, Resource], incoming: Incoming) -> Call:
     Raises ProtocolError for a URI that nobody serves, or whose values do not fit.
     """
     uri = incoming.params["uri"]
-    # Renumbered in 2026-07-28 (server/resources, "Error Handling").
-    kind = INVALID_PARAMS if incoming.revision.modern else RESOURCE_NOT_FOUND
-    refusal = not_found = ProtocolError(kind, f"Resource not found: {uri}", data={"uri": uri})
+    refusal = not_found = _not_found(incoming.revision, uri)
     exact = resources.get(normal_uri(uri))
     for resource in [exact] if exact is not None else resources.values():
         values = resource.match(uri)
@@ -202,6 +214,29 @@ def answer_read(resources: Mapping[str, Resource], incoming: Incoming) -> Call:
             continue
         return resource.call(incoming, values)
     raise refusal
+
+
+def _not_found(revision: Revision, uri: str, words: str = "") -> ProtocolError:
+    # Renumbered in 2026-07-28 (server/resources, "Error Handling").
+    kind = INVALID_PARAMS if revision.modern else RESOURCE_NOT_FOUND
+    return ProtocolError(kind, words or f"Resource not found: {uri}", data={"uri": uri})
+
+
+def _recognised(revision: Revision, uri: str, error: Exception) -> Exception:
+    """What a handler raised, as the error that the specification has for it."""
+    ours = error
+    if isinstance(error, ResourceError) and not isinstance(error, ResourceNotFoundError):
+        ours = ProtocolError(INTERNAL_ERROR, str(error), data={"uri": uri})
+    elif isinstance(error, ToolError) and not isinstance(error, ClientError | Refusal):
+        ours = _not_found(revision, uri, str(error))
+    elif isinstance(error, LookupError):
+        # Its words may be a mere key: `BOOKS[title]`.
+        words = str(error.args[0]) if error.args else ""
+        ours = _not_found(revision, uri, words and f"Resource not found: {words}")
+        logger.info("Resource %r raised %r: told as not found", uri, error, exc_info=error)
+    if ours is not error:
+        ours.__cause__ = error
+    return ours
 
 
 def _template(function: Callable[..., Any], uri: str) -> UriTemplate | None:

@@ -237,7 +237,7 @@ class Tool:
         arguments: Mapping[str, Any],
         *,
         encode: Callable[[Any, Revision], Result] | None = None,
-        recover: Callable[[Exception], Result] | None = None,
+        recover: Callable[[Call, Exception], Result] | None = None,
         task: TaskPolicy | None = None,
     ) -> Call:
         """The call of the tool; raises InvalidArguments, unless policies are to see that first.
@@ -284,11 +284,11 @@ class Tool:
             raise requires_extension(TASKS)
         return policy if knows_tasks else None
 
-    def recover(self, error: Exception) -> Result:
+    def recover(self, call: Call, error: Exception) -> Result:
         """The result for what a tool raised: its own words, or a neutral sentence."""
         if isinstance(error, ToolError | InvalidArguments):
             return error_result(str(error) or "The tool failed")
-        logger.error("Tool %r failed", self.name, exc_info=error)
+        call.report(error)
         if isinstance(error, NotFinite):
             return error_result(f"The tool {self.name!r} failed. {error}.")
         return error_result(f"The tool {self.name!r} failed. The server has logged the reason.")

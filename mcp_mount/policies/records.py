@@ -119,7 +119,8 @@ class Recording:
         try:
             result = yield from proceed()
         except BaseException as error:
-            self._tell(record_of(call, started, self._redact, Outcome.of_error(error)))
+            outcome = Outcome.of_error(call.recognised(error))
+            self._tell(record_of(call, started, self._redact, outcome))
             raise
         self._tell(record_of(call, started, self._redact, Outcome.of(result), result))
         return result
@@ -222,7 +223,8 @@ class Audited:
                 yield from _told(self._audit.before, call)
             result = yield from proceed()
         except BaseException as error:
-            yield from self._end(call, started, Outcome.of_error(error), None)
+            outcome = Outcome.of_error(call.recognised(error))
+            yield from self._end(call, started, outcome, None)
             raise
         yield from self._end(call, started, Outcome.of(result), result)
         return result

@@ -174,7 +174,8 @@ class Traced:
             try:
                 result = yield from proceed()
             except BaseException as error:
-                telemetry.end(span, dimensions, started, Outcome.of_error(error), error)
+                told = call.recognised(error)
+                telemetry.end(span, dimensions, started, Outcome.of_error(told), told)
                 raise
             telemetry.show_result(span, call, result)
             if "cache" in call.state:

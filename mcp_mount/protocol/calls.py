@@ -14,9 +14,12 @@ from mcp_mount.protocol.credentials import ShownHeaders
 from mcp_mount.protocol.encoding import NotFinite
 from mcp_mount.protocol.errors import (
     INTERNAL_ERROR,
+    INVALID_PARAMS,
     OutOfTime,
     ProtocolError,
     Refusal,
+    ResourceError,
+    ToolError,
     contained,
     contained_async,
 )
@@ -85,6 +88,7 @@ class Call:
         "_is_prepared",
         "_managers",
         "_raised",
+        "_recognise",
         "_recover",
         "_state",
         "_validate",
@@ -114,7 +118,8 @@ class Call:
         *,
         is_async: bool,
         encode: Callable[[Any, Revision], Result],
-        recover: Callable[[Exception], Result] | None = None,
+        recover: Callable[[Call, Exception], Result] | None = None,
+        recognise: Callable[[Exception], Exception] | None = None,
         context: tuple[str, Callable[[Incoming, Any], Any]] | None = None,
         request: str | None = None,
         task: TaskPolicy | None = None,
@@ -126,7 +131,9 @@ class Call:
         """context: the name of the parameter that gets a context, and its class. request: the name
         of that which gets the host's own request. policies: what stands around, the outermost
         first. arguments: as the client sent them. validate: makes `args` and `kwargs` of them just
-        before the handler runs, so that policies see what is wrong as well. checks: of these."""
+        before the handler runs, so that policies see what is wrong as well. checks: of these.
+        recognise: turns what the handler may raise to tell something into one of our exceptions.
+        recover: makes a result of an exception."""
         self.task = task
         self.policies = policies
         self.arguments: Mapping[str, Any] = {} if arguments is None else arguments
@@ -154,6 +161,7 @@ class Call:
         self._context = context
         self._encode = encode
         self._recover = recover
+        self._recognise = recognise
 
     @property
     def wants_context(self) -> bool:
@@ -390,6 +398,14 @@ class Call:
         assert self.result is not None, "a call was not run"
         return self.result
 
+    def recognised(self, error: BaseException) -> BaseException:
+        """An exception as the client is told of it: one of ours, if the host knows it or its kind
+        of handler does; else as it is."""
+        if not isinstance(error, Exception):
+            return error
+        ours = self.incoming.hooks.translated(error)
+        return ours if self._recognise is None else self._recognise(ours)
+
     def finish(self) -> Result:
         """The result to send, once all has run.
 
@@ -416,21 +432,32 @@ class Call:
         return self.result
 
     def _recovered(self, failure: BaseException) -> Result:
+        failure = self.recognised(failure)
         if isinstance(failure, ProtocolError):
             raise failure
         if self._recover is not None and isinstance(failure, Exception):
             try:
-                return self._recover(failure)
+                return self._recover(self, failure)
             except Exception as unexpected:
                 failure = unexpected
-        if isinstance(failure, NotFinite):
-            logger.error("%s failed", self.incoming.method, exc_info=failure)
-            raise ProtocolError(INTERNAL_ERROR, f"{failure}.")
         if isinstance(failure, Refusal):
             data = None if failure.retry_after is None else {"retryAfter": failure.retry_after}
             raise ProtocolError(INTERNAL_ERROR, str(failure), data=data, status=failure.status)
-        logger.error("%s failed", self.incoming.method, exc_info=failure)
+        if isinstance(failure, ToolError):
+            # What cannot be had by these arguments, in words that say why.
+            kind = INTERNAL_ERROR if isinstance(failure, ResourceError) else INVALID_PARAMS
+            raise ProtocolError(kind, str(failure) or "The server cannot answer this request")
+        self.report(failure)
+        if isinstance(failure, NotFinite):
+            raise ProtocolError(INTERNAL_ERROR, f"{failure}.")
         raise ProtocolError(INTERNAL_ERROR, "The server failed to answer this request")
+
+    def report(self, failure: BaseException) -> None:
+        """Log that the handler, or something around it, has failed, and tell the host."""
+        kind = "Tool" if self.method == "tools/call" else self.method
+        what = f"{kind} {self.name!r}" if self.name else kind
+        logger.error("%s failed", what, exc_info=failure)
+        self.incoming.hooks.failed(self, failure)
 
 
 def _suspension(suspended: Suspended) -> Result:

@@ -45,6 +45,20 @@ class ToolError(Exception):
     """Raise it in a tool to tell the model what went wrong, in words that it can act on."""
 
 
+class ResourceError(ToolError):
+    """Raise it in a resource to tell the client why it cannot be read, in these words.
+
+    In a tool or a prompt it is as any ToolError.
+    """
+
+
+class ResourceNotFoundError(ResourceError):
+    """Raise it in a resource that does not exist: a template stands for more than there is.
+
+    The client gets the error that its revision of the specification has for this, with these words.
+    """
+
+
 class ClientError(ToolError):
     """A client that could not, or would not, answer a question of a handler."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_mount.protocol.errors import ProtocolError, refused, requires_extension
+from mcp_mount.protocol.exceptions import NO_HOOKS, ExceptionHooks
 from mcp_mount.protocol.messages import MessageId, Request, Rule
 from mcp_mount.protocol.questions import Dialogue
 from mcp_mount.protocol.revisions import Revision
@@ -58,7 +59,7 @@ class Incoming:
     have called one another to get here, the outermost first. fulfilled: the rules that its caller
     has fulfilled to get here, and for all that its handler has called. is_plain: whether it came
     over plain HTTP, without MCP. asked: whether its handler has asked the client something. prefix:
-    of the keys of its questions.
+    of the keys of its questions. hooks: what the host does with exceptions.
     """
 
     id: MessageId
@@ -79,6 +80,7 @@ class Incoming:
     asked: bool = False
     prefix: str = ""
     fulfilled: list[Rule] = field(default_factory=list)
+    hooks: ExceptionHooks = NO_HOOKS
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules."""

@@ -217,6 +217,7 @@ class Legacy:
                 most=request.waiting,
             ),
             catalogue=self._catalogue,
+            hooks=self._settings.hooks,
         )
         return incoming, method
 

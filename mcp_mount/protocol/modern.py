@@ -154,6 +154,7 @@ class Modern:
             message.id, name, params, meta, revision, client, request, None, log_level, dialogue
         )
         incoming.catalogue = self._catalogue
+        incoming.hooks = self._settings.hooks
         return incoming, method
 
     def start(self, call: Call) -> Result | Call:

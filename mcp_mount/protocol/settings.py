@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mcp_mount.protocol.callers import Callers
 from mcp_mount.protocol.errors import Challenge, ProtocolError
+from mcp_mount.protocol.exceptions import NO_HOOKS, ExceptionHooks
 from mcp_mount.protocol.flows import Flow
 from mcp_mount.protocol.hosts import (
     DEFAULT_PORTS,
@@ -91,7 +92,7 @@ class Settings:
     who must come with better credentials. observers: are told of requests that no handler answers.
     auth: finds out who sends a request, where the host does not.
     callers: tells callers apart. on_first_request: called once, when somebody has sent a request.
-    may_block: whether the observers may take time.
+    may_block: whether the observers may take time. hooks: what the host does with exceptions.
     poll_seconds: how often clients look for what a session's stream tells, where it is polled.
     keep_alive: after how much silence a comment is sent on an event stream, in seconds.
     resume_ttl: how long a stream is kept for a client that was cut off, in seconds.
@@ -118,6 +119,7 @@ class Settings:
     callers: Callers = field(default_factory=Callers)
     on_first_request: Callable[[], None] | None = None
     may_block: bool = False
+    hooks: ExceptionHooks = NO_HOOKS
     question_timeout: float = 300.0
     state_ttl: float = 3600.0
     waiting_threads: int = 4

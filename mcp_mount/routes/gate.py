@@ -11,6 +11,7 @@ from fastapi import HTTPException, Request
 from mcp_mount.protocol import Protocol, ProtocolError, Settings
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.calls import Catalogue
+from mcp_mount.protocol.exceptions import NO_HOOKS, ExceptionHooks
 from mcp_mount.protocol.exchange import refusal, refusal_of
 from mcp_mount.protocol.incoming import Client, Incoming
 from mcp_mount.protocol.messages import JSON, Rule
@@ -93,7 +94,10 @@ def http_error(
 
 
 def incoming_of(
-    request: ProtocolRequest, name: str = "", catalogue: Catalogue | None = None
+    request: ProtocolRequest,
+    name: str = "",
+    catalogue: Catalogue | None = None,
+    hooks: ExceptionHooks = NO_HOOKS,
 ) -> Incoming:
     """A request over plain HTTP, as handlers know requests. name: of the tool that it is for."""
     return Incoming(
@@ -106,7 +110,14 @@ def incoming_of(
         request=request,
         catalogue=catalogue,
         is_plain=True,
+        hooks=hooks,
     )
+
+
+def hooks_of(request: Request) -> ExceptionHooks:
+    """What the host of a request's server does with exceptions."""
+    server: Protocol | None = getattr(request.app, "protocol", None)
+    return NO_HOOKS if server is None else server.settings.hooks
 
 
 async def checked(request: Request, check: Callable[[], Any]) -> Any:

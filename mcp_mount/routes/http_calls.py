@@ -16,13 +16,13 @@ from mcp_mount.features import Registry, Tool, ToolError
 from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.errors import ProtocolError, Refusal
+from mcp_mount.protocol.errors import ProtocolError, Refusal, ResourceNotFoundError
 from mcp_mount.protocol.flows import Policy
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.revisions import Revision
 from mcp_mount.routes.errors import openai_error
-from mcp_mount.routes.gate import gated_body, incoming_of, runner_of
+from mcp_mount.routes.gate import gated_body, hooks_of, incoming_of, runner_of
 from mcp_mount.transports.asgi import run_calls
 from mcp_mount.transports.scopes import read_headers, request_of
 
@@ -75,7 +75,6 @@ class HTTPCall:
         self._name = name
         self._whole: Registry = getattr(request.app, "registry", registry)
         self._own = registry
-        self._call: Call | None = None
 
     async def function(
         self, function: Callable[[], Awaitable[Any]], arguments: Mapping[str, Any]
@@ -108,7 +107,8 @@ class HTTPCall:
     async def _incoming(self) -> Incoming:
         read = request_of(self._request.scope, read_headers(self._request.scope))
         read.body = await self._request.body()
-        return replace(incoming_of(read, self._name, self._whole), method=self._method)
+        incoming = incoming_of(read, self._name, self._whole, hooks_of(self._request))
+        return replace(incoming, method=self._method)
 
     def _policies(self) -> Sequence[Policy]:
         declared = self._own.policies_within(self._whole)
@@ -126,8 +126,11 @@ class HTTPCall:
     def _encode(self, shape: Callable[[Any], Any], value: Any, revision: Revision) -> Result:
         return Result(b'"value":%b' % encode(shape(value)))
 
-    def _recover(self, error: Exception) -> Result:
+    def _recover(self, call: Call, error: Exception) -> Result:
         self.failure = error
+        if not isinstance(error, ToolError | InvalidArguments):
+            # The log has it from whoever answers.
+            call.incoming.hooks.failed(call, error)
         return Result(b"", failed=True)
 
 
@@ -144,6 +147,8 @@ def failed(error: Exception, what: str) -> JSONResponse:
         if error.retry_after is not None:
             response.headers["Retry-After"] = f"{error.retry_after:.0f}"
         return response
+    if isinstance(error, ResourceNotFoundError):
+        return openai_error(404, "not_found_error", str(error))
     if isinstance(error, ToolError | InvalidArguments):
         return openai_error(400, "invalid_request_error", str(error))
     if isinstance(error, ProtocolError):

@@ -14,11 +14,24 @@ from mcp_mount.features import Registry, Tool, ToolError
 from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.encoding import NotFinite, encode, without_surrogates
-from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError, Refusal
+from mcp_mount.protocol.errors import (
+    INVALID_PARAMS,
+    ProtocolError,
+    Refusal,
+    ResourceNotFoundError,
+)
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.revisions import Revision
-from mcp_mount.routes.gate import checked, gate, gated_body, http_error, incoming_of, runner_of
+from mcp_mount.routes.gate import (
+    checked,
+    gate,
+    gated_body,
+    hooks_of,
+    http_error,
+    incoming_of,
+    runner_of,
+)
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.transports.asgi import run_calls
 from mcp_mount.transports.paths import route_path
@@ -105,7 +118,8 @@ class ToolsRouter(MCPRouter):
 
     def _incoming(self, request: Request, name: str = "") -> Incoming:
         read = request_of(request.scope, read_headers(request.scope))
-        return incoming_of(read, name, getattr(request.app, "registry", self.registry))
+        registry = getattr(request.app, "registry", self.registry)
+        return incoming_of(read, name, registry, hooks_of(request))
 
     def _tools(self, request: Request, path: str) -> Iterable[Tool]:
         faces: dict[str, list[Registry]] = getattr(request.app, "tool_faces", {})
@@ -150,14 +164,16 @@ class _Outcome:
             return Result(self._tool.output.encode_data(value))
         return Result(b"{%b}" % self._tool.output.encode(value, revision).members)
 
-    def _recover(self, error: Exception) -> Result:
+    def _recover(self, call: Call, error: Exception) -> Result:
         if isinstance(error, NotFinite):
-            logger.error("Tool %r failed", self._tool.name, exc_info=error)
+            call.report(error)
             self._failure = HTTPException(500, f"The tool {self._tool.name!r} failed. {error}.")
             return Result(b"", failed=True)
         if not isinstance(error, ToolError | InvalidArguments):
             raise error
         status, headers = 422 if isinstance(error, InvalidArguments) else 400, {}
+        if isinstance(error, ResourceNotFoundError):
+            status = 404
         if isinstance(error, Refusal):
             status = error.status
             if error.retry_after is not None:

@@ -1,0 +1,59 @@
+"""What a host knows of exceptions: which of its own tell a client something, and who else wants to
+hear of failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from mcp_mount.protocol.logs import own_logger
+
+if TYPE_CHECKING:
+    from mcp_mount.protocol.calls import Call
+
+logger = own_logger("mcp_mount")
+
+
+def _unknown(error: Exception) -> Exception | None:
+    return None
+
+
+def _silent(call: Call, error: BaseException) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionHooks:
+    """What a host does with the exceptions of handlers.
+
+    translate: turns an exception of the framework's into one of ours; None for one that it does not
+    know. report: is told of each real failure, besides the log.
+    """
+
+    translate: Callable[[Exception], Exception | None] = _unknown
+    report: Callable[[Call, BaseException], None] = _silent
+
+    def translated(self, error: Exception) -> Exception:
+        """An exception as one of ours, if the host knows it; else as it is."""
+        try:
+            ours = self.translate(error)
+        except Exception:
+            logger.exception("A host could not translate %r", type(error))
+            return error
+        if ours is None:
+            return error
+        if ours is not error:
+            ours.__cause__ = error
+        return ours
+
+    def failed(self, call: Call, error: BaseException) -> None:
+        """Tell the host of a failure that the log has already."""
+        try:
+            self.report(call, error)
+        except Exception:
+            # The client gets its answer all the same.
+            logger.exception("A host could not report that %s failed", call.method)
+
+
+NO_HOOKS: Final = ExceptionHooks()
