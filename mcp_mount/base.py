@@ -19,12 +19,13 @@ from mcp_mount.features.arguments import request_types
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.listing import Listing
 from mcp_mount.features.names import options_of, refuse_unknown, refuse_unknown_options
-from mcp_mount.features.permissions import Names, caller_key
+from mcp_mount.features.permissions import Names
 from mcp_mount.features.registry import refuse_permission_names
 from mcp_mount.host import Host
 from mcp_mount.notifier import Notifier
 from mcp_mount.observing import Observing
 from mcp_mount.openness import may_guard, open_tools, warn_if_open
+from mcp_mount.options import OPTIONS, value_of
 from mcp_mount.policies.cache import invalidate
 from mcp_mount.policies.declared import Level, Stack, Surroundings
 from mcp_mount.policies.options import CHECKS, RULES, PolicyOptions, declare, rules_in, split
@@ -35,7 +36,6 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.callers import CallerKey, Callers
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge, ProtocolError
-from mcp_mount.protocol.hosts import check_origins, check_patterns
 from mcp_mount.protocol.state import Seal
 from mcp_mount.protocol.tasks import TaskLimits
 from mcp_mount.routes.dependencies import HOST_APP
@@ -69,50 +69,8 @@ if TYPE_CHECKING:
 request_types.append(Request)
 
 
-def _task_limits(value: Any) -> TaskLimits:
-    """The option `task_limits`.
-
-    Raises DefinitionError for what has no limits, such as a number.
-    """
-    if value is not None and not isinstance(value, TaskLimits):
-        raise DefinitionError(
-            f"task_limits is a TaskLimits, such as TaskLimits(tasks_per_caller=50), not {value!r}"
-        )
-    return value or TaskLimits()
-
-
-def _keep_alive(value: Any) -> float:
-    """The option `keep_alive`.
-
-    Raises DefinitionError for what is no time: with 0, comments would be sent without a pause.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise DefinitionError(f"keep_alive is a number of seconds above 0, not {value!r}")
-    return value
-
-
-def _is_open(value: Any) -> bool:
-    """The option `open`.
-
-    Raises DefinitionError for what is neither true nor false: "no" would open the server.
-    """
-    if value not in (True, False, None):
-        raise DefinitionError(f"open is True or False, not {value!r}")
-    return bool(value)
-
-
-_PLAIN_SETTINGS = {
-    "server_title": "title",
-    **{
-        name: name
-        for name in (
-            *("name", "version", "description", "website_url", "icons", "instructions"),
-            *("max_body_bytes", "session_ttl", "keep_alive"),
-        )
-    },
-}
-"""Arguments that are settings as they are, with the names of these."""
-
+_SETTINGS = {"server_title": "title"}
+"""Options that the settings of the protocol know by another name."""
 
 _NOT_OPTIONS = frozenset({"title"})
 """Arguments of FastAPI that a server gives it by itself."""
@@ -213,9 +171,9 @@ class MCPServer(Registers, FastAPI):
         )
         self._rules: dict[str, Any] = {}
         self.resource_server: ResourceServer | None = None
-        self._observing = Observing(telemetry, audit, log_calls=log_calls)
+        self._observing = Observing(telemetry, audit, log_calls=value_of("log_calls", log_calls))
         callers = Callers()
-        callers.function = caller_key(caller)
+        callers.function = value_of("caller", caller)
         self._around = Surroundings(
             lambda: self.protocol.settings.name,
             store_of(store),
@@ -226,16 +184,16 @@ class MCPServer(Registers, FastAPI):
         self.registry = Registry(
             Listing(
                 Seal("cursor", self._secret_keys, server=lambda: self.protocol.settings.name),
-                page_size=page_size,
-                ttl_ms=list_ttl_ms,
-                step_up=list_step_up,
+                page_size=value_of("page_size", page_size),
+                ttl_ms=value_of("list_ttl_ms", list_ttl_ms),
+                step_up=value_of("list_step_up", list_step_up),
             ),
             policies=Stack((self._level,)),
         )
         self.tool_faces: dict[str, list[Registry]] = {}
-        self._docs = docs
-        self._open = _is_open(open)
-        self._keys = [secret_key] if isinstance(secret_key, str) else list(secret_key or ())
+        self._docs = value_of("docs", docs)
+        self._open: bool = value_of("open", open)
+        self._keys: list[str] = value_of("secret_key", secret_key)
         self.runner = Runner(run=self.run_call, run_async=self.run_call_async)
         backplane = MemoryBackplane()
         self.notify = Notifier(backplane.publish)
@@ -244,25 +202,23 @@ class MCPServer(Registers, FastAPI):
             self.notify.task_changed,
             self._detach,
             around=self._around_task,
-            limits=_task_limits(task_limits),
+            limits=value_of("task_limits", task_limits),
         )
         self.protocol = Protocol(
             Settings(
-                name=name,
-                version=version,
+                name=value_of("name", name),
+                version=value_of("version", version),
                 title=server_title,
                 description=description,
                 website_url=website_url,
                 icons=icons,
                 instructions=instructions,
-                max_body_bytes=max_body_bytes,
-                allowed_origins=check_origins("allowed_origins", allowed_origins),
-                allowed_hosts=None
-                if allowed_hosts is None
-                else check_patterns("allowed_hosts", allowed_hosts),
+                max_body_bytes=value_of("max_body_bytes", max_body_bytes),
+                allowed_origins=value_of("allowed_origins", allowed_origins),
+                allowed_hosts=value_of("allowed_hosts", allowed_hosts),
                 host_names=lambda: self.attached.host_names() if self.attached else (),
-                session_ttl=session_ttl,
-                keep_alive=_keep_alive(keep_alive),
+                session_ttl=value_of("session_ttl", session_ttl),
+                keep_alive=value_of("keep_alive", keep_alive),
                 list_ttl_ms=list_ttl_ms,
                 challenge=self._challenge,
                 callers=callers,
@@ -277,7 +233,7 @@ class MCPServer(Registers, FastAPI):
         self.registry.on_change = self._tell
         self._auth: dict[str, Any] = {
             "auth": auth,
-            "auth_required": auth_required,
+            "auth_required": value_of("auth_required", auth_required),
             "resource": resource,
             "scope_hierarchy": scope_hierarchy,
         }
@@ -386,60 +342,59 @@ class MCPServer(Registers, FastAPI):
     def configure(self, **options: Any) -> None:
         """Change what the arguments of the same name have set, before the first request.
 
-        name, version, server_title, description, website_url, icons, instructions, secret_key,
-        max_body_bytes, allowed_origins, allowed_hosts, session_ttl, keep_alive, task_limits,
-        docs, store, telemetry, log_calls, audit, auth, auth_required, resource, scope_hierarchy,
-        caller, open, and what `PolicyOptions` has. Raises DefinitionError for any other; nothing is
-        changed then.
+        Those that can be changed so are in `mcp_mount.options`. Raises DefinitionError for any
+        other, and for a value that an option cannot have.
         """
         refuse_unknown(f"{type(self).__name__} has no setting", options, self.configurable())
+        checked = {name: value_of(name, value) for name, value in options.items()}
         settings = self.protocol.settings
-        for name, value in options.items():
-            if name == "secret_key":
-                self._keys = [value] if isinstance(value, str) else list(value)
+        for name, value in checked.items():
+            part = OPTIONS[name].part
+            if part == "settings":
+                setattr(settings, _SETTINGS.get(name, name), value)
+            elif part == "policies":
+                self._declare({name: value})
+            elif part == "listing":
+                self._list_by(name, value)
+            elif part == "auth":
+                self._auth[name] = value
+                self._authenticate()
+            elif part == "observability":
+                setattr(self._observing, name, value)
+                self._observe()
+            elif name == "secret_key":
+                self._keys = value
             elif name == "docs":
                 self._docs = value
             elif name == "task_limits":
-                self.tasks.limits = _task_limits(value)
-            elif name in PolicyOptions.__annotations__ and name != "max_body_bytes":
-                self._declare({name: value})
+                self.tasks.limits = value
             elif name == "store":
                 self._around.store = store_of(value)
             elif name == "open":
-                self._open = _is_open(value)
-            elif name == "caller":
-                settings.callers.function = caller_key(value)
-            elif name in self._auth:
-                self._auth[name] = value
-                self._authenticate()
-            elif name in ("telemetry", "audit", "log_calls"):
-                setattr(self._observing, name, value)
-                self._observe()
-            elif name == "allowed_origins":
-                settings.allowed_origins = check_origins(name, value or ())
-            elif name == "allowed_hosts":
-                settings.allowed_hosts = None if value is None else check_patterns(name, value)
-            elif name == "keep_alive":
-                settings.keep_alive = _keep_alive(value)
+                self._open = value
             else:
-                setattr(settings, _PLAIN_SETTINGS[name], value)
-        if "name" in options:
-            self.title = options["name"]
-        if "version" in options:
-            self.version = options["version"]
+                assert name == "caller", f"nobody keeps the option {name!r}"
+                settings.callers.function = value
+        if "name" in checked:
+            self.title = checked["name"]
+        if "version" in checked:
+            self.version = checked["version"]
+
+    def _list_by(self, name: str, value: Any) -> None:
+        """Change how lists are answered."""
+        listing = self.registry.listing
+        if name == "list_ttl_ms":
+            self.protocol.settings.list_ttl_ms = listing.ttl_ms = value
+        elif name == "page_size":
+            listing.page_size = value
+        else:
+            listing.step_up = value
+        listing.clear()
 
     @classmethod
     def configurable(cls) -> frozenset[str]:
         """The names that `configure` takes."""
-        return frozenset(
-            (
-                *("secret_key", "docs", "store", "telemetry", "audit", "log_calls", "task_limits"),
-                *("allowed_origins", "allowed_hosts", "caller", "open"),
-                *("auth", "auth_required", "resource", "scope_hierarchy"),
-                *_PLAIN_SETTINGS,
-                *PolicyOptions.__annotations__,
-            )
-        )
+        return frozenset(OPTIONS)
 
     def include_router(self, router: APIRouter, **options: Any) -> None:
         """Include a router, FastAPI's or one of ours, with FastAPI's arguments.

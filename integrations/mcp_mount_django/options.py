@@ -17,69 +17,28 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from mcp_mount import options
 from mcp_mount.features.names import suggestion
 
-OPTIONS: Final = {
-    "NAME": "name",
-    "VERSION": "version",
-    "TITLE": "server_title",
-    "DESCRIPTION": "description",
-    "WEBSITE_URL": "website_url",
-    "ICONS": "icons",
-    "INSTRUCTIONS": "instructions",
-    "SECRET_KEY": "secret_key",
-    "MAX_BODY_BYTES": "max_body_bytes",
-    "ALLOWED_ORIGINS": "allowed_origins",
-    "SESSION_TTL": "session_ttl",
-    "KEEP_ALIVE": "keep_alive",
-    "TASK_LIMITS": "task_limits",
-    "TASK_CONTEXT": "task_context",
-    "LIST_TTL_MS": "list_ttl_ms",
-    "PAGE_SIZE": "page_size",
-    "DOCS": "docs",
-    "CALLER": "caller",
-    "OPEN": "open",
-    "PERMISSION": "permission",
-    "LOGIN_REQUIRED": "login_required",
+_OWN: Final = {
     "AUTHENTICATION": "authentication",
-    "AUTH": "auth",
-    "AUTH_REQUIRED": "auth_required",
-    "RESOURCE": "resource",
+    "LOGIN_REQUIRED": "login_required",
     "FIND_USER": "find_user",
-    "SCOPE_HIERARCHY": "scope_hierarchy",
-    "LIST_STEP_UP": "list_step_up",
-    "STORE": "store",
-    "TELEMETRY": "telemetry",
-    "LOG_CALLS": "log_calls",
-    "AUDIT": "audit",
-    "SCOPES": "scopes",
-    "ROLES": "roles",
-    "WHEN": "when",
-    "THROTTLE": "throttle",
-    "MAX_CONCURRENCY": "max_concurrency",
-    "TIMEOUT": "timeout",
-    "CACHE": "cache",
-    "EXTRA_ARGUMENTS": "extra_arguments",
-    "MAX_ARGUMENT_DEPTH": "max_argument_depth",
-    "MAX_RESULT_BYTES": "max_result_bytes",
-    "REDACT": "redact",
-    "CALL_MIDDLEWARE": "call_middleware",
+    "TASK_CONTEXT": "task_context",
 }
+"""What Django's `MCPServer` has besides the options of any server."""
+
+OPTIONS: Final = {option.key: option.name for option in options.OPTIONS.values()} | _OWN
 """The keys, and the arguments of `MCPServer` that they stand for."""
 
 _IMPORTED: Final = frozenset(
-    {
-        "AUTH",
-        "CALLER",
-        "FIND_USER",
-        "TASK_CONTEXT",
-        "TASK_LIMITS",
-        "AUDIT",
-        "WHEN",
-        "CALL_MIDDLEWARE",
-    }
+    [option.key for option in options.OPTIONS.values() if option.is_object]
+    + ["FIND_USER", "TASK_CONTEXT"]
 )
-"""Those whose values may be dotted paths, so that settings need not import them."""
+"""Those whose values may be dotted paths, so that settings need not import them.
+
+A permission is a name of Django's, which looks like such a path.
+"""
 
 
 def defaults() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from mcp_mount.base import MCPServer, server_options
 from mcp_mount.features import DefinitionError
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.names import refuse_unknown, refuse_unknown_options
+from mcp_mount.options import OPTIONS
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import refusal
@@ -80,7 +81,7 @@ class MCPMount(Registers):
                 f"the application has a server at {self.path!r} already: give another path"
             )
         given = app.config.get_namespace("MCP_")
-        known = [f"MCP_{name.upper()}" for name in self.server.configurable()]
+        known = [f"MCP_{option.key}" for option in OPTIONS.values()]
         keys = [f"MCP_{name.upper()}" for name in given]
         refuse_unknown("the Flask configuration: MCPMount has no key", keys, known)
         self.server.configure(**given)

@@ -48,14 +48,12 @@ class Listing:
         ttl_ms: int = 0,
         step_up: bool = False,
     ) -> None:
-        if page_size is not None and page_size < 1:
-            raise ValueError(f"page_size must be at least 1, not {page_size}")
         self._seal = seal
-        self._page_size = page_size
-        self._ttl_ms = ttl_ms
-        self._step_up = step_up
         self._known: OrderedDict[tuple[str, str, int, int, str], Result] = OrderedDict()
         self._guarded: OrderedDict[tuple[Any, ...], Result] = OrderedDict()
+        self.page_size = page_size
+        self.ttl_ms = ttl_ms
+        self.step_up = step_up
 
     def clear(self) -> None:
         """Forget encoded pages."""
@@ -72,7 +70,7 @@ class Listing:
         """
         start = self._start(incoming)
         # The cursor to the next page is for where it was given.
-        mount = "" if self._page_size is None else incoming.request.mount
+        mount = "" if self.page_size is None else incoming.request.mount
         key = (incoming.method, incoming.revision.name, version, start, mount)
         known = self._known.get(key)
         if known is None:
@@ -84,7 +82,7 @@ class Listing:
 
     def shows(self, entry: Entry, incoming: Incoming) -> bool:
         """Whether an entry is in the lists of the caller."""
-        return incoming.permits(without_scopes(entry.rules) if self._step_up else entry.rules)
+        return incoming.permits(without_scopes(entry.rules) if self.step_up else entry.rules)
 
     def _answer_guarded(
         self,
@@ -112,7 +110,7 @@ class Listing:
         *,
         scope: str = "public",
     ) -> Result:
-        end = None if self._page_size is None else start + self._page_size
+        end = None if self.page_size is None else start + self.page_size
         body: dict[str, Any] = {
             member: [one.definition(incoming.revision) for one in islice(entries, start, end)]
         }
@@ -122,7 +120,7 @@ class Listing:
                 [incoming.method, end], mount=incoming.request.mount
             )
         if incoming.revision.modern:
-            body |= {"ttlMs": self._ttl_ms, "cacheScope": scope}
+            body |= {"ttlMs": self.ttl_ms, "cacheScope": scope}
         return Result(encode(body)[1:-1])
 
     def _start(self, incoming: Incoming) -> int:

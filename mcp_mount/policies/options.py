@@ -96,7 +96,7 @@ def declare(level: Level, declared: Mapping[str, Any]) -> None:
         elif key == "max_concurrency":
             level.concurrency = _made(MaxConcurrency, value)
         elif key == "redact":
-            level.redact = value.split() if isinstance(value, str) else list(value)
+            level.redact = value.split() if isinstance(value, str) else list(value or ())
         elif key == "call_middleware":
             level.middleware = [policy_of(one) for one in several(value)]
         elif key == "timeout":

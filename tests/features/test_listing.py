@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcp_mount import MCPServer
+from mcp_mount import DefinitionError, MCPServer
 from tests.requests import Session, ask
 
 
@@ -62,5 +62,5 @@ def test_another_process_continues_a_list() -> None:
 
 
 def test_a_page_without_entries_is_none() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(DefinitionError, match="page_size is a number from 1 on, not 0"):
         MCPServer("tests", page_size=0)

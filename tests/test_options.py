@@ -1,0 +1,56 @@
+"""The options of a server: declared once, known to every host by the same name."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from mcp_mount import MCPServer
+from mcp_mount.features.names import keywords_of
+from mcp_mount.options import OPTIONS
+from mcp_mount.policies.options import CHECKS, PolicyOptions
+from mcp_mount.testing import Client
+from mcp_mount_django.options import OPTIONS as DJANGO_KEYS
+from mcp_mount_flask import MCPMount
+
+
+def test_the_table_has_every_option_of_a_server() -> None:
+    own = set(keywords_of(MCPServer.__init__)) - {"path"}
+    policies = set(PolicyOptions.__annotations__) - set(CHECKS)
+    assert set(OPTIONS) == own | policies
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_is_a_key_of_flask_and_of_django(name: str) -> None:
+    default: Any = inspect.signature(MCPServer.__init__).parameters.get(name)
+    value = "x" if name in ("name", "version") else getattr(default, "default", None)
+    app = Flask("shop")
+    app.config[f"MCP_{name.upper()}"] = value
+    MCPMount(app, "/mcp")
+    assert DJANGO_KEYS[name.upper()] == name
+
+
+def test_lists_are_answered_as_the_configuration_says() -> None:
+    app = Flask("shop")
+    app.config.update(SECRET_KEY="k", MCP_PAGE_SIZE=1, MCP_LIST_TTL_MS=7, MCP_LIST_STEP_UP=True)
+    mcp = MCPMount(app, "/mcp")
+    mcp.tool(name="one")(lambda: 1)
+    mcp.tool(name="two", scopes="orders")(lambda: 2)
+    with Client(app) as client:
+        first = client.request("tools/list")
+        assert ([tool["name"] for tool in first["tools"]], first["ttlMs"]) == (["one"], 7)
+        second = client.request("tools/list", {"cursor": first["nextCursor"]})
+        assert [tool["name"] for tool in second["tools"]] == ["two"]
+
+
+def test_a_list_setting_changes_what_was_encoded_before() -> None:
+    server = MCPServer("shop", secret_key="k")
+    server.tool(name="one")(lambda: 1)
+    server.tool(name="two")(lambda: 2)
+    with Client(server) as client:
+        assert len(client.request("tools/list")["tools"]) == 2
+        server.configure(page_size=1, list_ttl_ms=0)
+        assert len(client.request("tools/list")["tools"]) == 1
