@@ -21,7 +21,7 @@ def mount(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_wsgi:
     functions, routes or error handlers see the request.
     """
     check_mount(app, path, server, Flask)
-    server.attach(host_of(app))
+    server.attach(host_of(app, is_beside=True))
 
     def around(environ: dict[str, Any]) -> AbstractContextManager[Any]:
         return app.request_context(environ)
@@ -35,6 +35,6 @@ def mount_asgi(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_asgi
     Tools run natively on the ASGI server, inside an application context.
     """
     check_mount(app, path, server, Flask)
-    server.attach(host_of(app))
+    server.attach(host_of(app, is_beside=True))
     inner: Any = WSGIMiddleware(app)  # type: ignore[arg-type]
     return mcp_mount.mount_asgi(inner, path, server, around=app.app_context)

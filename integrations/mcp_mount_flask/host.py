@@ -19,6 +19,7 @@ from flask.globals import request_ctx
 from mcp_mount.host import Host
 from mcp_mount.protocol.calls import Call
 from mcp_mount.tasks.contexts import context_without
+from mcp_mount_flask.exceptions import exception_hooks
 
 
 def current_caller() -> str | None:
@@ -62,8 +63,13 @@ def has_own_gate(app: Flask) -> bool:
     )
 
 
-def host_of(app: Flask) -> Host:
-    """The Flask application as the host of a server: its keys, debug flag and host names."""
+def host_of(app: Flask, *, is_beside: bool = False) -> Host:
+    """The Flask application as the host of a server: its keys, debug flag and host names.
+
+    Args:
+        app: The application.
+        is_beside: Whether the server stands before it, so that its error handlers see nothing.
+    """
 
     def secret_keys() -> Sequence[str]:
         keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.config.get("SECRET_KEY")]
@@ -89,4 +95,5 @@ def host_of(app: Flask) -> Host:
         host_names=host_names,
         detach=detach,
         without_permissions="Flask",
+        exceptions=exception_hooks(app, has_request=not is_beside),
     )

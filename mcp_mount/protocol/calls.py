@@ -353,6 +353,9 @@ class Call:
         self._end(result)
 
     def _encoded(self, value: Any) -> Result:
+        hooks = self.incoming.hooks
+        if isinstance(value, hooks.responses):
+            value = hooks.value_of(value)
         result = self._encode(value, self.incoming.revision)
         if self.accept is not None:
             self.accept(result)

@@ -1,11 +1,12 @@
 """What a host knows of exceptions: which of its own tell a client something, and who else wants to
-hear of failures."""
+hear of failures. A response of the framework's in place of a value is one of them: what guards a
+view by a decorator may answer for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mcp_mount.protocol.logs import own_logger
 
@@ -23,16 +24,25 @@ def _silent(call: Call, error: BaseException) -> None:
     pass
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class ExceptionHooks:
     """What a host does with the exceptions of handlers.
 
     translate: turns an exception of the framework's into one of ours; None for one that it does not
-    know. report: is told of each real failure, besides the log.
+    know. report: is told of each real failure, besides the log. responses: the class of the
+    framework's responses, which decorators of views return in place of the handler's value (a
+    redirect to the login). value_of: the value of such a response; raises what `translate` gives
+    for one that refuses.
     """
 
     translate: Callable[[Exception], Exception | None] = _unknown
     report: Callable[[Call, BaseException], None] = _silent
+    responses: type | tuple[()] = ()
+    value_of: Callable[[Any], Any] = _as_it_is
 
     def translated(self, error: Exception) -> Exception:
         """An exception as one of ours, if the host knows it; else as it is."""

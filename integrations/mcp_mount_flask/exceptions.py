@@ -1,0 +1,118 @@
+"""What Flask's own exceptions and responses are to a client, and who hears of failures."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from flask import Flask, got_request_exception, has_request_context, request
+from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.wrappers import Response
+
+from mcp_mount import ResourceNotFoundError, ToolError
+from mcp_mount.openapi.responses import value_of_response
+from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.errors import Refusal
+from mcp_mount.protocol.exceptions import ExceptionHooks
+from mcp_mount_flask.logins import login_paths
+
+_TRANSLATED: Final = "__mcp_mount_translated__"
+"""The attribute of an exception that the application's own handler has answered."""
+
+_WORDS: Final = {401: "Authentication required", 403: "Permission denied"}
+"""What is said where an exception has no words of its own: werkzeug's are for people who have
+typed a URL."""
+
+
+def exception_hooks(app: Flask, *, has_request: bool) -> ExceptionHooks:
+    """What a server does with the exceptions of its handlers in a Flask application.
+
+    Args:
+        app: The application.
+        has_request: Whether the server's requests are requests of the application, so that its
+            error handlers are in force.
+    """
+
+    def translate(error: Exception) -> Exception | None:
+        if isinstance(error, HTTPException):
+            return _of_http_exception(app, error)
+        return _handled(app, error) if has_request else None
+
+    def report(call: Call, error: BaseException) -> None:
+        ensure_sync = app.ensure_sync
+        got_request_exception.send(app, _async_wrapper=ensure_sync, exception=error)
+        if has_request and has_request_context() and isinstance(error, Exception):
+            # As `Flask.handle_exception`: it may roll back, or tell somebody. The client gets ours.
+            failure = InternalServerError(original_exception=error)
+            handler = app._find_error_handler(failure, request.blueprints)
+            if handler is not None:
+                ensure_sync(handler)(failure)
+
+    return ExceptionHooks(
+        translate, report, responses=Response, value_of=lambda value: value_of(app, value)
+    )
+
+
+def value_of(app: Flask, response: Response) -> Any:
+    """The value of a response that a handler, or a decorator of it, has returned.
+
+    Raises:
+        ToolError: For one that refuses: a status of failure, a redirect to the login.
+    """
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return value_of_response(
+        response.status_code, headers, response.get_data(), login=login_paths(app)
+    )
+
+
+def _of_http_exception(app: Flask, error: HTTPException) -> Exception | None:
+    if error.response is not None:
+        return _refusal_in(app, error.get_response())
+    status = error.code or 500
+    own: str | None = vars(error).get("description")
+    if status == 500 and not own:
+        return None
+    words = str(own or _WORDS.get(status) or error.name)
+    if status in (404, 410):
+        return ResourceNotFoundError(words)
+    if status in (401, 403, 429, 503):
+        return Refusal(words, status=status, retry_after=_seconds(error))
+    return ToolError(words)
+
+
+def _seconds(error: HTTPException) -> float | None:
+    """In how many seconds one may come back (RFC 9110, section 10.2.3)."""
+    when: Any = getattr(error, "retry_after", None)
+    if isinstance(when, datetime):
+        now = datetime.now(when.tzinfo or timezone.utc)
+        return max(0.0, (when.replace(tzinfo=now.tzinfo) - now).total_seconds())
+    return float(when) if isinstance(when, int | float) else None
+
+
+def _refusal_in(app: Flask, response: Any) -> Exception:
+    try:
+        value = value_of(app, response)
+    except ToolError as refused:
+        return refused
+    return ToolError(str(value))
+
+
+def _handled(app: Flask, error: Exception) -> Exception | None:
+    """What the application's own error handler says of an exception; None where it has none, or
+    one that takes it for a failure of the server's.
+
+    Each is asked once: telemetry and the log want to know as well.
+    """
+    if not has_request_context() or isinstance(error, ToolError):
+        return None
+    if _TRANSLATED in vars(error):
+        known: Exception | None = vars(error)[_TRANSLATED]
+        return known
+    handler = app._find_error_handler(error, request.blueprints)
+    ours: Exception | None = None
+    if handler is not None:
+        response = app.make_response(app.ensure_sync(handler)(error))
+        if response.status_code < 500:
+            ours = _refusal_in(app, response)
+    vars(error)[_TRANSLATED] = ours
+    return ours
