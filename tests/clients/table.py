@@ -1,0 +1,276 @@
+"""The clients: which versions, how they are driven, and what each is known not to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of PyPI at one version. also: what it needs beside it, to run at all."""
+
+    name: str
+    version: str
+    also: tuple[str, ...] = ()
+    extra: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.version}"
+
+    @property
+    def requirements(self) -> list[str]:
+        extra = f"[{self.extra}]" if self.extra else ""
+        return [f"{self.name}{extra}=={self.version}", *self.also]
+
+
+@dataclass(frozen=True)
+class NodePackage:
+    """A package of npm at one version. alias: its name in tests/clients/package.json."""
+
+    name: str
+    version: str
+    alias: str
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a client sees otherwise than it should, and why that is its own doing.
+
+    seen: what it reports, or {"raised": words} with some of the words; `absent` if it has no such
+    thing at all.
+    """
+
+    seen: Any
+    reason: str
+    absent: bool = False
+
+
+@dataclass(frozen=True)
+class Client:
+    """One client in one mode.
+
+    title: as people know it. program: of `programs/`. mode: the last argument of the program.
+    revision: the one that it agrees on with a server of all. form: which expected values are its
+    own ("sdk" for results as they come over the wire).
+    """
+
+    name: str
+    title: str
+    package: Package | NodePackage
+    program: str
+    revision: str
+    mode: str = ""
+    form: str = "sdk"
+    limits: dict[str, Limit] = field(default_factory=dict)
+
+
+def absent(reason: str, *names: str) -> dict[str, Limit]:
+    return {name: Limit(None, reason, absent=True) for name in names}
+
+
+def hidden(*names: str) -> dict[str, Limit]:
+    """Refusals of which a client shows the status and not the words."""
+    return {
+        name: Limit({"raised": "401"}, "shows the status of a refusal, not its words")
+        for name in names
+    }
+
+
+STRICT = [
+    *("add", "ask", "audio", "data", "embedded", "fail", "image", "link", "look", "nobody"),
+    *("nothing", "number", "people", "person", "refuse", "report", "text", "think"),
+]
+
+_OLD_PYDANTIC = ("pydantic<2.12",)
+"""These SDKs use what pydantic 2.12 has taken away."""
+
+_V1_8 = "has it in later versions only"
+
+_NO_ELICITATION = Limit(
+    {"content": ["text The client does not support elicitation"], "error": True},
+    "cannot ask the person",
+)
+
+_NO_WORDS = Limit(
+    {"raised": "the server requires authorization (HTTP 401)"},
+    "shows the status of a refusal, not its words",
+)
+
+_LANGCHAIN = {
+    **hidden("no key", "wrong key"),
+    **absent("does not tell the revision", "revision"),
+    **absent("reads all resources at once", "resources", "templates", "read template"),
+    **absent("reads all resources at once", "read unknown"),
+    **absent("has prompts by their names only", "prompts"),
+    "audio": Limit({"raised": "AudioContent conversion"}, "knows no audio"),
+    "link": Limit({"content": ["file notes://today"]}, "hands links on as files"),
+    "embedded": Limit({"content": ["text Buy bread"]}, "hands resources on as text"),
+    "unknown tool": Limit({"raised": "KeyError"}, "calls only tools that it has listed"),
+    "think": Limit(
+        {"content": ["text The client does not support sampling"], "error": True},
+        "cannot be asked to sample",
+    ),
+    "look": Limit(
+        {"content": ["text The client does not support roots"], "error": True}, "has no roots"
+    ),
+    "prompt": Limit(["human Say hello to Ada."], "has its own names for roles"),
+}
+
+_OPENAI = {
+    **absent("does not tell the revision", "revision"),
+    **absent("does not show log messages", "logs"),
+    "progress": Limit(
+        {"content": ["text reported"], "structured": {"result": "reported"}},
+        "does not ask for progress",
+    ),
+    "wrong arguments": Limit(
+        {"raised": "missing required parameters: b"}, "looks for missing arguments itself"
+    ),
+    "ask": Limit({"raised": "The client must support elicitation"}, "cannot ask the person"),
+    "think": Limit({"raised": "The client must support sampling"}, "cannot be asked to sample"),
+    "look": Limit({"raised": "The client must support roots"}, "has no roots"),
+    # Each tool can have a strict schema, which OpenAI's models prefer.
+    "strict": Limit(STRICT, "a check of this client alone"),
+}
+
+_PYDANTIC_AI = {
+    "unknown tool": Limit(
+        {
+            "error": "Unknown tool name: 'no_such_tool'. Available tools: "
+            + ", ".join(repr(name) for name in STRICT)
+        },
+        "calls only tools that it has listed",
+    ),
+    **absent("an agent has no prompts of servers", "prompts", "prompt"),
+}
+
+MCP_2_0 = Package("mcp", "2.0.1")
+MCP_2 = Package("mcp", "2.3.0")
+FASTMCP_4 = Package("fastmcp", "4.2.3")
+TYPESCRIPT_2 = NodePackage("@modelcontextprotocol/client", "2.4.0", "client-2")
+
+CLIENTS = (
+    Client(
+        "mcp-1.8",
+        "Python SDK 1.8",
+        Package("mcp", "1.8.1", _OLD_PYDANTIC),
+        "python_sdk_1.py",
+        "2024-11-05",
+        limits={
+            **hidden("no key", "wrong key"),
+            "progress": Limit({"content": ["text reported"]}, _V1_8),
+            "ask": _NO_ELICITATION,
+        },
+    ),
+    Client(
+        "mcp-1.10",
+        "Python SDK 1.10",
+        Package("mcp", "1.10.1", _OLD_PYDANTIC),
+        "python_sdk_1.py",
+        "2025-06-18",
+        limits=hidden("no key", "wrong key"),
+    ),
+    Client(
+        "mcp-1.30",
+        "Python SDK 1.30",
+        Package("mcp", "1.30.0"),
+        "python_sdk_1.py",
+        "2025-11-25",
+        limits=hidden("no key", "wrong key"),
+    ),
+    Client("mcp-2.0", "Python SDK 2.0", MCP_2_0, "python_sdk_2.py", "2026-07-28", "auto"),
+    Client("mcp-2.0-legacy", "Python SDK 2.0", MCP_2_0, "python_sdk_2.py", "2025-11-25", "legacy"),
+    Client("mcp-2.3", "Python SDK 2.3", MCP_2, "python_sdk_2.py", "2026-07-28", "auto"),
+    Client("mcp-2.3-legacy", "Python SDK 2.3", MCP_2, "python_sdk_2.py", "2025-11-25", "legacy"),
+    Client(
+        "typescript-1.10",
+        "TypeScript SDK 1.10",
+        NodePackage("@modelcontextprotocol/sdk", "1.10.2", "sdk-1.10"),
+        "typescript.mjs",
+        "2024-11-05",
+        "legacy",
+        limits={"ask": _NO_ELICITATION},
+    ),
+    Client(
+        "typescript-1.32",
+        "TypeScript SDK 1.32",
+        NodePackage("@modelcontextprotocol/sdk", "1.32.2", "sdk-1.32"),
+        "typescript.mjs",
+        "2025-11-25",
+        "legacy",
+    ),
+    Client(
+        "typescript-2",
+        "TypeScript SDK 2.4",
+        TYPESCRIPT_2,
+        "typescript.mjs",
+        "2026-07-28",
+        "auto",
+        limits={
+            "no key": _NO_WORDS,
+            "wrong key": _NO_WORDS,
+            "logs": Limit([], "does not ask for log messages in this revision"),
+        },
+    ),
+    Client(
+        "typescript-2-legacy",
+        "TypeScript SDK 2.4",
+        TYPESCRIPT_2,
+        "typescript.mjs",
+        "2025-11-25",
+        "legacy",
+    ),
+    Client(
+        "fastmcp-2",
+        "FastMCP 2.14",
+        Package("fastmcp", "2.14.7"),
+        "fastmcp_client.py",
+        "2025-11-25",
+        form="fastmcp",
+        limits=hidden("no key", "wrong key"),
+    ),
+    Client(
+        "fastmcp-4",
+        "FastMCP 4.2",
+        FASTMCP_4,
+        "fastmcp_client.py",
+        "2026-07-28",
+        "auto",
+        form="fastmcp",
+    ),
+    Client(
+        "fastmcp-4-legacy",
+        "FastMCP 4.2",
+        FASTMCP_4,
+        "fastmcp_client.py",
+        "2025-11-25",
+        "legacy",
+        form="fastmcp",
+    ),
+    Client(
+        "langchain",
+        "langchain-mcp-adapters 0.3",
+        Package("langchain-mcp-adapters", "0.3.2"),
+        "langchain_adapters.py",
+        "2025-11-25",
+        limits=_LANGCHAIN,
+    ),
+    Client(
+        "pydantic-ai",
+        "Pydantic AI 2.68",
+        Package("pydantic-ai-slim", "2.68.0", extra="mcp"),
+        "pydantic_ai_agent.py",
+        "2026-07-28",
+        form="model",
+        limits=_PYDANTIC_AI,
+    ),
+    Client(
+        "openai-agents",
+        "OpenAI Agents SDK 0.24",
+        Package("openai-agents", "0.24.0"),
+        "openai_agents.py",
+        "2026-07-28",
+        limits=_OPENAI,
+    ),
+)
