@@ -1,12 +1,15 @@
 """Who calls: how a request to a server is authenticated, and whether it may come in.
 
-By default by the project's own authentication middleware (`request.user`), or else by the
-authenticators of the setting AUTHENTICATION: authentication classes of Django REST framework, or
-functions that take the request and return a user, or None.
+The authenticators of the setting AUTHENTICATION are asked first: authentication classes of Django
+REST framework, or functions that take the request and return a user, or None. Where none of them
+knows the caller, or there are none, it is whoever the project's own middleware says
+(`request.user`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeAlias
@@ -67,9 +70,10 @@ def bearer_token(find: Callable[[str], Any]) -> Callable[[HttpRequest], Any]:
 class Authentication:
     """The way in to one server.
 
-    authenticators: in place of the project's authentication middleware. login_required: whether
-    anonymous requests are refused; they are where Django's LoginRequiredMiddleware is in use.
-    find_user: finds the user of an access token that the server has verified, for `request.user`.
+    authenticators: asked before the project's authentication middleware counts. login_required:
+    whether anonymous requests are refused; they are where Django's LoginRequiredMiddleware is in
+    use. find_user: finds the user of an access token that the server has verified, for
+    `request.user`.
     """
 
     def __init__(
@@ -94,7 +98,7 @@ class Authentication:
 
     @cached_property
     def is_own(self) -> bool:
-        """Whether it takes the place of the project's authentication middleware."""
+        """Whether the server has authenticators of its own."""
         return bool(self._given)
 
     def may_block(self, request: HttpRequest) -> bool:
@@ -111,20 +115,25 @@ class Authentication:
     def admit(self, request: HttpRequest) -> str | None:
         """Authenticate a request: `request.user` is known from now on.
 
-        Returns the id of the user, None for an anonymous request. Raises ProtocolError: 401 for
-        wrong or missing credentials, 403 for a session cookie without its CSRF token.
+        Returns:
+            The id of the user, or of the credentials of a principal that is no user, such as the
+            token of a team; None for an anonymous request.
+
+        Raises:
+            ProtocolError: 401 for wrong or missing credentials, 403 for a session cookie without
+                its CSRF token.
         """
-        if self.is_own:
-            self._authenticate(request)
-        caller = caller_of(request)
-        if caller is None:
-            if self.login_required:
-                raise refused(known=False)
-        elif not self.is_own and SESSION_KEY in getattr(request, "session", ()):
-            # A browser sends the cookie by itself, whoever wrote the page.
-            problem = _CSRFCheck.problem(request)
-            if problem is not None:
-                raise ProtocolError(INVALID_REQUEST, f"CSRF: {problem}", status=403)
+        if self._authenticate(request):
+            caller = caller_of(request) or _principal_of(request)
+        else:
+            caller = caller_of(request)
+            if caller is not None and SESSION_KEY in getattr(request, "session", ()):
+                # A browser sends the cookie by itself, whoever wrote the page.
+                problem = _CSRFCheck.problem(request)
+                if problem is not None:
+                    raise ProtocolError(INVALID_REQUEST, f"CSRF: {problem}", status=403)
+        if caller is None and self.login_required:
+            raise refused(known=False)
         return caller
 
     def let_in(self, protocol: Protocol, read: Request, request: HttpRequest) -> Flow[Reply | None]:
@@ -171,19 +180,32 @@ class Authentication:
             found.append(kind(authenticator))
         return found
 
-    def _authenticate(self, request: HttpRequest) -> None:
-        set_user(request, anonymous())
-        request.auth = None  # type: ignore[attr-defined]
+    def _authenticate(self, request: HttpRequest) -> bool:
+        """Ask the authenticators; whether one of them knows who calls.
+
+        Otherwise the request is left as the project's middleware has made it.
+
+        Raises:
+            ProtocolError: For credentials that are wrong.
+        """
         for authenticator in self._authenticators:
             found = authenticator.authenticate(request)
             if found is not None:
                 user, request.auth = found  # type: ignore[attr-defined]
+                if user is None:
+                    user = anonymous()
                 if not is_active(user):
+                    set_user(request, anonymous())
                     raise ProtocolError(
                         INVALID_REQUEST, "The credentials are not valid", status=401
                     )
                 set_user(request, user)
-                return
+                return True
+        if self.is_own:
+            request.auth = None  # type: ignore[attr-defined]
+            if not hasattr(request, "user"):
+                set_user(request, anonymous())
+        return False
 
 
 class _Function:
@@ -200,6 +222,9 @@ class _Function:
         except AuthenticationFailed as error:
             message = str(error) or "The credentials are not valid"
             raise ProtocolError(INVALID_REQUEST, message, status=401) from None
+        if isinstance(user, tuple) and len(user) == 2:
+            # As authentication classes do: the user, and the credentials for `request.auth`.
+            return user
         try:
             return None if user is None else (answer_of(self._function, user), None)
         except TypeError as error:
@@ -281,22 +306,60 @@ def caller_of(request: HttpRequest) -> str | None:
     return str(user.pk)
 
 
-def has_permission(request: HttpRequest, name: str) -> bool:
-    """Whether the request's user has a permission, such as "shop.view_order"."""
-    user = getattr(request, "user", None)
-    return user is not None and bool(user.has_perm(name))
+def _principal_of(request: HttpRequest) -> str | None:
+    """The id of a principal that is no user: of the credentials that an authenticator has put at
+    `request.auth`; None if there are none."""
+    credentials = getattr(request, "auth", None)
+    if credentials is None:
+        return None
+    key = getattr(credentials, "pk", None)
+    if key is not None:
+        kind = getattr(credentials, "_meta", None)
+        return f"{getattr(kind, 'label_lower', type(credentials).__qualname__)}:{key}"
+    header = request.headers.get("Authorization")
+    if header:
+        return f"credentials:{hashlib.sha256(header.encode()).hexdigest()}"
+    # Nothing says whose they are: what is kept for this request is for nobody else.
+    return f"credentials:{uuid.uuid4()}"
 
 
-def has_role(request: HttpRequest, name: str) -> bool:
-    """Whether the request's user is in the group of that name."""
-    user = getattr(request, "user", None)
-    if user is None or not user.is_authenticated or not hasattr(user, "groups"):
-        return False
-    return bool(user.groups.filter(name=name).exists())
+class Rights:
+    """What the caller of one request may, by names; each is asked once in a request.
 
+    A list of two hundred tools with `roles=` would be two hundred queries.
+    """
 
-def has_scope(request: HttpRequest, name: str) -> bool:
-    """Whether the token of the project's own authentication has a scope, as those of
-    django-oauth-toolkit do."""
-    scope = getattr(getattr(request, "auth", None), "scope", None)
-    return isinstance(scope, str) and name in scope.split()
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._user: Any = None
+        self._permissions: dict[str, bool] = {}
+        self._groups: frozenset[str] | None = None
+
+    def has_permission(self, name: str) -> bool:
+        """Whether the request's user has a permission, such as "shop.view_order"."""
+        user = self._current()
+        if name not in self._permissions:
+            self._permissions[name] = user is not None and bool(user.has_perm(name))
+        return self._permissions[name]
+
+    def has_role(self, name: str) -> bool:
+        """Whether the request's user is in the group of that name."""
+        user = self._current()
+        if self._groups is None:
+            knows_groups = user is not None and user.is_authenticated and hasattr(user, "groups")
+            names = user.groups.values_list("name", flat=True) if knows_groups else ()
+            self._groups = frozenset(names)
+        return name in self._groups
+
+    def has_scope(self, name: str) -> bool:
+        """Whether the token of the project's own authentication has a scope, as those of
+        django-oauth-toolkit do."""
+        scope = getattr(getattr(self._request, "auth", None), "scope", None)
+        return isinstance(scope, str) and name in scope.split()
+
+    def _current(self) -> Any:
+        """The request's user; what was known of another one is forgotten."""
+        user = getattr(self._request, "user", None)
+        if user is not self._user:
+            self._user, self._permissions, self._groups = user, {}, None
+        return user

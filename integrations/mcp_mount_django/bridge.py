@@ -15,6 +15,7 @@ from mcp_mount.protocol import Request
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.transports.scopes import HOST_REQUEST, RUNNER
 from mcp_mount.transports.threads import Runner
+from mcp_mount_django.paths import mount_of
 from mcp_mount_django.threads import RequestThread, Streamed
 
 logger = own_logger("mcp_mount")
@@ -166,8 +167,7 @@ class _Exchange:
 
 def _split(request: HttpRequest, rest: str | None) -> tuple[str, str]:
     """The prefix that the server is mounted at, and the path below it."""
-    path = f"/{rest}" if rest is not None else ""
-    return request.path[: len(request.path) - len(path)], path
+    return mount_of(request, rest), "" if rest is None else f"/{rest}"
 
 
 def _with_headers(

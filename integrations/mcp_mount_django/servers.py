@@ -21,6 +21,7 @@ from mcp_mount.features.arguments import request_types
 from mcp_mount.features.names import refuse_unknown_options
 from mcp_mount.host import Host, around_test_requests
 from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.exceptions import ExceptionHooks
 from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.transports.scopes import Receive, Scope, Send
 from mcp_mount.transports.threads import Runner
@@ -28,6 +29,7 @@ from mcp_mount.wsgi_app import WSGIApp
 from mcp_mount_django.authentication import Authentication, Authenticator
 from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
 from mcp_mount_django.direct import DirectASGI, DirectWSGIApp, is_from_view
+from mcp_mount_django.exceptions import report, translate
 from mcp_mount_django.exposing.exposes import Exposes
 from mcp_mount_django.options import defaults
 from mcp_mount_django.tested import connections_of_the_test
@@ -52,7 +54,8 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
     Permissions are Django's ("shop.view_order"), or functions of its request.
 
     authentication: authentication classes of Django REST framework, or functions that take the
-    request and return a user or None, in place of the project's authentication middleware.
+    request and return a user or None. Where none of them knows the caller, it is whoever the
+    project's middleware says.
     login_required: whether anonymous requests are refused (401). find_user: finds the user, plain
     or coroutine, of an access token that `auth` has verified; it is `request.user`, and counts for
     permissions; None for a token of nobody here. task_context: a function of the request whose
@@ -103,6 +106,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
                 guards=lambda: self.authentication.login_required,
                 serves_metadata=serves_metadata,
                 request_type=HttpRequest,
+                exceptions=ExceptionHooks(translate, report),
             )
         )
         servers.add(self)

@@ -34,13 +34,14 @@ from mcp_mount.transports.wsgi import (
     server_of,
     whole_body,
 )
-from mcp_mount_django.authentication import Authentication, has_permission, has_role, has_scope
+from mcp_mount_django.authentication import Authentication, Rights
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi
 from mcp_mount_django.calls import (
     Calls,
     active_variant,
     atomic_aliases,
 )
+from mcp_mount_django.paths import mount_of
 from mcp_mount_django.threads import (
     RequestThread,
     Streamed,
@@ -94,7 +95,7 @@ class ServerView:
         request.get_host()
         if rest is not None and f"/{rest}" == WELL_KNOWN:
             # Who is to log in reads here how.
-            document = metadata_response(self.server, request, request.path[: -len(WELL_KNOWN)])
+            document = metadata_response(self.server, request, mount_of(request, rest))
             return _awaited(document) if is_on_event_loop() else document
         if is_on_event_loop():
             return self._respond_async(request, rest)
@@ -190,15 +191,16 @@ class ServerView:
         headers = read_headers(request.META)
         # Behind a proxy, the host is what the project takes for it.
         headers["host"] = request.get_host()
-        prefix = request.path if rest is None else request.path[: -len(rest) - 1]
+        prefix = mount_of(request, rest)
+        rights = Rights(request)
         read = ProtocolRequest(
             request.method or "",
             headers,
             body,
             lambda: request,
-            has_permission=partial(has_permission, request),
-            has_scope=partial(has_scope, request),
-            has_role=partial(has_role, request),
+            has_permission=rights.has_permission,
+            has_scope=rights.has_scope,
+            has_role=rights.has_role,
             url=lambda: request.build_absolute_uri(prefix),
             address=request.META.get("REMOTE_ADDR"),
             server=server_of(request.META),

@@ -84,18 +84,84 @@ def test_a_server_with_login_refuses_who_has_none(ada: Any) -> None:
         "Token",
         "Invalid token.",
     )
-    # The cookie of a session is not what this server asks for.
-    assert refused("/token/mcp", session_headers(ada))[0] == 401
 
 
-def test_a_session_cookie_needs_its_csrf_token(ada: Any) -> None:
-    status, _, message = refused("/mcp", session_headers(ada, csrf=False))
+@pytest.mark.parametrize("path", ["/mcp", "/token/mcp"])
+def test_a_session_cookie_needs_its_csrf_token(ada: Any, path: str) -> None:
+    status, _, message = refused(path, session_headers(ada, csrf=False))
     assert (status, message.partition(":")[0]) == (403, "CSRF")
     wrong = {**session_headers(ada), "x-csrftoken": "b" * 32}
-    assert refused("/mcp", wrong)[0] == 403
-    assert refused("/mcp", session_headers(ada))[0] == 200
-    # Without a login there is nothing to abuse.
+    assert refused(path, wrong)[0] == 403
+    assert refused(path, session_headers(ada))[0] == 200
+
+
+def test_where_no_authenticator_answers_the_user_of_the_middleware_stays(
+    ada: Any, bob: Any
+) -> None:
+    with client("/token/mcp", session_headers(ada)) as own:
+        assert own.call_tool("whoami").text == "ada@example.org"
+        assert own.call_tool("whoami_async").text == "ada@example.org"
+    with client("/token/mcp", {**session_headers(ada), **token_headers(bob)}) as own:
+        assert own.call_tool("whoami").text == "bob@example.org"
+
+
+def test_the_user_of_a_test_is_the_caller_where_the_server_authenticates(ada: Any) -> None:
+    with client_of(ada, path="/token/mcp") as own:
+        assert own.call_tool("whoami").text == "ada@example.org"
+
+
+def test_an_anonymous_caller_is_let_in_only_with_a_session_or_a_token(ada: Any) -> None:
+    assert refused("/token/mcp")[0] == 401
+    assert refused("/token/mcp", {"cookie": "sessionid=made-up"})[0] == 401
+
+
+def test_without_a_login_there_is_nothing_to_abuse() -> None:
     assert refused("/mcp")[0] == 200
+
+
+class TeamToken:
+    """Credentials that stand for no user."""
+
+    pk = 3
+
+
+def test_a_principal_without_a_user_is_one(own_servers: None) -> None:
+    from django.contrib.auth.models import AnonymousUser
+    from django.http import HttpRequest
+
+    from mcp_mount.protocol import ProtocolError
+    from mcp_mount_django.authentication import Authentication
+
+    class TeamAuthentication:
+        """An authentication class of the kind that pretix has."""
+
+        def authenticate(self, request: Any) -> Any:
+            if "Authorization" not in request.headers:
+                return None
+            return AnonymousUser(), TeamToken()
+
+        def authenticate_header(self, request: Any) -> str:
+            return "Token"
+
+    def function(request: Any) -> Any:
+        return TeamAuthentication().authenticate(request)
+
+    def opaque(request: Any) -> Any:
+        found = function(request)
+        return found and (None, object())
+
+    callers = []
+    for authenticator in (TeamAuthentication, function, opaque):
+        authentication = Authentication([authenticator], login_required=True)
+        with pytest.raises(ProtocolError):
+            authentication.admit(HttpRequest())
+        request = HttpRequest()
+        request.META["HTTP_AUTHORIZATION"] = "Token x"
+        callers.append(authentication.admit(request))
+        assert request.user.is_anonymous
+        assert request.auth is not None
+    assert callers[:2] == ["TeamToken:3", "TeamToken:3"]
+    assert str(callers[2]).startswith("credentials:")
 
 
 def test_a_question_is_answered_by_the_one_it_was_put_to(ada: Any) -> None:

@@ -18,6 +18,7 @@ from django.shortcuts import resolve_url
 from mcp_mount.features import ToolError
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.responses import value_of_response
+from mcp_mount_django.paths import prefix_of
 
 _READ: Final = ("_body", "_stream", "_read", "_post", "_files", "_encoding", "_upload")
 """How the names begin under which a request keeps what was read of it."""
@@ -34,7 +35,8 @@ def derived(
 ) -> HttpRequest:
     """A request of the same caller for a view: with a query, a form or JSON.
 
-    What middleware has put on the request (user, session, language, …) is on this one, too.
+    path: of the view, with or without the prefix that the project is served below. What middleware
+    has put on the request (user, session, language, …) is on this one, too.
     """
     body, content_type = b"", ""
     if form is not None:
@@ -43,10 +45,12 @@ def derived(
     elif data is not None:
         body, content_type = json.dumps(data).encode(), "application/json"
     environ = {key: value for key, value in request.META.items() if isinstance(value, str)}
+    prefix = prefix_of(request)
     environ |= {
         "REQUEST_METHOD": method,
-        "PATH_INFO": path,
-        "SCRIPT_NAME": "",
+        # With FORCE_SCRIPT_NAME Django takes that for the prefix, whatever stands here.
+        "SCRIPT_NAME": _in_environ(prefix),
+        "PATH_INFO": _in_environ(_below(prefix, path)),
         "QUERY_STRING": urlencode(_pairs(query or {}), doseq=True),
         "CONTENT_TYPE": content_type,
         "CONTENT_LENGTH": str(len(body)),
@@ -63,6 +67,16 @@ def derived(
     own._dont_enforce_csrf_checks = True
     request_of_view: HttpRequest = own
     return request_of_view
+
+
+def _below(prefix: str, path: str) -> str:
+    """A path without the prefix that the project is served below."""
+    return path[len(prefix) :] if path == prefix or path.startswith(f"{prefix}/") else path
+
+
+def _in_environ(text: str) -> str:
+    """A text as WSGI has it: its bytes, read as latin-1 (PEP 3333)."""
+    return text.encode().decode("latin-1")
 
 
 def _pairs(values: Mapping[str, Any]) -> dict[str, Any]:

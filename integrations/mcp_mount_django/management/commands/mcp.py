@@ -6,7 +6,6 @@ import json
 import sys
 from argparse import ArgumentParser
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -19,7 +18,7 @@ from django.http import HttpRequest
 from mcp_mount import console
 from mcp_mount.cli import protected_output, serve_stdio
 from mcp_mount.protocol import Request
-from mcp_mount_django.authentication import anonymous, caller_of, has_permission, has_role
+from mcp_mount_django.authentication import Rights, anonymous, caller_of
 from mcp_mount_django.checks import INCOMPLETE, mounted
 from mcp_mount_django.probe import probe
 from mcp_mount_django.servers import MCPServer, default_server, servers
@@ -124,14 +123,14 @@ def _caller(options: dict[str, Any]) -> Request:
     request.method, request.path = "POST", "/"
     request.META = {"SERVER_NAME": _a_host(), "SERVER_PORT": "80", "REMOTE_ADDR": "127.0.0.1"}
     request.user = _user(options["user"])
-    caller = caller_of(request)
+    caller, rights = caller_of(request), Rights(request)
     return Request(
         "POST",
         {},
         native=lambda: request,
         caller=lambda: caller,
-        has_permission=partial(has_permission, request),
-        has_role=partial(has_role, request),
+        has_permission=rights.has_permission,
+        has_role=rights.has_role,
     )
 
 

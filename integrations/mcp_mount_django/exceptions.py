@@ -1,0 +1,119 @@
+"""Django's own exceptions in handlers: what a client is told of them, and who hears of failures."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from functools import partial
+from typing import Any, Final
+
+from asgiref.sync import sync_to_async
+from django.core.exceptions import (
+    BadRequest,
+    ObjectDoesNotExist,
+    PermissionDenied,
+    SuspiciousOperation,
+    ValidationError,
+)
+from django.core.signals import got_request_exception
+from django.http import Http404
+
+from mcp_mount.features import ToolError
+from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.errors import Refusal, ResourceNotFoundError
+from mcp_mount_django.calls import fresh_connections
+from mcp_mount_django.threads import is_on_event_loop
+
+
+def translate(error: Exception) -> Exception | None:
+    """An exception that Django would answer with a response, as one that a client is told of.
+
+    Those of Django REST framework count as well. None for any other: it is a failure.
+    """
+    if isinstance(error, Http404 | ObjectDoesNotExist):
+        return ResourceNotFoundError(_words(error) or "Not found")
+    if isinstance(error, PermissionDenied):
+        return Refusal(_words(error) or "Permission denied", status=403)
+    if isinstance(error, ValidationError):
+        return ToolError(words_of_validation(error))
+    if isinstance(error, BadRequest):
+        return ToolError(_words(error) or "Bad request")
+    if isinstance(error, SuspiciousOperation):
+        # Its words are for the log of the project, not for whoever has sent it.
+        return ToolError("The request was refused")
+    return _of_rest_framework(error)
+
+
+def words_of_validation(error: ValidationError) -> str:
+    """What a ValidationError says, each message with its field."""
+    if not hasattr(error, "error_dict"):
+        return "; ".join(error.messages)
+    return "; ".join(
+        message if field == "__all__" else f"{field}: {message}"
+        for field, messages in error.message_dict.items()
+        for message in messages
+    )
+
+
+def _words(error: Exception) -> str:
+    """The text of an exception; what else it carries (the URLs that were tried) is for nobody."""
+    return error.args[0] if error.args and isinstance(error.args[0], str) else ""
+
+
+def _of_rest_framework(error: Exception) -> Exception | None:
+    module: Any = sys.modules.get("rest_framework.exceptions")
+    if module is None or not isinstance(error, module.APIException):
+        return None
+    words = "; ".join(_details(error.detail))
+    if error.status_code >= 500:
+        return None
+    if error.status_code == 404:
+        return ResourceNotFoundError(words)
+    if error.status_code in (401, 403):
+        return Refusal(words, status=error.status_code)
+    if error.status_code == 429:
+        return Refusal(words, status=429, retry_after=getattr(error, "wait", None))
+    return ToolError(words)
+
+
+def _details(detail: Any, field: str = "") -> list[str]:
+    """The messages of an APIException, each with its field."""
+    if isinstance(detail, dict):
+        return [
+            line for name, one in detail.items() for line in _details(one, _below(field, str(name)))
+        ]
+    if isinstance(detail, list):
+        return [line for one in detail for line in _details(one, field)]
+    return [f"{field}: {detail}" if field else str(detail)]
+
+
+def _below(field: str, name: str) -> str:
+    return field if name == "non_field_errors" else f"{field}.{name}".lstrip(".")
+
+
+def report(call: Call, error: BaseException) -> None:
+    """Send Django's signal for requests that have failed, as its handler does for views.
+
+    Its receivers may block, so none runs on an event loop: as Django itself does it under ASGI,
+    they have a thread of a pool.
+    """
+    send = partial(_send, call.incoming.request.native(), error)
+    if not is_on_event_loop():
+        send()
+        return
+    _sending.add(task := asyncio.ensure_future(sync_to_async(send, thread_sensitive=False)()))
+    task.add_done_callback(_sending.discard)
+
+
+_sending: Final[set[asyncio.Future[None]]] = set()
+
+
+def _send(request: Any, error: BaseException) -> None:
+    traceback = error.__traceback__
+    with fresh_connections():
+        try:
+            # Receivers ask sys.exc_info() for it.
+            raise error
+        except BaseException:
+            error.__traceback__ = traceback
+            got_request_exception.send(sender=Call, request=request)
