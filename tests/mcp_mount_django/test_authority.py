@@ -241,3 +241,33 @@ def test_a_function_finds_the_user_of_a_bearer_token(ada: Any) -> None:
     assert admit("Basic x") is None
     with pytest.raises(ProtocolError, match="not valid"):
         admit("Bearer bad")
+
+
+def test_groups_and_permissions_are_asked_once_for_a_list(own_servers: None, ada: Any) -> None:
+    from django.contrib.auth.models import Group, Permission
+    from django.db import connection
+    from django.test import override_settings
+    from django.test.utils import CaptureQueriesContext
+    from django.urls import include, path
+
+    from mcp_mount_django import MCPServer
+
+    many = MCPServer("many")
+
+    class Urls:
+        urlpatterns = (path("many", include(many.urls)),)
+
+    for number in range(200):
+        role = "clerks" if number % 2 else "cooks"
+        many.tool(name=f"of_{role}_{number}", roles=["nobody", role])(lambda: None)
+        many.tool(name=f"view_{number}", permission="ledger.view_entry")(lambda: None)
+    ada.groups.add(Group.objects.create(name="clerks"))
+    ada.user_permissions.add(Permission.objects.get(codename="view_entry"))
+    with (
+        override_settings(ROOT_URLCONF=Urls),
+        client_of(ada, path="/many") as own,
+        CaptureQueriesContext(connection) as queries,
+    ):
+        assert len(own.list_tools()) == 300
+    tables = [one["sql"] for one in queries if "auth_group" in one["sql"]]
+    assert len(queries) < 10, tables
