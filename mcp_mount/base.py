@@ -22,6 +22,7 @@ from mcp_mount.features.names import options_of, refuse_unknown, refuse_unknown_
 from mcp_mount.features.permissions import Names
 from mcp_mount.features.registry import refuse_permission_names
 from mcp_mount.host import Host
+from mcp_mount.lifespan import Lifespan
 from mcp_mount.notifier import Notifier
 from mcp_mount.observing import Observing
 from mcp_mount.openness import may_guard, open_tools, warn_if_open
@@ -38,7 +39,6 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge, ProtocolError
 from mcp_mount.protocol.state import Seal
 from mcp_mount.protocol.tasks import TaskLimits
-from mcp_mount.routes.dependencies import HOST_APP
 from mcp_mount.routes.documents import guard_documents, hidden_tools
 from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute
 from mcp_mount.routes.errors import answer_unfit
@@ -56,7 +56,16 @@ from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.listening import before_shutdown, listen
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.scopes import ENDPOINT, Receive, Scope, Send, read_headers, request_of
+from mcp_mount.transports.scopes import (
+    ENDPOINT,
+    HOST_APP,
+    SERVER,
+    Receive,
+    Scope,
+    Send,
+    read_headers,
+    request_of,
+)
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wsgi_app import WSGIApp
@@ -166,9 +175,6 @@ class MCPServer(Registers, FastAPI):
             raise ValueError(f"path must start with '/' and name something, not {path!r}")
         self.mcp_path = path.rstrip("/")
         self.attached: Host | None = None
-        self.has_lifespan = any(
-            fastapi.get(key) for key in ("lifespan", "on_startup", "on_shutdown")
-        )
         self._rules: dict[str, Any] = {}
         self.resource_server: ResourceServer | None = None
         self._observing = Observing(telemetry, audit, log_calls=value_of("log_calls", log_calls))
@@ -243,7 +249,15 @@ class MCPServer(Registers, FastAPI):
         self.asgi_endpoint = ASGITransport(self.protocol, self.runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, self.runner)
         self._documented: tuple[int, dict[str, Any], dict[str, Any]] | None = None
-        super().__init__(title=name, version=version, description=description or "", **fastapi)
+        self.lifespan = Lifespan(self.protocol.settings, self)
+        self.registry.lifespan = self.lifespan.yielded
+        super().__init__(
+            title=name,
+            version=version,
+            description=description or "",
+            **self.lifespan.noting(fastapi),
+        )
+        self.lifespan.take_over(self.router)
         if RequestValidationError not in (fastapi.get("exception_handlers") or {}):
             self.add_exception_handler(RequestValidationError, answer_unfit)
         guard_documents(self.router.routes, self._documents, self.registry)
@@ -260,8 +274,22 @@ class MCPServer(Registers, FastAPI):
             if self.root_path:
                 scope["root_path"] = self.root_path
             # FastAPI replaces scope["app"] with this server, so this is the time to look.
-            scope["mcp_mount.mounted"] = self.is_attached or "app" in scope
-            scope.setdefault(HOST_APP, scope.get("app"))
+            outer = scope.get("app")
+            scope["mcp_mount.mounted"] = self.is_attached or outer is not None
+            if HOST_APP not in scope:
+                scope[HOST_APP] = self if outer is None else outer
+            if outer is None:
+                scope["app"] = self
+            scope[SERVER] = self
+            scope.setdefault("state", {})
+            if self.protocol.settings.startup is not None:
+                refused = await self._refused_to_start()
+                if refused is not None:
+                    await refused(scope, receive, send)
+                    return
+            if self.lifespan.is_late:
+                # No web server gives it to its requests.
+                scope["state"] = {**self.lifespan.state, **scope["state"]}
             if self.resource_server is not None:
                 path = "" if scope["mcp_mount.mounted"] else self.mcp_path
                 scope[ENDPOINT] = scope.get("root_path", "") + path
@@ -281,10 +309,44 @@ class MCPServer(Registers, FastAPI):
                 return
         await super().__call__(scope, receive, send)
 
+    @property
+    def gives_environ(self) -> bool:
+        """Whether handlers get the environment of a WSGI request: where the host says that its
+        requests are those."""
+        return self.attached is not None and self.attached.request_type is dict
+
+    def request_beside(self, scope: Scope, app: Any = None) -> Request:
+        """The request that handlers get where no ASGI server makes one: under WSGI and over stdio.
+
+        Args:
+            scope: What is known of it.
+            app: The application that the server is in, if the host does not tell.
+        """
+        host = self.attached or Host()
+        own = host.app or app or self
+        state = dict(self.lifespan.state)
+        return Request({"state": state, **scope, "app": own, HOST_APP: own, SERVER: self})
+
     @cached_property
     def wsgi(self) -> WSGIApp:
         """This server as a WSGI application."""
         return WSGIApp(self)
+
+    @property
+    def has_lifespan(self) -> bool:
+        """Whether this server has something to start, of its own or of a router's."""
+        return self.lifespan.is_declared
+
+    async def _refused_to_start(self) -> JSONResponse | None:
+        """Start what nothing else has started; the refusal of a request if that fails."""
+        settings = self.protocol.settings
+        if settings.startup is not None and settings.startup.is_needed():
+            try:
+                await settings.startup.start()
+            except ProtocolError as error:
+                return JSONResponse({"detail": error.message}, error.status(modern=True))
+        settings.startup = None
+        return None
 
     @property
     def is_guarded(self) -> bool:
@@ -416,7 +478,8 @@ class MCPServer(Registers, FastAPI):
             face = one.router.tools_path
             if face is not None:
                 self.tool_faces.setdefault(one.prefix + face, []).append(one.router.registry)
-        super().include_router(router, **options)
+        with self.lifespan.growing(self.router, router):
+            super().include_router(router, **options)
 
     def is_endpoint(self, scope: Mapping[str, Any]) -> bool:
         """Whether a request is for MCP: at `path` if the server is alone, else at the mount point.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, Generic, overload
 
 from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from mcp_mount.chaining import (
     ResourceContent,
@@ -36,9 +37,11 @@ _RANK: Final = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
+L = TypeVar("L", default=Any)
+"""What the lifespan of the server yields."""
 
 
-class _Call:
+class _Call(Generic[L]):
     """What both kinds of context know about the call."""
 
     def __init__(self, incoming: Incoming) -> None:
@@ -55,6 +58,19 @@ class _Call:
     def request(self) -> Any:
         """The host framework's own request: Django's, Flask's, Starlette's."""
         return self._incoming.request.native()
+
+    @property
+    def lifespan(self) -> L:
+        """What the `lifespan=` of the server has yielded: a dataclass, a mapping, whatever it is.
+
+        `ctx: Context[Resources]` tells type checkers what that is. Raises RuntimeError where the
+        server has no lifespan of its own.
+        """
+        catalogue = self._incoming.catalogue
+        if catalogue is None:
+            raise RuntimeError("There is no server here, and so no lifespan")
+        value: L = catalogue.lifespan()
+        return value
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -166,7 +182,7 @@ class _Call:
         return call_of(self._incoming, self._called, method, name, params)
 
 
-class Context(_Call):
+class Context(_Call[L]):
     """The context of an `async def` handler: ask for it with a parameter `ctx: Context`.
 
     What it sends reaches the client at once, if the client takes an event stream; the reply then
@@ -317,7 +333,7 @@ class Context(_Call):
             await self._channel.send(message)
 
 
-class SyncContext(_Call):
+class SyncContext(_Call[L]):
     """The context of a `def` handler: ask for it with a parameter `ctx: SyncContext`.
 
     Its methods are those of `Context`, as plain calls.

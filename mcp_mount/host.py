@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.callers import accepted_languages
@@ -44,7 +44,8 @@ class Host:
     ToolError for words, ResourceNotFoundError for what does not exist, `Refusal(words, status=403)`
     for who may not, `Refusal(words, status=429, retry_after=…)` for later; and is told of real
     failures, once each, where the answer is made: under WSGI on the request's thread, under ASGI on
-    the event loop, which it must not hold up.
+    the event loop, which it must not hold up. app: the application itself, for the `app` of
+    Starlette's requests.
     """
 
     secret_keys: Callable[[], Sequence[str]] = _no_names
@@ -56,6 +57,7 @@ class Host:
     around_task: Callable[[Call], Around | None] = lambda call: None
     varies: Callable[[ProtocolRequest], str] = accepted_languages
     request_type: type | None = None
+    app: Any = None
     without_permissions: str | None = None
     guards: Callable[[], bool] = bool
     exceptions: ExceptionHooks = NO_HOOKS

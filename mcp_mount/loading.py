@@ -15,16 +15,25 @@ class LoadError(Exception):
     """A target that names no server. The message says what to write instead."""
 
 
-def load_server(target: str, *, path: str | None = None) -> MCPServer:
-    """The server that `target` names: itself, a host application, or a function that makes one.
+def load_server(target: str, *, path: str | None = None) -> tuple[MCPServer, Any]:
+    """The server that `target` names, and the application that it is in, or itself.
 
-    target: "module:attribute" or "module:function()". path: where it is mounted, if the host has
-    several. Raises LoadError.
+    Args:
+        target: "module:attribute" or "module:function()": a server, a host application, or a
+            function that makes one.
+        path: Where the server is mounted, if the host has several.
+
+    Raises:
+        LoadError: If there is none.
     """
     thing = _load(target)
     if isinstance(thing, MCPServer):
-        return thing
-    found = dict(_mounted(thing))
+        return thing, thing
+    return _chosen(target, thing, path), thing
+
+
+def _chosen(target: str, thing: Any, path: str | None) -> MCPServer:
+    found = dict(mounted(thing))
     if path is not None:
         try:
             return found[path.rstrip("/")]
@@ -60,7 +69,7 @@ def _load(target: str) -> Any:
     return thing() if called else thing
 
 
-def _mounted(app: Any) -> Iterator[tuple[str, MCPServer]]:
+def mounted(app: Any) -> Iterator[tuple[str, MCPServer]]:
     """The servers mounted in an application, by their paths."""
     extensions = getattr(app, "extensions", None)
     if isinstance(extensions, dict):
@@ -74,7 +83,7 @@ def _mounted(app: Any) -> Iterator[tuple[str, MCPServer]]:
         if isinstance(inner, MCPServer):
             yield prefix, inner
         elif inner is not None:
-            for path, server in _mounted(inner):
+            for path, server in mounted(inner):
                 yield prefix + path, server
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, supp
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from mcp_mount.features.functions import DefinitionError
 from mcp_mount.host import Host
 from mcp_mount.protocol.occupancy import Activity
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
@@ -82,6 +83,36 @@ def _is_called_with(app: Any, count: int) -> bool:
     return True
 
 
+def _literal(path: str) -> str:
+    """The mount point of a server that stands before its application, which has no patterns."""
+    if "{" in path or "<" in path:
+        raise ValueError(
+            f"{path!r} has parameters, which a server beside its application has not: mount it by "
+            "the framework's own integration"
+        )
+    return clean_prefix(path)
+
+
+def _refuse_unreachable(app: Any, path: str) -> None:
+    """Refuse a mount point before another one that nobody would reach any more.
+
+    Raises:
+        DefinitionError: If a server is mounted at the same path, or below it.
+    """
+    while isinstance(app, mount_wsgi | mount_asgi):
+        if app.path == path:
+            raise DefinitionError(
+                f"a server is mounted at {path!r} already, which nobody would reach any more: "
+                "give another path"
+            )
+        if is_below(app.path, path):
+            raise DefinitionError(
+                f"a server is mounted at {app.path!r}, below {path!r}, and nobody would reach it "
+                "any more: mount the longer path last"
+            )
+        app = app._app
+
+
 def serve_metadata(server: MCPServer, path: str) -> None:
     """Note that the metadata of a server at `path` are served where RFC 9728 has them: if the host
     itself stands at the root of its domain, for nothing else is the host's to serve."""
@@ -102,7 +133,8 @@ class mount_wsgi:
     ) -> None:
         check_mount(app, path, server, 2)
         self._app = app
-        self.path = clean_prefix(path)
+        self.path = _literal(path)
+        _refuse_unreachable(app, self.path)
         self.server = server
         serve_metadata(server, self.path)
         host = server.attached
@@ -157,7 +189,8 @@ class mount_asgi:
     ) -> None:
         check_mount(app, path, server, 3)
         self._app = app
-        self.path = clean_prefix(path)
+        self.path = _literal(path)
+        _refuse_unreachable(app, self.path)
         self.server = server
         serve_metadata(server, self.path)
         self._around = around

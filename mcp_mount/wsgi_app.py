@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, MutableMapping
+from functools import partial
+from typing import Any, Final, Protocol
 
-from mcp_mount.transports.bridge import Bridge
+from mcp_mount.transports.bridge import Bridge, scope_of
 from mcp_mount.transports.scopes import ENDPOINT
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import (
@@ -14,8 +15,12 @@ from mcp_mount.transports.wsgi import (
     StartResponse,
     WSGITransport,
     is_multithread,
+    own_environ,
     status_line,
 )
+
+_OWN_REQUEST: Final = "mcp_mount.own_request"
+"""The key of a WSGI environment under which the request is kept that was made of it."""
 
 
 class Server(Protocol):
@@ -30,7 +35,12 @@ class Server(Protocol):
     @property
     def is_attached(self) -> bool: ...
 
+    @property
+    def gives_environ(self) -> bool: ...
+
     def is_endpoint(self, scope: Mapping[str, Any]) -> bool: ...
+
+    def request_beside(self, scope: MutableMapping[str, Any]) -> Any: ...
 
 
 class WSGIApp:
@@ -51,8 +61,17 @@ class WSGIApp:
                 ENDPOINT: environ.get("SCRIPT_NAME", "") + self._server.mcp_path,
             }
         if self.is_direct(environ):
-            return self._server.wsgi_endpoint(environ, start_response)
+            environ = own_environ(environ)
+            native = None if self._server.gives_environ else partial(self._request, environ)
+            return self._server.wsgi_endpoint(environ, start_response, native=native)
         return self.bridge(environ, start_response)
+
+    def _request(self, environ: Environ) -> Any:
+        """The request of a server that stands alone: the same as under ASGI, and made once."""
+        known = environ.get(_OWN_REQUEST)
+        if known is None:
+            known = environ[_OWN_REQUEST] = self._server.request_beside(scope_of(environ))
+        return known
 
     def is_direct(self, environ: Environ) -> bool:
         """Whether a request is for MCP and nothing stands between."""

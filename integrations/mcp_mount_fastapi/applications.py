@@ -14,7 +14,7 @@ from starlette.routing import Mount
 
 from mcp_mount.base import MCPServer
 from mcp_mount.features import DefinitionError
-from mcp_mount.routes.dependencies import HOST_APP
+from mcp_mount.transports.scopes import HOST_APP
 
 
 def applications(api: FastAPI) -> Iterator[tuple[str, FastAPI]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Match, Mount
+from starlette.routing import BaseRoute, Match, Mount, compile_path
 from starlette.types import Receive, Scope, Send
 
 from mcp_mount.base import MCPServer
+from mcp_mount.features import DefinitionError
 from mcp_mount.host import Host
 from mcp_mount.mounting import check_mount
 from mcp_mount.openness import may_guard
@@ -19,69 +20,146 @@ from mcp_mount.transports.paths import clean_prefix, route_path
 
 __all__ = ["MCPMount", "mount"]
 
+_PROBES: Final = (("POST", "{}"), ("GET", "{}"), ("GET", "{}/below"), ("GET", WELL_KNOWN + "{}"))
+"""Requests that a server must get: by their methods and paths, of which {} is its own."""
+
 
 class MCPMount(Mount):
     """A route that gives `path`, with or without a slash behind it, and all below to a server.
 
     Starlette's own Mount does not answer at its very path: the router redirects there, and many
-    clients drop their credentials on the way. Use it in a list of routes, or call `mount`.
+    clients drop their credentials on the way. Use it in a list of routes, or call `mount`. The path
+    may have parameters ("/t/{tenant}/mcp"), which handlers find in `request.path_params`.
     """
 
     def __init__(self, path: str, server: MCPServer, *, name: str | None = None) -> None:
         super().__init__(clean_prefix(path), app=server, name=name)
+        self._exact, _, self._convertors = compile_path(self.path)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] in ("http", "websocket") and route_path(scope) == self.path:
-            root_path = scope.get("root_path", "")
-            child: dict[str, Any] = {
-                "path_params": dict(scope.get("path_params", {})),
-                "app_root_path": scope.get("app_root_path", root_path),
-                "root_path": root_path + self.path,
-                "endpoint": self.app,
-            }
-            return Match.FULL, child
+        if scope["type"] in ("http", "websocket"):
+            path = route_path(scope)
+            found = self._exact.match(path)
+            if found is not None:
+                return Match.FULL, self._at(path, found.groupdict(), scope)
         return super().matches(scope)
+
+    def _at(self, path: str, given: Mapping[str, str], scope: Scope) -> Scope:
+        """The scope of a request for the very mount point."""
+        root_path = scope.get("root_path", "")
+        params = {key: self._convertors[key].convert(value) for key, value in given.items()}
+        return {
+            "path_params": {**scope.get("path_params", {}), **params},
+            "app_root_path": scope.get("app_root_path", root_path),
+            "root_path": root_path + path,
+            "endpoint": self.app,
+        }
 
 
 def mount(app: Starlette, path: str, server: MCPServer) -> None:
     """Serve `server` at `path` of a Starlette (or FastAPI) application.
 
     There is no redirect and no lifespan line to write: if the user gave the server a lifespan, it
-    runs inside that of the application. Docs are shown if the application is in debug mode.
-    Raises ValueError for a path that does not start with "/", TypeError for swapped arguments.
+    runs inside that of the application. Docs are shown if the application is in debug mode. The
+    server stands before routes that would take its requests: a catch-all, files at "/".
+
+    Args:
+        app: The application.
+        path: The mount point; it may have parameters.
+        server: The server.
+
+    Raises:
+        ValueError: For a path that does not start with "/".
+        TypeError: For swapped arguments.
+        DefinitionError: For a path at which something is mounted already.
     """
     check_mount(app, path, server, Starlette)
     path = clean_prefix(path)
+    place = _place(app.router.routes, path)
+    exact = compile_path(path)[0]
+    before = server.attached
     server.attach(
         Host(
+            app=app,
             debug=lambda: bool(app.debug),
-            serves_metadata=lambda wanted: wanted == path,
+            serves_metadata=lambda wanted: (
+                exact.match(wanted) is not None
+                or (before is not None and before.serves_metadata(wanted))
+            ),
             guards=lambda: may_guard(app.user_middleware),
         )
     )
-    app.router.routes.append(MCPMount(path, server))
-    app.router.routes.append(_Metadata(path, server))
-    if server.has_lifespan:
-        app.router.lifespan_context = _composed(app, server)
+    app.router.routes[place:place] = [MCPMount(path, server), _Metadata(path, server)]
+    changed = getattr(app.router, "_mark_routes_changed", None)
+    if changed is not None:
+        # FastAPI keeps what it has found out about its routes.
+        changed()
+    app.router.lifespan_context = _composed(app, server)
+
+
+def _place(routes: Sequence[BaseRoute], path: str) -> int:
+    """Where among some routes a server must stand to be reached.
+
+    Before the first one that would take its requests, unless that is for its very path: who has
+    such a route, for a method of their own, keeps it.
+    """
+    for index, route in enumerate(routes):
+        own = getattr(route, "path", None)
+        if isinstance(route, Mount) and own == path:
+            kind = "a server" if isinstance(route, MCPMount) else "an application"
+            raise DefinitionError(
+                f"{kind} is mounted at {path!r} already, which would get all requests: give "
+                "another path"
+            )
+        if own != path and any(_takes(route, *probe) for probe in _probes(path)):
+            return index
+    return len(routes)
+
+
+def _probes(path: str) -> Iterator[tuple[str, str]]:
+    # With the parameters of its pattern as a number, which is a text as well.
+    plain = compile_path(path)[1]
+    for name in compile_path(path)[2]:
+        plain = plain.replace(f"{{{name}}}", "1")
+    for method, form in _PROBES:
+        yield method, form.format(plain)
+
+
+def _takes(route: BaseRoute, method: str, path: str) -> bool:
+    """Whether a route would take a request."""
+    if type(route).__name__ == "Host":
+        # It takes those for its own host name, whatever their path.
+        return False
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "path_params": {},
+        "query_string": b"",
+        "headers": [],
+    }
+    return route.matches(scope)[0] is Match.FULL
 
 
 class _Metadata(BaseRoute):
     """The metadata of a server with access tokens: RFC 9728 has them outside of its mount point."""
 
     def __init__(self, path: str, server: MCPServer) -> None:
-        self._path = path
+        self._exact = compile_path(WELL_KNOWN + path)[0]
         self._server = server
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         found = (
             scope["type"] == "http"
             and self._server.resource_server is not None
-            and route_path(scope) == WELL_KNOWN + self._path
+            and self._exact.match(route_path(scope)) is not None
         )
         return (Match.FULL if found else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        root_path = scope.get("root_path", "") + self._path
+        root_path = scope.get("root_path", "") + route_path(scope).removeprefix(WELL_KNOWN)
         inner = {**scope, "root_path": root_path, "path": root_path + WELL_KNOWN}
         await self._server(inner, receive, send)
 
@@ -90,8 +168,8 @@ def _composed(app: Starlette, server: MCPServer) -> Any:
     outer = app.router.lifespan_context
 
     @asynccontextmanager
-    async def lifespan(host: Any) -> AsyncIterator[Mapping[str, Any]]:
+    async def lifespan(host: Any) -> AsyncIterator[Mapping[str, Any] | None]:
         async with outer(host) as state, server.router.lifespan_context(server) as own:
-            yield {**(state or {}), **(own or {})}
+            yield {**(state or {}), **(own or {})} if state or own else state
 
     return lifespan

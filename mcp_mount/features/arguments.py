@@ -350,7 +350,7 @@ def _is_request(annotation: Any) -> bool:
 def _context_kind(annotation: Any) -> type[Context] | type[SyncContext] | None:
     named = (annotation, *get_args(annotation))
     for kind in (Context, SyncContext):
-        if any(part is kind for part in named):
+        if any(part is kind or get_origin(part) is kind for part in named):
             return kind
     return None
 

@@ -32,6 +32,7 @@ class Registry:
     name is unique: a duplicate raises DefinitionError and changes nothing. rules: who may use the
     entries, besides their own rules; policies: what stands around their calls, outside of their
     own; both go along with them. on_change: called with the kind of an entry that was added.
+    lifespan: gives what the lifespan of the server has yielded.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Registry:
         self.completers: dict[tuple[str, str], Completer] = {}
         self.version = 0
         self.on_change: Callable[[str], None] = lambda kind: None
+        self.lifespan: Callable[[], Any] = _no_lifespan
         self.listing = listing or Listing()
         self._request_type: type | None = None
         self._without_permissions: str | None = None
@@ -245,6 +247,10 @@ class Registry:
 
     def _list(self, member: str, entries: Iterable[Entry]) -> Method:
         return Method(partial(self.listing.answer, member, list(entries), self.version))
+
+
+def _no_lifespan() -> Any:
+    raise RuntimeError("The server has no lifespan: give it one, MCPServer(lifespan=...)")
 
 
 def refuse_permission_names(rules: Sequence[Rule], host: str | None) -> None:

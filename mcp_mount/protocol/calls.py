@@ -495,6 +495,9 @@ class Catalogue(Protocol):
     def capabilities(self) -> Mapping[str, Any]:
         """The server capabilities to declare for them."""
 
+    def lifespan(self) -> Any:
+        """What the user's lifespan of the server has yielded. Raises RuntimeError without one."""
+
     def serves(self, uri: str, incoming: Incoming) -> bool:
         """Whether there is a resource at `uri`, or a template of it, that the caller may use."""
 

@@ -16,7 +16,7 @@ from mcp_mount.protocol.errors import (
     method_not_allowed,
     refused,
 )
-from mcp_mount.protocol.flows import Flow
+from mcp_mount.protocol.flows import Flow, Run
 from mcp_mount.protocol.hosts import parse_authority
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.legacy import SESSION_HEADER, Backplane, Legacy
@@ -184,7 +184,16 @@ class Protocol:
             return self.refuse(error, request)
 
     def admit(self, request: Request) -> Flow[Reply | None]:
-        """Find out who sends a request, before it is opened; the refusal of one who may not."""
+        """Find out who sends a request, before it is opened; the refusal of one who may not. The
+        first request starts what nothing else has started."""
+        startup = self.settings.startup
+        if startup is not None:
+            try:
+                if startup.is_needed():
+                    yield Run(startup.start, is_async=True)
+            except ProtocolError as error:
+                return self.refuse(error, request)
+            self.settings.startup = None
         auth = self.settings.auth
         if auth is None or request.token is not None or request.is_trusted_local:
             # A local transport has no credentials: whoever starts the process is the user.

@@ -74,6 +74,16 @@ def _quoted(value: str) -> str:
     return "".join(" " if not 0x20 <= ord(one) < 0x7F or one in '"\\' else one for one in value)
 
 
+class Startup(Protocol):
+    """What must have begun before a server answers: its lifespan."""
+
+    def is_needed(self) -> bool:
+        """Whether it has not begun, and there is something to begin."""
+
+    async def start(self) -> None:
+        """Begin it. Raises ProtocolError if that fails."""
+
+
 @dataclass(slots=True)
 class Settings:
     """The constants of one server.
@@ -92,6 +102,7 @@ class Settings:
     who must come with better credentials. observers: are told of requests that no handler answers.
     auth: finds out who sends a request, where the host does not.
     callers: tells callers apart. on_first_request: called once, when somebody has sent a request.
+    startup: what a request must start that comes before anything has; None when it is settled.
     may_block: whether the observers may take time. hooks: what the host does with exceptions.
     poll_seconds: how often clients look for what a session's stream tells, where it is polled.
     keep_alive: after how much silence a comment is sent on an event stream, in seconds.
@@ -118,6 +129,7 @@ class Settings:
     auth: Authenticator | None = None
     callers: Callers = field(default_factory=Callers)
     on_first_request: Callable[[], None] | None = None
+    startup: Startup | None = None
     may_block: bool = False
     hooks: ExceptionHooks = NO_HOOKS
     question_timeout: float = 300.0
@@ -136,7 +148,7 @@ class Settings:
     @property
     def asks_nobody(self) -> bool:
         """Whether a request can be opened without waiting for anything."""
-        return self.auth is None and not self.may_block
+        return self.auth is None and not self.may_block and self.startup is None
 
     def server_info(self, fields: frozenset[str]) -> dict[str, Any]:
         """The `Implementation` object, with those fields that a revision has."""

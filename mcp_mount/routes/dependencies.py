@@ -25,11 +25,9 @@ from mcp_mount.protocol.flows import Enter, Flow, Policy
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.routes.markers import is_header_or_cookie, is_solved, refuse_markers
 from mcp_mount.transports.lasting import ended, keep
+from mcp_mount.transports.scopes import HOST_APP, SERVER
 
 logger = own_logger("mcp_mount")
-
-HOST_APP: Final = "mcp_mount.app"
-"""The key of a scope under which a server notes the application that it is mounted in."""
 
 _REQUEST: Final = "mcp_mount_request"
 """The parameter by which a function tells that it needs a request of Starlette."""
@@ -240,7 +238,7 @@ class _Solving:
         kept = ("fastapi_", "starlette.exception_handlers")
         scope = {key: value for key, value in request.scope.items() if not key.startswith(kept)}
         scope |= {"method": "GET", "path_params": {}}
-        host, server = request.scope.get(HOST_APP), request.scope.get("app")
+        host, server = request.scope.get(HOST_APP), request.scope.get(SERVER)
         _Overrides.current.set(
             {
                 **getattr(host, "dependency_overrides", {}),

@@ -15,6 +15,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 
@@ -37,9 +38,11 @@ from mcp_mount.testing.conversation import (
 from mcp_mount.testing.inprocess import (
     ASGIClient,
     BlockingASGIClient,
+    Running,
+    RunningElsewhere,
     WSGIClient,
-    is_asgi,
     path_of,
+    takes_asgi,
 )
 
 __all__ = ["AsyncClient", "Client", "HTTPError", "RPCError", "ToolResult"]
@@ -68,6 +71,7 @@ class _Client:
             capabilities=self._functions.capabilities(tasks=tasks),
             log_level=log_level,
         )
+        self._app = app
         self._connect(app, path_of(app) if path is None else path)
 
     def _connect(self, app: Any, path: str) -> None:
@@ -110,12 +114,20 @@ class Client(_Client):
     """
 
     def _connect(self, app: Any, path: str) -> None:
+        self._http: WSGIClient | BlockingASGIClient
         if isinstance(app, MCPServer):
-            self._http: WSGIClient | BlockingASGIClient = WSGIClient(app.wsgi, path)
+            self._http = WSGIClient(app.wsgi, path)
+        elif takes_asgi(app):
+            self._http = BlockingASGIClient(app, path, lambda: self._running.state)
         else:
-            self._http = (BlockingASGIClient if is_asgi(app) else WSGIClient)(app, path)
+            self._http = WSGIClient(app, path)
+
+    @cached_property
+    def _running(self) -> RunningElsewhere:
+        return RunningElsewhere(self._app)
 
     def __enter__(self) -> Self:
+        self._running.start()
         return self
 
     def __exit__(
@@ -127,8 +139,11 @@ class Client(_Client):
         self.close()
 
     def close(self) -> None:
-        """End the session, if there is one."""
-        self._run(self._conversation.close())
+        """End the session, if there is one, and the lifespan of the application."""
+        try:
+            self._run(self._conversation.close())
+        finally:
+            self._running.stop()
 
     def list_tools(self) -> list[dict[str, Any]]:
         return list(self._run(self._conversation.list_all("tools/list", "tools")))
@@ -214,9 +229,14 @@ class AsyncClient(_Client):
     """
 
     def _connect(self, app: Any, path: str) -> None:
-        self._http = ASGIClient(app, path)
+        self._http = ASGIClient(app, path, lambda: self._running.state)
+
+    @cached_property
+    def _running(self) -> Running:
+        return Running(self._app)
 
     async def __aenter__(self) -> Self:
+        await self._running.start()
         return self
 
     async def __aexit__(
@@ -228,8 +248,11 @@ class AsyncClient(_Client):
         await self.close()
 
     async def close(self) -> None:
-        """End the session, if there is one."""
-        await self._run(self._conversation.close())
+        """End the session, if there is one, and the lifespan of the application."""
+        try:
+            await self._run(self._conversation.close())
+        finally:
+            await self._running.stop()
 
     async def list_tools(self) -> list[dict[str, Any]]:
         return list(await self._run(self._conversation.list_all("tools/list", "tools")))

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Generator, Iterator, MutableMapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
-from inspect import iscoroutinefunction
+from functools import partial
 from io import BytesIO
 from queue import SimpleQueue
 from typing import Any
@@ -17,9 +25,11 @@ from a2wsgi import WSGIMiddleware
 
 from mcp_mount.base import MCPServer
 from mcp_mount.host import around_test_requests
+from mcp_mount.loading import mounted
 from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.transports import background
 from mcp_mount.transports.lasting import keep
+from mcp_mount.transports.lifespans import is_asgi, lifespan_of
 
 
 @dataclass(slots=True)
@@ -31,7 +41,7 @@ class Opened:
     chunks: Any
 
 
-def is_asgi(app: Any) -> bool:
+def takes_asgi(app: Any) -> bool:
     """Whether an application is one for ASGI.
 
     Raises TypeError for what is no application.
@@ -41,7 +51,78 @@ def is_asgi(app: Any) -> bool:
             "a client takes an MCPServer, or the application that it is mounted in, not "
             f"{type(app).__name__}"
         )
-    return iscoroutinefunction(app) or iscoroutinefunction(type(app).__call__)
+    return is_asgi(app)
+
+
+class Running:
+    """An application that has been started for a test, on the event loop of the test."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._stack = AsyncExitStack()
+        self.state: dict[str, Any] = {}
+
+    async def start(self) -> None:
+        """Run its lifespan from now on. Raises what it raises."""
+        if is_asgi(self._app):
+            self.state = await self._stack.enter_async_context(lifespan_of(self._app))
+
+    async def stop(self) -> None:
+        """End it. Raises what it raises."""
+        await self._stack.aclose()
+        self.state = {}
+        for server in _servers_of(self._app):
+            # One that a request has started, as under WSGI.
+            await asyncio.get_running_loop().run_in_executor(None, server.lifespan.stop)
+
+
+class RunningElsewhere:
+    """An application that has been started for a test, on the background loop.
+
+    Its lifespan is one coroutine: what it enters must be left by the same task.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._started: Future[None] = Future()
+        self._outcome: Future[None] | None = None
+        self._leave: Callable[[], object] = lambda: None
+        self.state: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Run its lifespan from now on. Raises what it raises."""
+        if is_asgi(self._app):
+            self._outcome, _ = background.spawn(self._run())
+            self._started.result()
+
+    def stop(self) -> None:
+        """End it. Raises what it raises."""
+        if self._outcome is not None:
+            self._leave()
+            outcome, self._outcome = self._outcome, None
+            outcome.result()
+        for server in _servers_of(self._app):
+            server.lifespan.stop()
+
+    async def _run(self) -> None:
+        left, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._leave = partial(loop.call_soon_threadsafe, left.set)
+        try:
+            async with lifespan_of(self._app) as self.state:
+                self._started.set_result(None)
+                await left.wait()
+        except BaseException as error:
+            if self._started.done():
+                raise
+            self._started.set_exception(error)
+
+
+def _servers_of(app: Any) -> Iterator[MCPServer]:
+    if isinstance(app, MCPServer):
+        yield app
+        return
+    for _, server in mounted(app):
+        yield server
 
 
 def path_of(app: Any) -> str:
@@ -108,11 +189,20 @@ class WSGIClient:
 class ASGIClient:
     """Calls an ASGI application on the loop of the caller, in a task of its own.
 
-    in_test: whether that is the loop of a test, whose connections it shares.
+    state: what its lifespan has given, which each request gets a copy of. in_test: whether that is
+    the loop of a test, whose connections it shares.
     """
 
-    def __init__(self, app: Any, path: str, *, in_test: bool = True) -> None:
-        self._app: Any = app if is_asgi(app) else WSGIMiddleware(app)
+    def __init__(
+        self,
+        app: Any,
+        path: str,
+        state: Callable[[], Mapping[str, Any]] = dict,
+        *,
+        in_test: bool = True,
+    ) -> None:
+        self._app: Any = app if takes_asgi(app) else WSGIMiddleware(app)
+        self._state = state
         self._path = path
         self._around = _of_test if in_test else nullcontext
 
@@ -169,14 +259,15 @@ class ASGIClient:
             ],
             "client": ("127.0.0.1", 1),
             "server": ("localhost", 80),
+            "state": dict(self._state()),
         }
 
 
 class BlockingASGIClient:
     """Calls an ASGI application on the background loop, and waits for it here."""
 
-    def __init__(self, app: Any, path: str) -> None:
-        self._client = ASGIClient(app, path, in_test=False)
+    def __init__(self, app: Any, path: str, state: Callable[[], Mapping[str, Any]] = dict) -> None:
+        self._client = ASGIClient(app, path, state, in_test=False)
 
     @contextmanager
     def open(self, request: HTTPRequest) -> Generator[Opened]:

@@ -66,7 +66,7 @@ class Bridge:
         self._start_response = start_response
         self._executor = Executor()
         self._exchange = _Exchange(self._executor, environ)
-        scope = _scope(environ)
+        scope = scope_of(environ)
         scope[WAITING] = waiting
         scope[RUNNER] = runner
         run = partial(self._exchange.run, application, scope)
@@ -184,7 +184,7 @@ class _Body:
             raise IncompleteBody
 
 
-def _scope(environ: Environ) -> Scope:
+def scope_of(environ: Environ) -> Scope:
     """The scope of a request, whatever its server leaves in the environment."""
     port = environ.get("SERVER_PORT") or ""
     fit = {

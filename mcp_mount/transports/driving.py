@@ -129,7 +129,8 @@ def _occupancy_of(call: Call) -> Occupancy:
 
 def open_request(protocol: Protocol, request: Request) -> Reply | Exchange | Resumption:
     """Let a request in, on this thread, and open it."""
-    if protocol.settings.auth is not None:
+    settings = protocol.settings
+    if settings.auth is not None or settings.startup is not None:
         refusal = follow(protocol.admit(request))
         if refusal is not None:
             return refusal
@@ -140,7 +141,8 @@ async def open_request_async(
     protocol: Protocol, request: Request, runner: Runner
 ) -> Reply | Exchange | Resumption:
     """Let a request in, on this event loop, and open it: on a thread, if that may block."""
-    if protocol.settings.auth is not None:
+    settings = protocol.settings
+    if settings.auth is not None or settings.startup is not None:
         refusal = await follow_async(protocol.admit(request), runner)
         if refusal is not None:
             return refusal

@@ -20,6 +20,13 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+HOST_APP: Final = "mcp_mount.app"
+"""The key of a scope under which a server notes the application that it is mounted in, or itself
+where it stands alone."""
+
+SERVER: Final = "mcp_mount.server"
+"""The key of a scope under which a server notes itself."""
+
 RUNNER: Final = "mcp_mount.runner"
 """The key of a scope under which a bridge passes the `Runner` for this request."""
 
@@ -56,7 +63,7 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
         scope["method"],
         headers,
         body,
-        lambda: StarletteRequest(scope),
+        partial(own_request, scope),
         scope.get(WAITING),
         caller=partial(caller_of, scope),
         has_permission=scoped,
@@ -69,6 +76,17 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
         mount=scope.get(ENDPOINT, scope.get("root_path", "")),
         on_token=partial(_note_token, scope),
     )
+
+
+def own_request(scope: Scope) -> StarletteRequest:
+    """The request of a scope, as handlers and rules get it: its `app` is the user's own, the one
+    that the server is mounted in, whatever stands between."""
+    host = scope.get(HOST_APP)
+    if host is None or host is scope.get("app"):
+        return StarletteRequest(scope)
+    # What is kept in `request.state` is for all of them.
+    scope.setdefault("state", {})
+    return StarletteRequest({**scope, "app": host})
 
 
 def _note_token(scope: Scope, token: AccessToken) -> None:

@@ -57,9 +57,15 @@ class WSGITransport:
         self._protocol = protocol
         self._runner = runner
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(
+        self,
+        environ: Environ,
+        start_response: StartResponse,
+        *,
+        native: Callable[[], Any] | None = None,
+    ) -> Iterable[bytes]:
         environ = own_environ(environ)
-        answer = self.respond(environ, native=lambda: environ)
+        answer = self.respond(environ, native=native or (lambda: environ))
         if isinstance(answer, Reply):
             start_response(status_line(answer.status), with_length(answer))
             return [answer.body]

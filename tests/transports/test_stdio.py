@@ -224,3 +224,27 @@ def test_a_request_with_a_lone_surrogate_is_answered_with_its_id() -> None:
         assert answer["id"] == 7
         assert answer["error"]["code"] == -32600
         assert process.end() == []
+
+
+@pytest.mark.parametrize("tool", ["whose", "async_whose", "resource", "station"])
+@pytest.mark.parametrize("app", ["alone", "mounted"])
+def test_handlers_that_ask_for_a_request_work(tool: str, app: str) -> None:
+    if (tool, app) == ("station", "alone"):
+        app = "exposed_alone"
+    with serving(f"tests.transports.stdio_apps:{app}()") as process:
+        if tool == "resource":
+            answer = process.ask(modern("resources/read", {"uri": "shop://name"}))
+            assert answer["result"]["contents"][0]["text"] == "nobody in the warehouse"
+        else:
+            answer = process.ask(call(tool))
+            text = answer["result"]["content"][0]["text"]
+            assert text == ("OSL" if tool == "station" else "nobody in the warehouse")
+        assert process.end() == []
+
+
+def test_handlers_that_ask_for_a_request_which_is_not_there_are_named_at_the_start() -> None:
+    words = [sys.executable, "-m", "mcp_mount", "stdio", "tests.transports.stdio_apps:in_flask()"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "over stdio there is no flask.wrappers.Request, which agent takes" in done.stderr
+    assert "flask mcp stdio" in done.stderr

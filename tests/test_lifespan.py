@@ -1,0 +1,303 @@
+"""The lifespan of a server: it runs once, wherever that is, and handlers have what it yields."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from flask import Flask
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from mcp_mount import Context, MCPServer, SyncContext, ToolsRouter, mount_asgi, mount_wsgi
+from mcp_mount.testing import AsyncClient, Client, HTTPError, RPCError
+from mcp_mount_flask import MCPMount
+from mcp_mount_starlette import MCPMount as StarletteMount
+from mcp_mount_starlette import mount
+from tests.requests import message, meta
+
+
+@dataclass
+class Resources:
+    name: str
+
+
+class Log(list[str]):
+    """What has happened."""
+
+    def lifespan(self, value: Any = None, name: str = "server") -> Callable[[Any], Any]:
+        @asynccontextmanager
+        async def run(app: Any) -> AsyncIterator[Any]:
+            self.append(f"{name} begins")
+            task = asyncio.current_task()
+            yield value
+            assert asyncio.current_task() is task
+            self.append(f"{name} ends")
+
+        return run
+
+
+def build(log: Log, value: Any = None, **options: Any) -> MCPServer:
+    server = MCPServer("shop", lifespan=log.lifespan(value), open=True, **options)
+
+    @server.tool
+    def plain(ctx: SyncContext[Resources]) -> str:
+        return ctx.lifespan.name
+
+    @server.tool
+    async def coroutine(ctx: Context[Resources]) -> str:
+        return ctx.lifespan.name
+
+    @server.tool
+    def state(request: Request) -> str:
+        return str(request.state.name)
+
+    return server
+
+
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
+    raise RuntimeError("knows no lifespan")
+
+
+def wsgi_nothing(environ: Any, start_response: Any) -> Any:
+    start_response("404 Not Found", [])
+    return [b""]
+
+
+def _alone(server: MCPServer) -> Any:
+    return server
+
+
+def _starlette(server: MCPServer) -> Any:
+    app = Starlette()
+    mount(app, "/mcp", server)
+    return app
+
+
+def _fastapi(server: MCPServer) -> Any:
+    app = FastAPI()
+    mount(app, "/mcp", server)
+    return app
+
+
+def _in_routes(server: MCPServer) -> Any:
+    return Starlette(routes=[StarletteMount("/mcp", server)])
+
+
+def _bare(server: MCPServer) -> Any:
+    app = FastAPI()
+    app.mount("/mcp", server)
+    return app
+
+
+def _beside(server: MCPServer) -> Any:
+    return mount_asgi(nothing, "/mcp", server)
+
+
+def _beside_wsgi(server: MCPServer) -> Any:
+    return mount_wsgi(wsgi_nothing, "/mcp", server)
+
+
+def _flask(server: MCPServer) -> Any:
+    app = Flask("shop")
+    MCPMount(app, "/mcp", server)
+    return app
+
+
+def at(host: Any) -> str | None:
+    """Where the server is: Starlette's own Mount redirects from its very path."""
+    return {_alone: None, _bare: "/mcp/"}.get(host, "/mcp")
+
+
+ASGI = [_alone, _starlette, _fastapi, _in_routes, _bare, _beside]
+HOSTS = [*ASGI, _beside_wsgi]
+
+
+@pytest.mark.parametrize("revision", ["2026-07-28", "2025-11-25"])
+@pytest.mark.parametrize("host", HOSTS)
+def test_handlers_have_what_the_lifespan_yields(host: Any, revision: str) -> None:
+    log = Log()
+    server = MCPServer("shop", lifespan=log.lifespan(Resources("warehouse")), open=True)
+
+    @server.tool
+    def plain(ctx: SyncContext[Resources]) -> str:
+        return ctx.lifespan.name
+
+    @server.tool
+    async def coroutine(ctx: Context[Resources]) -> str:
+        return ctx.lifespan.name
+
+    with Client(host(server), path=at(host), revision=revision) as client:
+        assert client.call_tool("plain").text == "warehouse"
+        assert client.call_tool("coroutine").text == "warehouse"
+    assert log == ["server begins", "server ends"]
+
+
+def test_a_flask_application_starts_it_for_the_first_request() -> None:
+    log = Log()
+    server = MCPServer("shop", lifespan=log.lifespan(Resources("warehouse")), open=True)
+
+    @server.tool
+    def plain(ctx: SyncContext[Resources]) -> str:
+        return ctx.lifespan.name
+
+    app = _flask(server)
+    with Client(app) as client:
+        assert log == []
+        assert client.call_tool("plain").text == "warehouse"
+        assert client.call_tool("plain").text == "warehouse"
+    assert log == ["server begins", "server ends"]
+
+
+@pytest.mark.parametrize("host", ASGI)
+def test_a_mapping_is_the_state_of_each_request(host: Any) -> None:
+    with Client(host(build(Log(), {"name": "warehouse"})), path=at(host)) as client:
+        assert client.call_tool("state").text == "warehouse"
+
+
+@pytest.mark.parametrize("host", ASGI)
+def test_it_runs_on_the_loop_of_a_coroutine_test(host: Any) -> None:
+    log = Log()
+
+    async def run() -> None:
+        async with AsyncClient(host(build(log, Resources("warehouse"))), path=at(host)) as client:
+            assert (await client.call_tool("coroutine")).text == "warehouse"
+
+    asyncio.run(run())
+    assert log == ["server begins", "server ends"]
+
+
+@pytest.mark.parametrize("host", ASGI)
+def test_an_object_that_is_no_mapping_stops_no_web_server(host: Any) -> None:
+    """TestClient sends the lifespan events as uvicorn does."""
+    headers = {
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/call",
+        "mcp-name": "plain",
+    }
+    body = message("tools/call", {"name": "plain", "arguments": {}, "_meta": meta()})
+    log = Log()
+    with TestClient(host(build(log, Resources("warehouse"))), base_url="http://localhost") as one:
+        answer = one.post("/mcp", headers=headers, json=body)
+        assert answer.json()["result"]["content"][0]["text"] == "warehouse"
+    del one
+    assert log[0] == "server begins"
+
+
+def test_it_runs_once_where_the_application_starts_what_is_mounted_in_it() -> None:
+    """Airflow enters the lifespan of each application that is mounted in its own."""
+    log = Log()
+
+    @asynccontextmanager
+    async def own(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for route in app.routes:
+                if isinstance(route, Mount) and isinstance(route.app, FastAPI):
+                    inner = route.app.router.lifespan_context(route.app)
+                    await stack.enter_async_context(inner)
+            yield
+
+    app = FastAPI(lifespan=own)
+    mount(app, "/mcp", build(log, Resources("warehouse")))
+    with Client(app) as client:
+        assert client.call_tool("plain").text == "warehouse"
+    assert log == ["server begins", "server ends"]
+
+
+def test_it_runs_once_for_a_server_that_is_mounted_twice() -> None:
+    log = Log()
+    app, server = FastAPI(), build(log, Resources("warehouse"))
+    mount(app, "/one", server)
+    mount(app, "/two", server)
+    with Client(app, path="/two") as client:
+        assert client.call_tool("plain").text == "warehouse"
+    assert log == ["server begins", "server ends"]
+
+
+def test_it_can_run_again() -> None:
+    log = Log()
+    app = _starlette(build(log, Resources("warehouse")))
+    for _ in range(2):
+        with Client(app) as client:
+            assert client.call_tool("plain").text == "warehouse"
+    assert log == ["server begins", "server ends"] * 2
+
+
+@pytest.mark.parametrize("host", [_alone, _starlette, _bare])
+def test_the_lifespans_of_included_routers_run_too(host: Any) -> None:
+    log = Log()
+    server = build(log, Resources("warehouse"))
+    server.include_router(APIRouter(lifespan=log.lifespan({"name": "router"}, "router")))
+    with Client(host(server), path=at(host)) as client:
+        assert client.call_tool("plain").text == "warehouse"
+        assert client.call_tool("state").text == "router"
+    assert log == ["server begins", "router begins", "router ends", "server ends"]
+
+
+def test_a_router_that_is_included_after_the_mount_counts() -> None:
+    log, app, server = Log(), FastAPI(), MCPServer("shop")
+    mount(app, "/mcp", server)
+    server.include_router(ToolsRouter(lifespan=log.lifespan(name="router")))
+    with Client(app) as client:
+        client.list_tools()
+    assert log == ["router begins", "router ends"]
+
+
+def test_handlers_of_events_run_too() -> None:
+    log = Log()
+    server = MCPServer("shop", on_startup=[lambda: log.append("on startup")])
+    with Client(_bare(server), path="/mcp/") as client:
+        client.list_tools()
+    assert log == ["on startup"]
+
+
+@pytest.mark.parametrize("host", [_alone, _starlette, _beside, _beside_wsgi, _bare])
+def test_a_server_without_a_lifespan_says_so(host: Any, caplog: pytest.LogCaptureFixture) -> None:
+    server = MCPServer("shop", open=True)
+
+    @server.tool
+    def plain(ctx: SyncContext[Resources]) -> str:
+        return ctx.lifespan.name
+
+    with Client(host(server), path=at(host)) as client:
+        assert client.call_tool("plain").is_error
+    assert "MCPServer(lifespan=...)" in caplog.text
+
+
+@pytest.fixture
+def failing() -> MCPServer:
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        raise OSError("no database")
+        yield
+
+    return MCPServer("shop", lifespan=lifespan, open=True)
+
+
+@pytest.mark.parametrize("host", [_alone, _starlette, _beside])
+def test_a_test_whose_application_cannot_start_fails_with_the_reason(
+    host: Any, failing: MCPServer
+) -> None:
+    with pytest.raises(OSError, match="no database"), Client(host(failing)):
+        pass
+
+
+@pytest.mark.parametrize("host", [_bare, _beside_wsgi, _flask])
+def test_a_request_that_cannot_start_the_server_gets_503(
+    host: Any, failing: MCPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        Client(host(failing), path=at(host)) as client,
+        pytest.raises((HTTPError, RPCError)) as caught,
+    ):
+        client.list_tools()
+    assert "could not start" in str(caught.value)
+    assert "no database" in caplog.text
