@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -146,7 +147,17 @@ class Broken:
         "no fields": ({"fields": ()}, "needs a model and fields"),
         "an unknown field": ({"fields": ("price",)}, "has no field 'price'"),
         "an unknown field of another": ({"fields": ("category__x",)}, "has no field"),
-        "many rows": ({"fields": ("tags",)}, "leads to many rows"),
+        "an unknown field of many": ({"fields": ("tags__x",)}, "has no field 'x'"),
+        "an unknown lookup of many": ({"filters": ("tags__near",)}, "has no lookup 'near'"),
+        "an order by many": ({"ordering": ("tags",)}, "leads to many rows"),
+        "an annotation that cannot be": (
+            {"annotations": {"twice": "price"}},
+            "cannot be annotated with 'twice'",
+        ),
+        "a filter given twice": (
+            {"filters": ("note", "note")},
+            "the filter 'note' is given twice",
+        ),
         "a reverse relation": ({"fields": ("member__entries",)}, "leads to many rows"),
         "an unknown lookup": ({"filters": ("amount__near",)}, "has no lookup 'near'"),
         "a costly lookup": ({"filters": ("note__regex",)}, "no filter for strangers"),
@@ -178,3 +189,184 @@ def test_a_query_that_cannot_work_is_refused(case: str) -> None:
 def test_an_anonymous_caller_has_no_such_tool() -> None:
     with client() as own, pytest.raises(RPCError, match="Unknown tool"):
         own.call_tool("find_entries")
+
+
+@pytest.fixture
+def oddities() -> Iterator[Any]:
+    """Three rows of a model with whatever fields there are, and what its query answers."""
+    from django.db.models import Count
+    from django.http import HttpRequest
+
+    from mcp_mount.testing import Client
+    from mcp_mount_django import MCPServer, ModelQuery
+    from mcp_mount_django.servers import servers
+    from tests.mcp_mount_django.ledger.models import Category, Oddity, Point
+
+    tags = [Category.objects.create(name=name) for name in ("blue", "big", "old")]
+    for number in range(3):
+        one = Oddity.objects.create(
+            page=number,
+            search="x",
+            request="r",
+            order_by=number,
+            model_config="m",
+            copy="c",
+            data=b"\xff\x00",
+            where=Point(number, 2),
+            level=number,
+        )
+        one.tags.set(tags[:number])
+
+    class Oddities(ModelQuery):
+        model = Oddity
+        fields = (
+            "page",
+            "model_config",
+            "copy",
+            "data",
+            "where",
+            "level",
+            "get_level_display",
+            "tags",
+            "tags__name",
+            "doubled",
+            "untyped",
+            "tag_count",
+        )
+        annotations: ClassVar[dict[str, Any]] = {"tag_count": Count("tags")}
+        filters = (
+            "page",
+            "search",
+            "request",
+            "order_by",
+            "model_config",
+            "tags",
+            "tags__in",
+            "tags__name__icontains",
+            "tags__isnull",
+            "tag_count__gte",
+            "where",
+            "level",
+        )
+        search = ("search",)
+        ordering = ("tag_count",)
+        permission = None
+
+        def get_queryset(self, request: HttpRequest) -> Any:
+            assert isinstance(request, HttpRequest)
+            return super().get_queryset(request)
+
+    server = MCPServer("odd")
+    server.register(Oddities)
+    with Client(server, headers={"host": "localhost"}) as own:
+        yield own
+    servers.discard(server)
+
+
+def test_fields_of_all_kinds_have_a_form_in_json(oddities: Any) -> None:
+    from tests.mcp_mount_django.ledger.models import Category, Oddity
+
+    blue, big = (Category.objects.get(name=name).pk for name in ("blue", "big"))
+    row = {
+        "page": 2,
+        "model_config": "m",
+        "copy": "c",
+        "data": "/wA=",
+        "where": "2,2",
+        "level": 2,
+        "get_level_display": "High",
+        "tags": [blue, big],
+        "tags__name": ["blue", "big"],
+        "doubled": 4,
+        "untyped": {"where": "2,2"},
+        "tag_count": 2,
+    }
+    [found] = oddities.call_tool("find_oddities", {"page__exact": 2}).structured["items"]
+    assert found == row
+    pk = Oddity.objects.get(page=2).pk
+    assert oddities.call_tool("get_oddity", {"pk": pk}).structured == row
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pages"),
+    [
+        ({}, [0, 1, 2]),
+        ({"order_by": "-tag_count"}, [2, 1, 0]),
+        ({"order_by__exact": 1}, [1]),
+        ({"search": "x", "search__exact": "y"}, []),
+        ({"request": "r", "model_config": "m"}, [0, 1, 2]),
+        ({"page__exact": 1, "page": 1}, [1]),
+        ({"tags__name__icontains": "b"}, [1, 2]),
+        ({"tags__isnull": True}, [0]),
+        ({"tag_count__gte": 2}, [2]),
+        ({"where": "1,2"}, [1]),
+        ({"level": 0}, [0]),
+    ],
+)
+def test_filters_have_names_that_collide_with_none(
+    oddities: Any, arguments: dict[str, Any], pages: list[int]
+) -> None:
+    page = oddities.call_tool("find_oddities", arguments).structured
+    assert [one["page"] for one in page["items"]] == pages
+    assert page["total"] == len(pages)
+
+
+def test_rows_are_filtered_by_what_they_have_many_of(oddities: Any) -> None:
+    from tests.mcp_mount_django.ledger.models import Category
+
+    blue, big = (Category.objects.get(name=name).pk for name in ("blue", "big"))
+    for arguments, pages in (({"tags": big}, [2]), ({"tags__in": [blue, big]}, [1, 2])):
+        page = oddities.call_tool("find_oddities", arguments).structured
+        assert [one["page"] for one in page["items"]] == pages
+        assert page["total"] == len(pages)
+
+
+def test_the_labels_of_choices_are_told(oddities: Any) -> None:
+    tools = {tool["name"]: tool for tool in oddities.list_tools()}
+    described = "level: 0 (Low), 1 (So so), 2 (High)"
+    find = tools["find_oddities"]
+    assert find["inputSchema"]["properties"]["level"]["description"] == described
+    row = find["outputSchema"]["$defs"]["Oddity"]["properties"]
+    assert row["level"]["description"] == described
+    assert row["doubled"] == {
+        "description": "Twice the page.",
+        "title": "Doubled",
+        "type": "integer",
+    }
+
+
+def test_all_fields_are_shown_by_one_word() -> None:
+    from mcp_mount_django import ModelQuery
+    from mcp_mount_django.exposing.columns import Columns
+    from tests.mcp_mount_django.ledger.models import Entry
+
+    assert ModelQuery.permission == "view permission"
+    shown = Columns(Entry, "__all__", {}).row_type.__annotations__
+    assert list(shown) == [
+        "id",
+        "member",
+        "category",
+        "kind",
+        "amount",
+        "note",
+        "made_at",
+        "tags",
+    ]
+
+
+@pytest.mark.parametrize("language", ["en", "de", "zh-hans"])
+def test_names_do_not_depend_on_the_language(language: str, own_servers: None) -> None:
+    from django.contrib.auth.models import Group
+    from django.test import override_settings
+    from django.utils import translation
+
+    from mcp_mount_django import MCPServer, ModelQuery
+
+    class Groups(ModelQuery):
+        model = Group
+        fields = ("name",)
+
+    server = MCPServer("groups")
+    with override_settings(LANGUAGE_CODE=language), translation.override(language):
+        server.register(Groups)
+    assert list(server.registry.tools) == ["find_groups", "get_group"]

@@ -58,20 +58,24 @@ class Path:
     """A field of a model or of what it refers to: "price", "category__name".
 
     lookups: what follows the field in the name of a filter. is_null: whether a value may be
-    missing.
+    missing. about: what it is, where the field alone does not say it.
     """
 
     name: str
     field: models.Field[Any, Any]
     lookups: Sequence[str]
     is_null: bool
+    about: str = ""
 
     @property
     def description(self) -> str:
-        """What the model says of the field."""
+        """What the model says of the field, and what its choices mean."""
+        if self.about:
+            return self.about
         text = str(self.field.help_text or self.field.verbose_name).strip()
-        choices = _choices(self.field)
-        return f"{text}: {', '.join(map(str, choices))}" if choices else text
+        labels = dict(self.field.flatchoices)
+        choices = [_labelled(value, str(labels[value])) for value in _choices(self.field)]
+        return f"{text}: {', '.join(choices)}" if choices else text
 
     @property
     def value_type(self) -> Any:
@@ -97,6 +101,11 @@ class Path:
             # Django takes the first two, and fails for fewer.
             return Annotated[list[kind], Field(min_length=2, max_length=2)]  # type: ignore[valid-type]
         return list[kind] if lookup == "in" else kind  # type: ignore[valid-type]
+
+    def followed_by(self, model: type[models.Model], name: str, lookups: Sequence[str]) -> Path:
+        """This field with lookups. name: of the filter. Raises DefinitionError for unknown ones."""
+        _check_lookups(model, name, self.field, lookups)
+        return Path(name, self.field, lookups, self.is_null, self.about)
 
 
 def tool_names(model: type[models.Model]) -> tuple[str, str]:
@@ -140,7 +149,7 @@ def path(model: type[models.Model], name: str, *, lookups: bool = False) -> Path
         is_null |= bool(field.null)
         rest = parts[position + 1 :]
         related: Any = field.related_model
-        if related is None or not rest or not _is_field(related, rest[0]):
+        if related is None or not rest or not is_field(related, rest[0]):
             if rest and not lookups:
                 raise DefinitionError(f"{_label(model)} has no field {name!r}")
             _check_lookups(model, name, field, rest)
@@ -163,7 +172,8 @@ def _field(model: type[models.Model], part: str, whole: str) -> models.Field[Any
     return found
 
 
-def _is_field(model: Any, part: str) -> bool:
+def is_field(model: Any, part: str) -> bool:
+    """Whether a model has a field of that name."""
     try:
         return part == "pk" or bool(model._meta.get_field(part))
     except FieldDoesNotExist:
@@ -189,7 +199,17 @@ def _type(field: models.Field[Any, Any]) -> Any:
     if field.related_model is not None:
         relation: Any = field
         return _type(relation.target_field)
+    generated = getattr(field, "output_field", None)
+    if isinstance(generated, models.Field):
+        # A GeneratedField (Django 5) has the type of its expression.
+        return _type(generated)
     return next((kind for of, kind in _TYPES if isinstance(field, of)), Any)
+
+
+def _labelled(value: Any, label: str) -> str:
+    """A choice with its label, where that says more."""
+    same = label.casefold().replace(" ", "_") == str(value).casefold().replace(" ", "_")
+    return str(value) if same else f"{value} ({label})"
 
 
 def _choices(field: models.Field[Any, Any]) -> list[Any]:

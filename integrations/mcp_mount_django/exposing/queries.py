@@ -5,18 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
-from django.utils.text import slugify
-from pydantic import BaseModel, Field, create_model
+from pydantic import Field, create_model
 
 from mcp_mount.features import DefinitionError, ToolError
 from mcp_mount.features.permissions import Permission
-from mcp_mount_django.exposing.fields import Path, path
+from mcp_mount_django.exposing.columns import ALL, Columns, annotated, many_filter, many_related
+from mcp_mount_django.exposing.fields import Path, path, plural_of, tool_names
 
 _VIEW: Final = "view permission"
 _READ_ONLY: Final = {"readOnlyHint": True}
@@ -28,16 +29,21 @@ class ModelQuery:
     It becomes the tools `find_…` (search, filters, order, pages) and `get_…`. The docstring of the
     class describes them.
 
-    model: the model. fields: what is shown of a row, "category__name" for what it refers to.
-    filters: arguments that filter, with lookups: "sku", "price__lte", "category__name__icontains".
-    search: fields that a word is looked for in. ordering: fields to order by, the first one by
-    default. page_size: rows in a page. name, plural: in the names of the tools, by default the
-    model's. detail: whether there is a `get_…`. permission: by default Django's permission to view
-    the model; None for everybody; also a method of the request.
+    model: the model. fields: what is shown of a row: its fields, "category__name" for what it
+    refers to, "tags" or "tags__name" for a list of what it has many of, "get_kind_display" for the
+    label of a choice, properties of the model, annotations; "__all__" for all fields of the model.
+    annotations: expressions that each row is annotated with, by their names. filters: arguments
+    that filter, with lookups: "sku", "price__lte", "category__name__icontains", "tags__name". A
+    filter of the name of an argument that the tool has itself (`page`, `search`, `order_by`) is
+    called "page__exact". search: fields that a word is looked for in. ordering: fields to order by,
+    the first one by default. page_size: rows in a page. name, plural: in the names of the tools, by
+    default the model's. detail: whether there is a `get_…`. permission: by default Django's
+    permission to view the model; None for everybody; also a method of the request.
     """
 
     model: ClassVar[type[Model]]
-    fields: ClassVar[Sequence[str]]
+    fields: ClassVar[Sequence[str] | str]
+    annotations: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     filters: ClassVar[Sequence[str]] = ()
     search: ClassVar[Sequence[str]] = ()
     ordering: ClassVar[Sequence[str]] = ()
@@ -68,10 +74,13 @@ def tools_of(query: ModelQuery) -> Iterator[tuple[Callable[..., Any], Mapping[st
         permission = f"{options.app_label}.{get_permission_codename('view', options)}"
     description = inspect.getdoc(kind) if kind.__doc__ else f"{options.verbose_name_plural}."
     shared = {"annotations": _READ_ONLY, "permission": permission}
-    row = _row(query)
-    plural = query.plural or _identifier(options.verbose_name_plural)
+    columns = Columns(query.model, query.fields, query.annotations)
+    singular, plural = tool_names(query.model)
+    if query.name:
+        singular, plural = query.name, plural_of(query.name)
+    plural = query.plural or plural
     yield (
-        _find(query, row),
+        _find(query, columns),
         {
             **shared,
             "name": f"find_{plural}",
@@ -79,9 +88,8 @@ def tools_of(query: ModelQuery) -> Iterator[tuple[Callable[..., Any], Mapping[st
         },
     )
     if query.detail:
-        name = query.name or options.model_name
         text = f"Get one of the {options.verbose_name_plural} by its key."
-        yield _get(query, row), {**shared, "name": f"get_{name}", "description": text}
+        yield _get(query, columns), {**shared, "name": f"get_{singular}", "description": text}
 
 
 def _check_attributes(kind: type[ModelQuery]) -> None:
@@ -98,7 +106,7 @@ def _check_attributes(kind: type[ModelQuery]) -> None:
                 )
     for name in ("fields", "filters", "search", "ordering"):
         value = getattr(kind, name)
-        if isinstance(value, str):
+        if isinstance(value, str) and not (name == "fields" and value == ALL):
             raise DefinitionError(f"{kind.__name__}: {name} is a list of names, not {value!r}")
 
 
@@ -110,58 +118,60 @@ def _permission(query: ModelQuery) -> Permission:
     return query.permission
 
 
-def _row(query: ModelQuery) -> type[BaseModel]:
-    """The type of a row, as it is shown."""
-    paths = [path(query.model, name) for name in query.fields]
-    shown: dict[str, Any] = {
-        one.name: (one.value_type, Field(description=one.description)) for one in paths
-    }
-    return create_model(query.model.__name__, **shown)
-
-
-def _find(query: ModelQuery, row: type[BaseModel]) -> Callable[..., Any]:
-    filters = [path(query.model, name, lookups=True) for name in query.filters]
+def _find(query: ModelQuery, columns: Columns) -> Callable[..., Any]:
+    own = ["page", *(["search"] if query.search else ()), *(["order_by"] if query.ordering else ())]
+    filters = _filters(query, own)
+    annotations = annotated(query.model, query.annotations)
     for name in (*query.search, *query.ordering):
-        path(query.model, name)
+        if name not in annotations:
+            path(query.model, name)
     if query.page_size < 1:
         raise DefinitionError(f"{type(query).__name__}: page_size must be at least 1")
+    row: Any = columns.row_type
     page_type = create_model(
         f"{query.model.__name__}Page",
-        items=(list[row], ...),  # type: ignore[valid-type]
+        items=(list[row], ...),
         total=(int, Field(description="How many there are on all pages")),
         page=(int, ...),
         pages=(int, ...),
     )
 
+    many = {name for name, one in filters.items() if many_related(query.model, one.name)}
+
     def find(
-        request: HttpRequest,
+        request_: HttpRequest,
         search: str = "",
         order_by: str | None = None,
         page: int = 1,
         **given: Any,
     ) -> Any:
-        rows = query.get_queryset(request)
-        rows = rows.filter(**{name: value for name, value in given.items() if value is not None})
-        for word in search.split():
-            rows = rows.filter(_any(query.search, word))
+        every = _every(query, request_)
+        asked = {name: value for name, value in given.items() if value is not None}
         # Pages need an order that is the same each time.
         order = [order_by or (query.ordering[0] if query.ordering else "pk"), "pk"]
         start = (page - 1) * query.page_size
         try:
+            rows = every.filter(**{name: asked[name] for name in asked.keys() - many})
+            if related := {name: asked[name] for name in asked.keys() & many}:
+                # A row that matches twice is one row.
+                base: Any = query.model._base_manager.using(rows.db)
+                rows = rows.filter(pk__in=base.filter(**related).values("pk"))
+            for word in search.split():
+                rows = rows.filter(_any(query.search, word))
             total = rows.count()
-            items = list(
-                rows.order_by(*order).values(*query.fields)[start : start + query.page_size]
-            )
+            found = rows.order_by(*order)[start : start + query.page_size]
+            items = columns.rows(found, every)
         except (ValidationError, ValueError, OverflowError) as error:
             raise ToolError(f"These filters cannot be used: {error}") from None
         pages = -(-total // query.page_size)
         return {"items": items, "total": total, "page": page, "pages": pages}
 
-    parameters: list[tuple[str, Any, Any]] = [("request", HttpRequest, inspect.Parameter.empty)]
+    # The name of no field: none ends in an underscore.
+    parameters: list[tuple[str, Any, Any]] = [("request_", HttpRequest, inspect.Parameter.empty)]
     if query.search:
         words = f"Words to find in {', '.join(query.search)}"
         parameters.append(("search", Annotated[str, Field(description=words)], ""))
-    parameters += [(one.name, _optional(one), None) for one in filters]
+    parameters += [(name, _optional(one), None) for name, one in filters.items()]
     if query.ordering:
         both = [sign + name for name in query.ordering for sign in ("", "-")]
         choice: Any = Literal[tuple(both)]
@@ -171,22 +181,49 @@ def _find(query: ModelQuery, row: type[BaseModel]) -> Callable[..., Any]:
     return _signed(find, parameters, page_type)
 
 
-def _get(query: ModelQuery, row: type[BaseModel]) -> Callable[..., Any]:
+def _get(query: ModelQuery, columns: Columns) -> Callable[..., Any]:
     key = path(query.model, "pk")
 
-    def get(request: HttpRequest, pk: Any) -> Any:
+    def get(request_: HttpRequest, pk: Any) -> Any:
+        every = _every(query, request_)
         try:
-            found = query.get_queryset(request).filter(pk=pk).values(*query.fields).first()
+            found = columns.rows(every.filter(pk=pk).order_by("pk")[:1], every)
         except (ValidationError, ValueError, OverflowError):
-            found = None
-        if found is None:
+            found = []
+        if not found:
             raise ToolError(f"There is no {query.model._meta.verbose_name} {pk!s}.")
-        return found
+        return found[0]
 
     key_type: Any = key.filter_type
     kind = Annotated[key_type, Field(description=key.description)]
     empty = inspect.Parameter.empty
-    return _signed(get, [("request", HttpRequest, empty), ("pk", kind, empty)], row)
+    parameters = [("request_", HttpRequest, empty), ("pk", kind, empty)]
+    return _signed(get, parameters, columns.row_type)
+
+
+def _every(query: ModelQuery, request: HttpRequest) -> QuerySet[Any]:
+    """All rows that a caller may see."""
+    rows = query.get_queryset(request)
+    return rows.annotate(**query.annotations) if query.annotations else rows
+
+
+def _filters(query: ModelQuery, own: Sequence[str]) -> dict[str, Path]:
+    """The filters by the names of their arguments, which are none of the tool's own."""
+    annotations = annotated(query.model, query.annotations)
+    found: dict[str, Path] = {}
+    for name in query.filters:
+        first, _, rest = name.partition("__")
+        if first in annotations:
+            one = annotations[first].followed_by(
+                query.model, name, rest.split("__") if rest else ()
+            )
+        else:
+            one = many_filter(query.model, name) or path(query.model, name, lookups=True)
+        argument = f"{name}__exact" if name in own else name
+        if argument in found:
+            raise DefinitionError(f"{type(query).__name__}: the filter {name!r} is given twice")
+        found[argument] = one
+    return found
 
 
 def _any(fields: Sequence[str], word: str) -> Q:
@@ -217,7 +254,3 @@ def _signed(
         return_annotation=returned,
     )
     return function
-
-
-def _identifier(words: Any) -> str:
-    return slugify(str(words)).replace("-", "_")

@@ -49,6 +49,50 @@ class Entry(models.Model):
         verbose_name_plural = "entries"
 
 
+class Point:
+    """What a field of the project's own holds."""
+
+    def __init__(self, x: int, y: int) -> None:
+        self.x, self.y = x, y
+
+
+class PointField(models.Field):  # type: ignore[type-arg]
+    """A field whose values JSON does not have."""
+
+    def db_type(self, connection: Any) -> str:
+        return "varchar(20)"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return None if value is None else Point(*map(int, value.split(",")))
+
+    def get_prep_value(self, value: Any) -> Any:
+        return f"{value.x},{value.y}" if isinstance(value, Point) else value
+
+
+class Oddity(models.Model):
+    """Fields that are called what a query, or pydantic, has itself; and of all kinds."""
+
+    page = models.IntegerField()
+    search = models.CharField(max_length=9)
+    request = models.CharField(max_length=9)
+    order_by = models.IntegerField()
+    model_config = models.CharField(max_length=9)
+    copy = models.CharField(max_length=9)
+    data = models.BinaryField()
+    where = PointField()
+    level = models.IntegerField(choices=[(0, "Low"), (1, "So so"), (2, "High")])
+    tags = models.ManyToManyField(Category)
+
+    @property
+    def doubled(self) -> int:
+        """Twice the page."""
+        return self.page * 2
+
+    @property
+    def untyped(self):  # type: ignore[no-untyped-def]
+        return {"where": f"{self.where.x},{self.where.y}"}
+
+
 class AuditEntry(models.Model):
     """In the database "audit"."""
 
