@@ -1,0 +1,49 @@
+"""Fixtures: one browser, one page, and the hosts as real processes, for the whole session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from sample_projects.processes import free_port, running
+from tests.system.browser import ALLOWED, chromium, missing, pages
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    if lacking := missing():
+        pytest.exit(f"tests/system needs what is not here: {'; '.join(lacking)}", returncode=1)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with chromium() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def page_port() -> Iterator[int]:
+    with pages() as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def serve(page_port: int) -> Iterator[Callable[[str], str]]:
+    """Return the base URL of a host, which is started when it is first asked for."""
+    from tests.system.hosts import command
+
+    urls: dict[str, str] = {}
+    origin = {"PAGE_ORIGIN": f"http://{ALLOWED}:{page_port}"}
+    with ExitStack() as stack:
+
+        def start(host: str) -> str:
+            if host not in urls:
+                port = free_port()
+                words = command(host, port)
+                stack.enter_context(running(words, port, environment=origin))
+                urls[host] = f"http://127.0.0.1:{port}"
+            return urls[host]
+
+        yield start

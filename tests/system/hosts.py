@@ -1,0 +1,132 @@
+"""Each host with the middleware that its users have for CORS."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tests.system.servers import EXPOSED, METHODS, ORIGIN, REQUEST_HEADERS, servers
+
+CORS: dict[str, Any] = {
+    "allow_origins": [ORIGIN],
+    "allow_methods": METHODS,
+    "allow_headers": REQUEST_HEADERS,
+    "expose_headers": EXPOSED,
+}
+
+
+def alone() -> Any:
+    """A server for each path, with the middleware on the server itself."""
+    from starlette.middleware.cors import CORSMiddleware
+
+    own = servers(alone=True)
+    for server in own.values():
+        server.add_middleware(CORSMiddleware, **CORS)
+
+    async def by_path(scope: Any, receive: Any, send: Any) -> None:
+        path = scope.get("path", "")
+        mount_point = next((one for one in own if path.endswith(one) and one != "/mcp"), "/mcp")
+        await own[mount_point](scope, receive, send)
+
+    return by_path
+
+
+def starlette() -> Any:
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.cors import CORSMiddleware
+
+    from mcp_mount_starlette import mount
+
+    app = Starlette(middleware=[Middleware(CORSMiddleware, **CORS)])
+    for path, server in servers().items():
+        mount(app, path, server)
+    return app
+
+
+def fastapi() -> Any:
+    from fastapi import FastAPI
+    from fastapi.middleware.cors import CORSMiddleware
+
+    from mcp_mount_fastapi import mount
+
+    app = FastAPI()
+    app.add_middleware(CORSMiddleware, **CORS)
+    for path, server in servers().items():
+        mount(app, path, server)
+    return app
+
+
+def careless() -> Any:
+    """CORS for everybody: which pages may call is the server's own to say."""
+    from fastapi import FastAPI
+    from fastapi.middleware.cors import CORSMiddleware
+
+    from mcp_mount_fastapi import mount
+
+    app = FastAPI()
+    everybody = {"allow_origins": ["*"], "allow_methods": ["*"], "allow_headers": ["*"]}
+    app.add_middleware(CORSMiddleware, **everybody)
+    for path, server in servers().items():
+        mount(app, path, server)
+    return app
+
+
+def flask() -> Any:
+    from flask import Flask
+    from flask_cors import CORS as FlaskCORS
+
+    from mcp_mount_flask import MCPMount
+
+    app = Flask("system")
+    FlaskCORS(
+        app,
+        origins=[ORIGIN],
+        methods=METHODS,
+        allow_headers=REQUEST_HEADERS,
+        expose_headers=EXPOSED,
+    )
+    for path, server in servers().items():
+        MCPMount(app, path, server)
+    return app
+
+
+def django_wsgi() -> Any:
+    from tests.system import django_host
+
+    return django_host.wsgi_application()
+
+
+def django_asgi() -> Any:
+    from tests.system import django_host
+
+    return django_host.asgi_application()
+
+
+HOSTS = {
+    "alone": ("uvicorn", "alone"),
+    "starlette": ("uvicorn", "starlette"),
+    "fastapi": ("uvicorn", "fastapi"),
+    "careless": ("uvicorn", "careless"),
+    "flask": ("gunicorn", "flask"),
+    "django-wsgi": ("gunicorn", "django_wsgi"),
+    "django-asgi": ("uvicorn", "django_asgi"),
+}
+"""Host: the web server that runs it, and the factory of its application."""
+
+
+def command(host: str, port: int) -> list[str]:
+    """The command line of the web server, as a user would write it."""
+    server, factory = HOSTS[host]
+    target = f"tests.system.hosts:{factory}"
+    if server == "uvicorn":
+        options = ["--factory", target, "--port", str(port), "--log-level", "warning"]
+        if host == "alone":
+            options += ["--lifespan", "off"]
+    else:
+        options = [
+            *("--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "8"),
+            *("--log-level", "warning", "--graceful-timeout", "2", "--no-control-socket"),
+            f"{target}()",
+        ]
+    return [sys.executable, "-m", server, *options]
