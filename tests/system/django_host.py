@@ -6,28 +6,25 @@ from contextlib import nullcontext
 from typing import Any
 
 import django
-from corsheaders.defaults import default_headers
 from django.conf import settings
 from django.urls import include, path
 
-from tests.system.servers import EXPOSED, METHODS, MOUNTS, ORIGIN, REQUEST_HEADERS, fill_system
+from tests.system.documented import cors_settings
+from tests.system.servers import MOUNTS, ORIGIN, fill_system
 
 if not settings.configured:
     settings.configure(
-        SECRET_KEY="for-tests-only",
-        ALLOWED_HOSTS=["localhost", "127.0.0.1"],
-        ROOT_URLCONF=__name__,
-        INSTALLED_APPS=["corsheaders", "mcp_mount_django"],
-        MIDDLEWARE=[
-            "corsheaders.middleware.CorsMiddleware",
-            "django.middleware.security.SecurityMiddleware",
-            "django.middleware.common.CommonMiddleware",
-            "django.middleware.csrf.CsrfViewMiddleware",
-        ],
-        CORS_ALLOWED_ORIGINS=[ORIGIN],
-        CORS_ALLOW_METHODS=METHODS,
-        CORS_ALLOW_HEADERS=[*default_headers, *REQUEST_HEADERS],
-        CORS_EXPOSE_HEADERS=EXPOSED,
+        **cors_settings(
+            SECRET_KEY="for-tests-only",
+            ALLOWED_HOSTS=["localhost", "127.0.0.1"],
+            ROOT_URLCONF=__name__,
+            INSTALLED_APPS=["mcp_mount_django"],
+            MIDDLEWARE=[
+                "django.middleware.security.SecurityMiddleware",
+                "django.middleware.common.CommonMiddleware",
+                "django.middleware.csrf.CsrfViewMiddleware",
+            ],
+        )
     )
     django.setup()
 

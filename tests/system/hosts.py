@@ -5,23 +5,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tests.system.servers import EXPOSED, METHODS, ORIGIN, REQUEST_HEADERS, servers
-
-CORS: dict[str, Any] = {
-    "allow_origins": [ORIGIN],
-    "allow_methods": METHODS,
-    "allow_headers": REQUEST_HEADERS,
-    "expose_headers": EXPOSED,
-}
+from tests.system.documented import add_cors
+from tests.system.servers import servers
 
 
 def alone() -> Any:
     """A server for each path, with the middleware on the server itself."""
-    from starlette.middleware.cors import CORSMiddleware
-
     own = servers(alone=True)
     for server in own.values():
-        server.add_middleware(CORSMiddleware, **CORS)
+        add_cors(server, "starlette")
 
     async def by_path(scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
@@ -33,12 +25,11 @@ def alone() -> Any:
 
 def starlette() -> Any:
     from starlette.applications import Starlette
-    from starlette.middleware import Middleware
-    from starlette.middleware.cors import CORSMiddleware
 
     from mcp_mount_starlette import mount
 
-    app = Starlette(middleware=[Middleware(CORSMiddleware, **CORS)])
+    app = Starlette()
+    add_cors(app, "starlette")
     for path, server in servers().items():
         mount(app, path, server)
     return app
@@ -46,12 +37,11 @@ def starlette() -> Any:
 
 def fastapi() -> Any:
     from fastapi import FastAPI
-    from fastapi.middleware.cors import CORSMiddleware
 
     from mcp_mount_fastapi import mount
 
     app = FastAPI()
-    app.add_middleware(CORSMiddleware, **CORS)
+    add_cors(app, "starlette")
     for path, server in servers().items():
         mount(app, path, server)
     return app
@@ -74,18 +64,11 @@ def careless() -> Any:
 
 def flask() -> Any:
     from flask import Flask
-    from flask_cors import CORS as FlaskCORS
 
     from mcp_mount_flask import MCPMount
 
     app = Flask("system")
-    FlaskCORS(
-        app,
-        origins=[ORIGIN],
-        methods=METHODS,
-        allow_headers=REQUEST_HEADERS,
-        expose_headers=EXPOSED,
-    )
+    add_cors(app, "flask_cors")
     for path, server in servers().items():
         MCPMount(app, path, server)
     return app

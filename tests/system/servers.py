@@ -12,13 +12,6 @@ from tests.clients.server import fill, keys
 ORIGIN = os.environ.get("PAGE_ORIGIN", "http://app.example")
 """The origin of the page that may connect."""
 
-METHODS = ["GET", "POST", "DELETE"]
-REQUEST_HEADERS = [
-    *("Authorization", "Content-Type", "Last-Event-ID", "X-API-Key"),
-    *("Mcp-Method", "Mcp-Name", "MCP-Protocol-Version", "Mcp-Session-Id"),
-]
-EXPOSED = ["Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate"]
-
 MOUNTS: dict[str, dict[str, Any]] = {
     "/mcp": {"open": True},
     "/keyed/mcp": {"auth": keys()},
