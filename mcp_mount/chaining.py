@@ -96,13 +96,20 @@ def result_of(call: Call) -> dict[str, Any]:
     return body
 
 
-def value_of(body: Mapping[str, Any], returns: Any) -> Any:
+def wraps(incoming: Incoming, name: str) -> bool:
+    """Whether the structured content of a tool has its value as the member `result`."""
+    return incoming.catalogue is not None and incoming.catalogue.wraps(name)
+
+
+def value_of(body: Mapping[str, Any], returns: Any, *, is_wrapped: bool = False) -> Any:
     """The value in the result of a tool: data of the type `returns`, or as it is in JSON.
 
     Without data, the text, if there is nothing but one; else all content blocks, as in JSON.
     """
     if "structuredContent" in body:
         value: Any = body["structuredContent"]
+        if is_wrapped and isinstance(value, dict) and value.keys() == {"result"}:
+            value = value["result"]
     else:
         content = body.get("content", [])
         is_text = len(content) == 1 and content[0].get("type") == "text"

@@ -18,6 +18,7 @@ from mcp_mount.chaining import (
     named,
     result_of,
     value_of,
+    wraps,
 )
 from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
 from mcp_mount.protocol.calls import Call
@@ -305,7 +306,7 @@ class Context(_Call[L]):
         name, known = named(self._incoming, tool)
         params = {"name": name, "arguments": dict(arguments or {})}
         body = await self._result_of("tools/call", name, params)
-        return value_of(body, returns or known)
+        return value_of(body, returns or known, is_wrapped=wraps(self._incoming, name))
 
     async def read_resource(self, uri: str) -> list[ResourceContent]:
         """Read a resource of the server, for the same caller; all else is as with `call_tool`."""
@@ -472,7 +473,7 @@ class SyncContext(_Call[L]):
         name, known = named(self._incoming, tool)
         params = {"name": name, "arguments": dict(arguments or {})}
         body = self._result_of("tools/call", name, params)
-        return value_of(body, returns or known)
+        return value_of(body, returns or known, is_wrapped=wraps(self._incoming, name))
 
     def read_resource(self, uri: str) -> list[ResourceContent]:
         """Read a resource of the server, for the same caller; all else is as with `call_tool`."""

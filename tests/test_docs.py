@@ -37,9 +37,9 @@ def test_the_examples_of_the_tools_page_run() -> None:
     for block in blocks(ROOT / "docs" / "tools.md"):
         names = execute(block, **names)
     server = names["server"]
-    assert call(server, "find_books", {"author": "Austen"})["structuredContent"] == [
-        {"title": "Sense and Sensibility", "year": 1811}
-    ]
+    assert call(server, "find_books", {"author": "Austen"})["structuredContent"] == {
+        "result": [{"title": "Sense and Sensibility", "year": 1811}]
+    }
     assert call(server, "find_books", {"author": "Anonymous"})["isError"] is True
     assert call(server, "find_books", {"author": "A"})["isError"] is True
     session = Session(server, "2025-11-25")
@@ -69,12 +69,12 @@ def test_the_examples_of_the_policies_page_run() -> None:
         names = execute(block, **names)
     server, ledger = names["server"], names["ledger"]
     with Client(server) as client:
-        assert client.call_tool("total", {"skus": ["a", "b"]}).structured == 500
+        assert client.call_tool("total", {"skus": ["a", "b"]}).data == 500
         assert client.call_tool("price_in_words", {"sku": " a "}).text == "250 cents"
         assert client.call_tool("order_lines", {"number": 2000}).text == "There is no order 2000"
         assert client.call_tool("ship_order", {"number": 7}).text == "Shipped"
     with Client(server, headers={"x-load": "high"}) as client:
-        assert client.call_tool("search_orders", {"text": "pen"}).structured == []
+        assert client.call_tool("search_orders", {"text": "pen"}).data == []
     outcomes = [outcome for _, name, outcome in ledger if name == "order_lines"]
     assert outcomes == ["tool_error"]
 
@@ -148,8 +148,8 @@ def test_the_examples_of_the_flask_page_run() -> None:
             "show_order",
             "place_order",
         ]
-        assert client.call_tool("show_order", {"number": 7}).structured == {"number": 7}
-        made = client.call_tool("place_order", {"sku": "TEA"}).structured
+        assert client.call_tool("show_order", {"number": 7}).data == {"number": 7}
+        made = client.call_tool("place_order", {"sku": "TEA"}).data
         assert made == {"sku": "TEA"}
     assert names["mcp"].server.registry.tools["revenue"].rules
 
@@ -160,7 +160,7 @@ def test_the_examples_of_the_fastapi_page_run() -> None:
         names = execute(block, **names)
     with Client(names["api"], headers={"x-tenant": "acme"}) as client:
         assert client.call_tool("temperature", {"city": "Oslo"}).text == "4.5 in Oslo, for acme"
-        station = client.call_tool("weather_station", {"code": "OSL", "days": 2}).structured
+        station = client.call_tool("weather_station", {"code": "OSL", "days": 2}).data
         assert station == {"code": "OSL", "days": "2"}
         assert client.call_tool("best_station").text == '["OSL"]'
 
@@ -191,7 +191,7 @@ def test_the_flask_snippet_runs() -> None:
     app = Flask("readme")
     database = SimpleNamespace(execute=lambda query: [{"title": "Printer"}])
     names = execute(blocks(README)[1], app=app, MCPMount=MCPMount, get_db=lambda: database)
-    assert call(names["mcp"].server, "open_tickets")["structuredContent"] == ["Printer"]
+    assert call(names["mcp"].server, "open_tickets")["structuredContent"]["result"] == ["Printer"]
 
 
 def test_the_fastapi_snippet_runs() -> None:
@@ -205,7 +205,9 @@ def test_the_fastapi_snippet_runs() -> None:
 
     api = FastAPI()
     names = execute(blocks(README)[2], MCPServer=MCPServer, api=api, mount=mount, station=station)
-    assert call(names["server"], "temperature", {"city": "Oslo"})["structuredContent"] == 4.5
+    assert (
+        call(names["server"], "temperature", {"city": "Oslo"})["structuredContent"]["result"] == 4.5
+    )
 
 
 def test_the_policies_snippet_runs() -> None:

@@ -3,7 +3,7 @@
 class StockTests(TestCase):
     def test_a_clerk_sees_the_stock(self):
         with Client(user=self.clerk) as client:
-            self.assertEqual(client.call_tool("stock", {"sku": "TEA"}).structured, 3)
+            self.assertEqual(client.call_tool("stock", {"sku": "TEA"}).data, 3)
 """
 
 from __future__ import annotations

@@ -174,8 +174,12 @@ def _is_wire_type(kind: type) -> bool:
     return kind.__module__.startswith("mcp_types") and issubclass(kind, BaseModel)
 
 
+TEXT_BLOCK: Final = b'{"type":"text","text":%b}'
+"""A content block around a text in JSON."""
+
+
 def text_block(text: str) -> bytes:
-    return b'{"type":"text","text":%b}' % encode(text)
+    return TEXT_BLOCK % encode(text)
 
 
 def block(value: Any) -> bytes:
@@ -192,11 +196,9 @@ def block(value: Any) -> bytes:
 def blocks(value: Any) -> Iterable[bytes]:
     """A handler's value as encoded content blocks.
 
-    None gives none; a list that holds any content block gives one for each item; any other value
+    A list that holds any content block gives one for each item; any other value
     gives one. Raises PydanticSerializationError for data that JSON cannot carry.
     """
-    if value is None:
-        return []
     if isinstance(value, list | tuple) and any(map(is_content, value)):
         return [block(item) for item in value]
     return [block(value)]

@@ -174,6 +174,11 @@ class Registry:
                 return tool.name, tool.output.type
         return None
 
+    def wraps(self, name: str) -> bool:
+        """Whether the structured content of a tool has its value as the member `result`."""
+        tool = self.tools.get(name)
+        return tool is not None and tool.output.is_wrapped
+
     def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
         """The rules of a tool, with those of all that is around it; None if there is none."""
         tool = self.tools.get(name)

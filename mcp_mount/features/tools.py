@@ -63,7 +63,10 @@ class Output:
 
     A return annotation that describes data gives an output schema: values are validated against
     it and serialised once, for `structuredContent` and its text twin alike. Without one, or with
-    `str`, None or content types, values become content blocks. type: that of the data, if known.
+    content types, values become content blocks. What is not surely an object is wrapped in one, as
+    `{"result": value}`, in every revision: older ones allow nothing else, several clients of
+    2026-07-28 take null, false and 0 for no structured content, and those of FastMCP unwrap it by
+    the member `x-fastmcp-wrap-result` of the schema. type: that of the data, if known.
     """
 
     def __init__(self, function: Callable[..., Any], returned: Any, declared: Any) -> None:
@@ -80,21 +83,28 @@ class Output:
         else:
             if declared is None and not _is_data(returned):
                 return
-            annotation = returned if declared is None else declared
+            annotation = NoneType if returned is None else returned
+            annotation = annotation if declared is None else declared
             self._adapter, self.schema = _adapter(function, annotation)
             self.type = annotation
         self._is_open = isinstance(declared, Mapping) or is_open(self.schema)
         self._is_object = self.schema.get("type") == "object"
 
-    def schema_for(self, revision: Revision) -> dict[str, Any] | None:
-        """The output schema as a revision allows it: an object around it where it must be one."""
-        if self.schema is None or self._is_object or revision.structured_content == "any":
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether a value is the member `result` of the structured content, and not all of it."""
+        return self.schema is not None and not self._is_object
+
+    @property
+    def wire_schema(self) -> dict[str, Any] | None:
+        """The output schema as clients see it: always that of an object."""
+        if self.schema is None or self._is_object:
             return self.schema
         nested = {key: value for key, value in self.schema.items() if key != "$defs"}
         wrapped = {"type": "object", "properties": {"result": nested}, "required": ["result"]}
         if "$defs" in self.schema:
             wrapped["$defs"] = self.schema["$defs"]
-        return wrapped
+        return {**wrapped, "x-fastmcp-wrap-result": True}
 
     def encode(self, value: Any, revision: Revision) -> Result:
         """The result for what a tool returned.
@@ -105,18 +115,29 @@ class Output:
             return _encode_call_result(value, revision)
         if self._adapter is None:
             return _encode_free(value, revision)
+        if self.type is str and not isinstance(value, str):
+            return self._encode_as_text(value, revision)
         return self.encode_structured(self.encode_data(value), revision)
 
     def encode_structured(self, data: bytes, revision: Revision) -> Result:
-        """The result for a structured value that is JSON already."""
-        return Result(
-            content.join((content.text_block(data.decode()),))
-            + _structured(data, revision, is_object=data[:1] == b"{" and self._is_object)
-        )
+        """The result for a structured value that is JSON already; a text goes as it is."""
+        is_text = data[:1] == b'"'
+        block = content.TEXT_BLOCK % data if is_text else content.text_block(data.decode())
+        is_object = data[:1] == b"{" and self._is_object
+        return Result(content.join((block,)) + _structured(data, revision, is_object=is_object))
+
+    def _encode_as_text(self, value: Any, revision: Revision) -> Result:
+        """The result of a function that is annotated `str` and returned something else."""
+        blocks = list(content.blocks(value))
+        texts = [str(one["text"]) for one in map(from_json, blocks) if one["type"] == "text"]
+        data = encode("\n".join(texts))
+        return Result(content.join(blocks) + _structured(data, revision, is_object=False))
 
     def encode_data(self, value: Any) -> bytes:
         """A structured value as JSON; validated first."""
         assert self._adapter is not None
+        if self.type is str and type(value) is str:
+            return encode(value)
         validated = self._adapter.validator.validate_python(value)
         data = encode_typed(self._adapter, validated, is_open=self._is_open)
         if self._checked is not None and (problems := self._checked.problems(from_json(data))):
@@ -226,7 +247,7 @@ class Tool:
     def definition(self, revision: Revision = LATEST) -> dict[str, Any]:
         """The tool as `tools/list` shows it."""
         whole = {**self.members, "inputSchema": finite_schema(self.input_schema)}
-        output_schema = self.output.schema_for(revision)
+        output_schema = self.output.wire_schema
         if output_schema is not None:
             whole["outputSchema"] = finite_schema(output_schema)
         return {key: value for key, value in whole.items() if key in revision.tool_fields}
@@ -338,7 +359,7 @@ def error_result(message: str) -> Result:
 
 def _is_data(annotation: Any) -> bool:
     """Whether an annotation describes data with a schema, and not text or content blocks."""
-    if annotation in (Any, None, NoneType, str, object, inspect.Parameter.empty):
+    if annotation in (Any, object, inspect.Parameter.empty):
         return False
     kind = get_origin(annotation) or annotation
     if kind in (list, tuple) and set(get_args(annotation)) <= {Any, object, ...}:
@@ -365,7 +386,9 @@ def _adapter(
 ) -> tuple[TypeAdapter[Any], dict[str, Any]]:
     try:
         adapter = adapter_of(annotation, reads_json=False)
-        schema = finite_schema(adapter.json_schema(mode="serialization", schema_generator=_Schema))
+        schema = _with_root(
+            finite_schema(adapter.json_schema(mode="serialization", schema_generator=_Schema))
+        )
     except (PydanticUserError, TypeError, NameError) as error:
         raise DefinitionError(
             f"{describe(function)}: values of the return type {annotation!r} have no JSON form "
@@ -374,10 +397,19 @@ def _adapter(
     return adapter, schema
 
 
+def _with_root(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose root is no mere reference, as that of a model that refers to itself is."""
+    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+    root = schema.get("$defs", {}).get(name)
+    if root is None or schema.keys() - {"$ref", "$defs"}:
+        return schema
+    return {**root, "$defs": schema["$defs"]}
+
+
 def _structured(data: bytes, revision: Revision, *, is_object: bool) -> bytes:
-    if revision.structured_content == "none":
+    if not revision.structured_content:
         return b""
-    if is_object or revision.structured_content == "any":
+    if is_object:
         return b',"structuredContent":' + data
     return b',"structuredContent":{"result":%b}' % data
 

@@ -504,5 +504,8 @@ class Catalogue(Protocol):
     def tool_of(self, function: Callable[..., Any]) -> tuple[str, Any] | None:
         """The name of the tool that a function is, and the type of its data, if it has one."""
 
+    def wraps(self, name: str) -> bool:
+        """Whether the structured content of a tool has its value as the member `result`."""
+
     def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
         """The rules of a tool, with those of all that is around it; None if there is none."""

@@ -13,10 +13,10 @@ from typing import Final
 class Revision:
     """What distinguishes a revision on the wire.
 
-    structured_content: "none" before 2025-06-18, "object" while only a JSON object was allowed,
-    "any" since any JSON value is. primed_streams: whether a stream begins with an event that has an
-    id and no data. leaving_cancels: whether a client that disconnects cancels its request
-    (2026-07-28, basic/transports/streamable-http, "Cancellation": it MUST be treated so); before,
+    structured_content: whether results have any (since 2025-06-18). primed_streams: whether a
+    stream begins with an event that has an id and no data. leaving_cancels: whether a client that
+    disconnects cancels its request (2026-07-28, basic/transports/streamable-http, "Cancellation":
+    it MUST be treated so); before,
     "disconnection SHOULD NOT be interpreted as the client cancelling its request"
     (basic/transports, "Sending Messages to the Server"). questions: the client capabilities on
     which a server may build when it asks.
@@ -25,7 +25,7 @@ class Revision:
     name: str
     modern: bool
     batches: bool
-    structured_content: str
+    structured_content: bool
     primed_streams: bool
     leaving_cancels: bool
     tool_fields: frozenset[str]
@@ -64,7 +64,7 @@ REVISIONS: Final = {
             name="2025-03-26",
             modern=False,
             batches=True,
-            structured_content="none",
+            structured_content=False,
             primed_streams=False,
             leaving_cancels=False,
             tool_fields=_TOOL_2025_03,
@@ -77,7 +77,7 @@ REVISIONS: Final = {
             name="2025-06-18",
             modern=False,
             batches=False,
-            structured_content="object",
+            structured_content=True,
             primed_streams=False,
             leaving_cancels=False,
             tool_fields=_TOOL_2025_06,
@@ -90,7 +90,7 @@ REVISIONS: Final = {
             name="2025-11-25",
             modern=False,
             batches=False,
-            structured_content="object",
+            structured_content=True,
             primed_streams=True,
             leaving_cancels=False,
             tool_fields=_TOOL_2025_11,
@@ -103,7 +103,7 @@ REVISIONS: Final = {
             name="2026-07-28",
             modern=True,
             batches=False,
-            structured_content="any",
+            structured_content=True,
             primed_streams=False,
             leaving_cancels=True,
             tool_fields=_TOOL_2025_11,

@@ -101,8 +101,10 @@ Flow: TypeAlias = Generator[HTTPRequest | Ask | Pause, Any, Any]
 class ToolResult:
     """What a tool answered.
 
-    content: its blocks, as data. structured: its structured content. is_error: whether it tells
-    of a failure. notifications: what the server said meanwhile, progress and log messages.
+    content: its blocks, as data. structured: its structured content, always an object. data: the
+    value that the tool returned, out of the object that is around what is none itself. is_error:
+    whether it tells of a failure. notifications: what the server said meanwhile, progress and log
+    messages.
     """
 
     content: list[dict[str, Any]]
@@ -110,6 +112,7 @@ class ToolResult:
     is_error: bool = False
     meta: Mapping[str, Any] = field(default_factory=dict)
     notifications: Sequence[Mapping[str, Any]] = ()
+    data: Any = None
 
     @property
     def text(self) -> str:
@@ -201,7 +204,16 @@ class Conversation:
             result.get("isError", False),
             result.get("_meta", {}),
             tuple(self._heard),
+            (yield from self._data(name, result.get("structuredContent"))),
         )
+
+    def _data(self, name: str, structured: Any) -> Flow:
+        """The value in structured content: wrapped where the schema of the tool says so."""
+        if not isinstance(structured, dict) or structured.keys() != {"result"}:
+            return structured
+        tool = yield from self._tool(name)
+        is_wrapped = (tool or {}).get("outputSchema", {}).get("x-fastmcp-wrap-result")
+        return structured["result"] if is_wrapped else structured
 
     def request(
         self, method: str, params: Mapping[str, Any], extra: Mapping[str, str] | None = None
@@ -250,11 +262,15 @@ class Conversation:
         """The headers that mirror arguments (2026-07-28), by the definition of the tool."""
         if not self.revision.modern:
             return {}
+        tool = yield from self._tool(name)
+        return _mirror(tool["inputSchema"], arguments) if tool is not None else {}
+
+    def _tool(self, name: str) -> Flow:
+        """The definition of a tool, if there is one of that name."""
         if self._tools is None or name not in self._tools:
             tools = yield from self.list_all("tools/list", "tools")
             self._tools = {tool["name"]: tool for tool in tools}
-        tool = self._tools.get(name)
-        return _mirror(tool["inputSchema"], arguments) if tool is not None else {}
+        return self._tools.get(name)
 
     def _initialize(self) -> Flow:
         params = {

@@ -90,7 +90,7 @@ def test_bytes_are_base64_both_ways(
         value = call(server, "echo", {"given": sent})["structuredContent"]
     else:
         value = Session(server, revision).call("echo", {"given": sent})["structuredContent"]
-        value = value.get("result", value)
+    value = value.get("result", value)
     assert got == [gets]
     assert value == sent
 
@@ -114,8 +114,8 @@ def test_both_schemas_say_so(server: MCPServer) -> None:
         assert BASE64.items() <= properties["data"].items()
         assert properties["data"]["default"] == "8A=="
         assert properties["parts"]["items"] == BASE64
-    assert listed["read"]["outputSchema"] == BASE64
-    assert call(server, "read")["structuredContent"] == ENCODED
+    assert listed["read"]["outputSchema"]["properties"] == {"result": BASE64}
+    assert call(server, "read")["structuredContent"] == {"result": ENCODED}
 
 
 @pytest.mark.parametrize("sent", ["__77", "//7 7\n", "/w", "/w==", "_w"])
@@ -148,7 +148,7 @@ def test_what_has_a_form_of_its_own_keeps_it(server: MCPServer) -> None:
     result = call(server, "own", sent)
     assert "isError" not in result, result
     value = result["structuredContent"]
-    assert value == ["aGk=", {"data": "fffefb"}, "cba"]
+    assert value == {"result": ["aGk=", {"data": "fffefb"}, "cba"]}
 
 
 def test_over_plain_http_and_between_handlers_they_are_the_same() -> None:
@@ -176,9 +176,9 @@ def test_over_plain_http_and_between_handlers_they_are_the_same() -> None:
     assert client.post("/tools/read", json={}).json() == ENCODED
     assert client.post("/tools/size", json={"data": ENCODED}).json() == 3
     assert client.post("/tools/size", json={"data": "*"}).status_code == 422
-    assert call(server, "both")["structuredContent"] == [True, True]
-    assert call(server, "both_async")["structuredContent"] is True
-    assert call(server, "read_size")["structuredContent"] == 3
+    assert call(server, "both")["structuredContent"]["result"] == [True, True]
+    assert call(server, "both_async")["structuredContent"]["result"] is True
+    assert call(server, "read_size")["structuredContent"]["result"] == 3
 
 
 def test_a_prompt_takes_bytes_as_base64(server: MCPServer) -> None:

@@ -251,7 +251,7 @@ def test_what_only_looks_like_nan_goes_through() -> None:
     def free():  # type: ignore[no-untyped-def]
         return {"NaN": None, "a": Reading(value=2)}
 
-    assert call(server, "words")["structuredContent"] == ["NaN", "Infinity", None]
+    assert call(server, "words")["structuredContent"]["result"] == ["NaN", "Infinity", None]
     assert call(server, "chosen")["structuredContent"] == {"a": None}
     assert call(server, "present")["structuredContent"]["before"] is None
     assert call(server, "free")["structuredContent"]["a"]["value"] == 2

@@ -10,6 +10,7 @@ import functools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import jsonschema
 import mcp_types
 import pytest
 from PIL import Image as PILImage
@@ -33,6 +34,11 @@ from tests.requests import Session, ask, call
 class Colour(enum.Enum):
     RED = "red"
     BLUE = "blue"
+
+
+class Tree(BaseModel):
+    name: str
+    children: list[Tree] = []
 
 
 class Address(BaseModel):
@@ -90,7 +96,12 @@ def test_a_bare_decorator_leaves_the_function_as_it_is(server: MCPServer) -> Non
             "required": ["a", "b"],
             "additionalProperties": False,
         },
-        "outputSchema": {"type": "integer"},
+        "outputSchema": {
+            "type": "object",
+            "properties": {"result": {"type": "integer"}},
+            "required": ["result"],
+            "x-fastmcp-wrap-result": True,
+        },
     }
 
 
@@ -220,10 +231,10 @@ def test_every_kind_of_callable_can_be_a_tool(server: MCPServer) -> None:
     server.tool(Greeter())
     server.tool(AsyncGreeter())
     server.tool(name="double")(functools.partial(multiply, 2))
-    assert call(server, "increase", {"by": 2})["structuredContent"] == 2
+    assert call(server, "increase", {"by": 2})["structuredContent"]["result"] == 2
     assert text(call(server, "Greeter", {"name": "Ada"})) == "Hello Ada"
     assert text(call(server, "AsyncGreeter", {"name": "Ada"})) == "Hi Ada"
-    assert call(server, "double", {"b": 4})["structuredContent"] == 8
+    assert call(server, "double", {"b": 4})["structuredContent"]["result"] == 8
     assert definition(server, "Greeter")["description"] == "Greets."
 
 
@@ -348,7 +359,7 @@ def test_arguments_arrive_as_the_signature_says(server: MCPServer) -> None:
             "tree": {"name": "a", "children": [{"name": "b"}]},
         },
     )
-    assert result["content"] == []
+    assert result["content"] == [{"type": "text", "text": "null"}]
     seen.pop("seen")
     assert seen == {
         "address": Address(city="Oslo"),
@@ -394,7 +405,7 @@ def test_variadic_parameters_are_arguments_by_their_names(server: MCPServer) -> 
     assert properties["numbers"] == {"type": "array", "items": {"type": "integer"}}
     assert properties["values"]["additionalProperties"] == {"type": "integer"}
     result = call(server, "collect", {"numbers": [1, 2], "values": {"a": 3}})
-    assert result["structuredContent"] == [[1, 2], {"a": 3}]
+    assert result["structuredContent"]["result"] == [[1, 2], {"a": 3}]
     assert call(server, "collect", {"a": 3})["isError"] is True
 
 
@@ -435,23 +446,29 @@ def test_annotations_may_be_strings_with_names_of_a_factory(server: MCPServer) -
 
 
 @pytest.mark.parametrize(
-    ("annotation", "value", "modern", "legacy"),
+    ("annotation", "value", "structured", "words"),
     [
-        (int, 3, 3, {"result": 3}),
-        (float, 0.5, 0.5, {"result": 0.5}),
-        (bool, True, True, {"result": True}),
-        (list[int], [1, 2], [1, 2], {"result": [1, 2]}),
-        (Address, Address(city="a"), {"city": "a", "code": 0}, {"city": "a", "code": 0}),
-        (Point, Point(1, 2), {"x": 1, "y": 2}, {"x": 1, "y": 2}),
-        (Options, {"depth": 1}, {"depth": 1}, {"depth": 1}),
-        (dict[str, int], {"a": 1}, {"a": 1}, {"a": 1}),
-        (int | None, None, None, {"result": None}),
-        (datetime.date, datetime.date(2026, 7, 28), "2026-07-28", {"result": "2026-07-28"}),
-        (Colour, Colour.RED, "red", {"result": "red"}),
+        (int, 3, {"result": 3}, "3"),
+        (float, 0.5, {"result": 0.5}, "0.5"),
+        (bool, False, {"result": False}, "false"),
+        (list[int], [1, 2], {"result": [1, 2]}, "[1,2]"),
+        (Address, Address(city="a"), {"city": "a", "code": 0}, '{"city":"a","code":0}'),
+        (Point, Point(1, 2), {"x": 1, "y": 2}, '{"x":1,"y":2}'),
+        (Options, {"depth": 1}, {"depth": 1}, '{"depth":1}'),
+        (dict[str, int], {"a": 1}, {"a": 1}, '{"a":1}'),
+        (int | None, None, {"result": None}, "null"),
+        (Address | None, None, {"result": None}, "null"),
+        (Address | None, Address(city="a"), {"result": {"city": "a", "code": 0}}, None),
+        (Address | Point, Point(1, 2), {"result": {"x": 1, "y": 2}}, None),
+        (None, None, {"result": None}, "null"),
+        (str, 'ä "b"', {"result": 'ä "b"'}, 'ä "b"'),
+        (str | None, "a", {"result": "a"}, "a"),
+        (datetime.date, datetime.date(2026, 7, 28), {"result": "2026-07-28"}, "2026-07-28"),
+        (Colour, Colour.RED, {"result": "red"}, "red"),
     ],
 )
-def test_a_structured_result_and_its_text_are_the_same(
-    server: MCPServer, annotation: Any, value: Any, modern: Any, legacy: Any
+def test_a_value_is_structured_content_and_text_in_every_revision(
+    server: MCPServer, annotation: Any, value: Any, structured: Any, words: str | None
 ) -> None:
     def give() -> Any:
         return value
@@ -459,32 +476,81 @@ def test_a_structured_result_and_its_text_are_the_same(
     give.__annotations__ = {"return": annotation}
     server.tool(give)
     result = call(server, "give")
-    assert result["structuredContent"] == modern
+    assert result["structuredContent"] == structured
     assert "isError" not in result
-    for version, expected in (("2025-11-25", legacy), ("2025-06-18", legacy)):
+    assert words is None or result["content"] == [{"type": "text", "text": words}]
+    for version in ("2025-11-25", "2025-06-18"):
         older = Session(server, version).call("give")
-        assert older["structuredContent"] == expected
+        assert older["structuredContent"] == structured
         assert older["content"] == result["content"]
     oldest = Session(server, "2025-03-26").call("give")
     assert oldest == {"content": result["content"]}
 
 
-def test_the_output_schema_is_wrapped_where_it_must_be_an_object(server: MCPServer) -> None:
+def test_the_output_schema_is_that_of_an_object_in_every_revision(server: MCPServer) -> None:
     @server.tool
     def places() -> list[Address]:
         return []
 
     schema = definition(server, "places")["outputSchema"]
-    assert (schema["type"], schema["items"]) == ("array", {"$ref": "#/$defs/Address"})
+    nested = {"type": "array", "items": {"$ref": "#/$defs/Address"}}
+    assert schema["properties"] == {"result": nested}
+    assert (schema["type"], schema["required"]) == ("object", ["result"])
+    assert schema["x-fastmcp-wrap-result"] is True
+    assert set(schema["$defs"]) == {"Address"}
     [older] = Session(server, "2025-06-18").ask("tools/list")["result"]["tools"]
-    assert older["outputSchema"]["required"] == ["result"]
-    assert set(older["outputSchema"]["$defs"]) == {"Address"}
+    assert older["outputSchema"] == schema
+
+
+def test_a_model_that_refers_to_itself_is_an_object_and_not_wrapped(server: MCPServer) -> None:
+    @server.tool
+    def root() -> Tree:
+        return Tree(name="a", children=[Tree(name="b")])
+
+    schema = definition(server, "root")["outputSchema"]
+    assert schema["type"] == "object"
+    assert "x-fastmcp-wrap-result" not in schema
+    structured = call(server, "root")["structuredContent"]
+    assert (structured["name"], structured["children"][0]["name"]) == ("a", "b")
+    jsonschema.validate(structured, schema)
+
+
+def test_a_schema_of_ones_own_that_is_of_no_object_is_wrapped(server: MCPServer) -> None:
+    @server.tool(output_schema={"type": "array", "items": {"type": "integer"}})
+    def numbers() -> Any:
+        return [1, 2]
+
+    assert definition(server, "numbers")["outputSchema"]["properties"]["result"]["type"] == "array"
+    assert call(server, "numbers")["structuredContent"] == {"result": [1, 2]}
+
+
+@pytest.mark.parametrize(("value", "words"), [(5, "5"), (None, "null"), ([1], "[1]")])
+def test_a_function_that_says_str_and_returns_something_else_gives_its_text(
+    server: MCPServer, value: Any, words: str
+) -> None:
+    @server.tool
+    def give() -> str:
+        return value  # type: ignore[no-any-return]
+
+    result = call(server, "give")
+    assert result["content"] == [{"type": "text", "text": words}]
+    assert result["structuredContent"] == {"result": words}
+
+
+def test_a_function_that_says_str_may_return_an_image(server: MCPServer) -> None:
+    @server.tool
+    def give() -> str:
+        return Image(data=b"\x89PNG")  # type: ignore[return-value]
+
+    result = call(server, "give")
+    assert [block["type"] for block in result["content"]] == ["image"]
+    assert result["structuredContent"] == {"result": ""}
 
 
 @pytest.mark.parametrize(
     ("value", "content"),
     [
-        (None, []),
+        (None, [{"type": "text", "text": "null"}]),
         ("words", [{"type": "text", "text": "words"}]),
         (7, [{"type": "text", "text": "7"}]),
         ([1, "a"], [{"type": "text", "text": '[1,"a"]'}]),

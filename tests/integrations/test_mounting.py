@@ -245,7 +245,7 @@ def test_a_failing_tool_leaves_no_writes_and_its_answer_goes_out(
     assert rows() == start
     own, body = modern("tools/call", {"name": "add", "arguments": {"name": name}})
     answer = httpx2.post(url, headers=own, content=body).json()
-    assert answer["result"]["structuredContent"] is True
+    assert answer["result"]["structuredContent"]["result"] is True
     assert rows() == start + 1
 
 

@@ -53,7 +53,7 @@ class Visitor:
             self.leave(number)
         elif kind in (0, 1, 2, 3):
             tool = ("add", "add_async")[kind % 2]
-            assert self.tool(tool, a=number, b=1)["structuredContent"] == number + 1
+            assert self.tool(tool, a=number, b=1)["structuredContent"]["result"] == number + 1
         elif kind == 4:
             assert self.tool("fail")["isError"] is True
         elif kind == 5:

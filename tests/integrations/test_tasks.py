@@ -89,13 +89,14 @@ def test_a_task_of_django_is_a_transaction(
     name = f"task-{server}{app}{len(environment)}"
 
     def rows() -> int:
-        count: int = result_of(url, start(url, "count_later"))["structuredContent"]
-        assert count == send(url, "tools/call", name="count", arguments={})["structuredContent"]
+        count: int = result_of(url, start(url, "count_later"))["structuredContent"]["result"]
+        told = send(url, "tools/call", name="count", arguments={})
+        assert told["structuredContent"] == {"result": count}
         return count
 
     before = rows()
     assert result_of(url, start(url, "add_later", name=name, fail=True))["isError"] is True
     assert rows() == before
     task_id = start(url, "add_later", name=name)
-    assert result_of(url, task_id)["structuredContent"] is True
+    assert result_of(url, task_id)["structuredContent"]["result"] is True
     assert rows() == before + 1

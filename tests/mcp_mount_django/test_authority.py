@@ -48,7 +48,7 @@ def test_a_permission_of_django_opens_a_tool(ada: Any, bob: Any) -> None:
     ada.user_permissions.add(Permission.objects.get(codename="delete_entry"))
     with client_of(ada) as own:
         assert "delete_all" in [tool["name"] for tool in own.list_tools()]
-        assert own.call_tool("delete_all").structured == 0
+        assert own.call_tool("delete_all").data == 0
     with client_of(bob) as own, pytest.raises(RPCError, match="Unknown tool"):
         own.call_tool("delete_all")
 
@@ -74,7 +74,7 @@ def test_a_server_for_some_refuses_others(ada: Any) -> None:
     ada.is_staff = True
     ada.save()
     with client("/staff/mcp", session_headers(ada)) as own:
-        assert own.call_tool("members").structured == ["ada@example.org"]
+        assert own.call_tool("members").data == ["ada@example.org"]
 
 
 def test_a_server_with_login_refuses_who_has_none(ada: Any) -> None:

@@ -60,7 +60,7 @@ def ask(server: Any) -> Any:
         with Client(
             get_wsgi_application(), path="/mcp", headers={"host": "localhost", **own}
         ) as client:
-            return client.call_tool(tool).structured
+            return client.call_tool(tool).data
 
     with override_settings(ROOT_URLCONF="tests.mcp_mount_django.keyed_urls"):
         clear_url_caches()

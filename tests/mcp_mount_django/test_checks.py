@@ -401,7 +401,7 @@ def test_stdio_serves_with_the_rights_of_a_user(tmp_path: Path) -> None:
     assert process.wait(60) == 0
     process.stdout.close()
     assert answers[0]["result"]["content"][0]["text"] == "ada@example.org"
-    assert answers[1]["result"]["structuredContent"] == 3
+    assert answers[1]["result"]["structuredContent"]["result"] == 3
     assert answers[2]["error"]["message"] == "Unknown tool: delete_all"
 
 

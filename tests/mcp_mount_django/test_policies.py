@@ -79,10 +79,10 @@ def test_what_a_policy_refuses_or_answers_opens_no_transaction(server: Any) -> N
 
     with Client(server) as client:
         assert not client.call_tool("once", {"name": "a"}).is_error
-        assert client.call_tool("count").structured == 1
+        assert client.call_tool("count").data == 1
         with CaptureQueriesContext(connection) as queries:
             assert client.call_tool("once", {"name": "b"}).is_error
-            assert client.call_tool("count").structured == 1
+            assert client.call_tool("count").data == 1
     assert [one["sql"] for one in queries] == []
     assert names() == ["a"]
 

@@ -30,7 +30,7 @@ def found(member: Any, **arguments: Any) -> list[float]:
     with client_of(member) as own:
         result = own.call_tool("find_entries", arguments)
     assert not result.is_error, result.text
-    return [float(one["amount"]) for one in result.structured["items"]]
+    return [float(one["amount"]) for one in result.data["items"]]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_caller_sees_their_own_rows(bob: Any, entries: None) -> None:
 
 def test_pages_are_counted(ada: Any, entries: None) -> None:
     with client_of(ada) as own:
-        page = own.call_tool("find_entries", {"page": 2}).structured
+        page = own.call_tool("find_entries", {"page": 2}).data
     assert (page["total"], page["page"], page["pages"]) == (5, 2, 2)
     assert list(page["items"][0]) == ["pk", "kind", "amount", "note", "category__name", "made_at"]
 
@@ -73,7 +73,7 @@ def test_a_row_is_got_by_its_key(ada: Any, bob: Any, entries: None) -> None:
 
     mine = Entry.objects.get(amount=20).pk
     with client_of(ada) as own:
-        assert own.call_tool("get_entry", {"pk": mine}).structured["note"] == "cheese"
+        assert own.call_tool("get_entry", {"pk": mine}).data["note"] == "cheese"
     with client_of(bob) as own:
         assert own.call_tool("get_entry", {"pk": mine}).text == f"There is no entry {mine}."
 

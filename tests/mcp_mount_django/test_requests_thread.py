@@ -86,7 +86,7 @@ def test_what_speaks_stays_on_the_thread_of_its_request(app: Any, tool: str, rev
     with Client(app, path="/mcp", headers={"host": "localhost"}, revision=revision) as client:
         result = client.call_tool(tool)
     assert not result.is_error, result.text
-    found = result.structured
+    found = result.data
     assert set(found["result"] if isinstance(found, dict) else found) == {True}
     # What a tool within says of its progress is not that of the call.
     assert result.progress == ([0, 1, 2] if tool.startswith("speaks") else [])

@@ -91,7 +91,7 @@ def test_the_schemas_are_those_of_the_routes(api: FastAPI, server: MCPServer) ->
 
 def test_calls_go_through_the_application(api: FastAPI, server: MCPServer) -> None:
     expose(api, server, tags=["items"], exclude=FILES)
-    made = call(api, "create_item", ADA, name="pot", price=3, part={"name": "lid"}).structured
+    made = call(api, "create_item", ADA, name="pot", price=3, part={"name": "lid"}).data
     assert made == {
         "name": "pot",
         "price": 3.0,
@@ -100,19 +100,19 @@ def test_calls_go_through_the_application(api: FastAPI, server: MCPServer) -> No
         "id": 1,
         "owner": "ada",
     }
-    assert call(api, "getItem", ADA, item_id=1).structured == made
-    assert call(api, "rename", ADA, item_id=1, name="ä?b#c%2F").structured["name"] == "ä?b#c%2F"
+    assert call(api, "getItem", ADA, item_id=1).data == made
+    assert call(api, "rename", ADA, item_id=1, name="ä?b#c%2F").data["name"] == "ä?b#c%2F"
     listed = call(api, "list_items", ADA, words=["ä?b#c%2F", "x"], size="small", limit=5)
-    assert len(listed.structured or listed.content) == 1
+    assert len(listed.data or listed.content) == 1
     assert call(api, "delete_item", ADA, item_id=1).text == "Done"
     assert "/items/1" in shop.Count.seen
 
 
 def test_the_callers_credentials_go_along(api: FastAPI, server: MCPServer) -> None:
     expose(api, server, tags=["items"], exclude=FILES)
-    assert call(api, "create_item", ADA, name="pot", price=3).structured["owner"] == "ada"
+    assert call(api, "create_item", ADA, name="pot", price=3).data["owner"] == "ada"
     with_cookie = {"cookie": "session=token-of-bob"}
-    assert call(api, "create_item", with_cookie, name="cup", price=1).structured["owner"] == "bob"
+    assert call(api, "create_item", with_cookie, name="cup", price=1).data["owner"] == "bob"
     foreign = call(api, "getItem", with_cookie, item_id=1)
     assert (foreign.is_error, foreign.text) == (True, "There is no such item")
     nobody = call(api, "list_items")
@@ -122,19 +122,19 @@ def test_the_callers_credentials_go_along(api: FastAPI, server: MCPServer) -> No
 def test_only_named_headers_go_along(api: FastAPI, server: MCPServer) -> None:
     expose(api, server, tags=["odd"], exclude=["broken"], forward=["accept-language"])
     headers = {"accept-language": "de", "x-trace": "secret"}
-    assert call(api, "echo", headers, path="a").structured == {
+    assert call(api, "echo", headers, path="a").data == {
         "path": "a",
         "trace": "",
         "language": "de",
     }
-    told = call(api, "echo", headers, path="a/b", **{"x-trace": "mine"}).structured
+    told = call(api, "echo", headers, path="a/b", **{"x-trace": "mine"}).data
     assert told == {"path": "a/b", "trace": "mine", "language": "de"}
 
 
 def test_a_header_that_goes_along_is_no_argument(api: FastAPI, server: MCPServer) -> None:
     expose(api, server, operations=["echo"], forward=["X-Trace"])
     assert list(server.registry.tools["echo"].arguments.schema["properties"]) == ["path"]
-    told = call(api, "echo", {"x-trace": "mine"}, path="{x}").structured
+    told = call(api, "echo", {"x-trace": "mine"}, path="{x}").data
     assert told == {"path": "{x}", "trace": "mine", "language": ""}
 
 
@@ -250,14 +250,14 @@ def test_an_argument_that_no_header_can_carry_is_refused(
     expose(api, server, operations=["echo"])
     wrong = call(api, "echo", path="a", **{"x-trace": value})
     assert (wrong.is_error, wrong.text) == (True, f"x-trace: {words}")
-    assert call(api, "echo", path="a", **{"x-trace": "é\ta"}).structured["trace"] == "é\ta"
+    assert call(api, "echo", path="a", **{"x-trace": "é\ta"}).data["trace"] == "é\ta"
 
 
 def test_answers_of_all_kinds(
     api: FastAPI, server: MCPServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     expose(api, server, tags=["odd"])
-    assert call(api, "add_up", body=[1, 2, 3]).structured == 6
+    assert call(api, "add_up", body=[1, 2, 3]).data == 6
     image = call(api, "picture").content[0]
     assert (image["type"], base64.b64decode(image["data"])) == ("image", shop.PNG)
     assert call(api, "report").text == "line 0\nline 1\nline 2\n"

@@ -126,11 +126,11 @@ def test_every_endpoint_is_a_tool(app: FastAPI) -> None:
 
 def test_users_register_log_in_and_are_known_to_tools(app: FastAPI) -> None:
     account = {"email": "ada@example.org", "password": "secretsecret"}
-    made = call(app, "register", **account).structured
+    made = call(app, "register", **account).data
     assert made["email"] == "ada@example.org"
     login = {"username": account["email"], "password": account["password"]}
-    token = call(app, "auth_jwt_login", **login).structured["access_token"]
-    assert call(app, "users_current_user", token).structured["id"] == made["id"]
+    token = call(app, "auth_jwt_login", **login).data["access_token"]
+    assert call(app, "users_current_user", token).data["id"] == made["id"]
     assert call(app, "whoami", token).text == "ada@example.org"
     for tool in ("whoami", "users_current_user"):
         refused = call(app, tool)

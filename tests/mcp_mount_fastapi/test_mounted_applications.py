@@ -57,7 +57,7 @@ EXPECTED = {"number": 7, "path": "/sub/orders/7", "root": "/sub"}
 def assert_guarded(app: Any, path: str = "/mcp") -> None:
     refused = call(app, "order", path=path, number=7)
     assert (refused.is_error, refused.text) == (True, "Only for ada")
-    assert call(app, "order", ADA, path=path, number=7).structured == EXPECTED
+    assert call(app, "order", ADA, path=path, number=7).data == EXPECTED
 
 
 def test_a_call_passes_the_application_that_the_endpoints_is_mounted_in() -> None:
@@ -98,7 +98,7 @@ def test_endpoints_of_mounted_applications_are_seen_under_their_prefix() -> None
     mount(api, "/mcp", server)
     assert expose(api, server, paths="*", forward="x-user") == ["top", "order"]
     assert call(api, "order", number=7).text == "Only for ada"
-    told = call(api, "order", ADA, number=7).structured
+    told = call(api, "order", ADA, number=7).data
     assert told == {"number": 7, "path": "/v1/sub/orders/7", "root": "/v1/sub"}
 
 
@@ -117,7 +117,7 @@ def test_the_parameters_of_a_mount_point_are_arguments() -> None:
     api.mount("/t/{tenant}", sub)
     mount(api, "/mcp", server)
     expose(api, server, paths="*")
-    told = call(api, "order", number=7, tenant="acme").structured
+    told = call(api, "order", number=7, tenant="acme").data
     assert told["path"] == "/t/acme/orders/7"
     assert call(api, "order", number=7, tenant="..").is_error
     other = MCPServer("other")
@@ -143,7 +143,7 @@ def test_a_mount_point_with_parameters_is_that_of_the_request() -> None:
     api.mount("/t/{tenant}", sub)
     expose(sub, server, tags="orders", forward="x-user")
     assert call(api, "order", path="/t/acme/mcp", number=7).text == "Only for ada"
-    told = call(api, "order", path="/t/other/mcp", number=7).structured
+    told = call(api, "order", path="/t/other/mcp", number=7).data
     assert told["path"] == "/t/other/orders/7"
 
 

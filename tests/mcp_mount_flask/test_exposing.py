@@ -142,10 +142,10 @@ def test_schemas_come_from_rules_and_models(app: Flask, mcp: MCPMount) -> None:
 def test_calls_go_through_the_application(app: Flask, mcp: MCPMount) -> None:
     expose(app, mcp.server, blueprints=["orders"])
     expose(app, mcp.server, paths=["/basket"])
-    found = call(app, "find", words=["ä", "b"], limit=3).structured
+    found = call(app, "find", words=["ä", "b"], limit=3).data
     assert found == {"words": ["ä", "b"], "limit": "3", "seen": "/orders/"}
     key = "11111111-1111-4111-8111-111111111111"
-    told = call(app, "one", number=1, form="long", key=key, price=1.5).structured
+    told = call(app, "one", number=1, form="long", key=key, price=1.5).data
     assert told == {"number": 1, "form": "long", "key": key, "price": 1.5}
     assert call(app, "file", name="a/b c.txt").text == "a/b c.txt"
     assert call(app, "get_basket").text == "[]"
@@ -156,7 +156,7 @@ def test_the_checks_of_the_application_are_in_force(app: Flask, mcp: MCPMount) -
     expose(app, mcp.server, blueprints=["orders"])
     refused = call(app, "order", sku="a")
     assert (refused.is_error, refused.text) == (True, "You must log in for this")
-    made = call(app, "order", {"x-api-key": "ada"}, sku="a", pieces=2).structured
+    made = call(app, "order", {"x-api-key": "ada"}, sku="a", pieces=2).data
     assert made == {"sku": "a", "pieces": 2}
     missing = call(app, "never", name="x")
     assert (missing.is_error, missing.text) == (True, "There is no such thing")
@@ -258,7 +258,7 @@ def test_an_answer_fits_the_schema_of_the_document_or_goes_as_text(
         assert tool["outputSchema"]["properties"]["result"]["type"] == "array"
         assert client.call_tool("traced", {"X-Trace": "é"}).structured == {"result": ["é"]}
         other = client.call_tool("traced", {"X-Trace": "object"})
-        assert (other.is_error, other.structured, other.text) == (False, None, '{"a":1}')
+        assert (other.is_error, other.data, other.text) == (False, None, '{"a":1}')
         assert "outputSchema" not in client.list_tools()[0]
     assert "answers what its schema does not promise" in caplog.text
 
@@ -398,7 +398,7 @@ def test_models_may_be_given_for_code_of_others(app: Flask, mcp: MCPMount) -> No
 
     models = {"form": {"form": NewOrder}}
     expose(app, mcp.server, operations=["form"], models=models)
-    assert call(app, "form", sku="a&b", pieces=2).structured == {"sku": ["a&b"], "pieces": ["2"]}
+    assert call(app, "form", sku="a&b", pieces=2).data == {"sku": ["a&b"], "pieces": ["2"]}
 
 
 def test_models_within_models_are_known(app: Flask, mcp: MCPMount) -> None:
@@ -447,7 +447,7 @@ def test_marshmallow_schemas_are_understood(app: Flask, mcp: MCPMount) -> None:
         },
         "required": ["sku"],
     }
-    assert call(app, "cart", lines=[{"sku": "a"}], theNote="x").structured == {
+    assert call(app, "cart", lines=[{"sku": "a"}], theNote="x").data == {
         "lines": [{"sku": "a"}],
         "note": "x",
     }
@@ -485,7 +485,7 @@ def test_an_openapi_document_gives_the_schemas(app: Flask, mcp: MCPMount) -> Non
     with Client(app) as client:
         [tool] = client.list_tools()
         assert tool["outputSchema"]["properties"] == {"deep": {}}
-        told = client.call_tool("getOrder", {"number": "7", "deep": True}).structured
+        told = client.call_tool("getOrder", {"number": "7", "deep": True}).data
     assert told == {"number": "7", "deep": "true"}
 
 
@@ -503,7 +503,7 @@ def test_routes_are_tools_of_a_server_beside(app: Flask, host: str) -> None:
     server = MCPServer("beside")
     expose(app, server, blueprints=["orders"])
     whole = Hosts.every[host](app, server)
-    assert call(whole, "order", {"x-api-key": "k"}, sku="a").structured == {"sku": "a"}
+    assert call(whole, "order", {"x-api-key": "k"}, sku="a").data == {"sku": "a"}
     assert call(whole, "order", sku="a").text == "You must log in for this"
 
 

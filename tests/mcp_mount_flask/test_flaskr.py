@@ -68,10 +68,10 @@ def test_the_blog_is_read_and_written_by_its_own_rules(app: Flask) -> None:
     with Client(app, headers=cookie_of(app, "ada")) as ada:
         assert ada.call_tool("write_post", {"title": "A & B", "body": "ä"}).text == "Done; see /"
         assert "Title is required." in ada.call_tool("write_post", {"title": ""}).text
-        assert ada.call_tool("my_posts").structured == ["A & B"]
+        assert ada.call_tool("my_posts").data == ["A & B"]
         assert "A &amp; B</h1> by ada <p>ä" in ada.call_tool("read_blog").text
     with Client(app, headers=cookie_of(app, "bob")) as bob:
-        assert bob.call_tool("my_posts").structured == []
+        assert bob.call_tool("my_posts").data == []
         refused = bob.call_tool("delete_post", {"id": 1})
         assert refused.is_error
         assert refused.text.startswith("403 Forbidden Forbidden")

@@ -56,7 +56,7 @@ def test_equal_calls_have_the_same_result(tool: str, connect: Connect) -> None:
         first = client.call_tool(tool, {"sku": "a"})
         again = client.call_tool(tool, {"sku": "a"})
         other = client.call_tool(tool, {"sku": "b"})
-    assert first.structured == again.structured != other.structured
+    assert first.data == again.data != other.data
     assert first.text == again.text
     assert runs[tool] == 2
 
@@ -132,7 +132,7 @@ def test_each_face_and_revision_has_its_own_form(over_http: Any) -> None:
     for _ in range(2):
         assert over_http(server, "numbers").json() == [1, 2]
         with connect_to("wsgi", server) as client:
-            assert client.call_tool("numbers").structured == [1, 2]
+            assert client.call_tool("numbers").data == [1, 2]
         with connect_to("wsgi-legacy", server) as client:
             assert client.call_tool("numbers").structured == {"result": [1, 2]}
 
@@ -234,7 +234,7 @@ def test_what_is_made_while_its_tag_is_dropped_is_not_kept(connect_modern: Conne
 def test_of_64_equal_calls_at_once_one_runs(kind: str, tool: str) -> None:
     server, runs = build(60)
     answers = crowd(kind, server, tool, lambda number: {"sku": "a"})
-    assert {one.structured["run"] for one in answers} == {1}
+    assert {one.data["run"] for one in answers} == {1}
     assert runs[tool] == 1
 
 
@@ -249,7 +249,7 @@ def test_of_64_calls_each_caller_has_one_run(kind: str) -> None:
         lambda number: {"sku": "a"},
         lambda number: {"x-api-key": f"key-of-user-number-{number % 4}"},
     )
-    assert len({one.structured["run"] for one in answers}) == 4
+    assert len({one.data["run"] for one in answers}) == 4
     assert runs["price"] == 4
 
 

@@ -164,9 +164,7 @@ def test_the_rules_of_the_called_hold_for_the_same_caller(tool: str, connect: Co
 
 
 def test_over_plain_http_as_well(over_http: Any) -> None:
-    assert over_http(build(), "typed", {"kind": "plain"}).json() == {
-        "content": [{"type": "text", "text": "70"}]
-    }
+    assert over_http(build(), "typed", {"kind": "plain"}).json() == "70"
     assert over_http(build(), "typed_plain", {"kind": "coroutine"}).status_code == 200
 
 
@@ -209,7 +207,7 @@ def test_policies_of_the_called_hold(connect_modern: Connect) -> None:
         return sum([await ctx.call_tool(price, {"sku": sku}) for sku in skus])
 
     with connect_modern(server) as client:
-        assert client.call_tool("total", {"skus": ["a", "a", "bb"]}).structured == 4
+        assert client.call_tool("total", {"skus": ["a", "a", "bb"]}).data == 4
         assert len(runs) == 2
         assert "price was called too often" in client.call_tool("total", {"skus": ["c"]}).text
 
@@ -329,7 +327,7 @@ def test_a_pipeline_has_the_type_of_its_last_tool(connect_modern: Connect) -> No
 
     server.pipeline("both", double, double, order)
     with connect_modern(server) as client:
-        assert client.call_tool("both", {"number": 2}).structured == {"number": 8, "total": 1}
+        assert client.call_tool("both", {"number": 2}).data == {"number": 8, "total": 1}
         [both] = [tool for tool in client.list_tools() if tool["name"] == "both"]
     assert both["outputSchema"]["properties"].keys() == {"number", "total"}
 

@@ -448,4 +448,4 @@ def test_a_coroutine_knows_how_much_time_it_has(connect_modern: Connect) -> None
         return ctx.seconds_left
 
     with connect_modern(server) as client:
-        assert 20 < client.call_tool("left").structured <= 30
+        assert 20 < client.call_tool("left").data <= 30

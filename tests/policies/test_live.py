@@ -80,8 +80,6 @@ def test_every_policy_holds(url: str, era: str) -> None:
         assert await said(client, "chain_plain") == "xxx"
         assert {"limited tool_error", "spin tool_error", "chain ok"} <= set(
             (await client.call_tool("records", {})).structured_content["result"]
-            if era == "legacy"
-            else (await client.call_tool("records", {})).structured_content
         )
 
     run(url, era, use)
@@ -92,7 +90,7 @@ def test_calls_at_the_same_time_run_one_by_one(url: str) -> None:
         spans: list[list[float]] = []
 
         async def call() -> None:
-            result = (await client.call_tool("one_by_one", {})).structured_content
+            result = (await client.call_tool("one_by_one", {})).structured_content["result"]
             spans.append(result)
 
         async with anyio.create_task_group() as group:

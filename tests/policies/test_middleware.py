@@ -76,7 +76,7 @@ def test_any_form_stands_around_any_tool(
     server.call_middleware(forms("inner", seen)[inner])
     add_tools(server, seen)
     with connect_modern(server) as client:
-        assert client.call_tool(tool, {"a": 2, "b": 3}).structured == 5
+        assert client.call_tool(tool, {"a": 2, "b": 3}).data == 5
     assert seen == [
         f"outer before {tool}",
         f"inner before {tool}",
@@ -139,8 +139,8 @@ def test_it_sees_what_the_tool_raised_and_may_answer_itself(connect_modern: Conn
         raise ToolError("no")
 
     with connect_modern(server) as client:
-        assert client.call_tool("divide", {"a": 1, "b": 0}).structured == -1
-        assert client.call_tool("refuse").structured == -1
+        assert client.call_tool("divide", {"a": 1, "b": 0}).data == -1
+        assert client.call_tool("refuse").data == -1
     assert [type(one) for one in raised] == [ZeroDivisionError, ToolError]
 
 
@@ -176,7 +176,7 @@ def test_it_may_change_the_arguments(connect_modern: Connect) -> None:
 
     add_tools(server, [])
     with connect_modern(server) as client:
-        assert client.call_tool("add", {"a": 2, "b": 3}).structured == 7
+        assert client.call_tool("add", {"a": 2, "b": 3}).data == 7
         # They are validated afterwards.
         assert (
             "a: Input should be a valid integer" in client.call_tool("add", {"a": "x", "b": 3}).text
@@ -206,7 +206,7 @@ def test_it_may_call_again(connect_modern: Connect) -> None:
         return len(attempts)
 
     with connect_modern(server) as client:
-        assert client.call_tool("flaky").structured == 3
+        assert client.call_tool("flaky").data == 3
 
 
 def test_prompts_and_resources_have_it_as_well(connect: Connect) -> None:

@@ -146,7 +146,7 @@ def test_an_audit_that_fails_afterwards_fails_no_call(
 
     audit = Audit(after=after_async if is_async else after)
     with connect(build(audit=audit)) as client:
-        assert client.call_tool("pay", PAY).structured in (7, {"result": 7})
+        assert client.call_tool("pay", PAY).data == 7
         with pytest.raises(RPCError, match="Unknown tool"):
             client.call_tool("hidden")
     assert "The audit failed: tools/call pay is not in it" in caplog.text

@@ -163,7 +163,7 @@ def test_connections_end_with_their_event_loop(store: str) -> None:
 
     async def call() -> Any:
         async with AsyncClient(server) as client:
-            return (await client.call_tool("add", {"a": 1, "b": 2})).structured
+            return (await client.call_tool("add", {"a": 1, "b": 2})).data
 
     with redis.Redis.from_url(store) as watching:
         before = len(watching.client_list())

@@ -36,7 +36,7 @@ def test_a_task_runs_with_its_policies(tool: str, connect_modern: Connect) -> No
 
     with connect_modern(server, tasks=True) as client:
         results = [client.call_tool(tool, {"number": 7}) for _ in range(3)]
-    assert [one.structured for one in results[:2]] == [14, 14]
+    assert [one.data for one in results[:2]] == [14, 14]
     assert "was called too often" in results[2].text
     assert [one.outcome for one in records] == ["ok", "ok", "tool_error"]
 

@@ -85,7 +85,8 @@ def call(server: MCPServer, tool: str, **known: Any) -> Any:
 
 
 def value(server: MCPServer, tool: str, **known: Any) -> Any:
-    return call(server, tool, **known)["result"]["structuredContent"]
+    structured = call(server, tool, **known)["result"]["structuredContent"]
+    return structured.get("result", structured)
 
 
 def of_tenant(name: str) -> Any:
@@ -295,7 +296,7 @@ def test_the_key_is_asked_of_the_hosts_own_request(
         headers, body = modern("tools/call", {"name": tool, "arguments": {}}, x_tenant=tenant)
         with client.open(HTTPRequest("POST", headers, body)) as response:
             answer = json.loads(b"".join(response.chunks))
-        return answer["result"]["structuredContent"]
+        return answer["result"]["structuredContent"]["result"]
 
     assert run("acme") == run("acme") != run("other")
 
@@ -318,7 +319,7 @@ def test_the_key_of_a_verified_token_is_asked_over_mcp_and_over_plain_http() -> 
         headers, body = modern("tools/call", {"name": "report", "arguments": {}})
         own = {**headers, "x-api-key": f"a-long-secret-of-{name}"}
         answer = client.post("/mcp", content=body, headers=own).json()
-        return answer["result"]["structuredContent"]
+        return answer["result"]["structuredContent"]["result"]
 
     def over_http(name: str) -> Any:
         headers = {"x-api-key": f"a-long-secret-of-{name}"}

@@ -175,7 +175,7 @@ def test_over_plain_http_they_are_the_same() -> None:
     server = MCPServer("http")
     server.include_router(tools)
     answer = TestClient(server).post("/tools/whose", json={}, headers={"x-tenant": "acme"})
-    assert answer.json() == {"content": [{"type": "text", "text": "acme"}]}
+    assert answer.json() == "acme"
 
 
 def test_a_plain_function_with_dependencies_has_a_context_too() -> None:
@@ -358,7 +358,7 @@ def test_a_kept_result_is_given_to_nobody_whom_a_check_refuses(app: FastAPI) -> 
         return 2 * number
 
     with Client(asgi(server), path="/mcp") as client:
-        assert client.call_tool("double", {"number": 2}).structured == 4
+        assert client.call_tool("double", {"number": 2}).data == 4
         open_for.clear()
         assert client.call_tool("double", {"number": 2}).text == "Closed"
         assert "number" in client.call_tool("double", {"number": "x"}).text

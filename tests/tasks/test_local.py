@@ -190,7 +190,7 @@ def test_a_task_ends_with_what_the_call_would_have_said(server: MCPServer, tool:
     plain = send(server, "tools/call", {"name": tool, "arguments": {"number": 4}}, {})
     task = until(server, start(server, tool, number=4), "completed")
     assert task["result"] == plain["result"]
-    assert task["result"]["structuredContent"] == 8
+    assert task["result"]["structuredContent"]["result"] == 8
     assert (task["ttlMs"], task["pollIntervalMs"]) == (3_600_000, 1000)
 
 

@@ -99,15 +99,15 @@ class Examples(TestCase):
 
         from mcp_mount.testing import RPCError
 
-        assert self.call(None, "stock", sku="TEA-07").structured == 3
+        assert self.call(None, "stock", sku="TEA-07").data == 3
         with pytest.raises(RPCError):
             self.call(self.bob, "order", sku="TEA-07")
-        number = self.call(self.ada, "order", sku="TEA-07", quantity=2).structured
+        number = self.call(self.ada, "order", sku="TEA-07", quantity=2).data
         assert self.call(self.ada, "order", sku="X").text == "There is no product 'X'."
-        found = self.call(self.ada, "find_orders", quantity__gte=2).structured
+        found = self.call(self.ada, "find_orders", quantity__gte=2).data
         assert [one["pk"] for one in found["items"]] == [number]
         year = found["items"][0]["placed_at"][:4]
-        assert self.call(self.ada, "revenue", year=int(year)).structured == 20
+        assert self.call(self.ada, "revenue", year=int(year)).data == 20
         said = self.call(self.ada, "add_note", order=number, text="Soon")
         assert said.text == "Noted"
         assert "ada order failed" in {
@@ -115,15 +115,15 @@ class Examples(TestCase):
         }
 
     def test_views_and_endpoints(self) -> None:
-        found = self.call(None, "search", query="tea").structured
+        found = self.call(None, "search", query="tea").data
         assert found == {"page": 1, "found": ["TEA-07"]}
         assert self.call(None, "list_products").is_error
-        assert self.call(self.bob, "list_products").structured is None
+        assert self.call(self.bob, "list_products").data is None
         assert "TEA-07" in self.call(self.bob, "list_products").text
-        assert self.call(None, "get_health").structured == {"open": True}
-        number = self.call(self.ada, "order", sku="TEA-07").structured
+        assert self.call(None, "get_health").data == {"open": True}
+        number = self.call(self.ada, "order", sku="TEA-07").data
         cancelled = self.call(self.ada, "order_cancel", pk=number)
-        assert cancelled.structured == {"cancelled": str(number)}
+        assert cancelled.data == {"cancelled": str(number)}
 
     def test_tasks_run_in_what_the_middleware_sets(self) -> None:
         from django.http import HttpRequest
