@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,11 +28,21 @@ class Outcome:
 
 
 class Console:
-    """A server, used by a person at a terminal, with the rights of `caller`."""
+    """A server, used by a person at a terminal, with the rights of `caller`.
 
-    def __init__(self, server: MCPServer, caller: Request | None = None) -> None:
+    respond: answers a request in the host's own way, such as within its middleware; by default the
+    server does.
+    """
+
+    def __init__(
+        self,
+        server: MCPServer,
+        caller: Request | None = None,
+        respond: Callable[[Request], Reply] | None = None,
+    ) -> None:
         self._server = server
         self._caller = caller or Request("POST", {})
+        self._respond = respond or self._own_answer
 
     def list(self) -> Iterator[str]:
         """A line for each tool, resource and prompt that the caller may use; one that says so, if
@@ -101,12 +111,15 @@ class Console:
             mirrors_headers=False,
             is_trusted_local=True,
         )
-        reply = self._server.wsgi_endpoint.respond_to(request)
-        assert isinstance(reply, Reply), "no stream was accepted"
-        answer = json.loads(reply.body)
+        answer = json.loads(self._respond(request).body)
         if "error" in answer:
             raise CommandError(answer["error"]["message"])
         return answer["result"]
+
+    def _own_answer(self, request: Request) -> Reply:
+        reply = self._server.wsgi_endpoint.respond_to(request)
+        assert isinstance(reply, Reply), "no stream was accepted"
+        return reply
 
 
 def _signature(entry: Mapping[str, Any]) -> str:

@@ -303,6 +303,90 @@ def test_call_calls_with_the_rights_of_the_user(ada: Any) -> None:
     assert run("call", *user, "whoami_async") == "ada@example.org\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--user", "ada@example.org", "deposit", "amount=5", "note=x"),
+        ("deposit", "--user", "ada@example.org", "amount=5", "note=x"),
+        ("deposit", "amount=5", "--user", "ada@example.org", "note=x"),
+        ("deposit", "amount=5", "note=x", "--user", "ada@example.org"),
+    ],
+)
+def test_options_may_stand_between_the_arguments_of_a_tool(ada: Any, words: Any) -> None:
+    assert run("call", *LEDGER, *words) == "5\n"
+
+
+def test_an_option_that_is_none_is_refused(ada: Any) -> None:
+    assert "unrecognized arguments: --usr" in failure("call", *LEDGER, "deposit", "--usr", "x")
+
+
+def seen(get_response: Any) -> Any:
+    """A middleware that sets what tools rely on."""
+
+    def middleware(request: Any) -> Any:
+        from django.utils import timezone, translation
+
+        request.tenant = f"tenant of {request.user.email}"
+        with timezone.override("Asia/Tokyo"), translation.override("de"):
+            return get_response(request)
+
+    return middleware
+
+
+def middleware(name: str, *, first: bool = False) -> Any:
+    from django.conf import settings
+    from django.test import override_settings
+
+    own = [f"tests.mcp_mount_django.test_checks.{name}"]
+    every = own + settings.MIDDLEWARE if first else settings.MIDDLEWARE + own
+    return override_settings(MIDDLEWARE=every)
+
+
+def test_commands_go_through_the_middleware_with_the_user(ada: Any, server: Any) -> None:
+    from django.http import HttpRequest
+    from django.utils import timezone, translation
+
+    def rights(request: HttpRequest) -> bool:
+        return request.tenant == "tenant of ada@example.org"  # type: ignore[attr-defined]
+
+    @server.tool(permission=rights)
+    def where(request: HttpRequest) -> dict[str, list[str]]:
+        assert request.session is not None
+        zone = timezone.get_current_timezone_name()
+        return {"seen": [request.tenant, zone, translation.get_language(), request.get_host()]}
+
+    @server.tool(permission=rights)
+    async def where_async(request: HttpRequest) -> dict[str, list[str]]:
+        user = await request.auser()
+        return {"seen": [user.email, timezone.get_current_timezone_name()]}
+
+    user = ("--server", "checked", "--user", "ada@example.org")
+    with middleware("seen"):
+        assert "  where" in run("list", *user)
+        assert json.loads(run("call", *user, "where"))["seen"] == [
+            "tenant of ada@example.org",
+            "Asia/Tokyo",
+            "de",
+            "127.0.0.1",
+        ]
+        assert json.loads(run("call", *user, "where_async"))["seen"] == [
+            "ada@example.org",
+            "Asia/Tokyo",
+        ]
+    assert "Nothing is for this caller" in run("list", *user)
+
+
+def test_commands_tell_of_a_middleware_that_stands_in_the_way(ada: Any) -> None:
+    words = (
+        "The project's middleware answers 302 and redirects to https://elsewhere.example/: no "
+        "request reaches the server."
+    )
+    with middleware("redirect", first=True):
+        assert failure("call", *LEDGER, "public") == words
+        assert failure("list", *LEDGER) == words
+        assert failure("stdio", *LEDGER) == words
+
+
 def test_call_says_what_is_wrong(ada: Any) -> None:
     user = (*LEDGER, "--user", "ada@example.org")
     assert failure("call", *LEDGER, "balance").startswith(

@@ -13,15 +13,13 @@ from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
-from django.http import HttpRequest
 
 from mcp_mount import console
 from mcp_mount.cli import protected_output, serve_stdio
-from mcp_mount.protocol import Request
-from mcp_mount_django.authentication import Rights, anonymous, caller_of
 from mcp_mount_django.checks import INCOMPLETE, mounted
 from mcp_mount_django.probe import probe
 from mcp_mount_django.servers import MCPServer, default_server, servers
+from mcp_mount_django.terminal import Terminal
 
 
 class Command(BaseCommand):
@@ -45,6 +43,7 @@ class Command(BaseCommand):
                 command.add_argument("name", help="the tool")
                 command.add_argument("arguments", nargs="*", metavar="argument=value")
                 command.add_argument("--json", default="{}", help="the arguments as an object")
+                _take_late_arguments(command)
             if name == "check":
                 command.add_argument("--host", help="the Host header, by default an allowed one")
                 command.add_argument("--deploy", action="store_true", help="as for production")
@@ -54,7 +53,7 @@ class Command(BaseCommand):
 
     def _list(self, options: dict[str, Any]) -> None:
         try:
-            for line in console.Console(_server(options), _caller(options)).list():
+            for line in _console(options).list():
                 self.stdout.write(line)
         except console.CommandError as error:
             raise CommandError(str(error)) from None
@@ -74,7 +73,7 @@ class Command(BaseCommand):
             raise CommandError(f"--json: {error}") from None
         if not isinstance(arguments, dict):
             raise CommandError("--json must be an object")
-        terminal = console.Console(_server(options), _caller(options))
+        terminal = _console(options)
         try:
             outcome = terminal.call(options["name"], options["arguments"], arguments)
         except console.CommandError as error:
@@ -95,11 +94,27 @@ class Command(BaseCommand):
             raise CommandError("A client would not get through.")
 
     def _stdio(self, options: dict[str, Any]) -> None:
-        server, caller = _server(options), _caller(options)
+        server, terminal = _terminal(options)
+        try:
+            caller = terminal.caller()
+        except console.CommandError as error:
+            raise CommandError(str(error)) from None
         # The user's permissions are looked up off the event loop.
         caller.may_block = True
         with protected_output() as sink:
             serve_stdio(server, sys.stdin.buffer, sink, lambda: nullcontext(caller))
+
+
+def _take_late_arguments(command: ArgumentParser) -> None:
+    """Let arguments of a tool stand behind options, too, which argparse does not know."""
+    parse = command.parse_known_args
+
+    def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
+        found, rest = parse(args, namespace)
+        found.arguments += [word for word in rest if not word.startswith("-")]
+        return found, [word for word in rest if word.startswith("-")]
+
+    command.parse_known_args = parse_known_args  # type: ignore[method-assign]
 
 
 def _server(options: dict[str, Any]) -> MCPServer:
@@ -117,26 +132,20 @@ def _server(options: dict[str, Any]) -> MCPServer:
     return filled[0] if filled else default_server()
 
 
-def _caller(options: dict[str, Any]) -> Request:
-    """The request of a call at the terminal: there is none, but a user."""
-    request = HttpRequest()
-    request.method, request.path = "POST", "/"
-    request.META = {"SERVER_NAME": _a_host(), "SERVER_PORT": "80", "REMOTE_ADDR": "127.0.0.1"}
-    request.user = _user(options["user"])
-    caller, rights = caller_of(request), Rights(request)
-    return Request(
-        "POST",
-        {},
-        native=lambda: request,
-        caller=lambda: caller,
-        has_permission=rights.has_permission,
-        has_role=rights.has_role,
-    )
+def _terminal(options: dict[str, Any]) -> tuple[MCPServer, Terminal]:
+    server = _server(options)
+    path = next((path for path, one in mounted() if one is server), None)
+    return server, Terminal(server, _user(options["user"]), path=path, host=_a_host())
+
+
+def _console(options: dict[str, Any]) -> console.Console:
+    server, terminal = _terminal(options)
+    return console.Console(server, respond=terminal.respond)
 
 
 def _user(name: str | None) -> Any:
     if name is None:
-        return anonymous()
+        return None
     model: Any = get_user_model()
     manager = model._default_manager
     try:

@@ -1,0 +1,156 @@
+"""Requests of a person at the terminal: they pass the project's middleware, as those over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.base import BaseHandler
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import Resolver404, set_script_prefix
+
+from mcp_mount.console import CommandError
+from mcp_mount.protocol import Reply, Request
+from mcp_mount_django.authentication import Rights, anonymous, caller_of, set_user
+from mcp_mount_django.servers import MCPServer
+
+
+class Terminal:
+    """A server, asked at the terminal with the rights of a user.
+
+    Args:
+        server: The server.
+        user: The user; None for whoever the middleware says.
+        path: Where the server is in the URLs of the project; None if it is nowhere.
+        host: A name that the project serves.
+    """
+
+    def __init__(self, server: MCPServer, user: Any, *, path: str | None, host: str) -> None:
+        self._server = server
+        self._user = user
+        self._path = path
+        self._host = host
+        self._handler = _Handler()
+
+    def respond(self, asked: Request) -> Reply:
+        """Answer a request, within the middleware.
+
+        Raises:
+            CommandError: If the middleware answers in its place.
+        """
+        found: list[Reply] = []
+
+        def answer(request: HttpRequest) -> None:
+            reply = self._server.wsgi_endpoint.respond_to(self._known(asked, request))
+            assert isinstance(reply, Reply), "no stream was accepted"
+            found.append(reply)
+
+        self._pass(answer)
+        return found[0]
+
+    def caller(self) -> Request:
+        """What the middleware makes of a request, for what outlives it: a client on stdio."""
+        found: list[HttpRequest] = []
+        self._pass(found.append)
+        return self._known(Request("POST", {}), found[0])
+
+    def _known(self, asked: Request, request: HttpRequest) -> Request:
+        """A request with what Django knows of its caller."""
+        caller, rights = caller_of(request), Rights(request)
+        return replace(
+            asked,
+            native=lambda: request,
+            caller=lambda: caller,
+            has_permission=rights.has_permission,
+            has_role=rights.has_role,
+        )
+
+    def _pass(self, answer: Callable[[HttpRequest], None]) -> None:
+        """Let a request pass the middleware, and call a function where the view would be."""
+        request: Any = self._request()
+        if self._server.is_beside:
+            self._log_in(request)
+            answer(request)
+            return
+        if self._user is not None:
+            # The authentication middleware takes it for the user of the session.
+            request._cached_user = request._acached_user = self._user
+        is_answered = False
+
+        def view(request: HttpRequest) -> HttpResponse:
+            nonlocal is_answered
+            is_answered = True
+            self._log_in(request)
+            answer(request)
+            return HttpResponse()
+
+        self._handler.view = _View(self._server, view)
+        response: Any = self._handler.get_response(request)
+        for close in response._resource_closers:
+            close()
+        if not is_answered:
+            to = f" and redirects to {response['location']}" if "location" in response else ""
+            raise CommandError(
+                f"The project's middleware answers {response.status_code}{to}: no request "
+                "reaches the server."
+            )
+
+    def _log_in(self, request: HttpRequest) -> None:
+        if self._user is not None:
+            set_user(request, self._user)
+        elif not hasattr(request, "user"):
+            set_user(request, anonymous())
+
+    def _request(self) -> HttpRequest:
+        set_script_prefix(settings.FORCE_SCRIPT_NAME or "/")
+        return WSGIRequest(
+            {
+                "REQUEST_METHOD": "POST",
+                "SCRIPT_NAME": "",
+                "PATH_INFO": self._path or "/",
+                "QUERY_STRING": "",
+                "SERVER_NAME": self._host,
+                "SERVER_PORT": "443" if settings.SECURE_SSL_REDIRECT else "80",
+                "SERVER_PROTOCOL": "HTTP/1.1",
+                "REMOTE_ADDR": "127.0.0.1",
+                "HTTP_HOST": self._host,
+                "CONTENT_TYPE": "application/json",
+                "CONTENT_LENGTH": "0",
+                "wsgi.url_scheme": "https" if settings.SECURE_SSL_REDIRECT else "http",
+                "wsgi.input": BytesIO(),
+            }
+        )
+
+
+class _Handler(BaseHandler):
+    """Django's handler, with another view in place of the server's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view: Any = None
+        self.load_middleware()
+
+    def resolve_request(self, request: HttpRequest) -> Any:
+        # A server that has no URL is asked all the same.
+        with suppress(Resolver404):
+            super().resolve_request(request)
+        return self.view, (), {}
+
+
+class _View:
+    """Stands for the view of a server, for middleware that looks at the view."""
+
+    def __init__(self, server: MCPServer, answer: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._view = server.view
+        self._answer = answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._view, name)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._answer(request)
