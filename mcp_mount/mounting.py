@@ -185,7 +185,7 @@ class mount_asgi:
         path: str,
         server: MCPServer,
         *,
-        around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        around: Callable[[Scope], AbstractContextManager[Any]] | None = None,
     ) -> None:
         check_mount(app, path, server, 3)
         self._app = app
@@ -211,12 +211,12 @@ class mount_asgi:
                 "path": root_path + path,
                 HOST_PREFIX: root_path,
             }
-            if self._around is nullcontext:
+            if self._around is None:
                 await self.server(inner, receive, send)
                 return
             activity = Activity()
             running_functions.set(activity)
-            with self._around():
+            with self._around(inner):
                 try:
                     await self.server(inner, receive, send)
                 finally:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
 from flask import Flask
+from flask import Request as FlaskRequest
 
 import mcp_mount
 from mcp_mount.base import MCPServer
 from mcp_mount.mounting import check_mount
+from mcp_mount.transports.paths import clean_prefix
+from mcp_mount.transports.scopes import HOST_REQUEST, Scope
+from mcp_mount.transports.wsgi import Environ
 from mcp_mount_flask.host import host_of
+from mcp_mount_flask.requests import environ_beside, environ_of_scope, read_request
 
 
 def mount(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_wsgi:
@@ -20,11 +27,13 @@ def mount(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_wsgi:
     Tools run inside a request context of the application, but none of its before_request
     functions, routes or error handlers see the request.
     """
-    check_mount(app, path, server, Flask)
-    server.attach(host_of(app, is_beside=True))
+    _attach(app, path, server)
 
-    def around(environ: dict[str, Any]) -> AbstractContextManager[Any]:
-        return app.request_context(environ)
+    @contextmanager
+    def around(environ: Environ) -> Iterator[None]:
+        with app.request_context(environ_beside(environ)):
+            environ[HOST_REQUEST] = read_request(clean_prefix(path))
+            yield
 
     return mcp_mount.mount_wsgi(app, path, server, around=around)
 
@@ -32,9 +41,24 @@ def mount(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_wsgi:
 def mount_asgi(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_asgi:
     """Return an ASGI application: `server` at `path`, the Flask application everywhere else.
 
-    Tools run natively on the ASGI server, inside an application context.
+    Tools run natively on the ASGI server, inside a request context of the application whose
+    request has no body; none of its before_request functions see it.
     """
-    check_mount(app, path, server, Flask)
-    server.attach(host_of(app, is_beside=True))
+    _attach(app, path, server)
+
+    @contextmanager
+    def around(scope: Scope) -> Iterator[None]:
+        with app.request_context(environ_of_scope(scope)):
+            known = read_request(clean_prefix(path))
+            # The user may be loaded from a database: not on the event loop.
+            known.may_block = "cookie" in known.headers or "authorization" in known.headers
+            scope[HOST_REQUEST] = known
+            yield
+
     inner: Any = WSGIMiddleware(app)  # type: ignore[arg-type]
-    return mcp_mount.mount_asgi(inner, path, server, around=app.app_context)
+    return mcp_mount.mount_asgi(inner, path, server, around=around)
+
+
+def _attach(app: Flask, path: str, server: MCPServer) -> None:
+    check_mount(app, path, server, Flask)
+    server.attach(replace(host_of(app, is_beside=True), request_type=FlaskRequest))

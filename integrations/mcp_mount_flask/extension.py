@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, current_app, request
 from flask import Request as FlaskRequest
-from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
 from mcp_mount.base import MCPServer, server_options
@@ -23,18 +23,21 @@ from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.routes.router import Registers
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.resuming import UntilGoodbye
+from mcp_mount.transports.scopes import HOST_REQUEST
 from mcp_mount.transports.wsgi import (
     EventStream,
     IncompleteBody,
     is_multithread,
     read_headers,
-    server_of,
     whole_body,
 )
 from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.contexts import keep_environ, within_request
-from mcp_mount_flask.host import current_caller, current_role, has_own_gate, host_of
+from mcp_mount_flask.csrf import check as check_csrf
+from mcp_mount_flask.csrf import exempt
+from mcp_mount_flask.host import has_own_gate, host_of
 from mcp_mount_flask.mounts import add_mount, tell_of_unmatched
+from mcp_mount_flask.requests import read_request, url_of
 
 request_types.append(FlaskRequest)
 
@@ -94,6 +97,7 @@ class MCPMount(Registers):
         self.server.attach(host)
         add_mount(app, self.path, self)
         add_commands(app)
+        exempt(app, self._view)
         endpoint = "mcp_mount" + self.path.replace("/", "_").replace(".", "_")
         for rule in (self.path, f"{self.path}/", f"{self.path}/<path:rest>"):
             app.add_url_rule(
@@ -121,65 +125,75 @@ class MCPMount(Registers):
             self.server.protocol.check_host(read)
         except ProtocolError as error:
             return _response(refusal(error))
-        document = None if resource is None else resource.metadata(self._url())
+        document = None if resource is None else resource.metadata(url_of(self.path))
         return _response(metadata_reply(request.method, document))
 
-    def _url(self) -> str:
-        """The URL of the MCP endpoint, as the client wrote it."""
-        return request.host_url.rstrip("/") + request.script_root + self.path
-
     def _view(self, rest: str = "") -> BaseResponse:
-        tell_of_unmatched(current_app._get_current_object())  # type: ignore[attr-defined]
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        tell_of_unmatched(app)
         keep_environ(request._get_current_object())  # type: ignore[attr-defined]
+        wsgi = self.server.wsgi
+        if request.method == "OPTIONS" and not self.server.user_middleware:
+            # As for the application's other routes: what it has for CORS adds its headers.
+            return self._options(rest)
+        read = read_request(self.path)
+        try:
+            check_csrf(app)
+        except ProtocolError as error:
+            return _response(self.server.protocol.refuse(error, read))
         prefix = self.path.encode().decode("latin-1")
         environ = {
             **request.environ,
             "SCRIPT_NAME": request.environ.get("SCRIPT_NAME", "") + prefix,
             "PATH_INFO": request.environ["PATH_INFO"].removeprefix(prefix),
+            HOST_REQUEST: read,
         }
-        wsgi = self.server.wsgi
         if not wsgi.is_direct(environ):
             return Response.from_app(wsgi.bridge, environ)
         try:
-            body = self._body()
+            read.body = self._body()
+        except RequestEntityTooLarge:
+            return _response(self.server.protocol.too_large(self._limit()))
         except (IncompleteBody, ClientDisconnected):
             return _response(self.server.protocol.incomplete())
-        if body is None:
-            return _response(self.server.protocol.too_large())
-        own_request = request._get_current_object()  # type: ignore[attr-defined]
         return _response(
-            self.server.wsgi_endpoint.respond_to(
-                ProtocolRequest(
-                    request.method,
-                    read_headers(request.environ),
-                    body,
-                    lambda: own_request,
-                    caller=current_caller,
-                    has_role=current_role,
-                    url=self._url,
-                    address=request.remote_addr,
-                    server=server_of(request.environ),
-                    mount=request.script_root + self.path,
-                ),
-                multithread=is_multithread(request.environ),
-            )
+            self.server.wsgi_endpoint.respond_to(read, multithread=is_multithread(request.environ))
         )
 
-    def _body(self) -> bytes | None:
+    def _options(self, rest: str) -> BaseResponse:
+        response = current_app.make_default_options_response()
+        if not rest:
+            response.allow.clear()
+            response.allow.update(["GET", "POST", "DELETE", "OPTIONS"])
+        return response
+
+    def _limit(self) -> int:
+        """How large a body may be: for the server, and for the application."""
+        own, applications = self.server.protocol.settings.max_body_bytes, request.max_content_length
+        return own if applications is None else min(own, applications)
+
+    def _body(self) -> bytes:
         """The request's body, which a before_request function may have read already.
 
-        Raises IncompleteBody, or ClientDisconnected, which is Werkzeug's name for it.
+        Raises RequestEntityTooLarge; IncompleteBody, or ClientDisconnected, which is Werkzeug's
+        name for it.
         """
-        limit = self.server.protocol.settings.max_body_bytes
+        limit = self._limit()
         length = request.content_length
         if length is not None and length > limit:
-            return None
+            raise RequestEntityTooLarge
         with whole_body(HTTPException):
             body = request.stream.read(limit + 1) if length is None else request.get_data()
-        return None if len(body) > limit else body
+        if len(body) > limit:
+            raise RequestEntityTooLarge
+        return body
 
 
 def _response(answer: Reply | EventStream) -> Response:
     if isinstance(answer, Reply):
-        return Response(answer.body, answer.status, answer.headers)
+        response = Response(answer.body, answer.status, answer.headers)
+        if not answer.body:
+            # Flask's default type: without a body there is none (RFC 9110, section 8.3).
+            response.headers.pop("content-type", None)
+        return response
     return Response(UntilGoodbye(within_request(answer.events)), 200, HEADERS)

@@ -262,9 +262,12 @@ class Protocol:
             raise ProtocolError(INVALID_REQUEST, f"Origin {origin!r} is not allowed", status=403)
         self.check_host(request)
 
-    def too_large(self) -> Reply:
-        """The reply to a body over the limit, which nobody reads."""
-        limit = self.settings.max_body_bytes
+    def too_large(self, limit: int | None = None) -> Reply:
+        """The reply to a body over the limit, which nobody reads.
+
+        limit: that of the host, where it allows less than the server.
+        """
+        limit = self.settings.max_body_bytes if limit is None else limit
         return refusal(
             ProtocolError(INVALID_REQUEST, f"The body exceeds {limit} bytes", status=413)
         )

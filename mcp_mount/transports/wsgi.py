@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -22,7 +22,7 @@ from mcp_mount.transports.background import LoopEnded
 from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
 from mcp_mount.transports.native import NoThread
 from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
-from mcp_mount.transports.scopes import ENDPOINT
+from mcp_mount.transports.scopes import ENDPOINT, HOST_REQUEST
 from mcp_mount.transports.streams import background_events, inline_events, silence, silent_events
 from mcp_mount.transports.threads import PLAIN, Runner
 
@@ -83,6 +83,10 @@ class WSGITransport:
             return self._protocol.incomplete()
         if body is None:
             return self._protocol.too_large()
+        known: Request | None = environ.get(HOST_REQUEST)
+        if known is not None:
+            whole = replace(known, headers=read_headers(environ), body=body)
+            return self.respond_to(whole, multithread=is_multithread(environ))
         request = Request(
             environ["REQUEST_METHOD"],
             read_headers(environ),

@@ -1,0 +1,140 @@
+"""Beside a Flask application: its request, its URLs and its users, as inside."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+from flask import Flask, current_app, g, request, session, url_for
+from flask_login import LoginManager, UserMixin, current_user, login_user
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from mcp_mount import MCPServer
+from mcp_mount.testing import Client
+from mcp_mount_flask import MCPMount, mount, mount_asgi
+
+
+class User(UserMixin):
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+
+def build() -> tuple[Flask, MCPServer]:
+    app = Flask("shop", static_folder=None)
+    app.secret_key = "k"
+    manager = LoginManager(app)
+    manager.user_loader(User)
+    app.add_url_rule("/orders/<int:number>", "order", lambda number: "")
+
+    @app.get("/login/<name>")
+    def login(name: str) -> str:
+        login_user(User(name))
+        session["seen"] = name
+        return "in"
+
+    server = MCPServer("shop", secret_key="k")
+
+    def where() -> str:
+        return f"{url_for('order', number=7)} {url_for('order', number=7, _external=True)}"
+
+    async def where_async() -> str:
+        return where()
+
+    server.tool(where)
+    server.tool(where_async)
+
+    @server.tool(cache=60)
+    def whoami() -> str:
+        return f"{current_user.get_id()} {session.get('seen')}"
+
+    @server.tool
+    async def whoami_async() -> str:
+        return f"{current_user.get_id()} {request.path} {request.headers['x-mark']}"
+
+    @server.tool(permission=lambda request: request.headers.get("x-mark") == "staff")
+    def staff() -> str:
+        return current_app.name
+
+    return app, server
+
+
+class Hosts:
+    every: ClassVar[dict[str, Any]] = {
+        "inside": lambda app, server: MCPMount(app, "/mcp", server).path and app,
+        "wsgi": lambda app, server: mount(app, "/mcp", server),
+        "asgi": lambda app, server: mount_asgi(app, "/mcp", server),
+    }
+
+
+@pytest.fixture(params=Hosts.every)
+def hosted(request: pytest.FixtureRequest) -> tuple[Flask, Any]:
+    app, server = build()
+    return app, Hosts.every[request.param](app, server)
+
+
+def call(whole: Any, tool: str, headers: dict[str, str] | None = None, path: str = "/mcp") -> str:
+    with Client(whole, headers=headers or {}, path=path) as client:
+        return client.call_tool(tool).text
+
+
+@pytest.mark.parametrize("tool", ["where", "where_async"])
+def test_urls_in_a_tool_are_the_applications_own(hosted: tuple[Flask, Any], tool: str) -> None:
+    _, whole = hosted
+    told = call(whole, tool, {"host": "shop.example"})
+    assert told == "/orders/7 http://shop.example/orders/7"
+
+
+def test_urls_in_a_tool_have_the_prefix_of_the_application() -> None:
+    app, server = build()
+    whole = DispatcherMiddleware(Flask("outer"), {"/pre": mount(app, "/mcp", server)})
+    assert call(whole, "where", {"host": "a.example"}, "/pre/mcp") == (
+        "/pre/orders/7 http://a.example/pre/orders/7"
+    )
+
+
+def cookies(app: Flask, name: str) -> dict[str, str]:
+    browser = app.test_client()
+    browser.get(f"/login/{name}")
+    cookie = browser.get_cookie("session")
+    assert cookie is not None
+    return {"cookie": f"session={cookie.value}", "x-mark": "m"}
+
+
+def test_a_session_is_that_of_the_application(hosted: tuple[Flask, Any]) -> None:
+    app, whole = hosted
+    assert call(whole, "whoami_async", cookies(app, "ada")) == "ada /mcp m"
+
+
+def test_what_is_cached_for_a_user_is_for_that_user(hosted: tuple[Flask, Any]) -> None:
+    app, whole = hosted
+    assert call(whole, "whoami", cookies(app, "ada")) == "ada ada"
+    assert call(whole, "whoami", cookies(app, "bob")) == "bob bob"
+    assert call(whole, "whoami") == "None None"
+
+
+def test_a_permission_gets_flasks_request(hosted: tuple[Flask, Any]) -> None:
+    _, whole = hosted
+    assert call(whole, "staff", {"x-mark": "staff"}) == "shop"
+    with Client(whole) as client:
+        assert "staff" not in [tool["name"] for tool in client.list_tools()]
+
+
+@pytest.mark.parametrize("host", ["wsgi", "asgi"])
+def test_the_functions_of_the_application_do_not_see_what_is_beside_it(host: str) -> None:
+    app, server = build()
+    seen: list[str] = []
+    ended: list[Any] = []
+    app.before_request(lambda: seen.append(request.path))
+
+    @app.teardown_request
+    def end(error: Any) -> None:
+        ended.append(g.get("mark"))
+
+    @server.tool
+    def mark() -> str:
+        g.mark = "kept"
+        return "done"
+
+    assert call(Hosts.every[host](app, server), "mark") == "done"
+    assert seen == []
+    assert ended[-1] == "kept"
