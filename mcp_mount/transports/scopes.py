@@ -56,7 +56,13 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
         HOST_REQUEST
     )
     if known is not None:
-        return replace(known, method=scope["method"], headers=headers, body=body)
+        return replace(
+            known,
+            method=scope["method"],
+            headers=headers,
+            body=body,
+            waiting=scope.get(WAITING, known.waiting),
+        )
     scoped = partial(has_scope, scope) if "auth" in scope else None
     client = scope.get("client")
     return Request(

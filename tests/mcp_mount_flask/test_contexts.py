@@ -46,30 +46,24 @@ def diary(url: str, until: str) -> Any:
         time.sleep(0.02)
 
 
-def torn_down(request: pytest.FixtureRequest) -> list[str]:
-    """What ends after a call: under ASGI there is no request of Flask's."""
-    callspec = request.node.callspec  # type: ignore[attr-defined]
-    ends = ["request torn down, None", "application torn down, None"]
-    return ends[1:] if callspec.params["url"] == "beside_asgi" else ends
+TORN_DOWN = ["request torn down, None", "application torn down, None"]
 
 
 @pytest.mark.parametrize("tool", ["save", "save_async"])
-def test_the_contexts_of_a_call_last_until_it_ends(
-    request: pytest.FixtureRequest, url: str, tool: str
-) -> None:
+def test_the_contexts_of_a_call_last_until_it_ends(url: str, tool: str) -> None:
     headers, body = request_for(tool)
     response = httpx2.post(f"{url}/mcp", headers=headers, content=body)
     assert response.headers["content-type"].startswith("text/event-stream")
     assert '"saved by ada"' in response.text
     assert diary(url, "application torn down") == (
-        ["begun", "ended True", *torn_down(request)],
+        ["begun", "ended True", *TORN_DOWN],
         1,
     )
 
 
 @pytest.mark.parametrize("tool", ["save_slowly", "save_slowly_async"])
 def test_the_contexts_of_a_call_last_until_it_ends_though_its_client_left(
-    request: pytest.FixtureRequest, url: str, tool: str
+    url: str, tool: str
 ) -> None:
     headers, body = request_for(tool)
     with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection:
@@ -82,4 +76,4 @@ def test_the_contexts_of_a_call_last_until_it_ends_though_its_client_left(
     assert httpx2.post(f"{url}/go").text == "gone"
     heard, _ = diary(url, "application torn down")
     heard = [line for line in heard if not line.startswith("ended")]
-    assert heard == ["begun", "over True", *torn_down(request)]
+    assert heard == ["begun", "over True", *TORN_DOWN]
