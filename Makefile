@@ -1,39 +1,65 @@
 # The contributor's day. Each target makes the virtual environment first, if it is not there.
 
 PYTHON ?= python3
+# Versions of dependencies: locked (of constraints/), lowest (that pyproject.toml allows) or newest.
+DEPS ?= locked
+ifeq ($(PYTHON)-$(DEPS),python3-locked)
 VENV := .venv
+else
+VENV := .venv-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")-$(DEPS)
+endif
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test fuzz check format conformance bench clean
+.PHONY: help demo test fuzz clients test-system check format conformance bench clean
 
 help:
 	@echo "make demo         run the sample projects and call them (ONCE=1: stop afterwards)"
-	@echo "make test         run the tests, but for the fuzz"
+	@echo "make test         run the tests, but for those of the next three targets"
 	@echo "make fuzz         send four real hosts whatever there is (EXAMPLES=2000 for more)"
+	@echo "make clients      call every host with real clients of other projects (CLIENTS=...)"
+	@echo "make test-system  call every host from pages in Chromium (Debian's chromium-driver)"
 	@echo "make check        lint, formatting, types"
 	@echo "make format       let the linter and the formatter mend what they can"
 	@echo "make conformance  run the official conformance suite on every host"
 	@echo "make bench        measure what a call costs, and each policy around it"
 	@echo "make clean        remove what the other targets made"
+	@echo
+	@echo "PYTHON=python3.12 takes another Python, DEPS=lowest or DEPS=newest other versions of"
+	@echo "the dependencies, for each of these targets."
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml $(wildcard constraints/*.txt)
 	@echo "Installing into $(VENV) (a minute or so) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable ".[dev]"
+ifeq ($(DEPS),newest)
+	@$(PIP) install --upgrade --editable ".[dev]"
+else
+	@$(PIP) install --editable ".[dev]" --constraint $$($(BIN)/python -c "import sys; \
+		print('constraints/%s.txt' % ('locked' if sys.version_info > (3, 11) else 'python3.10'))")
+endif
+ifeq ($(DEPS),lowest)
+	@$(PIP) install --no-deps --requirement constraints/lowest.txt
+endif
 	@touch $@
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m sample_projects.demo $(if $(ONCE),--once)
 
 test: $(INSTALLED)
-	@echo "Without tests/fuzz, which is: make fuzz"
-	$(BIN)/python -m pytest -n 2 --ignore tests/fuzz $(ARGS)
+	@echo "Without tests/fuzz, tests/clients, tests/system: make fuzz, make clients, make test-system"
+	$(BIN)/python -m pytest -n 2 --ignore tests/fuzz --ignore tests/system $(ARGS)
 
 # Each worker runs servers of its own, so that more than two would not help on two cores.
 fuzz: $(INSTALLED)
 	$(if $(EXAMPLES),FUZZ_EXAMPLES=$(EXAMPLES)) $(BIN)/python -m pytest -n 2 tests/fuzz $(ARGS)
+
+# Each client is installed into an environment of its own.
+clients: $(INSTALLED)
+	@$(BIN)/python -m tests.clients.run $(CLIENTS)
+
+test-system: $(INSTALLED)
+	$(BIN)/python -m pytest tests/system $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -51,4 +77,4 @@ bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.policies
 
 clean:
-	rm -rf $(VENV) tests/conformance/node_modules build dist .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* tests/*/node_modules tests/clients/.environments build dist .mypy_cache .ruff_cache
