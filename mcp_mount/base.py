@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge, ProtocolError
 from mcp_mount.protocol.state import Seal
 from mcp_mount.protocol.tasks import TaskLimits
+from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.routes.documents import guard_documents, hidden_tools
 from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute
 from mcp_mount.routes.errors import answer_unfit
@@ -120,6 +121,9 @@ class MCPServer(Registers, FastAPI):
     resource: the URL of the MCP endpoint, as clients write it, which tokens must be for; by default
     that of the request, where `allowed_hosts` or the host framework vouches for its host.
     scope_hierarchy: scopes that imply others, such as {"orders:write": "orders:read"}.
+    find_user: a function of the verified `AccessToken`, plain or a coroutine function, that finds
+    its user, who is `request.user` then; a token of nobody is refused, and one of a user who is not
+    active.
     list_step_up: whether lists show also what only scopes are missing for: a client that calls it
     is told to get them.
 
@@ -163,6 +167,7 @@ class MCPServer(Registers, FastAPI):
         auth_required: bool = True,
         resource: str | None = None,
         scope_hierarchy: Mapping[str, Names] | None = None,
+        find_user: Callable[[AccessToken], Any] | None = None,
         list_step_up: bool = False,
         caller: CallerKey | None = None,
         open: bool = False,
@@ -242,6 +247,7 @@ class MCPServer(Registers, FastAPI):
             "auth_required": value_of("auth_required", auth_required),
             "resource": resource,
             "scope_hierarchy": scope_hierarchy,
+            "find_user": value_of("find_user", find_user),
         }
         self._authenticate()
         self._observe()
@@ -548,6 +554,7 @@ class MCPServer(Registers, FastAPI):
             required=self._auth["auth_required"],
             resource=self._auth["resource"],
             hierarchy=self._auth["scope_hierarchy"],
+            find_user=self._auth["find_user"],
             has_root=self._serves_root,
         )
 

@@ -89,6 +89,12 @@ def _keys(name: str, value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or ())
 
 
+def _find_user(name: str, value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise DefinitionError(f"{name} is a function of the access token, not {value!r}")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """An option of a server.
@@ -137,6 +143,7 @@ OPTIONS: Final = {
         Option("auth_required", "auth", _flag),
         Option("resource", "auth"),
         Option("scope_hierarchy", "auth"),
+        Option("find_user", "auth", _find_user, is_object=True),
         Option("telemetry", "observability", is_object=True),
         Option("log_calls", "observability", _flag),
         Option("audit", "observability", is_object=True),

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, Final, Protocol
 
+from mcp_mount.protocol.messages import Request
 from mcp_mount.transports.bridge import Bridge, scope_of
-from mcp_mount.transports.scopes import ENDPOINT
+from mcp_mount.transports.scopes import ENDPOINT, has_role, note_token
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import (
     MOUNTED,
@@ -62,8 +63,10 @@ class WSGIApp:
             }
         if self.is_direct(environ):
             environ = own_environ(environ)
-            native = None if self._server.gives_environ else partial(self._request, environ)
-            return self._server.wsgi_endpoint(environ, start_response, native=native)
+            if self._server.gives_environ:
+                return self._server.wsgi_endpoint(environ, start_response)
+            complete = partial(self._complete, environ)
+            return self._server.wsgi_endpoint(environ, start_response, complete=complete)
         return self.bridge(environ, start_response)
 
     def _request(self, environ: Environ) -> Any:
@@ -72,6 +75,12 @@ class WSGIApp:
         if known is None:
             known = environ[_OWN_REQUEST] = self._server.request_beside(scope_of(environ))
         return known
+
+    def _complete(self, environ: Environ, request: Request) -> None:
+        """Let a request know what one under ASGI does."""
+        request.native = partial(self._request, environ)
+        request.on_token = lambda token, user: note_token(request.native().scope, token, user)
+        request.has_role = lambda name: has_role(request.native().scope, name)
 
     def is_direct(self, environ: Environ) -> bool:
         """Whether a request is for MCP and nothing stands between."""

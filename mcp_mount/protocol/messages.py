@@ -28,8 +28,8 @@ UNASKED: Final = object()
 """Stands for the key of a caller that nobody has asked for yet."""
 
 
-def _nobody_hears(token: AccessToken) -> None:
-    pass
+def _nobody_hears(token: AccessToken, user: Any) -> None:
+    """Let a token and its user be."""
 
 
 class CannotTell(LookupError):
@@ -72,7 +72,7 @@ class Request:
     MCP endpoint, as the client wrote it. caller_key: what the server's function `caller=` has said
     of it, if that was asked (see `Callers`). variant: what a host knows early that a result depends
     on, such as a language. on_token: tells the host's own request of an access token that the
-    server has verified.
+    server has verified, and of the user that `find_user=` has found for it, None without that.
     """
 
     method: str
@@ -95,7 +95,7 @@ class Request:
     mount: str = ""
     caller_key: Any = UNASKED
     variant: str = ""
-    on_token: Callable[[AccessToken], None] = _nobody_hears
+    on_token: Callable[[AccessToken, Any], None] = _nobody_hears
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules; not, if one of them cannot be checked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +24,8 @@ class AccessToken:
     issuer: str | None = None
     expires_at: float | None = None
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+tokens_of_tests: Final[dict[str, AccessToken]] = {}
+"""Access tokens that the clients for tests have made of their own, by what they send for them: no
+issuer has to be there for them. Only code of this process can put one here."""

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 from typing_extensions import Self
 
 from mcp_mount.base import MCPServer
+from mcp_mount.protocol.tokens import AccessToken, tokens_of_tests
 from mcp_mount.testing.conversation import (
     LATEST,
     Ask,
@@ -44,8 +46,26 @@ from mcp_mount.testing.inprocess import (
     path_of,
     takes_asgi,
 )
+from mcp_mount.transports import background
 
 __all__ = ["AsyncClient", "Client", "HTTPError", "RPCError", "ToolResult"]
+
+
+class _Token:
+    """What a client sends for its caller, and how a server of this process knows it."""
+
+    def __init__(self, token: str | AccessToken | None) -> None:
+        self._own = None
+        if isinstance(token, AccessToken):
+            self._own = f"{secrets.token_urlsafe(32)}"
+            tokens_of_tests[self._own] = token
+            token = self._own
+        self.headers = {} if token is None else {"authorization": f"Bearer {token}"}
+
+    def forget(self) -> None:
+        """Let nobody in by it any more."""
+        if self._own is not None:
+            tokens_of_tests.pop(self._own, None)
 
 
 class _Client:
@@ -58,6 +78,7 @@ class _Client:
         path: str | None = None,
         revision: str = LATEST.name,
         headers: Mapping[str, str] | None = None,
+        token: str | AccessToken | None = None,
         log_level: str | None = None,
         tasks: bool = False,
         elicit: Callable[[Mapping[str, Any]], Any] | None = None,
@@ -65,9 +86,10 @@ class _Client:
         roots: Sequence[str] | None = None,
     ) -> None:
         self._functions = Functions(elicit, sample, roots)
+        self._token = _Token(token)
         self._conversation = Conversation(
             revision=revision,
-            headers=headers or {},
+            headers={**self._token.headers, **(headers or {})},
             capabilities=self._functions.capabilities(tasks=tasks),
             log_level=log_level,
         )
@@ -106,11 +128,14 @@ class Client(_Client):
     """A client for tests that are plain functions.
 
     app: the application. path: where MCP is in it, by default "/mcp". revision: of the protocol.
-    headers: sent with each request, such as "Authorization" or "Cookie". log_level: the least
-    level of log messages to hear. tasks: whether the client knows tasks, which it then waits for.
-    elicit: answers a form: gets the parameters of the question, returns its content, or None to
-    decline. sample: answers for the model: gets the parameters, returns a text. roots: URIs. What
-    is not given, the client does not declare.
+    headers: sent with each request, such as "Authorization" or "Cookie". token: an access token; an
+    `AccessToken` is one that servers with `auth=` let in as it is, without an issuer. log_level:
+    the least level of log messages to hear. tasks: whether the client knows tasks, which it then
+    waits for. elicit: answers a form: gets the parameters of the question, returns its content, or
+    None to decline. sample: answers for the model: gets the parameters, returns a text. Both may be
+    coroutine functions. roots: URIs. What is not given, the client does not declare.
+
+    Within `with`, the lifespan of an ASGI application, and of a server, runs.
     """
 
     def _connect(self, app: Any, path: str) -> None:
@@ -143,6 +168,7 @@ class Client(_Client):
         try:
             self._run(self._conversation.close())
         finally:
+            self._token.forget()
             self._running.stop()
 
     def list_tools(self) -> list[dict[str, Any]]:
@@ -219,7 +245,14 @@ class Client(_Client):
             self._send(self._conversation.answer(message, self._answer(ask)))
 
     def _answer(self, ask: Ask) -> Any:
-        return self._functions.result(ask, self._functions.call(ask))
+        value = self._functions.call(ask)
+        if inspect.isawaitable(value):
+            value = background.spawn(_awaited(value))[0].result()
+        return self._functions.result(ask, value)
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value
 
 
 class AsyncClient(_Client):
@@ -252,6 +285,8 @@ class AsyncClient(_Client):
         try:
             await self._run(self._conversation.close())
         finally:
+            self._token.forget()
+            await self._http.close()
             await self._running.stop()
 
     async def list_tools(self) -> list[dict[str, Any]]:

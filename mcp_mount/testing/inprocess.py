@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
@@ -30,6 +30,9 @@ from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.transports import background
 from mcp_mount.transports.lasting import keep
 from mcp_mount.transports.lifespans import is_asgi, lifespan_of
+
+_ENDING_SECONDS: Final = 5.0
+"""How long an application may go on after its last response before a test ends."""
 
 
 @dataclass(slots=True)
@@ -205,6 +208,12 @@ class ASGIClient:
         self._state = state
         self._path = path
         self._around = _of_test if in_test else nullcontext
+        self._requests: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Wait until the application has done what it does after its responses."""
+        if self._requests:
+            await asyncio.wait(self._requests, timeout=_ENDING_SECONDS)
 
     @asynccontextmanager
     async def open(self, request: HTTPRequest) -> AsyncIterator[Opened]:
@@ -229,6 +238,8 @@ class ASGIClient:
         # As a web server does, nobody cancels it: it hears when its client has left, and may have
         # something to do after its response.
         task = keep(asyncio.create_task(run()))
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
         try:
             start = await messages.get()
             if start is None:

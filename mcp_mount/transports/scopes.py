@@ -80,7 +80,7 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
         server=scope.get("server"),
         stands_alone=not scope.get("mcp_mount.mounted", True) and not scope.get("root_path"),
         mount=scope.get(ENDPOINT, scope.get("root_path", "")),
-        on_token=partial(_note_token, scope),
+        on_token=partial(note_token, scope),
     )
 
 
@@ -95,10 +95,10 @@ def own_request(scope: Scope) -> StarletteRequest:
     return StarletteRequest({**scope, "app": host})
 
 
-def _note_token(scope: Scope, token: AccessToken) -> None:
+def note_token(scope: Scope, token: AccessToken, user: Any) -> None:
     """Let the host's own request know its caller: before rules and `caller=` look at it."""
     scope["auth"] = AuthCredentials(sorted(token.scopes))
-    scope["user"] = TokenUser(token)
+    scope["user"] = TokenUser(token) if user is None else user
 
 
 def has_scope(scope: Scope, name: str) -> bool:

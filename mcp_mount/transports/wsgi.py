@@ -62,20 +62,28 @@ class WSGITransport:
         environ: Environ,
         start_response: StartResponse,
         *,
-        native: Callable[[], Any] | None = None,
+        complete: Callable[[Request], None] = lambda request: None,
     ) -> Iterable[bytes]:
+        """Serve a request. complete: adds what a host knows of it besides."""
         environ = own_environ(environ)
-        answer = self.respond(environ, native=native or (lambda: environ))
+        answer = self.respond(environ, native=lambda: environ, complete=complete)
         if isinstance(answer, Reply):
             start_response(status_line(answer.status), with_length(answer))
             return [answer.body]
         start_response(status_line(200), list(sse.HEADERS))
         return answer.events
 
-    def respond(self, environ: Environ, *, native: Callable[[], Any]) -> Reply | EventStream:
+    def respond(
+        self,
+        environ: Environ,
+        *,
+        native: Callable[[], Any],
+        complete: Callable[[Request], None] = lambda request: None,
+    ) -> Reply | EventStream:
         """Answer the request in `environ`, for a framework that writes the response itself.
 
-        native: gives the framework's request, for handlers that ask for it.
+        native: gives the framework's request, for handlers that ask for it. complete: adds what the
+        framework knows of it besides.
         """
         try:
             body = read_body(environ, self._protocol.settings.max_body_bytes)
@@ -99,6 +107,7 @@ class WSGITransport:
             stands_alone=not environ.get(MOUNTED, True) and not environ.get("SCRIPT_NAME"),
             mount=environ.get(ENDPOINT) or environ.get("SCRIPT_NAME") or "",
         )
+        complete(request)
         return self.respond_to(request, multithread=is_multithread(environ))
 
     def respond_to(self, request: Request, *, multithread: bool = True) -> Reply | EventStream:

@@ -295,3 +295,20 @@ def test_a_path_where_nothing_is_names_the_argument_for_it() -> None:
     app = Flask("shop")
     with Client(app) as client, pytest.raises(HTTPError, match=r"HTTP 404 .*path= says"):
         client.list_tools()
+
+
+def test_coroutine_functions_answer_for_the_person_in_plain_tests() -> None:
+    server = build()
+
+    @server.tool
+    def welcome(ctx: SyncContext) -> str:
+        answer = ctx.elicit("Who are you?", Name)
+        assert answer.data is not None
+        return answer.data.name
+
+    async def elicit(question: Mapping[str, Any]) -> dict[str, str]:
+        await asyncio.sleep(0)
+        return {"name": "Ada"}
+
+    with Client(server, elicit=elicit) as client:
+        assert client.call_tool("welcome").text == "Ada"
