@@ -140,7 +140,7 @@ def test_plain_http_has_the_same_user() -> None:
     answer = TestClient(build(find), base_url="http://localhost").post(
         "/tools/whoami", json={}, headers={"authorization": "Bearer ada"}
     )
-    assert answer.json() == {"content": [{"type": "text", "text": "Ada"}]}
+    assert answer.json() == "Ada"
 
 
 def test_a_user_of_the_applications_middleware_is_replaced() -> None:
