@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_mount_django.authentication import AuthenticationFailed, bearer_token
 from mcp_mount_django.beside import mount
+from mcp_mount_django.calls import atomic
 from mcp_mount_django.exposing import ModelQuery
 from mcp_mount_django.servers import MCPServer, default_server
 
 if TYPE_CHECKING:
     server: MCPServer
 
-__all__ = ["AuthenticationFailed", "MCPServer", "ModelQuery", "bearer_token", "mount", "server"]
+__all__ = [
+    "AuthenticationFailed",
+    "MCPServer",
+    "ModelQuery",
+    "atomic",
+    "bearer_token",
+    "mount",
+    "server",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, MutableMapping
 from io import BytesIO
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -19,6 +19,8 @@ from mcp_mount_django.paths import mount_of
 from mcp_mount_django.threads import RequestThread, Streamed
 
 logger = own_logger("mcp_mount")
+
+Response = TypeVar("Response", bound=HttpResponseBase)
 
 
 def bridge_wsgi(
@@ -176,4 +178,16 @@ def _with_headers(
     del response["content-type"]
     for name, value in headers:
         response[name] = value
+    return expected(response)
+
+
+_EXPECTED: Final = frozenset({400, 401, 404, 405, 406, 415})
+"""What clients of the protocol meet in ordinary use: they ask for a stream that there is none of,
+for a session that has ended, before they have logged in."""
+
+
+def expected(response: Response) -> Response:
+    """Let Django log no warning of a response that is an ordinary part of the protocol."""
+    if response.status_code in _EXPECTED:
+        response._has_been_logged = True  # type: ignore[attr-defined]
     return response

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import Context, ContextVar
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar, overload
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
-from django.db import connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils import timezone, translation
 from greenlet import getcurrent
 
+from mcp_mount.features.names import refuse_unknown, several_names
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.protocol.logs import own_logger
@@ -25,6 +26,8 @@ from mcp_mount.transports.threads import run_in_thread, running_functions, threa
 from mcp_mount_django.signals import call_finished
 
 logger = own_logger("mcp_mount")
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 WITHOUT_CONTEXT: Final = (
     "set TASK_CONTEXT in MCP_MOUNT (or task_context= of the server) to a function of the request "
@@ -43,7 +46,8 @@ class Calls:
         self._server = server
 
     def run(self, call: Call) -> None:
-        """Run a plain function in one transaction per database that has ATOMIC_REQUESTS.
+        """Run a plain function in one transaction per database that has ATOMIC_REQUESTS, or that
+        the function is `atomic` for.
 
         The call is the unit, not the HTTP request: a tool that fails leaves no writes, and its
         answer still goes out.
@@ -91,7 +95,7 @@ class Calls:
                 await to_its_end(partial(self._tell, call, outcome, started))
 
     async def _run_in_transactions(self, call: Call) -> None:
-        if not atomic_aliases():
+        if not _aliases_of(call.function):
             await call.run_async()
             return
         transactions = _Transactions(call)
@@ -177,7 +181,7 @@ def _outcome(call: Call) -> str:
 
 
 class _Transactions:
-    """One transaction per database that has ATOMIC_REQUESTS, around a call: rolled back if it
+    """One transaction per database that the call is atomic for, around it: rolled back if it
     fails."""
 
     def __init__(self, call: Call) -> None:
@@ -186,7 +190,7 @@ class _Transactions:
         self._stack = ExitStack()
 
     def __enter__(self) -> None:
-        aliases = atomic_aliases()
+        aliases = _aliases_of(self._call.function)
         with ExitStack() as stack:
             for alias in aliases:
                 stack.enter_context(transaction.atomic(using=alias))
@@ -284,3 +288,46 @@ def atomic_aliases() -> list[str]:
     transactions: in any other, the two could wait for each other."""
     every = [alias for alias in connections if connections.settings[alias]["ATOMIC_REQUESTS"]]
     return every[::-1]
+
+
+def _aliases_of(function: Any) -> list[str]:
+    """The databases that a call of a handler has a transaction on, in the same order."""
+    own: frozenset[str] = getattr(function, _ATOMIC, frozenset())
+    # As Django's own decorator for views says it.
+    without = getattr(function, "_non_atomic_requests", ())
+    every = [
+        alias
+        for alias in connections
+        if alias in own or (connections.settings[alias]["ATOMIC_REQUESTS"] and alias not in without)
+    ]
+    return every[::-1]
+
+
+_ATOMIC: Final = "_mcp_mount_atomic"
+
+
+@overload
+def atomic(function: F, /) -> F: ...
+@overload
+def atomic(*, using: str | Sequence[str] = DEFAULT_DB_ALIAS) -> Callable[[F], F]: ...
+def atomic(function: Any = None, /, *, using: str | Sequence[str] = DEFAULT_DB_ALIAS) -> Any:
+    """Let each call of a handler be one transaction, also without ATOMIC_REQUESTS.
+
+    For `def` and `async def`, between `@server.tool` and the function. A call that fails, in
+    whatever way, is rolled back. Django's own `transaction.non_atomic_requests` is the opposite.
+
+    Args:
+        function: The handler.
+        using: The database, or several.
+
+    Raises:
+        DefinitionError: For a database that the project does not have.
+    """
+    aliases = several_names(using)
+    refuse_unknown("DATABASES has no", aliases, list(connections))
+
+    def mark(handler: Any) -> Any:
+        setattr(handler, _ATOMIC, getattr(handler, _ATOMIC, frozenset()) | set(aliases))
+        return handler
+
+    return mark if function is None else mark(function)

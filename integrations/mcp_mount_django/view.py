@@ -35,7 +35,7 @@ from mcp_mount.transports.wsgi import (
     whole_body,
 )
 from mcp_mount_django.authentication import Authentication, Rights
-from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi
+from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi, expected
 from mcp_mount_django.calls import (
     Calls,
     active_variant,
@@ -234,7 +234,7 @@ def _finished(reply: Reply) -> HttpResponse:
     del response["content-type"]
     for name, value in reply.headers:
         response[name] = value
-    return response
+    return expected(response)
 
 
 def _streaming(events: Any) -> StreamingHttpResponse:

@@ -12,9 +12,9 @@ class AccessToken:
     """What a verified access token, or an API key, says of its bearer. The token itself is not
     kept: it is for this server alone, and goes nowhere else.
 
-    subject: the user or the client that it stands for. scopes: what it is good for. roles: what
-    the bearer is. client_id: the OAuth client that got it. expires_at: seconds since the epoch.
-    claims: all that it says.
+    subject: the user or the client that it stands for. scopes: what it is good for, names in any
+    collection, or in one text with spaces between. roles: what the bearer is, likewise. client_id:
+    the OAuth client that got it. expires_at: seconds since the epoch. claims: all that it says.
     """
 
     subject: str
@@ -24,6 +24,13 @@ class AccessToken:
     issuer: str | None = None
     expires_at: float | None = None
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("scopes", "roles"):
+            given: Any = getattr(self, name)
+            if not isinstance(given, frozenset):
+                names = given.split() if isinstance(given, str) else given or ()
+                object.__setattr__(self, name, frozenset(names))
 
 
 tokens_of_tests: Final[dict[str, AccessToken]] = {}

@@ -56,3 +56,29 @@ def test_the_setting_has_extra_arguments_dropped(
 
     [tool] = server.registry.tools.values()
     assert tool.definition()["inputSchema"]["additionalProperties"] is True
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/mcp", {"accept": "text/event-stream"}, 405),
+        ("POST", "/mcp", {}, 400),
+        ("POST", "/token/mcp", {}, 401),
+        ("GET", "/token/mcp/tools", {}, 401),
+        ("GET", "/mcp/nothing", {}, 404),
+    ],
+)
+def test_an_ordinary_refusal_of_the_protocol_is_no_warning_in_the_log(
+    database: None,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    status: int,
+) -> None:
+    from django.test import Client as Browser
+
+    own = {"accept": "application/json, text/event-stream", **headers}
+    response = Browser().generic(method, path, b"{", "application/json", headers=own)
+    assert response.status_code == status
+    assert [one for one in caplog.records if one.name.startswith("django")] == []
