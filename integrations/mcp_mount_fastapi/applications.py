@@ -51,23 +51,33 @@ class EntryPoint:
         self._api = api
         self._prefixes: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
-    def of(self, request: Request) -> tuple[Any, str]:
-        """The application to call, and the path at which the endpoint's is mounted in it.
+    def of(self, request: Request) -> tuple[Any, str, str]:
+        """Where the call of an endpoint begins.
+
+        Args:
+            request: The caller's.
+
+        Returns:
+            The application to call; its root path, as the caller's request had it there; and the
+            path at which the endpoint's application is mounted in it.
 
         Raises:
             DefinitionError: If that path has parameters that the path of the request does not give.
         """
         # Starlette puts the first router of a request into its scope, and FastAPI's routers know
         # their application by this attribute.
-        router = request.scope.get("router")
+        scope = request.scope
+        router = scope.get("router")
         first = getattr(router, "dependency_overrides_provider", None)
-        for outer in (first, request.scope.get(HOST_APP)):
+        for outer in (first, scope.get(HOST_APP)):
+            # The root path of the outermost application; that of a mounted one has its own, too.
+            root = scope.get("app_root_path", scope.get("root_path", "")) if outer is first else ""
             if outer is self._api:
-                break
+                return self._api, root, ""
             prefix = self._prefix(outer) if isinstance(outer, Starlette) else None
             if prefix is not None:
-                return outer, _filled(prefix, request.scope.get("path_params", {}))
-        return self._api, ""
+                return outer, root, _filled(prefix, scope.get("path_params", {}))
+        return self._api, "", ""
 
     def _prefix(self, outer: Any) -> str | None:
         """The path of the application in another one; None if it is not mounted there."""

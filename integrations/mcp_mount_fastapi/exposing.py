@@ -7,39 +7,30 @@ middleware, dependencies, authentication and validation are in force.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
+from typing_extensions import Unpack
 
-from mcp_mount.base import MCPServer
-from mcp_mount.features.permissions import Permission
-from mcp_mount.openapi.adding import Target, add_operations
+from mcp_mount.features import DefinitionError
+from mcp_mount.features.names import several_names
+from mcp_mount.openapi.adding import Exposed, add_operations, refuse_unknown_policies
 from mcp_mount.openapi.arguments import another_endpoint
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.choice import Choice
-from mcp_mount.openapi.document import Document
 from mcp_mount.openapi.headers import FORWARDED, forwarded
-from mcp_mount.openapi.operations import MARK, METHODS, as_mark
-from mcp_mount.openapi.responses import value_of_response
-from mcp_mount.protocol.occupancy import lasting
-from mcp_mount.transports.calling import Response, call_application
-from mcp_mount_fastapi.applications import EntryPoint, applications, routes_below
+from mcp_mount.openapi.operations import MARK, METHODS, Operation, as_mark
+from mcp_mount.openapi.requests import Sent
+from mcp_mount.openapi.responses import Answer
+from mcp_mount.openapi.targets import Send, calling
+from mcp_mount.policies.options import PolicyOptions
+from mcp_mount.routes.router import Registers
+from mcp_mount.transports.calling import call_application
+from mcp_mount_fastapi.applications import EntryPoint, applications
+from mcp_mount_fastapi.documents import document_of
 from mcp_mount_fastapi.precedence import Before
-
-_LARGE: Final = 64 * 1024
-"""A response with more bytes is read on a thread."""
-
-_SHAPING: Final = (
-    *("response_model_include", "response_model_exclude", "response_model_exclude_unset"),
-    *("response_model_exclude_defaults", "response_model_exclude_none"),
-)
-"""Options of an endpoint that leave out members which its schema requires."""
 
 
 def as_tool(name: str | None = None, description: str | None = None) -> dict[str, Any]:
@@ -49,19 +40,23 @@ def as_tool(name: str | None = None, description: str | None = None) -> dict[str
 
 def expose(
     api: FastAPI,
-    server: MCPServer,
+    server: Registers,
     *,
     tags: str | Collection[str] = (),
     operations: str | Collection[str] = (),
     paths: str | Collection[str] = (),
     methods: str | Collection[str] = METHODS,
     exclude: str | Collection[str] = (),
+    exclude_tags: str | Collection[str] = (),
     names: Mapping[str, str] | None = None,
+    name: Callable[[Operation], str | None] | None = None,
     descriptions: Mapping[str, str] | None = None,
     prefix: str = "",
     forward: str | Collection[str] = FORWARDED,
-    permission: Permission = None,
-) -> list[str]:
+    login: str | Collection[str] = (),
+    output_schemas: bool | None = None,
+    **policies: Unpack[PolicyOptions],
+) -> Exposed:
     """Make tools of endpoints that `api` has now, and the FastAPI applications mounted in it.
 
     Calls go through `api`, or through the application that the server is mounted in, if `api` is
@@ -69,69 +64,81 @@ def expose(
 
     Args:
         api: The application. Those that are mounted in it are there under their prefix.
-        server: What gets the tools: all of them, or none.
+        server: What gets the tools, all of them or none: a server, or a ToolsRouter.
         tags: Endpoints with one of these tags. Without tags, operations and paths, those that are
             marked by `as_tool`.
         operations: Those with one of these operation ids, or function names.
         paths: Those with one of these paths ("/orders/*").
         methods: Of HTTP.
         exclude: Operation ids, function names or paths that stay out.
+        exclude_tags: Tags of endpoints that stay out.
         names: Other names, by operation id or function name.
+        name: A function of an `Operation` (path, method, id, tags) that returns the name of its
+            tool, or None for the usual one. `names` come first.
         descriptions: Other descriptions, by operation id or function name.
         prefix: Of all names.
         forward: The headers of the caller that go along.
-        permission: As of a tool.
+        login: Paths to which those are redirected who must log in; those that end in "login" and
+            the like are known.
+        output_schemas: Whether the tools promise what the routes say of answers: by default where
+            FastAPI enforces it, by a response model; True everywhere, False nowhere.
+        policies: What may be declared around a tool (`permission`, `scopes`, `throttle`, `timeout`,
+            …, see `PolicyOptions`), for each of these. A `check` takes arguments of the endpoint by
+            their names.
 
     Returns:
-        The names of the tools.
+        The names of the tools, and the endpoints that match, but cannot be tools, with reasons.
 
     Raises:
-        DefinitionError: If nothing is chosen, a word matches no endpoint, an endpoint takes a body
-            that is no JSON, or a name is taken.
+        DefinitionError: If nothing is chosen, a word matches no endpoint, an endpoint that
+            `operations` names cannot be a tool, or a name is taken.
     """
-    choice = Choice(tags, operations, paths, methods, exclude, names, descriptions, prefix)
+    refuse_unknown_policies(expose, policies)
+    if not isinstance(server, Registers):
+        raise DefinitionError(
+            "expose takes the application first, then a server or a router: "
+            f"expose(api, server), not {type(server).__name__}"
+        )
+    choice = Choice(
+        tags,
+        operations,
+        paths,
+        methods,
+        exclude,
+        names,
+        descriptions,
+        prefix,
+        exclude_tags,
+        name,
+    )
     headers = forwarded(forward)
+    known = tuple(several_names(login))
     return add_operations(
         server,
-        [_document(app, where) for where, app in applications(api)],
+        [document_of(app, where) for where, app in applications(api)],
         choice,
-        partial(_function, api, headers),
+        calling(_sending(api, headers)),
         forward=headers,
-        permission=permission,
+        policies=policies,
+        output_schemas=output_schemas,
+        login=lambda: known,
     )
 
 
-def _document(api: FastAPI, prefix: str) -> Document:
-    routes = get_openapi(title="", version="", routes=api.routes)
-    unshaped, unnamed = set(), set()
-    wide: list[str] = []
-    for where, route in routes_below(api.routes):
-        if ":path}" in (path := getattr(route, "path", "")):
-            # A parameter for several segments; OpenAPI's own path does not say so.
-            wide.append(path)
-        if not isinstance(route, APIRoute):
-            continue
-        for method in route.methods or ():
-            operation = (where + route.path_format, method.lower())
-            if not route.response_model_by_alias:
-                unnamed.add(operation)
-            if any(getattr(route, name, None) for name in _SHAPING):
-                unshaped.add(operation)
-    return Document(routes, wide, prefix=prefix, unshaped=unshaped, unnamed=unnamed)
-
-
-def _function(api: FastAPI, forward: Collection[str], target: Target) -> Callable[..., Any]:
-    operation = target.operation
+def _sending(api: FastAPI, forward: Collection[str]) -> Send:
+    """How a request is sent to an endpoint of an application."""
     entry_point = EntryPoint(api)
-    before = Before(api, operation)
+    known: dict[Operation, Before] = {}
 
-    @lasting
-    async def function(request: Request, arguments: Mapping[str, Any]) -> Any:
-        own = target.arguments.request(operation, arguments)
+    async def send(request: Request, own: Sent, collected: ResponseBody) -> Answer:
+        operation = own.operation
+        before = known.get(operation)
+        if before is None:
+            before = known[operation] = Before(api, operation)
         other = before.of(own.path)
         if other is not None:
             raise another_endpoint(operation.method, other)
-        outermost, prefix = entry_point.of(request)
+        outermost, root, prefix = entry_point.of(request)
         sent = [(b"accept", b"application/json, */*;q=0.1")]
         if own.body is not None:
             sent += [
@@ -147,6 +154,9 @@ def _function(api: FastAPI, forward: Collection[str], target: Target) -> Callabl
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in own.headers.items()
         ]
         path = prefix + own.path
+        if request.scope["path"].startswith(f"{root}/"):
+            # As the web server gives it (ASGI 3.0, "path"); some proxies have taken it away.
+            path = root + path
         scope = {
             "type": "http",
             "asgi": request.scope.get("asgi", {"version": "3.0"}),
@@ -155,24 +165,14 @@ def _function(api: FastAPI, forward: Collection[str], target: Target) -> Callabl
             "scheme": request.scope.get("scheme", "http"),
             "path": path,
             "raw_path": quote(path).encode(),
-            "root_path": "",
+            "root_path": root,
             "query_string": urlencode(own.query).encode(),
             "headers": sent,
             "client": request.scope.get("client"),
             "server": request.scope.get("server"),
             "state": dict(request.scope.get("state", {})),
         }
-        collected = ResponseBody(target.limit())
         response = await call_application(outermost, scope, own.body or b"", collected)
-        if len(response.body) > _LARGE:
-            # Reading and checking it would hold the event loop.
-            return await run_in_threadpool(_value, target, response)
-        return _value(target, response)
+        return Answer(response.status, response.headers, response.body)
 
-    function.__name__ = function.__qualname__ = operation.function
-    return function
-
-
-def _value(target: Target, response: Response) -> Any:
-    value = value_of_response(response.status, response.headers, response.body)
-    return target.output.fitting(value)
+    return send

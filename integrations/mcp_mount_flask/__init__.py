@@ -3,9 +3,10 @@
 `expose(app, mcp.server, blueprints=["orders"])` makes tools of routes that it has already.
 """
 
+from mcp_mount.openapi.adding import Exposed
 from mcp_mount_flask.beside import mount, mount_asgi
 from mcp_mount_flask.blueprint import MCPBlueprint
 from mcp_mount_flask.exposing import as_tool, expose
 from mcp_mount_flask.extension import MCPMount
 
-__all__ = ["MCPBlueprint", "MCPMount", "as_tool", "expose", "mount", "mount_asgi"]
+__all__ = ["Exposed", "MCPBlueprint", "MCPMount", "as_tool", "expose", "mount", "mount_asgi"]

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 from flask import Flask
 from pydantic import BaseModel
+from typing_extensions import Unpack
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
@@ -26,8 +27,7 @@ from mcp_mount.base import MCPServer
 from mcp_mount.features import DefinitionError
 from mcp_mount.features.functions import signature_of
 from mcp_mount.features.names import refuse_unknown, several_names
-from mcp_mount.features.permissions import Permission
-from mcp_mount.openapi.adding import Target, add_operations
+from mcp_mount.openapi.adding import Exposed, add_operations, refuse_unknown_policies
 from mcp_mount.openapi.arguments import another_endpoint
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.choice import Choice
@@ -35,7 +35,9 @@ from mcp_mount.openapi.document import Document
 from mcp_mount.openapi.headers import FORWARDED, forwarded
 from mcp_mount.openapi.operations import ALIASES, FUNCTION, MARK, METHODS, Operation, as_mark
 from mcp_mount.openapi.requests import FORM, Sent
-from mcp_mount.openapi.responses import value_of_response
+from mcp_mount.openapi.responses import Answer
+from mcp_mount.openapi.targets import Target
+from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.protocol.messages import JSON
 from mcp_mount.tasks.contexts import context_without
 
@@ -90,8 +92,11 @@ def expose(
     models: Mapping[str, Mapping[str, Any]] | None = None,
     login: str | None = None,
     forward: str | Collection[str] = FORWARDED,
-    permission: Permission = None,
-) -> list[str]:
+    exclude_tags: str | Collection[str] = (),
+    name: Callable[[Operation], str | None] | None = None,
+    output_schemas: bool | None = None,
+    **policies: Unpack[PolicyOptions],
+) -> Exposed:
     """Make tools of routes that `app` has now.
 
     Args:
@@ -114,14 +119,19 @@ def expose(
             {"blog.create": {"form": Post}}.
         login: The endpoint to which those are sent who must log in; Flask-Login's is known.
         forward: The headers of the caller that go along.
-        permission: As of a tool.
+        exclude_tags: Tags of a `document`, or blueprints, that stay out.
+        name: A function of an `Operation` (path, method, id, tags) that returns the name of its
+            tool, or None for the usual one. `names` come first.
+        output_schemas: Whether the tools promise what a `document` says of answers.
+        policies: What may be declared around a tool, see `PolicyOptions`, for each of these.
 
     Returns:
-        The names of the tools.
+        The names of the tools, and the routes that match, but cannot be tools, with reasons.
 
     Raises:
         DefinitionError: If nothing is chosen, a word matches nothing, or a name is taken.
     """
+    refuse_unknown_policies(expose, policies)
     if not isinstance(server, MCPServer):
         raise DefinitionError(
             f"expose takes an MCPServer, not {type(server).__name__}; that of an MCPMount is its "
@@ -147,15 +157,19 @@ def expose(
         names,
         descriptions,
         prefix,
+        exclude_tags,
+        name,
     )
     headers = forwarded(forward)
     return add_operations(
         server,
         [Document(described, wide)],
         choice,
-        partial(_function, app, headers, login),
+        partial(_function, app, headers),
         forward=headers,
-        permission=permission,
+        policies=policies,
+        output_schemas=output_schemas,
+        login=partial(_login, app, login),
     )
 
 
@@ -216,6 +230,9 @@ def _described(
         # One with several methods is known by them all: who leaves the endpoint out means each.
         ALIASES: [rule.endpoint, name, getattr(inspect.unwrap(view), "__name__", name)],
     }
+    if method != "get":
+        # A form that is done leads to another page, as browsers want it.
+        described["responses"] = {"3XX": {}}
     if known:
         described[MARK] = known["mark"]
     for member, kind in (("body", JSON), ("form", FORM)):
@@ -346,13 +363,12 @@ def _converters(rule: Rule) -> set[str]:
 def _function(
     app: Flask,
     forward: Collection[str],
-    login: str | None,
     target: Target,
 ) -> Callable[..., Any]:
     operation = target.operation
 
     def function(request: Any, arguments: Mapping[str, Any]) -> Any:
-        sent = target.arguments.request(operation, arguments)
+        sent = target.request(arguments)
         environ = _environ(_known(request), operation.method.upper(), sent, forward)
         if "{" in operation.path:
             _refuse_another(app, environ, operation)
@@ -360,8 +376,7 @@ def _function(
         # request too, and the teardown of that would close what the caller has in `g`.
         collected = ResponseBody(target.limit())
         status, headers = context_without("flask.").run(_call, app.wsgi_app, environ, collected)
-        value = value_of_response(status, headers, collected.whole(), login=_login(app, login))
-        return target.output.fitting(value)
+        return target.value(Answer(status, headers, collected.whole()))
 
     function.__name__ = function.__qualname__ = operation.function
     return function

@@ -70,7 +70,10 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def describe(function: Callable[..., Any]) -> str:
-    """Name and place of a function, for error messages."""
+    """Name and place of a function, for error messages; of an endpoint what it is."""
+    described: str | None = getattr(function, "__mcp_described__", None)
+    if described is not None:
+        return described
     # Of a decorated function the place is that of what the user wrote, not of the wrapper.
     function = inspect.unwrap(unwrap(function))
     qualified = getattr(function, "__qualname__", type(function).__qualname__)

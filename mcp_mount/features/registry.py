@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -178,6 +178,14 @@ class Registry:
         """Whether the structured content of a tool has its value as the member `result`."""
         tool = self.tools.get(name)
         return tool is not None and tool.output.is_wrapped
+
+    def everywhere(self, name: str) -> Iterator[Tool]:
+        """A tool of this registry, as the outermost ones have it that include this one."""
+        followers = list(self._followers)
+        if not followers:
+            yield self.tools[name]
+        for follower in followers:
+            yield from follower.everywhere(name)
 
     def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
         """The rules of a tool, with those of all that is around it; None if there is none."""

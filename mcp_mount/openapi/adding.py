@@ -1,19 +1,25 @@
-"""Tools for the chosen operations of an application."""
+"""Tools for the chosen operations of an application: all of them, or none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 from mcp_mount.features.functions import DefinitionError
+from mcp_mount.features.mirrored import mirrored_parameters
+from mcp_mount.features.names import keywords_of, refuse_unknown
 from mcp_mount.openapi.bodies import response_limit
+from mcp_mount.openapi.checks import by_argument
 from mcp_mount.openapi.choice import Choice
 from mcp_mount.openapi.document import Document
-from mcp_mount.openapi.operations import Operation
+from mcp_mount.openapi.naming import tool_names
+from mcp_mount.openapi.operations import Operation, annotations_of
 from mcp_mount.openapi.output import ResponseOutput
 from mcp_mount.openapi.requests import OperationArguments
+from mcp_mount.openapi.targets import FunctionOf, Target
+from mcp_mount.policies.options import CHECKS, PolicyOptions, several
 from mcp_mount.protocol.logs import own_logger
 
 logger = own_logger("mcp_mount")
@@ -21,45 +27,44 @@ logger = own_logger("mcp_mount")
 _MANY_TOOLS: Final = 60
 """From how many tools on models begin to choose badly, and clients to cut the list."""
 
-Limit: TypeAlias = "Callable[[], int | None]"
-"""How much of a response is collected, in bytes; asked at each call."""
-
-FunctionOf: TypeAlias = "Callable[[Target], Callable[..., Any]]"
-"""How a host makes the function that calls an operation."""
+_MAX_TOLD: Final = 20
+"""How many endpoints that are left out the log names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What the function of a tool calls.
+class Exposed:
+    """What an `expose` has done.
 
-    limit: how much of a response is collected. output: how its responses become results.
+    Attributes:
+        tools: The names of the tools that it has made.
+        left_out: The endpoints that were chosen, but cannot be tools, such as "POST /upload", each
+            with the reason.
     """
 
-    operation: Operation
-    arguments: OperationArguments
-    limit: Limit
-    output: ResponseOutput
+    tools: list[str]
+    left_out: dict[str, str]
 
 
-class Server(Protocol):
-    """What takes tools."""
+class Registering(Protocol):
+    """What takes tools: a server, or a router of one."""
 
-    title: str
     registry: Any
 
     def add_tools(self, tools: Iterable[tuple[Callable[..., Any], Mapping[str, Any]]]) -> None: ...
 
 
 def add_operations(
-    server: Server,
+    server: Registering,
     documents: Sequence[Document],
     choice: Choice,
     function: FunctionOf,
     *,
     forward: Collection[str],
-    permission: Any,
-) -> list[str]:
-    """Give a server tools for the chosen operations of an application.
+    policies: Mapping[str, Any],
+    output_schemas: bool | None = None,
+    login: Callable[[], Collection[str]] = tuple,
+) -> Exposed:
+    """Give a server, or a router, tools for the chosen operations of an application.
 
     Args:
         server: What gets them: all of them, or none.
@@ -67,54 +72,111 @@ def add_operations(
         choice: Which operations, and under what names.
         function: Makes the function that calls one.
         forward: Headers that are no arguments, since the caller's own go along.
-        permission: As of a tool.
+        policies: What is declared around each tool, see `PolicyOptions`.
+        output_schemas: Whether the tools promise what the documents say of answers; by default
+            where the application's framework enforces it.
+        login: The paths to which those are redirected who must log in.
 
     Returns:
-        The names of the tools.
+        The names of the tools, and what was left out.
 
     Raises:
         DefinitionError: If nothing is chosen, a word of the choice matches nothing, an operation
-            cannot be called by a tool, or a name is taken.
+            that is named by itself cannot be called by a tool, nothing is left, or a name is taken.
     """
     of_document = {
         operation: document for document in documents for operation in document.operations()
     }
-    made: dict[str, Operation] = {}
+    read: dict[Operation, OperationArguments] = {}
+    left_out: dict[str, str] = {}
+    for operation in choice.of(list(of_document)):
+        try:
+            arguments = of_document[operation].arguments(operation, forward)
+            _refuse_mirrored_twice(arguments)
+        except DefinitionError as error:
+            if choice.names_by_itself(operation):
+                raise DefinitionError(f"{operation} cannot be a tool: {error}") from None
+            left_out[str(operation)] = str(error)
+        else:
+            read[operation] = arguments
+    if not read:
+        reasons = "".join(f"\n{one}: {reason}" for one, reason in left_out.items())
+        raise DefinitionError(f"none of the endpoints that are chosen can be a tool:{reasons}")
     tools: list[tuple[Callable[..., Any], dict[str, Any]]] = []
     outputs: list[ResponseOutput] = []
-    for operation in choice.of(list(of_document)):
-        document = of_document[operation]
-        options = choice.options(operation)
-        name = options["name"]
-        if name in made:
-            raise DefinitionError(
-                f"{made[name]} and {operation} would both be the tool {name!r}: rename one by "
-                "names=, or leave it out by exclude="
-            )
-        made[name] = operation
-        arguments = document.arguments(operation, forward)
-        output = ResponseOutput(document.output(operation), name)
+    names = tool_names(list(read), choice, server.registry.tools)
+    for operation, name in names.items():
+        document, arguments = of_document[operation], read[operation]
+        output = ResponseOutput(document.output(operation, output_schemas), name)
         outputs.append(output)
-        options |= {
+        limit = partial(response_limit, server, name)
+        target = Target(operation, arguments, limit, output, login)
+        own = function(target)
+        # In errors it is the endpoint that the user knows.
+        own.__mcp_described__ = str(operation)  # type: ignore[attr-defined]
+        options = {
+            "name": name,
+            "description": choice.description(operation),
+            "annotations": annotations_of(operation.method),
             "input_schema": arguments.named(),
             "output_schema": output,
-            "permission": permission,
+            **_adapted(policies, arguments.schema, operation),
         }
-        limit = partial(response_limit, server, name)
-        tools.append((function(Target(operation, arguments, limit, output)), options))
+        tools.append((own, options))
     server.add_tools(tools)
     for output in outputs:
         output.withdrawn = partial(server.registry.refresh, "tool")
-    warn_of_size(server.title, len(server.registry.tools))
-    return list(made)
+    _tell(left_out)
+    warn_of_size(server)
+    return Exposed(list(names.values()), left_out)
 
 
-def warn_of_size(server: str, count: int) -> None:
+def refuse_unknown_policies(expose: Callable[..., Any], policies: Mapping[str, Any]) -> None:
+    """Raise DefinitionError for keyword arguments that an `expose` does not have."""
+    known = [*keywords_of(expose), *PolicyOptions.__annotations__]
+    refuse_unknown("expose has no option", policies, known)
+
+
+def warn_of_size(server: Registering) -> None:
     """Log a warning if a server has more tools than models deal with."""
+    count = len(server.registry.tools)
     if count > _MANY_TOOLS:
+        title = getattr(server, "title", None)
         logger.warning(
-            "The server %r has %d tools: models choose badly among so many, and every list costs "
-            "their tokens. Expose fewer endpoints, or give groups of callers servers of their own.",
-            server,
+            "%s has %d tools: models choose badly among so many, and every list costs their "
+            "tokens. Expose fewer endpoints, or give groups of callers servers of their own.",
+            "A router" if title is None else f"The server {title!r}",
             count,
         )
+
+
+def _adapted(
+    policies: Mapping[str, Any], schema: Mapping[str, Any], operation: Operation
+) -> dict[str, Any]:
+    """Policies of which the checks take the arguments of an operation."""
+    checks = {
+        key: [
+            by_argument(one, schema, operation, takes_value=key == "check_result")
+            for one in several(policies[key])
+        ]
+        for key in CHECKS
+        if policies.get(key)
+    }
+    return {**policies, **checks}
+
+
+def _refuse_mirrored_twice(arguments: OperationArguments) -> None:
+    try:
+        mirrored_parameters(arguments.schema)
+    except ValueError as error:
+        raise DefinitionError(str(error)) from None
+
+
+def _tell(left_out: Mapping[str, str]) -> None:
+    """One warning for all endpoints that are left out."""
+    if not left_out:
+        return
+    lines = [f"{one}: {reason}" for one, reason in list(left_out.items())[:_MAX_TOLD]]
+    if len(left_out) > _MAX_TOLD:
+        lines.append(f"and {len(left_out) - _MAX_TOLD} more (see left_out)")
+    logger.warning("Endpoints that cannot be tools are left out:\n%s", "\n".join(lines))

@@ -12,12 +12,21 @@ MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024
 
 
 def response_limit(server: Any, name: str) -> int | None:
-    """How many bytes of a response are collected for a tool: its `max_result_bytes`, or that of
-    what is around it; None where that is lifted."""
-    limit: int | None = server.registry.tools[name].policies.nearest(
-        "max_result_bytes", MAX_RESPONSE_BYTES
-    )
-    return limit
+    """How many bytes of a response are collected for a tool.
+
+    Args:
+        server: The server or router that has the tool.
+        name: The tool's.
+
+    Returns:
+        Its `max_result_bytes`, or that of what is around it, of several servers with one router
+        the largest; None where that is lifted.
+    """
+    limits = [
+        tool.policies.nearest("max_result_bytes", MAX_RESPONSE_BYTES)
+        for tool in server.registry.everywhere(name)
+    ]
+    return None if None in limits else max(limits)
 
 
 class ResponseTooLarge(Refusal):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.names import refuse_unknown, several_names
-from mcp_mount.openapi.operations import MARK, METHODS, Operation, annotations_of
+from mcp_mount.openapi.operations import MARK, METHODS, Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +17,9 @@ class Choice:
 
     tags, operations, paths: those with one of these tags, operation ids (or function names), or
     paths ("/orders/*"); without any of them, those that are marked. methods: of HTTP. exclude:
-    operation ids, function names or paths that stay out. names, descriptions: others, by operation
-    id or function name. prefix: of all names.
+    operation ids, function names or paths that stay out. exclude_tags: tags of operations that stay
+    out. names, descriptions: others, by operation id or function name. name: a function of an
+    `Operation` that returns the name of its tool, or None for the usual one. prefix: of all names.
     """
 
     tags: str | Collection[str] = ()
@@ -30,13 +30,20 @@ class Choice:
     names: Mapping[str, str] | None = None
     descriptions: Mapping[str, str] | None = None
     prefix: str = ""
+    exclude_tags: str | Collection[str] = ()
+    name: Callable[[Operation], str | None] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("tags", "operations", "paths", "exclude"):
+        for name in ("tags", "operations", "paths", "exclude", "exclude_tags"):
             object.__setattr__(self, name, several_names(getattr(self, name)))
         methods = [one.lower() for one in several_names(self.methods)]
         refuse_unknown("methods= names no method that a tool can have:", methods, METHODS)
         object.__setattr__(self, "methods", methods)
+        if self.name is not None and not callable(self.name):
+            raise DefinitionError(
+                f"name= is a function of an Operation that returns a name, not {self.name!r}; one "
+                "name for one endpoint goes into names="
+            )
 
     def of(self, operations: Sequence[Operation]) -> list[Operation]:
         """Those of an application's operations that are chosen.
@@ -49,6 +56,7 @@ class Choice:
         paths = [one.path for one in operations]
         tags = [tag for one in operations for tag in one.tags]
         refuse_unknown("tags= matches no endpoint:", self.tags, tags)
+        refuse_unknown("exclude_tags= matches no endpoint:", self.exclude_tags, tags)
         refuse_unknown("operations= matches no endpoint:", self.operations, named)
         for option, known in (("paths", paths), ("exclude", [*named, *paths])):
             wrong = [
@@ -73,6 +81,8 @@ class Choice:
     def has(self, operation: Operation) -> bool:
         if operation.method not in self.methods or operation.is_one_of(self.exclude):
             return False
+        if set(self.exclude_tags) & set(operation.tags):
+            return False
         if not self.tags and not self.operations and not self.paths:
             return MARK in operation.described
         return (
@@ -81,16 +91,23 @@ class Choice:
             or any(fnmatchcase(operation.path, pattern) for pattern in self.paths)
         )
 
-    def options(self, operation: Operation) -> dict[str, Any]:
-        """The options of the tool that an operation becomes."""
-        mark = operation.described.get(MARK) or {}
-        name = _first(self.names, operation.names) or mark.get("name") or operation.function
-        description = _first(self.descriptions, operation.names) or mark.get("description")
-        return {
-            "name": self.prefix + name,
-            "description": description or operation.description,
-            "annotations": annotations_of(operation.method),
-        }
+    def names_by_itself(self, operation: Operation) -> bool:
+        """Whether an operation is named, and not only one of a group or a pattern."""
+        return bool(set(self.operations) & set(operation.names))
+
+    def name_of(self, operation: Operation) -> str | None:
+        """The name that a user gives a tool; None for none."""
+        name = _first(self.names, operation.names)
+        if name is None and self.name is not None:
+            name = self.name(operation)
+        if name is None:
+            name = operation.mark.get("name")
+        return None if name is None else self.prefix + name if isinstance(name, str) else name
+
+    def description(self, operation: Operation) -> str:
+        """What the tool is described by."""
+        given = _first(self.descriptions, operation.names) or operation.mark.get("description")
+        return given or operation.description or str(operation)
 
 
 def _first(table: Mapping[str, str] | None, keys: Sequence[str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mcp_mount.openapi.headers import FORWARDED, OF_THE_REQUEST
@@ -21,7 +21,8 @@ class Document:
     wide: the paths, as routes have them, with a parameter for several segments: `{name:path}`.
     prefix: where its application is mounted in the whole one; its parameters are arguments, too.
     unshaped: operations, as (path, method), whose answers may lack what their schemas require;
-    unnamed: those whose answers have other names than in their schemas.
+    unnamed: those whose answers have other names than in their schemas. enforces: whether the
+    framework sees to it that an answer of one is as its schema says.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class Document:
         prefix: str = "",
         unshaped: Collection[tuple[str, str]] = (),
         unnamed: Collection[tuple[str, str]] = (),
+        enforces: Callable[[tuple[str, str]], bool] = lambda where: False,
     ) -> None:
         self._document = document
         self._wide = wide
         self._prefix = prefix
         self._unshaped = unshaped
         self._unnamed = unnamed
+        self._enforces = enforces
         self.schemas: Mapping[str, Any] = document.get("components", {}).get("schemas", {})
 
     def operations(self) -> Iterator[Operation]:
@@ -75,12 +78,16 @@ class Document:
             operation, self.schemas, wide, {*FORWARDED, *forward, *OF_THE_REQUEST}
         )
 
-    def output(self, operation: Operation) -> dict[str, Any] | None:
+    def output(self, operation: Operation, promised: bool | None) -> dict[str, Any] | None:
         """The schema of a successful answer; None where an answer may be something else.
+
+        promised: whether the document is to be believed; None for where the framework enforces it.
 
         A text is none: it goes as text, as that of a tool of one's own does.
         """
         where = (operation.path.removeprefix(self._prefix), operation.method)
+        if not (self._enforces(where) if promised is None else promised):
+            return None
         if where in self._unnamed:
             return None
         found: list[Mapping[str, Any]] = []

@@ -60,6 +60,28 @@ class Operation:
         return tuple(filter(None, (self.id, self.function, *self.described.get(ALIASES, ()))))
 
     @property
+    def default_name(self) -> str:
+        """What its tool is called; nothing where the document does not say."""
+        return self.function
+
+    @property
+    def name_by_path(self) -> str:
+        """Its method and its path as a name: "get_orders_order_id"."""
+        return f"{self.method}_{re.sub(r'[^A-Za-z0-9]+', '_', self.path).strip('_')}".strip("_")
+
+    @property
+    def mark(self) -> Mapping[str, Any]:
+        """What the application itself says of the tool."""
+        mark = self.described.get(MARK)
+        return mark if isinstance(mark, Mapping) else {}
+
+    def declares(self, status: int) -> bool:
+        """Whether its documentation has a response of some status."""
+        responses = self.described.get("responses")
+        known = {str(one).upper() for one in responses} if isinstance(responses, Mapping) else set()
+        return str(status) in known or f"{status // 100}XX" in known
+
+    @property
     def tags(self) -> Sequence[str]:
         tags: Sequence[str] = self.described.get("tags", ())
         return tags

@@ -23,6 +23,7 @@ FORM: Final = "application/x-www-form-urlencoded"
 class Sent:
     """A request for an operation: its path decoded, its query as pairs, its body encoded."""
 
+    operation: Operation
     path: str
     query: list[tuple[str, str]]
     headers: dict[str, str]
@@ -107,12 +108,12 @@ class OperationArguments:
         path = re.sub(r"{([^{}]+)}", lambda match: places[match[1]], operation.path)
         if self._content_type == FORM:
             pairs = [(name, one) for name, value in fields.items() for one in _texts(value)]
-            return Sent(path, query, headers, urlencode(pairs).encode(), FORM)
+            return Sent(operation, path, query, headers, urlencode(pairs).encode(), FORM)
         if self.body is not None:
             body = to_json(arguments[self.body]) if self.body in arguments else None
         else:
             body = to_json(fields) if "body" in self.places.values() else None
-        return Sent(path, query, headers, body)
+        return Sent(operation, path, query, headers, body)
 
 
 def _body_schema(operation: Operation, body: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

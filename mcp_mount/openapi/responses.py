@@ -3,33 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from email.message import Message
 from html.parser import HTMLParser
 from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from mcp_mount.features.content import Audio, File, Image
 from mcp_mount.protocol.errors import ToolError
+
+_LOGIN: Final = re.compile(r"(^|[/_-])(log[_-]?in|sign[_-]?in|log[_-]?on|authorize)(\.\w+)?$", re.I)
+"""The end of a path at which one logs in."""
+
+_BACK: Final = ("next", "return_to", "returnTo", "return_url", "returnUrl", "redirect_uri")
+"""Parameters by which a login page knows where to lead afterwards."""
 
 MAX_TEXT: Final = 2000
 """How much of an error page is told, in characters."""
 
 
-def value_of_response(
-    status: int, headers: Mapping[str, str], body: bytes, *, login: Sequence[str] = ()
-) -> Any:
-    """The value of a tool for an HTTP response. headers: names in lower case. login: paths to
-    which those are redirected who must log in.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The response of an endpoint. headers: names in lower case, of repeated ones the last."""
 
-    JSON is data, text and HTML are text, images and sounds content blocks, all else a file. Raises
-    ToolError for a status of failure, and for a redirect to a login.
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def value_of_response(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    login: Collection[str] = (),
+    redirects: bool = False,
+) -> Any:
+    """The value of a tool for an HTTP response.
+
+    JSON is data, text and HTML are text, images and sounds content blocks, all else a file.
+
+    Args:
+        status: Of the response.
+        headers: Names in lower case.
+        body: As bytes.
+        login: Paths to which those are redirected who must log in, besides those that look so.
+        redirects: Whether a redirect is what the endpoint is meant to answer.
+
+    Returns:
+        The value.
+
+    Raises:
+        ToolError: For a status of failure, and for a redirect to a login or one that is not meant.
     """
     kind, _, parameters = headers.get("content-type", "").partition(";")
     kind = kind.strip().lower()
     if 300 <= status < 400:
         location = headers.get("location", "")
-        if location.partition("?")[0] in login:
+        if leads_to_login(location, login):
             raise ToolError("You must log in for this")
+        if not redirects:
+            raise ToolError(f"The endpoint redirects to {location!r} ({status}): nothing is done")
         return f"Done; see {location}"
     if not body and status < 400:
         return "Done"
@@ -58,6 +94,42 @@ def value_of_response(
     disposition = Message()
     disposition["content-disposition"] = headers.get("content-disposition", "")
     return File(data=body, name=disposition.get_filename(), format=kind or None)
+
+
+def leads_to_login(location: str, login: Collection[str]) -> bool:
+    """Whether a redirect leads to where one logs in.
+
+    Args:
+        location: Where it leads to.
+        login: Paths that are known for that. A prefix of the application may stand before them.
+    """
+    url = _split(location)
+    path = url.path.rstrip("/")
+    if any(f"{path}/".endswith(f"/{one.strip('/')}/") for one in login if one.strip("/")):
+        return True
+    return bool(_LOGIN.search(path)) or any(
+        part.partition("=")[0] in _BACK for part in url.query.split("&")
+    )
+
+
+def slash_path(path: str, answer: Answer) -> str | None:
+    """The path to which a redirect leads that only adds or takes the slash at the end of a path.
+
+    Frameworks answer so where a document and their routes do not agree on that slash.
+    """
+    if answer.status not in (301, 302, 307, 308):
+        return None
+    other = path[:-1] if path.endswith("/") else f"{path}/"
+    found = unquote(_split(answer.headers.get("location", "")).path)
+    # A prefix of the application may stand before it.
+    return other if other and found.endswith(other) and not found.endswith(path) else None
+
+
+def _split(location: str) -> SplitResult:
+    try:
+        return urlsplit(location)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def _refuse_constant(name: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount
 
-from mcp_mount import DefinitionError, MCPServer
+from mcp_mount import MCPServer
 from mcp_mount.testing import Client
 from mcp_mount_fastapi import expose, mount
 
@@ -65,7 +64,7 @@ def test_a_call_passes_the_application_that_the_endpoints_is_mounted_in() -> Non
     api.add_middleware(Guard)
     api.mount("/sub", sub)
     mount(api, "/mcp", server)
-    assert expose(sub, server, tags="orders", forward="x-user") == ["order"]
+    assert expose(sub, server, tags="orders", forward="x-user").tools == ["order"]
     assert_guarded(api)
 
 
@@ -81,7 +80,7 @@ def test_a_guard_around_the_mounted_application_holds_too() -> None:
     api, server = FastAPI(), MCPServer("s", secret_key="k")
     api.mount("/sub", Guard(sub_application(), prefix="/sub"))
     mount(api, "/mcp", server)
-    assert expose(api, server, paths="/sub/*", forward="x-user") == ["order"]
+    assert expose(api, server, paths="/sub/*", forward="x-user").tools == ["order"]
     assert_guarded(api)
 
 
@@ -96,20 +95,21 @@ def test_endpoints_of_mounted_applications_are_seen_under_their_prefix() -> None
     inner.mount("/sub", sub_application())
     api.mount("/v1", inner)
     mount(api, "/mcp", server)
-    assert expose(api, server, paths="*", forward="x-user") == ["top", "order"]
+    assert expose(api, server, paths="*", forward="x-user").tools == ["top", "order"]
     assert call(api, "order", number=7).text == "Only for ada"
     told = call(api, "order", ADA, number=7).data
     assert told == {"number": 7, "path": "/v1/sub/orders/7", "root": "/v1/sub"}
 
 
-def test_names_of_mounted_applications_that_meet_are_told_with_their_paths() -> None:
+def test_tools_of_one_name_in_several_applications_are_called_by_method_and_path() -> None:
     api, server = FastAPI(), MCPServer("s")
     api.mount("/v1", sub_application())
     api.mount("/v2", sub_application())
-    with pytest.raises(DefinitionError, match=r"GET /v1/orders/.* and GET /v2/orders/.* would"):
-        expose(api, server, paths="*")
-    assert not server.registry.tools
-    assert expose(api, server, paths="/v2/*") == ["order"]
+    assert expose(api, server, paths="*").tools == [
+        "get_v1_orders_number",
+        "get_v2_orders_number",
+    ]
+    assert expose(api, MCPServer("t"), paths="/v2/*").tools == ["order"]
 
 
 def test_the_parameters_of_a_mount_point_are_arguments() -> None:
@@ -153,7 +153,7 @@ def test_the_routes_of_servers_are_no_endpoints() -> None:
     api.get("/top")(lambda: 1)
     mount(api, "/mcp", server)
     other = MCPServer("other")
-    names = expose(api, other, paths="*")
+    names = expose(api, other, paths="*").tools
     assert len(names) == 1
 
 
@@ -191,7 +191,7 @@ def test_the_guards_of_what_is_exposed_hold_for_its_tools() -> None:
     api.mount("/sub", sub)
     mount(api, "/mcp", server)
     forward = ["x-user"]
-    names = expose(api, server, paths="*", forward=forward)
+    names = expose(api, server, paths="*", forward=forward).tools
     assert names == ["of_router", "of_inclusion", "of_endpoint", "of_application"]
     for name in names:
         refused = call(api, name)

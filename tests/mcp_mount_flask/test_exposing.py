@@ -108,16 +108,19 @@ def call(app: Any, tool: str, headers: Any = None, **arguments: Any) -> Any:
 
 
 def test_routes_are_chosen_by_blueprint_endpoint_path_and_marker(app: Flask) -> None:
-    orders = expose(app, MCPServer("a"), blueprints=["orders"])
+    orders = expose(app, MCPServer("a"), blueprints=["orders"]).tools
     assert orders == ["find", "order", "one", "file", "never"]
-    assert expose(app, MCPServer("b"), operations=["orders.find", "login"]) == ["login", "find"]
-    baskets = expose(app, MCPServer("c"), paths=["/basket"], prefix="my_")
+    assert expose(app, MCPServer("b"), operations=["orders.find", "login"]).tools == [
+        "login",
+        "find",
+    ]
+    baskets = expose(app, MCPServer("c"), paths=["/basket"], prefix="my_").tools
     assert baskets == ["my_get_basket", "my_delete_basket"]
-    assert expose(app, MCPServer("d")) == ["order"]
+    assert expose(app, MCPServer("d")).tools == ["order"]
     named = expose(
         app, MCPServer("e"), paths=["/basket"], methods=["get"], names={"get_basket": "x"}
     )
-    assert named == ["x"]
+    assert named.tools == ["x"]
 
 
 def test_schemas_come_from_rules_and_models(app: Flask, mcp: MCPMount) -> None:
@@ -230,7 +233,7 @@ def traced(app: Flask, mcp: MCPMount) -> Flask:
         trace = request.headers.get("x-trace")
         return jsonify([trace] if trace != "object" else {"a": 1})
 
-    expose(app, mcp.server, operations=["traced"], document=HEADER_DOCUMENT)
+    expose(app, mcp.server, operations="traced", document=HEADER_DOCUMENT, output_schemas=True)
     assert list(mcp.server.registry.tools["traced"].arguments.schema["properties"]) == ["X-Trace"]
     return app
 
@@ -329,7 +332,7 @@ MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
         {"paths": ["/basket"], "forward": "x-api-key,cookie"},
         "forward= takes names of headers, and 'x-api-key,cookie' is none",
     ),
-    "an option": ({"exclud": ["x"]}, "unexpected keyword argument 'exclud'"),
+    "an option": ({"exclud": ["x"]}, "expose has no option 'exclud'; did you mean 'exclude'?"),
 }
 
 
@@ -344,7 +347,7 @@ def test_a_word_that_matches_nothing_is_refused(app: Flask, mcp: MCPMount, case:
 
 def test_a_view_with_several_methods_is_left_out_as_a_whole(app: Flask) -> None:
     def exposed(**options: Any) -> list[str]:
-        return expose(app, MCPServer("s"), **options)
+        return expose(app, MCPServer("s"), **options).tools
 
     every = exposed(paths=["*"])
     assert {"get_basket", "delete_basket"} <= set(every)
@@ -481,7 +484,9 @@ def test_an_openapi_document_gives_the_schemas(app: Flask, mcp: MCPMount) -> Non
     def order(number: str) -> Any:
         return jsonify(number=number, deep=request.args.get("deep"))
 
-    assert expose(app, mcp.server, document=document, tags=["public"]) == ["getOrder"]
+    assert expose(
+        app, mcp.server, document=document, tags=["public"], output_schemas=True
+    ).tools == ["getOrder"]
     with Client(app) as client:
         [tool] = client.list_tools()
         assert tool["outputSchema"]["properties"] == {"deep": {}}

@@ -156,4 +156,4 @@ def _close(response: Any) -> None:
 def _value(response: Any, body: bytes) -> Any:
     headers = {name.lower(): value for name, value in response.items()}
     login = resolve_url(settings.LOGIN_URL)
-    return value_of_response(response.status_code, headers, body, login=[login])
+    return value_of_response(response.status_code, headers, body, login=[login], redirects=True)

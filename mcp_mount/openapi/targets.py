@@ -1,0 +1,111 @@
+"""What a tool of an existing endpoint calls, and how its response becomes the value of the tool."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+
+from mcp_mount.openapi.bodies import ResponseBody
+from mcp_mount.openapi.operations import Operation
+from mcp_mount.openapi.output import ResponseOutput
+from mcp_mount.openapi.requests import OperationArguments, Sent
+from mcp_mount.openapi.responses import Answer, slash_path, value_of_response
+from mcp_mount.protocol.logs import own_logger
+from mcp_mount.protocol.occupancy import lasting
+
+logger = own_logger("mcp_mount")
+
+_LARGE: Final = 64 * 1024
+"""A response with more bytes is read on a thread."""
+
+FunctionOf: TypeAlias = "Callable[[Target], Callable[..., Any]]"
+"""How a host makes the function that calls an operation."""
+
+Send: TypeAlias = "Callable[[Any, Sent, ResponseBody], Answer | Awaitable[Answer]]"
+"""How a host sends a request to its application, as a plain or a coroutine function.
+
+It gets the host's request of the caller (None where there is none), the request to send, and what
+collects the body of the response, which raises for too much of it. Its own exceptions, such as
+InvalidArguments, end the call.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the function of a tool calls.
+
+    limit: how much of a response is collected, in bytes; asked at each call. output: how its
+    responses become results. login: the paths to which those are redirected who must log in.
+    """
+
+    operation: Operation
+    arguments: OperationArguments
+    limit: Callable[[], int | None]
+    output: ResponseOutput
+    login: Callable[[], Collection[str]] = tuple
+
+    def request(self, arguments: Mapping[str, Any]) -> Sent:
+        """The request for some arguments. Raises InvalidArguments for those that make none."""
+        return self.arguments.request(self.operation, arguments)
+
+    def value(self, answer: Answer) -> Any:
+        """The value of the tool for a response. Raises ToolError for one of failure."""
+        if "set-cookie" in answer.headers:
+            self.output.tell_of_cookie()
+        value = value_of_response(
+            answer.status,
+            answer.headers,
+            answer.body,
+            login=self.login(),
+            redirects=self.operation.declares(answer.status),
+        )
+        return self.output.fitting(value)
+
+
+def calling(send: Send) -> FunctionOf:
+    """How tools are made of operations, for a host that can send requests to its application.
+
+    Args:
+        send: Sends one.
+
+    Returns:
+        What `add_operations` takes: plain functions for a plain `send`, else coroutine functions,
+        which run to their end when the client has left, as the endpoint does over plain HTTP.
+    """
+
+    def function_of(target: Target) -> Callable[..., Any]:
+        def call(request: Any, arguments: Mapping[str, Any]) -> Any:
+            sent = target.request(arguments)
+            answer: Any = send(request, sent, ResponseBody(target.limit()))
+            other = slash_path(sent.path, answer)
+            if other is not None:
+                again = replace(sent, path=other)
+                answer = send(request, again, ResponseBody(target.limit()))
+            return target.value(answer)
+
+        @lasting
+        async def call_async(request: Any, arguments: Mapping[str, Any]) -> Any:
+            sent = target.request(arguments)
+            answer: Any = await _awaited(send(request, sent, ResponseBody(target.limit())))
+            other = slash_path(sent.path, answer)
+            if other is not None:
+                again = replace(sent, path=other)
+                answer = await _awaited(send(request, again, ResponseBody(target.limit())))
+            if len(answer.body) > _LARGE:
+                # Reading and checking it would hold the event loop.
+                return await asyncio.to_thread(target.value, answer)
+            return target.value(answer)
+
+        made: Any = call_async if inspect.iscoroutinefunction(send) else call
+        made.__name__ = made.__qualname__ = target.operation.default_name
+        function: Callable[..., Any] = made
+        return function
+
+    return function_of
+
+
+async def _awaited(answer: Any) -> Any:
+    return await answer
