@@ -12,7 +12,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from asgiref.sync import iscoroutinefunction
 from django.apps import apps
@@ -39,6 +39,10 @@ from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount_django.options import imported
 
 logger = own_logger("mcp_mount")
+
+USER_OF_TEST: Final = "mcp_mount_django.user"
+"""Where a client for tests puts its user: in the WSGI environment, or in the ASGI scope, where no
+header of a request can be."""
 
 Authenticator: TypeAlias = str | type | Callable[[HttpRequest], Any]
 """A dotted path to one, an authentication class of Django REST framework, or a function."""
@@ -123,6 +127,9 @@ class Authentication:
             ProtocolError: 401 for wrong or missing credentials, 403 for a session cookie without
                 its CSRF token.
         """
+        if (user := getattr(request, "scope", request.META).get(USER_OF_TEST)) is not None:
+            set_user(request, user)
+            return caller_of(request)
         if self._authenticate(request):
             caller = caller_of(request) or _principal_of(request)
         else:

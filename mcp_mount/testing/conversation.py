@@ -160,6 +160,11 @@ class Conversation:
         self._tools: dict[str, dict[str, Any]] | None = None
         self._heard: list[dict[str, Any]] = []
 
+    def send_always(self, headers: Mapping[str, str]) -> None:
+        """Send more headers with each request; those that were given come first."""
+        lowered = {name.lower(): value for name, value in headers.items()}
+        self._own_headers = {**lowered, **self._own_headers}
+
     def close(self) -> Flow:
         """End the session, if there is one."""
         if self._session is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mcp_mount import Context
-from mcp_mount.testing import AsyncClient, Client
+from mcp_mount.testing import AsyncClient, Client, RPCError
 
 pytestmark = pytest.mark.usefixtures("project", "own_servers")
 
@@ -110,3 +110,104 @@ def test_after_a_test_requests_end_their_connections_again(apps: dict[str, Any])
     for signal in (request_started, request_finished):
         assert signal.disconnect(close_old_connections)
         signal.connect(close_old_connections)
+
+
+@pytest.mark.parametrize("without", ["", "sessions"])
+@pytest.mark.parametrize("authenticated", [False, True])
+def test_the_user_of_a_client_calls_whatever_the_server_asks(
+    authenticated: bool, without: str
+) -> None:
+    from django.conf import settings
+    from django.http import HttpRequest
+    from django.test import TestCase, override_settings
+    from django.urls import include, path
+
+    from mcp_mount_django import MCPServer, bearer_token
+    from mcp_mount_django.testing import AsyncClient as OwnAsyncClient
+    from mcp_mount_django.testing import Client as OwnClient
+    from tests.mcp_mount_django.ledger.models import Member
+
+    server = MCPServer(
+        "users",
+        authentication=[bearer_token(lambda token: None)] if authenticated else [],
+        login_required=True,
+    )
+
+    @server.tool
+    def plain(request: HttpRequest) -> str:
+        return request.user.email
+
+    @server.tool
+    async def coroutine(request: HttpRequest) -> str:
+        return (await request.auser()).email
+
+    class Urls:
+        urlpatterns = (path("mcp", include(server.urls)),)
+
+    middleware = [
+        one
+        for one in settings.MIDDLEWARE
+        if not without or not one.endswith(("SessionMiddleware", "AuthenticationMiddleware"))
+    ]
+
+    class Tests(TestCase):
+        def setUp(self) -> None:
+            self.ada = Member.objects.create_user("ada@example.org", "secret")
+
+        def test(self) -> None:
+            for revision in ("2026-07-28", "2025-11-25"):
+                with OwnClient(user=self.ada, revision=revision) as client:
+                    for tool in ("plain", "coroutine"):
+                        assert client.call_tool(tool).text == "ada@example.org"
+
+        async def test_async(self) -> None:
+            for revision in ("2026-07-28", "2025-11-25"):
+                async with OwnAsyncClient(user=self.ada, revision=revision) as client:
+                    for tool in ("plain", "coroutine"):
+                        assert (await client.call_tool(tool)).text == "ada@example.org"
+
+    with override_settings(ROOT_URLCONF=Urls, MIDDLEWARE=middleware):
+        run(Tests("test"))
+        run(Tests("test_async"))
+
+
+def test_a_client_may_have_a_token(database: None) -> None:
+    from django.http import HttpRequest
+    from django.test import override_settings
+    from django.urls import include, path
+
+    from mcp_mount.auth import JWT, AccessToken
+    from mcp_mount_django import MCPServer
+    from mcp_mount_django.testing import Client as OwnClient
+    from tests.mcp_mount_django.ledger.models import Member
+
+    Member.objects.create_user("ada@example.org", "secret")
+    server = MCPServer(
+        "tokens",
+        auth=JWT("https://login.example.com"),
+        resource="https://api.example.com/mcp",
+        find_user=lambda token: Member.objects.get(email=token.subject),
+    )
+
+    @server.tool(scopes="read")
+    def who(request: HttpRequest) -> str:
+        return request.user.email
+
+    class Urls:
+        urlpatterns = (path("mcp", include(server.urls)),)
+
+    with override_settings(ROOT_URLCONF=Urls):
+        token = AccessToken("ada@example.org", scopes=["read"])
+        with OwnClient(token=token) as client:
+            assert client.call_tool("who").text == "ada@example.org"
+        with OwnClient(token="made up") as client, pytest.raises(RPCError):
+            client.call_tool("who")
+
+
+def test_the_name_of_a_user_is_no_user(project: None) -> None:
+    from mcp_mount_django.testing import AsyncClient as OwnAsyncClient
+    from mcp_mount_django.testing import Client as OwnClient
+
+    for kind in (OwnClient, OwnAsyncClient):
+        with pytest.raises(TypeError, match="is a user of the project, not the name 'ada'"):
+            kind(user="ada")
