@@ -8,6 +8,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,15 +35,17 @@ def requirements() -> list[Requirement]:
     return [Requirement(one) for one in written]
 
 
-def lowest() -> dict[str, str]:
+def lowest() -> dict[str, Version]:
     lines = (ROOT / "constraints" / "lowest.txt").read_text().splitlines()
     pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in pinned}
+    return {canonicalize_name(one.name): version(one, "==") for one in pinned}
+
+
+def version(requirement: Requirement, operator: str) -> Version:
+    return Version(str(requirement.specifier).removeprefix(operator))
 
 
 def test_the_lowest_versions_are_those_that_users_may_have() -> None:
-    bounds = {
-        canonicalize_name(one.name): str(one.specifier).removeprefix(">=") for one in requirements()
-    }
+    bounds = {canonicalize_name(one.name): version(one, ">=") for one in requirements()}
     pinned = lowest()
     assert {name: pinned.get(name) for name in bounds} == bounds
