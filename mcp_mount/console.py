@@ -74,18 +74,21 @@ class Console:
 
         Raises CommandError for a tool that is not there, and for words of another form.
         """
-        schemas = {
-            tool["name"]: tool["inputSchema"] for tool in self._entries("tools/list", "tools")
-        }
-        if name not in schemas:
+        tools = {tool["name"]: tool for tool in self._entries("tools/list", "tools")}
+        if name not in tools:
             raise CommandError(
-                f"There is no tool {name!r} (for this user); {suggestion(name, schemas)}"
+                f"There is no tool {name!r} (for this user); {suggestion(name, tools)}"
             )
-        schema = schemas[name]
+        schema = tools[name]["inputSchema"]
         values = {**arguments, **dict(_value(word, schema) for word in words)}
         result = self._ask("tools/call", {"name": name, "arguments": values})
         if "structuredContent" in result:
-            text = json.dumps(result["structuredContent"], indent=2, ensure_ascii=False)
+            value = result["structuredContent"]
+            if tools[name].get("outputSchema", {}).get("x-fastmcp-wrap-result"):
+                value = value["result"]
+            # A text as it is, for programs that read the output.
+            is_text = isinstance(value, str)
+            text = value if is_text else json.dumps(value, indent=2, ensure_ascii=False)
         else:
             text = "\n".join(map(_block, result["content"]))
         return Outcome(text, bool(result.get("isError")))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -14,12 +12,10 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from mcp_mount import console
-from mcp_mount.base import MCPServer
 from mcp_mount.cli import protected_output, serve_stdio
-from mcp_mount.protocol import Request
 from mcp_mount.tasks.contexts import context_without
-from mcp_mount_flask.host import current_caller, current_role
 from mcp_mount_flask.mounts import unmatched
+from mcp_mount_flask.terminal import request_of
 
 group = AppGroup("mcp", help="List, call and serve the MCP servers of this application.")
 
@@ -38,13 +34,14 @@ def add_commands(app: Flask) -> None:
 @_user
 def list_entries(path: str | None, user: str | None) -> None:
     """List tools, resources and prompts."""
-    with _caller(user) as caller:
-        try:
-            for line in console.Console(_server(path), caller).list():
+    mount = _mount(path)
+    try:
+        with request_of(_app(), mount.path, user) as caller:
+            for line in console.Console(mount.server, caller).list():
                 click.echo(line)
-        except console.CommandError as error:
-            raise click.ClickException(str(error)) from None
-    if problems := unmatched(current_app._get_current_object()):  # type: ignore[attr-defined]
+    except console.CommandError as error:
+        raise click.ClickException(str(error)) from None
+    if problems := unmatched(_app()):
         # What is listed may be half of it: a wrong set-up is no success.
         raise click.ClickException("\n".join(problems))
 
@@ -65,11 +62,12 @@ def call_tool(
         raise click.ClickException(f"--json: {error}") from None
     if not isinstance(values, dict):
         raise click.ClickException("--json must be an object")
-    with _caller(user) as caller:
-        try:
-            outcome = console.Console(_server(path), caller).call(name, arguments, values)
-        except console.CommandError as error:
-            raise click.ClickException(str(error)) from None
+    mount = _mount(path)
+    try:
+        with request_of(_app(), mount.path, user) as caller:
+            outcome = console.Console(mount.server, caller).call(name, arguments, values)
+    except console.CommandError as error:
+        raise click.ClickException(str(error)) from None
     if outcome.failed:
         raise click.ClickException(outcome.text)
     click.echo(outcome.text)
@@ -80,55 +78,36 @@ def call_tool(
 @_user
 def stdio(path: str | None, user: str | None) -> None:
     """Serve an assistant on this machine, on standard input and output."""
-    server = _server(path)
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    with _caller(user):
-        # Before the client is served: this tells of a user who is not there.
-        pass
+    app, mount = _app(), _mount(path)
+    try:
+        with request_of(app, mount.path, user):
+            # Before the client is served: this tells of a user who is not there, or is refused.
+            pass
+    except console.CommandError as error:
+        raise click.ClickException(str(error)) from None
     # Not within the context of the command, which Flask would use for every message.
-    context_without("flask.").run(_serve, app, server, user)
+    context_without("flask.").run(_serve, app, mount, user)
 
 
-def _serve(app: Flask, server: MCPServer, user: str | None) -> None:
+def _serve(app: Flask, mount: Any, user: str | None) -> None:
     with protected_output() as sink:
-        serve_stdio(server, sys.stdin.buffer, sink, partial(_caller, user, app))
+        around = partial(request_of, app, mount.path, user)
+        serve_stdio(mount.server, sys.stdin.buffer, sink, around)
 
 
-def _server(path: str | None) -> MCPServer:
+def _app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return app
+
+
+def _mount(path: str | None) -> Any:
     mounts: dict[str, Any] = current_app.extensions["mcp_mount"]
     if path is None:
         if len(mounts) > 1:
             raise click.ClickException(f"Choose one with --path: {', '.join(sorted(mounts))}")
         path = next(iter(mounts))
     try:
-        server: MCPServer = mounts[path.rstrip("/")].server
+        return mounts[path.rstrip("/")]
     except KeyError:
         known = ", ".join(sorted(mounts))
         raise click.ClickException(f"There is no server at {path!r}, only at {known}") from None
-    return server
-
-
-@contextmanager
-def _caller(user: str | None, app: Flask | None = None) -> Iterator[Request]:
-    """A request of somebody at the terminal, in its context."""
-    if app is None:
-        app = current_app._get_current_object()  # type: ignore[attr-defined]
-    with app.test_request_context("/") as context:
-        if user is not None:
-            _log_in(app, user)
-        request = context.request
-        yield Request(
-            "POST", {}, native=lambda: request, caller=current_caller, has_role=current_role
-        )
-
-
-def _log_in(app: Flask, user: str) -> None:
-    manager = getattr(app, "login_manager", None)
-    if manager is None:
-        raise click.ClickException("--user needs Flask-Login")
-    found = manager._user_callback(user)
-    if found is None:
-        raise click.ClickException(f"There is no user {user!r}")
-    from flask_login import login_user
-
-    login_user(found)

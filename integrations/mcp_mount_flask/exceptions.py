@@ -65,9 +65,17 @@ def value_of(app: Flask, response: Response) -> Any:
     )
 
 
+def words_of(app: Flask, response: Any) -> str:
+    """What a response says, of a failure or not."""
+    try:
+        return str(value_of(app, response))
+    except ToolError as refused:
+        return str(refused)
+
+
 def _of_http_exception(app: Flask, error: HTTPException) -> Exception | None:
     if error.response is not None:
-        return _refusal_in(app, error.get_response())
+        return ToolError(words_of(app, error.get_response()))
     status = error.code or 500
     own: str | None = vars(error).get("description")
     if status == 500 and not own:
@@ -89,14 +97,6 @@ def _seconds(error: HTTPException) -> float | None:
     return float(when) if isinstance(when, int | float) else None
 
 
-def _refusal_in(app: Flask, response: Any) -> Exception:
-    try:
-        value = value_of(app, response)
-    except ToolError as refused:
-        return refused
-    return ToolError(str(value))
-
-
 def _handled(app: Flask, error: Exception) -> Exception | None:
     """What the application's own error handler says of an exception; None where it has none, or
     one that takes it for a failure of the server's.
@@ -113,6 +113,6 @@ def _handled(app: Flask, error: Exception) -> Exception | None:
     if handler is not None:
         response = app.make_response(app.ensure_sync(handler)(error))
         if response.status_code < 500:
-            ours = _refusal_in(app, response)
+            ours = ToolError(words_of(app, response))
     vars(error)[_TRANSLATED] = ours
     return ours

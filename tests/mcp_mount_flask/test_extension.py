@@ -239,6 +239,60 @@ def test_one_of_several_servers_is_chosen() -> None:
     assert "There is no server at '/x'" in invoke(app, "list", "--path", "/x").output
 
 
+def with_gate(refuse: Any = None) -> Flask:
+    """An application whose before_request functions set what its tools need."""
+    app, mcp = build(TRUSTED_HOSTS=["shop.example"])
+
+    @app.before_request
+    def load() -> Any:
+        g.tenant = f"tenant of {current_user.get_id()} at {request.path}"
+        return refuse() if refuse is not None and current_user.get_id() != "ada" else None
+
+    mcp.tool(name="tenant", description="x")(lambda: str(g.tenant))
+    mcp.tool(name="tenant_permission", permission=lambda request: "ada" in g.tenant)(lambda: "in")
+    return app
+
+
+def test_commands_come_in_through_the_applications_functions_with_the_user() -> None:
+    app = with_gate()
+    assert invoke(app, "call", "tenant", "--user", "ada").output == "tenant of ada at /mcp\n"
+    assert invoke(app, "call", "tenant").output == "tenant of None at /mcp\n"
+    assert "tenant_permission" in invoke(app, "list", "--user", "ada").output
+    assert "tenant_permission" not in invoke(app, "list", "--user", "bob").output
+
+
+@pytest.mark.parametrize(
+    ("refuse", "words"),
+    [
+        (lambda: abort(403, "Not for you"), "Not for you"),
+        (lambda: ("Closed", 503), "Closed"),
+        (lambda: redirect("/login"), "/login"),
+    ],
+)
+@pytest.mark.parametrize("command", [("list",), ("call", "tenant"), ("stdio",)])
+def test_a_command_that_the_application_refuses_says_so(
+    refuse: Any, words: str, command: tuple[str, ...]
+) -> None:
+    told = invoke(with_gate(refuse), *command, "--user", "bob")
+    assert told.exit_code == 1
+    assert "A before_request function of the application answers: " in told.output
+    assert words in told.output
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_a_testing_client_comes_in_as_a_user(protected: bool) -> None:
+    from mcp_mount_flask.testing import Client as UserClient
+
+    app = with_gate()
+    if protected:
+        pytest.importorskip("flask_wtf").CSRFProtect(app)
+    with UserClient(app, user=User("ada"), headers={"host": "shop.example"}) as client:
+        assert client.call_tool("tenant").text == "tenant of ada at /mcp"
+        assert client.call_tool("only_ada").text == "ada "
+    with pytest.raises(TypeError, match="is a user of the application, not the name 'ada'"):
+        UserClient(app, user="ada")
+
+
 def application() -> Flask:
     """For `flask --app`."""
     return build()[0]

@@ -1,0 +1,64 @@
+"""Requests of a person at the terminal: they come in as those over HTTP, through the before_request
+functions of the application, with the user that is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+
+from mcp_mount.console import CommandError
+from mcp_mount.protocol import Request
+from mcp_mount.protocol.messages import JSON
+from mcp_mount_flask.exceptions import words_of
+from mcp_mount_flask.requests import read_request
+
+
+@contextmanager
+def request_of(app: Flask, path: str, user: str | None) -> Iterator[Request]:
+    """A request to the server that is mounted at `path`, in its context.
+
+    Args:
+        app: The application.
+        path: The mount point.
+        user: The id of a user of Flask-Login, who has logged in; None for nobody.
+
+    Raises:
+        CommandError: If there is no such user, or a before_request function answers in the place
+            of the server.
+    """
+    headers = {"host": served_host(app)}
+    with app.test_request_context(path, method="POST", content_type=JSON, headers=headers):
+        if user is not None:
+            _log_in(app, user)
+        try:
+            answer = app.preprocess_request()
+            refused = None if answer is None else words_of(app, app.make_response(answer))
+        except HTTPException as error:
+            refused = words_of(app, error.get_response())
+        if refused is not None:
+            raise CommandError(f"A before_request function of the application answers: {refused}")
+        yield read_request(path)
+
+
+def served_host(app: Flask) -> str:
+    """A name that the application serves."""
+    trusted = app.config.get("TRUSTED_HOSTS") or ["localhost"]
+    name: str = app.config["SERVER_NAME"] or trusted[0].removeprefix(".")
+    return name
+
+
+def _log_in(app: Flask, user: str) -> None:
+    manager: Any = getattr(app, "login_manager", None)
+    if manager is None:
+        raise CommandError("--user needs Flask-Login")
+    found = manager._user_callback(user)
+    if found is None:
+        raise CommandError(f"There is no user {user!r}")
+    from flask_login import login_user
+
+    if not login_user(found):
+        raise CommandError(f"The user {user!r} is not active")

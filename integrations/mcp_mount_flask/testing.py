@@ -1,0 +1,75 @@
+"""A client for tests of a Flask application: it logs in as a user of Flask-Login.
+
+def test_a_clerk_sees_the_stock(app, clerk):
+    with Client(app, user=clerk) as client:
+        assert client.call_tool("stock", {"sku": "TEA"}).data == 3
+
+Its requests come in as those over HTTP: through what wraps the application, its before_request
+functions, and the CSRF protection of Flask-WTF, for which it has a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from flask import Flask
+from flask import session as request_session
+
+import mcp_mount.testing
+from mcp_mount_flask.terminal import served_host
+
+
+class Client(mcp_mount.testing.Client):
+    """`mcp_mount.testing.Client` of a Flask application, on the thread of the test.
+
+    app: the application. user: who has logged in, an object of Flask-Login. session: what else is
+    in the session, for applications with a login of their own. headers: sent with each request.
+    Other arguments are those of `mcp_mount.testing.Client`.
+    """
+
+    def __init__(
+        self,
+        app: Flask,
+        *,
+        user: Any = None,
+        session: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        own = {"host": served_host(app)}
+        if user is not None or session:
+            own |= _headers_of(app, user, session or {})
+        super().__init__(app, headers={**own, **(headers or {})}, **options)
+
+
+def _headers_of(app: Flask, user: Any, more: Mapping[str, Any]) -> dict[str, str]:
+    """The headers of a browser that has a session."""
+    if isinstance(user, str):
+        raise TypeError(f"user= is a user of the application, not the name {user!r}")
+    browser = app.test_client()
+    headers: dict[str, str] = {}
+    host = served_host(app)
+    with browser.session_transaction(base_url=f"http://{host}") as session:
+        session.update(more)
+        if user is not None:
+            # As `login_user` does.
+            session.update(_user_id=user.get_id(), _fresh=True)
+        if "csrf" in app.extensions:
+            headers["x-csrftoken"] = _token(app, session)
+    name = app.config["SESSION_COOKIE_NAME"]
+    cookie = browser.get_cookie(name, domain=host.partition(":")[0])
+    if cookie is None:
+        raise RuntimeError("The application has kept no session: has it a SECRET_KEY?")
+    return {**headers, "cookie": f"{name}={cookie.value}"}
+
+
+def _token(app: Flask, session: Any) -> str:
+    generate_csrf: Any = import_module("flask_wtf.csrf").generate_csrf
+
+    with app.test_request_context(headers={"host": served_host(app)}):
+        token = str(generate_csrf())
+        field = app.config["WTF_CSRF_FIELD_NAME"]
+        session[field] = request_session[field]
+    return token
