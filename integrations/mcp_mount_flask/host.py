@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
+from typing import Any
 
 from flask import (
     Flask,
     current_app,
+    g,
     has_request_context,
     request,
 )
@@ -18,6 +20,7 @@ from flask.globals import request_ctx
 
 from mcp_mount.host import Host
 from mcp_mount.protocol.calls import Call
+from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.tasks.contexts import context_without
 from mcp_mount_flask.exceptions import exception_hooks
 
@@ -43,6 +46,19 @@ def current_role(name: str) -> bool:
         return bool(current_user.has_role(name))
     roles = getattr(current_user, "roles", None) or ()
     return any(name in (one, getattr(one, "name", None)) for one in roles)
+
+
+def note_user(token: AccessToken, user: Any) -> None:
+    """Let the user of a verified access token or API key be that of the current request.
+
+    For Flask-Login it is `current_user`, and without `find_user=` that is anonymous: whose cookie
+    comes along says nothing of the token. Without Flask-Login the user is `g.user`.
+    """
+    manager: Any = getattr(current_app, "login_manager", None)
+    if manager is not None:
+        manager._update_request_context_with_user(user)
+    elif user is not None:
+        g.user = user
 
 
 @contextmanager

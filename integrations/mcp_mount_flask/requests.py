@@ -13,7 +13,7 @@ from flask import request
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.transports.scopes import HOST_PREFIX, Scope
 from mcp_mount.transports.wsgi import Environ, read_headers, server_of
-from mcp_mount_flask.host import current_caller, current_role
+from mcp_mount_flask.host import current_caller, current_role, note_user
 
 
 def read_request(path: str, body: bytes = b"") -> ProtocolRequest:
@@ -30,6 +30,7 @@ def read_request(path: str, body: bytes = b"") -> ProtocolRequest:
         address=current.remote_addr,
         server=server_of(current.environ),
         mount=current.script_root + path,
+        on_token=note_user,
     )
 
 

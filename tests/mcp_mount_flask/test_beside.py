@@ -11,7 +11,8 @@ from flask_login import LoginManager, UserMixin, current_user, login_user
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from mcp_mount import MCPServer
-from mcp_mount.testing import Client
+from mcp_mount.auth import AccessToken, APIKey, APIKeys
+from mcp_mount.testing import Client, RPCError
 from mcp_mount_flask import MCPMount, mount, mount_asgi
 
 
@@ -140,3 +141,52 @@ def test_the_functions_of_the_application_do_not_see_what_is_beside_it(host: str
     assert call(Hosts.every[host](app, server), "mark") == "done"
     assert seen == []
     assert ended.wait(20)
+
+
+class Key:
+    ada = "a-long-secret-of-ada-1234567890"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("has_login", [False, True])
+@pytest.mark.parametrize("host", Hosts.every)
+def test_the_user_of_a_token_is_the_one_of_the_request(
+    host: str, has_login: bool, is_async: bool
+) -> None:
+    app, server = Flask("shop"), MCPServer("shop", secret_key="k")
+    app.secret_key = "k"
+    if has_login:
+        LoginManager(app).user_loader(User)
+
+    def find(token: AccessToken) -> Any:
+        return User("lovelace") if token.subject == "ada" else None
+
+    async def find_async(token: AccessToken) -> Any:
+        return find(token)
+
+    keys = APIKeys([APIKey("ada", Key.ada), APIKey("eve", Key.ada[::-1])])
+    server.configure(auth=keys, find_user=find_async if is_async else find)
+
+    def whoami() -> str:
+        return str((current_user if has_login else g.user).get_id())
+
+    async def whoami_async() -> str:
+        return whoami()
+
+    server.tool(whoami)
+    server.tool(whoami_async)
+    whole = Hosts.every[host](app, server)
+    for tool in ("whoami", "whoami_async"):
+        assert call(whole, tool, {"x-api-key": Key.ada}) == "lovelace"
+        with pytest.raises(RPCError, match="nobody here"):
+            call(whole, tool, {"x-api-key": Key.ada[::-1]})
+
+
+@pytest.mark.parametrize("host", Hosts.every)
+def test_a_cookie_does_not_say_whose_token_it_is(host: str) -> None:
+    app, server = build()
+    server.configure(auth=APIKeys([APIKey("service", Key.ada)]), auth_required=False)
+    whole = Hosts.every[host](app, server)
+    assert call(whole, "whoami_async", cookies(app, "ada")) == "ada /mcp m"
+    with_key = {**cookies(app, "ada"), "x-api-key": Key.ada}
+    assert call(whole, "whoami_async", with_key) == "None /mcp m"
