@@ -32,7 +32,7 @@ SDK: dict[str, Any] = {
     "audio": {"content": ["audio audio/wav 46 bytes"]},
     "link": {"content": ["link notes://today"]},
     "embedded": {"content": ["resource notes://today Buy bread"]},
-    "data": {"content": ['text "AP8="'], "structured": {"result": "AP8="}},
+    "data": {"content": ["text AP8="], "structured": {"result": "AP8="}},
     "refuse": {"content": ["text Not on Sundays."], "error": True},
     "fail": {
         "content": ["text The tool 'fail' failed. The server has logged the reason."],

@@ -117,6 +117,18 @@ _LANGCHAIN = {
     "prompt": Limit(["human Say hello to Ada."], "has its own names for roles"),
 }
 
+_FASTMCP_2 = {
+    **hidden("no key", "wrong key"),
+    "people": Limit(
+        {
+            "content": ['text [{"name":"Ada","age":36},{"name":"Bob","age":7}]'],
+            "structured": {"result": [{"name": "Ada", "age": 36}, {"name": "Bob", "age": 7}]},
+            "data": "[{'name': 'Ada', 'age': 36}, {'name': 'Bob', 'age': 7}]",
+        },
+        "makes no objects of the items of a list whose schema has references",
+    ),
+}
+
 _OPENAI = {
     **absent("does not tell the revision", "revision"),
     **absent("does not show log messages", "logs"),
@@ -228,7 +240,7 @@ CLIENTS = (
         "fastmcp_client.py",
         "2025-11-25",
         form="fastmcp",
-        limits=hidden("no key", "wrong key"),
+        limits=_FASTMCP_2,
     ),
     Client(
         "fastmcp-4",
