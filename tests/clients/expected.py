@@ -59,6 +59,8 @@ SDK: dict[str, Any] = {
     "read unknown": {"raised": "Resource not found: notes://nowhere"},
     "prompts": ["greet"],
     "prompt": ["user text Say hello to Ada."],
+    "complete": ["Ada", "Adam"],
+    "trailing slash": {"content": ["text hello"], "structured": {"result": "hello"}},
     "no key": {"raised": "X-API-Key"},
     "wrong key": {"raised": "The API key is not valid"},
     "key": {"content": ["text hello"], "structured": {"result": "hello"}},
@@ -83,6 +85,7 @@ FASTMCP_DATA = {
     "ask": "'blue'",
     "think": "'Paris'",
     "look": "'file:///here'",
+    "trailing slash": "'hello'",
     "key": "'hello'",
 }
 """What FastMCP's client parses from results: `.data`, as Python shows it."""
@@ -112,6 +115,7 @@ MODEL: dict[str, Any] = {
     "look": "file:///here",
     "read": "Buy bread",
     "read template": "The note Ada",
+    "trailing slash": "hello",
     "key": "hello",
 }
 """What an agent hands to its model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mcp_types import EmbeddedResource, ResourceLink, TextResourceContents
 from pydantic import BaseModel
 
-from mcp_mount import Audio, Context, Image, MCPServer, SyncContext, ToolError
+from mcp_mount import Audio, Completion, Context, Image, MCPServer, SyncContext, ToolError
 from mcp_mount.auth import APIKeys
 from tests.conformance.fixture import red_pixel, silence
 
@@ -46,6 +46,10 @@ def fill(server: MCPServer) -> MCPServer:
     def greet(name: str) -> str:
         """Greet somebody."""
         return f"Say hello to {name}."
+
+    @server.completion("greet", "name")
+    def names(completion: Completion) -> list[str]:
+        return [name for name in ("Ada", "Adam", "Bob") if name.startswith(completion.value)]
 
     return server
 

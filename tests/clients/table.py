@@ -102,7 +102,7 @@ _LANGCHAIN = {
     **absent("does not tell the revision", "revision"),
     **absent("reads all resources at once", "resources", "templates", "read template"),
     **absent("reads all resources at once", "read unknown"),
-    **absent("has prompts by their names only", "prompts"),
+    **absent("has prompts by their names only", "prompts", "complete"),
     "audio": Limit({"raised": "AudioContent conversion"}, "knows no audio"),
     "link": Limit({"content": ["file notes://today"]}, "hands links on as files"),
     "embedded": Limit({"content": ["text Buy bread"]}, "hands resources on as text"),
@@ -132,6 +132,7 @@ _FASTMCP_2 = {
 _OPENAI = {
     **absent("does not tell the revision", "revision"),
     **absent("does not show log messages", "logs"),
+    **absent("completes no arguments", "complete"),
     "progress": Limit(
         {"content": ["text reported"], "structured": {"result": "reported"}},
         "does not ask for progress",
@@ -154,7 +155,7 @@ _PYDANTIC_AI = {
         },
         "calls only tools that it has listed",
     ),
-    **absent("an agent has no prompts of servers", "prompts", "prompt"),
+    **absent("an agent has no prompts of servers", "prompts", "prompt", "complete"),
 }
 
 MCP_2_0 = Package("mcp", "2.0.1")

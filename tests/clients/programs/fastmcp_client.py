@@ -15,6 +15,7 @@ from typing import Any
 import reporting
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
+from mcp.types import PromptReference
 from reporting import Report
 
 warnings.simplefilter("ignore")
@@ -70,8 +71,8 @@ class Listing:
         return SimpleNamespace(contents=await self._client.read_resource(uri))
 
 
-async def with_headers(headers: dict[str, str]) -> Any:
-    async with Client(StreamableHttpTransport(KEYED, headers=headers), **OPTIONS) as client:
+async def once(url: str, headers: dict[str, str]) -> Any:
+    async with Client(StreamableHttpTransport(url, headers=headers), **OPTIONS) as client:
         return result_of(await client.call_tool("text", {}))
 
 
@@ -89,9 +90,7 @@ async def main() -> None:
             await see(report, client)
     except BaseException as error:
         report.seen["connect"] = {"raised": reporting.words_of(error)}
-    await report.see("no key", lambda: with_headers({}))
-    await report.see("wrong key", lambda: with_headers({"X-API-Key": "no-key-at-all-but-long"}))
-    await report.see("key", lambda: with_headers({"X-API-Key": KEY}))
+    await reporting.see_other_ways(report, once, URL, KEYED, KEY)
     report.print()
 
 
@@ -123,6 +122,12 @@ async def see(report: Report, client: Any) -> None:
     for name in ("ask", "think", "look"):
         await report.see(name, lambda name=name: call(name, {}))
     await reporting.see_lists(report, Listing(client))
+
+    async def complete() -> Any:
+        prompt = PromptReference(type="ref/prompt", name="greet")
+        return (await client.complete(prompt, {"name": "name", "value": "Ad"})).values
+
+    await report.see("complete", complete)
 
 
 asyncio.run(main())

@@ -76,8 +76,8 @@ async def use(tools: dict[str, Any], name: str, arguments: dict[str, Any]) -> An
     return message_of(await tools[name].ainvoke(call))
 
 
-async def with_headers(headers: dict[str, str]) -> Any:
-    tools = {tool.name: tool for tool in await client_of(KEYED, headers).get_tools()}
+async def once(url: str, headers: dict[str, str]) -> Any:
+    tools = {tool.name: tool for tool in await client_of(url, headers).get_tools()}
     return await use(tools, "text", {})
 
 
@@ -87,9 +87,7 @@ async def main() -> None:
         await see(report, client_of(URL, {}))
     except BaseException as error:
         report.seen["connect"] = {"raised": reporting.words_of(error)}
-    await report.see("no key", lambda: with_headers({}))
-    await report.see("wrong key", lambda: with_headers({"X-API-Key": "no-key-at-all-but-long"}))
-    await report.see("key", lambda: with_headers({"X-API-Key": KEY}))
+    await reporting.see_other_ways(report, once, URL, KEYED, KEY)
     report.print()
 
 

@@ -35,8 +35,8 @@ async def server(url: str, headers: dict[str, str]) -> AsyncIterator[Any]:
         await one.cleanup()
 
 
-async def with_headers(headers: dict[str, str]) -> Any:
-    async with server(KEYED, headers) as one:
+async def once(url: str, headers: dict[str, str]) -> Any:
+    async with server(url, headers) as one:
         return reporting.result_of(await one.call_tool("text", {}))
 
 
@@ -47,9 +47,7 @@ async def main() -> None:
             await see(report, one)
     except BaseException as error:
         report.seen["connect"] = {"raised": reporting.words_of(error)}
-    await report.see("no key", lambda: with_headers({}))
-    await report.see("wrong key", lambda: with_headers({"X-API-Key": "no-key-at-all-but-long"}))
-    await report.see("key", lambda: with_headers({"X-API-Key": KEY}))
+    await reporting.see_other_ways(report, once, URL, KEYED, KEY)
     report.print()
 
 

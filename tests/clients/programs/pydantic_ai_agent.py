@@ -87,8 +87,8 @@ async def run(toolset: Any, name: str, arguments: dict[str, Any]) -> Any:
     return got[0]
 
 
-async def with_headers(headers: dict[str, str]) -> Any:
-    return await run(toolset_of(KEYED, headers), "text", {})
+async def once(url: str, headers: dict[str, str]) -> Any:
+    return await run(toolset_of(url, headers), "text", {})
 
 
 async def main() -> None:
@@ -98,9 +98,7 @@ async def main() -> None:
             await see(report, toolset)
     except BaseException as error:
         report.seen["connect"] = {"raised": reporting.words_of(error)}
-    await report.see("no key", lambda: with_headers({}))
-    await report.see("wrong key", lambda: with_headers({"X-API-Key": "no-key-at-all-but-long"}))
-    await report.see("key", lambda: with_headers({"X-API-Key": KEY}))
+    await reporting.see_other_ways(report, once, URL, KEYED, KEY)
     report.print()
 
 

@@ -35,9 +35,9 @@ async def ask(context: Any, params: Any) -> Any:
     return types.ElicitResult(action="accept", content={"colour": "blue"})
 
 
-async def with_headers(headers: dict[str, str]) -> Any:
+async def once(url: str, headers: dict[str, str]) -> Any:
     http = httpx2.AsyncClient(headers=headers)
-    transport = streamable_http_client(KEYED, http_client=http)
+    transport = streamable_http_client(url, http_client=http)
     async with http, Client(transport, mode=MODE) as client:
         return reporting.result_of(await client.call_tool("text", {}))
 
@@ -58,9 +58,7 @@ async def main() -> None:
             await see(report, client)
     except BaseException as error:
         report.seen["connect"] = {"raised": reporting.words_of(error)}
-    await report.see("no key", lambda: with_headers({}))
-    await report.see("wrong key", lambda: with_headers({"X-API-Key": "no-key-at-all-but-long"}))
-    await report.see("key", lambda: with_headers({"X-API-Key": KEY}))
+    await reporting.see_other_ways(report, once, URL, KEYED, KEY)
     report.print()
 
 
@@ -89,6 +87,13 @@ async def see(report: Report, client: Any) -> None:
     for name in ("ask", "think", "look"):
         await report.see(name, lambda name=name: call(name, {}))
     await reporting.see_lists(report, client)
+
+    async def complete() -> Any:
+        prompt = types.PromptReference(type="ref/prompt", name="greet")
+        found = await client.complete(prompt, {"name": "name", "value": "Ad"})
+        return found.completion.values
+
+    await report.see("complete", complete)
 
 
 asyncio.run(main())

@@ -105,6 +105,20 @@ async def see_tools(report: Report, call: Callable[..., Awaitable[Any]]) -> None
         await report.see(title, lambda name=name, arguments=arguments: call(name, arguments))
 
 
+async def see_other_ways(
+    report: Report, once: Callable[..., Awaitable[Any]], url: str, keyed: str, key: str
+) -> None:
+    """Other connections: at the URL with a slash, and to the server that wants a key.
+
+    once: connects to a URL with headers, and calls the tool `text`.
+    """
+    wrong = {"X-API-Key": "no-key-at-all-but-long"}
+    await report.see("trailing slash", lambda: once(f"{url}/", {}))
+    await report.see("no key", lambda: once(keyed, {}))
+    await report.see("wrong key", lambda: once(keyed, wrong))
+    await report.see("key", lambda: once(keyed, {"X-API-Key": key}))
+
+
 async def see_lists(report: Report, client: Any) -> None:
     """Resources, templates and prompts, of a client whose methods are those of the official one."""
 

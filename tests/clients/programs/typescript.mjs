@@ -110,8 +110,8 @@ const call = (client, tool, args, options) => {
   return client.callTool(params, options);
 };
 
-async function withHeaders(headers) {
-  const { client } = await open(keyed, headers);
+async function once(where, headers) {
+  const { client } = await open(where, headers);
   try {
     return resultOf(await call(client, "text", {}));
   } finally {
@@ -151,6 +151,13 @@ async function seeAll({ client, transport }) {
     const got = await client.getPrompt({ name: "greet", arguments: { name: "Ada" } });
     return got.messages.map((one) => `${one.role} ${lineOf(one.content)}`);
   });
+  await see("complete", async () => {
+    const found = await client.complete({
+      ref: { type: "ref/prompt", name: "greet" },
+      argument: { name: "name", value: "Ad" },
+    });
+    return found.completion.values;
+  });
   await client.close();
 }
 
@@ -159,7 +166,8 @@ try {
 } catch (error) {
   seen.connect = { raised: wordsOf(error) };
 }
-await see("no key", () => withHeaders({}));
-await see("wrong key", () => withHeaders({ "X-API-Key": "no-key-at-all-but-long" }));
-await see("key", () => withHeaders({ "X-API-Key": key }));
+await see("trailing slash", () => once(`${url}/`, {}));
+await see("no key", () => once(keyed, {}));
+await see("wrong key", () => once(keyed, { "X-API-Key": "no-key-at-all-but-long" }));
+await see("key", () => once(keyed, { "X-API-Key": key }));
 process.stdout.write(JSON.stringify(seen), () => process.exit(0));
