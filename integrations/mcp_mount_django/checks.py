@@ -7,11 +7,13 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_permission_codename
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
@@ -19,6 +21,7 @@ from django.utils.module_loading import import_string
 import mcp_mount
 from mcp_mount.openness import open_tools
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
+from mcp_mount.protocol.rules import HasPermission
 from mcp_mount_django.beside import unguarded
 from mcp_mount_django.calls import WITHOUT_CONTEXT
 from mcp_mount_django.options import imported, unknown
@@ -53,6 +56,7 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
         problems += _check_routes(server, [path for path, one in routes.items() if one is server])
         problems += _check_coroutines(server)
         problems += _check_tasks(server)
+        problems += _check_permissions(server)
     return problems
 
 
@@ -222,6 +226,53 @@ def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:
             hint=WITHOUT_CONTEXT[0].upper() + WITHOUT_CONTEXT[1:] + ".",
             id="mcp_mount.E012",
         )
+
+
+def _check_permissions(server: MCPServer) -> Iterator[CheckMessage]:
+    """Names of permissions that no model has: nobody has such a permission, so nobody may."""
+    known = {
+        f"{model._meta.app_label}.{codename}"
+        for model in apps.get_models()
+        for codename in (
+            *(get_permission_codename(one, model._meta) for one in model._meta.default_permissions),
+            *(codename for codename, _ in model._meta.permissions),
+        )
+    }
+    for name, where in _named_permissions(server):
+        if name in known:
+            continue
+        near = get_close_matches(name, known, n=1, cutoff=0.8)
+        if not near and not _are_permissions_of_models():
+            # Another backend may know it.
+            continue
+        yield Warning(
+            f"permission={name!r} of {where}: no model of the project has such a permission, so "
+            "only superusers have it.",
+            hint=f"Did you mean {near[0]!r}?"
+            if near
+            else 'A name is the label of the app, a dot and a codename: "shop.view_order".',
+            id="mcp_mount.W014",
+        )
+
+
+def _named_permissions(server: MCPServer) -> Iterator[tuple[str, str]]:
+    """The permissions that a server asks for by name, and where."""
+    registry = server.registry
+    entries: list[tuple[str, Sequence[Any]]] = [
+        (f"the server {server.title!r}", server.protocol.settings.rules),
+        *((f"the tool {one.name!r}", one.rules) for one in registry.tools.values()),
+        *((f"the resource {name!r}", one.rules) for name, one in registry.resources.items()),
+        *((f"the prompt {name!r}", one.rules) for name, one in registry.prompts.items()),
+    ]
+    for where, rules in entries:
+        for rule in rules:
+            if isinstance(rule, HasPermission):
+                yield rule.name, where
+
+
+def _are_permissions_of_models() -> bool:
+    """Whether only Django's own backends tell who has a permission."""
+    return all(path.startswith("django.contrib.auth.") for path in settings.AUTHENTICATION_BACKENDS)
 
 
 def _check_beside(server: MCPServer) -> Iterator[CheckMessage]:

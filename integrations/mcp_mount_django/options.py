@@ -9,6 +9,7 @@ MCP_MOUNT = {
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,6 +20,8 @@ from django.utils.module_loading import import_string
 
 from mcp_mount import options
 from mcp_mount.features.names import suggestion
+from mcp_mount.policies.declared import Level
+from mcp_mount.policies.options import RULES, declare, rules_in
 
 _OWN: Final = {
     "AUTHENTICATION": "authentication",
@@ -28,7 +31,14 @@ _OWN: Final = {
 }
 """What Django's `MCPServer` has besides the options of any server."""
 
-OPTIONS: Final = {option.key: option.name for option in options.OPTIONS.values()} | _OWN
+_ELSEWHERE: Final = {
+    "ALLOWED_HOSTS": "the names that the project serves are those of settings.ALLOWED_HOSTS",
+}
+"""Options of a server that are Django's own settings, and what to say of them."""
+
+OPTIONS: Final = {
+    option.key: option.name for option in options.OPTIONS.values() if option.key not in _ELSEWHERE
+} | _OWN
 """The keys, and the arguments of `MCPServer` that they stand for."""
 
 _IMPORTED: Final = frozenset(
@@ -45,16 +55,34 @@ def defaults() -> dict[str, Any]:
     """The arguments that the setting gives.
 
     Raises:
-        ImproperlyConfigured: For a key that means nothing, and a dotted path that leads nowhere. A
-            misspelt one may be what guards the servers.
+        ImproperlyConfigured: For a key that means nothing, a dotted path that leads nowhere, and a
+            value that cannot be. A misspelt one may be what guards the servers.
     """
     given = getattr(settings, "MCP_MOUNT", {})
     if problems := unknown():
         raise ImproperlyConfigured("\n".join(problems))
-    return {
-        OPTIONS[key]: _imported(key, value) if key in _IMPORTED else value
-        for key, value in given.items()
-    }
+    found = {}
+    for key, value in given.items():
+        found[OPTIONS[key]] = value = _imported(key, value) if key in _IMPORTED else value
+        _check(key, value)
+    return found
+
+
+def _check(key: str, value: Any) -> None:
+    """Raise ImproperlyConfigured for a value that cannot be, by the name that the user gave it."""
+    name = OPTIONS[key]
+    try:
+        if key in _OWN:
+            return
+        if name in RULES:
+            rules_in({name: value})
+        elif options.OPTIONS[name].part == "policies":
+            declare(Level("MCP_MOUNT"), {name: value})
+        else:
+            options.value_of(name, value)
+    except Exception as error:
+        words = re.sub(rf"\b{name}\b", key, str(error))
+        raise ImproperlyConfigured(f"MCP_MOUNT[{key!r}]: {words}") from error
 
 
 def _imported(key: str, value: Any) -> Any:
@@ -94,4 +122,7 @@ def unknown() -> list[str]:
     if not isinstance(given, Mapping):
         return [f"MCP_MOUNT is a dict, not {given!r}"]
     wrong = sorted(set(map(str, given)) - set(OPTIONS))
-    return [f"MCP_MOUNT has no key {key!r}; {suggestion(key, OPTIONS)}" for key in wrong]
+    return [
+        f"MCP_MOUNT has no key {key!r}; {_ELSEWHERE.get(key) or suggestion(key, OPTIONS)}"
+        for key in wrong
+    ]

@@ -145,8 +145,14 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
         """URL patterns for `include`: MCP at the very prefix, the other routes below it.
 
         Raises ImproperlyConfigured where this package is no app of the project: its `mcp.py`
-        modules would be read by nobody, and nothing would be checked.
+        modules would be read by nobody, and nothing would be checked; and before the apps are
+        ready.
         """
+        if not apps.apps_ready:
+            raise ImproperlyConfigured(
+                "server.urls was asked for before the apps of the project are loaded: ask for it "
+                "in the module that ROOT_URLCONF names, or in one that it includes."
+            )
         if not apps.is_installed("mcp_mount_django"):
             raise ImproperlyConfigured(
                 'Add "mcp_mount_django" to INSTALLED_APPS: it finds the tools of the apps, and '

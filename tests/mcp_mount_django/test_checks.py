@@ -78,6 +78,75 @@ def test_a_setting_that_is_no_dict_is_found() -> None:
         assert problems() == ["mcp_mount.E001 MCP_MOUNT is a dict, not ['OPEN']"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"TIMEOUT": "5"}, "MCP_MOUNT['TIMEOUT']: "),
+        ({"THROTTLE": "often"}, "MCP_MOUNT['THROTTLE']: "),
+        ({"MAX_RESULT_BYTES": 0}, "MCP_MOUNT['MAX_RESULT_BYTES']: MAX_RESULT_BYTES is a number"),
+        ({"KEEP_ALIVE": 0}, "MCP_MOUNT['KEEP_ALIVE']: KEEP_ALIVE is a number of seconds"),
+        ({"PAGE_SIZE": "9"}, "MCP_MOUNT['PAGE_SIZE']: PAGE_SIZE is a number from 1 on"),
+        ({"OPEN": "no"}, "MCP_MOUNT['OPEN']: OPEN is True or False"),
+        ({"WHEN": 3}, "MCP_MOUNT['WHEN']: "),
+        (
+            {"ALLOWED_HOSTS": ["x"]},
+            "MCP_MOUNT has no key 'ALLOWED_HOSTS'; the names that the project serves are those of "
+            "settings.ALLOWED_HOSTS",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_by_its_key(setting: Any, words: str) -> None:
+    from django.core.exceptions import ImproperlyConfigured
+    from django.test import override_settings
+
+    from mcp_mount_django import MCPServer
+
+    with override_settings(MCP_MOUNT=setting), pytest.raises(ImproperlyConfigured) as caught:
+        MCPServer("x")
+    assert str(caught.value).startswith(words)
+
+
+def test_every_option_of_a_server_is_a_key_of_the_setting() -> None:
+    from mcp_mount.options import OPTIONS
+    from mcp_mount_django import options
+
+    own = {"AUTHENTICATION", "LOGIN_REQUIRED", "FIND_USER", "TASK_CONTEXT"}
+    keys = {option.key for option in OPTIONS.values()} - {"ALLOWED_HOSTS"}
+    assert set(options.OPTIONS) == keys | own
+
+
+def test_a_misspelt_permission_is_found(server: Any) -> None:
+    from django.test import override_settings
+
+    server.is_beside = True
+    server.configure(permission="ledger.view_entry")
+    server.tool(name="one", permission="ledger.veiw_entry")(lambda: "one")
+    server.resource("a://b", permission="shop.sell")(lambda: "two")
+    misspelt = (
+        "mcp_mount.W014 permission='ledger.veiw_entry' of the tool 'one': no model of the project "
+        "has such a permission, so only superusers have it."
+    )
+    unknown = (
+        "mcp_mount.W014 permission='shop.sell' of the resource 'a://b': no model of the project "
+        "has such a permission, so only superusers have it."
+    )
+    assert problems() == [misspelt, unknown]
+    # Another backend may have permissions of its own.
+    with override_settings(AUTHENTICATION_BACKENDS=["rules.permissions.ObjectPermissionBackend"]):
+        assert problems() == [misspelt]
+
+
+def test_urls_before_the_apps_are_loaded_are_told_where_to_be(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.apps import apps
+    from django.core.exceptions import ImproperlyConfigured
+
+    monkeypatch.setattr(apps, "apps_ready", False)
+    with pytest.raises(ImproperlyConfigured, match="in the module that ROOT_URLCONF names"):
+        _ = server.urls
+
+
 def test_a_server_of_the_wrong_package_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     import mcp_mount
     from tests.mcp_mount_django.ledger import mcp
