@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
 from mcp_mount.backplane import MemoryBackplane
+from mcp_mount.exception_handlers import exception_hooks
 from mcp_mount.features import Registry
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.functions import DefinitionError
@@ -37,6 +38,7 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.callers import CallerKey, Callers
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Challenge, ProtocolError
+from mcp_mount.protocol.exceptions import NO_HOOKS
 from mcp_mount.protocol.state import Seal
 from mcp_mount.protocol.tasks import TaskLimits
 from mcp_mount.protocol.tokens import AccessToken
@@ -255,6 +257,7 @@ class MCPServer(Registers, FastAPI):
         self.asgi_endpoint = ASGITransport(self.protocol, self.runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, self.runner)
         self._documented: tuple[int, dict[str, Any], dict[str, Any]] | None = None
+        self.protocol.settings.hooks = exception_hooks(self)
         self.lifespan = Lifespan(self.protocol.settings, self)
         self.registry.lifespan = self.lifespan.yielded
         super().__init__(
@@ -393,7 +396,8 @@ class MCPServer(Registers, FastAPI):
         if host.without_permissions is not None:
             self._without_permissions(host.without_permissions)
         self.attached = host
-        self.protocol.settings.hooks = host.exceptions
+        if host.exceptions is not NO_HOOKS:
+            self.protocol.settings.hooks = host.exceptions
 
     def _without_permissions(self, host: str) -> None:
         refuse_permission_names(self.protocol.settings.rules, host)

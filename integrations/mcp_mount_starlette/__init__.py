@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Match, Mount, compile_path
 from starlette.types import Receive, Scope, Send
 
 from mcp_mount.base import MCPServer
+from mcp_mount.exception_handlers import exception_hooks
 from mcp_mount.features import DefinitionError
 from mcp_mount.host import Host
 from mcp_mount.mounting import check_mount
@@ -81,6 +82,7 @@ def mount(app: Starlette, path: str, server: MCPServer) -> None:
     server.attach(
         Host(
             app=app,
+            exceptions=exception_hooks(server, app),
             debug=lambda: bool(app.debug),
             serves_metadata=lambda wanted: (
                 exact.match(wanted) is not None

@@ -406,7 +406,7 @@ class Call:
         of handler does; else as it is."""
         if not isinstance(error, Exception):
             return error
-        ours = self.incoming.hooks.translated(error)
+        ours = self.incoming.hooks.translated(self, error)
         return ours if self._recognise is None else self._recognise(ours)
 
     def finish(self) -> Result:

@@ -20,6 +20,10 @@ def _unknown(error: Exception) -> Exception | None:
     return None
 
 
+def _unhandled(call: Call, error: Exception) -> Exception | None:
+    return None
+
+
 def _silent(call: Call, error: BaseException) -> None:
     pass
 
@@ -32,22 +36,24 @@ def _as_it_is(value: Any) -> Any:
 class ExceptionHooks:
     """What a host does with the exceptions of handlers.
 
-    translate: turns an exception of the framework's into one of ours; None for one that it does not
-    know. report: is told of each real failure, besides the log. responses: the class of the
-    framework's responses, which decorators of views return in place of the handler's value (a
-    redirect to the login). value_of: the value of such a response; raises what `translate` gives
-    for one that refuses.
+    translate: turns an exception of the framework's into one of ours; None for one that it does
+    not know. handle: the same, with the call, for frameworks whose users have handlers of
+    exceptions that take the request; it is asked first. report: is told of each real failure,
+    besides the log. responses: the class of the framework's responses, which decorators of
+    views return in place of the handler's value (a redirect to the login). value_of: the value
+    of such a response; raises what `translate` gives for one that refuses.
     """
 
     translate: Callable[[Exception], Exception | None] = _unknown
     report: Callable[[Call, BaseException], None] = _silent
+    handle: Callable[[Call, Exception], Exception | None] = _unhandled
     responses: type | tuple[()] = ()
     value_of: Callable[[Any], Any] = _as_it_is
 
-    def translated(self, error: Exception) -> Exception:
+    def translated(self, call: Call, error: Exception) -> Exception:
         """An exception as one of ours, if the host knows it; else as it is."""
         try:
-            ours = self.translate(error)
+            ours = self.handle(call, error) or self.translate(error)
         except Exception:
             logger.exception("A host could not translate %r", type(error))
             return error

@@ -13,14 +13,12 @@ from fastapi.exceptions import FastAPIError, RequestValidationError
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mcp_mount.features import DefinitionError, ToolError
 from mcp_mount.features.functions import describe, is_coroutine_function, signature_of
 from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.errors import Refusal
 from mcp_mount.protocol.flows import Enter, Flow, Policy
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.routes.markers import is_header_or_cookie, is_solved, refuse_markers
@@ -217,8 +215,6 @@ class _Solving:
             # A dependency has swallowed what the call raised: it failed all the same.
             if self._failure is None and self._result is None:
                 raise
-        except HTTPException as error:
-            raise Refusal(str(error.detail), status=error.status_code) from error
         except SystemExit as error:
             # Raised by a task, it would end the event loop.
             raise RuntimeError(f"{self._call.name} or a dependency has ended itself") from error
