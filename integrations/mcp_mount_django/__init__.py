@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mcp_mount_django.authentication import AuthenticationFailed, bearer_token
 from mcp_mount_django.beside import mount
 from mcp_mount_django.calls import atomic
-from mcp_mount_django.exposing import ModelQuery
+from mcp_mount_django.exposing import ModelQuery, as_tool
 from mcp_mount_django.servers import MCPServer, default_server
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = [
     "AuthenticationFailed",
     "MCPServer",
     "ModelQuery",
+    "as_tool",
     "atomic",
     "bearer_token",
     "mount",

@@ -63,6 +63,7 @@ def add_operations(
     policies: Mapping[str, Any],
     output_schemas: bool | None = None,
     login: Callable[[], Collection[str]] = tuple,
+    unreadable: Mapping[str, str] | None = None,
 ) -> Exposed:
     """Give a server, or a router, tools for the chosen operations of an application.
 
@@ -76,6 +77,7 @@ def add_operations(
         output_schemas: Whether the tools promise what the documents say of answers; by default
             where the application's framework enforces it.
         login: The paths to which those are redirected who must log in.
+        unreadable: Endpoints that the host has left out already, with reasons.
 
     Returns:
         The names of the tools, and what was left out.
@@ -88,7 +90,7 @@ def add_operations(
         operation: document for document in documents for operation in document.operations()
     }
     read: dict[Operation, OperationArguments] = {}
-    left_out: dict[str, str] = {}
+    left_out = dict(unreadable or {})
     for operation in choice.of(list(of_document)):
         try:
             arguments = of_document[operation].arguments(operation, forward)

@@ -17,4 +17,4 @@ def test_the_examples_of_the_django_page_run() -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert "Ran 5 tests" in done.stderr
+    assert "Ran 6 tests" in done.stderr

@@ -155,7 +155,7 @@ MISSPELT: dict[str, tuple[Callable[[Any], None], str]] = {
     "one action": (_viewset(actions="lst"), "Entries has no action 'lst'; did you mean 'list'?"),
     "an option of a viewset": (
         _viewset(permision="x"),
-        "a tool has no option 'permision'; did you mean 'permission'?",
+        "add_viewset has no option 'permision'; did you mean 'permission'?",
     ),
     "a method": (_api_view(methods=["GTE"]), "Health has no method 'gte'; did you mean 'get'?"),
     "a method of a view": (_view(method="GTE"), "method= is no method of HTTP: 'GTE'; did you mea"),

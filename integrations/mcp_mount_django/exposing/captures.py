@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from mcp_mount.openapi.arguments import path_segment
-from mcp_mount_django.patterns import url_patterns
+from mcp_mount_django.exposing.places import patterns_of
 
 
 class CapturedArguments:
@@ -41,11 +41,7 @@ class CapturedArguments:
 
 def _is_wide(view: Any, name: str) -> bool:
     """Whether a pattern of the view, or of another view of its class, captures slashes there."""
-    return any(
-        _matches_slash(pattern.pattern, name)
-        for _, pattern in url_patterns()
-        if _class_of(pattern.callback) is _class_of(view)
-    )
+    return any(_matches_slash(pattern, name) for pattern in patterns_of(view))
 
 
 def _matches_slash(pattern: Any, name: str) -> bool:
@@ -54,7 +50,3 @@ def _matches_slash(pattern: Any, name: str) -> bool:
         return re.fullmatch(converter.regex, "a/b") is not None
     group = re.search(rf"\(\?P<{name}>((?:[^()\\]|\\.|\([^()]*\))*)\)", str(pattern))
     return group is not None and re.fullmatch(group[1], "a/b") is not None
-
-
-def _class_of(view: Callable[..., Any]) -> Any:
-    return getattr(view, "view_class", getattr(view, "cls", view))

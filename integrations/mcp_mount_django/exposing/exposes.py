@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from pydantic import BaseModel
+from typing_extensions import Unpack
 
 from mcp_mount.features.names import several_names
+from mcp_mount.openapi.adding import Exposed, add_operations, refuse_unknown_policies
 from mcp_mount.openapi.bodies import response_limit
+from mcp_mount.openapi.choice import Choice
+from mcp_mount.openapi.operations import METHODS, Operation
+from mcp_mount.openapi.targets import calling
+from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.router import Registers
+from mcp_mount_django.exposing.described import PAGE_SIZE, Description, Schema
 from mcp_mount_django.exposing.queries import ModelQuery, tools_of
+from mcp_mount_django.exposing.responses import login_paths
 from mcp_mount_django.exposing.views import tool_of_view
 
 Q = TypeVar("Q", bound=type[ModelQuery])
@@ -39,17 +47,32 @@ class Exposes(Registers):
         method: str = "GET",
         url: str | Sequence[str] = (),
         as_json: bool = False,
+        redirects: bool | None = None,
         **options: Any,
     ) -> None:
         """Make a tool of a view: a function, or what `as_view` returns, coroutine or not.
 
         It is called with a request of the same caller (user, session, language), decorators and
-        all; the middleware that the MCP request has passed is not passed again. schema: its
-        arguments, as a pydantic model or a JSON Schema (the `schema` extra). method: of the
-        request; GET and DELETE carry the arguments in the query, others in a form, or as JSON
-        (as_json). url: the arguments that its URL captures. JSON becomes structured content, text
-        and HTML text, anything else a file; a status from 400 on, a redirect to the login, Http404
-        and PermissionDenied a failure that the model can read. options: those of a tool.
+        all; the middleware that the MCP request has passed is not passed again. JSON becomes
+        structured content, text and HTML text, anything else a file; a status from 400 on, a
+        redirect to the login, Http404 and PermissionDenied a failure that the model can read, and
+        so is the page of a form that the view did not take.
+
+        Args:
+            view: The view.
+            schema: Its arguments, as a pydantic model or a JSON Schema (the `schema` extra).
+            name: Of the tool, by default of the view.
+            method: Of the request; GET and DELETE carry the arguments in the query, others in a
+                form.
+            url: The arguments that its URL captures.
+            as_json: Whether the others are sent as JSON.
+            redirects: Whether a redirect is a success: by default of Django's own views of forms,
+                which redirect when they are done.
+            options: Those of a tool.
+
+        Raises:
+            DefinitionError: For words that match nothing, and for objects where the arguments are
+                sent as a form or a query.
         """
         method = method.upper()
         name = str(name or getattr(view, "__name__", ""))
@@ -59,6 +82,7 @@ class Exposes(Registers):
             method=method,
             url=several_names(url),
             as_json=as_json,
+            redirects=redirects,
             limit=partial(response_limit, self, name),
         )
         inner = getattr(view, "view_class", view)
@@ -75,60 +99,203 @@ class Exposes(Registers):
         *,
         actions: str | Sequence[str] | None = None,
         name: str | None = None,
+        plural: str | None = None,
         basename: str | None = None,
-        **options: Any,
-    ) -> None:
+        url: str | Sequence[str] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        query: Mapping[str, Schema] | None = None,
+        schema: Mapping[str, Schema] | None = None,
+        page_size: int | None = PAGE_SIZE,
+        output_schemas: bool = False,
+        **policies: Unpack[PolicyOptions],
+    ) -> Exposed:
         """Make tools of a viewset of Django REST framework: one for each action.
 
-        Schemas come from its serializers, filters and pages; calls go through the viewset itself,
-        with its permissions and throttles, as the server's caller. actions: by default all, with
-        "partial_update" for changes. name: what one object is called in the names of the tools, by
-        default as the model. basename: as in its router, for links. options: those of a tool.
+        Schemas come from its serializers, filters and pages, or from drf-spectacular where the
+        project uses it; calls go through the viewset itself, with its permissions and throttles, as
+        the server's caller.
 
-        Raises DefinitionError for actions that it does not have.
+        Args:
+            viewset: The class.
+            actions: The names of some actions; by default all, with "partial_update" for changes.
+            name: What one object is called in the names of the tools, by default as the model.
+            plural: What several are called.
+            basename: As in its router, where the project has several URLs for it.
+            url: What its URLs capture besides its own lookup: those of the routers around it.
+            kwargs: Values for captures that are no arguments of the tools, as in `path()`:
+                `{"version": "v1"}`.
+            query: Query parameters that cannot be known, by action: pydantic models, or JSON
+                Schemas.
+            schema: The bodies of actions that cannot be known, in the same way.
+            page_size: How many rows a list has that the viewset does not divide into pages; None
+                for all.
+            output_schemas: Whether the tools promise what the serializers say of answers.
+            policies: What may be declared around a tool, for each of these.
+
+        Returns:
+            The names of the tools, and the actions that cannot be tools, with reasons.
+
+        Raises:
+            DefinitionError: For actions that it does not have, or that are named and cannot be
+                tools, and for names that are taken.
         """
-        from mcp_mount_django.exposing import rest
+        from mcp_mount_django.exposing import adding, viewsets
 
+        adding.refuse_unknown_options(self.add_viewset, policies)
         chosen = None if actions is None else several_names(actions)
-        endpoints = rest.viewset_endpoints(viewset, actions=chosen, name=name, basename=basename)
-        self._add_endpoints(endpoints, options)
+        endpoints = viewsets.viewset_endpoints(
+            viewset,
+            actions=chosen,
+            naming=viewsets.Naming.of(viewset, name, plural),
+            basename=basename,
+            url=several_names(url),
+            fixed=dict(kwargs or {}),
+        )
+        description = Description(
+            adding.by_handler("query", query),
+            adding.by_handler("schema", schema),
+            page_size,
+            output_schemas,
+        )
+        by_name = chosen is not None
+        return adding.add_endpoints(self, endpoints, description, policies, by_name=by_name)
 
     def add_api_view(
         self,
         view: Any,
         *,
         name: str,
+        plural: str | None = None,
         methods: str | Sequence[str] | None = None,
         url: str | Sequence[str] = (),
+        kwargs: Mapping[str, Any] | None = None,
         route: str | None = None,
-        **options: Any,
-    ) -> None:
-        """Make tools of an APIView of Django REST framework, or a generic one: one for each method.
+        query: Mapping[str, Schema] | None = None,
+        schema: Mapping[str, Schema] | None = None,
+        page_size: int | None = PAGE_SIZE,
+        output_schemas: bool = False,
+        **policies: Unpack[PolicyOptions],
+    ) -> Exposed:
+        """Make tools of an APIView of Django REST framework, of a generic one, or of a function
+        with `@api_view`: one for each method.
 
-        Everything else is as with `add_viewset`. name: what its objects are called. methods: by
-        default all, PATCH in place of PUT. url: the arguments that its URL captures. route: the
-        name of its URL, for links.
+        Args:
+            view: The class, or what `as_view` or `@api_view` returns.
+            name: What one of its objects is called in the names of the tools.
+            plural: What several are called.
+            methods: Some of its methods; by default all, PATCH in place of PUT.
+            url: The arguments that its URL captures; by default those that its methods need.
+            kwargs: Values for captures that are no arguments of the tools, as in `path()`.
+            route: The name of its URL, where the project has several for it.
+            query: Query parameters that cannot be known, by method.
+            schema: The bodies that cannot be known, by method.
+            page_size: How many rows a list has that the view does not divide into pages; None for
+                all.
+            output_schemas: Whether the tools promise what the serializers say of answers.
+            policies: What may be declared around a tool, for each of these.
+
+        Returns:
+            The names of the tools, and the methods that cannot be tools, with reasons.
+
+        Raises:
+            DefinitionError: For methods that it does not have, or that are named and cannot be
+                tools, for an argument of its URL that is missing, and for names that are taken.
         """
-        from mcp_mount_django.exposing import rest
+        from mcp_mount_django.exposing import adding, viewsets
 
+        adding.refuse_unknown_options(self.add_api_view, policies)
         chosen = None if methods is None else several_names(methods)
-        captured = several_names(url)
-        endpoints = rest.view_endpoints(view, methods=chosen, name=name, url=captured, route=route)
-        self._add_endpoints(endpoints, options)
+        endpoints = viewsets.view_endpoints(
+            view,
+            methods=chosen,
+            naming=viewsets.Naming.of(view, name, plural),
+            url=several_names(url),
+            fixed=dict(kwargs or {}),
+            route=route,
+        )
+        description = Description(
+            adding.by_handler("query", query),
+            adding.by_handler("schema", schema),
+            page_size,
+            output_schemas,
+        )
+        by_name = chosen is not None
+        return adding.add_endpoints(self, endpoints, description, policies, by_name=by_name)
 
-    def _add_endpoints(self, endpoints: Any, options: Mapping[str, Any]) -> None:
-        from mcp_mount_django.exposing import rest
+    def expose(
+        self,
+        api: Any,
+        *,
+        tags: str | Collection[str] = (),
+        operations: str | Collection[str] = (),
+        paths: str | Collection[str] = (),
+        methods: str | Collection[str] = METHODS,
+        exclude: str | Collection[str] = (),
+        exclude_tags: str | Collection[str] = (),
+        names: Mapping[str, str] | None = None,
+        name: Callable[[Operation], str | None] | None = None,
+        descriptions: Mapping[str, str] | None = None,
+        prefix: str = "",
+        output_schemas: bool | None = None,
+        **policies: Unpack[PolicyOptions],
+    ) -> Exposed:
+        """Make tools of endpoints that an OpenAPI document describes: of a NinjaAPI, or of whatever
+        else writes one for this project.
 
-        tools: list[tuple[Callable[..., Any], Mapping[str, Any]]] = []
-        for endpoint in endpoints:
-            given = {
-                "name": endpoint.tool,
-                "input_schema": rest.arguments_of(endpoint),
-                "annotations": rest.annotations_of(endpoint),
-            }
-            limit = partial(response_limit, self, endpoint.tool)
-            tools.append((rest.function_of(endpoint, limit), {**given, **options}))
-        self.add_tools(tools)
+        Calls go to the views of their URLs, with all that is wrapped around them there, as the
+        server's caller. Documents that are made of the project's URLs, as drf-spectacular's are,
+        can be made in the URLconf, below `urlpatterns`.
+
+        Args:
+            api: A NinjaAPI with all its routers, or a document (3.0, 3.1) with whole paths.
+            tags: Endpoints with one of these tags. Without tags, operations and paths, those that
+                are marked: `openapi_extra=as_tool()` in Django Ninja.
+            operations: Those with one of these operation ids, or function names.
+            paths: Those with one of these paths ("/orders/*"), below the API.
+            methods: Of HTTP.
+            exclude: Operation ids, function names or paths that stay out.
+            exclude_tags: Tags of endpoints that stay out.
+            names: Other names, by operation id or function name.
+            name: A function of an `Operation` (path, method, id, tags) that returns the name of its
+                tool, or None for the usual one.
+            descriptions: Other descriptions, by operation id or function name.
+            prefix: Of all names.
+            output_schemas: Whether the tools promise what the document says of answers: by default
+                for Django Ninja, which enforces it.
+            policies: What may be declared around a tool, for each of these.
+
+        Returns:
+            The names of the tools, and the endpoints that match, but cannot be tools, with reasons.
+
+        Raises:
+            DefinitionError: If nothing is chosen, a word matches no endpoint, an endpoint that
+                `operations` names cannot be a tool, or a name is taken.
+        """
+        from mcp_mount_django.exposing import documents
+
+        refuse_unknown_policies(self.expose, policies)
+        document, root = documents.document_of(api)
+        return add_operations(
+            self,
+            [document],
+            Choice(
+                tags=tags,
+                operations=operations,
+                paths=paths,
+                methods=methods,
+                exclude=exclude,
+                exclude_tags=exclude_tags,
+                names=names,
+                name=name,
+                descriptions=descriptions,
+                prefix=prefix,
+            ),
+            calling(documents.sending(root)),
+            forward=(),
+            policies=policies,
+            output_schemas=output_schemas,
+            login=login_paths,
+        )
 
     def add_template_page(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, Final
@@ -10,18 +9,27 @@ from urllib.parse import urlencode
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.core.handlers.wsgi import WSGIRequest
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from django.shortcuts import resolve_url
+from django.urls import ResolverMatch
 
 from mcp_mount.features import ToolError
+from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.openapi.bodies import ResponseBody
-from mcp_mount.openapi.responses import value_of_response
+from mcp_mount.openapi.responses import MAX_TEXT, Answer
+from mcp_mount_django.exposing.form_errors import form_problems
 from mcp_mount_django.paths import prefix_of
 
 _READ: Final = ("_body", "_stream", "_read", "_post", "_files", "_encoding", "_upload")
 """How the names begin under which a request keeps what was read of it."""
+
+
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+_PAGES: Final = ("text/html", "application/xhtml+xml")
+
+_PREFIXED: Final = ("SCRIPT_URL", "REDIRECT_URL")
+"""Whole paths that some servers add, of which Django would take the prefix for this path."""
 
 
 def derived(
@@ -29,49 +37,53 @@ def derived(
     method: str,
     path: str,
     *,
-    query: Mapping[str, Any] | None = None,
-    form: Mapping[str, Any] | None = None,
-    data: Any = None,
+    query: str = "",
+    body: bytes = b"",
+    content_type: str = "",
+    headers: Mapping[str, str] | None = None,
+    match: ResolverMatch | None = None,
 ) -> HttpRequest:
-    """A request of the same caller for a view: with a query, a form or JSON.
+    """A request of the same caller for a view.
 
-    path: of the view, with or without the prefix that the project is served below. What middleware
-    has put on the request (user, session, language, …) is on this one, too.
+    What middleware has put on the request (user, session, language, …) is on this one, too.
+
+    Args:
+        request: That of MCP.
+        method: Of HTTP.
+        path: Below the prefix of the project (`SCRIPT_NAME`), decoded.
+        query: The query, encoded.
+        body: The body.
+        content_type: Its media type.
+        headers: More headers, by their names in lower case.
+        match: What the project's URLs make of the path.
     """
-    body, content_type = b"", ""
-    if form is not None:
-        body = urlencode(_pairs(form), doseq=True).encode()
-        content_type = "application/x-www-form-urlencoded"
-    elif data is not None:
-        body, content_type = json.dumps(data).encode(), "application/json"
     environ = {key: value for key, value in request.META.items() if isinstance(value, str)}
-    prefix = prefix_of(request)
+    for key in _PREFIXED:
+        environ.pop(key, None)
     environ |= {
         "REQUEST_METHOD": method,
         # With FORCE_SCRIPT_NAME Django takes that for the prefix, whatever stands here.
-        "SCRIPT_NAME": _in_environ(prefix),
-        "PATH_INFO": _in_environ(_below(prefix, path)),
-        "QUERY_STRING": urlencode(_pairs(query or {}), doseq=True),
+        "SCRIPT_NAME": _in_environ(prefix_of(request)),
+        "PATH_INFO": _in_environ(path),
+        "QUERY_STRING": query,
         "CONTENT_TYPE": content_type,
         "CONTENT_LENGTH": str(len(body)),
         "HTTP_ACCEPT": "application/json, */*;q=0.1",
         "wsgi.url_scheme": request.scheme or "http",
         "wsgi.input": BytesIO(body),  # type: ignore[dict-item]
     }
+    for name, value in (headers or {}).items():
+        environ["HTTP_" + name.upper().replace("-", "_")] = value
     own: Any = WSGIRequest(environ)
     for name, value in vars(request).items():
         is_of_django = name in vars(own) or hasattr(WSGIRequest, name) or name.startswith(_READ)
         if not is_of_django:
             setattr(own, name, value)
+    own.resolver_match = match
     # Whoever sent the request this comes from has been admitted, CSRF token and all.
     own._dont_enforce_csrf_checks = True
     request_of_view: HttpRequest = own
     return request_of_view
-
-
-def _below(prefix: str, path: str) -> str:
-    """A path without the prefix that the project is served below."""
-    return path[len(prefix) :] if path == prefix or path.startswith(f"{prefix}/") else path
 
 
 def _in_environ(text: str) -> str:
@@ -79,40 +91,46 @@ def _in_environ(text: str) -> str:
     return text.encode().decode("latin-1")
 
 
-def _pairs(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: str(value).lower() if isinstance(value, bool) else value
+def encoded_pairs(values: Mapping[str, Any], what: str) -> str:
+    """Arguments as the pairs of a query or a form.
+
+    Args:
+        values: The arguments.
+        what: What carries them, for the error.
+
+    Raises:
+        InvalidArguments: For objects, which neither can carry.
+    """
+    for name, value in values.items():
+        several = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(one, Mapping | list | tuple) for one in several):
+            raise InvalidArguments(f"{name}: {what} carries single values and lists of them only")
+    pairs = {
+        name: [_text(one) for one in value] if isinstance(value, list | tuple) else _text(value)
         for name, value in values.items()
         if value is not None
     }
+    return urlencode(pairs, doseq=True)
 
 
-def refusal(error: Exception) -> ToolError | None:
-    """What a view says by an exception, which Django would answer; None for any other."""
-    if isinstance(error, Http404):
-        return ToolError(str(error) or "Not found")
-    if isinstance(error, PermissionDenied):
-        return ToolError(str(error) or "You may not do this")
-    if isinstance(error, ValidationError):
-        return ToolError("; ".join(error.messages))
-    if isinstance(error, SuspiciousOperation):
-        return ToolError("The request was refused")
-    return None
+def _text(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
-def result_of(response: Any, limit: int | None) -> Any:
-    """The value of a tool for the response of a view.
+def answer_of(response: Any, collected: ResponseBody, method: str = "GET") -> Answer:
+    """The response of a view, collected.
 
     Args:
         response: The view's.
-        limit: How many bytes of it are collected; None for all.
+        collected: Collects the body, up to a limit.
+        method: Of the request.
 
     Raises:
-        ToolError: For a response of failure, and one that is larger.
+        ResponseTooLarge: For a response that is larger than the limit.
+        ToolError: For the page of a form that the view has refused.
     """
     if callable(getattr(response, "render", None)) and not response.is_rendered:
         response = response.render()
-    collected = ResponseBody(limit)
     try:
         if not response.streaming:
             collected.add(response.content)
@@ -122,19 +140,18 @@ def result_of(response: Any, limit: int | None) -> Any:
             collected.collect(response.streaming_content)
     finally:
         _close(response)
-    return _value(response, collected.whole())
+    return _answer(response, collected.whole(), method)
 
 
-async def result_of_async(response: Any, limit: int | None) -> Any:
-    """`result_of`, for the response of a coroutine view."""
+async def answer_of_async(response: Any, collected: ResponseBody, method: str = "GET") -> Answer:
+    """`answer_of`, for the response of a coroutine view."""
     if not (response.streaming and response.is_async):
-        return await sync_to_async(result_of)(response, limit)
-    collected = ResponseBody(limit)
+        return await sync_to_async(answer_of)(response, collected, method)
     try:
         await _collect(response, collected)
     finally:
         _close(response)
-    return await sync_to_async(_value)(response, collected.whole())
+    return await sync_to_async(_answer)(response, collected.whole(), method)
 
 
 async def _collect(response: Any, collected: ResponseBody) -> None:
@@ -153,7 +170,17 @@ def _close(response: Any) -> None:
     response._resource_closers.clear()
 
 
-def _value(response: Any, body: bytes) -> Any:
+def login_paths() -> list[str]:
+    """Where the project sends those who must log in."""
+    return [resolve_url(settings.LOGIN_URL)]
+
+
+def _answer(response: Any, body: bytes, method: str) -> Answer:
     headers = {name.lower(): value for name, value in response.items()}
-    login = resolve_url(settings.LOGIN_URL)
-    return value_of_response(response.status_code, headers, body, login=[login], redirects=True)
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if method not in _SAFE and response.status_code == 200 and kind in _PAGES:
+        # What is done redirects; the page of the form again says what is wrong with it.
+        problems = form_problems(response, body.decode(response.charset, "replace"))
+        if problems:
+            raise ToolError("\n".join(problems)[:MAX_TEXT])
+    return Answer(response.status_code, headers, body)

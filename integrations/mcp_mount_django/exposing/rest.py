@@ -1,299 +1,293 @@
-"""Endpoints of Django REST framework as tools: schemas from their serializers, calls through their
-own views, with their permissions, throttles, filters and pages."""
+"""Endpoints of Django REST framework as tools: each is described as an operation of OpenAPI, and
+called through its own view, with its permissions, throttles, filters and pages."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
-from django.utils.text import slugify
 from pydantic import TypeAdapter
-from rest_framework.mixins import ListModelMixin
-from rest_framework.schemas.openapi import AutoSchema
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.names import refuse_unknown
-from mcp_mount.openapi.arguments import NamedArguments
+from mcp_mount.openapi.bodies import ResponseBody
+from mcp_mount.openapi.document import Document
+from mcp_mount.openapi.operations import MARK, as_mark
+from mcp_mount.openapi.targets import Target
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount_django.authentication import caller_of
 from mcp_mount_django.exposing.captures import CapturedArguments
+from mcp_mount_django.exposing.described import Description, Schema
+from mcp_mount_django.exposing.endpoints import READS, Endpoint
 from mcp_mount_django.exposing.fields import path
-from mcp_mount_django.exposing.responses import derived, refusal, result_of
+from mcp_mount_django.exposing.handwritten import handwritten
+from mcp_mount_django.exposing.parameters import pagination_of, parameters_of, queryset_of
+from mcp_mount_django.exposing.places import Places
+from mcp_mount_django.exposing.responses import answer_of, derived
+from mcp_mount_django.exposing.serializers import answer_schema, body_schema, serializer_of
 
-_ROUTES: Final = (
-    ("list", "get", "list_{plural}", False),
-    ("create", "post", "create_{name}", False),
-    ("retrieve", "get", "get_{name}", True),
-    ("partial_update", "patch", "update_{name}", True),
-    ("destroy", "delete", "delete_{name}", True),
+logger = own_logger("mcp_mount")
+
+_JSON: Final = "application/json"
+_REFERENCE: Final = "#/components/schemas/"
+
+_OF_BODIES: Final = frozenset(
+    [
+        *("data", "POST", "FILES", "body", "stream"),
+        *("get_serializer", "get_serializer_class", "serializer_class"),
+    ]
 )
-"""The actions of a viewset: their HTTP method, their tool, whether they are of one object."""
-
-_METHODS: Final = (
-    ("get", "get_{name}"),
-    ("post", "create_{name}"),
-    ("patch", "update_{name}"),
-    ("put", "replace_{name}"),
-    ("delete", "delete_{name}"),
-)
-_READS: Final = ("get", "head")
+"""What the code of a method that reads a body mentions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One action of a view.
+def document_of(endpoint: Endpoint, description: Description) -> Document:
+    """The OpenAPI document of one endpoint.
 
-    view: the callable that Django's URLs would have. instance: a view object, to ask for its
-    schemas. url: the arguments of its URL. route: the name of its URL, if it has one.
+    Raises:
+        DefinitionError: For an endpoint that cannot be described without the user.
     """
-
-    tool: str
-    view: Callable[..., Any]
-    instance: Any
-    method: str
-    url: Sequence[str]
-    many: bool
-    route: str | None = None
-
-
-def arguments_of(endpoint: Endpoint) -> NamedArguments:
-    """The arguments of an endpoint: of its URL, its query or its body, side by side.
-
-    Raises DefinitionError for a body that no tool can send.
-    """
-    url = {name: _url_schema(endpoint.instance, name) for name in endpoint.url}
-    query = _query(endpoint) if endpoint.method in _READS else {}
-    body = {} if endpoint.method in (*_READS, "delete") else _body(endpoint)
-    fields = {name: one for name, one in body.get("properties", {}).items() if name not in url}
-    required = [*url, *(name for name in body.get("required", ()) if name in fields)]
-    schema: dict[str, Any] = {"type": "object", "properties": {**url, **query, **fields}}
-    if required:
-        schema["required"] = required
-    return NamedArguments(schema, list(url))
-
-
-def viewset_endpoints(
-    viewset: Any, *, actions: Sequence[str] | None, name: str | None, basename: str | None
-) -> Iterator[Endpoint]:
-    """The endpoints of a viewset: its standard actions and its own.
-
-    Raises DefinitionError for actions that it does not have.
-    """
-    singular, plural = _names(viewset, name)
-    basename = basename or singular
-    extra = {one.__name__: one for one in viewset.get_extra_actions()}
-    standard = [route for route in _ROUTES if hasattr(viewset, route[0])]
-    known = [*(route[0] for route in standard), *extra]
-    refuse_unknown(f"{viewset.__name__} has no action", actions or (), known)
-    lookup = viewset.lookup_url_kwarg or viewset.lookup_field
-    for action, method, pattern, of_one in standard:
-        if actions is None or action in actions:
-            yield Endpoint(
-                pattern.format(name=singular, plural=plural),
-                viewset.as_view({method: action}),
-                _instance(viewset, action, method),
-                method,
-                [lookup] if of_one else [],
-                action == "list",
-                f"{basename}-{'detail' if of_one else 'list'}",
-            )
-    for action, function in extra.items():
-        if actions is None or action in actions:
-            method = next(iter(function.mapping))
-            yield Endpoint(
-                f"{singular}_{action}",
-                viewset.as_view({method: action}, **function.kwargs),
-                _instance(viewset, action, method, **function.kwargs),
-                method,
-                [lookup] if function.detail else [],
-                False,
-                f"{basename}-{function.url_name}",
-            )
+    components: dict[str, Any] = {}
+    made_with = pagination_of(endpoint, description.page_size)
+    view = endpoint.instance()
+    known = _from_spectacular(endpoint, made_with)
+    own = handwritten(endpoint)
+    operation: dict[str, Any] = {"responses": {}}
+    if known is not None:
+        operation, components = known
+    elif endpoint.method in READS:
+        operation["parameters"] = parameters_of(endpoint, view, description.page_size)
+    given = description.schema.get(endpoint.handler)
+    body = own.body if given is None else _schema_of(given, components)
+    if body is not None:
+        operation.pop("requestBody", None)
+        if body:
+            operation["requestBody"] = _request_body(body, view, endpoint)
+    elif endpoint.method not in (*READS, "delete") and known is None:
+        found = _body(endpoint, view)
+        if found is not None:
+            operation["requestBody"] = found
+    operation["parameters"] = [*operation.get("parameters", ()), *own.parameters]
+    parameters = {
+        (one["name"], one["in"]): one
+        for one in operation.get("parameters", ())
+        if one["in"] != "path"
+    }
+    asked = description.query.get(endpoint.handler)
+    if asked is not None:
+        fields = _schema_of(asked, components)
+        required = fields.get("required", ())
+        for name, schema in fields.get("properties", {}).items():
+            one = {"name": name, "in": "query", "schema": schema}
+            parameters[name, "query"] = {**one, "required": True} if name in required else one
+    operation["parameters"] = [
+        *(
+            {"name": name, "in": "path", "required": True, **_capture(view, name)}
+            for name in endpoint.url
+        ),
+        *parameters.values(),
+    ]
+    if not description.output_schemas:
+        operation["responses"] = {}
+    elif known is None:
+        operation["responses"] = _answers(endpoint, view)
+    operation["operationId"] = endpoint.tool
+    operation[MARK] = as_mark(
+        endpoint.tool,
+        operation.get("description") or own.description or endpoint.description,
+    )
+    document = {
+        "openapi": "3.0.3",
+        "paths": {endpoint.path: {endpoint.method: operation}},
+        "components": {"schemas": components},
+    }
+    # What a capture may be is known when it is called (`CapturedArguments`).
+    wide = "".join(f"/{{{name}:path}}" for name in endpoint.url)
+    return Document(document, [wide] if wide else [])
 
 
-def view_endpoints(
-    view: Any, *, methods: Sequence[str] | None, name: str, url: Sequence[str], route: str | None
-) -> Iterator[Endpoint]:
-    """The endpoints of an APIView, or of a function with `@api_view`: one for each method.
-
-    Raises DefinitionError for methods that it does not have.
-    """
-    kind: Any = view if isinstance(view, type) else view.cls
-    has = {"get": hasattr(kind, "get"), **{one: hasattr(kind, one) for one, _ in _METHODS}}
-    wanted = [one.lower() for one in methods or ()]
-    known = [one for one, there in has.items() if there]
-    refuse_unknown(f"{kind.__name__} has no method", wanted, known)
-    many = not url and issubclass(kind, ListModelMixin)
-    for method, pattern in _METHODS:
-        # PATCH and PUT of one view are one tool, unless both are asked for.
-        if not has[method] or (wanted and method not in wanted):
-            continue
-        if not wanted and method == "put" and has["patch"]:
-            continue
-        tool = f"list_{name}" if method == "get" and many else pattern.format(name=name)
-        instance = _instance(kind, None, method)
-        yield Endpoint(tool, kind.as_view(), instance, method, url, many, route)
-
-
-def function_of(endpoint: Endpoint, limit: Callable[[], int | None]) -> Callable[..., Any]:
-    """The function that calls an endpoint. limit: how many bytes of a response are collected."""
-    captures = CapturedArguments(endpoint.view, endpoint.url)
+def function_of(endpoint: Endpoint, description: Description, target: Target) -> Callable[..., Any]:
+    """The function that calls an endpoint."""
+    views = _Views(endpoint, pagination_of(endpoint, description.page_size))
+    captures = CapturedArguments(endpoint.kind, endpoint.url)
+    places = Places(
+        endpoint.kind,
+        endpoint.method,
+        [*endpoint.url, *endpoint.fixed],
+        action=endpoint.action,
+        route=endpoint.route,
+    )
 
     def function(request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
-        # As the patterns of its routers give them.
-        captured = {name: str(value) for name, value in captures.of(arguments).items()}
-        rest = {name: value for name, value in arguments.items() if name not in captured}
-        sent = {"query": rest} if endpoint.method in _READS else {"data": rest}
-        method, where = endpoint.method.upper(), _path(endpoint, captured, request)
-        own: Any = derived(request, method, where, **sent)
+        # As the patterns of routers give them: texts.
+        own = {name: str(value) for name, value in captures.of(arguments).items()}
+        sent = target.request(arguments)
+        place = places.of(request, {**endpoint.fixed, **own})
+        inner: Any = derived(
+            request,
+            endpoint.method.upper(),
+            place.path,
+            query=urlencode(sent.query),
+            body=sent.body or b"",
+            content_type="" if sent.body is None else sent.content_type,
+            headers=sent.headers,
+            match=place.match,
+        )
         if caller_of(request) is not None:
             # The caller is who the server says; of others the view may find out more.
-            own._force_auth_user = request.user
-            own._force_auth_token = getattr(request, "auth", None)
-        try:
-            return result_of(endpoint.view(own, **captured), limit())
-        except Exception as error:
-            raise refusal(error) or error from None
+            inner._force_auth_user = request.user
+            inner._force_auth_token = getattr(request, "auth", None)
+        response = views.of(place.view)(inner, **place.match.kwargs)
+        return target.value(answer_of(response, ResponseBody(target.limit())))
 
     function.__name__ = function.__qualname__ = endpoint.tool
-    handler = getattr(endpoint.instance, endpoint.instance.action or endpoint.method, None)
-    described = inspect.getdoc(handler) if getattr(handler, "__doc__", None) else None
-    function.__doc__ = described or inspect.getdoc(type(endpoint.instance)) or ""
     return function
 
 
-def annotations_of(endpoint: Endpoint) -> dict[str, bool]:
-    """The hints that its HTTP method gives (RFC 9110, section 9.2)."""
-    if endpoint.method in _READS:
-        return {"readOnlyHint": True}
-    idempotent = endpoint.method in ("put", "delete")
-    return {
-        "readOnlyHint": False,
-        "destructiveHint": endpoint.method != "post",
-        "idempotentHint": idempotent,
-    }
+class _Views:
+    """The callable for an endpoint: that of the project's URLs, with what is wrapped around it
+    there; where pages are to be added, one of our own in place of a bare one."""
+
+    def __init__(self, endpoint: Endpoint, pages: Mapping[str, Any]) -> None:
+        self._endpoint = endpoint
+        self._pages = pages
+
+    @cached_property
+    def _own(self) -> Callable[..., Any]:
+        return self._endpoint.view(**self._pages)
+
+    def of(self, routed: Callable[..., Any] | None) -> Callable[..., Any]:
+        """The view to call. routed: that of the project's URLs."""
+        if routed is None or (self._pages and _is_same_code(routed, self._own)):
+            return self._own
+        return routed
 
 
-def _instance(kind: Any, action: str | None, method: str, **options: Any) -> Any:
-    instance = kind(**options)
-    instance.action, instance.request, instance.format_kwarg = action, None, None
-    instance.args, instance.kwargs = (), {}
-    instance.action_map = {method: action}
-    return instance
-
-
-def _names(viewset: Any, name: str | None) -> tuple[str, str]:
-    """What one object is called, and several."""
-    model = getattr(getattr(viewset, "queryset", None), "model", None)
-    serializer = getattr(viewset, "serializer_class", None)
-    model = model or getattr(getattr(serializer, "Meta", None), "model", None)
-    if name is not None:
-        return name, f"{name}s"
-    if model is None:
-        plain = viewset.__name__.removesuffix("ViewSet").lower()
-        return plain, f"{plain}s"
-    plural = slugify(str(model._meta.verbose_name_plural)).replace("-", "_")
-    return model._meta.model_name, plural
-
-
-def _path(endpoint: Endpoint, captured: Mapping[str, Any], request: HttpRequest) -> str:
-    """The path that the endpoint has in the project, for links in its answer."""
-    if endpoint.route is not None:
-        try:
-            return reverse(endpoint.route, kwargs=dict(captured))
-        except NoReverseMatch:
-            pass
-    return request.path
-
-
-def _url_schema(instance: Any, name: str) -> dict[str, Any]:
-    model = getattr(getattr(instance, "queryset", None), "model", None)
-    field = (
-        instance.lookup_field
-        if name in ("pk", getattr(instance, "lookup_url_kwarg", None))
-        else name
-    )
-    if model is None:
-        return {"type": ["string", "integer"]}
-    try:
-        schema = TypeAdapter(path(model, field).filter_type).json_schema()
-    except DefinitionError:
-        return {"type": ["string", "integer"]}
-    return {"type": schema["type"], "description": path(model, field).description}
-
-
-def _query(endpoint: Endpoint) -> dict[str, Any]:
-    """The query parameters of a list: those of its filters and its pages."""
-    instance = endpoint.instance
-    if not endpoint.many:
-        return {}
-    described: list[Mapping[str, Any]] = []
-    for backend in getattr(instance, "filter_backends", ()):
-        described += backend().get_schema_operation_parameters(instance)
-    paginator = getattr(instance, "paginator", None)
-    if paginator is not None:
-        described += paginator.get_schema_operation_parameters(instance)
-    return {
-        one["name"]: {
-            **_plain(one.get("schema", {})),
-            **({"description": str(one["description"])} if one.get("description") else {}),
-        }
-        for one in described
-    }
-
-
-def _body(endpoint: Endpoint) -> dict[str, Any]:
-    """The schema of the body: what the serializer takes."""
-    instance = endpoint.instance
-    if not hasattr(instance, "get_serializer"):
-        raise DefinitionError(
-            f"{type(instance).__name__} has no serializer to take its schema from: expose it with "
-            "add_view and a schema"
+def _is_same_code(one: Any, other: Any) -> bool:
+    """Whether two views are made by the same functions: whether nothing more is wrapped around one
+    of them."""
+    codes = [
+        (
+            getattr(view, "__code__", None),
+            getattr(getattr(view, "__wrapped__", None), "__code__", None),
         )
+        for view in (one, other)
+    ]
+    return codes[0] == codes[1]
+
+
+def _from_spectacular(
+    endpoint: Endpoint, made_with: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    # By the class: an object's `schema` would be bound to it.
+    schema = getattr(endpoint.kind, "schema", None)
+    if not any(one.__module__.startswith("drf_spectacular.") for one in type(schema).__mro__):
+        return None
+    from mcp_mount_django.exposing.spectacular import operation_of
+
     try:
-        serializer = instance.get_serializer(partial=endpoint.method == "patch")
+        return operation_of(endpoint, made_with)
     except Exception as error:
+        logger.debug("%s: drf-spectacular cannot describe it: %s", endpoint, error)
+        return None
+
+
+def _body(endpoint: Endpoint, view: Any) -> dict[str, Any] | None:
+    if endpoint.is_extra and not (
+        "serializer_class" in endpoint.initkwargs or _reads_body(endpoint.function, endpoint.kind)
+    ):
+        # "cancel" of an order takes no order, though its viewset has a serializer for them.
+        return None
+    serializer = serializer_of(endpoint, view)
+    if serializer is None:
         raise DefinitionError(
-            f"{type(instance).__name__}: its serializer cannot be made without a request ({error})"
-        ) from error
-    return _writable(AutoSchema().map_serializer(serializer), type(instance).__name__)
+            f"it has no serializer to take its schema from: give its fields by schema="
+            f"{{{endpoint.handler!r}: ...}}"
+        )
+    return _request_body(body_schema(serializer), view, endpoint)
 
 
-def _writable(schema: Mapping[str, Any], view: str) -> dict[str, Any]:
-    """The part of an object's schema that a client may write."""
-    properties: dict[str, Any] = {}
-    required = schema.get("required", ())
-    for name, one in schema.get("properties", {}).items():
-        if one.get("readOnly"):
+def _reads_body(function: Any, kind: type[Any], depth: int = 3) -> bool:
+    """Whether a method of a view, or one that it calls, looks at the body of its request."""
+    code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
+    if code is None or depth == 0:
+        return False
+    if not _OF_BODIES.isdisjoint(code.co_names):
+        return True
+    return any(
+        _reads_body(getattr(kind, name, None), kind, depth - 1)
+        for name in code.co_names
+        if inspect.isfunction(getattr(kind, name, None))
+    )
+
+
+def _request_body(schema: Mapping[str, Any], view: Any, endpoint: Endpoint) -> dict[str, Any]:
+    parsers = endpoint.initkwargs.get("parser_classes", getattr(view, "parser_classes", ()))
+    kinds = [str(one.media_type) for one in parsers]
+    if any(kind in ("*/*", "application/*") for kind in kinds):
+        kinds.insert(0, _JSON)
+    content = {kind: {"schema": schema} for kind in kinds if "*" not in kind}
+    return {"content": content, "required": bool(schema.get("required"))}
+
+
+def _answers(endpoint: Endpoint, view: Any) -> dict[str, Any]:
+    try:
+        schema = answer_schema(serializer_of(endpoint, view))
+    except DefinitionError:
+        schema = None
+    if schema is None or endpoint.method == "delete":
+        return {}
+    if endpoint.many:
+        schema = {"type": "array", "items": schema}
+        paginator = getattr(view, "paginator", None)
+        if paginator is not None:
+            schema = paginator.get_paginated_response_schema(schema)
+    return {"200": {"content": {_JSON: {"schema": schema}}}}
+
+
+def _schema_of(given: Schema, components: dict[str, Any]) -> dict[str, Any]:
+    """The schema that the user gave, with its definitions among the components."""
+    if isinstance(given, type):
+        schema = TypeAdapter(given).json_schema(ref_template=_REFERENCE + "{model}")
+    else:
+        schema = _with_references(dict(given))
+    components.update(schema.pop("$defs", {}))
+    return {"type": "object", **schema}
+
+
+def _with_references(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: item.replace("#/$defs/", _REFERENCE)
+            if key == "$ref" and isinstance(item, str)
+            else _with_references(item)
+            for key, item in value.items()
+        }
+    return [_with_references(one) for one in value] if isinstance(value, list) else value
+
+
+def _capture(view: Any, name: str) -> dict[str, Any]:
+    """The schema of a captured argument: of the model's field that it looks up, or of the foreign
+    key that it is named after."""
+    versioning = getattr(view, "versioning_class", None)
+    if versioning is not None and name == versioning.version_param:
+        allowed = [str(one) for one in versioning.allowed_versions or ()]
+        return {"schema": {"type": "string", **({"enum": allowed} if allowed else {})}}
+    lookup = getattr(view, "lookup_field", "pk")
+    if name in ("pk", getattr(view, "lookup_url_kwarg", None)):
+        names = [lookup]
+    else:
+        parents: Mapping[str, str] = getattr(type(view), "parent_lookup_kwargs", None) or {}
+        names = [parents[name]] if name in parents else [name, name.removesuffix("_pk")]
+    model: Any = getattr(queryset_of(view), "model", None)
+    for one in names if model is not None else ():
+        try:
+            found = path(model, one)
+        except DefinitionError:
             continue
-        if one.get("format") == "binary":
-            if name in required:
-                raise DefinitionError(f"{view}: {name!r} is a file, which a tool cannot take")
-            continue
-        properties[name] = _plain(one, view)
-    whole: dict[str, Any] = {"type": "object", "properties": properties}
-    needed = [name for name in required if name in properties]
-    if needed:
-        whole["required"] = needed
-    return whole
-
-
-def _plain(schema: Mapping[str, Any], view: str = "") -> dict[str, Any]:
-    """An OpenAPI 3.0 schema as JSON Schema."""
-    dropped = ("readOnly", "writeOnly", "nullable")
-    own = {key: value for key, value in schema.items() if key not in dropped}
-    if isinstance(own.get("properties"), Mapping):
-        own |= _writable(own, view)
-    if isinstance(own.get("items"), Mapping):
-        own["items"] = _plain(own["items"], view)
-    if "description" in own:
-        own["description"] = str(own["description"])
-    if schema.get("nullable"):
-        if isinstance(own.get("type"), str):
-            own["type"] = [own["type"], "null"]
-        if "enum" in own and None not in own["enum"]:
-            own["enum"] = [*own["enum"], None]
-    return own
+        kind = TypeAdapter(found.filter_type).json_schema().get("type")
+        if isinstance(kind, str):
+            return {"schema": {"type": kind}, "description": found.description}
+    return {"schema": {"type": ["string", "integer"]}}

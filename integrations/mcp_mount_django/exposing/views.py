@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest
 from pydantic import BaseModel
 
+from mcp_mount.features import DefinitionError
 from mcp_mount.features.names import refuse_unknown
+from mcp_mount.openapi.bodies import ResponseBody
+from mcp_mount.openapi.responses import Answer, value_of_response
 from mcp_mount_django.exposing.captures import CapturedArguments
-from mcp_mount_django.exposing.responses import derived, refusal, result_of, result_of_async
+from mcp_mount_django.exposing.places import Places
+from mcp_mount_django.exposing.responses import (
+    answer_of,
+    answer_of_async,
+    derived,
+    encoded_pairs,
+    login_paths,
+)
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -24,6 +36,7 @@ def tool_of_view(
     method: str,
     url: Sequence[str],
     as_json: bool,
+    redirects: bool | None,
     limit: Callable[[], int | None],
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     """The function that calls a view, and the options of its tool.
@@ -34,41 +47,61 @@ def tool_of_view(
         method: Of the request.
         url: The arguments that its URL captures.
         as_json: Whether the others are sent as JSON.
+        redirects: Whether a redirect is a success; None for views of forms, which say so.
         limit: How many bytes of a response are collected.
 
     Raises:
         DefinitionError: For URL arguments that the schema does not have, and for a method that is
-            none.
+            none, and for objects where they are sent as a form or a query.
     """
     what = getattr(view, "__name__", view)
     refuse_unknown(f"{what}: the URL argument is not in the schema:", url, _names(schema))
     refuse_unknown(f"{what}: method= is no method of HTTP:", [method], _METHODS)
+    if not as_json:
+        for name in _nested(schema):
+            if name not in url:
+                raise DefinitionError(
+                    f"{what}: {name!r} is an object, which neither a form nor a query can carry: "
+                    "send JSON, by as_json=True and a method with a body"
+                )
     captures = CapturedArguments(view, url)
+
+    places = Places(view, method.lower(), url)
+    declares = _redirects(view) if redirects is None else redirects
+    reads = method in ("GET", "HEAD", "DELETE")
+    carrier = f"the {'query' if reads else 'form'} of {what}"
 
     def prepared(request: HttpRequest, given: Mapping[str, Any]) -> tuple[HttpRequest, Any]:
         plain = schema(**given).model_dump(mode="json") if isinstance(schema, type) else given
         captured = captures.of(given)
         rest = {name: value for name, value in plain.items() if name not in captured}
-        if method in ("GET", "HEAD", "DELETE"):
-            return derived(request, method, request.path, query=rest), captured
+        place = places.of(request, captured)
+        make = partial(derived, request, method, place.path, match=place.match)
+        if reads:
+            return make(query=encoded_pairs(rest, carrier)), captured
         if as_json:
-            return derived(request, method, request.path, data=rest), captured
-        return derived(request, method, request.path, form=rest), captured
+            return make(body=json.dumps(rest).encode(), content_type="application/json"), captured
+        form = encoded_pairs(rest, carrier).encode()
+        return make(body=form, content_type="application/x-www-form-urlencoded"), captured
+
+    def value(answer: Answer) -> Any:
+        return value_of_response(
+            answer.status,
+            answer.headers,
+            answer.body,
+            login=login_paths(),
+            redirects=declares,
+        )
 
     def call(request: HttpRequest, **given: Any) -> Any:
         own, captured = prepared(request, given)
-        try:
-            return result_of(view(own, **captured), limit())
-        except Exception as error:
-            raise refusal(error) or error from None
+        return value(answer_of(view(own, **captured), ResponseBody(limit()), method))
 
     async def call_async(request: HttpRequest, **given: Any) -> Any:
         own, captured = prepared(request, given)
-        try:
-            answer: Awaitable[Any] = view(own, **captured)
-            return await result_of_async(await answer, limit())
-        except Exception as error:
-            raise refusal(error) or error from None
+        answering: Awaitable[Any] = view(own, **captured)
+        answer = await answer_of_async(await answering, ResponseBody(limit()), method)
+        return await sync_to_async(value)(answer)
 
     function: Any = call_async if iscoroutinefunction(view) else call
     empty = inspect.Parameter.empty
@@ -92,3 +125,28 @@ def _names(schema: type[BaseModel] | Mapping[str, Any] | None) -> Sequence[str]:
     if isinstance(schema, type):
         return list(schema.model_fields)
     return list((schema or {}).get("properties", ()))
+
+
+def _redirects(view: Any) -> bool:
+    """Whether a view is one of Django's that redirect when they have done their work."""
+    kind = getattr(view, "view_class", None)
+    return hasattr(kind, "get_success_url") or hasattr(kind, "get_redirect_url")
+
+
+def _nested(schema: type[BaseModel] | Mapping[str, Any] | None) -> Iterator[str]:
+    """The arguments of which a schema says that they are objects, or lists of them."""
+    whole = schema.model_json_schema() if isinstance(schema, type) else schema or {}
+    definitions = whole.get("$defs", {})
+    for name, one in whole.get("properties", {}).items():
+        if isinstance(one, Mapping) and _is_nested(one, definitions):
+            yield name
+
+
+def _is_nested(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> bool:
+    reference = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+    if reference in definitions:
+        return _is_nested(definitions[reference], {})
+    if schema.get("type") == "object":
+        return True
+    inner = [schema.get("items"), *schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    return any(_is_nested(one, definitions) for one in inner if isinstance(one, Mapping))

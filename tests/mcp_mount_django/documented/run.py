@@ -15,7 +15,7 @@ sys.path.insert(0, str(HERE))
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 installed, tools, mcp_mount, partners, tokens, staff, tasks, query, views, rest, *others = BLOCKS
-audit, tests, beside = others
+nested, ninja, spectacular, audit, tests, beside = others
 
 
 def execute(code: str, names: dict[str, Any]) -> dict[str, Any]:
@@ -32,6 +32,7 @@ own: dict[str, Any] = {
         "django.contrib.sessions",
         "rest_framework",
         "rest_framework.authtoken",
+        "drf_spectacular",
         "shop",
     ]
 }
@@ -46,6 +47,7 @@ settings.configure(
     SECRET_KEY="for-tests-only",
     ROOT_URLCONF="__main__",
     USE_TZ=True,
+    REST_FRAMEWORK={"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"},
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     MIDDLEWARE=[
@@ -63,6 +65,7 @@ from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.test import TestCase  # noqa: E402
 from django.test.utils import get_runner  # noqa: E402
 from django.urls import include, path  # noqa: E402
+from rest_framework.routers import DefaultRouter  # noqa: E402
 
 import mcp_mount_django.options  # noqa: E402
 from mcp_mount_django import MCPServer  # noqa: E402
@@ -70,11 +73,16 @@ from mcp_mount_django import MCPServer  # noqa: E402
 assert set(own["MCP_MOUNT"]) <= set(mcp_mount_django.options.OPTIONS)
 
 names: dict[str, Any] = {}
-for block in (tools, partners, tokens, staff, tasks, query, views, rest, audit):
+for block in (tools, partners, tokens, staff, tasks, query, views, rest, nested, ninja, audit):
     execute(block, names)
 urlpatterns: list[Any] = []
 execute(urls_part, {"urlpatterns": urlpatterns, "path": path, "include": include})
 urlpatterns.append(path("partners", include(names["partners"].urls)))
+router = DefaultRouter()
+router.register("products", names["views"].ProductViewSet)
+router.register("orders/(?P<order>[^/]+)/notes", names["views"].NoteViewSet, basename="note")
+urlpatterns += [path("api/", include(router.urls)), path("ninja/", names["api"].urls)]
+execute(spectacular, names)
 
 
 class Examples(TestCase):
@@ -118,12 +126,18 @@ class Examples(TestCase):
         found = self.call(None, "search", query="tea").data
         assert found == {"page": 1, "found": ["TEA-07"]}
         assert self.call(None, "list_products").is_error
-        assert self.call(self.bob, "list_products").data is None
-        assert "TEA-07" in self.call(self.bob, "list_products").text
+        assert self.call(self.bob, "list_products").data["results"][0]["sku"] == "TEA-07"
         assert self.call(None, "get_health").data == {"open": True}
         number = self.call(self.ada, "order", sku="TEA-07").data
         cancelled = self.call(self.ada, "order_cancel", pk=number)
         assert cancelled.data == {"cancelled": str(number)}
+        archive = self.call(None, "note_archive", order=number, year=2026)
+        assert archive.data == {"order": str(number), "year": "2026"}
+
+    def test_documents(self) -> None:
+        assert self.call(None, "stock_of", sku="TEA-07").data == {"stock": 3}
+        found = self.call(self.bob, "products_retrieve", id=1)
+        assert found.data["sku"] == "TEA-07"
 
     def test_tasks_run_in_what_the_middleware_sets(self) -> None:
         from django.http import HttpRequest

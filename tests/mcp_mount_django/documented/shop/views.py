@@ -55,3 +55,12 @@ class Health(APIView):
 
     def get(self, request):
         return Response({"open": True})
+
+
+class NoteViewSet(viewsets.ViewSet):
+    """Notes of an order."""
+
+    @action(detail=False)
+    def archive(self, request, order):
+        """The notes of a year."""
+        return Response({"order": order, "year": request.query_params["year"]})

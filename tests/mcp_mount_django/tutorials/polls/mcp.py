@@ -44,7 +44,7 @@ class Words(BaseModel):
 
 
 server.add_view(views.IndexView.as_view(), name="latest_questions")
-server.add_view(views.vote, Vote, method="POST", url=["question_id"])
+server.add_view(views.vote, Vote, method="POST", url=["question_id"], redirects=True)
 server.add_view(views.results_json, OfQuestion, name="results", url=["question_id"])
 server.add_view(views.mine)
 server.add_view(views.echo, Words)

@@ -1,0 +1,111 @@
+"""Endpoints of REST framework, described and handed to the machine that makes tools of operations:
+what cannot be a tool is left out and reported, or refused where it is asked for by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mcp_mount.features import DefinitionError
+from mcp_mount.features.names import keywords_of, refuse_unknown
+from mcp_mount.openapi.adding import Exposed, add_operations
+from mcp_mount.openapi.choice import Choice
+from mcp_mount.openapi.document import Document
+from mcp_mount.openapi.targets import Target
+from mcp_mount.policies.options import PolicyOptions
+from mcp_mount_django.exposing.described import Description, Schema
+from mcp_mount_django.exposing.endpoints import Endpoint
+from mcp_mount_django.exposing.responses import login_paths
+from mcp_mount_django.exposing.rest import document_of, function_of
+
+
+def add_endpoints(
+    server: Any,
+    endpoints: Iterable[Endpoint],
+    description: Description,
+    policies: Mapping[str, Any],
+    *,
+    by_name: bool,
+) -> Exposed:
+    """Make tools of endpoints: of all that can be tools, or of none.
+
+    Args:
+        server: What gets the tools.
+        endpoints: The endpoints.
+        description: What the user says of them.
+        policies: What is declared around each tool.
+        by_name: Whether the user has named them, so that each must work.
+
+    Raises:
+        DefinitionError: For one that was named and cannot be a tool, if none is left, and for a
+            name that is taken.
+    """
+    chosen = list(endpoints)
+    _refuse_strangers(chosen, description)
+    documents: list[Document] = []
+    known: dict[tuple[str, str], Endpoint] = {}
+    left_out: dict[str, str] = {}
+    for one in chosen:
+        try:
+            documents.append(document_of(one, description))
+        except DefinitionError as error:
+            if by_name:
+                raise DefinitionError(f"{one} cannot be a tool: {error}") from None
+            left_out[f"{one.method.upper()} {one.path}"] = f"{one}: {error}"
+        else:
+            known[one.path, one.method] = one
+    if chosen and not known:
+        reasons = "".join(f"\n{reason}" for reason in left_out.values())
+        raise DefinitionError(f"none of the endpoints can be a tool:{reasons}")
+
+    def function(target: Target) -> Any:
+        endpoint = known[target.operation.path, target.operation.method]
+        return function_of(endpoint, description, target)
+
+    return add_operations(
+        server,
+        documents,
+        Choice(operations=[one.tool for one in known.values()] if by_name else ()),
+        function,
+        forward=(),
+        policies=policies,
+        output_schemas=description.output_schemas,
+        login=login_paths,
+        unreadable=left_out,
+    )
+
+
+def refuse_unknown_options(method: Any, policies: Mapping[str, Any]) -> None:
+    """Raise DefinitionError for keyword arguments that a method of the server does not have."""
+    known = [*keywords_of(method), *PolicyOptions.__annotations__]
+    refuse_unknown(f"{method.__name__} has no option", policies, known)
+
+
+def by_handler(name: str, table: Mapping[str, Schema] | None) -> dict[str, Schema]:
+    """A table of schemas, by actions or by methods of HTTP.
+
+    Args:
+        name: How the user knows it.
+        table: What the user gave.
+
+    Raises:
+        DefinitionError: If it is no table.
+    """
+    if table is None:
+        return {}
+    if not isinstance(table, Mapping) or not all(
+        isinstance(one, type | Mapping) for one in table.values()
+    ):
+        raise DefinitionError(
+            f"{name}= is a table: {{action or method: a pydantic model, or a JSON Schema}}"
+        )
+    return {
+        key.lower() if key.lower() in ("get", "post", "put", "patch", "delete") else key: value
+        for key, value in table.items()
+    }
+
+
+def _refuse_strangers(endpoints: Iterable[Endpoint], description: Description) -> None:
+    handlers = [one.handler for one in endpoints]
+    for name, table in (("query", description.query), ("schema", description.schema)):
+        refuse_unknown(f"{name}= matches no endpoint:", table, handlers)

@@ -1,0 +1,32 @@
+"""What users say of endpoints of REST framework that cannot be known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from pydantic import BaseModel
+
+PAGE_SIZE: Final = 100
+"""How many rows a list has that the project does not divide into pages."""
+
+Schema: TypeAlias = type[BaseModel] | Mapping[str, Any]
+"""Fields that the user describes: a pydantic model, or a JSON Schema of an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the user says of endpoints.
+
+    Attributes:
+        query: Query parameters, by action or method.
+        schema: Fields of bodies, by action or method.
+        page_size: How many rows a list has that is not divided into pages; None for all.
+        output_schemas: Whether the schemas of answers are promised.
+    """
+
+    query: Mapping[str, Schema]
+    schema: Mapping[str, Schema]
+    page_size: int | None
+    output_schemas: bool

@@ -1,0 +1,190 @@
+"""Where a view is in the project's URLs: its path, its ResolverMatch, and what is wrapped around it
+there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote
+
+from django.conf import settings
+from django.http import Http404, HttpRequest
+from django.urls import (
+    NoReverseMatch,
+    ResolverMatch,
+    URLPattern,
+    URLResolver,
+    get_resolver,
+    get_script_prefix,
+    resolve,
+    reverse,
+)
+
+from mcp_mount.features.arguments import InvalidArguments
+from mcp_mount.openapi.arguments import another_endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the URLs of a project make of one request.
+
+    Attributes:
+        path: The path, without the prefix of the project (`SCRIPT_NAME`).
+        match: As Django's handler puts it on the request.
+        view: What the URL leads to, with all that is wrapped around it; None where the project has
+            no such URL.
+    """
+
+    path: str
+    match: ResolverMatch
+    view: Callable[..., Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """A pattern of the project, with the namespaces around it and all that is captured."""
+
+    pattern: URLPattern
+    namespaces: tuple[str, ...]
+    around: tuple[Any, ...]
+
+    @property
+    def captured(self) -> frozenset[str]:
+        return frozenset(name for one in self.around for name in one.regex.groupindex)
+
+    @property
+    def callback(self) -> Any:
+        return self.pattern.callback
+
+    @property
+    def name(self) -> str | None:
+        if self.pattern.name is None:
+            return None
+        return ":".join([*self.namespaces, self.pattern.name])
+
+
+class Places:
+    """Finds the URL of a view, when it is first called: then the project's URLs are complete.
+
+    Args:
+        view: The view as Django's URLs have it, or its class.
+        method: Of HTTP, in lower case.
+        action: The action of a viewset.
+        captured: The names of what its URL captures.
+        route: The name of its URL, as far as it is known.
+    """
+
+    def __init__(
+        self,
+        view: Any,
+        method: str,
+        captured: Collection[str],
+        *,
+        action: str | None = None,
+        route: str | None = None,
+    ) -> None:
+        self._view = view
+        self._method = method
+        self._action = action
+        self._captured = frozenset(captured)
+        self._route = route
+
+    def of(self, request: HttpRequest, captured: Mapping[str, Any]) -> Place:
+        """The place of one request.
+
+        Args:
+            request: That of MCP, whose path is taken where the project has no URL for the view.
+            captured: The values that its URL captures.
+
+        Raises:
+            InvalidArguments: For values that its URL cannot capture, or that are in a URL of
+                another view, which comes first.
+        """
+        found = self._pattern
+        if found is None:
+            return Place(request.path_info, self._bare(captured), None)
+        try:
+            url = reverse(found.name or found.callback, kwargs=dict(captured))
+        except NoReverseMatch:
+            if found.name is None and found.namespaces:
+                # There is no way to a path of a namespace without a name.
+                match = ResolverMatch(found.callback, (), dict(captured))
+                return Place(request.path_info, match, found.callback)
+            names = ", ".join(captured) or "the arguments"
+            raise InvalidArguments(
+                f"{names}: no such URL; the project takes other values"
+            ) from None
+        path = "/" + unquote(url).removeprefix(get_script_prefix())
+        try:
+            match = resolve(path)
+        except Http404:
+            return Place(path, self._bare(captured), None)
+        if match.func is found.callback:
+            return Place(path, match, match.func)
+        if self._is_ours(match.func, self._method):
+            return Place(path, match, match.func)
+        raise another_endpoint(self._method, path)
+
+    def _bare(self, captured: Mapping[str, Any]) -> ResolverMatch:
+        view = self._view if callable(self._view) else self._view.as_view
+        return ResolverMatch(view, (), dict(captured), url_name=self._route)
+
+    @cached_property
+    def _pattern(self) -> _Pattern | None:
+        """The pattern of the view that captures what the tool has; of several, the one with the
+        name that the user gave."""
+        found = [
+            one
+            for one in _patterns()
+            if one.captured == self._captured and self._is_ours(one.callback, self._method)
+        ]
+        named = [one for one in found if self._route in (one.name, one.pattern.name)]
+        return next(iter([*named, *found]), None)
+
+    def _is_ours(self, callback: Any, method: str) -> bool:
+        if callback is self._view:
+            return True
+        kind = _class_of(callback)
+        if kind is None or kind is not _class_of(self._view):
+            return False
+        if self._action is None:
+            return True
+        return getattr(callback, "actions", {}).get(method) == self._action
+
+
+def patterns_of(view: Any) -> Iterator[Any]:
+    """The patterns of a view, or of another view of its class, and all that are around them."""
+    for one in _patterns():
+        if one.callback is view or (_class_of(view) and _class_of(one.callback) is _class_of(view)):
+            yield from one.around
+
+
+def project_routes() -> Iterator[str]:
+    """All patterns of the project, as `ResolverMatch.route` has them."""
+    for one in _patterns():
+        yield "".join(str(part) for part in one.around)
+
+
+def _class_of(view: Any) -> Any:
+    if isinstance(view, type):
+        return view
+    return getattr(view, "view_class", getattr(view, "cls", None))
+
+
+def _patterns() -> Iterator[_Pattern]:
+    if getattr(settings, "ROOT_URLCONF", None):
+        yield from _below(get_resolver(), (), ())
+
+
+def _below(
+    resolver: URLResolver, namespaces: tuple[str, ...], around: tuple[Any, ...]
+) -> Iterator[_Pattern]:
+    for one in resolver.url_patterns:
+        whole = (*around, one.pattern)
+        if isinstance(one, URLResolver):
+            inner = (*namespaces, one.namespace) if one.namespace else namespaces
+            yield from _below(one, inner, whole)
+        elif isinstance(one, URLPattern):
+            yield _Pattern(one, namespaces, whole)

@@ -1,0 +1,226 @@
+"""Where viewsets are in the project's URLs: nested routers, versions, namespaces, decorators."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+
+def views() -> Any:
+    from tests.mcp_mount_django.rest import views
+
+    return views
+
+
+@pytest.fixture
+def rows(database: None) -> None:
+    from tests.mcp_mount_django.ledger.models import Category
+
+    for name in ("acme-rent", "acme-food", "other-rent"):
+        Category.objects.create(name=name)
+
+
+def of_request(route: Any, viewset: Any) -> None:
+    from django.urls import include, path, re_path
+    from rest_framework.routers import DefaultRouter
+
+    router = DefaultRouter()
+    router.register("categories", viewset, basename="category")
+    nested = re_path(r"^organizers/(?P<organizer>[^/]+)/", include(router.urls))
+    route(path("api/", include(([nested], "api"), namespace="v1")))
+
+
+@pytest.mark.parametrize("is_routed", [True, False])
+def test_a_viewset_that_needs_its_request_works_in_nested_urls(
+    server: Any, route: Any, call: Any, rows: None, is_routed: bool
+) -> None:
+    if is_routed:
+        of_request(route, views().OfRequest)
+    exposed = server.add_viewset(views().OfRequest, url=["organizer"])
+    assert exposed.left_out == {}
+    found = call("list_categories", organizer="acme").structured["results"]
+    assert [one["name"] for one in found] == ["acme-rent", "acme-food"]
+    assert call("get_category", organizer="acme", name="other-rent").is_error
+    created = call("create_category", organizer="acme", name="acme-fun")
+    assert created.structured["name"] == "acme-fun"
+
+
+def test_a_field_of_the_name_of_a_capture_is_not_sent_twice(server: Any, arguments_of: Any) -> None:
+    server.add_viewset(views().OfRequest, url="organizer")
+    assert list(arguments_of("update_category"))[:2] == ["organizer", "name"]
+
+
+def test_a_value_may_be_given_for_a_capture(
+    server: Any, route: Any, call: Any, rows: None, arguments_of: Any
+) -> None:
+    of_request(route, views().OfRequest)
+    server.add_viewset(views().OfRequest, url="organizer", kwargs={"organizer": "acme"})
+    assert "organizer" not in arguments_of("list_categories")
+    assert call("list_categories").structured["count"] == 2
+
+
+def test_a_serializer_that_needs_a_real_request_is_left_out(server: Any) -> None:
+    class Stubborn(views().OfRequest):  # type: ignore[misc]
+        def get_serializer_class(self) -> Any:
+            return {"acme": views().CategorySerializer}[self.request.tenant]
+
+        serializer_class = None
+
+    exposed = server.add_viewset(Stubborn, url="organizer", name="category")
+    assert "list_categories" in exposed.tools
+    reason = exposed.left_out["POST /{organizer}/categories/"]
+    assert reason.startswith("Stubborn.create: its serializer cannot be made without a request")
+    assert reason.endswith("give its fields by schema=")
+
+
+def test_a_view_may_ask_whether_it_is_only_asked_for_its_schema(
+    server: Any, arguments_of: Any
+) -> None:
+    class Asking(views().Categories):  # type: ignore[misc]
+        def get_serializer_class(self) -> Any:
+            if getattr(self, "swagger_fake_view", False):
+                return views().CategorySerializer
+            return self.request.tenant.serializer
+
+    server.add_viewset(Asking, actions="create")
+    assert list(arguments_of("create_category")) == ["name"]
+
+
+def test_a_serializer_may_depend_on_method_and_action(server: Any, arguments_of: Any) -> None:
+    class ByMethod(views().Entries):  # type: ignore[misc]
+        def get_serializer_class(self) -> Any:
+            is_new = self.request.method == "POST" and self.action == "create"
+            return views().EntrySerializer if is_new else views().CategorySerializer
+
+    server.add_viewset(ByMethod)
+    assert "amount" in arguments_of("create_entry")
+    assert list(arguments_of("update_entry")) == ["pk", "name"]
+
+
+def test_the_request_of_a_view_has_its_own_path_and_match(
+    server: Any, route: Any, call: Any
+) -> None:
+    from django.urls import include, path
+    from rest_framework.response import Response
+    from rest_framework.routers import SimpleRouter
+
+    class Telling(views().Categories):  # type: ignore[misc]
+        def retrieve(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+            match = request.resolver_match
+            return Response(
+                {
+                    "path": request.path,
+                    "name": match.view_name,
+                    "kwargs": match.kwargs,
+                    "link": self.reverse_action("detail", kwargs={"pk": 5}),
+                }
+            )
+
+    router = SimpleRouter()
+    router.register("cats", Telling, basename="cat")
+    route(path("api/", include((router.urls, "api"))))
+    server.add_viewset(Telling, actions="retrieve")
+    assert call("get_category", pk=3).structured == {
+        "path": "/api/cats/3/",
+        "name": "api:cat-detail",
+        "kwargs": {"pk": "3"},
+        "link": "http://testserver/api/cats/5/",
+    }
+
+
+def test_what_is_wrapped_around_a_viewset_in_the_urls_holds(
+    server: Any, route: Any, call: Any, ada: Any
+) -> None:
+    from django.contrib.auth.decorators import login_required
+    from django.urls import path
+
+    view = login_required(views().Categories.as_view({"get": "list"}))
+    route(path("categories/", view))
+    server.add_viewset(views().Categories, actions="list")
+    assert call("list_categories").text == "You must log in for this"
+    assert not call("list_categories", ada).is_error
+
+
+def test_a_key_that_the_url_cannot_have_is_refused(server: Any, route: Any, call: Any) -> None:
+    from django.urls import include, path
+    from rest_framework.routers import SimpleRouter
+
+    class Numbered(views().Categories):  # type: ignore[misc]
+        lookup_value_regex = r"\d+"
+
+    router = SimpleRouter()
+    router.register("categories", Numbered)
+    route(path("", include(router.urls)))
+    server.add_viewset(Numbered)
+    assert (
+        call("get_category", pk="seven").text == "pk: no such URL; the project takes other values"
+    )
+
+
+def test_a_key_that_leads_to_another_action_is_refused(server: Any, route: Any, call: Any) -> None:
+    from django.urls import include, path
+    from rest_framework.routers import SimpleRouter
+
+    router = SimpleRouter()
+    router.register("categories", views().Categories)
+    route(path("", include(router.urls)))
+    server.add_viewset(views().Categories)
+    result = call("get_category", pk="totals")
+    assert result.is_error
+    assert "lead to another endpoint, GET /categories/totals/" in result.text
+
+
+def test_a_version_in_the_path_is_an_argument_with_its_choices(
+    server: Any, route: Any, call: Any, arguments_of: Any
+) -> None:
+    from django.urls import path
+    from rest_framework.response import Response
+    from rest_framework.versioning import URLPathVersioning
+    from rest_framework.views import APIView
+
+    class Versions(URLPathVersioning):
+        allowed_versions = ("v1", "v2")
+
+    class Health(APIView):
+        versioning_class = Versions
+
+        def get(self, request: Any, version: str) -> Any:
+            return Response({"version": request.version})
+
+    route(path("api/<str:version>/health/", Health.as_view()))
+    server.add_api_view(Health, name="health")
+    assert arguments_of("get_health")["version"] == {"type": "string", "enum": ["v1", "v2"]}
+    assert call("get_health", version="v2").structured == {"version": "v2"}
+    assert call("get_health", version="v3").is_error
+    server.add_api_view(Health, name="state", kwargs={"version": "v1"})
+    assert call("get_state").structured == {"version": "v1"}
+
+
+def test_nested_routers_of_drf_nested_routers(
+    server: Any, route: Any, call: Any, arguments_of: Any, rows: None
+) -> None:
+    pytest.importorskip("rest_framework_nested")
+    from django.urls import include, path
+    from rest_framework_nested.routers import NestedSimpleRouter, SimpleRouter
+    from rest_framework_nested.viewsets import NestedViewSetMixin
+
+    from tests.mcp_mount_django.ledger.models import Category, Entry, Member
+
+    class OfCategory(NestedViewSetMixin, views().Entries):  # type: ignore[misc]
+        parent_lookup_kwargs = MappingProxyType({"category_pk": "category__pk"})
+
+    router = SimpleRouter()
+    router.register("categories", views().Categories)
+    inner = NestedSimpleRouter(router, "categories", lookup="category")
+    inner.register("entries", OfCategory)
+    route(path("api/", include(router.urls)), path("api/", include(inner.urls)))
+    server.add_viewset(OfCategory)
+    assert arguments_of("list_entries")["category_pk"]["type"] == "integer"
+    category = Category.objects.get(name="acme-rent")
+    other = Category.objects.get(name="acme-food")
+    member = Member.objects.create_user("x@example.org")
+    Entry.objects.create(member=member, category=category, amount=1)
+    assert call("list_entries", category_pk=category.pk).structured["count"] == 1
+    assert call("list_entries", category_pk=other.pk).structured["count"] == 0
