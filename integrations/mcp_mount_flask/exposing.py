@@ -34,7 +34,8 @@ from mcp_mount.openapi.choice import Choice
 from mcp_mount.openapi.document import Document
 from mcp_mount.openapi.headers import FORWARDED, forwarded
 from mcp_mount.openapi.operations import ALIASES, FUNCTION, MARK, METHODS, Operation, as_mark
-from mcp_mount.openapi.requests import FORM, Sent
+from mcp_mount.openapi.payloads import FORM
+from mcp_mount.openapi.requests import Sent
 from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Target
 from mcp_mount.policies.options import PolicyOptions

@@ -91,6 +91,8 @@ def add_operations(
     }
     read: dict[Operation, OperationArguments] = {}
     left_out = dict(unreadable or {})
+    for document in documents:
+        left_out |= document.unreadable
     for operation in choice.of(list(of_document)):
         try:
             arguments = of_document[operation].arguments(operation, forward)

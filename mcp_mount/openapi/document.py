@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
+from urllib.parse import urlsplit
 
+from pydantic_core import from_json, to_json
+
+from mcp_mount.features.functions import DefinitionError
 from mcp_mount.openapi.headers import FORWARDED, OF_THE_REQUEST
 from mcp_mount.openapi.operations import METHODS, Operation
-from mcp_mount.openapi.references import resolved, standing_alone, without_required
+from mcp_mount.openapi.references import References, without_required
 from mcp_mount.openapi.requests import OperationArguments
 from mcp_mount.protocol.messages import JSON
 
-_PARAMETER: Final = re.compile(r"{(\w+)(?::\w+)?}")
+Knows = Callable[[str, str], bool]
+"""Whether an application has a route: by its method ("GET") and its path, with parameters as in the
+document ("/orders/{id}")."""
 
 
 class Document:
@@ -22,7 +28,11 @@ class Document:
     prefix: where its application is mounted in the whole one; its parameters are arguments, too.
     unshaped: operations, as (path, method), whose answers may lack what their schemas require;
     unnamed: those whose answers have other names than in their schemas. enforces: whether the
-    framework sees to it that an answer of one is as its schema says.
+    framework sees to it that an answer of one is as its schema says. knows: what tells whether the
+    paths of `servers` are a part of the application's own, or only of what stands before it; None
+    for where they are.
+
+    Raises DefinitionError for what is no such document.
     """
 
     def __init__(
@@ -34,74 +44,167 @@ class Document:
         unshaped: Collection[tuple[str, str]] = (),
         unnamed: Collection[tuple[str, str]] = (),
         enforces: Callable[[tuple[str, str]], bool] = lambda where: False,
+        knows: Knows | None = None,
     ) -> None:
-        self._document = document
+        self._document = _read(document)
+        self._references = References(self._document)
         self._wide = wide
         self._prefix = prefix
         self._unshaped = unshaped
         self._unnamed = unnamed
         self._enforces = enforces
-        self.schemas: Mapping[str, Any] = document.get("components", {}).get("schemas", {})
+        self._knows = knows
+        self.unreadable: dict[str, str] = {}
+        """Paths whose operations cannot be read, with the reason."""
+        self._operations = list(self._found())
 
-    def operations(self) -> Iterator[Operation]:
+    def operations(self) -> Sequence[Operation]:
         """All its operations."""
-        for path, methods in self._document.get("paths", {}).items():
-            for method in METHODS:
-                if method in methods:
-                    described = {**methods[method], "parameters": self._parameters(methods[method])}
-                    yield Operation(self._prefix + path, method, described, self._prefix)
+        return self._operations
 
-    def _parameters(self, described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        own = list(described.get("parameters", ()))
-        known = {one.get("name") for one in own}
-        return [
-            *(
-                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-                for name in _PARAMETER.findall(self._prefix)
-                if name not in known
-            ),
-            *own,
-        ]
+    def _found(self) -> Iterator[Operation]:
+        for path, given in self._document["paths"].items():
+            try:
+                item = self._references.resolved(given)
+            except DefinitionError as error:
+                self.unreadable[self._prefix + path] = str(error)
+                continue
+            if not isinstance(item, Mapping) or not path.startswith("/"):
+                # Extensions stand among the paths.
+                continue
+            for method in METHODS:
+                if isinstance(item.get(method), Mapping):
+                    yield self._operation(path, method, item)
+
+    def _operation(self, path: str, method: str, item: Mapping[str, Any]) -> Operation:
+        own: Mapping[str, Any] = item[method]
+        both = [item.get("parameters"), own.get("parameters")]
+        parameters = [one for some in both if isinstance(some, list) for one in some]
+        base, problem = self._base(path, method, own, item)
+        return Operation(
+            self._prefix + base + path,
+            method,
+            {**own, "parameters": parameters},
+            self._prefix + base,
+            problem,
+        )
+
+    def _base(self, path: str, method: str, *levels: Mapping[str, Any]) -> tuple[str, str | None]:
+        """What stands before the paths of the document, and why an operation cannot be called."""
+        bases: list[str] = []
+        for level in (*levels, self._document):
+            if isinstance(level.get("servers"), list) and level["servers"]:
+                bases = [_server_path(one) for one in level["servers"]]
+                break
+        if self._knows is None:
+            return (bases or [""])[0], None
+        for base in dict.fromkeys([*bases, ""]):
+            if self._knows(method.upper(), base + path):
+                return base, None
+        return "", "the application has no such route"
 
     def arguments(self, operation: Operation, forward: Collection[str]) -> OperationArguments:
         """The arguments of an operation; the headers that go along anyway are none.
 
-        Raises DefinitionError for a body that a tool cannot send.
+        Raises DefinitionError for what a tool cannot send.
         """
+        if operation.problem is not None:
+            raise DefinitionError(operation.problem)
         wide = {
             name
             for path in self._wide
             if operation.path.endswith(path.replace(":path}", "}"))
             for name in re.findall(r"{(\w+):path}", path)
         }
-        return OperationArguments(
-            operation, self.schemas, wide, {*FORWARDED, *forward, *OF_THE_REQUEST}
-        )
+        try:
+            return OperationArguments(
+                operation, self._references, wide, {*FORWARDED, *forward, *OF_THE_REQUEST}
+            )
+        except RecursionError:
+            raise DefinitionError("its schemas are nested too deeply") from None
 
     def output(self, operation: Operation, promised: bool | None) -> dict[str, Any] | None:
         """The schema of a successful answer; None where an answer may be something else.
 
-        promised: whether the document is to be believed; None for where the framework enforces it.
-
         A text is none: it goes as text, as that of a tool of one's own does.
+
+        promised: whether the document is to be believed; None for where the framework enforces it.
         """
-        where = (operation.path.removeprefix(self._prefix), operation.method)
+        where = (operation.path.removeprefix(operation.prefix), operation.method)
         if not (self._enforces(where) if promised is None else promised):
             return None
         if where in self._unnamed:
             return None
-        found: list[Mapping[str, Any]] = []
-        for status, response in operation.described.get("responses", {}).items():
-            if str(status).startswith("2"):
-                schema = response.get("content", {}).get(JSON, {}).get("schema")
-                if not schema:
-                    return None
-                if schema not in found:
-                    found.append(schema)
-        if not found:
+        try:
+            schema = self._answer(operation)
+            alone = None if schema is None else self._references.alone(schema, is_sent=False)
+        except (DefinitionError, RecursionError):
+            # A tool without that promise is better than none.
             return None
-        whole = dict(resolved(found[0], self.schemas)) if len(found) == 1 else {"anyOf": found}
-        if whole.get("type") in ("string", "null") or not whole.keys() - {"title", "description"}:
+        if alone is None or self._is_vague(alone):
             return None
-        alone = standing_alone(whole, self.schemas)
         return without_required(alone) if where in self._unshaped else alone
+
+    def _answer(self, operation: Operation) -> Any:
+        """The schema of all answers of success."""
+        found: list[Any] = []
+        responses = operation.described.get("responses")
+        for status, given in responses.items() if isinstance(responses, Mapping) else ():
+            if not str(status).startswith("2"):
+                continue
+            response = self._references.resolved(given)
+            content = response.get("content") if isinstance(response, Mapping) else None
+            media = content.get(JSON) if isinstance(content, Mapping) else None
+            schema = media.get("schema") if isinstance(media, Mapping) else None
+            if not schema:
+                return None
+            if schema not in found:
+                found.append(schema)
+        if len(found) == 1:
+            return self._references.resolved(found[0])
+        return {"anyOf": found} if found else None
+
+    def _is_vague(self, schema: Mapping[str, Any]) -> bool:
+        kind = schema.get("type")
+        return kind in ("string", "null") or not schema.keys() - {"title", "description", "$defs"}
+
+
+def _read(document: Any) -> Mapping[str, Any]:
+    """A document as plain JSON: documents out of YAML have dates, and numbers as names."""
+    if not isinstance(document, Mapping):
+        raise DefinitionError(
+            "an OpenAPI document is given as data, such as json.loads(text), not as "
+            f"{type(document).__name__}"
+        )
+    if "swagger" in document:
+        raise DefinitionError(
+            f"the document is of Swagger {document['swagger']}, which is not read: convert it to "
+            "OpenAPI 3 (converter.swagger.io, or the npm package swagger2openapi)"
+        )
+    version = str(document.get("openapi", "3"))
+    if version.partition(".")[0] != "3":
+        raise DefinitionError(f"the document is of OpenAPI {version}; 3.0 and 3.1 are read")
+    if not isinstance(document.get("paths"), Mapping):
+        raise DefinitionError("the document has no paths: it is none of OpenAPI")
+    try:
+        plain: Mapping[str, Any] = from_json(to_json(document, fallback=str))
+    except (ValueError, RecursionError) as error:
+        raise DefinitionError(f"the document has no JSON form: {error}") from None
+    return plain
+
+
+def _server_path(server: Any) -> str:
+    """The path of a server's URL, without the slash at its end."""
+    url = server.get("url") if isinstance(server, Mapping) else None
+    if not isinstance(url, str):
+        return ""
+    variables = server.get("variables")
+    for name, one in variables.items() if isinstance(variables, Mapping) else ():
+        default = one.get("default") if isinstance(one, Mapping) else None
+        url = url.replace(f"{{{name}}}", str(default if default is not None else ""))
+    try:
+        path = urlsplit(url).path.rstrip("/")
+    except ValueError:
+        return ""
+    # A relative one is relative to where the document is, which is not known here.
+    return path if path.startswith("/") else ""

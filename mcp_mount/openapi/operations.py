@@ -31,19 +31,22 @@ class Operation:
     """One operation of an OpenAPI document.
 
     path: in the whole application. prefix: where the application of the document is mounted in it.
+    problem: why it cannot be called, if so.
     """
 
     path: str
     method: str
     described: Mapping[str, Any]
     prefix: str = ""
+    problem: str | None = None
 
     def __str__(self) -> str:
         return f"{self.method.upper()} {self.path}"
 
     @property
     def id(self) -> str:
-        return str(self.described.get("operationId", ""))
+        known = self.described.get("operationId")
+        return known if isinstance(known, str) else ""
 
     @property
     def function(self) -> str:
@@ -57,7 +60,8 @@ class Operation:
     @property
     def names(self) -> tuple[str, ...]:
         """What users may call it: its id, its function, and what else the host knows."""
-        return tuple(filter(None, (self.id, self.function, *self.described.get(ALIASES, ()))))
+        aliases = _texts(self.described.get(ALIASES))
+        return tuple(filter(None, (self.id, self.function, *aliases)))
 
     @property
     def default_name(self) -> str:
@@ -83,16 +87,20 @@ class Operation:
 
     @property
     def tags(self) -> Sequence[str]:
-        tags: Sequence[str] = self.described.get("tags", ())
-        return tags
+        return _texts(self.described.get("tags"))
 
     @property
     def description(self) -> str:
-        return str(self.described.get("description") or self.described.get("summary") or "")
+        said = (self.described.get("description"), self.described.get("summary"))
+        return next((one for one in said if isinstance(one, str) and one.strip()), "")
 
     def is_one_of(self, words: Collection[str]) -> bool:
         """Whether it is named by its id, its function or (a pattern of) its path."""
         return any(word in self.names or fnmatchcase(self.path, word) for word in words)
+
+
+def _texts(value: Any) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def annotations_of(method: str) -> dict[str, bool]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode
 
-from pydantic_core import to_json
-
-from mcp_mount.features.functions import DefinitionError
 from mcp_mount.openapi.arguments import NamedArguments, header_value, path_segment
 from mcp_mount.openapi.operations import Operation
-from mcp_mount.openapi.references import resolved, standing_alone
+from mcp_mount.openapi.parameters import Parameter, parameter_of, schema_of
+from mcp_mount.openapi.payloads import Payload, payload_of
+from mcp_mount.openapi.references import Needs, References
 from mcp_mount.protocol.messages import JSON
 
-FORM: Final = "application/x-www-form-urlencoded"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""Names of arguments that the APIs of all models take."""
+
+PLACEHOLDER: Final = re.compile(r"{([^{}:]+)(?::(\w+))?}")
+"""A parameter in a path: its name, and of what kind it is, where routes say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,50 +39,55 @@ class OperationArguments:
     A body that is no object, or has a field of the name of another argument, is one argument.
     wide: the arguments of its path that may have slashes. forward: headers that are no arguments,
     since the caller's own go along.
+
+    Raises DefinitionError for what no tool can send.
     """
 
     def __init__(
         self,
         operation: Operation,
-        schemas: Mapping[str, Any],
+        references: References,
         wide: Collection[str],
         forward: Collection[str],
     ) -> None:
         self._wide = wide
-        self._content_type = JSON
-        self.places: dict[str, str] = {}
-        self.body: str | None = None
+        self._parameters: dict[str, Parameter] = {}
+        self._payload: Payload | None = None
+        self._names = Names()
         self.needed: list[str] = []
+        needs = Needs()
         properties: dict[str, Any] = {}
         required: list[str] = []
-        for one in operation.described.get("parameters", ()):
-            name, place = one["name"], one["in"]
-            if place == "cookie" or (place == "header" and name.lower() in forward):
+        for parameter, described in _parameters(operation, references):
+            is_header = parameter.place == "header"
+            if parameter.place == "cookie" or (is_header and parameter.name.lower() in forward):
                 continue
-            self.places[name] = place
-            text = {"description": one["description"]} if "description" in one else {}
-            properties[name] = {**one.get("schema", {}), **text}
-            if one.get("required"):
+            name = self._names.add(parameter.name, parameter.place)
+            self._parameters[name] = parameter
+            schema = references.part(schema_of(described), needs, is_sent=True)
+            text = described.get("description")
+            properties[name] = {
+                **(schema if isinstance(schema, dict) else {}),
+                **({"description": text} if isinstance(text, str) and text else {}),
+            }
+            if parameter.is_required:
                 required.append(name)
-            if place == "path":
+            if parameter.place == "path":
                 self.needed.append(name)
-        body = operation.described.get("requestBody")
-        if body is not None:
-            self._content_type, schema = _body_schema(operation, body)
-            fields = resolved(schema, schemas)
-            names = fields.get("properties", {})
-            if fields.get("type") == "object" and names and not names.keys() & properties.keys():
-                self.places |= dict.fromkeys(names, "body")
-                properties |= names
-                required += fields.get("required", ())
-            else:
-                self.body = "body" if "body" not in properties else "request_body"
-                properties[self.body] = schema
-                if body.get("required"):
-                    required.append(self.body)
-        self.schema = standing_alone(
-            {"type": "object", "properties": properties, "required": required}, schemas
+        body = references.resolved(operation.described.get("requestBody"))
+        if isinstance(body, Mapping) and isinstance(body.get("content"), Mapping):
+            self._payload = payload_of(body, references, self._names)
+        if self._payload is not None:
+            properties |= self._payload.properties(references, needs)
+            required += self._payload.required
+        self.schema = references.whole(
+            {"type": "object", "properties": properties, "required": required}, needs, is_sent=True
         )
+        self._in_path = {
+            parameter.name: name
+            for name, parameter in self._parameters.items()
+            if parameter.place == "path"
+        }
 
     def named(self) -> NamedArguments:
         """The arguments of the tool: the endpoint validates them."""
@@ -93,49 +100,78 @@ class OperationArguments:
         """
         query: list[tuple[str, str]] = []
         headers: dict[str, str] = {}
-        places: dict[str, str] = {}
-        fields: dict[str, Any] = {}
-        for name, value in arguments.items():
-            place = self.places.get(name)
-            if place == "path":
-                places[name] = path_segment(name, _plain(value), is_wide=name in self._wide)
-            elif place == "query":
-                query += [(name, one) for one in _texts(value)]
-            elif place == "header" and value is not None:
-                headers[name.lower()] = header_value(name, _plain(value))
-            elif place == "body":
-                fields[name] = value
-        path = re.sub(r"{([^{}]+)}", lambda match: places[match[1]], operation.path)
-        if self._content_type == FORM:
-            pairs = [(name, one) for name, value in fields.items() for one in _texts(value)]
-            return Sent(operation, path, query, headers, urlencode(pairs).encode(), FORM)
-        if self.body is not None:
-            body = to_json(arguments[self.body]) if self.body in arguments else None
-        else:
-            body = to_json(fields) if "body" in self.places.values() else None
-        return Sent(operation, path, query, headers, body)
+        for name, parameter in self._parameters.items():
+            value = arguments.get(name)
+            if value is None:
+                continue
+            if parameter.place == "query":
+                query += parameter.pairs(value)
+            elif parameter.place == "header":
+                headers[parameter.name.lower()] = header_value(name, parameter.text(value))
+
+        def segment(match: re.Match[str]) -> str:
+            name = self._in_path[match[1]]
+            is_wide = match[1] in self._wide or match[2] == "path"
+            text = self._parameters[name].text(arguments[name])
+            return path_segment(name, text, is_wide=is_wide)
+
+        path = PLACEHOLDER.sub(segment, operation.path)
+        if self._payload is None:
+            return Sent(operation, path, query, headers, None)
+        body, content_type = self._payload.body(arguments)
+        return Sent(operation, path, query, headers, body, content_type)
 
 
-def _body_schema(operation: Operation, body: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """The media type and the schema of a body. Raises DefinitionError for others than we send."""
-    content = body.get("content", {})
-    for kind in (JSON, FORM):
-        if kind in content:
-            return kind, content[kind].get("schema", {})
-    raise DefinitionError(
-        f"{operation.method.upper()} {operation.path} takes {', '.join(content)}, which a tool "
-        "cannot send: leave it out by exclude="
-    )
+class Names:
+    """Names of arguments, each once, in letters that the APIs of models take."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def add(self, name: str, place: str) -> str:
+        """The argument for what is called so in a place: "filter[name]" is `filter_name`."""
+        found = plain_name(name)
+        if found in self._known:
+            found = f"{place}_{found}"[:64]
+        number, start = 1, found
+        while found in self._known:
+            number += 1
+            found = f"{start[:60]}_{number}"
+        self._known.add(found)
+        return found
+
+    def has(self, name: str) -> bool:
+        """Whether there is an argument for that name already."""
+        return plain_name(name) in self._known
 
 
-def _texts(value: Any) -> list[str]:
-    """A value as the texts of a query or a form: None as none, a list as several."""
-    if value is None:
-        return []
-    return [_plain(one) for one in value] if isinstance(value, list) else [_plain(value)]
+def plain_name(name: str) -> str:
+    """A name in letters that the APIs of models take."""
+    if _PLAIN.fullmatch(name):
+        return name
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_")[:64] or "value"
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value if isinstance(value, str) else to_json(value).decode()
+def _parameters(
+    operation: Operation, references: References
+) -> Iterator[tuple[Parameter, Mapping[str, Any]]]:
+    """The parameters of an operation, those of its path item overridden by its own."""
+    found: dict[tuple[str, str], tuple[Parameter, Mapping[str, Any]]] = {}
+    placeholders = [match[1] for match in PLACEHOLDER.finditer(operation.path)]
+    given = operation.described.get("parameters")
+    for one in given if isinstance(given, list) else ():
+        described = references.resolved(one)
+        schema = schema_of(described) if isinstance(described, Mapping) else {}
+        parameter = parameter_of(described, references.resolved(schema))
+        if parameter.place != "path" or parameter.name in placeholders:
+            found[parameter.name, parameter.place] = (parameter, described)
+    missing = {name for name in placeholders if (name, "path") not in found}
+    for name in dict.fromkeys(placeholders):
+        if name in missing:
+            # Those of the place where its application is mounted, and what the document forgets.
+            described = {"name": name, "in": "path", "required": True, "schema": _TEXT}
+            yield parameter_of(described, _TEXT), described
+    yield from found.values()
+
+
+_TEXT: Final[Mapping[str, Any]] = {"type": "string"}

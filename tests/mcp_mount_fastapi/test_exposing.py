@@ -273,11 +273,6 @@ def test_the_documentation_of_the_application_stays_clean(api: FastAPI, server: 
     assert not [path for path in api.openapi()["paths"] if path.startswith("/mcp")]
 
 
-def test_an_endpoint_that_takes_files_is_refused(api: FastAPI, server: MCPServer) -> None:
-    with pytest.raises(DefinitionError, match="takes multipart/form-data, which a tool cannot"):
-        expose(api, server, operations=["upload"])
-
-
 def test_nothing_chosen_is_an_error(api: FastAPI, server: MCPServer) -> None:
     with pytest.raises(DefinitionError, match="no endpoint of the application is chosen"):
         expose(api, server, operations=["create_item"], methods=["get"])

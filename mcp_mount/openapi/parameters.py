@@ -1,0 +1,151 @@
+"""One parameter of an operation, and how its values are written (OpenAPI, "Style Values")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic_core import to_json
+
+from mcp_mount.features.functions import DefinitionError
+from mcp_mount.protocol.messages import JSON
+
+_STYLES: Final[dict[str, tuple[str, ...]]] = {
+    "path": ("simple",),
+    "query": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
+    "header": ("simple",),
+}
+"""The styles of each place, the usual one first."""
+
+_BETWEEN: Final = {"spaceDelimited": " ", "pipeDelimited": "|"}
+
+_OF_SCHEMAS: Final = ("type", "format", "enum", "items", "default", "minimum", "maximum", "pattern")
+"""What some documents write beside a parameter's schema, in place of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter. name: as it is sent. is_json: whether it is sent as JSON, in its content."""
+
+    name: str
+    place: str
+    schema: Mapping[str, Any]
+    is_required: bool
+    style: str
+    explode: bool
+    is_json: bool
+
+    def pairs(self, value: Any) -> Iterator[tuple[str, str]]:
+        """A value in the query, as names and texts; None as none."""
+        if value is None:
+            return
+        if self.is_json:
+            yield self.name, to_json(value).decode()
+        elif self.style == "deepObject" and isinstance(value, dict):
+            yield from _deep(self.name, value)
+        elif not self.explode and isinstance(value, list | dict):
+            yield self.name, _BETWEEN.get(self.style, ",").join(_items(value))
+        elif isinstance(value, dict) and self._is_object:
+            for name, one in value.items():
+                for item in one if isinstance(one, list) else [one]:
+                    if item is not None:
+                        yield name, text_of(item)
+        else:
+            yield from ((self.name, one) for one in texts(value))
+
+    def text(self, value: Any) -> str:
+        """A value in the path, or as a header."""
+        if self.is_json or not isinstance(value, list | dict):
+            return to_json(value).decode() if self.is_json else text_of(value)
+        if isinstance(value, dict) and self.explode:
+            return ",".join(f"{name}={text_of(one)}" for name, one in value.items())
+        return ",".join(_items(value))
+
+    @property
+    def _is_object(self) -> bool:
+        return self.schema.get("type") == "object" or "properties" in self.schema
+
+
+def parameter_of(described: Any, schema: Any) -> Parameter:
+    """A parameter as the document describes it.
+
+    Args:
+        described: With its reference followed.
+        schema: That of its value, with its reference followed, to see whether it is an object.
+
+    Raises:
+        DefinitionError: For what is none, or cannot be sent.
+    """
+    if not isinstance(described, Mapping):
+        raise DefinitionError(f"a parameter is an object, not {described!r}")
+    name, place = described.get("name"), described.get("in")
+    if not isinstance(name, str) or not name or place not in (*_STYLES, "cookie"):
+        where = "a member of Swagger 2.0" if place in ("body", "formData") else "no place of 3.x"
+        raise DefinitionError(f"the parameter {name!r} is in {place!r}, {where}")
+    styles = _STYLES.get(str(place), ("form",))
+    style = described.get("style") or styles[0]
+    if style not in styles and place != "cookie":
+        raise DefinitionError(
+            f"the parameter {name!r} has the style {style!r}, which a {place} parameter of a tool "
+            "cannot have"
+        )
+    explode = described.get("explode")
+    return Parameter(
+        name,
+        str(place),
+        schema if isinstance(schema, Mapping) else {},
+        described.get("required") is True or place == "path",
+        str(style),
+        style in ("form", "deepObject") if explode is None else bool(explode),
+        media_type_of(described) is not None and not described.get("schema"),
+    )
+
+
+def schema_of(described: Mapping[str, Any]) -> Any:
+    """The schema of a parameter's value, as the document has it."""
+    schema = described.get("schema")
+    if schema is not None:
+        return schema
+    content = media_type_of(described)
+    if content is not None:
+        return content.get("schema", {})
+    return {key: described[key] for key in _OF_SCHEMAS if key in described}
+
+
+def media_type_of(described: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The only entry of a parameter's `content`."""
+    content = described.get("content")
+    if not isinstance(content, Mapping):
+        return None
+    found = content.get(JSON) or next(iter(content.values()), None)
+    return found if isinstance(found, Mapping) else None
+
+
+def texts(value: Any) -> list[str]:
+    """A value as the texts of a query or a form: None as none, a list as several."""
+    if value is None:
+        return []
+    return [text_of(one) for one in value] if isinstance(value, list) else [text_of(value)]
+
+
+def text_of(value: Any) -> str:
+    """A value as a text; what is no scalar as JSON."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else to_json(value).decode()
+
+
+def _items(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for name, one in value.items() for text in (name, text_of(one))]
+    return [text_of(one) for one in value]
+
+
+def _deep(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """`name[member]=value`, at any depth: the specification has one level, servers have more."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from _deep(f"{name}[{key}]", one)
+    else:
+        yield from ((name, one) for one in texts(value))
