@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from weakref import WeakSet
 
 from flask import Flask, Response, current_app, request
 from flask import Request as FlaskRequest
+from typing_extensions import Unpack
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -14,6 +16,7 @@ from mcp_mount.base import MCPServer, server_options
 from mcp_mount.features import DefinitionError
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.names import refuse_unknown, refuse_unknown_options
+from mcp_mount.openapi.adding import Exposed
 from mcp_mount.options import OPTIONS
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
@@ -35,8 +38,9 @@ from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.contexts import keep_environ, within_request
 from mcp_mount_flask.csrf import check as check_csrf
 from mcp_mount_flask.csrf import exempt
+from mcp_mount_flask.exposing import ExposeOptions, expose
 from mcp_mount_flask.host import has_own_gate, host_of
-from mcp_mount_flask.mounts import add_mount, tell_of_unmatched
+from mcp_mount_flask.mounts import add_mount, check_application, tell_of_unmatched
 from mcp_mount_flask.requests import read_request, url_of
 
 request_types.append(FlaskRequest)
@@ -64,13 +68,25 @@ class MCPMount(Registers):
         if isinstance(app, str):
             raise TypeError("the application comes first: MCPMount(app, path)")
         refuse_unknown_options(self, options, also=server_options())
+        if app is not None:
+            check_application(app, "MCPMount")
+        if server is not None and not isinstance(server, MCPServer):
+            raise TypeError(f"server= is an MCPServer, not {type(server).__name__}")
         self.path = clean_prefix(path)
         self.server = server or MCPServer(
             **({"name": app.name if app is not None else "flask"} | options)
         )
         self.registry = self.server.registry
+        self.exposed: list[Exposed] = []
+        self._exposes: list[ExposeOptions] = []
+        self._apps: WeakSet[Flask] = WeakSet()
         if app is not None:
             self.init_app(app)
+
+    @property
+    def title(self) -> str:
+        """The name of the server."""
+        return self.server.title
 
     def init_app(self, app: Flask) -> None:
         """Mount the server in an application. State goes to `app.extensions["mcp_mount"]`.
@@ -79,6 +95,7 @@ class MCPMount(Registers):
         of MCPServer set. Raises DefinitionError for a key that means nothing, and for a path at
         which the application has a server already.
         """
+        check_application(app, "MCPMount.init_app")
         if self.path in app.extensions.get("mcp_mount", {}):
             raise DefinitionError(
                 f"the application has a server at {self.path!r} already: give another path"
@@ -95,6 +112,9 @@ class MCPMount(Registers):
             request_type=FlaskRequest,
         )
         self.server.attach(host)
+        for options in self._exposes:
+            self.exposed.append(expose(app, self.server, **options))
+        self._apps.add(app)
         add_mount(app, self.path, self)
         add_commands(app)
         exempt(app, self._view)
@@ -116,6 +136,22 @@ class MCPMount(Registers):
             provide_automatic_options=False,
             methods=["GET", "OPTIONS"],
         )
+
+    def expose(self, **options: Unpack[ExposeOptions]) -> Exposed | None:
+        """Make tools of routes of the application: `mcp_mount_flask.expose` for each application
+        that this is, or will be, initialised with. Call `init_app` after the routes are there.
+
+        Args:
+            options: Those of `mcp_mount_flask.expose`.
+
+        Returns:
+            What it has done; None where it is done by `init_app`. `exposed` has it then.
+        """
+        refuse_unknown("MCPMount.expose has no option", options, ExposeOptions.__annotations__)
+        self._exposes.append(options)
+        for app in list(self._apps):
+            self.exposed.append(expose(app, self.server, **options))
+        return self.exposed[-1] if self._apps else None
 
     def _metadata(self) -> BaseResponse:
         """The metadata of a server with access tokens: outside of its mount point (RFC 9728)."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from flask import (
     Flask,
@@ -48,12 +48,17 @@ def current_role(name: str) -> bool:
     return any(name in (one, getattr(one, "name", None)) for one in roles)
 
 
-def note_user(token: AccessToken, user: Any) -> None:
+NOTED_USER: Final = "_mcp_mount_user"
+"""The name in `g` of the user that `find_user=` has found."""
+
+
+def note_user(token: AccessToken | None, user: Any) -> None:
     """Let the user of a verified access token or API key be that of the current request.
 
     For Flask-Login it is `current_user`, and without `find_user=` that is anonymous: whose cookie
     comes along says nothing of the token. Without Flask-Login the user is `g.user`.
     """
+    setattr(g, NOTED_USER, user)
     manager: Any = getattr(current_app, "login_manager", None)
     if manager is not None:
         manager._update_request_context_with_user(user)

@@ -17,6 +17,16 @@ _WAITING: Final = "mcp_mount_blueprints"
 _CHECKED: Final = "mcp_mount_checked"
 
 
+def check_application(app: Any, what: str) -> None:
+    """Refuse what is no Flask application.
+
+    Raises:
+        TypeError: That says what it is.
+    """
+    if not isinstance(app, Flask):
+        raise TypeError(f"{what} takes an application of Flask, not {type(app).__name__}")
+
+
 def add_mount(app: Flask, path: str, mount: Any) -> None:
     """Note a server at a path; blueprints that were registered before give it their entries."""
     app.extensions.setdefault("mcp_mount", {})[path] = mount

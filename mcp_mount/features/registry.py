@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -71,6 +72,30 @@ class Registry:
             _check("tool", tool.name, self._line(tool, {}), lambda registry: registry.tools)
         for tool in tools:
             self.add_tool(tool)
+
+    @contextmanager
+    def replacing(self, names: Iterable[str]) -> Iterator[None]:
+        """Take tools away while others are added in their place; they are back if that fails.
+
+        Args:
+            names: The tools.
+        """
+        leaving = list(names)
+        if not leaving:
+            yield
+            return
+        known = {registry: dict(registry.tools) for registry in self._with_followers()}
+        for registry in known:
+            for name in leaving:
+                registry.tools.pop(name, None)
+        try:
+            yield
+        except BaseException:
+            for registry, tools in known.items():
+                registry.tools.clear()
+                registry.tools.update(tools)
+            raise
+        self.refresh("tool")
 
     def add_resource(self, resource: Resource) -> None:
         self._add("resource", resource.uri, resource, lambda registry: registry.resources)
@@ -210,6 +235,12 @@ class Registry:
             for follower in self._followers:
                 follower._line(entry, found)
         return found
+
+    def _with_followers(self) -> Iterator[Registry]:
+        """This registry and all that include it; one that does so twice comes twice."""
+        yield self
+        for follower in self._followers:
+            yield from follower._with_followers()
 
     def policies_within(self, whole: Registry) -> Policies | None:
         """The policies of this registry where `whole` includes it, by however many others; None if

@@ -15,7 +15,7 @@ from mcp_mount.openapi.checks import by_argument
 from mcp_mount.openapi.choice import Choice
 from mcp_mount.openapi.document import Document
 from mcp_mount.openapi.naming import tool_names
-from mcp_mount.openapi.operations import Operation, annotations_of
+from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.output import ResponseOutput
 from mcp_mount.openapi.requests import OperationArguments
 from mcp_mount.openapi.targets import FunctionOf, Target
@@ -121,7 +121,7 @@ def add_operations(
         options = {
             "name": name,
             "description": choice.description(operation),
-            "annotations": annotations_of(operation.method),
+            "annotations": operation.annotations,
             "input_schema": arguments.named(),
             "output_schema": output,
             **_adapted(policies, arguments.schema, operation),

@@ -17,6 +17,12 @@ FUNCTION: Final = "x-mcp-function"
 ALIASES: Final = "x-mcp-aliases"
 """The member of an operation with more names that users may know it by."""
 
+ANNOTATIONS: Final = "x-mcp-annotations"
+"""The member of an operation with hints of its tool, in place of those that its method gives."""
+
+PATHS: Final = "x-mcp-paths"
+"""The member of an operation with more paths of the same endpoint, with fewer parameters."""
+
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
@@ -64,6 +70,25 @@ class Operation:
         return tuple(filter(None, (self.id, self.function, *aliases)))
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """All its paths, the one with the most parameters first."""
+        return (self.path, *_texts(self.described.get(PATHS)))
+
+    def parameters_of_path(self) -> frozenset[str]:
+        """The names of the parameters in its path."""
+        return _parameters(self.path)
+
+    def path_for(self, given: Collection[str]) -> str:
+        """Its path with the most parameters that are all given."""
+        fit = [path for path in self.paths if _parameters(path) <= set(given)]
+        return max(fit, key=lambda path: len(_parameters(path)), default=self.path)
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        """The hints of its tool: what its method says, unless the application says otherwise."""
+        return {**annotations_of(self.method), **(self.described.get(ANNOTATIONS) or {})}
+
+    @property
     def default_name(self) -> str:
         """What its tool is called; nothing where the document does not say."""
         return self.function
@@ -101,6 +126,10 @@ class Operation:
 
 def _texts(value: Any) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _parameters(path: str) -> frozenset[str]:
+    return frozenset(re.findall(r"{([^{}:]+)", path))
 
 
 def annotations_of(method: str) -> dict[str, bool]:

@@ -72,7 +72,7 @@ class OperationArguments:
             }
             if parameter.is_required:
                 required.append(name)
-            if parameter.place == "path":
+            if parameter.place == "path" and parameter.is_required:
                 self.needed.append(name)
         body = references.resolved(operation.described.get("requestBody"))
         if isinstance(body, Mapping) and isinstance(body.get("content"), Mapping):
@@ -115,7 +115,8 @@ class OperationArguments:
             text = self._parameters[name].text(arguments[name])
             return path_segment(name, text, is_wide=is_wide)
 
-        path = PLACEHOLDER.sub(segment, operation.path)
+        given = [one for one, name in self._in_path.items() if arguments.get(name) is not None]
+        path = PLACEHOLDER.sub(segment, operation.path_for(given))
         if self._payload is None:
             return Sent(operation, path, query, headers, None)
         body, content_type = self._payload.body(arguments)

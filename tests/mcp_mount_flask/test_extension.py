@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import Result
@@ -217,11 +217,22 @@ def test_a_mount_whose_arguments_are_swapped_is_refused() -> None:
         MCPMount(*swapped)
 
 
+def test_what_is_no_application_or_no_server_is_refused() -> None:
+    wrong: Any = "shop"
+    for mounting in (MCPMount, MCPMount().init_app):
+        with pytest.raises(TypeError, match="takes an application of Flask, not int"):
+            mounting(cast("Any", 7))
+    with pytest.raises(TypeError, match="takes an application of Flask, not str"):
+        expose(wrong, MCPMount().server)
+    with pytest.raises(TypeError, match="server= is an MCPServer, not str"):
+        MCPMount(Flask("shop"), server=wrong)
+
+
 def test_expose_refuses_what_is_no_server_and_says_what_to_write() -> None:
     app = Flask("shop")
-    mount: Any = MCPMount(app)
-    with pytest.raises(DefinitionError, match=r"expose\(app, mcp.server\)"):
-        expose(app, mount)
+    wrong: Any = app
+    with pytest.raises(DefinitionError, match=r"expose\(app, mcp\), not Flask"):
+        expose(app, wrong)
 
 
 def test_expose_without_a_choice_says_how_to_choose() -> None:
@@ -266,7 +277,7 @@ def test_commands_come_in_through_the_applications_functions_with_the_user() -> 
     [
         (lambda: abort(403, "Not for you"), "Not for you"),
         (lambda: ("Closed", 503), "Closed"),
-        (lambda: redirect("/login"), "/login"),
+        (lambda: redirect("/login"), "You must log in for this"),
     ],
 )
 @pytest.mark.parametrize("command", [("list",), ("call", "tenant"), ("stdio",)])
