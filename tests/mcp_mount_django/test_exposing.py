@@ -297,3 +297,18 @@ def test_the_guards_of_what_is_exposed_hold_for_its_tools(server: Any, ada: Any)
         assert call(tool, ada).text == "in"
     for tool in ("permitted", "posted", "get_throttled"):
         assert call(tool, ada).is_error
+
+
+def test_a_view_without_arguments_needs_no_schema_and_no_extra(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.http import JsonResponse
+
+    def health(request: Any) -> Any:
+        return JsonResponse({"open": True})
+
+    # As if the `schema` extra were not installed.
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    server.add_view(health)
+    assert call("health").structured == {"open": True}
+    assert "unknown argument" in call("health", x=1).text

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from django.db.models import QuerySet
+from django.forms import BaseForm
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from pydantic import BaseModel
@@ -20,6 +22,7 @@ from mcp_mount.openapi.targets import calling
 from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.router import Registers
 from mcp_mount_django.exposing.described import PAGE_SIZE, Description, Schema
+from mcp_mount_django.exposing.forms import tool_of_form
 from mcp_mount_django.exposing.queries import ModelQuery, tools_of
 from mcp_mount_django.exposing.responses import login_paths
 from mcp_mount_django.exposing.views import tool_of_view
@@ -296,6 +299,62 @@ class Exposes(Registers):
             output_schemas=output_schemas,
             login=login_paths,
         )
+
+    def add_form(
+        self,
+        form: type[BaseForm],
+        *,
+        name: str | None = None,
+        update: bool = False,
+        handle: Callable[[HttpRequest, Any], Any] | None = None,
+        form_kwargs: Callable[[HttpRequest], Mapping[str, Any]] | None = None,
+        queryset: Callable[[HttpRequest], QuerySet[Any]] | None = None,
+        exclude: str | Sequence[str] = (),
+        title: str | None = None,
+        description: str | None = None,
+        annotations: Any = None,
+        **policies: Unpack[PolicyOptions],
+    ) -> None:
+        """Make a tool of a form or a ModelForm: its fields are the arguments, it validates them.
+
+        What is left out has the value that its page would show. What the form finds wrong is told
+        to the model, field by field.
+
+        Args:
+            form: The class of the form.
+            name: Of the tool; by default "create_…" or "update_…" with the name of the model, or
+                the name of the form.
+            update: Whether it changes a row that there is, by its key `pk`, and creates none.
+            handle: What is done with the valid form, in place of its `save()`: a function of the
+                request and the form, whose value is the result.
+            form_kwargs: What the form is made with besides: a function of the request.
+            queryset: The rows that a caller may change: a function of the request.
+            exclude: Fields that are no arguments.
+            title: Of the tool, for people.
+            description: Of the tool; by default the docstring of the form.
+            annotations: Hints of the tool.
+            policies: Those of a tool. For a ModelForm `permission` is by default Django's
+                permission to add or to change the model; None for everybody.
+
+        Raises:
+            DefinitionError: For a form that cannot be a tool.
+        """
+        function, own = tool_of_form(
+            form,
+            update=update,
+            handle=handle,
+            form_kwargs=form_kwargs,
+            queryset=queryset,
+            exclude=several_names(exclude),
+        )
+        given = {
+            "name": name,
+            "title": title,
+            "description": description,
+            "annotations": annotations,
+        }
+        chosen = {key: value for key, value in given.items() if value is not None}
+        self.add_tool(function, **{**own, **chosen, **policies})
 
     def add_template_page(
         self,

@@ -114,9 +114,9 @@ def tool_of_view(
             kind_of_field: Any = field.annotation
             annotation = Annotated[kind_of_field, field]
             parameters.append(inspect.Parameter(name, kind, annotation=annotation, default=default))
-    else:
+    elif schema is not None:
         parameters.append(inspect.Parameter("given", inspect.Parameter.VAR_KEYWORD))
-        options["input_schema"] = schema or {"properties": {}, "additionalProperties": False}
+        options["input_schema"] = schema
     function.__signature__ = inspect.Signature(parameters)
     return function, options
 

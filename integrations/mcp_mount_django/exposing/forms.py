@@ -1,0 +1,262 @@
+"""Django's forms as tools: what a form validates are the arguments, what it saves is the result."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from asgiref.sync import iscoroutinefunction
+from django import forms
+from django.contrib.auth import get_permission_codename
+from django.core.exceptions import ValidationError
+from django.db import router, transaction
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from mcp_mount.features import DefinitionError, ToolError
+from mcp_mount.features.names import refuse_unknown
+from mcp_mount.openapi.arguments import NamedArguments
+from mcp_mount_django.exposing.fields import snake_case, tool_names
+from mcp_mount_django.exposing.form_fields import described, schema_of_field, schema_of_key
+
+_MANY: Final = (forms.MultipleChoiceField, forms.ModelMultipleChoiceField)
+
+
+@dataclass(frozen=True, slots=True)
+class FormTool:
+    """A form as a tool.
+
+    handle: makes the result of the request and the valid form. values: what the form is made with,
+    besides its data, for a request. queryset: the rows that a caller may change; None for a form
+    that changes none.
+    """
+
+    kind: type[forms.BaseForm]
+    handle: Callable[[HttpRequest, Any], Any]
+    values: Callable[[HttpRequest], Mapping[str, Any]]
+    queryset: Callable[[HttpRequest], QuerySet[Any]] | None
+    names: Sequence[str]
+
+    def __call__(self, request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
+        given = dict(arguments)
+        values = dict(self.values(request))
+        if self.queryset is not None:
+            values["instance"] = _instance(self.queryset(request), given.pop("pk"))
+        form = self.kind(self._data(self.kind(**values), given), **values)
+        if not form.is_valid():
+            raise ToolError("\n".join(_problems(form)))
+        return self.handle(request, form)
+
+    def _data(self, page: forms.BaseForm, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What a browser would send: what was given, and what the page shows already."""
+        data: dict[str, Any] = {}
+        for name, field in page.fields.items():
+            if name in given:
+                value = _fitting(name, field, given[name])
+            else:
+                value = field.prepare_value(page.get_initial_for_field(field, name))
+            _put(data, page.add_prefix(name), field, value)
+        return data
+
+
+def tool_of_form(
+    kind: Any,
+    *,
+    update: bool,
+    handle: Callable[[HttpRequest, Any], Any] | None,
+    form_kwargs: Callable[[HttpRequest], Mapping[str, Any]] | None,
+    queryset: Callable[[HttpRequest], QuerySet[Any]] | None,
+    exclude: Sequence[str],
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The function of a form, and the options of its tool.
+
+    Raises:
+        DefinitionError: For what is no form, one that nothing is done with, and fields that no tool
+            can fill.
+    """
+    if not (inspect.isclass(kind) and issubclass(kind, forms.BaseForm)):
+        raise DefinitionError(f"add_form takes a form class, not {kind!r}")
+    where: str = kind.__name__
+    model: type[Model] | None = getattr(getattr(kind, "_meta", None), "model", None)
+    every: Mapping[str, forms.Field] = cast(Any, kind).base_fields
+    refuse_unknown(f"{where} has no field", exclude, list(every))
+    if (update or queryset is not None) and model is None:
+        raise DefinitionError(f"{where}: update= is for a ModelForm, which has a model")
+    if handle is not None and (iscoroutinefunction(handle) or not callable(handle)):
+        raise DefinitionError(f"{where}: handle= is a plain function of the request and the form")
+    if handle is None and not hasattr(kind, "save"):
+        raise DefinitionError(
+            f"{where} has no save(): say what is done with it, by handle=, a function of the "
+            "request and the valid form"
+        )
+    fields = {
+        name: field
+        for name, field in every.items()
+        if name not in exclude and not field.disabled and _is_fillable(where, name, field)
+    }
+    properties = {name: schema_of(name, field) for name, field in fields.items()}
+    required = [name for name, field in fields.items() if field.required and field.initial is None]
+    if update:
+        assert model is not None
+        key = described(schema_of_key(model._meta.pk), f"The key of the {model._meta.verbose_name}")
+        properties = {"pk": key, **properties}
+        # What is left out stays as it is.
+        required = ["pk"]
+        queryset = queryset or (lambda request: cast(Any, model)._default_manager.all())
+    tool = FormTool(
+        kind,
+        handle or _save,
+        form_kwargs or (lambda request: {}),
+        queryset,
+        list(fields),
+    )
+
+    def function(request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
+        return tool(request, arguments)
+
+    schema = {"properties": properties, **({"required": required} if required else {})}
+    return function, {
+        "name": _name(kind, model, update=update),
+        "description": _description(kind, model, update=update),
+        # The form itself says what is missing: in `__init__` it may have changed its mind.
+        "input_schema": NamedArguments(schema, ["pk"] if update else ()),
+        **_permission(model, update=update),
+    }
+
+
+def schema_of(name: str, field: forms.Field) -> dict[str, Any]:
+    """The JSON Schema of the argument for a field of a form."""
+    if isinstance(field, forms.JSONField):
+        one: dict[str, Any] = {}
+    elif isinstance(field, forms.SplitDateTimeField):
+        one = {"type": "string", "format": "date-time"}
+    else:
+        one = schema_of_field(field)
+    text = field.help_text or field.label or name.replace("_", " ")
+    if isinstance(field, _MANY):
+        labels = one.pop("description", "")
+        return described({"type": "array", "items": one, "description": labels}, text)
+    if not field.required and "type" in one:
+        # Nothing, in place of a value that there is.
+        one["type"] = [one["type"], "null"]
+        if "enum" in one:
+            one["enum"] = [*one["enum"], None]
+    if isinstance(field.initial, str | int | float | bool):
+        one["default"] = field.initial
+    return described(one, text)
+
+
+def _is_fillable(form: str, name: str, field: forms.Field) -> bool:
+    """Whether a tool can fill a field; not files, nor what has parts of its own."""
+    has_parts = isinstance(field, forms.MultiValueField)
+    if not isinstance(field, forms.FileField) and (
+        not has_parts or isinstance(field, forms.SplitDateTimeField)
+    ):
+        return True
+    if field.required and field.initial is None:
+        what = "has parts of its own" if has_parts else "is a file"
+        raise DefinitionError(
+            f"{form}: the field {name!r} {what}, which no tool can fill: exclude={name!r} leaves "
+            "it out, or make another form for tools"
+        )
+    return False
+
+
+def _fitting(name: str, field: forms.Field, value: Any) -> Any:
+    """A value that was given; raise ToolError for a list or an object where there is one value."""
+    if isinstance(field, forms.JSONField) or value is None:
+        return value
+    is_many = isinstance(field, _MANY)
+    if is_many and not isinstance(value, list):
+        raise ToolError(f"{name}: must be a list")
+    if not is_many and isinstance(value, list | dict):
+        raise ToolError(f"{name}: must be one value, not {type(value).__name__}")
+    return value
+
+
+def _put(data: dict[str, Any], name: str, field: forms.Field, value: Any) -> None:
+    """Put a value where the widget of a field looks for it."""
+    widget: Any = field.widget
+    if value is None:
+        return
+    if isinstance(field, forms.JSONField):
+        data[name] = value if isinstance(value, forms.fields.JSONString) else _json(value)
+    elif hasattr(widget, "decompress"):
+        if isinstance(value, str) and isinstance(field, forms.SplitDateTimeField):
+            value = forms.DateTimeField().to_python(value)
+        parts: Any = widget.decompress(value)
+        for suffix, part in zip(widget.widgets_names, parts, strict=False):
+            data[name + suffix] = part
+    else:
+        data[name] = value
+
+
+def _json(value: Any) -> str:
+    # The form shows what it has already as a text.
+    return value if isinstance(value, str) and _is_json(value) else json.dumps(value)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _problems(form: forms.BaseForm) -> list[str]:
+    """What a form says of its data, each message with its field."""
+    return [
+        str(message) if name == "__all__" else f"{name}: {message}"
+        for name, messages in form.errors.items()
+        for message in messages
+    ]
+
+
+def _instance(rows: QuerySet[Any], pk: Any) -> Any:
+    try:
+        found = rows.filter(pk=pk).first()
+    except (ValidationError, ValueError, TypeError, OverflowError):
+        found = None
+    if found is None:
+        raise ToolError(f"There is no {rows.model._meta.verbose_name} {pk!s}.")
+    return found
+
+
+def _save(request: HttpRequest, form: Any) -> Any:
+    """Save a form; what it has saved, told by its key and its text."""
+    model = getattr(getattr(form, "_meta", None), "model", None)
+    if model is None:
+        return _told(form.save())
+    with transaction.atomic(using=router.db_for_write(model)):
+        return _told(form.save())
+
+
+def _told(saved: Any) -> Any:
+    return {"pk": saved.pk, "text": str(saved)} if isinstance(saved, Model) else saved
+
+
+def _name(kind: type[forms.BaseForm], model: type[Model] | None, *, update: bool) -> str:
+    if model is not None:
+        return f"{'update' if update else 'create'}_{tool_names(model)[0]}"
+    return snake_case(kind.__name__).removesuffix("_form")
+
+
+def _description(kind: type[forms.BaseForm], model: type[Model] | None, *, update: bool) -> str:
+    own = vars(kind).get("__doc__")
+    if own:
+        return inspect.cleandoc(own)
+    if model is None:
+        return f"{snake_case(kind.__name__).removesuffix('_form').replace('_', ' ').capitalize()}."
+    what = model._meta.verbose_name
+    return f"Change one {what}; what is left out stays." if update else f"Create one {what}."
+
+
+def _permission(model: type[Model] | None, *, update: bool) -> dict[str, Any]:
+    if model is None:
+        return {}
+    codename = get_permission_codename("change" if update else "add", model._meta)
+    return {"permission": f"{model._meta.app_label}.{codename}"}
