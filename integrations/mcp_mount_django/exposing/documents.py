@@ -141,6 +141,7 @@ def _root_of(api: Any) -> str:
 def _of_ninja(api: Any) -> Document:
     # Its schemas are models of pydantic, which its answers pass.
     document = deepcopy(dict(api.get_openapi_schema(path_prefix="")))
+    document.pop("servers", None)  # where it is in the project is known better
     by_id = {one_id: (operation, path) for one_id, operation, path in _operations(api)}
     unshaped, wide = set(), []
     for path, methods in document.get("paths", {}).items():

@@ -92,7 +92,7 @@ def document_of(endpoint: Endpoint, description: Description) -> Document:
     if not description.output_schemas:
         operation["responses"] = {}
     elif known is None:
-        operation["responses"] = _answers(endpoint, view)
+        operation["responses"] = _answers(endpoint, view, made_with)
     operation["operationId"] = endpoint.tool
     operation[MARK] = as_mark(
         endpoint.tool,
@@ -232,7 +232,7 @@ def _request_body(schema: Mapping[str, Any], view: Any, endpoint: Endpoint) -> d
     return {"content": content, "required": bool(schema.get("required"))}
 
 
-def _answers(endpoint: Endpoint, view: Any) -> dict[str, Any]:
+def _answers(endpoint: Endpoint, view: Any, made_with: Mapping[str, Any]) -> dict[str, Any]:
     try:
         schema = answer_schema(serializer_of(endpoint, view))
     except DefinitionError:
@@ -241,7 +241,8 @@ def _answers(endpoint: Endpoint, view: Any) -> dict[str, Any]:
         return {}
     if endpoint.many:
         schema = {"type": "array", "items": schema}
-        paginator = getattr(view, "paginator", None)
+        added = made_with.get("pagination_class")
+        paginator = getattr(view, "paginator", None) if added is None else added()
         if paginator is not None:
             schema = paginator.get_paginated_response_schema(schema)
     return {"200": {"content": {_JSON: {"schema": schema}}}}

@@ -102,6 +102,7 @@ def test_the_document_of_drf_spectacular(
     one = Category.objects.create(name="rent")
     found = call("api_categories_retrieve", id=one.pk).structured
     assert found == {"id": one.pk, "name": "rent"}
+    assert [*arguments_of("api_categories_create")] == ["name"]
     assert call("api_categories_create", name="food").structured["name"] == "food"
 
 

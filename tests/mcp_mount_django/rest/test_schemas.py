@@ -109,6 +109,32 @@ def test_a_body_is_sent_as_the_view_reads_it(server: Any, call: Any, parser: str
     }
 
 
+def test_a_file_is_uploaded_where_the_view_takes_files_only(server: Any, call: Any) -> None:
+    import base64
+
+    from rest_framework import parsers, serializers
+    from rest_framework.generics import CreateAPIView
+    from rest_framework.response import Response
+
+    class Upload(serializers.Serializer):  # type: ignore[type-arg]
+        title = serializers.CharField()
+        file = serializers.FileField()
+
+    class Uploads(CreateAPIView):  # type: ignore[type-arg]
+        serializer_class = Upload
+        parser_classes = (parsers.MultiPartParser,)
+
+        def create(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+            read = self.get_serializer(data=request.data)
+            read.is_valid(raise_exception=True)
+            sent = read.validated_data
+            return Response({"title": sent["title"], "text": sent["file"].read().decode()})
+
+    server.add_api_view(Uploads, name="upload")
+    file = base64.b64encode(b"a,b").decode()
+    assert call("create_upload", title="ä", file=file).structured == {"title": "ä", "text": "a,b"}
+
+
 def test_problems_are_told_by_field(server: Any, call: Any) -> None:
     from rest_framework import serializers
 
@@ -238,6 +264,7 @@ def test_what_drf_spectacular_says_comes_first(
     assert call("category_sums", year=2026).structured == {"year": "2026"}
     assert [*arguments_of("category_cap")] == ["pk", "limit"]
     assert call("category_cap", pk=1, limit=5).structured == {"limit": 5}
+    assert [*arguments_of("create_category")] == ["name"]
     assert [*arguments_of("list_categories")] == ["limit", "offset"]
     description = server.registry.tools["create_category"].members["description"]
     assert description == "Create a category. Where money goes."

@@ -250,6 +250,7 @@ def test_outputs_are_promised_where_it_is_asked_for(server: Any, call: Any, rent
         "name": {"type": "string"},
     }
     assert call("get_purpose", pk=rent.pk).structured == {"id": rent.pk, "name": "rent"}
+    assert call("list_purposes").structured["results"] == [{"id": rent.pk, "name": "rent"}]
 
 
 def test_an_answer_that_is_not_as_promised_goes_as_text(server: Any, call: Any) -> None:
