@@ -16,8 +16,10 @@ from typing import Any, ClassVar, Final, get_origin
 from urllib.parse import quote
 
 from pydantic import BaseModel
+from pydantic_core import from_json
 
 from mcp_mount.protocol.encoding import encode, encode_model
+from mcp_mount.protocol.revisions import ALL_CONTENT, Revision
 
 _SIGNATURES: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -202,6 +204,24 @@ def blocks(value: Any) -> Iterable[bytes]:
     if isinstance(value, list | tuple) and any(map(is_content, value)):
         return [block(item) for item in value]
     return [block(value)]
+
+
+def readable(encoded: Iterable[bytes], revision: Revision) -> Iterable[bytes]:
+    """Content blocks as the clients of a revision can read them: of kinds that are newer than it,
+    a text stands in for each."""
+    known = revision.content_types
+    return encoded if known is ALL_CONTENT else [_readable(block, known) for block in encoded]
+
+
+def _readable(encoded: bytes, known: frozenset[str]) -> bytes:
+    one = from_json(encoded)
+    if one.get("type") in known:
+        return encoded
+    if one.get("type") == "resource_link":
+        lines = [f"{one.get('title') or one.get('name')}: {one.get('uri')}", one.get("description")]
+        return text_block("\n".join(line for line in lines if line))
+    kind, size = one.get("mimeType") or one.get("type"), len(one.get("data", "")) * 3 // 4
+    return text_block(f"[{kind}, {size} bytes: the client cannot read content of this kind]")
 
 
 def join(encoded: Iterable[bytes]) -> bytes:

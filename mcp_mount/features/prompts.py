@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import from_json
 
 from mcp_mount.features import content
 from mcp_mount.features.arguments import Arguments, InvalidArguments, known_arguments
@@ -137,9 +138,12 @@ class Prompt:
             meta = body.pop("_meta", None)
             encode(meta)  # Now, while a failure is still the prompt's.
             body.pop("resultType", None)
+            for message in body["messages"]:
+                [block] = content.readable([encode(message["content"])], revision)
+                message["content"] = from_json(block)
             return Result(encode(body)[1:-1], meta)
         values = value if isinstance(value, list | tuple) else [value]
-        members = b'"messages":[%b]' % b",".join(map(_encode_message, values))
+        members = b'"messages":[%b]' % b",".join(_encode_message(one, revision) for one in values)
         description = self.members.get("description")
         if description is not None:
             members = b'"description":%b,%b' % (encode(description), members)
@@ -181,8 +185,12 @@ def answer_get(prompts: Mapping[str, Prompt], incoming: Incoming) -> Call:
     return prompt.call(incoming, arguments)
 
 
-def _encode_message(value: Any) -> bytes:
+def _encode_message(value: Any, revision: Revision) -> bytes:
     if type(value).__name__ == "PromptMessage" and isinstance(value, BaseModel):
-        return encode(plain(value))
-    message = value if isinstance(value, Message) else Message(value)
-    return b'{"role":%b,"content":%b}' % (encode(message.role), content.block(message.content))
+        body = plain(value)
+        role, block = body["role"], encode(body["content"])
+    else:
+        message = value if isinstance(value, Message) else Message(value)
+        role, block = message.role, content.block(message.content)
+    [block] = content.readable([block], revision)
+    return b'{"role":%b,"content":%b}' % (encode(role), block)

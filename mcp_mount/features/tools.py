@@ -128,7 +128,7 @@ class Output:
 
     def _encode_as_text(self, value: Any, revision: Revision) -> Result:
         """The result of a function that is annotated `str` and returned something else."""
-        blocks = list(content.blocks(value))
+        blocks = list(content.readable(content.blocks(value), revision))
         texts = [str(one["text"]) for one in map(from_json, blocks) if one["type"] == "text"]
         data = encode("\n".join(texts))
         return Result(content.join(blocks) + _structured(data, revision, is_object=False))
@@ -415,7 +415,7 @@ def _structured(data: bytes, revision: Revision, *, is_object: bool) -> bytes:
 
 
 def _encode_free(value: Any, revision: Revision) -> Result:
-    members = content.join(content.blocks(value))
+    members = content.join(content.readable(content.blocks(value), revision))
     if (isinstance(value, dict | BaseModel) and not content.is_content(value)) or (
         is_dataclass(value) and not isinstance(value, type)
     ):
@@ -433,7 +433,8 @@ def _encode_call_result(value: Any, revision: Revision) -> Result:
     body.pop("resultType", None)
     meta = body.pop("_meta", None)
     encode(meta)  # Now, while a failure is still the tool's.
-    members = b'"content":' + encode(body.get("content", []))
+    blocks = map(encode, body.get("content", []))
+    members = content.join(content.readable(blocks, revision))
     if "structuredContent" in body:
         structured = body["structuredContent"]
         members += _structured(encode(structured), revision, is_object=isinstance(structured, dict))

@@ -6,6 +6,7 @@ the GET stream of a session, and `resources/subscribe`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -37,6 +38,9 @@ MOST_URI: Final = 8192
 
 MOST_URI_BYTES: Final = 512 * 1024
 """How much the URIs that one client listens to may take, as `bytes_of` counts."""
+
+MAX_STREAMS: Final = 8
+"""How many streams of one session may be open; the oldest ends for one more."""
 
 _ENTRY_BYTES: Final = 100
 
@@ -72,6 +76,12 @@ class Subscription(Protocol):
     @property
     def opening(self) -> bytes | None:
         """The message that comes before all others."""
+
+    def begin(self, hear: Hear) -> None:
+        """The client listens from now on; `hear` takes what this wants the listener to know."""
+
+    def end(self) -> None:
+        """The client listens no more."""
 
     def wants(self, change: Change) -> bool:
         """Whether the client has asked for changes of this kind and subject."""
@@ -117,6 +127,12 @@ class Listen:
             {"_meta": self.meta, "notifications": agreed},
         )
 
+    def begin(self, hear: Hear) -> None:
+        """Nothing: each subscription of a client is one of its own."""
+
+    def end(self) -> None:
+        """Nothing."""
+
     def wants(self, change: Change) -> bool:
         if change.kind == "task":
             return change.subject in self._tasks
@@ -148,15 +164,68 @@ class Listen:
         )
 
 
+class OpenStreams:
+    """The streams that the clients of sessions have open now, the newest of each last.
+
+    A message goes to one of them (2025-11-25, "Multiple Connections"): to the newest. The others
+    stay open, unheard, and take over when it ends: a client that is told that a stream has ended
+    opens another one, and with two such loops in one client that would never end.
+    """
+
+    def __init__(self) -> None:
+        self._streams: dict[str, dict[SessionStream, Hear]] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, session: str, stream: SessionStream, hear: Hear) -> None:
+        with self._lock:
+            streams = self._streams.setdefault(session, {})
+            streams[stream] = hear
+            oldest = next(iter(streams.values())) if len(streams) > MAX_STREAMS else None
+        if oldest is not None:
+            oldest(CLOSING)
+
+    def end(self, session: str, stream: SessionStream) -> None:
+        with self._lock:
+            streams = self._streams.get(session, {})
+            streams.pop(stream, None)
+            if not streams:
+                self._streams.pop(session, None)
+
+    def is_newest(self, session: str, stream: SessionStream) -> bool:
+        with self._lock:
+            streams = self._streams.get(session)
+            return not streams or next(reversed(streams)) is stream
+
+
 class SessionStream:
-    """The subscription of a session's GET stream: all lists, and the resources subscribed to."""
+    """The subscription of a session's GET stream: all lists, and the resources subscribed to.
+
+    others: the streams that are open, where there may be several.
+    """
 
     opening = None
 
-    def __init__(self, subscribed: Callable[[], frozenset[str]]) -> None:
+    def __init__(
+        self,
+        session: str,
+        subscribed: Callable[[], frozenset[str]],
+        others: OpenStreams | None = None,
+    ) -> None:
+        self._session = session
         self._subscribed = subscribed
+        self._others = others
+
+    def begin(self, hear: Hear) -> None:
+        if self._others is not None:
+            self._others.begin(self._session, self, hear)
+
+    def end(self) -> None:
+        if self._others is not None:
+            self._others.end(self._session, self)
 
     def wants(self, change: Change) -> bool:
+        if self._others is not None and not self._others.is_newest(self._session, self):
+            return False
         if change.kind == "resource":
             return change.subject in self._subscribed()
         return change.kind in _METHODS

@@ -24,6 +24,7 @@ from mcp_mount.protocol.listener import Listener, Wait
 from mcp_mount.protocol.messages import (
     EVENT_STREAM,
     JSON,
+    MessageId,
     Reply,
     Request,
     RequestMessage,
@@ -37,12 +38,14 @@ from mcp_mount.protocol.messages import (
 from mcp_mount.protocol.modern import Modern
 from mcp_mount.protocol.refusals import RefusalLog
 from mcp_mount.protocol.resumption import EventLog, Resumption
+from mcp_mount.protocol.revisions import REVISIONS
 from mcp_mount.protocol.rules import missing_scopes
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys
 from mcp_mount.protocol.task_methods import TaskBackend
 
 _MOST_IN_A_BATCH: Final = 100
+_MAX_READ_FOR_ID: Final = 64 * 1024
 
 
 class Exchange:
@@ -171,6 +174,8 @@ class Protocol:
                 self.settings.callers.key_of(request)
             if request.method == "POST":
                 return self._post(request)
+            if SESSION_HEADER in request.headers:
+                _check_version(request)
             if request.method == "DELETE" and not self._says_modern(request):
                 self._legacy.end(request)
                 return Reply(204)
@@ -207,6 +212,8 @@ class Protocol:
 
     def refuse(self, error: ProtocolError, request: Request) -> Reply:
         """The reply to a request that has no readable message, or must not send one."""
+        if error.message_id is None:
+            error.message_id = _id_in(request)
         return self._challenged(refusal(error), error, request)
 
     def _challenged(self, reply: Reply, error: ProtocolError, request: Request) -> Reply:
@@ -292,6 +299,8 @@ class Protocol:
         era_is_modern = modern.is_meant(value, request.headers)
         try:
             if era_is_modern:
+                if SESSION_HEADER in request.headers and not modern.is_meant(value, {}):
+                    _check_version(request)
                 admitted = self._modern.admit(value, request)
             else:
                 message = parse(value, null_is_missing=True)
@@ -311,6 +320,8 @@ class Protocol:
         self, values: list[Any], request: Request, accept: tuple[bool, bool]
     ) -> Reply | Exchange:
         """JSON-RPC batches, which revision 2025-03-26 alone has."""
+        if SESSION_HEADER in request.headers:
+            _check_version(request)
         if self._says_modern(request):
             raise ProtocolError(INVALID_REQUEST, "This revision has no batches")
         session = self._legacy.session(request)
@@ -389,7 +400,10 @@ class Protocol:
 
     def _poll(self, resumption: Resumption) -> Reply:
         """All that is new, as an event stream that ends at once."""
-        events = resumption.log.poll(resumption.after, self.settings.poll_seconds)
+        settings = self.settings
+        events = resumption.log.poll(
+            resumption.after, resumption.visitor, settings.poll_seconds, settings.max_poll_seconds
+        )
         return Reply(200, events, list(sse.HEADERS))
 
     def _may_stream(self, request: Request) -> bool:
@@ -411,6 +425,24 @@ def refusal_of(request: Request, rules: Sequence[Rule]) -> ProtocolError | None:
         return None
     known = request.caller() is not None
     return refused(known=known, scopes=missing_scopes(request, rules))
+
+
+def _check_version(request: Request) -> None:
+    """Raise ProtocolError (-32022) for a request in a session that names a version which nobody
+    knows, for there is no metadata that could say more."""
+    version = request.headers.get("mcp-protocol-version")
+    if version is not None and version not in REVISIONS:
+        raise modern.unsupported_version(version)
+
+
+def _id_in(request: Request) -> MessageId | None:
+    """The id of the message in a request that is refused unread, if that can be had cheaply."""
+    if request.method != "POST" or not request.body or len(request.body) > _MAX_READ_FOR_ID:
+        return None
+    try:
+        return readable_id(decode(request.body))
+    except ProtocolError as error:
+        return error.message_id
 
 
 def refusal(error: ProtocolError) -> Reply:

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.calls import Call, Catalogue, Method, Result
-from mcp_mount.protocol.changes import Change, Hear, SessionStream, check_uris
+from mcp_mount.protocol.changes import Change, Hear, OpenStreams, SessionStream, check_uris
 from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import (
     INVALID_PARAMS,
@@ -30,6 +30,7 @@ from mcp_mount.protocol.errors import (
 )
 from mcp_mount.protocol.incoming import LOG_LEVELS, Client, Incoming
 from mcp_mount.protocol.listener import Listener
+from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.messages import (
     MessageId,
     NotificationMessage,
@@ -39,16 +40,29 @@ from mcp_mount.protocol.messages import (
     is_id,
     parse,
 )
-from mcp_mount.protocol.questions import LiveDialogue
+from mcp_mount.protocol.questions import LiveDialogue, is_foreign
 from mcp_mount.protocol.resumption import EventLog, Resumption, is_polled, parse_event_id
 from mcp_mount.protocol.revisions import LATEST_LEGACY, LEGACY, Revision
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.state import Keys, Seal, TokenRefused
 from mcp_mount.protocol.uris import normal_uri
 
+logger = own_logger("mcp_mount")
+
 SESSION_HEADER: Final = "mcp-session-id"
 _KEPT_CAPABILITIES: Final = ("roots", "sampling", "elicitation", "tasks", "extensions")
 _CACHED_SESSIONS: Final = 1024
+
+# Not declared as a capability, but several clients list all the same when they connect, and show
+# their user an error.
+_EMPTY_LISTS: Final = {
+    f"{prefix}/list": Method(lambda incoming, member=member: Result(b'"%b":[]' % member))  # type: ignore[misc]
+    for prefix, member in (
+        ("resources", b"resources"),
+        ("resources/templates", b"resourceTemplates"),
+        ("prompts", b"prompts"),
+    )
+}
 
 
 class Backplane(Protocol):
@@ -100,6 +114,8 @@ class Legacy:
         self._seal = Seal("session", keys, server=lambda: settings.name)
         self._opened: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self._calls: WeakValueDictionary[tuple[str, MessageId], Call] = WeakValueDictionary()
+        self._streams = OpenStreams()
+        self._logs: WeakValueDictionary[tuple[str, MessageId], EventLog] = WeakValueDictionary()
         self._own_methods = {
             "ping": Method(lambda incoming: Result(b"")),
             "logging/setLevel": Method(self._set_log_level),
@@ -182,12 +198,18 @@ class Legacy:
                 self._cancel(session, message.params.get("requestId"))
             return None
         if isinstance(message, ResponseMessage):
-            self._backplane.deliver(session.id, str(message.id), message)
+            question = str(message.id)
+            if not self._backplane.deliver(session.id, question, message):
+                _refuse_foreign_answer(question)
             return None
         name = message.method
         if name == "initialize":
             raise ProtocolError(INVALID_REQUEST, "initialize must be the only message of its body")
-        method = self._own_methods.get(name) or self._catalogue.methods.get(name)
+        method = (
+            self._own_methods.get(name)
+            or self._catalogue.methods.get(name)
+            or _EMPTY_LISTS.get(name)
+        )
         if method is None:
             raise ProtocolError(METHOD_NOT_FOUND, f"Method not found: {name}")
         if method.name_member is not None:
@@ -234,17 +256,20 @@ class Legacy:
             resumed = self._resume(session, request)
             if resumed is not None:
                 return resumed
-        subscription = SessionStream(partial(self._backplane.subscribed, session.id))
+        subscribed = partial(self._backplane.subscribed, session.id)
         if request.waiting is not None:
             if not session.revision.primed_streams:
                 raise method_not_allowed("GET")
-            return Resumption(self._own_log(session, subscription), None)
+            polled = SessionStream(session.id, subscribed)
+            return Resumption(self._own_log(session, polled), None)
+        subscription = SessionStream(session.id, subscribed, self._streams)
         incoming = Incoming(0, "GET", {}, {}, session.revision, session.client, request, session.id)
         return self._listener.call(incoming, subscription, Result(b""))
 
     def _own_log(self, session: Session, subscription: SessionStream) -> EventLog:
         """The log of what a session's client hears when it comes by, as long as it does."""
-        ttl = self._settings.resume_ttl
+        # Longer than the client is told to stay away.
+        ttl = max(self._settings.resume_ttl, 2 * self._settings.max_poll_seconds)
 
         def make() -> EventLog:
             log = EventLog(primed=False, polled=True)
@@ -267,11 +292,14 @@ class Legacy:
         a client that is refused there would hear of no change any more.
         """
         place = parse_event_id(request.headers["last-event-id"])
-        log = place and self._backplane.find_log(session.id, place[0])
-        if place and log and log.has(place[1]) and request.permits(log.rules):
-            return Resumption(log, place[1], log.last)
-        if place and is_polled(place[0]):
-            return None
+        log = place and self._backplane.find_log(session.id, place.stream)
+        if place and log and log.has(place.number) and request.permits(log.rules):
+            if log.is_over and place.number >= log.last:
+                # Clients come back for ever to a stream that ends without their answer.
+                raise ProtocolError(INVALID_REQUEST, "This stream is over", status=400)
+            return Resumption(log, place.number, log.last, place.visitor)
+        if place and is_polled(place.stream):
+            return Resumption(log, None, log.last, place.visitor) if log else None
         raise ProtocolError(
             INVALID_REQUEST, "This stream is not kept (any more): repeat the request"
         )
@@ -288,14 +316,22 @@ class Legacy:
             # Those that are called within it have more of them, once it runs.
             log.rules = call.incoming.fulfilled
             self._backplane.keep_log(session, log, ttl=self._settings.resume_ttl)
+            self._logs[session, call.incoming.id] = log
+            if call.cancelled:
+                log.abandon()
             return log
 
         return open_log
 
     def _cancel(self, session: Session, request_id: Any) -> None:
-        call = self._calls.get((session.id, request_id)) if is_id(request_id) else None
+        if not is_id(request_id):
+            return
+        call = self._calls.get((session.id, request_id))
         if call is not None:
             call.cancel()
+            log = self._logs.get((session.id, request_id))
+            if log is not None:
+                log.abandon()
 
     def end(self, request: Request) -> None:
         """End the session that a DELETE names (2025-11-25, "Session Management")."""
@@ -352,6 +388,21 @@ class Legacy:
         assert incoming.session is not None
         self._backplane.set_log_level(incoming.session, level)
         return Result(b"")
+
+
+def _refuse_foreign_answer(question: str) -> None:
+    """Raise ProtocolError for the answer to a question that another process has asked: it waits
+    there, in vain. An answer that nobody waits for any more is dropped."""
+    if not is_foreign(question):
+        return
+    logger.warning(
+        "A client answered a question of another process, which does not get the answer: with "
+        "several workers, clients of the handshake revisions must come back to the one that asks "
+        "them (sticky sessions), or the server must have a single one."
+    )
+    raise ProtocolError(
+        INVALID_REQUEST, "The question was asked by another process of this server", status=400
+    )
 
 
 def _no_session() -> ProtocolError:

@@ -188,7 +188,8 @@ def _unreadable(body: bytes, error: Exception) -> ProtocolError:
 
 def readable_id(value: Any) -> MessageId | None:
     """The id of a message that may be malformed otherwise, so that the error can name it."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and ("method" in value or not {"result", "error"} & value.keys()):
+        # Otherwise it is an answer to a request of ours, with our id.
         message_id = value.get("id")
         if is_id(message_id):
             return cast(MessageId, message_id)
@@ -264,10 +265,12 @@ def encode_result(message_id: MessageId, result: bytes) -> bytes:
 
 
 def encode_error(message_id: MessageId | None, error: ProtocolError) -> bytes:
-    """The error response; an id that could not be read is left out (2026-07-28, basic/index)."""
+    """The error response; an id that could not be read is null (JSON-RPC 2.0, section 5).
+
+    The schema of 2026-07-28 would have it left out, but several clients hide the words of an error
+    that has none (Python SDK 2, FastMCP 4).
+    """
     body = encode_error_object(error)
-    if message_id is None:
-        return b'{"jsonrpc":"2.0","error":%b}' % body
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (to_json(message_id), body)
 
 

@@ -61,6 +61,17 @@ def is_meant(value: Any, headers: Mapping[str, str]) -> bool:
     return version is not None and version not in LEGACY
 
 
+def unsupported_version(version: str) -> ProtocolError:
+    """The error for a version that is not served in this way, with those that are."""
+    return ProtocolError(
+        UNSUPPORTED_VERSION,
+        f"{version} is served after an initialize handshake only"
+        if version in LEGACY
+        else "Unsupported protocol version",
+        data={"supported": SUPPORTED, "requested": version},
+    )
+
+
 class Modern:
     """Admits requests of the stateless revision and wraps their results."""
 
@@ -120,13 +131,7 @@ class Modern:
             _compare("MCP-Protocol-Version", headers.get("mcp-protocol-version"), version)
         revision = MODERN.get(version)
         if revision is None:
-            raise ProtocolError(
-                UNSUPPORTED_VERSION,
-                f"{version} is served after an initialize handshake only"
-                if version in LEGACY
-                else "Unsupported protocol version",
-                data={"supported": SUPPORTED, "requested": version},
-            )
+            raise unsupported_version(version)
         capabilities = meta.get(CAPABILITIES_META)
         if not isinstance(capabilities, dict):
             raise ProtocolError(INVALID_PARAMS, f'params._meta must have "{CAPABILITIES_META}"')

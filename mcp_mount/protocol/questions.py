@@ -8,6 +8,8 @@ answer (basic/patterns/mrtr). A task shows its questions to whoever looks at it,
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -29,6 +31,9 @@ T = TypeVar("T")
 
 FORMS: Final = ("elicitation",)
 """The capability of a client that shows forms."""
+
+_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{16}")
+"""The form of the ids of live questions: a process, and a question of it."""
 
 _MOST_ROUNDS: Final = 3
 """How often a question is put to a client that answers with what does not fit."""
@@ -251,7 +256,7 @@ class LiveDialogue:
     def _question(
         self, key: str, inquiry: Inquiry[Any], close: Callable[[str, str], None]
     ) -> Question:
-        question_id = secrets.token_hex(8)
+        question_id = f"{_process()}-{secrets.token_hex(8)}"
         return Question(
             inquiry,
             self._answers.expect(self._session, question_id),
@@ -259,6 +264,19 @@ class LiveDialogue:
             close=partial(close, key, question_id),
             message=encode_request(question_id, inquiry.method, inquiry.params),
         )
+
+
+_PROCESSES: dict[int, str] = {}
+"""A name for this process, by its id: a worker that was forked gets one of its own."""
+
+
+def _process() -> str:
+    return _PROCESSES.setdefault(os.getpid(), secrets.token_hex(4))
+
+
+def is_foreign(question_id: str) -> bool:
+    """Whether a question was asked by another process."""
+    return _ID.fullmatch(question_id) is not None and not question_id.startswith(_process())
 
 
 def read_answers(

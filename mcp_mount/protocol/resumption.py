@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from mcp_mount.protocol import sse
 from mcp_mount.protocol.messages import Rule
@@ -31,6 +31,13 @@ MOST_UNREAD_BYTES: Final = 256 * 1024
 
 
 _POLLED_PREFIX: Final = "own-"
+_VISITOR: Final = "~"
+
+_QUIET_VISITS: Final = 5
+"""After how many visits without news the time until the next one doubles."""
+
+_LATE_SECONDS: Final = 5.0
+"""How late a client may come by, besides."""
 
 
 def is_polled(stream: str) -> bool:
@@ -63,6 +70,7 @@ class EventLog:
         self.id = (_POLLED_PREFIX if polled else "") + secrets.token_hex(8)
         self.polled = polled
         self.ended = False
+        self.abandoned = False
         self.last = 0
         self.rules: Sequence[Rule] = ()
         """What who comes back must fulfil, by the token of then: that of the calls it tells of."""
@@ -79,6 +87,9 @@ class EventLog:
         self._on_room: Callable[[], None] = lambda: None
         self._left = time.monotonic()
         self._lock = threading.RLock()
+        self._visitor = self._visitors = 0
+        self._quiet = 0
+        self._expected = 0.0
         if primed:
             self.append(sse.PRIMING)
 
@@ -87,8 +98,7 @@ class EventLog:
         with self._lock:
             before = self.bytes
             self.last += 1
-            kind = type(event)
-            numbered = kind(b"id: %b.%d\n%b" % (self.id.encode(), self.last, event))
+            numbered = self._numbered(event, self.last, self._visitor)
             self._events.append((self.last, numbered))
             self.bytes += len(numbered)
             self._unread_bytes += len(numbered)
@@ -100,6 +110,17 @@ class EventLog:
             self._notify()
         # Without the lock: whoever counts has one of its own, and may end this stream.
         self.on_growth(growth)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a client that has all that is kept will get no more."""
+        return self.ended or self.abandoned
+
+    def abandon(self) -> None:
+        """Let readers go: their client has cancelled the call, and gets no answer."""
+        with self._lock:
+            self.abandoned = True
+            self._notify()
 
     def end(self) -> None:
         """Nothing comes any more."""
@@ -133,16 +154,39 @@ class EventLog:
             self._read = number
             self._unread_bytes = sum(len(event) for _, event in unread)
             self._on_room()
-            return unread, self.ended
+            return unread, self.is_over
 
-    def poll(self, number: int | None, retry: float) -> bytes:
+    def poll(
+        self, number: int | None, visitor: int | None, retry: float, max_retry: float
+    ) -> bytes:
         """The events that a client does not have yet, and one that tells it to come back.
+
+        A client may come by in several loops at a time. A message goes to one of them: to that
+        which began last, as long as it comes by.
 
         Args:
             number: That of the last event that the client says it has. None if it says nothing:
                 then it gets what no visit has fetched yet.
-            retry: When to come back, in seconds.
+            visitor: The number of the loop, by the last event that it has had; None for a new one.
+            retry: When to come back, in seconds. It grows while there is nothing to tell.
+            max_retry: How far it grows.
         """
+        with self._lock:
+            now = time.monotonic()
+            is_late = now > self._expected
+            if visitor is None:
+                self._visitors += 1
+                self._visitor = self._visitors
+            elif visitor != self._visitor and is_late:
+                self._visitor = visitor
+                self._visitors = max(self._visitors, visitor)
+            elif visitor != self._visitor:
+                # Not the newest loop: as if nothing had happened.
+                self._left = now
+                return self._numbered(sse.goodbye(max_retry), number or self._read, visitor)
+            self._quiet = self._quiet + 1 if self.last == self._read else 0
+            retry = min(max_retry, retry * 2 ** min(self._quiet // _QUIET_VISITS, 10))
+            self._expected = now + 2 * retry + _LATE_SECONDS
         self.append(sse.goodbye(retry))
         with self._lock:
             before = self.bytes
@@ -157,6 +201,11 @@ class EventLog:
             growth = self.bytes - before
         self.on_growth(growth)
         return fetched
+
+    def _numbered(self, event: bytes, number: int, visitor: int) -> bytes:
+        """An event with its id, which tells the loop of a polled stream that it is for as well."""
+        stream = f"{self.id}{_VISITOR}{visitor}" if self.polled else self.id
+        return type(event)(b"id: %b.%d\n%b" % (stream.encode(), number, event))
 
     def has(self, number: int) -> bool:
         """Whether all events after that with `number` are still kept."""
@@ -190,21 +239,35 @@ class Resumption:
 
     after: the number of the last event that it has; None for one that comes by for the first time.
     newest: that of the newest event when it came: what sent it away before is no reason to go
-    again.
+    again. visitor: which of the loops of a client that comes by it is; None for a new one.
     """
 
     log: EventLog
     after: int | None = 0
     newest: int = 0
+    visitor: int | None = None
 
     def shown(self, number: int, event: bytes) -> bytes:
         """The event for this reader: an old goodbye is none."""
         return bytes(event) if number <= self.newest else event
 
 
-def parse_event_id(event_id: str) -> tuple[str, int] | None:
-    """The stream and the number in an event id; None for one that is not ours."""
-    stream, dot, number = event_id.rpartition(".")
-    if not dot or not (number.isascii() and number.isdecimal()) or len(number) > 18:
+class Place(NamedTuple):
+    """A place in a stream. visitor: the loop of a client that comes by, of a polled stream."""
+
+    stream: str
+    number: int
+    visitor: int | None
+
+
+def parse_event_id(event_id: str) -> Place | None:
+    """The place that an event id tells; None for one that is not ours."""
+    whole, dot, number = event_id.rpartition(".")
+    stream, tilde, visitor = whole.partition(_VISITOR)
+    if not dot or not _is_number(number) or (tilde and not _is_number(visitor)):
         return None
-    return stream, int(number)
+    return Place(stream, int(number), int(visitor) if tilde else None)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 18

@@ -18,7 +18,8 @@ class Revision:
     disconnects cancels its request (2026-07-28, basic/transports/streamable-http, "Cancellation":
     it MUST be treated so); before,
     "disconnection SHOULD NOT be interpreted as the client cancelling its request"
-    (basic/transports, "Sending Messages to the Server"). questions: the client capabilities on
+    (basic/transports, "Sending Messages to the Server"). content_types: the kinds of content blocks
+    that its clients can read. questions: the client capabilities on
     which a server may build when it asks.
     """
 
@@ -31,11 +32,13 @@ class Revision:
     tool_fields: frozenset[str]
     prompt_fields: frozenset[str]
     resource_fields: frozenset[str]
+    content_types: frozenset[str]
     info_fields: frozenset[str]
     questions: frozenset[tuple[str, ...]]
 
 
-_TOOL_2025_03 = frozenset({"name", "description", "inputSchema", "annotations"})
+_TOOL_2024_11 = frozenset({"name", "description", "inputSchema"})
+_TOOL_2025_03 = _TOOL_2024_11 | {"annotations"}
 _TOOL_2025_06 = _TOOL_2025_03 | {"title", "outputSchema", "_meta"}
 _TOOL_2025_11 = _TOOL_2025_06 | {"icons"}
 
@@ -53,6 +56,10 @@ _INFO_2025_03 = frozenset({"name", "version"})
 _INFO_2025_06 = _INFO_2025_03 | {"title"}
 _INFO_2025_11 = _INFO_2025_06 | {"icons", "websiteUrl", "description"}
 
+_CONTENT_2024_11 = frozenset({"text", "image", "resource"})
+_CONTENT_2025_03 = _CONTENT_2024_11 | {"audio"}
+_CONTENT_2025_06 = _CONTENT_2025_03 | {"resource_link"}
+
 _QUESTIONS_2025_03 = frozenset({("sampling",), ("roots",)})
 _QUESTIONS_2025_06 = _QUESTIONS_2025_03 | {("elicitation",)}
 _QUESTIONS_2025_11 = _QUESTIONS_2025_06 | {("elicitation", "url"), ("sampling", "tools")}
@@ -60,6 +67,22 @@ _QUESTIONS_2025_11 = _QUESTIONS_2025_06 | {("elicitation", "url"), ("sampling", 
 REVISIONS: Final = {
     revision.name: revision
     for revision in (
+        # That of the HTTP+SSE transport, but first releases of the official SDKs that have this
+        # transport know no newer one (Python 1.8, TypeScript up to 1.10).
+        Revision(
+            name="2024-11-05",
+            modern=False,
+            batches=False,
+            structured_content=False,
+            primed_streams=False,
+            leaving_cancels=False,
+            tool_fields=_TOOL_2024_11,
+            prompt_fields=_PROMPT_2025_03,
+            resource_fields=_RESOURCE_2025_03,
+            info_fields=_INFO_2025_03,
+            content_types=_CONTENT_2024_11,
+            questions=_QUESTIONS_2025_03,
+        ),
         Revision(
             name="2025-03-26",
             modern=False,
@@ -71,6 +94,7 @@ REVISIONS: Final = {
             prompt_fields=_PROMPT_2025_03,
             resource_fields=_RESOURCE_2025_03,
             info_fields=_INFO_2025_03,
+            content_types=_CONTENT_2025_03,
             questions=_QUESTIONS_2025_03,
         ),
         Revision(
@@ -84,6 +108,7 @@ REVISIONS: Final = {
             prompt_fields=_PROMPT_2025_06,
             resource_fields=_RESOURCE_2025_06,
             info_fields=_INFO_2025_06,
+            content_types=_CONTENT_2025_06,
             questions=_QUESTIONS_2025_06,
         ),
         Revision(
@@ -97,6 +122,7 @@ REVISIONS: Final = {
             prompt_fields=_PROMPT_2025_11,
             resource_fields=_RESOURCE_2025_11,
             info_fields=_INFO_2025_11,
+            content_types=_CONTENT_2025_06,
             questions=_QUESTIONS_2025_11,
         ),
         Revision(
@@ -110,6 +136,7 @@ REVISIONS: Final = {
             prompt_fields=_PROMPT_2025_11,
             resource_fields=_RESOURCE_2025_11,
             info_fields=_INFO_2025_11,
+            content_types=_CONTENT_2025_06,
             questions=_QUESTIONS_2025_11,
         ),
     )
@@ -123,3 +150,6 @@ LATEST: Final = REVISIONS["2026-07-28"]
 
 SUPPORTED: Final = tuple(sorted(REVISIONS, reverse=True))
 """Every revision served, newest first: what discovery and version errors list."""
+
+ALL_CONTENT: Final = LATEST.content_types
+"""The kinds of content blocks that the newest clients can read: all that there are."""

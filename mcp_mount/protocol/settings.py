@@ -104,7 +104,8 @@ class Settings:
     callers: tells callers apart. on_first_request: called once, when somebody has sent a request.
     startup: what a request must start that comes before anything has; None when it is settled.
     may_block: whether the observers may take time. hooks: what the host does with exceptions.
-    poll_seconds: how often clients look for what a session's stream tells, where it is polled.
+    poll_seconds: how often clients look for what a session's stream tells, where it is polled;
+    max_poll_seconds: how seldom, when nothing has happened for long.
     keep_alive: after how much silence a comment is sent on an event stream, in seconds.
     resume_ttl: how long a stream is kept for a client that was cut off, in seconds.
     state_ttl: how long a client may take to repeat a request with its answers, in seconds.
@@ -136,6 +137,7 @@ class Settings:
     state_ttl: float = 3600.0
     waiting_threads: int = 4
     poll_seconds: float = 3.0
+    max_poll_seconds: float = 30.0
     resume_ttl: float = 60.0
     keep_alive: float = 15.0
 

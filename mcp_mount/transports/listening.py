@@ -35,6 +35,7 @@ async def listen(changes: Changes, subscription: Subscription, *, channel: Async
             loop.call_soon_threadsafe(note, change)
 
     stop = changes.listen(hear)
+    subscription.begin(hear)
     try:
         if subscription.opening is not None:
             await channel.send(subscription.opening)
@@ -52,6 +53,7 @@ async def listen(changes: Changes, subscription: Subscription, *, channel: Async
                 if message is not None:
                     await channel.send(message)
     finally:
+        subscription.end()
         stop()
 
 

@@ -151,6 +151,27 @@ def test_a_cancelled_call_ends_without_a_result(peer: Peer, tool: str) -> None:
     assert len(seen) < 20
 
 
+@pytest.mark.parametrize("tool", ["slow_talk", "slow_sync_talk"])
+def test_the_stream_of_a_cancelled_call_is_over_for_a_client_that_comes_back(
+    peer: Peer, tool: str
+) -> None:
+    with peer.call(tool, id="to-cancel") as response:
+        last = next(events(response)).id
+    peer.cancel("to-cancel")
+    with peer.resume(last) as response:
+        rest = list(events(response))
+    assert all("result" not in (event.data or {}) for event in rest)
+    status, visits = 200, 0
+    while status == 200:
+        # What was said before the cancellation comes, and nothing after it.
+        with peer.resume(rest[-1].id if rest else last) as response:
+            status = response.status_code
+            rest = list(events(response)) or rest if status == 200 else rest
+        visits += 1
+    assert status == 400
+    assert visits < 20
+
+
 def wait_in_background(wait: Callable[[], Any]) -> Any:
     """Start to wait on a thread; returns what gives the outcome."""
     from concurrent.futures import ThreadPoolExecutor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -190,6 +191,27 @@ def test_a_session_hears_of_changes_on_its_stream(
             "method": "notifications/prompts/list_changed",
             "params": {},
         }
+
+
+@pytest.mark.parametrize("host", ON_ASGI)
+def test_of_two_streams_of_a_session_the_newest_gets_each_message(
+    serve_host: Callable[[str], str], host: str
+) -> None:
+    url = serve_host(host)
+    own = {**open_session(url), "accept": "text/event-stream"}
+    with httpx2.stream("GET", f"{url}/mcp", headers=own, timeout=60) as older:
+        with httpx2.stream("GET", f"{url}/mcp", headers=own, timeout=60) as newer:
+            trigger(url, "test_trigger_tool_change")
+            told = next(messages(newer))["method"]
+            assert told == "notifications/tools/list_changed"
+        heard: list[Any] = []
+        reading = threading.Thread(target=lambda: heard.append(next(messages(older))))
+        reading.start()
+        while reading.is_alive():
+            # Until the server has noticed that the newer one is gone.
+            trigger(url, "test_trigger_prompt_change")
+            reading.join(0.1)
+        assert [one["method"] for one in heard] == ["notifications/prompts/list_changed"]
 
 
 @pytest.mark.parametrize("host", ON_WSGI)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import time
 from typing import Any
 
+import mcp_types
 import pytest
 
-from mcp_mount import MCPServer
+from mcp_mount import Audio, Image, MCPServer, Message
 from mcp_mount.protocol import Reply, Request
 from mcp_mount.protocol.resumption import EventLog
 from mcp_mount.protocol.revisions import LEGACY
@@ -43,7 +45,7 @@ def test_each_revision_is_negotiated_and_served(version: str) -> None:
     assert session.call("slow")["content"][0]["text"] == "done"
 
 
-@pytest.mark.parametrize("wanted", ["2024-11-05", "2026-07-28", "1999-01-01", ""])
+@pytest.mark.parametrize("wanted", ["2026-07-28", "1999-01-01", ""])
 def test_another_revision_is_answered_with_the_newest_handshake_one(wanted: str) -> None:
     body = initialize(wanted)
     reply = make().wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
@@ -218,7 +220,7 @@ def test_a_client_that_comes_by_for_ever_costs_no_more_than_once() -> None:
 
 def test_a_log_that_nobody_comes_by_for_is_dropped_with_its_listener() -> None:
     server = make()
-    server.protocol.settings.resume_ttl = 0.0
+    server.protocol.settings.resume_ttl = server.protocol.settings.max_poll_seconds = 0.0
     before = living(EventLog)
     for _ in range(20):
         poll(Session(server, "2025-11-25"))
@@ -336,8 +338,17 @@ def test_a_request_without_the_version_header_has_that_of_its_session() -> None:
 
 def test_an_unsupported_version_header_is_refused_within_a_session() -> None:
     session = Session(make(), "2025-11-25")
-    session.headers |= legacy(session.headers["mcp-session-id"], "2024-11-05")
-    assert session.send(message("ping")).status == 400
+    session.headers |= legacy(session.headers["mcp-session-id"], "foobar")
+    for body in (message("ping"), [message("ping")]):
+        reply = session.send(body)
+        assert reply.status == 400
+        error = json.loads(reply.body)["error"]
+        assert error["code"] == -32022
+        assert error["data"]["requested"] == "foobar"
+        assert "2025-11-25" in error["data"]["supported"]
+    assert (
+        session._server.wsgi_endpoint.respond_to(Request("DELETE", session.headers)).status == 400
+    )
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -380,3 +391,101 @@ def test_null_is_refused_where_the_revisions_schema_has_no_null() -> None:
         request = Request("POST", headers, json.dumps(whole).encode())
         reply = server.wsgi_endpoint.respond_to(request)
         assert json.loads(reply.body)["error"]["code"] == code  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_lists_of_what_a_server_does_not_have_are_empty_in_a_session(version: str) -> None:
+    session = Session(make(), version)
+    assert session.ask("resources/list")["result"] == {"resources": []}
+    assert session.ask("resources/templates/list")["result"] == {"resourceTemplates": []}
+    assert session.ask("prompts/list")["result"] == {"prompts": []}
+    assert session.ask("resources/read", {"uri": "a://b"})["error"]["code"] == -32601
+
+
+def test_a_client_of_2024_11_05_gets_what_it_can_read() -> None:
+    server = make()
+
+    @server.tool(annotations={"readOnlyHint": True})
+    def media() -> list[Any]:
+        link = mcp_types.ResourceLink(name="rules", uri="a://rules", description="Of the house.")
+        return [Image(data=b"\x89PNG"), Audio(data=b"RIFF", format="wav"), link]
+
+    @server.prompt
+    def listen() -> Message:
+        return Message(Audio(data=b"RIFF", format="wav"))
+
+    session = Session(server, "2024-11-05")
+    assert session.result["protocolVersion"] == "2024-11-05"
+    [tool] = [one for one in session.ask("tools/list")["result"]["tools"] if one["name"] == "media"]
+    assert set(tool) == {"name", "inputSchema"}
+    image, audio, link = session.call("media")["content"]
+    assert image["type"] == "image"
+    unreadable = "[audio/wav, 6 bytes: the client cannot read content of this kind]"
+    assert audio == {"type": "text", "text": unreadable}
+    assert link == {"type": "text", "text": "rules: a://rules\nOf the house."}
+    [said] = session.ask("prompts/get", {"name": "listen"})["result"]["messages"]
+    assert said["content"] == {"type": "text", "text": unreadable}
+    newer = [one["type"] for one in Session(server, "2025-03-26").call("media")["content"]]
+    assert newer == ["image", "audio", "text"]
+    newest = [one["type"] for one in Session(server, "2025-06-18").call("media")["content"]]
+    assert newest == ["image", "audio", "resource_link"]
+
+
+def test_an_answer_to_a_question_of_another_process_is_refused_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    session = Session(make(), "2025-11-25")
+    elsewhere = {"jsonrpc": "2.0", "id": "00000000-0123456789abcdef", "result": {}}
+    reply = session.send(elsewhere)
+    assert reply.status == 400
+    assert json.loads(reply.body)["id"] is None
+    assert "another process" in json.loads(reply.body)["error"]["message"]
+    assert "sticky sessions" in caplog.text
+
+
+def test_a_message_goes_to_the_newest_of_two_loops_of_a_client() -> None:
+    server = make()
+    session = Session(server, "2025-11-25")
+    older = event_ids(poll(session))[-1]
+    newer = event_ids(poll(session))[-1]
+    server.notify.tools_list_changed()
+    assert "notifications/tools/list_changed" not in "".join(poll(session, older))
+    told = poll(session, newer)
+    assert "".join(told).count("notifications/tools/list_changed") == 1
+    older = event_ids(poll(session, older))[-1]
+    server.notify.tools_list_changed()
+    assert "list_changed" not in "".join(poll(session, older))
+
+
+def test_a_loop_takes_over_when_the_newest_comes_by_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = make()
+    session = Session(server, "2025-11-25")
+    older = event_ids(poll(session))[-1]
+    poll(session)
+    server.notify.tools_list_changed()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 30)
+    assert "list_changed" in "".join(poll(session, older))
+
+
+def test_visits_become_rare_while_nothing_happens() -> None:
+    server = make()
+    session = Session(server, "2025-11-25")
+
+    def visit(newest: str | None) -> tuple[str, int]:
+        lines = poll(session, newest)
+        [retry] = [line for line in lines if line.startswith("retry: ")][-1:]
+        return event_ids(lines)[-1], int(retry.removeprefix("retry: "))
+
+    newest, first = visit(None)
+    times = [first]
+    for _ in range(30):
+        newest, later = visit(newest)
+        times.append(later)
+    assert (times[0], times[-1]) == (3000, 30_000)
+    assert times == sorted(times)
+    server.notify.tools_list_changed()
+    newest, after_news = visit(newest)
+    assert after_news == 3000

@@ -44,7 +44,13 @@ def test_discovery_tells_versions_capabilities_and_identity(server: MCPServer) -
         "id": 1,
         "result": {
             "resultType": "complete",
-            "supportedVersions": ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"],
+            "supportedVersions": [
+                "2026-07-28",
+                "2025-11-25",
+                "2025-06-18",
+                "2025-03-26",
+                "2024-11-05",
+            ],
             "capabilities": {
                 "tools": {"listChanged": True},
                 "extensions": {"io.modelcontextprotocol/tasks": {}},
