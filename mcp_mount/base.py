@@ -107,7 +107,9 @@ class MCPServer(Registers, FastAPI):
     besides loopback. allowed_hosts: Host headers to serve (".example.com" for a whole domain), if
     the host framework does not check them. session_ttl: seconds. keep_alive: after how many seconds
     of silence a comment is sent on an event stream; a client that accepts one gets a response that
-    begins after a third of it, if the handler is not done by then. task_limits: how much is kept
+    begins after a third of it, if the handler is not done by then. poll_seconds: how often clients
+    of 2025-11-25 come by for changes under WSGI; max_poll_seconds: how seldom, when nothing has
+    happened for long. task_limits: how much is kept
     for tasks, a `TaskLimits`. list_ttl_ms: for how long clients
     may keep lists, in milliseconds. page_size: the most entries in one answer to a list request, by
     default all. docs: whether /docs and /openapi.json are shown; by default
@@ -157,6 +159,8 @@ class MCPServer(Registers, FastAPI):
         allowed_hosts: Iterable[str] | None = None,
         session_ttl: float = 7 * 24 * 3600.0,
         keep_alive: float = 15.0,
+        poll_seconds: float = 3.0,
+        max_poll_seconds: float = 30.0,
         task_limits: TaskLimits | None = None,
         list_ttl_ms: int = 60_000,
         page_size: int | None = None,
@@ -232,6 +236,8 @@ class MCPServer(Registers, FastAPI):
                 host_names=lambda: self.attached.host_names() if self.attached else (),
                 session_ttl=value_of("session_ttl", session_ttl),
                 keep_alive=value_of("keep_alive", keep_alive),
+                poll_seconds=value_of("poll_seconds", poll_seconds),
+                max_poll_seconds=value_of("max_poll_seconds", max_poll_seconds),
                 list_ttl_ms=list_ttl_ms,
                 challenge=self._challenge,
                 callers=callers,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.host import Host
 from mcp_mount.protocol.occupancy import Activity
-from mcp_mount.protocol.resource_metadata import WELL_KNOWN
+from mcp_mount.protocol.resource_metadata import discovery_path
 from mcp_mount.transports.lasting import ended
 from mcp_mount.transports.paths import clean_prefix, is_below, route_path
 from mcp_mount.transports.resuming import UntilGoodbye
@@ -145,9 +145,10 @@ class mount_wsgi:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path == WELL_KNOWN + self.path and self.server.resource_server is not None:
-            # RFC 9728 has the metadata outside of the mount point.
-            path = self.path + WELL_KNOWN
+        resource = self.server.resource_server
+        if resource is not None:
+            place = discovery_path(path, self.path, has_servers=resource.has_servers)
+            path = path if place is None else self.path + place
         if not is_below(path, self.path):
             answer: Iterable[bytes] = self._app(environ, start_response)
             return answer
@@ -200,9 +201,10 @@ class mount_asgi:
             await _Lifespan(self._app, self.server)(scope, receive, send)
             return
         path = route_path(scope) if scope["type"] == "http" else ""
-        if path == WELL_KNOWN + self.path and self.server.resource_server is not None:
-            # RFC 9728 has the metadata outside of the mount point.
-            path = self.path + WELL_KNOWN
+        resource = self.server.resource_server
+        if resource is not None:
+            place = discovery_path(path, self.path, has_servers=resource.has_servers)
+            path = path if place is None else self.path + place
         if path and is_below(path, self.path):
             root_path = scope.get("root_path", "")
             inner = {

@@ -134,6 +134,8 @@ OPTIONS: Final = {
         Option("max_body_bytes", "settings", _whole(1)),
         Option("session_ttl", "settings", _seconds),
         Option("keep_alive", "settings", _seconds),
+        Option("poll_seconds", "settings", _seconds),
+        Option("max_poll_seconds", "settings", _seconds),
         Option("allowed_origins", "settings", _origins),
         Option("allowed_hosts", "settings", _hosts),
         Option("list_ttl_ms", "listing", _whole(0)),

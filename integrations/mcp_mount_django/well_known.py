@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, get_script_prefix, path, resolve
 
-from mcp_mount.protocol.resource_metadata import WELL_KNOWN
+from mcp_mount.protocol.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN
 from mcp_mount_django.view import ServerView, metadata_response
 
 
@@ -31,6 +31,20 @@ def metadata(request: HttpRequest, resource: str) -> HttpResponseBase:
 metadata.login_required = False  # type: ignore[attr-defined]
 
 
+def no_authorization_server(request: HttpRequest, resource: str) -> HttpResponseBase:
+    """Where clients of a server look for an authorization server: 404 in JSON, and no page."""
+    try:
+        view: Any = resolve(f"/{resource}").func
+    except Resolver404:
+        view = None
+    if not isinstance(view, ServerView):
+        raise Http404
+    return JsonResponse({"detail": "Not Found"}, status=404)
+
+
+no_authorization_server.login_required = False  # type: ignore[attr-defined]
+
+
 def serves_metadata(path: str) -> bool:
     """Whether the metadata of a server at `path` are where RFC 9728 has them."""
     if get_script_prefix() != "/":
@@ -43,4 +57,10 @@ def serves_metadata(path: str) -> bool:
         return False
 
 
-urlpatterns = [path(f"{WELL_KNOWN[1:]}/<path:resource>", metadata)]
+urlpatterns = [
+    path(f"{WELL_KNOWN[1:]}/<path:resource>", metadata),
+    *(
+        path(f"{place[1:]}/<path:resource>", no_authorization_server)
+        for place in AUTHORIZATION_SERVERS
+    ),
+]

@@ -21,7 +21,7 @@ from mcp_mount.options import OPTIONS
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import refusal
-from mcp_mount.protocol.resource_metadata import WELL_KNOWN, metadata_reply
+from mcp_mount.protocol.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN, metadata_reply
 from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.routes.router import Registers
 from mcp_mount.transports.paths import clean_prefix
@@ -129,13 +129,17 @@ class MCPMount(Registers):
                 strict_slashes=True,
             )
 
-        app.add_url_rule(
-            WELL_KNOWN + self.path,
-            endpoint=f"{endpoint}_metadata",
-            view_func=self._metadata,
-            provide_automatic_options=False,
-            methods=["GET", "OPTIONS"],
-        )
+        for place, view in (
+            (WELL_KNOWN, self._metadata),
+            *((place, self._no_authorization_server) for place in AUTHORIZATION_SERVERS),
+        ):
+            app.add_url_rule(
+                place + self.path,
+                endpoint=f"{endpoint}{place.replace('/', '_').replace('.', '_')}",
+                view_func=view,
+                provide_automatic_options=False,
+                methods=["GET", "OPTIONS"],
+            )
 
     def expose(self, **options: Unpack[ExposeOptions]) -> Exposed | None:
         """Make tools of routes of the application: `mcp_mount_flask.expose` for each application
@@ -163,6 +167,10 @@ class MCPMount(Registers):
             return _response(refusal(error))
         document = None if resource is None else resource.metadata(url_of(self.path))
         return _response(metadata_reply(request.method, document))
+
+    def _no_authorization_server(self) -> BaseResponse:
+        """Clients look here for one: 404 in JSON, and no page of the application's."""
+        return _response(metadata_reply(request.method, None))
 
     def _view(self, rest: str = "") -> BaseResponse:
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]

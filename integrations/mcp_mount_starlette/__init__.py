@@ -16,7 +16,7 @@ from mcp_mount.features import DefinitionError
 from mcp_mount.host import Host
 from mcp_mount.mounting import check_mount
 from mcp_mount.openness import may_guard
-from mcp_mount.protocol.resource_metadata import WELL_KNOWN
+from mcp_mount.protocol.resource_metadata import WELL_KNOWN, discovery_path
 from mcp_mount.transports.paths import clean_prefix, route_path
 
 __all__ = ["MCPMount", "mount"]
@@ -149,21 +149,27 @@ class _Metadata(BaseRoute):
     """The metadata of a server with access tokens: RFC 9728 has them outside of its mount point."""
 
     def __init__(self, path: str, server: MCPServer) -> None:
-        self._exact = compile_path(WELL_KNOWN + path)[0]
+        self._exact = compile_path(path)[0]
         self._server = server
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        found = (
-            scope["type"] == "http"
-            and self._server.resource_server is not None
-            and self._exact.match(route_path(scope)) is not None
-        )
+        found = scope["type"] == "http" and self._place(route_path(scope)) is not None
         return (Match.FULL if found else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        root_path = scope.get("root_path", "") + route_path(scope).removeprefix(WELL_KNOWN)
-        inner = {**scope, "root_path": root_path, "path": root_path + WELL_KNOWN}
+        place = self._place(route_path(scope)) or ""
+        root_path = scope.get("root_path", "") + route_path(scope).removeprefix(place)
+        inner = {**scope, "root_path": root_path, "path": root_path + place}
         await self._server(inner, receive, send)
+
+    def _place(self, path: str) -> str | None:
+        resource = self._server.resource_server
+        if resource is None or not path.startswith("/.well-known/"):
+            return None
+        mount = "/" + "/".join(path.split("/")[3:])
+        if self._exact.match(mount) is None:
+            return None
+        return discovery_path(path, mount, has_servers=resource.has_servers)
 
 
 def _composed(app: Starlette, server: MCPServer) -> Any:

@@ -63,6 +63,7 @@ class APIKeys:
             )
         self._known = [(_digest(one.key), _token(one)) for one in keys if _usable(one)]
         self._find = find
+        self.header = header
         self._header = header.lower()
         credential_headers.add(self._header)
 

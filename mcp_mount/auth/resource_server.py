@@ -64,6 +64,9 @@ class ResourceServer:
         self._has_root = has_root
         self._find_user = find_user
         self._warned = False
+        headers = [getattr(one, "header", None) for one in verifiers]
+        self._key_header = next(filter(None, headers), None)
+        self._takes_tokens = None in headers
 
     def admit(self, request: Request) -> Flow[None]:
         """Find out who sends a request: `request.token` and its caller are known from now on.
@@ -96,7 +99,16 @@ class ResourceServer:
         if problem is not None:
             raise invalid_token(str(problem))
         if self.required:
-            raise refused(known=False, scopes=scopes_of(self._settings.rules))
+            raise refused(
+                known=False, scopes=scopes_of(self._settings.rules), wanted=self._wanted()
+            )
+
+    def _wanted(self) -> str | None:
+        """What to send, for somebody who has sent nothing."""
+        if self._key_header is None:
+            return None
+        key = f"an API key in the header {self._key_header}"
+        return f"send an access token, or {key}" if self._takes_tokens else f"send {key}"
 
     def decides(self, request: Request) -> bool:
         """Whether it is not for the host to know who sends a request."""
@@ -108,12 +120,23 @@ class ResourceServer:
 
     def challenge(self, request: Request, challenge: Challenge) -> str:
         """The WWW-Authenticate header for a refusal."""
+        if self._key_header is not None and not self._takes_tokens:
+            # A client that reads "Bearer" looks for an authorization server.
+            own = f'ApiKey header="{self._key_header}"'
+            if challenge.error != "insufficient_scope":
+                return own
+            return f'{own}, error="insufficient_scope", scope="{" ".join(challenge.scopes)}"'
         if not self._authorization_servers:
             return challenge_header(challenge, {})
         url = self.resource or request.url()
         if url is None:
             return challenge_header(challenge, {})
         return challenge_header(challenge, {"resource_metadata": self._metadata_url(url)})
+
+    @property
+    def has_servers(self) -> bool:
+        """Whether tokens are of authorization servers, and not only keys or of the host's own."""
+        return bool(self._authorization_servers)
 
     def metadata(self, url: str) -> dict[str, Any] | None:
         """The metadata of the resource at `url` (RFC 9728, section 2); None if tokens are of no

@@ -198,18 +198,19 @@ def method_not_allowed(method: str) -> ProtocolError:
     )
 
 
-def refused(*, known: bool, scopes: Sequence[str] = ()) -> ProtocolError:
+def refused(*, known: bool, scopes: Sequence[str] = (), wanted: str | None = None) -> ProtocolError:
     """The error for a caller who may not: 401 if nobody knows who that is, 403 otherwise.
 
     scopes: what an access token would have to be good for, if that is all that is missing
-    (basic/authorization, "Scope Challenge Handling").
+    (basic/authorization, "Scope Challenge Handling"). wanted: what to do, if that can be said.
     """
     if not known:
+        message = "Authentication required" + (f": {wanted}" if wanted else "")
         return ProtocolError(
-            INVALID_REQUEST, "Log in first", status=401, challenge=Challenge(scopes=scopes)
+            INVALID_REQUEST, message, status=401, challenge=Challenge(scopes=scopes)
         )
     if not scopes:
-        return ProtocolError(INVALID_REQUEST, "You may not use this", status=403)
+        return ProtocolError(INVALID_REQUEST, "Permission denied", status=403)
     message = f"The access token must be good for: {' '.join(scopes)}"
     challenge = Challenge("insufficient_scope", message, scopes)
     return ProtocolError(INVALID_REQUEST, message, status=403, challenge=challenge)

@@ -402,7 +402,10 @@ class Protocol:
         """All that is new, as an event stream that ends at once."""
         settings = self.settings
         events = resumption.log.poll(
-            resumption.after, resumption.visitor, settings.poll_seconds, settings.max_poll_seconds
+            resumption.after,
+            resumption.visitor,
+            settings.poll_seconds,
+            max(settings.poll_seconds, settings.max_poll_seconds),
         )
         return Reply(200, events, list(sse.HEADERS))
 

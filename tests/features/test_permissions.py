@@ -241,7 +241,7 @@ def test_rules_of_routers_add_up() -> None:
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_server_for_some_refuses_others(revision: str) -> None:
     server = build(permission=["use", known])
-    for words, message in ((None, "Log in first"), ("ada", "You may not use this")):
+    for words, message in ((None, "Authentication required"), ("ada", "Permission denied")):
         with as_user(server, words, revision) as client, pytest.raises(RPCError, match=message):
             client.list_tools()
         assert exchange(host(server), "POST", "/mcp", words)[0] == (403 if words else 401)
@@ -323,10 +323,13 @@ def routed() -> MCPServer:
 @pytest.mark.parametrize("make", [guarded, routed], ids=["server", "router"])
 def test_the_routes_of_a_guarded_router_are_guarded(make: Callable[[], MCPServer]) -> None:
     app = host(make())
-    assert exchange(app, "GET", "/mcp/v1/models", None) == (401, {"detail": "Log in first"})
+    assert exchange(app, "GET", "/mcp/v1/models", None) == (
+        401,
+        {"detail": "Authentication required"},
+    )
     assert exchange(app, "GET", "/mcp/v1/models", "ada") == (
         403,
-        {"detail": "You may not use this"},
+        {"detail": "Permission denied"},
     )
     assert exchange(app, "GET", "/mcp/v1/models", "ada chat")[0] == 200
 

@@ -69,8 +69,8 @@ def refused(path: str, headers: dict[str, str] | None = None) -> tuple[int, Any,
 
 
 def test_a_server_for_some_refuses_others(ada: Any) -> None:
-    assert refused("/staff/mcp") == (401, "Bearer", "Log in first")
-    assert refused("/staff/mcp", session_headers(ada)) == (403, None, "You may not use this")
+    assert refused("/staff/mcp") == (401, "Bearer", "Authentication required")
+    assert refused("/staff/mcp", session_headers(ada)) == (403, None, "Permission denied")
     ada.is_staff = True
     ada.save()
     with client("/staff/mcp", session_headers(ada)) as own:
@@ -78,7 +78,7 @@ def test_a_server_for_some_refuses_others(ada: Any) -> None:
 
 
 def test_a_server_with_login_refuses_who_has_none(ada: Any) -> None:
-    assert refused("/token/mcp") == (401, "Token", "Log in first")
+    assert refused("/token/mcp") == (401, "Token", "Authentication required")
     assert refused("/token/mcp", {"authorization": "Token wrong"}) == (
         401,
         "Token",

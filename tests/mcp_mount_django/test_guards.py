@@ -85,7 +85,7 @@ def test_authenticators_are_asked_beside_the_project(kind: str, tool: str) -> No
     for wrong in ({}, {"authorization": "Bearer bob"}, {"authorization": "Bearer nobody"}):
         with (
             Client(app, path="/mcp", headers={"host": "localhost", **wrong}) as client,
-            pytest.raises(RPCError, match=r"^(Log in first|.* not valid)"),
+            pytest.raises(RPCError, match=r"^(Authentication required|.* not valid)"),
         ):
             client.call_tool(tool)
 

@@ -94,7 +94,7 @@ def test_a_key_that_means_nothing_is_refused() -> None:
 
 def test_a_permission_may_be_configured() -> None:
     app, _ = build(MCP_PERMISSION=lambda request: current_user.is_authenticated)
-    with Client(app) as client, pytest.raises(RPCError, match="Log in first"):
+    with Client(app) as client, pytest.raises(RPCError, match="Authentication required"):
         client.list_tools()
     assert names(app, headers={"x-user": "bob"}) == ["whoami"]
 
