@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic.experimental.arguments_schema import generate_arguments_schema
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import ArgsKwargs, SchemaError, ValidationError
+from pydantic_core import ArgsKwargs, SchemaError, SchemaValidator, ValidationError, to_json
 
 from mcp_mount.context import Context, SyncContext
 from mcp_mount.features.bounds import Bounds, TooCostly
@@ -28,7 +28,7 @@ from mcp_mount.features.functions import (
 )
 from mcp_mount.features.json_schema import finite_schema
 from mcp_mount.features.json_strings import read_json_strings
-from mcp_mount.protocol.binary import SchemaGenerator, validator_of, with_base64
+from mcp_mount.protocol.binary import NO_SCHEMAS, SchemaGenerator, validator_of, with_base64
 from mcp_mount.protocol.logs import own_logger
 
 logger = own_logger("mcp_mount")
@@ -49,6 +49,8 @@ ContextParameter: TypeAlias = tuple[str, type[Context] | type[SyncContext]]
 _FILLED_BY_US: Final = ("request", "ctx", "context")
 """The names by which handlers of other libraries ask for the request and the context."""
 
+_OF_METHODS: Final = ("self", "cls")
+
 _OTHERS: Final = {"mcp": "the official SDK", "fastmcp": "FastMCP"}
 """The packages that have a context of their own."""
 
@@ -58,6 +60,8 @@ _MOST_LISTED: Final = 10_000
 MOST_TOLD: Final = 50
 _LONGEST_PROBLEM: Final = 2000
 _LONGEST_NAME: Final = 100
+
+_NO_CONFIGURATION: Final = NO_SCHEMAS - {"config"}
 
 _IMPORTS: Final = {
     "django": ("HttpRequest", "from django.http import HttpRequest"),
@@ -142,7 +146,8 @@ class Arguments:
             core_schema = with_base64(own_schema, reads_json=True)
             self._bounds = Bounds(core_schema)
             rewritten = self._bounds.schema is not own_schema
-            self._validator = validator_of(self._bounds.schema, is_rewritten=rewritten)
+            validator = validator_of(self._bounds.schema, is_rewritten=rewritten)
+            self._validator: Any = _AsJSON(validator) if _is_strict(core_schema) else validator
             schema = finite_schema(SchemaGenerator().generate(core_schema))
         except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
             raise _explain(function, parameters) from None
@@ -203,6 +208,28 @@ class Arguments:
             else:
                 lines.append(f"{where}: {problem['msg']}" if where else problem["msg"])
         return advice_of(lines)
+
+
+class _AsJSON:
+    """Validates values as the JSON that they came as: what is strict takes a date for a text only
+    there, as JSON has no other form for it."""
+
+    def __init__(self, validator: SchemaValidator) -> None:
+        self._validator = validator
+
+    def validate_python(self, value: Any) -> Any:
+        return self._validator.validate_json(to_json(value))
+
+
+def _is_strict(schema: Any) -> bool:
+    """Whether something in a core schema is strict."""
+    if isinstance(schema, list | tuple):
+        return any(map(_is_strict, schema))
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("strict") is True:
+        return True
+    return any(_is_strict(one) for key, one in schema.items() if key not in _NO_CONFIGURATION)
 
 
 def advice_of(problems: Sequence[str]) -> str:
@@ -294,7 +321,8 @@ def split_parameters(
 def refuse_unannotated(
     function: Callable[..., Any], parameters: Iterable[inspect.Parameter], named: Collection[str]
 ) -> None:
-    """Refuse parameters without annotation that look like the request or the context.
+    """Refuse parameters without annotation that look like the request, the context, or a method's
+    object.
 
     A model would have to fill them in. One that really is an argument of that name is annotated.
 
@@ -306,9 +334,17 @@ def refuse_unannotated(
     Raises:
         DefinitionError: With what to import and to write.
     """
-    for parameter in parameters:
+    for position, parameter in enumerate(parameters):
         name = parameter.name
-        if parameter.annotation is not parameter.empty or name not in _FILLED_BY_US:
+        if parameter.annotation is not parameter.empty:
+            continue
+        if position == 0 and name in _OF_METHODS and name not in named:
+            raise DefinitionError(
+                f"{describe(function)}: nobody gives it '{name}', since it is registered in the "
+                "body of its class. Register the method of an object: server.tool(Shop().method), "
+                "or make it a staticmethod below the decorator"
+            )
+        if name not in _FILLED_BY_US:
             continue
         if name in named:
             continue

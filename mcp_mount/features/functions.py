@@ -17,6 +17,15 @@ _HAS_SECTIONS: Final = re.compile(
 )
 
 
+_RUNS_COROUTINES: Final = frozenset(
+    {
+        *("run", "run_until_complete", "run_coroutine_threadsafe", "run_sync", "from_thread"),
+        *("async_to_sync", "AsyncToSync", "Runner", "syncify", "result"),
+    }
+)
+"""The names of what runs a coroutine for plain code: asyncio, anyio, asgiref."""
+
+
 class DefinitionError(TypeError):
     """A handler that cannot be registered. The message names the function and what to change."""
 
@@ -36,8 +45,19 @@ def routine_of(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:
-    """Whether calling `function` gives a coroutine; looks into partials and callable objects."""
-    return inspect.iscoroutinefunction(routine_of(unwrap(function)))
+    """Whether calling `function` gives a coroutine; looks into partials and callable objects.
+
+    A plain function that `functools.wraps` a coroutine function passes its coroutine on, unless it
+    names something that runs it.
+    """
+    routine = routine_of(unwrap(function))
+    if inspect.iscoroutinefunction(routine):
+        return True
+    if not inspect.isfunction(routine) or not hasattr(routine, "__wrapped__"):
+        return False
+    if not inspect.iscoroutinefunction(inspect.unwrap(routine)):
+        return False
+    return _RUNS_COROUTINES.isdisjoint((*routine.__code__.co_names, *routine.__code__.co_freevars))
 
 
 def refuse_what_answers_later(what: str, function: Callable[..., Any]) -> None:

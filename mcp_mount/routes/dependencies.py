@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
+from fastapi import params
 from fastapi.exceptions import FastAPIError, RequestValidationError
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
@@ -16,6 +17,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mcp_mount.context import Context, SyncContext
 from mcp_mount.features import DefinitionError, ToolError
 from mcp_mount.features.functions import describe, is_coroutine_function, signature_of
 from mcp_mount.protocol.calls import Call, Result
@@ -53,7 +55,8 @@ def split_dependencies(function: Any) -> tuple[Callable[..., Any], Policy | None
     security scopes, `dependency_overrides` of the application. An HTTPException of a dependency
     refuses the call, in its words. Headers and cookies are solved in the same way; where there is
     no HTTP they have their defaults. Raises DefinitionError for a dependency that must be passed by
-    position, and for markers that mean nothing to a handler (Query, Form and others).
+    position, for one that needs what no request for MCP has, and for markers that mean nothing to a
+    handler (Query, Form and others).
     """
     if not callable(function):
         # Whoever registers it says what is wrong.
@@ -93,7 +96,7 @@ def split_dependencies(function: Any) -> tuple[Callable[..., Any], Policy | None
 
     own: Any = coroutine if is_coroutine_function(function) else plain
     own.__signature__ = signature.replace(parameters=sorted(rest, key=lambda one: one.kind))
-    return own, _Dependencies(solved)
+    return own, _Dependencies(function, solved)
 
 
 class _Dependencies:
@@ -104,15 +107,19 @@ class _Dependencies:
     see. They are closed when the handler has ended, even if its client was answered before.
     """
 
-    def __init__(self, solved: list[inspect.Parameter]) -> None:
+    def __init__(self, function: Callable[..., Any], solved: list[inspect.Parameter]) -> None:
         async def endpoint(**values: Any) -> Response:
             await _current.get().proceed(values)
             return Response()
 
         endpoint.__signature__ = inspect.Signature(solved)  # type: ignore[attr-defined]
-        route = APIRoute(
-            "/", endpoint, response_model=None, dependency_overrides_provider=_overrides
-        )
+        try:
+            route = APIRoute(
+                "/", endpoint, response_model=None, dependency_overrides_provider=_overrides
+            )
+        except (FastAPIError, AssertionError) as error:
+            raise _unfit(function, solved, error) from None
+        _refuse_needs(function, route.dependant)
         self._endpoint = AsyncExitStackMiddleware(route.app)
         self.guards = _has_security(route.dependant)
         """Whether one of them asks for credentials."""
@@ -145,6 +152,70 @@ def _has_security(dependant: Any) -> bool:
         or _has_security(one)
         for one in dependant.dependencies
     )
+
+
+def _unfit(
+    function: Callable[..., Any], solved: list[inspect.Parameter], error: Exception
+) -> DefinitionError:
+    """What is wrong with dependencies that FastAPI does not take."""
+    for dependency in _dependencies_of(solved, set()):
+        for parameter in _parameters_of(dependency):
+            named = (parameter.annotation, get_origin(parameter.annotation))
+            if Context in named or SyncContext in named:
+                return DefinitionError(
+                    f"{describe(dependency)}, a dependency of {describe(function)}: its "
+                    f"parameter '{parameter.name}' is a context, which the handler alone gets. "
+                    "Take it there, or take 'request: Request' in the dependency"
+                )
+    return DefinitionError(
+        f"{describe(function)}: its dependencies are none that FastAPI takes: "
+        f"{str(error).partition(' If you are using')[0]}"
+    )
+
+
+def _dependencies_of(
+    parameters: Iterable[inspect.Parameter], seen: set[Any]
+) -> Iterator[Callable[..., Any]]:
+    """The functions that parameters depend on, however deep."""
+    for parameter in parameters:
+        for mark in (parameter.default, *getattr(parameter.annotation, "__metadata__", ())):
+            if not isinstance(mark, params.Depends):
+                continue
+            found = mark.dependency or parameter.annotation
+            if callable(found) and found not in seen:
+                seen.add(found)
+                yield found
+                yield from _dependencies_of(_parameters_of(found), seen)
+
+
+def _parameters_of(dependency: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(signature_of(dependency).parameters.values())
+    except DefinitionError:
+        return []
+
+
+def _refuse_needs(function: Callable[..., Any], dependant: Any) -> None:
+    """Refuse dependencies that need a part of a request which none for MCP has.
+
+    Raises:
+        DefinitionError: For a parameter of the query, the path or the body that has no default.
+    """
+    for one in dependant.dependencies:
+        for kind, fields in (
+            ("query", one.query_params),
+            ("path", one.path_params),
+            ("body", one.body_params),
+        ):
+            for field in fields:
+                if field.field_info.is_required():
+                    raise DefinitionError(
+                        f"{describe(one.call)}, a dependency of {describe(function)}: its "
+                        f"parameter '{field.name}' is taken from the {kind} of a request, and "
+                        "those of MCP have none. Give it a default, take it from 'request: Request', or "
+                        "let it be an argument of the handler"
+                    )
+        _refuse_needs(function, one)
 
 
 class _Failed(Exception):
@@ -233,7 +304,8 @@ class _Solving:
         request = self._request
         kept = ("fastapi_", "starlette.exception_handlers")
         scope = {key: value for key, value in request.scope.items() if not key.startswith(kept)}
-        scope |= {"method": "GET", "path_params": {}}
+        scope |= {"method": "GET"}
+        scope.setdefault("path_params", {})
         host, server = request.scope.get(HOST_APP), request.scope.get(SERVER)
         _Overrides.current.set(
             {

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, get_args, get_origin
 
 from fastapi import params
+from starlette.background import BackgroundTasks
 from starlette.datastructures import UploadFile
+from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from mcp_mount.features import DefinitionError
 from mcp_mount.features.functions import describe
@@ -28,11 +31,14 @@ _INSTEAD: Final[dict[type, str]] = {
 
 
 def is_solved(parameter: inspect.Parameter) -> bool:
-    """Whether FastAPI solves a parameter from the request: by Depends, Security, Header or Cookie.
+    """Whether FastAPI solves a parameter from the request: by Depends, Security, Header or Cookie,
+    and BackgroundTasks, which run after the handler.
 
     Args:
         parameter: A parameter whose annotation is no string.
     """
+    if _is_of(parameter.annotation, BackgroundTasks):
+        return True
     return any(
         isinstance(mark, params.Depends | params.Header | params.Cookie)
         for mark in _marks(parameter)
@@ -40,8 +46,10 @@ def is_solved(parameter: inspect.Parameter) -> bool:
 
 
 def is_header_or_cookie(parameter: inspect.Parameter) -> bool:
-    """Whether a parameter is a header or a cookie, which a request need not have."""
-    return any(isinstance(mark, params.Header | params.Cookie) for mark in _marks(parameter))
+    """Whether a parameter is a header or a cookie, which a request need not have, or needs none."""
+    return _is_of(parameter.annotation, BackgroundTasks) or any(
+        isinstance(mark, params.Header | params.Cookie) for mark in _marks(parameter)
+    )
 
 
 def refuse_markers(function: Callable[..., Any], signature: inspect.Signature) -> None:
@@ -67,6 +75,17 @@ def refuse_markers(function: Callable[..., Any], signature: inspect.Signature) -
                 f"{describe(function)}: {word}() within the type of '{parameter.name}' means "
                 f"nothing; it stands around the whole type: Annotated[str | None, {word}()]"
             )
+        if _is_of(parameter.annotation, Response):
+            raise DefinitionError(
+                f"{describe(function)}: the parameter '{parameter.name}' is a Response, and a "
+                "handler has none: return the value, and raise ToolError for what goes wrong. "
+                "Headers, cookies and statuses are not for MCP clients"
+            )
+        if _is_of(parameter.annotation, WebSocket):
+            raise DefinitionError(
+                f"{describe(function)}: the parameter '{parameter.name}' is a WebSocket, which "
+                "there is none of here: the transport is HTTP; write 'request: Request'"
+            )
         if _has_upload(parameter.annotation) or isinstance(parameter.default, UploadFile):
             raise _refusal(function, parameter, "is an UploadFile", _INSTEAD[params.File])
 
@@ -86,6 +105,13 @@ def _inner_marks(annotation: Any, *, is_inner: bool = False) -> Iterator[Any]:
         return
     for part in get_args(annotation):
         yield from _inner_marks(part, is_inner=True)
+
+
+def _is_of(annotation: Any, kind: type) -> bool:
+    if hasattr(annotation, "__metadata__"):
+        annotation = annotation.__origin__
+    is_class = isinstance(annotation, type) and get_origin(annotation) is None
+    return is_class and issubclass(annotation, kind)
 
 
 def _has_upload(annotation: Any) -> bool:
