@@ -27,6 +27,7 @@ from mcp_mount.transports.threads import Runner, off_loop
 from mcp_mount.transports.wsgi import (
     IncompleteBody,
     WSGITransport,
+    drain,
     is_multithread,
     own_environ,
     read_body,
@@ -183,6 +184,8 @@ class ServerView:
                 with whole_body(RequestDataTooBig):
                     body = request.body
         except RequestDataTooBig:
+            # Django has read nothing of it.
+            drain(request.read)
             return protocol.too_large()
         except IncompleteBody:
             return protocol.incomplete()

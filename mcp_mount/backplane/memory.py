@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from mcp_mount.protocol.changes import CLOSING, Change, Hear, bytes_of
+from mcp_mount.protocol.changes import CLOSING, PROBE, Change, Hear, bytes_of
 from mcp_mount.protocol.resumption import EventLog
 
 _MOST_SESSIONS: Final = 100_000
@@ -129,6 +129,13 @@ class MemoryBackplane:
             self._listeners.pop(key, None)
         hear(CLOSING)
         return True
+
+    def probe(self) -> None:
+        """Have all requests that wait write to their clients."""
+        with self._lock:
+            waiting = list(self._waiting.values())
+        for hear in waiting:
+            hear(PROBE)
 
     def publish(self, change: Change) -> None:
         """Tell a change to all who listen."""

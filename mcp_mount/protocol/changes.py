@@ -59,6 +59,9 @@ class Change:
 CLOSING: Final = Change("closing")
 """Tells listeners that their wait is over: the server goes down, or needs their place."""
 
+PROBE: Final = Change("probe")
+"""Has listeners write to their clients: by that a web server notices who has left."""
+
 Hear = Callable[[Change], None]
 
 
@@ -68,6 +71,7 @@ class Changes(Protocol):
     def listen(self, hear: Hear, *, waits: bool = True) -> Callable[[], None]: ...
     def listeners(self) -> int: ...
     def dismiss(self) -> bool: ...
+    def probe(self) -> None: ...
 
 
 class Subscription(Protocol):

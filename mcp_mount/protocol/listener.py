@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.changes import Changes, Subscription
@@ -14,6 +15,9 @@ from mcp_mount.protocol.incoming import Incoming
 
 Wait = Callable[..., Awaitable[None]]
 """A transport's coroutine function that waits: `listen(changes, subscription, channel=...)`."""
+
+_PROBED_AFTER: Final = (0.05, 0.1, 0.15, 0.3, 0.4)
+"""Seconds from one look whether clients have left to the next."""
 
 
 class Listener:
@@ -25,13 +29,14 @@ class Listener:
         self._wait = wait
         self._asking = 0
         self._lock = threading.Lock()
+        self._probing = threading.Lock()
 
     def call(self, incoming: Incoming, subscription: Subscription, result: Result) -> Call:
         """The call that tells `subscription` of changes, and ends with `result`.
 
         Raises ProtocolError (503) if no more may wait on this server.
         """
-        if not self._has_room(incoming.request.waiting):
+        if not self._makes_room(incoming.request.waiting):
             raise ProtocolError(
                 INTERNAL_ERROR, "No more subscriptions can be open at this server", status=503
             )
@@ -63,6 +68,26 @@ class Listener:
         """Note that a call waits no more."""
         with self._lock:
             self._asking -= 1
+
+    def _makes_room(self, most: int | None) -> bool:
+        """Whether one more may wait, perhaps after those have gone whose clients have left.
+
+        A WSGI server notices that when it writes, and at the second time: what it writes first is
+        lost. One request at a time waits for that.
+        """
+        if self._has_room(most):
+            return True
+        if not most or not self._probing.acquire(blocking=False):
+            return False
+        try:
+            for seconds in _PROBED_AFTER:
+                self._changes.probe()
+                time.sleep(seconds)
+                if self._has_room(most):
+                    return True
+            return False
+        finally:
+            self._probing.release()
 
     def _has_room(self, most: int | None) -> bool:
         return most is None or self._changes.listeners() + self._asking < most

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 from weakref import WeakMethod
 
-from mcp_mount.protocol.changes import CLOSING, Change, Changes, Subscription
+from mcp_mount.protocol.changes import CLOSING, PROBE, Change, Changes, Subscription
 from mcp_mount.protocol.channels import AsyncChannel
 
 
@@ -31,7 +31,7 @@ async def listen(changes: Changes, subscription: Subscription, *, channel: Async
     def hear(change: Change) -> None:
         # What is not wanted is not kept, however slow the client is. A loop that has been closed
         # meanwhile has nobody to tell.
-        if (change == CLOSING or subscription.wants(change)) and not loop.is_closed():
+        if (change in (CLOSING, PROBE) or subscription.wants(change)) and not loop.is_closed():
             loop.call_soon_threadsafe(note, change)
 
     stop = changes.listen(hear)
@@ -49,6 +49,9 @@ async def listen(changes: Changes, subscription: Subscription, *, channel: Async
                 del heard[change]
                 if change == CLOSING:
                     return
+                if change == PROBE:
+                    await channel.keep_alive()
+                    continue
                 message = subscription.message(change)
                 if message is not None:
                     await channel.send(message)

@@ -20,6 +20,9 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+MAX_DRAINED: Final = 16 * 1024 * 1024
+"""How much of a body that is too large is read before the client hears so."""
+
 HOST_APP: Final = "mcp_mount.app"
 """The key of a scope under which a server notes the application that it is mounted in, or itself
 where it stands alone."""
@@ -165,9 +168,15 @@ def read_headers(scope: Scope) -> dict[str, str]:
 
 
 async def read_body(headers: dict[str, str], receive: Receive, limit: int) -> bytes | None:
-    """The whole body, or None if it exceeds `limit` bytes. Raises ClientLeft."""
+    """The whole body, or None if it exceeds `limit` bytes. Raises ClientLeft.
+
+    What exceeds it is read all the same, up to `MAX_DRAINED` bytes, and dropped: of a server that
+    closes the connection meanwhile, many clients hear nothing but that.
+    """
     length = headers.get("content-length", "0")
     if length.isdecimal() and int(length) > limit:
+        if "expect" not in headers:
+            await _drain(receive)
         return None
     chunks: list[bytes] = []
     size = 0
@@ -178,9 +187,19 @@ async def read_body(headers: dict[str, str], receive: Receive, limit: int) -> by
         chunk: bytes = message.get("body", b"")
         if not message.get("more_body", False):
             if size + len(chunk) > limit:
-                return None
+                return None  # All of it has been read.
             return b"".join((*chunks, chunk)) if chunks else chunk
         size += len(chunk)
         if size > limit:
+            await _drain(receive)
             return None
         chunks.append(chunk)
+
+
+async def _drain(receive: Receive) -> None:
+    left = MAX_DRAINED
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
@@ -22,7 +22,7 @@ from mcp_mount.transports.background import LoopEnded
 from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
 from mcp_mount.transports.native import NoThread
 from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
-from mcp_mount.transports.scopes import ENDPOINT, HOST_REQUEST
+from mcp_mount.transports.scopes import ENDPOINT, HOST_REQUEST, MAX_DRAINED
 from mcp_mount.transports.streams import background_events, inline_events, silence, silent_events
 from mcp_mount.transports.threads import PLAIN, Runner
 
@@ -34,6 +34,7 @@ StartResponse: TypeAlias = Callable[..., Any]
 MOUNTED: Final = "mcp_mount.mounted"
 """The key of a WSGI environment under which a server notes whether it is mounted in anything."""
 
+_DRAINED_AT_ONCE: Final = 64 * 1024
 
 _MOST_GREENLETS: Final = 100
 """How many requests may wait where each holds a greenlet: servers have a thousand or more."""
@@ -209,18 +210,41 @@ def server_of(environ: Environ) -> tuple[str, int | None]:
 
 
 def read_body(environ: Environ, limit: int) -> bytes | None:
-    """The whole body, or None if it exceeds `limit` bytes. Raises IncompleteBody."""
+    """The whole body, or None if it exceeds `limit` bytes. Raises IncompleteBody.
+
+    What exceeds it is read all the same, up to `MAX_DRAINED` bytes, and dropped: of a server that
+    closes the connection meanwhile, many clients hear nothing but that.
+    """
     size = body_length(environ)
     if size is None and not environ.get("wsgi.input_terminated"):
         # PEP 3333: without a length there is no body, unless the server marks its end.
         return b""
     if size is not None and size > limit:
+        if "HTTP_EXPECT" not in environ:
+            drain(environ["wsgi.input"].read, size)
         return None
     with whole_body():
         body: bytes = environ["wsgi.input"].read(limit + 1 if size is None else size)
     if size is not None and len(body) < size:
         raise IncompleteBody
-    return None if len(body) > limit else body
+    if len(body) <= limit:
+        return body
+    drain(environ["wsgi.input"].read)
+    return None
+
+
+def drain(read: Callable[[int], bytes], size: int = MAX_DRAINED) -> None:
+    """Read the rest of a body, up to `size` and `MAX_DRAINED` bytes, and drop it.
+
+    Args:
+        read: Reads so many bytes, or fewer.
+        size: How long the rest is, if that is known.
+    """
+    left = min(size, MAX_DRAINED)
+    # It is refused anyway.
+    with suppress(Exception):
+        while left > 0 and (chunk := read(min(left, _DRAINED_AT_ONCE))):
+            left -= len(chunk)
 
 
 def own_environ(environ: Environ) -> Environ:

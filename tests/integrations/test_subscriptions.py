@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -290,11 +289,8 @@ def test_subscriptions_leave_threads_to_a_wsgi_server(host: str) -> None:
             assert [next(heard)["method"] for heard in (one, two, three, four)] == [
                 "notifications/tools/list_changed"
             ] * 4
-        # Clients that have left are found out at the next writes.
-        deadline = time.monotonic() + 60
-        while refuses(url, wanted):
-            assert time.monotonic() < deadline, "the threads of clients that left are still held"
-            trigger(url, "test_trigger_tool_change")
+        # Their places are free at once: whoever comes next has it looked whether they are there.
+        assert not all(refuses(url, wanted) for _ in range(8))
 
 
 def refuses(url: str, wanted: Any) -> bool:
