@@ -212,8 +212,8 @@ def _refuse_needs(function: Callable[..., Any], dependant: Any) -> None:
                     raise DefinitionError(
                         f"{describe(one.call)}, a dependency of {describe(function)}: its "
                         f"parameter '{field.name}' is taken from the {kind} of a request, and "
-                        "those of MCP have none. Give it a default, take it from 'request: Request', or "
-                        "let it be an argument of the handler"
+                        "those of MCP have none. Give it a default, take it from "
+                        "'request: Request', or let it be an argument of the handler"
                     )
         _refuse_needs(function, one)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, overload
 
+import fastapi.routing
 from fastapi import APIRouter, Depends
+from fastapi.routing import APIRoute
 from typing_extensions import Unpack
 
 from mcp_mount.features import DefinitionError, Registry, Tool
@@ -285,6 +287,8 @@ class MCPRouter(Registers, APIRouter):
         if self.registry.rules:
             options["dependencies"] = [Depends(Guard(self.registry.rules))]
         super().__init__(**options)
+        if _COPIES_ROUTES:
+            _mark(self)
 
     def include_router(self, router: APIRouter, **options: Any) -> None:
         """Include another router, with its MCP features if it has any."""
@@ -294,6 +298,23 @@ class MCPRouter(Registers, APIRouter):
             if one.is_outermost:
                 self.registry.include(one.router.registry)
         super().include_router(router, **options)
+
+
+_COPIES_ROUTES: Final = not hasattr(fastapi.routing, "_IncludedRouter")
+"""Whether a router that includes another one has copies of its routes, and does not know it any
+more: FastAPI before 0.137."""
+
+_MARK: Final = "/mcp-mount-router"
+
+
+def _mark(router: MCPRouter) -> None:
+    """Give a router a route by which it is found in whatever copies that: a plain APIRouter that
+    includes it. Its method is none that a client sends."""
+
+    async def mark() -> None: ...
+
+    mark.router = router  # type: ignore[attr-defined]
+    router.add_api_route(_MARK, mark, methods=["MCP-MOUNT"], include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,12 +335,18 @@ def routers_of_ours(
     router: APIRouter, prefix: str, dependencies: Sequence[Any], *, is_outermost: bool = True
 ) -> Iterator[Included]:
     """The routers of ours in a router, itself among them."""
-    prefix += router.prefix
+    outer, prefix = prefix, prefix + router.prefix
     dependencies = (*dependencies, *router.dependencies)
     if isinstance(router, MCPRouter):
         yield Included(router, prefix, dependencies, is_outermost)
         is_outermost = False
     for route in router.routes:
+        marked = getattr(getattr(route, "endpoint", None), "router", None)
+        if isinstance(marked, MCPRouter) and isinstance(route, APIRoute) and marked is not router:
+            # The path has the prefixes of all that it has been copied through, this one among them.
+            place = outer + route.path.removesuffix(_MARK)
+            guards = (*dependencies, *route.dependencies)
+            yield Included(marked, place, guards, is_outermost)
         inner = getattr(route, "original_router", None)
         if isinstance(inner, APIRouter):
             context = getattr(route, "include_context", None)
