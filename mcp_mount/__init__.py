@@ -1,8 +1,11 @@
 """Mount an MCP server inside the web application that you already run."""
 
+from typing import TYPE_CHECKING, Any
+
 from mcp_mount.base import MCPServer
 from mcp_mount.chaining import ResourceContent
 from mcp_mount.context import Context, SyncContext
+from mcp_mount.elsewhere import refuse_import
 from mcp_mount.features import Audio, DefinitionError, File, Image, McpHeader, ToolError
 from mcp_mount.features.completion import Completion
 from mcp_mount.features.prompts import Message
@@ -67,3 +70,9 @@ __all__ = [
     "sampling",
     "url_elicitation",
 ]
+
+
+if not TYPE_CHECKING:
+    # Type checkers would take any name for one that is there.
+    def __getattr__(name: str) -> Any:
+        refuse_import(name)

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
 from mcp_mount.backplane import MemoryBackplane
+from mcp_mount.elsewhere import OF_SERVERS
 from mcp_mount.exception_handlers import exception_hooks
 from mcp_mount.features import Registry
 from mcp_mount.features.arguments import request_types
@@ -346,6 +347,12 @@ class MCPServer(Registers, FastAPI):
     def wsgi(self) -> WSGIApp:
         """This server as a WSGI application."""
         return WSGIApp(self)
+
+    if not TYPE_CHECKING:
+        # Type checkers would take any attribute for one that is there.
+        def __getattr__(self, name: str) -> Any:
+            hint = f": {OF_SERVERS[name]}" if name in OF_SERVERS else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     @property
     def has_lifespan(self) -> bool:

@@ -3,6 +3,7 @@
 `expose(app, mcp.server, blueprints=["orders"])` makes tools of routes that it has already.
 """
 
+import mcp_mount_flask._installed  # noqa: F401
 from mcp_mount.openapi.adding import Exposed
 from mcp_mount_flask.beside import mount, mount_asgi
 from mcp_mount_flask.blueprint import MCPBlueprint

@@ -10,10 +10,11 @@ from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
-from pydantic_core import from_json
+from pydantic_core import ValidationError, from_json
 
 from mcp_mount.features import content
 from mcp_mount.features.arguments import (
+    MOST_TOLD,
     Arguments,
     HandlerArguments,
     InvalidArguments,
@@ -58,6 +59,20 @@ logger = own_logger("mcp_mount")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
+class UnfitResult(ValueError):
+    """A value that is not of the type that its tool promises."""
+
+    def __init__(self, described: str, promised: Any, error: ValidationError) -> None:
+        lines = [
+            ".".join(map(str, one["loc"])) + (": " if one["loc"] else "") + one["msg"]
+            for one in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        super().__init__(
+            f"{described} has returned what is no {inspect.formatannotation(promised)}, which is "
+            "promised by its return annotation (or output_schema=): " + "; ".join(lines[:MOST_TOLD])
+        )
+
+
 class Output:
     """How a tool's values become results, settled when the tool is registered.
 
@@ -74,6 +89,7 @@ class Output:
         self.type: Any = None
         self._adapter: TypeAdapter[Any] | None = None
         self._checked: JSONSchema | None = None
+        self._described = describe(function)
         if declared is False:
             return
         if isinstance(declared, Mapping):
@@ -138,7 +154,10 @@ class Output:
         assert self._adapter is not None
         if self.type is str and type(value) is str:
             return encode(value)
-        validated = self._adapter.validator.validate_python(value)
+        try:
+            validated = self._adapter.validator.validate_python(value)
+        except ValidationError as error:
+            raise UnfitResult(self._described, self.type, error) from None
         data = encode_typed(self._adapter, validated, is_open=self._is_open)
         if self._checked is not None and (problems := self._checked.problems(from_json(data))):
             raise ValueError("\n".join(["The value does not fit output_schema.", *problems]))
