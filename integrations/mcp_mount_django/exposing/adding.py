@@ -48,10 +48,13 @@ def add_endpoints(
     for one in chosen:
         try:
             documents.append(document_of(one, description))
-        except DefinitionError as error:
+        except Exception as error:
+            # Serializers, views and filters are asked: whatever their code raises is a reason.
+            is_ours = isinstance(error, DefinitionError)
+            reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
             if by_name:
-                raise DefinitionError(f"{one} cannot be a tool: {error}") from None
-            left_out[f"{one.method.upper()} {one.path}"] = f"{one}: {error}"
+                raise DefinitionError(f"{one} cannot be a tool: {reason}") from error
+            left_out[f"{one.method.upper()} {one.path}"] = f"{one}: {reason}"
         else:
             known[one.path, one.method] = one
     if chosen and not known:

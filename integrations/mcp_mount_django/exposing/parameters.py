@@ -10,6 +10,7 @@ from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.pagination import LimitOffsetPagination
 
 from mcp_mount.protocol.logs import own_logger
+from mcp_mount_django.exposing.code import mentions
 from mcp_mount_django.exposing.endpoints import Endpoint
 
 logger = own_logger("mcp_mount")
@@ -26,10 +27,10 @@ def parameters_of(endpoint: Endpoint, view: Any, page_size: int | None) -> list[
         page_size: How many rows a list has that is not divided into pages; None for all.
     """
     found: dict[str, dict[str, Any]] = {}
-    if endpoint.many or _uses(endpoint, "filter_queryset"):
+    if endpoint.many or mentions(endpoint.function, "filter_queryset"):
         for one in _of_filters(view):
             found.setdefault(one["name"], one)
-    if endpoint.many or _uses(endpoint, "paginate_queryset"):
+    if endpoint.many or mentions(endpoint.function, "paginate_queryset"):
         for one in _of_pages(endpoint, view, page_size):
             found.setdefault(one["name"], one)
     return list(found.values())
@@ -45,7 +46,7 @@ def pagination_of(endpoint: Endpoint, page_size: int | None) -> dict[str, Any]:
     kind = endpoint.kind
     if page_size is None or not hasattr(kind, "pagination_class"):
         return {}
-    if not (endpoint.many or _uses(endpoint, "paginate_queryset")):
+    if not (endpoint.many or mentions(endpoint.function, "paginate_queryset")):
         return {}
     if not isinstance(inspect.getattr_static(kind, "paginator", None), property):
         return {}  # one of the project's own
@@ -158,9 +159,3 @@ def _of_pages(endpoint: Endpoint, view: Any, page_size: int | None) -> Iterator[
     describe = getattr(paginator, "get_schema_operation_parameters", None)
     if describe is not None:
         yield from describe(view)
-
-
-def _uses(endpoint: Endpoint, name: str) -> bool:
-    """Whether the code of an action calls a method of its view."""
-    code = getattr(inspect.unwrap(endpoint.function), "__code__", None)
-    return code is not None and name in code.co_names

@@ -3,7 +3,6 @@ called through its own view, with its permissions, throttles, filters and pages.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final
@@ -20,6 +19,7 @@ from mcp_mount.openapi.targets import Target
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount_django.authentication import caller_of
 from mcp_mount_django.exposing.captures import CapturedArguments
+from mcp_mount_django.exposing.code import only_serializer, reads_body, reads_by_view, takes_several
 from mcp_mount_django.exposing.described import Description, Schema
 from mcp_mount_django.exposing.endpoints import READS, Endpoint
 from mcp_mount_django.exposing.fields import path
@@ -33,14 +33,6 @@ logger = own_logger("mcp_mount")
 
 _JSON: Final = "application/json"
 _REFERENCE: Final = "#/components/schemas/"
-
-_OF_BODIES: Final = frozenset(
-    [
-        *("data", "POST", "FILES", "body", "stream"),
-        *("get_serializer", "get_serializer_class", "serializer_class"),
-    ]
-)
-"""What the code of a method that reads a body mentions."""
 
 
 def document_of(endpoint: Endpoint, description: Description) -> Document:
@@ -63,7 +55,7 @@ def document_of(endpoint: Endpoint, description: Description) -> Document:
     body = own.body if given is None else _schema_of(given, components)
     if body is not None:
         operation.pop("requestBody", None)
-        if body:
+        if body.keys() - {"type", "title", "description"} and body.get("properties") != {}:
             operation["requestBody"] = _request_body(body, view, endpoint)
     elif endpoint.method not in (*READS, "delete") and known is None:
         found = _body(endpoint, view)
@@ -195,32 +187,30 @@ def _from_spectacular(
 
 
 def _body(endpoint: Endpoint, view: Any) -> dict[str, Any] | None:
-    if endpoint.is_extra and not (
-        "serializer_class" in endpoint.initkwargs or _reads_body(endpoint.function, endpoint.kind)
-    ):
-        # "cancel" of an order takes no order, though its viewset has a serializer for them.
-        return None
-    serializer = serializer_of(endpoint, view)
+    own = None
+    if endpoint.is_extra and "serializer_class" not in endpoint.initkwargs:
+        if not reads_body(endpoint.function, endpoint.kind):
+            # "cancel" of an order takes no order, though its viewset has a serializer for them.
+            return None
+        if not reads_by_view(endpoint.function, endpoint.kind):
+            own = only_serializer(endpoint.function)
+            if own is None:
+                raise DefinitionError(
+                    "it reads the body of its request by itself: give its fields by "
+                    f"schema={{{endpoint.handler!r}: ...}}"
+                )
+    serializer = serializer_of(endpoint, view, own)
+    if serializer is None and (own := only_serializer(endpoint.function)) is not None:
+        serializer = serializer_of(endpoint, view, own)
     if serializer is None:
         raise DefinitionError(
             f"it has no serializer to take its schema from: give its fields by schema="
             f"{{{endpoint.handler!r}: ...}}"
         )
-    return _request_body(body_schema(serializer), view, endpoint)
-
-
-def _reads_body(function: Any, kind: type[Any], depth: int = 3) -> bool:
-    """Whether a method of a view, or one that it calls, looks at the body of its request."""
-    code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
-    if code is None or depth == 0:
-        return False
-    if not _OF_BODIES.isdisjoint(code.co_names):
-        return True
-    return any(
-        _reads_body(getattr(kind, name, None), kind, depth - 1)
-        for name in code.co_names
-        if inspect.isfunction(getattr(kind, name, None))
-    )
+    schema = body_schema(serializer)
+    if endpoint.is_extra and takes_several(endpoint.function):
+        schema = {"type": "array", "items": schema}
+    return _request_body(schema, view, endpoint)
 
 
 def _request_body(schema: Mapping[str, Any], view: Any, endpoint: Endpoint) -> dict[str, Any]:
@@ -276,19 +266,23 @@ def _capture(view: Any, name: str) -> dict[str, Any]:
     if versioning is not None and name == versioning.version_param:
         allowed = [str(one) for one in versioning.allowed_versions or ()]
         return {"schema": {"type": "string", **({"enum": allowed} if allowed else {})}}
-    lookup = getattr(view, "lookup_field", "pk")
-    if name in ("pk", getattr(view, "lookup_url_kwarg", None)):
-        names = [lookup]
+    unknown: dict[str, Any] = {"schema": {"type": ["string", "integer"]}}
+    parents: Mapping[str, str] = getattr(type(view), "parent_lookup_kwargs", None) or {}
+    is_own = name in ("pk", getattr(view, "lookup_url_kwarg", None))
+    if is_own:
+        field = getattr(view, "lookup_field", "pk")
     else:
-        parents: Mapping[str, str] = getattr(type(view), "parent_lookup_kwargs", None) or {}
-        names = [parents[name]] if name in parents else [name, name.removesuffix("_pk")]
+        field = parents.get(name, name.removesuffix("_pk"))
     model: Any = getattr(queryset_of(view), "model", None)
-    for one in names if model is not None else ():
-        try:
-            found = path(model, one)
-        except DefinitionError:
-            continue
-        kind = TypeAdapter(found.filter_type).json_schema().get("type")
-        if isinstance(kind, str):
-            return {"schema": {"type": kind}, "description": found.description}
-    return {"schema": {"type": ["string", "integer"]}}
+    if model is None:
+        return unknown
+    try:
+        found = path(model, field)
+    except DefinitionError:
+        return unknown
+    if found.field.is_relation and field == name and not is_own:
+        return unknown  # "event" may be its slug
+    kind = TypeAdapter(found.filter_type).json_schema().get("type")
+    if not isinstance(kind, str):
+        return unknown
+    return {"schema": {"type": kind}, "description": found.description}

@@ -24,16 +24,22 @@ _PYTHON_ONLY: Final = re.compile(r"\(\?[aiLmsux-]+[:)]|\(\?P[<=>]|\\A|\(\?\(|\(\
 """What other languages' regular expressions do not have: a client could not read the schema."""
 
 
-def serializer_of(endpoint: Endpoint, view: Any) -> Any:
+def serializer_of(endpoint: Endpoint, view: Any, own: Any = None) -> Any:
     """The serializer that reads the body of an endpoint; None if the view has none.
+
+    Args:
+        endpoint: The endpoint.
+        view: A view object for it.
+        own: The class of a serializer that the endpoint uses in place of the view's.
 
     Raises:
         DefinitionError: If it cannot be made without a request of the project.
     """
     partial = endpoint.method == "patch"
-    if not hasattr(view, "get_serializer"):
-        kind = getattr(view, "serializer_class", None)
-        return kind(partial=partial) if kind is not None else None
+    if own is None and not hasattr(view, "get_serializer"):
+        own = getattr(view, "serializer_class", None)
+        if own is None:
+            return None
     context = {"request": view.request, "format": None, "view": view}
     given: Any = view
     ways: tuple[Callable[[], Any], ...] = (
@@ -42,6 +48,8 @@ def serializer_of(endpoint: Endpoint, view: Any) -> Any:
         lambda: given.get_serializer_class()(partial=partial, context=context),
         lambda: given.serializer_class(partial=partial, context=context),
     )
+    if own is not None:
+        ways = (lambda: own(partial=partial, context=context),)
     first: Exception | None = None
     for way in ways:
         try:
@@ -52,7 +60,7 @@ def serializer_of(endpoint: Endpoint, view: Any) -> Any:
             first = first or error
         else:
             return serializer
-    if _names_none(view):
+    if own is None and _names_none(view):
         return None
     raise DefinitionError(
         f"its serializer cannot be made without a request ({type(first).__name__}: {first}): give "

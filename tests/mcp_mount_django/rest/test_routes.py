@@ -47,6 +47,16 @@ def test_a_viewset_that_needs_its_request_works_in_nested_urls(
     assert created.structured["name"] == "acme-fun"
 
 
+def test_a_capture_that_is_named_as_a_relation_may_be_any_key_of_it(
+    server: Any, arguments_of: Any
+) -> None:
+    server.add_viewset(views().Entries, url=["category", "member_pk"], actions="retrieve")
+    found = arguments_of("get_entry")
+    assert found["category"] == {"type": ["string", "integer"]}
+    assert found["member_pk"]["type"] == "integer"
+    assert found["pk"]["type"] == "integer"
+
+
 def test_a_field_of_the_name_of_a_capture_is_not_sent_twice(server: Any, arguments_of: Any) -> None:
     server.add_viewset(views().OfRequest, url="organizer")
     assert list(arguments_of("update_category"))[:2] == ["organizer", "name"]

@@ -24,13 +24,15 @@ def rent(database: None) -> Any:
 
 
 def test_each_action_becomes_a_tool(server: Any) -> None:
-    exposed = server.add_viewset(views().Categories)
+    exposed = server.add_viewset(views().Categories, schema={"budget": {}})
     assert sorted(exposed.tools) == [
+        "category_batch",
         "category_budget_get",
         "category_budget_post",
         "category_close",
         "category_drop_budget",
         "category_of_month",
+        "category_rename",
         "category_totals",
         "create_category",
         "delete_category",
@@ -42,7 +44,8 @@ def test_each_action_becomes_a_tool(server: Any) -> None:
 
 
 def test_a_method_of_an_action_is_called_by_that_method(server: Any, call: Any, rent: Any) -> None:
-    server.add_viewset(views().Categories, actions="budget")
+    name = {"properties": {"name": {"type": "string"}}}
+    server.add_viewset(views().Categories, actions="budget", schema={"budget": name})
     assert sorted(server.registry.tools) == [
         "category_budget_get",
         "category_budget_post",
@@ -76,6 +79,31 @@ def test_an_action_that_reads_no_body_has_no_fields(server: Any, arguments_of: A
     assert list(arguments_of("category_close")) == ["pk"]
 
 
+def test_an_action_that_reads_its_body_by_itself_is_left_out(server: Any) -> None:
+    exposed = server.add_viewset(views().Categories)
+    assert exposed.left_out == {
+        "POST /categories/{pk}/budget/": "Categories.budget: it reads the body of its request by "
+        "itself: give its fields by schema={'budget': ...}"
+    }
+
+
+def test_a_serializer_in_the_code_of_an_action_is_that_of_its_body(
+    server: Any, call: Any, arguments_of: Any
+) -> None:
+    server.add_viewset(views().Categories, actions="rename")
+    assert [*arguments_of("category_rename")] == ["pk", "new_name"]
+    assert call("category_rename", pk=1, new_name="x").structured == {"new_name": "x"}
+
+
+def test_an_action_that_takes_a_list_has_one_argument_for_it(
+    server: Any, call: Any, arguments_of: Any
+) -> None:
+    server.add_viewset(views().Categories, actions="batch")
+    assert arguments_of("category_batch")["body"]["items"]["required"] == ["name"]
+    made = call("category_batch", body=[{"name": "x"}, {"name": "y"}])
+    assert made.structured == {"made": ["x", "y"]}
+
+
 def test_query_parameters_of_an_action_may_be_given(
     server: Any, call: Any, arguments_of: Any
 ) -> None:
@@ -97,6 +125,15 @@ def test_the_body_of_an_action_may_be_given(server: Any, call: Any, arguments_of
     server.add_viewset(views().Categories, actions="budget", schema={"budget": schema})
     result = call("category_budget_post", pk="1", limit=4.5)
     assert result.structured["data"] == {"limit": 4.5}
+
+
+@pytest.mark.parametrize("schema", [{}, {"properties": {}}])
+def test_an_action_may_be_said_to_have_no_body(
+    server: Any, call: Any, arguments_of: Any, schema: dict[str, Any]
+) -> None:
+    server.add_viewset(views().Categories, actions="budget", schema={"budget": schema})
+    assert [*arguments_of("category_budget_post")] == ["pk"]
+    assert call("category_budget_post", pk="1").structured["data"] == {}
 
 
 def test_a_table_for_an_action_that_is_not_there_is_refused(server: Any) -> None:

@@ -23,6 +23,10 @@ class CategorySerializer(serializers.ModelSerializer):  # type: ignore[type-arg]
         fields = ("id", "name")
 
 
+class NameSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    new_name = serializers.CharField()
+
+
 class Entries(viewsets.ModelViewSet):  # type: ignore[type-arg]
     queryset = Entry.objects.order_by("pk")
     serializer_class = EntrySerializer
@@ -50,6 +54,18 @@ class Categories(viewsets.ModelViewSet):  # type: ignore[type-arg]
     @action(detail=True, url_path=r"months/(?P<month>\d{4}-\d\d)")
     def of_month(self, request: Any, pk: str, month: str) -> Any:
         return Response({"pk": pk, "month": month})
+
+    @action(detail=True, methods=["post"])
+    def rename(self, request: Any, pk: str) -> Any:
+        new = NameSerializer(data=request.data)
+        new.is_valid(raise_exception=True)
+        return Response(new.validated_data)
+
+    @action(detail=False, methods=["post"])
+    def batch(self, request: Any) -> Any:
+        several = self.get_serializer(data=request.data, many=True)
+        several.is_valid(raise_exception=True)
+        return Response({"made": [one["name"] for one in several.validated_data]})
 
     @action(detail=False)
     def totals(self, request: Any) -> Any:
