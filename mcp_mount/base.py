@@ -43,10 +43,10 @@ from mcp_mount.protocol.exceptions import NO_HOOKS
 from mcp_mount.protocol.state import Seal
 from mcp_mount.protocol.tasks import TaskLimits
 from mcp_mount.protocol.tokens import AccessToken
-from mcp_mount.routes.documents import guard_documents, hidden_tools
+from mcp_mount.routes.documents import guard_documents, hidden
 from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute
 from mcp_mount.routes.errors import answer_unfit
-from mcp_mount.routes.openapi import describe_tools
+from mcp_mount.routes.openapi import describe_tools, without_paths
 from mcp_mount.routes.router import (
     Registers,
     refuse_dependencies,
@@ -85,8 +85,9 @@ request_types.append(Request)
 _SETTINGS = {"server_title": "title"}
 """Options that the settings of the protocol know by another name."""
 
-_NOT_OPTIONS = frozenset({"title"})
-"""Arguments of FastAPI that a server gives it by itself."""
+_NOT_OPTIONS = frozenset({"title", "max_body_size"})
+"""Arguments of FastAPI that a server gives it by itself, or has in a form of its own that holds for
+MCP as well (`max_body_bytes`)."""
 
 
 def server_options() -> frozenset[str]:
@@ -522,12 +523,13 @@ class MCPServer(Registers, FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, with an operation for every tool on the HTTP side.
 
-        Served over HTTP it has those tools alone that the caller may use.
+        Served over HTTP it has what the caller may use alone.
         """
         document = super().openapi()
-        hidden = hidden_tools()
-        if hidden:
-            return describe_tools(document, self.tool_faces, hidden)
+        unseen = hidden()
+        if unseen:
+            shown = without_paths(document, unseen.paths)
+            return describe_tools(shown, self.tool_faces, unseen.tools)
         known = self._documented
         if known is None or known[0] != self.registry.version or known[1] is not document:
             known = self._documented = (

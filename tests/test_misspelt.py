@@ -54,6 +54,10 @@ OPTIONS: dict[str, tuple[Callable[[], Any], str]] = {
         "MCPServer has no option 'instruction'; did you mean 'instructions'?",
     ),
     "a server, FastAPI's title": (lambda: MCPServer(title="x"), "MCPServer has no option 'title'"),
+    "a server, FastAPI's limit of bodies": (
+        lambda: MCPServer(max_body_size=1000),
+        "MCPServer has no option 'max_body_size'; did you mean 'max_body_bytes'?",
+    ),
     "a server, several": (
         lambda: MCPServer("shop", permision="x", debugg=True),
         "MCPServer has no option 'debugg'; did you mean 'debug'?",

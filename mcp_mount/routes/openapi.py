@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 from mcp_mount.features import Registry, Tool
+
+_SCHEMAS: Final = "#/components/schemas/"
 
 _CONTENT_SCHEMA = {
     "type": "object",
@@ -41,6 +43,43 @@ def describe_tools(
     if components:
         described["components"] = components
     return described
+
+
+def without_paths(document: Mapping[str, Any], paths: Collection[str]) -> Mapping[str, Any]:
+    """Return an OpenAPI document without some paths, and without the schemas that they alone need.
+
+    Args:
+        document: The document.
+        paths: Those to leave out.
+    """
+    kept = {path: item for path, item in document.get("paths", {}).items() if path not in paths}
+    if len(kept) == len(document.get("paths", {})):
+        return document
+    schemas = document.get("components", {}).get("schemas", {})
+    needed: set[str] = set()
+    waiting = [kept]
+    while waiting:
+        for name in _schemas_in(waiting.pop()) - needed:
+            needed.add(name)
+            waiting.append(schemas.get(name, {}))
+    components = {
+        **document.get("components", {}),
+        "schemas": {name: schema for name, schema in schemas.items() if name in needed},
+    }
+    return {**document, "paths": kept, "components": components}
+
+
+def _schemas_in(value: Any) -> set[str]:
+    """The schemas of the document that a part of it refers to."""
+    if isinstance(value, Mapping):
+        found = set().union(*map(_schemas_in, value.values()))
+        reference = value.get("$ref")
+        if isinstance(reference, str) and reference.startswith(_SCHEMAS):
+            found.add(reference.removeprefix(_SCHEMAS))
+        return found
+    if isinstance(value, list):
+        return set().union(*map(_schemas_in, value))
+    return set()
 
 
 def _operation(tool: Tool, face: str, schemas: dict[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fastapi import APIRouter
+from pydantic import BaseModel
 from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.testclient import TestClient
 
-from mcp_mount import MCPServer, ToolsRouter
+from mcp_mount import CompletionsRouter, ImageRouter, MCPRouter, MCPServer, ToolsRouter
 from mcp_mount.auth import APIKey, APIKeys
 from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.testing.inprocess import WSGIClient
@@ -42,6 +44,14 @@ def build(**options: Any) -> MCPServer:
         return ""
 
     return server
+
+
+class Wages(BaseModel):
+    total: int
+
+
+class Public(BaseModel):
+    name: str
 
 
 def keys() -> APIKeys:
@@ -95,3 +105,39 @@ def test_middleware_of_the_server_knows_who_reads_its_documents() -> None:
     paths = client.get("/openapi.json", headers={"x-user": "ada"}).json()["paths"]
     assert {"/staff/tools/wipe", "/tools/everybody"} < set(paths)
     assert "/closed/tools/nobody" not in paths
+
+
+def test_routes_of_guarded_routers_are_in_no_document_for_others() -> None:
+    server = MCPServer("tests", auth=keys(), auth_required=False)
+    staff = MCPRouter(prefix="/staff", scopes="admin")
+
+    @staff.get("/wages")
+    def wages() -> Wages:
+        return Wages(total=1)
+
+    chat = CompletionsRouter(scopes="admin", prefix="/llm")
+    plain = APIRouter(prefix="/plain")
+    plain.include_router(ImageRouter(scopes="admin"))
+    server.include_router(staff)
+    server.include_router(chat)
+    server.include_router(plain)
+    server.include_router(ToolsRouter())
+
+    @server.get("/public")
+    def public() -> Public:
+        return Public(name="x")
+
+    client = TestClient(server, base_url="http://localhost")
+    document = client.get("/openapi.json").json()
+    assert set(document["paths"]) == {"/public", "/tools"}
+    assert "Public" in document["components"]["schemas"]
+    assert not {"Wages", "ChatRequest", "ImageRequest"} & set(document["components"]["schemas"])
+    whole = client.get("/openapi.json", headers={"x-api-key": ADA}).json()
+    assert {
+        "/staff/wages",
+        "/llm/v1/chat/completions",
+        "/llm/v1/models",
+        "/plain/v1/images/generations",
+        "/public",
+    } < set(whole["paths"])
+    assert {"Wages", "ChatRequest", "ImageRequest"} < set(whole["components"]["schemas"])
