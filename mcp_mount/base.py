@@ -494,6 +494,9 @@ class MCPServer(Registers, FastAPI):
                 "include_router takes a router (ToolsRouter(), FastAPI's APIRouter), "
                 f"not {type(router).__name__}"
             )
+        if (meters := getattr(router, "meter_provider", None)) is not None:
+            self._observing.measure_by(meters)
+            self._observe()
         guards = options.get("dependencies") or ()
         for one in routers_of_ours(router, options.get("prefix", ""), guards):
             refuse_dependencies(one.dependencies)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mcp_mount.features.functions import is_coroutine_function
+from mcp_mount.features.functions import DefinitionError, is_coroutine_function
 from mcp_mount.policies.records import (
     Audit,
     Audited,
@@ -43,6 +43,22 @@ class Observing:
         self.audit = audit
         self.log_calls = log_calls
         self._made: Telemetry | None = None
+
+    def measure_by(self, provider: Any) -> None:
+        """Let the metrics go to a meter provider: that of a router which serves them.
+
+        Raises:
+            DefinitionError: If they go elsewhere already, so that the router would serve nothing.
+        """
+        from mcp_mount.policies.telemetry import Telemetry
+
+        if isinstance(self.telemetry, bool):
+            self.telemetry = Telemetry(meter_provider=provider)
+        elif self.telemetry.meter_provider is not provider:
+            raise DefinitionError(
+                "this router would serve no metrics, for telemetry= has another meter provider: "
+                "write telemetry=Telemetry(meter_provider=router.meter_provider)"
+            )
 
     def policies(self) -> list[Callable[[Redaction], Policy]]:
         """What makes the policies for an entry, the outermost first."""

@@ -1,10 +1,10 @@
 """The metrics of a server for Prometheus, by OpenTelemetry's exporter (extra `prometheus`).
 
-    metrics = PrometheusRouter()
-    app = MCPServer("shop", telemetry=Telemetry(meter_provider=metrics.meter_provider))
-    app.include_router(metrics)        # GET /metrics
+    app = MCPServer("shop")
+    app.include_router(PrometheusRouter())        # GET /metrics
 
-Who may read them is for dependencies of the router, or for the network, to say.
+The server measures for it from then on. Who may read them is for dependencies of the router, or
+for the network, to say.
 """
 
 from __future__ import annotations

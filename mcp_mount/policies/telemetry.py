@@ -68,6 +68,7 @@ class Telemetry:
         meter_provider: MeterProvider | None = None,
     ) -> None:
         self._content = content
+        self.meter_provider = meter_provider
         self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
         meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
         self._duration = meter.create_histogram(

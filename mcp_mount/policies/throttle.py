@@ -29,11 +29,11 @@ class Throttle:
     """At most so many calls in a time: "10/minute", "100 per hour; 5 per second".
 
     key: who shares the count: each "caller" has their own (by the server's `caller=`, the host's
-    user, the subject of an access token, or else the address that a request comes from), "everyone"
-    has one, or a function
-    of the call gives the name of the count, None for a call that is not counted. cost: what a call
-    counts. strategy: as of the library `limits`. name: under which the count is kept, by default
-    that of the tool, router or server that it is declared at.
+    user, the subject of an access token, or else the address that a request comes from and the
+    bearer token or key that it brings), "everyone" has one, or a function of the call gives the
+    name of the count, None for a call that is not counted. cost: what a call counts. strategy: as
+    of the library `limits`. name: under which the count is kept, by default that of the tool,
+    router or server that it is declared at.
 
     Raises DefinitionError for what is no rate. Needs the extra `throttle`.
     """

@@ -7,8 +7,12 @@ tenants two users have the same one, and a team's token may stand for no user at
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from hashlib import sha256
+from typing import Any, Final, TypeAlias
 
 from mcp_mount.protocol.errors import refused
 from mcp_mount.protocol.logs import own_logger
@@ -20,6 +24,35 @@ CallerKey: TypeAlias = Callable[[Any], str | None]
 """A function of the host's own request: the key of its caller; None for one who has none."""
 
 
+_TOLD_APART: Final = ("authorization", "x-api-key")
+"""The headers by whose values callers without a key are told apart. Not cookies: they change."""
+
+_MAX_OF_ADDRESS: Final = 20
+_MAX_ADDRESSES: Final = 10_000
+_FORGET_SECONDS: Final = 3600.0
+
+
+class _Credentials:
+    """The credentials that have come from each address lately: a few of them, by their digests."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, tuple[float, set[str]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def tells_apart(self, address: str, digest: str) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            since, digests = self._seen.pop(address, (now, set()))
+            if now > since + _FORGET_SECONDS:
+                since, digests = now, set()
+            if len(digests) < _MAX_OF_ADDRESS:
+                digests.add(digest)
+            self._seen[address] = since, digests
+            if len(self._seen) > _MAX_ADDRESSES:
+                self._seen.popitem(last=False)
+            return digest in digests
+
+
 class Callers:
     """Tells the callers of one server apart.
 
@@ -29,6 +62,7 @@ class Callers:
 
     def __init__(self) -> None:
         self.function: CallerKey | None = None
+        self._credentials = _Credentials()
 
     def key_of(self, request: Request) -> str | None:
         """The key of the caller; None for one who has none.
@@ -47,10 +81,19 @@ class Callers:
     def counted_as(self, request: Request) -> str:
         """The name that the calls of a caller are counted by.
 
-        Without a key that is the address: credentials that nobody has verified, and Host headers,
-        can be made up to get another count.
+        Without a key that is the address, with the credentials that come from there: a framework
+        may let them in by itself (a dependency of FastAPI), and tells nobody. They can be made up
+        to get another count, so that of one address only a few are told apart.
         """
-        return self.key_of(request) or f"address:{request.address}"
+        key = self.key_of(request)
+        if key is not None:
+            return key
+        name = f"address:{request.address}"
+        given = [request.headers[one] for one in _TOLD_APART if one in request.headers]
+        if not given:
+            return name
+        digest = sha256("\n".join(given).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return f"{name}:{digest}" if self._credentials.tells_apart(name, digest) else name
 
     def owner_of(self, request: Request) -> str:
         """The owner of what a caller begins here and comes back for.

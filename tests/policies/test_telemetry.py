@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from mcp_mount import Context, MCPServer, SyncContext, ToolError, ToolsRouter
+from mcp_mount import Context, DefinitionError, MCPServer, SyncContext, ToolError, ToolsRouter
 from mcp_mount.policies.telemetry import Telemetry
 from mcp_mount.testing import RPCError
 from tests.policies.conftest import Connect
@@ -323,13 +323,16 @@ def test_without_telemetry_nothing_is_imported() -> None:
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "False"
 
 
-def test_prometheus_reads_the_metrics(connect_modern: Connect) -> None:
+@pytest.mark.parametrize("declared", [False, True, "telemetry"])
+def test_prometheus_reads_the_metrics(connect_modern: Connect, declared: Any) -> None:
     from starlette.testclient import TestClient
 
     from mcp_mount.prometheus import PrometheusRouter
 
     metrics = PrometheusRouter()
-    server = MCPServer(telemetry=Telemetry(meter_provider=metrics.meter_provider))
+    if declared == "telemetry":
+        declared = Telemetry(meter_provider=metrics.meter_provider)
+    server = MCPServer(telemetry=declared)
     server.include_router(metrics)
 
     @server.tool
@@ -348,3 +351,13 @@ def test_prometheus_reads_the_metrics(connect_modern: Connect) -> None:
     ]
     assert 'gen_ai_tool_name="add"' in line
     assert line.endswith(" 1.0")
+
+
+def test_a_router_that_would_serve_no_metrics_is_refused() -> None:
+    from mcp_mount.prometheus import PrometheusRouter
+
+    server = MCPServer(telemetry=Telemetry())
+    metrics = PrometheusRouter()
+    with pytest.raises(DefinitionError, match="would serve no metrics"):
+        server.include_router(metrics)
+    metrics.meter_provider.shutdown()

@@ -202,3 +202,23 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "limits", None)
     with pytest.raises(ImportError, match=r"pip install 'mcp-mount\[throttle\]'"):
         build("1/minute")
+
+
+def test_bearer_tokens_that_only_the_framework_knows_have_counts_of_their_own(
+    connect: Connect,
+) -> None:
+    server = build("1/minute")
+    for token in ("ada", "bob"):
+        with connect(server, headers={"authorization": f"Bearer {token}"}) as client:
+            answers = [client.call_tool("look").is_error for _ in range(2)]
+        assert answers == [False, True]
+
+
+def test_made_up_credentials_do_not_get_more_and_more_counts(connect: Connect) -> None:
+    server = build("1/minute")
+    let_in = 0
+    for number in range(40):
+        with connect(server, headers={"authorization": f"Bearer {number}"}) as client:
+            let_in += not client.call_tool("look").is_error
+    # Twenty of them, and one count for all the rest.
+    assert let_in == 21
