@@ -1,4 +1,5 @@
-"""Whether a server is open to everybody, which it says at its first request, unless it is meant."""
+"""What a server says at its first request: whether it is open to everybody, unless that is meant,
+and what of it can never be used."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol, cast
 
 from mcp_mount.features import Registry, Tool
+from mcp_mount.features.functions import describe
+from mcp_mount.features.names import suggestion
 from mcp_mount.openapi.arguments import NamedArguments
 from mcp_mount.policies.declared import Stack
 from mcp_mount.protocol.logs import own_logger
@@ -30,6 +33,18 @@ def open_tools(registry: Registry) -> list[str]:
     endpoints, which authenticate callers as they do over plain HTTP.
     """
     return [tool.name for tool in registry.tools.values() if _is_open(tool)]
+
+
+def warn_of_completers(registry: Registry) -> None:
+    """Log which completers are for prompts that do not exist, once all have been registered."""
+    for completer in registry.completers_of_nothing():
+        logger.warning(
+            "%s completes %r of %r, and there is no such prompt, nor template of resources; %s",
+            describe(completer.function),
+            completer.argument,
+            completer.subject,
+            suggestion(completer.subject, [*registry.prompts, *registry.resources]),
+        )
 
 
 def warn_if_open(

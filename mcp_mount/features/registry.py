@@ -15,6 +15,7 @@ from mcp_mount.features.arguments import check_request
 from mcp_mount.features.completion import Completer
 from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.features.listing import Entry, Listing
+from mcp_mount.features.names import refuse_unknown
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import Tool
@@ -24,6 +25,7 @@ from mcp_mount.protocol.flows import NO_POLICIES, Policies
 from mcp_mount.protocol.incoming import Incoming
 from mcp_mount.protocol.messages import Rule
 from mcp_mount.protocol.rules import HasPermission, no_permission_names
+from mcp_mount.protocol.uris import normal_template
 
 
 class Registry:
@@ -99,6 +101,18 @@ class Registry:
 
     def add_resource(self, resource: Resource) -> None:
         self._add("resource", resource.uri, resource, lambda registry: registry.resources)
+
+    def subject_of(self, completer: Completer) -> Prompt | Resource | None:
+        """The prompt, or the template of resources, that a completer is for, if there is one."""
+        found = self.prompts.get(completer.subject) or self.resources.get(completer.subject)
+        if found is None and "{" in completer.subject:
+            uri = normal_template(completer.subject)
+            found = self.resources.get(uri)
+        return found
+
+    def completers_of_nothing(self) -> list[Completer]:
+        """The completers whose prompts or templates do not exist, at least not yet."""
+        return [one for one in self.completers.values() if self.subject_of(one) is None]
 
     def add_prompt(self, prompt: Prompt) -> None:
         self._add("prompt", prompt.name, prompt, lambda registry: registry.prompts)
@@ -317,6 +331,25 @@ def _check(
         if registry._request_type is not None and kind != "completer":
             check_request(guarded.function, guarded.arguments, registry._request_type)
         refuse_permission_names(guarded.rules, registry._without_permissions)
+        if kind == "completer":
+            subject = registry.subject_of(guarded)
+            if subject is not None:
+                _check_completer(guarded, subject)
+        elif kind in ("prompt", "resource"):
+            for completer in registry.completers.values():
+                if key in (completer.subject, normal_template(completer.subject)):
+                    _check_completer(completer, guarded)
+
+
+def _check_completer(completer: Completer, subject: Prompt | Resource) -> None:
+    """Raise DefinitionError for a completer of an argument that its prompt, or the template of its
+    resource, does not have."""
+    kind = "prompt" if isinstance(subject, Prompt) else "template"
+    refuse_unknown(
+        f"{describe(completer.function)}: the {kind} {completer.subject!r} has no argument",
+        [completer.argument],
+        subject.arguments.names,
+    )
 
 
 def _refuse_duplicate(kind: str, key: Any, entries: Mapping[Any, Any], entry: Any) -> None:

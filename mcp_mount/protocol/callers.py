@@ -72,7 +72,7 @@ class Callers:
         """
         if self.function is None:
             caller = request.caller()
-            return None if caller is None else f"user:{caller}"
+            return None if caller is None else _plain("user", caller)
         if request.caller_key is UNASKED:
             request.caller_key = self._asked(self.function, request)
         key: str | None = request.caller_key
@@ -117,7 +117,7 @@ class Callers:
             if key is None:
                 return None
             if isinstance(key, str) and key:
-                return f"key:{key}"
+                return _plain("key", key)
             if hasattr(key, "close"):
                 # A coroutine that nobody awaits would warn of that, in place of what follows.
                 key.close()
@@ -125,6 +125,16 @@ class Callers:
         except Exception:
             logger.exception("The caller's key could not be told, so the caller is refused")
             raise refused(known=request.caller() is not None) from None
+
+
+def _plain(kind: str, name: str) -> str:
+    """The key of a name: as it is, or written out where it has lone surrogates, which no token and
+    no store can carry."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return f"{kind}-escaped:{name!a}"
+    return f"{kind}:{name}"
 
 
 def place_of(request: Request) -> str:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
+from math import inf
 from typing import Any, Final, Protocol
 
 from mcp_mount.protocol.encoding import encode
@@ -35,6 +36,17 @@ class TaskPolicy:
     poll_interval: float = 1.0
 
     def __post_init__(self) -> None:
+        for name in ("ttl", "poll_interval"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+                raise TypeError(
+                    f"TaskPolicy({name}=…) is a number of seconds above 0, not {value!r}"
+                )
+        for name in ("required", "deferred"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(
+                    f"TaskPolicy({name}=…) is True or False, not {getattr(self, name)!r}"
+                )
         if self.when is not None and not callable(self.when):
             raise TypeError(
                 f"TaskPolicy(when=…) is a function of the arguments, not {self.when!r}; "
@@ -61,6 +73,12 @@ class TaskLimits:
     tasks_per_caller: int = 1_000
     result_bytes: int = 64 * 1024 * 1024
     result_bytes_per_caller: int = 16 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise TypeError(f"TaskLimits({one.name}=…) is a number from 1 on, not {value!r}")
 
 
 class TaskRequired(Suspended):

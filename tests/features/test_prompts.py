@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from mcp_mount import MCPServer
+from mcp_mount import DefinitionError, MCPServer
 from tests.requests import Session, ask
 
 
@@ -97,3 +97,39 @@ def test_arguments_that_must_be_json_are_described_by_their_schemas() -> None:
     )
     assert described["range"].startswith('JSON by this schema: {"$ref":"#/$defs/Range","$defs":')
     assert (described["title"], described["count"]) == ("The title.", None)
+
+
+def test_a_completer_of_an_argument_that_its_prompt_does_not_have_is_refused() -> None:
+    server = MCPServer("tests")
+
+    @server.prompt
+    def recommend(genre: str) -> str:
+        return genre
+
+    with pytest.raises(DefinitionError, match="has no argument 'gerne'; did you mean 'genre'"):
+        server.completion("recommend", "gerne")(lambda completion: [])
+
+
+def test_so_is_a_prompt_that_comes_after_a_completer_of_another_argument() -> None:
+    server = MCPServer("tests")
+    server.completion("recommend", "gerne")(lambda completion: [])
+    with pytest.raises(DefinitionError, match="has no argument 'gerne'; did you mean 'genre'"):
+
+        @server.prompt
+        def recommend(genre: str) -> str:
+            return genre
+
+
+def test_a_completer_of_a_prompt_that_never_comes_is_logged_at_the_first_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = MCPServer("tests", open=True)
+    server.completion("recomend", "genre")(lambda completion: [])
+
+    @server.prompt
+    def recommend(genre: str) -> str:
+        return genre
+
+    ask(server, "prompts/list")
+    assert "completes 'genre' of 'recomend', and there is no such prompt" in caplog.text
+    assert "did you mean 'recommend'?" in caplog.text

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from mcp_mount import Cache, DefinitionError, MCPServer, SyncContext
 from mcp_mount.auth import APIKeys
 from mcp_mount.protocol import Reply, Request
+from mcp_mount.testing import Client
 from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.testing.inprocess import BlockingASGIClient, WSGIClient
 from mcp_mount_flask import MCPMount
@@ -327,3 +328,15 @@ def test_the_key_of_a_verified_token_is_asked_over_mcp_and_over_plain_http() -> 
 
     for ask in (over_mcp, over_http):
         assert ask("ada") == ask("ada") != ask("bob")
+
+
+@pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
+def test_a_key_with_a_lone_surrogate_is_a_key(version: str) -> None:
+    server = MCPServer("tests", caller=lambda request: "a\udc80", secret_key="k" * 32)
+
+    @server.tool
+    def seen() -> str:
+        return "seen"
+
+    with Client(server, revision=version) as client:
+        assert client.call_tool("seen").data == "seen"
