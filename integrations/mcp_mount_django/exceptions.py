@@ -19,9 +19,12 @@ from django.core.signals import got_request_exception
 from django.http import Http404
 
 from mcp_mount.features import ToolError
+from mcp_mount.openapi.bodies import ResponseBody
+from mcp_mount.openapi.responses import value_of_response
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.errors import Refusal, ResourceNotFoundError
 from mcp_mount_django.calls import fresh_connections
+from mcp_mount_django.exposing.responses import answer_of, login_paths
 from mcp_mount_django.threads import is_on_event_loop
 
 
@@ -58,6 +61,19 @@ def words_of_validation(error: ValidationError) -> str:
 def _words(error: Exception) -> str:
     """The text of an exception; what else it carries (the URLs that were tried) is for nobody."""
     return error.args[0] if error.args and isinstance(error.args[0], str) else ""
+
+
+def value_of(response: Any) -> Any:
+    """The value of a response that a handler, or a decorator of it such as `login_required`, has
+    returned.
+
+    Raises:
+        ToolError: For one that refuses, and one that is read on an event loop only.
+    """
+    if response.streaming and (response.is_async or is_on_event_loop()):
+        raise ToolError("A response that is a stream is no result of a tool")
+    answer = answer_of(response, ResponseBody(None))
+    return value_of_response(answer.status, answer.headers, answer.body, login=login_paths())
 
 
 def _of_rest_framework(error: Exception) -> Exception | None:

@@ -13,6 +13,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, re_path
 
 import mcp_mount
@@ -29,7 +30,7 @@ from mcp_mount.wsgi_app import WSGIApp
 from mcp_mount_django.authentication import Authentication, Authenticator
 from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
 from mcp_mount_django.direct import DirectASGI, DirectWSGIApp, is_from_view
-from mcp_mount_django.exceptions import report, translate
+from mcp_mount_django.exceptions import report, translate, value_of
 from mcp_mount_django.exposing.exposes import Exposes
 from mcp_mount_django.options import defaults
 from mcp_mount_django.tested import connections_of_the_test
@@ -106,7 +107,9 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
                 guards=lambda: self.authentication.login_required,
                 serves_metadata=serves_metadata,
                 request_type=HttpRequest,
-                exceptions=ExceptionHooks(translate, report),
+                exceptions=ExceptionHooks(
+                    translate, report, responses=HttpResponseBase, value_of=value_of
+                ),
             )
         )
         servers.add(self)

@@ -312,3 +312,63 @@ def test_a_view_without_arguments_needs_no_schema_and_no_extra(
     server.add_view(health)
     assert call("health").structured == {"open": True}
     assert "unknown argument" in call("health", x=1).text
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_messages_of_a_view_are_for_the_model(server: Any, ada: Any, kind: str) -> None:
+    from django.contrib import messages
+    from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
+
+    def answer(request: Any, what: str) -> Any:
+        messages.success(request, "Ordered.")
+        messages.info(request, "Comes on Monday.")
+        if what == "redirect":
+            return HttpResponseRedirect("/orders/")
+        if what == "failure":
+            return HttpResponse("Sold out", status=409, content_type="text/plain")
+        return JsonResponse({"a": 1}) if what == "data" else HttpResponse("")
+
+    def plain(request: Any) -> Any:
+        return answer(request, request.GET["what"])
+
+    async def coroutine(request: Any) -> Any:
+        return answer(request, request.GET["what"])
+
+    view = {"plain": plain, "coroutine": coroutine}[kind]
+    server.add_view(view, schema("what"), name="order", redirects=True)
+    said = "Ordered.\nComes on Monday."
+    assert call("order", what="redirect").text.endswith(f"\n{said}")
+    assert call("order", what="failure").text == f"Sold out\n{said}"
+    assert call("order", what="text").text == f"Done\n{said}"
+    assert call("order", what="data").structured == {"a": 1}
+
+
+def test_decorators_of_views_hold_for_tools(server: Any, ada: Any) -> None:
+    from django.contrib.auth.decorators import login_required, permission_required
+    from django.http import HttpRequest, JsonResponse
+
+    @server.tool
+    @login_required
+    def plain(request: HttpRequest) -> str:
+        return str(request.user.email)
+
+    @server.tool
+    @login_required
+    async def coroutine(request: HttpRequest) -> str:
+        return str((await request.auser()).email)
+
+    @server.tool
+    @permission_required("ledger.delete_entry", raise_exception=True)
+    def permitted(request: HttpRequest) -> str:
+        return "in"
+
+    @server.tool
+    def responds(request: HttpRequest) -> dict[str, int]:
+        return JsonResponse({"a": 1})  # type: ignore[return-value]
+
+    for tool in ("plain", "coroutine"):
+        refused = call(tool)
+        assert (refused.is_error, refused.text) == (True, "You must log in for this")
+        assert call(tool, ada).text == "ada@example.org"
+    assert call("permitted", ada).is_error
+    assert call("responds").structured == {"a": 1}

@@ -19,6 +19,7 @@ from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.responses import MAX_TEXT, Answer
 from mcp_mount_django.exposing.form_errors import form_problems
+from mcp_mount_django.exposing.messages import collect_messages
 from mcp_mount_django.paths import prefix_of
 
 _READ: Final = ("_body", "_stream", "_read", "_post", "_files", "_encoding", "_upload")
@@ -80,6 +81,7 @@ def derived(
         if not is_of_django:
             setattr(own, name, value)
     own.resolver_match = match
+    collect_messages(own)
     # Whoever sent the request this comes from has been admitted, CSRF token and all.
     own._dont_enforce_csrf_checks = True
     request_of_view: HttpRequest = own

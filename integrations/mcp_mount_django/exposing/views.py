@@ -17,6 +17,7 @@ from mcp_mount.features.names import refuse_unknown
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.responses import Answer, value_of_response
 from mcp_mount_django.exposing.captures import CapturedArguments
+from mcp_mount_django.exposing.messages import with_messages
 from mcp_mount_django.exposing.places import Places
 from mcp_mount_django.exposing.responses import (
     answer_of,
@@ -95,13 +96,14 @@ def tool_of_view(
 
     def call(request: HttpRequest, **given: Any) -> Any:
         own, captured = prepared(request, given)
-        return value(answer_of(view(own, **captured), ResponseBody(limit()), method))
+        answer = answer_of(view(own, **captured), ResponseBody(limit()), method)
+        return with_messages(own, partial(value, answer))
 
     async def call_async(request: HttpRequest, **given: Any) -> Any:
         own, captured = prepared(request, given)
         answering: Awaitable[Any] = view(own, **captured)
         answer = await answer_of_async(await answering, ResponseBody(limit()), method)
-        return await sync_to_async(value)(answer)
+        return await sync_to_async(with_messages)(own, partial(value, answer))
 
     function: Any = call_async if iscoroutinefunction(view) else call
     empty = inspect.Parameter.empty
