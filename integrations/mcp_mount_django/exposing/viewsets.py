@@ -247,15 +247,17 @@ def _captured(
     kind: Any, method: str, url: Sequence[str], fixed: Mapping[str, Any]
 ) -> Sequence[str]:
     """The captures of a view that are arguments: those that were given, or those that it needs."""
-    needed = _needed(getattr(kind, method))
+    handler = getattr(kind, method)
+    needed = _needed(handler)
+    default = needed
     if issubclass(kind, _OF_ONE) and not (method == "post" or issubclass(kind, ListModelMixin)):
-        lookup = _lookup(kind)
-        # Where get_object is the project's own, so is what it looks up.
-        if lookup not in needed and _is_of_rest_framework(getattr(kind, "get_object", None)):
-            needed = [*needed, lookup]
-    missing = [one for one in needed if one not in url and one not in fixed]
+        default = list(dict.fromkeys([*needed, _lookup(kind)]))
+        # Where a method is the project's own, so may be what it looks up.
+        if _is_of_rest_framework(handler) and _is_of_rest_framework(kind.get_object):
+            needed = default
     if not url:
-        return missing
+        return _without(default, fixed)
+    missing = [one for one in needed if one not in url and one not in fixed]
     if missing:
         raise DefinitionError(
             f"{kind.__name__}.{method} needs {missing[0]!r} of its URL: add it to url="
@@ -281,7 +283,7 @@ def _lookup(kind: Any) -> str:
     return str(getattr(kind, "lookup_url_kwarg", None) or getattr(kind, "lookup_field", "pk"))
 
 
-def _is_of_rest_framework(function: Callable[..., Any] | None) -> bool:
+def _is_of_rest_framework(function: Callable[..., Any]) -> bool:
     return str(getattr(function, "__module__", "")).startswith("rest_framework.")
 
 

@@ -191,6 +191,20 @@ def test_an_argument_of_the_url_that_is_missing_is_named(server: Any) -> None:
     assert [*server.registry.tools] == ["get_category", "update_category", "delete_category"]
 
 
+def test_a_view_with_a_method_of_its_own_may_be_looked_up_by_anything(
+    server: Any, call: Any
+) -> None:
+    from rest_framework.generics import RetrieveAPIView
+    from rest_framework.response import Response
+
+    class File(RetrieveAPIView):  # type: ignore[type-arg]
+        def get(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+            return Response(kwargs)
+
+    server.add_api_view(File, name="file", url="filename")
+    assert call("get_file", filename="a.txt").structured == {"filename": "a.txt"}
+
+
 def test_a_list_view_with_a_capture_has_pages_and_filters(
     server: Any, call: Any, arguments_of: Any
 ) -> None:
