@@ -257,12 +257,7 @@ def _merged(group: Sequence[Operation]) -> Operation:
     if len(group) == 1:
         return group[0]
     whole = max(group, key=lambda one: len(one.parameters_of_path()))
-    always = frozenset.intersection(*(one.parameters_of_path() for one in group))
     described = whole.described
     assert isinstance(described, dict), "the document made it"
     described[PATHS] = [one.path for one in group if one is not whole]
-    described["parameters"] = [
-        {**one, "required": one["name"] in always} if one["in"] == "path" else one
-        for one in described["parameters"]
-    ]
     return whole

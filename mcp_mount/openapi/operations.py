@@ -78,6 +78,10 @@ class Operation:
         """The names of the parameters in its path."""
         return _parameters(self.path)
 
+    def parameters_of_each_path(self) -> frozenset[str]:
+        """The names of the parameters that all its paths have."""
+        return frozenset.intersection(*map(_parameters, self.paths))
+
     def path_for(self, given: Collection[str]) -> str:
         """Its path with the most parameters that are all given."""
         fit = [path for path in self.paths if _parameters(path) <= set(given)]

@@ -56,6 +56,7 @@ class OperationArguments:
         self._names = Names()
         self.needed: list[str] = []
         needs = Needs()
+        always = operation.parameters_of_each_path()
         properties: dict[str, Any] = {}
         required: list[str] = []
         for parameter, described in _parameters(operation, references):
@@ -70,10 +71,12 @@ class OperationArguments:
                 **(schema if isinstance(schema, dict) else {}),
                 **({"description": text} if isinstance(text, str) and text else {}),
             }
-            if parameter.is_required:
+            if parameter.place == "path":
+                if parameter.name in always:
+                    required.append(name)
+                    self.needed.append(name)
+            elif parameter.is_required:
                 required.append(name)
-            if parameter.place == "path" and parameter.is_required:
-                self.needed.append(name)
         body = references.resolved(operation.described.get("requestBody"))
         if isinstance(body, Mapping) and isinstance(body.get("content"), Mapping):
             self._payload = payload_of(body, references, self._names)
