@@ -17,4 +17,13 @@ def test_the_examples_of_the_django_page_run() -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert "Ran 6 tests" in done.stderr
+    assert "Ran 7 tests" in done.stderr
+
+
+def test_every_key_of_the_setting_is_documented(project: None) -> None:
+    from mcp_mount_django.options import OPTIONS
+
+    page = (ROOT / "docs" / "django.md").read_text()
+    table = page.partition("gives the defaults of all:")[2].partition("## Checks")[0]
+    documented = {word.strip("[],()|") for word in table.replace("](", " ").split()}
+    assert set(OPTIONS) <= documented

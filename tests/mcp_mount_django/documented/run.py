@@ -14,7 +14,8 @@ PAGE = HERE.parent.parent.parent / "docs" / "django.md"
 sys.path.insert(0, str(HERE))
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-installed, tools, mcp_mount, partners, tokens, staff, tasks, query, views, rest, *others = BLOCKS
+installed, tools, mcp_mount, partners, tokens, staff, atomic, tasks, query, views, *others = BLOCKS
+form, rest, *others = others
 nested, ninja, spectacular, audit, tests, beside = others
 
 
@@ -73,7 +74,21 @@ from mcp_mount_django import MCPServer  # noqa: E402
 assert set(own["MCP_MOUNT"]) <= set(mcp_mount_django.options.OPTIONS)
 
 names: dict[str, Any] = {}
-for block in (tools, partners, tokens, staff, tasks, query, views, rest, nested, ninja, audit):
+for block in (
+    tools,
+    partners,
+    tokens,
+    staff,
+    atomic,
+    tasks,
+    query,
+    views,
+    form,
+    rest,
+    nested,
+    ninja,
+    audit,
+):
     execute(block, names)
 urlpatterns: list[Any] = []
 execute(urls_part, {"urlpatterns": urlpatterns, "path": path, "include": include})
@@ -138,6 +153,22 @@ class Examples(TestCase):
         assert self.call(None, "stock_of", sku="TEA-07").data == {"stock": 3}
         found = self.call(self.bob, "products_retrieve", id=1)
         assert found.data["sku"] == "TEA-07"
+
+    def test_forms_and_atomic_tools(self) -> None:
+        from shop.models import Order, Product
+
+        product = Product.objects.get()
+        made = self.call(self.ada, "create_order", product=product.pk, quantity=2).structured
+        order = Order.objects.get(pk=made["pk"])
+        assert (order.user, order.quantity) == (self.ada, 2)
+        assert not self.call(self.ada, "update_order", pk=order.pk, quantity=3).is_error
+        order.refresh_from_db()
+        assert (order.product, order.quantity) == (product, 3)
+        said = self.call(self.bob, "complaint", text="Cold").text
+        assert said == "bob complains: Cold"
+        assert self.call(self.ada, "restock", sku="TEA-07", pieces=4).data == 7
+        missing = self.call(self.ada, "restock", sku="X", pieces=4)
+        assert missing.text == "Product matching query does not exist."
 
     def test_tasks_run_in_what_the_middleware_sets(self) -> None:
         from django.http import HttpRequest
