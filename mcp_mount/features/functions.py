@@ -21,9 +21,11 @@ _RUNS_COROUTINES: Final = frozenset(
     {
         *("run", "run_until_complete", "run_coroutine_threadsafe", "run_sync", "from_thread"),
         *("async_to_sync", "AsyncToSync", "Runner", "syncify", "result"),
+        # Flask's.
+        "ensure_sync",
     }
 )
-"""The names of what runs a coroutine for plain code: asyncio, anyio, asgiref."""
+"""The names of what runs a coroutine for plain code: asyncio, anyio, asgiref, Flask."""
 
 
 class DefinitionError(TypeError):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from copy import copy
 from dataclasses import dataclass
-from types import TracebackType
+from inspect import isawaitable
+from types import CoroutineType, TracebackType
 from typing import Any, Protocol, TypeAlias
 
 from mcp_mount.protocol.channels import Channel
@@ -311,7 +312,9 @@ class Call:
     async def _checked_coroutine(self) -> Any:
         if self._checks is not None and not self._is_checked:
             await self._checks.run_async(self.args, self.kwargs)
-        return await self.function(*self.args, **self.kwargs)
+        value = self.function(*self.args, **self.kwargs)
+        # A decorator of plain code may answer by itself, in place of the coroutine (a redirect).
+        return await value if type(value) is CoroutineType or isawaitable(value) else value
 
     def run(self) -> None:
         if self.occupancy is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import pytest
-from flask import Flask, abort, got_request_exception, jsonify, redirect
+from flask import Flask, abort, got_request_exception, jsonify, redirect, request
 from flask_login import LoginManager, login_required
 from werkzeug.exceptions import HTTPException, InternalServerError, TooManyRequests
 
@@ -90,7 +91,7 @@ def test_beside_the_application_its_exceptions_have_their_words_as_well(host: st
         assert client.call_tool("tool").text == "No order 7"
 
 
-@pytest.mark.parametrize("view", ["login", "/login", None])
+@pytest.mark.parametrize("view", ["login", "/login", "https://sso.example.org/login", None])
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_login_that_a_tool_needs_is_told_of(view: str | None, is_async: bool) -> None:
     app, mcp = build()
@@ -110,6 +111,27 @@ def test_a_login_that_a_tool_needs_is_told_of(view: str | None, is_async: bool) 
         result = client.call_tool("tool")
     words = "Authentication required" if view is None else "You must log in for this"
     assert (result.is_error, result.text) == (True, words)
+
+
+def test_a_decorator_of_plain_code_may_answer_in_place_of_a_coroutine() -> None:
+    app, mcp = build()
+
+    def refuse(function: Any) -> Any:
+        @wraps(function)
+        def decorated() -> Any:
+            return redirect("/login?next=/mcp") if "x-user" not in request.headers else function()
+
+        return decorated
+
+    @mcp.tool
+    @refuse
+    async def greet() -> str:
+        return "hello"
+
+    with Client(app) as client:
+        assert client.call_tool("greet").text == "You must log in for this"
+    with Client(app, headers={"x-user": "ada"}) as client:
+        assert client.call_tool("greet").text == "hello"
 
 
 def test_a_response_that_a_tool_returns_is_its_value() -> None:
