@@ -12,9 +12,9 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from mcp_mount.protocol.adapters import adapter_of
-from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.protocol.calls import Call, ContentBlock, Result
 from mcp_mount.protocol.errors import ProtocolError, ToolError
-from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.protocol.incoming import Incoming, Progress
 from mcp_mount.protocol.revisions import LATEST
 
 DEEPEST: Final = 8
@@ -58,11 +58,12 @@ def call_of(
         raise ToolError(f"More than {DEEPEST} handlers call one another: {' → '.join(path)}")
     if incoming.catalogue is None:
         raise ToolError("There is no server to call other handlers on")
+    if incoming.progress is None:
+        incoming.progress = Progress()
     inner = replace(
         incoming,
         method=method,
         params=dict(params),
-        meta={key: value for key, value in incoming.meta.items() if key != "progressToken"},
         revision=LATEST,
         path=path,
         prefix=f"{incoming.prefix}{number}.",
@@ -90,6 +91,8 @@ def result_of(call: Call) -> dict[str, Any]:
     if result.suspended is not None:
         raise result.suspended
     body: dict[str, Any] = from_json(b"{%b}" % result.members)
+    if result.meta:
+        body["_meta"] = dict(result.meta)
     if result.failed:
         texts = [str(block.get("text", "")) for block in body.get("content", ())]
         raise ToolError("\n".join(texts) or "The tool failed")
@@ -105,7 +108,10 @@ def value_of(body: Mapping[str, Any], returns: Any, *, is_wrapped: bool = False)
     """The value in the result of a tool: data of the type `returns`, or as it is in JSON.
 
     Without data, the text, if there is nothing but one; else all content blocks, as in JSON.
+    CallToolResult is the whole result.
     """
+    if getattr(returns, "__name__", None) == "CallToolResult":
+        return returns.model_validate(body)
     if "structuredContent" in body:
         value: Any = body["structuredContent"]
         if is_wrapped and isinstance(value, dict) and value.keys() == {"result"}:
@@ -113,7 +119,7 @@ def value_of(body: Mapping[str, Any], returns: Any, *, is_wrapped: bool = False)
     else:
         content = body.get("content", [])
         is_text = len(content) == 1 and content[0].get("type") == "text"
-        value = content[0]["text"] if is_text else content
+        value = content[0]["text"] if is_text else [ContentBlock(one) for one in content]
     return value if returns is None else _adapter(returns).validate_python(value)
 
 

@@ -27,7 +27,7 @@ from mcp_mount.protocol.credentials import ShownHeaders
 from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import ClientError, OutOfTime
 from mcp_mount.protocol.extensions import TASKS, shows_pages
-from mcp_mount.protocol.incoming import LOG_LEVELS, Incoming
+from mcp_mount.protocol.incoming import LOG_LEVELS, Incoming, Progress
 from mcp_mount.protocol.messages import MessageId, encode_notification
 from mcp_mount.protocol.questions import Asking, Inquiry
 from mcp_mount.protocol.tasks import TaskRequired
@@ -144,6 +144,10 @@ class _Call(Generic[L]):
             return None
         token = self._incoming.meta.get("progressToken")
         if not isinstance(token, str | int):
+            return None
+        if self._incoming.progress is None:
+            self._incoming.progress = Progress()
+        if not self._incoming.progress.is_next(progress, own=not self._incoming.path):
             return None
         params: dict[str, Any] = {"progressToken": token, "progress": progress}
         if total is not None:
@@ -300,8 +304,10 @@ class Context(_Call[L]):
 
         Its rules and policies hold, its arguments and its result are validated. Returns its value,
         of the type `returns`, or of the function's return annotation; without one, data as in JSON,
-        or text. Raises ToolError if the tool failed, if the caller may not use it, and for a circle
-        of tools.
+        text, or content blocks, which a handler may return in turn. `returns=CallToolResult` gives
+        the whole result. Its progress is the client's to see, as long as this handler reports none
+        itself; a tool that would be a task is run to its end. Raises ToolError if the tool failed,
+        if the caller may not use it, and for a circle of tools.
         """
         name, known = named(self._incoming, tool)
         params = {"name": name, "arguments": dict(arguments or {})}
@@ -467,8 +473,10 @@ class SyncContext(_Call[L]):
 
         Its rules and policies hold, its arguments and its result are validated. Returns its value,
         of the type `returns`, or of the function's return annotation; without one, data as in JSON,
-        or text. Raises ToolError if the tool failed, if the caller may not use it, and for a circle
-        of tools.
+        text, or content blocks, which a handler may return in turn. `returns=CallToolResult` gives
+        the whole result. Its progress is the client's to see, as long as this handler reports none
+        itself; a tool that would be a task is run to its end. Raises ToolError if the tool failed,
+        if the caller may not use it, and for a circle of tools.
         """
         name, known = named(self._incoming, tool)
         params = {"name": name, "arguments": dict(arguments or {})}

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 from pydantic_core import from_json
 
+from mcp_mount.protocol.calls import ContentBlock
 from mcp_mount.protocol.encoding import encode, encode_model
 from mcp_mount.protocol.revisions import ALL_CONTENT, Revision
 
@@ -168,7 +169,7 @@ def is_content_type(annotation: Any) -> bool:
 
 def is_content(value: Any) -> bool:
     """Whether a value is a content block, or a helper for one."""
-    return isinstance(value, _Media | File) or _is_wire_type(type(value))
+    return isinstance(value, _Media | File | ContentBlock) or _is_wire_type(type(value))
 
 
 def _is_wire_type(kind: type) -> bool:
@@ -192,6 +193,8 @@ def block(value: Any) -> bytes:
         return value.block()
     if _is_wire_type(type(value)):
         return encode_model(value)
+    if isinstance(value, ContentBlock):
+        return encode(value)
     return text_block(encode(value).decode())
 
 

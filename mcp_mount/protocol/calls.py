@@ -52,6 +52,10 @@ class Result:
     type: str = "complete"
 
 
+class ContentBlock(dict[str, Any]):
+    """A content block of another tool's result, as in JSON: returned by a handler, it is one."""
+
+
 Validate: TypeAlias = Callable[[Mapping[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 """Gives the positional and keyword arguments of a function, or raises for what does not fit."""
 

@@ -49,6 +49,23 @@ class Client:
 
 
 @dataclass(slots=True)
+class Progress:
+    """What a client has been told of the progress of its request. own: whether the handler itself
+    has told it, and not one that it has called."""
+
+    told: float | None = None
+    own: bool = False
+
+    def is_next(self, progress: float, *, own: bool) -> bool:
+        """Whether to tell it: it must grow from one report to the next (basic/utilities/progress),
+        and a handler that reports itself knows better than those that it calls."""
+        if (self.own and not own) or (self.told is not None and progress <= self.told):
+            return False
+        self.told, self.own = progress, self.own or own
+        return True
+
+
+@dataclass(slots=True)
 class Incoming:
     """A JSON-RPC request that passed every check of its revision.
 
@@ -59,7 +76,8 @@ class Incoming:
     have called one another to get here, the outermost first. fulfilled: the rules that its caller
     has fulfilled to get here, and for all that its handler has called. is_plain: whether it came
     over plain HTTP, without MCP. asked: whether its handler has asked the client something. prefix:
-    of the keys of its questions. hooks: what the host does with exceptions.
+    of the keys of its questions. hooks: what the host does with exceptions. progress: what has been
+    told of it, for all that its handler calls.
     """
 
     id: MessageId
@@ -81,6 +99,7 @@ class Incoming:
     prefix: str = ""
     fulfilled: list[Rule] = field(default_factory=list)
     hooks: ExceptionHooks = NO_HOOKS
+    progress: Progress | None = None
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules."""

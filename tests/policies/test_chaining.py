@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import Any
 
+import mcp_types
 import pytest
 from pydantic import BaseModel
 
@@ -13,6 +14,7 @@ from mcp_mount import (
     Cache,
     Context,
     DefinitionError,
+    Image,
     MCPServer,
     SyncContext,
     ToolError,
@@ -336,3 +338,71 @@ def test_a_pipeline_has_the_type_of_its_last_tool(connect_modern: Connect) -> No
 def test_what_is_no_pipeline_is_refused(stages: Any) -> None:
     with pytest.raises(DefinitionError):
         build().pipeline("broken", *stages)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_another_tool_draws_is_passed_on(connect: Connect, is_async: bool) -> None:
+    server = MCPServer()
+
+    @server.tool
+    def chart() -> Image:
+        return Image(data=b"\x89PNG\r\n\x1a\n")
+
+    @server.tool
+    def both() -> mcp_types.CallToolResult:
+        text = mcp_types.TextContent(text="drawn")
+        return mcp_types.CallToolResult(
+            content=[text], structured_content={"bars": 3}, _meta={"x/y": 1}
+        )
+
+    if is_async:
+
+        @server.tool
+        async def report(ctx: Context) -> Any:
+            return await ctx.call_tool("chart")
+
+        @server.tool
+        async def whole(ctx: Context) -> Any:
+            return await ctx.call_tool("both", returns=mcp_types.CallToolResult)
+    else:
+
+        @server.tool
+        def report(ctx: SyncContext) -> Any:
+            return ctx.call_tool("chart")
+
+        @server.tool
+        def whole(ctx: SyncContext) -> Any:
+            return ctx.call_tool("both", returns=mcp_types.CallToolResult)
+
+    with connect(server) as client:
+        [block] = client.call_tool("report").content
+        assert (block["type"], block["mimeType"]) == ("image", "image/png")
+        result = client.call_tool("whole")
+        assert (result.text, result.meta["x/y"]) == ("drawn", 1)
+        assert result.structured == {"bars": 3}
+
+
+def test_the_progress_of_another_tool_is_told_where_the_caller_tells_none(
+    connect: Connect,
+) -> None:
+    server = MCPServer()
+
+    @server.tool
+    async def count(ctx: Context) -> str:
+        for number in (1, 2, 3):
+            await ctx.report_progress(number, 3)
+        return "counted"
+
+    @server.tool
+    async def once(ctx: Context) -> str:
+        return await ctx.call_tool(count)
+
+    @server.tool
+    async def twice(ctx: Context) -> str:
+        await ctx.call_tool(count)
+        return await ctx.call_tool(count)
+
+    with connect(server) as client:
+        assert client.call_tool("once").progress == [1, 2, 3]
+        # It must grow: the second run tells nothing that the first has not told.
+        assert client.call_tool("twice").progress == [1, 2, 3]
