@@ -56,7 +56,7 @@ def write_lock(package: Package) -> None:
 
 
 def _install(python: Path, words: list[str]) -> None:
-    own = ["--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
+    own = ["-qq", "--disable-pip-version-check", "--only-binary", ":all:"]
     command = [str(python), "-m", "pip", "install", *own, *words]
     subprocess.run(command, check=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
 
