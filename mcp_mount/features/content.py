@@ -223,7 +223,8 @@ def _readable(encoded: bytes, known: frozenset[str]) -> bytes:
     if one.get("type") == "resource_link":
         lines = [f"{one.get('title') or one.get('name')}: {one.get('uri')}", one.get("description")]
         return text_block("\n".join(line for line in lines if line))
-    kind, size = one.get("mimeType") or one.get("type"), len(one.get("data", "")) * 3 // 4
+    data = one.get("data", "")
+    kind, size = one.get("mimeType") or one.get("type"), len(data) * 3 // 4 - data.count("=")
     return text_block(f"[{kind}, {size} bytes: the client cannot read content of this kind]")
 
 

@@ -123,7 +123,7 @@ MODEL: dict[str, Any] = {
 
 def expected_of(client: Client) -> dict[str, Any]:
     """What a client is to see: of its form and revision, but for its limits."""
-    expected: dict[str, Any] = {"revision": client.revision}
+    expected: dict[str, Any] = {"revision": client.revision, **client.also}
     if client.form == "model":
         expected |= MODEL
     elif client.form == "fastmcp":

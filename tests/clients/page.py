@@ -12,6 +12,25 @@ from tests.clients.table import Client
 PAGE = Path(__file__).parent.parent.parent / "docs" / "clients.md"
 BEGIN, END = "<!-- table: make clients -->", "<!-- end of table -->"
 
+WORDS = {
+    "no key": "refusals",
+    "wrong key": "refusals",
+    "logs": "log messages",
+    "people": "lists of models",
+    "link": "links to resources",
+    "embedded": "embedded resources",
+    "ask": "elicitation",
+    "think": "sampling",
+    "look": "roots",
+    "read template": "templates",
+    "read unknown": "unknown resources",
+    "prompt": "prompts",
+    "complete": "completion of arguments",
+    "unknown tool": "unknown tools",
+    "revision": "the revision",
+}
+"""What a client is asked to do, in words for readers."""
+
 Found = Mapping[str, Mapping[str, Sequence[str]]]
 """By host and client, what was not as expected."""
 
@@ -47,10 +66,11 @@ def markdown(clients: Sequence[Client], found: Found) -> str:
         row = [client.title, f"`{client.package.version}`", client.revision, *cells]
         lines.append("| " + " | ".join(row) + " |")
     lines += ["", "What each client does otherwise than the others:", ""]
-    lines += ["| client | | |", "|---|---|---|"]
+    lines += ["| client | with | what it does |", "|---|---|---|"]
     for title, reasons in _limits(clients).items():
         for reason, names in reasons.items():
-            lines.append(f"| {title} | {', '.join(names)} | {reason} |")
+            things = dict.fromkeys(WORDS.get(name, name) for name in names)
+            lines.append(f"| {title} | {', '.join(things)} | {reason} |")
     return "\n".join(lines)
 
 

@@ -52,7 +52,8 @@ class Client:
 
     title: as people know it. program: of `programs/`. mode: the last argument of the program.
     revision: the one that it agrees on with a server of all. form: which expected values are its
-    own ("sdk" for results as they come over the wire).
+    own ("sdk" for results as they come over the wire). also: what it alone reports, and what that
+    should be. limits: what it does otherwise.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Client:
     revision: str
     mode: str = ""
     form: str = "sdk"
+    also: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, Limit] = field(default_factory=dict)
 
 
@@ -87,10 +89,20 @@ _OLD_PYDANTIC = ("pydantic<2.12",)
 
 _V1_8 = "has it in later versions only"
 
-_NO_ELICITATION = Limit(
-    {"content": ["text The client does not support elicitation"], "error": True},
-    "cannot ask the person",
-)
+_2024 = {
+    "audio": Limit(
+        {"content": ["text [audio/wav, 46 bytes: the client cannot read content of this kind]"]},
+        "knows no audio: a text stands for it",
+    ),
+    "link": Limit(
+        {"content": ["text today: notes://today"]}, "knows no links: a text stands for it"
+    ),
+    "ask": Limit(
+        {"content": ["text 2024-11-05 does not have elicitation"], "error": True},
+        "cannot ask the person",
+    ),
+}
+"""What the revision 2024-11-05 does not have."""
 
 _NO_WORDS = Limit(
     {"raised": "the server requires authorization (HTTP 401)"},
@@ -99,10 +111,10 @@ _NO_WORDS = Limit(
 
 _LANGCHAIN = {
     **hidden("no key", "wrong key"),
-    **absent("does not tell the revision", "revision"),
+    **absent("does not tell which one is spoken", "revision"),
     **absent("reads all resources at once", "resources", "templates", "read template"),
     **absent("reads all resources at once", "read unknown"),
-    **absent("has prompts by their names only", "prompts", "complete"),
+    **absent("gets prompts by their names only", "prompts", "complete"),
     "audio": Limit({"raised": "AudioContent conversion"}, "knows no audio"),
     "link": Limit({"content": ["file notes://today"]}, "hands links on as files"),
     "embedded": Limit({"content": ["text Buy bread"]}, "hands resources on as text"),
@@ -112,7 +124,7 @@ _LANGCHAIN = {
         "cannot be asked to sample",
     ),
     "look": Limit(
-        {"content": ["text The client does not support roots"], "error": True}, "has no roots"
+        {"content": ["text The client does not support roots"], "error": True}, "has none"
     ),
     "prompt": Limit(["human Say hello to Ada."], "has its own names for roles"),
 }
@@ -130,7 +142,7 @@ _FASTMCP_2 = {
 }
 
 _OPENAI = {
-    **absent("does not tell the revision", "revision"),
+    **absent("does not tell which one is spoken", "revision"),
     **absent("does not show log messages", "logs"),
     **absent("completes no arguments", "complete"),
     "progress": Limit(
@@ -142,9 +154,7 @@ _OPENAI = {
     ),
     "ask": Limit({"raised": "The client must support elicitation"}, "cannot ask the person"),
     "think": Limit({"raised": "The client must support sampling"}, "cannot be asked to sample"),
-    "look": Limit({"raised": "The client must support roots"}, "has no roots"),
-    # Each tool can have a strict schema, which OpenAI's models prefer.
-    "strict": Limit(STRICT, "a check of this client alone"),
+    "look": Limit({"raised": "The client must support roots"}, "has none"),
 }
 
 _PYDANTIC_AI = {
@@ -155,7 +165,7 @@ _PYDANTIC_AI = {
         },
         "calls only tools that it has listed",
     ),
-    **absent("an agent has no prompts of servers", "prompts", "prompt", "complete"),
+    **absent("agents have no prompts of servers", "prompts", "prompt", "complete"),
 }
 
 MCP_2_0 = Package("mcp", "2.0.1")
@@ -173,7 +183,7 @@ CLIENTS = (
         limits={
             **hidden("no key", "wrong key"),
             "progress": Limit({"content": ["text reported"]}, _V1_8),
-            "ask": _NO_ELICITATION,
+            **_2024,
         },
     ),
     Client(
@@ -203,7 +213,7 @@ CLIENTS = (
         "typescript.mjs",
         "2024-11-05",
         "legacy",
-        limits={"ask": _NO_ELICITATION},
+        limits={**_2024, **absent("does not tell which one is spoken", "revision")},
     ),
     Client(
         "typescript-1.32",
@@ -284,6 +294,8 @@ CLIENTS = (
         Package("openai-agents", "0.24.0"),
         "openai_agents.py",
         "2026-07-28",
+        # Each tool can have a strict schema, which OpenAI's models prefer.
+        also={"strict": STRICT},
         limits=_OPENAI,
     ),
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from mcp_types import JSONRPCError
 
 from tests.requests import CAPABILITIES, JSON_HEADERS, VERSION, initialize, message, meta, modern
 
@@ -127,6 +128,16 @@ def test_a_bad_request_gets_its_status_and_code(host_url: str, kind: str) -> Non
     assert response.status_code == status, response.text
     assert response.json()["error"]["code"] == code
     assert "Traceback" not in response.text
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_the_error_of_a_bad_request_is_one_that_clients_read(host_url: str, kind: str) -> None:
+    """The official client shows the words of an error only if it has an id, be it null."""
+    (headers, body), _, _ = BAD[kind]
+    response = httpx2.post(f"{host_url}/mcp", headers=headers, content=body)
+    answer = JSONRPCError.model_validate(response.json())
+    assert answer.id in (None, 0, 1)
+    assert answer.error.message
 
 
 def test_an_error_names_the_request_it_answers(host_url: str) -> None:

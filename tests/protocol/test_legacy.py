@@ -420,7 +420,7 @@ def test_a_client_of_2024_11_05_gets_what_it_can_read() -> None:
     assert set(tool) == {"name", "inputSchema"}
     image, audio, link = session.call("media")["content"]
     assert image["type"] == "image"
-    unreadable = "[audio/wav, 6 bytes: the client cannot read content of this kind]"
+    unreadable = "[audio/wav, 4 bytes: the client cannot read content of this kind]"
     assert audio == {"type": "text", "text": unreadable}
     assert link == {"type": "text", "text": "rules: a://rules\nOf the house."}
     [said] = session.ask("prompts/get", {"name": "listen"})["result"]["messages"]

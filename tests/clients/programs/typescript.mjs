@@ -120,7 +120,7 @@ async function once(where, headers) {
 }
 
 async function seeAll({ client, transport }) {
-  seen.revision = transport.protocolVersion ?? null;
+  if (transport.protocolVersion) seen.revision = transport.protocolVersion;
   await see("tools", async () => (await client.listTools()).tools.map((one) => one.name).sort());
   for (const tool of RESULTS) await see(tool, async () => resultOf(await call(client, tool, {})));
   for (const [what, [tool, args]] of Object.entries(FAILURES)) {
