@@ -12,6 +12,7 @@ from mcp_mount_django.authentication import AuthenticationFailed, bearer_token
 from mcp_mount_django.beside import mount
 from mcp_mount_django.calls import atomic
 from mcp_mount_django.exposing import ModelQuery, as_tool
+from mcp_mount_django.routers import ToolsRouter
 from mcp_mount_django.servers import MCPServer, default_server
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "AuthenticationFailed",
     "MCPServer",
     "ModelQuery",
+    "ToolsRouter",
     "as_tool",
     "atomic",
     "bearer_token",

@@ -95,7 +95,13 @@ def test_the_tools_are_those_of_the_views(call: Call) -> None:
         "list_authors",
         "get_snippet_count",
         "get_rare",
+        "author",
     ]
+
+
+def test_a_coroutine_of_django_ninja_is_called_at_its_url(call: Call) -> None:
+    found = call("author", name="ada").structured_content
+    assert found == {"name": "ada", "path": "/ninja/authors/ada"}
 
 
 def test_the_schema_is_that_of_the_serializer(call: Call) -> None:

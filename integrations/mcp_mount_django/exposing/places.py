@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +17,7 @@ from django.urls import (
     URLResolver,
     get_resolver,
     get_script_prefix,
+    get_urlconf,
     resolve,
     reverse,
 )
@@ -90,6 +90,7 @@ class Places:
         self._action = action
         self._captured = frozenset(captured)
         self._route = route
+        self._found: dict[Any, _Pattern | None] = {}
 
     def of(self, request: HttpRequest, captured: Mapping[str, Any]) -> Place:
         """The place of one request.
@@ -102,7 +103,10 @@ class Places:
             InvalidArguments: For values that its URL cannot capture, or that are in a URL of
                 another view, which comes first.
         """
-        found = self._pattern
+        urlconf = get_urlconf()
+        if urlconf not in self._found:
+            self._found[urlconf] = self._pattern()
+        found = self._found[urlconf]
         if found is None:
             return Place(request.path_info, self._bare(captured), None)
         try:
@@ -131,7 +135,6 @@ class Places:
         view = self._view if callable(self._view) else self._view.as_view
         return ResolverMatch(view, (), dict(captured), url_name=self._route)
 
-    @cached_property
     def _pattern(self) -> _Pattern | None:
         """The pattern of the view that captures what the tool has; of several, the one with the
         name that the user gave."""
@@ -175,7 +178,8 @@ def _class_of(view: Any) -> Any:
 
 def _patterns() -> Iterator[_Pattern]:
     if getattr(settings, "ROOT_URLCONF", None):
-        yield from _below(get_resolver(), (), ())
+        # Middleware may have chosen other URLs for a request (`request.urlconf`).
+        yield from _below(get_resolver(get_urlconf()), (), ())
 
 
 def _below(

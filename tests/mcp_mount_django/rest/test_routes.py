@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pytest
@@ -151,6 +151,34 @@ def test_what_is_wrapped_around_a_viewset_in_the_urls_holds(
     server.add_viewset(views().Categories, actions="list")
     assert call("list_categories").text == "You must log in for this"
     assert not call("list_categories", ada).is_error
+
+
+def test_other_urls_of_a_request_are_those_of_its_views(server: Any, route: Any, call: Any) -> None:
+    """As middleware has it that chooses the URLs by the host."""
+    from django.urls import path, set_urlconf
+    from rest_framework.response import Response
+
+    class Telling(views().Categories):  # type: ignore[misc]
+        def list(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+            return Response({"path": request.path})
+
+    view = Telling.as_view({"get": "list"})
+    other: Any = ModuleType("other_urls")
+    other.urlpatterns = [path("other/", view, name="category-list")]
+    route(path("categories/", view, name="category-list"))
+    server.add_viewset(Telling, actions="list")
+
+    def choosing(call: Any, call_next: Any) -> Any:
+        set_urlconf(other)
+        try:
+            return call_next()
+        finally:
+            set_urlconf(None)
+
+    server.add_viewset(Telling, actions="list", name="other", call_middleware=choosing)
+    assert call("list_categories").structured == {"path": "/categories/"}
+    assert call("list_others").structured == {"path": "/other/"}
+    assert call("list_categories").structured == {"path": "/categories/"}
 
 
 def test_a_key_that_the_url_cannot_have_is_refused(server: Any, route: Any, call: Any) -> None:

@@ -276,6 +276,17 @@ def test_policies_are_declared_for_each_tool(server: Any, call: Any, ada: Any) -
     assert call("create_purpose", name="y").structured["name"] == "y"
 
 
+def test_a_router_guards_what_it_exposes(server: Any, call: Any, ada: Any) -> None:
+    from mcp_mount_django import ToolsRouter
+
+    members = ToolsRouter(permission=lambda request: request.user.is_authenticated)
+    members.add_viewset(views().Categories, actions="list")
+    server.include_router(members)
+    with pytest.raises(RPCError, match="Unknown tool"):
+        call("list_categories")
+    assert call("list_categories", ada).structured["count"] == 0
+
+
 def test_outputs_are_promised_where_it_is_asked_for(server: Any, call: Any, rent: Any) -> None:
     server.add_viewset(views().Categories, actions="retrieve")
     server.add_viewset(
