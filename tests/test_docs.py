@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from flask import Flask
 
 from mcp_mount import CompletionsRouter, ImageRouter, MCPServer, ToolsRouter
+from mcp_mount.options import OPTIONS
 from mcp_mount.testing import Client
 from tests.requests import Session, ask, call
 
@@ -145,13 +146,22 @@ def test_the_examples_of_the_flask_page_run() -> None:
     with Client(app) as client:
         assert [tool["name"] for tool in client.list_tools()] == [
             "stock",
+            "price",
             "show_order",
             "place_order",
         ]
         assert client.call_tool("show_order", {"number": 7}).data == {"number": 7}
         made = client.call_tool("place_order", {"sku": "TEA"}).data
         assert made == {"sku": "TEA"}
+        assert client.call_tool("price", {"sku": "COFFEE"}).text == "There is no COFFEE"
     assert names["mcp"].server.registry.tools["revenue"].rules
+
+
+def test_the_flask_page_names_every_key_of_the_configuration() -> None:
+    text = (ROOT / "docs" / "flask.md").read_text()
+    table = text[text.index("## Configuration") : text.index("## At the terminal")]
+    named = re.findall(r"MCP_[A-Z_]*[A-Z]", table)
+    assert sorted(named) == sorted(f"MCP_{option.key}" for option in OPTIONS.values())
 
 
 def test_the_examples_of_the_fastapi_page_run() -> None:
