@@ -18,7 +18,7 @@ from mcp_mount.openapi.naming import tool_names
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.output import ResponseOutput
 from mcp_mount.openapi.requests import OperationArguments
-from mcp_mount.openapi.targets import FunctionOf, Target
+from mcp_mount.openapi.targets import CookieWarning, FunctionOf, Target
 from mcp_mount.policies.options import CHECKS, PolicyOptions, several
 from mcp_mount.protocol.logs import own_logger
 
@@ -108,13 +108,14 @@ def add_operations(
         raise DefinitionError(f"none of the endpoints that are chosen can be a tool:{reasons}")
     tools: list[tuple[Callable[..., Any], dict[str, Any]]] = []
     outputs: list[ResponseOutput] = []
+    cookies = CookieWarning()
     names = tool_names(list(read), choice, server.registry.tools)
     for operation, name in names.items():
         document, arguments = of_document[operation], read[operation]
         output = ResponseOutput(document.output(operation, output_schemas), name)
         outputs.append(output)
         limit = partial(response_limit, server, name)
-        target = Target(operation, arguments, limit, output, login)
+        target = Target(operation, arguments, limit, output, login, name, cookies)
         own = function(target)
         # In errors it is the endpoint that the user knows.
         own.__mcp_described__ = str(operation)  # type: ignore[attr-defined]

@@ -33,7 +33,6 @@ class ResponseOutput(Output):
     def __init__(self, schema: Mapping[str, Any] | None, name: str) -> None:
         super().__init__(value_of_response, None, False)
         self._name = name
-        self._has_told_of_cookie = False
         self._is_object = False
         self.withdrawn: Callable[[], None] = lambda: None
         if schema is None:
@@ -47,17 +46,6 @@ class ResponseOutput(Output):
         self._surely_fits = fast_check(whole)
         self.schema = whole
         self._is_object = whole.get("type") == "object"
-
-    def tell_of_cookie(self) -> None:
-        """Warn, once, of a cookie that an answer sets: it does not reach the client."""
-        if not self._has_told_of_cookie:
-            self._has_told_of_cookie = True
-            logger.warning(
-                "The endpoint of the tool %r sets a cookie. MCP clients keep none, so it goes no "
-                "further: endpoints that log in or out are no tools, and a session that is begun "
-                "by a call ends with it.",
-                self._name,
-            )
 
     def fitting(self, value: Any) -> Any:
         """The value of a response, if it fits the schema; else text."""

@@ -76,7 +76,8 @@ def value_of_response(
             # NaN, for one, which some frameworks write: it is no JSON, so it is told as it is.
             value = body.decode("utf-8", "replace")
         if status >= 400:
-            raise ToolError(_problems(value))
+            # Some say nothing in JSON either: `{}`, `null`, an empty list.
+            raise ToolError((_problems(value) if value else "") or f"The endpoint answers {status}")
         return value
     if kind.startswith("text/") or not body:
         charset = parameters.partition("charset=")[2].strip(' "') or "utf-8"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from mcp_mount.openapi.bodies import ResponseBody
@@ -33,12 +33,32 @@ InvalidArguments, end the call.
 """
 
 
+class CookieWarning:
+    """Warns of cookies that endpoints set, once for all tools of one `expose`: an application that
+    keeps sessions may set one with every answer."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def tell(self, tool: str) -> None:
+        if self._is_told:
+            return
+        self._is_told = True
+        logger.warning(
+            "The endpoint of the tool %r sets a cookie. MCP clients keep none, so it goes no "
+            "further: endpoints that log in or out are no tools, and a session that is begun by a "
+            "call ends with it. Other endpoints may do so too; this is said once.",
+            tool,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What the function of a tool calls.
 
     limit: how much of a response is collected, in bytes; asked at each call. output: how its
     responses become results. login: the paths to which those are redirected who must log in.
+    name: the tool's. cookies: warns of cookies, for all tools of one `expose`.
     """
 
     operation: Operation
@@ -46,6 +66,8 @@ class Target:
     limit: Callable[[], int | None]
     output: ResponseOutput
     login: Callable[[], Collection[str]] = tuple
+    name: str = ""
+    cookies: CookieWarning = field(default_factory=CookieWarning)
 
     def request(self, arguments: Mapping[str, Any]) -> Sent:
         """The request for some arguments. Raises InvalidArguments for those that make none."""
@@ -54,7 +76,7 @@ class Target:
     def value(self, answer: Answer) -> Any:
         """The value of the tool for a response. Raises ToolError for one of failure."""
         if "set-cookie" in answer.headers:
-            self.output.tell_of_cookie()
+            self.cookies.tell(self.name)
         value = value_of_response(
             answer.status,
             answer.headers,

@@ -275,3 +275,42 @@ def test_the_limit_is_that_of_the_tool() -> None:
     server.configure(max_result_bytes=1000)
     with Client(api) as client:
         assert client.call_tool("huge").text == TOO_LARGE.format(1000)
+
+
+@pytest.mark.parametrize("body", ["{}", "null", "[]", '""', '{"detail": ""}', ""])
+def test_a_failure_that_says_nothing_is_told_by_its_status(body: str) -> None:
+    api = FastAPI()
+
+    @api.get("/embedded")
+    async def embedded() -> Response:
+        return Response(body, status_code=404, media_type="application/json")
+
+    server = MCPServer("s")
+    mount(api, "/mcp", server)
+    expose(api, server, operations=["embedded"])
+    with Client(api) as client:
+        result = client.call_tool("embedded")
+    assert (result.is_error, result.text) == (True, "The endpoint answers 404")
+
+
+def test_a_warning_of_cookies_comes_once_for_all_endpoints(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = FastAPI()
+
+    @api.get("/first")
+    async def first(response: Response) -> int:
+        response.set_cookie("session", "1")
+        return 1
+
+    @api.get("/second")
+    async def second(response: Response) -> int:
+        response.set_cookie("session", "2")
+        return 2
+
+    server = MCPServer("s")
+    mount(api, "/mcp", server)
+    expose(api, server, paths=["*"])
+    with Client(api) as client, caplog.at_level(logging.WARNING, "mcp_mount"):
+        assert [client.call_tool(name).data for name in ("first", "second", "first")] == [1, 2, 1]
+    assert caplog.text.count("sets a cookie") == 1
