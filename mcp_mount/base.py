@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
@@ -22,7 +23,7 @@ from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.listing import Listing
 from mcp_mount.features.names import options_of, refuse_unknown, refuse_unknown_options
 from mcp_mount.features.permissions import Names
-from mcp_mount.features.registry import refuse_permission_names
+from mcp_mount.features.registry import needs_loop, refuse_permission_names, refuse_rules
 from mcp_mount.host import Host
 from mcp_mount.lifespan import Lifespan
 from mcp_mount.notifier import Notifier
@@ -31,7 +32,7 @@ from mcp_mount.openness import may_guard, open_tools, warn_if_open, warn_of_comp
 from mcp_mount.options import OPTIONS, value_of
 from mcp_mount.policies.cache import invalidate
 from mcp_mount.policies.declared import Level, Stack, Surroundings
-from mcp_mount.policies.options import CHECKS, RULES, PolicyOptions, declare, rules_in, split
+from mcp_mount.policies.options import CHECKS, RULES, PolicyOptions, declare, split
 from mcp_mount.policies.records import Audit
 from mcp_mount.policies.stores import Store, store_of
 from mcp_mount.protocol import Protocol, Settings
@@ -47,6 +48,7 @@ from mcp_mount.routes.documents import guard_documents, hidden
 from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute
 from mcp_mount.routes.errors import answer_unfit
 from mcp_mount.routes.openapi import describe_tools, without_paths
+from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import (
     Registers,
     refuse_dependencies,
@@ -63,6 +65,7 @@ from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import (
     ENDPOINT,
     HOST_APP,
+    LOOP,
     SERVER,
     Receive,
     Scope,
@@ -189,6 +192,7 @@ class MCPServer(Registers, FastAPI):
         self.mcp_path = path.rstrip("/")
         self.attached: Host | None = None
         self._rules: dict[str, Any] = {}
+        self._needs_loop = False
         self.resource_server: ResourceServer | None = None
         self._observing = Observing(telemetry, audit, log_calls=value_of("log_calls", log_calls))
         callers = Callers()
@@ -298,6 +302,8 @@ class MCPServer(Registers, FastAPI):
             if outer is None:
                 scope["app"] = self
             scope[SERVER] = self
+            if self.needs_loop:
+                scope[LOOP] = asyncio.get_running_loop()
             scope.setdefault("state", {})
             if self.protocol.settings.startup is not None:
                 refused = await self._refused_to_start()
@@ -372,6 +378,11 @@ class MCPServer(Registers, FastAPI):
         return None
 
     @property
+    def needs_loop(self) -> bool:
+        """Whether rules are asked on a thread, since they need the event loop of the request."""
+        return self._needs_loop or self.registry.needs_loop
+
+    @property
     def is_guarded(self) -> bool:
         """Whether it depends on the caller what this server does."""
         settings = self.protocol.settings
@@ -407,6 +418,7 @@ class MCPServer(Registers, FastAPI):
     def attach(self, host: Host) -> None:
         """Live by the rules of `host` from now on: integrations call this when they mount."""
         if host.request_type is not None:
+            refuse_rules(self.protocol.settings.rules, host.request_type)
             self.registry.give_requests(host.request_type)
         if host.without_permissions is not None:
             self._without_permissions(host.without_permissions)
@@ -556,9 +568,12 @@ class MCPServer(Registers, FastAPI):
         """Declare policies for all that the server offers, in place of those of the same name."""
         refuse_unfit("a server", options, CHECKS)
         self._rules |= {key: value for key, value in options.items() if key in RULES}
-        rules = rules_in(self._rules)
+        rules = rules_of(self._rules)
         if self.attached is not None:
             refuse_permission_names(rules, self.attached.without_permissions)
+        if self.attached is not None and self.attached.request_type is not None:
+            refuse_rules(rules, self.attached.request_type)
+        self._needs_loop = any(map(needs_loop, rules))
         self.protocol.settings.rules = rules
         declare(self._level, options)
 

@@ -23,6 +23,7 @@ from mcp_mount.host import Host
 from mcp_mount.loading import LoadError, load_server
 from mcp_mount.protocol import Request
 from mcp_mount.transports.lifespans import is_asgi, lifespan_of
+from mcp_mount.transports.scopes import LOOP
 from mcp_mount.transports.stdio import StdioTransport
 
 
@@ -69,7 +70,8 @@ def serve_stdio(
 
     async def serve() -> None:
         async with _lifespan_of_host(app, server) as state, _own_lifespan(server):
-            given = around or partial(_own_request, server, app, state)
+            loop = asyncio.get_running_loop()
+            given = around or partial(_own_request, server, app, {**state}, loop)
             transport = StdioTransport(server.protocol, server.runner, host.detach, given)
             try:
                 await transport.serve(source, sink)
@@ -93,7 +95,9 @@ def _own_lifespan(server: MCPServer) -> AbstractAsyncContextManager[Any]:
 
 
 @contextmanager
-def _own_request(server: MCPServer, app: Any, state: Mapping[str, Any]) -> Iterator[Request]:
+def _own_request(
+    server: MCPServer, app: Any, state: Mapping[str, Any], loop: asyncio.AbstractEventLoop
+) -> Iterator[Request]:
     """What each message of a client on this machine is handled in: a request like those over HTTP,
     for handlers that ask for one."""
     scope = {
@@ -109,9 +113,10 @@ def _own_request(server: MCPServer, app: Any, state: Mapping[str, Any]) -> Itera
         "client": None,
         "server": ("localhost", None),
         "state": {**server.lifespan.state, **state},
+        LOOP: loop,
     }
     request = server.request_beside(scope, app)
-    yield Request("POST", {}, native=lambda: request)
+    yield Request("POST", {}, native=lambda: request, may_block=server.needs_loop)
 
 
 def refuse_requests(server: MCPServer) -> None:

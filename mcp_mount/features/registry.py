@@ -32,10 +32,11 @@ class Registry:
     """Tools, resources, prompts and completers by name, in order of registration.
 
     A registry that includes another one has its entries, those that come later as well. Every
-    name is unique: a duplicate raises DefinitionError and changes nothing. rules: who may use the
-    entries, besides their own rules; policies: what stands around their calls, outside of their
-    own; both go along with them. on_change: called with the kind of an entry that was added.
-    lifespan: gives what the lifespan of the server has yielded.
+    name is unique: a duplicate raises DefinitionError and changes nothing. rules: who may use
+    the entries, besides their own rules; policies: what stands around their calls, outside of
+    their own; both go along with them. on_change: called with the kind of an entry that was
+    added. needs_loop: whether some of the rules must be asked on a thread. lifespan: gives what
+    the lifespan of the server has yielded.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Registry:
         self.rules = tuple(rules)
         self.policies = policies
         self.guarded = False
+        self.needs_loop = False
         self.tools: dict[str, Tool] = {}
         self.resources: dict[str, Resource] = {}
         self.prompts: dict[str, Prompt] = {}
@@ -156,6 +158,7 @@ class Registry:
         for entries in (self.tools, self.resources, self.prompts):
             for entry in entries.values():
                 check_request(entry.function, entry.arguments, kind)
+                refuse_rules(entry.rules, kind)
         self._request_type = kind
 
     def forbid_permission_names(self, host: str) -> None:
@@ -239,6 +242,7 @@ class Registry:
         for registry, guarded in line.items():
             entries(registry)[key] = guarded
             registry.guarded |= bool(guarded.rules)
+            registry.needs_loop |= any(map(needs_loop, guarded.rules))
             registry._changed()
             registry.on_change(kind)
 
@@ -311,6 +315,28 @@ def _no_lifespan() -> Any:
     raise RuntimeError("The server has no lifespan: give it one, MCPServer(lifespan=...)")
 
 
+def needs_loop(rule: Rule) -> bool:
+    """Whether a rule must be asked while the event loop of its request goes on."""
+    return bool(getattr(getattr(rule, "function", None), "needs_loop", False))
+
+
+def refuse_rules(rules: Sequence[Rule], kind: type) -> None:
+    """Raise DefinitionError for a rule that takes a request of another class than there is.
+
+    Args:
+        rules: The rules.
+        kind: The class of the host's requests.
+    """
+    for rule in rules:
+        wanted: type | None = getattr(getattr(rule, "function", None), "request_type", None)
+        if wanted is not None and not issubclass(kind, wanted):
+            raise DefinitionError(
+                f"permission=Depends(...) needs a {wanted.__module__}.{wanted.__qualname__}, and "
+                f"the requests of this host are {kind.__module__}.{kind.__qualname__}. Write a "
+                "function of the request: permission=lambda request: ..."
+            )
+
+
 def refuse_permission_names(rules: Sequence[Rule], host: str | None) -> None:
     """Raise DefinitionError for a rule that needs a permission by its name, where `host` has none;
     None for a host that may have some."""
@@ -330,6 +356,7 @@ def _check(
         _refuse_duplicate(kind, key, entries(registry), guarded)
         if registry._request_type is not None and kind != "completer":
             check_request(guarded.function, guarded.arguments, registry._request_type)
+            refuse_rules(guarded.rules, registry._request_type)
         refuse_permission_names(guarded.rules, registry._without_permissions)
         if kind == "completer":
             subject = registry.subject_of(guarded)

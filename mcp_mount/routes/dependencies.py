@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, Final, get_origin
@@ -25,7 +26,7 @@ from mcp_mount.protocol.flows import Enter, Flow, Policy
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.routes.markers import is_header_or_cookie, is_solved, refuse_markers
 from mcp_mount.transports.lasting import ended, keep
-from mcp_mount.transports.scopes import HOST_APP, SERVER
+from mcp_mount.transports.scopes import HOST_APP, SERVER, Receive, Send
 
 logger = own_logger("mcp_mount")
 
@@ -43,7 +44,39 @@ class _Overrides:
         return self.current.get({})
 
 
-_overrides: Final = _Overrides()
+OVERRIDES: Final = _Overrides()
+
+
+@contextmanager
+def overriding(request: Request) -> Iterator[None]:
+    """Let the `dependency_overrides` of a request's server and application be in force."""
+    host, server = request.scope.get(HOST_APP), request.scope.get(SERVER)
+    token = _Overrides.current.set(
+        {
+            **getattr(host, "dependency_overrides", {}),
+            **getattr(server, "dependency_overrides", {}),
+        }
+    )
+    try:
+        yield
+    finally:
+        _Overrides.current.reset(token)
+
+
+def request_within(request: Request) -> tuple[dict[str, Any], Receive, Send]:
+    """A request by which FastAPI solves dependencies, for one that is there already."""
+    kept = ("fastapi_", "starlette.exception_handlers")
+    scope = {key: value for key, value in request.scope.items() if not key.startswith(kept)}
+    scope |= {"method": "GET"}
+    scope.setdefault("path_params", {})
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        """Nobody waits for this response."""
+
+    return scope, receive, send
 
 
 def split_dependencies(function: Any) -> tuple[Callable[..., Any], Policy | None]:
@@ -115,11 +148,11 @@ class _Dependencies:
         endpoint.__signature__ = inspect.Signature(solved)  # type: ignore[attr-defined]
         try:
             route = APIRoute(
-                "/", endpoint, response_model=None, dependency_overrides_provider=_overrides
+                "/", endpoint, response_model=None, dependency_overrides_provider=OVERRIDES
             )
         except (FastAPIError, AssertionError) as error:
             raise _unfit(function, solved, error) from None
-        _refuse_needs(function, route.dependant)
+        refuse_needs(function, route.dependant)
         self._endpoint = AsyncExitStackMiddleware(route.app)
         self.guards = _has_security(route.dependant)
         """Whether one of them asks for credentials."""
@@ -195,7 +228,7 @@ def _parameters_of(dependency: Callable[..., Any]) -> list[inspect.Parameter]:
         return []
 
 
-def _refuse_needs(function: Callable[..., Any], dependant: Any) -> None:
+def refuse_needs(function: Callable[..., Any], dependant: Any) -> None:
     """Refuse dependencies that need a part of a request which none for MCP has.
 
     Raises:
@@ -215,7 +248,7 @@ def _refuse_needs(function: Callable[..., Any], dependant: Any) -> None:
                         "those of MCP have none. Give it a default, take it from "
                         "'request: Request', or let it be an argument of the handler"
                     )
-        _refuse_needs(function, one)
+        refuse_needs(function, one)
 
 
 class _Failed(Exception):
@@ -301,26 +334,9 @@ class _Solving:
 
     async def _serve(self) -> None:
         """Let FastAPI run the endpoint, for a request that is there already."""
-        request = self._request
-        kept = ("fastapi_", "starlette.exception_handlers")
-        scope = {key: value for key, value in request.scope.items() if not key.startswith(kept)}
-        scope |= {"method": "GET"}
-        scope.setdefault("path_params", {})
-        host, server = request.scope.get(HOST_APP), request.scope.get(SERVER)
-        _Overrides.current.set(
-            {
-                **getattr(host, "dependency_overrides", {}),
-                **getattr(server, "dependency_overrides", {}),
-            }
-        )
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: Any) -> None:
-            """Nobody waits for this response."""
-
-        await self._endpoint(scope, receive, send)
+        scope, receive, send = request_within(self._request)
+        with overriding(self._request):
+            await self._endpoint(scope, receive, send)
 
     def _log(self, task: asyncio.Task[Result]) -> None:
         """Tell of what went wrong after the client was answered."""

@@ -29,7 +29,6 @@ from mcp_mount.policies.options import (
     CHECKS,
     PolicyOptions,
     guarding,
-    rules_in,
     split,
     stack_of,
 )
@@ -37,6 +36,7 @@ from mcp_mount.policies.records import secrets_of
 from mcp_mount.protocol.tasks import TaskPolicy
 from mcp_mount.routes.dependencies import split_dependencies
 from mcp_mount.routes.gate import Guard
+from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.pipelines import Stage, pipeline_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -370,7 +370,7 @@ def refuse_dependencies(dependencies: Sequence[Any] | None) -> None:
 def registry_of(kind: str, name: str, declared: Mapping[str, Any]) -> Registry:
     """The registry of a router, with what is declared for all its entries."""
     refuse_unfit(f"a {kind}", declared, CHECKS)
-    return Registry(rules=rules_in(declared), policies=stack_of(f"{kind}:{name}", declared))
+    return Registry(rules=rules_of(declared), policies=stack_of(f"{kind}:{name}", declared))
 
 
 def _tool(function: Callable[..., Any], options: Mapping[str, Any]) -> Tool:
@@ -385,7 +385,7 @@ def _tool(function: Callable[..., Any], options: Mapping[str, Any]) -> Tool:
     own, level.dependencies = split_dependencies(with_result_checks(function, after))
     tool = Tool.of(
         own,
-        rules=rules_in(declared),
+        rules=rules_of(declared),
         policies=policies,
         checks=ArgumentChecks(function, before) if before else None,
         **rest,
@@ -415,7 +415,7 @@ def _around(
 ) -> dict[str, Any]:
     """The rules and policies of an entry that is no tool."""
     refuse_unfit(f"the {kind} {name!r}", declared, unfit)
-    return {"rules": rules_in(declared), "policies": stack_of(f"{kind}:{name}", declared)}
+    return {"rules": rules_of(declared), "policies": stack_of(f"{kind}:{name}", declared)}
 
 
 def _within_dependencies(

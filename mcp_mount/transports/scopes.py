@@ -30,6 +30,13 @@ where it stands alone."""
 SERVER: Final = "mcp_mount.server"
 """The key of a scope under which a server notes itself."""
 
+LOOP: Final = "mcp_mount.loop"
+"""The key of a scope under which a server notes its event loop, where rules need it: they are asked
+on a thread then."""
+
+GRANTED: Final = "mcp_mount.granted"
+"""The key of a scope under which rules keep what they have found out about a request."""
+
 RUNNER: Final = "mcp_mount.runner"
 """The key of a scope under which a bridge passes the `Runner` for this request."""
 
@@ -84,6 +91,7 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
         stands_alone=not scope.get("mcp_mount.mounted", True) and not scope.get("root_path"),
         mount=scope.get(ENDPOINT, scope.get("root_path", "")),
         on_token=partial(note_token, scope),
+        may_block=LOOP in scope,
     )
 
 
@@ -95,6 +103,7 @@ def own_request(scope: Scope) -> StarletteRequest:
         return StarletteRequest(scope)
     # What is kept in `request.state` is for all of them.
     scope.setdefault("state", {})
+    scope.setdefault(GRANTED, {})
     return StarletteRequest({**scope, "app": host})
 
 
