@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from fastapi import FastAPI
+from fastapi import FastAPI, routing
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
@@ -41,6 +41,7 @@ def document_of(api: FastAPI, prefix: str) -> Document:
 
 
 def _document(api: FastAPI, prefix: str) -> Document:
+    described, unreadable = _described(api)
     unshaped, unnamed, enforced = set(), set(), set()
     wide: list[str] = []
     for where, route in routes_below(api.routes):
@@ -57,14 +58,16 @@ def _document(api: FastAPI, prefix: str) -> Document:
                 unshaped.add(operation)
             if _enforces(route):
                 enforced.add(operation)
-    return Document(
-        _described(api),
+    document = Document(
+        described,
         wide,
         prefix=prefix,
         unshaped=unshaped,
         unnamed=unnamed,
         enforces=enforced.__contains__,
     )
+    document.unreadable |= {prefix + path: reason for path, reason in unreadable.items()}
+    return document
 
 
 def _enforces(route: APIRoute) -> bool:
@@ -77,12 +80,31 @@ def _enforces(route: APIRoute) -> bool:
     )
 
 
-def _described(api: FastAPI) -> Mapping[str, Any]:
-    """The document. A route of which FastAPI can make none is left out of it."""
+def _described(api: FastAPI) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """The document, and the routes of which FastAPI can make none, with reasons.
+
+    Its own document fails as a whole over a model without a JSON Schema: /openapi.json answers 500
+    then, but the application serves all of its routes.
+    """
     with warnings.catch_warnings():
         # Of operation ids that come twice: the names of the tools are made otherwise then.
         warnings.simplefilter("ignore")
-        return _openapi(api, api.routes)
+        try:
+            return _openapi(api, api.routes), {}
+        except Exception:
+            fit: list[Any] = []
+            unreadable: dict[str, str] = {}
+            # Before 0.137 an application had copies of the routes of its routers.
+            for route in getattr(routing, "iter_route_contexts", list)(api.routes):
+                try:
+                    _openapi(api, [route])
+                except Exception as error:
+                    path = str(getattr(route, "path_format", getattr(route, "path", route)))
+                    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                    unreadable[path] = f"FastAPI cannot describe it: {reason}"
+                else:
+                    fit.append(route)
+            return _openapi(api, fit), unreadable
 
 
 def _openapi(api: FastAPI, routes: Sequence[Any]) -> dict[str, Any]:

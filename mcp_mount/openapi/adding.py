@@ -104,8 +104,9 @@ def add_operations(
         else:
             read[operation] = arguments
     if not read:
-        reasons = "".join(f"\n{one}: {reason}" for one, reason in left_out.items())
-        raise DefinitionError(f"none of the endpoints that are chosen can be a tool:{reasons}")
+        raise DefinitionError(
+            f"none of the endpoints that are chosen can be a tool:\n{_listed(left_out)}"
+        )
     tools: list[tuple[Callable[..., Any], dict[str, Any]]] = []
     outputs: list[ResponseOutput] = []
     cookies = CookieWarning()
@@ -179,9 +180,12 @@ def _refuse_mirrored_twice(arguments: OperationArguments) -> None:
 
 def _tell(left_out: Mapping[str, str]) -> None:
     """One warning for all endpoints that are left out."""
-    if not left_out:
-        return
+    if left_out:
+        logger.warning("Endpoints that cannot be tools are left out:\n%s", _listed(left_out))
+
+
+def _listed(left_out: Mapping[str, str]) -> str:
     lines = [f"{one}: {reason}" for one, reason in list(left_out.items())[:_MAX_TOLD]]
     if len(left_out) > _MAX_TOLD:
         lines.append(f"and {len(left_out) - _MAX_TOLD} more (see left_out)")
-    logger.warning("Endpoints that cannot be tools are left out:\n%s", "\n".join(lines))
+    return "\n".join(lines)

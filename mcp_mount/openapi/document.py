@@ -78,6 +78,12 @@ class Document:
 
     def _operation(self, path: str, method: str, item: Mapping[str, Any]) -> Operation:
         own: Mapping[str, Any] = item[method]
+        try:
+            # The specification has no references here, but documents of several files do.
+            found = self._references.resolved(own)
+            own = found if isinstance(found, Mapping) else {}
+        except DefinitionError as error:
+            return Operation(self._prefix + path, method, {}, self._prefix, str(error))
         both = [item.get("parameters"), own.get("parameters")]
         parameters = [one for some in both if isinstance(some, list) for one in some]
         base, problem = self._base(path, method, own, item)

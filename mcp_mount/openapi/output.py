@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mcp_mount.features import content
-from mcp_mount.features.fast_schema import fast_check
+from mcp_mount.features.fast_schema import fast_check, never_sure
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.json_schema import JSONSchema
 from mcp_mount.features.tools import Output
@@ -37,22 +37,27 @@ class ResponseOutput(Output):
         self.withdrawn: Callable[[], None] = lambda: None
         if schema is None:
             return
-        try:
-            whole = dict(schema)
-            self._checked = JSONSchema(value_of_response, "output_schema", whole, "the value")
-        except DefinitionError as error:
-            logger.warning("The tool %r has no output schema: %s", name, error)
-            return
+        whole = dict(schema)
         self._surely_fits = fast_check(whole)
+        if self._surely_fits is never_sure:
+            try:
+                self._checked = _checked(whole)
+            except DefinitionError as error:
+                logger.warning("The tool %r has no output schema: %s", name, error)
+                return
+        # Else it is known to be a schema, and what checks it exactly is made when a value needs it:
+        # that takes longer than all else of an endpoint.
         self.schema = whole
         self._is_object = whole.get("type") == "object"
 
     def fitting(self, value: Any) -> Any:
         """The value of a response, if it fits the schema; else text."""
-        if self.schema is None or self._checked is None or self._surely_fits(value):
+        if self.schema is None or self._surely_fits(value):
             return value
         plain = not content.is_content(value)
         try:
+            if self._checked is None:
+                self._checked = _checked(self.schema)
             problems = self._checked.problems(value) if plain else ["the value: is no JSON"]
         except Exception as error:
             # A $ref within the schema that leads nowhere.
@@ -78,3 +83,8 @@ class ResponseOutput(Output):
 
     def encode_data(self, value: Any) -> bytes:
         return encode(value)
+
+
+def _checked(schema: dict[str, Any]) -> JSONSchema:
+    """What checks values exactly. Raises DefinitionError for no schema, and without jsonschema."""
+    return JSONSchema(value_of_response, "output_schema", schema, "the value")

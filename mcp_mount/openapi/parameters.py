@@ -80,7 +80,9 @@ def parameter_of(described: Any, schema: Any) -> Parameter:
     if not isinstance(described, Mapping):
         raise DefinitionError(f"a parameter is an object, not {described!r}")
     name, place = described.get("name"), described.get("in")
-    if not isinstance(name, str) or not name or place not in (*_STYLES, "cookie"):
+    if not isinstance(name, str) or not name:
+        raise DefinitionError(f"a parameter in {place!r} has no name")
+    if place not in (*_STYLES, "cookie"):
         where = "a member of Swagger 2.0" if place in ("body", "formData") else "no place of 3.x"
         raise DefinitionError(f"the parameter {name!r} is in {place!r}, {where}")
     styles = _STYLES.get(str(place), ("form",))

@@ -200,7 +200,7 @@ def _members(
     for name, one in properties.items() if isinstance(properties, Mapping) else ():
         if not (isinstance(one, Mapping) and one.get("readOnly") is True):
             fields[name] = one
-    needed += [one for one in (required if isinstance(required, list) else ()) if one in fields]
+    needed += [name for name in fields if isinstance(required, list) and name in required]
     return (fields, needed) if fields else None
 
 

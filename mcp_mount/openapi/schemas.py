@@ -117,7 +117,8 @@ def _plain(key: str, value: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
 def _type(value: Any) -> dict[str, Any]:
     if value == "file":
         return {"type": "string", "format": "binary"}
-    kinds = [one for one in (value if isinstance(value, list) else [value]) if one in _TYPES]
+    given = value if isinstance(value, list) else [value]
+    kinds = [one for one in given if isinstance(one, str) and one in _TYPES]
     if not kinds:
         return {}
     return {"type": kinds if isinstance(value, list) else kinds[0]}

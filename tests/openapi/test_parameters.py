@@ -1,0 +1,186 @@
+"""Parameters as documents describe them, and the requests that are made of arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.openapi.machine import Machine, body, document
+
+ARRAY = {"type": "array", "items": {"type": "string"}}
+OBJECT = {"type": "object", "properties": {"r": {"type": "integer"}, "g": {}}}
+
+
+@pytest.mark.parametrize(
+    ("described", "value", "query"),
+    [
+        ({"schema": ARRAY}, ["a", "b"], [("v", "a"), ("v", "b")]),
+        ({"schema": ARRAY, "explode": False}, ["a", "b"], [("v", "a,b")]),
+        (
+            {"schema": ARRAY, "style": "spaceDelimited", "explode": False},
+            ["a", "b"],
+            [("v", "a b")],
+        ),
+        ({"schema": ARRAY, "style": "pipeDelimited"}, ["a", "b"], [("v", "a|b")]),
+        ({"schema": OBJECT}, {"r": 1, "g": [2, 3]}, [("r", "1"), ("g", "2"), ("g", "3")]),
+        ({"schema": OBJECT, "explode": False}, {"r": 1, "g": 2}, [("v", "r,1,g,2")]),
+        (
+            {"schema": OBJECT, "style": "deepObject"},
+            {"r": 1, "g": {"h": [2, 3]}},
+            [("v[r]", "1"), ("v[g][h]", "2"), ("v[g][h]", "3")],
+        ),
+        (
+            {"content": {"application/json": {"schema": OBJECT}}},
+            {"r": [1]},
+            [("v", '{"r":[1]}')],
+        ),
+        ({"schema": {"type": "boolean"}}, True, [("v", "true")]),
+        ({"schema": {"type": "string"}}, None, []),
+        ({"type": "integer"}, 3, [("v", "3")]),
+    ],
+)
+def test_a_query_is_written_in_its_style(
+    described: Any, value: Any, query: list[tuple[str, str]]
+) -> None:
+    machine = Machine(document(parameters=[{"name": "v", "in": "query", **described}]))
+    assert machine.request("op", v=value).query == query
+
+
+def test_the_schema_of_a_content_is_that_of_the_argument() -> None:
+    content = {"application/json": {"schema": OBJECT}}
+    machine = Machine(document(parameters=[{"name": "q", "in": "query", "content": content}]))
+    assert machine.schema("op")["properties"]["q"]["properties"]["r"] == {"type": "integer"}
+
+
+@pytest.mark.parametrize(
+    ("explode", "value", "text"),
+    [(False, ["a", "b"], "a,b"), (False, {"r": 1}, "r,1"), (True, {"r": 1, "g": 2}, "r=1,g=2")],
+)
+def test_the_path_and_headers_are_simple(explode: bool, value: Any, text: str) -> None:
+    one = {"name": "v", "in": "path", "required": True, "schema": {}, "explode": explode}
+    machine = Machine(document("/x/{v}", parameters=[one]))
+    assert machine.request("op", v=value).path == f"/x/{text}"
+    header = {"name": "X-V", "in": "header", "schema": {}, "explode": explode}
+    machine = Machine(document(parameters=[header]))
+    assert machine.request("op", **{"X-V": value}).headers == {"x-v": text}
+
+
+def test_parameters_of_the_path_item_are_merged_and_overridden() -> None:
+    given = document(
+        "/x/{id}", parameters=[{"name": "q", "in": "query", "schema": {"type": "integer"}}]
+    )
+    given["paths"]["/x/{id}"]["parameters"] = [
+        {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}},
+        {"name": "q", "in": "query", "schema": {"type": "string"}},
+    ]
+    machine = Machine(given)
+    assert machine.schema("op")["properties"] == {
+        "id": {"type": "integer"},
+        "q": {"type": "integer"},
+    }
+    assert machine.request("op", id=7).path == "/x/7"
+
+
+def test_parameters_bodies_and_responses_may_be_references() -> None:
+    components = {
+        "parameters": {"Id": {"name": "id", "in": "path", "required": True, "schema": {}}},
+        "requestBodies": {"New": body({"$ref": "#/components/schemas/New"})["requestBody"]},
+        "responses": {
+            "Made": {"content": {"application/json": {"schema": {"type": "object", "x": 1}}}}
+        },
+        "schemas": {"New": {"$ref": "#/components/schemas/Pet"}, "Pet": OBJECT},
+    }
+    given = document(
+        "/x/{id}",
+        "post",
+        parameters=[{"$ref": "#/components/parameters/Id"}],
+        requestBody={"$ref": "#/components/requestBodies/New"},
+        responses={201: {"$ref": "#/components/responses/Made"}},
+        components=components,
+    )
+    machine = Machine(given, output_schemas=True)
+    assert list(machine.schema("op")["properties"]) == ["id", "r", "g"]
+    assert machine.output("op") == {"type": "object", "x": 1}
+    sent = machine.request("op", id=1, r=2)
+    assert (sent.path, sent.body) == ("/x/1", b'{"r":2}')
+
+
+def test_a_parameter_that_the_document_forgets_is_one_all_the_same() -> None:
+    machine = Machine(document("/x/{id}/{rest:path}"))
+    assert machine.schema("op")["required"] == ["id", "rest"]
+    assert machine.request("op", id="1", rest="a/b").path == "/x/1/a/b"
+
+
+def test_arguments_have_names_that_the_apis_of_models_take() -> None:
+    names = ["filter[name]", "$top", "page.size", "x y"]
+    given = document(
+        "/x/{id}",
+        "post",
+        parameters=[
+            *({"name": name, "in": "query", "schema": {}} for name in names),
+            {"name": "id", "in": "query", "schema": {}},
+        ],
+        **body({"type": "object", "properties": {"@type": {}, "id": {}}}),
+    )
+    machine = Machine(given)
+    assert list(machine.schema("op")["properties"]) == [
+        *("id", "filter_name", "top", "page.size", "x_y", "query_id", "body"),
+    ]
+    sent = machine.request("op", id="1", filter_name="a", query_id=2, body={"@type": "T", "id": 3})
+    assert sent.query == [("filter[name]", "a"), ("id", "2")]
+    assert (sent.path, sent.body) == ("/x/1", b'{"@type":"T","id":3}')
+
+
+def test_the_fields_of_a_body_that_is_made_of_several_stand_side_by_side() -> None:
+    components = {
+        "schemas": {"Base": {"type": "object", "properties": {"a": {}}, "required": ["a"]}}
+    }
+    whole = {"allOf": [{"$ref": "#/components/schemas/Base"}, {"properties": {"b": {}}}]}
+    machine = Machine(document("/x", "post", components=components, **body(whole)))
+    assert machine.schema("op")["properties"] == {"a": {}, "b": {}}
+    assert machine.schema("op")["required"] == ["a"]
+
+
+def test_what_only_answers_have_is_no_argument_and_the_other_way_round() -> None:
+    pet = {
+        "type": "object",
+        "properties": {
+            "id": {"type": "integer", "readOnly": True},
+            "name": {"type": "string"},
+            "password": {"type": "string", "writeOnly": True},
+        },
+        "required": ["id", "name", "password"],
+    }
+    given = document(
+        "/x",
+        "post",
+        components={"schemas": {"Pet": pet}},
+        responses={"200": {"content": {"application/json": {"schema": pet}}}},
+        **body({"type": "object", "properties": {"pet": {"$ref": "#/components/schemas/Pet"}}}),
+    )
+    machine = Machine(given, output_schemas=True)
+    definition = machine.schema("op")["$defs"]["Pet"]
+    assert list(definition["properties"]) == ["name", "password"]
+    assert definition["required"] == ["name", "password"]
+    output = machine.output("op")
+    assert output is not None
+    assert (list(output["properties"]), output["required"]) == (["id", "name"], ["id", "name"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "sent"),
+    [
+        ("text/plain", "hé", ("hé".encode(), "text/plain; charset=utf-8")),
+        ("application/xml", "<a/>", (b"<a/>", "application/xml; charset=utf-8")),
+        ("application/octet-stream", "aGk=", (b"hi", "application/octet-stream")),
+        ("image/*", "data:image/png;base64,aGk", (b"hi", "image/png")),
+        ("application/merge-patch+json", [1], (b"[1]", "application/merge-patch+json")),
+        ("*/*", [1], (b"[1]", "application/json")),
+    ],
+)
+def test_a_body_of_any_media_type_is_one_argument(kind: str, value: Any, sent: Any) -> None:
+    machine = Machine(document("/x", "put", **body({}, kind, required=True)))
+    assert machine.schema("op")["required"] == ["body"]
+    request = machine.request("op", body=value)
+    assert (request.body, request.content_type) == sent
