@@ -200,7 +200,9 @@ class Lifespan:
         try:
             async with self._own(self._application):
                 self.is_late = True
-                await left.wait()
+                with suppress(asyncio.CancelledError):
+                    # The event loop ends, and waits for its tasks: the lifespan ends as anywhere.
+                    await left.wait()
         except Exception:
             logger.exception("The lifespan of the server failed")
         finally:

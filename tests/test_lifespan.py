@@ -174,6 +174,17 @@ def test_it_runs_on_the_loop_of_a_coroutine_test(host: Any) -> None:
     assert log == ["server begins", "server ends"]
 
 
+def test_it_ends_with_the_event_loop_where_a_request_has_started_it() -> None:
+    log = Log()
+
+    async def run() -> None:
+        client = AsyncClient(_bare(build(log, Resources("warehouse"))), path="/mcp/")
+        assert (await client.call_tool("coroutine")).text == "warehouse"
+
+    asyncio.run(run())
+    assert log == ["server begins", "server ends"]
+
+
 @pytest.mark.parametrize("host", ASGI)
 def test_an_object_that_is_no_mapping_stops_no_web_server(host: Any) -> None:
     """TestClient sends the lifespan events as uvicorn does."""
@@ -188,8 +199,7 @@ def test_an_object_that_is_no_mapping_stops_no_web_server(host: Any) -> None:
     with TestClient(host(build(log, Resources("warehouse"))), base_url="http://localhost") as one:
         answer = one.post("/mcp", headers=headers, json=body)
         assert answer.json()["result"]["content"][0]["text"] == "warehouse"
-    del one
-    assert log[0] == "server begins"
+    assert log == ["server begins", "server ends"]
 
 
 def test_it_runs_once_where_the_application_starts_what_is_mounted_in_it() -> None:
