@@ -28,7 +28,13 @@ from mcp_mount.host import Host
 from mcp_mount.lifespan import Lifespan
 from mcp_mount.notifier import Notifier
 from mcp_mount.observing import Observing
-from mcp_mount.openness import may_guard, open_tools, warn_if_open, warn_of_completers
+from mcp_mount.openness import (
+    may_guard,
+    open_tools,
+    tell_undocumented,
+    warn_if_open,
+    warn_of_completers,
+)
 from mcp_mount.options import OPTIONS, value_of
 from mcp_mount.policies.cache import invalidate
 from mcp_mount.policies.declared import Level, Stack, Surroundings
@@ -398,6 +404,7 @@ class MCPServer(Registers, FastAPI):
     def warn_if_open(self) -> None:
         """Log a warning if everybody may call tools that may write, and nobody has said so."""
         warn_of_completers(self.registry)
+        tell_undocumented(self.title, self.registry)
         host = self.attached or Host()
         if self._open or self.debug or host.debug():
             return

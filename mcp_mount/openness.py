@@ -73,6 +73,21 @@ def warn_if_open(
     )
 
 
+def tell_undocumented(title: str, registry: Registry) -> None:
+    """Log which tools have no description: models choose among tools by nothing else."""
+    names = [one.name for one in registry.tools.values() if "description" not in one.members]
+    if names:
+        shown = ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
+        logger.info(
+            "Of the server %r, %d tool%s no description, by which models choose: %s. Write a "
+            "docstring, or description=.",
+            title,
+            len(names),
+            " has" if len(names) == 1 else "s have",
+            shown,
+        )
+
+
 def may_guard(middleware: Iterable[Any]) -> bool:
     """Whether there is middleware, as Starlette keeps it, that may refuse callers.
 

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from mcp_mount import MCPServer, ToolsRouter, mount_asgi, mount_wsgi
 from mcp_mount.auth import APIKeys
 from mcp_mount.protocol import Request
+from mcp_mount.testing import Client
 from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.testing.inprocess import BlockingASGIClient, WSGIClient, is_asgi
 from mcp_mount_flask import MCPBlueprint, MCPMount
@@ -256,3 +257,18 @@ def test_who_has_started_the_process_is_not_anybody(caplog: pytest.LogCaptureFix
     request = Request("POST", headers, body, mirrors_headers=False, is_trusted_local=True)
     build().wsgi_endpoint.respond_to(request)
     assert "ANYBODY" not in caplog.text
+
+
+def test_tools_without_a_description_are_named_at_the_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "mcp_mount")
+    server = MCPServer("shop", open=True)
+    server.tool(name="bare")(lambda: "")
+    server.tool(name="told", description="Tells.")(lambda: "")
+    with Client(server) as client:
+        client.list_tools()
+    [line] = [one.getMessage() for one in caplog.records if "no description" in one.getMessage()]
+    assert line.startswith("Of the server 'shop', 1 tool has no description")
+    assert "bare" in line
+    assert "told" not in line
