@@ -8,7 +8,7 @@ from mcp_mount.context import Context, SyncContext
 from mcp_mount.elsewhere import refuse_import
 from mcp_mount.features import Audio, DefinitionError, File, Image, McpHeader, ToolError
 from mcp_mount.features.completion import Completion
-from mcp_mount.features.prompts import Message
+from mcp_mount.features.prompts import AssistantMessage, Message, UserMessage
 from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
 from mcp_mount.llm.chat import ChatMessage, ChatRequest
 from mcp_mount.mounting import mount_asgi, mount_wsgi
@@ -16,6 +16,7 @@ from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttl
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.errors import (
     ClientError,
+    MCPError,
     ProtocolError,
     ResourceError,
     ResourceNotFoundError,
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessToken",
+    "AssistantMessage",
     "Audio",
     "Audit",
     "Cache",
@@ -46,6 +48,7 @@ __all__ = [
     "File",
     "Image",
     "ImageRouter",
+    "MCPError",
     "MCPRouter",
     "MCPServer",
     "MaxConcurrency",
@@ -63,6 +66,7 @@ __all__ = [
     "Timeout",
     "ToolError",
     "ToolsRouter",
+    "UserMessage",
     "elicitation",
     "mount_asgi",
     "mount_wsgi",

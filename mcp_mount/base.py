@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -355,6 +356,26 @@ class MCPServer(Registers, FastAPI):
         own = host.app or app or self
         state = dict(self.lifespan.state)
         return Request({"state": state, **scope, "app": own, HOST_APP: own, SERVER: self})
+
+    def run(
+        self,
+        transport: Literal["stdio", "http", "streamable-http"] = "stdio",
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+    ) -> None:
+        """Serve, until the process is told to end: for a server that stands alone.
+
+        Args:
+            transport: "stdio", for an assistant on this machine that starts the process;
+                "streamable-http" (or "http") over HTTP, by uvicorn.
+            host: The address to listen at, over HTTP.
+            port: The port.
+
+        Raises:
+            DefinitionError: For another transport.
+        """
+        import_module("mcp_mount.running").run(self, transport, host, port)
 
     @cached_property
     def wsgi(self) -> WSGIApp:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Generic, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, overload
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -21,6 +21,7 @@ from mcp_mount.chaining import (
     wraps,
 )
 from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
+from mcp_mount.porting import CONTEXT, RequestContext, Session, missing
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
 from mcp_mount.protocol.credentials import ShownHeaders
@@ -72,6 +73,21 @@ class _Call(Generic[L]):
             raise RuntimeError("There is no server here, and so no lifespan")
         value: L = catalogue.lifespan()
         return value
+
+    @property
+    def request_context(self) -> RequestContext:
+        """The official SDK's way to the lifespan and the request: `ctx.lifespan`, `ctx.request`."""
+        return RequestContext(self)
+
+    @property
+    def session(self) -> Session:
+        """Nothing to use: an error names what each member of the official SDK's is here."""
+        return Session()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing(self, name, CONTEXT, "ctx")
 
     @property
     def headers(self) -> Mapping[str, str]:

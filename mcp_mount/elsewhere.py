@@ -6,16 +6,23 @@ from typing import Final, NoReturn
 
 _RUNNING: Final = (
     "a server is an ASGI application: run 'uvicorn module:server', or server.wsgi under a WSGI "
-    "server; over stdio, 'python -m mcp_mount stdio module:server'"
+    "server, or server.run('streamable-http'); over stdio, server.run(), or "
+    "'python -m mcp_mount stdio module:server'"
 )
 _ITSELF: Final = (
     "the server itself is the application: serve it, or mount(app, '/mcp', server) in another one"
 )
 
 OF_SERVERS: Final = {
-    **dict.fromkeys(("run", "run_async", "run_stdio_async", "run_http_async", "serve"), _RUNNING),
+    **dict.fromkeys(("run_async", "run_stdio_async", "run_http_async", "serve"), _RUNNING),
     **dict.fromkeys(("run_sse_async", "run_streamable_http_async"), _RUNNING),
     **dict.fromkeys(("streamable_http_app", "http_app", "sse_app", "asgi", "app"), _ITSELF),
+    "session_manager": "there is none: no lifespan line is needed",
+    "custom_route": "write @server.get(path), or include a router of FastAPI",
+    "get_context": "write a parameter of the handler, ctx: Context",
+    "import_server": "write server.include_router(tools), with a ToolsRouter",
+    **dict.fromkeys(("_tool_manager", "list_tools", "get_tools"), "look at server.registry.tools"),
+    **dict.fromkeys(("_lowlevel_server", "_mcp_server"), "look at server.protocol"),
     "init_app": "that is the extension's: MCPMount(app, '/mcp', server) of mcp_mount_flask",
     "expose": "write expose(api, server, tags=[...]), from mcp_mount_fastapi or mcp_mount_flask",
 }
@@ -31,6 +38,18 @@ OF_PACKAGE: Final = {
     "expose": _INTEGRATIONS,
     "as_tool": _INTEGRATIONS,
     "MCPMount": "it is that of mcp_mount_flask, or mcp_mount_starlette",
+    **dict.fromkeys(("McpError", "ErrorData"), "write MCPError(code, message, data)"),
+    "NotFoundError": "write ResourceNotFoundError",
+    "PromptError": "write ToolError, which a prompt may raise as well",
+    "ToolResult": "write mcp_types.CallToolResult",
+    **dict.fromkeys(("CurrentContext", "get_context"), "write a parameter ctx: Context"),
+    **dict.fromkeys(
+        (
+            *("TextContent", "ImageContent", "AudioContent", "EmbeddedResource", "ResourceLink"),
+            *("CallToolResult", "PromptMessage", "SamplingMessage", "ToolAnnotations", "Icon"),
+        ),
+        "it is in the package mcp_types",
+    ),
     **dict.fromkeys(("FastMCP", "Server", "MCP"), "write 'from mcp_mount import MCPServer'"),
     **dict.fromkeys(("Client", "AsyncClient"), "those for tests are in mcp_mount.testing"),
     **dict.fromkeys(

@@ -13,7 +13,7 @@ from flask import Flask
 
 from mcp_mount import CompletionsRouter, ImageRouter, MCPServer, ToolsRouter
 from mcp_mount.options import OPTIONS
-from mcp_mount.testing import Client
+from mcp_mount.testing import Client, RPCError
 from tests.requests import Session, ask, call
 
 ROOT = Path(__file__).parent.parent
@@ -264,3 +264,18 @@ def test_links_lead_to_files_that_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def test_the_example_of_the_porting_page_runs() -> None:
+    [code] = blocks(ROOT / "docs" / "porting.md")
+    server = execute(code)["server"]
+    with Client(server) as client:
+        assert client.call_tool("price", {"name": "tea"}).data == 4
+        with pytest.raises(RPCError, match="There is no coffee"):
+            client.call_tool("price", {"name": "coffee"})
+        with pytest.raises(RPCError, match="There is no coffee"):
+            client.request("resources/read", {"uri": "shop://articles/coffee"})
+        ref = {"type": "ref/prompt", "name": "debug_error"}
+        argument = {"name": "error", "value": "Key"}
+        found = client.request("completion/complete", {"ref": ref, "argument": argument})
+        assert found["completion"]["values"] == ["KeyError"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
-from mcp_mount.features.functions import is_coroutine_function
+from mcp_mount.features.functions import DefinitionError, describe, is_coroutine_function
 from mcp_mount.protocol.calls import Call, Result
 from mcp_mount.protocol.encoding import encode
 from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
@@ -47,6 +49,60 @@ class Completer:
     policies: Policies = NO_POLICIES
 
 
+EVERYTHING: Final = ""
+"""Subject and argument of a completer for all that has no completer of its own."""
+
+_PARTS: Final = ("ref", "argument", "context")
+
+
+def general_completer(function: Callable[..., Any]) -> Completer:
+    """The completer of everything that has none of its own.
+
+    Args:
+        function: Takes a `Completion`; or `ref`, `argument` and `context` as `mcp_types` has them,
+            as in the official SDK.
+
+    Raises:
+        DefinitionError: For a function that takes something else.
+    """
+    names = tuple(inspect.signature(function).parameters)
+    if len(names) == 1:
+        return Completer(EVERYTHING, EVERYTHING, function)
+    if names != _PARTS[: len(names)]:
+        raise DefinitionError(
+            f"{describe(function)} takes a Completion, or ref, argument and context, to complete "
+            f"what nothing else does, not {', '.join(names) or 'nothing'}"
+        )
+
+    def parts(completion: Completion) -> list[Any]:
+        import mcp_types
+
+        is_template = "{" in completion.subject or ":" in completion.subject
+        return [
+            mcp_types.ResourceTemplateReference(uri=completion.subject)
+            if is_template
+            else mcp_types.PromptReference(name=completion.subject),
+            mcp_types.CompletionArgument(name=completion.argument, value=completion.value),
+            mcp_types.CompletionContext(arguments=dict(completion.arguments))
+            if completion.arguments
+            else None,
+        ][: len(names)]
+
+    if is_coroutine_function(function):
+
+        @wraps(function)
+        async def complete_async(completion: Completion) -> Any:
+            return await function(*parts(completion))
+
+        return Completer(EVERYTHING, EVERYTHING, complete_async)
+
+    @wraps(function)
+    def complete(completion: Completion) -> Any:
+        return function(*parts(completion))
+
+    return Completer(EVERYTHING, EVERYTHING, complete)
+
+
 class Subject(Protocol):
     """What has arguments to complete."""
 
@@ -74,6 +130,7 @@ def answer_complete(
             ),
             None,
         )
+    completer = completer or completers.get((EVERYTHING, EVERYTHING))
     rules = (*(completer.rules if completer else ()), *(subject.rules if subject else ()))
     if completer is None or not incoming.permits(rules):
         return _encode([], incoming.revision)

@@ -42,6 +42,18 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class UserMessage(Message):
+    """A message of the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantMessage(Message):
+    """A message of the assistant."""
+
+    role: str = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """A registered prompt."""
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakSet
 
 from mcp_mount.features import completion, prompts, resources, tools
 from mcp_mount.features.arguments import check_request
-from mcp_mount.features.completion import Completer
+from mcp_mount.features.completion import EVERYTHING, Completer
 from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.features.listing import Entry, Listing
 from mcp_mount.features.names import refuse_unknown
@@ -114,7 +114,33 @@ class Registry:
 
     def completers_of_nothing(self) -> list[Completer]:
         """The completers whose prompts or templates do not exist, at least not yet."""
-        return [one for one in self.completers.values() if self.subject_of(one) is None]
+        return [
+            one
+            for one in self.completers.values()
+            if one.subject != EVERYTHING and self.subject_of(one) is None
+        ]
+
+    def remove(self, kind: Literal["tool", "resource", "prompt"], key: str) -> None:
+        """Take an entry away, from here and from all that include this registry.
+
+        Args:
+            kind: What it is.
+            key: Its name; of a resource, its URI or template.
+
+        Raises:
+            DefinitionError: If there is none.
+        """
+
+        def entries(registry: Registry) -> dict[str, Any]:
+            known = {"tool": registry.tools, "prompt": registry.prompts}
+            return known.get(kind, registry.resources)  # type: ignore[return-value]
+
+        if kind == "resource":
+            key = normal_template(key)
+        refuse_unknown(f"there is no {kind}", [key], entries(self))
+        for registry in list(self._with_followers()):
+            entries(registry).pop(key, None)
+        self.refresh(kind)
 
     def add_prompt(self, prompt: Prompt) -> None:
         self._add("prompt", prompt.name, prompt, lambda registry: registry.prompts)

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from greenlet import GreenletExit, getcurrent
 
@@ -39,6 +39,22 @@ RESOURCE_NOT_FOUND = ErrorKind(-32002, "Resource not found", 400, 200)
 HEADER_MISMATCH = ErrorKind(-32020, "Header mismatch", 400, 400)
 MISSING_CLIENT_CAPABILITY = ErrorKind(-32021, "Missing required client capability", 400, 200)
 UNSUPPORTED_VERSION = ErrorKind(-32022, "Unsupported protocol version", 400, 400)
+
+
+_KINDS: Final = {
+    kind.code: kind
+    for kind in (
+        PARSE_ERROR,
+        INVALID_REQUEST,
+        METHOD_NOT_FOUND,
+        INVALID_PARAMS,
+        INTERNAL_ERROR,
+        RESOURCE_NOT_FOUND,
+        HEADER_MISMATCH,
+        MISSING_CLIENT_CAPABILITY,
+        UNSUPPORTED_VERSION,
+    )
+}
 
 
 class ToolError(Exception):
@@ -189,6 +205,16 @@ class ProtocolError(Exception):
         if self._status is not None:
             return self._status
         return self.kind.modern_status if modern else self.kind.legacy_status
+
+
+class MCPError(ProtocolError):
+    """A JSON-RPC error with a code of one's own: raise it in a handler that cannot serve the
+    request at all. What a model may put right is a ToolError."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        kind = _KINDS.get(code) or ErrorKind(code, "Error", 400, 200)
+        super().__init__(kind, message, data=data)
+        self.code = code
 
 
 def method_not_allowed(method: str) -> ProtocolError:

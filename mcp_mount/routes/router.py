@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from typing_extensions import Unpack
 
 from mcp_mount.features import DefinitionError, Registry, Tool
-from mcp_mount.features.completion import Completer
+from mcp_mount.features.completion import Completer, general_completer
 from mcp_mount.features.names import (
     keywords_of,
     refuse_unknown,
@@ -255,14 +255,68 @@ class Registers:
 
         return _decorate(name, options, add)
 
-    def completion(self, subject: str, argument: str) -> Callable[[F], F]:
-        """Register a function that completes `argument` of the prompt named `subject`.
+    def add_prompt(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        icons: Sequence[Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        **policies: Unpack[PolicyOptions],
+    ) -> None:
+        """Register a function as a prompt, as `prompt` does, without a decorator."""
+        if not callable(function):
+            raise DefinitionError(
+                f"add_prompt takes the function of a prompt, not {type(function).__name__}: "
+                "server.add_prompt(function, name=…, description=…)"
+            )
+        options: dict[str, Any] = {
+            "title": title,
+            "description": description,
+            "icons": icons,
+            "meta": meta,
+        }
+        given = {key: value for key, value in options.items() if value is not None}
+        self.prompt(name, **{**given, **policies})(function)
 
-        It takes a `Completion` and returns suggestions: a list of strings.
+    def remove_tool(self, name: str) -> None:
+        """Take a tool away; clients are told. Raises DefinitionError if there is none."""
+        self.registry.remove("tool", name)
+
+    def remove_prompt(self, name: str) -> None:
+        """Take a prompt away; clients are told. Raises DefinitionError if there is none."""
+        self.registry.remove("prompt", name)
+
+    def remove_resource(self, uri: str) -> None:
+        """Take a resource, or a template of them, away; clients are told.
+
+        Raises DefinitionError if there is none.
         """
+        self.registry.remove("resource", uri)
+
+    def completion(
+        self, subject: str | None = None, argument: str | None = None
+    ) -> Callable[[F], F]:
+        """Register a function that completes `argument` of the prompt named `subject`, or of the
+        resources with the URI template `subject`.
+
+        It takes a `Completion` and returns suggestions: a list of strings. `completion()` alone is
+        for all that nothing else completes; such a function may also take `ref`, `argument` and
+        `context`, as in the official SDK.
+        """
+        if callable(subject) or (subject is None) is not (argument is None):
+            raise DefinitionError(
+                "completion takes the name of a prompt and that of its argument, or nothing: "
+                "@server.completion('prompt', 'argument') or @server.completion()"
+            )
 
         def register(function: F) -> F:
-            self.registry.add_completer(Completer(subject, argument, function))
+            if subject is None or argument is None:
+                self.registry.add_completer(general_completer(function))
+            else:
+                self.registry.add_completer(Completer(subject, argument, function))
             return function
 
         return register
