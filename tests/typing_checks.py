@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from typing_extensions import assert_type
@@ -76,6 +76,16 @@ if TYPE_CHECKING:
         assert_type(ctx.call_tool(price, {"sku": "x"}), int)
         assert_type(ctx.call_tool(bare, {"a": 1}), str)
         return 1
+
+    @tools.tool
+    def with_lifespan(ctx: SyncContext[Answer]) -> str:
+        assert_type(ctx.lifespan, Answer)
+        return ""
+
+    @tools.tool
+    async def with_any_lifespan(ctx: Context) -> str:
+        assert_type(ctx.lifespan, Any)
+        return ""
 
     @server.call_middleware
     async def around(call: Call, call_next: Callable[[], Awaitable[Result]]) -> Result:
