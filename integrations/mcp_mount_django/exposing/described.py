@@ -8,6 +8,8 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel
 
+from mcp_mount_django.exposing.middlewares import Middlewares
+
 PAGE_SIZE: Final = 100
 """How many rows a list has that the project does not divide into pages."""
 
@@ -24,9 +26,11 @@ class Description:
         schema: Fields of bodies, by action or method.
         page_size: How many rows a list has that is not divided into pages; None for all.
         output_schemas: Whether the schemas of answers are promised.
+        middleware: What runs around the views again.
     """
 
     query: Mapping[str, Schema]
     schema: Mapping[str, Schema]
     page_size: int | None
     output_schemas: bool
+    middleware: Middlewares

@@ -25,6 +25,7 @@ from mcp_mount.openapi.requests import Sent
 from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Send
 from mcp_mount_django.authentication import caller_of
+from mcp_mount_django.exposing.middlewares import Middlewares
 from mcp_mount_django.exposing.places import project_routes
 from mcp_mount_django.exposing.responses import answer_of, derived
 
@@ -57,11 +58,12 @@ def document_of(api: Any) -> tuple[Document, Callable[[], str]]:
     return _of_ninja(api), lambda: _root_of(api)
 
 
-def sending(root: Callable[[], str]) -> Send:
+def sending(root: Callable[[], str], middleware: Middlewares) -> Send:
     """How a request is sent to the view of its URL.
 
     Args:
         root: Finds the path that the document's are below.
+        middleware: What runs around it again.
     """
     known: dict[Operation, _Route] = {}
 
@@ -90,9 +92,14 @@ def sending(root: Callable[[], str]) -> Send:
             # The caller is who the server says, also for views of REST framework.
             inner._force_auth_user = request.user
             inner._force_auth_token = getattr(request, "auth", None)
-        response = match.func(inner, *match.args, **match.kwargs)
-        if inspect.isawaitable(response):
-            response = async_to_sync(_awaited)(response)
+
+        def view(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            response = match.func(request, *args, **kwargs)
+            if inspect.isawaitable(response):
+                response = async_to_sync(_awaited)(response)
+            return response
+
+        response = middleware.call(inner, view, match.args, match.kwargs)
         return answer_of(response, collected, own.operation.method.upper())
 
     return send

@@ -23,6 +23,7 @@ from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.router import Registers
 from mcp_mount_django.exposing.described import PAGE_SIZE, Description, Schema
 from mcp_mount_django.exposing.forms import tool_of_form
+from mcp_mount_django.exposing.middlewares import Middlewares
 from mcp_mount_django.exposing.queries import ModelQuery, tools_of
 from mcp_mount_django.exposing.responses import login_paths
 from mcp_mount_django.exposing.views import tool_of_view
@@ -110,6 +111,7 @@ class Exposes(Registers):
         schema: Mapping[str, Schema] | None = None,
         page_size: int | None = PAGE_SIZE,
         output_schemas: bool = False,
+        middleware: str | Sequence[str] = (),
         **policies: Unpack[PolicyOptions],
     ) -> Exposed:
         """Make tools of a viewset of Django REST framework: one for each action.
@@ -133,6 +135,8 @@ class Exposes(Registers):
             page_size: How many rows a list has that the viewset does not divide into pages; None
                 for all.
             output_schemas: Whether the tools promise what the serializers say of answers.
+            middleware: Middleware of the project that decides by path, as in MIDDLEWARE: it runs
+                again around each call, with the path of the view.
             policies: What may be declared around a tool, for each of these.
 
         Returns:
@@ -159,6 +163,7 @@ class Exposes(Registers):
             adding.by_handler("schema", schema),
             page_size,
             output_schemas,
+            Middlewares(several_names(middleware)),
         )
         by_name = chosen is not None
         return adding.add_endpoints(self, endpoints, description, policies, by_name=by_name)
@@ -177,6 +182,7 @@ class Exposes(Registers):
         schema: Mapping[str, Schema] | None = None,
         page_size: int | None = PAGE_SIZE,
         output_schemas: bool = False,
+        middleware: str | Sequence[str] = (),
         **policies: Unpack[PolicyOptions],
     ) -> Exposed:
         """Make tools of an APIView of Django REST framework, of a generic one, or of a function
@@ -195,6 +201,8 @@ class Exposes(Registers):
             page_size: How many rows a list has that the view does not divide into pages; None for
                 all.
             output_schemas: Whether the tools promise what the serializers say of answers.
+            middleware: Middleware of the project that decides by path, as in MIDDLEWARE: it runs
+                again around each call, with the path of the view.
             policies: What may be declared around a tool, for each of these.
 
         Returns:
@@ -221,6 +229,7 @@ class Exposes(Registers):
             adding.by_handler("schema", schema),
             page_size,
             output_schemas,
+            Middlewares(several_names(middleware)),
         )
         by_name = chosen is not None
         return adding.add_endpoints(self, endpoints, description, policies, by_name=by_name)
@@ -240,6 +249,7 @@ class Exposes(Registers):
         descriptions: Mapping[str, str] | None = None,
         prefix: str = "",
         output_schemas: bool | None = None,
+        middleware: str | Sequence[str] = (),
         **policies: Unpack[PolicyOptions],
     ) -> Exposed:
         """Make tools of endpoints that an OpenAPI document describes: of a NinjaAPI, or of whatever
@@ -265,6 +275,8 @@ class Exposes(Registers):
             prefix: Of all names.
             output_schemas: Whether the tools promise what the document says of answers: by default
                 for Django Ninja, which enforces it.
+            middleware: Middleware of the project that decides by path, as in MIDDLEWARE: it runs
+                again around each call, with the path of the endpoint.
             policies: What may be declared around a tool, for each of these.
 
         Returns:
@@ -293,7 +305,7 @@ class Exposes(Registers):
                 descriptions=descriptions,
                 prefix=prefix,
             ),
-            calling(documents.sending(root)),
+            calling(documents.sending(root, Middlewares(several_names(middleware)))),
             forward=(),
             policies=policies,
             output_schemas=output_schemas,

@@ -131,7 +131,8 @@ def function_of(endpoint: Endpoint, description: Description, target: Target) ->
             # The caller is who the server says; of others the view may find out more.
             inner._force_auth_user = request.user
             inner._force_auth_token = getattr(request, "auth", None)
-        response = views.of(place.view)(inner, **place.match.kwargs)
+        view = views.of(place.view)
+        response = description.middleware.call(inner, view, (), place.match.kwargs)
         return target.value(answer_of(response, ResponseBody(target.limit())))
 
     function.__name__ = function.__qualname__ = endpoint.tool

@@ -181,6 +181,53 @@ def test_other_urls_of_a_request_are_those_of_its_views(server: Any, route: Any,
     assert call("list_categories").structured == {"path": "/categories/"}
 
 
+class TenantMiddleware:
+    """As that of multi-tenant projects: it decides by the path."""
+
+    def __init__(self, get_response: Any) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        if request.path.startswith("/api/"):
+            request.organizer = request.path.split("/")[3]
+        response = self._get_response(request)
+        response["X-Tenant"] = "seen"
+        return response
+
+    def process_view(self, request: Any, view: Any, args: Any, kwargs: Any) -> Any:
+        from django.http import HttpResponseForbidden
+
+        if kwargs.get("organizer") == "closed":
+            return HttpResponseForbidden("closed", content_type="text/plain")
+        return None
+
+
+def test_middleware_that_decides_by_path_may_run_around_a_view(
+    server: Any, route: Any, call: Any
+) -> None:
+    class OfTenant(views().OfRequest):  # type: ignore[misc]
+        def list(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+            from rest_framework.response import Response
+
+            return Response({"organizer": request.organizer})
+
+    of_request(route, OfTenant)
+    middleware = f"{__name__}.TenantMiddleware"
+    server.add_viewset(OfTenant, url="organizer", actions="list", middleware=middleware)
+    assert call("list_categories", organizer="acme").structured == {"organizer": "acme"}
+    refused = call("list_categories", organizer="closed")
+    assert (refused.is_error, refused.text) == (True, "closed")
+
+
+def test_middleware_that_is_not_there_is_refused(server: Any) -> None:
+    from mcp_mount import DefinitionError
+
+    with pytest.raises(
+        DefinitionError, match=r"middleware= names 'shop\.Nope', which is not there"
+    ):
+        server.add_viewset(views().Categories, middleware="shop.Nope")
+
+
 def test_a_key_that_the_url_cannot_have_is_refused(server: Any, route: Any, call: Any) -> None:
     from django.urls import include, path
     from rest_framework.routers import SimpleRouter

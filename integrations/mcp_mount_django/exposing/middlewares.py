@@ -1,0 +1,86 @@
+"""Middleware of the project that decides by path: it has seen that of MCP, and runs again around
+views where the user names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from django.core.exceptions import MiddlewareNotUsed
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+
+from mcp_mount.features import DefinitionError
+
+_VIEW = "_mcp_mount_view"
+"""Under what a request keeps the view that it is for."""
+
+
+class Middlewares:
+    """A chain of middleware, outermost first, as in the setting MIDDLEWARE.
+
+    Args:
+        names: Dotted paths, or the factories themselves.
+
+    Raises:
+        DefinitionError: For a path that leads nowhere, and for middleware of coroutines only.
+    """
+
+    def __init__(self, names: Sequence[str | Callable[..., Any]]) -> None:
+        self._factories = [_loaded(one) for one in names]
+
+    def call(
+        self,
+        request: HttpRequest,
+        view: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """Call a view, with the middleware around it."""
+        if not self._factories:
+            return view(request, *args, **kwargs)
+        setattr(request, _VIEW, (view, args, kwargs))
+        handler, _ = self._chain
+        return handler(request)
+
+    @cached_property
+    def _chain(self) -> tuple[Callable[..., Any], list[Callable[..., Any]]]:
+        """The outermost one, and what is asked when the view is known."""
+        handler: Any = self._innermost
+        hooks: list[Callable[..., Any]] = []
+        for factory in reversed(self._factories):
+            try:
+                handler = factory(handler)
+            except MiddlewareNotUsed:
+                continue
+            if hasattr(handler, "process_view"):
+                hooks.insert(0, handler.process_view)
+        return handler, hooks
+
+    def _innermost(self, request: HttpRequest) -> Any:
+        view, args, kwargs = getattr(request, _VIEW)
+        for hook in self._chain[1]:
+            response = hook(request, view, args, kwargs)
+            if response is not None:
+                return response
+        response = view(request, *args, **kwargs)
+        if callable(getattr(response, "render", None)) and not response.is_rendered:
+            # Middleware gets a response that is rendered.
+            response = response.render()
+        return response
+
+
+def _loaded(name: str | Callable[..., Any]) -> Callable[..., Any]:
+    factory: Any = name
+    if isinstance(name, str):
+        try:
+            factory = import_string(name)
+        except ImportError as error:
+            raise DefinitionError(
+                f"middleware= names {name!r}, which is not there: {error}"
+            ) from None
+    if not callable(factory) or not getattr(factory, "sync_capable", True):
+        raise DefinitionError(f"middleware= takes middleware of plain functions, not {name!r}")
+    loaded: Callable[..., Any] = factory
+    return loaded
