@@ -16,8 +16,8 @@ from mcp_mount.testing import Client
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("run", "run 'uvicorn module:server'"),
-        ("run", "python -m mcp_mount stdio module:server"),
+        ("run_async", r"write server.run\(\), or .*uvicorn module:server"),
+        ("run_stdio_async", "python -m mcp_mount stdio module:server"),
         ("streamable_http_app", "the server itself is the application"),
         ("expose", "write expose\\(api, server"),
     ],
