@@ -16,7 +16,7 @@ from mcp_mount.testing import Client
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("run_async", r"write server.run\(\), or .*uvicorn module:server"),
+        ("run_async", r"uvicorn module:server.*server.run\(\)"),
         ("run_stdio_async", "python -m mcp_mount stdio module:server"),
         ("streamable_http_app", "the server itself is the application"),
         ("expose", "write expose\\(api, server"),
