@@ -19,6 +19,9 @@ from mcp_mount_flask.logins import login_paths
 _TRANSLATED: Final = "__mcp_mount_translated__"
 """The attribute of an exception that the application's own handler has answered."""
 
+_KNOWS_BLUEPRINTS: Final = "blueprints" not in Flask._find_error_handler.__code__.co_names
+"""Whether an application is told the blueprints of a request (Flask 3); Flask 2.3 looks itself."""
+
 _WORDS: Final = {401: "Authentication required", 403: "Permission denied"}
 """What is said where an exception has no words of its own: werkzeug's are for people who have
 typed a URL."""
@@ -44,7 +47,7 @@ def exception_hooks(app: Flask, *, has_request: bool) -> ExceptionHooks:
         if has_request and has_request_context() and isinstance(error, Exception):
             # As `Flask.handle_exception`: it may roll back, or tell somebody. The client gets ours.
             failure = InternalServerError(original_exception=error)
-            handler = app._find_error_handler(failure, request.blueprints)
+            handler = _handler_of(app, failure)
             if handler is not None:
                 ensure_sync(handler)(failure)
 
@@ -71,6 +74,12 @@ def words_of(app: Flask, response: Any) -> str:
         return str(value_of(app, response))
     except ToolError as refused:
         return str(refused)
+
+
+def _handler_of(app: Flask, error: Exception) -> Any:
+    """The application's handler of an exception; None if there is none."""
+    find: Any = app._find_error_handler
+    return find(error, request.blueprints) if _KNOWS_BLUEPRINTS else find(error)
 
 
 def _of_http_exception(app: Flask, error: HTTPException) -> Exception | None:
@@ -108,7 +117,7 @@ def _handled(app: Flask, error: Exception) -> Exception | None:
     if _TRANSLATED in vars(error):
         known: Exception | None = vars(error)[_TRANSLATED]
         return known
-    handler = app._find_error_handler(error, request.blueprints)
+    handler = _handler_of(app, error)
     ours: Exception | None = None
     if handler is not None:
         response = app.make_response(app.ensure_sync(handler)(error))

@@ -155,12 +155,25 @@ def test_a_version_error_lists_what_is_served(host_url: str) -> None:
     }
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "OPTIONS", "HEAD"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "HEAD"])
 def test_other_methods_are_not_allowed(host_url: str, method: str) -> None:
     headers = {"accept": "text/event-stream", "mcp-protocol-version": "2025-11-25"}
     response = httpx2.request(method, f"{host_url}/mcp", headers=headers)
     assert response.status_code == 405
     assert response.headers["allow"] == "POST, DELETE"
+
+
+def test_options_is_answered_as_for_other_routes_of_the_host(
+    request: pytest.FixtureRequest, host_url: str
+) -> None:
+    response = httpx2.options(f"{host_url}/mcp")
+    if "flask-wsgi" in request.node.name:
+        # Flask answers it for each of its routes.
+        assert response.status_code == 200
+        assert response.headers["allow"] == "GET, POST, DELETE, OPTIONS"
+    else:
+        assert response.status_code == 405
+        assert response.headers["allow"] == "POST, DELETE"
 
 
 def test_a_delete_without_session_is_refused(host_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -245,3 +246,16 @@ def test_a_form_that_is_done_leads_on() -> None:
     expose(app, mcp, operations="create")
     made = call(app, "create")
     assert (made.is_error, made.text) == (False, "Done; see /orders")
+
+
+def test_the_login_of_flask_appbuilder_is_known() -> None:
+    app = Flask("shop", static_folder=None)
+    app.add_url_rule("/einlass", "AuthDBView.login", lambda: "")
+    app.add_url_rule("/orders", "orders", lambda: redirect("/einlass"))
+    auth_view = SimpleNamespace(endpoint="AuthDBView")
+    app.appbuilder = SimpleNamespace(  # type: ignore[attr-defined]
+        sm=SimpleNamespace(auth_view=auth_view)
+    )
+    mcp = MCPMount(app)
+    expose(app, mcp, operations="orders")
+    assert "log in" in call(app, "orders").text

@@ -124,7 +124,8 @@ def subdomains(host_matching: bool) -> Flask:
             else {"subdomain_matching": True}
         ),
     )
-    app.config["SERVER_NAME"] = "shop.example"
+    if not host_matching:
+        app.config["SERVER_NAME"] = "shop.example"
     where = (
         ({"host": "shop.example"}, {"host": "api.shop.example"}, {"host": "<tenant>.shop.example"})
         if host_matching
