@@ -165,3 +165,13 @@ def _is_of_framework(what: Any) -> bool:
 
 def _first_paragraph(text: str) -> str:
     return " ".join(text.split("\n\n", 1)[0].split())
+
+
+def lookup_of(kind: Any) -> str:
+    """The argument by which a view looks an object up, as routers have it."""
+    return str(getattr(kind, "lookup_url_kwarg", None) or getattr(kind, "lookup_field", "pk"))
+
+
+def without(names: Sequence[str], fixed: Mapping[str, Any]) -> list[str]:
+    """The names of captures that are arguments: those without a value of their own."""
+    return [one for one in dict.fromkeys(names) if one not in fixed]
