@@ -177,6 +177,7 @@ class EventLog:
             if visitor is None:
                 self._visitors += 1
                 self._visitor = self._visitors
+                self._quiet = -1
             elif visitor != self._visitor and is_late:
                 self._visitor = visitor
                 self._visitors = max(self._visitors, visitor)

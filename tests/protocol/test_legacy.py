@@ -99,12 +99,11 @@ def test_a_second_process_without_a_key_is_met_with_a_warning(
     assert "sealed by another process" in caplog.text
 
 
-def test_an_expired_session_is_not_open() -> None:
-    server = make(session_ttl=0.0)
-    session = Session(server, "2025-11-25")
-    import time
-
-    time.sleep(1.1)
+def test_an_expired_session_is_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(make(session_ttl=60), "2025-11-25")
+    assert session.send(message("ping")).status == 200
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 62)
     assert session.send(message("ping")).status == 404
 
 
