@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from mcp_mount.protocol.adapters import adapter_of
 from mcp_mount.protocol.calls import Call, ContentBlock, Result
-from mcp_mount.protocol.errors import ProtocolError, ToolError
+from mcp_mount.protocol.errors import ProtocolError, ResourceError, ToolError
 from mcp_mount.protocol.incoming import Incoming, Progress
 from mcp_mount.protocol.revisions import LATEST
 
@@ -30,6 +30,11 @@ class ResourceContent:
     mime_type: str | None = None
 
 
+class CallFailed(ResourceError):
+    """Another handler did not do what was asked: to a resource that has called it, that does not
+    mean that the resource is not there."""
+
+
 def named(incoming: Incoming, tool: str | Callable[..., Any]) -> tuple[str, Any]:
     """The name of a tool, and the type of its values, if it is given as its function.
 
@@ -39,7 +44,7 @@ def named(incoming: Incoming, tool: str | Callable[..., Any]) -> tuple[str, Any]
         return tool, None
     found = incoming.catalogue and incoming.catalogue.tool_of(tool)
     if not found:
-        raise ToolError(f"{tool!r} is no tool of this server")
+        raise CallFailed(f"{tool!r} is no tool of this server")
     return found
 
 
@@ -53,11 +58,11 @@ def call_of(
     """
     path = (*(incoming.path or (_own_name(incoming),)), name)
     if name in path[:-1]:
-        raise ToolError(f"{name!r} calls itself: {' → '.join(path)}")
+        raise CallFailed(f"{name!r} calls itself: {' → '.join(path)}")
     if len(path) > DEEPEST:
-        raise ToolError(f"More than {DEEPEST} handlers call one another: {' → '.join(path)}")
+        raise CallFailed(f"More than {DEEPEST} handlers call one another: {' → '.join(path)}")
     if incoming.catalogue is None:
-        raise ToolError("There is no server to call other handlers on")
+        raise CallFailed("There is no server to call other handlers on")
     if incoming.progress is None:
         incoming.progress = Progress()
     inner = replace(
@@ -71,7 +76,7 @@ def call_of(
     )
     answerer = incoming.catalogue.methods.get(method)
     if answerer is None:
-        raise ToolError(f"This server has nothing for {method}")
+        raise CallFailed(f"This server has nothing for {method}")
     try:
         answer = answerer.answer(inner)
     except ProtocolError as error:
@@ -95,7 +100,7 @@ def result_of(call: Call) -> dict[str, Any]:
         body["_meta"] = dict(result.meta)
     if result.failed:
         texts = [str(block.get("text", "")) for block in body.get("content", ())]
-        raise ToolError("\n".join(texts) or "The tool failed")
+        raise CallFailed("\n".join(texts) or "The tool failed")
     return body
 
 
@@ -158,5 +163,5 @@ def _answered(incoming: Incoming, result: Result) -> Call:
 
 def _told(error: ProtocolError) -> ToolError:
     if error.status(modern=True) in (401, 403):
-        return ToolError(f"The caller may not do this: {error.message}")
-    return ToolError(error.message)
+        return CallFailed(f"The caller may not do this: {error.message}")
+    return CallFailed(error.message)

@@ -226,3 +226,16 @@ def test_what_a_host_knows_counts_as_told_in_the_audit() -> None:
 def test_a_protocol_error_stays_what_it_is(server: MCPServer) -> None:
     server.tool(name="no")(raising(lambda: ProtocolError(INVALID_PARAMS, "no"), is_async=False))
     assert ask(server, "tools/call", {"name": "no"})["error"]["message"] == "no"
+
+
+def test_a_resource_whose_tool_fails_is_there_all_the_same(server: MCPServer) -> None:
+    @server.tool
+    def count() -> int:
+        raise ToolError("The scales are broken")
+
+    @server.resource("books://weight")
+    def weight(ctx: SyncContext) -> str:
+        return str(ctx.call_tool("count"))
+
+    error = ask(server, "resources/read", {"uri": "books://weight"})["error"]
+    assert (error["code"], error["message"]) == (-32603, "The scales are broken")

@@ -488,3 +488,14 @@ def test_visits_become_rare_while_nothing_happens() -> None:
     server.notify.tools_list_changed()
     newest, after_news = visit(newest)
     assert after_news == 3000
+
+
+def test_a_visit_at_another_worker_or_after_a_restart_gets_a_fresh_stream() -> None:
+    before, after = make(secret_key="k" * 32), make(secret_key="k" * 32)
+    session = Session(before, "2025-11-25")
+    newest = event_ids(poll(session))[-1]
+    session._server = after
+    assert event_ids(poll(session, newest))
+    newest = event_ids(poll(session))[-1]
+    after.notify.tools_list_changed()
+    assert "list_changed" in "".join(poll(session, newest))
