@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from flask import Flask
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from mcp_mount import AccessToken, Context, DefinitionError, MCPServer, ToolsRouter
+from mcp_mount import AccessToken, Context, DefinitionError, MCPServer, SyncContext, ToolsRouter
 from mcp_mount.auth import APIKeys, TokenVerifier
 from mcp_mount.testing import AsyncClient, Client, RPCError
+from mcp_mount_flask import MCPMount
 from mcp_mount_starlette import mount
 
 
@@ -179,6 +181,25 @@ def test_a_client_for_tests_comes_with_a_token_that_nobody_has_issued(
         assert client.call_tool("cancel").text == "by ada"
     with Client(app, token=AccessToken("bob")) as client:
         assert client.list_tools() == []
+
+    async def run() -> str:
+        async with AsyncClient(app, token=token) as client:
+            return (await client.call_tool("cancel")).text
+
+    assert asyncio.run(run()) == "by ada"
+
+
+def test_a_flask_application_lets_the_token_of_a_test_in_too() -> None:
+    app = Flask("shop")
+    mcp = MCPMount(app, "/mcp", auth=TokenVerifier(AccessToken), open=True)
+
+    @mcp.tool(scopes="orders:write")
+    def cancel(ctx: SyncContext) -> str:
+        return f"by {ctx.caller}"
+
+    token = AccessToken("ada", scopes=frozenset({"orders:write"}))
+    with Client(app, token=token) as client:
+        assert client.call_tool("cancel").text == "by ada"
 
     async def run() -> str:
         async with AsyncClient(app, token=token) as client:
