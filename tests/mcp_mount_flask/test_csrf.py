@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from flask import Flask, session
 from flask_login import LoginManager, UserMixin, current_user, login_user
+from flask_wtf import CSRFProtect
+from flask_wtf.csrf import generate_csrf
 
 from mcp_mount.testing import Client, RPCError
 from mcp_mount_flask import MCPMount
-
-CSRFProtect = pytest.importorskip("flask_wtf").CSRFProtect
-generate_csrf = pytest.importorskip("flask_wtf.csrf").generate_csrf
 
 
 class User(UserMixin):

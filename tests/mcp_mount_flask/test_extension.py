@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 from flask import Blueprint, Flask, abort, g, redirect, request
 from flask_login import LoginManager, UserMixin, current_user
+from flask_wtf import CSRFProtect
 
 from mcp_mount import DefinitionError
 from mcp_mount.testing import Client, RPCError
@@ -296,7 +297,7 @@ def test_a_testing_client_comes_in_as_a_user(protected: bool) -> None:
 
     app = with_gate()
     if protected:
-        pytest.importorskip("flask_wtf").CSRFProtect(app)
+        CSRFProtect(app)
     with UserClient(app, user=User("ada"), headers={"host": "shop.example"}) as client:
         assert client.call_tool("tenant").text == "tenant of ada at /mcp"
         assert client.call_tool("only_ada").text == "ada "

@@ -12,7 +12,6 @@ from tests.mcp_mount_django.rest.test_viewsets import views
 @pytest.fixture
 def api(database: None) -> Any:
     """An API of Django Ninja, with everything that a tool may be asked for."""
-    pytest.importorskip("ninja")
     from tests.mcp_mount_django.rest.shop import make_api
 
     return make_api()
@@ -83,7 +82,6 @@ def test_an_api_without_urls_says_so(server: Any, api: Any, call: Any) -> None:
 def test_the_document_of_drf_spectacular(
     server: Any, route: Any, call: Any, arguments_of: Any
 ) -> None:
-    pytest.importorskip("drf_spectacular")
     from django.test import override_settings
     from django.urls import include, path
     from drf_spectacular.generators import SchemaGenerator

@@ -286,7 +286,6 @@ def test_a_version_in_the_path_is_an_argument_with_its_choices(
 def test_nested_routers_of_drf_nested_routers(
     server: Any, route: Any, call: Any, arguments_of: Any, rows: None
 ) -> None:
-    pytest.importorskip("rest_framework_nested")
     from django.urls import include, path
     from rest_framework_nested.routers import NestedSimpleRouter, SimpleRouter
     from rest_framework_nested.viewsets import NestedViewSetMixin

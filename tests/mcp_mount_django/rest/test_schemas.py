@@ -15,7 +15,6 @@ from tests.mcp_mount_django.rest.test_viewsets import views
 def settings_of_spectacular(project: None) -> Iterator[None]:
     from django.test import override_settings
 
-    pytest.importorskip("drf_spectacular")
     own = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
     with override_settings(REST_FRAMEWORK=own):
         yield
