@@ -132,8 +132,6 @@ class Document:
     def output(self, operation: Operation, promised: bool | None) -> dict[str, Any] | None:
         """The schema of a successful answer; None where an answer may be something else.
 
-        A text is none: it goes as text, as that of a tool of one's own does.
-
         promised: whether the document is to be believed; None for where the framework enforces it.
         """
         where = (operation.path.removeprefix(operation.prefix), operation.method)
@@ -147,7 +145,7 @@ class Document:
         except (DefinitionError, RecursionError):
             # A tool without that promise is better than none.
             return None
-        if alone is None or self._is_vague(alone):
+        if alone is None or not alone.keys() - {"title", "description", "$defs"}:
             return None
         return without_required(alone) if where in self._unshaped else alone
 
@@ -169,10 +167,6 @@ class Document:
         if len(found) == 1:
             return self._references.resolved(found[0])
         return {"anyOf": found} if found else None
-
-    def _is_vague(self, schema: Mapping[str, Any]) -> bool:
-        kind = schema.get("type")
-        return kind in ("string", "null") or not schema.keys() - {"title", "description", "$defs"}
 
 
 def _read(document: Any) -> Mapping[str, Any]:

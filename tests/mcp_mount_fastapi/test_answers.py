@@ -186,8 +186,9 @@ def test_a_model_with_aliases_of_a_native_tool_fits_its_schema(revision: str) ->
 def test_a_text_is_text_as_that_of_a_native_tool(api: FastAPI) -> None:
     with Client(api) as client:
         [schema] = [one.get("outputSchema") for one in client.list_tools() if one["name"] == "text"]
-        assert schema is None
-        assert client.call_tool("text").text == "plain"
+        assert schema["properties"]["result"]["type"] == "string"
+        told = client.call_tool("text")
+        assert (told.text, told.structured) == ("plain", {"result": "plain"})
 
 
 @pytest.mark.parametrize(
