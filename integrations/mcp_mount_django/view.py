@@ -108,8 +108,10 @@ class ServerView:
             read = self._admit(request, rest)
             if isinstance(read, Reply):
                 return _finished(read)
-            if (refusal := follow(self._let_in(read, request))) is not None:
-                return _finished(refusal)
+            if read.refused is None:
+                read.refused = follow(self._let_in(read, request))
+            if read.refused is not None and not self._has_middleware_before(request, rest):
+                return _finished(read.refused)
             if self._is_bridged(request, rest):
                 return bridge_wsgi(self.server, self._runner, request, rest, read)
             read.waiting = self._wsgi.waiting(multithread=is_multithread(request.META))
@@ -139,9 +141,10 @@ class ServerView:
             read = self._admit(request, rest)
         if isinstance(read, Reply):
             return _finished(read)
-        refusal = await follow_async(self._let_in(read, request), self._runner)
-        if refusal is not None:
-            return _finished(refusal)
+        if read.refused is None:
+            read.refused = await follow_async(self._let_in(read, request), self._runner)
+        if read.refused is not None and not self._has_middleware_before(request, rest):
+            return _finished(read.refused)
         read.may_block = may_block or self.server.protocol.settings.may_block
         if self._is_bridged(request, rest):
             return await bridge_asgi(self.server, self._runner, thread, request, rest, read)
@@ -162,7 +165,24 @@ class ServerView:
 
     def _is_bridged(self, request: HttpRequest, rest: str | None) -> bool:
         """Whether the whole ASGI application must see the request, and not MCP alone."""
-        return bool(self.server.user_middleware) or not self.server.is_endpoint(
+        return bool(self.server.user_middleware) or not self._is_endpoint(request, rest)
+
+    def _has_middleware_before(self, request: HttpRequest, rest: str | None) -> bool:
+        """Whether the server's own middleware is to see a request that is refused.
+
+        It is on other hosts: CORS answers preflights, which have no credentials (Fetch, "CORS
+        protocol and credentials"), and lets a page read what it is refused for. Routes other than
+        the endpoint are not reached otherwise: nothing there would know of the refusal.
+        """
+        if not self.server.user_middleware:
+            return False
+        is_preflight = (
+            request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        )
+        return is_preflight or self._is_endpoint(request, rest)
+
+    def _is_endpoint(self, request: HttpRequest, rest: str | None) -> bool:
+        return self.server.is_endpoint(
             {
                 "path": f"/{rest}" if rest else "",
                 "method": request.method,
@@ -216,7 +236,8 @@ class ServerView:
         try:
             caller = self._authentication.admit(request)
         except ProtocolError as error:
-            return protocol.refuse(error, read)
+            read.refused = protocol.refuse(error, read)
+            return read
         read.caller = lambda: caller
         return read
 

@@ -166,6 +166,8 @@ class Protocol:
 
     def open(self, request: Request) -> Reply | Exchange | Resumption:
         """Answer a request to the MCP endpoint, or say which handlers must run for it."""
+        if request.refused is not None:
+            return request.refused
         try:
             self.check_origin(request)
             self.check_caller(request)

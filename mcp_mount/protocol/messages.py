@@ -73,6 +73,8 @@ class Request:
     of it, if that was asked (see `Callers`). variant: what a host knows early that a result depends
     on, such as a language. on_token: tells the host's own request of an access token that the
     server has verified, and of the user that `find_user=` has found for it, None without that.
+    refused: the reply to a request that the host has refused already, where the server's own
+    middleware is to see it all the same.
     """
 
     method: str
@@ -96,6 +98,7 @@ class Request:
     caller_key: Any = UNASKED
     variant: str = ""
     on_token: Callable[[AccessToken, Any], None] = _nobody_hears
+    refused: Reply | None = None
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules; not, if one of them cannot be checked."""

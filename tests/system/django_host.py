@@ -9,7 +9,7 @@ import django
 from django.conf import settings
 from django.urls import include, path
 
-from tests.system.documented import cors_settings
+from tests.system.documented import add_cors, cors_settings
 from tests.system.servers import MOUNTS, ORIGIN, fill_system
 
 if not settings.configured:
@@ -30,11 +30,29 @@ if not settings.configured:
 
 from mcp_mount_django import MCPServer
 
-urlpatterns = [path("", include("mcp_mount_django.well_known"))]
-for mount_point, options in MOUNTS.items():
+
+def server_of(options: dict[str, Any]) -> MCPServer:
     server = MCPServer("system", task_context=nullcontext, allowed_origins=[ORIGIN], **options)
     fill_system(server)
-    urlpatterns.append(path(mount_point.removeprefix("/"), include(server.urls)))
+    return server
+
+
+urlpatterns = [path("", include("mcp_mount_django.well_known"))]
+for mount_point, options in MOUNTS.items():
+    served = server_of(options)
+    urlpatterns.append(path(mount_point.removeprefix("/"), include(served.urls)))
+
+
+def beside() -> Any:
+    """Before the project, whose middleware sees nothing of it: the middleware is the server's."""
+    from mcp_mount_django import mount
+
+    application = wsgi_application()
+    for mount_point, options in MOUNTS.items():
+        server = server_of(options)
+        add_cors(server, "starlette")
+        application = mount(application, mount_point, server)
+    return application
 
 
 def asgi_application() -> Any:

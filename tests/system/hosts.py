@@ -74,6 +74,40 @@ def flask() -> Any:
     return app
 
 
+def flask_beside() -> Any:
+    """Before Flask, whose extensions see nothing of it: the middleware is the server's own."""
+    from flask import Flask
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    from mcp_mount_flask import mount
+
+    application: Any = Flask("system").wsgi_app
+    for path, server in servers().items():
+        add_cors(server, "starlette")
+        inner = mount(Flask("system"), path, server)
+        own = [path, f"/.well-known/oauth-protected-resource{path}"]
+        application = DispatcherMiddleware(
+            application, {one: _with_prefix(one, inner) for one in own}
+        )
+    return application
+
+
+def _with_prefix(path: str, application: Any) -> Any:
+    """An application that a dispatcher calls, by the whole path again."""
+
+    def call(environ: dict[str, Any], start_response: Any) -> Any:
+        own = {"SCRIPT_NAME": "", "PATH_INFO": path + environ["PATH_INFO"]}
+        return application({**environ, **own}, start_response)
+
+    return call
+
+
+def django_beside() -> Any:
+    from tests.system import django_host
+
+    return django_host.beside()
+
+
 def django_wsgi() -> Any:
     from tests.system import django_host
 
@@ -92,8 +126,10 @@ HOSTS = {
     "fastapi": ("uvicorn", "fastapi"),
     "careless": ("uvicorn", "careless"),
     "flask": ("gunicorn", "flask"),
+    "flask-beside": ("gunicorn", "flask_beside"),
     "django-wsgi": ("gunicorn", "django_wsgi"),
     "django-asgi": ("uvicorn", "django_asgi"),
+    "django-beside": ("gunicorn", "django_beside"),
 }
 """Host: the web server that runs it, and the factory of its application."""
 

@@ -1,3 +1,6 @@
 """The names of the hosts, apart from the frameworks, which may be missing."""
 
-HOSTS = ("alone", "starlette", "fastapi", "flask", "django-wsgi", "django-asgi")
+HOSTS = (
+    *("alone", "starlette", "fastapi", "flask", "flask-beside"),
+    *("django-wsgi", "django-asgi", "django-beside"),
+)
