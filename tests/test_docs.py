@@ -64,6 +64,21 @@ def test_the_examples_of_the_resources_page_run() -> None:
     assert completed["result"]["completion"]["values"] == ["crime", "comedy"]
 
 
+def test_the_examples_of_the_page_of_existing_endpoints_run() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "existing-endpoints.md"):
+        names = execute(block, **names)
+    with Client(names["api"]) as client:
+        assert client.call_tool("show_order", {"number": 7}).structured == {"number": 7}
+        receipt = {"number": 7, "file": "data:text/plain;name=a.txt;base64,aGk="}
+        assert client.call_tool("attach_receipt", receipt).text == "a.txt: 2 bytes"
+    with Client(names["checked"]) as client:
+        refused = client.call_tool("show_order", {"number": 1001})
+        assert (refused.is_error, refused.text) == (True, "There is no order 1001")
+    with Client(names["pets"]) as client:
+        assert client.call_tool("get_pet", {"id": "a"}).structured == {"path": "/v1/pets/a"}
+
+
 def test_the_examples_of_the_policies_page_run() -> None:
     names: dict[str, Any] = {}
     for block in blocks(ROOT / "docs" / "policies.md"):

@@ -43,7 +43,10 @@ class MCPMount(Mount):
             found = self._exact.match(path)
             if found is not None:
                 return Match.FULL, self._at(path, found.groupdict(), scope)
-        return super().matches(scope)
+        match, inner = super().matches(scope)
+        if match is Match.FULL and scope["type"] in ("http", "websocket"):
+            inner = {**inner, "path": _whole_path(scope)}
+        return match, inner
 
     def _at(self, path: str, given: Mapping[str, str], scope: Scope) -> Scope:
         """The scope of a request for the very mount point."""
@@ -53,8 +56,16 @@ class MCPMount(Mount):
             "path_params": {**scope.get("path_params", {}), **params},
             "app_root_path": scope.get("app_root_path", root_path),
             "root_path": root_path + path,
+            "path": _whole_path(scope),
             "endpoint": self.app,
         }
+
+
+def _whole_path(scope: Scope) -> str:
+    """The path of a request with its root_path, which a proxy may have taken away, so that what is
+    mounted finds its own part of it."""
+    root_path: str = scope.get("root_path", "")
+    return root_path + route_path(scope)
 
 
 def mount(app: Starlette, path: str, server: MCPServer) -> None:
