@@ -180,7 +180,7 @@ def test_a_call_that_is_cancelled_while_its_transaction_begins_ends_it(
     monkeypatch.setattr(_Transactions, "__exit__", noted)
 
     async def cancel() -> None:
-        call: Any = SimpleNamespace(run_async=never, failed=False)
+        call: Any = SimpleNamespace(function=never, run_async=never, failed=False)
         task = asyncio.create_task(server.calls.run_async(call))
         await asyncio.to_thread(began.wait, 10)
         task.cancel()
