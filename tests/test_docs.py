@@ -205,7 +205,7 @@ def test_the_examples_of_the_starlette_page_run() -> None:
 
 def test_readme_has_a_snippet_of_at_most_ten_lines_for_each_host() -> None:
     snippets = blocks(README)
-    assert len(snippets) == 5
+    assert len(snippets) == 6
     for snippet in snippets:
         assert len(snippet.splitlines()) <= 10
 
@@ -235,6 +235,35 @@ def test_the_fastapi_snippet_runs() -> None:
     )
 
 
+def test_the_snippet_of_existing_endpoints_runs() -> None:
+    from mcp_mount_fastapi import expose
+
+    api = FastAPI()
+
+    @api.get("/orders", tags=["orders"])
+    def list_orders() -> list[str]:
+        return ["7"]
+
+    from mcp_mount_flask import MCPMount
+
+    app = Flask("readme", static_folder=None)
+    app.add_url_rule("/api/stock", "stock", lambda: {"left": 3})
+    mcp = MCPMount(app, "/mcp")
+    server = MCPServer("shop")
+    viewsets: list[Any] = []
+    add_viewset = SimpleNamespace(add_viewset=viewsets.append)
+
+    exposed, flask_line, django_line = (
+        line for line in blocks(README)[4].splitlines() if not line.startswith("#")
+    )
+    exec(exposed, {"expose": expose, "api": api, "server": server})
+    exec(flask_line, {"mcp": mcp, "staff": lambda request: True})
+    exec(django_line, {"server": add_viewset, "OrderViewSet": object})
+    assert [*server.registry.tools] == ["list_orders"]
+    assert [*mcp.server.registry.tools] == ["stock"]
+    assert viewsets == [object]
+
+
 def test_the_policies_snippet_runs() -> None:
     from mcp_mount import Context
     from mcp_mount.auth import JWT, APIKey, APIKeys
@@ -246,7 +275,7 @@ def test_the_policies_snippet_runs() -> None:
         return order * 10
 
     names = execute(
-        blocks(README)[4],
+        blocks(README)[5],
         **{"MCPServer": MCPServer, "JWT": JWT, "Context": Context, "Receipt": str},
         charge=charge,
         price_of=price_of,
