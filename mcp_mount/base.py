@@ -77,6 +77,7 @@ from mcp_mount.transports.scopes import (
     Receive,
     Scope,
     Send,
+    is_refused,
     read_headers,
     request_of,
 )
@@ -312,7 +313,7 @@ class MCPServer(Registers, FastAPI):
             if self.needs_loop:
                 scope[LOOP] = asyncio.get_running_loop()
             scope.setdefault("state", {})
-            if self.protocol.settings.startup is not None:
+            if self.protocol.settings.startup is not None and not is_refused(scope):
                 refused = await self._refused_to_start()
                 if refused is not None:
                     await refused(scope, receive, send)

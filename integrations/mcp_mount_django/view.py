@@ -110,7 +110,10 @@ class ServerView:
                 return _finished(read)
             if read.refused is None:
                 read.refused = follow(self._let_in(read, request))
-            if read.refused is not None and not self._has_middleware_before(request, rest):
+            # Middleware sees what is refused, as on other hosts: CORS answers preflights, which
+            # have no credentials (Fetch, "CORS protocol and credentials"), and lets pages read
+            # why they are refused.
+            if read.refused is not None and not self.server.user_middleware:
                 return _finished(read.refused)
             if self._is_bridged(request, rest):
                 return bridge_wsgi(self.server, self._runner, request, rest, read)
@@ -143,7 +146,8 @@ class ServerView:
             return _finished(read)
         if read.refused is None:
             read.refused = await follow_async(self._let_in(read, request), self._runner)
-        if read.refused is not None and not self._has_middleware_before(request, rest):
+        # See `_respond`.
+        if read.refused is not None and not self.server.user_middleware:
             return _finished(read.refused)
         read.may_block = may_block or self.server.protocol.settings.may_block
         if self._is_bridged(request, rest):
@@ -165,24 +169,7 @@ class ServerView:
 
     def _is_bridged(self, request: HttpRequest, rest: str | None) -> bool:
         """Whether the whole ASGI application must see the request, and not MCP alone."""
-        return bool(self.server.user_middleware) or not self._is_endpoint(request, rest)
-
-    def _has_middleware_before(self, request: HttpRequest, rest: str | None) -> bool:
-        """Whether the server's own middleware is to see a request that is refused.
-
-        It is on other hosts: CORS answers preflights, which have no credentials (Fetch, "CORS
-        protocol and credentials"), and lets a page read what it is refused for. Routes other than
-        the endpoint are not reached otherwise: nothing there would know of the refusal.
-        """
-        if not self.server.user_middleware:
-            return False
-        is_preflight = (
-            request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        )
-        return is_preflight or self._is_endpoint(request, rest)
-
-    def _is_endpoint(self, request: HttpRequest, rest: str | None) -> bool:
-        return self.server.is_endpoint(
+        return bool(self.server.user_middleware) or not self.server.is_endpoint(
             {
                 "path": f"/{rest}" if rest else "",
                 "method": request.method,

@@ -193,6 +193,8 @@ class Protocol:
     def admit(self, request: Request) -> Flow[Reply | None]:
         """Find out who sends a request, before it is opened; the refusal of one who may not. The
         first request starts what nothing else has started."""
+        if request.refused is not None:
+            return request.refused
         startup = self.settings.startup
         if startup is not None:
             try:

@@ -11,7 +11,14 @@ from starlette.routing import BaseRoute, Match
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN, metadata_reply
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.scopes import Receive, Scope, Send, endpoint_url, read_headers
+from mcp_mount.transports.scopes import (
+    Receive,
+    Scope,
+    Send,
+    endpoint_url,
+    is_refused,
+    read_headers,
+)
 
 
 class Resource(Protocol):
@@ -62,13 +69,16 @@ class MetadataRoute(BaseRoute):
 
 
 class EndpointRoute(BaseRoute):
-    """The MCP endpoint among the routes, for requests that come through user middleware."""
+    """The MCP endpoint among the routes, for requests that come through user middleware.
+
+    What the host has refused comes here, too, wherever it was to go: no other route knows of that.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        found = scope["type"] == "http" and self._server.is_endpoint(scope)
+        found = scope["type"] == "http" and (self._server.is_endpoint(scope) or is_refused(scope))
         return (Match.FULL if found else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

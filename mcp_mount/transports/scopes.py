@@ -60,11 +60,22 @@ class ClientLeft(Exception):
     """The client closed the connection before its request was complete."""
 
 
-def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Request:
-    """The request in a scope. If a shim has put one there, it knows the host and the caller."""
-    known: Request | None = scope.get(HOST_REQUEST) or scope.get("wsgi_environ", {}).get(
+def _known(scope: Scope) -> Request | None:
+    found: Request | None = scope.get(HOST_REQUEST) or scope.get("wsgi_environ", {}).get(
         HOST_REQUEST
     )
+    return found
+
+
+def is_refused(scope: Scope) -> bool:
+    """Whether the host has refused a request already, and only middleware is to see it."""
+    known = _known(scope)
+    return known is not None and known.refused is not None
+
+
+def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Request:
+    """The request in a scope. If a shim has put one there, it knows the host and the caller."""
+    known = _known(scope)
     if known is not None:
         return replace(
             known,
