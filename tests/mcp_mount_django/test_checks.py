@@ -475,12 +475,13 @@ def test_call_says_what_is_wrong(ada: Any) -> None:
     assert failure("list").startswith("Choose one with --server: by token, ledger, ")
 
 
-def test_check_asks_each_server_as_a_client_would() -> None:
+def test_check_asks_each_server_as_a_client_would(caplog: pytest.LogCaptureFixture) -> None:
     assert run("check").splitlines()[-3:] == [
         "ledger at /mcp: answers",
         "by token at /token/mcp: answers",
         "staff at /staff/mcp: answers",
     ]
+    assert caplog.records == []
 
 
 def test_check_says_what_stands_in_the_way() -> None:
