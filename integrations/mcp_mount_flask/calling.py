@@ -22,6 +22,7 @@ from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Send
 from mcp_mount.tasks.contexts import context_without
 from mcp_mount.transports.scopes import HOST_PREFIX
+from mcp_mount_flask import csrf
 from mcp_mount_flask.host import NOTED_USER, note_user
 from mcp_mount_flask.requests import environ_of_scope
 from mcp_mount_flask.routes import HOST, path_of, unnamed
@@ -55,6 +56,7 @@ def sending(apps: Callable[[], Flask], forward: Collection[str]) -> Send:
 
     def send(request: Any, sent: Sent, collected: ResponseBody) -> Answer:
         app = apps()
+        csrf.pass_calls(app)
         environ = _environ(app, request, sent, forward)
         if "{" in sent.operation.path:
             _resolve(app, environ, sent)
@@ -166,6 +168,7 @@ def _environ(app: Flask, request: Any, sent: Sent, forward: Collection[str]) -> 
         "wsgi.multithread": known.get("wsgi.multithread", True),
         "wsgi.multiprocess": known.get("wsgi.multiprocess", False),
         "wsgi.run_once": False,
+        csrf.CALL: True,
         **{
             key: value
             for key, value in known.items()

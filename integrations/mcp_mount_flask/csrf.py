@@ -1,19 +1,24 @@
 """Flask-WTF's protection of the whole application (`CSRFProtect(app)`), where a server is mounted.
 
-MCP clients have no form to take a token from, so the mount is exempt. But a browser sends a session
-cookie by itself, whoever wrote the page: a request with one is let in with its CSRF token only.
+MCP clients have no form to take a token from, so the mount is exempt, and so are the calls that it
+makes of exposed views. But a browser sends a session cookie by itself, whoever wrote the page: a
+request with one is let in with its CSRF token only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
-from flask import Flask, request
+from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException
 
 from mcp_mount.protocol.errors import INVALID_REQUEST, ProtocolError
 
 _EXEMPT: Final = "mcp_mount_csrf_exempt"
+
+CALL: Final = "mcp_mount.call"
+"""The key of an environment that marks a call of an exposed view. No client can set it."""
 
 
 def exempt(app: Flask, *views: Any) -> None:
@@ -47,6 +52,33 @@ def check(app: Flask) -> None:
         csrf.protect()
     except HTTPException as error:
         raise ProtocolError(INVALID_REQUEST, f"CSRF: {error.description}", status=403) from None
+
+
+def pass_calls(app: Flask) -> None:
+    """Let the protection pass calls of exposed views that bring no cookie to log somebody in.
+
+    Flask-WTF knows exempt views, not exempt requests: `protect` is what its before_request function
+    calls in versions 1.0 to 1.3; the last one with an option.
+    """
+    csrf = app.extensions.get("csrf")
+    if csrf is None or isinstance(csrf.__dict__.get("protect"), _Protect):
+        return
+    csrf.protect = _Protect(app, csrf.protect)
+
+
+class _Protect:
+    """Checks the token of the current request, unless it is a call without a login cookie."""
+
+    def __init__(self, app: Flask, protect: Callable[..., None]) -> None:
+        self._app = app
+        self._protect = protect
+
+    def __call__(self, **options: Any) -> None:
+        if CALL in request.environ and not _has_login_cookie(self._app):
+            # Forms of the view ask for it.
+            g.csrf_valid = True
+        else:
+            self._protect(**options)
 
 
 def _has_login_cookie(app: Flask) -> bool:

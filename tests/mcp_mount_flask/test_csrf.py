@@ -103,3 +103,21 @@ def test_the_plain_http_side_of_tools_has_the_same_rule(app: Flask) -> None:
     assert browser.post("/mcp/tools/own", json={}).status_code == 403
     headers: Any = {"x-csrftoken": token}
     assert browser.post("/mcp/tools/own", json={}, headers=headers).json == {"user": "ada"}
+
+
+def test_an_exposed_view_needs_a_token_where_a_cookie_goes_along(app: Flask) -> None:
+    from mcp_mount_flask import expose
+
+    expose(app, app.extensions["mcp_mount"]["/mcp"].server, operations="form")
+    with Client(app, headers={"authorization": "Bearer ada"}) as client:
+        assert client.call_tool("form").text == "in"
+    # Other requests for the view are protected as they were.
+    assert app.test_client().post("/form").status_code == 400
+
+    browser = app.test_client()
+    token = browser.get("/login").text
+    cookie = browser.get_cookie("session")
+    assert cookie is not None
+    headers = {"cookie": f"session={cookie.value}", "x-csrftoken": token}
+    with Client(app, headers=headers) as client:
+        assert client.call_tool("form").text == "in"
