@@ -176,8 +176,10 @@ def test_an_endpoint_that_cannot_be_described_is_left_out_alone() -> None:
     api.include_router(router)
     exposed = expose(api, MCPServer("s"), paths="*")
     assert exposed.tools == ["fit"]
-    assert list(exposed.left_out) == ["/router/odd"]
-    assert "FastAPI cannot describe it: " in exposed.left_out["/router/odd"]
+    [(endpoint, reason)] = exposed.left_out.items()
+    # FastAPI before 0.137 has a route of its own for each endpoint of a router, with its method.
+    assert endpoint.removeprefix("POST ") == "/router/odd"
+    assert "FastAPI cannot describe it: " in reason
 
 
 def test_answers_are_promised_where_fastapi_enforces_them() -> None:
