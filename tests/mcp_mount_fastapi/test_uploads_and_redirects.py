@@ -177,9 +177,10 @@ def test_an_endpoint_that_cannot_be_described_is_left_out_alone() -> None:
     exposed = expose(api, MCPServer("s"), paths="*")
     assert exposed.tools == ["fit"]
     [(endpoint, reason)] = exposed.left_out.items()
-    # FastAPI before 0.137 has a route of its own for each endpoint of a router, with its method.
+    # FastAPI before 0.137 has a route of its own for each endpoint of a router, with its method,
+    # and describes it by a model that is not there.
     assert endpoint.removeprefix("POST ") == "/router/odd"
-    assert "FastAPI cannot describe it: " in reason
+    assert "FastAPI cannot describe it: " in reason or "leads nowhere" in reason
 
 
 def test_answers_are_promised_where_fastapi_enforces_them() -> None:
