@@ -55,7 +55,9 @@ def check(app: Flask) -> None:
 
 
 def pass_calls(app: Flask) -> None:
-    """Let the protection pass calls of exposed views that bring no cookie to log somebody in.
+    """Let the protection pass calls of exposed views without what a browser sends by itself.
+
+    That is any cookie, since extensions log in by cookies of their own, and basic authentication.
 
     Flask-WTF knows exempt views, not exempt requests: `protect` is what its before_request function
     calls in versions 1.0 to 1.3; the last one with an option.
@@ -63,22 +65,25 @@ def pass_calls(app: Flask) -> None:
     csrf = app.extensions.get("csrf")
     if csrf is None or isinstance(csrf.__dict__.get("protect"), _Protect):
         return
-    csrf.protect = _Protect(app, csrf.protect)
+    csrf.protect = _Protect(csrf.protect)
 
 
 class _Protect:
-    """Checks the token of the current request, unless it is a call without a login cookie."""
+    """Checks the token of the current request, unless it is a call that no browser could forge."""
 
-    def __init__(self, app: Flask, protect: Callable[..., None]) -> None:
-        self._app = app
+    def __init__(self, protect: Callable[..., None]) -> None:
         self._protect = protect
 
     def __call__(self, **options: Any) -> None:
-        if CALL in request.environ and not _has_login_cookie(self._app):
+        if CALL in request.environ and not request.cookies and not _is_basic():
             # Forms of the view ask for it.
             g.csrf_valid = True
         else:
             self._protect(**options)
+
+
+def _is_basic() -> bool:
+    return request.headers.get("authorization", "").lower().startswith("basic ")
 
 
 def _has_login_cookie(app: Flask) -> bool:

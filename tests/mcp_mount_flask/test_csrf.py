@@ -121,3 +121,16 @@ def test_an_exposed_view_needs_a_token_where_a_cookie_goes_along(app: Flask) -> 
     headers = {"cookie": f"session={cookie.value}", "x-csrftoken": token}
     with Client(app, headers=headers) as client:
         assert client.call_tool("form").text == "in"
+
+
+@pytest.mark.parametrize("sent", [{"cookie": "own=1"}, {"authorization": "Basic YTpi"}])
+def test_an_exposed_view_needs_a_token_for_whatever_a_browser_sends_by_itself(
+    app: Flask, sent: dict[str, str]
+) -> None:
+    from mcp_mount_flask import expose
+
+    expose(app, app.extensions["mcp_mount"]["/mcp"].server, operations="form")
+    with Client(app, headers=sent) as client:
+        result = client.call_tool("form")
+    assert result.is_error
+    assert "CSRF token is missing" in result.text
