@@ -21,7 +21,7 @@ from mcp_mount.policies.stores import Store
 from mcp_mount.protocol.answers import answer_of
 from mcp_mount.protocol.callers import Callers, place_of
 from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.credentials import credential_headers
+from mcp_mount.protocol.credentials import credential_headers, forwarded_headers
 from mcp_mount.protocol.flows import Flow, Pause, Wait, proceed
 from mcp_mount.protocol.messages import Request
 from mcp_mount.protocol.questions import RoundTrips
@@ -107,7 +107,11 @@ class Kept:
     def place(self, request: Request) -> list[str]:
         """Where, and in what language, a result is the same. The host is part of it, since tenants
         are often told apart by it."""
-        return [self.server(), place_of(request), self.varies(request), request.variant]
+        passed_on = [request.headers.get(name, "") for name in sorted(forwarded_headers)]
+        return [
+            *(self.server(), place_of(request), self.varies(request), request.variant),
+            *passed_on,
+        ]
 
     def caller(self, request: Request) -> str | None:
         """For whom alone a result is good; None if it must not be kept at all."""

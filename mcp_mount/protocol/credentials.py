@@ -9,6 +9,10 @@ credential_headers: Final = {"authorization", "proxy-authorization", "cookie", "
 """Their names, in lower case. What takes credentials from another header adds its name here: for
 the whole process, so that no server shows what is a secret of another."""
 
+forwarded_headers: Final = set[str]()
+"""More headers, in lower case, that calls of existing endpoints pass on because a user has named
+them (`forward=`). The endpoints' answers may depend on them, so that caches keep them apart."""
+
 
 class ShownHeaders(Mapping[str, str]):
     """The headers of a request, as handlers and policies get them. Names are in lower case.

@@ -380,3 +380,20 @@ def test_links_of_exposed_endpoints_are_right_behind_a_prefix(where: str, place:
         plain = httpx2.get(f"{url}{left}{path}/links/7", headers=headers).json()
     assert told == plain
     assert told["url_for"] == f"{url}{prefix}{path}/links/7"
+
+
+@pytest.mark.parametrize("identified", [False, True])
+def test_a_cached_answer_is_for_those_who_send_the_same_headers_along(identified: bool) -> None:
+    api, server = FastAPI(), MCPServer("s", **({"caller": lambda r: "one"} if identified else {}))
+
+    @api.get("/me")
+    def me(request: Request) -> str:
+        return request.headers["x-user"]
+
+    expose(api, server, operations="me", cache=60, forward="x-user")
+
+    def asked_by(name: str) -> str:
+        with Client(server, headers={"x-user": name}) as client:
+            return client.call_tool("me").text
+
+    assert [asked_by("ada"), asked_by("bob"), asked_by("ada")] == ["ada", "bob", "ada"]
