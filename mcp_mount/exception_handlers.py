@@ -8,7 +8,7 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -36,8 +36,9 @@ _FRAMEWORKS: Final = ("fastapi", "starlette", "mcp_mount")
 """Whose handlers are there anyway: they answer HTTP, and say nothing that we do not."""
 
 _ANSWERED: Final = "__mcp_mount_answered__"
-"""The attribute of an exception that a handler has answered: each is asked once, though telemetry,
-the log and the client want to know."""
+"""The attribute of an exception that a handler has answered, and for which request: each is asked
+once for one, though telemetry, the log and the client want to know. An exception that is made once
+and raised for several callers has an answer for each."""
 
 _GONE: Final = (404, 410)
 
@@ -56,14 +57,14 @@ def exception_hooks(*applications: Any) -> ExceptionHooks:
     def handle(call: Call, error: Exception) -> Exception | None:
         if isinstance(error, ToolError | ProtocolError | InvalidArguments):
             return None
-        if _ANSWERED in vars(error):
-            known: Exception | None = vars(error)[_ANSWERED]
-            return known
+        asked_for, known = vars(error).get(_ANSWERED, (None, None))
+        if asked_for is call.incoming.request:
+            return cast("Exception | None", known)
         handler = next(_found(handlers(), error), None)
         ours = None if handler is None else _answer(handler, call, error)
         if ours is None and isinstance(error, HTTPException):
             ours = refusal_of(error)
-        vars(error)[_ANSWERED] = ours
+        vars(error)[_ANSWERED] = (call.incoming.request, ours)
         return ours
 
     def report(call: Call, error: BaseException) -> None:

@@ -128,8 +128,11 @@ class Lifespan:
         yield self.state or None
 
     def is_needed(self) -> bool:
-        """Whether a request must start it."""
-        return self.is_declared and not self.is_running
+        """Whether a request must start it, or wait until another one has."""
+        if not self.is_declared or not self.is_running:
+            return self.is_declared
+        begun = self._begun
+        return self.is_late and begun is not None and not begun.done()
 
     async def start(self) -> None:
         """Start it on this event loop, for a request that finds it not running.
@@ -137,7 +140,7 @@ class Lifespan:
         Raises:
             ProtocolError: 503, if it fails; the log says why. The next request tries again.
         """
-        if self._claim():
+        if self._claim(late=True):
             # In no request's context variables: it outlives them all.
             keep(ContextVariables().run(asyncio.get_running_loop().create_task, self._run()))
         try:
@@ -147,11 +150,13 @@ class Lifespan:
                 INTERNAL_ERROR, "The server could not start; its log says why", status=503
             ) from error
 
-    def _claim(self) -> bool:
-        """Whether it is for the one who asks to run it: for the first who does."""
+    def _claim(self, *, late: bool = False) -> bool:
+        """Whether it is for the one who asks to run it: for the first who does. late: for a
+        request, beside which others come."""
         with self._lock:
             if self.is_running:
                 return False
+            self.is_late = late
             self._begun, self._pid = Future(), os.getpid()
             return True
 
@@ -199,7 +204,6 @@ class Lifespan:
         _late.add(self)
         try:
             async with self._own(self._application):
-                self.is_late = True
                 with suppress(asyncio.CancelledError):
                     # The event loop ends, and waits for its tasks: the lifespan ends as anywhere.
                     await left.wait()

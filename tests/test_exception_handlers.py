@@ -231,3 +231,22 @@ def test_a_handler_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) 
     with Client(fastapi(build(), add)) as client:
         assert client.call_tool("fail", {"kind": "stock"}).is_error
     assert "could not translate" in caplog.text
+
+
+def test_an_exception_that_is_made_once_has_an_answer_for_each_caller() -> None:
+    once = OutOfStock("tea")
+    server = MCPServer("shop", open=True)
+
+    @server.tool
+    def buy() -> str:
+        raise once
+
+    @server.exception_handler(OutOfStock)
+    def handle(request: Request, error: OutOfStock) -> PlainTextResponse:
+        return PlainTextResponse(f"none for {request.headers['x-user']}", 409)
+
+    def told(name: str) -> str:
+        with Client(server, headers={"x-user": name}) as client:
+            return client.call_tool("buy").text
+
+    assert [told("ada"), told("bob")] == ["none for ada", "none for bob"]

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI
 from flask import Flask
@@ -21,7 +22,7 @@ from mcp_mount.testing import AsyncClient, Client, HTTPError, RPCError
 from mcp_mount_flask import MCPMount
 from mcp_mount_starlette import MCPMount as StarletteMount
 from mcp_mount_starlette import mount
-from tests.requests import message, meta
+from tests.requests import message, meta, modern
 
 
 @dataclass
@@ -311,3 +312,34 @@ def test_a_request_that_cannot_start_the_server_gets_503(
         client.list_tools()
     assert "could not start" in str(caught.value)
     assert "no database" in caplog.text
+
+
+def test_requests_beside_the_one_that_starts_it_wait_until_it_has_begun() -> None:
+    async def run() -> list[str]:
+        may_begin = asyncio.Event()
+
+        @asynccontextmanager
+        async def slow(app: Any) -> AsyncIterator[Any]:
+            await may_begin.wait()
+            yield Resources("ready")
+
+        server = MCPServer("shop", lifespan=slow, open=True)
+
+        @server.tool
+        async def ask(ctx: Context[Resources]) -> str:
+            return ctx.lifespan.name
+
+        headers, body = modern("tools/call", {"name": "ask", "arguments": {}})
+        transport = httpx2.ASGITransport(server)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            asked = [
+                asyncio.create_task(client.post("/mcp", headers=headers, content=body))
+                for _ in range(3)
+            ]
+            for _ in range(50):
+                await asyncio.sleep(0)
+            may_begin.set()
+            answers = await asyncio.gather(*asked)
+        return [one.json()["result"]["content"][0]["text"] for one in answers]
+
+    assert asyncio.run(run()) == ["ready"] * 3

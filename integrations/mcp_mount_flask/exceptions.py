@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from flask import Flask, got_request_exception, has_request_context, request
 from werkzeug.exceptions import HTTPException, InternalServerError
@@ -17,7 +17,8 @@ from mcp_mount.protocol.exceptions import ExceptionHooks
 from mcp_mount_flask.logins import login_paths
 
 _TRANSLATED: Final = "__mcp_mount_translated__"
-"""The attribute of an exception that the application's own handler has answered."""
+"""The attribute of an exception that the application's own handler has answered, and for which
+request."""
 
 _KNOWS_BLUEPRINTS: Final = "blueprints" not in Flask._find_error_handler.__code__.co_names
 """Whether an application is told the blueprints of a request (Flask 3); Flask 2.3 looks itself."""
@@ -114,14 +115,16 @@ def _handled(app: Flask, error: Exception) -> Exception | None:
     """
     if not has_request_context() or isinstance(error, ToolError):
         return None
-    if _TRANSLATED in vars(error):
-        known: Exception | None = vars(error)[_TRANSLATED]
-        return known
+    # An exception that is made once may be raised for several callers.
+    current = request._get_current_object()  # type: ignore[attr-defined]
+    asked_for, known = vars(error).get(_TRANSLATED, (None, None))
+    if asked_for is current:
+        return cast("Exception | None", known)
     handler = _handler_of(app, error)
     ours: Exception | None = None
     if handler is not None:
         response = app.make_response(app.ensure_sync(handler)(error))
         if response.status_code < 500:
             ours = ToolError(words_of(app, response))
-    vars(error)[_TRANSLATED] = ours
+    vars(error)[_TRANSLATED] = (current, ours)
     return ours

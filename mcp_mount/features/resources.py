@@ -230,8 +230,9 @@ def _recognised(revision: Revision, uri: str, error: Exception) -> Exception:
     elif isinstance(error, ToolError) and not isinstance(error, ClientError | Refusal):
         ours = _not_found(revision, uri, str(error))
     elif isinstance(error, LookupError):
-        # Its words may be a mere key: `BOOKS[title]`.
-        words = str(error.args[0]) if error.args else ""
+        # The words of a KeyError are a key, and those of an IndexError Python's: only the handler's
+        # own are for the client.
+        words = str(error) if type(error) is LookupError else ""
         ours = _not_found(revision, uri, words and f"Resource not found: {words}")
         logger.info("Resource %r raised %r: told as not found", uri, error, exc_info=error)
     if ours is not error:

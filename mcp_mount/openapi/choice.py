@@ -84,7 +84,7 @@ class Choice:
         if set(self.exclude_tags) & set(operation.tags):
             return False
         if not self.tags and not self.operations and not self.paths:
-            return MARK in operation.described
+            return operation.described.get(MARK) not in (None, False)
         return (
             bool(set(self.tags) & set(operation.tags))
             or bool(set(self.operations) & set(operation.names))

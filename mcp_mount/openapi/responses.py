@@ -58,8 +58,7 @@ def value_of_response(
     Raises:
         ToolError: For a status of failure, and for a redirect to a login or one that is not meant.
     """
-    kind, _, parameters = headers.get("content-type", "").partition(";")
-    kind = kind.strip().lower()
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if 300 <= status < 400:
         location = headers.get("location", "")
         if leads_to_login(location, login):
@@ -80,8 +79,7 @@ def value_of_response(
             raise ToolError((_problems(value) if value else "") or f"The endpoint answers {status}")
         return value
     if kind.startswith("text/") or not body:
-        charset = parameters.partition("charset=")[2].strip(' "') or "utf-8"
-        text = body.decode(charset, "replace")
+        text = _decoded(body, headers.get("content-type", ""))
         if status >= 400:
             words = _words(text) if kind == "text/html" else text.strip()
             raise ToolError(words[:MAX_TEXT] or f"The endpoint answers {status}")
@@ -113,17 +111,29 @@ def leads_to_login(location: str, login: Collection[str]) -> bool:
     )
 
 
-def slash_path(path: str, answer: Answer) -> str | None:
+def slash_path(method: str, path: str, answer: Answer) -> str | None:
     """The path to which a redirect leads that only adds or takes the slash at the end of a path.
 
-    Frameworks answer so where a document and their routes do not agree on that slash.
+    Frameworks answer so where a document and their routes do not agree on that slash. Only 307 and
+    308 ask for the same method again (RFC 9110, section 15.4): after another redirect of a POST,
+    what was to be done is done.
     """
-    if answer.status not in (301, 302, 307, 308):
+    if answer.status not in ((301, 302, 307, 308) if method == "get" else (307, 308)):
         return None
     other = path[:-1] if path.endswith("/") else f"{path}/"
     found = unquote(_split(answer.headers.get("location", "")).path)
     # A prefix of the application may stand before it.
     return other if other and found.endswith(other) and not found.endswith(path) else None
+
+
+def _decoded(body: bytes, content_type: str) -> str:
+    """A text by the charset that its media type names; UTF-8 without one that is known."""
+    named = Message()
+    named["content-type"] = content_type
+    try:
+        return body.decode(named.get_content_charset("utf-8"), "replace")
+    except LookupError:
+        return body.decode("utf-8", "replace")
 
 
 def _split(location: str) -> SplitResult:

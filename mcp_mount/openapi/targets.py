@@ -102,7 +102,7 @@ def calling(send: Send) -> FunctionOf:
         def call(request: Any, arguments: Mapping[str, Any]) -> Any:
             sent = target.request(arguments)
             answer: Any = send(request, sent, ResponseBody(target.limit()))
-            other = slash_path(sent.path, answer)
+            other = slash_path(sent.operation.method, sent.path, answer)
             if other is not None:
                 again = replace(sent, path=other)
                 answer = send(request, again, ResponseBody(target.limit()))
@@ -112,7 +112,7 @@ def calling(send: Send) -> FunctionOf:
         async def call_async(request: Any, arguments: Mapping[str, Any]) -> Any:
             sent = target.request(arguments)
             answer: Any = await _awaited(send(request, sent, ResponseBody(target.limit())))
-            other = slash_path(sent.path, answer)
+            other = slash_path(sent.operation.method, sent.path, answer)
             if other is not None:
                 again = replace(sent, path=other)
                 answer = await _awaited(send(request, again, ResponseBody(target.limit())))

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mcp_mount import DefinitionError, MCPServer, ToolsRouter
 from mcp_mount.testing import Client
-from mcp_mount_fastapi import expose, mount
+from mcp_mount_fastapi import as_tool, expose, mount
 from tests.requests import modern
 
 HELLO = base64.b64encode(b"hello").decode()
@@ -397,3 +397,46 @@ def test_a_cached_answer_is_for_those_who_send_the_same_headers_along(identified
             return client.call_tool("me").text
 
     assert [asked_by("ada"), asked_by("bob"), asked_by("ada")] == ["ada", "bob", "ada"]
+
+
+@pytest.mark.parametrize(("status", "bodies"), [(302, 1), (307, 2)])
+def test_only_a_redirect_that_asks_for_it_sends_a_body_again(status: int, bodies: int) -> None:
+    api, server, got = FastAPI(redirect_slashes=False), MCPServer("s"), list[str]()
+
+    @api.post("/orders")
+    def create() -> RedirectResponse:
+        got.append("/orders")
+        return RedirectResponse("/orders/", status)
+
+    @api.post("/orders/", include_in_schema=False)
+    def slash() -> str:
+        got.append("/orders/")
+        return "created"
+
+    expose(api, server, operations="create")
+    with Client(server) as client:
+        result = client.call_tool("create")
+    assert got == ["/orders", "/orders/"][:bodies]
+    assert result.is_error == (bodies == 1)
+
+
+def test_a_text_of_an_unknown_charset_is_read_as_utf_8() -> None:
+    api, server = FastAPI(), MCPServer("s")
+
+    @api.get("/text")
+    def text() -> Response:
+        csv = "text/csv; charset=nonsense; header=present"
+        return Response("\u017dlu\u0165".encode(), media_type=csv)
+            "\u017dlu\u0165".encode(), media_type="text/csv; charset=nonsense; header=x"
+        )
+
+    expose(api, server, operations="text")
+    with Client(server) as client:
+        assert client.call_tool("text").text == "\u017dlu\u0165"
+
+
+def test_a_mark_that_says_no_is_none() -> None:
+    api = FastAPI()
+    api.add_api_route("/no", lambda: 1, name="no", openapi_extra={"x-mcp": False})
+    api.add_api_route("/yes", lambda: 1, name="yes", openapi_extra=as_tool())
+    assert len(expose(api, MCPServer("s")).tools) == 1

@@ -78,7 +78,7 @@ WORDS: list[tuple[Callable[[], Exception], str]] = [
     (lambda: ResourceNotFoundError("No book 9"), "No book 9"),
     (lambda: ToolError("No book 9"), "No book 9"),
     (lambda: LookupError("No book 9"), "Resource not found: No book 9"),
-    (lambda: {}["9"], "Resource not found: 9"),
+    (lambda: {}["9"], "Resource not found: books://9"),
     (lambda: Missing("book 9"), "Nothing here: book 9"),
     (ResourceNotFoundError, "Resource not found: books://9"),
 ]

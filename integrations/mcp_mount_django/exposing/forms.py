@@ -85,6 +85,8 @@ def tool_of_form(
     refuse_unknown(f"{where} has no field", exclude, list(every))
     if (update or queryset is not None) and model is None:
         raise DefinitionError(f"{where}: update= is for a ModelForm, which has a model")
+    if queryset is not None and not update:
+        raise DefinitionError(f"{where}: queryset= says which rows update=True may change")
     if handle is not None and (iscoroutinefunction(handle) or not callable(handle)):
         raise DefinitionError(f"{where}: handle= is a plain function of the request and the form")
     if handle is None and not hasattr(kind, "save"):
