@@ -100,16 +100,16 @@ def expose(
             f"expose(api, server), not {type(server).__name__}"
         )
     choice = Choice(
-        tags,
-        operations,
-        paths,
-        methods,
-        exclude,
-        names,
-        descriptions,
-        prefix,
-        exclude_tags,
-        name,
+        tags=tags,
+        operations=operations,
+        paths=paths,
+        methods=methods,
+        exclude=exclude,
+        exclude_tags=exclude_tags,
+        names=names,
+        name=name,
+        descriptions=descriptions,
+        prefix=prefix,
     )
     headers = forwarded(forward)
     known = tuple(several_names(login))

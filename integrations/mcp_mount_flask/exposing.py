@@ -210,16 +210,10 @@ def expose(
         "prefix": prefix,
     }
     choice = RouteChoice(
-        [*words["tags"], *groups],
-        words["operations"],
-        words["paths"],
-        words["methods"],
-        words["exclude"],
-        names,
-        descriptions,
-        prefix,
-        words["exclude_tags"],
-        name,
+        **{**words, "tags": [*words["tags"], *groups]},
+        names=names,
+        name=name,
+        descriptions=descriptions,
     )
     earlier = _earlier(server.registry, words, app)
     exposure = _Exposure(words, WeakSet())

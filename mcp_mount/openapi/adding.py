@@ -138,9 +138,9 @@ def add_operations(
 
 
 def refuse_unknown_policies(expose: Callable[..., Any], policies: Mapping[str, Any]) -> None:
-    """Raise DefinitionError for keyword arguments that an `expose` does not have."""
+    """Raise DefinitionError for keyword arguments that `expose`, or its like, does not have."""
     known = [*keywords_of(expose), *PolicyOptions.__annotations__]
-    refuse_unknown("expose has no option", policies, known)
+    refuse_unknown(f"{expose.__name__} has no option", policies, known)
 
 
 def warn_of_size(server: Registering) -> None:

@@ -11,7 +11,7 @@ from mcp_mount.features.names import refuse_unknown, several_names
 from mcp_mount.openapi.operations import MARK, METHODS, Operation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """Which operations become tools, and what they are called.
 

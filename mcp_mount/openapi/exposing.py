@@ -81,16 +81,16 @@ def expose_document(
     """
     refuse_unknown_policies(expose_document, policies)
     choice = Choice(
-        tags,
-        operations,
-        paths,
-        methods,
-        exclude,
-        names,
-        descriptions,
-        prefix,
-        exclude_tags,
-        name,
+        tags=tags,
+        operations=operations,
+        paths=paths,
+        methods=methods,
+        exclude=exclude,
+        exclude_tags=exclude_tags,
+        names=names,
+        name=name,
+        descriptions=descriptions,
+        prefix=prefix,
     )
     known = [] if callable(login) else several_names(login)
     headers = forwarded(forward)

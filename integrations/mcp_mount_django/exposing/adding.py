@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.names import keywords_of, refuse_unknown
+from mcp_mount.features.names import refuse_unknown
 from mcp_mount.openapi.adding import Exposed, add_operations
 from mcp_mount.openapi.choice import Choice
 from mcp_mount.openapi.document import Document
 from mcp_mount.openapi.targets import Target
-from mcp_mount.policies.options import PolicyOptions
 from mcp_mount_django.exposing.described import Description, Schema
 from mcp_mount_django.exposing.endpoints import Endpoint
 from mcp_mount_django.exposing.responses import login_paths
@@ -76,12 +75,6 @@ def add_endpoints(
         login=login_paths,
         unreadable=left_out,
     )
-
-
-def refuse_unknown_options(method: Any, policies: Mapping[str, Any]) -> None:
-    """Raise DefinitionError for keyword arguments that a method of the server does not have."""
-    known = [*keywords_of(method), *PolicyOptions.__annotations__]
-    refuse_unknown(f"{method.__name__} has no option", policies, known)
 
 
 def by_handler(name: str, table: Mapping[str, Schema] | None) -> dict[str, Schema]:

@@ -75,7 +75,7 @@ class ExposesEndpoints(Registers):
         """
         from mcp_mount_django.exposing import adding, viewsets
 
-        adding.refuse_unknown_options(self.add_viewset, policies)
+        refuse_unknown_policies(self.add_viewset, policies)
         chosen = None if actions is None else several_names(actions)
         endpoints = viewsets.viewset_endpoints(
             viewset,
@@ -141,7 +141,7 @@ class ExposesEndpoints(Registers):
         """
         from mcp_mount_django.exposing import adding, api_views
 
-        adding.refuse_unknown_options(self.add_api_view, policies)
+        refuse_unknown_policies(self.add_api_view, policies)
         chosen = None if methods is None else several_names(methods)
         endpoints = api_views.view_endpoints(
             view,

@@ -38,7 +38,6 @@ class FormTool:
     handle: Callable[[HttpRequest, Any], Any]
     values: Callable[[HttpRequest], Mapping[str, Any]]
     queryset: Callable[[HttpRequest], QuerySet[Any]] | None
-    names: Sequence[str]
 
     def __call__(self, request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
         given = dict(arguments)
@@ -113,7 +112,6 @@ def tool_of_form(
         handle or _save,
         form_kwargs or (lambda request: {}),
         queryset,
-        list(fields),
     )
 
     def function(request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
