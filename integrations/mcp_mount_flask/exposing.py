@@ -210,10 +210,16 @@ def expose(
         "prefix": prefix,
     }
     choice = RouteChoice(
-        **{**words, "tags": [*words["tags"], *groups]},
+        tags=[*words["tags"], *groups],
+        operations=words["operations"],
+        paths=words["paths"],
+        methods=words["methods"],
+        exclude=words["exclude"],
+        exclude_tags=words["exclude_tags"],
         names=names,
         name=name,
         descriptions=descriptions,
+        prefix=prefix,
     )
     earlier = _earlier(server.registry, words, app)
     exposure = _Exposure(words, WeakSet())
