@@ -120,10 +120,11 @@ def test_over_stdio_there_are_defaults_or_a_clear_failure() -> None:
         json.dumps(
             message("tools/call", {"name": name, "arguments": arguments, "_meta": meta()}, name)
         )
+        + "\n"
         for name, arguments in calls.items()
     ]
     sink = _Kept()
-    asyncio.run(_serve(server, _Gate("\n".join(lines).encode()), sink, len(calls)))
+    asyncio.run(_serve(server, _Gate("".join(lines).encode()), sink, len(calls)))
     texts = {one["id"]: one["result"]["content"][0]["text"] for one in sink.messages}
     assert texts == {
         "whoami": "1 nobody None en",
