@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from flask import Blueprint, Flask, has_request_context, request
 from flask.blueprints import BlueprintSetupState
@@ -17,6 +17,8 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.routes.router import Registers, registry_of
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount_flask.mounts import join_mounts
+
+_ENDS: Final = "mcp_mount_ends_blueprints"
 
 
 class MCPBlueprint(Registers, Blueprint):
@@ -56,7 +58,7 @@ class MCPBlueprint(Registers, Blueprint):
         if not entry.has_functions:
             join_mounts(app, self.registry, self._mounts)
             return
-        app.teardown_request(entry.end)
+        _end_entered(app)
         guarded = Registry(rules=(entry,), policies=stack_of(f"blueprint:{name}", {}))
         guarded.include(self.registry)
         join_mounts(app, guarded, self._mounts)
@@ -93,32 +95,43 @@ class _EntryCheck:
             raise RuntimeError(
                 f"the before_request functions of {self.blueprints[-1]!r} need a request"
             )
-        known = self._known()
-        if self.blueprints not in known:
-            # Refused, also where one raises: it is not asked again in this request.
-            known[self.blueprints] = False
-            known[self.blueprints] = self._lets_in()
-        return known[self.blueprints]
+        entered = _entered()
+        fresh = [name for name in self.blueprints if name not in entered]
+        # Refused, also where one raises: none is asked again in this request.
+        entered.update(dict.fromkeys(fresh, False))
+        for name in self.blueprints:
+            if name in fresh:
+                entered[name] = self._lets_in(name)
+            if not entered[name]:
+                return False
+        return True
 
-    def end(self, error: BaseException | None) -> None:
-        """Run the teardown functions of blueprints whose before_request functions have run."""
-        if self.blueprints not in self._known():
-            return
-        for name in reversed(self.blueprints):
-            for function in reversed(self.app.teardown_request_funcs.get(name, ())):
-                self.app.ensure_sync(function)(error)
-
-    def _lets_in(self) -> bool:
+    def _lets_in(self, name: str) -> bool:
+        functions = self.app.before_request_funcs.get(name, ())
         try:
-            return all(
-                self.app.ensure_sync(function)() is None
-                for name in self.blueprints
-                for function in self.app.before_request_funcs.get(name, ())
-            )
+            return all(self.app.ensure_sync(function)() is None for function in functions)
         except HTTPException:
             return False
 
-    @staticmethod
-    def _known() -> dict[tuple[str, ...], bool]:
-        known: dict[tuple[str, ...], bool] = request.environ.setdefault("mcp_mount.entered", {})
-        return known
+
+def _entered() -> dict[str, bool]:
+    """The blueprints that the current request has entered, outer ones first, and whether their
+    before_request functions have let it in. Several blueprints share the one they are nested in."""
+    entered: dict[str, bool] = request.environ.setdefault("mcp_mount.entered", {})
+    return entered
+
+
+def _end_entered(app: Flask) -> None:
+    """Let the teardown functions of blueprints run that a request has entered, inner ones first.
+
+    Once for an application, since a blueprint with several nested in it ends after all of them.
+    """
+    if _ENDS in app.extensions:
+        return
+    app.extensions[_ENDS] = True
+
+    @app.teardown_request
+    def end(error: BaseException | None) -> None:
+        for name in reversed(_entered()):
+            for function in reversed(app.teardown_request_funcs.get(name, ())):
+                app.ensure_sync(function)(error)

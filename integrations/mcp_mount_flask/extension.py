@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 from weakref import WeakSet
 
@@ -193,6 +194,9 @@ class MCPMount(Registers):
             HOST_REQUEST: read,
         }
         if not wsgi.is_direct(environ):
+            if (body := _body_read_before()) is not None:
+                environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+                environ.pop("HTTP_TRANSFER_ENCODING", None)
             return Response.from_app(wsgi.bridge, environ)
         try:
             read.body = self._body()
@@ -226,11 +230,20 @@ class MCPMount(Registers):
         length = request.content_length
         if length is not None and length > limit:
             raise RequestEntityTooLarge
-        with whole_body(HTTPException):
-            body = request.stream.read(limit + 1) if length is None else request.get_data()
+        body = _body_read_before()
+        if body is None:
+            with whole_body(HTTPException):
+                body = request.stream.read(limit + 1) if length is None else request.get_data()
         if len(body) > limit:
             raise RequestEntityTooLarge
         return body
+
+
+def _body_read_before() -> bytes | None:
+    """What a before_request function has read of the body; None where none has."""
+    # `get_data` would tell, too, but reads a body without a length however long it is.
+    found: bytes | None = getattr(request, "_cached_data", None)
+    return found
 
 
 def _response(answer: Reply | EventStream) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from io import BytesIO
 from typing import Any, cast
 
 import pytest
@@ -13,7 +14,7 @@ from flask import Blueprint, Flask, abort, g, redirect, request
 from flask_login import LoginManager, UserMixin, current_user
 from flask_wtf import CSRFProtect
 
-from mcp_mount import DefinitionError
+from mcp_mount import DefinitionError, ToolsRouter
 from mcp_mount.testing import Client, RPCError
 from mcp_mount_flask import MCPBlueprint, MCPMount, expose
 from sample_projects.processes import ROOT
@@ -424,6 +425,72 @@ def test_a_blueprint_looks_once_at_a_request_and_is_told_of_its_end() -> None:
     heard = app.extensions["heard"]
     assert names(app, headers={"x-tenant": "acme"}) == ["tenant"]
     assert heard == ["outer", "inner", "end"]
+
+
+def test_blueprints_that_share_an_outer_one_enter_and_end_it_once() -> None:
+    heard: list[str] = []
+    outer = MCPBlueprint("outer", __name__, url_prefix="/outer")
+    inner = [MCPBlueprint(name, __name__) for name in ("left", "right")]
+    for blueprint in (outer, *inner):
+
+        @blueprint.before_request
+        def check(name: str = blueprint.name) -> Any:
+            heard.append(name)
+            return abort(403) if request.headers.get("x-closed") == name else None
+
+        @blueprint.teardown_request
+        def end(error: Any, name: str = blueprint.name) -> None:
+            heard.append(f"end of {name}")
+
+        blueprint.tool(name=blueprint.name)(lambda: "in")
+    app = Flask("shop")
+    MCPMount(app, "/mcp")
+    for blueprint in inner:
+        outer.register_blueprint(blueprint)
+    app.register_blueprint(outer)
+    ends = ["end of right", "end of left", "end of outer"]
+    assert names(app) == ["outer", "left", "right"]
+    assert heard == ["outer", "left", "right", *ends]
+    heard.clear()
+    assert names(app, headers={"x-closed": "left"}) == ["outer", "right"]
+    assert heard == ["outer", "left", "right", *ends]
+    heard.clear()
+    assert names(app, headers={"x-closed": "outer"}) == []
+    assert heard == ["outer", *ends]
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/tools/greet"])
+def test_a_body_that_the_application_has_read_before_is_served(path: str, is_chunked: bool) -> None:
+    app = Flask("shop")
+    mcp = MCPMount(app, max_body_bytes=400)
+    router = ToolsRouter()
+    app.before_request(lambda: request.get_data() and None)
+
+    @router.tool
+    def greet(name: str) -> str:
+        return f"hello {name}"
+
+    mcp.server.include_router(router)
+
+    def send(name: str) -> int:
+        message: dict[str, Any] = {"name": name}
+        if path == "/mcp":
+            client = {"name": name, "version": "1"}
+            params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}
+            message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+        body = json.dumps(message).encode()
+        answer = app.test_client().open(
+            path,
+            method="POST",
+            content_type="application/json",
+            headers={"accept": "application/json, text/event-stream"}
+            | ({"transfer-encoding": "chunked"} if is_chunked else {"content-length": len(body)}),
+            environ_overrides={"wsgi.input": BytesIO(body), "wsgi.input_terminated": is_chunked},
+        )
+        return answer.status_code
+
+    assert (send("ada"), send("a" * 500)) == (200, 413)
 
 
 def test_a_header_parameter_is_refused_where_the_handler_is_written() -> None:
