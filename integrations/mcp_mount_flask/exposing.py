@@ -20,24 +20,21 @@ from mcp_mount.features import DefinitionError, Registry
 from mcp_mount.features.names import refuse_unknown, several_names
 from mcp_mount.openapi.adding import Exposed, add_operations, refuse_unknown_policies
 from mcp_mount.openapi.headers import forwarded
-from mcp_mount.openapi.operations import ANNOTATIONS, METHODS, Operation, as_mark
+from mcp_mount.openapi.operations import METHODS, Operation, as_mark
 from mcp_mount.openapi.targets import Target, calling
 from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.router import Registers
 from mcp_mount_flask.calling import FLASK_FORWARDED, pass_users, sending
 from mcp_mount_flask.inputs import MARKER, PLACES
 from mcp_mount_flask.logins import login_paths
+from mcp_mount_flask.models import check_model
 from mcp_mount_flask.mounts import check_application
 from mcp_mount_flask.routes import (
-    ENDPOINT,
     RouteChoice,
     Routes,
     blueprints_of,
     document_of,
-    knowing,
-    named_as_routes,
     own_rules,
-    wide_paths,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,7 +82,16 @@ def as_tool(
         form: What it takes in a form.
         annotations: Hints in place of those that its method gives: a GET that writes has
             {"readOnlyHint": False}.
+
+    Returns:
+        A decorator that returns the view as it is.
+
+    Raises:
+        DefinitionError: For what is no model.
     """
+    for model in (query, body, form):
+        if model is not None:
+            check_model(model)
 
     def mark(view: F) -> F:
         models = {"query": query, "body": body, "form": form}
@@ -189,15 +195,16 @@ def expose(
     refuse_unknown("models= names no endpoint:", models or (), endpoints)
     for endpoint, own in (models or {}).items():
         refuse_unknown(f"models[{endpoint!r}] has no member", own, PLACES)
+        for model in own.values():
+            check_model(model)
     refuse_unknown("annotations= names no endpoint:", annotations or (), endpoints)
     refuse_unknown("login= names no endpoint:", several_names(login), endpoints)
     known = [name for rule in rules for name in blueprints_of(rule)]
     if document is None:
         refuse_unknown("blueprints= names no blueprint with routes:", groups, known)
-        described = document_of(app, rules, models or {})
+        described: Mapping[str, Any] = document_of(app, rules, models or {})
     else:
-        described = named_as_routes(_readable(document), rules)
-    _annotate(described, annotations or {})
+        described = _readable(document)
     headers = forwarded(forward)
     words = {
         "blueprints": groups,
@@ -233,7 +240,7 @@ def expose(
     with server.registry.replacing(earlier):
         exposed = add_operations(
             server,
-            [Routes(described, wide_paths(rules), knows=knowing(rules))],
+            [Routes(app, described, rules, annotations or {})],
             choice,
             function,
             forward=headers,
@@ -250,20 +257,12 @@ def expose(
 
 def _readable(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """Raise DefinitionError for a document of another version than we read."""
-    if "swagger" in document:
+    if isinstance(document, Mapping) and "swagger" in document:
         raise DefinitionError(
             f"document= is Swagger {document['swagger']}, and OpenAPI 3 is read: leave it out, for "
             "what Flask-RESTX's views expect is known from them, or convert it"
         )
     return document
-
-
-def _annotate(document: dict[str, Any], hints: Mapping[str, Mapping[str, Any]]) -> None:
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            own = hints.get(operation.get(ENDPOINT, "")) if isinstance(operation, dict) else None
-            if own is not None:
-                operation[ANNOTATIONS] = own
 
 
 def _earlier(registry: Registry, words: Mapping[str, Any], app: Flask) -> dict[str, _Exposure]:

@@ -3,56 +3,146 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from mcp_mount.features import DefinitionError
+from mcp_mount_flask.marshmallows import is_marshmallow, schema_of_marshmallow
+
+_OF_DOCUMENT: Final = "#/components/schemas/"
 
 
-def schema_of(model: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+class Components:
+    """The schemas that those of models refer to, as components of a document.
+
+    Two that differ and have one name are named apart.
+    """
+
+    def __init__(self) -> None:
+        self.schemas: dict[str, Any] = {}
+        self._names: dict[tuple[str, str], str] = {}
+
+    def placed(self, schema: Any, definitions: Mapping[str, Any], prefix: str) -> Any:
+        """A schema that refers to components.
+
+        Args:
+            schema: One that refers to definitions.
+            definitions: What there is to refer to, by name; used ones become components.
+            prefix: How references to them begin.
+        """
+        if isinstance(schema, list):
+            return [self.placed(one, definitions, prefix) for one in schema]
+        if not isinstance(schema, Mapping):
+            return schema
+        found = {key: self.placed(one, definitions, prefix) for key, one in schema.items()}
+        name = _referred(schema, prefix)
+        if name in definitions:
+            found["$ref"] = _OF_DOCUMENT + self._name(name, definitions, prefix)
+        return found
+
+    def _name(self, name: str, definitions: Mapping[str, Any], prefix: str) -> str:
+        # Two are the same if all that they refer to is the same as well.
+        whole = {one: definitions[one] for one in _needed(name, definitions, prefix)}
+        key = name, json.dumps(whole, sort_keys=True)
+        if key not in self._names:
+            own, number = name, 1
+            while own in self.schemas:
+                number += 1
+                own = f"{name}_{number}"
+            self._names[key], self.schemas[own] = own, {}
+            self.schemas[own] = self.placed(definitions[name], definitions, prefix)
+        return self._names[key]
+
+
+def _referred(schema: Mapping[str, Any], prefix: str) -> str:
+    """The name of the definition that a schema refers to; "" for none."""
+    reference = schema.get("$ref")
+    return reference.removeprefix(prefix) if isinstance(reference, str) else ""
+
+
+def _needed(name: str, definitions: Mapping[str, Any], prefix: str) -> set[str]:
+    """A definition, and those that it refers to, directly or not."""
+    found, waiting = {name}, [name]
+    while waiting:
+        for one in _references(definitions[waiting.pop()], prefix):
+            if one in definitions and one not in found:
+                found.add(one)
+                waiting.append(one)
+    return found
+
+
+def _references(schema: Any, prefix: str) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        yield _referred(schema, prefix)
+    inner = schema.values() if isinstance(schema, Mapping) else schema
+    for one in inner if isinstance(schema, Mapping | list) else ():
+        yield from _references(one, prefix)
+
+
+def check_model(model: Any) -> None:
+    """Refuse what is no model.
+
+    Args:
+        model: What a user has named as one.
+
+    Raises:
+        DefinitionError: If it is none.
+    """
+    is_pydantic = isinstance(model, type) and issubclass(model, BaseModel)
+    if not (is_pydantic or _is_restx(model) or isinstance(model, Mapping) or is_marshmallow(model)):
+        raise DefinitionError(f"{model!r} is no model: give one of pydantic's, or a JSON Schema")
+
+
+def schema_of(model: Any, components: Components) -> dict[str, Any]:
     """The JSON Schema of a model, or a schema as it is.
 
     Args:
         model: A model of pydantic or Flask-RESTX, a schema of marshmallow, or a JSON Schema.
-        schemas: Gets what the schema refers to.
+        components: Gets what the schema refers to.
 
     Raises:
-        DefinitionError: For what is no model, and for two of one name that differ.
+        DefinitionError: For what is no model, and for one that has no schema.
     """
+    check_model(model)
+    prefix = "#/$defs/"
+    try:
+        if _is_restx(model):
+            prefix = "#/definitions/"
+            schema, definitions = model.__schema__, _restx_definitions(model)
+        else:
+            schema = _schema_of(model)
+            definitions = schema.get("$defs", {})
+        # As JSON: what a library has put into it may be of other types.
+        plain = json.loads(json.dumps({key: one for key, one in schema.items() if key != "$defs"}))
+        if (name := _referred(plain, prefix)) in definitions:
+            # One that is nested in itself: its members are wanted one by one.
+            plain = definitions[name]
+        placed: dict[str, Any] = components.placed(plain, definitions, prefix)
+    except Exception as error:
+        # Whatever a library of models says of one that it cannot describe.
+        raise DefinitionError(f"the model {model!r} has no JSON Schema: {error}") from error
+    return placed
+
+
+def _schema_of(model: Any) -> Mapping[str, Any]:
     if isinstance(model, type) and issubclass(model, BaseModel):
-        return _with_components(model.model_json_schema(), schemas)
-    if hasattr(model, "__schema__") and hasattr(model, "resolved"):
-        return _restx_schema(model, schemas)
-    if isinstance(model, Mapping):
-        return _with_components(model, schemas)
-    return _marshmallow_schema(model() if isinstance(model, type) else model)
+        return model.model_json_schema()
+    return model if isinstance(model, Mapping) else schema_of_marshmallow(model)
 
 
-def _with_components(schema: Mapping[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    """A schema whose definitions are components of the document."""
-    whole: dict[str, Any] = json.loads(
-        json.dumps(schema).replace('"#/$defs/', '"#/components/schemas/')
-    )
-    for name, one in whole.pop("$defs", {}).items():
-        if schemas.setdefault(name, one) != one:
-            raise DefinitionError(f"two models of different kind are called {name!r}")
-    return whole
+def _is_restx(model: Any) -> bool:
+    return hasattr(model, "__schema__") and hasattr(model, "resolved")
 
 
-def _restx_schema(model: Any, schemas: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a model of Flask-RESTX, which refers to others by their names in its API."""
-
-    def moved(schema: Any) -> dict[str, Any]:
-        text = json.dumps(schema).replace('"#/definitions/', '"#/components/schemas/')
-        whole: dict[str, Any] = json.loads(text)
-        return whole
+def _restx_definitions(model: Any) -> dict[str, Any]:
+    """The schemas that one of Flask-RESTX refers to, by their names in its API."""
+    found: dict[str, Any] = {}
 
     def add(inner: Any) -> None:
-        if inner.name not in schemas:
-            schemas[inner.name] = {}
-            schemas[inner.name] = moved(inner.__schema__)
+        if inner.name not in found:
+            found[inner.name] = json.loads(json.dumps(inner.__schema__))
             add_fields(inner)
 
     def add_fields(one: Any) -> None:
@@ -64,57 +154,4 @@ def _restx_schema(model: Any, schemas: dict[str, Any]) -> dict[str, Any]:
                 add(inner.nested)
 
     add_fields(model)
-    return moved(model.__schema__)
-
-
-_MARSHMALLOW: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
-    ("Boolean", {"type": "boolean"}),
-    ("Integer", {"type": "integer"}),
-    ("Decimal", {"type": ["number", "string"]}),
-    ("Number", {"type": "number"}),
-    ("DateTime", {"type": "string"}),
-    ("Date", {"type": "string", "format": "date"}),
-    ("UUID", {"type": "string", "format": "uuid"}),
-    ("Email", {"type": "string", "format": "email"}),
-    ("Url", {"type": "string", "format": "uri"}),
-    ("String", {"type": "string"}),
-    ("Mapping", {"type": "object"}),
-)
-"""The first class of `marshmallow.fields` that a field is of tells its schema."""
-
-
-def _marshmallow_schema(schema: Any) -> dict[str, Any]:
-    if not hasattr(schema, "load_fields"):
-        raise DefinitionError(f"{schema!r} is no model: give one of pydantic's, or a JSON Schema")
-    fields = schema.load_fields.items()
-    names = {name: field.data_key or name for name, field in fields}
-    whole: dict[str, Any] = {
-        "type": "object",
-        "properties": {names[name]: _marshmallow_field(field) for name, field in fields},
-        "required": [names[name] for name, field in fields if field.required],
-    }
-    return {"type": "array", "items": whole} if schema.many else whole
-
-
-def _marshmallow_field(field: Any) -> dict[str, Any]:
-    kinds = [kind.__name__ for kind in type(field).__mro__]
-    if "Nested" in kinds:
-        inner = _marshmallow_schema(field.schema)
-        found: dict[str, Any] = inner
-        if field.many and inner.get("type") != "array":
-            found = {"type": "array", "items": inner}
-    elif "List" in kinds:
-        found = {"type": "array", "items": _marshmallow_field(field.inner)}
-    else:
-        found = dict(next((one for name, one in _MARSHMALLOW if name in kinds), {}))
-    for validator in field.validators:
-        if type(validator).__name__ == "OneOf":
-            found["enum"] = list(validator.choices)
-    if isinstance(field.load_default, str | int | float | bool):
-        found["default"] = field.load_default
-    description = field.metadata.get("description")
-    if description:
-        found["description"] = description
-    if field.allow_none and isinstance(found.get("type"), str):
-        found["type"] = [found["type"], "null"]
     return found

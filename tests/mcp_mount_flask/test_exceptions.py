@@ -222,3 +222,20 @@ def test_a_redirect_is_no_value() -> None:
     LoginManager(app).login_view = "login"
     with Client(app) as client:
         assert client.call_tool("tool").is_error
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_exception_that_is_made_once_has_an_answer_for_each_caller(is_async: bool) -> None:
+    app, mcp = build()
+    once = OrderMissing("7")
+    register(mcp, lambda: raising(once), is_async=is_async)
+
+    @app.errorhandler(OrderMissing)
+    def missing(error: OrderMissing) -> Any:
+        return jsonify_error(f"nothing for {request.headers['x-user']}", 404)
+
+    def told(name: str) -> str:
+        with Client(app, headers={"x-user": name}) as client:
+            return client.call_tool("tool").text
+
+    assert [told("ada"), told("bob")] == ["nothing for ada", "nothing for bob"]

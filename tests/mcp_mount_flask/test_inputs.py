@@ -6,6 +6,7 @@ its views.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from flask.views import MethodView
 from marshmallow import Schema, fields, validate
 from pydantic import BaseModel
 
-from mcp_mount import MCPServer
+from mcp_mount import DefinitionError, MCPServer
 from mcp_mount.testing import Client
-from mcp_mount_flask import MCPMount, expose
+from mcp_mount_flask import MCPMount, as_tool, expose
 
 
 class Page(Schema):
@@ -255,3 +256,72 @@ def test_what_other_extensions_note_at_a_view_is_read(case: str) -> None:
     mcp = MCPMount(app)
     expose(app, mcp, operations="create")
     assert schema_of(app, "create")["properties"] == expected
+
+
+class Node(Schema):
+    name = fields.String(required=True)
+    parent = fields.Nested(lambda: Node(exclude=("children",)), allow_none=True)
+    children = fields.List(fields.Nested(lambda: Node()))
+
+
+def test_a_schema_that_is_nested_in_itself_refers_to_itself() -> None:
+    app = Flask("shop", static_folder=None)
+
+    @app.post("/nodes")
+    @as_tool(body=Node)
+    def create() -> Any:
+        return jsonify(request.get_json())
+
+    expose(app, MCPMount(app))
+    schema = schema_of(app, "create")
+    assert schema["properties"]["children"] == {"type": "array", "items": {"$ref": "#/$defs/Node"}}
+    assert schema["$defs"]["Node"]["required"] == ["name"]
+    assert schema["required"] == ["name"]
+    sent = {"name": "a", "children": [{"name": "b", "parent": None}]}
+    assert call(app, "create", **sent).structured == sent
+
+
+def test_models_of_one_name_that_differ_are_named_apart() -> None:
+    def model(**properties: Any) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "properties": {"order": {"$ref": "#/$defs/Order"}},
+            "$defs": {
+                "Order": {"type": "object", "properties": {"item": {"$ref": "#/$defs/Item"}}},
+                "Item": {"type": "object", "properties": properties},
+            },
+        }
+
+    app = Flask("shop", static_folder=None)
+    models = {"one": model(a={}), "two": model(b={}), "again": model(a={})}
+    for name in models:
+        app.add_url_rule(f"/{name}", name, lambda: "", methods=["POST"])
+    expose(app, MCPMount(app), paths="*", models={name: {"body": models[name]} for name in models})
+    found = {name: list(schema_of(app, name)["$defs"]) for name in models}
+    assert found == {
+        "one": ["Order", "Item"],
+        "two": ["Order_2", "Item_2"],
+        "again": ["Order", "Item"],
+    }
+    item = schema_of(app, "two")["$defs"]["Item_2"]
+    assert item == {"type": "object", "properties": {"b": {}}}
+
+
+def test_a_model_without_a_schema_matters_where_its_route_is_chosen() -> None:
+    class Broken(BaseModel):
+        call: Callable[[], int]
+
+    app = Flask("shop", static_folder=None)
+    app.add_url_rule("/good", "good", lambda: "")
+
+    @app.post("/bad")
+    @as_tool(body=Broken)
+    def bad() -> str:
+        return ""
+
+    assert expose(app, MCPServer("s"), operations="good").tools == ["good"]
+    assert list(expose(app, MCPServer("s"), paths="*").left_out) == ["POST /bad"]
+    with pytest.raises(DefinitionError, match=r"POST /bad cannot be a tool: the model .*Broken"):
+        expose(app, MCPServer("s"), operations="bad")
+    with pytest.raises(DefinitionError, match="7 is no model"):
+        as_tool(body=7)

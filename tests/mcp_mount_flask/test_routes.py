@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask import Blueprint, Flask, current_app, jsonify, request
 from flask.views import MethodView
+from werkzeug.routing import IntegerConverter, PathConverter
 
 from mcp_mount import DefinitionError, MCPServer, ToolsRouter
 from mcp_mount.testing import Client
@@ -285,3 +286,58 @@ def test_operations_of_a_document_without_names_have_those_of_their_functions() 
     assert list(exposed.left_out) == ["GET /nowhere"]
     assert call(app, "users", user="ada").text == "ada"
     assert expose(app, MCPServer("s"), document=document, operations="users").tools == ["users"]
+
+
+def test_rules_of_a_view_with_other_parameters_are_other_tools() -> None:
+    app = Flask("shop", static_folder=None)
+
+    @app.get("/of/<user>")
+    @app.get("/in/<group>")
+    def orders(user: str = "", group: str = "") -> str:
+        return f"{request.path} {user}{group}"
+
+    @app.get("/new", defaults={"kind": "new"})
+    @app.get("/old", defaults={"kind": "old"})
+    def listed(kind: str) -> str:
+        return kind
+
+    mcp = MCPMount(app)
+    exposed = expose(app, mcp, paths="*")
+    assert set(exposed.tools) == {"get_of_user", "get_in_group", "get_new", "get_old"}
+    assert call(app, "get_of_user", user="ada").text == "/of/ada ada"
+    assert call(app, "get_in_group", group="b").text == "/in/b b"
+    assert call(app, "get_in_group").is_error
+    assert [call(app, name).text for name in ("get_new", "get_old")] == ["new", "old"]
+
+
+class Even(IntegerConverter):
+    regex = r"\d*[02468]"
+
+
+class Folder(PathConverter):
+    pass
+
+
+def test_converters_of_the_application_are_what_they_inherit_from() -> None:
+    app = Flask("shop", static_folder=None)
+    app.url_map.converters.update(even=Even, folder=Folder)
+    app.add_url_rule("/<even:number>/<folder:name>", "file", lambda number, name: name)
+    mcp = MCPMount(app)
+    expose(app, mcp, operations="file")
+    properties = tools_of(app)["file"]["inputSchema"]["properties"]
+    assert properties == {"number": {"type": "integer"}, "name": {"type": "string"}}
+    assert call(app, "file", number=2, name="a/b").text == "a/b"
+
+
+def test_extensions_among_the_paths_of_a_document_are_passed_over() -> None:
+    app = paged()
+    document = {
+        "openapi": "3.1.0",
+        "paths": {"x-internal": True, "x-more": {"get": {}}, "/two": {"x-own": 1, "get": {}}},
+    }
+    mcp = MCPMount(app)
+    hints = {"two": {"readOnlyHint": False}}
+    assert expose(app, mcp, document=document, paths="*", annotations=hints).tools == ["two"]
+    assert tools_of(app)["two"]["annotations"] == {"readOnlyHint": False}
+    with pytest.raises(DefinitionError, match="has no paths"):
+        expose(app, MCPServer("s"), document={"openapi": "3.1.0"}, paths="*")
