@@ -26,6 +26,17 @@ def mount(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_wsgi:
 
     Tools run inside a request context of the application, but none of its before_request
     functions, routes or error handlers see the request.
+
+    Args:
+        app: The application.
+        path: Where the server is.
+        server: The server.
+
+    Returns:
+        What a WSGI server is to run.
+
+    Raises:
+        TypeError: For what is no application or no server.
     """
     _attach(app, path, server)
 
@@ -43,6 +54,17 @@ def mount_asgi(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_asgi
 
     Tools run natively on the ASGI server, inside a request context of the application whose
     request has no body; none of its before_request functions see it.
+
+    Args:
+        app: The application.
+        path: Where the server is.
+        server: The server.
+
+    Returns:
+        What an ASGI server is to run.
+
+    Raises:
+        TypeError: For what is no application or no server.
     """
     _attach(app, path, server)
 

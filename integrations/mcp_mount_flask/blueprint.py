@@ -34,6 +34,9 @@ class MCPBlueprint(Registers, Blueprint):
         mounts: The paths of the servers that get them, by default all of the application, whether
             mounted before or after the blueprint is registered.
         options: What `PolicyOptions` has, for all of them, and the arguments of `flask.Blueprint`.
+
+    Raises:
+        DefinitionError: For an option that means nothing.
     """
 
     def __init__(

@@ -55,6 +55,16 @@ class MCPMount(Registers):
     `@mcp.tool`, `@mcp.prompt` and the like register on `mcp.server`, an MCPServer of its own
     unless one is given. Each request to it is a request of the application: its before_request
     functions and error handlers are in force, plain tools run in its request context.
+
+    Args:
+        app: The application; without one, `init_app` is called later.
+        path: Where the server is mounted.
+        server: A server that is there already, in place of a new one.
+        options: Those of `MCPServer` for a new one.
+
+    Raises:
+        TypeError: For what is no application or no server, and for options beside a server.
+        DefinitionError: For an option that means nothing, and as `init_app`.
     """
 
     def __init__(
@@ -93,8 +103,15 @@ class MCPMount(Registers):
         """Mount the server in an application. State goes to `app.extensions["mcp_mount"]`.
 
         Configuration that begins with MCP_ (MCP_NAME, MCP_INSTRUCTIONS, …) sets what the arguments
-        of MCPServer set. Raises DefinitionError for a key that means nothing, and for a path at
-        which the application has a server already.
+        of MCPServer set.
+
+        Args:
+            app: The application. Several may have the same extension.
+
+        Raises:
+            TypeError: For what is no application.
+            DefinitionError: For a key that means nothing, and for a path at which the application
+                has a server already.
         """
         check_application(app, "MCPMount.init_app")
         if self.path in app.extensions.get("mcp_mount", {}):

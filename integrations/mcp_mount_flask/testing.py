@@ -24,9 +24,16 @@ from mcp_mount_flask.terminal import served_host
 class Client(mcp_mount.testing.Client):
     """`mcp_mount.testing.Client` of a Flask application, on the thread of the test.
 
-    app: the application. user: who has logged in, an object of Flask-Login. session: what else is
-    in the session, for applications with a login of their own. headers: sent with each request.
-    Other arguments are those of `mcp_mount.testing.Client`.
+    Args:
+        app: The application.
+        user: Who has logged in, an object of Flask-Login.
+        session: What else is in the session, for applications with a login of their own.
+        headers: Sent with each request.
+        options: The other arguments of `mcp_mount.testing.Client`.
+
+    Raises:
+        TypeError: For a user that is a name.
+        RuntimeError: If the application keeps no session.
     """
 
     def __init__(
