@@ -480,13 +480,16 @@ def test_a_body_that_the_application_has_read_before_is_served(path: str, is_chu
             params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}
             message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
         body = json.dumps(message).encode()
+        length: dict[str, Any] = {"CONTENT_LENGTH": str(len(body))}
+        if is_chunked:
+            # As servers have it that read chunks themselves.
+            length = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
         answer = app.test_client().open(
             path,
             method="POST",
             content_type="application/json",
-            headers={"accept": "application/json, text/event-stream"}
-            | ({"transfer-encoding": "chunked"} if is_chunked else {"content-length": len(body)}),
-            environ_overrides={"wsgi.input": BytesIO(body), "wsgi.input_terminated": is_chunked},
+            headers={"accept": "application/json, text/event-stream"},
+            environ_overrides={"wsgi.input": BytesIO(body), **length},
         )
         return answer.status_code
 
