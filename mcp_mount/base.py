@@ -166,7 +166,7 @@ class MCPServer(Registers, FastAPI):
         icons: Sequence[Mapping[str, Any]] = (),
         instructions: str | None = None,
         path: str = "/mcp",
-        secret_key: str | Sequence[str] | None = None,
+        secret_key: str | bytes | Sequence[str | bytes] | None = None,
         max_body_bytes: int = 4 * 1024 * 1024,
         allowed_origins: Iterable[str] = (),
         allowed_hosts: Iterable[str] | None = None,
@@ -224,7 +224,7 @@ class MCPServer(Registers, FastAPI):
         self.tool_faces: dict[str, list[Registry]] = {}
         self._docs = value_of("docs", docs)
         self._open: bool = value_of("open", open)
-        self._keys: list[str] = value_of("secret_key", secret_key)
+        self._keys: list[str | bytes] = value_of("secret_key", secret_key)
         self.runner = Runner(run=self.run_call, run_async=self.run_call_async)
         backplane = MemoryBackplane()
         self.notify = Notifier(backplane.publish)
@@ -690,6 +690,6 @@ class MCPServer(Registers, FastAPI):
             self.swagger_ui_oauth2_redirect_url,
         )
 
-    def _secret_keys(self) -> Sequence[str]:
-        own = self._keys[::-1] or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]
+    def _secret_keys(self) -> Sequence[str | bytes]:
+        own: list[str | bytes] = self._keys[::-1] or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]
         return own if any(own) or self.attached is None else self.attached.secret_keys()

@@ -48,7 +48,7 @@ class Host:
     Starlette's requests.
     """
 
-    secret_keys: Callable[[], Sequence[str]] = _no_names
+    secret_keys: Callable[[], Sequence[str | bytes]] = _no_names
     debug: Callable[[], bool] = bool
     host_names: Callable[[], Sequence[str]] = _no_names
     challenge: Callable[[ProtocolRequest, Challenge], str] = bearer

@@ -7,7 +7,7 @@ setting MCP_MOUNT ("NAME", ...) all read this table: an option is one row here, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -84,9 +84,27 @@ def _task_limits(name: str, value: Any) -> TaskLimits:
     return value or TaskLimits()
 
 
-def _keys(name: str, value: Any) -> list[str]:
-    """One key, or several with the newest first."""
-    return [value] if isinstance(value, str) else list(value or ())
+def _keys(name: str, value: Any) -> list[str | bytes]:
+    """One key, or several with the newest first. No message shows a key: it is secret."""
+    if value is None:
+        return []
+    if isinstance(value, str | bytes):
+        value = [value]
+    if not isinstance(value, Sequence) or isinstance(value, bytearray | memoryview):
+        raise DefinitionError(
+            f"{name} is a key (str or bytes), or a list of keys with the newest first, not "
+            f"{_kind(value)}"
+        )
+    for one in value:
+        if not isinstance(one, str | bytes):
+            raise DefinitionError(f"{name} has keys of str or bytes, not {_kind(one)}")
+    # An empty one is none: what a variable of the environment is that nobody has set.
+    return [one for one in value if one]
+
+
+def _kind(value: Any) -> str:
+    """What a value is, without showing it."""
+    return f"an object of {type(value).__name__}"
 
 
 def _find_user(name: str, value: Any) -> Any:

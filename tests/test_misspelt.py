@@ -205,6 +205,9 @@ def test_what_is_no_router_is_refused_in_words_that_say_what_is() -> None:
         ({"allowed_origins": ["app.example"]}, "origins such as .* not 'app.example'"),
         ({"allowed_origins": ["https://app.example/"]}, "without a path"),
         ({"allowed_origins": ["*"]}, r"not '\*'"),
+        ({"secret_key": 7}, r"secret_key is a key \(str or bytes\), or a list .* object of int"),
+        ({"secret_key": {"k": "v"}}, "secret_key is a key .* object of dict"),
+        ({"secret_key": ["new", 7]}, "secret_key has keys of str or bytes, not an object of int"),
     ],
 )
 def test_options_of_the_wrong_kind_are_refused_at_once_and_when_changed(

@@ -58,3 +58,35 @@ def test_a_list_setting_changes_what_was_encoded_before() -> None:
         assert len(client.request("tools/list")["tools"]) == 2
         server.configure(page_size=1, list_ttl_ms=0)
         assert len(client.request("tools/list")["tools"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "readers"),
+    [
+        (b"key", ["key", ["new", b"key"]]),
+        ([b"new", "old"], [("old", b"new"), "new"]),
+        ("", [None, b""]),
+        (b"\xed\xb2\x80", ["\udc80"]),
+    ],
+)
+def test_a_secret_key_may_be_bytes(
+    monkeypatch: pytest.MonkeyPatch, keys: Any, readers: list[Any]
+) -> None:
+    monkeypatch.setenv("MCP_MOUNT_SECRET_KEY", "from-the-environment")
+    server = MCPServer("shop", secret_key=keys, page_size=1)
+    twins = []
+    for key in readers:
+        app = Flask("shop")
+        app.config.update(MCP_SECRET_KEY=key, MCP_NAME="shop", MCP_PAGE_SIZE=1)
+        twins.append((MCPMount(app, "/mcp").server, MCPServer("shop", page_size=1)))
+        twins[-1][1].configure(secret_key=key)
+    for one in (server, *(twin for pair in twins for twin in pair)):
+        one.tool(name="one")(lambda: 1)
+        one.tool(name="two")(lambda: 2)
+    with Client(server) as client:
+        cursor = client.request("tools/list")["nextCursor"]
+    for pair in twins:
+        for twin in pair:
+            with Client(twin) as client:
+                rest = client.request("tools/list", {"cursor": cursor})
+                assert [tool["name"] for tool in rest["tools"]] == ["two"]

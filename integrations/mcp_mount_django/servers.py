@@ -164,7 +164,7 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
         view: Any = self.view
         return [re_path(r"^(?:/(?P<rest>.*))?$", view, name="mcp")]
 
-    def secret_keys(self) -> Sequence[str]:
+    def secret_keys(self) -> Sequence[str | bytes]:
         """The keys that it seals with, oldest first."""
         return self._secret_keys()
 
@@ -184,7 +184,7 @@ def _check_task_context(function: Any) -> None:
         )
 
 
-def _secret_keys() -> Sequence[str]:
+def _secret_keys() -> Sequence[str | bytes]:
     return [*reversed(settings.SECRET_KEY_FALLBACKS), settings.SECRET_KEY]
 
 

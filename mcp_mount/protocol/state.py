@@ -22,7 +22,7 @@ MAX_TOKEN: Final = 4096
 FORMAT: Final = 1
 """The form of the claims of all purposes; another number after each change of one of them."""
 
-Keys = Callable[[], Sequence[str]]
+Keys = Callable[[], Sequence[str | bytes]]
 
 
 class TokenRefused(Exception):
@@ -106,10 +106,15 @@ class Seal:
 
     def _serializer(self) -> URLSafeTimedSerializer:
         if self._signer is None:
-            keys = [key for key in self._keys() if key]
+            # What a variable of the environment has, need not be UTF-8 (PEP 383).
+            keys = [
+                key if isinstance(key, bytes) else key.encode("utf-8", "surrogatepass")
+                for key in self._keys()
+                if key
+            ]
             self._alone = not keys
             self._signer = URLSafeTimedSerializer(
-                keys or [self._own_key],
+                keys or [self._own_key.encode()],
                 salt=f"mcp-mount.{self._purpose}",
                 signer_kwargs={"key_derivation": "hmac", "digest_method": sha256},
             )
