@@ -135,6 +135,76 @@ def test_a_page_that_is_asked_for_is_no_failure(server: Any) -> None:
     assert not call("page").is_error
 
 
+FEEDBACK = "<div class='invalid-feedback{}'>Choose <b>a name</b>.</div>"
+
+NOT_SHOWN = {
+    "empty": "<input class='is-invalid'><div class='invalid-feedback'> </div>",
+    "for the browser": "<input class='form-control' required>" + FEEDBACK.format(""),
+    "of another control": "<p><input class='is-invalid'></p><p><input>" + FEEDBACK.format(""),
+    "hidden": "<input class='is-invalid'>" + FEEDBACK.format("' hidden='hidden"),
+    "hidden by a class": "<input class='is-invalid'>" + FEEDBACK.format(" d-none"),
+    "in what is hidden": f"<div style='display: none'>{FEEDBACK.format(' d-block')}</div>",
+    "a hidden list": "<ul class='errorlist' style='display:none'><li>Choose a name.</ul>",
+    "a template": "<template><ul class='errorlist'><li>Choose a name.</ul></template>",
+}
+
+SHOWN = {
+    "behind a control": "<input class='form-control is-invalid'><br>" + FEEDBACK.format(""),
+    "behind a group": "<div class='is-invalid'><input></div>" + FEEDBACK.format(""),
+    "by a class": "<input>" + FEEDBACK.format(" d-block"),
+    "by its style": "<input>" + FEEDBACK.format("' style='display:block"),
+    "a list": "<ul class='errorlist'><li>Choose <b>a name</b>.</li></ul>",
+    "items without an end": "<ul class='errorlist'><li>Choose <b>a name</b>.</ul><p>Fine",
+}
+
+
+@pytest.mark.parametrize("case", NOT_SHOWN)
+def test_a_message_that_the_page_does_not_show_is_no_error(server: Any, case: str) -> None:
+    from django.http import HttpResponse
+
+    view = lambda request: HttpResponse(f"<p>Saved</p>{NOT_SHOWN[case]}<p>Next</p>")  # noqa: E731
+    server.add_view(view, SCHEMA, name="create", method="POST")
+    assert not call("create").is_error
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_a_message_that_the_page_shows_is_an_error(server: Any, case: str) -> None:
+    from django.http import HttpResponse
+
+    view = lambda request: HttpResponse(f"<p>New</p>{SHOWN[case]}<p>Next</p>")  # noqa: E731
+    server.add_view(view, SCHEMA, name="create", method="POST")
+    result = call("create")
+    assert (result.is_error, result.text) == (True, "Choose a name .")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_json_without_a_body_is_refused_at_once(server: Any, method: str) -> None:
+    from mcp_mount import DefinitionError
+
+    with pytest.raises(DefinitionError, match=f"as_json=True sends a body, which {method} has"):
+        server.add_view(function_view, SCHEMA, name="create", method=method, as_json=True)
+    assert not server.registry.tools
+
+
+@pytest.mark.parametrize("kind", ["model", "schema"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_argument_may_be_called_request(server: Any, kind: str, is_async: bool) -> None:
+    from django.http import JsonResponse
+    from pydantic import create_model
+
+    def view(request: Any) -> Any:
+        return JsonResponse({"name": request.GET["request"], "by": request.user.username})
+
+    async def view_async(request: Any) -> Any:
+        return view(request)
+
+    schema: Any = create_model("Of", request=(str, ...))
+    if kind == "schema":
+        schema = {"properties": {"request": {"type": "string"}}}
+    server.add_view(view_async if is_async else view, schema, name="show")
+    assert call("show", request="x").structured == {"name": "x", "by": ""}
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(
     "properties",

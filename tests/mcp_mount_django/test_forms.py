@@ -118,6 +118,12 @@ def test_a_form_validates_its_arguments(server: Any, ada: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("value", ["123", "null", '"x"', "{", "", 123, [1], {"a": "1"}, True])
+def test_the_field_of_json_has_the_value_that_came(server: Any, ada: Any, value: Any) -> None:
+    given = {"email": "x@example.org", "subject": "bill", "text": "Hello"}
+    assert call(ada, "contact", **given, data=value).structured["data"] == value
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -258,6 +264,10 @@ def _broken() -> dict[str, tuple[Callable[[Any], None], str]]:
             lambda server: server.add_form(_form(), handle=handle, update=True),
             "update= is for a ModelForm",
         ),
+        "rows for a form that makes one": (
+            lambda server: server.add_form(entry_form(), queryset=lambda request: None),
+            "EntryForm: queryset= says which rows update=True may change",
+        ),
         "a file": (
             lambda server: server.add_form(_form(scan=forms.FileField()), handle=handle),
             "the field 'scan' is a file, which no tool can fill: exclude='scan' leaves it out",
@@ -280,6 +290,7 @@ def _broken() -> dict[str, tuple[Callable[[Any], None], str]]:
         "no save",
         "a coroutine",
         "no model",
+        "rows for a form that makes one",
         "a file",
         "an unknown field",
         "an option that is none",

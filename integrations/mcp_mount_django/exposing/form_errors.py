@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any, Final
 
 from django.forms import BaseForm, BaseFormSet
 from django.forms.utils import ErrorDict
 
-_ERRORS: Final = ("errorlist", "invalid-feedback")
-"""The classes of Django's own lists of errors, and of Bootstrap's."""
+_LIST: Final = "errorlist"
+"""The class of Django's own lists of errors, which are there only if there are errors."""
+
+_FEEDBACK: Final = frozenset(["invalid-feedback", "invalid-tooltip"])
+"""Bootstrap's classes. Pages keep such elements for the checks of the browser; its stylesheet shows
+one only behind a sibling that is `is-invalid`, or where a class or style of its own says so."""
+
+_HIDDEN: Final = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_SHOWN: Final = re.compile(r"display\s*:\s*(?!none)\w", re.IGNORECASE)
 
 _VOID: Final = frozenset(
-    ["br", "hr", "img", "input", "link", "meta", "wbr", "area", "col", "source"]
+    [
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "source",
+        "track",
+        "wbr",
+    ]
 )
+"""The elements that have no end (https://html.spec.whatwg.org/#void-elements)."""
 
 
 def form_problems(response: Any, page: str) -> list[str]:
@@ -35,6 +59,7 @@ def form_problems(response: Any, page: str) -> list[str]:
     # A page of `render` does not say what it was made of.
     reader = _Errors()
     reader.feed(page)
+    reader.close()
     return list(dict.fromkeys(reader.lines))
 
 
@@ -53,30 +78,66 @@ def _lines(errors: ErrorDict | Any) -> Iterator[str]:
         yield text if name == "__all__" else f"{name}: {text}"
 
 
+@dataclass(slots=True)
+class _Element:
+    """An element that is open.
+
+    tag: its name. is_hidden: whether it, or one around it, is not shown. is_error: whether it is,
+    or is in, a message of an error. has_invalid: whether a child so far is an invalid control.
+    """
+
+    tag: str
+    is_hidden: bool
+    is_error: bool
+    has_invalid: bool = False
+
+
 class _Errors(HTMLParser):
-    """Collects the texts of lists of errors."""
+    """Collects the texts of errors that a page shows."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
-        self._depth = 0
+        self._open = [_Element("", is_hidden=False, is_error=False)]
         self._words: list[str] = []
 
-    def handle_starttag(self, tag: str, attributes: Any) -> None:
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        classes = (given.get("class") or "").split()
+        style = given.get("style") or ""
+        around = self._open[-1]
+        is_shown = around.has_invalid or "d-block" in classes or bool(_SHOWN.search(style))
+        if "is-invalid" in classes:
+            around.has_invalid = True
         if tag in _VOID:
             return
-        classes = str(dict(attributes).get("class") or "").split()
-        if self._depth or any(one in classes for one in _ERRORS):
-            self._depth += 1
+        is_hidden = (
+            tag == "template"
+            or "hidden" in given
+            or "d-none" in classes
+            or bool(_HIDDEN.search(style))
+        )
+        is_error = _LIST in classes or (is_shown and not _FEEDBACK.isdisjoint(classes))
+        self._open.append(_Element(tag, around.is_hidden or is_hidden, around.is_error or is_error))
 
     def handle_endtag(self, tag: str) -> None:
-        if not self._depth or tag in _VOID:
+        if all(one.tag != tag for one in self._open):
             return
-        self._depth -= 1
-        if self._words and (tag == "li" or not self._depth):
-            self.lines.append(" ".join(self._words))
-            self._words = []
+        # Elements within that have no end of their own, as a list's items may, end here as well.
+        while (ended := self._open.pop()).tag != tag:
+            pass
+        if ended.is_error and (tag == "li" or not self._open[-1].is_error):
+            self._end_line()
 
     def handle_data(self, data: str) -> None:
-        if self._depth:
+        if self._open[-1].is_error and not self._open[-1].is_hidden:
             self._words += data.split()
+
+    def close(self) -> None:
+        super().close()
+        self._end_line()
+
+    def _end_line(self) -> None:
+        if self._words:
+            self.lines.append(" ".join(self._words))
+            self._words = []

@@ -55,6 +55,9 @@ class FormTool:
         for name, field in page.fields.items():
             if name in given:
                 value = _fitting(name, field, given[name])
+                if isinstance(field, forms.JSONField) and value is not None:
+                    # The form reads a text: of a string, its JSON.
+                    value = json.dumps(value)
             else:
                 value = field.prepare_value(page.get_initial_for_field(field, name))
             _put(data, page.add_prefix(name), field, value)
@@ -182,9 +185,7 @@ def _put(data: dict[str, Any], name: str, field: forms.Field, value: Any) -> Non
     widget: Any = field.widget
     if value is None:
         return
-    if isinstance(field, forms.JSONField):
-        data[name] = value if isinstance(value, forms.fields.JSONString) else _json(value)
-    elif hasattr(widget, "decompress"):
+    if hasattr(widget, "decompress"):
         if isinstance(value, str) and isinstance(field, forms.SplitDateTimeField):
             value = forms.DateTimeField().to_python(value)
         parts: Any = widget.decompress(value)
@@ -192,19 +193,6 @@ def _put(data: dict[str, Any], name: str, field: forms.Field, value: Any) -> Non
             data[name + suffix] = part
     else:
         data[name] = value
-
-
-def _json(value: Any) -> str:
-    # The form shows what it has already as a text.
-    return value if isinstance(value, str) and _is_json(value) else json.dumps(value)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _problems(form: forms.BaseForm) -> list[str]:

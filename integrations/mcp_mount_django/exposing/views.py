@@ -53,11 +53,18 @@ def tool_of_view(
 
     Raises:
         DefinitionError: For URL arguments that the schema does not have, and for a method that is
-            none, and for objects where they are sent as a form or a query.
+            none, for objects where they are sent as a form or a query, and for JSON where they are
+            sent as a query.
     """
     what = getattr(view, "__name__", view)
     refuse_unknown(f"{what}: the URL argument is not in the schema:", url, _names(schema))
     refuse_unknown(f"{what}: method= is no method of HTTP:", [method], _METHODS)
+    reads = method in ("GET", "HEAD", "DELETE")
+    if as_json and reads:
+        raise DefinitionError(
+            f"{what}: as_json=True sends a body, which {method} has none of: the arguments of "
+            f"{method} are in the query; use another method, or leave as_json= out"
+        )
     if not as_json:
         for name in _nested(schema):
             if name not in url:
@@ -69,7 +76,6 @@ def tool_of_view(
 
     places = Places(view, method.lower(), url)
     declares = _redirects(view) if redirects is None else redirects
-    reads = method in ("GET", "HEAD", "DELETE")
     carrier = f"the {'query' if reads else 'form'} of {what}"
 
     def prepared(request: HttpRequest, given: Mapping[str, Any]) -> tuple[HttpRequest, Any]:
@@ -94,12 +100,19 @@ def tool_of_view(
             redirects=declares,
         )
 
-    def call(request: HttpRequest, **given: Any) -> Any:
+    # An argument may be called "request" as well.
+    ours = "request"
+    while ours in _names(schema):
+        ours += "_"
+
+    def call(**given: Any) -> Any:
+        request: HttpRequest = given.pop(ours)
         own, captured = prepared(request, given)
         answer = answer_of(view(own, **captured), ResponseBody(limit()), method)
         return with_messages(own, partial(value, answer))
 
-    async def call_async(request: HttpRequest, **given: Any) -> Any:
+    async def call_async(**given: Any) -> Any:
+        request: HttpRequest = given.pop(ours)
         own, captured = prepared(request, given)
         answering: Awaitable[Any] = view(own, **captured)
         answer = await answer_of_async(await answering, ResponseBody(limit()), method)
@@ -108,7 +121,7 @@ def tool_of_view(
     function: Any = call_async if iscoroutinefunction(view) else call
     empty = inspect.Parameter.empty
     kind = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter("request", kind, annotation=HttpRequest)]
+    parameters = [inspect.Parameter(ours, kind, annotation=HttpRequest)]
     options: dict[str, Any] = {}
     if isinstance(schema, type):
         for name, field in schema.model_fields.items():
