@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mcp_mount
-from mcp_mount_django.exposing.exposes import Exposes
+from mcp_mount_django.exposing.server_methods import Exposes
 
 
 class ToolsRouter(Exposes, mcp_mount.ToolsRouter):

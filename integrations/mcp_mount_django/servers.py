@@ -31,7 +31,7 @@ from mcp_mount_django.authentication import Authentication, Authenticator
 from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
 from mcp_mount_django.direct import DirectASGI, DirectWSGIApp, is_from_view
 from mcp_mount_django.exceptions import report, translate, value_of
-from mcp_mount_django.exposing.exposes import Exposes
+from mcp_mount_django.exposing.server_methods import Exposes
 from mcp_mount_django.options import defaults
 from mcp_mount_django.tested import connections_of_the_test
 from mcp_mount_django.view import ServerView

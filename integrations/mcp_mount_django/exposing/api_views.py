@@ -15,14 +15,14 @@ from rest_framework.mixins import (
 
 from mcp_mount.features import DefinitionError
 from mcp_mount.features.names import refuse_unknown
-from mcp_mount_django.exposing.endpoints import (
+from mcp_mount_django.exposing.naming import Naming
+from mcp_mount_django.exposing.rest_endpoints import (
     Endpoint,
     is_of_api_view,
     lookup_of,
     sentence,
     without,
 )
-from mcp_mount_django.exposing.naming import Naming
 
 _METHODS: Final = (
     ("get", "get_{name}"),

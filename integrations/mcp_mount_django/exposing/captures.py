@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from mcp_mount.openapi.arguments import path_segment
-from mcp_mount_django.exposing.places import patterns_of
+from mcp_mount_django.exposing.view_urls import patterns_of
 
 
 class CapturedArguments:

@@ -1,4 +1,4 @@
-"""Models as names of tools, their fields as Python types, and the lookups that a query may use."""
+"""Fields of models as Python types, and the lookups that a query may use."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Annotated, Any, Final, Literal
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
-from django.utils import translation
-from django.utils.text import camel_case_to_spaces, slugify
 from pydantic import Field
 
 from mcp_mount.features import DefinitionError
@@ -106,36 +104,6 @@ class Path:
         """This field with lookups. name: of the filter. Raises DefinitionError for unknown ones."""
         _check_lookups(model, name, self.field, lookups)
         return Path(name, self.field, lookups, self.is_null, self.about)
-
-
-def tool_names(model: type[models.Model]) -> tuple[str, str]:
-    """What one object of a model is called in the names of tools, and what several are.
-
-    The names are those of its class, "bread_ingredient" and "bread_ingredients", in whatever
-    language the project is. A `verbose_name_plural` without a `verbose_name` corrects the plural
-    ("people"), as it does for the admin.
-    """
-    options = model._meta
-    singular = snake_case(str(options.object_name))
-    given = options.original_attrs
-    if "verbose_name_plural" in given and "verbose_name" not in given:
-        with translation.override(None):
-            words = slugify(str(options.verbose_name_plural)).replace("-", "_")
-        if words:
-            return singular, words
-    return singular, plural_of(singular)
-
-
-def snake_case(name: str) -> str:
-    """The name of a class as the name of a tool has it: "bread_ingredient"."""
-    return camel_case_to_spaces(name).replace(" ", "_").strip("_")
-
-
-def plural_of(word: str) -> str:
-    """Several of them, in English."""
-    if word.endswith("y") and word[-2:-1] not in ("", *"aeiou_"):
-        return f"{word[:-1]}ies"
-    return f"{word}es" if word.endswith(("s", "x", "z", "ch", "sh")) else f"{word}s"
 
 
 def path(model: type[models.Model], name: str, *, lookups: bool = False) -> Path:

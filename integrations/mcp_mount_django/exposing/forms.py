@@ -19,8 +19,8 @@ from django.http import HttpRequest
 from mcp_mount.features import DefinitionError, ToolError
 from mcp_mount.features.names import refuse_unknown
 from mcp_mount.openapi.arguments import NamedArguments
-from mcp_mount_django.exposing.fields import snake_case, tool_names
 from mcp_mount_django.exposing.form_fields import described, schema_of_field, schema_of_key
+from mcp_mount_django.exposing.naming import snake_case, tool_names
 
 _MANY: Final = (forms.MultipleChoiceField, forms.ModelMultipleChoiceField)
 

@@ -1,4 +1,4 @@
-"""What the objects of a view are called in the names of its tools."""
+"""Names of tools: what the objects of a model or a view are called in them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_mount_django.exposing.fields import plural_of, snake_case, tool_names
+from django.db.models import Model
+from django.utils import translation
+from django.utils.text import camel_case_to_spaces, slugify
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +42,33 @@ def _own_names(view: Any) -> tuple[str, str]:
 
 def _is_plural(name: str) -> bool:
     return re.search(r"[^su]s$", name) is not None
+
+
+def tool_names(model: type[Model]) -> tuple[str, str]:
+    """What one object of a model is called in the names of tools, and what several are.
+
+    The names are those of its class, "bread_ingredient" and "bread_ingredients", in whatever
+    language the project is. A `verbose_name_plural` without a `verbose_name` corrects the plural
+    ("people"), as it does for the admin.
+    """
+    options = model._meta
+    singular = snake_case(str(options.object_name))
+    given = options.original_attrs
+    if "verbose_name_plural" in given and "verbose_name" not in given:
+        with translation.override(None):
+            words = slugify(str(options.verbose_name_plural)).replace("-", "_")
+        if words:
+            return singular, words
+    return singular, plural_of(singular)
+
+
+def snake_case(name: str) -> str:
+    """The name of a class as the name of a tool has it: "bread_ingredient"."""
+    return camel_case_to_spaces(name).replace(" ", "_").strip("_")
+
+
+def plural_of(word: str) -> str:
+    """Several of them, in English."""
+    if word.endswith("y") and word[-2:-1] not in ("", *"aeiou_"):
+        return f"{word[:-1]}ies"
+    return f"{word}es" if word.endswith(("s", "x", "z", "ch", "sh")) else f"{word}s"

@@ -10,8 +10,8 @@ from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.pagination import LimitOffsetPagination
 
 from mcp_mount.protocol.logs import own_logger
-from mcp_mount_django.exposing.code import mentions
-from mcp_mount_django.exposing.endpoints import Endpoint
+from mcp_mount_django.exposing.bytecode import mentions
+from mcp_mount_django.exposing.rest_endpoints import Endpoint
 
 logger = own_logger("mcp_mount")
 

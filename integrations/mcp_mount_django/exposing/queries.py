@@ -17,7 +17,8 @@ from pydantic import Field, create_model
 from mcp_mount.features import DefinitionError, ToolError
 from mcp_mount.features.permissions import Permission
 from mcp_mount_django.exposing.columns import ALL, Columns, annotated, many_filter, many_related
-from mcp_mount_django.exposing.fields import Path, path, plural_of, tool_names
+from mcp_mount_django.exposing.fields import Path, path
+from mcp_mount_django.exposing.naming import plural_of, tool_names
 
 _VIEW: Final = "view permission"
 _READ_ONLY: Final = {"readOnlyHint": True}

@@ -12,13 +12,13 @@ from rest_framework import serializers
 from rest_framework.schemas.openapi import AutoSchema
 
 from mcp_mount.features import DefinitionError
-from mcp_mount_django.exposing.endpoints import Endpoint
 from mcp_mount_django.exposing.form_fields import (
     described,
     flat_choices,
     labels_of,
     schema_of_key,
 )
+from mcp_mount_django.exposing.rest_endpoints import Endpoint
 
 _PYTHON_ONLY: Final = re.compile(r"\(\?[aiLmsux-]+[:)]|\(\?P[<=>]|\\A|\(\?\(|\(\?#")
 """What other languages' regular expressions do not have: a client could not read the schema."""

@@ -15,7 +15,7 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 
-from mcp_mount_django.exposing.endpoints import Endpoint
+from mcp_mount_django.exposing.rest_endpoints import Endpoint
 
 
 def operation_of(

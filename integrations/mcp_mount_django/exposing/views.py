@@ -18,7 +18,6 @@ from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.responses import Answer, value_of_response
 from mcp_mount_django.exposing.captures import CapturedArguments
 from mcp_mount_django.exposing.messages import with_messages
-from mcp_mount_django.exposing.places import Places
 from mcp_mount_django.exposing.responses import (
     answer_of,
     answer_of_async,
@@ -26,6 +25,7 @@ from mcp_mount_django.exposing.responses import (
     encoded_pairs,
     login_paths,
 )
+from mcp_mount_django.exposing.view_urls import Places
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

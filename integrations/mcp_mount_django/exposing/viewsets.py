@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mcp_mount.features.names import refuse_unknown
-from mcp_mount_django.exposing.endpoints import Endpoint, lookup_of, sentence, without
+from mcp_mount.openapi.operations import METHODS
 from mcp_mount_django.exposing.naming import Naming
+from mcp_mount_django.exposing.rest_endpoints import Endpoint, lookup_of, sentence, without
 
 _ROUTES: Final = (
     ("list", "get", "list_{plural}", False),
@@ -34,6 +35,7 @@ def viewset_endpoints(
     basename: str | None,
     url: Sequence[str],
     fixed: Mapping[str, Any],
+    methods: Sequence[str] = METHODS,
 ) -> Iterator[Endpoint]:
     """The endpoints of a viewset: its standard actions and its own.
 
@@ -44,11 +46,12 @@ def viewset_endpoints(
         basename: As in its router.
         url: What its URLs capture before the viewset's own part.
         fixed: Values of captures that are no arguments.
+        methods: Of HTTP, in lower case.
 
     Raises:
         DefinitionError: For actions that it does not have.
     """
-    allowed = [one.lower() for one in viewset.http_method_names]
+    allowed = [one.lower() for one in viewset.http_method_names if one.lower() in methods]
     standard = [route for route in _ROUTES if hasattr(viewset, route[0]) and route[1] in allowed]
     extra = list(_extra_actions(viewset, allowed))
     basename = basename or _basename(viewset, naming)
@@ -83,7 +86,6 @@ def viewset_endpoints(
         if actions is not None and not set(one.names) & set(actions):
             continue
         detail = one.action.detail
-        captures = [first or second for first, second in _GROUP.findall(one.action.url_path)]
         lookups = [lookup] if detail else []
         readable = re.sub(
             r"\(\?P<(\w+)>[^)]*\)|<(?:[^:<>]+:)?(\w+)>", r"{\1\2}", one.action.url_path
@@ -95,7 +97,7 @@ def viewset_endpoints(
             path=where + "".join(f"/{{{each}}}" for each in lookups) + f"/{readable}/",
             handler=one.handler,
             action=one.handler,
-            url=without([*outer, *lookups, *captures], fixed),
+            url=without([*outer, *lookups, *captures_of(one.action.url_path)], fixed),
             fixed=fixed,
             many=False,
             sentence=sentence(
@@ -110,6 +112,11 @@ def viewset_endpoints(
             initkwargs={"basename": basename, "detail": detail, **one.action.kwargs},
             route=f"{basename}-{one.action.url_name}",
         )
+
+
+def captures_of(pattern: str) -> list[str]:
+    """The names that a part of a URL pattern captures, be it a regular expression or a path."""
+    return [first or second for first, second in _GROUP.findall(pattern)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ sys.path.insert(0, str(HERE))
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 installed, tools, mcp_mount, partners, tokens, staff, atomic, tasks, query, views, *others = BLOCKS
-form, rest, *others = others
+form, routers, rest, *others = others
 nested, ninja, spectacular, audit, tests, beside = others
 
 
@@ -66,7 +66,6 @@ from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.test import TestCase  # noqa: E402
 from django.test.utils import get_runner  # noqa: E402
 from django.urls import include, path  # noqa: E402
-from rest_framework.routers import DefaultRouter  # noqa: E402
 
 import mcp_mount_django.options  # noqa: E402
 from mcp_mount_django import MCPServer  # noqa: E402
@@ -84,6 +83,7 @@ for block in (
     query,
     views,
     form,
+    routers,
     rest,
     nested,
     ninja,
@@ -93,10 +93,8 @@ for block in (
 urlpatterns: list[Any] = []
 execute(urls_part, {"urlpatterns": urlpatterns, "path": path, "include": include})
 urlpatterns.append(path("partners", include(names["partners"].urls)))
-router = DefaultRouter()
-router.register("products", names["views"].ProductViewSet)
-router.register("orders/(?P<order>[^/]+)/notes", names["views"].NoteViewSet, basename="note")
-urlpatterns += [path("api/", include(router.urls)), path("ninja/", names["api"].urls)]
+urlpatterns.append(path("catalogue", include(names["catalogue"].urls)))
+urlpatterns += [path("api/", include(names["router"].urls)), path("ninja/", names["api"].urls)]
 execute(spectacular, names)
 
 
@@ -138,6 +136,7 @@ class Examples(TestCase):
         }
 
     def test_views_and_endpoints(self) -> None:
+        assert [*names["catalogue"].registry.tools] == ["list_products", "get_product"]
         found = self.call(None, "search", query="tea").data
         assert found == {"page": 1, "found": ["TEA-07"]}
         assert self.call(None, "list_products").is_error

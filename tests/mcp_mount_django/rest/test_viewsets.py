@@ -127,6 +127,84 @@ def test_the_body_of_an_action_may_be_given(server: Any, call: Any, arguments_of
     assert result.structured["data"] == {"limit": 4.5}
 
 
+def _odd_schemas() -> dict[str, Any]:
+    from rest_framework import serializers
+
+    class Broken(serializers.Serializer):  # type: ignore[type-arg]
+        def get_fields(self) -> Any:
+            return {"of": self.context["request"].user}
+
+    return {
+        "no schema": (str, "str has no fields"),
+        "a strange class": (type("Strange", (), {}), "Strange is neither a serializer nor a"),
+        "an object": (object(), "takes a serializer class, a pydantic model, or a JSON Schema"),
+        "bare fields": ({"limit": {"type": "number"}}, 'belong below {"properties": ...}'),
+        "of a request": (Broken, "Broken cannot be made without a request (KeyError: 'request')"),
+        "no fields": (serializers.BaseSerializer, "BaseSerializer has no fields"),
+    }
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_the_body_of_an_action_may_be_a_serializer(
+    server: Any, call: Any, arguments_of: Any, many: bool
+) -> None:
+    own = views().NameSerializer
+    server.add_viewset(
+        views().Categories, actions="budget", schema={"budget": own(many=True) if many else own}
+    )
+    given: dict[str, Any] = {"new_name": "x"}
+    if many:
+        given = {"body": [given]}
+    assert [*arguments_of("category_budget_post")] == ["pk", *given]
+    result = call("category_budget_post", pk="1", **given)
+    assert result.structured["data"] == given.get("body", given)
+
+
+def test_the_query_of_an_action_may_be_a_serializer(
+    server: Any, call: Any, arguments_of: Any
+) -> None:
+    from rest_framework import serializers
+
+    class Year(serializers.Serializer):  # type: ignore[type-arg]
+        year = serializers.IntegerField(min_value=1)
+
+    server.add_viewset(views().Categories, actions="totals", query={"totals": Year})
+    assert arguments_of("category_totals")["year"]["minimum"] == 1
+    assert call("category_totals", year=2026).structured == {"year": "2026"}
+
+
+def test_a_serializer_for_a_change_needs_none_of_its_fields(server: Any) -> None:
+    own = {"partial_update": views().CategorySerializer, "update": views().CategorySerializer}
+    server.add_viewset(views().Categories, actions=[*own], schema=own)
+    tools = server.registry.tools
+    assert tools["update_category"].input_schema["required"] == ["pk"]
+    assert tools["replace_category"].input_schema["required"] == ["pk", "name"]
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["no schema", "a strange class", "an object", "bare fields", "of a request", "no fields"],
+)
+@pytest.mark.parametrize("option", ["schema", "query"])
+def test_what_is_no_schema_is_refused(server: Any, option: str, case: str) -> None:
+    from mcp_mount import DefinitionError
+
+    odd, words = _odd_schemas()[case]
+    with pytest.raises(DefinitionError) as caught:
+        server.add_viewset(views().Categories, **{option: {"budget": odd}})
+    assert f"{option}={{'budget': ...}}: " in str(caught.value)
+    assert words in str(caught.value)
+    assert not server.registry.tools
+
+
+def test_a_query_has_fields(server: Any) -> None:
+    from mcp_mount import DefinitionError
+
+    several = views().NameSerializer(many=True)
+    with pytest.raises(DefinitionError, match="a query has fields, and this is of type 'array'"):
+        server.add_viewset(views().Categories, query={"totals": several})
+
+
 @pytest.mark.parametrize("schema", [{}, {"properties": {}}])
 def test_an_action_may_be_said_to_have_no_body(
     server: Any, call: Any, arguments_of: Any, schema: dict[str, Any]

@@ -1,33 +1,29 @@
-"""Endpoints of Django REST framework as tools: each is described as an operation of OpenAPI, and
-called through its own view, with its permissions, throttles, filters and pages."""
+"""Endpoints of Django REST framework, described as operations of OpenAPI."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlencode
 
-from django.http import HttpRequest
 from pydantic import TypeAdapter
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.document import Document
 from mcp_mount.openapi.operations import MARK, as_mark
-from mcp_mount.openapi.targets import Target
 from mcp_mount.protocol.logs import own_logger
-from mcp_mount_django.authentication import caller_of
-from mcp_mount_django.exposing.captures import CapturedArguments
-from mcp_mount_django.exposing.code import only_serializer, reads_body, reads_by_view, takes_several
-from mcp_mount_django.exposing.described import Description, Schema
-from mcp_mount_django.exposing.endpoints import READS, Endpoint
+from mcp_mount_django.exposing.bytecode import (
+    only_serializer,
+    reads_body,
+    reads_by_view,
+    takes_several,
+)
 from mcp_mount_django.exposing.fields import path
-from mcp_mount_django.exposing.handwritten import handwritten
+from mcp_mount_django.exposing.given_schemas import schema_of_given
 from mcp_mount_django.exposing.parameters import pagination_of, parameters_of, queryset_of
-from mcp_mount_django.exposing.places import Places
-from mcp_mount_django.exposing.responses import answer_of, derived
+from mcp_mount_django.exposing.rest_endpoints import READS, Endpoint
+from mcp_mount_django.exposing.rest_options import EndpointOptions
 from mcp_mount_django.exposing.serializers import answer_schema, body_schema, serializer_of
+from mcp_mount_django.exposing.yasg import handwritten
 
 logger = own_logger("mcp_mount")
 
@@ -35,14 +31,14 @@ _JSON: Final = "application/json"
 _REFERENCE: Final = "#/components/schemas/"
 
 
-def document_of(endpoint: Endpoint, description: Description) -> Document:
+def document_of(endpoint: Endpoint, options: EndpointOptions) -> Document:
     """The OpenAPI document of one endpoint.
 
     Raises:
         DefinitionError: For an endpoint that cannot be described without the user.
     """
     components: dict[str, Any] = {}
-    made_with = pagination_of(endpoint, description.page_size)
+    made_with = pagination_of(endpoint, options.page_size)
     view = endpoint.instance()
     known = _from_spectacular(endpoint, made_with)
     own = handwritten(endpoint)
@@ -50,9 +46,10 @@ def document_of(endpoint: Endpoint, description: Description) -> Document:
     if known is not None:
         operation, components = known
     elif endpoint.method in READS:
-        operation["parameters"] = parameters_of(endpoint, view, description.page_size)
-    given = description.schema.get(endpoint.handler)
-    body = own.body if given is None else _schema_of(given, components)
+        operation["parameters"] = parameters_of(endpoint, view, options.page_size)
+    given = options.schema.get(endpoint.handler)
+    partial = endpoint.method == "patch"
+    body = own.body if given is None else schema_of_given(given, components, partial=partial)
     if body is not None:
         operation.pop("requestBody", None)
         if body.keys() - {"type", "title", "description"} and body.get("properties") != {}:
@@ -67,9 +64,9 @@ def document_of(endpoint: Endpoint, description: Description) -> Document:
         for one in operation.get("parameters", ())
         if one["in"] != "path"
     }
-    asked = description.query.get(endpoint.handler)
+    asked = options.query.get(endpoint.handler)
     if asked is not None:
-        fields = _schema_of(asked, components)
+        fields = schema_of_given(asked, components)
         required = fields.get("required", ())
         for name, schema in fields.get("properties", {}).items():
             one = {"name": name, "in": "query", "schema": schema}
@@ -81,7 +78,7 @@ def document_of(endpoint: Endpoint, description: Description) -> Document:
         ),
         *parameters.values(),
     ]
-    if not description.output_schemas:
+    if not options.output_schemas:
         operation["responses"] = {}
     elif known is None:
         operation["responses"] = _answers(endpoint, view, made_with)
@@ -98,77 +95,6 @@ def document_of(endpoint: Endpoint, description: Description) -> Document:
     # What a capture may be is known when it is called (`CapturedArguments`).
     wide = "".join(f"/{{{name}:path}}" for name in endpoint.url)
     return Document(document, [wide] if wide else [])
-
-
-def function_of(endpoint: Endpoint, description: Description, target: Target) -> Callable[..., Any]:
-    """The function that calls an endpoint."""
-    views = _Views(endpoint, pagination_of(endpoint, description.page_size))
-    captures = CapturedArguments(endpoint.kind, endpoint.url)
-    places = Places(
-        endpoint.kind,
-        endpoint.method,
-        [*endpoint.url, *endpoint.fixed],
-        action=endpoint.action,
-        route=endpoint.route,
-    )
-
-    def function(request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
-        # As the patterns of routers give them: texts.
-        own = {name: str(value) for name, value in captures.of(arguments).items()}
-        sent = target.request(arguments)
-        place = places.of(request, {**endpoint.fixed, **own})
-        inner: Any = derived(
-            request,
-            endpoint.method.upper(),
-            place.path,
-            query=urlencode(sent.query),
-            body=sent.body or b"",
-            content_type="" if sent.body is None else sent.content_type,
-            headers=sent.headers,
-            match=place.match,
-        )
-        if caller_of(request) is not None:
-            # The caller is who the server says; of others the view may find out more.
-            inner._force_auth_user = request.user
-            inner._force_auth_token = getattr(request, "auth", None)
-        view = views.of(place.view)
-        response = description.middleware.call(inner, view, (), place.match.kwargs)
-        return target.value(answer_of(response, ResponseBody(target.limit())))
-
-    function.__name__ = function.__qualname__ = endpoint.tool
-    return function
-
-
-class _Views:
-    """The callable for an endpoint: that of the project's URLs, with what is wrapped around it
-    there; where pages are to be added, one of our own in place of a bare one."""
-
-    def __init__(self, endpoint: Endpoint, pages: Mapping[str, Any]) -> None:
-        self._endpoint = endpoint
-        self._pages = pages
-
-    @cached_property
-    def _own(self) -> Callable[..., Any]:
-        return self._endpoint.view(**self._pages)
-
-    def of(self, routed: Callable[..., Any] | None) -> Callable[..., Any]:
-        """The view to call. routed: that of the project's URLs."""
-        if routed is None or (self._pages and _is_same_code(routed, self._own)):
-            return self._own
-        return routed
-
-
-def _is_same_code(one: Any, other: Any) -> bool:
-    """Whether two views are made by the same functions: whether nothing more is wrapped around one
-    of them."""
-    codes = [
-        (
-            getattr(view, "__code__", None),
-            getattr(getattr(view, "__wrapped__", None), "__code__", None),
-        )
-        for view in (one, other)
-    ]
-    return codes[0] == codes[1]
 
 
 def _from_spectacular(
@@ -237,27 +163,6 @@ def _answers(endpoint: Endpoint, view: Any, made_with: Mapping[str, Any]) -> dic
         if paginator is not None:
             schema = paginator.get_paginated_response_schema(schema)
     return {"200": {"content": {_JSON: {"schema": schema}}}}
-
-
-def _schema_of(given: Schema, components: dict[str, Any]) -> dict[str, Any]:
-    """The schema that the user gave, with its definitions among the components."""
-    if isinstance(given, type):
-        schema = TypeAdapter(given).json_schema(ref_template=_REFERENCE + "{model}")
-    else:
-        schema = _with_references(dict(given))
-    components.update(schema.pop("$defs", {}))
-    return {"type": "object", **schema}
-
-
-def _with_references(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            key: item.replace("#/$defs/", _REFERENCE)
-            if key == "$ref" and isinstance(item, str)
-            else _with_references(item)
-            for key, item in value.items()
-        }
-    return [_with_references(one) for one in value] if isinstance(value, list) else value
 
 
 def _capture(view: Any, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What users say of endpoints of REST framework that cannot be known."""
+"""Options of endpoints of REST framework: what their code does not tell, and the user says."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from pydantic import BaseModel
-
 from mcp_mount_django.exposing.middlewares import Middlewares
 
 PAGE_SIZE: Final = 100
 """How many rows a list has that the project does not divide into pages."""
 
-Schema: TypeAlias = type[BaseModel] | Mapping[str, Any]
-"""Fields that the user describes: a pydantic model, or a JSON Schema of an object."""
+Schema: TypeAlias = type[Any] | Mapping[str, Any]
+"""Fields that the user describes: a serializer class, a pydantic model (or another class of fields
+that pydantic knows), or a JSON Schema of an object."""
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
-    """What the user says of endpoints.
+class EndpointOptions:
+    """What the user says of endpoints of REST framework.
 
     Attributes:
         query: Query parameters, by action or method.

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from mcp_mount_django.exposing.endpoints import Endpoint
+from mcp_mount_django.exposing.rest_endpoints import Endpoint
 from mcp_mount_django.exposing.serializers import body_schema
 
 _OF_SCHEMAS: Final = ("type", "format", "enum", "items", "default", "pattern")

@@ -16,15 +16,16 @@ from typing_extensions import Unpack
 from mcp_mount.features.names import several_names
 from mcp_mount.openapi.bodies import response_limit
 from mcp_mount.policies.options import PolicyOptions
-from mcp_mount_django.exposing.documented import ExposesEndpoints
 from mcp_mount_django.exposing.forms import tool_of_form
+from mcp_mount_django.exposing.openapi_methods import ExposesDocuments
 from mcp_mount_django.exposing.queries import ModelQuery, tools_of
+from mcp_mount_django.exposing.rest_methods import ExposesREST
 from mcp_mount_django.exposing.views import tool_of_view
 
 Q = TypeVar("Q", bound=type[ModelQuery])
 
 
-class Exposes(ExposesEndpoints):
+class Exposes(ExposesREST, ExposesDocuments):
     """Models, views, forms, endpoints of REST framework and others, and templates, as tools and
     pages.
     """

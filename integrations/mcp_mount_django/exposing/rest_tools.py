@@ -12,16 +12,17 @@ from mcp_mount.openapi.adding import Exposed, add_operations
 from mcp_mount.openapi.choice import Choice
 from mcp_mount.openapi.document import Document
 from mcp_mount.openapi.targets import Target
-from mcp_mount_django.exposing.described import Description, Schema
-from mcp_mount_django.exposing.endpoints import Endpoint
 from mcp_mount_django.exposing.responses import login_paths
-from mcp_mount_django.exposing.rest import document_of, function_of
+from mcp_mount_django.exposing.rest_calls import function_of
+from mcp_mount_django.exposing.rest_endpoints import Endpoint
+from mcp_mount_django.exposing.rest_operations import document_of
+from mcp_mount_django.exposing.rest_options import EndpointOptions
 
 
 def add_endpoints(
     server: Any,
     endpoints: Iterable[Endpoint],
-    description: Description,
+    options: EndpointOptions,
     policies: Mapping[str, Any],
     *,
     by_name: bool,
@@ -31,7 +32,7 @@ def add_endpoints(
     Args:
         server: What gets the tools.
         endpoints: The endpoints.
-        description: What the user says of them.
+        options: What the user says of them.
         policies: What is declared around each tool.
         by_name: Whether the user has named them, so that each must work.
 
@@ -40,13 +41,13 @@ def add_endpoints(
             name that is taken.
     """
     chosen = list(endpoints)
-    _refuse_strangers(chosen, description)
+    _refuse_strangers(chosen, options)
     documents: list[Document] = []
     known: dict[tuple[str, str], Endpoint] = {}
     left_out: dict[str, str] = {}
     for one in chosen:
         try:
-            documents.append(document_of(one, description))
+            documents.append(document_of(one, options))
         except Exception as error:
             # Serializers, views and filters are asked: whatever their code raises is a reason.
             is_ours = isinstance(error, DefinitionError)
@@ -62,7 +63,7 @@ def add_endpoints(
 
     def function(target: Target) -> Any:
         endpoint = known[target.operation.path, target.operation.method]
-        return function_of(endpoint, description, target)
+        return function_of(endpoint, options, target)
 
     return add_operations(
         server,
@@ -71,37 +72,13 @@ def add_endpoints(
         function,
         forward=(),
         policies=policies,
-        output_schemas=description.output_schemas,
+        output_schemas=options.output_schemas,
         login=login_paths,
         unreadable=left_out,
     )
 
 
-def by_handler(name: str, table: Mapping[str, Schema] | None) -> dict[str, Schema]:
-    """A table of schemas, by actions or by methods of HTTP.
-
-    Args:
-        name: How the user knows it.
-        table: What the user gave.
-
-    Raises:
-        DefinitionError: If it is no table.
-    """
-    if table is None:
-        return {}
-    if not isinstance(table, Mapping) or not all(
-        isinstance(one, type | Mapping) for one in table.values()
-    ):
-        raise DefinitionError(
-            f"{name}= is a table: {{action or method: a pydantic model, or a JSON Schema}}"
-        )
-    return {
-        key.lower() if key.lower() in ("get", "post", "put", "patch", "delete") else key: value
-        for key, value in table.items()
-    }
-
-
-def _refuse_strangers(endpoints: Iterable[Endpoint], description: Description) -> None:
+def _refuse_strangers(endpoints: Iterable[Endpoint], options: EndpointOptions) -> None:
     handlers = [one.handler for one in endpoints]
-    for name, table in (("query", description.query), ("schema", description.schema)):
+    for name, table in (("query", options.query), ("schema", options.schema)):
         refuse_unknown(f"{name}= matches no endpoint:", table, handlers)

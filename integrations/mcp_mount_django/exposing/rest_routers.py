@@ -1,0 +1,130 @@
+"""Which endpoints the routers of Django REST framework have: those of what is registered there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mcp_mount.features import DefinitionError
+from mcp_mount.features.names import refuse_unknown
+from mcp_mount.openapi.operations import METHODS
+from mcp_mount_django.exposing.naming import Naming, snake_case
+from mcp_mount_django.exposing.rest_endpoints import Endpoint
+from mcp_mount_django.exposing.viewsets import captures_of, viewset_endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    """What `router.register` was given."""
+
+    prefix: str
+    viewset: Any
+    basename: str
+
+    def matches(self, word: str) -> bool:
+        return word == self.basename or fnmatchcase(self.prefix, word)
+
+
+def router_endpoints(
+    router: Any,
+    *,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    methods: Sequence[str],
+    names: Mapping[str, str],
+    url: Sequence[str],
+    fixed: Mapping[str, Any],
+) -> Iterator[Endpoint]:
+    """The endpoints of the viewsets of a router: those that it has URLs for.
+
+    Args:
+        router: The router.
+        include: Prefixes ("order*") or basenames of some; by default all.
+        exclude: Those of others that stay out.
+        methods: Of HTTP.
+        names: What one object is called, by prefix or basename.
+        url: What the URLs capture before those of the router.
+        fixed: Values of captures that are no arguments.
+
+    Raises:
+        DefinitionError: For what is no router, one without viewsets, and words that match nothing.
+    """
+    if not all(hasattr(router, one) for one in ("registry", "get_routes", "get_method_map")):
+        raise DefinitionError(
+            f"add_router takes a router of REST framework, with what is registered there, not "
+            f"{router!r}; use add_viewset or add_api_view for views"
+        )
+    registered = [_Registered(*one) for one in router.registry]
+    if not registered:
+        raise DefinitionError("nothing is registered on the router yet: call add_router afterwards")
+    known = [word for one in registered for word in dict.fromkeys((one.prefix, one.basename))]
+    for option, words in (("include", include), ("exclude", exclude), ("names", names)):
+        lost = [word for word in words if not any(one.matches(word) for one in registered)]
+        refuse_unknown(f"{option}= matches nothing on the router:", lost, known)
+    allowed = [one.lower() for one in methods]
+    refuse_unknown("methods= names no method that a tool can have:", allowed, METHODS)
+    chosen = [
+        one
+        for one in registered
+        if (not include or any(map(one.matches, include))) and not any(map(one.matches, exclude))
+    ]
+    if not chosen:
+        raise DefinitionError("exclude= leaves nothing of the router")
+    around = [*url, *_captures_around(router)]
+    for one, naming in zip(chosen, _namings(chosen, names), strict=True):
+        served = _served(router, one.viewset)
+        for endpoint in viewset_endpoints(
+            one.viewset,
+            actions=None,
+            naming=naming,
+            basename=one.basename,
+            url=[*around, *captures_of(one.prefix)],
+            fixed=fixed,
+            methods=allowed,
+        ):
+            if (endpoint.method, endpoint.action) in served:
+                yield endpoint
+
+
+def _namings(chosen: Sequence[_Registered], names: Mapping[str, str]) -> list[Naming]:
+    """What objects are called: as the user says, or as their model; where several viewsets have
+    one model, by their basenames, which a router has once."""
+    given = [
+        next((name for word, name in names.items() if one.matches(word)), None) for one in chosen
+    ]
+    found = [Naming.of(one.viewset, name, None) for one, name in zip(chosen, given, strict=True)]
+    count = Counter(one.one for one in found)
+    for index, one in enumerate(chosen):
+        if given[index] is None and count[found[index].one] > 1:
+            found[index] = Naming.of(one.viewset, snake_case(one.basename.replace("-", "_")), None)
+    taken: dict[str, str] = {}
+    for one, naming in zip(chosen, found, strict=True):
+        other = taken.setdefault(naming.one, one.prefix)
+        if other != one.prefix:
+            raise DefinitionError(
+                f"the objects of {other!r} and {one.prefix!r} would both be called "
+                f"{naming.one!r} in the names of tools: call some otherwise, by names={{prefix: "
+                "name}"
+            )
+    return found
+
+
+def _served(router: Any, viewset: Any) -> Collection[tuple[str, str | None]]:
+    """The methods and actions that a router has URLs for: one of the project's own may have fewer
+    than the viewset."""
+    return {
+        (method, action)
+        for route in router.get_routes(viewset)
+        for method, action in router.get_method_map(viewset, route.mapping).items()
+    }
+
+
+def _captures_around(router: Any) -> list[str]:
+    """What the URLs of a router capture before the prefix, as those of nested routers do."""
+    for route in router.routes:
+        if hasattr(route, "mapping"):
+            return captures_of(route.url.partition("{prefix}")[0])
+    return []

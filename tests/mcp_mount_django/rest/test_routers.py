@@ -1,0 +1,177 @@
+"""Routers of REST framework: all that is registered on them, in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcp_mount import DefinitionError
+
+TAKEN_BODY = (
+    "Categories.budget: it reads the body of its request by itself: give its fields by "
+    "schema={'budget': ...}"
+)
+
+OF_ENTRIES = ["create_entry", "delete_entry", "get_entry", "list_entries", "update_entry"]
+
+
+def views() -> Any:
+    from tests.mcp_mount_django.rest import views
+
+    return views
+
+
+@pytest.fixture
+def router(database: None) -> Any:
+    from rest_framework.routers import DefaultRouter
+
+    one = DefaultRouter()
+    one.register("categories", views().Categories)
+    one.register("entries", views().Entries, basename="booking")
+    return one
+
+
+def test_all_that_is_registered_becomes_tools(
+    server: Any, route: Any, router: Any, call: Any
+) -> None:
+    from django.urls import include, path
+
+    exposed = server.add_router(router)
+    route(path("api/", include(router.urls)))
+    assert {*OF_ENTRIES, "list_categories", "category_rename"} <= set(exposed.tools)
+    assert exposed.left_out == {"POST /categories/{pk}/budget/": TAKEN_BODY}
+    made = call("create_category", name="rent").structured
+    assert call("get_category", pk=made["id"]).structured["name"] == "rent"
+    assert call("list_entries").structured["count"] == 0
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"include": "entries"},
+        {"include": ["booking"]},
+        {"include": "entr*"},
+        {"exclude": "categories"},
+        {"include": "*", "exclude": ["category"]},
+    ],
+)
+def test_some_are_chosen_by_prefix_or_basename(
+    server: Any, router: Any, choice: dict[str, Any]
+) -> None:
+    assert sorted(server.add_router(router, **choice).tools) == OF_ENTRIES
+
+
+def test_tools_may_be_those_that_only_read(server: Any, router: Any) -> None:
+    tools = server.add_router(router, methods="get", include="entries").tools
+    assert sorted(tools) == ["get_entry", "list_entries"]
+
+
+def test_put_is_a_tool_where_patch_is_not_chosen(server: Any, router: Any) -> None:
+    assert server.add_router(router, methods="put", include="entries").tools == ["replace_entry"]
+
+
+def test_objects_may_be_called_otherwise(server: Any, router: Any) -> None:
+    tools = server.add_router(router, names={"entries": "posting"}, methods="get").tools
+    assert {"list_postings", "get_posting", "list_categories"} <= set(tools)
+
+
+def test_viewsets_of_one_model_are_called_by_their_basenames(server: Any, router: Any) -> None:
+    router.register("closed", views().Categories, basename="closed-category")
+    tools = server.add_router(router, methods="get").tools
+    assert {"list_categories", "list_closed_categories", "get_closed_category"} <= set(tools)
+
+
+def test_only_what_the_router_has_urls_for_becomes_a_tool(server: Any) -> None:
+    from rest_framework.routers import Route, SimpleRouter
+
+    class ReadOnly(SimpleRouter):
+        routes = [  # noqa: RUF012
+            Route(r"^{prefix}$", {"get": "list"}, "{basename}-list", False, {"suffix": "List"})
+        ]
+
+    router = ReadOnly()
+    router.register("categories", views().Categories)
+    assert server.add_router(router).tools == ["list_categories"]
+
+
+def test_what_the_urls_of_a_nested_router_capture_are_arguments(
+    server: Any, route: Any, call: Any
+) -> None:
+    from django.urls import include, path
+    from rest_framework.routers import SimpleRouter
+    from rest_framework_nested.routers import NestedSimpleRouter
+
+    from tests.mcp_mount_django.ledger.models import Category, Entry, Member
+
+    class OfCategory(views().Entries):  # type: ignore[misc]
+        def get_queryset(self) -> Any:
+            return super().get_queryset().filter(category=self.kwargs["category_pk"])
+
+    router = SimpleRouter()
+    router.register("categories", views().Categories)
+    inner = NestedSimpleRouter(router, "categories", lookup="category")
+    inner.register("entries", OfCategory)
+    plain = SimpleRouter()
+    plain.register(r"of/(?P<category_pk>[^/.]+)/entries", OfCategory, basename="of")
+    route(path("api/", include(inner.urls)), path("plain/", include(plain.urls)))
+    server.add_router(inner, methods="get")
+    server.add_router(plain, methods="get", names={"of": "booking"})
+    rent, food = (Category.objects.create(name=name) for name in ("rent", "food"))
+    entry = Entry.objects.create(
+        member=Member.objects.create_user("x@example.org"), category=rent, amount=1
+    )
+    for listed, one in (("list_entries", "get_entry"), ("list_bookings", "get_booking")):
+        assert call(listed, category_pk=rent.pk).structured["count"] == 1
+        assert call(listed, category_pk=food.pk).structured["count"] == 0
+        assert call(one, category_pk=rent.pk, pk=entry.pk).structured["id"] == entry.pk
+
+
+def test_policies_hold_for_each_tool_of_a_router(
+    server: Any, router: Any, call: Any, ada: Any
+) -> None:
+    from mcp_mount.testing import RPCError
+
+    server.add_router(router, methods="get", permission="ledger.view_entry")
+    with pytest.raises(RPCError, match="Unknown tool"):
+        call("list_categories", ada)
+    ada.is_superuser = True
+    ada.save()
+    assert not call("list_categories", ada).is_error
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"include": "entry"}, "include= matches nothing on the router: 'entry'; did you mean"),
+        ({"exclude": "x*"}, "exclude= matches nothing on the router: 'x*'"),
+        ({"names": {"entry": "x"}}, "names= matches nothing on the router: 'entry'"),
+        ({"methods": "fetch"}, "methods= names no method that a tool can have: 'fetch'"),
+        ({"exclude": "*"}, "exclude= leaves nothing of the router"),
+        ({"includes": "x"}, "add_router has no option 'includes'; did you mean 'include'?"),
+        (
+            {"names": {"entries": "category"}},
+            "the objects of 'categories' and 'entries' would both be called 'category'",
+        ),
+    ],
+)
+def test_words_that_match_nothing_on_a_router_are_refused(
+    server: Any, router: Any, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        server.add_router(router, **options)
+    assert words in str(caught.value)
+    assert not server.registry.tools
+
+
+@pytest.mark.parametrize("case", ["empty", "urls", "viewset"])
+def test_what_is_no_router_is_refused(server: Any, router: Any, case: str) -> None:
+    from rest_framework.routers import SimpleRouter
+
+    odd, words = {
+        "empty": (SimpleRouter(), "nothing is registered on the router yet"),
+        "urls": (router.urls, "add_router takes a router of REST framework"),
+        "viewset": (views().Entries, "use add_viewset or add_api_view for views"),
+    }[case]
+    with pytest.raises(DefinitionError, match=words):
+        server.add_router(odd)
