@@ -125,6 +125,47 @@ def test_the_field_of_json_has_the_value_that_came(server: Any, ada: Any, value:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("day", 10**400, "day: Enter a valid date."),
+        ("day", True, "day: Enter a valid date."),
+        ("number", 10**400, "number: Enter a number."),
+        ("number", "1e400", "number: Enter a number."),
+        ("address", 1.5, "address: Enter a valid IPv4 or IPv6 address."),
+        ("when", 7, "when: Enter a valid date/time."),
+        ("when", "0001-01-01T00:00:00+23:59", "when: A value is out of the range that its field"),
+        ("tags", [10**30], "A value is out of the range that its field can hold."),
+        ("tags", [{"pk": 1}], "tags: must be a list of single values"),
+        ("tags", [None], "tags: must be a list of single values"),
+        ("tag", 1e300, "tag: Select a valid choice."),
+        ("text", "a\0b", "text: Null characters are not allowed."),
+    ],
+)
+def test_values_that_no_browser_sends_are_refused_as_those_of_their_field(
+    server: Any, ada: Any, name: str, value: Any, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    from django import forms
+
+    from tests.mcp_mount_django.ledger.models import Category
+
+    every = Category.objects.all()
+    fields = {
+        "day": forms.DateField(required=False),
+        "number": forms.FloatField(required=False),
+        "address": forms.GenericIPAddressField(required=False),
+        "when": forms.SplitDateTimeField(required=False),
+        "tags": forms.ModelMultipleChoiceField(every, required=False),
+        "tag": forms.ModelChoiceField(every, required=False),
+        "text": forms.CharField(required=False),
+    }
+    server.add_form(_form(**fields), handle=lambda request, form: "valid")
+    result = call(ada, "odd", **{name: value})
+    assert result.is_error
+    assert words in result.text
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
     ("wrong", "words"),
     [
         ({"email": "nobody"}, "email: Enter a valid email address."),

@@ -12,7 +12,7 @@ from asgiref.sync import iscoroutinefunction
 from django import forms
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ValidationError
-from django.db import router, transaction
+from django.db import DataError, router, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
@@ -23,6 +23,9 @@ from mcp_mount_django.exposing.form_fields import described, schema_of_field, sc
 from mcp_mount_django.exposing.naming import snake_case, tool_names
 
 _MANY: Final = (forms.MultipleChoiceField, forms.ModelMultipleChoiceField)
+
+
+_OUT_OF_RANGE: Final = "A value is out of the range that its field can hold."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,12 @@ class FormTool:
         if self.queryset is not None:
             values["instance"] = _instance(self.queryset(request), given.pop("pk"))
         form = self.kind(self._data(self.kind(**values), given), **values)
-        if not form.is_valid():
+        try:
+            is_valid = form.is_valid()
+        except (DataError, OverflowError) as error:
+            # A key that no column can hold: ModelChoiceField asks the database for it all the same.
+            raise ToolError(_OUT_OF_RANGE) from error
+        if not is_valid:
             raise ToolError("\n".join(_problems(form)))
         return self.handle(request, form)
 
@@ -55,9 +63,6 @@ class FormTool:
         for name, field in page.fields.items():
             if name in given:
                 value = _fitting(name, field, given[name])
-                if isinstance(field, forms.JSONField) and value is not None:
-                    # The form reads a text: of a string, its JSON.
-                    value = json.dumps(value)
             else:
                 value = field.prepare_value(page.get_initial_for_field(field, name))
             _put(data, page.add_prefix(name), field, value)
@@ -169,15 +174,25 @@ def _is_fillable(form: str, name: str, field: forms.Field) -> bool:
 
 
 def _fitting(name: str, field: forms.Field, value: Any) -> Any:
-    """A value that was given; raise ToolError for a list or an object where there is one value."""
-    if isinstance(field, forms.JSONField) or value is None:
-        return value
-    is_many = isinstance(field, _MANY)
-    if is_many and not isinstance(value, list):
+    """A value that was given, as a browser would send it: fields read texts, some nothing else.
+
+    Raises:
+        ToolError: For a list or an object where there is one value.
+    """
+    if value is None:
+        return None
+    if isinstance(field, forms.JSONField):
+        # Of a string as well: the form reads JSON.
+        return json.dumps(value)
+    if not isinstance(field, _MANY):
+        if isinstance(value, list | dict):
+            raise ToolError(f"{name}: must be one value, not {type(value).__name__}")
+        return value if isinstance(field, forms.BooleanField) else str(value)
+    if not isinstance(value, list):
         raise ToolError(f"{name}: must be a list")
-    if not is_many and isinstance(value, list | dict):
-        raise ToolError(f"{name}: must be one value, not {type(value).__name__}")
-    return value
+    if any(one is None or isinstance(one, list | dict) for one in value):
+        raise ToolError(f"{name}: must be a list of single values")
+    return [str(one) for one in value]
 
 
 def _put(data: dict[str, Any], name: str, field: forms.Field, value: Any) -> None:
@@ -187,8 +202,15 @@ def _put(data: dict[str, Any], name: str, field: forms.Field, value: Any) -> Non
         return
     if hasattr(widget, "decompress"):
         if isinstance(value, str) and isinstance(field, forms.SplitDateTimeField):
-            value = forms.DateTimeField().to_python(value)
-        parts: Any = widget.decompress(value)
+            try:
+                value = forms.DateTimeField().to_python(value)
+            except ValidationError as error:
+                raise ToolError("\n".join(f"{name}: {one}" for one in error.messages)) from None
+        try:
+            parts: Any = widget.decompress(value)
+        except OverflowError:
+            # The first and the last day there is, in another time zone.
+            raise ToolError(f"{name}: {_OUT_OF_RANGE}") from None
         for suffix, part in zip(widget.widgets_names, parts, strict=False):
             data[name + suffix] = part
     else:
@@ -207,7 +229,7 @@ def _problems(form: forms.BaseForm) -> list[str]:
 def _instance(rows: QuerySet[Any], pk: Any) -> Any:
     try:
         found = rows.filter(pk=pk).first()
-    except (ValidationError, ValueError, TypeError, OverflowError):
+    except (ValidationError, ValueError, TypeError, OverflowError, DataError):
         found = None
     if found is None:
         raise ToolError(f"There is no {rows.model._meta.verbose_name} {pk!s}.")
@@ -219,8 +241,12 @@ def _save(request: HttpRequest, form: Any) -> Any:
     model = getattr(getattr(form, "_meta", None), "model", None)
     if model is None:
         return _told(form.save())
-    with transaction.atomic(using=router.db_for_write(model)):
-        return _told(form.save())
+    try:
+        with transaction.atomic(using=router.db_for_write(model)):
+            return _told(form.save())
+    except DataError as error:
+        # What validators let pass and a column does not hold, such as "\\u0000" in jsonb.
+        raise ToolError("The database does not take these values.") from error
 
 
 def _told(saved: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ValidationError
+from django.db import DataError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from pydantic import Field, create_model
@@ -162,7 +163,7 @@ def _find(query: ModelQuery, columns: Columns) -> Callable[..., Any]:
             total = rows.count()
             found = rows.order_by(*order)[start : start + query.page_size]
             items = columns.rows(found, every)
-        except (ValidationError, ValueError, OverflowError) as error:
+        except (ValidationError, ValueError, OverflowError, DataError) as error:
             raise ToolError(f"These filters cannot be used: {error}") from None
         pages = -(-total // query.page_size)
         return {"items": items, "total": total, "page": page, "pages": pages}
@@ -189,7 +190,7 @@ def _get(query: ModelQuery, columns: Columns) -> Callable[..., Any]:
         every = _every(query, request_)
         try:
             found = columns.rows(every.filter(pk=pk).order_by("pk")[:1], every)
-        except (ValidationError, ValueError, OverflowError):
+        except (ValidationError, ValueError, OverflowError, DataError):
             found = []
         if not found:
             raise ToolError(f"There is no {query.model._meta.verbose_name} {pk!s}.")
