@@ -8,7 +8,7 @@ Beside: `application = mount(get_wsgi_application(), "/mcp", server)`.
 from typing import TYPE_CHECKING, Any
 
 import mcp_mount_django._installed  # noqa: F401
-from mcp_mount_django.authentication import AuthenticationFailed, bearer_token
+from mcp_mount_django.authenticators import AuthenticationFailed, bearer_token
 from mcp_mount_django.beside import mount
 from mcp_mount_django.calls import atomic
 from mcp_mount_django.exposing import ModelQuery, as_tool

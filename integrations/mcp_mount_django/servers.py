@@ -27,7 +27,8 @@ from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.transports.scopes import Receive, Scope, Send
 from mcp_mount.transports.threads import Runner
 from mcp_mount.wsgi_app import WSGIApp
-from mcp_mount_django.authentication import Authentication, Authenticator
+from mcp_mount_django.authentication import Authentication
+from mcp_mount_django.authenticators import Authenticator
 from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
 from mcp_mount_django.direct import DirectASGI, DirectWSGIApp, is_from_view
 from mcp_mount_django.exceptions import report, translate, value_of

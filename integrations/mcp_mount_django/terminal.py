@@ -16,8 +16,9 @@ from django.urls import Resolver404, set_script_prefix
 
 from mcp_mount.console import CommandError
 from mcp_mount.protocol import Reply, Request
-from mcp_mount_django.authentication import Rights, anonymous, caller_of, set_user
+from mcp_mount_django.rights import Rights
 from mcp_mount_django.servers import MCPServer
+from mcp_mount_django.users import anonymous, caller_of, set_user
 
 
 class Terminal:

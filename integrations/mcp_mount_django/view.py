@@ -35,7 +35,7 @@ from mcp_mount.transports.wsgi import (
     server_of,
     whole_body,
 )
-from mcp_mount_django.authentication import Authentication, Rights
+from mcp_mount_django.authentication import Authentication
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi, expected
 from mcp_mount_django.calls import (
     Calls,
@@ -43,6 +43,7 @@ from mcp_mount_django.calls import (
     atomic_aliases,
 )
 from mcp_mount_django.paths import mount_of
+from mcp_mount_django.rights import Rights
 from mcp_mount_django.threads import (
     RequestThread,
     Streamed,

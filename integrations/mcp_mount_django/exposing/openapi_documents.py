@@ -24,10 +24,10 @@ from mcp_mount.openapi.operations import FUNCTION, Operation
 from mcp_mount.openapi.requests import Sent
 from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Send
-from mcp_mount_django.authentication import caller_of
 from mcp_mount_django.exposing.middlewares import Middlewares
 from mcp_mount_django.exposing.responses import answer_of, derived
 from mcp_mount_django.exposing.view_urls import project_routes
+from mcp_mount_django.users import caller_of
 
 _SHAPING: Final = ("exclude_unset", "exclude_defaults", "exclude_none")
 """Options of an operation of Django Ninja that leave out members which its schema requires."""

@@ -12,13 +12,13 @@ from django.http import HttpRequest
 
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.targets import Target
-from mcp_mount_django.authentication import caller_of
 from mcp_mount_django.exposing.captures import CapturedArguments
 from mcp_mount_django.exposing.parameters import pagination_of
 from mcp_mount_django.exposing.responses import answer_of, derived
 from mcp_mount_django.exposing.rest_endpoints import Endpoint
 from mcp_mount_django.exposing.rest_options import EndpointOptions
 from mcp_mount_django.exposing.view_urls import Places
+from mcp_mount_django.users import caller_of
 
 
 def function_of(endpoint: Endpoint, options: EndpointOptions, target: Target) -> Callable[..., Any]:

@@ -1,0 +1,163 @@
+"""Authenticators: functions of the request, and authentication classes of Django REST framework,
+which say who calls; and the refusals of those whom they do not know."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
+from django.db import DataError
+from django.http import Http404, HttpRequest
+
+from mcp_mount.protocol.answers import answer_of
+from mcp_mount.protocol.errors import (
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    ProtocolError,
+    invalid_token,
+    refused,
+)
+from mcp_mount.protocol.logs import own_logger
+from mcp_mount_django.users import is_active
+
+logger = own_logger("mcp_mount")
+
+NOT_VALID: Final = "The credentials are not valid"
+OF_NOBODY: Final = "The access token is of nobody here"
+_UNCHECKED: Final = "The credentials could not be checked"
+
+Authenticator: TypeAlias = str | type | Callable[[HttpRequest], Any]
+"""A dotted path to one, an authentication class of Django REST framework, or a function."""
+
+
+class AuthenticationFailed(Exception):
+    """Credentials that are wrong: an authenticator raises it, and the client gets 401."""
+
+
+def bearer_token(find: Callable[[str], Any]) -> Callable[[HttpRequest], Any]:
+    """Make an authenticator of a function that finds the user of a token (RFC 6750).
+
+    A request without `Authorization: Bearer` is anonymous; a token for which `find` returns None
+    is refused, as is one of a user who is not active.
+    """
+
+    def authenticate(request: HttpRequest) -> Any:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        user = find(token.strip())
+        if user is None or not is_active(user):
+            raise AuthenticationFailed("The token is not valid")
+        return user
+
+    return authenticate
+
+
+class FunctionAuthenticator:
+    """An authenticator that is a function of the request."""
+
+    challenge = None
+
+    def __init__(self, function: Callable[[HttpRequest], Any]) -> None:
+        self._function = function
+
+    def authenticate(self, request: HttpRequest) -> tuple[Any, Any] | None:
+        try:
+            found = self._function(request)
+        except Exception as error:
+            raise _refusal_of(error) from None
+        if found is None:
+            return None
+        # As authentication classes do: the user, and the credentials for `request.auth`.
+        is_pair = isinstance(found, tuple) and len(found) == 2
+        user, credentials = found if is_pair else (found, None)
+        return _user_of(self._function, user), credentials
+
+
+class RESTAuthenticator:
+    """An authentication class of Django REST framework."""
+
+    def __init__(self, kind: type) -> None:
+        self._instance: Any = kind()
+
+    @property
+    def challenge(self) -> str | None:
+        header: str | None = self._instance.authenticate_header(HttpRequest())
+        return header
+
+    def authenticate(self, request: HttpRequest) -> tuple[Any, Any] | None:
+        from rest_framework.request import Request as WrappedRequest
+
+        try:
+            found: tuple[Any, Any] | None = self._instance.authenticate(WrappedRequest(request))
+        except Exception as error:
+            raise _refusal_of(error) from None
+        if found is None:
+            return None
+        user, credentials = found
+        return _user_of(self._instance.authenticate, user), credentials
+
+
+def _user_of(function: Callable[..., Any], value: Any) -> Any:
+    """The user that an authenticator has found; None for credentials of no user.
+
+    Raises:
+        ProtocolError: If that is no user.
+    """
+    try:
+        return checked_user(function, value)
+    except TypeError as error:
+        logger.error("An authenticator refuses a request: %s", error)
+        raise ProtocolError(INVALID_REQUEST, _UNCHECKED, status=401) from None
+
+
+def checked_user(function: Callable[..., Any], user: Any) -> Any:
+    """What a function has found, which is a user or None.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    if user is not None and not hasattr(answer_of(function, user), "is_authenticated"):
+        name = getattr(function, "__qualname__", None) or repr(function)
+        raise TypeError(
+            f"{name} returned {type(user).__name__}, which is no user: it must return a user, "
+            "which has is_authenticated, or None"
+        )
+    return user
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Whether an exception says that there is nothing of a key: `get` finds no row, or the key
+    cannot be one, as "x" for a number."""
+    return isinstance(
+        error, ObjectDoesNotExist | Http404 | ValidationError | ValueError | DataError
+    )
+
+
+def _refusal_of(error: Exception) -> ProtocolError:
+    """The refusal of credentials with which an authenticator has raised an exception."""
+    if isinstance(error, AuthenticationFailed):
+        return ProtocolError(INVALID_REQUEST, str(error) or NOT_VALID, status=401)
+    if isinstance(error, PermissionDenied):
+        return refused(known=True)
+    rest_framework: Any = sys.modules.get("rest_framework.exceptions")
+    if rest_framework is not None and isinstance(error, rest_framework.APIException):
+        status = 403 if isinstance(error, rest_framework.PermissionDenied) else 401
+        return ProtocolError(INVALID_REQUEST, str(error.detail), status=status)
+    if _is_unknown(error):
+        logger.info("Credentials are refused: %s: %s", type(error).__name__, error)
+        return ProtocolError(INVALID_REQUEST, NOT_VALID, status=401)
+    logger.error("An authenticator has failed", exc_info=error)
+    return ProtocolError(INTERNAL_ERROR, _UNCHECKED, status=503)
+
+
+def refusal_of_token(error: Exception) -> ProtocolError:
+    """The refusal of an access token with which `find_user` has raised an exception."""
+    if _is_unknown(error):
+        return invalid_token(OF_NOBODY)
+    logger.error("The user of an access token could not be found", exc_info=error)
+    return ProtocolError(
+        INTERNAL_ERROR, "The user of the access token could not be found", status=503
+    )

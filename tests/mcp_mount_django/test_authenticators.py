@@ -1,0 +1,181 @@
+"""What authenticators and `find_user=` raise and return: an answer in every case, never a 500."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from mcp_mount import DefinitionError, SyncContext
+from mcp_mount.auth import AccessToken, TokenVerifier
+
+pytestmark = pytest.mark.usefixtures("database", "own_servers")
+
+
+def raising(error: Callable[[], Exception]) -> Callable[..., Any]:
+    def find(what: Any) -> Any:
+        raise error()
+
+    return find
+
+
+def returning(value: Any) -> Callable[..., Any]:
+    return lambda what: value
+
+
+def no_row() -> Exception:
+    from tests.mcp_mount_django.ledger.models import Member
+
+    return Member.DoesNotExist("Member matching query does not exist.")
+
+
+def denied() -> Exception:
+    from django.core.exceptions import PermissionDenied
+
+    return PermissionDenied("not you")
+
+
+def wrong() -> Exception:
+    from rest_framework.exceptions import AuthenticationFailed
+
+    return AuthenticationFailed("The token has expired")
+
+
+class User:
+    """A user of no model."""
+
+    is_active = True
+
+    def __init__(self, name: str, *, is_authenticated: bool = True) -> None:
+        self._name = name
+        self.is_authenticated = is_authenticated
+        self.is_anonymous = not is_authenticated
+
+    def get_username(self) -> str:
+        return self._name
+
+
+def server_of(how: str, find: Callable[..., Any]) -> Any:
+    from mcp_mount_django import MCPServer, bearer_token
+
+    if how == "find_user":
+        auth = TokenVerifier(AccessToken)
+        own = {"auth": auth, "find_user": find, "resource": "https://testserver/own"}
+    else:
+        own = {"authentication": [bearer_token(find) if how == "bearer_token" else find]}
+    one = MCPServer("own", open=True, **own)
+
+    @one.tool
+    def caller(ctx: SyncContext) -> str:
+        return str(ctx.caller)
+
+    return one
+
+
+def ask(server: Any, *, asgi: bool = False) -> Any:
+    from django.test import AsyncClient, Client, override_settings
+    from django.urls import include, path
+
+    class Urls:
+        urlpatterns = (path("own", include(server.urls)),)
+
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {}}
+    headers = {"authorization": "Bearer ada", "accept": "application/json, text/event-stream"}
+    post = {"data": json.dumps(body), "content_type": "application/json", "headers": headers}
+    with override_settings(ROOT_URLCONF=Urls):
+        if asgi:
+            return asyncio.run(AsyncClient().post("/own", **post))  # type: ignore[arg-type]
+        return Client().post("/own", **post)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("asgi", [False, True])
+@pytest.mark.parametrize("how", ["find_user", "bearer_token", "function"])
+@pytest.mark.parametrize(
+    ("find", "status"),
+    [
+        (raising(no_row), 401),
+        (raising(partial(ValueError, "Field 'id' expected a number")), 401),
+        (raising(partial(OSError, "no database")), 503),
+        (lambda: None, 503),
+    ],
+)
+def test_what_a_function_raises_has_a_status(
+    how: str, find: Callable[..., Any], status: int, asgi: bool
+) -> None:
+    answer = ask(server_of(how, find), asgi=asgi)
+    assert answer.status_code == status
+    assert ("www-authenticate" in answer.headers) is (status == 401)
+    assert set(json.loads(answer.content)) == {"jsonrpc", "id", "error"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [(denied, 403, "Permission denied"), (wrong, 401, "The token has expired")],
+)
+def test_the_exceptions_of_django_and_rest_framework_refuse(
+    error: Callable[[], Exception], status: int, words: str
+) -> None:
+    answer = ask(server_of("function", raising(error)))
+    assert (answer.status_code, json.loads(answer.content)["error"]["message"]) == (status, words)
+
+
+@pytest.mark.parametrize(("how", "status"), [("find_user", 503), ("function", 401)])
+@pytest.mark.parametrize("value", ["ada", True, {"id": 1}, object()])
+def test_what_is_no_user_lets_nobody_in(
+    how: str, status: int, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ask(server_of(how, returning(value))).status_code == status
+    [record] = [one for one in caplog.records if one.levelno == logging.ERROR and "mcp" in one.name]
+    text = record.getMessage() + str(record.exc_info)
+    assert f"returned {type(value).__name__}, which is no user" in text
+
+
+@pytest.mark.parametrize("kind", ["class", "pair"])
+def test_what_an_authentication_class_returns_is_a_user_too(kind: str) -> None:
+    class Odd:
+        def authenticate(self, request: Any) -> Any:
+            return "ada", None
+
+        def authenticate_header(self, request: Any) -> str:
+            return "Token"
+
+    assert (
+        ask(server_of("function", Odd if kind == "class" else returning(("ada", 1)))).status_code
+        == 401
+    )
+
+
+@pytest.mark.parametrize(
+    ("user", "caller"),
+    [
+        (User("ada"), "name:ada"),
+        # A token of a team, say: its subject tells it from others.
+        (User("", is_authenticated=False), "team"),
+        (User(""), "team"),
+    ],
+)
+def test_a_token_whose_user_has_no_key_is_a_caller_of_its_own(user: User, caller: str) -> None:
+    from django.test import override_settings
+    from django.urls import include, path
+
+    from mcp_mount_django.testing import Client
+
+    server = server_of("find_user", returning(user))
+
+    class Urls:
+        urlpatterns = (path("own", include(server.urls)),)
+
+    with override_settings(ROOT_URLCONF=Urls), Client(path="/own", token="team") as client:
+        assert client.call_tool("caller").text == caller
+
+
+def test_find_user_is_a_function(project: None) -> None:
+    from mcp_mount_django import MCPServer
+
+    with pytest.raises(DefinitionError, match="find_user is a function of the access token"):
+        MCPServer("own", find_user="ada")  # type: ignore[arg-type]
