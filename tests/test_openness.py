@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, Header, Security
+from fastapi import Cookie, Depends, FastAPI, Header, Security
 from fastapi.security import HTTPBearer
 from flask import Flask
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -166,16 +167,73 @@ def test_tools_with_guards_of_their_own_are_not_open(caplog: pytest.LogCaptureFi
     assert not warned(fastapi(server), caplog)
 
 
-def test_a_dependency_that_only_gives_something_guards_nothing(
-    caplog: pytest.LogCaptureFixture,
+def optional_header(x_tenant: Annotated[str, Header()] = "nobody") -> None: ...
+
+
+def optional_cookie(tenant: Annotated[str | None, Cookie()] = None) -> None: ...
+
+
+def header_of_any_client(user_agent: Annotated[str, Header()]) -> None: ...
+
+
+class Wanted(BaseModel):
+    x_tenant: str = "nobody"
+
+
+class Needed(BaseModel):
+    x_tenant: str = "nobody"
+    x_token: str
+
+
+def optional_model(headers: Annotated[Wanted, Header()]) -> None: ...
+
+
+def needed_model(headers: Annotated[Needed, Header()]) -> None: ...
+
+
+def needed_cookie(tenant: Annotated[str, Cookie()]) -> None: ...
+
+
+def around(inner: Any) -> Any:
+    def outer(value: Any = Depends(inner)) -> None: ...
+
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("dependency", "is_open"),
+    [
+        (connection, True),
+        (optional_header, True),
+        (around(optional_header), True),
+        (optional_cookie, True),
+        (optional_model, True),
+        (header_of_any_client, True),
+        (HTTPBearer(auto_error=False), True),
+        (around(HTTPBearer(auto_error=False)), False),
+        (HTTPBearer(), False),
+        (by_header, False),
+        (around(by_header), False),
+        (needed_cookie, False),
+        (needed_model, False),
+    ],
+    ids=[
+        *("nothing", "optional header", "optional header within", "optional cookie"),
+        *("model of optional headers", "User-Agent", "scheme without auto_error"),
+        *("dependency on a scheme without auto_error", "scheme", "header", "header within"),
+        *("cookie", "model with a header"),
+    ],
+)
+def test_a_dependency_guards_if_it_refuses_who_has_no_credentials(
+    dependency: Any, is_open: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = MCPServer("open")
 
     @server.tool
-    def pay(db: Annotated[None, Depends(connection)]) -> str:
+    def pay(db: Annotated[Any, Depends(dependency)]) -> str:
         return ""
 
-    assert warned(fastapi(server), caplog)
+    assert warned(fastapi(server), caplog) is is_open
 
 
 class Gate:

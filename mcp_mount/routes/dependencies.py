@@ -15,6 +15,7 @@ from fastapi.exceptions import FastAPIError, RequestValidationError
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -155,7 +156,7 @@ class _Dependencies:
         refuse_needs(function, route.dependant)
         self._endpoint = AsyncExitStackMiddleware(route.app)
         self.guards = _has_security(route.dependant)
-        """Whether one of them asks for credentials."""
+        """Whether one of them refuses callers for who they are."""
         self._needs_http = not all(map(is_header_or_cookie, solved))
         self._step = Enter(self._enter, is_async=True)
 
@@ -175,16 +176,56 @@ class _Dependencies:
         return await _Solving(self._endpoint, request, call, call_next).run()
 
 
+_OF_ANY_CLIENT: Final = frozenset(
+    {
+        *("accept", "accept-charset", "accept-encoding", "accept-language", "connection", "host"),
+        *("content-length", "content-type", "user-agent", "mcp-protocol-version", "mcp-session-id"),
+        *("mcp-method", "mcp-name", "last-event-id"),
+    }
+)
+"""Headers that clients send whoever calls: to need one of them refuses nobody."""
+
+
 def _has_security(dependant: Any) -> bool:
-    """Whether dependencies look at credentials: a security scheme of FastAPI (`HTTPBearer`, say),
-    a `Security()` with scopes, or headers and cookies."""
+    """Whether dependencies refuse callers for who they are, as far as their signatures tell.
+
+    A security scheme of FastAPI (`HTTPBearer`, say) does, a `Security()` with scopes, and a header
+    or a cookie that is required. One that has a default refuses nobody by itself, nor does a scheme
+    with `auto_error=False`, unless there is a dependency around it that looks at what it returns.
+    """
     return any(
-        isinstance(one.call, SecurityBase)
-        or bool(getattr(one, "own_oauth_scopes", None) or getattr(one, "security_scopes", None))
-        or bool(one.header_params or one.cookie_params)
-        or _has_security(one)
+        _guards(one) or bool(one.dependencies and _has_scheme(one)) or _has_security(one)
         for one in dependant.dependencies
     )
+
+
+def _guards(dependant: Any) -> bool:
+    if isinstance(dependant.call, SecurityBase):
+        return getattr(dependant.call, "auto_error", True) is not False
+    scopes = getattr(dependant, "own_oauth_scopes", None) or getattr(
+        dependant, "security_scopes", None
+    )
+    return (
+        bool(scopes)
+        or any(_is_required(one) for one in dependant.cookie_params)
+        or any(
+            _is_required(one) and one.alias.lower() not in _OF_ANY_CLIENT
+            for one in dependant.header_params
+        )
+    )
+
+
+def _has_scheme(dependant: Any) -> bool:
+    """Whether a dependency gets what a security scheme has found."""
+    return any(isinstance(one.call, SecurityBase) for one in dependant.dependencies)
+
+
+def _is_required(field: Any) -> bool:
+    """Whether a header or a cookie is; of a model of several, whether one of them is."""
+    annotation = field.field_info.annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return any(one.is_required() for one in annotation.model_fields.values())
+    return bool(field.field_info.is_required())
 
 
 def _unfit(
