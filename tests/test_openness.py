@@ -195,7 +195,7 @@ def needed_cookie(tenant: Annotated[str, Cookie()]) -> None: ...
 
 
 def around(inner: Any) -> Any:
-    def outer(value: Any = Depends(inner)) -> None: ...
+    def outer(value: Any = Depends(inner)) -> None: ...  # noqa: B008
 
     return outer
 
