@@ -60,10 +60,15 @@ header of a request can be."""
 class Authentication:
     """The way in to one server.
 
-    authenticators: asked before the project's authentication middleware counts. login_required:
-    whether anonymous requests are refused; they are where Django's LoginRequiredMiddleware is in
-    use. find_user: finds the user of an access token that the server has verified, for
-    `request.user`.
+    Args:
+        authenticators: Asked before the project's authentication middleware counts.
+        login_required: Whether anonymous requests are refused; they are where Django's
+            LoginRequiredMiddleware is in use.
+        find_user: Finds the user of an access token that the server has verified, for
+            `request.user`.
+
+    Raises:
+        DefinitionError: For a `find_user` that is no function.
     """
 
     def __init__(
@@ -132,8 +137,17 @@ class Authentication:
         return caller
 
     def let_in(self, protocol: Protocol, read: Request, request: HttpRequest) -> Flow[Reply | None]:
-        """Verify the access token of a request, if the server does that; the refusal of one who
-        may not come in. The token's user is `request.user` from now on."""
+        """Verify the access token of a request, if the server does that. The token's user is
+        `request.user` from now on.
+
+        Args:
+            protocol: The server's.
+            read: The request, as the protocol has it.
+            request: The same, as Django has it.
+
+        Returns:
+            The refusal of one who may not come in, or None.
+        """
         refusal = yield from protocol.admit(read)
         token = read.token
         if refusal is not None or token is None:
@@ -155,7 +169,12 @@ class Authentication:
         return None
 
     def challenge_for(self, request: Request, challenge: Challenge) -> str:
-        """The WWW-Authenticate header for those who must come with better credentials."""
+        """The WWW-Authenticate header for those who must come with better credentials.
+
+        Args:
+            request: The request that was refused.
+            challenge: What is missing.
+        """
         own = (one.challenge for one in self._authenticators if one.challenge is not None)
         return next(own, None) or bearer(request, challenge)
 

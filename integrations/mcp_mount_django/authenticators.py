@@ -39,8 +39,14 @@ class AuthenticationFailed(Exception):
 def bearer_token(find: Callable[[str], Any]) -> Callable[[HttpRequest], Any]:
     """Make an authenticator of a function that finds the user of a token (RFC 6750).
 
-    A request without `Authorization: Bearer` is anonymous; a token for which `find` returns None
-    is refused, as is one of a user who is not active.
+    A request without `Authorization: Bearer` is anonymous.
+
+    Args:
+        find: Finds the user of a token. A token for which it returns None, or raises
+            `DoesNotExist`, is refused, as is one of a user who is not active.
+
+    Returns:
+        The authenticator, for `authentication=` or AUTHENTICATION.
     """
 
     def authenticate(request: HttpRequest) -> Any:
@@ -64,6 +70,11 @@ class FunctionAuthenticator:
         self._function = function
 
     def authenticate(self, request: HttpRequest) -> tuple[Any, Any] | None:
+        """Ask the function; the user and the credentials, or None if it knows neither.
+
+        Raises:
+            ProtocolError: For credentials that are wrong.
+        """
         try:
             found = self._function(request)
         except Exception as error:
@@ -84,10 +95,16 @@ class RESTAuthenticator:
 
     @property
     def challenge(self) -> str | None:
+        """The WWW-Authenticate header that the class asks with."""
         header: str | None = self._instance.authenticate_header(HttpRequest())
         return header
 
     def authenticate(self, request: HttpRequest) -> tuple[Any, Any] | None:
+        """Ask the class; the user and the credentials, or None if it knows neither.
+
+        Raises:
+            ProtocolError: For credentials that are wrong.
+        """
         from rest_framework.request import Request as WrappedRequest
 
         try:
@@ -115,6 +132,10 @@ def _user_of(function: Callable[..., Any], value: Any) -> Any:
 
 def checked_user(function: Callable[..., Any], user: Any) -> Any:
     """What a function has found, which is a user or None.
+
+    Args:
+        function: Who has found it; it is named by the error.
+        user: What it returned.
 
     Raises:
         TypeError: If it is neither.

@@ -20,11 +20,19 @@ def mount(
 ) -> mcp_mount.mount_wsgi | mcp_mount.mount_asgi:
     """Serve `server` at `path` beside a Django project, in wsgi.py or asgi.py.
 
-    application: what get_wsgi_application() or get_asgi_application() returns. Django's URLs and
-    middleware do not see the server's requests; its settings, models and connections are there, and
-    the server's own authentication.
+    Django's URLs and middleware do not see the server's requests; its settings, models and
+    connections are there, and the server's own authentication.
 
-    Raises ImproperlyConfigured for a server that wants users, and has no way to know any there.
+    Args:
+        application: What get_wsgi_application() or get_asgi_application() returns.
+        path: Of the server, such as "/mcp".
+        server: The server.
+
+    Returns:
+        The application for the web server, in place of `application`.
+
+    Raises:
+        ImproperlyConfigured: For a server that wants users, and has no way to know any there.
     """
     is_asgi = iscoroutinefunction(type(application).__call__)
     check_mount(application, path, server, 3 if is_asgi else 2, kind=MCPServer)

@@ -26,8 +26,15 @@ Response = TypeVar("Response", bound=HttpResponseBase)
 def bridge_wsgi(
     server: MCPServer, runner: Runner, request: HttpRequest, rest: str | None, known: Request
 ) -> HttpResponseBase:
-    """Answer under WSGI. runner: runs what is plain on this thread. known: what the view knows of
-    the request."""
+    """Answer under WSGI.
+
+    Args:
+        server: The server.
+        runner: Runs what is plain on this thread.
+        request: Django's request.
+        rest: What of the path is below the server.
+        known: What the view knows of the request.
+    """
     # Whatever is asked of the caller is asked on the background loop.
     known.may_block = True
     prefix, path = (part.encode().decode("latin-1") for part in _split(request, rest))
@@ -81,7 +88,16 @@ async def bridge_asgi(
     known: Request,
 ) -> HttpResponseBase:
     """Answer under ASGI: the server's application runs in a task of its own, with the thread of the
-    request."""
+    request.
+
+    Args:
+        server: The server.
+        runner: Runs what is plain.
+        thread: The thread of the request.
+        request: Django's request.
+        rest: What of the path is below the server.
+        known: What the view knows of the request.
+    """
     prefix, path = _split(request, rest)
     scope = {
         **request.scope,

@@ -37,6 +37,7 @@ class DirectWSGIApp(WSGIApp):
         self._handler = _WSGI(view)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve a request: through the view, unless it comes from there."""
         if HOST_REQUEST in environ:
             return super().__call__(environ, start_response)
         answer: Iterable[bytes] = self._handler(_split(environ), start_response)
@@ -50,6 +51,7 @@ class DirectASGI:
         self._handler = _ASGI(view)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request through the view."""
         outer, root = scope.get(HOST_PREFIX, ""), scope.get("root_path", "")
         own = {**scope, "root_path": outer, _PREFIX: root[len(outer) :]}
         await self._handler(own, receive, send)  # type: ignore[arg-type]

@@ -112,6 +112,10 @@ def report(call: Call, error: BaseException) -> None:
 
     Its receivers may block, so none runs on an event loop: as Django itself does it under ASGI,
     they have a thread of a pool.
+
+    Args:
+        call: What has failed.
+        error: How.
     """
     send = partial(_send, call.incoming.request.native(), error)
     if not is_on_event_loop():

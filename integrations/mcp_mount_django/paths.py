@@ -24,7 +24,9 @@ def path_of(request: HttpRequest) -> str:
 def mount_of(request: HttpRequest, rest: str | None) -> str:
     """The path of the server that a request is for.
 
-    rest: what of the path is below it, without the slash before it; None for nothing.
+    Args:
+        request: The request.
+        rest: What of the path is below the server, without the slash before it; None for nothing.
     """
     path = path_of(request)
     return path if rest is None else path[: len(path) - len(rest) - 1]

@@ -13,10 +13,14 @@ from mcp_mount.protocol.revisions import LATEST
 
 
 def probe(path: str, host: str) -> str | None:
-    """Ask the server at `path` for its discovery; what stands in the way, None if it answers.
+    """Ask the server at `path` for its discovery. A server that wants a login has answered.
 
-    A server that wants a login has answered. path: as in the project's URLs. host: the name by
-    which the server is addressed.
+    Args:
+        path: As in the project's URLs.
+        host: The name by which the server is addressed.
+
+    Returns:
+        What stands in the way; None if it answers.
     """
     meta = {VERSION_META: LATEST.name, CAPABILITIES_META: {}}
     message = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": meta}}

@@ -55,16 +55,22 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
     its docs under DEBUG. Each tool call is one transaction per database with ATOMIC_REQUESTS.
     Permissions are Django's ("shop.view_order"), or functions of its request.
 
-    authentication: authentication classes of Django REST framework, or functions that take the
-    request and return a user or None. Where none of them knows the caller, it is whoever the
-    project's middleware says.
-    login_required: whether anonymous requests are refused (401). find_user: finds the user, plain
-    or coroutine, of an access token that `auth` has verified; it is `request.user`, and counts for
-    permissions; None for a token of nobody here. task_context: a function of the request whose
-    context manager a task runs in, on its own thread, for the task has no request any more: it
-    restores what the project's middleware sets; `contextlib.nullcontext`, if that is nothing
-    that tasks need. Other arguments are those of
-    `mcp_mount.MCPServer`; the setting MCP_MOUNT gives their defaults.
+    Args:
+        name: Of the server.
+        authentication: Authentication classes of Django REST framework, or functions that take the
+            request and return a user or None. Where none of them knows the caller, it is whoever
+            the project's middleware says.
+        login_required: Whether anonymous requests are refused (401).
+        find_user: Finds the user, plain or coroutine, of an access token that `auth` has verified;
+            it is `request.user`, and counts for permissions; None for a token of nobody here.
+        task_context: A function of the request whose context manager a task runs in, on its own
+            thread, for the task has no request any more: it restores what the project's middleware
+            sets; `contextlib.nullcontext`, if that is nothing that tasks need.
+        options: Those of `mcp_mount.MCPServer`; the setting MCP_MOUNT gives the defaults.
+
+    Raises:
+        DefinitionError: For an option that there is not, and for values that cannot be.
+        ImproperlyConfigured: For authenticators and functions that are not there.
     """
 
     def __init__(
@@ -133,24 +139,28 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
         return DirectASGI(self.view)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request as an ASGI application, with Django's requests and authentication."""
         if scope["type"] != "http" or is_from_view(scope):
             await super().__call__(scope, receive, send)
         else:
             await self._direct(scope, receive, send)
 
     def run_call(self, call: Call) -> None:
+        """Run a call of a plain function that no request of Django has brought."""
         self.calls.run_outside_request(call)
 
     async def run_call_async(self, call: Call) -> None:
+        """Run a call of a coroutine that no request of Django has brought."""
         await self.calls.run_async_outside_request(call)
 
     @property
     def urls(self) -> list[URLPattern]:
         """URL patterns for `include`: MCP at the very prefix, the other routes below it.
 
-        Raises ImproperlyConfigured where this package is no app of the project: its `mcp.py`
-        modules would be read by nobody, and nothing would be checked; and before the apps are
-        ready.
+        Raises:
+            ImproperlyConfigured: Where this package is no app of the project: its `mcp.py` modules
+                would be read by nobody, and nothing would be checked; and before the apps are
+                ready.
         """
         if not apps.apps_ready:
             raise ImproperlyConfigured(
@@ -173,7 +183,8 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
 def _check_task_context(function: Any) -> None:
     """Refuse a task context in which every task would fail.
 
-    Raises ImproperlyConfigured.
+    Raises:
+        ImproperlyConfigured: For what is no function, and for a generator.
     """
     if function is None:
         return

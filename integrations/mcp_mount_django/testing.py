@@ -36,9 +36,18 @@ _HOST = {"host": "testserver"}
 class Client(mcp_mount.testing.Client):
     """`mcp_mount.testing.Client` of the project, under WSGI, on the thread of the test.
 
-    user: who calls. The project's middleware sees them as logged in (with a session, if it has
-    sessions), and the server takes them as its caller, whatever authenticators it has. path: of the
-    server. Other arguments are those of `mcp_mount.testing.Client`.
+    Args:
+        user: Who calls. The project's middleware sees them as logged in (with a session, if it has
+            sessions), and the server takes them as its caller, whatever authenticators it has.
+        path: Of the server.
+        revision: Of the protocol.
+        headers: More headers of each request.
+        token: An access token or API key, or an `AccessToken` that is let in unverified.
+        log_level: From which level on log messages are sent.
+        tasks: Whether the client knows tasks.
+        elicit: Answers questions to the person.
+        sample: Answers requests for a language model.
+        roots: The URIs of the client's roots.
     """
 
     def __init__(

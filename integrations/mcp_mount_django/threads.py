@@ -91,10 +91,12 @@ class RequestThread(Executor):
         self._request = SyncToAsync.thread_sensitive_context.get(None)
 
     def put(self, item: Any) -> None:
+        """Give the thread something to do."""
         super().put(item)
         self._remind()
 
     def expect(self, deadline: float | None) -> None:
+        """Let the thread look again at a time (of `time.monotonic`), if one is given."""
         if deadline is not None:
             left = max(0.0, deadline - time.monotonic())
             self.loop.call_soon_threadsafe(self.loop.call_later, left, self._remind)

@@ -26,7 +26,12 @@ def as_read_anew(user: Any) -> Any:
 
 def set_user(request: HttpRequest, user: Any) -> None:
     """Let a user be the one of a request, whichever way code asks for it: `request.user`, `await
-    request.auser()`, decorators, `get_user`."""
+    request.auser()`, decorators, `get_user`.
+
+    Args:
+        request: The request.
+        user: Its user from now on.
+    """
 
     async def auser() -> Any:
         return user

@@ -93,6 +93,12 @@ class ServerView:
     def __call__(
         self, request: HttpRequest, rest: str | None = None
     ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Answer a request.
+
+        Args:
+            request: Django's.
+            rest: What of its path is below the server, without the slash before it.
+        """
         # Raises DisallowedHost, which Django answers: Host is checked by ALLOWED_HOSTS.
         request.get_host()
         if rest is not None and f"/{rest}" == WELL_KNOWN:
@@ -231,7 +237,13 @@ class ServerView:
 
 
 def metadata_response(server: MCPServer, request: HttpRequest, path: str) -> HttpResponseBase:
-    """The metadata of a server as the resource at `path` (RFC 9728)."""
+    """The metadata of a server as a protected resource (RFC 9728).
+
+    Args:
+        server: The server.
+        request: Django's request for them.
+        path: Of the server.
+    """
     resource = server.resource_server
     document = None if resource is None else resource.metadata(request.build_absolute_uri(path))
     return _finished(metadata_reply(request.method or "", document))

@@ -17,7 +17,15 @@ from mcp_mount_django.view import ServerView, metadata_response
 
 
 def metadata(request: HttpRequest, resource: str) -> HttpResponseBase:
-    """The metadata of the server at a path."""
+    """The metadata of the server at a path.
+
+    Args:
+        request: Django's.
+        resource: The path of the server, without the slash before it.
+
+    Raises:
+        Http404: If there is no server.
+    """
     try:
         view: Any = resolve(f"/{resource}").func
     except Resolver404:
@@ -32,7 +40,15 @@ metadata.login_required = False  # type: ignore[attr-defined]
 
 
 def no_authorization_server(request: HttpRequest, resource: str) -> HttpResponseBase:
-    """Where clients of a server look for an authorization server: 404 in JSON, and no page."""
+    """Where clients of a server look for an authorization server: 404 in JSON, and no page.
+
+    Args:
+        request: Django's.
+        resource: The path of the server, without the slash before it.
+
+    Raises:
+        Http404: If there is no server.
+    """
     try:
         view: Any = resolve(f"/{resource}").func
     except Resolver404:

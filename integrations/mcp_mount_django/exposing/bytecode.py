@@ -33,7 +33,12 @@ def reads_body(function: Any, kind: type[Any]) -> bool:
 
 
 def reads_by_view(function: Any, kind: type[Any]) -> bool:
-    """Whether it does so with the serializer of the view."""
+    """Whether it does so with the serializer of the view.
+
+    Args:
+        function: The method.
+        kind: The class of the view.
+    """
     return any(
         _passes_data(code) and not _OF_VIEW.isdisjoint(code.co_names)
         for code in _codes(function, kind, _MAX_DEPTH)
@@ -62,7 +67,12 @@ def takes_several(function: Any) -> bool:
 
 
 def mentions(function: Any, name: str) -> bool:
-    """Whether the code of a method mentions a name itself."""
+    """Whether the code of a method mentions a name itself.
+
+    Args:
+        function: The method.
+        name: The name of an attribute or a global.
+    """
     code = _code(function)
     return code is not None and name in code.co_names
 

@@ -30,9 +30,14 @@ _PROPERTIES: Final = (property, cached_property, django_cached_property)
 class Column:
     """What is shown of a row under one name.
 
-    source: what it is called in `values()`; None for what is none of them. many: the path to the
-    values of a relation to many rows. of_instance: reads it from an instance of the model.
-    convert: makes its value one that JSON has.
+    Attributes:
+        name: What it is called.
+        value_type: Its type, for the schema.
+        description: What it is, for the schema.
+        source: What it is called in `values()`; None for what is none of them.
+        many: The path to the values of a relation to many rows.
+        of_instance: Reads it from an instance of the model.
+        convert: Makes its value one that JSON has.
     """
 
     name: str
@@ -148,6 +153,10 @@ class Columns:
 def annotated(model: type[Model], annotations: Mapping[str, Any]) -> dict[str, Path]:
     """The annotations of a query, as fields.
 
+    Args:
+        model: The model of the query.
+        annotations: The expressions, by their names.
+
     Raises:
         DefinitionError: For one that the model cannot have, and one whose type nobody knows.
     """
@@ -168,7 +177,12 @@ def annotated(model: type[Model], annotations: Mapping[str, Any]) -> dict[str, P
 
 
 def many_related(model: type[Model], name: str) -> type[Model] | None:
-    """The model that a many-to-many field refers to, if a path begins with one."""
+    """The model that a many-to-many field refers to, if a path begins with one.
+
+    Args:
+        model: Where the path begins.
+        name: The path.
+    """
     try:
         field: Any = model._meta.get_field(name.partition("__")[0])
     except FieldDoesNotExist:
@@ -181,7 +195,15 @@ def many_related(model: type[Model], name: str) -> type[Model] | None:
 
 
 def many_filter(model: type[Model], name: str) -> Path | None:
-    """A filter by a many-to-many field: "tags", "tags__in", "tags__name__icontains"."""
+    """A filter by a many-to-many field: "tags", "tags__in", "tags__name__icontains".
+
+    Args:
+        model: The model of the query.
+        name: Of the filter.
+
+    Returns:
+        The field that it filters by; None if it does not begin with a many-to-many field.
+    """
     related = many_related(model, name)
     if related is None:
         return None
@@ -196,7 +218,12 @@ def many_filter(model: type[Model], name: str) -> Path | None:
 
 
 def described(inner: Path, relation: Any) -> str:
-    """What a value of a relation to many rows is."""
+    """What a value of a relation to many rows is.
+
+    Args:
+        inner: The field that is shown of each row.
+        relation: The many-to-many field.
+    """
     text = str(relation.help_text or relation.verbose_name).strip()
     return text if inner.field.primary_key else f"{text}: {inner.description}"
 

@@ -55,8 +55,12 @@ _UNSAFE_LOOKUPS: Final = frozenset(["regex", "iregex"])
 class Path:
     """A field of a model or of what it refers to: "price", "category__name".
 
-    lookups: what follows the field in the name of a filter. is_null: whether a value may be
-    missing. about: what it is, where the field alone does not say it.
+    Attributes:
+        name: The name that leads to it.
+        field: The field.
+        lookups: What follows the field in the name of a filter.
+        is_null: Whether a value may be missing.
+        about: What it is, where the field alone does not say it.
     """
 
     name: str
@@ -101,15 +105,30 @@ class Path:
         return list[kind] if lookup == "in" else kind  # type: ignore[valid-type]
 
     def followed_by(self, model: type[models.Model], name: str, lookups: Sequence[str]) -> Path:
-        """This field with lookups. name: of the filter. Raises DefinitionError for unknown ones."""
+        """This field with lookups.
+
+        Args:
+            model: The model of the query.
+            name: Of the filter.
+            lookups: The lookups.
+
+        Raises:
+            DefinitionError: For lookups that the field does not have.
+        """
         _check_lookups(model, name, self.field, lookups)
         return Path(name, self.field, lookups, self.is_null, self.about)
 
 
 def path(model: type[models.Model], name: str, *, lookups: bool = False) -> Path:
-    """The field that a name leads to. lookups: whether lookups may follow it.
+    """The field that a name leads to.
 
-    Raises DefinitionError for a name that leads nowhere, or to many rows.
+    Args:
+        model: Where the name begins.
+        name: Such as "category__name".
+        lookups: Whether lookups may follow the field.
+
+    Raises:
+        DefinitionError: For a name that leads nowhere, or to many rows.
     """
     parts, current, is_null = name.split("__"), model, False
     for position, part in enumerate(parts):
@@ -141,7 +160,12 @@ def _field(model: type[models.Model], part: str, whole: str) -> models.Field[Any
 
 
 def is_field(model: Any, part: str) -> bool:
-    """Whether a model has a field of that name."""
+    """Whether a model has a field of that name.
+
+    Args:
+        model: The model.
+        part: The name; "pk" is one.
+    """
     try:
         return part == "pk" or bool(model._meta.get_field(part))
     except FieldDoesNotExist:

@@ -32,9 +32,11 @@ _OUT_OF_RANGE: Final = "A value is out of the range that its field can hold."
 class FormTool:
     """A form as a tool.
 
-    handle: makes the result of the request and the valid form. values: what the form is made with,
-    besides its data, for a request. queryset: the rows that a caller may change; None for a form
-    that changes none.
+    Attributes:
+        kind: The class of the form.
+        handle: Makes the result of the request and the valid form.
+        values: What the form is made with, besides its data, for a request.
+        queryset: The rows that a caller may change; None for a form that changes none.
     """
 
     kind: type[forms.BaseForm]
@@ -43,6 +45,15 @@ class FormTool:
     queryset: Callable[[HttpRequest], QuerySet[Any]] | None
 
     def __call__(self, request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
+        """Fill the form in, and do what is done with it.
+
+        Args:
+            request: The request of the call.
+            arguments: The values of fields, by their names.
+
+        Raises:
+            ToolError: For what the form finds wrong.
+        """
         given = dict(arguments)
         values = dict(self.values(request))
         if self.queryset is not None:
@@ -79,6 +90,14 @@ def tool_of_form(
     exclude: Sequence[str],
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     """The function of a form, and the options of its tool.
+
+    Args:
+        kind: The class of the form.
+        update: Whether it changes a row that there is.
+        handle: What is done with the valid form; None for its `save()`.
+        form_kwargs: What the form is made with besides.
+        queryset: The rows that a caller may change.
+        exclude: Fields that are no arguments.
 
     Raises:
         DefinitionError: For what is no form, one that nothing is done with, and fields that no tool
@@ -136,7 +155,12 @@ def tool_of_form(
 
 
 def schema_of(name: str, field: forms.Field) -> dict[str, Any]:
-    """The JSON Schema of the argument for a field of a form."""
+    """The JSON Schema of the argument for a field of a form.
+
+    Args:
+        name: Of the field.
+        field: The field.
+    """
     if isinstance(field, forms.JSONField):
         one: dict[str, Any] = {}
     elif isinstance(field, forms.SplitDateTimeField):

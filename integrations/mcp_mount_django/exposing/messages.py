@@ -35,6 +35,10 @@ def collect_messages(request: HttpRequest) -> None:
 def with_messages(request: HttpRequest, value: Callable[[], Any]) -> Any:
     """The value of a view's response, with what it has said besides; data stay as they are.
 
+    Args:
+        request: The request of the view.
+        value: Makes the value of its response.
+
     Raises:
         ToolError: What `value` raises, with the same.
     """

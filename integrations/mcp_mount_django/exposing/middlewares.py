@@ -37,7 +37,14 @@ class Middlewares:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> Any:
-        """Call a view, with the middleware around it."""
+        """Call a view, with the middleware around it.
+
+        Args:
+            request: The request of the view.
+            view: The view.
+            args: What its URL captures without a name.
+            kwargs: What its URL captures.
+        """
         if not self._factories:
             return view(request, *args, **kwargs)
         setattr(request, _VIEW, (view, args, kwargs))

@@ -20,7 +20,13 @@ class Naming:
 
     @classmethod
     def of(cls, view: Any, name: str | None, plural: str | None) -> Naming:
-        """The names that the user gave, or those of the model, or of the class."""
+        """The names that the user gave, or those of the model, or of the class.
+
+        Args:
+            view: The class of a view.
+            name: What one object is called, or None.
+            plural: What several are called, or None.
+        """
         if name is None:
             one, several = _own_names(view)
         else:

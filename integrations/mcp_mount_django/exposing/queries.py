@@ -31,16 +31,23 @@ class ModelQuery:
     It becomes the tools `find_…` (search, filters, order, pages) and `get_…`. The docstring of the
     class describes them.
 
-    model: the model. fields: what is shown of a row: its fields, "category__name" for what it
-    refers to, "tags" or "tags__name" for a list of what it has many of, "get_kind_display" for the
-    label of a choice, properties of the model, annotations; "__all__" for all fields of the model.
-    annotations: expressions that each row is annotated with, by their names. filters: arguments
-    that filter, with lookups: "sku", "price__lte", "category__name__icontains", "tags__name". A
-    filter of the name of an argument that the tool has itself (`page`, `search`, `order_by`) is
-    called "page__exact". search: fields that a word is looked for in. ordering: fields to order by,
-    the first one by default. page_size: rows in a page. name, plural: in the names of the tools, by
-    default the model's. detail: whether there is a `get_…`. permission: by default Django's
-    permission to view the model; None for everybody; also a method of the request.
+    Attributes:
+        model: The model.
+        fields: What is shown of a row: its fields, "category__name" for what it refers to, "tags"
+            or "tags__name" for a list of what it has many of, "get_kind_display" for the label of a
+            choice, properties of the model, annotations; "__all__" for all fields of the model.
+        annotations: Expressions that each row is annotated with, by their names.
+        filters: Arguments that filter, with lookups: "sku", "price__lte",
+            "category__name__icontains", "tags__name". A filter of the name of an argument that the
+            tool has itself (`page`, `search`, `order_by`) is called "page__exact".
+        search: Fields that a word is looked for in.
+        ordering: Fields to order by, the first one by default.
+        page_size: Rows in a page.
+        name: What one row is called in the names of the tools, by default as the model.
+        plural: What several are called.
+        detail: Whether there is a `get_…`.
+        permission: By default Django's permission to view the model; None for everybody; also a
+            method of the request.
     """
 
     model: ClassVar[type[Model]]
@@ -64,7 +71,11 @@ class ModelQuery:
 def tools_of(query: ModelQuery) -> Iterator[tuple[Callable[..., Any], Mapping[str, Any]]]:
     """The functions of a query, each with the options of its tool.
 
-    Raises DefinitionError for a class without a model, and for fields that it does not have.
+    Args:
+        query: An object of the class.
+
+    Raises:
+        DefinitionError: For a class without a model, and for fields that it does not have.
     """
     kind = type(query)
     if not getattr(kind, "model", None) or not getattr(kind, "fields", None):

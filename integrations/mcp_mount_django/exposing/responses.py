@@ -146,7 +146,17 @@ def answer_of(response: Any, collected: ResponseBody, method: str = "GET") -> An
 
 
 async def answer_of_async(response: Any, collected: ResponseBody, method: str = "GET") -> Answer:
-    """`answer_of`, for the response of a coroutine view."""
+    """`answer_of`, for the response of a coroutine view.
+
+    Args:
+        response: The view's.
+        collected: Collects the body, up to a limit.
+        method: Of the request.
+
+    Raises:
+        ResponseTooLarge: For a response that is larger than the limit.
+        ToolError: For the page of a form that the view has refused.
+    """
     if not (response.streaming and response.is_async):
         return await sync_to_async(answer_of)(response, collected, method)
     try:

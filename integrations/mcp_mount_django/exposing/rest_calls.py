@@ -22,7 +22,13 @@ from mcp_mount_django.users import caller_of
 
 
 def function_of(endpoint: Endpoint, options: EndpointOptions, target: Target) -> Callable[..., Any]:
-    """The function that calls an endpoint."""
+    """The function that calls an endpoint.
+
+    Args:
+        endpoint: The endpoint.
+        options: What the user says of it.
+        target: Makes its request of the arguments, and the result of its answer.
+    """
     views = _Views(endpoint, pagination_of(endpoint, options.page_size))
     captures = CapturedArguments(endpoint.kind, endpoint.url)
     places = Places(

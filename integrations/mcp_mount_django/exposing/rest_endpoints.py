@@ -65,7 +65,11 @@ class Endpoint:
         return getattr(self.kind, self.handler, None)
 
     def view(self, **more: Any) -> Callable[..., Any]:
-        """The callable that Django's URLs would have. more: what the view is made with as well."""
+        """The callable that Django's URLs would have.
+
+        Args:
+            more: What the view is made with as well.
+        """
         given = {**self.initkwargs, **more}
         kind: Any = self.kind
         if self.action is None:
@@ -173,5 +177,10 @@ def lookup_of(kind: Any) -> str:
 
 
 def without(names: Sequence[str], fixed: Mapping[str, Any]) -> list[str]:
-    """The names of captures that are arguments: those without a value of their own."""
+    """The names of captures that are arguments: those without a value of their own.
+
+    Args:
+        names: All that are captured.
+        fixed: Those with a value.
+    """
     return [one for one in dict.fromkeys(names) if one not in fixed]

@@ -34,6 +34,10 @@ _REFERENCE: Final = "#/components/schemas/"
 def document_of(endpoint: Endpoint, options: EndpointOptions) -> Document:
     """The OpenAPI document of one endpoint.
 
+    Args:
+        endpoint: The endpoint.
+        options: What the user says of it.
+
     Raises:
         DefinitionError: For an endpoint that cannot be described without the user.
     """

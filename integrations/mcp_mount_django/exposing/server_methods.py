@@ -33,7 +33,15 @@ class Exposes(ExposesREST, ExposesDocuments):
     def register(self, query: Q) -> Q:
         """Let callers query a model: the decorator of a `ModelQuery`.
 
-        Raises DefinitionError for fields and lookups that the model does not have.
+        Args:
+            query: The class.
+
+        Returns:
+            The same class.
+
+        Raises:
+            DefinitionError: For fields and lookups that the model does not have, and for names of
+                tools that are taken.
         """
         self.add_tools(tools_of(query()))
         return query
@@ -159,8 +167,11 @@ class Exposes(ExposesREST, ExposesDocuments):
     ) -> None:
         """Register a page that is one of the project's templates, rendered at each request.
 
-        context: for the template, or a function of the request that gives it. options: those of
-        `page`.
+        Args:
+            uri: Of the page, such as "ui://orders".
+            template: The name of the template.
+            context: For the template, or a function of the request that gives it.
+            options: Those of `page`.
         """
 
         def render(request: HttpRequest) -> str:

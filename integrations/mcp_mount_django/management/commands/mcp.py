@@ -23,10 +23,13 @@ from mcp_mount_django.terminal import Terminal
 
 
 class Command(BaseCommand):
+    """`manage.py mcp list|call|check|stdio`."""
+
     help = "List, call, check and serve the MCP servers of this project."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the commands and their options."""
         commands = parser.add_subparsers(dest="command", required=True)
         whose = {"--user": "with the rights of this user (username or primary key)"}
         which = {"--server": "by its name, if the project has several"}
@@ -49,6 +52,7 @@ class Command(BaseCommand):
                 command.add_argument("--deploy", action="store_true", help="as for production")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Run the command that `options` name."""
         getattr(self, f"_{options['command']}")(options)
 
     def _list(self, options: dict[str, Any]) -> None:
