@@ -8,15 +8,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.requests import Request
+from starlette.types import ASGIApp
+from typing_extensions import Unpack
 
 from mcp_mount.backplane import MemoryBackplane
-from mcp_mount.elsewhere import OF_SERVERS
+from mcp_mount.elsewhere import (
+    OF_RUN_OPTIONS,
+    OF_SERVER_CLASS,
+    OF_SERVER_OPTIONS,
+    OF_SERVERS,
+    OTHER_SERVER,
+    Elsewhere,
+    refuse_import_from,
+)
 from mcp_mount.exception_handlers import exception_hooks
 from mcp_mount.features import Registry
 from mcp_mount.features.arguments import request_types
@@ -96,14 +106,18 @@ request_types.append(Request)
 _SETTINGS = {"server_title": "title"}
 """Options that the settings of the protocol know by another name."""
 
-_NOT_OPTIONS = frozenset({"title", "max_body_size"})
+NOT_OPTIONS = frozenset({"title", "max_body_size"})
 """Arguments of FastAPI that a server gives it by itself, or has in a form of its own that holds for
 MCP as well (`max_body_bytes`)."""
 
 
 def server_options() -> frozenset[str]:
     """The keyword arguments of MCPServer: its own, those that declare policies, and FastAPI's."""
-    return (options_of(MCPServer) | set(PolicyOptions.__annotations__)) - _NOT_OPTIONS
+    return (options_of(MCPServer) | set(PolicyOptions.__annotations__)) - NOT_OPTIONS
+
+
+class _NoOptions(TypedDict):
+    """Keyword arguments that type checkers refuse, and that the function names in its error."""
 
 
 class MCPServer(Registers, FastAPI):
@@ -192,7 +206,9 @@ class MCPServer(Registers, FastAPI):
         open: bool = False,
         **options: Any,
     ) -> None:
-        refuse_unknown_options(self, options, also=server_options(), but=_NOT_OPTIONS)
+        refuse_unknown_options(
+            self, options, server_options(), but=NOT_OPTIONS, elsewhere=OF_SERVER_OPTIONS
+        )
         declared, fastapi = split(options)
         refuse_dependencies(fastapi.get("dependencies"))
         if not path.startswith("/") or path.rstrip("/") == "":
@@ -364,6 +380,7 @@ class MCPServer(Registers, FastAPI):
         *,
         host: str = "127.0.0.1",
         port: int = 8000,
+        **unknown: Unpack[_NoOptions],
     ) -> None:
         """Serve, until the process is told to end: for a server that stands alone.
 
@@ -372,11 +389,28 @@ class MCPServer(Registers, FastAPI):
                 "streamable-http" (or "http") over HTTP, by uvicorn.
             host: The address to listen at, over HTTP.
             port: The port.
+            unknown: None that mean anything: those of other libraries are named in the error.
 
         Raises:
-            DefinitionError: For another transport.
+            DefinitionError: For another transport, and for other options.
         """
+        refuse_unknown("run has no option", unknown, ("host", "port"), OF_RUN_OPTIONS)
         import_module("mcp_mount.running").run(self, transport, host, port)
+
+    def mount(self, path: str, app: ASGIApp | None = None, name: str | None = None) -> None:
+        """Mount another application in this one, as in FastAPI.
+
+        Args:
+            path: Where; it begins with "/".
+            app: The application.
+            name: For `url_path_for`.
+
+        Raises:
+            DefinitionError: Without a path or an application, as FastMCP's `mount` is called.
+        """
+        if not isinstance(path, str) or app is None or (path and not path.startswith("/")):
+            raise DefinitionError(OTHER_SERVER)
+        super().mount(path, app, name)
 
     @cached_property
     def wsgi(self) -> WSGIApp:
@@ -386,8 +420,11 @@ class MCPServer(Registers, FastAPI):
     if not TYPE_CHECKING:
         # Type checkers would take any attribute for one that is there.
         def __getattr__(self, name: str) -> Any:
-            hint = f": {OF_SERVERS[name]}" if name in OF_SERVERS else ""
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+            hint = OF_SERVERS.get(name) or OF_SERVER_CLASS.get(name)
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}"
+                + (f": {hint}" if hint else "")
+            )
 
     @property
     def has_lifespan(self) -> bool:
@@ -693,3 +730,14 @@ class MCPServer(Registers, FastAPI):
     def _secret_keys(self) -> Sequence[str | bytes]:
         own: list[str | bytes] = self._keys[::-1] or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]
         return own if any(own) or self.attached is None else self.attached.secret_keys()
+
+
+for _name, _hint in OF_SERVER_CLASS.items():
+    # Class methods are looked for on the class, of which `__getattr__` hears nothing.
+    setattr(MCPServer, _name, Elsewhere(_name, _hint))
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # 'base' is where the official SDK has the messages of prompts.
+        refuse_import_from(__name__, name, import_module("mcp_mount").__all__)

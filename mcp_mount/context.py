@@ -20,8 +20,9 @@ from mcp_mount.chaining import (
     value_of,
     wraps,
 )
+from mcp_mount.elsewhere import OF_CONTEXTS
 from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
-from mcp_mount.porting import CONTEXT, RequestContext, Session, missing
+from mcp_mount.porting import RequestContext, Session, missing
 from mcp_mount.protocol.calls import Call
 from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
 from mcp_mount.protocol.credentials import ShownHeaders
@@ -87,7 +88,7 @@ class _Call(Generic[L]):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            raise missing(self, name, CONTEXT, "ctx")
+            raise missing(self, name, OF_CONTEXTS, "ctx")
 
     @property
     def headers(self) -> Mapping[str, str]:

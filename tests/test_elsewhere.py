@@ -7,10 +7,14 @@ import sys
 from typing import Any
 
 import pytest
+from mcp.server.mcpserver import Image as SDKImage
+from mcp.server.mcpserver import UserMessage as SDKUserMessage
 
 import mcp_mount
-from mcp_mount import MCPServer
+from mcp_mount import DefinitionError, MCPServer
 from mcp_mount.testing import Client
+from mcp_mount_django import MCPServer as ProjectServer
+from mcp_mount_flask import MCPMount
 
 
 @pytest.mark.parametrize(
@@ -20,6 +24,9 @@ from mcp_mount.testing import Client
         ("run_stdio_async", "python -m mcp_mount stdio module:server"),
         ("streamable_http_app", "the server itself is the application"),
         ("expose", "write expose\\(api, server"),
+        ("custom_route", "request: Request"),
+        ("settings", "options are arguments of MCPServer"),
+        ("from_fastapi", "write expose\\(api, server"),
     ],
 )
 def test_an_attribute_of_another_library_names_ours(name: str, words: str) -> None:
@@ -37,11 +44,115 @@ def test_an_attribute_of_another_library_names_ours(name: str, words: str) -> No
         ("APIKeys", "it is in mcp_mount.auth"),
         ("Client", "mcp_mount.testing"),
         ("Depends", "it is FastAPI's"),
+        ("types", "mcp_types"),
+        ("prompts", "from mcp_mount import UserMessage"),
     ],
 )
 def test_an_import_from_the_wrong_place_names_the_right_one(name: str, words: str) -> None:
     with pytest.raises(ImportError, match=words):
         exec(f"from mcp_mount import {name}")
+
+
+@pytest.mark.parametrize("name", ["as_proxy", "from_fastapi", "from_openapi"])
+def test_a_class_method_of_another_library_names_ours(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"'MCPServer' has no attribute '{name}': "):
+        getattr(MCPServer, name)
+    assert not hasattr(MCPServer, name)
+
+
+def test_the_messages_of_prompts_are_looked_for_in_base() -> None:
+    from mcp_mount import base
+
+    with pytest.raises(AttributeError, match="write 'from mcp_mount import UserMessage'"):
+        _ = base.UserMessage  # type: ignore[attr-defined]
+    assert not hasattr(base, "nothing_at_all")
+
+
+def entry(what: str, **options: Any) -> Any:
+    """A decorator of a server, with options that it may not have."""
+    server: Any = MCPServer("shop")
+    return {"tool": server.tool, "prompt": server.prompt}.get(
+        what, lambda **others: server.resource("shop://all", **others)
+    )(**options)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("structured_output", "write output_schema=False"),
+        ("tags", "write permission=, scopes= or roles="),
+        ("enabled", "remove_tool"),
+        ("auth", "write scopes="),
+    ],
+)
+@pytest.mark.parametrize("what", ["tool", "prompt", "resource"])
+def test_an_option_of_another_librarys_decorator_names_ours(
+    what: str, option: str, words: str
+) -> None:
+    with pytest.raises(DefinitionError, match=f"a {what} has no option '{option}'; .*{words}"):
+        entry(what, **{option: True})(lambda: "")
+
+
+@pytest.mark.parametrize("make", [MCPServer, MCPMount, ProjectServer])
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("json_response", "leave it out"),
+        ("stateless_http", "secret_key="),
+        ("token_verifier", r"write auth=TokenVerifier\(function\)"),
+        ("host", r"server\.run\('streamable-http'"),
+        ("port", r"server\.run\('streamable-http'"),
+        ("mask_error_details", "leave it out"),
+        ("on_duplicate_tools", "a name that is taken is refused"),
+        ("title", "write server_title="),
+    ],
+)
+def test_an_option_of_another_librarys_server_names_ours(
+    make: Any, option: str, words: str
+) -> None:
+    with pytest.raises(DefinitionError, match=f"has no option '{option}'; .*{words}"):
+        make(**{option: 1})
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("path", r"write MCPServer\(path="),
+        ("log_level", "the logger 'mcp_mount'"),
+        ("json_response", "leave it out"),
+        ("prot", "did you mean 'port'"),
+    ],
+)
+def test_an_option_of_another_librarys_run_names_ours(option: str, words: str) -> None:
+    server: Any = MCPServer("shop")
+    with pytest.raises(DefinitionError, match=f"run has no option '{option}'; .*{words}"):
+        server.run(transport="http", **{option: 1})
+
+
+def test_mounting_a_server_as_in_fastmcp_names_ours() -> None:
+    server: Any = MCPServer("shop")
+    for arguments in ((MCPServer("other"),), ("other", MCPServer("other"))):
+        with pytest.raises(DefinitionError, match=r"server\.include_router\(tools\)"):
+            server.mount(*arguments)
+
+
+@pytest.mark.parametrize(
+    "returned", [SDKImage, list[SDKImage], SDKImage | None, tuple[str, SDKImage]]
+)
+def test_a_picture_of_the_official_sdk_names_ours(returned: Any) -> None:
+    def draw() -> Any: ...
+
+    draw.__annotations__["return"] = returned
+    words = "draw .* returns the Image of the official SDK; write 'from mcp_mount import Image'"
+    with pytest.raises(DefinitionError, match=words):
+        MCPServer("shop").tool(draw)
+
+
+def test_a_message_of_the_official_sdk_names_ours() -> None:
+    def ask() -> list[SDKUserMessage]: ...
+
+    with pytest.raises(DefinitionError, match="write 'from mcp_mount import UserMessage'"):
+        MCPServer("shop").prompt(ask)
 
 
 def test_other_names_are_missing_as_anywhere() -> None:

@@ -17,7 +17,8 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, re_path
 
 import mcp_mount
-from mcp_mount.base import server_options
+from mcp_mount.base import NOT_OPTIONS, server_options
+from mcp_mount.elsewhere import OF_SERVER_OPTIONS
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.names import refuse_unknown_options
 from mcp_mount.host import Host, around_test_requests
@@ -83,7 +84,9 @@ class MCPServer(Exposes, mcp_mount.MCPServer):
         task_context: TaskContext | None = None,
         **options: Any,
     ) -> None:
-        refuse_unknown_options(self, options, also=server_options())
+        refuse_unknown_options(
+            self, options, server_options(), but=NOT_OPTIONS, elsewhere=OF_SERVER_OPTIONS
+        )
         given = {"name": "django", "authentication": (), "login_required": False, **defaults()}
         own = {"name": name, "authentication": authentication, "login_required": login_required}
         given |= {key: value for key, value in own.items() if value is not None}

@@ -14,6 +14,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 from werkzeug.wrappers import Response as BaseResponse
 
 from mcp_mount.base import MCPServer, server_options
+from mcp_mount.elsewhere import OF_SERVER_OPTIONS
 from mcp_mount.features import DefinitionError
 from mcp_mount.features.arguments import request_types
 from mcp_mount.features.names import refuse_unknown, refuse_unknown_options
@@ -78,7 +79,7 @@ class MCPMount(Registers):
             raise TypeError("give either a server or the options for one")
         if isinstance(app, str):
             raise TypeError("the application comes first: MCPMount(app, path)")
-        refuse_unknown_options(self, options, also=server_options())
+        refuse_unknown_options(self, options, server_options(), elsewhere=OF_SERVER_OPTIONS)
         if app is not None:
             check_application(app, "MCPMount")
         if server is not None and not isinstance(server, MCPServer):

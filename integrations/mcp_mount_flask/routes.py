@@ -304,6 +304,11 @@ class RouteChoice(Choice):
 
     __slots__ = ()
 
+    without_tags = (
+        "routes of Flask have none, but for those of a document=; choose by blueprints=, "
+        "operations= or paths="
+    )
+
     def of(self, operations: Sequence[Operation]) -> list[Operation]:
         """The operations that are chosen.
 

@@ -18,6 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ArgsKwargs, SchemaError, SchemaValidator, ValidationError, to_json
 
 from mcp_mount.context import Context, SyncContext
+from mcp_mount.elsewhere import types_of_others
 from mcp_mount.features.bounds import Bounds, TooCostly
 from mcp_mount.features.functions import (
     DefinitionError,
@@ -50,9 +51,6 @@ _FILLED_BY_US: Final = ("request", "ctx", "context")
 """The names by which handlers of other libraries ask for the request and the context."""
 
 _OF_METHODS: Final = ("self", "cls")
-
-_OTHERS: Final = {"mcp": "the official SDK", "fastmcp": "FastMCP"}
-"""The packages that have a context of their own."""
 
 _MOST_LISTED: Final = 10_000
 """How many problems of arguments are looked at: pydantic lists all of them, or none."""
@@ -393,16 +391,12 @@ def _context_kind(annotation: Any) -> type[Context] | type[SyncContext] | None:
 
 def _refuse_other_context(function: Callable[..., Any], parameter: inspect.Parameter) -> None:
     """Raise DefinitionError for the context of another library, which there is none of here."""
-    annotation = parameter.annotation
-    for part in (annotation, get_origin(annotation), *get_args(annotation)):
-        # By name: none of them needs to be installed, and nothing is imported to look.
-        for kind in getattr(part, "__mro__", ()):
-            package = str(kind.__module__).partition(".")[0]
-            if package in _OTHERS and kind.__name__.partition("[")[0] == "Context":
-                raise DefinitionError(
-                    f"{describe(function)}: the parameter '{parameter.name}' is the Context of "
-                    f"{_OTHERS[package]}; write {_context_way(function, parameter.name)}"
-                )
+    for name, library in types_of_others(parameter.annotation):
+        if name == "Context":
+            raise DefinitionError(
+                f"{describe(function)}: the parameter '{parameter.name}' is the Context of "
+                f"{library}; write {_context_way(function, parameter.name)}"
+            )
 
 
 def _check_kind(

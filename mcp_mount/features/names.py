@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final
@@ -52,26 +52,42 @@ def suggestion(name: Any, known: Iterable[str]) -> str:
     return guess if len(names) > _MAX_BESIDE else f"{guess} There are: {listed}"
 
 
-def refuse_unknown(what: str, names: Iterable[Any], known: Collection[str]) -> None:
+_NOWHERE: Final[Mapping[str, str]] = {}
+
+
+def refuse_unknown(
+    what: str,
+    names: Iterable[Any],
+    known: Collection[str],
+    elsewhere: Mapping[str, str] = _NOWHERE,
+) -> None:
     """Raise an error for names that match nothing.
 
     Args:
         what: The beginning of the sentence, such as "MCPServer has no option".
         names: What the user wrote.
         known: What exists.
+        elsewhere: Names of other libraries, and what to write in their place.
 
     Raises:
-        DefinitionError: If some do not exist; each is named, with the nearest one that does.
+        DefinitionError: If some do not exist; each is named, with what to write in its place, or
+            the nearest one that does exist.
     """
     wrong = [name for name in names if name not in known]
     if wrong:
         raise DefinitionError(
-            "\n".join(f"{what} {one!r}; {suggestion(one, known)}" for one in wrong)
+            "\n".join(
+                f"{what} {one!r}; {elsewhere.get(one) or suggestion(one, known)}" for one in wrong
+            )
         )
 
 
 def refuse_unknown_options(
-    owner: object, options: Iterable[str], also: Collection[str] = (), but: Collection[str] = ()
+    owner: object,
+    options: Iterable[str],
+    also: Collection[str] = (),
+    but: Collection[str] = (),
+    elsewhere: Mapping[str, str] = _NOWHERE,
 ) -> None:
     """Raise an error for keyword arguments that the class of an object does not take.
 
@@ -82,13 +98,14 @@ def refuse_unknown_options(
         options: The keyword arguments that were given.
         also: Those that it takes besides the ones that its classes spell out.
         but: Those that it does not take although one of its classes does.
+        elsewhere: Those of other libraries, and what to write in their place.
 
     Raises:
         DefinitionError: If there is one that means nothing.
     """
     kind: Any = type(owner)
     known = (options_of(kind) | set(also)) - set(but)
-    refuse_unknown(f"{kind.__name__} has no option", options, known)
+    refuse_unknown(f"{kind.__name__} has no option", options, known, elsewhere)
 
 
 @cache

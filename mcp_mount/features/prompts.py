@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import from_json
 
+from mcp_mount.elsewhere import value_here
 from mcp_mount.features import content
 from mcp_mount.features.arguments import Arguments, InvalidArguments, known_arguments
 from mcp_mount.features.definitions import members
@@ -82,8 +83,10 @@ class Prompt:
         own_name = name_of(function) if name is None else name
         if not own_name or own_name == "<lambda>":
             raise DefinitionError(f"{describe(function)}: pass name= for a prompt without a name")
-        documentation = Documentation(function)
-        arguments = Arguments(function, signature_of(function), documentation)
+        documentation, signature = Documentation(function), signature_of(function)
+        if (hint := value_here(signature.return_annotation)) is not None:
+            raise DefinitionError(f"{describe(function)} {hint}")
+        arguments = Arguments(function, signature, documentation)
         return cls(
             name=own_name,
             function=function,

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic_core import ValidationError, from_json
 
+from mcp_mount.elsewhere import value_here
 from mcp_mount.features import content
 from mcp_mount.features.arguments import (
     MOST_TOLD,
@@ -409,6 +410,8 @@ def _adapter(
             finite_schema(adapter.json_schema(mode="serialization", schema_generator=_Schema))
         )
     except (PydanticUserError, TypeError, NameError) as error:
+        if (hint := value_here(annotation)) is not None:
+            raise DefinitionError(f"{describe(function)} {hint}") from None
         raise DefinitionError(
             f"{describe(function)}: values of the return type {annotation!r} have no JSON form "
             f"({str(error).splitlines()[0]}); annotate another type or pass output_schema=False"

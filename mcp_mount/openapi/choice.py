@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.names import refuse_unknown, several_names
@@ -33,6 +34,9 @@ class Choice:
     exclude_tags: str | Collection[str] = ()
     name: Callable[[Operation], str | None] | None = None
 
+    without_tags: ClassVar[str] = "none has a tag; choose by operations= or paths="
+    """What to write where no endpoint has a tag."""
+
     def __post_init__(self) -> None:
         for name in ("tags", "operations", "paths", "exclude", "exclude_tags"):
             object.__setattr__(self, name, several_names(getattr(self, name)))
@@ -55,6 +59,8 @@ class Choice:
         named = [name for one in operations for name in one.names]
         paths = [one.path for one in operations]
         tags = [tag for one in operations for tag in one.tags]
+        if self.tags and not tags:
+            raise DefinitionError(f"tags= matches no endpoint: {self.without_tags}")
         refuse_unknown("tags= matches no endpoint:", self.tags, tags)
         refuse_unknown("exclude_tags= matches no endpoint:", self.exclude_tags, tags)
         refuse_unknown("operations= matches no endpoint:", self.operations, named)

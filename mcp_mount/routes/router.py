@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 from typing_extensions import Unpack
 
+from mcp_mount.elsewhere import OF_ENTRY_OPTIONS
 from mcp_mount.features import DefinitionError, Registry, Tool
 from mcp_mount.features.completion import Completer, general_completer
 from mcp_mount.features.names import (
@@ -110,7 +111,7 @@ class Registers:
         shows its results. app_only: whether only pages call it, and no model sees it. policies: who
         may see and call it, and what stands around its calls: see `PolicyOptions`.
         """
-        refuse_unknown("a tool has no option", options, _TOOL_OPTIONS)
+        refuse_unknown("a tool has no option", options, _TOOL_OPTIONS, OF_ENTRY_OPTIONS)
         return _decorate(name, options, self.add_tool)
 
     def add_tool(self, function: Callable[..., Any], **options: Any) -> None:
@@ -187,7 +188,7 @@ class Registers:
             "ttl_ms": ttl_ms,
             "cache_scope": cache_scope,
         }
-        refuse_unknown("a resource has no option", policies, _RESOURCE_OPTIONS)
+        refuse_unknown("a resource has no option", policies, _RESOURCE_OPTIONS, OF_ENTRY_OPTIONS)
         around = _around("resource", uri, policies, unfit=("extra_arguments", *CHECKS))
 
         def register(function: F) -> F:
@@ -245,7 +246,7 @@ class Registers:
         """Register a function as a prompt: it returns text, a `Message`, or a list of them."""
 
         def add(function: Callable[..., Any], **rest: Any) -> None:
-            refuse_unknown("a prompt has no option", rest, _PROMPT_OPTIONS)
+            refuse_unknown("a prompt has no option", rest, _PROMPT_OPTIONS, OF_ENTRY_OPTIONS)
             declared, own = split(rest)
             name = str(own.get("name") or getattr(function, "__name__", ""))
             around = _around("prompt", name, declared, unfit=("cache", *CHECKS))
@@ -429,7 +430,7 @@ def registry_of(kind: str, name: str, declared: Mapping[str, Any]) -> Registry:
 
 def _tool(function: Callable[..., Any], options: Mapping[str, Any]) -> Tool:
     """The tool that a function is, with what is declared of it."""
-    refuse_unknown("a tool has no option", options, _TOOL_OPTIONS)
+    refuse_unknown("a tool has no option", options, _TOOL_OPTIONS, OF_ENTRY_OPTIONS)
     declared, rest = split(options)
     before, after = (guarding(key, declared.get(key)) for key in CHECKS)
     name = rest.get("name") or getattr(function, "__name__", "")

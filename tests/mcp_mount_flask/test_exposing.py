@@ -548,3 +548,11 @@ def test_a_view_that_a_tool_calls_leaves_the_callers_context_alone() -> None:
     expose(app, mcp.server, operations=["view"])
     with Client(app) as client:
         assert client.call_tool("both").text == "{'connection': None} the caller's"
+
+
+def test_tags_where_no_route_has_one_name_what_flask_has() -> None:
+    app = Flask("plain", static_folder=None)
+    app.get("/orders", endpoint="orders")(lambda: "")
+    mcp = MCPMount(app)
+    with pytest.raises(DefinitionError, match="tags= matches no endpoint: .* by blueprints="):
+        mcp.expose(tags="orders")
