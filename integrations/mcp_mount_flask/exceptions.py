@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any, Final, cast
 
-from flask import Flask, got_request_exception, has_request_context, request
+from flask import Flask, got_request_exception, has_request_context, request, session
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response
 
@@ -26,6 +26,9 @@ _KNOWS_BLUEPRINTS: Final = "blueprints" not in Flask._find_error_handler.__code_
 _WORDS: Final = {401: "Authentication required", 403: "Permission denied"}
 """What is said where an exception has no words of its own: werkzeug's are for people who have
 typed a URL."""
+
+_OF_A_REFUSAL: Final = {"_flashes", "_id", "next"}
+"""What Flask-Login writes to the session of those whom it sends to the login."""
 
 
 def exception_hooks(app: Flask, *, has_request: bool) -> ExceptionHooks:
@@ -64,9 +67,25 @@ def value_of(app: Flask, response: Response) -> Any:
         ToolError: For one that refuses: a status of failure, a redirect to the login.
     """
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return value_of_response(
-        response.status_code, headers, response.get_data(), login=login_paths(app)
-    )
+    try:
+        return value_of_response(
+            response.status_code, headers, response.get_data(), login=login_paths(app)
+        )
+    except ToolError:
+        _begin_no_session(app)
+        raise
+
+
+def _begin_no_session(app: Flask) -> None:
+    """Let a refusal set no cookie: Flask-Login flashes its message for the page of the login.
+
+    A client that keeps the cookie would need a CSRF token from then on (mcp_mount_flask.csrf).
+    """
+    if not has_request_context() or app.config["SESSION_COOKIE_NAME"] in request.cookies:
+        return
+    if session.keys() <= _OF_A_REFUSAL:
+        session.clear()
+        session.modified = False
 
 
 def words_of(app: Flask, response: Any) -> str:

@@ -75,8 +75,6 @@ class Target:
 
     def value(self, answer: Answer) -> Any:
         """The value of the tool for a response. Raises ToolError for one of failure."""
-        if "set-cookie" in answer.headers:
-            self.cookies.tell(self.name)
         value = value_of_response(
             answer.status,
             answer.headers,
@@ -84,6 +82,9 @@ class Target:
             login=self.login(),
             redirects=self.operation.declares(answer.status),
         )
+        # A refusal that sets one (Flask-Login's message for the page of the login) is no matter.
+        if "set-cookie" in answer.headers:
+            self.cookies.tell(self.name)
         return self.output.fitting(value)
 
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from flask import Flask, session
-from flask_login import LoginManager, UserMixin, current_user, login_user
+from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import generate_csrf
 
 from mcp_mount.testing import Client, RPCError
 from mcp_mount_flask import MCPMount
+from tests.requests import modern
 
 
 class User(UserMixin):
@@ -75,6 +76,22 @@ def test_a_session_cookie_counts_with_its_token_only(app: Flask) -> None:
     with pytest.raises(RPCError, match="CSRF: The CSRF token is invalid"):
         whoami(app, {**headers, "x-csrftoken": "wrong"})
     assert whoami(app, {**headers, "x-csrftoken": token}) == "ada"
+
+
+def test_a_refusal_sets_no_cookie_for_which_a_token_is_needed_later(app: Flask) -> None:
+    """Flask-Login flashes a message, which begins a session."""
+    app.login_manager.login_view = "login"  # type: ignore[attr-defined]
+    [mcp] = app.extensions["mcp_mount"].values()
+
+    @mcp.tool
+    @login_required
+    def mine() -> str:
+        return "mine"
+
+    body = modern("tools/call", {"name": "mine", "arguments": {}})
+    refused = app.test_client().post("/mcp", headers=body[0], data=body[1])
+    assert "must log in" in refused.json["result"]["content"][0]["text"]
+    assert "Set-Cookie" not in refused.headers
 
 
 def test_where_the_protection_is_off_a_cookie_is_enough() -> None:
