@@ -14,6 +14,7 @@ from mcp_mount.console import CommandError
 from mcp_mount.protocol import Request
 from mcp_mount.protocol.messages import JSON
 from mcp_mount_flask.exceptions import words_of
+from mcp_mount_flask.host import note_user
 from mcp_mount_flask.requests import read_request
 
 
@@ -62,3 +63,5 @@ def _log_in(app: Flask, user: str) -> None:
 
     if not login_user(found):
         raise CommandError(f"The user {user!r} is not active")
+    # Exposed routes are called by requests of their own, which bring no cookie from here.
+    note_user(None, found)

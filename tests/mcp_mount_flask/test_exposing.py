@@ -554,5 +554,5 @@ def test_tags_where_no_route_has_one_name_what_flask_has() -> None:
     app = Flask("plain", static_folder=None)
     app.get("/orders", endpoint="orders")(lambda: "")
     mcp = MCPMount(app)
-    with pytest.raises(DefinitionError, match="tags= matches no endpoint: .* by blueprints="):
+    with pytest.raises(DefinitionError, match=r"tags= matches no endpoint: .* by blueprints="):
         mcp.expose(tags="orders")

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from click.testing import Result
 from flask import Blueprint, Flask, abort, g, redirect, request
-from flask_login import LoginManager, UserMixin, current_user
+from flask_login import LoginManager, UserMixin, current_user, login_required
 from flask_wtf import CSRFProtect
 
 from mcp_mount import DefinitionError, ToolsRouter
@@ -158,6 +158,19 @@ def test_list_shows_what_the_user_may_use() -> None:
         "Resources:\n  stock://all\n"
     )
     assert "only_ada([note])" in invoke(app, "list", "--user", "ada").output
+
+
+def test_exposed_routes_are_called_with_the_rights_of_the_user() -> None:
+    app, mcp = build()
+
+    @app.get("/me", endpoint="me")
+    @login_required
+    def me() -> str:
+        return str(current_user.get_id())
+
+    mcp.expose(operations=["me"])
+    assert invoke(app, "call", "me", "--user", "ada").output == "ada\n"
+    assert "Error: " in invoke(app, "call", "me").output
 
 
 def test_call_calls_with_the_rights_of_the_user() -> None:
