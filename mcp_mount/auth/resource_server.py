@@ -3,9 +3,10 @@ get some (basic/authorization; RFC 6750, RFC 9728)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from inspect import isasyncgen, isawaitable, isgenerator, ismethod
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -167,22 +168,10 @@ class ResourceServer:
             token = replace(token, scopes=token.scopes.union(*implied))
         user: Any = None
         if self._find_user is not None:
-            user = yield from self._user_of(token, self._find_user)
+            user = yield from user_of(token, self._find_user)
         request.token = token
         request.caller = lambda: caller
         request.on_token(token, user)
-
-    def _user_of(self, token: AccessToken, find: Callable[[AccessToken], Any]) -> Flow[Any]:
-        try:
-            user = yield Run(partial(find, token), is_coroutine_function(find))
-        except Exception:
-            logger.exception("The user of an access token could not be found")
-            raise ProtocolError(
-                INTERNAL_ERROR, "The user of the access token could not be found", status=503
-            ) from None
-        if user is None or not getattr(user, "is_active", True):
-            raise invalid_token("The access token is of nobody here")
-        return user
 
     def _own_url(self, request: Request) -> str | None:
         """The URL that tokens must be for. Anybody can write a Host header, so that it says nothing
@@ -207,6 +196,50 @@ class ResourceServer:
         path = parts.path.rstrip("/")
         place = WELL_KNOWN + path if self._has_root(path) else path + WELL_KNOWN
         return urlunsplit((parts.scheme, parts.netloc, place, "", ""))
+
+
+def user_of(token: AccessToken, find: Callable[[AccessToken], Any]) -> Flow[Any]:
+    """The user whom `find_user=` finds for a token.
+
+    Args:
+        token: The verified token.
+        find: The function of the server's owner.
+
+    Returns:
+        The user: never None, nor another value that is false, which no user is.
+
+    Raises:
+        ProtocolError: 401 for a token of nobody here and of a user who is not active, 503 where
+            that cannot be found out: nobody is let in because a function failed.
+    """
+    try:
+        user = yield Run(partial(find, token), is_coroutine_function(find))
+        if isawaitable(user):
+            # Of a plain function that calls a coroutine function, `lambda token: find(token)`.
+            user = yield Run(partial(_awaited, user), True)
+        if isgenerator(user) or isasyncgen(user):
+            raise TypeError("find_user= returned a generator, which is no user: return, not yield")
+        is_known = bool(user) and _is_active(user)
+    except (Exception, SystemExit):
+        # SystemExit would end a worker, and with that the server, for one client's request.
+        logger.exception("The user of an access token could not be found")
+        raise ProtocolError(
+            INTERNAL_ERROR, "The user of the access token could not be found", status=503
+        ) from None
+    if not is_known:
+        raise invalid_token("The access token is of nobody here")
+    return user
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value
+
+
+def _is_active(user: Any) -> bool:
+    """Whether a user may log in; those of a kind that knows nothing else may."""
+    active = getattr(user, "is_active", True)
+    # A method, in some models: as a value it is true for everybody.
+    return bool(active() if ismethod(active) else active)
 
 
 def _of_test(request: Request) -> AccessToken | None:

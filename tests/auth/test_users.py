@@ -16,7 +16,15 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from mcp_mount import AccessToken, Context, DefinitionError, MCPServer, SyncContext, ToolsRouter
+from mcp_mount import (
+    AccessToken,
+    Context,
+    DefinitionError,
+    MCPServer,
+    SyncContext,
+    ToolsRouter,
+    mount_wsgi,
+)
 from mcp_mount.auth import APIKeys, TokenVerifier
 from mcp_mount.testing import AsyncClient, Client, RPCError
 from mcp_mount_flask import MCPMount
@@ -47,6 +55,11 @@ async def find_async(token: AccessToken) -> User | None:
 
 def broken(token: AccessToken) -> User:
     raise OSError("no database")
+
+
+def nothing(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("404 Not Found", [])
+    return []
 
 
 def build(find_user: Any, **options: Any) -> MCPServer:
@@ -109,13 +122,57 @@ def test_a_token_of_nobody_is_refused(host: Callable[[MCPServer], Any], token: s
     assert caught.value.message == "The access token is of nobody here"
 
 
-@pytest.mark.parametrize(("find_user", "status"), [(find, 401), (find_async, 401), (broken, 503)])
+class Deactivated:
+    def is_active(self) -> bool:
+        return False
+
+
+class Unreadable:
+    @property
+    def is_active(self) -> bool:
+        raise OSError("no database")
+
+
+def yields(token: AccessToken) -> Any:
+    yield USERS["ada"]
+
+
+@pytest.mark.parametrize(
+    ("find_user", "status"),
+    [
+        (find, 401),
+        (find_async, 401),
+        (lambda token: find_async(token), 401),
+        (lambda token: False, 401),
+        (lambda token: "", 401),
+        (lambda token: Deactivated(), 401),
+        (lambda token: Unreadable(), 503),
+        (yields, 503),
+        (broken, 503),
+    ],
+)
 def test_a_refusal_has_the_status_of_its_kind(find_user: Any, status: int) -> None:
     answer = TestClient(build(find_user), base_url="http://localhost").post(
         "/mcp", json={}, headers={"authorization": "Bearer gone"}
     )
     assert answer.status_code == status
     assert ("www-authenticate" in answer.headers) is (status == 401)
+
+
+@pytest.mark.parametrize("host", [alone, lambda server: mount_wsgi(nothing, "/mcp", server)])
+def test_a_plain_function_may_pass_on_a_coroutine(host: Callable[[MCPServer], Any]) -> None:
+    server = MCPServer(
+        "shop", auth=TokenVerifier(AccessToken), find_user=lambda token: find_async(token)
+    )
+
+    @server.tool
+    def greet() -> str:
+        return "hello"
+
+    with Client(host(server), token="ada") as client:
+        assert client.call_tool("greet").text == "hello"
+    with Client(host(server), token="nobody") as client, pytest.raises(RPCError, match="nobody"):
+        client.call_tool("greet")
 
 
 def test_users_who_cannot_be_looked_up_are_told_to_come_again(
