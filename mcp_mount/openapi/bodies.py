@@ -10,6 +10,8 @@ from mcp_mount.protocol.errors import Refusal
 MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024
 """How much of a response is collected where no max_result_bytes= says otherwise."""
 
+_MOST_DIGITS: Final = 18
+
 
 def response_limit(server: Any, name: str) -> int | None:
     """How many bytes of a response are collected for a tool.
@@ -53,7 +55,10 @@ class ResponseBody:
         Raises:
             ResponseTooLarge: If it announces more than the limit.
         """
-        if self._limit is not None and length and length.isdecimal() and int(length) > self._limit:
+        if self._limit is None or not length or not length.isdecimal():
+            return
+        # Python reads no number of thousands of digits.
+        if len(length) > _MOST_DIGITS or int(length) > self._limit:
             raise ResponseTooLarge(self._limit)
 
     def add(self, chunk: bytes) -> None:

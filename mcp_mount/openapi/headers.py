@@ -18,8 +18,8 @@ FORWARDED: Final = (
 
 OF_THE_REQUEST: Final = frozenset(
     [
-        *("accept", "connection", "content-length", "content-type", "host", "te", "trailer"),
-        *("transfer-encoding", "upgrade"),
+        *("accept", "accept-encoding", "connection", "content-length", "content-type"),
+        *("expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"),
     ]
 )
 """Headers that belong to the request for an endpoint, so that they are neither arguments nor go

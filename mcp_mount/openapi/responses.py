@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.message import Message
@@ -12,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from mcp_mount.features.content import Audio, File, Image
+from mcp_mount.openapi.bodies import MAX_RESPONSE_BYTES, ResponseTooLarge
 from mcp_mount.protocol.errors import ToolError
 
 _LOGIN: Final = re.compile(r"(^|[/_-])(log[_-]?in|sign[_-]?in|log[_-]?on|authorize)(\.\w+)?$", re.I)
@@ -40,6 +42,7 @@ def value_of_response(
     *,
     login: Collection[str] = (),
     redirects: bool = False,
+    limit: int | None = MAX_RESPONSE_BYTES,
 ) -> Any:
     """The value of a tool for an HTTP response.
 
@@ -51,16 +54,24 @@ def value_of_response(
         body: As bytes.
         login: Paths to which those are redirected who must log in, besides those that look so.
         redirects: Whether a redirect is what the endpoint is meant to answer.
+        limit: How many bytes a compressed body may have when it is not; None for any number.
 
     Returns:
         The value.
 
     Raises:
+        ResponseTooLarge: For a compressed body that has more.
         ToolError: For a status of failure, and for a redirect to a login or one that is not meant.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if encoding := _coding(headers):
+        # Nothing has asked for it: the request for an endpoint has no Accept-Encoding.
+        body = _uncompressed(encoding, body, limit)
+    location = headers.get("location", "")
+    if 300 <= status < 400 and not location:
+        # 304 and 300 lead nowhere.
+        raise ToolError(f"The endpoint answers {status}")
     if 300 <= status < 400:
-        location = headers.get("location", "")
         if leads_to_login(location, login):
             raise ToolError("You must log in for this")
         if not redirects:
@@ -71,12 +82,17 @@ def value_of_response(
     if kind == "application/json" or kind.endswith("+json"):
         try:
             value = json.loads(body or b"null", parse_constant=_refuse_constant)
-        except ValueError:
-            # NaN, for one, which some frameworks write: it is no JSON, so it is told as it is.
+        except (ValueError, RecursionError):
+            # NaN, for one, which some frameworks write: it is no JSON, so it is told as it is. So
+            # is what is nested too deeply to be read.
             value = body.decode("utf-8", "replace")
         if status >= 400:
             # Some say nothing in JSON either: `{}`, `null`, an empty list.
-            raise ToolError((_problems(value) if value else "") or f"The endpoint answers {status}")
+            try:
+                words = _problems(value) if value else ""
+            except RecursionError:
+                words = body.decode("utf-8", "replace")[:MAX_TEXT]
+            raise ToolError(words or f"The endpoint answers {status}")
         return value
     if kind.startswith("text/") or not body:
         text = _decoded(body, headers.get("content-type", ""))
@@ -132,8 +148,37 @@ def _decoded(body: bytes, content_type: str) -> str:
     named["content-type"] = content_type
     try:
         return body.decode(named.get_content_charset("utf-8"), "replace")
-    except LookupError:
+    except (LookupError, ValueError):
+        # Names with NUL are no names, and some codecs ("idna", "undefined") know no "replace".
         return body.decode("utf-8", "replace")
+
+
+def _coding(headers: Mapping[str, str]) -> str:
+    """The coding of a body (RFC 9110, section 8.4), empty for none."""
+    coding = headers.get("content-encoding", "").strip().lower()
+    return "" if coding == "identity" else coding
+
+
+def _uncompressed(coding: str, body: bytes, limit: int | None) -> bytes:
+    """A body without its coding: gzip and deflate, as far as `limit` goes, whatever it would be.
+
+    Raises:
+        ToolError: For other codings, and for a body that does not have the one that is named.
+        ResponseTooLarge: For more than the limit.
+    """
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise ToolError(f"The endpoint answers in the coding {coding[:40]!r}, which is not known")
+    # 32: the header tells which of the two it is.
+    decoder = zlib.decompressobj(32 + zlib.MAX_WBITS)
+    try:
+        data = decoder.decompress(body, 0 if limit is None else limit + 1)
+    except zlib.error:
+        raise ToolError(f"The endpoint's answer is not {coding}, which it says it is") from None
+    if limit is not None and len(data) > limit:
+        raise ResponseTooLarge(limit)
+    if body and not decoder.eof:
+        raise ToolError("The endpoint's answer is incomplete")
+    return data
 
 
 def _split(location: str) -> SplitResult:

@@ -81,6 +81,7 @@ class Target:
             answer.body,
             login=self.login(),
             redirects=self.operation.declares(answer.status),
+            limit=self.limit(),
         )
         # A refusal that sets one (Flask-Login's message for the page of the login) is no matter.
         if "set-cookie" in answer.headers:

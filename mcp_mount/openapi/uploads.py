@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import mimetypes
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from mcp_mount.features.arguments import InvalidArguments
 
 MULTIPART: Final = "multipart/form-data"
 _OCTETS: Final = "application/octet-stream"
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f]")
 _URLSAFE: Final = str.maketrans("-_", "+/", "\r\n\t ")
 
 FILE: Final[Mapping[str, Any]] = {
@@ -113,7 +115,11 @@ def upload_of(name: str, value: Any, content_type: str | None = None) -> Upload:
 
 def _upload(name: str, data: bytes, known: Mapping[str, str], content_type: str | None) -> Upload:
     filename = unquote(known.get("name") or known.get("filename") or "").replace("\\", "/")
-    filename = filename.rpartition("/")[2]
+    # Control characters are no part of a name: with NUL, no file can be opened. Line breaks are
+    # escaped where they are sent.
+    filename = _CONTROL.sub("", filename.rpartition("/")[2])
+    if filename in (".", ".."):
+        filename = ""
     if content_type is None:
         content_type = mimetypes.guess_type(filename)[0] or _OCTETS
     if not filename:
