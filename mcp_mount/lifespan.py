@@ -179,7 +179,12 @@ class Lifespan:
                 yield state
         except BaseException as error:
             if not begun.done():
-                begun.set_exception(error)
+                # Those who wait are told of a failure: SystemExit would end their worker, and
+                # CancelledError look as if their own client had left.
+                is_plain = isinstance(error, Exception)
+                begun.set_exception(
+                    error if is_plain else RuntimeError(f"The lifespan ended by {error!r}")
+                )
             raise
         finally:
             self._begun, self.state, self.is_late = None, {}, False
@@ -207,7 +212,8 @@ class Lifespan:
                 with suppress(asyncio.CancelledError):
                     # The event loop ends, and waits for its tasks: the lifespan ends as anywhere.
                     await left.wait()
-        except Exception:
+        except (Exception, SystemExit):
+            # Raised by a task, SystemExit would end the event loop.
             logger.exception("The lifespan of the server failed")
         finally:
             self._leave = None

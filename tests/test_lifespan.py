@@ -343,3 +343,26 @@ def test_requests_beside_the_one_that_starts_it_wait_until_it_has_begun() -> Non
         return [one.json()["result"]["content"][0]["text"] for one in answers]
 
     assert asyncio.run(run()) == ["ready"] * 3
+
+
+@pytest.mark.parametrize("error", [OSError(), SystemExit(3), asyncio.CancelledError()])
+def test_a_late_lifespan_that_cannot_begin_is_tried_again(error: BaseException) -> None:
+    errors = [error]
+
+    @asynccontextmanager
+    async def run(app: Any) -> AsyncIterator[Any]:
+        if errors:
+            raise errors.pop()
+        yield {"name": "shop"}
+
+    server = MCPServer("shop", lifespan=run, open=True)
+
+    @server.tool
+    def plain(ctx: SyncContext[Any]) -> str:
+        return str(ctx.lifespan["name"])
+
+    app = Flask("app")
+    with Client(mount_wsgi(app.wsgi_app, "/mcp", server)) as client:
+        with pytest.raises((HTTPError, RPCError), match="could not start"):
+            client.call_tool("plain")
+        assert client.call_tool("plain").text == "shop"
