@@ -13,7 +13,7 @@ from flask import Flask
 
 from mcp_mount import CompletionsRouter, ImageRouter, MCPServer, ToolsRouter
 from mcp_mount.options import OPTIONS
-from mcp_mount.testing import Client, RPCError
+from mcp_mount.testing import Client, RPCError, ToolResult
 from tests.requests import Session, ask, call
 
 ROOT = Path(__file__).parent.parent
@@ -114,6 +114,12 @@ def test_the_examples_of_the_testing_page_pass() -> None:
     assert len(tests) == 2
     for test in tests:
         test()
+
+
+def test_the_testing_page_names_all_that_a_result_has() -> None:
+    page = (ROOT / "docs" / "testing.md").read_text()
+    named = set(re.findall(r"`(\w+)`", page))
+    assert {name for name in dir(ToolResult) if not name.startswith("_")} - named == set()
 
 
 def test_the_examples_of_the_tasks_page_run() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -43,7 +44,10 @@ from mcp_mount import (
     Message,
     SyncContext,
     UserMessage,
+    elsewhere,
 )
+from mcp_mount.base import server_options
+from mcp_mount.features.names import keywords_of
 from mcp_mount.testing import Client, RPCError
 
 IMAGE = "iVBORw0KGgo="
@@ -296,8 +300,6 @@ def test_what_has_another_name_is_named(code: str, words: str) -> None:
 
     with Client(server) as client:
         client.call_tool("look")
-    import re
-
     assert re.search(words, seen[0]), seen
 
 
@@ -371,3 +373,39 @@ def test_a_server_that_runs_itself_speaks_over_stdio(tmp_path: Path) -> None:
         cwd=ROOT,
     )
     assert json.loads(done.stdout)["result"]["serverInfo"]["name"] == "own"
+
+
+ROWS = re.findall(
+    r"^\| (.*?) \| .* \|$", (ROOT / "docs" / "porting.md").read_text(), flags=re.MULTILINE
+)
+"""What the page names of the other libraries."""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "known", "one"),
+    [
+        (
+            r"\b([a-z_]+)=",
+            {
+                *(*elsewhere.OF_SERVER_OPTIONS, *elsewhere.OF_RUN_OPTIONS),
+                *(*elsewhere.OF_ENTRY_OPTIONS, *server_options()),
+                *(*keywords_of(MCPServer.run), *keywords_of(MCPServer.add_prompt)),
+            },
+            "structured_output",
+        ),
+        (
+            r"\b(?:mcp|FastMCP)\.(\w+)\b(?!\.)",
+            {*dir(MCPServer), *elsewhere.OF_SERVERS, *elsewhere.OF_SERVER_CLASS},
+            "as_proxy",
+        ),
+        (r"\bctx\.(\w+)\b", {*dir(Context), *elsewhere.OF_CONTEXTS}, "get_state"),
+        (r"\bctx\.session\.(\w+)\b", {*elsewhere.OF_SESSIONS}, "create_message"),
+    ],
+    ids=["options", "members of servers", "members of contexts", "members of sessions"],
+)
+def test_whatever_the_porting_page_names_is_ours_or_explained_by_an_error(
+    pattern: str, known: set[str], one: str
+) -> None:
+    named = {name for row in ROWS for name in re.findall(pattern, row)}
+    assert one in named
+    assert named - known - {"server", "types"} == set()
