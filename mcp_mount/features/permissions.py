@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeAlias
 
 from mcp_mount.features.functions import (
     DefinitionError,
@@ -25,6 +26,9 @@ Permission: TypeAlias = PermissionRule | Sequence[PermissionRule] | None
 Names: TypeAlias = str | Sequence[str]
 """One name, or several."""
 
+_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+"""A scope-token of RFC 6749, section 3.3."""
+
 Condition: TypeAlias = Callable[[Caller], bool]
 
 
@@ -42,7 +46,14 @@ def rules_of(
     """
     rules: list[Rule] = []
     if scopes is not None:
-        rules.append(HasScopes(_names("scopes", scopes)))
+        names = _names("scopes", scopes)
+        for name in names:
+            if not _SCOPE.fullmatch(name):
+                raise DefinitionError(
+                    f"No access token has the scope {name!r}: a scope is of printable ASCII "
+                    "without spaces, quotes and backslashes"
+                )
+        rules.append(HasScopes(names))
     if roles is not None:
         rules.append(HasRole(_names("roles", roles)))
     for one in _several("permission", permission, str):
@@ -77,10 +88,12 @@ def _names_nothing(key: str, value: Any) -> DefinitionError:
 
 
 def _names(key: str, value: Names) -> tuple[str, ...]:
+    what = f"a {key.removesuffix('s')}"
+    if not isinstance(value, str | Iterable):
+        raise DefinitionError(f"{what} is a name, not {value!r}")
     names = tuple(value.split() if isinstance(value, str) else value)
     if not names:
         raise _names_nothing(key, value)
-    what = f"a {key.removesuffix('s')}"
     if not all(isinstance(one, str) and one for one in names):
         raise DefinitionError(f"{what} is a name, not {value!r}")
     return names

@@ -408,3 +408,15 @@ def test_a_policy_that_guards_and_names_nothing_is_refused(key: str) -> None:
 def test_a_throttle_of_a_server_that_names_nothing_is_refused() -> None:
     with pytest.raises(DefinitionError, match=r"throttle=\[\] names nothing"):
         MCPServer(throttle=[])
+
+
+@pytest.mark.parametrize("scopes", [["read orders"], 'a"b', "é", ["a\\b"], "a\x00"])
+def test_a_scope_that_no_token_can_have_is_refused(scopes: Any) -> None:
+    """RFC 6749, section 3.3."""
+    with pytest.raises(DefinitionError, match="No access token has the scope"):
+        MCPServer().tool(scopes=scopes)(lambda: "")
+
+
+def test_scopes_are_names() -> None:
+    with pytest.raises(DefinitionError, match="a scope is a name, not 5"):
+        MCPServer().tool(scopes=5)(lambda: "")  # type: ignore[arg-type]
