@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mcp.server.mcpserver import Image as SDKImage
 from mcp.server.mcpserver import UserMessage as SDKUserMessage
+from pydantic import create_model
 
 import mcp_mount
 from mcp_mount import DefinitionError, MCPServer
@@ -145,6 +146,16 @@ def test_a_picture_of_the_official_sdk_names_ours(returned: Any) -> None:
     draw.__annotations__["return"] = returned
     words = "draw .* returns the Image of the official SDK; write 'from mcp_mount import Image'"
     with pytest.raises(DefinitionError, match=words):
+        MCPServer("shop").tool(draw)
+
+
+def test_a_result_of_fastmcp_names_ours_although_it_is_a_model() -> None:
+    kind = create_model("ToolResult", __module__="fastmcp.tools.tool", content=(list[str], []))
+
+    def draw() -> Any: ...
+
+    draw.__annotations__["return"] = kind
+    with pytest.raises(DefinitionError, match="ToolResult of FastMCP; .* import CallToolResult"):
         MCPServer("shop").tool(draw)
 
 

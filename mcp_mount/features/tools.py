@@ -404,14 +404,15 @@ class _Schema(SchemaGenerator):
 def _adapter(
     function: Callable[..., Any], annotation: Any
 ) -> tuple[TypeAdapter[Any], dict[str, Any]]:
+    if (hint := value_here(annotation)) is not None:
+        # Before pydantic is asked: some of them are models, whose members would be the result.
+        raise DefinitionError(f"{describe(function)} {hint}")
     try:
         adapter = adapter_of(annotation, reads_json=False)
         schema = _with_root(
             finite_schema(adapter.json_schema(mode="serialization", schema_generator=_Schema))
         )
     except (PydanticUserError, TypeError, NameError) as error:
-        if (hint := value_here(annotation)) is not None:
-            raise DefinitionError(f"{describe(function)} {hint}") from None
         raise DefinitionError(
             f"{describe(function)}: values of the return type {annotation!r} have no JSON form "
             f"({str(error).splitlines()[0]}); annotate another type or pass output_schema=False"
