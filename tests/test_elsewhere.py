@@ -155,7 +155,7 @@ def test_a_result_of_fastmcp_names_ours_although_it_is_a_model() -> None:
     def draw() -> Any: ...
 
     draw.__annotations__["return"] = kind
-    with pytest.raises(DefinitionError, match="ToolResult of FastMCP; .* import CallToolResult"):
+    with pytest.raises(DefinitionError, match=r"ToolResult of FastMCP; .* import CallToolResult"):
         MCPServer("shop").tool(draw)
 
 
