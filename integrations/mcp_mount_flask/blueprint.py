@@ -87,11 +87,14 @@ class _EntryCheck:
     @property
     def guards(self) -> bool:
         """Whether there is anything that may refuse."""
-        return self.has_functions
+        return any(self.app.before_request_funcs.get(name) for name in self.blueprints)
 
     @property
     def has_functions(self) -> bool:
-        return any(self.app.before_request_funcs.get(name) for name in self.blueprints)
+        """Whether there is anything to run: teardown functions run where a request has entered."""
+        return self.guards or any(
+            self.app.teardown_request_funcs.get(name) for name in self.blueprints
+        )
 
     def fulfilled(self, incoming: ProtocolRequest) -> bool:
         if not has_request_context():

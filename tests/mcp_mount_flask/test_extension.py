@@ -472,6 +472,30 @@ def test_blueprints_that_share_an_outer_one_enter_and_end_it_once() -> None:
     assert heard == ["outer", *ends]
 
 
+@pytest.mark.parametrize("ends", ["outer", "inner"])
+def test_a_blueprint_without_a_check_is_told_of_the_end_of_its_tools(ends: str) -> None:
+    heard: list[str] = []
+    outer, inner = Blueprint("outer", __name__), MCPBlueprint("inner", __name__)
+
+    @{"outer": outer, "inner": inner}[ends].teardown_request
+    def end(error: Any) -> None:
+        heard.append("end")
+
+    @inner.tool
+    def greet() -> str:
+        heard.append("greet")
+        return "hello"
+
+    app = Flask("shop")
+    MCPMount(app, "/mcp")
+    outer.register_blueprint(inner)
+    app.register_blueprint(outer)
+    with Client(app) as client:
+        heard.clear()
+        assert client.call_tool("greet").text == "hello"
+    assert heard[heard.index("greet") :] == ["greet", "end"]
+
+
 @pytest.mark.parametrize("is_chunked", [False, True])
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/tools/greet"])
 def test_a_body_that_the_application_has_read_before_is_served(path: str, is_chunked: bool) -> None:
