@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -70,6 +70,13 @@ def path_segment(name: str, text: str, *, is_wide: bool = False) -> str:
     if any(one in (".", "..") for one in text.split("/")):
         raise InvalidArguments(f"{name}: must not have '.' or '..' as a segment of a path")
     return text
+
+
+def in_no_path(unsent: Mapping[str, Sequence[str]]) -> InvalidArguments:
+    """The refusal of arguments that the endpoint has no path for, without others: each with those
+    that it needs. Without them, the endpoint would be called as if they were not given."""
+    problems = [f"{name}: needs {' and '.join(needed)}" for name, needed in unsent.items()]
+    return InvalidArguments(advice_of(problems))
 
 
 def another_endpoint(method: str, path: str) -> InvalidArguments:

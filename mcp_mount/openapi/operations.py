@@ -87,6 +87,17 @@ class Operation:
         fit = [path for path in self.paths if _parameters(path) <= set(given)]
         return max(fit, key=lambda path: len(_parameters(path)), default=self.path)
 
+    def unsent(self, given: Collection[str]) -> dict[str, frozenset[str]]:
+        """The parameters that are given and that no path takes with the others: for each, those
+        that it needs beside them."""
+        taken = _parameters(self.path_for(given))
+        paths = [_parameters(path) for path in self.paths]
+        return {
+            name: min((path - set(given) for path in paths if name in path), key=len)
+            for name in given
+            if name not in taken
+        }
+
     @property
     def annotations(self) -> Mapping[str, Any]:
         """The hints of its tool: what its method says, unless the application says otherwise."""

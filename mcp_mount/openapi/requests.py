@@ -7,7 +7,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mcp_mount.openapi.arguments import NamedArguments, header_value, path_segment
+from mcp_mount.openapi.arguments import (
+    NamedArguments,
+    header_value,
+    in_no_path,
+    path_segment,
+)
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.parameters import Parameter, parameter_of, schema_of
 from mcp_mount.openapi.payloads import Payload, payload_of
@@ -99,7 +104,8 @@ class OperationArguments:
     def request(self, operation: Operation, arguments: Mapping[str, Any]) -> Sent:
         """The request for some arguments.
 
-        Raises InvalidArguments for one that would make another path of it, or another header.
+        Raises InvalidArguments for one that would make another path of it, or another header, and
+        for one that no path takes together with the others.
         """
         query: list[tuple[str, str]] = []
         headers: dict[str, str] = {}
@@ -119,6 +125,14 @@ class OperationArguments:
             return path_segment(name, text, is_wide=is_wide)
 
         given = [one for one, name in self._in_path.items() if arguments.get(name) is not None]
+        unsent = operation.unsent(given)
+        if unsent:
+            raise in_no_path(
+                {
+                    self._in_path[one]: [self._in_path[other] for other in sorted(needed)]
+                    for one, needed in unsent.items()
+                }
+            )
         path = PLACEHOLDER.sub(segment, operation.path_for(given))
         if self._payload is None:
             return Sent(operation, path, query, headers, None)
