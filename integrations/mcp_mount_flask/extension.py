@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
-from typing import Any
+from typing import IO, Any
 from weakref import WeakSet
 
 from flask import Flask, Response, current_app, request
@@ -22,6 +22,7 @@ from mcp_mount.openapi.adding import Exposed
 from mcp_mount.options import OPTIONS
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.errors import INVALID_REQUEST
 from mcp_mount.protocol.exchange import refusal
 from mcp_mount.protocol.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN, metadata_reply
 from mcp_mount.protocol.sse import HEADERS
@@ -41,6 +42,7 @@ from mcp_mount_flask.contexts import keep_environ, within_request
 from mcp_mount_flask.csrf import check as check_csrf
 from mcp_mount_flask.csrf import exempt
 from mcp_mount_flask.exposing import ExposeOptions, expose
+from mcp_mount_flask.forms import FormNotKept, form_parsed_before
 from mcp_mount_flask.host import has_own_gate, host_of
 from mcp_mount_flask.mounts import add_mount, check_application, tell_of_unmatched
 from mcp_mount_flask.requests import read_request, url_of
@@ -212,10 +214,19 @@ class MCPMount(Registers):
             HOST_REQUEST: read,
         }
         if not wsgi.is_direct(environ):
-            if (body := _body_read_before()) is not None:
-                environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-                environ.pop("HTTP_TRANSFER_ENCODING", None)
-            return Response.from_app(wsgi.bridge, environ)
+            try:
+                before = _read_before()
+            except FormNotKept as error:
+                refused = ProtocolError(INVALID_REQUEST, str(error), status=400)
+                return _response(self.server.protocol.refuse(refused, read))
+            if before is None:
+                return Response.from_app(wsgi.bridge, environ)
+            body, length = before
+            environ |= {"wsgi.input": body, "CONTENT_LENGTH": str(length)}
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+            response = Response.from_app(wsgi.bridge, environ)
+            response.call_on_close(body.close)
+            return response
         try:
             read.body = self._body()
         except RequestEntityTooLarge:
@@ -255,6 +266,15 @@ class MCPMount(Registers):
         if len(body) > limit:
             raise RequestEntityTooLarge
         return body
+
+
+def _read_before() -> tuple[IO[bytes], int] | None:
+    """The same as a stream and its length, also where the body was a form that it has parsed.
+
+    Raises FormNotKept.
+    """
+    body = _body_read_before()
+    return form_parsed_before(request) if body is None else (BytesIO(body), len(body))
 
 
 def _body_read_before() -> bytes | None:
