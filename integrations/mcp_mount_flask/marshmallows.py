@@ -85,10 +85,23 @@ class _Walk:
     def _field(self, field: Any) -> dict[str, Any]:
         kinds = [kind.__name__ for kind in type(field).__mro__]
         found: dict[str, Any]
-        if "Nested" in kinds:
+        if "Pluck" in kinds:
+            # The value of one field stands in for the object.
+            found = self._field(field.schema.fields[field.field_name])
+            if field.many:
+                found = {"type": "array", "items": found}
+        elif "Nested" in kinds:
             found = self.of(field.schema)
             if field.many and not field.schema.many:
                 found = {"type": "array", "items": found}
+        elif "Enum" in kinds and not field.by_value:
+            found = {"type": "string", "enum": [one.name for one in field.enum]}
+        elif "Enum" in kinds:
+            # What is not of JSON by itself (a date, say) its field describes as it is sent.
+            found = self._field(field.field)
+            values = [field.field._serialize(one.value, "", None) for one in field.enum]
+            if all(isinstance(one, str | int | float | None) for one in values):
+                found["enum"] = values
         elif "List" in kinds:
             found = {"type": "array", "items": self._field(field.inner)}
         else:
@@ -101,11 +114,21 @@ class _Walk:
         description = field.metadata.get("description")
         if description:
             found["description"] = description
-        if field.allow_none and "$ref" in found:
-            found = {"anyOf": [found, {"type": "null"}]}
-        elif field.allow_none and isinstance(found.get("type"), str):
-            found["type"] = [found["type"], "null"]
-        return found
+        return _or_null(found) if field.allow_none else found
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that takes null as well."""
+    if "$ref" in schema:
+        return {"anyOf": [schema, {"type": "null"}]}
+    found = dict(schema)
+    kinds = found.get("type")
+    if kinds is not None:
+        listed = kinds if isinstance(kinds, list) else [kinds]
+        found["type"] = [*listed, *(() if "null" in listed else ("null",))]
+    if "enum" in found and None not in found["enum"]:
+        found["enum"] = [*found["enum"], None]
+    return found
 
 
 def _set(names: Any) -> frozenset[str] | None:

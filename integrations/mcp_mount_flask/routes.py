@@ -10,13 +10,8 @@ from typing import Any, Final
 
 from flask import Flask
 from werkzeug.routing import (
-    AnyConverter,
-    BaseConverter,
-    FloatConverter,
-    IntegerConverter,
     PathConverter,
     Rule,
-    UUIDConverter,
 )
 
 from mcp_mount.features import DefinitionError
@@ -34,6 +29,7 @@ from mcp_mount.openapi.operations import (
 from mcp_mount.openapi.payloads import FORM
 from mcp_mount.openapi.requests import OperationArguments
 from mcp_mount.protocol.messages import JSON
+from mcp_mount_flask.converters import schema_of_converter
 from mcp_mount_flask.inputs import Inputs, inputs_of, marker_of
 from mcp_mount_flask.models import Components, schema_of
 
@@ -48,15 +44,6 @@ FIXED: Final = "x-mcp-fixed"
 
 _PROBLEM: Final = "x-mcp-problem"
 """The member of an operation with the reason why it cannot be a tool."""
-
-_TYPES: Final[tuple[tuple[type[BaseConverter], dict[str, Any]], ...]] = (
-    (IntegerConverter, {"type": "integer"}),
-    (FloatConverter, {"type": "number"}),
-    (UUIDConverter, {"type": "string", "format": "uuid"}),
-)
-"""Those of an application inherit from these."""
-
-_TEXT: Final[dict[str, Any]] = {"type": "string"}
 
 _FROM_OPENAPI: Final = re.compile(r"<(?:[^<>:]+:)?([^<>]+)>")
 
@@ -165,10 +152,12 @@ def _url_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
         if f"{name}>" not in path:
             # Of its subdomain.
             continue
-        schema = next((one for kind, one in _TYPES if isinstance(converter, kind)), _TEXT)
-        if isinstance(converter, AnyConverter):
-            schema = {"type": "string", "enum": sorted(converter.items)}
-        yield {"name": name, "in": "path", "required": True, "schema": schema}
+        yield {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": schema_of_converter(converter),
+        }
 
 
 def _parameters(inputs: Inputs, components: Components) -> Iterator[dict[str, Any]]:

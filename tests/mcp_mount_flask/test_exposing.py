@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any, ClassVar
 
 import pytest
 from flask import Blueprint, Flask, Response, abort, g, jsonify, redirect, request, session
 from flask.views import MethodView
 from flask_login import LoginManager, UserMixin, login_required
+from marshmallow import Schema, fields, validate
 from pydantic import BaseModel
 
 from mcp_mount import DefinitionError, MCPServer, SyncContext, mount_wsgi
 from mcp_mount.testing import Client, HTTPError
 from mcp_mount_flask import MCPMount, as_tool, expose, mount_asgi
+from mcp_mount_flask.marshmallows import schema_of_marshmallow
 
 
 class Filter(BaseModel):
@@ -423,8 +426,6 @@ def test_models_within_models_are_known(app: Flask, mcp: MCPMount) -> None:
 
 
 def test_marshmallow_schemas_are_understood(app: Flask, mcp: MCPMount) -> None:
-    from marshmallow import Schema, fields
-
     class Line(Schema):
         sku = fields.String(required=True, metadata={"description": "The number"})
         pieces = fields.Integer(allow_none=True)
@@ -454,6 +455,34 @@ def test_marshmallow_schemas_are_understood(app: Flask, mcp: MCPMount) -> None:
         "lines": [{"sku": "a"}],
         "note": "x",
     }
+
+
+def test_fields_of_marshmallow_say_what_they_take() -> None:
+    class Size(Enum):
+        SMALL = 1
+        LARGE = 2
+
+    class Line(Schema):
+        sku = fields.String(data_key="SKU")
+
+    class Cart(Schema):
+        line = fields.Pluck(Line, "sku")
+        lines = fields.Pluck(Line, "sku", many=True, allow_none=True)
+        price = fields.Decimal(allow_none=True)
+        size = fields.Enum(Size, allow_none=True)
+        number = fields.Enum(Size, by_value=fields.Integer)
+        kind = fields.String(allow_none=True, validate=validate.OneOf(["new", "old"]))
+
+    assert schema_of_marshmallow(Cart)["properties"] == {
+        "line": {"type": "string"},
+        "lines": {"type": ["array", "null"], "items": {"type": "string"}},
+        "price": {"type": ["number", "string", "null"]},
+        "size": {"type": ["string", "null"], "enum": ["SMALL", "LARGE", None]},
+        "number": {"type": "integer", "enum": [1, 2]},
+        "kind": {"type": ["string", "null"], "enum": ["new", "old", None]},
+    }
+    given = {"line": "a", "lines": None, "price": None, "size": None, "number": 2, "kind": None}
+    assert Cart().load(given)["line"] == {"sku": "a"}
 
 
 def test_an_openapi_document_gives_the_schemas(app: Flask, mcp: MCPMount) -> None:

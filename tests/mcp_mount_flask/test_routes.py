@@ -310,6 +310,40 @@ def test_rules_of_a_view_with_other_parameters_are_other_tools() -> None:
     assert [call(app, name).text for name in ("get_new", "get_old")] == ["new", "old"]
 
 
+def archive() -> Flask:
+    app = Flask("shop", static_folder=None)
+
+    @app.get("/archive/")
+    @app.get("/archive/<int:year>")
+    @app.get("/archive/<int:year>/<int:month>/<int:day>")
+    def entries(**parts: int) -> Any:
+        return parts
+
+    expose(app, MCPMount(app), operations="entries")
+    return app
+
+
+@pytest.mark.parametrize(
+    ("given", "problems"),
+    [
+        ({"month": 5}, ["month: needs day and year"]),
+        ({"year": 2024, "month": 5}, ["month: needs day"]),
+        ({"month": 5, "day": 1}, ["month: needs year", "day: needs year"]),
+    ],
+)
+def test_an_argument_that_no_path_takes_without_another_is_refused(
+    given: dict[str, int], problems: list[str]
+) -> None:
+    result = call(archive(), "entries", **given)
+    assert result.is_error
+    assert all(problem in result.text for problem in problems)
+
+
+@pytest.mark.parametrize("given", [{}, {"year": 2024}, {"year": 2024, "month": 5, "day": 1}])
+def test_the_path_with_all_arguments_that_are_given_is_called(given: dict[str, int]) -> None:
+    assert call(archive(), "entries", **given).data == given
+
+
 class Even(IntegerConverter):
     regex = r"\d*[02468]"
 
@@ -327,6 +361,36 @@ def test_converters_of_the_application_are_what_they_inherit_from() -> None:
     properties = tools_of(app)["file"]["inputSchema"]["properties"]
     assert properties == {"number": {"type": "integer"}, "name": {"type": "string"}}
     assert call(app, "file", number=2, name="a/b").text == "a/b"
+
+
+@pytest.mark.parametrize(
+    ("converter", "schema", "value"),
+    [
+        ("int(min=1, max=12)", {"type": "integer", "minimum": 1, "maximum": 12}, 7),
+        ("float(max=2.5)", {"type": "number", "maximum": 2.5}, 1.5),
+        ("int(signed=True, max=3)", {"type": "integer", "maximum": 3}, -2),
+        ("string(length=2)", {"type": "string", "minLength": 2, "maxLength": 2}, "en"),
+        ("string(minlength=2)", {"type": "string", "minLength": 2}, "eng"),
+        ("string(maxlength=3)", {"type": "string", "maxLength": 3}, "eng"),
+        (
+            "int(fixed_digits=2, max=12)",
+            {
+                "type": "string",
+                "pattern": "^([0-9]{2})$",
+                "description": "A number as 2 digits, with zeros before it, maximum 12",
+            },
+            "07",
+        ),
+    ],
+)
+def test_what_a_converter_asks_for_is_in_the_schema(
+    converter: str, schema: dict[str, Any], value: Any
+) -> None:
+    app = Flask("shop", static_folder=None)
+    app.add_url_rule(f"/<{converter}:part>", "part", lambda part: str(part))
+    expose(app, MCPMount(app), operations="part")
+    assert tools_of(app)["part"]["inputSchema"]["properties"]["part"] == schema
+    assert call(app, "part", part=value).text == str(value).lstrip("0")
 
 
 def test_extensions_among_the_paths_of_a_document_are_passed_over() -> None:
