@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from html.parser import HTMLParser
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
+
+from pydantic_core import from_json
 
 from mcp_mount.features.content import Audio, File, Image
 from mcp_mount.openapi.bodies import MAX_RESPONSE_BYTES, ResponseTooLarge
@@ -19,8 +22,16 @@ from mcp_mount.protocol.errors import ToolError
 _LOGIN: Final = re.compile(r"(^|[/_-])(log[_-]?in|sign[_-]?in|log[_-]?on|authorize)(\.\w+)?$", re.I)
 """The end of a path at which one logs in."""
 
+_AUTH: Final = re.compile(
+    r"(^|[/_-])(log[_-]?in|sign[_-]?in|log[_-]?on"
+    r"|auth|authenticate|authorize|oauth2?|oidc|saml2?|sso)([/_.-]|$)",
+    re.I,
+)
+"""What stands somewhere in the path of a page at which one logs in. Other pages have such paths,
+too, so that it counts only where the redirect also says where to lead afterwards."""
+
 _BACK: Final = ("next", "return_to", "returnTo", "return_url", "returnUrl", "redirect_uri")
-"""Parameters by which a login page knows where to lead afterwards."""
+"""Parameters by which a login page, among other pages, knows where to lead afterwards."""
 
 MAX_TEXT: Final = 2000
 """How much of an error page is told, in characters."""
@@ -74,24 +85,23 @@ def value_of_response(
     if 300 <= status < 400:
         if leads_to_login(location, login):
             raise ToolError("You must log in for this")
+        told = _told(location)
         if not redirects:
-            raise ToolError(f"The endpoint redirects to {location!r} ({status}): nothing is done")
-        return f"Done; see {location}"
+            where = f" to {told!r}" if told else ""
+            raise ToolError(f"The endpoint redirects{where} ({status}): nothing is done")
+        return f"Done; see {told}" if told else "Done"
     if not body and status < 400:
         return "Done"
     if kind == "application/json" or kind.endswith("+json"):
         try:
-            value = json.loads(body or b"null", parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
-            # NaN, for one, which some frameworks write: it is no JSON, so it is told as it is. So
-            # is what is nested too deeply to be read.
+            # It reads as deep as what writes results, unlike `json`, and takes no NaN.
+            value = from_json(body.removeprefix(BOM_UTF8) or b"null", allow_inf_nan=False)
+        except ValueError:
+            # NaN, for one, which some frameworks write: it is no JSON, so it is told as it is.
             value = body.decode("utf-8", "replace")
         if status >= 400:
             # Some say nothing in JSON either: `{}`, `null`, an empty list.
-            try:
-                words = _problems(value) if value else ""
-            except RecursionError:
-                words = body.decode("utf-8", "replace")[:MAX_TEXT]
+            words = _problems(value) if value else ""
             raise ToolError(words or f"The endpoint answers {status}")
         return value
     if kind.startswith("text/") or not body:
@@ -122,9 +132,22 @@ def leads_to_login(location: str, login: Collection[str]) -> bool:
     path = url.path.rstrip("/")
     if any(f"{path}/".endswith(f"/{one.strip('/')}/") for one in login if one.strip("/")):
         return True
-    return bool(_LOGIN.search(path)) or any(
-        part.partition("=")[0] in _BACK for part in url.query.split("&")
-    )
+    if _LOGIN.search(path):
+        return True
+    names = {part.partition("=")[0] for part in url.query.split("&")}
+    return bool(_AUTH.search(path)) and not names.isdisjoint(_BACK)
+
+
+def _told(location: str) -> str:
+    """What a client is told of where a redirect leads: the path, and the origin where it is named.
+
+    The query and the fragment may hold tokens (RFC 9700, section 4.2.4), and user information is a
+    password (RFC 9110, section 4.2.4).
+    """
+    # Browsers read a backslash as a slash (URL Standard, section 4.4).
+    url = _split(location.replace("\\", "/"))
+    host = url.netloc.rpartition("@")[2]
+    return SplitResult(url.scheme, host, url.path, "", "").geturl()[:MAX_TEXT]
 
 
 def slash_path(method: str, path: str, answer: Answer) -> str | None:
@@ -188,10 +211,6 @@ def _split(location: str) -> SplitResult:
         return SplitResult("", "", "", "", "")
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
 def _problems(value: Any) -> str:
     """What frameworks say of bad input, as lines that a model can act on."""
     if isinstance(value, dict) and isinstance(value.get("detail"), list):
@@ -222,26 +241,41 @@ def _flat(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+_OF_HEAD: Final = frozenset(
+    ["base", "head", "link", "meta", "noscript", "script", "style", "template", "title"]
+)
+"""The elements of a head. Any other one ends it, with or without its end tag (HTML, section
+13.2.6.4.4)."""
+
+
 class _Text(HTMLParser):
     """Collects the text of a page."""
 
     def __init__(self) -> None:
         super().__init__()
         self.words: list[str] = []
-        self._hidden = 0
+        self._is_head = False
+        self._is_code = False
 
     def handle_starttag(self, tag: str, attributes: Any) -> None:
-        self._hidden += tag in ("script", "style", "head")
+        self._is_head = tag == "head" or (self._is_head and tag in _OF_HEAD)
+        self._is_code = tag in ("script", "style")
 
     def handle_endtag(self, tag: str) -> None:
-        self._hidden -= tag in ("script", "style", "head")
+        self._is_head = self._is_head and tag != "head"
+        self._is_code = False
 
     def handle_data(self, data: str) -> None:
-        if self._hidden <= 0:
+        if not self._is_head and not self._is_code:
             self.words += data.split()
 
 
 def _words(page: str) -> str:
     reader = _Text()
-    reader.feed(page)
+    try:
+        reader.feed(page)
+        reader.close()
+    except AssertionError:
+        # html.parser raises it for some "<![...": what stands before that is told.
+        pass
     return " ".join(reader.words)

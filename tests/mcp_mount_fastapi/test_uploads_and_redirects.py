@@ -17,7 +17,8 @@ from fastapi import APIRouter, FastAPI, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict
 
-from mcp_mount import DefinitionError, MCPServer, ToolsRouter
+from mcp_mount import DefinitionError, MCPServer, ToolError, ToolsRouter
+from mcp_mount.openapi.responses import value_of_response
 from mcp_mount.testing import Client
 from mcp_mount_fastapi import as_tool, expose, mount
 from tests.requests import modern
@@ -132,6 +133,67 @@ def test_a_redirect_is_no_success_unless_the_endpoint_declares_it() -> None:
         login = call(api, "guarded", to=to)
         assert (login.is_error, login.text) == (True, "You must log in for this"), to
     assert not call(api, "guarded", to="/logins/7").is_error
+    # Other pages, too, are told where to lead afterwards.
+    assert call(api, "guarded", to="/orders/7?next=/cart").text == "Done; see /orders/7"
+
+
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        ("/made/7?token=secret#secret", "/made/7"),
+        (
+            "https://ada:secret@example.org:8443/made/7?token=secret",
+            "https://example.org:8443/made/7",
+        ),
+        ("//ada:secret@example.org/made", "//example.org/made"),
+        ("https:\\\\ada:secret@example.org/made", "https://example.org/made"),
+        ("app://back?code=secret", "app://back"),
+    ],
+)
+def test_where_a_redirect_leads_is_told_without_what_may_be_secret(to: str, told: str) -> None:
+    def value(declared: bool) -> Any:
+        return value_of_response(303, {"location": to}, b"", redirects=declared)
+
+    assert value(True) == f"Done; see {told}"
+    with pytest.raises(ToolError) as caught:
+        value(False)
+    assert str(caught.value) == f"The endpoint redirects to {told!r} (303): nothing is done"
+
+
+@pytest.mark.parametrize("to", ["?token=secret", "https://[secret"])
+def test_a_redirect_that_leads_nowhere_is_told_as_such(to: str) -> None:
+    assert value_of_response(303, {"location": to}, b"", redirects=True) == "Done"
+    with pytest.raises(ToolError, match=r"^The endpoint redirects \(303\): nothing is done$"):
+        value_of_response(303, {"location": to}, b"")
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("<head><title>No</title></head><body><p>Not here</p></body>", "Not here"),
+        ("<head><title>No</title><body>Not <b>here</b>", "Not here"),
+        ("<head><meta charset=utf-8><style>p {}</style><h1>Not here</h1>", "Not here"),
+        ("</style><script>a < b</script>Not here", "Not here"),
+        ("Not &amp; here <![foo bar]>", "Not & here"),
+        ("<head><title>No</title></head>", "The endpoint answers 404"),
+    ],
+)
+def test_the_words_of_an_error_page_are_told(page: str, words: str) -> None:
+    with pytest.raises(ToolError) as caught:
+        value_of_response(404, {"content-type": "text/html"}, page.encode())
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("deep", [300, 100_000])
+def test_an_answer_that_is_nested_too_deeply_is_a_text(deep: int) -> None:
+    api = FastAPI()
+
+    @api.get("/deep", name="deep")
+    def answer() -> Response:
+        return Response("[" * deep + "]" * deep, media_type="application/json")
+
+    served(api)
+    assert call(api, "deep").text == "[" * deep + "]" * deep
 
 
 def test_a_cookie_that_an_endpoint_sets_is_warned_of_once(
