@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -47,7 +48,7 @@ def _document(api: FastAPI, prefix: str) -> Document:
     for where, route in routes_below(api.routes):
         if ":path}" in (path := getattr(route, "path", "")):
             # A parameter for several segments; OpenAPI's own path does not say so.
-            wide.append(path)
+            wide.append(re.sub(r":(?!path})\w+}", "}", where + path))
         if not isinstance(route, APIRoute):
             continue
         for method in route.methods or ():

@@ -17,6 +17,7 @@ from werkzeug.routing import RequestRedirect
 from mcp_mount.openapi.arguments import another_endpoint
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.headers import FORWARDED
+from mcp_mount.openapi.operations import path_shape
 from mcp_mount.openapi.requests import Sent
 from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Send
@@ -25,7 +26,7 @@ from mcp_mount.transports.scopes import HOST_PREFIX
 from mcp_mount_flask import csrf
 from mcp_mount_flask.host import NOTED_USER, note_user
 from mcp_mount_flask.requests import environ_of_scope
-from mcp_mount_flask.routes import HOST, path_of, unnamed
+from mcp_mount_flask.routes import HOST, path_of
 
 FLASK_FORWARDED: Final = (
     *FORWARDED,
@@ -88,13 +89,13 @@ def _resolve(app: Flask, environ: _Environ, sent: Sent) -> None:
             rule = adapter.match(path, return_rule=True)[0]
         except HTTPException:
             return
-        if unnamed(path_of(rule)) in map(unnamed, sent.operation.paths):
+        if path_shape(path_of(rule)) in map(path_shape, sent.operation.paths):
             environ["PATH_INFO"] = path.encode().decode("latin-1")
             return
     except HTTPException:
         # There is none: the application has its own answer.
         return
-    if unnamed(path_of(rule)) not in map(unnamed, sent.operation.paths):
+    if path_shape(path_of(rule)) not in map(path_shape, sent.operation.paths):
         raise another_endpoint(sent.operation.method, path_of(rule))
 
 

@@ -19,6 +19,7 @@ from typing_extensions import Unpack
 from mcp_mount.features import DefinitionError, Registry
 from mcp_mount.features.names import refuse_unknown, several_names
 from mcp_mount.openapi.adding import Exposed, add_operations, refuse_unknown_policies
+from mcp_mount.openapi.document import check_readable
 from mcp_mount.openapi.headers import forwarded
 from mcp_mount.openapi.operations import METHODS, Operation, as_mark
 from mcp_mount.openapi.targets import Target, calling
@@ -204,7 +205,11 @@ def expose(
         refuse_unknown("blueprints= names no blueprint with routes:", groups, known)
         described: Mapping[str, Any] = document_of(app, rules, models or {})
     else:
-        described = _readable(document)
+        check_readable(
+            document,
+            "Or leave document= out: what Flask-RESTX's views expect is known from them.",
+        )
+        described = document
     headers = forwarded(forward)
     words = {
         "blueprints": groups,
@@ -253,16 +258,6 @@ def expose(
         exposure.apps.update(one.apps)
     pass_users(app)
     return exposed
-
-
-def _readable(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Raise DefinitionError for a document of another version than we read."""
-    if isinstance(document, Mapping) and "swagger" in document:
-        raise DefinitionError(
-            f"document= is Swagger {document['swagger']}, and OpenAPI 3 is read: leave it out, for "
-            "what Flask-RESTX's views expect is known from them, or convert it"
-        )
-    return document
 
 
 def _earlier(registry: Registry, words: Mapping[str, Any], app: Flask) -> dict[str, _Exposure]:

@@ -25,6 +25,7 @@ from mcp_mount.openapi.operations import (
     METHODS,
     PATHS,
     Operation,
+    path_shape,
 )
 from mcp_mount.openapi.payloads import FORM
 from mcp_mount.openapi.requests import OperationArguments
@@ -98,8 +99,8 @@ def document_of(
 
 def knowing(rules: Sequence[Rule]) -> Callable[[str, str], bool]:
     """What tells whether an application has a route, by its method and its path."""
-    known = {(unnamed(path_of(rule)), method) for rule in rules for method in rule.methods or ()}
-    return lambda method, path: (unnamed(path), method) in known
+    known = {(path_shape(path_of(rule)), method) for rule in rules for method in rule.methods or ()}
+    return lambda method, path: (path_shape(path), method) in known
 
 
 def _described(
@@ -187,15 +188,9 @@ def path_of(rule: Rule, *, is_wide: bool = False) -> str:
     return _FROM_OPENAPI.sub(braces, rule.rule)
 
 
-def wide_paths(rules: Sequence[Rule]) -> list[str]:
-    """The paths with a parameter that may have several segments."""
-    paths = [path_of(rule, is_wide=True) for rule in rules]
-    return [path for path in paths if ":path}" in path]
-
-
-def unnamed(path: str) -> str:
-    """A path without the names of its parameters: documents may have others."""
-    return re.sub(r"{[^{}]*}", "{}", path)
+def paths_of(rules: Sequence[Rule]) -> list[str]:
+    """The paths of rules, in which parameters that may have several segments have a mark."""
+    return [path_of(rule, is_wide=True) for rule in rules]
 
 
 def _host_of(app: Flask, rule: Rule) -> str | None:
@@ -228,16 +223,16 @@ class Routes(Document):
         rules: Sequence[Rule],
         annotations: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        super().__init__(document, wide_paths(rules), knows=knowing(rules))
+        super().__init__(document, paths_of(rules), knows=knowing(rules))
         known = {
-            (unnamed(path_of(rule)), method.lower()): rule
+            (path_shape(path_of(rule)), method.lower()): rule
             for rule in reversed(rules)
             for method in rule.methods or ()
         }
         self._routes: list[Operation] = []
         for one in super().operations():
             described = dict(one.described)
-            rule = known.get((unnamed(one.path), one.method))
+            rule = known.get((path_shape(one.path), one.method))
             if rule is not None and ENDPOINT not in described:
                 described |= _known_of(app, rule, one)
             hints = annotations.get(described.get(ENDPOINT, ""))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
+from weakref import WeakSet
 
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.mirrored import mirrored_parameters
@@ -143,10 +144,15 @@ def refuse_unknown_policies(expose: Callable[..., Any], policies: Mapping[str, A
     refuse_unknown(f"{expose.__name__} has no option", policies, known)
 
 
+_told: Final[WeakSet[Any]] = WeakSet()
+"""The registries of which it was said that they have many tools."""
+
+
 def warn_of_size(server: Registering) -> None:
-    """Log a warning if a server has more tools than models deal with."""
+    """Log a warning if a server has more tools than models deal with; once for each server."""
     count = len(server.registry.tools)
-    if count > _MANY_TOOLS:
+    if count > _MANY_TOOLS and server.registry not in _told:
+        _told.add(server.registry)
         title = getattr(server, "title", None)
         logger.warning(
             "%s has %d tools: models choose badly among so many, and every list costs their "

@@ -86,4 +86,5 @@ class ResponseBody:
         return self.whole()
 
     def whole(self) -> bytes:
+        """All that was added."""
         return b"".join(self._chunks)

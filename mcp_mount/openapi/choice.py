@@ -85,6 +85,15 @@ class Choice:
         return chosen
 
     def has(self, operation: Operation) -> bool:
+        """Whether an operation is chosen.
+
+        Args:
+            operation: Of the application.
+
+        Returns:
+            True if its method is chosen, and a tag, its id or its path, or by its mark where the
+            choice names none of these, and nothing leaves it out.
+        """
         if operation.method not in self.methods or operation.is_one_of(self.exclude):
             return False
         if set(self.exclude_tags) & set(operation.tags):

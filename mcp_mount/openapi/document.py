@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pydantic_core import from_json, to_json
 
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.openapi.headers import FORWARDED, OF_THE_REQUEST
-from mcp_mount.openapi.operations import METHODS, Operation
+from mcp_mount.openapi.operations import METHODS, Operation, path_shape
 from mcp_mount.openapi.references import References, without_required
 from mcp_mount.openapi.requests import OperationArguments
 from mcp_mount.protocol.messages import JSON
@@ -21,10 +21,14 @@ Knows = Callable[[str, str], bool]
 document ("/orders/{id}")."""
 
 
+_PARAMETER: Final = re.compile(r"{([^{}]*)}")
+
+
 class Document:
     """An OpenAPI document (3.x).
 
-    wide: the paths, as routes have them, with a parameter for several segments: `{name:path}`.
+    routed: the paths of routes, without `prefix`, in which a parameter for several segments has a
+    mark, `{name:path}`; those without any may be missing.
     prefix: where its application is mounted in the whole one; its parameters are arguments, too.
     unshaped: operations, as (path, method), whose answers may lack what their schemas require;
     unnamed: those whose answers have other names than in their schemas. enforces: whether the
@@ -38,7 +42,7 @@ class Document:
     def __init__(
         self,
         document: Mapping[str, Any],
-        wide: Sequence[str] = (),
+        routed: Iterable[str] = (),
         *,
         prefix: str = "",
         unshaped: Collection[tuple[str, str]] = (),
@@ -48,7 +52,9 @@ class Document:
     ) -> None:
         self._document = _read(document)
         self._references = References(self._document)
-        self._wide = wide
+        # Of two that differ in marks only, as routes of two methods may, the wide one counts.
+        self._routed = {one.replace(":path}", "}"): one for one in sorted(routed, key=_is_wide)}
+        self._routed_shapes = {path_shape(one): marked for one, marked in self._routed.items()}
         self._prefix = prefix
         self._unshaped = unshaped
         self._unnamed = unnamed
@@ -64,13 +70,15 @@ class Document:
 
     def _found(self) -> Iterator[Operation]:
         for path, given in self._document["paths"].items():
+            if not path.startswith("/"):
+                # Extensions ("x-…") stand among the paths, and may hold anything.
+                continue
             try:
                 item = self._references.resolved(given)
             except DefinitionError as error:
                 self.unreadable[self._prefix + path] = str(error)
                 continue
-            if not isinstance(item, Mapping) or not path.startswith("/"):
-                # Extensions stand among the paths.
+            if not isinstance(item, Mapping):
                 continue
             for method in METHODS:
                 if isinstance(item.get(method), Mapping):
@@ -116,18 +124,22 @@ class Document:
         """
         if operation.problem is not None:
             raise DefinitionError(operation.problem)
-        wide = {
-            name
-            for path in self._wide
-            if operation.path.endswith(path.replace(":path}", "}"))
-            for name in re.findall(r"{(\w+):path}", path)
-        }
+        wide = self._wide(operation.path.removeprefix(self._prefix))
         try:
             return OperationArguments(
                 operation, self._references, wide, {*FORWARDED, *forward, *OF_THE_REQUEST}
             )
         except RecursionError:
             raise DefinitionError("its schemas are nested too deeply") from None
+
+    def _wide(self, path: str) -> set[str]:
+        """The parameters of a path that may have several segments, as its route says."""
+        marked = self._routed.get(path)
+        if marked is None and self._knows is not None:
+            # A document that somebody wrote may have other names than the routes.
+            marked = self._routed_shapes.get(path_shape(path))
+        both = zip(_PARAMETER.findall(path), _PARAMETER.findall(marked or ""), strict=False)
+        return {own.partition(":")[0] for own, one in both if one.endswith(":path")}
 
     def output(self, operation: Operation, promised: bool | None) -> dict[str, Any] | None:
         """The schema of a successful answer; None where an answer may be something else.
@@ -169,8 +181,20 @@ class Document:
         return {"anyOf": found} if found else None
 
 
-def _read(document: Any) -> Mapping[str, Any]:
-    """A document as plain JSON: documents out of YAML have dates, and numbers as names."""
+def _is_wide(path: str) -> bool:
+    return ":path}" in path
+
+
+def check_readable(document: Any, instead: str = "") -> None:
+    """Refuse what is no OpenAPI document of a version that is read.
+
+    Args:
+        document: What a user gave.
+        instead: What else the user of a host may do, as a sentence.
+
+    Raises:
+        DefinitionError: If it is none.
+    """
     if not isinstance(document, Mapping):
         raise DefinitionError(
             "an OpenAPI document is given as data, such as json.loads(text), not as "
@@ -179,13 +203,19 @@ def _read(document: Any) -> Mapping[str, Any]:
     if "swagger" in document:
         raise DefinitionError(
             f"the document is of Swagger {document['swagger']}, which is not read: convert it to "
-            "OpenAPI 3 (converter.swagger.io, or the npm package swagger2openapi)"
+            "OpenAPI 3 (npx @scalar/cli document upgrade swagger.json, or converter.swagger.io). "
+            f"{instead}".rstrip()
         )
     version = str(document.get("openapi", "3"))
     if version.partition(".")[0] != "3":
         raise DefinitionError(f"the document is of OpenAPI {version}; 3.0 and 3.1 are read")
     if not isinstance(document.get("paths"), Mapping):
         raise DefinitionError("the document has no paths: it is none of OpenAPI")
+
+
+def _read(document: Any) -> Mapping[str, Any]:
+    """A document as plain JSON: documents out of YAML have dates, and numbers as names."""
+    check_readable(document)
     try:
         plain: Mapping[str, Any] = from_json(to_json(document, fallback=str))
     except (ValueError, RecursionError) as error:

@@ -51,6 +51,7 @@ class Operation:
 
     @property
     def id(self) -> str:
+        """Its `operationId`; nothing where the document has none."""
         known = self.described.get("operationId")
         return known if isinstance(known, str) else ""
 
@@ -127,10 +128,12 @@ class Operation:
 
     @property
     def tags(self) -> Sequence[str]:
+        """The tags that the document gives it."""
         return _texts(self.described.get("tags"))
 
     @property
     def description(self) -> str:
+        """What the document says of it: the description, or else the summary."""
         said = (self.described.get("description"), self.described.get("summary"))
         return next((one for one in said if isinstance(one, str) and one.strip()), "")
 
@@ -147,9 +150,14 @@ def _parameters(path: str) -> frozenset[str]:
     return frozenset(re.findall(r"{([^{}:]+)", path))
 
 
+def path_shape(path: str) -> str:
+    """A path without the names of its parameters, in which a document and routes may differ."""
+    return re.sub(r"{[^{}]*}", "{}", path)
+
+
 def annotations_of(method: str) -> dict[str, bool]:
-    """The hints that an HTTP method gives (RFC 9110, section 9.2)."""
-    if method == "get":
+    """The hints that an HTTP method, in lower case, gives (RFC 9110, section 9.2)."""
+    if method in ("get", "head"):
         return {"readOnlyHint": True}
     return {
         "readOnlyHint": False,

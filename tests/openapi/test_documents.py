@@ -196,6 +196,16 @@ def test_a_document_out_of_yaml_has_dates_and_numbers_as_names() -> None:
     assert machine.output("op") is not None
 
 
+def test_many_tools_are_warned_of_once_for_a_server(caplog: pytest.LogCaptureFixture) -> None:
+    server = MCPServer("big")
+    paths = {f"/{number}": {"get": {}} for number in range(70)}
+    with caplog.at_level(logging.WARNING, "mcp_mount"):
+        for some in ("/[0-4]?", "/5?", "/6?", "/[0-9]"):
+            expose_document(server, {"paths": paths}, lambda *_: OK, paths=some)
+    told = [one.getMessage() for one in caplog.records]
+    assert [one.partition(":")[0] for one in told] == ["The server 'big' has 70 tools"]
+
+
 def test_operations_without_an_id_are_called_by_method_and_path() -> None:
     paths = {"/v1/pets/{pet_id}": {"get": {}, "delete": {"operationId": ""}}, "/": {"get": {}}}
     machine = Machine({"paths": paths})
@@ -259,6 +269,8 @@ def test_an_operation_that_the_application_has_no_route_for_is_left_out() -> Non
 def test_extensions_and_odd_members_of_a_document_do_no_harm() -> None:
     given = document(tags=None, parameters=None, responses=None, description=7)
     given["paths"] |= {"x-note": "hello", "/n": None, "/item": ref("#/nowhere")}
+    given["paths"] |= {"x-internal": True, "x-old": ref("#/nowhere"), "x-op": {"get": {}}}
+    given["paths"]["/x"] |= {"x-internal": True, "x-get": {"operationId": "no"}}
     machine = Machine(given)
     assert machine.exposed.tools == ["op"]
     assert machine.exposed.left_out == {"/item": "the $ref '#/nowhere' leads nowhere"}

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from mcp_mount.features.arguments import InvalidArguments
+from mcp_mount.openapi.document import Document
 from tests.openapi.machine import Machine, body, document
 
 ARRAY = {"type": "array", "items": {"type": "string"}}
@@ -110,6 +112,30 @@ def test_a_parameter_that_the_document_forgets_is_one_all_the_same() -> None:
     machine = Machine(document("/x/{id}/{rest:path}"))
     assert machine.schema("op")["required"] == ["id", "rest"]
     assert machine.request("op", id="1", rest="a/b").path == "/x/1/a/b"
+
+
+@pytest.mark.parametrize(
+    ("path", "routed", "knows", "is_wide"),
+    [
+        ("/files/{name}", "/files/{name:path}", False, True),
+        ("/own/files/{name}", "/files/{name:path}", False, False),
+        ("/files/{name}", "/files/{rest:path}", False, False),
+        ("/files/{name}", "/files/{rest:path}", True, True),
+        ("/files/{name}/x", "/files/{name:path}", True, False),
+    ],
+)
+def test_a_parameter_has_several_segments_where_its_own_route_says_so(
+    path: str, routed: str, knows: bool, is_wide: bool
+) -> None:
+    known = {"knows": lambda method, path: True} if knows else {}
+    own = Document(document(path), [routed], **known)
+    [operation] = own.operations()
+    arguments = own.arguments(operation, ())
+    if is_wide:
+        assert arguments.request(operation, {"name": "a/b"}).path == "/files/a/b"
+    else:
+        with pytest.raises(InvalidArguments, match="name: must be one segment"):
+            arguments.request(operation, {"name": "a/b"})
 
 
 def test_arguments_have_names_that_the_apis_of_models_take() -> None:

@@ -19,8 +19,8 @@ from django.urls import NoReverseMatch, ResolverMatch, get_script_prefix, resolv
 from mcp_mount.features import DefinitionError, ToolError
 from mcp_mount.openapi.arguments import another_endpoint
 from mcp_mount.openapi.bodies import ResponseBody
-from mcp_mount.openapi.document import Document
-from mcp_mount.openapi.operations import FUNCTION, Operation
+from mcp_mount.openapi.document import Document, check_readable
+from mcp_mount.openapi.operations import FUNCTION, Operation, path_shape
 from mcp_mount.openapi.requests import Sent
 from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Send
@@ -43,12 +43,10 @@ def document_of(api: Any) -> tuple[Document, Callable[[], str]]:
         DefinitionError: For what is neither.
     """
     if isinstance(api, Mapping):
-        if "swagger" in api or "paths" not in api:
-            found = f"Swagger {api['swagger']}" if "swagger" in api else "no OpenAPI document"
-            raise DefinitionError(
-                f"expose takes an OpenAPI document (3.0 or 3.1), and this is {found}; what "
-                "drf-yasg describes can be exposed view by view, by add_viewset and add_api_view"
-            )
+        check_readable(
+            api,
+            "What drf-yasg describes can be exposed view by view, by add_viewset and add_api_view.",
+        )
         return Document(api), lambda: ""
     if not hasattr(api, "get_openapi_schema"):
         raise DefinitionError(
@@ -109,7 +107,7 @@ class _Route:
     """The pattern of an operation among those of the project."""
 
     def __init__(self, path: str) -> None:
-        self._shape = re.sub(r"{[^{}]*}", "{}", path)
+        self._shape = path_shape(path)
 
     def is_of(self, match: ResolverMatch) -> bool:
         """Whether a URL leads to the pattern of this operation, and not to another one before it.

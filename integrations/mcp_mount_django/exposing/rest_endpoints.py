@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,6 +11,8 @@ from typing import Any, Final
 from django.http import HttpRequest
 from django.urls import ResolverMatch
 from rest_framework.request import Request
+
+from mcp_mount.openapi.operations import annotations_of
 
 _VERBS: Final = {
     "get": "Get",
@@ -110,13 +113,7 @@ class Endpoint:
     @property
     def annotations(self) -> dict[str, bool]:
         """The hints that its HTTP method gives (RFC 9110, section 9.2)."""
-        if self.method in READS:
-            return {"readOnlyHint": True}
-        return {
-            "readOnlyHint": False,
-            "destructiveHint": self.method != "post",
-            "idempotentHint": self.method in ("put", "delete"),
-        }
+        return annotations_of(self.method)
 
 
 def sentence(method: str, one: str, several: str, *, of_one: bool, many: bool, action: str) -> str:
@@ -144,8 +141,18 @@ def is_of_api_view(function: Any) -> bool:
     return getattr(function, "__module__", None) == "rest_framework.decorators"
 
 
+_SPOKEN_WITH_A: Final = re.compile(
+    r"(u(ni(?!n|m)|ni$|s[aeiou]|t[ei]|r[il]|uid|i\b)|eu|ew|one\b|once\b)", re.I
+)
+"""Words that begin with a vowel as they are written, but not as they are spoken: "user", "unit"."""
+
+_SPOKEN_WITH_AN: Final = re.compile(r"([aeiou]|hour|honou?r|heir|honest)", re.I)
+
+
 def _a(thing: str) -> str:
-    return f"an {thing}" if thing[:1] in tuple("aeiou") else f"a {thing}"
+    """A noun with its article."""
+    is_an = _SPOKEN_WITH_AN.match(thing) and not _SPOKEN_WITH_A.match(thing)
+    return f"an {thing}" if is_an else f"a {thing}"
 
 
 def _written(function: Any) -> str:

@@ -97,8 +97,10 @@ def document_of(endpoint: Endpoint, options: EndpointOptions) -> Document:
         "components": {"schemas": components},
     }
     # What a capture may be is known when it is called (`CapturedArguments`).
-    wide = "".join(f"/{{{name}:path}}" for name in endpoint.url)
-    return Document(document, [wide] if wide else [])
+    wide = endpoint.path
+    for name in endpoint.url:
+        wide = wide.replace(f"{{{name}}}", f"{{{name}:path}}")
+    return Document(document, [wide])
 
 
 def _from_spectacular(

@@ -317,3 +317,28 @@ def test_what_was_written_for_drf_yasg_is_read(server: Any, call: Any, arguments
     assert call("get_task", project=3).structured == {"project": "3"}
     assert call("create_task", title="x").structured == {"title": "x"}
     assert arguments_of("replace_task") == {}
+
+
+@pytest.mark.parametrize(
+    ("noun", "said"),
+    [
+        ("user", "a user"),
+        ("usage_report", "a usage report"),
+        ("unit", "a unit"),
+        ("university", "a university"),
+        ("url", "a url"),
+        ("utility", "a utility"),
+        ("european_order", "a european order"),
+        ("update", "an update"),
+        ("upload", "an upload"),
+        ("unimportant_thing", "an unimportant thing"),
+        ("order", "an order"),
+        ("hour", "an hour"),
+        ("house", "a house"),
+    ],
+)
+def test_descriptions_made_of_names_have_the_right_article(noun: str, said: str) -> None:
+    from mcp_mount_django.exposing.rest_endpoints import sentence
+
+    words = sentence("patch", noun, f"{noun}s", of_one=True, many=False, action="")
+    assert words == f"Change {said}."
