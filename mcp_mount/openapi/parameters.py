@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic_core import to_json
 
+from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.features.functions import DefinitionError
 from mcp_mount.protocol.messages import JSON
 
@@ -26,18 +27,31 @@ _OF_SCHEMAS: Final = ("type", "format", "enum", "items", "default", "minimum", "
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter. name: as it is sent. is_json: whether it is sent as JSON, in its content."""
+    """One parameter. name: as it is sent. is_object: whether its schema says that its values may be
+    objects. is_json: whether it is sent as JSON, in its content.
+
+    Members that are null are left out, as are lists and objects of which nothing is left (RFC 6570,
+    sections 2.3 and 3.2.1, which the styles come from).
+    """
 
     name: str
     place: str
-    schema: Mapping[str, Any]
+    is_object: bool
     is_required: bool
     style: str
     explode: bool
     is_json: bool
 
-    def pairs(self, value: Any) -> Iterator[tuple[str, str]]:
-        """A value in the query, as names and texts; None as none."""
+    def pairs(self, value: Any, argument: str) -> Iterator[tuple[str, str]]:
+        """A value in the query, as names and texts; None as none.
+
+        Args:
+            value: What the client sent.
+            argument: Under which name.
+
+        Raises:
+            InvalidArguments: For a member that has what stands between members.
+        """
         if value is None:
             return
         if self.is_json:
@@ -45,34 +59,38 @@ class Parameter:
         elif self.style == "deepObject" and isinstance(value, dict):
             yield from _deep(self.name, value)
         elif not self.explode and isinstance(value, list | dict):
-            yield self.name, _BETWEEN.get(self.style, ",").join(_items(value))
-        elif isinstance(value, dict) and self._is_object:
-            for name, one in value.items():
-                for item in one if isinstance(one, list) else [one]:
-                    if item is not None:
-                        yield name, text_of(item)
+            if items := _items(value):
+                yield self.name, joined(argument, items, _BETWEEN.get(self.style, ","))
+        elif isinstance(value, dict) and self.is_object:
+            yield from ((name, text) for name, one in value.items() for text in texts(one))
         else:
             yield from ((self.name, one) for one in texts(value))
 
-    def text(self, value: Any) -> str:
-        """A value in the path, or as a header."""
+    def text(self, value: Any, argument: str) -> str | None:
+        """A value in the path, or as a header; None for a list or an object without members.
+
+        Args:
+            value: What the client sent, not None.
+            argument: Under which name.
+
+        Raises:
+            InvalidArguments: For a member that has what stands between members.
+        """
         if self.is_json or not isinstance(value, list | dict):
             return to_json(value).decode() if self.is_json else text_of(value)
         if isinstance(value, dict) and self.explode:
-            return ",".join(f"{name}={text_of(one)}" for name, one in value.items())
-        return ",".join(_items(value))
-
-    @property
-    def _is_object(self) -> bool:
-        return self.schema.get("type") == "object" or "properties" in self.schema
+            items = [f"{name}={text_of(one)}" for name, one in value.items() if one is not None]
+        else:
+            items = _items(value)
+        return joined(argument, items, ",") if items else None
 
 
-def parameter_of(described: Any, schema: Any) -> Parameter:
+def parameter_of(described: Any, *, is_object: bool = False) -> Parameter:
     """A parameter as the document describes it.
 
     Args:
         described: With its reference followed.
-        schema: That of its value, with its reference followed, to see whether it is an object.
+        is_object: Whether its schema says that its values may be objects.
 
     Raises:
         DefinitionError: For what is none, or cannot be sent.
@@ -96,7 +114,7 @@ def parameter_of(described: Any, schema: Any) -> Parameter:
     return Parameter(
         name,
         str(place),
-        schema if isinstance(schema, Mapping) else {},
+        is_object,
         described.get("required") is True or place == "path",
         str(style),
         style in ("form", "deepObject") if explode is None else bool(explode),
@@ -126,9 +144,23 @@ def media_type_of(described: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def texts(value: Any) -> list[str]:
     """A value as the texts of a query or a form: None as none, a list as several."""
-    if value is None:
-        return []
-    return [text_of(one) for one in value] if isinstance(value, list) else [text_of(value)]
+    values = value if isinstance(value, list) else [value]
+    return [text_of(one) for one in values if one is not None]
+
+
+def joined(argument: str, items: Sequence[str], between: str) -> str:
+    """The members of a list or an object as one text.
+
+    Raises:
+        InvalidArguments: If one has what stands between them: an endpoint would read it as two.
+    """
+    for one in items:
+        if between in one:
+            raise InvalidArguments(
+                f"{argument}: must have no {between!r} within a value, since its values are sent "
+                "with that between them"
+            )
+    return between.join(items)
 
 
 def text_of(value: Any) -> str:
@@ -140,8 +172,9 @@ def text_of(value: Any) -> str:
 
 def _items(value: Any) -> list[str]:
     if isinstance(value, dict):
-        return [text for name, one in value.items() for text in (name, text_of(one))]
-    return [text_of(one) for one in value]
+        given = ((name, one) for name, one in value.items() if one is not None)
+        return [text for name, one in given for text in (name, text_of(one))]
+    return texts(value)
 
 
 def _deep(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -10,15 +10,13 @@ from urllib.parse import urlencode
 from pydantic_core import to_json
 
 from mcp_mount.features.functions import DefinitionError
-from mcp_mount.openapi.parameters import text_of, texts
+from mcp_mount.openapi.fields import fields_of
+from mcp_mount.openapi.parameters import joined, text_of, texts
 from mcp_mount.openapi.references import Needs, References
 from mcp_mount.openapi.uploads import MULTIPART, Part, file_schema, is_file, multipart, upload_of
 from mcp_mount.protocol.messages import JSON
 
 FORM: Final = "application/x-www-form-urlencoded"
-
-_DEEPEST: Final = 32
-"""How many objects deep `allOf` is looked into for the fields of a body."""
 
 
 class Naming(Protocol):
@@ -44,7 +42,8 @@ class Payload:
 
     kind: its media type. fields: by the names of their arguments, for one whose fields stand side
     by side with the parameters. single: the argument that is the whole body, otherwise. root: the
-    schema of the whole.
+    schema of the whole. required: the arguments that it needs. is_optional: whether it may be left
+    out as a whole, so that it needs them only where some of its fields are given.
     """
 
     def __init__(
@@ -55,13 +54,22 @@ class Payload:
         fields: Mapping[str, Field] | None = None,
         single: str | None = None,
         required: list[str],
+        is_optional: bool = False,
     ) -> None:
         self._kind = kind
         self._root = root
         self._fields = fields or {}
         self._single = single
         self._is_json = _is_json(kind)
-        self.required = required
+        self._is_optional = is_optional
+        self.required = [] if is_optional else required
+        self.required_together = required if is_optional else []
+
+    def dependent(self) -> dict[str, list[str]]:
+        """The arguments that each of its fields needs beside itself, as `dependentRequired`."""
+        needed = self.required_together
+        each = {name: [one for one in needed if one != name] for name in self._fields}
+        return {name: others for name, others in each.items() if others}
 
     def properties(self, references: References, needs: Needs) -> dict[str, Any]:
         """The schemas of its arguments. Raises DefinitionError for what they refer to in vain."""
@@ -86,6 +94,8 @@ class Payload:
                 return None, self._kind
             return self._whole(arguments[self._single])
         given = {name: arguments[name] for name in self._fields if name in arguments}
+        if self._is_optional and not given:
+            return None, self._kind
         if self._is_json:
             fields = {self._fields[name].name: one for name, one in given.items()}
             return to_json(fields), self._kind
@@ -93,7 +103,7 @@ class Payload:
             pairs = [
                 (self._fields[name].name, text)
                 for name, one in given.items()
-                for text in _form_texts(self._fields[name], one)
+                for text in _form_texts(name, self._fields[name], one)
             ]
             return urlencode(pairs, errors="replace").encode(), FORM
         return multipart(
@@ -135,22 +145,32 @@ def payload_of(
     root = media.get("schema") if isinstance(media, Mapping) else None
     root = {} if root is None else root
     is_required = described.get("required") is True
+    # The default is False, but many documents forget to say that a body is required: one whose
+    # fields are required counts as such, unless it is said to be optional.
+    is_optional = described.get("required") is False
     if _is_json(kind):
-        known = _members(references, root)
+        known = fields_of(references, root)
         if known is not None and not any(map(names.has, known[0])):
             fields = {names.add(name, "body"): Field(name, one) for name, one in known[0].items()}
             required = [name for name, one in fields.items() if one.name in known[1]]
-            return Payload(kind, root, fields=fields, required=required)
+            return Payload(kind, root, fields=fields, required=required, is_optional=is_optional)
     elif kind.partition(";")[0].strip().lower() in (FORM, MULTIPART):
-        return _form(kind.partition(";")[0].strip().lower(), root, media, references, names)
+        plain = kind.partition(";")[0].strip().lower()
+        return _form(plain, root, media, references, names, is_optional=is_optional)
     single = names.add("body", "request")
     return Payload(kind, root, single=single, required=[single] if is_required else [])
 
 
 def _form(
-    kind: str, root: Any, media: Mapping[str, Any], references: References, names: Naming
+    kind: str,
+    root: Any,
+    media: Mapping[str, Any],
+    references: References,
+    names: Naming,
+    *,
+    is_optional: bool,
 ) -> Payload:
-    known = _members(references, root)
+    known = fields_of(references, root)
     if known is None:
         raise DefinitionError(f"it takes {kind}, but its document names no fields of it")
     encodings = media.get("encoding")
@@ -168,40 +188,7 @@ def _form(
             encoding if isinstance(encoding, Mapping) else None,
         )
     required = [name for name, one in fields.items() if one.name in known[1]]
-    return Payload(kind, root, fields=fields, required=required)
-
-
-def _members(
-    references: References, schema: Any, depth: int = 0
-) -> tuple[dict[str, Any], list[str]] | None:
-    """The fields of an object and those that it needs; None if it may have others.
-
-    What only answers have (`readOnly`) is left out.
-    """
-    found = references.resolved(schema)
-    if not isinstance(found, Mapping) or depth > _DEEPEST:
-        return None
-    if found.get("additionalProperties") not in (None, False) or found.get("nullable") is True:
-        return None
-    if found.keys() & {"anyOf", "oneOf", "not", "if", "patternProperties"}:
-        return None
-    properties, required = found.get("properties"), found.get("required")
-    parts = found.get("allOf")
-    if found.get("type", "object") != "object" or not (properties or parts):
-        return None
-    fields: dict[str, Any] = {}
-    needed: list[str] = []
-    for part in parts if isinstance(parts, list) else ():
-        inner = _members(references, part, depth + 1)
-        if inner is None:
-            return None
-        fields |= inner[0]
-        needed += inner[1]
-    for name, one in properties.items() if isinstance(properties, Mapping) else ():
-        if not (isinstance(one, Mapping) and one.get("readOnly") is True):
-            fields[name] = one
-    needed += [name for name in fields if isinstance(required, list) and name in required]
-    return (fields, needed) if fields else None
+    return Payload(kind, root, fields=fields, required=required, is_optional=is_optional)
 
 
 def _order(kind: str) -> int:
@@ -229,9 +216,9 @@ def _text_schema(kind: str, root: Any) -> dict[str, Any]:
     return {"type": "string", "description": f"{text} ({kind})"}
 
 
-def _form_texts(field: Field, value: Any) -> list[str]:
+def _form_texts(argument: str, field: Field, value: Any) -> list[str]:
     if field.encoding is not None and field.encoding.get("explode") is False:
-        return [",".join(texts(value))] if value is not None else []
+        return [joined(argument, texts(value), ",")] if texts(value) else []
     return texts(value)
 
 
@@ -249,4 +236,5 @@ def _parts(argument: str, field: Field, value: Any) -> list[Part]:
     return [
         Part(field.name, text_of(one), JSON if isinstance(one, dict | list) else kind)
         for one in values
+        if one is not None
     ]

@@ -88,9 +88,15 @@ class OperationArguments:
         if self._payload is not None:
             properties |= self._payload.properties(references, needs)
             required += self._payload.required
-        self.schema = references.whole(
-            {"type": "object", "properties": properties, "required": required}, needs, is_sent=True
-        )
+        whole: dict[str, Any] = {
+            "type": "object",
+            "properties": properties,
+            "required": required,
+        }
+        dependent = {} if self._payload is None else self._payload.dependent()
+        if dependent:
+            whole["dependentRequired"] = dependent
+        self.schema = references.whole(whole, needs, is_sent=True)
         self._in_path = {
             parameter.name: name
             for name, parameter in self._parameters.items()
@@ -114,14 +120,16 @@ class OperationArguments:
             if value is None:
                 continue
             if parameter.place == "query":
-                query += parameter.pairs(value)
+                query += parameter.pairs(value, name)
             elif parameter.place == "header":
-                headers[parameter.name.lower()] = header_value(name, parameter.text(value))
+                text = parameter.text(value, name)
+                if text is not None:
+                    headers[parameter.name.lower()] = header_value(name, text)
 
         def segment(match: re.Match[str]) -> str:
             name = self._in_path[match[1]]
             is_wide = match[1] in self._wide or match[2] == "path"
-            text = self._parameters[name].text(arguments[name])
+            text = self._parameters[name].text(arguments[name], name) or ""
             return path_segment(name, text, is_wide=is_wide)
 
         given = [one for one, name in self._in_path.items() if arguments.get(name) is not None]
@@ -180,7 +188,7 @@ def _parameters(
     for one in given if isinstance(given, list) else ():
         described = references.resolved(one)
         schema = schema_of(described) if isinstance(described, Mapping) else {}
-        parameter = parameter_of(described, references.resolved(schema))
+        parameter = parameter_of(described, is_object=_may_be_object(references, schema))
         if parameter.place != "path" or parameter.name in placeholders:
             found[parameter.name, parameter.place] = (parameter, described)
     missing = {name for name in placeholders if (name, "path") not in found}
@@ -188,8 +196,28 @@ def _parameters(
         if name in missing:
             # Those of the place where its application is mounted, and what the document forgets.
             described = {"name": name, "in": "path", "required": True, "schema": _TEXT}
-            yield parameter_of(described, _TEXT), described
+            yield parameter_of(described), described
     yield from found.values()
+
+
+def _may_be_object(references: References, schema: Any) -> bool:
+    """Whether a schema says that its values may be objects: by itself, or by one of its parts."""
+    found = references.resolved(schema)
+    if not isinstance(found, Mapping):
+        return False
+    kind = found.get("type")
+    if kind == "object" or (isinstance(kind, list) and "object" in kind) or "properties" in found:
+        return True
+    parts = [
+        references.resolved(one)
+        for key in ("allOf", "anyOf", "oneOf")
+        if isinstance(found.get(key), list)
+        for one in found[key]
+    ]
+    return any(
+        isinstance(one, Mapping) and (one.get("type") == "object" or "properties" in one)
+        for one in parts
+    )
 
 
 _TEXT: Final[Mapping[str, Any]] = {"type": "string"}

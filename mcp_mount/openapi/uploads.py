@@ -23,6 +23,9 @@ _OCTETS: Final = "application/octet-stream"
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f]")
 _URLSAFE: Final = str.maketrans("-_", "+/", "\r\n\t ")
 
+_MEDIA_TYPE: Final = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
+"""RFC 6838, section 4.2."""
+
 FILE: Final[Mapping[str, Any]] = {
     "type": "string",
     "contentEncoding": "base64",
@@ -87,7 +90,7 @@ def upload_of(name: str, value: Any, content_type: str | None = None) -> Upload:
         content_type: Its type, where the document says it.
 
     Raises:
-        InvalidArguments: If it is neither Base64 nor a data: URI.
+        InvalidArguments: If it is neither Base64 nor a data: URI, and for what is no media type.
     """
     if not isinstance(value, str):
         raise InvalidArguments(f"{name}: must be a string: a file as Base64, or as a data: URI")
@@ -96,9 +99,11 @@ def upload_of(name: str, value: Any, content_type: str | None = None) -> Upload:
     if value[:5].lower() == "data:":
         head, comma, text = value[5:].partition(",")
         kind, *marks = head.split(";")
-        known = dict(one.partition("=")[::2] for one in marks)
+        known = {key.strip().lower(): one for key, _, one in (m.partition("=") for m in marks)}
         if not comma:
             raise InvalidArguments(f"{name}: is no data: URI, which has a comma before its data")
+        if kind and not _MEDIA_TYPE.fullmatch(kind):
+            raise InvalidArguments(f"{name}: {kind!r} is no media type, such as image/png")
         content_type = kind or content_type
         if "base64" not in known:
             return _upload(name, unquote(text).encode(errors="replace"), known, content_type)
@@ -124,8 +129,6 @@ def _upload(name: str, data: bytes, known: Mapping[str, str], content_type: str 
         content_type = mimetypes.guess_type(filename)[0] or _OCTETS
     if not filename:
         filename = name + (mimetypes.guess_extension(content_type) or "")
-    if any(one in content_type for one in "\r\n") or not content_type.isascii():
-        content_type = _OCTETS
     return Upload(data, filename, content_type)
 
 

@@ -77,8 +77,9 @@ def test_a_file_is_an_argument(files: FastAPI) -> None:
         (HELLO.rstrip("="), ["file.bin", "application/octet-stream", "hello"]),
         (f"data:text/plain;base64,{HELLO}", ["file.txt", "text/plain", "hello"]),
         (f"data:text/csv;name=a%20b.csv;base64,{HELLO}", ["a b.csv", "text/csv", "hello"]),
-        (f"data:;name=..%2Fetc%2Fa.csv;base64,{HELLO}", ["a.csv", "text/csv", "hello"]),
+        (f"DATA:text/csv;Name=a.csv;BASE64,{HELLO}", ["a.csv", "text/csv", "hello"]),
         ("data:text/plain,he%6Clo", ["file.txt", "text/plain", "hello"]),
+        (f"data:;name=..%2Fetc%2Fa.csv;base64,{HELLO}", ["a.csv", "text/csv", "hello"]),
         (f"data:a/b;name=x%22%0D%0Ay;base64,{HELLO}", ['x"\r\ny', "a/b", "hello"]),
     ],
 )
@@ -98,7 +99,20 @@ def test_several_files_and_none_go_along(files: FastAPI) -> None:
     assert call(files, "optional", file=HELLO).text == "file.bin"
 
 
-@pytest.mark.parametrize("file", ["%%%", 7, "data:text/plain;base64", {"data": HELLO}])
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("%%%", 7, "data:text/plain;base64", {"data": HELLO}),
+        *(
+            f"data:;name={name};base64,{HELLO}"
+            for name in ("..", ".", "%2E%2E", "a%00", "a%0D%0Ab")
+        ),
+        *(
+            f"data:{kind};base64,{HELLO}"
+            for kind in ("text", "a/b\r\nX-Y: 1", "a/\0", "a/ž", "*/*")
+        ),
+    ],
+)
 def test_what_is_no_file_is_told(files: FastAPI, file: Any) -> None:
     wrong = call(files, "upload", file=file)
     assert wrong.is_error

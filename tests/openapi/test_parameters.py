@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.openapi.document import Document
+from mcp_mount.openapi.payloads import FORM
 from tests.openapi.machine import Machine, body, document
 
 ARRAY = {"type": "array", "items": {"type": "string"}}
@@ -40,6 +42,24 @@ OBJECT = {"type": "object", "properties": {"r": {"type": "integer"}, "g": {}}}
         ({"schema": {"type": "boolean"}}, True, [("v", "true")]),
         ({"schema": {"type": "string"}}, None, []),
         ({"type": "integer"}, 3, [("v", "3")]),
+        ({"schema": ARRAY, "style": "spaceDelimited", "explode": True}, ["a"], [("v", "a")]),
+        (
+            {"schema": OBJECT, "style": "pipeDelimited", "explode": False},
+            {"r": 1, "g": 2},
+            [("v", "r|1|g|2")],
+        ),
+        ({"schema": {"anyOf": [OBJECT, {"type": "null"}]}}, {"r": 1}, [("r", "1")]),
+        ({"schema": {"type": ["object", "null"]}}, {"r": 1}, [("r", "1")]),
+        ({"schema": {"type": "string"}}, {"r": 1}, [("v", '{"r":1}')]),
+        # RFC 6570 leaves out members that are null, and lists and objects without members.
+        ({"schema": ARRAY}, ["a", None], [("v", "a")]),
+        ({"schema": ARRAY, "explode": False}, ["a", None], [("v", "a")]),
+        ({"schema": ARRAY, "explode": False}, [None], []),
+        ({"schema": ARRAY, "explode": False}, [], []),
+        ({"schema": OBJECT}, {"r": None, "g": [1, None]}, [("g", "1")]),
+        ({"schema": OBJECT, "explode": False}, {"r": None, "g": 2}, [("v", "g,2")]),
+        ({"schema": OBJECT, "style": "deepObject"}, {"r": None, "g": [None, 1]}, [("v[g]", "1")]),
+        ({"content": {"application/json": {"schema": ARRAY}}}, [None], [("v", "[null]")]),
     ],
 )
 def test_a_query_is_written_in_its_style(
@@ -47,6 +67,35 @@ def test_a_query_is_written_in_its_style(
 ) -> None:
     machine = Machine(document(parameters=[{"name": "v", "in": "query", **described}]))
     assert machine.request("op", v=value).query == query
+
+
+@pytest.mark.parametrize(
+    ("place", "style", "value", "between"),
+    [
+        ("query", {"explode": False}, ["a,b"], ","),
+        ("query", {"style": "pipeDelimited"}, ["a|b", "c"], "|"),
+        ("query", {"style": "spaceDelimited"}, {"r": "a b"}, " "),
+        ("path", {}, ["a,b"], ","),
+        ("header", {"explode": True}, {"r": [1, 2]}, ","),
+    ],
+)
+def test_a_value_with_what_stands_between_values_is_refused(
+    place: str, style: Any, value: Any, between: str
+) -> None:
+    one = {"name": "v", "in": place, "schema": {"type": "array"}, **style}
+    machine = Machine(document("/x/{v}" if place == "path" else "/x", parameters=[one]))
+    refused = machine.call("op", v=value)
+    assert refused.is_error
+    assert refused.text.startswith(f"v: must have no {between!r} within a value")
+    assert not machine.sent
+
+
+def test_a_header_of_nothing_is_not_sent_and_a_path_of_nothing_is_refused() -> None:
+    header = {"name": "X-V", "in": "header", "schema": ARRAY}
+    assert Machine(document(parameters=[header])).request("op", **{"X-V": [None]}).headers == {}
+    one = {"name": "v", "in": "path", "required": True, "schema": ARRAY}
+    refused = Machine(document("/x/{v}", parameters=[one])).call("op", v=[])
+    assert refused.text.startswith("v: must be one segment")
 
 
 def test_the_schema_of_a_content_is_that_of_the_argument() -> None:
@@ -166,6 +215,41 @@ def test_the_fields_of_a_body_that_is_made_of_several_stand_side_by_side() -> No
     machine = Machine(document("/x", "post", components=components, **body(whole)))
     assert machine.schema("op")["properties"] == {"a": {}, "b": {}}
     assert machine.schema("op")["required"] == ["a"]
+
+
+FIELDS = {"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize("kind", ["application/json", FORM, "multipart/form-data"])
+def test_a_body_that_may_be_left_out_needs_its_fields_only_where_some_are_given(kind: str) -> None:
+    machine = Machine(document("/x", "post", **body(FIELDS, kind, required=False)))
+    schema = machine.schema("op")
+    assert schema["required"] == []
+    validator = Draft202012Validator(schema)
+    for fits, given in ((True, {}), (True, {"a": 1}), (True, {"a": 1, "b": 2}), (False, {"b": 2})):
+        assert validator.is_valid(given) == fits, given
+    assert machine.request("op").body is None
+    assert machine.request("op", a=1).body
+
+
+@pytest.mark.parametrize("required", [{}, {"required": True}])
+def test_a_body_that_is_not_said_to_be_optional_needs_its_fields(required: Any) -> None:
+    machine = Machine(document("/x", "post", **body(FIELDS, **required)))
+    assert machine.schema("op")["required"] == ["a"]
+    assert machine.request("op").body == b"{}"
+
+
+def test_fields_beside_a_reference_are_fields_too() -> None:
+    schemas = {"Base": {"type": "object", "properties": {"a": {}}, "required": ["a"]}}
+    whole = {
+        "$ref": "#/components/schemas/Base",
+        "properties": {"b": {}},
+        "required": ["b"],
+        "description": "d",
+    }
+    machine = Machine(document("/x", "post", components={"schemas": schemas}, **body(whole)))
+    assert machine.schema("op")["required"] == ["a", "b"]
+    assert machine.request("op", a=1, b=2).body == b'{"a":1,"b":2}'
 
 
 def test_what_only_answers_have_is_no_argument_and_the_other_way_round() -> None:
