@@ -54,18 +54,27 @@ class References:
     def resolved(self, value: Any) -> Any:
         """What stands in a place, or what is referred to there.
 
+        What stands beside a reference comes first: 3.1 has that for descriptions and for members of
+        path items, and documents of 3.0 do the same.
+
         Raises:
             DefinitionError: For a reference that leads nowhere, in a circle, or out of the
                 document.
         """
-        seen: list[str] = []
+        seen: set[str] = set()
+        beside: dict[str, Any] = {}
         while isinstance(value, Mapping) and isinstance(value.get("$ref"), str):
             reference: str = value["$ref"]
             if reference in seen:
                 raise DefinitionError(f"the $ref {reference!r} leads back to itself")
-            seen.append(reference)
+            seen.add(reference)
+            if len(value) > 1:
+                beside = {**value, **beside}
             value = lookup(self._document, reference)
-        return value
+        if not beside or not isinstance(value, Mapping):
+            return value
+        del beside["$ref"]
+        return {**value, **beside}
 
     def alone(self, schema: Any, *, is_sent: bool) -> dict[str, Any]:
         """A schema as JSON Schema 2020-12, with all that it refers to in its `$defs`.

@@ -111,6 +111,14 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
     "URL": (parameter(ref("https://x.org/a.json")), f"leads out of the document, {OUT}"),
     "circle": (body(ref("#/components/schemas/A")), "leads back to itself"),
     "whole": (parameter(ref("#")), "the $ref '#' leads nowhere"),
+    "circle of parameters": (
+        {"parameters": [ref("#/paths/~1bad/post/parameters/0")]},
+        "leads back to itself",
+    ),
+    "circle of bodies": (
+        {"requestBody": ref("#/paths/~1bad/post/requestBody")},
+        "leads back to itself",
+    ),
     "no name": ({"parameters": [{"in": "query"}]}, "a parameter in 'query' has no name"),
     "Swagger's body": ({"parameters": [{"name": "b", "in": "body"}]}, "a member of Swagger 2.0"),
     "no object": ({"parameters": ["x"]}, "a parameter is an object, not 'x'"),
@@ -118,6 +126,13 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
         {"parameters": [{"name": "v", "in": "query", "style": "matrix"}]},
         "the style 'matrix', which a query parameter of a tool cannot have",
     ),
+    **{
+        style: (
+            {"parameters": [{"name": "v", "in": "path", "required": True, "style": style}]},
+            f"the style '{style}', which a path parameter of a tool cannot have",
+        )
+        for style in ("label", "matrix")
+    },
     "a form without fields": (body({}, "multipart/form-data"), "names no fields of it"),
     "two mirrored parameters": (
         {

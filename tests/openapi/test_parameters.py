@@ -239,6 +239,31 @@ def test_a_body_that_is_not_said_to_be_optional_needs_its_fields(required: Any) 
     assert machine.request("op").body == b"{}"
 
 
+def test_what_stands_beside_a_reference_to_a_parameter_or_a_path_comes_first() -> None:
+    given = document(
+        parameters=[{"$ref": "#/components/parameters/Q", "description": "mine"}],
+        components={
+            "parameters": {"Q": {"name": "q", "in": "query", "schema": {}, "description": "theirs"}}
+        },
+    )
+    other = {"name": "r", "in": "query", "schema": {}}
+    given["paths"]["/y"] = {"$ref": "#/paths/~1x", "parameters": [other]}
+    machine = Machine(given)
+    assert machine.schema("get_x")["properties"] == {"q": {"description": "mine"}}
+    assert list(machine.schema("get_y")["properties"]) == ["r", "q"]
+
+
+@pytest.mark.parametrize("shape", ["cycle", "diamond"])
+def test_a_body_of_endlessly_many_parts_is_one_argument(shape: str) -> None:
+    def part(number: int) -> dict[str, str]:
+        return {"$ref": f"#/components/schemas/A{number % 40 if shape == 'cycle' else number}"}
+
+    schemas: dict[str, Any] = {f"A{one}": {"allOf": [part(one + 1)] * 2} for one in range(40)}
+    schemas["A40"] = {"properties": {"z": {}}}
+    machine = Machine(document("/x", "post", components={"schemas": schemas}, **body(part(0))))
+    assert list(machine.schema("op")["properties"]) == ["body"]
+
+
 def test_fields_beside_a_reference_are_fields_too() -> None:
     schemas = {"Base": {"type": "object", "properties": {"a": {}}, "required": ["a"]}}
     whole = {
