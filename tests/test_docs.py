@@ -72,6 +72,8 @@ def test_the_examples_of_the_page_of_existing_endpoints_run() -> None:
         assert client.call_tool("show_order", {"number": 7}).structured == {"number": 7}
         receipt = {"number": 7, "file": "data:text/plain;name=a.txt;base64,aGk="}
         assert client.call_tool("attach_receipt", receipt).text == "a.txt: 2 bytes"
+    with Client(names["app"]) as client:
+        assert client.call_tool("show_order", {"number": 8}).structured == {"number": 8}
     with Client(names["checked"]) as client:
         refused = client.call_tool("show_order", {"number": 1001})
         assert (refused.is_error, refused.text) == (True, "There is no order 1001")
