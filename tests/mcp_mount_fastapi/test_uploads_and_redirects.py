@@ -105,10 +105,6 @@ def test_several_files_and_none_go_along(files: FastAPI) -> None:
     [
         *("%%%", 7, "data:text/plain;base64", {"data": HELLO}),
         *(
-            f"data:;name={name};base64,{HELLO}"
-            for name in ("..", ".", "%2E%2E", "a%00", "a%0D%0Ab")
-        ),
-        *(
             f"data:{kind};base64,{HELLO}"
             for kind in ("text", "a/b\r\nX-Y: 1", "a/\0", "a/ž", "*/*")
         ),
