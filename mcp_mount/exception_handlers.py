@@ -153,10 +153,10 @@ def _at_once(coroutine: Any, handler: Callable[..., Any]) -> Any:
 
 def _tell(handler: Callable[..., Any], call: Call, error: Exception) -> None:
     """Let the handler of all other exceptions hear of one: the client gets a neutral sentence."""
-    if not inspect.iscoroutinefunction(handler):
-        handler(call.request, error)
+    answer = handler(call.request, error)
+    if not inspect.isawaitable(answer):
         return
-    running = _logged(handler(call.request, error))
+    running = _logged(answer)
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -175,11 +175,11 @@ def test_the_nearest_application_and_the_nearest_class_answer() -> None:
         assert client.call_tool("fail", {"kind": "stock"}).text == "The server's"
 
 
-@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("kind", ["plain", "coroutine", "object"])
 @pytest.mark.parametrize("key", [Exception, 500])
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_handler_of_all_exceptions_hears_of_failures(
-    host: Any, key: Any, is_async: bool, caplog: pytest.LogCaptureFixture
+    host: Any, key: Any, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard: list[str] = []
     told = threading.Event()
@@ -193,8 +193,14 @@ def test_a_handler_of_all_exceptions_hears_of_failures(
         await asyncio.sleep(0)
         return tell(request, error)
 
+    class Tells:
+        async def __call__(self, request: Request, error: Exception) -> JSONResponse:
+            return await tell_async(request, error)
+
+    handlers: dict[str, Any] = {"plain": tell, "coroutine": tell_async, "object": Tells()}
+
     def add(app: Any) -> None:
-        app.add_exception_handler(key, tell_async if is_async else tell)
+        app.add_exception_handler(key, handlers[kind])
 
     with Client(host(build(), add)) as client:
         result = client.call_tool("fail", {"kind": "failure"})

@@ -271,6 +271,8 @@ class Protocol:
         if origin is not None and not self.settings.allows_origin(origin, host):
             self._refusals.warn("Origin", origin, "allowed_origins")
             raise ProtocolError(INVALID_REQUEST, f"Origin {origin!r} is not allowed", status=403)
+        if origin is None and _is_of_another_site(request):
+            raise ProtocolError(INVALID_REQUEST, "Pages of other sites may not call", status=403)
         self.check_host(request)
 
     def too_large(self, limit: int | None = None) -> Reply:
@@ -483,3 +485,16 @@ def _accepts(header: str | None) -> tuple[bool, bool]:
             INVALID_REQUEST, f"The client must accept {JSON} and {EVENT_STREAM}", status=406
         )
     return takes_json, takes_stream or anything
+
+
+def _is_of_another_site(request: Request) -> bool:
+    """Whether a page of another site has sent a request by itself, as a browser says.
+
+    Browsers leave Origin out of requests whose answer the page will not see, such as those for
+    images (Fetch, "append a request `Origin` header"), and say `Sec-Fetch-Site` with all to hosts
+    they trust (Fetch Metadata, section 2.3). A link that somebody follows is a navigation.
+    """
+    headers = request.headers
+    return headers.get("sec-fetch-site") == "cross-site" and not (
+        request.method in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
+    )

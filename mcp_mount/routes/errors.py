@@ -21,15 +21,15 @@ def openai_error(status: int, kind: str, message: str) -> JSONResponse:
 async def answer_unfit(request: Request, error: Exception) -> Response:
     """Answer a request whose parts do not fit, as FastAPI does.
 
-    FastAPI repeats the input, and fails with 500 where that is NaN or has lone surrogates, which
-    its reader of JSON accepts and its writer does not: then the input is left out. Of many
-    problems the first are told: each repeats its input.
+    FastAPI repeats the input, and fails with 500 where that is NaN, has lone surrogates or is
+    nested deeply, which its reader of JSON accepts and its writer does not: then the input is left
+    out. Of many problems the first are told: each repeats its input.
     """
     assert isinstance(error, RequestValidationError)
-    problems = jsonable_encoder(error.errors()[:_MOST_TOLD])
+    problems = error.errors()[:_MOST_TOLD]
     try:
-        body = _encoded(problems)
-    except ValueError:
+        body = _encoded(jsonable_encoder(problems))
+    except (ValueError, RecursionError):
         body = _encoded([{key: one[key] for key in ("type", "loc", "msg")} for one in problems])
     return Response(body, 422, media_type="application/json")
 

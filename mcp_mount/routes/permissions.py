@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mcp_mount.features import DefinitionError
+from mcp_mount.features.functions import describe, routine_of
 from mcp_mount.policies.options import rules_in
 from mcp_mount.protocol.messages import Rule
 from mcp_mount.routes.dependencies import OVERRIDES, overriding, refuse_needs, request_within
@@ -59,6 +60,7 @@ class _Permission:
     def __init__(self, depends: params.Depends) -> None:
         if depends.dependency is None:
             raise DefinitionError("permission=Depends() names no dependency: Depends(function)")
+        _refuse_answers(depends.dependency)
 
         async def endpoint(request: Request, value: Any) -> Response:
             request.scope[_WITHIN].append(True)
@@ -107,3 +109,14 @@ class _Permission:
         except (HTTPException, RequestValidationError):
             return False
         return bool(within)
+
+
+def _refuse_answers(dependency: Callable[..., Any]) -> None:
+    """Refuse a dependency that answers yes or no: FastAPI does not look at its value."""
+    annotations: Mapping[str, Any] = getattr(routine_of(dependency), "__annotations__", {})
+    if annotations.get("return") in (bool, "bool"):
+        raise DefinitionError(
+            f"{describe(dependency)} returns a bool, and Depends lets a request pass whatever a "
+            "dependency returns: raise HTTPException(403) in it, or write permission= with a "
+            "function of the request"
+        )

@@ -33,6 +33,11 @@ BAD: dict[str, tuple[Built, int, int]] = {
     "no UTF-8": (raw(b'{"a": "\xff"}'), 400, -32700),
     "NaN": (raw('{"jsonrpc":"2.0","id":NaN,"method":"ping"}'), 400, -32700),
     "nesting": (raw("[" * 5000), 400, -32700),
+    "a page of another site": (
+        modern("tools/list", sec_fetch_site="cross-site", sec_fetch_mode="no-cors"),
+        403,
+        -32600,
+    ),
     "a lone surrogate": (
         raw(r'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"\ud800"}}'),
         400,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException, Security
 from flask import Flask
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from mcp_mount import Context, DefinitionError, MCPServer, ToolError, ToolsRouter, mount_wsgi
@@ -158,6 +159,22 @@ def test_what_cannot_be_asked_is_refused() -> None:
         server.tool(permission=Depends(needs_page))(lambda: "")
     with pytest.raises(DefinitionError, match="names no dependency"):
         server.tool(permission=Depends())(lambda: "")
+
+
+def is_known(request: Request) -> bool:
+    return "x-user" in request.headers
+
+
+class Known:
+    async def __call__(self, request: Request) -> bool:
+        return is_known(request)
+
+
+@pytest.mark.parametrize("dependency", [is_known, Known()])
+def test_a_dependency_that_answers_yes_or_no_is_refused(dependency: Any) -> None:
+    """FastAPI does not look at its value: whoever it says no to would be let in."""
+    with pytest.raises(DefinitionError, match=r"returns a bool.*raise HTTPException\(403\)"):
+        MCPServer("shop").tool(permission=Depends(dependency))(lambda: "")
 
 
 def test_hosts_with_other_requests_refuse_it() -> None:
