@@ -92,9 +92,9 @@ def host_of(app: Flask, *, is_beside: bool = False) -> Host:
         is_beside: Whether the server stands before it, so that its error handlers see nothing.
     """
 
-    def secret_keys() -> Sequence[str]:
+    def secret_keys() -> Sequence[str | bytes]:
         keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.config.get("SECRET_KEY")]
-        return [key.decode("latin-1") if isinstance(key, bytes) else key for key in keys if key]
+        return [key for key in keys if key]
 
     def host_names() -> Sequence[str]:
         return list(app.config.get("TRUSTED_HOSTS") or ())

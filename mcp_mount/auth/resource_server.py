@@ -3,7 +3,7 @@ get some (basic/authorization; RFC 6750, RFC 9728)."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import isasyncgen, isawaitable, isgenerator, ismethod
@@ -20,7 +20,7 @@ from mcp_mount.protocol.errors import (
     invalid_token,
     refused,
 )
-from mcp_mount.protocol.flows import Flow, Run
+from mcp_mount.protocol.flows import Flow, Run, awaited
 from mcp_mount.protocol.logs import own_logger
 from mcp_mount.protocol.messages import Request
 from mcp_mount.protocol.resource_metadata import WELL_KNOWN
@@ -216,7 +216,7 @@ def user_of(token: AccessToken, find: Callable[[AccessToken], Any]) -> Flow[Any]
         user = yield Run(partial(find, token), is_coroutine_function(find))
         if isawaitable(user):
             # Of a plain function that calls a coroutine function, `lambda token: find(token)`.
-            user = yield Run(partial(_awaited, user), True)
+            user = yield Run(partial(awaited, user), True)
         if isgenerator(user) or isasyncgen(user):
             raise TypeError("find_user= returned a generator, which is no user: return, not yield")
         is_known = bool(user) and _is_active(user)
@@ -229,10 +229,6 @@ def user_of(token: AccessToken, find: Callable[[AccessToken], Any]) -> Flow[Any]
     if not is_known:
         raise invalid_token("The access token is of nobody here")
     return user
-
-
-async def _awaited(value: Awaitable[Any]) -> Any:
-    return await value
 
 
 def _is_active(user: Any) -> bool:

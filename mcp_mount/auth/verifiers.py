@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from mcp_mount.features.functions import is_coroutine_function
 from mcp_mount.features.names import several_names
-from mcp_mount.protocol.flows import Flow, Run
+from mcp_mount.protocol.flows import Flow, Run, awaited
 from mcp_mount.protocol.tokens import AccessToken
 
 T = TypeVar("T")
@@ -115,6 +115,9 @@ class TokenVerifier:
         if self.needs_resource:
             function = partial(function, resource=resource)
         token = yield Run(function, self._is_async)
+        if inspect.isawaitable(token):
+            # Of a plain function that calls a coroutine function, `lambda token: look_up(token)`.
+            token = yield Run(partial(awaited, token), True)
         if not isinstance(token, AccessToken):
             raise InvalidToken("The access token is not valid")
         return token

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.operations import Operation
@@ -113,11 +113,12 @@ def calling(send: Send) -> FunctionOf:
         @lasting
         async def call_async(request: Any, arguments: Mapping[str, Any]) -> Any:
             sent = target.request(arguments)
-            answer: Any = await _awaited(send(request, sent, ResponseBody(target.limit())))
+            # A coroutine function: its type cannot tell from that of a plain one.
+            answer: Any = await cast(Any, send)(request, sent, ResponseBody(target.limit()))
             other = slash_path(sent.operation.method, sent.path, answer)
             if other is not None:
                 again = replace(sent, path=other)
-                answer = await _awaited(send(request, again, ResponseBody(target.limit())))
+                answer = await cast(Any, send)(request, again, ResponseBody(target.limit()))
             if len(answer.body) > _LARGE:
                 # Reading and checking it would hold the event loop.
                 return await asyncio.to_thread(target.value, answer)
@@ -129,7 +130,3 @@ def calling(send: Send) -> FunctionOf:
         return function
 
     return function_of
-
-
-async def _awaited(answer: Any) -> Any:
-    return await answer

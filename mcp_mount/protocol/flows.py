@@ -143,3 +143,8 @@ class _NoPolicies:
 
 
 NO_POLICIES: Policies = _NoPolicies()
+
+
+async def awaited(value: Awaitable[T]) -> T:
+    """A coroutine of an awaitable, for `Run` and for tasks, which take nothing else."""
+    return await value

@@ -15,7 +15,7 @@ import asyncio
 import inspect
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 from typing_extensions import Self
 
 from mcp_mount.base import MCPServer
+from mcp_mount.protocol.flows import awaited
 from mcp_mount.protocol.tokens import AccessToken, tokens_of_tests
 from mcp_mount.testing.conversation import (
     LATEST,
@@ -247,12 +248,8 @@ class Client(_Client):
     def _answer(self, ask: Ask) -> Any:
         value = self._functions.call(ask)
         if inspect.isawaitable(value):
-            value = background.spawn(_awaited(value))[0].result()
+            value = background.spawn(awaited(value))[0].result()
         return self._functions.result(ask, value)
-
-
-async def _awaited(value: Awaitable[Any]) -> Any:
-    return await value
 
 
 class AsyncClient(_Client):

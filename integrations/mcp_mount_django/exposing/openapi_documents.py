@@ -24,6 +24,7 @@ from mcp_mount.openapi.operations import FUNCTION, Operation, path_shape
 from mcp_mount.openapi.requests import Sent
 from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Send
+from mcp_mount.protocol.flows import awaited
 from mcp_mount_django.exposing.middlewares import Middlewares
 from mcp_mount_django.exposing.responses import answer_of, derived
 from mcp_mount_django.exposing.view_urls import project_routes
@@ -94,7 +95,7 @@ def sending(root: Callable[[], str], middleware: Middlewares) -> Send:
         def view(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             response = match.func(request, *args, **kwargs)
             if inspect.isawaitable(response):
-                response = async_to_sync(_awaited)(response)
+                response = async_to_sync(awaited)(response)
             return response
 
         response = middleware.call(inner, view, match.args, match.kwargs)
@@ -128,10 +129,6 @@ class _Route:
 def _shape_of(route: str) -> str:
     """A pattern with its captures as "{}"."""
     return re.sub(r"<[^<>]*>", "{}", simplify_regex(route.replace(r"\Z", "$")))
-
-
-async def _awaited(answer: Any) -> Any:
-    return await answer
 
 
 def _root_of(api: Any) -> str:
