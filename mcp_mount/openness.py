@@ -103,7 +103,9 @@ def _is_open(tool: Tool) -> bool:
     if any(getattr(rule, "guards", True) for rule in tool.rules):
         return False
     annotations, arguments = tool.members.get("annotations") or {}, cast(Any, tool.arguments)
-    if annotations.get("readOnlyHint") is True or isinstance(arguments, NamedArguments):
+    if annotations.get("readOnlyHint") is True or (
+        isinstance(arguments, NamedArguments) and arguments.authenticates
+    ):
         return False
     policies = tool.policies
     levels = policies.levels if isinstance(policies, Stack) else ()

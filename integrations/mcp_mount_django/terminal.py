@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.handlers.base import BaseHandler
@@ -19,6 +19,10 @@ from mcp_mount.protocol import Reply, Request
 from mcp_mount_django.rights import Rights
 from mcp_mount_django.servers import MCPServer
 from mcp_mount_django.users import anonymous, caller_of, set_user
+
+_LOGIN_REQUIRED: Final = (
+    "Authentication required: LOGIN_REQUIRED refuses anonymous callers; name a user by --user"
+)
 
 
 class Terminal:
@@ -42,7 +46,8 @@ class Terminal:
         """Answer a request, within the middleware.
 
         Raises:
-            CommandError: If the middleware answers in its place.
+            CommandError: If the middleware answers in its place, and where a login is required
+                and nobody is logged in.
         """
         found: list[Reply] = []
 
@@ -76,17 +81,22 @@ class Terminal:
         request: Any = self._request()
         if self._server.is_beside:
             self._log_in(request)
+            if self._is_refused(request):
+                raise CommandError(_LOGIN_REQUIRED)
             answer(request)
             return
         if self._user is not None:
             # The authentication middleware takes it for the user of the session.
             request._cached_user = request._acached_user = self._user
-        is_answered = False
+        is_answered = is_refused = False
 
         def view(request: HttpRequest) -> HttpResponse:
-            nonlocal is_answered
+            nonlocal is_answered, is_refused
             is_answered = True
             self._log_in(request)
+            is_refused = self._is_refused(request)
+            if is_refused:
+                return HttpResponse(status=401)
             answer(request)
             return HttpResponse()
 
@@ -94,12 +104,18 @@ class Terminal:
         response: Any = self._handler.get_response(request)
         for close in response._resource_closers:
             close()
+        if is_refused:
+            raise CommandError(_LOGIN_REQUIRED)
         if not is_answered:
             to = f" and redirects to {response['location']}" if "location" in response else ""
             raise CommandError(
                 f"The project's middleware answers {response.status_code}{to}: no request "
                 "reaches the server."
             )
+
+    def _is_refused(self, request: HttpRequest) -> bool:
+        """Whether a login is required, and nobody is logged in: 401 over HTTP."""
+        return self._server.authentication.login_required and caller_of(request) is None
 
     def _log_in(self, request: HttpRequest) -> None:
         if self._user is not None:

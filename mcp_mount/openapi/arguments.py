@@ -27,6 +27,8 @@ class NamedArguments:
 
     context = None
     request = "request"
+    authenticates = True
+    """Whether the endpoint finds out who calls, as it does over plain HTTP."""
 
     def __init__(self, schema: Mapping[str, Any], needed: Collection[str] = ()) -> None:
         self.schema: dict[str, Any] = {"additionalProperties": False, **schema, "type": "object"}

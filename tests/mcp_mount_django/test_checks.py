@@ -317,6 +317,18 @@ def test_what_is_open_to_all_is_found(server: Any) -> None:
     assert [one for one in problems() if "'checked'" in one] == []
 
 
+def test_a_form_that_nothing_guards_is_open_to_all(server: Any) -> None:
+    from django import forms
+
+    server.is_beside = True
+    server.configure(open=False)
+    form = type("WipeForm", (forms.Form,), {})
+    server.add_form(form, handle=lambda request, form: "wiped")
+    server.add_form(form, name="kept", handle=str, permission="ledger.view_entry")
+    [found] = [one for one in problems() if "'checked'" in one]
+    assert found.endswith("may call 1 of its tools that may write: wipe.")
+
+
 def test_what_needs_one_process_is_found_before_a_deployment(server: Any) -> None:
     server.is_beside = True
     server.tool(name="two", permission="ledger.view_entry", task=True)(lambda: "two")
@@ -383,6 +395,27 @@ def test_call_calls_with_the_rights_of_the_user(ada: Any) -> None:
 )
 def test_options_may_stand_between_the_arguments_of_a_tool(ada: Any, words: Any) -> None:
     assert run("call", *LEDGER, *words) == "5\n"
+
+
+@pytest.mark.parametrize("words", [("list",), ("call", "one"), ("stdio",)])
+@pytest.mark.parametrize("is_beside", [False, True])
+def test_commands_refuse_nobody_where_a_login_is_required(
+    ada: Any, words: Any, is_beside: bool
+) -> None:
+    from mcp_mount_django import MCPServer
+    from mcp_mount_django.servers import servers
+
+    server = MCPServer("closed", login_required=True)
+    try:
+        server.is_beside = is_beside
+        server.tool(name="one")(lambda: "one")
+        command, *rest = words
+        assert failure(command, "--server", "closed", *rest).startswith("Authentication required")
+        if command == "call":
+            user = ("--server", "closed", "--user", str(ada.pk))
+            assert run(command, *user, *rest) == "one\n"
+    finally:
+        servers.discard(server)
 
 
 def test_an_option_that_is_none_is_refused(ada: Any) -> None:

@@ -28,6 +28,12 @@ _MANY: Final = (forms.MultipleChoiceField, forms.ModelMultipleChoiceField)
 _OUT_OF_RANGE: Final = "A value is out of the range that its field can hold."
 
 
+class _FormArguments(NamedArguments):
+    """Arguments that a form validates: no view is behind it that could ask who calls."""
+
+    authenticates = False
+
+
 @dataclass(frozen=True, slots=True)
 class FormTool:
     """A form as a tool.
@@ -149,7 +155,7 @@ def tool_of_form(
         "name": _name(kind, model, update=update),
         "description": _description(kind, model, update=update),
         # The form itself says what is missing: in `__init__` it may have changed its mind.
-        "input_schema": NamedArguments(schema, ["pk"] if update else ()),
+        "input_schema": _FormArguments(schema, ["pk"] if update else ()),
         **_permission(model, update=update),
     }
 

@@ -3,6 +3,7 @@ there."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from django.urls import (
     resolve,
     reverse,
 )
+from django.utils.regex_helper import normalize
 
 from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.openapi.arguments import another_endpoint
@@ -63,6 +65,30 @@ class _Pattern:
         if self.pattern.name is None:
             return None
         return ":".join([*self.namespaces, self.pattern.name])
+
+    def path_with(self, captured: Mapping[str, Any]) -> str:
+        """The path, part for part, with the values that are captured.
+
+        Args:
+            captured: The values, by their names.
+
+        Raises:
+            InvalidArguments: For values that its converters cannot write.
+        """
+        path = "/"
+        for one in self.around:
+            converters = getattr(one, "converters", {})
+            values = dict(captured)
+            try:
+                for name in converters:
+                    values[name] = converters[name].to_url(values[name])
+            except ValueError:
+                raise _no_such_url(captured) from None
+            # Of several ways to write it, the first that names what it captures.
+            ways = normalize(one.regex.pattern)
+            way = next((text for text, names in ways if set(names) == set(one.regex.groupindex)))
+            path += way % values
+        return path
 
 
 class Places:
@@ -109,21 +135,24 @@ class Places:
         found = self._found[urlconf]
         if found is None:
             return Place(request.path_info, self._bare(captured), None)
+        is_built = False
         try:
             url = reverse(found.name or found.callback, kwargs=dict(captured))
+            path = "/" + unquote(url).removeprefix(get_script_prefix())
+        except re.error:
+            # Django puts the whole pattern together to check it, which Python cannot compile
+            # where two parts of it capture the same name.
+            path, is_built = found.path_with(captured), True
         except NoReverseMatch:
-            if found.name is None and found.namespaces:
-                # There is no way to a path of a namespace without a name.
-                match = ResolverMatch(found.callback, (), dict(captured))
-                return Place(request.path_info, match, found.callback)
-            names = ", ".join(captured) or "the arguments"
-            raise InvalidArguments(
-                f"{names}: no such URL; the project takes other values"
-            ) from None
-        path = "/" + unquote(url).removeprefix(get_script_prefix())
+            if found.name is not None or not found.namespaces:
+                raise _no_such_url(captured) from None
+            # Django finds no path in a namespace without a name.
+            path, is_built = found.path_with(captured), True
         try:
             match = resolve(path)
         except Http404:
+            if is_built:
+                raise _no_such_url(captured) from None
             return Place(path, self._bare(captured), None)
         if match.func is found.callback:
             return Place(path, match, match.func)
@@ -155,6 +184,11 @@ class Places:
         if self._action is None:
             return True
         return getattr(callback, "actions", {}).get(method) == self._action
+
+
+def _no_such_url(captured: Mapping[str, Any]) -> InvalidArguments:
+    names = ", ".join(captured) or "the arguments"
+    return InvalidArguments(f"{names}: no such URL; the project takes other values")
 
 
 def patterns_of(view: Any) -> Iterator[Any]:

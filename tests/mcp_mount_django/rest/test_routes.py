@@ -308,3 +308,30 @@ def test_nested_routers_of_drf_nested_routers(
     Entry.objects.create(member=member, category=category, amount=1)
     assert call("list_entries", category_pk=category.pk).structured["count"] == 1
     assert call("list_entries", category_pk=other.pk).structured["count"] == 0
+
+
+@pytest.mark.parametrize("namespace", ["api", None])
+@pytest.mark.parametrize("name", ["event-detail", None])
+def test_a_name_that_is_captured_twice_leads_to_the_path_of_the_view(
+    server: Any, route: Any, call: Any, name: str | None, namespace: str | None
+) -> None:
+    from django.urls import include, path, re_path
+    from rest_framework.response import Response
+
+    class Telling(views().Categories):  # type: ignore[misc]
+        lookup_field = "slug"
+        lookup_url_kwarg = "event"
+
+        def retrieve(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+            return Response({"path": request.path, "kwargs": request.resolver_match.kwargs})
+
+    view = Telling.as_view({"get": "retrieve"})
+    inner = [re_path(r"^events/(?P<event>[0-9]+)/$", view, name=name)]
+    below = include((inner, namespace)) if namespace else include(inner)
+    # A name within a group that is captured again, as nested routers make it.
+    outer = re_path(r"^api/(?P<event>[^/]+)/", below)
+    route(path("v1/", include([outer])))
+    server.add_viewset(Telling, actions="retrieve")
+    found = call("get_category", event="7")
+    assert found.structured == {"path": "/v1/api/7/events/7/", "kwargs": {"event": "7"}}
+    assert "no such URL" in call("get_category", event="x").text
