@@ -34,6 +34,11 @@ class Choice:
     exclude_tags: str | Collection[str] = ()
     name: Callable[[Operation], str | None] | None = None
 
+    remedy: str = (
+        "give this one another name by names=, name= or prefix=, or leave it out by exclude="
+    )
+    """What to write where a name is taken, in the options that the user's call has."""
+
     without_tags: ClassVar[str] = "none has a tag; choose by operations= or paths="
     """What to write where no endpoint has a tag."""
 

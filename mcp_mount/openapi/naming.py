@@ -55,8 +55,7 @@ def tool_names(
     for operation, name in names.items():
         if name in taken:
             raise DefinitionError(
-                f"{operation}: the tool {name!r} is already defined; give this one another name by "
-                "names=, name= or prefix=, or leave it out by exclude="
+                f"{operation}: the tool {name!r} is already defined; {choice.remedy}"
             )
     return {one: names[one] for one in operations}
 

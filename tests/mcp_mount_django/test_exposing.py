@@ -372,3 +372,47 @@ def test_decorators_of_views_hold_for_tools(server: Any, ada: Any) -> None:
         assert call(tool, ada).text == "ada@example.org"
     assert call("permitted", ada).is_error
     assert call("responds").structured == {"a": 1}
+
+
+@pytest.mark.parametrize("kind", ["function", "decorated", "class"])
+def test_a_view_that_needs_an_argument_of_its_url_is_refused_without_it(
+    server: Any, kind: str
+) -> None:
+    from django.http import HttpResponse
+    from django.views import View
+    from django.views.decorators.http import require_POST
+
+    from mcp_mount import DefinitionError
+
+    def add_note(request: Any, order: int) -> Any:
+        return HttpResponse(str(order), content_type="text/plain")
+
+    class Note(View):
+        def post(self, request: Any, order: int) -> Any:
+            return add_note(request, order)
+
+    made: Any = {"function": add_note, "decorated": require_POST(add_note), "class": Note.as_view()}
+    with pytest.raises(DefinitionError, match=r"takes 'order', .*: name it by url=\['order'\]$"):
+        server.add_view(made[kind], schema("order"), method="POST", name="note")
+    server.add_view(made[kind], schema("order"), method="POST", name="note", url="order")
+    assert call("note", order="5").text == "5"
+
+
+def test_an_argument_that_a_decorator_gives_a_view_is_not_of_its_url(server: Any) -> None:
+    from functools import wraps
+
+    from django.http import HttpResponse
+
+    def with_shop(view: Any) -> Any:
+        @wraps(view)
+        def wrapped(request: Any) -> Any:
+            return view(request, "tea")
+
+        return wrapped
+
+    @with_shop
+    def shown(request: Any, shop: str) -> Any:
+        return HttpResponse(shop, content_type="text/plain")
+
+    server.add_view(shown)
+    assert call("shown").text == "tea"

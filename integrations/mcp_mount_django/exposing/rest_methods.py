@@ -90,7 +90,14 @@ class ExposesREST(Registers):
             Middlewares(several_names(middleware)),
         )
         by_name = chosen is not None
-        return rest_tools.add_endpoints(self, endpoints, options, policies, by_name=by_name)
+        return rest_tools.add_endpoints(
+            self,
+            endpoints,
+            options,
+            policies,
+            by_name=by_name,
+            remedy="give this one another name by name=, or choose others by actions=",
+        )
 
     def add_api_view(
         self,
@@ -157,7 +164,14 @@ class ExposesREST(Registers):
             Middlewares(several_names(middleware)),
         )
         by_name = chosen is not None
-        return rest_tools.add_endpoints(self, endpoints, options, policies, by_name=by_name)
+        return rest_tools.add_endpoints(
+            self,
+            endpoints,
+            options,
+            policies,
+            by_name=by_name,
+            remedy="give this one another name by name=, or choose others by methods=",
+        )
 
     def add_router(
         self,
@@ -217,4 +231,11 @@ class ExposesREST(Registers):
         )
         around = Middlewares(several_names(middleware))
         options = EndpointOptions({}, {}, page_size, output_schemas, around)
-        return rest_tools.add_endpoints(self, endpoints, options, policies, by_name=False)
+        return rest_tools.add_endpoints(
+            self,
+            endpoints,
+            options,
+            policies,
+            by_name=False,
+            remedy="give this one another name by names=, or leave it out by exclude=",
+        )

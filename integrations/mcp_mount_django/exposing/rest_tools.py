@@ -26,6 +26,7 @@ def add_endpoints(
     policies: Mapping[str, Any],
     *,
     by_name: bool,
+    remedy: str,
 ) -> Exposed:
     """Make tools of endpoints: of all that can be tools, or of none.
 
@@ -35,6 +36,7 @@ def add_endpoints(
         options: What the user says of them.
         policies: What is declared around each tool.
         by_name: Whether the user has named them, so that each must work.
+        remedy: What to write where a name is taken.
 
     Raises:
         DefinitionError: For one that was named and cannot be a tool, if none is left, and for a
@@ -68,7 +70,7 @@ def add_endpoints(
     return add_operations(
         server,
         documents,
-        Choice(operations=[one.tool for one in known.values()] if by_name else ()),
+        Choice(operations=[one.tool for one in known.values()] if by_name else (), remedy=remedy),
         function,
         forward=(),
         policies=policies,

@@ -52,13 +52,14 @@ def tool_of_view(
         limit: How many bytes of a response are collected.
 
     Raises:
-        DefinitionError: For URL arguments that the schema does not have, and for a method that is
-            none, for objects where they are sent as a form or a query, and for JSON where they are
-            sent as a query.
+        DefinitionError: For URL arguments that the schema does not have, for those of the view that
+            url= does not name, for a method that is none, for objects where they are sent as a form
+            or a query, and for JSON where they are sent as a query.
     """
     what = getattr(view, "__name__", view)
     refuse_unknown(f"{what}: the URL argument is not in the schema:", url, _names(schema))
     refuse_unknown(f"{what}: method= is no method of HTTP:", [method], _METHODS)
+    _refuse_without_url(what, view, method, url, _names(schema))
     reads = method in ("GET", "HEAD", "DELETE")
     if as_json and reads:
         raise DefinitionError(
@@ -134,6 +135,34 @@ def tool_of_view(
         options["input_schema"] = schema
     function.__signature__ = inspect.Signature(parameters)
     return function, options
+
+
+def _refuse_without_url(
+    what: Any, view: Any, method: str, url: Sequence[str], known: Sequence[str]
+) -> None:
+    """Refuse a view that needs what its URL captures, which url= does not name."""
+    kind = getattr(view, "view_class", None)
+    function = view if kind is None else getattr(kind, method.lower(), None)
+    if function is None:
+        return
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return
+    # A decorator may add arguments of its own, which no URL has.
+    is_decorated = hasattr(function, "__wrapped__")
+    for one in parameters[1 if kind is None else 2 :]:
+        if (
+            one.default is one.empty
+            and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+            and one.name not in url
+            and (one.name in known or not is_decorated)
+        ):
+            add = "" if one.name in known else ", and add it to the schema"
+            raise DefinitionError(
+                f"{what} takes {one.name!r}, which its URL captures: name it by "
+                f"url={[*url, one.name]!r}{add}"
+            )
 
 
 def _names(schema: type[BaseModel] | Mapping[str, Any] | None) -> Sequence[str]:
