@@ -131,8 +131,22 @@ def _signature(entry: Mapping[str, Any]) -> str:
         names = [one["name"] for one in entry.get("arguments", ())]
     else:
         required = schema.get("required", ())
-        names = [name if name in required else f"[{name}]" for name in schema.get("properties", ())]
+        names = [
+            text if name in required else f"[{text}]"
+            for name, one in schema.get("properties", {}).items()
+            for text in [name + _members(one, schema)]
+        ]
     return f"({', '.join(names)})" if names else ""
+
+
+def _members(argument: Any, schema: Mapping[str, Any]) -> str:
+    """The members of an argument that is an object, so that a person can write one."""
+    if not isinstance(argument, Mapping):
+        return ""
+    name = str(argument.get("$ref", "")).removeprefix("#/$defs/")
+    found = schema.get("$defs", {}).get(name, argument)
+    members = found.get("properties", ()) if isinstance(found, Mapping) else ()
+    return f"={{{', '.join(members)}}}" if members else ""
 
 
 def _value(word: str, schema: Mapping[str, Any]) -> tuple[str, Any]:

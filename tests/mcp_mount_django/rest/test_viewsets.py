@@ -391,3 +391,16 @@ def test_an_answer_that_is_not_as_promised_goes_as_text(server: Any, call: Any) 
     result = call("get_category", pk=1)
     assert (result.is_error, result.text) == (False, '{"id":"seven"}')
     assert server.registry.tools["get_category"].output.schema is None
+
+
+def test_the_list_at_the_terminal_shows_the_fields_of_a_body(server: Any) -> None:
+    from mcp_mount.console import Console
+
+    class ByName(views().Categories):  # type: ignore[misc]
+        lookup_field = "name"
+
+    server.add_viewset(ByName, actions="partial_update")
+    [line] = [one for one in Console(server).list() if "update_category" in one]
+    assert "update_category(name, " in line
+    assert "body={" in line
+    assert "name" in line.partition("body={")[2].partition("}")[0]
