@@ -18,6 +18,7 @@ from mcp_mount import DefinitionError, MCPServer, mount_asgi, mount_wsgi
 from mcp_mount.auth import APIKeys
 from mcp_mount.testing import Client
 from mcp_mount_starlette import mount
+from tests.requests import modern
 
 
 def build(name: str = "shop", **options: Any) -> MCPServer:
@@ -162,3 +163,22 @@ def test_parameters_of_a_mount_point_are_converted() -> None:
     with Client(app, path="/t/07/mcp") as client:
         assert client.call_tool("tenant").text == "7"
     assert TestClient(app).post("/t/ada/mcp", json={}).status_code == 404
+
+
+@pytest.mark.parametrize("kind", [Starlette, FastAPI])
+@pytest.mark.parametrize(("has_pages", "without_slash"), [(False, 307), (True, 405)])
+def test_a_bare_mount_answers_with_a_slash_at_its_end(
+    kind: Any, has_pages: bool, without_slash: int
+) -> None:
+    """As docs/hosts.md says, of plugins of Airflow, too."""
+    app = kind()
+    app.mount("/plugin", MCPServer("shop", open=True))
+    if has_pages:
+        app.router.routes.append(Route("/{rest:path}", _page, methods=["GET"]))
+    headers, body = modern("tools/list")
+    client = TestClient(app, base_url="http://localhost", follow_redirects=False)
+    statuses = [
+        client.post(path, headers=headers, content=body).status_code
+        for path in ("/plugin/", "/plugin")
+    ]
+    assert statuses == [200, without_slash]
