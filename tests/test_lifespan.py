@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -366,3 +367,21 @@ def test_a_late_lifespan_that_cannot_begin_is_tried_again(error: BaseException) 
         with pytest.raises((HTTPError, RPCError), match="could not start"):
             client.call_tool("plain")
         assert client.call_tool("plain").text == "shop"
+
+
+def test_the_lifespan_of_a_partial_application_runs() -> None:
+    server, log = MCPServer("shop", open=True), Log()
+
+    @server.tool
+    def plain() -> str:
+        return "shop"
+
+    class Configured:
+        async def __call__(self, started: Log, scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "lifespan":
+                started.append("asked")
+            await server(scope, receive, send)
+
+    with Client(partial(Configured(), log), path="/mcp") as client:
+        assert client.call_tool("plain").text == "shop"
+    assert log == ["asked"]

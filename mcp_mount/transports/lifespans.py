@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
@@ -17,6 +18,8 @@ class LifespanFailed(RuntimeError):
 
 def is_asgi(application: Any) -> bool:
     """Whether what can be called is an ASGI application, and not one for WSGI."""
+    while isinstance(application, partial):
+        application = application.func
     return iscoroutinefunction(application) or iscoroutinefunction(type(application).__call__)
 
 
