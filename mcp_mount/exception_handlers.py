@@ -49,6 +49,9 @@ def exception_hooks(*applications: Any) -> ExceptionHooks:
     Args:
         applications: The server, and the application that it is mounted in: the nearest first.
             Their `exception_handlers` count, also those that are added later.
+
+    Returns:
+        The hooks, which a server asks what an exception is to its client.
     """
 
     def handlers() -> list[Handlers]:
@@ -78,7 +81,14 @@ def exception_hooks(*applications: Any) -> ExceptionHooks:
 
 
 def refusal_of(error: HTTPException) -> Exception:
-    """An HTTPException, of a handler or of a dependency, in its own words and with its status."""
+    """An HTTPException, of a handler or of a dependency, in its own words and with its status.
+
+    Args:
+        error: The exception.
+
+    Returns:
+        ResourceNotFoundError for 404 and 410, else a Refusal.
+    """
     detail = error.detail
     words = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
     if error.status_code in _GONE:

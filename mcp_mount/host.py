@@ -29,23 +29,31 @@ def _no_names() -> Sequence[str]:
 class Host:
     """The application that a server is mounted in, as far as the server asks it.
 
-    secret_keys: oldest first; the last one seals. debug: whether docs may be shown. host_names: the
-    Host headers that the host itself checks. challenge: the WWW-Authenticate header for those who
-    must log in first, where the host authenticates. serves_metadata: whether the host serves the
-    metadata of the resource at a path, by RFC 9728. detach: prepares a call to outlive its request,
-    as a task, and gives the context variables to run it in. around_task: what a task runs in,
-    entered on a thread that it has for itself; None where it needs none. Raises ProtocolError for a
-    call that cannot outlive its request. varies: what a result depends on beside its call, its
-    caller and where they call: the language, say. Results that differ in it are kept apart.
-    request_type: the class of the requests that handlers get here, where it is always the same one.
-    without_permissions: what it is called in errors, if it has no permissions by name. guards:
-    whether it evidently refuses callers before they reach the server. exceptions: translates those
-    of the framework that tell a client something (Http404, a werkzeug HTTPException) into ours:
-    ToolError for words, ResourceNotFoundError for what does not exist, `Refusal(words, status=403)`
-    for who may not, `Refusal(words, status=429, retry_after=…)` for later; and is told of real
-    failures, once each, where the answer is made: under WSGI on the request's thread, under ASGI on
-    the event loop, which it must not hold up. app: the application itself, for the `app` of
-    Starlette's requests.
+    Args:
+        secret_keys: The keys, oldest first; the last one seals.
+        debug: Whether docs may be shown.
+        host_names: The Host headers that the host itself checks.
+        challenge: The WWW-Authenticate header for those who must log in first, where the host
+            authenticates.
+        serves_metadata: Whether the host serves the metadata of the resource at a path, by
+            RFC 9728.
+        detach: Prepares a call to outlive its request, as a task, and gives the context variables
+            to run it in.
+        around_task: What a task runs in, entered on a thread that it has for itself; None where it
+            needs none. Raises ProtocolError for a call that cannot outlive its request.
+        varies: What a result depends on beside its call, its caller and where they call: the
+            language, say. Results that differ in it are kept apart.
+        request_type: The class of the requests that handlers get here, where it is always the same
+            one.
+        app: The application itself, for the `app` of Starlette's requests.
+        without_permissions: What it is called in errors, if it has no permissions by name.
+        guards: Whether it evidently refuses callers before they reach the server.
+        exceptions: Translates those of the framework that tell a client something (Http404, a
+            werkzeug HTTPException) into ours: ToolError for words, ResourceNotFoundError for what
+            does not exist, `Refusal(words, status=403)` for who may not,
+            `Refusal(words, status=429, retry_after=…)` for later. It is told of real failures,
+            once each, where the answer is made: under WSGI on the request's thread, under ASGI on
+            the event loop, which it must not hold up.
     """
 
     secret_keys: Callable[[], Sequence[str | bytes]] = _no_names

@@ -38,7 +38,14 @@ class Lifespan:
     besides. It runs once all the same: who comes first owns it. Where nobody starts it, as under
     WSGI, the first request does, and it ends with the event loop or the process.
 
-    value: what the user's lifespan has yielded. state: the members of `request.state`.
+    Args:
+        settings: Those of the server; requests find the lifespan there.
+        application: The server, which the user's lifespan is called with.
+
+    Attributes:
+        value: What the user's lifespan has yielded.
+        state: The members of `request.state`.
+        is_late: Whether a request has started it.
     """
 
     def __init__(self, settings: Settings, application: Any) -> None:
@@ -61,6 +68,12 @@ class Lifespan:
         """The options of FastAPI with a lifespan that notes what the user's yields.
 
         Starlette wants a mapping, for `request.state`; any other object is for `ctx.lifespan`.
+
+        Args:
+            options: The options, with the user's lifespan, if there is one.
+
+        Returns:
+            A copy, with a lifespan that runs the user's.
         """
         given = options.get("lifespan")
         self._is_given = given is not None
@@ -80,7 +93,11 @@ class Lifespan:
         return {**options, "lifespan": noted}
 
     def yielded(self) -> Any:
-        """What the user's lifespan has yielded. Raises RuntimeError where it does not run."""
+        """What the user's lifespan has yielded.
+
+        Raises:
+            RuntimeError: If there is none, or it does not run.
+        """
         if not self._is_given:
             raise RuntimeError("The server has no lifespan: give it one, MCPServer(lifespan=...)")
         if not self.is_running:
@@ -88,13 +105,22 @@ class Lifespan:
         return self.value
 
     def take_over(self, router: Any) -> None:
-        """Stand in the place of the lifespan that a server's router has."""
+        """Stand in the place of the lifespan that a server's router has.
+
+        Args:
+            router: Starlette's, of the server.
+        """
         self._router = router
         self._context, router.lifespan_context = router.lifespan_context, self
 
     @contextmanager
     def growing(self, router: Any, included: Any) -> Iterator[None]:
-        """Let a server include a router: its lifespan runs within that of the server."""
+        """Let a server include a router: its lifespan runs within that of the server.
+
+        Args:
+            router: Of the server.
+            included: The router that it includes, within the block.
+        """
         assert self._context is not None, "a server has a router"
         router.lifespan_context = self._context
         try:

@@ -114,8 +114,15 @@ def _refuse_unreachable(app: Any, path: str) -> None:
 
 
 def serve_metadata(server: MCPServer, path: str) -> None:
-    """Note that the metadata of a server at `path` are served where RFC 9728 has them: if the host
-    itself stands at the root of its domain, for nothing else is the host's to serve."""
+    """Note that the metadata of a server are served where RFC 9728 has them.
+
+    That is so if the host itself stands at the root of its domain: nothing else is the host's to
+    serve.
+
+    Args:
+        server: The server.
+        path: Its mount point.
+    """
     if server.attached is None:
         server.attach(Host())
     assert server.attached is not None
@@ -125,7 +132,19 @@ def serve_metadata(server: MCPServer, path: str) -> None:
 class mount_wsgi:
     """A WSGI application that serves `server` at `path`, and `app` everywhere else.
 
-    around: what a request to the server runs in, such as the host's application context.
+    Nothing has to be started. If the user gave the server a lifespan, the first request to the
+    server starts it.
+
+    Args:
+        app: The WSGI application.
+        path: Where the server stands, such as "/mcp".
+        server: The server.
+        around: What a request to the server runs in, such as the host's application context.
+
+    Raises:
+        TypeError: If the arguments are swapped, or `app` is no WSGI application.
+        ValueError: If the path has parameters.
+        DefinitionError: If a server that is mounted already would not be reached any more.
     """
 
     def __init__(
@@ -174,10 +193,19 @@ class mount_wsgi:
 class mount_asgi:
     """An ASGI application that serves `server` at `path`, and `app` everywhere else.
 
-    around: what a request to the server runs in, such as the host's application context.
-
     Nothing has to be started. If the user gave the server a lifespan, it runs around that of
     `app`, or alone where `app` has none (Django).
+
+    Args:
+        app: The ASGI application.
+        path: Where the server stands, such as "/mcp".
+        server: The server.
+        around: What a request to the server runs in, such as the host's application context.
+
+    Raises:
+        TypeError: If the arguments are swapped, or `app` is no ASGI application.
+        ValueError: If the path has parameters.
+        DefinitionError: If a server that is mounted already would not be reached any more.
     """
 
     def __init__(

@@ -187,6 +187,10 @@ OPTIONS: Final = {
 def value_of(name: str, given: Any) -> Any:
     """The value of an option as a server keeps it.
 
+    Args:
+        name: The name of the option, one of `OPTIONS`.
+        given: What the user has given.
+
     Raises:
         DefinitionError: For what the option cannot be.
         ValueError: For a host name or an origin that can match nothing.
