@@ -90,3 +90,12 @@ def test_importing_the_library_leaves_optional_parts_alone() -> None:
         " if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"
+
+
+def test_importing_the_django_package_needs_no_settings() -> None:
+    """wsgi.py and asgi.py may import it before they name them."""
+    import subprocess
+    import sys
+
+    script = "import mcp_mount_django; from mcp_mount_django import MCPServer, mount"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

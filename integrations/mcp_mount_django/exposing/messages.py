@@ -4,32 +4,40 @@ the caller's browser shows."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from django.contrib.messages.storage.base import BaseStorage
 from django.http import HttpRequest
 
 from mcp_mount.features import ToolError
 
 
-class _Collected(BaseStorage):
-    """Keeps the messages of one request, and stores none."""
+@cache
+def _collecting() -> Any:
+    """The storage of messages; its base reads the settings when it is imported, which is before
+    there are any where wsgi.py or asgi.py import this package first."""
+    from django.contrib.messages.storage.base import BaseStorage
 
-    def _get(self, *args: Any, **kwargs: Any) -> tuple[list[Any], bool]:
-        return [], True
+    class Collected(BaseStorage):
+        """Keeps the messages of one request, and stores none."""
 
-    def _store(self, messages: Any, response: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        return []
+        def _get(self, *args: Any, **kwargs: Any) -> tuple[list[Any], bool]:
+            return [], True
 
-    def said(self) -> str:
-        """The messages that no page has shown, a line each."""
-        queued: Any = vars(self)["_queued_messages"]
-        return "" if self.used else "\n".join(str(one) for one in queued)
+        def _store(self, messages: Any, response: Any, *args: Any, **kwargs: Any) -> list[Any]:
+            return []
+
+        def said(self) -> str:
+            """The messages that no page has shown, a line each."""
+            queued: Any = vars(self)["_queued_messages"]
+            return "" if self.used else "\n".join(str(one) for one in queued)
+
+    return Collected
 
 
 def collect_messages(request: HttpRequest) -> None:
     """Let a request of a view have messages of its own."""
-    request._messages = _Collected(request)  # type: ignore[attr-defined]
+    request._messages = _collecting()(request)  # type: ignore[attr-defined]
 
 
 def with_messages(request: HttpRequest, value: Callable[[], Any]) -> Any:
@@ -55,4 +63,4 @@ def with_messages(request: HttpRequest, value: Callable[[], Any]) -> Any:
 
 def _said(request: HttpRequest) -> str:
     messages = getattr(request, "_messages", None)
-    return messages.said() if isinstance(messages, _Collected) else ""
+    return messages.said() if isinstance(messages, _collecting()) else ""

@@ -14,7 +14,8 @@ PAGE = HERE.parent.parent.parent / "docs" / "django.md"
 sys.path.insert(0, str(HERE))
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-installed, tools, mcp_mount, partners, tokens, staff, atomic, tasks, query, views, *others = BLOCKS
+installed, tools, mcp_mount, bearer, partners, tokens, *others = BLOCKS
+staff, atomic, tasks, query, views, *others = others
 form, routers, rest, *others = others
 nested, ninja, spectacular, audit, tests, beside = others
 
@@ -75,6 +76,7 @@ assert set(own["MCP_MOUNT"]) <= set(mcp_mount_django.options.OPTIONS)
 names: dict[str, Any] = {}
 for block in (
     tools,
+    bearer,
     partners,
     tokens,
     staff,
