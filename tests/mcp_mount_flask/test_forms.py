@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -69,6 +70,11 @@ def close_files() -> None:
         one.close()
 
 
+_VERSION = tuple(int(one) for one in version("werkzeug").split(".")[:3])
+# Werkzeug before 2.3.3 puts a line break before a file that it reads in several chunks.
+LARGE = 700_000 if _VERSION >= (2, 3, 3) else 700
+
+
 @pytest.mark.parametrize("before", [lambda: None, parse, read_files, keep])
 @pytest.mark.parametrize("media_type", [MULTIPART, "application/x-www-form-urlencoded"])
 def test_a_form_that_the_application_has_parsed_comes_to_plain_routes(
@@ -91,13 +97,13 @@ def test_the_files_of_a_parsed_form_come_to_plain_routes(before: Any) -> None:
         part('name="name"'),
         part('name="files"; filename="ä b;.txt"', b"\r\n--\x00\xff", "text/x-own; a=b"),
         part('name="files"; filename="empty.bin"', b"", plain),
-        part('name="files"; filename="large.bin"', b"x" * 700_000, plain),
+        part('name="files"; filename="large.bin"', b"x" * LARGE, plain),
     )
     answer = sent(build(before), "/mcp/up", data=data, content_type=f"{MULTIPART}; boundary=B")
     assert answer.json["files"] == [
         ["ä b;.txt", "text/x-own; a=b", "0d0a2d2d00ff"],
         ["empty.bin", "application/octet-stream", ""],
-        ["large.bin", "application/octet-stream", "78" * 700_000],
+        ["large.bin", "application/octet-stream", "78" * LARGE],
     ]
 
 
