@@ -19,7 +19,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_mount.protocol.revisions import SUPPORTED
+from mcp_mount.wire.revisions import SUPPORTED
 from tests.auth.issuer import Issuer, issuing
 from tests.fuzz import strategies
 from tests.fuzz.hosts import SERVERS

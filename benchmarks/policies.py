@@ -21,7 +21,7 @@ from typing import Any
 
 from mcp_mount import Audit, Cache, MCPServer
 from mcp_mount.auth import APIKeys
-from mcp_mount.policies.telemetry import Telemetry
+from mcp_mount.observability.telemetry import Telemetry
 
 ROUNDS, CALLS = 7, 1000
 KEY = "an-api-key-for-the-benchmark"

@@ -2,29 +2,31 @@
 
 from typing import TYPE_CHECKING, Any
 
+from mcp_mount.backends.models.chat import ChatMessage, ChatRequest
 from mcp_mount.base import MCPServer
-from mcp_mount.chaining import ResourceContent
-from mcp_mount.context import Context, SyncContext
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.results import Result
+from mcp_mount.calls.tasks import TaskLimits, TaskPolicy
+from mcp_mount.context.context import Context, SyncContext
+from mcp_mount.context.elicitation import Elicited, elicitation, roots, sampling, url_elicitation
+from mcp_mount.context.nested import ResourceContent
 from mcp_mount.elsewhere import refuse_import
 from mcp_mount.features import Audio, DefinitionError, File, Image, McpHeader, ToolError
 from mcp_mount.features.completion import Completion
 from mcp_mount.features.prompts import AssistantMessage, Message, UserMessage
-from mcp_mount.inquiries import Elicited, elicitation, roots, sampling, url_elicitation
-from mcp_mount.llm.chat import ChatMessage, ChatRequest
-from mcp_mount.mounting import mount_asgi, mount_wsgi
 from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttle, Timeout
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.errors import (
+from mcp_mount.routes import CompletionsRouter, ImageRouter, MCPRouter, ToolsRouter
+from mcp_mount.wire.errors import (
     ClientError,
     MCPError,
     ProtocolError,
     ResourceError,
     ResourceNotFoundError,
 )
-from mcp_mount.protocol.rules import Caller
-from mcp_mount.protocol.tasks import TaskLimits, TaskPolicy
-from mcp_mount.protocol.tokens import AccessToken
-from mcp_mount.routes import CompletionsRouter, ImageRouter, MCPRouter, ToolsRouter
+from mcp_mount.wire.rules import Caller
+from mcp_mount.wire.tokens import AccessToken
+from mcp_mount.wrapping.asgi import mount_asgi
+from mcp_mount.wrapping.wsgi import mount_wsgi
 
 __version__ = "0.1.0"
 

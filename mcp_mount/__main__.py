@@ -1,5 +1,5 @@
 import sys
 
-from mcp_mount.cli import main
+from mcp_mount.cli.main import main
 
 sys.exit(main())

@@ -17,7 +17,14 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 from typing_extensions import Unpack
 
-from mcp_mount.backplane import MemoryBackplane
+from mcp_mount.backends.backplane import MemoryBackplane
+from mcp_mount.backends.stores import Store, store_of
+from mcp_mount.backends.tasks import LocalTasks
+from mcp_mount.backends.tasks.contexts import Around
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.callers import CallerKey, Callers
+from mcp_mount.calls.exception_hooks import NO_HOOKS
+from mcp_mount.calls.tasks import TaskLimits
 from mcp_mount.elsewhere import (
     OF_RUN_OPTIONS,
     OF_SERVER_CLASS,
@@ -27,40 +34,28 @@ from mcp_mount.elsewhere import (
     Elsewhere,
     refuse_import_from,
 )
-from mcp_mount.exception_handlers import exception_hooks
 from mcp_mount.features import Registry
-from mcp_mount.features.arguments import request_types
-from mcp_mount.features.functions import DefinitionError
 from mcp_mount.features.listing import Listing
-from mcp_mount.features.names import options_of, refuse_unknown, refuse_unknown_options
-from mcp_mount.features.permissions import Names
 from mcp_mount.features.registry import needs_loop, refuse_permission_names, refuse_rules
-from mcp_mount.host import Host
-from mcp_mount.lifespan import Lifespan
-from mcp_mount.notifier import Notifier
-from mcp_mount.observing import Observing
-from mcp_mount.openness import (
+from mcp_mount.hosting.exception_handlers import exception_hooks
+from mcp_mount.hosting.host import Host
+from mcp_mount.hosting.lifespan import Lifespan
+from mcp_mount.hosting.openness import (
     may_guard,
     open_tools,
     tell_undocumented,
     warn_if_open,
     warn_of_completers,
 )
+from mcp_mount.observability.records import Audit
+from mcp_mount.observability.server import Observing
 from mcp_mount.options import OPTIONS, value_of
 from mcp_mount.policies.cache import invalidate
 from mcp_mount.policies.declared import Level, Stack, Surroundings
 from mcp_mount.policies.options import CHECKS, RULES, PolicyOptions, declare, split
-from mcp_mount.policies.records import Audit
-from mcp_mount.policies.stores import Store, store_of
 from mcp_mount.protocol import Protocol, Settings
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.protocol.callers import CallerKey, Callers
-from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.errors import Challenge, ProtocolError
-from mcp_mount.protocol.exceptions import NO_HOOKS
-from mcp_mount.protocol.state import Seal
-from mcp_mount.protocol.tasks import TaskLimits
-from mcp_mount.protocol.tokens import AccessToken
+from mcp_mount.protocol.notifier import Notifier
 from mcp_mount.routes.documents import guard_documents, hidden
 from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute
 from mcp_mount.routes.errors import answer_unfit
@@ -73,8 +68,10 @@ from mcp_mount.routes.router import (
     refuse_unknown_inclusion,
     routers_of_ours,
 )
-from mcp_mount.tasks import LocalTasks
-from mcp_mount.tasks.contexts import Around
+from mcp_mount.schemas.arguments import request_types
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.names import options_of, refuse_unknown, refuse_unknown_options
+from mcp_mount.schemas.permissions import Names
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.listening import before_shutdown, listen
@@ -93,12 +90,15 @@ from mcp_mount.transports.scopes import (
 )
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
-from mcp_mount.wsgi_app import WSGIApp
+from mcp_mount.transports.wsgi_app import WSGIApp
+from mcp_mount.wire.errors import Challenge, ProtocolError
+from mcp_mount.wire.sealing import Seal
+from mcp_mount.wire.tokens import AccessToken
 
 if TYPE_CHECKING:
     from mcp_mount.auth.resource_server import ResourceServer
     from mcp_mount.auth.verifiers import Verifier
-    from mcp_mount.policies.telemetry import Telemetry
+    from mcp_mount.observability.telemetry import Telemetry
 
 request_types.append(Request)
 
@@ -395,7 +395,7 @@ class MCPServer(Registers, FastAPI):
             DefinitionError: For another transport, and for other options.
         """
         refuse_unknown("run has no option", unknown, ("host", "port"), OF_RUN_OPTIONS)
-        import_module("mcp_mount.running").run(self, transport, host, port)
+        import_module("mcp_mount.cli.running").run(self, transport, host, port)
 
     def mount(self, path: str, app: ASGIApp | None = None, name: str | None = None) -> None:
         """Mount another application in this one, as in FastAPI.

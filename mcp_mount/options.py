@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from mcp_mount.features.functions import DefinitionError
-from mcp_mount.features.permissions import caller_key
+from mcp_mount.calls.tasks import TaskLimits
 from mcp_mount.policies.options import CHECKS, PolicyOptions
-from mcp_mount.protocol.hosts import check_origins, check_patterns
-from mcp_mount.protocol.tasks import TaskLimits
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.permissions import caller_key
+from mcp_mount.wire.host_names import check_origins, check_patterns
 
 Check: TypeAlias = Callable[[str, Any], Any]
 """Takes the name of an option and what a user has given; returns the value that is kept.

@@ -9,9 +9,9 @@ import pytest
 from flask import Flask
 
 from mcp_mount import MCPServer
-from mcp_mount.features.names import keywords_of
 from mcp_mount.options import OPTIONS
 from mcp_mount.policies.options import CHECKS, PolicyOptions
+from mcp_mount.schemas.names import keywords_of
 from mcp_mount.testing import Client
 from mcp_mount_django.options import OPTIONS as DJANGO_KEYS
 from mcp_mount_flask import MCPMount

@@ -47,7 +47,7 @@ from mcp_mount import (
     elsewhere,
 )
 from mcp_mount.base import server_options
-from mcp_mount.features.names import keywords_of
+from mcp_mount.schemas.names import keywords_of
 from mcp_mount.testing import Client, RPCError
 
 IMAGE = "iVBORw0KGgo="

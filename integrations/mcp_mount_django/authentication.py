@@ -19,19 +19,19 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 
+from mcp_mount.calls.flows import Flow, Run
 from mcp_mount.options import OPTIONS
 from mcp_mount.protocol import Protocol
-from mcp_mount.protocol.errors import (
+from mcp_mount.protocol.settings import bearer
+from mcp_mount.wire.errors import (
     INVALID_REQUEST,
     Challenge,
     ProtocolError,
     invalid_token,
     refused,
 )
-from mcp_mount.protocol.flows import Flow, Run
-from mcp_mount.protocol.messages import Reply, Request
-from mcp_mount.protocol.settings import bearer
-from mcp_mount.protocol.tokens import AccessToken
+from mcp_mount.wire.messages import Reply, Request
+from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_django.authenticators import (
     NOT_VALID,
     OF_NOBODY,

@@ -11,15 +11,15 @@ from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, Validat
 from django.db import DataError
 from django.http import Http404, HttpRequest
 
-from mcp_mount.protocol.answers import answer_of
-from mcp_mount.protocol.errors import (
+from mcp_mount.wire.answers import answer_of
+from mcp_mount.wire.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
     ProtocolError,
     invalid_token,
     refused,
 )
-from mcp_mount.protocol.logs import own_logger
+from mcp_mount.wire.logs import own_logger
 from mcp_mount_django.users import is_active
 
 logger = own_logger("mcp_mount")

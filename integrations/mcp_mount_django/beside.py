@@ -9,9 +9,9 @@ from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
 
 import mcp_mount
-from mcp_mount.mounting import check_mount
-from mcp_mount.protocol.messages import Rule
-from mcp_mount.protocol.rules import HasPermission, HasRole
+from mcp_mount.wire.messages import Rule
+from mcp_mount.wire.rules import HasPermission, HasRole
+from mcp_mount.wrapping.arguments import check_mount
 from mcp_mount_django.servers import MCPServer
 
 

@@ -12,9 +12,9 @@ from django.http.response import HttpResponseBase
 
 from mcp_mount.base import MCPServer
 from mcp_mount.protocol import Request
-from mcp_mount.protocol.logs import own_logger
 from mcp_mount.transports.scopes import HOST_REQUEST, RUNNER
 from mcp_mount.transports.threads import Runner
+from mcp_mount.wire.logs import own_logger
 from mcp_mount_django.paths import mount_of
 from mcp_mount_django.threads import RequestThread, Streamed
 

@@ -15,14 +15,14 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils import timezone, translation
 from greenlet import getcurrent
 
-from mcp_mount.features.names import refuse_unknown, several_names
-from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
-from mcp_mount.protocol.logs import own_logger
-from mcp_mount.tasks.contexts import Around, context_without
+from mcp_mount.backends.tasks.contexts import Around, context_without
+from mcp_mount.calls.call import Call
+from mcp_mount.schemas.names import refuse_unknown, several_names
 from mcp_mount.transports.driving import turns
 from mcp_mount.transports.lasting import wait_until_done
 from mcp_mount.transports.threads import run_in_thread, running_functions, thread_of, waiting_thread
+from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.wire.logs import own_logger
 from mcp_mount_django.signals import call_finished
 
 logger = own_logger("mcp_mount")

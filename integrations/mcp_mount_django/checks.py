@@ -19,9 +19,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 import mcp_mount
-from mcp_mount.openness import open_tools
-from mcp_mount.protocol.resource_metadata import WELL_KNOWN
-from mcp_mount.protocol.rules import HasPermission
+from mcp_mount.hosting.openness import open_tools
+from mcp_mount.wire.resource_metadata import WELL_KNOWN
+from mcp_mount.wire.rules import HasPermission
 from mcp_mount_django.beside import unguarded
 from mcp_mount_django.calls import WITHOUT_CONTEXT
 from mcp_mount_django.options import imported, unknown

@@ -17,7 +17,7 @@ from django.http import HttpRequest
 
 from mcp_mount.transports.scopes import HOST_PREFIX, HOST_REQUEST, Receive, Scope, Send
 from mcp_mount.transports.wsgi import Environ, StartResponse
-from mcp_mount.wsgi_app import WSGIApp
+from mcp_mount.transports.wsgi_app import WSGIApp
 from mcp_mount_django.users import anonymous, set_user
 from mcp_mount_django.view import ServerView
 

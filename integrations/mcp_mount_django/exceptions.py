@@ -18,11 +18,12 @@ from django.core.exceptions import (
 from django.core.signals import got_request_exception
 from django.http import Http404
 
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.exception_hooks import FailedCall
 from mcp_mount.features import ToolError
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.responses import value_of_response
-from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.errors import Refusal, ResourceNotFoundError
+from mcp_mount.wire.errors import Refusal, ResourceNotFoundError
 from mcp_mount_django.calls import fresh_connections
 from mcp_mount_django.exposing.responses import answer_of, login_paths
 from mcp_mount_django.threads import is_on_event_loop
@@ -107,7 +108,7 @@ def _below(field: str, name: str) -> str:
     return field if name == "non_field_errors" else f"{field}.{name}".lstrip(".")
 
 
-def report(call: Call, error: BaseException) -> None:
+def report(call: FailedCall, error: BaseException) -> None:
     """Send Django's signal for requests that have failed, as its handler does for views.
 
     Its receivers may block, so none runs on an event loop: as Django itself does it under ASGI,
@@ -117,7 +118,7 @@ def report(call: Call, error: BaseException) -> None:
         call: What has failed.
         error: How.
     """
-    send = partial(_send, call.incoming.request.native(), error)
+    send = partial(_send, call.request, error)
     if not is_on_event_loop():
         send()
         return

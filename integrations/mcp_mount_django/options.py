@@ -19,9 +19,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from mcp_mount import options
-from mcp_mount.features.names import suggestion
 from mcp_mount.policies.declared import Level
 from mcp_mount.policies.options import RULES, declare, rules_in
+from mcp_mount.schemas.names import suggestion
 
 _OWN: Final = {
     "AUTHENTICATION": "authentication",

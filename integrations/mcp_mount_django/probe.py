@@ -8,8 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.test import Client
 
-from mcp_mount.protocol.modern import CAPABILITIES_META, VERSION_META
-from mcp_mount.protocol.revisions import LATEST
+from mcp_mount.protocol.stateless import CAPABILITIES_META, VERSION_META
+from mcp_mount.wire.revisions import LATEST
 
 
 def probe(path: str, host: str) -> str | None:

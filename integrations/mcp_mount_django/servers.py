@@ -18,16 +18,16 @@ from django.urls import URLPattern, re_path
 
 import mcp_mount
 from mcp_mount.base import NOT_OPTIONS, server_options
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.exception_hooks import ExceptionHooks
 from mcp_mount.elsewhere import OF_SERVER_OPTIONS
-from mcp_mount.features.arguments import request_types
-from mcp_mount.features.names import refuse_unknown_options
-from mcp_mount.host import Host, around_test_requests
-from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.exceptions import ExceptionHooks
-from mcp_mount.protocol.tokens import AccessToken
+from mcp_mount.hosting.host import Host, around_test_requests
+from mcp_mount.schemas.arguments import request_types
+from mcp_mount.schemas.names import refuse_unknown_options
 from mcp_mount.transports.scopes import Receive, Scope, Send
 from mcp_mount.transports.threads import Runner
-from mcp_mount.wsgi_app import WSGIApp
+from mcp_mount.transports.wsgi_app import WSGIApp
+from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_django.authentication import Authentication
 from mcp_mount_django.authenticators import Authenticator
 from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop

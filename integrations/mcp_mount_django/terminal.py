@@ -14,7 +14,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, set_script_prefix
 
-from mcp_mount.console import CommandError
+from mcp_mount.cli.console import CommandError
 from mcp_mount.protocol import Reply, Request
 from mcp_mount_django.rights import Rights
 from mcp_mount_django.servers import MCPServer

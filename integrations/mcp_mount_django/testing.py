@@ -25,8 +25,8 @@ from django.utils.module_loading import import_string
 from typing_extensions import Self
 
 import mcp_mount.testing
-from mcp_mount.protocol.tokens import AccessToken
 from mcp_mount.testing.conversation import LATEST
+from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_django.authentication import USER_OF_TEST
 
 _TOKEN = "t" * 32

@@ -23,7 +23,7 @@ from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, sync_
 from django.db import connections
 from greenlet import getcurrent
 
-from mcp_mount.protocol.occupancy import Activity
+from mcp_mount.calls.occupancy import Activity
 from mcp_mount.transports.threads import (
     Executor,
     on_branching,

@@ -13,13 +13,11 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from mcp_mount.base import MCPServer
+from mcp_mount.calls.flows import Flow
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import Exchange
-from mcp_mount.protocol.flows import Flow
-from mcp_mount.protocol.resource_metadata import WELL_KNOWN, metadata_reply
 from mcp_mount.protocol.resumption import Resumption
-from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.lasting import ended
@@ -35,6 +33,8 @@ from mcp_mount.transports.wsgi import (
     server_of,
     whole_body,
 )
+from mcp_mount.wire.resource_metadata import WELL_KNOWN, metadata_reply
+from mcp_mount.wire.sse import HEADERS
 from mcp_mount_django.authentication import Authentication
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi, expected
 from mcp_mount_django.calls import (

@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, get_script_prefix, path, resolve
 
-from mcp_mount.protocol.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN
+from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN
 from mcp_mount_django.view import ServerView, metadata_response
 
 

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from typing_extensions import Unpack
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.names import several_names
 from mcp_mount.openapi.adding import Exposed, add_operations, refuse_unknown_policies
 from mcp_mount.openapi.arguments import another_endpoint
 from mcp_mount.openapi.bodies import ResponseBody
@@ -27,6 +26,7 @@ from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Send, calling
 from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.router import Registers
+from mcp_mount.schemas.names import several_names
 from mcp_mount.transports.calling import call_application
 from mcp_mount_fastapi.applications import EntryPoint, applications
 from mcp_mount_fastapi.documents import document_of

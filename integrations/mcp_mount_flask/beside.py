@@ -13,10 +13,10 @@ from flask import Request as FlaskRequest
 
 import mcp_mount
 from mcp_mount.base import MCPServer
-from mcp_mount.mounting import check_mount
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.scopes import HOST_REQUEST, Scope
 from mcp_mount.transports.wsgi import Environ
+from mcp_mount.wrapping.arguments import check_mount
 from mcp_mount_flask.host import host_of
 from mcp_mount_flask.requests import environ_beside, environ_of_scope, read_request
 

@@ -11,10 +11,10 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
 
 from mcp_mount.features import Registry
-from mcp_mount.features.names import refuse_unknown_options, several_names
 from mcp_mount.policies.options import PolicyOptions, split, stack_of
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.routes.router import Registers, registry_of
+from mcp_mount.schemas.names import refuse_unknown_options, several_names
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount_flask.mounts import join_mounts
 

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import RequestRedirect
 
+from mcp_mount.backends.tasks.contexts import context_without
 from mcp_mount.openapi.arguments import another_endpoint
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.headers import FORWARDED
@@ -21,7 +22,6 @@ from mcp_mount.openapi.operations import path_shape
 from mcp_mount.openapi.requests import Sent
 from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Send
-from mcp_mount.tasks.contexts import context_without
 from mcp_mount.transports.scopes import HOST_PREFIX
 from mcp_mount_flask import csrf
 from mcp_mount_flask.host import NOTED_USER, note_user

@@ -11,9 +11,9 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
-from mcp_mount import console
-from mcp_mount.cli import protected_output, serve_stdio
-from mcp_mount.tasks.contexts import context_without
+from mcp_mount.backends.tasks.contexts import context_without
+from mcp_mount.cli import console
+from mcp_mount.cli.main import protected_output, serve_stdio
 from mcp_mount_flask.mounts import unmatched
 from mcp_mount_flask.terminal import request_of
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException
 
-from mcp_mount.protocol.errors import INVALID_REQUEST, ProtocolError
+from mcp_mount.wire.errors import INVALID_REQUEST, ProtocolError
 
 _EXEMPT: Final = "mcp_mount_csrf_exempt"
 

@@ -10,10 +10,9 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response
 
 from mcp_mount import ResourceNotFoundError, ToolError
+from mcp_mount.calls.exception_hooks import ExceptionHooks, FailedCall
 from mcp_mount.openapi.responses import value_of_response
-from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.errors import Refusal
-from mcp_mount.protocol.exceptions import ExceptionHooks
+from mcp_mount.wire.errors import Refusal
 from mcp_mount_flask.logins import login_paths
 
 _TRANSLATED: Final = "__mcp_mount_translated__"
@@ -45,7 +44,7 @@ def exception_hooks(app: Flask, *, has_request: bool) -> ExceptionHooks:
             return _of_http_exception(app, error)
         return _handled(app, error) if has_request else None
 
-    def report(call: Call, error: BaseException) -> None:
+    def report(call: FailedCall, error: BaseException) -> None:
         ensure_sync = app.ensure_sync
         got_request_exception.send(app, _async_wrapper=ensure_sync, exception=error)
         if has_request and has_request_context() and isinstance(error, Exception):

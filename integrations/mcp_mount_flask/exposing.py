@@ -17,7 +17,6 @@ from flask import Flask, current_app, has_app_context
 from typing_extensions import Unpack
 
 from mcp_mount.features import DefinitionError, Registry
-from mcp_mount.features.names import refuse_unknown, several_names
 from mcp_mount.openapi.adding import Exposed, add_operations, refuse_unknown_policies
 from mcp_mount.openapi.document import check_readable
 from mcp_mount.openapi.headers import forwarded
@@ -25,6 +24,7 @@ from mcp_mount.openapi.operations import METHODS, Operation, as_mark
 from mcp_mount.openapi.targets import Target, calling
 from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.router import Registers
+from mcp_mount.schemas.names import refuse_unknown, several_names
 from mcp_mount_flask.calling import FLASK_FORWARDED, pass_users, sending
 from mcp_mount_flask.inputs import MARKER, PLACES
 from mcp_mount_flask.logins import login_paths

@@ -16,17 +16,14 @@ from werkzeug.wrappers import Response as BaseResponse
 from mcp_mount.base import MCPServer, server_options
 from mcp_mount.elsewhere import OF_SERVER_OPTIONS
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.arguments import request_types
-from mcp_mount.features.names import refuse_unknown, refuse_unknown_options
 from mcp_mount.openapi.adding import Exposed
 from mcp_mount.options import OPTIONS
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.protocol.errors import INVALID_REQUEST
 from mcp_mount.protocol.exchange import refusal
-from mcp_mount.protocol.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN, metadata_reply
-from mcp_mount.protocol.sse import HEADERS
 from mcp_mount.routes.router import Registers
+from mcp_mount.schemas.arguments import request_types
+from mcp_mount.schemas.names import refuse_unknown, refuse_unknown_options
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.resuming import UntilGoodbye
 from mcp_mount.transports.scopes import HOST_REQUEST
@@ -37,6 +34,9 @@ from mcp_mount.transports.wsgi import (
     read_headers,
     whole_body,
 )
+from mcp_mount.wire.errors import INVALID_REQUEST
+from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN, metadata_reply
+from mcp_mount.wire.sse import HEADERS
 from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.contexts import keep_environ, within_request
 from mcp_mount_flask.csrf import check as check_csrf

@@ -18,10 +18,10 @@ from flask import (
 from flask.ctx import RequestContext
 from flask.globals import request_ctx
 
-from mcp_mount.host import Host
-from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.tokens import AccessToken
-from mcp_mount.tasks.contexts import context_without
+from mcp_mount.backends.tasks.contexts import context_without
+from mcp_mount.calls.call import Call
+from mcp_mount.hosting.host import Host
+from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_flask.exceptions import exception_hooks
 
 

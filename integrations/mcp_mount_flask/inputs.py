@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from werkzeug.routing import Rule
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.functions import signature_of
+from mcp_mount.schemas.functions import signature_of
 
 MARKER: Final = "__mcp_tool__"
 """The attribute of a view that `as_tool` has marked."""

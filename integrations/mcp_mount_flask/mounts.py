@@ -8,8 +8,8 @@ from typing import Any, Final
 from flask import Flask
 
 from mcp_mount.features import Registry
-from mcp_mount.features.names import suggestion
-from mcp_mount.protocol.logs import own_logger
+from mcp_mount.schemas.names import suggestion
+from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 

@@ -29,7 +29,7 @@ from mcp_mount.openapi.operations import (
 )
 from mcp_mount.openapi.payloads import FORM
 from mcp_mount.openapi.requests import OperationArguments
-from mcp_mount.protocol.messages import JSON
+from mcp_mount.wire.messages import JSON
 from mcp_mount_flask.converters import schema_of_converter
 from mcp_mount_flask.inputs import Inputs, inputs_of, marker_of
 from mcp_mount_flask.models import Components, schema_of

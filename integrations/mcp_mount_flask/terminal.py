@@ -10,9 +10,9 @@ from typing import Any
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from mcp_mount.console import CommandError
+from mcp_mount.cli.console import CommandError
 from mcp_mount.protocol import Request
-from mcp_mount.protocol.messages import JSON
+from mcp_mount.wire.messages import JSON
 from mcp_mount_flask.exceptions import words_of
 from mcp_mount_flask.host import note_user
 from mcp_mount_flask.requests import read_request

@@ -11,13 +11,13 @@ from starlette.routing import BaseRoute, Match, Mount, compile_path
 from starlette.types import Receive, Scope, Send
 
 from mcp_mount.base import MCPServer
-from mcp_mount.exception_handlers import exception_hooks
 from mcp_mount.features import DefinitionError
-from mcp_mount.host import Host
-from mcp_mount.mounting import check_mount
-from mcp_mount.openness import may_guard
-from mcp_mount.protocol.resource_metadata import WELL_KNOWN, discovery_path
+from mcp_mount.hosting.exception_handlers import exception_hooks
+from mcp_mount.hosting.host import Host
+from mcp_mount.hosting.openness import may_guard
 from mcp_mount.transports.paths import clean_prefix, route_path
+from mcp_mount.wire.resource_metadata import WELL_KNOWN, discovery_path
+from mcp_mount.wrapping.arguments import check_mount
 
 __all__ = ["MCPMount", "mount"]
 

@@ -7,7 +7,7 @@ from mcp_mount.auth.api_keys import APIKey, APIKeys
 from mcp_mount.auth.introspection import Introspection
 from mcp_mount.auth.jwt import JWT
 from mcp_mount.auth.verifiers import InvalidToken, TokenVerifier, Verifier
-from mcp_mount.protocol.tokens import AccessToken
+from mcp_mount.wire.tokens import AccessToken
 
 __all__ = [
     "JWT",

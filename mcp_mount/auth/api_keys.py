@@ -10,11 +10,11 @@ from hashlib import sha256
 from typing import Any
 
 from mcp_mount.auth.verifiers import InvalidToken, bearer_of
-from mcp_mount.features.functions import is_coroutine_function
-from mcp_mount.features.permissions import Names
-from mcp_mount.protocol.credentials import credential_headers
-from mcp_mount.protocol.flows import Flow, Run
-from mcp_mount.protocol.tokens import AccessToken
+from mcp_mount.calls.flows import Flow, Run
+from mcp_mount.schemas.functions import is_coroutine_function
+from mcp_mount.schemas.permissions import Names
+from mcp_mount.wire.credentials import credential_headers
+from mcp_mount.wire.tokens import AccessToken
 
 
 @dataclass(frozen=True, slots=True)

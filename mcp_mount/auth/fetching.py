@@ -13,8 +13,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Final
 
-from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
-from mcp_mount.protocol.flows import Flow, Wait
+from mcp_mount.calls.flows import Flow, Wait
+from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
 
 MAX_WAIT_SECONDS: Final = 10.0
 """How long a request waits for the answer to its question, with the time until it is asked."""

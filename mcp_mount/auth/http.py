@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from mcp_mount.policies.extras import requires
+from mcp_mount.schemas.extras import requires
 
 WHOLE_SECONDS: Final = 6.0
 """How long all requests for one answer may take together."""

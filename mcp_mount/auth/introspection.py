@@ -22,10 +22,10 @@ from mcp_mount.auth.verifiers import (
     secure_url,
     text_in,
 )
-from mcp_mount.policies.extras import requires
-from mcp_mount.protocol.flows import Flow
-from mcp_mount.protocol.logs import own_logger
-from mcp_mount.protocol.tokens import AccessToken
+from mcp_mount.calls.flows import Flow
+from mcp_mount.schemas.extras import requires
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.tokens import AccessToken
 
 logger = own_logger("mcp_mount")
 

@@ -24,11 +24,11 @@ from mcp_mount.auth.verifiers import (
     secure_url,
     text_in,
 )
-from mcp_mount.features.names import several_names, suggestion
-from mcp_mount.policies.extras import requires
-from mcp_mount.protocol.flows import Flow
-from mcp_mount.protocol.logs import own_logger
-from mcp_mount.protocol.tokens import AccessToken
+from mcp_mount.calls.flows import Flow
+from mcp_mount.schemas.extras import requires
+from mcp_mount.schemas.names import several_names, suggestion
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.tokens import AccessToken
 
 if TYPE_CHECKING:
     import jwt as pyjwt

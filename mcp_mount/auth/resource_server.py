@@ -11,22 +11,22 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from mcp_mount.auth.verifiers import InvalidToken, Verifier, secure_url
-from mcp_mount.features.functions import is_coroutine_function
-from mcp_mount.features.permissions import Names
-from mcp_mount.protocol.errors import (
+from mcp_mount.calls.flows import Flow, Run, awaited
+from mcp_mount.protocol.settings import Settings, challenge_header
+from mcp_mount.schemas.functions import is_coroutine_function
+from mcp_mount.schemas.permissions import Names
+from mcp_mount.wire.errors import (
     INTERNAL_ERROR,
     Challenge,
     ProtocolError,
     invalid_token,
     refused,
 )
-from mcp_mount.protocol.flows import Flow, Run, awaited
-from mcp_mount.protocol.logs import own_logger
-from mcp_mount.protocol.messages import Request
-from mcp_mount.protocol.resource_metadata import WELL_KNOWN
-from mcp_mount.protocol.rules import scopes_of
-from mcp_mount.protocol.settings import Settings, challenge_header
-from mcp_mount.protocol.tokens import AccessToken, tokens_of_tests
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.messages import Request
+from mcp_mount.wire.resource_metadata import WELL_KNOWN
+from mcp_mount.wire.rules import scopes_of
+from mcp_mount.wire.tokens import AccessToken, tokens_of_tests
 
 logger = own_logger("mcp_mount")
 

@@ -14,10 +14,10 @@ from time import monotonic
 from typing import Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from mcp_mount.features.functions import is_coroutine_function
-from mcp_mount.features.names import several_names
-from mcp_mount.protocol.flows import Flow, Run, awaited
-from mcp_mount.protocol.tokens import AccessToken
+from mcp_mount.calls.flows import Flow, Run, awaited
+from mcp_mount.schemas.functions import is_coroutine_function
+from mcp_mount.schemas.names import several_names
+from mcp_mount.wire.tokens import AccessToken
 
 T = TypeVar("T")
 

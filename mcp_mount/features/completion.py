@@ -10,15 +10,16 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
-from mcp_mount.features.functions import DefinitionError, describe, is_coroutine_function
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
-from mcp_mount.protocol.flows import NO_POLICIES, Policies
-from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.messages import Rule, plain
-from mcp_mount.protocol.revisions import Revision
-from mcp_mount.protocol.uris import normal_template
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.policies import NO_POLICIES, Policies
+from mcp_mount.calls.results import Result
+from mcp_mount.schemas.functions import DefinitionError, describe, is_coroutine_function
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.wire.messages import Rule, plain
+from mcp_mount.wire.revisions import Revision
+from mcp_mount.wire.uris import normal_template
 
 # server/utilities/completion: "Maximum 100 items per response".
 _MOST_VALUES: Final = 100

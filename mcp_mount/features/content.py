@@ -18,9 +18,9 @@ from urllib.parse import quote
 from pydantic import BaseModel
 from pydantic_core import from_json
 
-from mcp_mount.protocol.calls import ContentBlock
-from mcp_mount.protocol.encoding import encode, encode_model
-from mcp_mount.protocol.revisions import ALL_CONTENT, Revision
+from mcp_mount.calls.results import ContentBlock
+from mcp_mount.wire.encoding import encode, encode_model
+from mcp_mount.wire.revisions import ALL_CONTENT, Revision
 
 _SIGNATURES: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),

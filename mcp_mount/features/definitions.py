@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from mcp_mount.features.functions import DefinitionError, Documentation
-from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.messages import plain
+from mcp_mount.schemas.functions import DefinitionError, Documentation
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.messages import plain
 
 
 def members(

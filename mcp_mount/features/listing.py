@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from itertools import compress, islice
 from typing import Any, Final, Protocol
 
-from mcp_mount.protocol.calls import Result
-from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
-from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.messages import Rule
-from mcp_mount.protocol.revisions import Revision
-from mcp_mount.protocol.rules import without_scopes
-from mcp_mount.protocol.state import Seal, TokenRefused
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.results import Result
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.wire.messages import Rule
+from mcp_mount.wire.revisions import Revision
+from mcp_mount.wire.rules import without_scopes
+from mcp_mount.wire.sealing import Seal, TokenRefused
 
 _CURSOR_TTL: Final = 10 * 365 * 24 * 3600.0
 """A cursor is good for as long as its key is, in seconds."""

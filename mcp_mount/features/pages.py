@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.features.resources import Resource
-from mcp_mount.protocol.extensions import PAGE_TYPE
-from mcp_mount.protocol.uris import normal_uri
+from mcp_mount.schemas.functions import DefinitionError, describe
+from mcp_mount.wire.extensions import PAGE_TYPE
+from mcp_mount.wire.uris import normal_uri
 
 _PERMISSIONS: Final = {
     "camera": "camera",

@@ -9,11 +9,15 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import from_json
 
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.policies import NO_POLICIES, Policies
+from mcp_mount.calls.results import Result
 from mcp_mount.elsewhere import value_here
 from mcp_mount.features import content
-from mcp_mount.features.arguments import Arguments, InvalidArguments, known_arguments
 from mcp_mount.features.definitions import members
-from mcp_mount.features.functions import (
+from mcp_mount.schemas.arguments import Arguments, InvalidArguments, known_arguments
+from mcp_mount.schemas.functions import (
     DefinitionError,
     Documentation,
     describe,
@@ -21,14 +25,11 @@ from mcp_mount.features.functions import (
     name_of,
     signature_of,
 )
-from mcp_mount.features.json_strings import takes_json
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
-from mcp_mount.protocol.flows import NO_POLICIES, Policies
-from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.messages import Rule, plain
-from mcp_mount.protocol.revisions import LATEST, Revision
+from mcp_mount.schemas.json_strings import takes_json
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.wire.messages import Rule, plain
+from mcp_mount.wire.revisions import LATEST, Revision
 
 
 @dataclass(frozen=True, slots=True)

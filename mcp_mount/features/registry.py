@@ -10,22 +10,24 @@ from functools import partial
 from typing import Any, Literal
 from weakref import WeakSet
 
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.catalogue import Method
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.policies import NO_POLICIES, Policies
+from mcp_mount.calls.results import Result
 from mcp_mount.features import completion, prompts, resources, tools
-from mcp_mount.features.arguments import check_request
 from mcp_mount.features.completion import EVERYTHING, Completer
-from mcp_mount.features.functions import DefinitionError, describe
 from mcp_mount.features.listing import Entry, Listing
-from mcp_mount.features.names import refuse_unknown
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import Tool
-from mcp_mount.protocol.calls import Method
-from mcp_mount.protocol.extensions import PAGES
-from mcp_mount.protocol.flows import NO_POLICIES, Policies
-from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.messages import Rule
-from mcp_mount.protocol.rules import HasPermission, no_permission_names
-from mcp_mount.protocol.uris import normal_template
+from mcp_mount.schemas.arguments import check_request
+from mcp_mount.schemas.functions import DefinitionError, describe
+from mcp_mount.schemas.names import refuse_unknown
+from mcp_mount.wire.extensions import PAGES
+from mcp_mount.wire.messages import Rule
+from mcp_mount.wire.rules import HasPermission, no_permission_names
+from mcp_mount.wire.uris import normal_template
 
 
 class Registry:
@@ -241,6 +243,11 @@ class Registry:
             if inspect.unwrap(tool.function) is function:
                 return tool.name, tool.output.type
         return None
+
+    def answer(self, incoming: Incoming) -> Result | Call | None:
+        """The result of a request, or the call that gives it; None for an unknown method."""
+        method = self.methods.get(incoming.method)
+        return None if method is None else method.answer(incoming)
 
     def wraps(self, name: str) -> bool:
         """Whether the structured content of a tool has its value as the member `result`."""

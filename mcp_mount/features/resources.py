@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from mcp_mount.features.arguments import Arguments, InvalidArguments
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.policies import NO_POLICIES, Policies
+from mcp_mount.calls.results import Result
 from mcp_mount.features.content import is_content
 from mcp_mount.features.definitions import members
-from mcp_mount.features.functions import (
+from mcp_mount.schemas.arguments import Arguments, InvalidArguments
+from mcp_mount.schemas.functions import (
     DefinitionError,
     Documentation,
     describe,
@@ -19,10 +23,9 @@ from mcp_mount.features.functions import (
     name_of,
     signature_of,
 )
-from mcp_mount.features.uri_templates import UriTemplate
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.errors import (
+from mcp_mount.schemas.uri_templates import UriTemplate
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     RESOURCE_NOT_FOUND,
@@ -33,12 +36,10 @@ from mcp_mount.protocol.errors import (
     ResourceNotFoundError,
     ToolError,
 )
-from mcp_mount.protocol.flows import NO_POLICIES, Policies
-from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.logs import own_logger
-from mcp_mount.protocol.messages import Rule, plain
-from mcp_mount.protocol.revisions import LATEST, Revision
-from mcp_mount.protocol.uris import normal_uri
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.messages import Rule, plain
+from mcp_mount.wire.revisions import LATEST, Revision
+from mcp_mount.wire.uris import normal_uri
 
 logger = own_logger("mcp_mount")
 

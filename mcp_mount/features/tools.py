@@ -12,18 +12,24 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic_core import ValidationError, from_json
 
+from mcp_mount.calls.call import Call, Checks
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.policies import NO_POLICIES, Policies
+from mcp_mount.calls.results import Result
+from mcp_mount.calls.tasks import TaskPolicy
 from mcp_mount.elsewhere import value_here
 from mcp_mount.features import content
-from mcp_mount.features.arguments import (
+from mcp_mount.features.definitions import members
+from mcp_mount.features.pages import tool_meta
+from mcp_mount.schemas.arguments import (
     MOST_TOLD,
     Arguments,
     HandlerArguments,
     InvalidArguments,
     known_arguments,
 )
-from mcp_mount.features.declared import DeclaredArguments
-from mcp_mount.features.definitions import members
-from mcp_mount.features.functions import (
+from mcp_mount.schemas.declared import DeclaredArguments
+from mcp_mount.schemas.functions import (
     DefinitionError,
     Documentation,
     describe,
@@ -32,27 +38,22 @@ from mcp_mount.features.functions import (
     refuse_what_answers_later,
     signature_of,
 )
-from mcp_mount.features.json_schema import JSONSchema, finite_schema, is_open
-from mcp_mount.features.mirrored import Mirrored, mirrored_parameters
-from mcp_mount.features.pages import tool_meta
-from mcp_mount.protocol.adapters import adapter_of
-from mcp_mount.protocol.answers import is_yes
-from mcp_mount.protocol.binary import SchemaGenerator
-from mcp_mount.protocol.calls import Call, Checks, Result
-from mcp_mount.protocol.encoding import NotFinite, encode, encode_typed
-from mcp_mount.protocol.errors import (
+from mcp_mount.schemas.json_schema import JSONSchema, finite_schema, is_open
+from mcp_mount.schemas.mirrored import Mirrored, mirrored_parameters
+from mcp_mount.wire.adapters import adapter_of
+from mcp_mount.wire.answers import is_yes
+from mcp_mount.wire.binary import SchemaGenerator
+from mcp_mount.wire.encoding import NotFinite, encode, encode_typed
+from mcp_mount.wire.errors import (
     INVALID_PARAMS,
     ProtocolError,
     ToolError,
     requires_extension,
 )
-from mcp_mount.protocol.extensions import TASKS
-from mcp_mount.protocol.flows import NO_POLICIES, Policies
-from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.logs import own_logger
-from mcp_mount.protocol.messages import Rule, plain
-from mcp_mount.protocol.revisions import LATEST, Revision
-from mcp_mount.protocol.tasks import TaskPolicy
+from mcp_mount.wire.extensions import TASKS
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.messages import Rule, plain
+from mcp_mount.wire.revisions import LATEST, Revision
 
 logger = own_logger("mcp_mount")
 

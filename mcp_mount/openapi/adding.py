@@ -8,9 +8,6 @@ from functools import partial
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
-from mcp_mount.features.functions import DefinitionError
-from mcp_mount.features.mirrored import mirrored_parameters
-from mcp_mount.features.names import keywords_of, refuse_unknown
 from mcp_mount.openapi.bodies import response_limit
 from mcp_mount.openapi.checks import by_argument
 from mcp_mount.openapi.choice import Choice
@@ -21,7 +18,10 @@ from mcp_mount.openapi.output import ResponseOutput
 from mcp_mount.openapi.requests import OperationArguments
 from mcp_mount.openapi.targets import CookieWarning, FunctionOf, Target
 from mcp_mount.policies.options import CHECKS, PolicyOptions, several
-from mcp_mount.protocol.logs import own_logger
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.mirrored import mirrored_parameters
+from mcp_mount.schemas.names import keywords_of, refuse_unknown
+from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 

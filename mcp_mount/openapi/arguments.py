@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from mcp_mount.features.arguments import (
+from mcp_mount.schemas.arguments import (
     MOST_TOLD,
     InvalidArguments,
     advice_of,
     unknown_argument,
 )
-from mcp_mount.features.json_strings import read_json_strings
+from mcp_mount.schemas.json_strings import read_json_strings
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 

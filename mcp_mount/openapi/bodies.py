@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable
 from typing import Any, Final
 
-from mcp_mount.protocol.errors import Refusal
+from mcp_mount.wire.errors import Refusal
 
 MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024
 """How much of a response is collected where no max_result_bytes= says otherwise."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final
 
-from mcp_mount.features.functions import DefinitionError, describe, is_coroutine_function
-from mcp_mount.features.names import refuse_unknown
 from mcp_mount.openapi.operations import Operation
+from mcp_mount.schemas.functions import DefinitionError, describe, is_coroutine_function
+from mcp_mount.schemas.names import refuse_unknown
 
 _OWN: Final = ("arguments", "request")
 """What the functions of these tools take, so that a check may take it, too."""

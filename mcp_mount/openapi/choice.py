@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
-from mcp_mount.features.functions import DefinitionError
-from mcp_mount.features.names import refuse_unknown, several_names
 from mcp_mount.openapi.operations import MARK, METHODS, Operation
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.names import refuse_unknown, several_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from pydantic_core import from_json, to_json
 
-from mcp_mount.features.functions import DefinitionError
 from mcp_mount.openapi.headers import FORWARDED, OF_THE_REQUEST
 from mcp_mount.openapi.operations import METHODS, Operation, path_shape
 from mcp_mount.openapi.references import References, without_required
 from mcp_mount.openapi.requests import OperationArguments
-from mcp_mount.protocol.messages import JSON
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.wire.messages import JSON
 
 Knows = Callable[[str, str], bool]
 """Whether an application has a route: by its method ("GET") and its path, with parameters as in the

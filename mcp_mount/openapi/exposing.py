@@ -7,7 +7,6 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from mcp_mount.features.names import several_names
 from mcp_mount.openapi.adding import (
     Exposed,
     Registering,
@@ -20,6 +19,7 @@ from mcp_mount.openapi.headers import FORWARDED, forwarded
 from mcp_mount.openapi.operations import METHODS, Operation
 from mcp_mount.openapi.targets import Send, calling
 from mcp_mount.policies.options import PolicyOptions
+from mcp_mount.schemas.names import several_names
 
 
 def expose_document(

@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from mcp_mount.features.functions import DefinitionError
-from mcp_mount.features.names import several_names
-from mcp_mount.protocol.credentials import forwarded_headers
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.names import several_names
+from mcp_mount.wire.credentials import forwarded_headers
 
 FORWARDED: Final = (
     *("authorization", "cookie", "x-api-key", "accept-language"),

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from mcp_mount.features.functions import DefinitionError
 from mcp_mount.openapi.choice import Choice
 from mcp_mount.openapi.operations import Operation
+from mcp_mount.schemas.functions import DefinitionError
 
 _MAX_LENGTH: Final = 64
 """How long a name is that is made: the APIs of several models take no longer ones."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mcp_mount.calls.results import Result
 from mcp_mount.features import content
-from mcp_mount.features.fast_schema import fast_check, never_sure
-from mcp_mount.features.functions import DefinitionError
-from mcp_mount.features.json_schema import JSONSchema
 from mcp_mount.features.tools import Output
 from mcp_mount.openapi.responses import MAX_TEXT, value_of_response
-from mcp_mount.protocol.calls import Result
-from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.logs import own_logger
-from mcp_mount.protocol.revisions import Revision
+from mcp_mount.schemas.fast_schema import fast_check, never_sure
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.json_schema import JSONSchema
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.revisions import Revision
 
 logger = own_logger("mcp_mount")
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from mcp_mount.features.arguments import InvalidArguments
-from mcp_mount.features.functions import DefinitionError
-from mcp_mount.protocol.messages import JSON
+from mcp_mount.schemas.arguments import InvalidArguments
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.wire.messages import JSON
 
 _STYLES: Final[dict[str, tuple[str, ...]]] = {
     "path": ("simple",),

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 
 from pydantic_core import to_json
 
-from mcp_mount.features.functions import DefinitionError
 from mcp_mount.openapi.fields import fields_of
 from mcp_mount.openapi.parameters import joined, text_of, texts
 from mcp_mount.openapi.references import Needs, References
 from mcp_mount.openapi.uploads import MULTIPART, Part, file_schema, is_file, multipart, upload_of
-from mcp_mount.protocol.messages import JSON
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.wire.messages import JSON
 
 FORM: Final = "application/x-www-form-urlencoded"
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote
 
-from mcp_mount.features.functions import DefinitionError
 from mcp_mount.openapi.schemas import translated
+from mcp_mount.schemas.functions import DefinitionError
 
 _OWN: Final = ("#/$defs/", "#/definitions/")
 """References into the schema that they stand in, as pydantic writes them by itself: `Model

@@ -17,7 +17,7 @@ from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.parameters import Parameter, parameter_of, schema_of
 from mcp_mount.openapi.payloads import Payload, payload_of
 from mcp_mount.openapi.references import Needs, References
-from mcp_mount.protocol.messages import JSON
+from mcp_mount.wire.messages import JSON
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """Names of arguments that the APIs of all models take."""

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from mcp_mount.features.content import Audio, File, Image
 from mcp_mount.openapi.bodies import MAX_RESPONSE_BYTES, ResponseTooLarge
-from mcp_mount.protocol.errors import ToolError
+from mcp_mount.wire.errors import ToolError
 
 _LOGIN: Final = re.compile(r"(^|[/_-])(log[_-]?in|sign[_-]?in|log[_-]?on|authorize)(\.\w+)?$", re.I)
 """The end of a path at which one logs in."""

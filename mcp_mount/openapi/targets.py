@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, cast
 
+from mcp_mount.calls.occupancy import lasting
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.output import ResponseOutput
 from mcp_mount.openapi.requests import OperationArguments, Sent
 from mcp_mount.openapi.responses import Answer, slash_path, value_of_response
-from mcp_mount.protocol.logs import own_logger
-from mcp_mount.protocol.occupancy import lasting
+from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from mcp_mount.features.arguments import InvalidArguments
+from mcp_mount.schemas.arguments import InvalidArguments
 
 MULTIPART: Final = "multipart/form-data"
 _OCTETS: Final = "application/octet-stream"

@@ -16,15 +16,16 @@ from typing import Any, Final, Literal
 
 from pydantic_core import from_json, to_json
 
-from mcp_mount.features.functions import DefinitionError, refuse_what_answers_later
-from mcp_mount.policies.stores import Store
-from mcp_mount.protocol.answers import answer_of
-from mcp_mount.protocol.callers import Callers, place_of
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.credentials import credential_headers, forwarded_headers
-from mcp_mount.protocol.flows import Flow, Pause, Wait, proceed
-from mcp_mount.protocol.messages import Request
-from mcp_mount.protocol.questions import RoundTrips
+from mcp_mount.backends.stores import Store
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.callers import Callers, place_of
+from mcp_mount.calls.flows import Flow, Pause, Wait, proceed
+from mcp_mount.calls.questions import RoundTrips
+from mcp_mount.calls.results import Result
+from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
+from mcp_mount.wire.answers import answer_of
+from mcp_mount.wire.credentials import credential_headers, forwarded_headers
+from mcp_mount.wire.messages import Request
 
 _LONGEST: Final = 7 * 24 * 3600.0
 """The longest that a result is kept, in seconds; so long it is known that a tag was invalidated."""

@@ -8,7 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any
 
-from mcp_mount.features.functions import (
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.flows import Flow, Run, proceed
+from mcp_mount.calls.results import Result
+from mcp_mount.calls.serving import serving
+from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,
     is_coroutine_function,
@@ -16,11 +20,8 @@ from mcp_mount.features.functions import (
     refuse_what_answers_later,
     signature_of,
 )
-from mcp_mount.protocol.answers import answer_of
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.errors import ToolError
-from mcp_mount.protocol.flows import Flow, Run, proceed
-from mcp_mount.protocol.serving import serving
+from mcp_mount.wire.answers import answer_of
+from mcp_mount.wire.errors import ToolError
 
 
 def with_result_checks(

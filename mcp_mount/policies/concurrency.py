@@ -6,10 +6,11 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 
-from mcp_mount.features.functions import DefinitionError
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.errors import Refusal
-from mcp_mount.protocol.flows import Flow, Wait, proceed
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.flows import Flow, Wait, proceed
+from mcp_mount.calls.results import Result
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.wire.errors import Refusal
 
 
 class MaxConcurrency:

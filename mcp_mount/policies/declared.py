@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mcp_mount.backends.stores import MemoryStore, Store
+from mcp_mount.calls.call import Policy
+from mcp_mount.calls.callers import Callers, accepted_languages
+from mcp_mount.calls.policies import Policies
+from mcp_mount.observability.records import Redaction
 from mcp_mount.policies.cache import Cache, Cached, Kept
 from mcp_mount.policies.checks import CheckedBefore
 from mcp_mount.policies.concurrency import MaxConcurrency
-from mcp_mount.policies.records import Redaction
 from mcp_mount.policies.sizes import RequestLimits, ResultLimit
-from mcp_mount.policies.stores import MemoryStore, Store
 from mcp_mount.policies.throttle import Throttle, Throttled
 from mcp_mount.policies.timeout import Timeout
-from mcp_mount.protocol.callers import Callers, accepted_languages
-from mcp_mount.protocol.flows import Policies, Policy
-from mcp_mount.protocol.messages import Request
+from mcp_mount.wire.messages import Request
 
 
 @dataclass(eq=False, slots=True)

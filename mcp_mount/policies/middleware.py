@@ -15,15 +15,16 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any
 
-from mcp_mount.features.functions import (
+from mcp_mount.calls.call import Call, Policy
+from mcp_mount.calls.flows import Enter, Flow
+from mcp_mount.calls.results import Result
+from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,
     is_coroutine_function,
     routine_of,
     unwrap,
 )
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.flows import Enter, Flow, Policy
 
 
 def policy_of(function: Callable[..., Any]) -> Policy:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict, TypeVar
 
-from mcp_mount.features.functions import DefinitionError
-from mcp_mount.features.permissions import Condition, Names, Permission, rules_of
 from mcp_mount.policies.cache import Cache
 from mcp_mount.policies.concurrency import MaxConcurrency
 from mcp_mount.policies.declared import Level, Stack
 from mcp_mount.policies.middleware import policy_of
 from mcp_mount.policies.throttle import Throttle
 from mcp_mount.policies.timeout import Timeout
-from mcp_mount.protocol.messages import Rule
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.permissions import Condition, Names, Permission, rules_of
+from mcp_mount.wire.messages import Rule
 
 T = TypeVar("T")
 

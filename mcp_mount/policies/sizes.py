@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.errors import Refusal
-from mcp_mount.protocol.flows import Flow, proceed
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.flows import Flow, proceed
+from mcp_mount.calls.results import Result
+from mcp_mount.wire.errors import Refusal
 
 
 class RequestLimits:

@@ -8,14 +8,15 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcp_mount.features.functions import DefinitionError, refuse_what_answers_later
-from mcp_mount.policies.extras import requires
-from mcp_mount.policies.stores import Store
-from mcp_mount.protocol.answers import answer_of
-from mcp_mount.protocol.callers import Callers
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.errors import Refusal
-from mcp_mount.protocol.flows import Do, Flow, proceed
+from mcp_mount.backends.stores import Store
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.callers import Callers
+from mcp_mount.calls.flows import Do, Flow, proceed
+from mcp_mount.calls.results import Result
+from mcp_mount.schemas.extras import requires
+from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
+from mcp_mount.wire.answers import answer_of
+from mcp_mount.wire.errors import Refusal
 
 if TYPE_CHECKING:
     from limits import RateLimitItem

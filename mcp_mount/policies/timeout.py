@@ -15,12 +15,13 @@ from math import inf
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
-from mcp_mount.features.functions import DefinitionError
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.errors import EndsRun, OutOfTime, Refusal
-from mcp_mount.protocol.flows import Flow, proceed
-from mcp_mount.protocol.green import is_green
-from mcp_mount.protocol.occupancy import is_lasting
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.flows import Flow, proceed
+from mcp_mount.calls.green import is_green
+from mcp_mount.calls.occupancy import is_lasting
+from mcp_mount.calls.results import Result
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.wire.errors import EndsRun, OutOfTime, Refusal
 
 T = TypeVar("T")
 

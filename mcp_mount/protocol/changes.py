@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
-from mcp_mount.protocol.messages import MessageId, encode_notification
-from mcp_mount.protocol.tasks import Task
-from mcp_mount.protocol.uris import normal_uri
+from mcp_mount.calls.tasks import Task
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.wire.messages import MessageId, encode_notification
+from mcp_mount.wire.uris import normal_uri
 
 SUBSCRIPTION_META: Final = "io.modelcontextprotocol/subscriptionId"
 

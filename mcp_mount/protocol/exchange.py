@@ -6,9 +6,21 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Final
 
-from mcp_mount.protocol import modern, sse
-from mcp_mount.protocol.calls import Call, Catalogue, Method, Result
-from mcp_mount.protocol.errors import (
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.catalogue import Catalogue, Method
+from mcp_mount.calls.flows import Flow, Run
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.results import Result
+from mcp_mount.protocol import stateless as modern
+from mcp_mount.protocol.listener import Listener, Wait
+from mcp_mount.protocol.refusals import RefusalLog
+from mcp_mount.protocol.resumption import EventLog, Resumption
+from mcp_mount.protocol.sessions import SESSION_HEADER, Backplane, Legacy
+from mcp_mount.protocol.settings import Settings
+from mcp_mount.protocol.stateless import Modern
+from mcp_mount.protocol.task_methods import TaskBackend
+from mcp_mount.wire import sse
+from mcp_mount.wire.errors import (
     INVALID_REQUEST,
     PARSE_ERROR,
     Challenge,
@@ -16,12 +28,8 @@ from mcp_mount.protocol.errors import (
     method_not_allowed,
     refused,
 )
-from mcp_mount.protocol.flows import Flow, Run
-from mcp_mount.protocol.hosts import parse_authority
-from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.legacy import SESSION_HEADER, Backplane, Legacy
-from mcp_mount.protocol.listener import Listener, Wait
-from mcp_mount.protocol.messages import (
+from mcp_mount.wire.host_names import parse_authority
+from mcp_mount.wire.messages import (
     EVENT_STREAM,
     JSON,
     MessageId,
@@ -35,14 +43,9 @@ from mcp_mount.protocol.messages import (
     parse,
     readable_id,
 )
-from mcp_mount.protocol.modern import Modern
-from mcp_mount.protocol.refusals import RefusalLog
-from mcp_mount.protocol.resumption import EventLog, Resumption
-from mcp_mount.protocol.revisions import REVISIONS
-from mcp_mount.protocol.rules import missing_scopes
-from mcp_mount.protocol.settings import Settings
-from mcp_mount.protocol.state import Keys
-from mcp_mount.protocol.task_methods import TaskBackend
+from mcp_mount.wire.revisions import REVISIONS
+from mcp_mount.wire.rules import missing_scopes
+from mcp_mount.wire.sealing import Keys
 
 _MOST_IN_A_BATCH: Final = 100
 _MAX_READ_FOR_ID: Final = 64 * 1024

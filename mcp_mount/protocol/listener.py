@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
-from mcp_mount.protocol.calls import Call, Result
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.results import Result
 from mcp_mount.protocol.changes import Changes, Subscription
-from mcp_mount.protocol.errors import INTERNAL_ERROR, ProtocolError
-from mcp_mount.protocol.incoming import Incoming
+from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
 
 Wait = Callable[..., Awaitable[None]]
 """A transport's coroutine function that waits: `listen(changes, subscription, channel=...)`."""

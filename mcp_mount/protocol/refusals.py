@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from mcp_mount.protocol.logs import own_logger
+from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from mcp_mount.protocol import sse
-from mcp_mount.protocol.messages import Rule
+from mcp_mount.wire import sse
+from mcp_mount.wire.messages import Rule
 
 _MOST_EVENTS: Final = 1000
 """How many events of a stream are kept for a client that comes back."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mcp_mount.protocol.callers import Callers
-from mcp_mount.protocol.errors import Challenge, ProtocolError
-from mcp_mount.protocol.exceptions import NO_HOOKS, ExceptionHooks
-from mcp_mount.protocol.flows import Flow
-from mcp_mount.protocol.hosts import (
+from mcp_mount.calls.callers import Callers
+from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
+from mcp_mount.calls.flows import Flow
+from mcp_mount.wire.errors import Challenge, ProtocolError
+from mcp_mount.wire.host_names import (
     DEFAULT_PORTS,
     Authority,
     is_loopback,
@@ -18,11 +18,11 @@ from mcp_mount.protocol.hosts import (
     parse_authority,
     vouches,
 )
-from mcp_mount.protocol.messages import Request, Rule
+from mcp_mount.wire.messages import Request, Rule
 
 if TYPE_CHECKING:
-    from mcp_mount.protocol.calls import Result
-    from mcp_mount.protocol.incoming import Incoming
+    from mcp_mount.calls.incoming import Incoming
+    from mcp_mount.calls.results import Result
 
 
 def _nothing() -> Sequence[str]:

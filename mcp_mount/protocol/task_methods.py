@@ -6,16 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mcp_mount.protocol.callers import Callers
-from mcp_mount.protocol.calls import Call, Catalogue, Method, Result
-from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.errors import INVALID_PARAMS, ProtocolError
-from mcp_mount.protocol.extensions import TASKS
-from mcp_mount.protocol.flows import Flow, admission, admits, proceed
-from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.messages import encode_error_object
-from mcp_mount.protocol.questions import RoundTrips
-from mcp_mount.protocol.tasks import TERMINAL, Task, TaskPolicy
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.callers import Callers
+from mcp_mount.calls.catalogue import Catalogue, Method
+from mcp_mount.calls.flows import Flow, proceed
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.policies import admission, admits
+from mcp_mount.calls.questions import RoundTrips
+from mcp_mount.calls.results import Result
+from mcp_mount.calls.tasks import TERMINAL, Task, TaskPolicy
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.wire.extensions import TASKS
+from mcp_mount.wire.messages import encode_error_object
 
 
 @dataclass(frozen=True, slots=True)

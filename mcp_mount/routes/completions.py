@@ -11,16 +11,16 @@ from fastapi import Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from mcp_mount.features.functions import DefinitionError, describe, name_of
-from mcp_mount.llm.chat import DONE, ChatModel, ChatRequest, Completion, pieces
-from mcp_mount.protocol.cancellation import cancel
-from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.logs import own_logger
+from mcp_mount.backends.models.chat import DONE, ChatModel, ChatRequest, Completion, pieces
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.http_calls import HTTPCall, LimitedRoute, failed
 from mcp_mount.routes.router import MCPRouter
+from mcp_mount.schemas.functions import DefinitionError, describe, name_of
 from mcp_mount.transports.lasting import keep
+from mcp_mount.wire.cancellation import cancel
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 

@@ -19,15 +19,16 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mcp_mount.context import Context, SyncContext
+from mcp_mount.calls.call import Call, Policy
+from mcp_mount.calls.flows import Enter, Flow
+from mcp_mount.calls.results import Result
+from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.features import DefinitionError, ToolError
-from mcp_mount.features.functions import describe, is_coroutine_function, signature_of
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.flows import Enter, Flow, Policy
-from mcp_mount.protocol.logs import own_logger
 from mcp_mount.routes.markers import is_header_or_cookie, is_solved, refuse_markers
+from mcp_mount.schemas.functions import describe, is_coroutine_function, signature_of
 from mcp_mount.transports.lasting import ended, keep
 from mcp_mount.transports.scopes import HOST_APP, SERVER, Receive, Send
+from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 

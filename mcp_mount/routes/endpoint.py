@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
-from mcp_mount.protocol.resource_metadata import WELL_KNOWN, metadata_reply
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import (
@@ -19,6 +18,7 @@ from mcp_mount.transports.scopes import (
     is_refused,
     read_headers,
 )
+from mcp_mount.wire.resource_metadata import WELL_KNOWN, metadata_reply
 
 
 class Resource(Protocol):

@@ -8,14 +8,12 @@ from typing import Any
 
 from fastapi import HTTPException, Request
 
+from mcp_mount.calls.catalogue import Catalogue
+from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
+from mcp_mount.calls.incoming import Client, Incoming
 from mcp_mount.protocol import Protocol, ProtocolError, Settings
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.protocol.calls import Catalogue
-from mcp_mount.protocol.exceptions import NO_HOOKS, ExceptionHooks
 from mcp_mount.protocol.exchange import refusal, refusal_of
-from mcp_mount.protocol.incoming import Client, Incoming
-from mcp_mount.protocol.messages import JSON, Rule
-from mcp_mount.protocol.revisions import LATEST
 from mcp_mount.transports.driving import follow_async
 from mcp_mount.transports.scopes import (
     HOST_REQUEST,
@@ -26,6 +24,8 @@ from mcp_mount.transports.scopes import (
     request_of,
 )
 from mcp_mount.transports.threads import PLAIN, Runner, off_loop
+from mcp_mount.wire.messages import JSON, Rule
+from mcp_mount.wire.revisions import LATEST
 
 
 async def gate(request: Request) -> None:
@@ -108,7 +108,7 @@ def incoming_of(
         revision=LATEST,
         client=Client({}, {}),
         request=request,
-        catalogue=catalogue,
+        handlers=catalogue,
         is_plain=True,
         hooks=hooks,
     )

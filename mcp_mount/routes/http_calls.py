@@ -12,19 +12,19 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
+from mcp_mount.calls.call import Call, Policy
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.results import Result
 from mcp_mount.features import Registry, Tool, ToolError
-from mcp_mount.features.arguments import InvalidArguments
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.encoding import encode
-from mcp_mount.protocol.errors import ProtocolError, Refusal, ResourceNotFoundError
-from mcp_mount.protocol.flows import Policy
-from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.logs import own_logger
-from mcp_mount.protocol.revisions import Revision
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gated_body, hooks_of, incoming_of, runner_of
+from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount.transports.asgi import run_calls
 from mcp_mount.transports.scopes import read_headers, request_of
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import ProtocolError, Refusal, ResourceNotFoundError
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.revisions import Revision
 
 logger = own_logger("mcp_mount")
 

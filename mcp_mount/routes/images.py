@@ -11,14 +11,14 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from mcp_mount.backends.images.drawing import draw
 from mcp_mount.features import Image, ToolError
-from mcp_mount.features.functions import is_coroutine_function
-from mcp_mount.llm.drawing import draw
-from mcp_mount.protocol.logs import own_logger
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.http_calls import HTTPCall, LimitedRoute, failed
 from mcp_mount.routes.router import MCPRouter
+from mcp_mount.schemas.functions import is_coroutine_function
+from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 

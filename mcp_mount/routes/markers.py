@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.functions import describe
+from mcp_mount.schemas.functions import describe
 
 _INSTEAD: Final[dict[type, str]] = {
     params.File: "for a file that the model sends as Base64, write '{name}: bytes'",

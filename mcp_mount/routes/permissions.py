@@ -21,12 +21,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.functions import describe, routine_of
 from mcp_mount.policies.options import rules_in
-from mcp_mount.protocol.messages import Rule
 from mcp_mount.routes.dependencies import OVERRIDES, overriding, refuse_needs, request_within
+from mcp_mount.schemas.functions import describe, routine_of
 from mcp_mount.transports.driving import wait_for
 from mcp_mount.transports.scopes import GRANTED, LOOP
+from mcp_mount.wire.messages import Rule
 
 _WITHIN: Final = "mcp_mount.granting"
 """The key of a scope under which a request for a dependency keeps whether it was let in."""

@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from mcp_mount.context import Context, SyncContext
+from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.features import DefinitionError, Registry, Tool
-from mcp_mount.features.arguments import ContextParameter, HandlerArguments
+from mcp_mount.schemas.arguments import ContextParameter, HandlerArguments
 
 PipelineTool: TypeAlias = str | Callable[..., Any]
 """A tool that is registered already, by its name or as its function."""

@@ -12,17 +12,14 @@ from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 from typing_extensions import Unpack
 
+from mcp_mount.calls.tasks import TaskPolicy
 from mcp_mount.elsewhere import OF_ENTRY_OPTIONS
 from mcp_mount.features import DefinitionError, Registry, Tool
 from mcp_mount.features.completion import Completer, general_completer
-from mcp_mount.features.names import (
-    keywords_of,
-    refuse_unknown,
-    refuse_unknown_options,
-)
 from mcp_mount.features.pages import fixed, page
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
+from mcp_mount.observability.records import secrets_of
 from mcp_mount.policies.checks import ArgumentChecks, with_result_checks
 from mcp_mount.policies.declared import Stack
 from mcp_mount.policies.middleware import policy_of
@@ -33,12 +30,15 @@ from mcp_mount.policies.options import (
     split,
     stack_of,
 )
-from mcp_mount.policies.records import secrets_of
-from mcp_mount.protocol.tasks import TaskPolicy
 from mcp_mount.routes.dependencies import split_dependencies
 from mcp_mount.routes.gate import Guard
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.pipelines import Stage, pipeline_of
+from mcp_mount.schemas.names import (
+    keywords_of,
+    refuse_unknown,
+    refuse_unknown_options,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,19 +10,10 @@ from typing import Any
 from fastapi import Depends, HTTPException, Request, Response
 from pydantic_core import from_json
 
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.results import Result
 from mcp_mount.features import Registry, Tool, ToolError
-from mcp_mount.features.arguments import InvalidArguments
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.encoding import NotFinite, encode, without_surrogates
-from mcp_mount.protocol.errors import (
-    INVALID_PARAMS,
-    ProtocolError,
-    Refusal,
-    ResourceNotFoundError,
-)
-from mcp_mount.protocol.incoming import Incoming
-from mcp_mount.protocol.logs import own_logger
-from mcp_mount.protocol.revisions import Revision
 from mcp_mount.routes.gate import (
     checked,
     gate,
@@ -33,9 +24,19 @@ from mcp_mount.routes.gate import (
     runner_of,
 )
 from mcp_mount.routes.router import MCPRouter
+from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount.transports.asgi import run_calls
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import read_headers, request_of
+from mcp_mount.wire.encoding import NotFinite, encode, without_surrogates
+from mcp_mount.wire.errors import (
+    INVALID_PARAMS,
+    ProtocolError,
+    Refusal,
+    ResourceNotFoundError,
+)
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.revisions import Revision
 
 logger = own_logger("mcp_mount")
 

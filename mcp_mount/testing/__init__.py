@@ -23,8 +23,7 @@ from typing import Any
 from typing_extensions import Self
 
 from mcp_mount.base import MCPServer
-from mcp_mount.protocol.flows import awaited
-from mcp_mount.protocol.tokens import AccessToken, tokens_of_tests
+from mcp_mount.calls.flows import awaited
 from mcp_mount.testing.conversation import (
     LATEST,
     Ask,
@@ -48,6 +47,7 @@ from mcp_mount.testing.inprocess import (
     takes_asgi,
 )
 from mcp_mount.transports import background
+from mcp_mount.wire.tokens import AccessToken, tokens_of_tests
 
 __all__ = ["AsyncClient", "Client", "HTTPError", "RPCError", "ToolResult"]
 

@@ -15,17 +15,17 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel
 
-from mcp_mount.features.mirrored import mirrored_parameters
-from mcp_mount.protocol.extensions import TASKS
-from mcp_mount.protocol.legacy import SESSION_HEADER
-from mcp_mount.protocol.messages import EVENT_STREAM, JSON, plain
-from mcp_mount.protocol.modern import (
+from mcp_mount.protocol.sessions import SESSION_HEADER
+from mcp_mount.protocol.stateless import (
     CAPABILITIES_META,
     CLIENT_INFO_META,
     LOG_LEVEL_META,
     VERSION_META,
 )
-from mcp_mount.protocol.revisions import LATEST, REVISIONS
+from mcp_mount.schemas.mirrored import mirrored_parameters
+from mcp_mount.wire.extensions import TASKS
+from mcp_mount.wire.messages import EVENT_STREAM, JSON, plain
+from mcp_mount.wire.revisions import LATEST, REVISIONS
 
 _INFO: Final = {"name": "mcp_mount.testing", "version": "1"}
 _NAMES: Final = {

@@ -24,8 +24,8 @@ from urllib.parse import quote
 from a2wsgi import WSGIMiddleware
 
 from mcp_mount.base import MCPServer
-from mcp_mount.host import around_test_requests
-from mcp_mount.loading import mounted
+from mcp_mount.cli.loading import mounted
+from mcp_mount.hosting.host import around_test_requests
 from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.transports import background
 from mcp_mount.transports.lasting import keep

@@ -16,11 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mcp_mount.protocol import sse
-from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.cancellation import cancel, mark_cancelled, unmark_cancelled
+from mcp_mount.calls.call import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
-from mcp_mount.protocol.messages import Reply
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.driving import drive_async, open_request_async, spawner
 from mcp_mount.transports.lasting import keep, wait_until_done
@@ -38,6 +35,9 @@ from mcp_mount.transports.scopes import (
 )
 from mcp_mount.transports.streams import AsyncStream, silence
 from mcp_mount.transports.threads import PLAIN, Runner, waiting_thread
+from mcp_mount.wire import sse
+from mcp_mount.wire.cancellation import cancel, mark_cancelled, unmark_cancelled
+from mcp_mount.wire.messages import Reply
 
 
 @dataclass(slots=True)

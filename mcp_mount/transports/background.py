@@ -11,10 +11,10 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
-from mcp_mount.protocol.cancellation import cancel as cancel_task
-from mcp_mount.protocol.green import is_green
-from mcp_mount.protocol.logs import own_logger
+from mcp_mount.calls.green import is_green
 from mcp_mount.transports.native import NativePool, start_thread
+from mcp_mount.wire.cancellation import cancel as cancel_task
+from mcp_mount.wire.logs import own_logger
 
 T = TypeVar("T")
 

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from a2wsgi.asgi import build_scope
 
-from mcp_mount.protocol.logs import own_logger
 from mcp_mount.transports import background
 from mcp_mount.transports.scopes import RUNNER, WAITING, Receive, Scope, Send
 from mcp_mount.transports.threads import Executor, Runner
@@ -27,6 +26,7 @@ from mcp_mount.transports.wsgi import (
     status_line,
     whole_body,
 )
+from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 

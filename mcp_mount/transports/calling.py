@@ -7,8 +7,8 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mcp_mount.protocol.logs import own_logger
 from mcp_mount.transports.lasting import keep, wait_until_done
+from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 

@@ -18,17 +18,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
-from mcp_mount.protocol.calls import Call, Result
-from mcp_mount.protocol.cancellation import cancel
-from mcp_mount.protocol.errors import OutOfTime, contained, contained_async
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.flows import Do, Enter, Flow, Pause, Proceed, Run, Step, Wait
+from mcp_mount.calls.occupancy import Occupancy, is_lasting
+from mcp_mount.calls.results import Result
 from mcp_mount.protocol.exchange import Exchange, Protocol
-from mcp_mount.protocol.flows import Do, Enter, Flow, Pause, Proceed, Run, Step, Wait
-from mcp_mount.protocol.messages import Reply, Request
-from mcp_mount.protocol.occupancy import Occupancy, is_lasting
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background
 from mcp_mount.transports.lasting import ended, keep, wait_until_done
 from mcp_mount.transports.threads import Runner, off_loop, serving, waiting_thread
+from mcp_mount.wire.cancellation import cancel
+from mcp_mount.wire.errors import OutOfTime, contained, contained_async
+from mcp_mount.wire.messages import Reply, Request
 
 T = TypeVar("T")
 

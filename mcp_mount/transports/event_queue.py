@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from mcp_mount.protocol import sse
 from mcp_mount.protocol.resumption import MOST_UNREAD, MOST_UNREAD_BYTES
+from mcp_mount.wire import sse
 
 
 class EventQueue:

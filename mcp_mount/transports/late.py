@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from mcp_mount.protocol import sse
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.resuming import AsyncReader
+from mcp_mount.wire import sse
 
 
 class LateResponse:

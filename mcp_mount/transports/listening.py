@@ -11,8 +11,8 @@ from types import FrameType
 from typing import Any
 from weakref import WeakMethod
 
+from mcp_mount.calls.channels import AsyncChannel
 from mcp_mount.protocol.changes import CLOSING, PROBE, Change, Changes, Subscription
-from mcp_mount.protocol.channels import AsyncChannel
 
 
 async def listen(changes: Changes, subscription: Subscription, *, channel: AsyncChannel) -> None:

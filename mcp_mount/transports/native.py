@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Generic, ParamSpec, TypeVar
 
-from mcp_mount.protocol.green import is_eventlet, is_gevent
+from mcp_mount.calls.green import is_eventlet, is_gevent
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -6,11 +6,11 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 
-from mcp_mount.protocol import sse
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.resumption import EventLog, Resumption
 from mcp_mount.transports.lasting import keep
 from mcp_mount.transports.streams import AsyncStream
+from mcp_mount.wire import sse
 
 
 def pump(

@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias
 from starlette.authentication import AuthCredentials, BaseUser
 from starlette.requests import Request as StarletteRequest
 
-from mcp_mount.protocol.messages import Request
-from mcp_mount.protocol.tokens import AccessToken
+from mcp_mount.wire.messages import Request
+from mcp_mount.wire.tokens import AccessToken
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -16,14 +16,14 @@ from typing import Any, BinaryIO
 
 from pydantic_core import from_json
 
-from mcp_mount.protocol import sse
-from mcp_mount.protocol.calls import Call
+from mcp_mount.calls.call import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
-from mcp_mount.protocol.legacy import SESSION_HEADER
-from mcp_mount.protocol.messages import EVENT_STREAM, JSON, MessageId, Reply, Request, is_id
 from mcp_mount.protocol.resumption import Resumption
+from mcp_mount.protocol.sessions import SESSION_HEADER
 from mcp_mount.transports.streams import AsyncStream
 from mcp_mount.transports.threads import Runner, off_loop
+from mcp_mount.wire import sse
+from mcp_mount.wire.messages import EVENT_STREAM, JSON, MessageId, Reply, Request, is_id
 
 
 def _nobody() -> AbstractContextManager[Request]:

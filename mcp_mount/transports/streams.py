@@ -16,13 +16,10 @@ from typing import Final, TypeAlias
 
 from greenlet import getcurrent, greenlet
 
-from mcp_mount.protocol import sse
-from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.cancellation import cancel
-from mcp_mount.protocol.channels import AsyncChannel, SyncChannel
-from mcp_mount.protocol.errors import ClientError
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.channels import AsyncChannel, SyncChannel
+from mcp_mount.calls.questions import Question
 from mcp_mount.protocol.exchange import Exchange
-from mcp_mount.protocol.questions import Question
 from mcp_mount.protocol.resumption import MOST_UNREAD, MOST_UNREAD_BYTES
 from mcp_mount.transports import background
 from mcp_mount.transports.driving import Spawn, drive, drive_async, drive_within, spawner
@@ -38,6 +35,9 @@ from mcp_mount.transports.threads import (
     thread_of,
     waiting_thread,
 )
+from mcp_mount.wire import sse
+from mcp_mount.wire.cancellation import cancel
+from mcp_mount.wire.errors import ClientError
 
 _BEGIN_SECONDS: Final = 15.0
 """How long calls wait for the response to begin, once they have said something."""

@@ -11,12 +11,9 @@ from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
-from mcp_mount.protocol import sse
-from mcp_mount.protocol.calls import Call
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.green import is_green
 from mcp_mount.protocol.exchange import Exchange, Protocol
-from mcp_mount.protocol.green import is_green
-from mcp_mount.protocol.logs import own_logger
-from mcp_mount.protocol.messages import Reply, Request
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.background import LoopEnded
 from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
@@ -25,6 +22,9 @@ from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
 from mcp_mount.transports.scopes import ENDPOINT, HOST_REQUEST, MAX_DRAINED
 from mcp_mount.transports.streams import background_events, inline_events, silence, silent_events
 from mcp_mount.transports.threads import PLAIN, Runner
+from mcp_mount.wire import sse
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.messages import Reply, Request
 
 logger = own_logger("mcp_mount")
 

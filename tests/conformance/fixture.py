@@ -38,7 +38,7 @@ from mcp_mount import (
     roots,
     sampling,
 )
-from mcp_mount.protocol.errors import INTERNAL_ERROR
+from mcp_mount.wire.errors import INTERNAL_ERROR
 
 
 def red_pixel() -> bytes:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mcp_mount import Cache, DefinitionError, MCPServer, TaskPolicy, Throttle, ToolsRouter
-from mcp_mount.protocol.answers import answer_of, is_yes
 from mcp_mount.testing import Client, RPCError
+from mcp_mount.wire.answers import answer_of, is_yes
 
 
 async def is_admin(asked: Any) -> bool:

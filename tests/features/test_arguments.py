@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from starlette.testclient import TestClient
 
 from mcp_mount import DefinitionError, MCPServer, ToolsRouter
-from mcp_mount.features.json_strings import read_json_strings
+from mcp_mount.schemas.json_strings import read_json_strings
 from tests.requests import ask, call
 
 
@@ -213,7 +213,7 @@ def test_what_fits_is_validated_once(server: MCPServer, monkeypatch: pytest.Monk
     def read(*arguments: Any) -> Any:
         raise AssertionError("nothing is to be read")
 
-    monkeypatch.setattr("mcp_mount.features.arguments.read_json_strings", read)
+    monkeypatch.setattr("mcp_mount.schemas.arguments.read_json_strings", read)
     assert call(server, "add", {"numbers": [1, 2]})["content"][0]["text"] == "3"
 
 

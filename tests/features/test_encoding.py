@@ -29,8 +29,8 @@ from mcp_mount import (
     ToolsRouter,
 )
 from mcp_mount.protocol import Request
-from mcp_mount.protocol.errors import INTERNAL_ERROR
 from mcp_mount.testing import Client
+from mcp_mount.wire.errors import INTERNAL_ERROR
 from tests.requests import Session, ask, call, meta, modern
 
 NAN = float("nan")

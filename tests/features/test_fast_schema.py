@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from mcp_mount.features.fast_schema import fast_check
+from mcp_mount.schemas.fast_schema import fast_check
 
 SCHEMAS: list[dict[str, Any]] = [
     {},

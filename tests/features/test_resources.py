@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from mcp_mount import Completion, DefinitionError, MCPRouter, MCPServer, SyncContext
-from mcp_mount.features.uri_templates import UriTemplate
 from mcp_mount.protocol import Reply, Request
+from mcp_mount.schemas.uri_templates import UriTemplate
 from tests.requests import Session, ask
 
 

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from mcp_mount.protocol.extensions import PAGES, TASKS
-from mcp_mount.protocol.revisions import SUPPORTED
+from mcp_mount.wire.extensions import PAGES, TASKS
+from mcp_mount.wire.revisions import SUPPORTED
 from tests.requests import CAPABILITIES, CLIENT_INFO, MODERN, VERSION, meta
 
 SESSIONS = {version: f"session:{version}" for version in SUPPORTED if version != MODERN}

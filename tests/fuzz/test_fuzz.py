@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm
 
-from mcp_mount.protocol.revisions import SUPPORTED
+from mcp_mount.wire.revisions import SUPPORTED
 from tests.auth.issuer import Issuer, ec_key, issuing
 from tests.fuzz.everything import register
 from tests.fuzz.hosts import AUDIENCE, SERVERS

@@ -15,7 +15,7 @@ import mcp_types
 import pytest
 from mcp import Client
 
-from mcp_mount.protocol.extensions import TASKS
+from mcp_mount.wire.extensions import TASKS
 from sample_projects.processes import free_port, running
 from tests.requests import meta, modern
 

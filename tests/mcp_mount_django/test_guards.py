@@ -144,7 +144,7 @@ def test_a_users_permission_is_refused_beside_too() -> None:
 def test_users_who_may_not_log_in_are_refused_wherever_they_come_from() -> None:
     from django.http import HttpRequest
 
-    from mcp_mount.protocol.errors import ProtocolError
+    from mcp_mount.wire.errors import ProtocolError
     from mcp_mount_django.authentication import Authentication
 
     class Always:

@@ -116,7 +116,7 @@ def test_the_schema_is_that_of_the_model(ada: Any) -> None:
 def test_by_default_a_model_needs_its_view_permission(ada: Any) -> None:
     from django.contrib.auth.models import Permission
 
-    from mcp_mount.protocol.rules import HasPermission
+    from mcp_mount.wire.rules import HasPermission
     from mcp_mount_django import MCPServer, ModelQuery
     from mcp_mount_django.servers import servers
     from tests.mcp_mount_django.ledger.models import Category

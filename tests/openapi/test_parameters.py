@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.openapi.document import Document
 from mcp_mount.openapi.payloads import FORM
+from mcp_mount.schemas.arguments import InvalidArguments
 from tests.openapi.machine import Machine, body, document
 
 ARRAY = {"type": "array", "items": {"type": "string"}}

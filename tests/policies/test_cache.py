@@ -308,8 +308,8 @@ def test_arguments_that_do_not_fit_a_tag_are_told_as_such(connect: Connect, over
 
 
 def test_memory_is_bounded_by_bytes() -> None:
-    from mcp_mount.policies.stores import MemoryStore
-    from mcp_mount.protocol.calls import Result
+    from mcp_mount.backends.stores import MemoryStore
+    from mcp_mount.calls.results import Result
 
     store = MemoryStore(max_bytes=10_000)
     for number in range(100):

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from mcp_mount import MCPServer, Throttle
-from mcp_mount.policies import memory_counts
-from mcp_mount.policies.stores import MemoryStore
+from mcp_mount.backends import memory_counts
+from mcp_mount.backends.stores import MemoryStore
 from tests.requests import call
 
 

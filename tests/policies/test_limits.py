@@ -22,8 +22,8 @@ from mcp_mount import (
     Timeout,
     ToolsRouter,
 )
-from mcp_mount.protocol.errors import Refusal
 from mcp_mount.testing import AsyncClient, Client
+from mcp_mount.wire.errors import Refusal
 from tests.policies.conftest import Connect
 from tests.policies.crowd import crowd
 
@@ -311,7 +311,7 @@ def test_the_threads_of_64_interrupted_functions_are_free_again() -> None:
 def test_an_interruption_never_comes_too_late() -> None:
     """Functions that end just when their time does: the interruption stays within the call."""
     from mcp_mount.policies.timeout import limited
-    from mcp_mount.protocol.errors import OutOfTime
+    from mcp_mount.wire.errors import OutOfTime
 
     outcomes = {"in time": 0, "stopped": 0}
     for number in range(300):
@@ -340,7 +340,7 @@ def test_an_interruption_never_comes_too_late() -> None:
 def test_interruptions_of_many_threads_at_any_line_leave_nothing_behind() -> None:
     """Also where one comes while another call within takes its locks."""
     from mcp_mount.policies.timeout import limited
-    from mcp_mount.protocol.errors import OutOfTime
+    from mcp_mount.wire.errors import OutOfTime
 
     escaped: list[BaseException] = []
 

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from mcp_mount import Context, DefinitionError, MCPServer, SyncContext, ToolError, ToolsRouter
-from mcp_mount.policies.telemetry import Telemetry
+from mcp_mount.observability.telemetry import Telemetry
 from mcp_mount.testing import RPCError
 from tests.policies.conftest import Connect
 from tests.requests import meta
@@ -319,7 +319,7 @@ def test_without_telemetry_nothing_is_imported() -> None:
     import subprocess
     import sys
 
-    script = "import sys, mcp_mount; print('mcp_mount.policies.telemetry' in sys.modules)"
+    script = "import sys, mcp_mount; print('mcp_mount.observability.telemetry' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "False"
 
 
@@ -327,7 +327,7 @@ def test_without_telemetry_nothing_is_imported() -> None:
 def test_prometheus_reads_the_metrics(connect_modern: Connect, declared: Any) -> None:
     from starlette.testclient import TestClient
 
-    from mcp_mount.prometheus import PrometheusRouter
+    from mcp_mount.routes.metrics import PrometheusRouter
 
     metrics = PrometheusRouter()
     if declared == "telemetry":
@@ -354,7 +354,7 @@ def test_prometheus_reads_the_metrics(connect_modern: Connect, declared: Any) ->
 
 
 def test_a_router_that_would_serve_no_metrics_is_refused() -> None:
-    from mcp_mount.prometheus import PrometheusRouter
+    from mcp_mount.routes.metrics import PrometheusRouter
 
     server = MCPServer(telemetry=Telemetry())
     metrics = PrometheusRouter()

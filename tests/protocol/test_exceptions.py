@@ -19,10 +19,10 @@ from mcp_mount import (
     SyncContext,
     ToolError,
 )
-from mcp_mount.host import Host
-from mcp_mount.protocol.calls import Call
-from mcp_mount.protocol.errors import INVALID_PARAMS, Refusal
-from mcp_mount.protocol.exceptions import ExceptionHooks
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.exception_hooks import ExceptionHooks
+from mcp_mount.hosting.host import Host
+from mcp_mount.wire.errors import INVALID_PARAMS, Refusal
 from tests.requests import Session, ask
 
 

@@ -13,10 +13,10 @@ from starlette.testclient import TestClient
 
 from mcp_mount import CompletionsRouter, MCPServer, ToolsRouter
 from mcp_mount.auth import JWT, AccessToken, TokenVerifier
-from mcp_mount.protocol.hosts import Authority, parse_authority
 from mcp_mount.protocol.refusals import RefusalLog
 from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.testing.inprocess import BlockingASGIClient, WSGIClient
+from mcp_mount.wire.host_names import Authority, parse_authority
 from mcp_mount_flask import MCPMount
 from mcp_mount_starlette import mount
 from tests.requests import modern

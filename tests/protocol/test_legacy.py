@@ -14,7 +14,7 @@ import pytest
 from mcp_mount import Audio, Image, MCPServer, Message
 from mcp_mount.protocol import Reply, Request
 from mcp_mount.protocol.resumption import EventLog
-from mcp_mount.protocol.revisions import LEGACY
+from mcp_mount.wire.revisions import LEGACY
 from tests.requests import JSON_HEADERS, Session, initialize, legacy, message, meta, modern
 
 VERSIONS = list(LEGACY)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mcp_mount import MCPServer
 from mcp_mount.protocol import Reply, Request
-from mcp_mount.protocol.extensions import TASKS
-from mcp_mount.protocol.revisions import SUPPORTED
 from mcp_mount.transports.wsgi import EventStream
+from mcp_mount.wire.extensions import TASKS
+from mcp_mount.wire.revisions import SUPPORTED
 from tests.fuzz.everything import register
 from tests.fuzz.strategies import (
     RIGHT,

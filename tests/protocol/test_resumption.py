@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcp_mount.backplane import MemoryBackplane
-from mcp_mount.backplane import memory as backplane_memory
+from mcp_mount.backends.backplane import MemoryBackplane
+from mcp_mount.backends.backplane import memory as backplane_memory
 from mcp_mount.protocol.resumption import EventLog
 
 MIB = 1024 * 1024

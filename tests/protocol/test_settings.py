@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcp_mount.protocol import Request, Settings
-from mcp_mount.protocol.hosts import parse_authority
+from mcp_mount.wire.host_names import parse_authority
 
 
 @pytest.mark.parametrize(

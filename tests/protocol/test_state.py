@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcp_mount.protocol.state import MAX_TOKEN, Seal, TokenRefused
+from mcp_mount.wire.sealing import MAX_TOKEN, Seal, TokenRefused
 
 
 def test_claims_come_back_as_they_were_sealed() -> None:

@@ -28,7 +28,7 @@ from mcp_mount import (
     elicitation,
 )
 from mcp_mount.protocol import Request
-from mcp_mount.protocol.errors import INTERNAL_ERROR
+from mcp_mount.wire.errors import INTERNAL_ERROR
 from tests.requests import Session, meta, modern
 
 EXTENSION = "io.modelcontextprotocol/tasks"

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from mcp_mount import Context, MCPServer
-from mcp_mount.protocol import Request, sse
+from mcp_mount.protocol import Request
 from mcp_mount.transports.event_queue import EventQueue
 from mcp_mount.transports.wsgi import EventStream
+from mcp_mount.wire import sse
 from tests.requests import meta, modern
 
 KIB = 1024

@@ -10,8 +10,9 @@ import pytest
 from pydantic import BaseModel
 
 from mcp_mount import Context, MCPServer, SyncContext
-from mcp_mount.mounting import mount_asgi, mount_wsgi
 from mcp_mount.testing import Client
+from mcp_mount.wrapping.asgi import mount_asgi
+from mcp_mount.wrapping.wsgi import mount_wsgi
 
 
 class Sure(BaseModel):

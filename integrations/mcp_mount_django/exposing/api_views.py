@@ -14,7 +14,7 @@ from rest_framework.mixins import (
 )
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.names import refuse_unknown
+from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount_django.exposing.naming import Naming
 from mcp_mount_django.exposing.rest_endpoints import (
     Endpoint,

@@ -14,7 +14,7 @@ from django.db import models
 from pydantic import Field
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.names import suggestion
+from mcp_mount.schemas.names import suggestion
 
 _INTEGER: Final = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 _TYPES: Final[tuple[tuple[type[models.Field[Any, Any]], Any], ...]] = (

@@ -17,8 +17,8 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from mcp_mount.features import DefinitionError, ToolError
-from mcp_mount.features.names import refuse_unknown
 from mcp_mount.openapi.arguments import NamedArguments
+from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount_django.exposing.form_fields import described, schema_of_field, schema_of_key
 from mcp_mount_django.exposing.naming import snake_case, tool_names
 

@@ -16,6 +16,7 @@ from django.contrib.admindocs.views import simplify_regex
 from django.http import Http404, HttpRequest
 from django.urls import NoReverseMatch, ResolverMatch, get_script_prefix, resolve, reverse
 
+from mcp_mount.calls.flows import awaited
 from mcp_mount.features import DefinitionError, ToolError
 from mcp_mount.openapi.arguments import another_endpoint
 from mcp_mount.openapi.bodies import ResponseBody
@@ -24,7 +25,6 @@ from mcp_mount.openapi.operations import FUNCTION, Operation, path_shape
 from mcp_mount.openapi.requests import Sent
 from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Send
-from mcp_mount.protocol.flows import awaited
 from mcp_mount_django.exposing.middlewares import Middlewares
 from mcp_mount_django.exposing.responses import answer_of, derived
 from mcp_mount_django.exposing.view_urls import project_routes

@@ -7,13 +7,13 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from mcp_mount.features.names import several_names
 from mcp_mount.openapi.adding import Exposed, add_operations, refuse_unknown_policies
 from mcp_mount.openapi.choice import Choice
 from mcp_mount.openapi.operations import METHODS, Operation
 from mcp_mount.openapi.targets import calling
 from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.router import Registers
+from mcp_mount.schemas.names import several_names
 from mcp_mount_django.exposing.middlewares import Middlewares
 from mcp_mount_django.exposing.responses import login_paths
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.pagination import LimitOffsetPagination
 
-from mcp_mount.protocol.logs import own_logger
+from mcp_mount.wire.logs import own_logger
 from mcp_mount_django.exposing.bytecode import mentions
 from mcp_mount_django.exposing.rest_endpoints import Endpoint
 

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from pydantic import Field, create_model
 
 from mcp_mount.features import DefinitionError, ToolError
-from mcp_mount.features.permissions import Permission
+from mcp_mount.schemas.permissions import Permission
 from mcp_mount_django.exposing.columns import ALL, Columns, annotated, many_filter, many_related
 from mcp_mount_django.exposing.fields import Path, path
 from mcp_mount_django.exposing.naming import plural_of, tool_names

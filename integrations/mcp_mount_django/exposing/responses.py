@@ -15,9 +15,9 @@ from django.shortcuts import resolve_url
 from django.urls import ResolverMatch
 
 from mcp_mount.features import ToolError
-from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.responses import MAX_TEXT, Answer
+from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount_django.exposing.form_errors import form_problems
 from mcp_mount_django.exposing.messages import collect_messages
 from mcp_mount_django.paths import prefix_of

@@ -8,11 +8,11 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from mcp_mount.features.names import several_names
 from mcp_mount.openapi.adding import Exposed, refuse_unknown_policies
 from mcp_mount.openapi.operations import METHODS
 from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.router import Registers
+from mcp_mount.schemas.names import several_names
 from mcp_mount_django.exposing.middlewares import Middlewares
 from mcp_mount_django.exposing.naming import Naming
 from mcp_mount_django.exposing.rest_options import PAGE_SIZE, EndpointOptions, Schema

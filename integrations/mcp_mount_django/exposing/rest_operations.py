@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from mcp_mount.features import DefinitionError
 from mcp_mount.openapi.document import Document
 from mcp_mount.openapi.operations import MARK, as_mark
-from mcp_mount.protocol.logs import own_logger
+from mcp_mount.wire.logs import own_logger
 from mcp_mount_django.exposing.bytecode import (
     only_serializer,
     reads_body,

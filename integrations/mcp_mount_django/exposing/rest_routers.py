@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.names import refuse_unknown
 from mcp_mount.openapi.operations import METHODS
+from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount_django.exposing.naming import Naming, snake_case
 from mcp_mount_django.exposing.rest_endpoints import Endpoint
 from mcp_mount_django.exposing.viewsets import captures_of, viewset_endpoints

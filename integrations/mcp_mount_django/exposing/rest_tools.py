@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.names import refuse_unknown
 from mcp_mount.openapi.adding import Exposed, add_operations
 from mcp_mount.openapi.choice import Choice
 from mcp_mount.openapi.document import Document
 from mcp_mount.openapi.targets import Target
+from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount_django.exposing.responses import login_paths
 from mcp_mount_django.exposing.rest_calls import function_of
 from mcp_mount_django.exposing.rest_endpoints import Endpoint

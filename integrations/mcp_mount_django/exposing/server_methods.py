@@ -13,9 +13,9 @@ from django.template.loader import render_to_string
 from pydantic import BaseModel
 from typing_extensions import Unpack
 
-from mcp_mount.features.names import several_names
 from mcp_mount.openapi.bodies import response_limit
 from mcp_mount.policies.options import PolicyOptions
+from mcp_mount.schemas.names import several_names
 from mcp_mount_django.exposing.forms import tool_of_form
 from mcp_mount_django.exposing.openapi_methods import ExposesDocuments
 from mcp_mount_django.exposing.queries import ModelQuery, tools_of

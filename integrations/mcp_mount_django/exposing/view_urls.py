@@ -24,8 +24,8 @@ from django.urls import (
 )
 from django.utils.regex_helper import normalize
 
-from mcp_mount.features.arguments import InvalidArguments
 from mcp_mount.openapi.arguments import another_endpoint
+from mcp_mount.schemas.arguments import InvalidArguments
 
 
 @dataclass(frozen=True, slots=True)

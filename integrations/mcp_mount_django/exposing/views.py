@@ -13,9 +13,9 @@ from django.http import HttpRequest
 from pydantic import BaseModel
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.features.names import refuse_unknown
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.responses import Answer, value_of_response
+from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount_django.exposing.captures import CapturedArguments
 from mcp_mount_django.exposing.messages import with_messages
 from mcp_mount_django.exposing.responses import (

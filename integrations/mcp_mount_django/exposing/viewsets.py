@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mcp_mount.features.names import refuse_unknown
 from mcp_mount.openapi.operations import METHODS
+from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount_django.exposing.naming import Naming
 from mcp_mount_django.exposing.rest_endpoints import Endpoint, lookup_of, sentence, without
 

@@ -394,7 +394,7 @@ def test_an_answer_that_is_not_as_promised_goes_as_text(server: Any, call: Any) 
 
 
 def test_the_list_at_the_terminal_shows_the_fields_of_a_body(server: Any) -> None:
-    from mcp_mount.console import Console
+    from mcp_mount.cli.console import Console
 
     class ByName(views().Categories):  # type: ignore[misc]
         lookup_field = "name"

@@ -14,8 +14,8 @@ from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 
-from mcp_mount import console
-from mcp_mount.cli import protected_output, serve_stdio
+from mcp_mount.cli import console
+from mcp_mount.cli.main import protected_output, serve_stdio
 from mcp_mount_django.checks import INCOMPLETE, mounted
 from mcp_mount_django.probe import probe
 from mcp_mount_django.servers import MCPServer, default_server, servers

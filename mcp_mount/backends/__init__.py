@@ -1,0 +1,1 @@
+"""Replaceable parts: an interface each, and a default that is embedded in the process."""

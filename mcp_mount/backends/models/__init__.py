@@ -1,0 +1,1 @@
+"""Functions that complete prompts, behind the chat and prompt routes."""

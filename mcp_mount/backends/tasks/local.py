@@ -1,0 +1,490 @@
+"""Tasks in this process: coroutines on an event loop, functions on threads, state in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import AbstractContextManager, nullcontext, suppress
+from contextvars import Context
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final
+
+from mcp_mount.backends.tasks.contexts import Around, current_context
+from mcp_mount.backends.tasks.workers import Workers
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.channels import AsyncChannel, SyncChannel
+from mcp_mount.calls.questions import (
+    Inquiry,
+    Question,
+    as_requests,
+    read_answers,
+    require_capabilities,
+)
+from mcp_mount.calls.tasks import TERMINAL, Task, TaskLimits
+from mcp_mount.protocol.task_methods import Job
+from mcp_mount.transports import background
+from mcp_mount.transports.driving import Spawn, drive, drive_async, drive_within, spawner, wait_for
+from mcp_mount.transports.listening import before_shutdown
+from mcp_mount.transports.streams import answered
+from mcp_mount.transports.threads import Runner, open_call
+from mcp_mount.wire.cancellation import cancel
+from mcp_mount.wire.errors import INTERNAL_ERROR, EndsRun, ProtocolError, contained
+from mcp_mount.wire.messages import ResponseMessage, encode_error_object
+
+_MOST_THREADS: Final = 40
+_SWEEP_SECONDS: Final = 10.0
+
+
+class TaskCancelled(EndsRun):
+    """Ends a plain function whose task was cancelled, where it next speaks."""
+
+
+class LocalTasks:
+    """The backend of a single process. Safe to use from any thread."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        notify: Callable[[str], None],
+        detach: Callable[[Call], Context] = current_context,
+        *,
+        around: Callable[[Call], Around | None] = lambda call: None,
+        limits: TaskLimits | None = None,
+    ) -> None:
+        """Begin without tasks.
+
+        Args:
+            runner: How the host runs plain functions.
+            notify: Called with the id of a task that changed.
+            detach: Prepares a call to outlive its request, and gives the context variables to run
+                it in.
+            around: What a task runs in, entered on a thread that it has for itself.
+            limits: How much is kept.
+        """
+        self.limits = limits or TaskLimits()
+        self.runner = runner
+        self._notify = notify
+        self.detach = detach
+        self._around = around
+        self._running: dict[str, RunningTask] = {}
+        self._ended: dict[str, Task] = {}
+        self._delivered: dict[str, Task] = {}
+        self._used: dict[str, _Used] = {}
+        self._bytes = 0
+        self._swept = 0.0
+        self.workers = Workers(_MOST_THREADS)
+        self._lock = threading.RLock()
+
+    def start(self, job: Job) -> Task:
+        before_shutdown(self.close)
+        running = RunningTask(self, job, self._around(job.call))
+        with self._lock:
+            self._make_room(job.quota)
+            self._used.setdefault(job.quota, _Used()).tasks[running.id] = None
+            self._running[running.id] = running
+        running.start()
+        return running.state
+
+    def get(self, task_id: str) -> Task | None:
+        running = self._running.get(task_id)
+        state = self._ended.get(task_id) if running is None else running.state
+        return None if state is None or _is_expired(state) else state
+
+    def delivered(self, task_id: str) -> None:
+        with self._lock:
+            task = self._ended.get(task_id)
+            if task is not None:
+                self._delivered.setdefault(task_id, task)
+
+    def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
+        running = self._running.get(task_id)
+        if running is not None:
+            running.answer(responses)
+
+    def cancel(self, task_id: str) -> None:
+        running = self._running.get(task_id)
+        if running is not None:
+            running.cancel()
+
+    def close(self) -> None:
+        """Cancel all tasks, as at a shutdown."""
+        for running in list(self._running.values()):
+            running.cancel()
+
+    def changed(self, task: Task) -> None:
+        """Note the new state of a task."""
+        if task.status in TERMINAL:
+            with self._lock:
+                # The call goes, with its request; the state stays.
+                if self._running.pop(task.id, None) is not None:
+                    self._ended[task.id] = task
+                    self._used[task.quota].bytes += len(task.outcome)
+                    self._bytes += len(task.outcome)
+        self._notify(task.id)
+
+    def has_room_for(self, size: int, quota: str) -> bool:
+        """Whether an outcome of `size` bytes can be kept, if need be in place of others that the
+        clients have got."""
+        with self._lock:
+            used, limits = self._used.get(quota, _Used()), self.limits
+            if size > limits.result_bytes_per_caller:
+                return False
+            while used.bytes + size > limits.result_bytes_per_caller:
+                if not self._forget_delivered(quota):
+                    return False
+            while self._bytes + size > limits.result_bytes:
+                if not self._forget_delivered():
+                    return False
+            return True
+
+    def _make_room(self, quota: str) -> None:
+        """Let there be a place for one more task.
+
+        Raises:
+            ProtocolError: If there is none (503), or none for this caller (429).
+        """
+        if time.time() > self._swept + _SWEEP_SECONDS or self._is_full or self._has_used_up(quota):
+            self._forget_expired()
+        while self._has_used_up(quota) and self._forget_delivered(quota):
+            pass
+        if self._has_used_up(quota):
+            first = self.get(next(iter(self._used[quota].tasks)))
+            left = 1 if first is None else first.created + first.ttl - time.time()
+            raise ProtocolError(
+                INTERNAL_ERROR,
+                "You have too many tasks: get the results of those that have ended, or wait",
+                data={"retryAfter": max(1, math.ceil(left))},
+                status=429,
+            )
+        while self._is_full and self._forget_delivered():
+            pass
+        if self._is_full:
+            raise ProtocolError(
+                INTERNAL_ERROR, "No more tasks can be taken at this server", status=503
+            )
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._running) + len(self._ended) >= self.limits.tasks
+
+    def _has_used_up(self, quota: str) -> bool:
+        used = self._used.get(quota)
+        return used is not None and (
+            len(used.tasks) >= self.limits.tasks_per_caller
+            or used.bytes >= self.limits.result_bytes_per_caller
+        )
+
+    def _forget_delivered(self, *quota: str) -> bool:
+        """Drop the task that was got first, of one caller or of all; False if there is none."""
+        found = (one for one in self._delivered.values() if not quota or one.quota in quota)
+        task = next(found, None)
+        if task is not None:
+            self._forget(task)
+        return task is not None
+
+    def _forget_expired(self) -> None:
+        self._swept = time.time()
+        for running in list(self._running.values()):
+            if _is_expired(running.state):
+                running.cancel()
+                self._forget(running.state)
+        for task in list(self._ended.values()):
+            if _is_expired(task):
+                self._forget(task)
+
+    def _forget(self, task: Task) -> None:
+        self._delivered.pop(task.id, None)
+        used = self._used.get(task.quota, _Used())
+        used.tasks.pop(task.id, None)
+        self._running.pop(task.id, None)
+        if self._ended.pop(task.id, None) is not None:
+            used.bytes -= len(task.outcome)
+            self._bytes -= len(task.outcome)
+        if not used.tasks:
+            self._used.pop(task.quota, None)
+
+
+@dataclass(slots=True)
+class _Used:
+    """What one caller uses: their tasks by id, in order, and the bytes of the outcomes."""
+
+    tasks: dict[str, None] = field(default_factory=dict)
+    bytes: int = 0
+
+
+def _is_expired(task: Task) -> bool:
+    return time.time() > task.created + task.ttl
+
+
+class RunningTask:
+    """One task: its state, its questions, and the thread or event loop task that runs it.
+
+    It is the dialogue of its call, and knows nothing of the request that began it.
+    """
+
+    def __init__(self, backend: LocalTasks, job: Job, around: Around | None) -> None:
+        self._around = around
+        self._backend = backend
+        self._job = job
+        self._given = job.answers
+        self._capabilities = job.call.incoming.client.capabilities
+        self._open: dict[str, tuple[Inquiry[Any], Future[ResponseMessage]]] = {}
+        self._asked: dict[str, int] = {}
+        self._stop: Callable[[], object] = lambda: None
+        self._lock = threading.RLock()
+        self._cancelling = False
+        self._noticed = self._has_begun = False
+        policy = job.policy
+        self.id = secrets.token_urlsafe(24)
+        self.state = Task(
+            self.id,
+            policy.ttl,
+            policy.poll_interval,
+            job.caller,
+            job.quota,
+            job.call.name,
+            job.call.incoming.fulfilled,
+        )
+        job.call.incoming = replace(job.call.incoming, dialogue=self, task=self)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task is to end; the handler that looks here has noticed."""
+        self._noticed |= self._cancelling
+        return self._cancelling
+
+    def start(self) -> None:
+        """Begin to run: on the event loop of the request, or else on the background one; a plain
+        function on a thread of its own."""
+        call = self._job.call
+        context = self._backend.detach(call)
+        loop: asyncio.AbstractEventLoop | None = None
+        with suppress(RuntimeError):
+            loop = asyncio.get_running_loop()
+        # What it needs of a loop, such as dependencies, belongs to that of the request.
+        spawn = background.spawn if loop is None else spawner(loop)
+        if not call.is_async or self._around is not None:
+            run = self._run_from_thread if call.is_async else self._run_on_thread
+            withdraw = self._backend.workers.submit(partial(context.run, run, spawn))
+            with self._lock:
+                if not self._has_begun:
+                    self._stop = withdraw
+            return
+        if loop is None:
+            outcome, self._stop = context.run(background.spawn, self._run_on_loop())
+            outcome.add_done_callback(self._end_of_coroutine)
+            return
+        task = context.run(loop.create_task, self._run_on_loop())
+        task.add_done_callback(self._end_of_coroutine)
+        self._stop = partial(_cancel, task)
+
+    def say(self, message: str) -> None:
+        """Set the status message."""
+        self._end_if_cancelled()
+        self._change(message=message)
+
+    def answer(self, responses: Mapping[str, Any]) -> None:
+        """Hand in answers; keys that wait for none are ignored."""
+        with self._lock:
+            for key in responses.keys() & self._open.keys():
+                _, future = self._open.pop(key)
+                if future.set_running_or_notify_cancel():
+                    future.set_result(ResponseMessage(key, responses[key]))
+            self._show_questions()
+
+    def cancel(self) -> None:
+        """Let the task end: a coroutine at once, a function where it next speaks or looks."""
+        with self._lock:
+            if self.state.status in TERMINAL:
+                return
+            self._cancelling = True
+            waiting = [future for _, future in self._open.values()]
+        for future in waiting:
+            if not future.cancelled() and future.cancel():
+                # `concurrent.futures.wait` does not wake up for a future that is cancelled only.
+                future.set_running_or_notify_cancel()
+        if self._stop() is True or (not self._job.call.is_async and waiting):
+            # A function that had not begun, or is bound to end.
+            self._change(status="cancelled")
+
+    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+        require_capabilities(self._capabilities, inquiries)
+        return read_answers(inquiries, self._given)[0]
+
+    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
+        timeout = max(0.0, self.state.created + self.state.ttl - time.time())
+        questions: dict[str, Question] = {}
+        with self._lock:
+            self._end_if_cancelled()
+            for key, inquiry in inquiries.items():
+                future: Future[ResponseMessage] = Future()
+                shown = self._fresh(key)
+                self._open[shown] = inquiry, future
+                close = partial(self._close, shown)
+                questions[key] = Question(inquiry, future, timeout, close=close)
+            self._show_questions()
+        return questions
+
+    def _end_if_cancelled(self) -> None:
+        """End a function that is to end where it speaks; a coroutine ends by itself."""
+        if self._cancelling and not self._job.call.is_async:
+            raise TaskCancelled
+
+    def _close(self, key: str) -> None:
+        with self._lock:
+            if self._open.pop(key, None) is not None:
+                self._show_questions()
+
+    def _fresh(self, key: str) -> str:
+        """A key that the task has not had (a question that is repeated is another one)."""
+        used = self._asked[key] = self._asked.get(key, 0) + 1
+        return key if used == 1 and key not in self._given else f"{key}.{used}"
+
+    def _show_questions(self) -> None:
+        inquiries = {key: inquiry for key, (inquiry, _) in self._open.items()}
+        status = "input_required" if inquiries else "working"
+        self._change(status=status, requests=as_requests(inquiries))
+
+    def _change(self, **changes: Any) -> None:
+        with self._lock:
+            if self.state.status in TERMINAL:
+                return
+            state = self.state = replace(self.state, updated=time.time(), **changes)
+        self._backend.changed(state)
+
+    def _run_on_thread(self, spawn: Spawn) -> None:
+        call = self._job.call
+        if call.wants_context:
+            call.bind(_ThreadChannel(self, self._backend.runner, spawn))
+        try:
+            with self._surroundings():
+                drive(call, self._backend.runner, spawn)
+        except TaskCancelled:
+            self._noticed = True
+        except BaseException as error:
+            # What the host does around the call has failed.
+            call.fail(contained(error))
+        self._end(cancelled=self._noticed or (self._cancelling and call.failed))
+
+    async def _run_on_loop(self) -> None:
+        call = self._job.call
+        if call.wants_context:
+            call.bind(_LoopChannel(self, self._backend.runner))
+        await drive_async(call, self._backend.runner)
+
+    def _run_from_thread(self, spawn: Spawn) -> None:
+        """Run a coroutine whose plain work has a thread of its own, which waits for it."""
+        is_cancelled = False
+        try:
+            with self._surroundings():
+                wait_for(self._run_on_loop, spawn, begun=self._note_stop)
+        except CancelledError:
+            is_cancelled = True
+        except BaseException as error:
+            # What the host does around the call has failed.
+            self._job.call.fail(contained(error))
+        self._end(cancelled=is_cancelled or (self._cancelling and self._job.call.failed))
+
+    def _note_stop(self, cancel: Callable[[], None]) -> None:
+        with self._lock:
+            self._has_begun, self._stop = True, cancel
+        if self._cancelling:
+            cancel()
+
+    def _surroundings(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._around is None else self._around()
+
+    def _end_of_coroutine(self, outcome: Future[None] | asyncio.Task[None]) -> None:
+        # Not in the coroutine: one that is cancelled early never begins.
+        self._end(cancelled=outcome.cancelled() or (self._cancelling and self._job.call.failed))
+
+    def _end(self, *, cancelled: bool) -> None:
+        if cancelled:
+            self._change(status="cancelled", requests={})
+            return
+        status, outcome = self._job.outcome(self._job.call)
+        message = None
+        if self._job.call.error is not None:
+            message = self._job.call.error.message
+        if not self._backend.has_room_for(len(outcome), self.state.quota):
+            message = f"The outcome has {len(outcome)} bytes: more than is kept for your tasks"
+            error = ProtocolError(INTERNAL_ERROR, message)
+            status, outcome = "failed", b'"error":%b' % encode_error_object(error)
+        self._change(status=status, message=message, requests={}, outcome=outcome)
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task, from any thread."""
+    loop = task.get_loop()
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(cancel, task)
+
+
+class _LoopChannel:
+    """The channel of a coroutine: nothing but questions, which the task itself shows."""
+
+    def __init__(self, task: RunningTask, runner: Runner) -> None:
+        self._task = task
+        self._runner = runner
+
+    async def open(self, make: Callable[[], Call], *, may_block: bool) -> Call:
+        return await open_call(self._runner, make, may_block=may_block)
+
+    async def run(self, call: Call) -> None:
+        await drive_within(call, self._runner)
+
+    def other(self) -> SyncChannel:
+        loop = asyncio.get_running_loop()
+        return _ThreadChannel(self._task, self._runner, spawner(loop))
+
+    async def send(self, message: bytes) -> None:
+        pass
+
+    async def keep_alive(self) -> None:
+        pass
+
+    async def close_stream(self, retry: float) -> None:
+        pass
+
+    async def ask(self, questions: Sequence[Question]) -> None:
+        await answered(questions)
+
+
+class _ThreadChannel:
+    """The channel of a plain function, where it ends if the task is cancelled."""
+
+    def __init__(self, task: RunningTask, runner: Runner, spawn: Spawn = background.spawn) -> None:
+        self._task = task
+        self._runner = runner
+        self._spawn = spawn
+
+    def run(self, call: Call) -> None:
+        drive(call, self._runner, self._spawn)
+
+    def other(self) -> AsyncChannel:
+        return _LoopChannel(self._task, self._runner)
+
+    @property
+    def closed(self) -> bool:
+        return self._task.cancelled
+
+    def send(self, message: bytes) -> None:
+        if self._task.cancelled:
+            raise TaskCancelled
+
+    def close_stream(self, retry: float) -> None:
+        pass
+
+    def ask(self, questions: Sequence[Question]) -> None:
+        wait(
+            [question.answer for question in questions],
+            timeout=max(question.timeout for question in questions),
+        )
+        if self._task.cancelled:
+            raise TaskCancelled

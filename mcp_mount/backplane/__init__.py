@@ -1,5 +1,0 @@
-"""What crosses requests: answers to questions, ended sessions, log levels of a session."""
-
-from mcp_mount.backplane.memory import MemoryBackplane
-
-__all__ = ["MemoryBackplane"]

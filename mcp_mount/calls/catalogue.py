@@ -1,0 +1,46 @@
+"""What a server offers, as the protocol core needs to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.incoming import Incoming, ServerHandlers
+from mcp_mount.calls.results import Result
+from mcp_mount.wire.messages import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method of the protocol that a feature answers, in every revision.
+
+    name_member: the member of params that the Mcp-Name header mirrors (2026-07-28). streams:
+    whether there is no other answer than an event stream.
+    """
+
+    answer: Callable[[Incoming], Result | Call]
+    name_member: str | None = None
+    streams: bool = False
+
+
+class Catalogue(ServerHandlers, Protocol):
+    """What a server offers, as the core needs to know it."""
+
+    @property
+    def version(self) -> int:
+        """Another number after each change."""
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """The methods answered now, by name."""
+
+    def capabilities(self) -> Mapping[str, Any]:
+        """The server capabilities to declare for them."""
+
+    def serves(self, uri: str, incoming: Incoming) -> bool:
+        """Whether there is a resource at `uri`, or a template of it, that the caller may use."""
+
+    def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
+        """The rules of a tool, with those of all that is around it; None if there is none."""

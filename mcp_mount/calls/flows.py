@@ -1,0 +1,88 @@
+"""Flows: what stands around a handler, written once for threads and for event loops.
+
+A flow is a generator. It yields what it needs as a step and gets the answer sent in, or the
+exception thrown in; on a thread a driver does the step, on an event loop it awaits it
+(`transports/driving.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from mcp_mount.calls.results import Result
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Do(Generic[T]):
+    """Something that is done in one way on a thread and in another on an event loop.
+
+    awaited: how it is done on a loop; None for what takes no time, and is done the same way.
+    """
+
+    do: Callable[[], T]
+    awaited: Callable[[], Awaitable[T]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A function that may take time: a plain one goes to a thread, a coroutine function to an event
+    loop."""
+
+    function: Callable[[], Any]
+    is_async: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause, in seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The result of a future. Throws TimeoutError in after `timeout` seconds."""
+
+    future: Future[Any]
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """All that stands further in, and at last the handler: its `Result`, or its exception.
+
+    timeout: in seconds; then OutOfTime is thrown in. A plain function on the thread of its
+    request is not left alone by that: see `Call.limit`.
+    """
+
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """A function of the user's that goes on inwards by itself: `function(call, call_next)`."""
+
+    function: Callable[..., Any]
+    is_async: bool
+
+
+Step: TypeAlias = Do[Any] | Run | Pause | Wait | Proceed | Enter | None
+"""A step; None is `Proceed()`."""
+
+Flow: TypeAlias = Generator[Step, Any, T]
+
+
+def proceed(timeout: float | None = None) -> Flow[Result]:
+    """The step inwards, within a flow: `result = yield from proceed()`."""
+    result: Result = yield Proceed(timeout)
+    return result
+
+
+async def awaited(value: Awaitable[T]) -> T:
+    """A coroutine of an awaitable, for `Run` and for tasks, which take nothing else."""
+    return await value

@@ -1,0 +1,338 @@
+"""Questions: what a handler asks the client while it answers a request.
+
+In the handshake revisions a question is a request of its own, which goes out on the stream of the
+call; its answer comes in as another HTTP request, and the backplane brings the two together. In
+2026-07-28 the call ends with the question, and runs again when the client repeats it with the
+answer (basic/patterns/mrtr). A task shows its questions to whoever looks at it, and waits.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from mcp_mount.wire.errors import (
+    MISSING_CLIENT_CAPABILITY,
+    ClientError,
+    EndsRun,
+    ProtocolError,
+)
+from mcp_mount.wire.messages import ResponseMessage, encode_request
+from mcp_mount.wire.revisions import Revision
+
+T = TypeVar("T")
+
+FORMS: Final = ("elicitation",)
+"""The capability of a client that shows forms."""
+
+_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{16}")
+"""The form of the ids of live questions: a process, and a question of it."""
+
+_MOST_ROUNDS: Final = 3
+"""How often a question is put to a client that answers with what does not fit."""
+
+
+class UnfitAnswer(ClientError):
+    """An answer that does not fit its question: the client may be asked once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry(Generic[T]):
+    """A question in any revision: a method with its parameters.
+
+    capability: the path of what the client must have declared, such as ("elicitation", "url").
+    read: turns the result of the client into what the handler gets; raises UnfitAnswer.
+    """
+
+    method: str
+    params: Mapping[str, Any]
+    capability: tuple[str, ...]
+    read: Callable[[Any], T]
+
+    def again(self, error: UnfitAnswer) -> Inquiry[T]:
+        """The question once more; a person is told what was wrong."""
+        if "message" not in self.params:
+            return self
+        message = f"{self.params['message']}\n\n{error}"
+        return replace(self, params={**self.params, "message": message})
+
+
+class Suspended(EndsRun):
+    """Ends a run of a handler whose call goes on otherwise."""
+
+
+class InputRequired(Suspended):
+    """The handler needs answers that the client has not given yet."""
+
+    def __init__(self, inquiries: Mapping[str, Inquiry[Any]]) -> None:
+        super().__init__(*inquiries)
+        self.inquiries = inquiries
+
+
+class Dialogue(Protocol):
+    """How the questions of one call are put to its client."""
+
+    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+        """The answers that have come already; all others must be put live.
+
+        Raises InputRequired to end the call until they come, and ProtocolError or ClientError for
+        a question that this client cannot be asked.
+        """
+
+    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
+        """Make live questions."""
+
+
+class Question:
+    """A live question that is waiting for its answer.
+
+    answer: the future response of the client. timeout: how long to wait for it, in seconds.
+    message: the encoded request, where the question is one. close: stops waiting.
+    """
+
+    __slots__ = ("_inquiry", "answer", "close", "message", "timeout")
+
+    def __init__(
+        self,
+        inquiry: Inquiry[Any],
+        answer: Future[ResponseMessage],
+        timeout: float,
+        *,
+        close: Callable[[], None],
+        message: bytes | None = None,
+    ) -> None:
+        self._inquiry = inquiry
+        self.answer = answer
+        self.timeout = timeout
+        self.close = close
+        self.message = message
+
+    def result(self) -> Any:
+        """What the handler gets, once there is an answer.
+
+        Raises ClientError if the client answered with an error or not in time, UnfitAnswer if
+        with what does not fit.
+        """
+        if not self.answer.done() or self.answer.cancelled():
+            raise ClientError("The client did not answer in time")
+        response = self.answer.result()
+        if response.error is not None:
+            raise ClientError(f"The client refused: {response.error.get('message', 'no reason')}")
+        return self._inquiry.read(response.result)
+
+
+class Asking:
+    """Several questions at once, until each has an answer that fits.
+
+    While `wanting` has any, put them with `live` and wait for their answers within it.
+    """
+
+    def __init__(self, dialogue: Dialogue, inquiries: Mapping[str, Inquiry[Any]]) -> None:
+        self._dialogue = dialogue
+        self._order = list(inquiries)
+        self._answers = dialogue.known(inquiries)
+        self._rounds = 0
+        self.wanting = {
+            key: inquiry for key, inquiry in inquiries.items() if key not in self._answers
+        }
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """All answers, in the order of the questions."""
+        return {key: self._answers[key] for key in self._order}
+
+    @contextmanager
+    def live(self) -> Iterator[Sequence[Question]]:
+        """Put what is wanting; at the end, read the answers.
+
+        Raises ClientError for a client that does not answer, or never with what fits.
+        """
+        questions = self._dialogue.put(self.wanting)
+        self._rounds += 1
+        try:
+            yield list(questions.values())
+            for key, question in questions.items():
+                try:
+                    self._answers[key] = question.result()
+                    del self.wanting[key]
+                except UnfitAnswer as error:
+                    if self._rounds == _MOST_ROUNDS:
+                        raise
+                    self.wanting[key] = self.wanting[key].again(error)
+        finally:
+            for question in questions.values():
+                question.close()
+
+
+class RoundTrips:
+    """The dialogue of 2026-07-28: answers come with a repeated request."""
+
+    def __init__(self, capabilities: Mapping[str, Any], answers: Mapping[str, Any]) -> None:
+        self._capabilities = capabilities
+        self.answers = answers
+
+    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+        require_capabilities(self._capabilities, inquiries)
+        answers, wanting = read_answers(inquiries, self.answers)
+        if wanting:
+            raise InputRequired(wanting)
+        return answers
+
+    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
+        raise AssertionError("this revision has no live questions")
+
+
+class Answers(Protocol):
+    """Where live answers arrive: the part of the backplane that questions use."""
+
+    def expect(self, session: str, question: str) -> Future[Any]: ...
+    def forget(self, session: str, question: str) -> None: ...
+
+
+class Places(Protocol):
+    """How many calls may wait for their clients: those that hold a thread meanwhile."""
+
+    def begin_question(self, most: int | None) -> bool: ...
+    def end_question(self) -> None: ...
+
+
+class LiveDialogue:
+    """The dialogue of the handshake revisions: each question is a request of its own."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        session: str,
+        revision: Revision,
+        capabilities: Mapping[str, Any],
+        timeout: float,
+        *,
+        places: Places,
+        most: int | None,
+    ) -> None:
+        self._places = places
+        self._most = most
+        self._answers = answers
+        self._session = session
+        self._revision = revision
+        self._capabilities = capabilities
+        self._timeout = timeout
+
+    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+        if self._most == 0:
+            raise ClientError("This server has a single thread: it cannot wait for an answer")
+        for inquiry in inquiries.values():
+            asked = inquiry.capability
+            if asked not in self._revision.questions:
+                raise ClientError(f"{self._revision.name} does not have {'.'.join(asked)}")
+            if not _declared(self._capabilities, asked):
+                raise ClientError(f"The client does not support {'.'.join(asked)}")
+        return {}
+
+    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
+        if not self._places.begin_question(self._most):
+            raise ClientError(
+                "As many calls as this server allows are waiting for answers of their clients: "
+                "try again later"
+            )
+        left = set(inquiries)
+
+        def close(key: str, question_id: str) -> None:
+            self._answers.forget(self._session, question_id)
+            if key in left:
+                left.discard(key)
+                if not left:
+                    self._places.end_question()
+
+        return {key: self._question(key, inquiry, close) for key, inquiry in inquiries.items()}
+
+    def _question(
+        self, key: str, inquiry: Inquiry[Any], close: Callable[[str, str], None]
+    ) -> Question:
+        question_id = f"{_process()}-{secrets.token_hex(8)}"
+        return Question(
+            inquiry,
+            self._answers.expect(self._session, question_id),
+            self._timeout,
+            close=partial(close, key, question_id),
+            message=encode_request(question_id, inquiry.method, inquiry.params),
+        )
+
+
+_PROCESSES: dict[int, str] = {}
+"""A name for this process, by its id: a worker that was forked gets one of its own."""
+
+
+def _process() -> str:
+    return _PROCESSES.setdefault(os.getpid(), secrets.token_hex(4))
+
+
+def is_foreign(question_id: str) -> bool:
+    """Whether a question was asked by another process."""
+    return _ID.fullmatch(question_id) is not None and not question_id.startswith(_process())
+
+
+def read_answers(
+    inquiries: Mapping[str, Inquiry[Any]], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Inquiry[Any]]]:
+    """What a client has answered already, and what it must be asked, once more perhaps."""
+    answers: dict[str, Any] = {}
+    wanting: dict[str, Inquiry[Any]] = {}
+    for key, inquiry in inquiries.items():
+        if key not in given:
+            wanting[key] = inquiry
+            continue
+        try:
+            answers[key] = inquiry.read(given[key])
+        except UnfitAnswer as error:
+            wanting[key] = inquiry.again(error)
+    return answers, wanting
+
+
+def require_capabilities(
+    capabilities: Mapping[str, Any], inquiries: Mapping[str, Inquiry[Any]]
+) -> None:
+    """Raise ProtocolError (-32021) for questions that a client has not declared to understand."""
+    missing = sorted(
+        {
+            inquiry.capability
+            for inquiry in inquiries.values()
+            if not _declared(capabilities, inquiry.capability)
+        }
+    )
+    if not missing:
+        return
+    required: dict[str, Any] = {}
+    for path in missing:
+        node = required
+        for name in path:
+            node = node.setdefault(name, {})
+    raise ProtocolError(
+        MISSING_CLIENT_CAPABILITY,
+        f"The client must support {', '.join(map('.'.join, missing))} for this",
+        data={"requiredCapabilities": required},
+    )
+
+
+def _declared(capabilities: Mapping[str, Any], path: Sequence[str]) -> bool:
+    """Whether a client declares what a path names. Elicitation without any mode means forms."""
+    node: Any = capabilities
+    for name in path:
+        if not isinstance(node, dict) or name not in node:
+            return False
+        node = node[name]
+    if path == FORMS and isinstance(node, dict):
+        return "form" in node or "url" not in node
+    return True
+
+
+def as_requests(inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+    """The `inputRequests` of a result."""
+    return {key: {"method": one.method, "params": one.params} for key, one in inquiries.items()}

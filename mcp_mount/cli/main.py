@@ -1,0 +1,147 @@
+"""The command line: `python -m mcp_mount`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+)
+from functools import partial
+from typing import Any, BinaryIO
+
+from starlette.requests import Request as StarletteRequest
+
+from mcp_mount.base import MCPServer
+from mcp_mount.cli.loading import LoadError, load_server
+from mcp_mount.hosting.host import Host
+from mcp_mount.protocol import Request
+from mcp_mount.transports.lifespans import is_asgi, lifespan_of
+from mcp_mount.transports.scopes import LOOP
+from mcp_mount.transports.stdio import StdioTransport
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit status."""
+    parser = argparse.ArgumentParser(prog="mcp_mount", description="MCP servers of web apps.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    stdio = commands.add_parser(
+        "stdio", help="serve on standard input and output, for an assistant on this machine"
+    )
+    stdio.add_argument("target", help="the server or its host application, as module:attribute")
+    stdio.add_argument("--path", help="where it is mounted, if the host has several")
+    options = parser.parse_args(arguments)
+    with protected_output() as sink:
+        try:
+            server, app = load_server(options.target, path=options.path)
+            refuse_requests(server)
+        except LoadError as error:
+            parser.error(str(error))
+        serve_stdio(server, sys.stdin.buffer, sink, app=app)
+    return 0
+
+
+def serve_stdio(
+    server: MCPServer,
+    source: BinaryIO,
+    sink: BinaryIO,
+    around: Callable[[], AbstractContextManager[Request]] | None = None,
+    *,
+    app: Any = None,
+) -> None:
+    """Serve one client on two streams; returns when `source` has ended.
+
+    Args:
+        server: The server.
+        source: Where the client's messages come from, a line each.
+        sink: Where it reads the answers.
+        around: What each message is handled in, which tells what the host knows of the client. By
+            default a request of Starlette that has no headers and comes from nobody.
+        app: The application that the server is in, if it is one for ASGI: its lifespan runs, and
+            the requests of handlers have it and its state.
+    """
+    host = server.attached or Host()
+
+    async def serve() -> None:
+        async with _lifespan_of_host(app, server) as state, _own_lifespan(server):
+            loop = asyncio.get_running_loop()
+            given = around or partial(_own_request, server, app, {**state}, loop)
+            transport = StdioTransport(server.protocol, server.runner, host.detach, given)
+            try:
+                await transport.serve(source, sink)
+            finally:
+                server.tasks.close()
+
+    asyncio.run(serve())
+
+
+def _lifespan_of_host(app: Any, server: MCPServer) -> AbstractAsyncContextManager[dict[str, Any]]:
+    if app is None or app is server or not is_asgi(app):
+        return nullcontext({})
+    return lifespan_of(app)
+
+
+def _own_lifespan(server: MCPServer) -> AbstractAsyncContextManager[Any]:
+    """That of the server, where its application does not run it."""
+    if server.has_lifespan:
+        return server.lifespan(server)
+    return nullcontext()
+
+
+@contextmanager
+def _own_request(
+    server: MCPServer, app: Any, state: Mapping[str, Any], loop: asyncio.AbstractEventLoop
+) -> Iterator[Request]:
+    """What each message of a client on this machine is handled in: a request like those over HTTP,
+    for handlers that ask for one."""
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": server.mcp_path,
+        "root_path": "",
+        "path_params": {},
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+        "client": None,
+        "server": ("localhost", None),
+        "state": {**server.lifespan.state, **state},
+        LOOP: loop,
+    }
+    request = server.request_beside(scope, app)
+    yield Request("POST", {}, native=lambda: request, may_block=server.needs_loop)
+
+
+def refuse_requests(server: MCPServer) -> None:
+    """Refuse to serve handlers that take a request of a host that has none here.
+
+    Raises:
+        LoadError: With their names, and what to do.
+    """
+    kind = None if server.attached is None else server.attached.request_type
+    if kind is None or issubclass(StarletteRequest, kind):
+        return
+    registry = server.registry
+    kinds: tuple[Mapping[str, Any], ...] = (registry.tools, registry.resources, registry.prompts)
+    entries = [item for entries in kinds for item in entries.items()]
+    names = [name for name, entry in entries if entry.arguments.request is not None]
+    if names:
+        raise LoadError(
+            f"over stdio there is no {kind.__module__}.{kind.__qualname__}, which "
+            f"{', '.join(names)} take{'s' if len(names) == 1 else ''}: use the command of the "
+            "framework (flask mcp stdio, manage.py mcp stdio), which makes one"
+        )
+
+
+def protected_output() -> BinaryIO:
+    """Standard output for messages alone: what tools print goes to standard error from now on."""
+    own = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return os.fdopen(own, "wb")

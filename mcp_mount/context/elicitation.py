@@ -1,0 +1,185 @@
+"""What a handler may ask of a client: a person's answer, a model's, the roots."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from mcp_mount.calls.questions import FORMS, Inquiry, UnfitAnswer
+from mcp_mount.wire.messages import plain
+
+T = TypeVar("T", bound=BaseModel)
+
+_ACTIONS: Final = ("accept", "decline", "cancel")
+_FIELDS: Final = ("string", "number", "integer", "boolean")
+
+
+@dataclass(frozen=True, slots=True)
+class Elicited(Generic[T]):
+    """A person's answer, which is true only if it is accepted: `if ctx.elicit(...)`.
+
+    Attributes:
+        action: "accept", "decline" or "cancel".
+        data: What was accepted; None otherwise, and for a page to visit.
+    """
+
+    action: str
+    data: T | None = None
+
+    def __bool__(self) -> bool:
+        return self.action == "accept"
+
+
+def elicitation(message: str, schema: type[T]) -> Inquiry[Elicited[T]]:
+    """A form for the person: a message, and a flat pydantic model to fill in.
+
+    Raises TypeError for a model with fields that no form has (client/elicitation).
+    """
+
+    def read(answer: Any) -> Elicited[T]:
+        action = _action(answer)
+        if action != "accept":
+            return Elicited(action)
+        try:
+            return Elicited(action, schema.model_validate(answer.get("content") or {}))
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, one['loc'])) or 'answer'}: {one['msg']}"
+                for one in error.errors()
+            )
+            raise UnfitAnswer(f"The client's answer does not fit: {problems}") from None
+
+    params = {"mode": "form", "message": message, "requestedSchema": _flat_schema(schema)}
+    return Inquiry("elicitation/create", params, FORMS, read)
+
+
+def url_elicitation(message: str, url: str) -> Inquiry[Elicited[Any]]:
+    """A page for the person to visit: for a payment or a login, which no client may see.
+
+    "accept" means that the person agreed to open `url`, not that anything was done there: the
+    page's own server knows that.
+    """
+
+    def read(answer: Any) -> Elicited[Any]:
+        return Elicited(_action(answer))
+
+    params = {
+        "mode": "url",
+        "message": message,
+        "url": url,
+        # 2025-11-25 requires it; 2026-07-28 has no use for it.
+        "elicitationId": secrets.token_urlsafe(12),
+    }
+    return Inquiry("elicitation/create", params, (*FORMS, "url"), read)
+
+
+def sampling(
+    messages: str | Sequence[Any],
+    *,
+    max_tokens: int = 1024,
+    system: str | None = None,
+    temperature: float | None = None,
+    stop: Sequence[str] = (),
+    model_preferences: Any = None,
+    tools: Sequence[Any] = (),
+    tool_choice: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Inquiry[Mapping[str, Any]]:
+    """A question to the client's model; the answer is a `CreateMessageResult` (client/sampling).
+
+    messages: one text of the user, or `SamplingMessage`s of `mcp_types`, or plain data.
+    max_tokens: of the answer, at most. system: the system prompt. tools: `mcp_types.Tool`s or plain
+    data that the model may use, if the client declares `sampling.tools`; its calls are the
+    caller's to carry out. tool_choice: "auto", "required" or "none".
+    """
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": {"type": "text", "text": messages}}]
+    params: dict[str, Any] = {"messages": plain(messages), "maxTokens": max_tokens}
+    further = {
+        "systemPrompt": system,
+        "temperature": temperature,
+        "stopSequences": list(stop) or None,
+        "modelPreferences": plain(model_preferences),
+        "tools": plain(tools) or None,
+        "toolChoice": None if tool_choice is None else {"mode": tool_choice},
+        "metadata": metadata,
+    }
+    params |= {name: value for name, value in further.items() if value is not None}
+    uses_tools = bool(tools) or tool_choice is not None
+    capability = ("sampling", "tools") if uses_tools else ("sampling",)
+    return Inquiry("sampling/createMessage", params, capability, _object)
+
+
+def roots() -> Inquiry[Sequence[Mapping[str, Any]]]:
+    """The question for the client's roots."""
+
+    def read(answer: Any) -> Sequence[Mapping[str, Any]]:
+        listed = _object(answer).get("roots")
+        if not isinstance(listed, list):
+            raise UnfitAnswer("The client's answer has no roots")
+        return listed
+
+    return Inquiry("roots/list", {}, ("roots",), read)
+
+
+def _flat_schema(schema: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a form: an object of simple fields, without references."""
+    whole = schema.model_json_schema()
+    definitions = whole.get("$defs", {})
+    properties = {
+        name: _inlined(field, definitions) for name, field in whole.get("properties", {}).items()
+    }
+    for name, field in properties.items():
+        if not _is_simple(field):
+            raise TypeError(
+                f"{schema.__name__}.{name}: a form has texts, numbers, booleans and choices only, "
+                f"not {field}"
+            )
+    flat: dict[str, Any] = {"type": "object", "properties": properties}
+    if "required" in whole:
+        flat["required"] = whole["required"]
+    return flat
+
+
+def _inlined(field: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """A field as clients know it: references resolved (an enum, say), `| None` left out."""
+    own = dict(field)
+    reference = own.pop("$ref", None)
+    if reference is not None:
+        own = {**definitions[reference.removeprefix("#/$defs/")], **own}
+    kinds = [kind for kind in own.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) == 1:
+        # An optional field: leaving it out is how a form says None.
+        del own["anyOf"]
+        own = {**_inlined(kinds[0], definitions), **own}
+        if own.get("default", ...) is None:
+            del own["default"]
+    if isinstance(own.get("items"), dict):
+        own["items"] = _inlined(own["items"], definitions)
+    if "const" in own and "type" in own and "enum" not in own:
+        own["enum"] = [own.pop("const")]
+    return own
+
+
+def _is_simple(field: Mapping[str, Any]) -> bool:
+    if field.get("type") == "array":
+        items = field.get("items", {})
+        return "enum" in items or "anyOf" in items
+    return field.get("type") in _FIELDS
+
+
+def _action(answer: Any) -> str:
+    action = _object(answer).get("action")
+    if action not in _ACTIONS:
+        raise UnfitAnswer("The client's answer has no valid action")
+    return str(action)
+
+
+def _object(answer: Any) -> Mapping[str, Any]:
+    if not isinstance(answer, dict):
+        raise UnfitAnswer("The client's answer is not an object")
+    return answer

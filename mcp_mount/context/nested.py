@@ -1,0 +1,167 @@
+"""One handler calls another, in this process: for the same caller, by the rules of the called."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json
+
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.incoming import Incoming, Progress
+from mcp_mount.calls.results import ContentBlock, Result
+from mcp_mount.wire.adapters import adapter_of
+from mcp_mount.wire.errors import ProtocolError, ResourceError, ToolError
+from mcp_mount.wire.revisions import LATEST
+
+DEEPEST: Final = 8
+"""How many handlers may have called one another."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceContent:
+    """What a resource contains: text or bytes."""
+
+    uri: str
+    content: str | bytes
+    mime_type: str | None = None
+
+
+class CallFailed(ResourceError):
+    """Another handler did not do what was asked: to a resource that has called it, that does not
+    mean that the resource is not there."""
+
+
+def named(incoming: Incoming, tool: str | Callable[..., Any]) -> tuple[str, Any]:
+    """The name of a tool, and the type of its values, if it is given as its function.
+
+    Raises ToolError for a function that is no tool of the server.
+    """
+    if isinstance(tool, str):
+        return tool, None
+    found = incoming.handlers and incoming.handlers.tool_of(tool)
+    if not found:
+        raise CallFailed(f"{tool!r} is no tool of this server")
+    return found
+
+
+def call_of(
+    incoming: Incoming, number: int, method: str, name: str, params: Mapping[str, Any]
+) -> Call:
+    """The call of another handler, within the one that answers `incoming`.
+
+    number: how many others it has called before. Raises ToolError for what the caller may not use
+    or is not there, for a circle of handlers, and for too many that have called one another.
+    """
+    path = (*(incoming.path or (_own_name(incoming),)), name)
+    if name in path[:-1]:
+        raise CallFailed(f"{name!r} calls itself: {' → '.join(path)}")
+    if len(path) > DEEPEST:
+        raise CallFailed(f"More than {DEEPEST} handlers call one another: {' → '.join(path)}")
+    if incoming.handlers is None:
+        raise CallFailed("There is no server to call other handlers on")
+    if incoming.progress is None:
+        incoming.progress = Progress()
+    inner = replace(
+        incoming,
+        method=method,
+        params=dict(params),
+        revision=LATEST,
+        path=path,
+        prefix=f"{incoming.prefix}{number}.",
+        is_plain=False,
+    )
+    try:
+        answer = incoming.handlers.answer(inner)
+    except ProtocolError as error:
+        raise _told(error) from None
+    if answer is None:
+        raise CallFailed(f"This server has nothing for {method}")
+    return answer if isinstance(answer, Call) else _answered(inner, answer)
+
+
+def result_of(call: Call) -> dict[str, Any]:
+    """The result of such a call, decoded.
+
+    Raises ToolError if it failed; ends the outer call, too, if the client must be asked first.
+    """
+    try:
+        result = call.finish()
+    except ProtocolError as error:
+        raise _told(error) from None
+    if result.suspended is not None:
+        raise result.suspended
+    body: dict[str, Any] = from_json(b"{%b}" % result.members)
+    if result.meta:
+        body["_meta"] = dict(result.meta)
+    if result.failed:
+        texts = [str(block.get("text", "")) for block in body.get("content", ())]
+        raise CallFailed("\n".join(texts) or "The tool failed")
+    return body
+
+
+def wraps(incoming: Incoming, name: str) -> bool:
+    """Whether the structured content of a tool has its value as the member `result`."""
+    return incoming.handlers is not None and incoming.handlers.wraps(name)
+
+
+def value_of(body: Mapping[str, Any], returns: Any, *, is_wrapped: bool = False) -> Any:
+    """The value in the result of a tool: data of the type `returns`, or as it is in JSON.
+
+    Without data, the text, if there is nothing but one; else all content blocks, as in JSON.
+    CallToolResult is the whole result.
+    """
+    if getattr(returns, "__name__", None) == "CallToolResult":
+        return returns.model_validate(body)
+    if "structuredContent" in body:
+        value: Any = body["structuredContent"]
+        if is_wrapped and isinstance(value, dict) and value.keys() == {"result"}:
+            value = value["result"]
+    else:
+        content = body.get("content", [])
+        is_text = len(content) == 1 and content[0].get("type") == "text"
+        value = content[0]["text"] if is_text else [ContentBlock(one) for one in content]
+    return value if returns is None else _adapter(returns).validate_python(value)
+
+
+def contents_of(body: Mapping[str, Any]) -> list[ResourceContent]:
+    """The contents of a resource in the result of reading it."""
+    return [
+        ResourceContent(
+            one.get("uri", ""),
+            one["text"] if "text" in one else base64.b64decode(one.get("blob", "")),
+            one.get("mimeType"),
+        )
+        for one in body.get("contents", ())
+    ]
+
+
+def messages_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a prompt, as `PromptMessage` has them in JSON."""
+    return list(body.get("messages", ()))
+
+
+@lru_cache(maxsize=256)
+def _adapter(returns: Any) -> TypeAdapter[Any]:
+    return adapter_of(returns, reads_json=True)
+
+
+def _own_name(incoming: Incoming) -> str:
+    return str(incoming.params.get("name") or incoming.params.get("uri") or incoming.method)
+
+
+def _answered(incoming: Incoming, result: Result) -> Call:
+    """A call that has its result already."""
+    call = Call(incoming, lambda: None, is_async=False, encode=lambda value, revision: result)
+    call.settle(result)
+    return call
+
+
+def _told(error: ProtocolError) -> ToolError:
+    if error.status(modern=True) in (401, 403):
+        return CallFailed(f"The caller may not do this: {error.message}")
+    return CallFailed(error.message)

@@ -1,0 +1,1 @@
+"""What a server asks of the application that it is mounted in, and takes from it."""

@@ -1,0 +1,71 @@
+"""The application that a server is mounted in, as far as the server asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mcp_mount.backends.tasks.contexts import Around, current_context
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.callers import accepted_languages
+from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
+from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.settings import bearer
+from mcp_mount.wire.errors import Challenge
+
+around_test_requests: Final[list[Callable[[], AbstractContextManager[None]]]] = []
+"""Entered by the clients for tests around each request that they make on the thread of the test: a
+framework that ends a request's connections lets those of the test be."""
+
+
+def _no_names() -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The application that a server is mounted in, as far as the server asks it.
+
+    Args:
+        secret_keys: The keys, oldest first; the last one seals.
+        debug: Whether docs may be shown.
+        host_names: The Host headers that the host itself checks.
+        challenge: The WWW-Authenticate header for those who must log in first, where the host
+            authenticates.
+        serves_metadata: Whether the host serves the metadata of the resource at a path, by
+            RFC 9728.
+        detach: Prepares a call to outlive its request, as a task, and gives the context variables
+            to run it in.
+        around_task: What a task runs in, entered on a thread that it has for itself; None where it
+            needs none. Raises ProtocolError for a call that cannot outlive its request.
+        varies: What a result depends on beside its call, its caller and where they call: the
+            language, say. Results that differ in it are kept apart.
+        request_type: The class of the requests that handlers get here, where it is always the same
+            one.
+        app: The application itself, for the `app` of Starlette's requests.
+        without_permissions: What it is called in errors, if it has no permissions by name.
+        guards: Whether it evidently refuses callers before they reach the server.
+        exceptions: Translates those of the framework that tell a client something (Http404, a
+            werkzeug HTTPException) into ours: ToolError for words, ResourceNotFoundError for what
+            does not exist, `Refusal(words, status=403)` for who may not,
+            `Refusal(words, status=429, retry_after=…)` for later. It is told of real failures,
+            once each, where the answer is made: under WSGI on the request's thread, under ASGI on
+            the event loop, which it must not hold up.
+    """
+
+    secret_keys: Callable[[], Sequence[str | bytes]] = _no_names
+    debug: Callable[[], bool] = bool
+    host_names: Callable[[], Sequence[str]] = _no_names
+    challenge: Callable[[ProtocolRequest, Challenge], str] = bearer
+    serves_metadata: Callable[[str], bool] = lambda path: False
+    detach: Callable[[Call], Context] = current_context
+    around_task: Callable[[Call], Around | None] = lambda call: None
+    varies: Callable[[ProtocolRequest], str] = accepted_languages
+    request_type: type | None = None
+    app: Any = None
+    without_permissions: str | None = None
+    guards: Callable[[], bool] = bool
+    exceptions: ExceptionHooks = NO_HOOKS

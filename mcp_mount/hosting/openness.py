@@ -1,0 +1,112 @@
+"""What a server says at its first request: whether it is open to everybody, unless that is meant,
+and what of it can never be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol, cast
+
+from mcp_mount.features import Registry, Tool
+from mcp_mount.openapi.arguments import NamedArguments
+from mcp_mount.policies.declared import Stack
+from mcp_mount.schemas.functions import describe
+from mcp_mount.schemas.names import suggestion
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
+
+_MAX_NAMED: Final = 5
+_GUARDS_NOBODY: Final = ("starlette", "fastapi", "mcp_mount", "opentelemetry", "sentry_sdk")
+"""Packages whose middleware refuses nobody for who they are."""
+
+
+class Resource(Protocol):
+    """What lets requests in by their credentials."""
+
+    required: bool
+
+
+def open_tools(registry: Registry) -> list[str]:
+    """The tools that may write, and that have no guard of their own.
+
+    Those that say of themselves that they only read (`readOnlyHint`) are not meant, nor exposed
+    endpoints, which authenticate callers as they do over plain HTTP.
+    """
+    return [tool.name for tool in registry.tools.values() if _is_open(tool)]
+
+
+def warn_of_completers(registry: Registry) -> None:
+    """Log which completers are for prompts that do not exist, once all have been registered."""
+    for completer in registry.completers_of_nothing():
+        logger.warning(
+            "%s completes %r of %r, and there is no such prompt, nor template of resources; %s",
+            describe(completer.function),
+            completer.argument,
+            completer.subject,
+            suggestion(completer.subject, [*registry.prompts, *registry.resources]),
+        )
+
+
+def warn_if_open(
+    title: str, tools: Sequence[str], *, resource: Resource | None, is_guarded: bool
+) -> None:
+    """Log, loudly, that anybody may call the tools of a server.
+
+    Args:
+        title: The server's.
+        tools: Those that are open, if everybody may send requests.
+        resource: What lets requests in.
+        is_guarded: Whether anything else decides who may send requests.
+    """
+    if not tools or is_guarded or (resource is not None and resource.required):
+        return
+    names = ", ".join(tools[:_MAX_NAMED]) + (", …" if len(tools) > _MAX_NAMED else "")
+    logger.warning(
+        "ANYBODY who reaches the server %r may call %d tool%s that may write: %s. Guard the server "
+        "(auth=, permission=, in Django LOGIN_REQUIRED), its routers or its tools (permission=, "
+        "scopes=), mark tools that only read (annotations={'readOnlyHint': True}), or say that "
+        "it is meant: MCPServer(open=True), MCP_OPEN in Flask, OPEN in Django's MCP_MOUNT.",
+        title,
+        len(tools),
+        "" if len(tools) == 1 else "s",
+        names,
+    )
+
+
+def tell_undocumented(title: str, registry: Registry) -> None:
+    """Log which tools have no description: models choose among tools by nothing else."""
+    names = [one.name for one in registry.tools.values() if "description" not in one.members]
+    if names:
+        shown = ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
+        logger.info(
+            "Of the server %r, %d tool%s no description, by which models choose: %s. Write a "
+            "docstring, or description=.",
+            title,
+            len(names),
+            " has" if len(names) == 1 else "s have",
+            shown,
+        )
+
+
+def may_guard(middleware: Iterable[Any]) -> bool:
+    """Whether there is middleware, as Starlette keeps it, that may refuse callers.
+
+    Frameworks' own refuses nobody: AuthenticationMiddleware tells who calls and lets all in.
+    """
+    return any(
+        str(getattr(one.cls, "__module__", "")).partition(".")[0] not in _GUARDS_NOBODY
+        for one in middleware
+    )
+
+
+def _is_open(tool: Tool) -> bool:
+    if any(getattr(rule, "guards", True) for rule in tool.rules):
+        return False
+    annotations, arguments = tool.members.get("annotations") or {}, cast(Any, tool.arguments)
+    if annotations.get("readOnlyHint") is True or (
+        isinstance(arguments, NamedArguments) and arguments.authenticates
+    ):
+        return False
+    policies = tool.policies
+    levels = policies.levels if isinstance(policies, Stack) else ()
+    return not any(getattr(level.dependencies, "guards", False) for level in levels)

@@ -1,1 +1,0 @@
-"""Model backends behind the LLM and image routes."""

@@ -1,0 +1,1 @@
+"""Telemetry, call records, audit and Prometheus metrics."""

@@ -1,0 +1,247 @@
+"""What is told of calls: a log record for each, and to an audit before and after."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Final
+
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.flows import Flow, Run, proceed
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.results import Result
+from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
+from mcp_mount.wire.errors import Exited, ProtocolError, ToolError, contained_async
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount.calls")
+
+REDACTED: Final = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One call, or one other request that was answered.
+
+    method: such as "tools/call". name: of the tool or prompt, the URI of the resource. caller: the
+    user's id. client: the name that the client gave of itself, unverified. arguments: with what is
+    declared secret left out. outcome: "ok", "tool_error" (the tool told what went wrong),
+    "suspended" (the client was asked something first), "cancelled" or "error". error: what class of
+    error it was, or its JSON-RPC code. seconds: how long it took. size: of the encoded result, in
+    bytes. path: the tools that called this one, the outermost first.
+    """
+
+    method: str
+    name: str
+    caller: str | None
+    client: str
+    address: str | None
+    revision: str
+    arguments: Mapping[str, Any]
+    outcome: str
+    error: str | None
+    seconds: float
+    size: int
+    path: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended. error: its class, or the code of a JSON-RPC error."""
+
+    kind: str
+    error: str | None = None
+
+    @classmethod
+    def of(cls, result: Result) -> Outcome:
+        if result.suspended is not None:
+            return cls("suspended")
+        return cls("tool_error", "tool_error") if result.failed else cls("ok")
+
+    @classmethod
+    def of_error(cls, error: BaseException) -> Outcome:
+        if isinstance(error, ProtocolError):
+            return cls("error", str(error.kind.code))
+        if isinstance(error, ToolError):
+            return cls("tool_error", "tool_error")
+        if isinstance(error, Exited):
+            return cls("error", type(error.__cause__).__qualname__)
+        if isinstance(error, Exception):
+            return cls("error", type(error).__qualname__)
+        return cls("cancelled", "cancelled")
+
+
+class Redaction:
+    """Leaves out of arguments what nobody is to read.
+
+    names: of arguments; "card.number" for a member of one, also of each one in a list.
+    """
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self._paths = [name.split(".") for name in names]
+
+    def __call__(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        for path in self._paths:
+            arguments = _without(arguments, path)
+        return arguments
+
+
+def _without(value: Any, path: Sequence[str]) -> Any:
+    if isinstance(value, list):
+        return [_without(one, path) for one in value]
+    if not isinstance(value, Mapping) or path[0] not in value:
+        return value
+    inner = REDACTED if len(path) == 1 else _without(value[path[0]], path[1:])
+    return {**value, path[0]: inner}
+
+
+def secrets_of(schema: Mapping[str, Any]) -> list[str]:
+    """The arguments that a JSON Schema marks as secret: `writeOnly`, or the format "password"."""
+    return [
+        name
+        for name, one in schema.get("properties", {}).items()
+        if isinstance(one, Mapping)
+        and (one.get("writeOnly") is True or one.get("format") == "password")
+    ]
+
+
+class Recording:
+    """Makes a record of each call, and hands it on."""
+
+    def __init__(self, tell: Callable[[CallRecord], None], redact: Redaction) -> None:
+        self._tell = tell
+        self._redact = redact
+
+    def flow(self, call: Call) -> Flow[Result]:
+        started = time.perf_counter()
+        try:
+            result = yield from proceed()
+        except BaseException as error:
+            outcome = Outcome.of_error(call.recognised(error))
+            self._tell(record_of(call, started, self._redact, outcome))
+            raise
+        self._tell(record_of(call, started, self._redact, Outcome.of(result), result))
+        return result
+
+
+def record_of(
+    call: Call,
+    started: float,
+    redact: Redaction,
+    outcome: Outcome,
+    result: Result | None = None,
+) -> CallRecord:
+    """The record of a call that began at `started` (of `time.perf_counter`)."""
+    return _record(call.incoming, redact(call.arguments), started, outcome, result)
+
+
+def record_of_request(
+    incoming: Incoming, started: float, result: Result | None, error: ProtocolError | None
+) -> CallRecord:
+    """The record of a request that no handler was asked for: a list, or a refusal."""
+    if error is not None:
+        return _record(incoming, {}, started, Outcome.of_error(error), None)
+    assert result is not None, "it is one or the other"
+    return _record(incoming, {}, started, Outcome.of(result), result)
+
+
+def _record(
+    incoming: Incoming,
+    arguments: Mapping[str, Any],
+    started: float,
+    outcome: Outcome,
+    result: Result | None,
+) -> CallRecord:
+    params = incoming.params
+    return CallRecord(
+        method=incoming.method,
+        name=str(params.get("name") or params.get("uri") or ""),
+        caller=incoming.request.caller(),
+        client=str(incoming.client.info.get("name", "")),
+        address=incoming.request.address,
+        revision=incoming.revision.name,
+        arguments=arguments,
+        outcome=outcome.kind,
+        error=outcome.error,
+        seconds=time.perf_counter() - started,
+        size=0 if result is None else len(result.members),
+        path=incoming.path,
+    )
+
+
+def log(record: CallRecord) -> None:
+    """Log a record. Structured formatters find it as `mcp`, a dict."""
+    level = logging.WARNING if record.outcome == "error" else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
+    logger.log(
+        level,
+        "%s %s by %s: %s in %.1f ms",
+        record.method,
+        record.name or "-",
+        record.caller or "-",
+        record.outcome if record.error is None else f"{record.outcome} ({record.error})",
+        record.seconds * 1000,
+        extra={"mcp": asdict(record)},
+    )
+
+
+class Audit:
+    """An audit: is told of each call before and after it.
+
+    before: gets the call, and refuses it by raising ToolError. after: gets the `CallRecord`,
+    however the call ended; also of one that was refused before it was any. Both may be plain or
+    coroutine functions.
+    """
+
+    def __init__(
+        self,
+        *,
+        before: Callable[[Call], Any] | None = None,
+        after: Callable[[CallRecord], Any] | None = None,
+    ) -> None:
+        for hook in (before, after):
+            if hook is not None and not callable(hook):
+                raise DefinitionError(f"an audit has functions before and after, not {hook!r}")
+        self.before = before
+        self.after = after
+
+
+class Audited:
+    """An audit around calls."""
+
+    def __init__(self, audit: Audit, redact: Redaction) -> None:
+        self._audit = audit
+        self._redact = redact
+
+    def flow(self, call: Call) -> Flow[Result]:
+        started = time.perf_counter()
+        try:
+            if self._audit.before is not None:
+                yield from _told(self._audit.before, call)
+            result = yield from proceed()
+        except BaseException as error:
+            outcome = Outcome.of_error(call.recognised(error))
+            yield from self._end(call, started, outcome, None)
+            raise
+        yield from self._end(call, started, Outcome.of(result), result)
+        return result
+
+    def _end(
+        self, call: Call, started: float, outcome: Outcome, result: Result | None
+    ) -> Flow[None]:
+        if self._audit.after is not None:
+            record = record_of(call, started, self._redact, outcome, result)
+            try:
+                yield from _told(self._audit.after, record)
+            except BaseException as error:
+                contained_async(error)
+                # What was done is done, and its client is told so.
+                logger.exception("The audit failed: %s %s is not in it", call.method, call.name)
+
+
+def _told(hook: Callable[..., Any], argument: Any) -> Flow[None]:
+    yield Run(partial(hook, argument), is_coroutine_function(hook))

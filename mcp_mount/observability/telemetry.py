@@ -1,0 +1,245 @@
+"""Spans and metrics by OpenTelemetry's semantic conventions for MCP and generative AI.
+
+The trace context that a client sends in `_meta` (SEP-414) is the parent of the request's span; the
+one of the HTTP request is linked, or is the parent where there is no other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from opentelemetry import context, metrics, propagate, trace
+from opentelemetry.propagators.textmap import Getter
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+from pydantic_core import to_json
+
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.flows import Flow, proceed
+from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.results import Result
+from mcp_mount.observability.records import Outcome, Redaction
+from mcp_mount.wire.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import Span, TracerProvider
+
+_SCOPE: Final = "mcp_mount"
+
+_PROPAGATED: Final = ("traceparent", "tracestate", "baggage")
+
+_TARGETS: Final = {"tools/call": "gen_ai.tool.name", "prompts/get": "gen_ai.prompt.name"}
+
+Target: TypeAlias = tuple[str, str]
+"""An attribute and its value."""
+
+_BUCKETS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+"""Of the metric `mcp.server.operation.duration`, in seconds, as the conventions advise."""
+
+
+class _Strings(Getter[Mapping[str, Any]]):
+    """Reads what is a string; a client may send anything."""
+
+    def get(self, carrier: Mapping[str, Any], key: str) -> list[str] | None:
+        value = carrier.get(key)
+        return [value] if isinstance(value, str) else None
+
+    def keys(self, carrier: Mapping[str, Any]) -> list[str]:
+        return [key for key in carrier if isinstance(key, str)]
+
+
+_STRINGS: Final = _Strings()
+
+
+class Telemetry:
+    """Spans and metrics of all requests to a server.
+
+    content: whether spans show arguments (without what is declared secret) and results; they do not
+    by default. tracer_provider, meter_provider: by default the global ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        content: bool = False,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+    ) -> None:
+        self._content = content
+        self.meter_provider = meter_provider
+        self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
+        meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
+        self._duration = meter.create_histogram(
+            "mcp.server.operation.duration",
+            unit="s",
+            description="Duration of an MCP request as the server sees it.",
+            explicit_bucket_boundaries_advisory=_BUCKETS,
+        )
+
+    def around(self, redact: Redaction) -> Traced:
+        """The policy that traces the calls of an entry."""
+        return Traced(self, redact)
+
+    def saw(
+        self,
+        incoming: Incoming,
+        started: float,
+        result: Result | None,
+        error: ProtocolError | None,
+    ) -> None:
+        """Note a request that no handler was asked for. started: of `time.perf_counter`."""
+        nanoseconds = time.time_ns() - int((time.perf_counter() - started) * 1e9)
+        # A name that was refused may be one that the client made up: it must not become a
+        # dimension, of which a client could make as many as it likes.
+        target = None if error is not None else _target(incoming)
+        with self.span(incoming, target, start=nanoseconds) as (span, dimensions):
+            if error is not None:
+                self.end(span, dimensions, started, Outcome.of_error(error), error)
+            else:
+                assert result is not None, "it is one or the other"
+                self.end(span, dimensions, started, Outcome.of(result))
+
+    @contextmanager
+    def span(
+        self, incoming: Incoming, target: Target | None, *, start: int | None = None
+    ) -> Iterator[tuple[Span, dict[str, Any]]]:
+        """The span of a request, current in what runs in it, and its dimensions in the metrics.
+
+        target: what the request is for, if that is known. start: in nanoseconds.
+        """
+        inner = bool(incoming.path)
+        parent, links = (None, []) if inner else _origin(incoming)
+        dimensions = _dimensions(incoming, target)
+        token = None if parent is None else context.attach(parent)
+        try:
+            with self._tracer.start_as_current_span(
+                _name(incoming, target, inner=inner),
+                kind=SpanKind.INTERNAL if inner else SpanKind.SERVER,
+                attributes={**dimensions, **_details(incoming)},
+                links=links,
+                start_time=start,
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span:
+                # A call within another is part of one request.
+                yield span, {} if inner else dimensions
+        finally:
+            if token is not None:
+                context.detach(token)
+
+    def end(
+        self,
+        span: Span,
+        dimensions: dict[str, Any],
+        started: float,
+        outcome: Outcome,
+        error: BaseException | None = None,
+    ) -> None:
+        """Note on its span, and in the metrics, how a request ended."""
+        further: dict[str, Any] = {}
+        if outcome.error is not None:
+            further["error.type"] = outcome.error
+            message = str(error) if isinstance(error, ProtocolError) else None
+            span.set_status(Status(StatusCode.ERROR, message))
+        if isinstance(error, ProtocolError):
+            further["rpc.response.status_code"] = str(error.kind.code)
+        span.set_attributes(further)
+        if dimensions:
+            self._duration.record(time.perf_counter() - started, {**dimensions, **further})
+
+    def show_arguments(self, span: Span, call: Call, redact: Redaction) -> None:
+        if self._content and span.is_recording() and call.method == "tools/call":
+            span.set_attribute(
+                "gen_ai.tool.call.arguments", to_json(redact(call.arguments)).decode()
+            )
+
+    def show_result(self, span: Span, call: Call, result: Result) -> None:
+        if self._content and span.is_recording() and call.method == "tools/call":
+            shown = b"{%b}" % result.members
+            span.set_attribute("gen_ai.tool.call.result", shown.decode())
+
+
+class Traced:
+    """The telemetry around calls."""
+
+    def __init__(self, telemetry: Telemetry, redact: Redaction) -> None:
+        self._telemetry = telemetry
+        self._redact = redact
+
+    def flow(self, call: Call) -> Flow[Result]:
+        started, telemetry = time.perf_counter(), self._telemetry
+        with telemetry.span(call.incoming, _target(call.incoming)) as (span, dimensions):
+            telemetry.show_arguments(span, call, self._redact)
+            try:
+                result = yield from proceed()
+            except BaseException as error:
+                told = call.recognised(error)
+                telemetry.end(span, dimensions, started, Outcome.of_error(told), told)
+                raise
+            telemetry.show_result(span, call, result)
+            if "cache" in call.state:
+                span.set_attribute("mcp_mount.cache", call.state["cache"])
+            telemetry.end(span, dimensions, started, Outcome.of(result))
+        return result
+
+
+def _origin(incoming: Incoming) -> tuple[context.Context | None, list[Link]]:
+    """The context of the client, if it sends one, and a link to that of the HTTP request."""
+    ambient = trace.get_current_span().get_span_context()
+    sent = {key: incoming.meta[key] for key in _PROPAGATED if key in incoming.meta}
+    if "traceparent" in sent:
+        parent = propagate.extract(sent, getter=_STRINGS)
+        if trace.get_current_span(parent).get_span_context().is_valid:
+            return parent, [Link(ambient)] if ambient.is_valid else []
+    if ambient.is_valid or "traceparent" not in incoming.request.headers:
+        return None, []
+    return propagate.extract(incoming.request.headers, getter=_STRINGS), []
+
+
+def _target(incoming: Incoming) -> Target | None:
+    """What a request is for, as an attribute, if that has few values."""
+    attribute = _TARGETS.get(incoming.method)
+    name = incoming.params.get("name")
+    return (attribute, name) if attribute is not None and isinstance(name, str) else None
+
+
+def _name(incoming: Incoming, target: Target | None, *, inner: bool) -> str:
+    method = incoming.method
+    if inner and method == "tools/call":
+        method = "execute_tool"
+    return method if target is None else f"{method} {target[1]}"
+
+
+def _dimensions(incoming: Incoming, target: Target | None) -> dict[str, Any]:
+    """The attributes of spans and metrics alike: each has few values."""
+    dimensions: dict[str, Any] = {
+        "mcp.method.name": incoming.method,
+        "mcp.protocol.version": incoming.revision.name,
+        "network.transport": "pipe" if incoming.request.is_trusted_local else "tcp",
+    }
+    if not incoming.request.is_trusted_local:
+        dimensions["network.protocol.name"] = "http"
+    if target is not None:
+        dimensions[target[0]] = target[1]
+    if incoming.method == "tools/call":
+        dimensions["gen_ai.operation.name"] = "execute_tool"
+    return dimensions
+
+
+def _details(incoming: Incoming) -> dict[str, Any]:
+    """The attributes of spans alone."""
+    details: dict[str, Any] = {"jsonrpc.request.id": str(incoming.id)}
+    named = _target(incoming)
+    if named is not None:
+        details[named[0]] = named[1]
+    uri = incoming.params.get("uri")
+    if isinstance(uri, str):
+        details["mcp.resource.uri"] = uri
+    if incoming.session is not None:
+        details["mcp.session.id"] = incoming.session
+    if incoming.request.address is not None:
+        details["client.address"] = incoming.request.address
+    return details

@@ -1,0 +1,47 @@
+"""Telling clients of changes, from anywhere in the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mcp_mount.protocol.changes import CLOSING, Change
+from mcp_mount.wire.uris import normal_uri
+
+
+class Notifier:
+    """Tells the clients that listen, of both eras, that something has changed.
+
+    Call it from plain code and coroutines, within a request or outside: in a Django signal, in a
+    thread. It does not wait. Clients of other processes do not hear of it yet.
+    """
+
+    def __init__(self, publish: Callable[[Change], None]) -> None:
+        self._publish = publish
+
+    def resource_updated(self, uri: str) -> None:
+        """The resource at `uri` reads differently now.
+
+        Args:
+            uri: Its URI, in any form: encoded or not.
+        """
+        self._publish(Change("resource", normal_uri(uri)))
+
+    def tools_list_changed(self) -> None:
+        """The list of tools is another one. Registering a tool says so by itself."""
+        self._publish(Change("tools"))
+
+    def prompts_list_changed(self) -> None:
+        """The list of prompts is another one. Registering a prompt says so by itself."""
+        self._publish(Change("prompts"))
+
+    def resources_list_changed(self) -> None:
+        """The list of resources is another one. Registering a resource says so by itself."""
+        self._publish(Change("resources"))
+
+    def task_changed(self, task_id: str) -> None:
+        """A task has another status now. Those in this process say so by themselves."""
+        self._publish(Change("task", task_id))
+
+    def close(self) -> None:
+        """End all open subscriptions, as at a shutdown: each with its result."""
+        self._publish(CLOSING)

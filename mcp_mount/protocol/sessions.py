@@ -1,0 +1,414 @@
+"""The handshake revisions, 2025-03-26 to 2025-11-25: `initialize`, then requests in a session.
+
+A session id is a sealed token that carries what `initialize` agreed on: there is no session table,
+and every worker that has the key serves every session.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
+
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.catalogue import Catalogue, Method
+from mcp_mount.calls.incoming import LOG_LEVELS, Client, Incoming
+from mcp_mount.calls.questions import LiveDialogue, is_foreign
+from mcp_mount.calls.results import Result
+from mcp_mount.protocol.changes import Change, Hear, OpenStreams, SessionStream, check_uris
+from mcp_mount.protocol.listener import Listener
+from mcp_mount.protocol.resumption import EventLog, Resumption, is_polled, parse_event_id
+from mcp_mount.protocol.settings import Settings
+from mcp_mount.wire import sse
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    RESOURCE_NOT_FOUND,
+    ProtocolError,
+    method_not_allowed,
+)
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.messages import (
+    MessageId,
+    NotificationMessage,
+    Request,
+    RequestMessage,
+    ResponseMessage,
+    is_id,
+    parse,
+)
+from mcp_mount.wire.revisions import LATEST_LEGACY, LEGACY, Revision
+from mcp_mount.wire.sealing import Keys, Seal, TokenRefused
+from mcp_mount.wire.uris import normal_uri
+
+logger = own_logger("mcp_mount")
+
+SESSION_HEADER: Final = "mcp-session-id"
+_KEPT_CAPABILITIES: Final = ("roots", "sampling", "elicitation", "tasks", "extensions")
+_CACHED_SESSIONS: Final = 1024
+
+# Not declared as a capability, but several clients list all the same when they connect, and show
+# their user an error.
+_EMPTY_LISTS: Final = {
+    f"{prefix}/list": Method(lambda incoming, member=member: Result(b'"%b":[]' % member))  # type: ignore[misc]
+    for prefix, member in (
+        ("resources", b"resources"),
+        ("resources/templates", b"resourceTemplates"),
+        ("prompts", b"prompts"),
+    )
+}
+
+
+class Backplane(Protocol):
+    """What the handshake revisions must carry from one request to another."""
+
+    def expect(self, session: str, question: str) -> Future[Any]: ...
+    def forget(self, session: str, question: str) -> None: ...
+    def deliver(self, session: str, question: str, answer: Any) -> bool: ...
+    def end(self, session: str, *, ttl: float) -> None: ...
+    def has_ended(self, session: str) -> bool: ...
+    def listen(self, hear: Hear, *, waits: bool = True) -> Callable[[], None]: ...
+    def listeners(self) -> int: ...
+    def dismiss(self) -> bool: ...
+    def probe(self) -> None: ...
+    def subscribe(self, session: str, uri: str, *, on: bool) -> None: ...
+    def subscribed(self, session: str) -> frozenset[str]: ...
+    def set_log_level(self, session: str, level: str) -> None: ...
+    def log_level(self, session: str) -> str | None: ...
+    def keep_log(self, session: str, log: EventLog, *, ttl: float) -> None: ...
+    def own_log(self, session: str, make: Callable[[], EventLog], *, ttl: float) -> EventLog: ...
+    def find_log(self, session: str, stream: str) -> EventLog | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open session: what its token says. caller: by whose key it was opened."""
+
+    id: str
+    revision: Revision
+    client: Client
+    caller: str | None
+    expires: float
+
+
+class Legacy:
+    """Opens sessions, admits the requests within them and wraps their results."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        keys: Keys,
+        backplane: Backplane,
+        listener: Listener,
+    ) -> None:
+        self._listener = listener
+        self._settings = settings
+        self._catalogue = catalogue
+        self._backplane = backplane
+        self._seal = Seal("session", keys, server=lambda: settings.name)
+        self._opened: OrderedDict[tuple[str, str], Session] = OrderedDict()
+        self._calls: WeakValueDictionary[tuple[str, MessageId], Call] = WeakValueDictionary()
+        self._streams = OpenStreams()
+        self._logs: WeakValueDictionary[tuple[str, MessageId], EventLog] = WeakValueDictionary()
+        self._own_methods = {
+            "ping": Method(lambda incoming: Result(b"")),
+            "logging/setLevel": Method(self._set_log_level),
+            "resources/subscribe": Method(partial(self._subscribe, on=True)),
+            "resources/unsubscribe": Method(partial(self._subscribe, on=False)),
+        }
+
+    def initialize(self, message: RequestMessage, request: Request) -> tuple[str, bytes]:
+        """Answer a handshake with a new session id and the encoded result.
+
+        Raises ProtocolError (invalid params) for a request without the members that the
+        specification requires.
+        """
+        params = message.params
+        wanted = params.get("protocolVersion")
+        capabilities, info = params.get("capabilities"), params.get("clientInfo")
+        if not isinstance(wanted, str):
+            raise ProtocolError(INVALID_PARAMS, 'params must have a string "protocolVersion"')
+        if not isinstance(capabilities, dict):
+            raise ProtocolError(INVALID_PARAMS, 'params must have an object "capabilities"')
+        if not isinstance(info, dict) or not isinstance(info.get("name"), str):
+            raise ProtocolError(INVALID_PARAMS, 'params must have a "clientInfo" with a "name"')
+        revision = LEGACY.get(wanted, LATEST_LEGACY)
+        kept = {key: capabilities[key] for key in _KEPT_CAPABILITIES if key in capabilities}
+        client = {key: str(info.get(key, ""))[:64] for key in ("name", "version")}
+        whose = self._settings.callers.key_of(request)
+        claims = [secrets.token_urlsafe(12), revision.name, kept, client, whose]
+        try:
+            token = self._seal.seal(claims, mount=request.mount)
+        except ValueError:
+            raise ProtocolError(INVALID_PARAMS, "The client capabilities are too large") from None
+        result: dict[str, Any] = {
+            "protocolVersion": revision.name,
+            "capabilities": {"logging": {}, **self._catalogue.capabilities()},
+            "serverInfo": self._settings.server_info(revision.info_fields),
+        }
+        if self._settings.instructions is not None:
+            result["instructions"] = self._settings.instructions
+        return token, encode(result)
+
+    def opening(self, message: RequestMessage, request: Request, token: str) -> Incoming:
+        """The handshake itself as a request in the session that it has opened."""
+        session = self._open(token, request.mount)
+        return Incoming(
+            message.id, "initialize", {}, {}, session.revision, session.client, request, session.id
+        )
+
+    def session(self, request: Request) -> Session:
+        """Return the session that a request names.
+
+        Raises ProtocolError: 400 without a session id, 404 for one that is not open (any more), or
+        not this caller's.
+        """
+        token = request.headers.get(SESSION_HEADER)
+        if token is None:
+            raise ProtocolError(
+                INVALID_REQUEST,
+                "The Mcp-Session-Id header is missing: send initialize first, or use revision "
+                "2026-07-28",
+                status=400,
+            )
+        session = self._opened.get((request.mount, token))
+        if session is None:
+            session = self._open(token, request.mount)
+        if session.expires < time.time() or self._backplane.has_ended(session.id):
+            self._opened.pop((request.mount, token), None)
+            raise _no_session()
+        # A session that nobody known has opened may be used by a caller who logs in later.
+        if session.caller is not None and session.caller != self._settings.callers.key_of(request):
+            raise _no_session()
+        return session
+
+    def admit(
+        self, value: Any, session: Session, request: Request
+    ) -> tuple[Incoming, Method] | None:
+        """Return a request with its method, or None for a message that gets no answer."""
+        message = parse(value, null_is_missing=True)
+        if isinstance(message, NotificationMessage):
+            if message.method == "notifications/cancelled":
+                self._cancel(session, message.params.get("requestId"))
+            return None
+        if isinstance(message, ResponseMessage):
+            question = str(message.id)
+            if not self._backplane.deliver(session.id, question, message):
+                _refuse_foreign_answer(question)
+            return None
+        name = message.method
+        if name == "initialize":
+            raise ProtocolError(INVALID_REQUEST, "initialize must be the only message of its body")
+        method = (
+            self._own_methods.get(name)
+            or self._catalogue.methods.get(name)
+            or _EMPTY_LISTS.get(name)
+        )
+        if method is None:
+            raise ProtocolError(METHOD_NOT_FOUND, f"Method not found: {name}")
+        if method.name_member is not None:
+            member = message.params.get(method.name_member)
+            if not isinstance(member, str):
+                raise ProtocolError(INVALID_PARAMS, f'params must have "{method.name_member}"')
+        meta = message.params.get("_meta", {})
+        if not isinstance(meta, dict):
+            raise ProtocolError(INVALID_PARAMS, '"_meta" must be an object')
+        incoming = Incoming(
+            message.id,
+            name,
+            message.params,
+            meta,
+            session.revision,
+            session.client,
+            request,
+            session.id,
+            self._backplane.log_level(session.id) or "info",
+            LiveDialogue(
+                self._backplane,
+                session.id,
+                session.revision,
+                session.client.capabilities,
+                self._settings.question_timeout,
+                places=self._listener,
+                most=request.waiting,
+            ),
+            handlers=self._catalogue,
+            hooks=self._settings.hooks,
+        )
+        return incoming, method
+
+    def stream(self, request: Request) -> Call | Resumption:
+        """A GET: the stream of its session (2025-11-25, "Listening for Messages"), or one that its
+        client comes back to.
+
+        Where a stream would hold a thread, the session's is polled, if the revision has that.
+        Raises ProtocolError: 400 for events of a call that are not kept (any more), 405 for no
+        stream.
+        """
+        session = self.session(request)
+        if "last-event-id" in request.headers:
+            resumed = self._resume(session, request)
+            if resumed is not None:
+                return resumed
+        subscribed = partial(self._backplane.subscribed, session.id)
+        if request.waiting is not None:
+            if not session.revision.primed_streams:
+                raise method_not_allowed("GET")
+            polled = SessionStream(session.id, subscribed)
+            return Resumption(self._own_log(session, polled), None)
+        subscription = SessionStream(session.id, subscribed, self._streams)
+        incoming = Incoming(0, "GET", {}, {}, session.revision, session.client, request, session.id)
+        return self._listener.call(incoming, subscription, Result(b""))
+
+    def _own_log(self, session: Session, subscription: SessionStream) -> EventLog:
+        """The log of what a session's client hears when it comes by, as long as it does."""
+        # Longer than the client is told to stay away.
+        ttl = max(self._settings.resume_ttl, 2 * self._settings.max_poll_seconds)
+
+        def make() -> EventLog:
+            log = EventLog(primed=False, polled=True)
+
+            def hear(change: Change) -> None:
+                if log.unread_seconds() > ttl:
+                    log.end()
+                elif (message := subscription.message(change)) is not None:
+                    log.append(sse.event(message))
+
+            log.on_end = self._backplane.listen(hear, waits=False)
+            return log
+
+        return self._backplane.own_log(session.id, make, ttl=ttl)
+
+    def _resume(self, session: Session, request: Request) -> Resumption | None:
+        """The stream that a client comes back to; None where the session's own begins anew.
+
+        Another worker, or a server that was started again, knows nothing of a session's own stream:
+        a client that is refused there would hear of no change any more.
+        """
+        place = parse_event_id(request.headers["last-event-id"])
+        log = place and self._backplane.find_log(session.id, place.stream)
+        if place and log and log.has(place.number) and request.permits(log.rules):
+            if log.is_over and place.number >= log.last:
+                # Clients come back for ever to a stream that ends without their answer.
+                raise ProtocolError(INVALID_REQUEST, "This stream is over", status=400)
+            return Resumption(log, place.number, log.last, place.visitor)
+        if place and is_polled(place.stream):
+            return Resumption(log, None, log.last, place.visitor) if log else None
+        raise ProtocolError(
+            INVALID_REQUEST, "This stream is not kept (any more): repeat the request"
+        )
+
+    def keep(self, call: Call) -> Callable[[], EventLog] | None:
+        """Let the client of a call in a session cancel it; what opens the log of its stream."""
+        session = call.incoming.session
+        if session is None:
+            return None
+        self._calls[session, call.incoming.id] = call
+
+        def open_log() -> EventLog:
+            log = EventLog(primed=call.incoming.revision.primed_streams)
+            # Those that are called within it have more of them, once it runs.
+            log.rules = call.incoming.fulfilled
+            self._backplane.keep_log(session, log, ttl=self._settings.resume_ttl)
+            self._logs[session, call.incoming.id] = log
+            if call.cancelled:
+                log.abandon()
+            return log
+
+        return open_log
+
+    def _cancel(self, session: Session, request_id: Any) -> None:
+        if not is_id(request_id):
+            return
+        call = self._calls.get((session.id, request_id))
+        if call is not None:
+            call.cancel()
+            log = self._logs.get((session.id, request_id))
+            if log is not None:
+                log.abandon()
+
+    def end(self, request: Request) -> None:
+        """End the session that a DELETE names (2025-11-25, "Session Management")."""
+        session = self.session(request)
+        self._backplane.end(session.id, ttl=max(0.0, session.expires - time.time()))
+        self._opened.pop((request.mount, request.headers[SESSION_HEADER]), None)
+
+    @staticmethod
+    def wrap(result: Result) -> bytes:
+        """The encoded result object."""
+        if not result.meta:
+            return b"{%b}" % result.members
+        members = result.members + b"," if result.members else b""
+        return b'{%b"_meta":%b}' % (members, encode(result.meta))
+
+    def _open(self, token: str, mount: str) -> Session:
+        ttl = self._settings.session_ttl
+        try:
+            claims, sealed_at = self._seal.open(token, ttl=ttl, mount=mount)
+            session_id, revision, capabilities, info, caller = claims
+            known = LEGACY[revision]
+        except (TokenRefused, KeyError):
+            # A worker of a newer version may have agreed on a revision that this one lacks.
+            raise _no_session() from None
+        client = Client(info, capabilities)
+        session = Session(session_id, known, client, caller, sealed_at + ttl)
+        self._opened[mount, token] = session
+        if len(self._opened) > _CACHED_SESSIONS:
+            self._opened.popitem(last=False)
+        return session
+
+    def _subscribe(self, incoming: Incoming, *, on: bool) -> Result:
+        if "resources/read" not in self._catalogue.methods:
+            raise ProtocolError(METHOD_NOT_FOUND, f"Method not found: {incoming.method}")
+        uri = incoming.params.get("uri")
+        if not isinstance(uri, str):
+            raise ProtocolError(INVALID_PARAMS, 'params must have a string "uri"')
+        assert incoming.session is not None
+        check_uris([uri])
+        uri = normal_uri(uri)
+        if on:
+            if not self._catalogue.serves(uri, incoming):
+                raise ProtocolError(
+                    RESOURCE_NOT_FOUND, f"Resource not found: {uri}", data={"uri": uri}
+                )
+            check_uris(self._backplane.subscribed(incoming.session) | {uri})
+        self._backplane.subscribe(incoming.session, uri, on=on)
+        return Result(b"")
+
+    def _set_log_level(self, incoming: Incoming) -> Result:
+        level = incoming.params.get("level")
+        if level not in LOG_LEVELS:
+            raise ProtocolError(INVALID_PARAMS, f'"level" must be one of {", ".join(LOG_LEVELS)}')
+        assert incoming.session is not None
+        self._backplane.set_log_level(incoming.session, level)
+        return Result(b"")
+
+
+def _refuse_foreign_answer(question: str) -> None:
+    """Raise ProtocolError for the answer to a question that another process has asked: it waits
+    there, in vain. An answer that nobody waits for any more is dropped."""
+    if not is_foreign(question):
+        return
+    logger.warning(
+        "A client answered a question of another process, which does not get the answer: with "
+        "several workers, clients of the handshake revisions must come back to the one that asks "
+        "them (sticky sessions), or the server must have a single one."
+    )
+    raise ProtocolError(
+        INVALID_REQUEST, "The question was asked by another process of this server", status=400
+    )
+
+
+def _no_session() -> ProtocolError:
+    return ProtocolError(
+        INVALID_REQUEST, "This session is not open: send initialize again", status=404
+    )

@@ -1,0 +1,290 @@
+"""Revision 2026-07-28: stateless, every request carries its own metadata.
+
+The rules are those of basic/index ("General fields") and basic/transports/streamable-http
+("Request Metadata", "Server Validation").
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Final
+
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.catalogue import Catalogue, Method
+from mcp_mount.calls.incoming import LOG_LEVELS, Client, Incoming
+from mcp_mount.calls.questions import InputRequired, Inquiry, RoundTrips, as_requests
+from mcp_mount.calls.results import Result
+from mcp_mount.calls.tasks import TaskRequired
+from mcp_mount.protocol.changes import Listen
+from mcp_mount.protocol.listener import Listener
+from mcp_mount.protocol.settings import Settings
+from mcp_mount.protocol.task_methods import TaskBackend, TaskMethods
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import (
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    UNSUPPORTED_VERSION,
+    ProtocolError,
+)
+from mcp_mount.wire.extensions import TASKS
+from mcp_mount.wire.messages import NotificationMessage, Request, ResponseMessage, parse
+from mcp_mount.wire.revisions import LATEST, LEGACY, MODERN, SUPPORTED
+from mcp_mount.wire.sealing import Keys, Seal, TokenRefused
+
+VERSION_META: Final = "io.modelcontextprotocol/protocolVersion"
+CLIENT_INFO_META: Final = "io.modelcontextprotocol/clientInfo"
+CAPABILITIES_META: Final = "io.modelcontextprotocol/clientCapabilities"
+LOG_LEVEL_META: Final = "io.modelcontextprotocol/logLevel"
+SERVER_INFO_META: Final = "io.modelcontextprotocol/serverInfo"
+
+_ENCODED_START, _ENCODED_END = "=?base64?", "?="
+
+
+def is_meant(value: Any, headers: Mapping[str, str]) -> bool:
+    """Whether a message asks for the stateless protocol, rightly or not.
+
+    Its own metadata decides. Without it, `initialize` opens a handshake session and a version
+    header tells the era; a version that nobody knows gets the modern answer, which lists ours.
+    """
+    if isinstance(value, dict):
+        params = value.get("params")
+        meta = params.get("_meta") if isinstance(params, dict) else None
+        if isinstance(meta, dict) and VERSION_META in meta:
+            return True
+        if value.get("method") == "initialize":
+            return False
+    version = headers.get("mcp-protocol-version")
+    return version is not None and version not in LEGACY
+
+
+def unsupported_version(version: str) -> ProtocolError:
+    """The error for a version that is not served in this way, with those that are."""
+    return ProtocolError(
+        UNSUPPORTED_VERSION,
+        f"{version} is served after an initialize handshake only"
+        if version in LEGACY
+        else "Unsupported protocol version",
+        data={"supported": SUPPORTED, "requested": version},
+    )
+
+
+class Modern:
+    """Admits requests of the stateless revision and wraps their results."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        keys: Keys,
+        listener: Listener,
+        tasks: TaskBackend,
+    ) -> None:
+        self._listener = listener
+        self._tasks = TaskMethods(tasks, catalogue, settings.callers, self.wrap)
+        self._seal = Seal(
+            "request state",
+            keys,
+            server=lambda: settings.name,
+            most=settings.max_body_bytes // 2,
+        )
+        self._settings = settings
+        self._catalogue = catalogue
+        self._own_methods = {
+            "server/discover": Method(self._discover),
+            "subscriptions/listen": Method(self._listen, streams=True),
+            **self._tasks.table,
+        }
+        self._discovery: tuple[int, bytes] = (-1, b"")
+
+    @cached_property
+    def _own_meta(self) -> dict[str, Any]:
+        """What every result carries; the settings are those of the first request."""
+        return {SERVER_INFO_META: self._settings.server_info(LATEST.info_fields)}
+
+    @cached_property
+    def _end(self) -> bytes:
+        return b',"_meta":%b}' % encode(self._own_meta)
+
+    def admit(self, value: Any, request: Request) -> tuple[Incoming, Method] | None:
+        """Return a request with its method, or None for a notification.
+
+        Raises ProtocolError for whatever the revision forbids.
+        """
+        message = parse(value)
+        if isinstance(message, ResponseMessage):
+            raise ProtocolError(INVALID_REQUEST, "This revision has no server-to-client requests")
+        if isinstance(message, NotificationMessage):
+            # The revision defines no notification to a server, nor headers for one.
+            return None
+        headers, params, name = request.headers, message.params, message.method
+        meta = params.get("_meta")
+        if not isinstance(meta, dict):
+            raise ProtocolError(INVALID_PARAMS, 'params must have an object "_meta"')
+        version = meta.get(VERSION_META)
+        if not isinstance(version, str):
+            raise ProtocolError(INVALID_PARAMS, f'params._meta must have "{VERSION_META}"')
+        if request.mirrors_headers:
+            _compare("MCP-Protocol-Version", headers.get("mcp-protocol-version"), version)
+        revision = MODERN.get(version)
+        if revision is None:
+            raise unsupported_version(version)
+        capabilities = meta.get(CAPABILITIES_META)
+        if not isinstance(capabilities, dict):
+            raise ProtocolError(INVALID_PARAMS, f'params._meta must have "{CAPABILITIES_META}"')
+        info = meta.get(CLIENT_INFO_META, {})
+        if not isinstance(info, dict):
+            raise ProtocolError(INVALID_PARAMS, f'"{CLIENT_INFO_META}" must be an object')
+        log_level = meta.get(LOG_LEVEL_META)
+        if log_level is not None and log_level not in LOG_LEVELS:
+            raise ProtocolError(INVALID_PARAMS, f'"{LOG_LEVEL_META}" is not a log level')
+        if request.mirrors_headers:
+            _compare("Mcp-Method", headers.get("mcp-method"), name)
+        method = self._own_methods.get(name) or self._catalogue.methods.get(name)
+        if method is None:
+            raise ProtocolError(METHOD_NOT_FOUND, f"Method not found: {name}")
+        if method.name_member is not None:
+            member = params.get(method.name_member)
+            if not isinstance(member, str):
+                raise ProtocolError(INVALID_PARAMS, f'params must have "{method.name_member}"')
+            if request.mirrors_headers:
+                header = headers.get("mcp-name")
+                _compare("Mcp-Name", header and decode_header(header), member)
+        dialogue = RoundTrips(capabilities, self._answers(name, params, request))
+        client = Client(info, capabilities)
+        incoming = Incoming(
+            message.id, name, params, meta, revision, client, request, None, log_level, dialogue
+        )
+        incoming.handlers = self._catalogue
+        incoming.hooks = self._settings.hooks
+        return incoming, method
+
+    def start(self, call: Call) -> Result | Call:
+        """Let a call that is to become a task begin as one; any other stays as it is."""
+        if call.task is None or call.task.deferred:
+            return call
+        return self._tasks.accept(call)
+
+    def wrap(self, incoming: Incoming, result: Result) -> bytes:
+        """The encoded result object, with what every result of the revision carries."""
+        if isinstance(result.suspended, TaskRequired):
+            result = self._restart(incoming)
+        start = b'{"resultType":"%b"' % result.type.encode()
+        if isinstance(result.suspended, InputRequired):
+            start = self._ask(incoming, result.suspended.inquiries)
+        if result.members:
+            start += b"," + result.members
+        if not result.meta:
+            return start + self._end
+        return start + b',"_meta":%b}' % encode({**result.meta, **self._own_meta})
+
+    def _restart(self, incoming: Incoming) -> Result:
+        """The result of a call whose handler wants to go on as a task, from its start."""
+        call = self._catalogue.methods[incoming.method].answer(incoming)
+        assert isinstance(call, Call), "the handler ran already"
+        return self._tasks.begin(call)
+
+    def _ask(self, incoming: Incoming, inquiries: Mapping[str, Inquiry[Any]]) -> bytes:
+        """The start of a result that asks for answers, and seals those that have been given.
+
+        The state holds for this very request: method, name, arguments and caller
+        (basic/patterns/mrtr).
+        """
+        assert isinstance(incoming.dialogue, RoundTrips)
+        answers = dict(incoming.dialogue.answers)
+        request = incoming.request
+        claims = [self._digest(incoming.method, incoming.params, request), answers]
+        try:
+            state = self._seal.seal(claims, mount=request.mount)
+        except ValueError:
+            raise ProtocolError(INVALID_PARAMS, "The inputResponses are too large") from None
+        return b'{"resultType":"input_required","inputRequests":%b,"requestState":%b' % (
+            encode(as_requests(inquiries)),
+            encode(state),
+        )
+
+    def _answers(
+        self, method: str, params: Mapping[str, Any], request: Request
+    ) -> Mapping[str, Any]:
+        """What the client has answered so far: by the state, and with this request.
+
+        Raises ProtocolError for a state that is not ours, not for this request, or too old.
+        """
+        state, responses = params.get("requestState"), params.get("inputResponses", {})
+        if not isinstance(responses, dict):
+            raise ProtocolError(INVALID_PARAMS, '"inputResponses" must be an object')
+        if state is None:
+            return responses
+        if not isinstance(state, str):
+            raise ProtocolError(INVALID_PARAMS, '"requestState" must be a string')
+        try:
+            claims, _ = self._seal.open(state, ttl=self._settings.state_ttl, mount=request.mount)
+        except TokenRefused as error:
+            raise ProtocolError(INVALID_PARAMS, f"The requestState is refused: {error}") from None
+        digest, answers = claims
+        if digest != self._digest(method, params, request):
+            raise ProtocolError(INVALID_PARAMS, "The requestState is of another request")
+        return {**answers, **responses}
+
+    def _digest(self, method: str, params: Mapping[str, Any], request: Request) -> str:
+        """What identifies a request beyond its rounds."""
+        whose = self._settings.callers.key_of(request)
+        salient = [method, whose, *(params.get(member) for member in ("name", "uri", "arguments"))]
+        return sha256(json.dumps(salient, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _listen(self, incoming: Incoming) -> Call:
+        wanted = incoming.params.get("notifications")
+        if not isinstance(wanted, dict):
+            raise ProtocolError(INVALID_PARAMS, 'params must have an object "notifications"')
+        if "taskIds" in wanted:
+            incoming.client.require(TASKS)
+        subscription = Listen(
+            incoming.id,
+            wanted,
+            self._tasks.finder(incoming),
+            lambda uri: self._catalogue.serves(uri, incoming),
+        )
+        return self._listener.call(incoming, subscription, Result(b"", subscription.meta))
+
+    def _discover(self, incoming: Incoming) -> Result:
+        version = self._catalogue.version
+        if self._discovery[0] != version:
+            declared = self._catalogue.capabilities()
+            extensions = {**declared.get("extensions", {}), TASKS: {}}
+            body: dict[str, Any] = {
+                "supportedVersions": SUPPORTED,
+                "capabilities": {**declared, "extensions": extensions},
+            }
+            if self._settings.instructions is not None:
+                body["instructions"] = self._settings.instructions
+            body |= {"ttlMs": self._settings.list_ttl_ms, "cacheScope": "public"}
+            self._discovery = (version, encode(body)[1:-1])
+        return Result(self._discovery[1])
+
+
+def decode_header(value: str) -> str:
+    """Return a mirrored header value, out of its Base64 form if it has that.
+
+    Raises ProtocolError (header mismatch) for what is not Base64 of UTF-8.
+    """
+    if not (value.startswith(_ENCODED_START) and value.endswith(_ENCODED_END)):
+        return value
+    try:
+        encoded = value[len(_ENCODED_START) : -len(_ENCODED_END)].encode("ascii")
+        return base64.b64decode(encoded, validate=True).decode()
+    except ValueError:
+        raise ProtocolError(HEADER_MISMATCH, "A header value is not valid Base64") from None
+
+
+def _compare(name: str, header: str | None, body: str) -> None:
+    if header is None:
+        raise ProtocolError(HEADER_MISMATCH, f"The {name} header is missing")
+    if header != body:
+        raise ProtocolError(
+            HEADER_MISMATCH, f"The {name} header is {header!r}, but the body says {body!r}"
+        )

@@ -1,0 +1,129 @@
+"""Names that users write and that must match something: errors that name what exists."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, Final
+
+from mcp_mount.schemas.functions import DefinitionError
+
+_MAX_LISTED: Final = 60
+"""How many names an error lists."""
+
+_MAX_BESIDE: Final = 12
+"""How many names an error lists where one of them is nearly what the user wrote."""
+
+
+def several_names(value: Any) -> list[str]:
+    """Names that may be given alone or in a collection, as a list.
+
+    A text is one name: to take it apart into its characters would select nothing, in silence.
+    """
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def suggestion(name: Any, known: Iterable[str]) -> str:
+    """What to write in place of a name that does not exist, as the end of a sentence.
+
+    Args:
+        name: What the user wrote.
+        known: What exists.
+
+    Returns:
+        The nearest name, or else all of them.
+    """
+    names = sorted(set(known))
+    text = str(name).lower()
+    lowered = {one.lower(): one for one in names}
+    near = get_close_matches(text, lowered, n=1, cutoff=0.6)
+    if not names:
+        return "there are none"
+    listed = ", ".join(names[:_MAX_LISTED])
+    if len(names) > _MAX_LISTED:
+        listed += f" and {len(names) - _MAX_LISTED} more"
+    if not near:
+        return f"there are: {listed}"
+    guess = f"did you mean {lowered[near[0]]!r}?"
+    return guess if len(names) > _MAX_BESIDE else f"{guess} There are: {listed}"
+
+
+_NOWHERE: Final[Mapping[str, str]] = {}
+
+
+def refuse_unknown(
+    what: str,
+    names: Iterable[Any],
+    known: Collection[str],
+    elsewhere: Mapping[str, str] = _NOWHERE,
+) -> None:
+    """Raise an error for names that match nothing.
+
+    Args:
+        what: The beginning of the sentence, such as "MCPServer has no option".
+        names: What the user wrote.
+        known: What exists.
+        elsewhere: Names of other libraries, and what to write in their place.
+
+    Raises:
+        DefinitionError: If some do not exist; each is named, with what to write in its place, or
+            the nearest one that does exist.
+    """
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        raise DefinitionError(
+            "\n".join(
+                f"{what} {one!r}; {elsewhere.get(one) or suggestion(one, known)}" for one in wrong
+            )
+        )
+
+
+def refuse_unknown_options(
+    owner: object,
+    options: Iterable[str],
+    also: Collection[str] = (),
+    but: Collection[str] = (),
+    elsewhere: Mapping[str, str] = _NOWHERE,
+) -> None:
+    """Raise an error for keyword arguments that the class of an object does not take.
+
+    Frameworks do not always refuse them: FastAPI up to 0.141 keeps any as `extra`.
+
+    Args:
+        owner: The object that is being made, `self` in its `__init__`: the error names its class.
+        options: The keyword arguments that were given.
+        also: Those that it takes besides the ones that its classes spell out.
+        but: Those that it does not take although one of its classes does.
+        elsewhere: Those of other libraries, and what to write in their place.
+
+    Raises:
+        DefinitionError: If there is one that means nothing.
+    """
+    kind: Any = type(owner)
+    known = (options_of(kind) | set(also)) - set(but)
+    refuse_unknown(f"{kind.__name__} has no option", options, known, elsewhere)
+
+
+@cache
+def options_of(kind: type) -> frozenset[str]:
+    """The keyword arguments that a class and its bases spell out."""
+    return frozenset(
+        name
+        for base in kind.__mro__
+        if base is not object and "__init__" in vars(base)
+        for name in keywords_of(vars(base)["__init__"])
+    )
+
+
+def keywords_of(function: Any) -> list[str]:
+    """The parameters of a function that may be given by name, without `self`."""
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [
+        one.name
+        for one in inspect.signature(function).parameters.values()
+        if one.kind in kinds and one.name != "self"
+    ]

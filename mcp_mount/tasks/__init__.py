@@ -1,5 +1,0 @@
-"""Where tasks run: in this process."""
-
-from mcp_mount.tasks.local import LocalTasks
-
-__all__ = ["LocalTasks"]

@@ -1,0 +1,114 @@
+"""A server as a WSGI application: MCP by the WSGI driver, all other routes by the bridge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from functools import partial
+from typing import Any, Final, Protocol
+
+from mcp_mount.transports.bridge import Bridge, scope_of
+from mcp_mount.transports.scopes import ENDPOINT, has_role, note_token
+from mcp_mount.transports.threads import Runner
+from mcp_mount.transports.wsgi import (
+    MOUNTED,
+    Environ,
+    StartResponse,
+    WSGITransport,
+    is_multithread,
+    own_environ,
+    status_line,
+)
+from mcp_mount.wire.messages import Request
+
+_OWN_REQUEST: Final = "mcp_mount.own_request"
+"""The key of a WSGI environment under which the request is kept that was made of it."""
+
+
+class Server(Protocol):
+    """What the WSGI side needs of a server, which is an ASGI application besides."""
+
+    mcp_path: str
+    resource_server: Any
+    runner: Runner
+    user_middleware: list[Any]
+    wsgi_endpoint: WSGITransport
+
+    @property
+    def is_attached(self) -> bool: ...
+
+    @property
+    def gives_environ(self) -> bool: ...
+
+    def is_endpoint(self, scope: Mapping[str, Any]) -> bool: ...
+
+    def request_beside(self, scope: MutableMapping[str, Any]) -> Any: ...
+
+
+class WSGIApp:
+    """The WSGI side of an MCPServer. PATH_INFO is the path below the mount point.
+
+    If the server has Starlette middleware, MCP requests pass through it on the background loop,
+    and come back to the request's thread for plain functions.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ[MOUNTED] = self._server.is_attached
+        if self._server.resource_server is not None and not self._server.is_attached:
+            environ = {
+                **environ,
+                ENDPOINT: environ.get("SCRIPT_NAME", "") + self._server.mcp_path,
+            }
+        if self.is_direct(environ):
+            environ = own_environ(environ)
+            if self._server.gives_environ:
+                return self._server.wsgi_endpoint(environ, start_response)
+            complete = partial(self._complete, environ)
+            return self._server.wsgi_endpoint(environ, start_response, complete=complete)
+        return self.bridge(environ, start_response)
+
+    def _request(self, environ: Environ) -> Any:
+        """The request of a server that stands alone: the same as under ASGI, and made once."""
+        known = environ.get(_OWN_REQUEST)
+        if known is None:
+            known = environ[_OWN_REQUEST] = self._server.request_beside(scope_of(environ))
+        return known
+
+    def _complete(self, environ: Environ, request: Request) -> None:
+        """Let a request know what one under ASGI does."""
+        request.native = partial(self._request, environ)
+        request.on_token = lambda token, user: note_token(request.native().scope, token, user)
+        request.has_role = lambda name: has_role(request.native().scope, name)
+
+    def is_direct(self, environ: Environ) -> bool:
+        """Whether a request is for MCP and nothing stands between."""
+        return not self._server.user_middleware and self._is_endpoint(environ)
+
+    def bridge(
+        self, environ: Environ, start_response: StartResponse, runner: Runner | None = None
+    ) -> Iterable[bytes]:
+        """Serve a request by the ASGI application, on the background loop.
+
+        runner: how handlers run for this request, if not as on this server in general.
+        """
+        try:
+            environ.get("PATH_INFO", "").encode("latin-1").decode()
+        except UnicodeDecodeError:
+            # ASGI has no form for such a path (PEP 3333 does), so no route can match.
+            start_response(status_line(404), [("content-type", "application/json")])
+            return [b'{"detail":"Not Found"}']
+        application: Any = self._server
+        waiting = self._server.wsgi_endpoint.waiting(multithread=is_multithread(environ))
+        return Bridge(application, runner or self._server.runner, waiting, environ, start_response)
+
+    def _is_endpoint(self, environ: Environ) -> bool:
+        return self._server.is_endpoint(
+            {
+                "path": environ.get("PATH_INFO", ""),
+                "method": environ["REQUEST_METHOD"],
+                "headers": [(b"accept", environ.get("HTTP_ACCEPT", "").encode("latin-1"))],
+                "mcp_mount.mounted": self._server.is_attached,
+            }
+        )

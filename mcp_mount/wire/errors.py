@@ -1,0 +1,257 @@
+"""The error table: every JSON-RPC error this server answers with, and its HTTP status."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from greenlet import GreenletExit, getcurrent
+
+from mcp_mount.wire.cancellation import is_being_cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One row of the table.
+
+    The modern status is what revision 2026-07-28 prescribes. The handshake revisions leave a
+    request that was understood, but failed, at 200.
+    """
+
+    code: int
+    title: str
+    modern_status: int
+    legacy_status: int
+
+
+PARSE_ERROR = ErrorKind(-32700, "Parse error", 400, 400)
+INVALID_REQUEST = ErrorKind(-32600, "Invalid request", 400, 400)
+METHOD_NOT_FOUND = ErrorKind(-32601, "Method not found", 404, 200)
+INVALID_PARAMS = ErrorKind(-32602, "Invalid params", 400, 200)
+INTERNAL_ERROR = ErrorKind(-32603, "Internal error", 200, 200)
+# The handshake revisions only; 2026-07-28 has invalid params for it.
+RESOURCE_NOT_FOUND = ErrorKind(-32002, "Resource not found", 400, 200)
+# 2026-07-28, basic/index, "Error Codes".
+HEADER_MISMATCH = ErrorKind(-32020, "Header mismatch", 400, 400)
+MISSING_CLIENT_CAPABILITY = ErrorKind(-32021, "Missing required client capability", 400, 200)
+UNSUPPORTED_VERSION = ErrorKind(-32022, "Unsupported protocol version", 400, 400)
+
+
+_KINDS: Final = {
+    kind.code: kind
+    for kind in (
+        PARSE_ERROR,
+        INVALID_REQUEST,
+        METHOD_NOT_FOUND,
+        INVALID_PARAMS,
+        INTERNAL_ERROR,
+        RESOURCE_NOT_FOUND,
+        HEADER_MISMATCH,
+        MISSING_CLIENT_CAPABILITY,
+        UNSUPPORTED_VERSION,
+    )
+}
+
+
+class ToolError(Exception):
+    """Raise it in a tool to tell the model what went wrong, in words that it can act on."""
+
+
+class ResourceError(ToolError):
+    """Raise it in a resource to tell the client why it cannot be read, in these words.
+
+    In a tool or a prompt it is as any ToolError.
+    """
+
+
+class ResourceNotFoundError(ResourceError):
+    """Raise it in a resource that does not exist: a template stands for more than there is.
+
+    The client gets the error that its revision of the specification has for this, with these words.
+    """
+
+
+class ClientError(ToolError):
+    """A client that could not, or would not, answer a question of a handler."""
+
+
+class Refusal(ToolError):
+    """A call that a policy does not let through, in words for the model.
+
+    status: what it is over plain HTTP (429, 503, 504, …). retry_after: in how many seconds it may
+    go through.
+    """
+
+    def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class OutOfTime(Exception):
+    """A handler that has not ended in the time that it has."""
+
+
+class EndsRun(BaseException):
+    """Ends a run of a handler from outside of it.
+
+    It is no Exception, so that a handler's own `except Exception` lets it pass.
+    """
+
+
+class Exited(Exception):
+    """A handler has raised what is meant to end more than a call: SystemExit, for example, by a
+    library that was made for the command line."""
+
+
+def contained(error: BaseException) -> Exception:
+    """What user code has raised, as an exception that ends nothing but its call.
+
+    Args:
+        error: What was caught around user code.
+
+    Returns:
+        An Exception as it is, any other one as the cause of an `Exited`.
+
+    Raises:
+        BaseException: What was not the code's own: a `EndsRun`, the end of a greenlet, Ctrl-C.
+    """
+    if isinstance(error, Exception):
+        return error
+    if isinstance(error, EndsRun) or _is_from_terminal(error):
+        raise error
+    if isinstance(error, GreenletExit) and getcurrent().parent is not None:
+        raise error
+    exited = Exited(f"it raised {error!r}")
+    exited.__cause__ = error
+    return exited
+
+
+def contained_async(error: BaseException) -> Exception:
+    """`contained`, for what was caught in a coroutine: also lets pass that the coroutine itself is
+    cancelled or closed. What it awaits may be cancelled, too: that is a failure as any other."""
+    if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+        raise error
+    if isinstance(error, GeneratorExit) and not _is_in_task():
+        raise error
+    return contained(error)
+
+
+def _is_in_task() -> bool:
+    """Whether a coroutine runs, and is not being closed as at the end of its loop."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
+
+
+def _is_from_terminal(error: BaseException) -> bool:
+    """Whether an exception is Python's own answer to Ctrl-C, which web servers replace."""
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a client that is refused should get an access token for (RFC 6750, section 3).
+
+    error: "invalid_token" or "insufficient_scope"; None where no credentials came. scopes: those
+    that the request needs, all of them at once.
+    """
+
+    error: str | None = None
+    description: str | None = None
+    scopes: Sequence[str] = ()
+
+
+class ProtocolError(Exception):
+    """A request that is answered with a JSON-RPC error.
+
+    `message` is for the peer: it never holds a traceback or a secret. `status` replaces the
+    table's HTTP status where the transport asks for a special one (403, 406, 415, …). challenge:
+    for a client that may come back with better credentials. message_id: the id of a request whose
+    message cannot be read otherwise. retry_after: in how many seconds the same request may succeed.
+    """
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str,
+        *,
+        data: Any = None,
+        status: int | None = None,
+        challenge: Challenge | None = None,
+        message_id: str | int | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.data = data
+        self.challenge = challenge
+        self.message_id = message_id
+        self.retry_after = retry_after
+        self._status = status
+
+    def status(self, *, modern: bool) -> int:
+        """The HTTP status of the reply, in a modern or a handshake revision."""
+        if self._status is not None:
+            return self._status
+        return self.kind.modern_status if modern else self.kind.legacy_status
+
+
+class MCPError(ProtocolError):
+    """A JSON-RPC error with a code of one's own: raise it in a handler that cannot serve the
+    request at all. What a model may put right is a ToolError."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        kind = _KINDS.get(code) or ErrorKind(code, "Error", 400, 200)
+        super().__init__(kind, message, data=data)
+        self.code = code
+
+
+def method_not_allowed(method: str) -> ProtocolError:
+    """The error for an HTTP method that the endpoint does not serve."""
+    return ProtocolError(
+        INVALID_REQUEST, f"{method} is not allowed here: send messages by POST", status=405
+    )
+
+
+def refused(*, known: bool, scopes: Sequence[str] = (), wanted: str | None = None) -> ProtocolError:
+    """The error for a caller who may not: 401 if nobody knows who that is, 403 otherwise.
+
+    scopes: what an access token would have to be good for, if that is all that is missing
+    (basic/authorization, "Scope Challenge Handling"). wanted: what to do, if that can be said.
+    """
+    if not known:
+        message = "Authentication required" + (f": {wanted}" if wanted else "")
+        return ProtocolError(
+            INVALID_REQUEST, message, status=401, challenge=Challenge(scopes=scopes)
+        )
+    if not scopes:
+        return ProtocolError(INVALID_REQUEST, "Permission denied", status=403)
+    message = f"The access token must be good for: {' '.join(scopes)}"
+    challenge = Challenge("insufficient_scope", message, scopes)
+    return ProtocolError(INVALID_REQUEST, message, status=403, challenge=challenge)
+
+
+def invalid_token(description: str) -> ProtocolError:
+    """The error for an access token that is not accepted. description: nothing of the token."""
+    challenge = Challenge("invalid_token", description)
+    return ProtocolError(INVALID_REQUEST, description, status=401, challenge=challenge)
+
+
+def requires_extension(name: str) -> ProtocolError:
+    """The error for a client that does not know a protocol extension, and must for this."""
+    return ProtocolError(
+        MISSING_CLIENT_CAPABILITY,
+        f"The client must support the extension {name} for this",
+        data={"requiredCapabilities": {"extensions": {name: {}}}},
+    )

@@ -1,0 +1,121 @@
+"""Sealed tokens: state that a client carries for us, which nobody else can make or change.
+
+Session ids are tokens of this kind, so that every worker that has the key serves every client.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+from itsdangerous import BadData, BadSignature, SignatureExpired, URLSafeTimedSerializer
+
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
+
+MAX_TOKEN: Final = 4096
+"""The largest token made, in characters: header lines stay under 8 KiB at most proxies."""
+
+FORMAT: Final = 1
+"""The form of the claims of all purposes; another number after each change of one of them."""
+
+Keys = Callable[[], Sequence[str | bytes]]
+
+
+class TokenRefused(Exception):
+    """A token that this server did not seal here, that this version cannot read, or that has
+    expired."""
+
+
+class Seal:
+    """Seals and opens tokens of one purpose with the server's secret keys.
+
+    `keys` is asked at the first use, when the host has its configuration; it gives the keys oldest
+    first: the last one seals, all of them open (rotation). Without any key a random one serves
+    this process alone. server: the name of the server that the tokens are of: several may have the
+    same keys. most: the longest token, in characters.
+    """
+
+    def __init__(
+        self,
+        purpose: str,
+        keys: Keys,
+        *,
+        server: Callable[[], str] = str,
+        most: int = MAX_TOKEN,
+    ) -> None:
+        self._purpose = purpose
+        self._server = server
+        self._most = most
+        self._keys = keys
+        self._own_key = secrets.token_urlsafe(32)
+        self._signer: URLSafeTimedSerializer | None = None
+        self._alone = False
+
+    def seal(self, claims: Any, *, mount: str = "") -> str:
+        """Return `claims` (JSON) as a signed, URL-safe token. mount: where it is good.
+
+        Raises ValueError if the token would be longer than the most that this seal makes.
+        """
+        token = str(self._serializer().dumps([FORMAT, self._place(mount), claims]))
+        if len(token) > self._most:
+            raise ValueError(f"the token would have {len(token)} characters")
+        return token
+
+    def open(self, token: str, *, ttl: float, mount: str = "") -> tuple[Any, float]:
+        """Return the claims of a token sealed at most `ttl` seconds ago, and when that was.
+
+        The moment is in seconds since the epoch. mount: where the token was sealed.
+
+        Raises TokenRefused for every other string.
+        """
+        if len(token) > self._most:
+            raise TokenRefused("too long")
+        try:
+            sealed, sealed_at = self._serializer().loads(
+                token, max_age=int(ttl), return_timestamp=True
+            )
+        except SignatureExpired:
+            raise TokenRefused("expired") from None
+        except BadSignature:
+            if self._alone and token.count(".") == 2:
+                logger.warning(
+                    "A %s token was sealed by another process. This server has no secret key, so "
+                    "it can only run in one process and forgets its clients at a restart: give "
+                    "MCPServer a secret_key (or set MCP_MOUNT_SECRET_KEY).",
+                    self._purpose,
+                )
+            raise TokenRefused("not sealed here") from None
+        except (BadData, ValueError, RecursionError):
+            raise TokenRefused("unreadable") from None
+        if not isinstance(sealed, list) or len(sealed) != 3 or sealed[0] != FORMAT:
+            # Of an older version, or of a newer one while workers are replaced one by one.
+            raise TokenRefused("of another version")
+        if sealed[1] != self._place(mount):
+            raise TokenRefused("not sealed here")
+        return sealed[2], sealed_at.timestamp()
+
+    def _place(self, mount: str) -> str:
+        """What stands for a server at its mount point: the same in all its processes."""
+        return sha256(f"{self._server()}\n{mount}".encode("utf-8", "surrogatepass")).hexdigest()[
+            :16
+        ]
+
+    def _serializer(self) -> URLSafeTimedSerializer:
+        if self._signer is None:
+            # What a variable of the environment has, need not be UTF-8 (PEP 383).
+            keys = [
+                key if isinstance(key, bytes) else key.encode("utf-8", "surrogatepass")
+                for key in self._keys()
+                if key
+            ]
+            self._alone = not keys
+            self._signer = URLSafeTimedSerializer(
+                keys or [self._own_key.encode()],
+                salt=f"mcp-mount.{self._purpose}",
+                signer_kwargs={"key_derivation": "hmac", "digest_method": sha256},
+            )
+        return self._signer

@@ -1,0 +1,118 @@
+"""Checks of what wraps an application, when it is made."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import Any
+
+from mcp_mount.base import MCPServer
+from mcp_mount.hosting.host import Host
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.transports.paths import clean_prefix, is_below
+
+
+class Wrapped:
+    """An application, and the server that answers at `path` in front of it.
+
+    Attributes:
+        app: The application.
+        path: The mount point of the server.
+    """
+
+    app: Any
+    path: str
+
+
+def check_mount(
+    app: Any, path: Any, server: Any, takes: int | type, *, kind: type | None = None
+) -> None:
+    """Refuse arguments of `mount` that are swapped, or of another host.
+
+    Args:
+        app: The application.
+        path: The mount point.
+        server: What is mounted.
+        takes: How many arguments the application is called with (2 for WSGI, 3 for ASGI), or its
+            class.
+        kind: The class of servers that the host takes; by default `MCPServer`.
+
+    Raises:
+        TypeError: For the first that is wrong.
+    """
+    kind = kind or MCPServer
+    if not isinstance(path, str) or isinstance(app, MCPServer):
+        raise TypeError("the application comes first, then the path: mount(app, '/mcp', server)")
+    if not isinstance(server, kind):
+        raise TypeError(
+            f"mount takes an MCPServer of {kind.__module__.partition('.')[0]}, "
+            f"not {type(server).__module__.partition('.')[0]}'s {type(server).__name__}"
+        )
+    if isinstance(takes, type):
+        if not isinstance(app, takes):
+            raise TypeError(
+                f"mount takes an application of {takes.__name__}, not {type(app).__name__}; "
+                "mount_wsgi and mount_asgi of mcp_mount take any"
+            )
+    elif not _is_called_with(app, takes):
+        wanted, other = ("a WSGI", "mount_asgi") if takes == 2 else ("an ASGI", "mount_wsgi")
+        raise TypeError(f"{type(app).__name__} is not {wanted} application: use {other}")
+
+
+def _is_called_with(app: Any, count: int) -> bool:
+    """Whether an application can be called with so many arguments, as far as can be seen."""
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):
+        return callable(app)
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def literal_path(path: str) -> str:
+    """The mount point of a server that stands before its application, which has no patterns."""
+    if "{" in path or "<" in path:
+        raise ValueError(
+            f"{path!r} has parameters, which a server beside its application has not: mount it by "
+            "the framework's own integration"
+        )
+    return clean_prefix(path)
+
+
+def refuse_unreachable(app: Any, path: str) -> None:
+    """Refuse a mount point before another one that nobody would reach any more.
+
+    Raises:
+        DefinitionError: If a server is mounted at the same path, or below it.
+    """
+    while isinstance(app, Wrapped):
+        if app.path == path:
+            raise DefinitionError(
+                f"a server is mounted at {path!r} already, which nobody would reach any more: "
+                "give another path"
+            )
+        if is_below(app.path, path):
+            raise DefinitionError(
+                f"a server is mounted at {app.path!r}, below {path!r}, and nobody would reach it "
+                "any more: mount the longer path last"
+            )
+        app = app.app
+
+
+def serve_metadata(server: MCPServer, path: str) -> None:
+    """Note that the metadata of a server are served where RFC 9728 has them.
+
+    That is so if the host itself stands at the root of its domain: nothing else is the host's to
+    serve.
+
+    Args:
+        server: The server.
+        path: Its mount point.
+    """
+    if server.attached is None:
+        server.attach(Host())
+    assert server.attached is not None
+    server.attach(replace(server.attached, serves_metadata=lambda wanted: wanted == path))

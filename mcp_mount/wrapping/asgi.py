@@ -1,0 +1,142 @@
+"""A server in front of an ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from contextlib import AbstractContextManager, AsyncExitStack
+from typing import Any
+
+from mcp_mount.base import MCPServer
+from mcp_mount.calls.occupancy import Activity
+from mcp_mount.transports.lasting import ended
+from mcp_mount.transports.paths import is_below, route_path
+from mcp_mount.transports.scopes import HOST_PREFIX, Receive, Scope, Send
+from mcp_mount.transports.threads import running_functions
+from mcp_mount.wire.resource_metadata import discovery_path
+from mcp_mount.wrapping.arguments import (
+    Wrapped,
+    check_mount,
+    literal_path,
+    refuse_unreachable,
+    serve_metadata,
+)
+
+
+class mount_asgi(Wrapped):
+    """An ASGI application that serves `server` at `path`, and `app` everywhere else.
+
+    Nothing has to be started. If the user gave the server a lifespan, it runs around that of
+    `app`, or alone where `app` has none (Django).
+
+    Args:
+        app: The ASGI application.
+        path: Where the server stands, such as "/mcp".
+        server: The server.
+        around: What a request to the server runs in, such as the host's application context.
+
+    Raises:
+        TypeError: If the arguments are swapped, or `app` is no ASGI application.
+        ValueError: If the path has parameters.
+        DefinitionError: If a server that is mounted already would not be reached any more.
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        path: str,
+        server: MCPServer,
+        *,
+        around: Callable[[Scope], AbstractContextManager[Any]] | None = None,
+    ) -> None:
+        check_mount(app, path, server, 3)
+        self.app = app
+        self.path = literal_path(path)
+        refuse_unreachable(app, self.path)
+        self.server = server
+        serve_metadata(server, self.path)
+        self._around = around
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" and self.server.has_lifespan:
+            await _Lifespan(self.app, self.server)(scope, receive, send)
+            return
+        path = route_path(scope) if scope["type"] == "http" else ""
+        resource = self.server.resource_server
+        if resource is not None:
+            place = discovery_path(path, self.path, has_servers=resource.has_servers)
+            path = path if place is None else self.path + place
+        if path and is_below(path, self.path):
+            root_path = scope.get("root_path", "")
+            inner = {
+                **scope,
+                "root_path": root_path + self.path,
+                "path": root_path + path,
+                HOST_PREFIX: root_path,
+            }
+            if self._around is None:
+                await self.server(inner, receive, send)
+                return
+            activity = Activity()
+            running_functions.set(activity)
+            with self._around(inner):
+                try:
+                    await self.server(inner, receive, send)
+                finally:
+                    # A client may have left while a function runs on.
+                    await ended(activity)
+        else:
+            await self.app(scope, receive, send)
+
+
+class _Lifespan:
+    """The server's lifespan around the application's, if that has one."""
+
+    def __init__(self, app: Callable[..., Any], server: MCPServer) -> None:
+        self.app = app
+        self.server = server
+        self._stack = AsyncExitStack()
+        self.app_answered = False
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_and_start() -> MutableMapping[str, Any]:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._start(scope)
+            return message
+
+        async def end_and_send(message: MutableMapping[str, Any]) -> None:
+            self.app_answered = True
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.startup.failed"):
+                await self._stack.aclose()
+            await send(message)
+
+        try:
+            await self.app(scope, receive_and_start, end_and_send)
+        except Exception:
+            # Most applications without a lifespan raise at the first look at the scope.
+            if self.app_answered:
+                await self._stack.aclose()
+                raise
+        if not self.app_answered:
+            await self._alone(scope, receive, send)
+
+    async def _start(self, scope: Scope) -> None:
+        context = self.server.router.lifespan_context(self.server)
+        state = await self._stack.enter_async_context(context)
+        if state and "state" in scope:
+            scope["state"].update(state)
+        self._started = True
+
+    async def _alone(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._started:
+            await receive()
+            try:
+                await self._start(scope)
+            except Exception as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                raise
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stack.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
