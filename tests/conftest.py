@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import django
 import pytest
 
 from sample_projects.processes import free_port, running
 from tests.conformance.hosts import HOSTS
 from tests.conformance.serve import command
+from tests.django_versions import reason_to_skip
 
 ERAS = ("auto", "legacy")
 
@@ -41,3 +43,12 @@ def era(request: pytest.FixtureRequest) -> str:
     """The mode of the official client: the newest revision, or the handshake."""
     mode: str = request.param
     return mode
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what an old Django cannot do, and say why (`pytest -rs`)."""
+    version = django.VERSION[:2]
+    for item in items:
+        reason = reason_to_skip(item.nodeid, version)
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import time
+import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -180,7 +181,9 @@ def jwk(key: Any, **members: Any) -> dict[str, Any]:
 def test_a_short_rsa_key_is_not_used(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     issuer.document = {"keys": [jwk(key.public_key())]}
-    with pytest.warns(Warning, match="key"):
+    with warnings.catch_warnings():
+        # PyJWT warns of such keys since 2.11, and does not refuse them.
+        warnings.simplefilter("ignore")
         token = issuer.token(key)
     assert post(build(JWT(issuer.url, audience=URL)), token).status_code in (401, 503)
     assert "fewer than 2048 bits" in caplog.text
