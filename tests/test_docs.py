@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -331,3 +332,24 @@ def test_the_example_of_the_porting_page_runs() -> None:
         argument = {"name": "error", "value": "Key"}
         found = client.request("completion/complete", {"ref": ref, "argument": argument})
         assert found["completion"]["values"] == ["KeyError"]
+
+
+def test_the_messages_of_the_troubleshooting_page_are_those_of_the_code() -> None:
+    """Each part between what differs is a constant of the library, or the end or start of one."""
+    told = []
+    for file in (ROOT / "mcp_mount").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                told.append(node.value.replace("%r", "…").replace("%s", "…").replace("%d", "…"))
+    told.append("The Content-Type must be application/json")
+    whole = "\n".join(told)
+    rows = [
+        line.split("|")[1]
+        for line in (ROOT / "docs/troubleshooting.md").read_text().splitlines()
+        if line.startswith("| `")
+    ]
+    messages = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
+    assert len(messages) > 15
+    for message in messages:
+        for part in message.split("…"):
+            assert part.strip() in whole, message
