@@ -48,10 +48,10 @@ from mcp_mount.hosting.openness import (
     warn_of_completers,
 )
 from mcp_mount.observability.records import Audit
-from mcp_mount.observability.server import Observing
+from mcp_mount.observability.server import Observability
 from mcp_mount.options import OPTIONS, value_of
 from mcp_mount.policies.cache import invalidate
-from mcp_mount.policies.declared import Level, Stack, Surroundings
+from mcp_mount.policies.declared import PolicyChain, PolicyEnvironment, PolicyLevel
 from mcp_mount.policies.options import CHECKS, RULES, PolicyOptions, declare, split
 from mcp_mount.protocol import Protocol, Settings
 from mcp_mount.protocol import Request as ProtocolRequest
@@ -62,7 +62,7 @@ from mcp_mount.routes.errors import answer_unfit
 from mcp_mount.routes.openapi import describe_tools, without_paths
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import (
-    Registers,
+    HandlerDecorators,
     refuse_dependencies,
     refuse_unfit,
     refuse_unknown_inclusion,
@@ -92,7 +92,7 @@ from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.transports.wsgi_app import WSGIApp
 from mcp_mount.wire.errors import Challenge, ProtocolError
-from mcp_mount.wire.sealing import Seal
+from mcp_mount.wire.sealing import TokenSealer
 from mcp_mount.wire.tokens import AccessToken
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class _NoOptions(TypedDict):
     """Keyword arguments that type checkers refuse, and that the function names in its error."""
 
 
-class MCPServer(Registers, FastAPI):
+class MCPServer(HandlerDecorators, FastAPI):
     """An MCP server, as an ASGI application.
 
     Alone it answers MCP at `path`, beside its other routes; mounted in another application it
@@ -218,26 +218,30 @@ class MCPServer(Registers, FastAPI):
         self._rules: dict[str, Any] = {}
         self._needs_loop = False
         self.resource_server: ResourceServer | None = None
-        self._observing = Observing(telemetry, audit, log_calls=value_of("log_calls", log_calls))
+        self._observing = Observability(
+            telemetry, audit, log_calls=value_of("log_calls", log_calls)
+        )
         callers = Callers()
         callers.function = value_of("caller", caller)
-        self._around = Surroundings(
+        self._around = PolicyEnvironment(
             lambda: self.protocol.settings.name,
             store_of(store),
             callers,
             lambda request: (self.attached or Host()).varies(request),
         )
-        self._level = Level("server", surroundings=self._around)
+        self._level = PolicyLevel("server", surroundings=self._around)
         self.registry = Registry(
             Listing(
-                Seal("cursor", self._secret_keys, server=lambda: self.protocol.settings.name),
+                TokenSealer(
+                    "cursor", self._secret_keys, server=lambda: self.protocol.settings.name
+                ),
                 page_size=value_of("page_size", page_size),
                 ttl_ms=value_of("list_ttl_ms", list_ttl_ms),
                 step_up=value_of("list_step_up", list_step_up),
             ),
-            policies=Stack((self._level,)),
+            policies=PolicyChain((self._level,)),
         )
-        self.tool_faces: dict[str, list[Registry]] = {}
+        self.http_tool_paths: dict[str, list[Registry]] = {}
         self._docs = value_of("docs", docs)
         self._open: bool = value_of("open", open)
         self._keys: list[str | bytes] = value_of("secret_key", secret_key)
@@ -583,7 +587,7 @@ class MCPServer(Registers, FastAPI):
                 self.registry.include(one.router.registry)
             face = one.router.tools_path
             if face is not None:
-                self.tool_faces.setdefault(one.prefix + face, []).append(one.router.registry)
+                self.http_tool_paths.setdefault(one.prefix + face, []).append(one.router.registry)
         with self.lifespan.growing(self.router, router):
             super().include_router(router, **options)
 
@@ -611,13 +615,13 @@ class MCPServer(Registers, FastAPI):
         unseen = hidden()
         if unseen:
             shown = without_paths(document, unseen.paths)
-            return describe_tools(shown, self.tool_faces, unseen.tools)
+            return describe_tools(shown, self.http_tool_paths, unseen.tools)
         known = self._documented
         if known is None or known[0] != self.registry.version or known[1] is not document:
             known = self._documented = (
                 self.registry.version,
                 document,
-                describe_tools(document, self.tool_faces),
+                describe_tools(document, self.http_tool_paths),
             )
         return known[2]
 

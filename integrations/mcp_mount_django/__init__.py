@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import mcp_mount_django._installed  # noqa: F401
 from mcp_mount_django.authenticators import AuthenticationFailed, bearer_token
-from mcp_mount_django.beside import mount
 from mcp_mount_django.calls import atomic
 from mcp_mount_django.exposing import ModelQuery, as_tool
 from mcp_mount_django.routers import ToolsRouter
 from mcp_mount_django.servers import MCPServer, default_server
+from mcp_mount_django.wrapping import mount
 
 if TYPE_CHECKING:
     server: MCPServer

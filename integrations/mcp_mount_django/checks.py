@@ -22,13 +22,13 @@ import mcp_mount
 from mcp_mount.hosting.openness import open_tools
 from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wire.rules import HasPermission
-from mcp_mount_django.beside import unguarded
 from mcp_mount_django.calls import WITHOUT_CONTEXT
 from mcp_mount_django.options import imported, unknown
 from mcp_mount_django.patterns import url_patterns
 from mcp_mount_django.servers import MCPServer, servers
 from mcp_mount_django.view import ServerView
 from mcp_mount_django.well_known import serves_metadata
+from mcp_mount_django.wrapping import unguarded
 
 INCOMPLETE: Final = ("mcp_mount.W010", "mcp_mount.W011")
 """Warnings about tools that were written and that no server of the project has."""

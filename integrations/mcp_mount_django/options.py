@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from mcp_mount import options
-from mcp_mount.policies.declared import Level
+from mcp_mount.policies.declared import PolicyLevel
 from mcp_mount.policies.options import RULES, declare, rules_in
 from mcp_mount.schemas.names import suggestion
 
@@ -77,7 +77,7 @@ def _check(key: str, value: Any) -> None:
         if name in RULES:
             rules_in({name: value})
         elif options.OPTIONS[name].part == "policies":
-            declare(Level("MCP_MOUNT"), {name: value})
+            declare(PolicyLevel("MCP_MOUNT"), {name: value})
         else:
             options.value_of(name, value)
     except Exception as error:

@@ -33,7 +33,7 @@ from mcp_mount_django.authenticators import Authenticator
 from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
 from mcp_mount_django.direct import DirectASGI, DirectWSGIApp, is_from_view
 from mcp_mount_django.exceptions import report, translate, value_of
-from mcp_mount_django.exposing.server_methods import Exposes
+from mcp_mount_django.exposing.server_methods import ExposeMixin
 from mcp_mount_django.options import defaults
 from mcp_mount_django.tested import connections_of_the_test
 from mcp_mount_django.view import ServerView
@@ -49,7 +49,7 @@ servers: WeakSet[MCPServer] = WeakSet()
 """All servers of the project, for its checks and commands."""
 
 
-class MCPServer(Exposes, mcp_mount.MCPServer):
+class MCPServer(ExposeMixin, mcp_mount.MCPServer):
     """An MCPServer that lives by the settings of a Django project.
 
     It seals with SECRET_KEY (and SECRET_KEY_FALLBACKS), leaves Host checks to ALLOWED_HOSTS, shows

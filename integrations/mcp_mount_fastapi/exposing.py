@@ -25,7 +25,7 @@ from mcp_mount.openapi.requests import Sent
 from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Send, calling
 from mcp_mount.policies.options import PolicyOptions
-from mcp_mount.routes.router import Registers
+from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.names import several_names
 from mcp_mount.transports.calling import call_application
 from mcp_mount_fastapi.applications import EntryPoint, applications
@@ -40,7 +40,7 @@ def as_tool(name: str | None = None, description: str | None = None) -> dict[str
 
 def expose(
     api: FastAPI,
-    server: Registers,
+    server: HandlerDecorators,
     *,
     tags: str | Collection[str] = (),
     operations: str | Collection[str] = (),
@@ -94,7 +94,7 @@ def expose(
             `operations` names cannot be a tool, or a name is taken.
     """
     refuse_unknown_policies(expose, policies)
-    if not isinstance(server, Registers):
+    if not isinstance(server, HandlerDecorators):
         raise DefinitionError(
             "expose takes the application first, then a server or a router: "
             f"expose(api, server), not {type(server).__name__}"

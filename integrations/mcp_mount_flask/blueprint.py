@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from mcp_mount.features import Registry
 from mcp_mount.policies.options import PolicyOptions, split, stack_of
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.routes.router import Registers, registry_of
+from mcp_mount.routes.router import HandlerDecorators, registry_of
 from mcp_mount.schemas.names import refuse_unknown_options, several_names
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount_flask.mounts import join_mounts
@@ -21,7 +21,7 @@ from mcp_mount_flask.mounts import join_mounts
 _ENDS: Final = "mcp_mount_ends_blueprints"
 
 
-class MCPBlueprint(Registers, Blueprint):
+class MCPBlueprint(HandlerDecorators, Blueprint):
     """A Flask blueprint with tools, resources and prompts of its own.
 
     Its before_request functions, and those of the blueprints that it is nested in, run before they
@@ -96,7 +96,7 @@ class _EntryCheck:
             self.app.teardown_request_funcs.get(name) for name in self.blueprints
         )
 
-    def fulfilled(self, incoming: ProtocolRequest) -> bool:
+    def is_satisfied(self, incoming: ProtocolRequest) -> bool:
         if not has_request_context():
             raise RuntimeError(
                 f"the before_request functions of {self.blueprints[-1]!r} need a request"

@@ -23,7 +23,7 @@ from mcp_mount.openapi.headers import forwarded
 from mcp_mount.openapi.operations import METHODS, Operation, as_mark
 from mcp_mount.openapi.targets import Target, calling
 from mcp_mount.policies.options import PolicyOptions
-from mcp_mount.routes.router import Registers
+from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.names import refuse_unknown, several_names
 from mcp_mount_flask.calling import FLASK_FORWARDED, pass_users, sending
 from mcp_mount_flask.inputs import MARKER, PLACES
@@ -122,7 +122,7 @@ class _Exposure:
 
 def expose(
     app: Flask,
-    server: Registers,
+    server: HandlerDecorators,
     *,
     blueprints: str | Collection[str] = (),
     tags: str | Collection[str] = (),
@@ -185,7 +185,7 @@ def expose(
     """
     check_application(app, "expose")
     refuse_unknown_policies(expose, policies)
-    if not isinstance(server, Registers):
+    if not isinstance(server, HandlerDecorators):
         raise DefinitionError(
             "expose takes the application first, then an MCPMount, a server or a router: "
             f"expose(app, mcp), not {type(server).__name__}"

@@ -21,11 +21,11 @@ from mcp_mount.options import OPTIONS
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import refusal
-from mcp_mount.routes.router import Registers
+from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.arguments import request_types
 from mcp_mount.schemas.names import refuse_unknown, refuse_unknown_options
 from mcp_mount.transports.paths import clean_prefix
-from mcp_mount.transports.resuming import UntilGoodbye
+from mcp_mount.transports.resuming import ClosingAfterRetry
 from mcp_mount.transports.scopes import HOST_REQUEST
 from mcp_mount.transports.wsgi import (
     EventStream,
@@ -52,7 +52,7 @@ request_types.append(FlaskRequest)
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-class MCPMount(Registers):
+class MCPMount(HandlerDecorators):
     """The Flask extension: `mcp = MCPMount(app, "/mcp")`, or `MCPMount()` and `init_app` later.
 
     `@mcp.tool`, `@mcp.prompt` and the like register on `mcp.server`, an MCPServer of its own
@@ -291,4 +291,4 @@ def _response(answer: Reply | EventStream) -> Response:
             # Flask's default type: without a body there is none (RFC 9110, section 8.3).
             response.headers.pop("content-type", None)
         return response
-    return Response(UntilGoodbye(within_request(answer.events)), 200, HEADERS)
+    return Response(ClosingAfterRetry(within_request(answer.events)), 200, HEADERS)

@@ -12,7 +12,7 @@ from mcp_mount.auth.http import Unreachable, deadline, post_form
 from mcp_mount.auth.verifiers import (
     MAX_CREDENTIAL,
     InvalidToken,
-    Known,
+    VerificationCache,
     bearer_of,
     digest,
     is_meant_for,
@@ -68,8 +68,8 @@ class Introspection:
         self.needs_resource = audience is True
         self._ttl = ttl
         self._roles = roles_claim
-        self._known: Known[AccessToken] = Known()
-        self._refused: Known[InvalidToken] = Known()
+        self._known: VerificationCache[AccessToken] = VerificationCache()
+        self._refused: VerificationCache[InvalidToken] = VerificationCache()
         self._fetcher = Fetcher()
         self._down_until = float("-inf")
 

@@ -14,7 +14,7 @@ from mcp_mount.auth.http import Unreachable, deadline, get_json
 from mcp_mount.auth.verifiers import (
     MAX_CREDENTIAL,
     InvalidToken,
-    Known,
+    VerificationCache,
     bearer_of,
     digest,
     is_meant_for,
@@ -106,7 +106,7 @@ class JWT:
         self._claims = (scopes_claim, roles_claim, subject_claim)
         self._fixed = None if key is None else _fixed_key(key, algorithms)
         self._keys = None if key is not None else _Keys(issuer, jwks_uri, keys_ttl)
-        self._known: Known[AccessToken] = Known()
+        self._known: VerificationCache[AccessToken] = VerificationCache()
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return bearer_of(headers)

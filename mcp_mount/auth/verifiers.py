@@ -24,7 +24,7 @@ T = TypeVar("T")
 MAX_CREDENTIAL: Final = 16 * 1024
 """The longest token that is looked at, in characters; web servers take no longer headers."""
 
-_MOST_KNOWN: Final = 4096
+_MAX_KNOWN: Final = 4096
 
 
 class InvalidToken(Exception):
@@ -123,7 +123,7 @@ class TokenVerifier:
         return token
 
 
-class Known(Generic[T]):
+class VerificationCache(Generic[T]):
     """What is known of credentials for a while, by their digests: they are not kept."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class Known(Generic[T]):
         with self._lock:
             self._entries[key] = (monotonic() + ttl, value)
             while (
-                len(self._entries) > _MOST_KNOWN
+                len(self._entries) > _MAX_KNOWN
                 or next(iter(self._entries.values()))[0] <= monotonic()
             ):
                 self._entries.popitem(last=False)

@@ -10,11 +10,11 @@ from types import CoroutineType, TracebackType
 from typing import Any, Protocol, TypeAlias
 
 from mcp_mount.calls.flows import Flow
-from mcp_mount.calls.incoming import Incoming
-from mcp_mount.calls.occupancy import Occupancy
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.questions import Suspended
 from mcp_mount.calls.results import Result, suspension
 from mcp_mount.calls.tasks import TaskPolicy
+from mcp_mount.calls.activity import RunTracker
 from mcp_mount.wire.credentials import ShownHeaders
 from mcp_mount.wire.encoding import NotFinite
 from mcp_mount.wire.errors import (
@@ -66,7 +66,7 @@ class Call:
     Neither raises for what the handler does; `finish` gives the outcome. task: set if the call is
     to become a task. cancelled: whether its client wants no answer any more. limit: runs a plain
     function within the time that it has. accept: raises for a result that must not be sent.
-    occupancy: whether the handler is running; None where there are no policies.
+    tracker: whether the handler is running; None where there are no policies.
     """
 
     __slots__ = (
@@ -93,16 +93,16 @@ class Call:
         "is_async",
         "kwargs",
         "limit",
-        "occupancy",
         "on_cancel",
         "policies",
         "result",
         "task",
+        "tracker",
     )
 
     def __init__(
         self,
-        incoming: Incoming,
+        incoming: IncomingRequest,
         function: Callable[..., Any],
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
@@ -111,7 +111,7 @@ class Call:
         encode: Callable[[Any, Revision], Result],
         recover: Callable[[Call, Exception], Result] | None = None,
         recognise: Callable[[Exception], Exception] | None = None,
-        context: tuple[str, Callable[[Incoming, Any], Any]] | None = None,
+        context: tuple[str, Callable[[IncomingRequest, Any], Any]] | None = None,
         request: str | None = None,
         task: TaskPolicy | None = None,
         policies: Sequence[Policy] = (),
@@ -129,7 +129,7 @@ class Call:
         self.policies = policies
         self.arguments: Mapping[str, Any] = {} if arguments is None else arguments
         self.failure: Exception | None = None
-        self.occupancy = Occupancy() if policies else None
+        self.tracker = RunTracker() if policies else None
         self.accept: Callable[[Result], None] | None = None
         self.limit: Callable[[Callable[[], Any]], Any] | None = None
         self._validate = validate
@@ -229,7 +229,7 @@ class Call:
         """A call for the same request whose policies decide on it, so that no handler runs."""
         other = copy(self)
         other.policies, other.task, other._context, other._validate = policies, None, None, None
-        other.occupancy = Occupancy()
+        other.tracker = RunTracker()
         # On whatever thread or loop the driver is.
         other.is_async = False
         return other
@@ -307,13 +307,13 @@ class Call:
         return await value if type(value) is CoroutineType or isawaitable(value) else value
 
     def run(self) -> None:
-        if self.occupancy is None:
+        if self.tracker is None:
             self._run()
-        elif self.occupancy.begin():
+        elif self.tracker.begin():
             try:
                 self._run()
             finally:
-                self.occupancy.end()
+                self.tracker.end()
 
     def _run(self) -> None:
         try:
@@ -327,13 +327,13 @@ class Call:
         self._end(result)
 
     async def run_async(self) -> None:
-        if self.occupancy is None:
+        if self.tracker is None:
             await self._run_async()
-        elif self.occupancy.begin():
+        elif self.tracker.begin():
             try:
                 await self._run_async()
             finally:
-                self.occupancy.end()
+                self.tracker.end()
 
     async def _run_async(self) -> None:
         try:
@@ -356,12 +356,12 @@ class Call:
 
     def _end(self, outcome: Result | Exception) -> None:
         """Note what the handler did, unless it was given up: the call may have its answer then."""
-        if self.occupancy is None or self.occupancy.settle():
+        if self.tracker is None or self.tracker.settle():
             self.conclude(outcome)
 
     @property
     def _is_given_up(self) -> bool:
-        return self.occupancy is not None and self.occupancy.given_up
+        return self.tracker is not None and self.tracker.given_up
 
     def settle(self, result: Result) -> None:
         """Let the call end with a result that something around the handler made or passed on."""
@@ -421,7 +421,7 @@ class Call:
         if self.result is None:
             logger.error("%s ended without an outcome", self.incoming.method)
             unended = ProtocolError(INTERNAL_ERROR, "The server did not end this request")
-            if self.occupancy is None or not self.occupancy.is_running:
+            if self.tracker is None or not self.tracker.is_running:
                 # A handler that goes on, for a client that has cancelled it, has not failed.
                 self._error = unended
             raise unended

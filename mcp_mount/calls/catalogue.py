@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.incoming import Incoming, ServerHandlers
+from mcp_mount.calls.incoming import IncomingRequest, ServerHandlers
 from mcp_mount.calls.results import Result
 from mcp_mount.wire.messages import Rule
 
@@ -20,7 +20,7 @@ class Method:
     whether there is no other answer than an event stream.
     """
 
-    answer: Callable[[Incoming], Result | Call]
+    answer: Callable[[IncomingRequest], Result | Call]
     name_member: str | None = None
     streams: bool = False
 
@@ -39,7 +39,7 @@ class Catalogue(ServerHandlers, Protocol):
     def capabilities(self) -> Mapping[str, Any]:
         """The server capabilities to declare for them."""
 
-    def serves(self, uri: str, incoming: Incoming) -> bool:
+    def serves(self, uri: str, incoming: IncomingRequest) -> bool:
         """Whether there is a resource at `uri`, or a template of it, that the caller may use."""
 
     def rules_of_tool(self, name: str) -> Sequence[Rule] | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.questions import Question
+from mcp_mount.calls.questions import PendingInput
 
 
 class SyncChannel(Protocol):
@@ -27,7 +27,7 @@ class SyncChannel(Protocol):
 
     def send(self, message: bytes) -> None: ...
 
-    def ask(self, questions: Sequence[Question]) -> None:
+    def ask(self, questions: Sequence[PendingInput]) -> None:
         """Put questions and wait until all are answered, or their time is over."""
 
 
@@ -51,7 +51,7 @@ class AsyncChannel(Protocol):
     async def close_stream(self, retry: float) -> None:
         """End the connection, if the client can come back; it waits `retry` seconds."""
 
-    async def ask(self, questions: Sequence[Question]) -> None:
+    async def ask(self, questions: Sequence[PendingInput]) -> None:
         """Put questions and wait until all are answered, or their time is over."""
 
 

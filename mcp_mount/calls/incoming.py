@@ -74,19 +74,19 @@ class ServerHandlers(Protocol):
     def wraps(self, name: str) -> bool:
         """Whether the structured content of a tool has its value as the member `result`."""
 
-    def answer(self, incoming: Incoming) -> Any:
+    def answer(self, incoming: IncomingRequest) -> Any:
         """The `Result` of a request, or the `Call` that gives it; None for an unknown method."""
 
 
 @dataclass(slots=True)
-class Incoming:
+class IncomingRequest:
     """A JSON-RPC request that passed every check of its revision.
 
     session: the handshake session it belongs to. log_level: the least level that the client wants
     to hear of, None for silence. dialogue: how its handler asks the client, None where it cannot.
     task: the task that it has become. deadline: when its handler must have ended, in seconds of the
     monotonic clock. handlers: those of the server, which its own may call. path: the handlers that
-    have called one another to get here, the outermost first. fulfilled: the rules that its caller
+    have called one another to get here, the outermost first. met_rules: the rules that its caller
     has fulfilled to get here, and for all that its handler has called. is_plain: whether it came
     over plain HTTP, without MCP. asked: whether its handler has asked the client something. prefix:
     of the keys of its questions. hooks: what the host does with exceptions. progress: what has been
@@ -110,7 +110,7 @@ class Incoming:
     is_plain: bool = False
     asked: bool = False
     prefix: str = ""
-    fulfilled: list[Rule] = field(default_factory=list)
+    met_rules: list[Rule] = field(default_factory=list)
     hooks: ExceptionHooks = NO_HOOKS
     progress: Progress | None = None
 
@@ -127,7 +127,7 @@ class Incoming:
         if not rules:
             return
         if self.request.permits(rules):
-            self.fulfilled.extend(rules)
+            self.met_rules.extend(rules)
             return
         scopes = missing_scopes(self.request, rules)
         if scopes:

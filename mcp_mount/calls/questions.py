@@ -35,7 +35,7 @@ FORMS: Final = ("elicitation",)
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{16}")
 """The form of the ids of live questions: a process, and a question of it."""
 
-_MOST_ROUNDS: Final = 3
+_MAX_ROUNDS: Final = 3
 """How often a question is put to a client that answers with what does not fit."""
 
 
@@ -44,7 +44,7 @@ class UnfitAnswer(ClientError):
 
 
 @dataclass(frozen=True, slots=True)
-class Inquiry(Generic[T]):
+class InputRequest(Generic[T]):
     """A question in any revision: a method with its parameters.
 
     capability: the path of what the client must have declared, such as ("elicitation", "url").
@@ -56,7 +56,7 @@ class Inquiry(Generic[T]):
     capability: tuple[str, ...]
     read: Callable[[Any], T]
 
-    def again(self, error: UnfitAnswer) -> Inquiry[T]:
+    def again(self, error: UnfitAnswer) -> InputRequest[T]:
         """The question once more; a person is told what was wrong."""
         if "message" not in self.params:
             return self
@@ -71,26 +71,26 @@ class Suspended(EndsRun):
 class InputRequired(Suspended):
     """The handler needs answers that the client has not given yet."""
 
-    def __init__(self, inquiries: Mapping[str, Inquiry[Any]]) -> None:
-        super().__init__(*inquiries)
-        self.inquiries = inquiries
+    def __init__(self, input_requests: Mapping[str, InputRequest[Any]]) -> None:
+        super().__init__(*input_requests)
+        self.input_requests = input_requests
 
 
 class Dialogue(Protocol):
     """How the questions of one call are put to its client."""
 
-    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+    def known(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
         """The answers that have come already; all others must be put live.
 
         Raises InputRequired to end the call until they come, and ProtocolError or ClientError for
         a question that this client cannot be asked.
         """
 
-    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
+    def put(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, PendingInput]:
         """Make live questions."""
 
 
-class Question:
+class PendingInput:
     """A live question that is waiting for its answer.
 
     answer: the future response of the client. timeout: how long to wait for it, in seconds.
@@ -101,14 +101,14 @@ class Question:
 
     def __init__(
         self,
-        inquiry: Inquiry[Any],
+        input_request: InputRequest[Any],
         answer: Future[ResponseMessage],
         timeout: float,
         *,
         close: Callable[[], None],
         message: bytes | None = None,
     ) -> None:
-        self._inquiry = inquiry
+        self._inquiry = input_request
         self.answer = answer
         self.timeout = timeout
         self.close = close
@@ -128,19 +128,21 @@ class Question:
         return self._inquiry.read(response.result)
 
 
-class Asking:
+class PendingQuestions:
     """Several questions at once, until each has an answer that fits.
 
-    While `wanting` has any, put them with `live` and wait for their answers within it.
+    While `unanswered` has any, put them with `ask_live` and wait for their answers within it.
     """
 
-    def __init__(self, dialogue: Dialogue, inquiries: Mapping[str, Inquiry[Any]]) -> None:
+    def __init__(self, dialogue: Dialogue, input_requests: Mapping[str, InputRequest[Any]]) -> None:
         self._dialogue = dialogue
-        self._order = list(inquiries)
-        self._answers = dialogue.known(inquiries)
+        self._order = list(input_requests)
+        self._answers = dialogue.known(input_requests)
         self._rounds = 0
-        self.wanting = {
-            key: inquiry for key, inquiry in inquiries.items() if key not in self._answers
+        self.unanswered = {
+            key: input_request
+            for key, input_request in input_requests.items()
+            if key not in self._answers
         }
 
     @property
@@ -149,43 +151,43 @@ class Asking:
         return {key: self._answers[key] for key in self._order}
 
     @contextmanager
-    def live(self) -> Iterator[Sequence[Question]]:
+    def ask_live(self) -> Iterator[Sequence[PendingInput]]:
         """Put what is wanting; at the end, read the answers.
 
         Raises ClientError for a client that does not answer, or never with what fits.
         """
-        questions = self._dialogue.put(self.wanting)
+        questions = self._dialogue.put(self.unanswered)
         self._rounds += 1
         try:
             yield list(questions.values())
             for key, question in questions.items():
                 try:
                     self._answers[key] = question.result()
-                    del self.wanting[key]
+                    del self.unanswered[key]
                 except UnfitAnswer as error:
-                    if self._rounds == _MOST_ROUNDS:
+                    if self._rounds == _MAX_ROUNDS:
                         raise
-                    self.wanting[key] = self.wanting[key].again(error)
+                    self.unanswered[key] = self.unanswered[key].again(error)
         finally:
             for question in questions.values():
                 question.close()
 
 
-class RoundTrips:
+class MultiRoundTripDialogue:
     """The dialogue of 2026-07-28: answers come with a repeated request."""
 
     def __init__(self, capabilities: Mapping[str, Any], answers: Mapping[str, Any]) -> None:
         self._capabilities = capabilities
         self.answers = answers
 
-    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
-        require_capabilities(self._capabilities, inquiries)
-        answers, wanting = read_answers(inquiries, self.answers)
+    def known(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
+        require_capabilities(self._capabilities, input_requests)
+        answers, wanting = read_answers(input_requests, self.answers)
         if wanting:
             raise InputRequired(wanting)
         return answers
 
-    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
+    def put(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, PendingInput]:
         raise AssertionError("this revision has no live questions")
 
 
@@ -203,7 +205,7 @@ class Places(Protocol):
     def end_question(self) -> None: ...
 
 
-class LiveDialogue:
+class StreamDialogue:
     """The dialogue of the handshake revisions: each question is a request of its own."""
 
     def __init__(
@@ -225,24 +227,24 @@ class LiveDialogue:
         self._capabilities = capabilities
         self._timeout = timeout
 
-    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+    def known(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
         if self._most == 0:
             raise ClientError("This server has a single thread: it cannot wait for an answer")
-        for inquiry in inquiries.values():
-            asked = inquiry.capability
+        for input_request in input_requests.values():
+            asked = input_request.capability
             if asked not in self._revision.questions:
                 raise ClientError(f"{self._revision.name} does not have {'.'.join(asked)}")
             if not _declared(self._capabilities, asked):
                 raise ClientError(f"The client does not support {'.'.join(asked)}")
         return {}
 
-    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
+    def put(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, PendingInput]:
         if not self._places.begin_question(self._most):
             raise ClientError(
                 "As many calls as this server allows are waiting for answers of their clients: "
                 "try again later"
             )
-        left = set(inquiries)
+        left = set(input_requests)
 
         def close(key: str, question_id: str) -> None:
             self._answers.forget(self._session, question_id)
@@ -251,18 +253,21 @@ class LiveDialogue:
                 if not left:
                     self._places.end_question()
 
-        return {key: self._question(key, inquiry, close) for key, inquiry in inquiries.items()}
+        return {
+            key: self._question(key, input_request, close)
+            for key, input_request in input_requests.items()
+        }
 
     def _question(
-        self, key: str, inquiry: Inquiry[Any], close: Callable[[str, str], None]
-    ) -> Question:
+        self, key: str, input_request: InputRequest[Any], close: Callable[[str, str], None]
+    ) -> PendingInput:
         question_id = f"{_process()}-{secrets.token_hex(8)}"
-        return Question(
-            inquiry,
+        return PendingInput(
+            input_request,
             self._answers.expect(self._session, question_id),
             self._timeout,
             close=partial(close, key, question_id),
-            message=encode_request(question_id, inquiry.method, inquiry.params),
+            message=encode_request(question_id, input_request.method, input_request.params),
         )
 
 
@@ -280,31 +285,31 @@ def is_foreign(question_id: str) -> bool:
 
 
 def read_answers(
-    inquiries: Mapping[str, Inquiry[Any]], given: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Inquiry[Any]]]:
+    input_requests: Mapping[str, InputRequest[Any]], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, InputRequest[Any]]]:
     """What a client has answered already, and what it must be asked, once more perhaps."""
     answers: dict[str, Any] = {}
-    wanting: dict[str, Inquiry[Any]] = {}
-    for key, inquiry in inquiries.items():
+    wanting: dict[str, InputRequest[Any]] = {}
+    for key, input_request in input_requests.items():
         if key not in given:
-            wanting[key] = inquiry
+            wanting[key] = input_request
             continue
         try:
-            answers[key] = inquiry.read(given[key])
+            answers[key] = input_request.read(given[key])
         except UnfitAnswer as error:
-            wanting[key] = inquiry.again(error)
+            wanting[key] = input_request.again(error)
     return answers, wanting
 
 
 def require_capabilities(
-    capabilities: Mapping[str, Any], inquiries: Mapping[str, Inquiry[Any]]
+    capabilities: Mapping[str, Any], input_requests: Mapping[str, InputRequest[Any]]
 ) -> None:
     """Raise ProtocolError (-32021) for questions that a client has not declared to understand."""
     missing = sorted(
         {
-            inquiry.capability
-            for inquiry in inquiries.values()
-            if not _declared(capabilities, inquiry.capability)
+            input_request.capability
+            for input_request in input_requests.values()
+            if not _declared(capabilities, input_request.capability)
         }
     )
     if not missing:
@@ -333,6 +338,8 @@ def _declared(capabilities: Mapping[str, Any], path: Sequence[str]) -> bool:
     return True
 
 
-def as_requests(inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+def as_requests(input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
     """The `inputRequests` of a result."""
-    return {key: {"method": one.method, "params": one.params} for key, one in inquiries.items()}
+    return {
+        key: {"method": one.method, "params": one.params} for key, one in input_requests.items()
+    }

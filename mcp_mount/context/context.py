@@ -12,8 +12,8 @@ from typing_extensions import TypeVar
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.channels import AsyncChannel, SyncChannel
-from mcp_mount.calls.incoming import LOG_LEVELS, Incoming, Progress
-from mcp_mount.calls.questions import Asking, Inquiry
+from mcp_mount.calls.incoming import LOG_LEVELS, IncomingRequest, Progress
+from mcp_mount.calls.questions import InputRequest, PendingQuestions
 from mcp_mount.calls.tasks import TaskRequired
 from mcp_mount.context.elicitation import Elicited, elicitation, roots, sampling, url_elicitation
 from mcp_mount.context.nested import (
@@ -44,10 +44,10 @@ L = TypeVar("L", default=Any)
 """What the lifespan of the server yields."""
 
 
-class _Call(Generic[L]):
+class _BaseContext(Generic[L]):
     """What both kinds of context know about the call."""
 
-    def __init__(self, incoming: Incoming) -> None:
+    def __init__(self, incoming: IncomingRequest) -> None:
         self._incoming = incoming
         self._asked = 0
         self._called = 0
@@ -184,14 +184,14 @@ class _Call(Generic[L]):
             params["logger"] = logger_name
         return encode_notification("notifications/message", params)
 
-    def _asking(self, inquiries: Mapping[str, Inquiry[Any]]) -> Asking:
+    def _asking(self, input_requests: Mapping[str, InputRequest[Any]]) -> PendingQuestions:
         if self._incoming.dialogue is None:
             raise ClientError("Over plain HTTP there is no client to ask")
-        for inquiry in inquiries.values():
+        for input_request in input_requests.values():
             # In 2026-07-28 they are encoded once the handler has ended, too late to fail there.
-            encode(inquiry.params)
+            encode(input_request.params)
         self._incoming.asked = True
-        return Asking(self._incoming.dialogue, inquiries)
+        return PendingQuestions(self._incoming.dialogue, input_requests)
 
     def _key(self, key: str | None, kind: str) -> str:
         """The key of a question: stable from one run of the handler to the next."""
@@ -204,14 +204,14 @@ class _Call(Generic[L]):
         return call_of(self._incoming, self._called, method, name, params)
 
 
-class Context(_Call[L]):
+class Context(_BaseContext[L]):
     """The context of an `async def` handler: ask for it with a parameter `ctx: Context`.
 
     What it sends reaches the client at once, if the client takes an event stream; the reply then
     becomes one. A message that the client did not ask for is dropped.
     """
 
-    def __init__(self, incoming: Incoming, channel: AsyncChannel) -> None:
+    def __init__(self, incoming: IncomingRequest, channel: AsyncChannel) -> None:
         super().__init__(incoming)
         self._channel = channel
 
@@ -279,8 +279,8 @@ class Context(_Call[L]):
         `CreateMessageResult`; all else is as with `elicit`.
         """
         key = self._key(key, "sampling")
-        inquiry = sampling(messages, max_tokens=max_tokens, **options)
-        answer: Mapping[str, Any] = (await self.ask({key: inquiry}))[key]
+        input_request = sampling(messages, max_tokens=max_tokens, **options)
+        answer: Mapping[str, Any] = (await self.ask({key: input_request}))[key]
         return answer
 
     async def list_roots(self, *, key: str | None = None) -> Sequence[Mapping[str, Any]]:
@@ -289,14 +289,14 @@ class Context(_Call[L]):
         answer: Sequence[Mapping[str, Any]] = (await self.ask({key: roots()}))[key]
         return answer
 
-    async def ask(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+    async def ask(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
         """Put several questions, made by `elicitation`, `sampling` and the like, at once.
 
         Returns the answers by their keys; all else is as with `elicit`.
         """
-        asking = self._asking(inquiries)
-        while asking.wanting:
-            with asking.live() as questions:
+        asking = self._asking(input_requests)
+        while asking.unanswered:
+            with asking.ask_live() as questions:
                 await self._channel.ask(questions)
         return asking.answers
 
@@ -357,13 +357,13 @@ class Context(_Call[L]):
             await self._channel.send(message)
 
 
-class SyncContext(_Call[L]):
+class SyncContext(_BaseContext[L]):
     """The context of a `def` handler: ask for it with a parameter `ctx: SyncContext`.
 
     Its methods are those of `Context`, as plain calls.
     """
 
-    def __init__(self, incoming: Incoming, channel: SyncChannel) -> None:
+    def __init__(self, incoming: IncomingRequest, channel: SyncChannel) -> None:
         super().__init__(incoming)
         self._channel = channel
 
@@ -442,8 +442,8 @@ class SyncContext(_Call[L]):
         `CreateMessageResult`; all else is as with `elicit`.
         """
         key = self._key(key, "sampling")
-        inquiry = sampling(messages, max_tokens=max_tokens, **options)
-        answer: Mapping[str, Any] = self.ask({key: inquiry})[key]
+        input_request = sampling(messages, max_tokens=max_tokens, **options)
+        answer: Mapping[str, Any] = self.ask({key: input_request})[key]
         return answer
 
     def list_roots(self, *, key: str | None = None) -> Sequence[Mapping[str, Any]]:
@@ -452,14 +452,14 @@ class SyncContext(_Call[L]):
         answer: Sequence[Mapping[str, Any]] = self.ask({key: roots()})[key]
         return answer
 
-    def ask(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
+    def ask(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
         """Put several questions, made by `elicitation`, `sampling` and the like, at once.
 
         Returns the answers by their keys; all else is as with `elicit`.
         """
-        asking = self._asking(inquiries)
-        while asking.wanting:
-            with asking.live() as questions:
+        asking = self._asking(input_requests)
+        while asking.unanswered:
+            with asking.ask_live() as questions:
                 for question in questions:
                     if self.seconds_left is not None:
                         question.timeout = min(question.timeout, self.seconds_left)

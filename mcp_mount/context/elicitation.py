@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mcp_mount.calls.questions import FORMS, Inquiry, UnfitAnswer
+from mcp_mount.calls.questions import FORMS, InputRequest, UnfitAnswer
 from mcp_mount.wire.messages import plain
 
 T = TypeVar("T", bound=BaseModel)
@@ -34,7 +34,7 @@ class Elicited(Generic[T]):
         return self.action == "accept"
 
 
-def elicitation(message: str, schema: type[T]) -> Inquiry[Elicited[T]]:
+def elicitation(message: str, schema: type[T]) -> InputRequest[Elicited[T]]:
     """A form for the person: a message, and a flat pydantic model to fill in.
 
     Raises TypeError for a model with fields that no form has (client/elicitation).
@@ -54,10 +54,10 @@ def elicitation(message: str, schema: type[T]) -> Inquiry[Elicited[T]]:
             raise UnfitAnswer(f"The client's answer does not fit: {problems}") from None
 
     params = {"mode": "form", "message": message, "requestedSchema": _flat_schema(schema)}
-    return Inquiry("elicitation/create", params, FORMS, read)
+    return InputRequest("elicitation/create", params, FORMS, read)
 
 
-def url_elicitation(message: str, url: str) -> Inquiry[Elicited[Any]]:
+def url_elicitation(message: str, url: str) -> InputRequest[Elicited[Any]]:
     """A page for the person to visit: for a payment or a login, which no client may see.
 
     "accept" means that the person agreed to open `url`, not that anything was done there: the
@@ -74,7 +74,7 @@ def url_elicitation(message: str, url: str) -> Inquiry[Elicited[Any]]:
         # 2025-11-25 requires it; 2026-07-28 has no use for it.
         "elicitationId": secrets.token_urlsafe(12),
     }
-    return Inquiry("elicitation/create", params, (*FORMS, "url"), read)
+    return InputRequest("elicitation/create", params, (*FORMS, "url"), read)
 
 
 def sampling(
@@ -88,7 +88,7 @@ def sampling(
     tools: Sequence[Any] = (),
     tool_choice: str | None = None,
     metadata: Mapping[str, Any] | None = None,
-) -> Inquiry[Mapping[str, Any]]:
+) -> InputRequest[Mapping[str, Any]]:
     """A question to the client's model; the answer is a `CreateMessageResult` (client/sampling).
 
     messages: one text of the user, or `SamplingMessage`s of `mcp_types`, or plain data.
@@ -111,10 +111,10 @@ def sampling(
     params |= {name: value for name, value in further.items() if value is not None}
     uses_tools = bool(tools) or tool_choice is not None
     capability = ("sampling", "tools") if uses_tools else ("sampling",)
-    return Inquiry("sampling/createMessage", params, capability, _object)
+    return InputRequest("sampling/createMessage", params, capability, _object)
 
 
-def roots() -> Inquiry[Sequence[Mapping[str, Any]]]:
+def roots() -> InputRequest[Sequence[Mapping[str, Any]]]:
     """The question for the client's roots."""
 
     def read(answer: Any) -> Sequence[Mapping[str, Any]]:
@@ -123,7 +123,7 @@ def roots() -> Inquiry[Sequence[Mapping[str, Any]]]:
             raise UnfitAnswer("The client's answer has no roots")
         return listed
 
-    return Inquiry("roots/list", {}, ("roots",), read)
+    return InputRequest("roots/list", {}, ("roots",), read)
 
 
 def _flat_schema(schema: type[BaseModel]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.incoming import Incoming, Progress
+from mcp_mount.calls.incoming import IncomingRequest, Progress
 from mcp_mount.calls.results import ContentBlock, Result
 from mcp_mount.wire.adapters import adapter_of
 from mcp_mount.wire.errors import ProtocolError, ResourceError, ToolError
@@ -36,7 +36,7 @@ class CallFailed(ResourceError):
     mean that the resource is not there."""
 
 
-def named(incoming: Incoming, tool: str | Callable[..., Any]) -> tuple[str, Any]:
+def named(incoming: IncomingRequest, tool: str | Callable[..., Any]) -> tuple[str, Any]:
     """The name of a tool, and the type of its values, if it is given as its function.
 
     Raises ToolError for a function that is no tool of the server.
@@ -50,7 +50,7 @@ def named(incoming: Incoming, tool: str | Callable[..., Any]) -> tuple[str, Any]
 
 
 def call_of(
-    incoming: Incoming, number: int, method: str, name: str, params: Mapping[str, Any]
+    incoming: IncomingRequest, number: int, method: str, name: str, params: Mapping[str, Any]
 ) -> Call:
     """The call of another handler, within the one that answers `incoming`.
 
@@ -104,7 +104,7 @@ def result_of(call: Call) -> dict[str, Any]:
     return body
 
 
-def wraps(incoming: Incoming, name: str) -> bool:
+def wraps(incoming: IncomingRequest, name: str) -> bool:
     """Whether the structured content of a tool has its value as the member `result`."""
     return incoming.handlers is not None and incoming.handlers.wraps(name)
 
@@ -150,11 +150,11 @@ def _adapter(returns: Any) -> TypeAdapter[Any]:
     return adapter_of(returns, reads_json=True)
 
 
-def _own_name(incoming: Incoming) -> str:
+def _own_name(incoming: IncomingRequest) -> str:
     return str(incoming.params.get("name") or incoming.params.get("uri") or incoming.method)
 
 
-def _answered(incoming: Incoming, result: Result) -> Call:
+def _answered(incoming: IncomingRequest, result: Result) -> Call:
     """A call that has its result already."""
     call = Call(incoming, lambda: None, is_async=False, encode=lambda value, revision: result)
     call.settle(result)

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from pydantic import BaseModel
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
 from mcp_mount.schemas.functions import DefinitionError, describe, is_coroutine_function
@@ -22,7 +22,7 @@ from mcp_mount.wire.revisions import Revision
 from mcp_mount.wire.uris import normal_template
 
 # server/utilities/completion: "Maximum 100 items per response".
-_MOST_VALUES: Final = 100
+_MAX_VALUES: Final = 100
 _REFERENCES: Final = {"ref/prompt": "name", "ref/resource": "uri"}
 
 
@@ -114,7 +114,7 @@ class Subject(Protocol):
 def answer_complete(
     completers: Mapping[tuple[str, str], Completer],
     subjects: Mapping[str, Subject],
-    incoming: Incoming,
+    incoming: IncomingRequest,
 ) -> Result | Call:
     """Answer `completion/complete`; an argument that nobody completes has no suggestions."""
     completion = _read(incoming.params)
@@ -135,7 +135,7 @@ def answer_complete(
     rules = (*(completer.rules if completer else ()), *(subject.rules if subject else ()))
     if completer is None or not incoming.permits(rules):
         return _encode([], incoming.revision)
-    incoming.fulfilled.extend(rules)
+    incoming.met_rules.extend(rules)
     return Call(
         incoming,
         completer.function,
@@ -172,8 +172,8 @@ def _encode(value: Any, revision: Revision) -> Result:
         return Result(encode(body if "completion" in body else {"completion": body})[1:-1])
     values = [str(item) for item in value or ()]
     body = {
-        "values": values[:_MOST_VALUES],
+        "values": values[:_MAX_VALUES],
         "total": len(values),
-        "hasMore": len(values) > _MOST_VALUES,
+        "hasMore": len(values) > _MAX_VALUES,
     }
     return Result(encode({"completion": body})[1:-1])

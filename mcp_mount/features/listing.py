@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from itertools import compress, islice
 from typing import Any, Final, Protocol
 
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.wire.messages import Rule
 from mcp_mount.wire.revisions import Revision
 from mcp_mount.wire.rules import without_scopes
-from mcp_mount.wire.sealing import Seal, TokenRefused
+from mcp_mount.wire.sealing import TokenRefused, TokenSealer
 
 _CURSOR_TTL: Final = 10 * 365 * 24 * 3600.0
 """A cursor is good for as long as its key is, in seconds."""
 
 
-_MOST_KEPT: Final = 256
+_MAX_KEPT: Final = 256
 """How many encoded pages are kept of lists that are the same for all, and of those that are not."""
 
 
@@ -42,7 +42,7 @@ class Listing:
 
     def __init__(
         self,
-        seal: Seal | None = None,
+        seal: TokenSealer | None = None,
         *,
         page_size: int | None = None,
         ttl_ms: int = 0,
@@ -61,7 +61,7 @@ class Listing:
         self._guarded.clear()
 
     def answer(
-        self, member: str, entries: Sequence[Entry], version: int, incoming: Incoming
+        self, member: str, entries: Sequence[Entry], version: int, incoming: IncomingRequest
     ) -> Result:
         """A page of `entries`, the first one or that of the cursor, under the name `member`.
 
@@ -80,7 +80,7 @@ class Listing:
             _keep(self._known, key, known)
         return known
 
-    def shows(self, entry: Entry, incoming: Incoming) -> bool:
+    def shows(self, entry: Entry, incoming: IncomingRequest) -> bool:
         """Whether an entry is in the lists of the caller."""
         return incoming.permits(without_scopes(entry.rules) if self.step_up else entry.rules)
 
@@ -89,7 +89,7 @@ class Listing:
         member: str,
         entries: Sequence[Entry],
         page: tuple[str, str, int, int, str],
-        incoming: Incoming,
+        incoming: IncomingRequest,
     ) -> Result:
         """A page of what this caller may use; callers who may use the same share its encoding."""
         seen = tuple(self.shows(one, incoming) for one in entries)
@@ -106,7 +106,7 @@ class Listing:
         member: str,
         entries: Sequence[Entry],
         start: int,
-        incoming: Incoming,
+        incoming: IncomingRequest,
         *,
         scope: str = "public",
     ) -> Result:
@@ -123,7 +123,7 @@ class Listing:
             body |= {"ttlMs": self.ttl_ms, "cacheScope": scope}
         return Result(encode(body)[1:-1])
 
-    def _start(self, incoming: Incoming) -> int:
+    def _start(self, incoming: IncomingRequest) -> int:
         cursor = incoming.params.get("cursor")
         if cursor is None:
             return 0
@@ -142,5 +142,5 @@ class Listing:
 def _keep(pages: OrderedDict[Any, Result], key: Any, page: Result) -> None:
     """Keep an encoded page; of too many the oldest goes."""
     pages[key] = page
-    if len(pages) > _MOST_KEPT:
+    if len(pages) > _MAX_KEPT:
         pages.popitem(last=False)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
 from mcp_mount.elsewhere import value_here
@@ -112,7 +112,7 @@ class Prompt:
         """The prompt as `prompts/list` shows it."""
         return {key: value for key, value in self.members.items() if key in revision.prompt_fields}
 
-    def call(self, incoming: Incoming, arguments: Mapping[str, Any]) -> Call:
+    def call(self, incoming: IncomingRequest, arguments: Mapping[str, Any]) -> Call:
         """The call of the prompt.
 
         Args:
@@ -186,7 +186,7 @@ def _describe(arguments: Arguments) -> list[dict[str, Any]]:
     return described
 
 
-def answer_get(prompts: Mapping[str, Prompt], incoming: Incoming) -> Call:
+def answer_get(prompts: Mapping[str, Prompt], incoming: IncomingRequest) -> Call:
     """Answer `prompts/get`; raises ProtocolError (invalid params) for what does not fit."""
     name = incoming.params["name"]
     prompt = prompts.get(name)

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Method
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
 from mcp_mount.features import completion, prompts, resources, tools
@@ -227,7 +227,7 @@ class Registry:
             declared["extensions"] = {PAGES: {}}
         return declared
 
-    def serves(self, uri: str, incoming: Incoming) -> bool:
+    def serves(self, uri: str, incoming: IncomingRequest) -> bool:
         """Whether there is a resource at `uri`, or a template of it, that the caller may use."""
         exact = self.resources.get(uri)
         if exact is not None:
@@ -244,7 +244,7 @@ class Registry:
                 return tool.name, tool.output.type
         return None
 
-    def answer(self, incoming: Incoming) -> Result | Call | None:
+    def answer(self, incoming: IncomingRequest) -> Result | Call | None:
         """The result of a request, or the call that gives it; None for an unknown method."""
         method = self.methods.get(incoming.method)
         return None if method is None else method.answer(incoming)

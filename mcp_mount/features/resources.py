@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
 from mcp_mount.features.content import is_content
@@ -128,7 +128,7 @@ class Resource:
             return {} if normal_uri(uri) == self.uri else None
         return self.template.match(uri)
 
-    def call(self, incoming: Incoming, values: Mapping[str, str]) -> Call:
+    def call(self, incoming: IncomingRequest, values: Mapping[str, str]) -> Call:
         """The call that reads the resource.
 
         Args:
@@ -196,7 +196,7 @@ class Resource:
         return {"uri": uri, **content}
 
 
-def answer_read(resources: Mapping[str, Resource], incoming: Incoming) -> Call:
+def answer_read(resources: Mapping[str, Resource], incoming: IncomingRequest) -> Call:
     """Answer `resources/read`: a resource of that very URI, or the first template that fits.
 
     Raises ProtocolError for a URI that nobody serves, or whose values do not fit.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic_core import ValidationError, from_json
 
 from mcp_mount.calls.call import Call, Checks
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
 from mcp_mount.calls.tasks import TaskPolicy
@@ -22,7 +22,7 @@ from mcp_mount.features import content
 from mcp_mount.features.definitions import members
 from mcp_mount.features.pages import tool_meta
 from mcp_mount.schemas.arguments import (
-    MOST_TOLD,
+    MAX_TOLD,
     Arguments,
     HandlerArguments,
     InvalidArguments,
@@ -71,7 +71,7 @@ class UnfitResult(ValueError):
         ]
         super().__init__(
             f"{described} has returned what is no {inspect.formatannotation(promised)}, which is "
-            "promised by its return annotation (or output_schema=): " + "; ".join(lines[:MOST_TOLD])
+            "promised by its return annotation (or output_schema=): " + "; ".join(lines[:MAX_TOLD])
         )
 
 
@@ -275,7 +275,7 @@ class Tool:
 
     def call(
         self,
-        incoming: Incoming,
+        incoming: IncomingRequest,
         arguments: Mapping[str, Any],
         *,
         encode: Callable[[Any, Revision], Result] | None = None,
@@ -311,7 +311,7 @@ class Tool:
             checks=self.checks,
         )
 
-    def task_of(self, incoming: Incoming, arguments: Mapping[str, Any]) -> TaskPolicy | None:
+    def task_of(self, incoming: IncomingRequest, arguments: Mapping[str, Any]) -> TaskPolicy | None:
         """The policy by which this very call is to become a task; None if it is not.
 
         Raises ProtocolError (-32021) for a client that does not know tasks, if it must.
@@ -336,7 +336,7 @@ class Tool:
         return error_result(f"The tool {self.name!r} failed. The server has logged the reason.")
 
 
-def answer_call(tools: Mapping[str, Tool], incoming: Incoming) -> Result | Call:
+def answer_call(tools: Mapping[str, Tool], incoming: IncomingRequest) -> Result | Call:
     """Answer `tools/call`; arguments that do not fit are told to the model as a result."""
     name = incoming.params["name"]
     tool = tools.get(name)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, Run, proceed
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
 from mcp_mount.wire.errors import Exited, ProtocolError, ToolError, contained_async
@@ -139,7 +139,7 @@ def record_of(
 
 
 def record_of_request(
-    incoming: Incoming, started: float, result: Result | None, error: ProtocolError | None
+    incoming: IncomingRequest, started: float, result: Result | None, error: ProtocolError | None
 ) -> CallRecord:
     """The record of a request that no handler was asked for: a list, or a refusal."""
     if error is not None:
@@ -149,7 +149,7 @@ def record_of_request(
 
 
 def _record(
-    incoming: Incoming,
+    incoming: IncomingRequest,
     arguments: Mapping[str, Any],
     started: float,
     outcome: Outcome,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcp_mount.calls.call import Policy
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.observability.records import (
     Audit,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mcp_mount.observability.telemetry import Telemetry
 
 
-class Observing:
+class Observability:
     """What of it a server has.
 
     Calls go through the policies; what is answered without a handler, such as lists and refusals,
@@ -78,9 +78,9 @@ class Observing:
         if self.telemetry:
             watching.append(self._telemetry())
         if self.log_calls:
-            watching.append(_Told(log, refusals_only=False))
+            watching.append(_RecordObserver(log, refusals_only=False))
         if self.audit is not None and self.audit.after is not None:
-            watching.append(_Told(self.audit.after, refusals_only=True))
+            watching.append(_RecordObserver(self.audit.after, refusals_only=True))
         return watching
 
     @property
@@ -101,16 +101,16 @@ class Observing:
         return self._made
 
 
-class _Told:
+class _RecordObserver:
     """Hands on the record of a request that no handler was asked for."""
 
     def __init__(self, tell: Callable[[CallRecord], Any], *, refusals_only: bool) -> None:
         self._tell = tell
         self._refusals_only = refusals_only
 
-    def saw(
+    def on_request(
         self,
-        incoming: Incoming,
+        incoming: IncomingRequest,
         started: float,
         result: Result | None,
         error: ProtocolError | None,

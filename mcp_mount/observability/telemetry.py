@@ -18,7 +18,7 @@ from pydantic_core import to_json
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, proceed
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.observability.records import Outcome, Redaction
 from mcp_mount.wire.errors import ProtocolError
@@ -83,9 +83,9 @@ class Telemetry:
         """The policy that traces the calls of an entry."""
         return Traced(self, redact)
 
-    def saw(
+    def on_request(
         self,
-        incoming: Incoming,
+        incoming: IncomingRequest,
         started: float,
         result: Result | None,
         error: ProtocolError | None,
@@ -104,7 +104,7 @@ class Telemetry:
 
     @contextmanager
     def span(
-        self, incoming: Incoming, target: Target | None, *, start: int | None = None
+        self, incoming: IncomingRequest, target: Target | None, *, start: int | None = None
     ) -> Iterator[tuple[Span, dict[str, Any]]]:
         """The span of a request, current in what runs in it, and its dimensions in the metrics.
 
@@ -186,7 +186,7 @@ class Traced:
         return result
 
 
-def _origin(incoming: Incoming) -> tuple[context.Context | None, list[Link]]:
+def _origin(incoming: IncomingRequest) -> tuple[context.Context | None, list[Link]]:
     """The context of the client, if it sends one, and a link to that of the HTTP request."""
     ambient = trace.get_current_span().get_span_context()
     sent = {key: incoming.meta[key] for key in _PROPAGATED if key in incoming.meta}
@@ -199,21 +199,21 @@ def _origin(incoming: Incoming) -> tuple[context.Context | None, list[Link]]:
     return propagate.extract(incoming.request.headers, getter=_STRINGS), []
 
 
-def _target(incoming: Incoming) -> Target | None:
+def _target(incoming: IncomingRequest) -> Target | None:
     """What a request is for, as an attribute, if that has few values."""
     attribute = _TARGETS.get(incoming.method)
     name = incoming.params.get("name")
     return (attribute, name) if attribute is not None and isinstance(name, str) else None
 
 
-def _name(incoming: Incoming, target: Target | None, *, inner: bool) -> str:
+def _name(incoming: IncomingRequest, target: Target | None, *, inner: bool) -> str:
     method = incoming.method
     if inner and method == "tools/call":
         method = "execute_tool"
     return method if target is None else f"{method} {target[1]}"
 
 
-def _dimensions(incoming: Incoming, target: Target | None) -> dict[str, Any]:
+def _dimensions(incoming: IncomingRequest, target: Target | None) -> dict[str, Any]:
     """The attributes of spans and metrics alike: each has few values."""
     dimensions: dict[str, Any] = {
         "mcp.method.name": incoming.method,
@@ -229,7 +229,7 @@ def _dimensions(incoming: Incoming, target: Target | None) -> dict[str, Any]:
     return dimensions
 
 
-def _details(incoming: Incoming) -> dict[str, Any]:
+def _details(incoming: IncomingRequest) -> dict[str, Any]:
     """The attributes of spans alone."""
     details: dict[str, Any] = {"jsonrpc.request.id": str(incoming.id)}
     named = _target(incoming)

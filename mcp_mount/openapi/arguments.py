@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from mcp_mount.schemas.arguments import (
-    MOST_TOLD,
+    MAX_TOLD,
     InvalidArguments,
     advice_of,
     unknown_argument,
@@ -39,7 +39,7 @@ class NamedArguments:
         """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
         problems = [
             unknown_argument(name, self._known)
-            for name in islice((one for one in arguments if one not in self._known), MOST_TOLD)
+            for name in islice((one for one in arguments if one not in self._known), MAX_TOLD)
         ]
         problems += [
             f"{name}: missing, but required" for name in self._needed if arguments.get(name) is None

@@ -10,7 +10,7 @@ from mcp_mount.wire.errors import Refusal
 MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024
 """How much of a response is collected where no max_result_bytes= says otherwise."""
 
-_MOST_DIGITS: Final = 18
+_MAX_DIGITS: Final = 18
 
 
 def response_limit(server: Any, name: str) -> int | None:
@@ -58,7 +58,7 @@ class ResponseBody:
         if self._limit is None or not length or not length.isdecimal():
             return
         # Python reads no number of thousands of digits.
-        if len(length) > _MOST_DIGITS or int(length) > self._limit:
+        if len(length) > _MAX_DIGITS or int(length) > self._limit:
             raise ResponseTooLarge(self._limit)
 
     def add(self, chunk: bytes) -> None:

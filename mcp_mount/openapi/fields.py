@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mcp_mount.openapi.references import References
 
-_MOST_PARTS: Final = 200
+_MAX_PARTS: Final = 200
 """How many objects are looked into, by `allOf`, for the fields of a body. Each may be a part of
 several others, so that a short document may have very many."""
 
@@ -45,7 +45,7 @@ def fields_of(
     else:
         found = references.resolved(schema)
     seen.append(found)
-    if not isinstance(found, Mapping) or len(seen) > _MOST_PARTS:
+    if not isinstance(found, Mapping) or len(seen) > _MAX_PARTS:
         return None
     if found.get("additionalProperties") not in (None, False) or found.get("nullable") is True:
         return None

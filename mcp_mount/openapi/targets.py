@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, cast
 
-from mcp_mount.calls.occupancy import lasting
+from mcp_mount.calls.activity import lasting
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.output import ResponseOutput

@@ -20,7 +20,7 @@ from mcp_mount.backends.stores import Store
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.callers import Callers, place_of
 from mcp_mount.calls.flows import Flow, Pause, Wait, proceed
-from mcp_mount.calls.questions import RoundTrips
+from mcp_mount.calls.questions import MultiRoundTripDialogue
 from mcp_mount.calls.results import Result
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.wire.answers import answer_of
@@ -291,7 +291,7 @@ def _is_repeated(call: Call) -> bool:
     return (
         "requestState" in incoming.params
         or "inputResponses" in incoming.params
-        or (isinstance(dialogue, RoundTrips) and bool(dialogue.answers))
+        or (isinstance(dialogue, MultiRoundTripDialogue) and bool(dialogue.answers))
     )
 
 

@@ -38,12 +38,12 @@ class MaxConcurrency:
         except BaseException:
             self._turns.leave(turn)
             raise
-        assert call.occupancy is not None, "a call with policies tells when its handler has ended"
+        assert call.tracker is not None, "a call with policies tells when its handler has ended"
         try:
             return (yield from proceed())
         finally:
             # The handler may go on when nobody waits for it any more.
-            call.occupancy.when_idle(self._turns.pass_on)
+            call.tracker.when_idle(self._turns.pass_on)
 
 
 class _Turns:

@@ -21,7 +21,7 @@ from mcp_mount.wire.messages import Request
 
 
 @dataclass(eq=False, slots=True)
-class Surroundings:
+class PolicyEnvironment:
     """What a server gives the policies of its entries.
 
     name: the server's. store: keeps counts and results. callers: tells callers apart. varies: what
@@ -37,7 +37,7 @@ class Surroundings:
 
 
 @dataclass(eq=False, slots=True)
-class Level:
+class PolicyLevel:
     """What is declared at a tool, a router or a server. name: where that is.
 
     nearest: what counts for all that is within, unless something nearer declares it: None there
@@ -52,7 +52,7 @@ class Level:
     concurrency: MaxConcurrency | None = None
     nearest: dict[str, Any] = field(default_factory=dict)
     redact: list[str] = field(default_factory=list)
-    surroundings: Surroundings | None = None
+    surroundings: PolicyEnvironment | None = None
     dependencies: Policy | None = None
     checks: bool = False
     is_fixed: bool = False
@@ -64,8 +64,9 @@ class Level:
         self.middleware.append(policy)
 
     @property
-    def says_something(self) -> bool:
-        return bool(
+    def is_empty(self) -> bool:
+        """Whether nothing is declared at this level."""
+        return not (
             self.middleware
             or self.throttles
             or self.concurrency
@@ -76,23 +77,23 @@ class Level:
         )
 
 
-class Stack:
+class PolicyChain:
     """The levels around an entry, the outermost first."""
 
-    def __init__(self, levels: Sequence[Level]) -> None:
+    def __init__(self, levels: Sequence[PolicyLevel]) -> None:
         self.levels = tuple(levels)
         self._chain: Sequence[Policy] | None = None
         self._ignores_extra_arguments = False
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Stack) and self._saying == other._saying
+        return isinstance(other, PolicyChain) and self._effective_scopes == other._effective_scopes
 
     def __hash__(self) -> int:
-        return hash(self._saying)
+        return hash(self._effective_scopes)
 
     @property
-    def _saying(self) -> tuple[Level, ...]:
-        return tuple(one for one in self.levels if one.says_something)
+    def _effective_scopes(self) -> tuple[PolicyLevel, ...]:
+        return tuple(one for one in self.levels if not one.is_empty)
 
     @property
     def chain(self) -> Sequence[Policy]:
@@ -118,17 +119,17 @@ class Stack:
 
     def within(self, outer: Policies) -> Policies:
         """These policies, in an entry that is included in what has `outer`."""
-        assert isinstance(outer, Stack), "policies are declared in one way"
-        return Stack((*outer.levels, *self.levels))
+        assert isinstance(outer, PolicyChain), "policies are declared in one way"
+        return PolicyChain((*outer.levels, *self.levels))
 
 
-def _chain(levels: Sequence[Level]) -> Sequence[Policy]:
+def _chain(levels: Sequence[PolicyLevel]) -> Sequence[Policy]:
     """From outside inwards: what observes, middleware, limits, throttles, dependencies, checks, the
     cache, concurrency, the time limit, the limit of the result.
 
     Whatever may refuse stands before the cache: what guards is asked before what is kept is given.
     """
-    around = next((one.surroundings for one in levels if one.surroundings), Surroundings())
+    around = next((one.surroundings for one in levels if one.surroundings), PolicyEnvironment())
     redact = Redaction([name for one in levels for name in one.redact])
     nearest: dict[str, Any] = {}
     for level in levels:

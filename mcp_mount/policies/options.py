@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 from mcp_mount.policies.cache import Cache
 from mcp_mount.policies.concurrency import MaxConcurrency
-from mcp_mount.policies.declared import Level, Stack
+from mcp_mount.policies.declared import PolicyChain, PolicyLevel
 from mcp_mount.policies.middleware import policy_of
 from mcp_mount.policies.throttle import Throttle
 from mcp_mount.policies.timeout import Timeout
@@ -83,7 +83,7 @@ def rules_in(declared: Mapping[str, Any]) -> tuple[Rule, ...]:
     )
 
 
-def declare(level: Level, declared: Mapping[str, Any]) -> None:
+def declare(level: PolicyLevel, declared: Mapping[str, Any]) -> None:
     """Note at a level what is declared there, in place of what was so by the same names.
 
     Raises DefinitionError for what cannot be declared.
@@ -111,11 +111,11 @@ def declare(level: Level, declared: Mapping[str, Any]) -> None:
             level.nearest[key] = _limit(key, value)
 
 
-def stack_of(name: str, declared: Mapping[str, Any]) -> Stack:
+def stack_of(name: str, declared: Mapping[str, Any]) -> PolicyChain:
     """The policies of what stands alone as yet."""
-    level = Level(name)
+    level = PolicyLevel(name)
     declare(level, declared)
-    return Stack((level,))
+    return PolicyChain((level,))
 
 
 def _made(kind: type[T], value: Any) -> T | None:

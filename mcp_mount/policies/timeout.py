@@ -18,15 +18,15 @@ from typing import Any, Final, TypeVar
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.green import is_green
-from mcp_mount.calls.occupancy import is_lasting
 from mcp_mount.calls.results import Result
+from mcp_mount.calls.activity import is_lasting
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.wire.errors import EndsRun, OutOfTime, Refusal
 
 T = TypeVar("T")
 
 _ARRIVAL_ROUNDS: Final = 3
-_MOST_ENDED: Final = 1024
+_MAX_ENDED: Final = 1024
 _CAN_INTERRUPT: Final = sys.implementation.name == "cpython"
 
 _LINGER_SECONDS: Final = 5.0
@@ -65,8 +65,8 @@ class Timeout:
     def flow(self, call: Call) -> Flow[Result]:
         deadline, outer = time.monotonic() + self.seconds, call.incoming.deadline
         call.incoming.deadline = deadline if outer is None else min(deadline, outer)
-        occupancy = call.occupancy
-        assert occupancy is not None, "a call with policies tells when its handler has ended"
+        tracker = call.tracker
+        assert tracker is not None, "a call with policies tells when its handler has ended"
         # Under gevent all requests are on one thread, and any of them would be interrupted.
         interrupt = self._interrupt and not call.wants_context and not is_green()
         if not call.is_async:
@@ -79,9 +79,9 @@ class Timeout:
                 words = f"{time_is} and was cancelled"
             elif isinstance(error, _WasInterrupted):
                 words = f"{time_is} and was interrupted"
-            elif not occupancy.given_up:
+            elif not tracker.given_up:
                 words = f"{time_is}: its result was dropped"
-            elif not occupancy.has_begun:
+            elif not tracker.has_begun:
                 words = f"could not begin within {self.seconds:g} seconds"
             elif interrupt:
                 words = f"{time_is} and is being interrupted"
@@ -89,7 +89,7 @@ class Timeout:
                 words = f"{time_is}. It is not stopped: it may still be running"
             raise Refusal(f"{call.name} {words}", status=504) from None
         finally:
-            if not occupancy.given_up:
+            if not tracker.given_up:
                 # Middleware may let the call run again, with new time.
                 call.incoming.deadline = outer
 
@@ -200,7 +200,7 @@ class _Watches:
             self._next = inf
             while self._new:
                 heapq.heappush(waiting, self._new.popleft())
-            if len(waiting) > _MOST_ENDED:
+            if len(waiting) > _MAX_ENDED:
                 waiting = [watch for watch in waiting if not watch.over]
                 heapq.heapify(waiting)
             while waiting and (waiting[0].over or waiting[0].deadline <= time.monotonic()):

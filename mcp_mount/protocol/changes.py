@@ -30,13 +30,13 @@ _FILTERS: Final = {
     "promptsListChanged": "prompts",
     "resourcesListChanged": "resources",
 }
-MOST_SUBJECTS: Final = 1000
+MAX_SUBJECTS: Final = 1000
 """How many resources, and how many tasks, one client may listen to."""
 
-MOST_URI: Final = 8192
+MAX_URI: Final = 8192
 """The longest URI, in characters, that a client may listen to."""
 
-MOST_URI_BYTES: Final = 512 * 1024
+MAX_URI_BYTES: Final = 512 * 1024
 """How much the URIs that one client listens to may take, as `bytes_of` counts."""
 
 MAX_STREAMS: Final = 8
@@ -62,13 +62,13 @@ CLOSING: Final = Change("closing")
 PROBE: Final = Change("probe")
 """Has listeners write to their clients: by that a web server notices who has left."""
 
-Hear = Callable[[Change], None]
+OnChange = Callable[[Change], None]
 
 
 class Changes(Protocol):
     """Where changes are told and heard: the part of the backplane that subscriptions use."""
 
-    def listen(self, hear: Hear, *, waits: bool = True) -> Callable[[], None]: ...
+    def listen(self, hear: OnChange, *, waits: bool = True) -> Callable[[], None]: ...
     def listeners(self) -> int: ...
     def dismiss(self) -> bool: ...
     def probe(self) -> None: ...
@@ -81,7 +81,7 @@ class Subscription(Protocol):
     def opening(self) -> bytes | None:
         """The message that comes before all others."""
 
-    def begin(self, hear: Hear) -> None:
+    def begin(self, hear: OnChange) -> None:
         """The client listens from now on; `hear` takes what this wants the listener to know."""
 
     def end(self) -> None:
@@ -94,7 +94,7 @@ class Subscription(Protocol):
         """The notification of a change; None if the client does not want it."""
 
 
-class Listen:
+class ListenSubscription:
     """The subscription of a `subscriptions/listen` request.
 
     task: gives the state of a task by its id. serves: tells whether there is a resource for the
@@ -131,7 +131,7 @@ class Listen:
             {"_meta": self.meta, "notifications": agreed},
         )
 
-    def begin(self, hear: Hear) -> None:
+    def begin(self, hear: OnChange) -> None:
         """Nothing: each subscription of a client is one of its own."""
 
     def end(self) -> None:
@@ -177,10 +177,10 @@ class OpenStreams:
     """
 
     def __init__(self) -> None:
-        self._streams: dict[str, dict[SessionStream, Hear]] = {}
+        self._streams: dict[str, dict[SessionStream, OnChange]] = {}
         self._lock = threading.Lock()
 
-    def begin(self, session: str, stream: SessionStream, hear: Hear) -> None:
+    def begin(self, session: str, stream: SessionStream, hear: OnChange) -> None:
         with self._lock:
             streams = self._streams.setdefault(session, {})
             streams[stream] = hear
@@ -219,7 +219,7 @@ class SessionStream:
         self._subscribed = subscribed
         self._others = others
 
-    def begin(self, hear: Hear) -> None:
+    def begin(self, hear: OnChange) -> None:
         if self._others is not None:
             self._others.begin(self._session, self, hear)
 
@@ -250,15 +250,13 @@ def bytes_of(uris: Iterable[str]) -> int:
 
 def check_uris(uris: Collection[str]) -> None:
     """Raise ProtocolError (invalid params) for more, or longer, URIs than one client may name."""
-    if len(uris) > MOST_SUBJECTS:
+    if len(uris) > MAX_SUBJECTS:
+        raise ProtocolError(INVALID_PARAMS, f"A client listens to {MAX_SUBJECTS} resources at most")
+    if any(len(uri) > MAX_URI for uri in uris):
+        raise ProtocolError(INVALID_PARAMS, f"A URI has {MAX_URI} characters at most")
+    if bytes_of(uris) > MAX_URI_BYTES:
         raise ProtocolError(
-            INVALID_PARAMS, f"A client listens to {MOST_SUBJECTS} resources at most"
-        )
-    if any(len(uri) > MOST_URI for uri in uris):
-        raise ProtocolError(INVALID_PARAMS, f"A URI has {MOST_URI} characters at most")
-    if bytes_of(uris) > MOST_URI_BYTES:
-        raise ProtocolError(
-            INVALID_PARAMS, f"The URIs that a client listens to take {MOST_URI_BYTES} bytes at most"
+            INVALID_PARAMS, f"The URIs that a client listens to take {MAX_URI_BYTES} bytes at most"
         )
 
 
@@ -274,6 +272,6 @@ def _strings(wanted: Mapping[str, Any], name: str) -> dict[str, None]:
     strings = wanted.get(name, [])
     if not isinstance(strings, list) or not all(isinstance(one, str) for one in strings):
         raise ProtocolError(INVALID_PARAMS, f'"{name}" must be a list of strings')
-    if len(strings) > MOST_SUBJECTS:
-        raise ProtocolError(INVALID_PARAMS, f'At most {MOST_SUBJECTS} "{name}" in a subscription')
+    if len(strings) > MAX_SUBJECTS:
+        raise ProtocolError(INVALID_PARAMS, f'At most {MAX_SUBJECTS} "{name}" in a subscription')
     return dict.fromkeys(strings)

@@ -9,15 +9,15 @@ from typing import Any, Final
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, Method
 from mcp_mount.calls.flows import Flow, Run
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.protocol import stateless as modern
 from mcp_mount.protocol.listener import Listener, Wait
 from mcp_mount.protocol.refusals import RefusalLog
 from mcp_mount.protocol.resumption import EventLog, Resumption
-from mcp_mount.protocol.sessions import SESSION_HEADER, Backplane, Legacy
+from mcp_mount.protocol.sessions import SESSION_HEADER, Backplane, Sessions
 from mcp_mount.protocol.settings import Settings
-from mcp_mount.protocol.stateless import Modern
+from mcp_mount.protocol.stateless import Stateless
 from mcp_mount.protocol.task_methods import TaskBackend
 from mcp_mount.wire import sse
 from mcp_mount.wire.errors import (
@@ -47,7 +47,7 @@ from mcp_mount.wire.revisions import REVISIONS
 from mcp_mount.wire.rules import missing_scopes
 from mcp_mount.wire.sealing import Keys
 
-_MOST_IN_A_BATCH: Final = 100
+_MAX_IN_A_BATCH: Final = 100
 _MAX_READ_FOR_ID: Final = 64 * 1024
 
 
@@ -164,8 +164,8 @@ class Protocol:
         self.backplane = backplane
         self._refusals = RefusalLog()
         listener = Listener(backplane, wait)
-        self._modern = Modern(settings, catalogue, keys, listener, tasks)
-        self._legacy = Legacy(settings, catalogue, keys, backplane, listener)
+        self._stateless = Stateless(settings, catalogue, keys, listener, tasks)
+        self._sessions = Sessions(settings, catalogue, keys, backplane, listener)
 
     def open(self, request: Request) -> Reply | Exchange | Resumption:
         """Answer a request to the MCP endpoint, or say which handlers must run for it."""
@@ -182,10 +182,10 @@ class Protocol:
             if SESSION_HEADER in request.headers:
                 _check_version(request)
             if request.method == "DELETE" and not self._says_modern(request):
-                self._legacy.end(request)
+                self._sessions.end(request)
                 return Reply(204)
             if request.method == "GET" and self._may_stream(request):
-                stream = self._legacy.stream(request)
+                stream = self._sessions.stream(request)
                 if isinstance(stream, Call):
                     return Exchange(self, [stream], [], (False, True), answered=False)
                 return self._poll(stream) if stream.log.polled else stream
@@ -292,10 +292,10 @@ class Protocol:
         """The reply to a body that did not come whole, or not in valid chunks."""
         return refusal(ProtocolError(PARSE_ERROR, "The body is not complete", status=400))
 
-    def encode(self, incoming: Incoming, result: Result) -> bytes:
+    def encode(self, incoming: IncomingRequest, result: Result) -> bytes:
         if incoming.revision.modern:
-            return encode_result(incoming.id, self._modern.wrap(incoming, result))
-        return encode_result(incoming.id, self._legacy.wrap(result))
+            return encode_result(incoming.id, self._stateless.wrap(incoming, result))
+        return encode_result(incoming.id, self._sessions.wrap(result))
 
     def _post(self, request: Request) -> Reply | Exchange:
         media_type = request.headers.get("content-type", "")
@@ -305,18 +305,18 @@ class Protocol:
         value = decode(request.body)
         if isinstance(value, list):
             return self._post_batch(value, request, accept)
-        era_is_modern = modern.is_meant(value, request.headers)
+        era_is_modern = modern.is_stateless_request(value, request.headers)
         try:
             if era_is_modern:
-                if SESSION_HEADER in request.headers and not modern.is_meant(value, {}):
+                if SESSION_HEADER in request.headers and not modern.is_stateless_request(value, {}):
                     _check_version(request)
-                admitted = self._modern.admit(value, request)
+                admitted = self._stateless.admit(value, request)
             else:
                 message = parse(value, null_is_missing=True)
                 if isinstance(message, RequestMessage) and message.method == "initialize":
                     return self._initialize(message, request, accept)
-                session = self._legacy.session(request)
-                admitted = self._legacy.admit(value, session, request)
+                session = self._sessions.session(request)
+                admitted = self._sessions.admit(value, session, request)
             if admitted is None:
                 return Reply(202)
             return self._dispatch(*admitted, accept)
@@ -333,24 +333,24 @@ class Protocol:
             _check_version(request)
         if self._says_modern(request):
             raise ProtocolError(INVALID_REQUEST, "This revision has no batches")
-        session = self._legacy.session(request)
+        session = self._sessions.session(request)
         if not session.revision.batches:
             raise ProtocolError(INVALID_REQUEST, f"{session.revision.name} has no batches")
-        if not 0 < len(values) <= _MOST_IN_A_BATCH:
+        if not 0 < len(values) <= _MAX_IN_A_BATCH:
             raise ProtocolError(
-                INVALID_REQUEST, f"A batch must have 1 to {_MOST_IN_A_BATCH} messages"
+                INVALID_REQUEST, f"A batch must have 1 to {_MAX_IN_A_BATCH} messages"
             )
         calls: list[Call] = []
         answers: list[bytes] = []
         for value in values:
             try:
-                admitted = self._legacy.admit(value, session, request)
+                admitted = self._sessions.admit(value, session, request)
                 if admitted is None:
                     continue
                 incoming, method = admitted
                 outcome = self._answer(method, incoming)
                 if isinstance(outcome, Call):
-                    self._legacy.keep(outcome)
+                    self._sessions.keep(outcome)
                     calls.append(outcome)
                 else:
                     answers.append(self.encode(incoming, outcome))
@@ -365,18 +365,18 @@ class Protocol:
         self, message: RequestMessage, request: Request, accept: tuple[bool, bool]
     ) -> Reply:
         started = perf_counter()
-        token, result = self._legacy.initialize(message, request)
+        token, result = self._sessions.initialize(message, request)
         if self.settings.observers:
-            incoming = self._legacy.opening(message, request, token)
+            incoming = self._sessions.opening(message, request, token)
             for one in self.settings.observers:
-                one.saw(incoming, started, Result(result[1:-1]), None)
+                one.on_request(incoming, started, Result(result[1:-1]), None)
         answers = [encode_result(message.id, result)]
         reply = Exchange(self, [], answers, accept).reply()
         reply.headers.append((SESSION_HEADER, token))
         return reply
 
     def _dispatch(
-        self, incoming: Incoming, method: Method, accept: tuple[bool, bool]
+        self, incoming: IncomingRequest, method: Method, accept: tuple[bool, bool]
     ) -> Reply | Exchange:
         if method.streams and not accept[1]:
             raise ProtocolError(
@@ -384,14 +384,14 @@ class Protocol:
             )
         outcome = self._answer(method, incoming)
         if isinstance(outcome, Call):
-            outcome = self._modern.start(outcome)
+            outcome = self._stateless.start(outcome)
         if isinstance(outcome, Call):
-            logs = self._legacy.keep(outcome)
+            logs = self._sessions.keep(outcome)
             return Exchange(self, [outcome], [], accept, logs=logs)
         answers = [self.encode(incoming, outcome)]
         return Exchange(self, [], answers, accept).reply()
 
-    def _answer(self, method: Method, incoming: Incoming) -> Result | Call:
+    def _answer(self, method: Method, incoming: IncomingRequest) -> Result | Call:
         observers = self.settings.observers
         if not observers:
             return method.answer(incoming)
@@ -400,11 +400,11 @@ class Protocol:
             outcome = method.answer(incoming)
         except ProtocolError as error:
             for one in observers:
-                one.saw(incoming, started, None, error)
+                one.on_request(incoming, started, None, error)
             raise
         if isinstance(outcome, Result):
             for one in observers:
-                one.saw(incoming, started, outcome, None)
+                one.on_request(incoming, started, outcome, None)
         return outcome
 
     def _poll(self, resumption: Resumption) -> Reply:
@@ -428,7 +428,7 @@ class Protocol:
 
     @staticmethod
     def _says_modern(request: Request) -> bool:
-        return modern.is_meant(None, request.headers)
+        return modern.is_stateless_request(None, request.headers)
 
 
 def refusal_of(request: Request, rules: Sequence[Rule]) -> ProtocolError | None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.protocol.changes import Changes, Subscription
 from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
@@ -32,7 +32,7 @@ class Listener:
         self._lock = threading.Lock()
         self._probing = threading.Lock()
 
-    def call(self, incoming: Incoming, subscription: Subscription, result: Result) -> Call:
+    def call(self, incoming: IncomingRequest, subscription: Subscription, result: Result) -> Call:
         """The call that tells `subscription` of changes, and ends with `result`.
 
         Raises ProtocolError (503) if no more may wait on this server.
@@ -94,5 +94,5 @@ class Listener:
         return most is None or self._changes.listeners() + self._asking < most
 
 
-def _channel(incoming: Incoming, channel: Any) -> Any:
+def _channel(incoming: IncomingRequest, channel: Any) -> Any:
     return channel

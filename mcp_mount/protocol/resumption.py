@@ -17,16 +17,16 @@ from typing import Final, NamedTuple, Protocol
 from mcp_mount.wire import sse
 from mcp_mount.wire.messages import Rule
 
-_MOST_EVENTS: Final = 1000
+_MAX_EVENTS: Final = 1000
 """How many events of a stream are kept for a client that comes back."""
 
-_MOST_BYTES: Final = 1024 * 1024
+_MAX_BYTES: Final = 1024 * 1024
 """How large they may be together; the newest one is kept whatever its size."""
 
-MOST_UNREAD: Final = 64
+MAX_UNREAD: Final = 64
 """How many events may wait for a slow client before the handler has to wait."""
 
-MOST_UNREAD_BYTES: Final = 256 * 1024
+MAX_UNREAD_BYTES: Final = 256 * 1024
 """How large they may be together before it has to."""
 
 
@@ -103,7 +103,7 @@ class EventLog:
             self.bytes += len(numbered)
             self._unread_bytes += len(numbered)
             while len(self._events) > 1 and (
-                len(self._events) > _MOST_EVENTS or self.bytes > _MOST_BYTES
+                len(self._events) > _MAX_EVENTS or self.bytes > _MAX_BYTES
             ):
                 self._drop_oldest()
             growth = self.bytes - before
@@ -184,11 +184,11 @@ class EventLog:
             elif visitor != self._visitor:
                 # Not the newest loop: as if nothing had happened.
                 self._left = now
-                return self._numbered(sse.goodbye(max_retry), number or self._read, visitor)
+                return self._numbered(sse.retry_event(max_retry), number or self._read, visitor)
             self._quiet = self._quiet + 1 if self.last == self._read else 0
             retry = min(max_retry, retry * 2 ** min(self._quiet // _QUIET_VISITS, 10))
             self._expected = now + 2 * retry + _LATE_SECONDS
-        self.append(sse.goodbye(retry))
+        self.append(sse.retry_event(retry))
         with self._lock:
             before = self.bytes
             if number is None:
@@ -218,7 +218,7 @@ class EventLog:
         with self._lock:
             self._on_room = on_room
             return self._reader is None or (
-                self.last - self._read <= MOST_UNREAD and self._unread_bytes <= MOST_UNREAD_BYTES
+                self.last - self._read <= MAX_UNREAD and self._unread_bytes <= MAX_UNREAD_BYTES
             )
 
     def unread_seconds(self) -> float:

@@ -18,10 +18,10 @@ from weakref import WeakValueDictionary
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, Method
-from mcp_mount.calls.incoming import LOG_LEVELS, Client, Incoming
-from mcp_mount.calls.questions import LiveDialogue, is_foreign
+from mcp_mount.calls.incoming import LOG_LEVELS, Client, IncomingRequest
+from mcp_mount.calls.questions import StreamDialogue, is_foreign
 from mcp_mount.calls.results import Result
-from mcp_mount.protocol.changes import Change, Hear, OpenStreams, SessionStream, check_uris
+from mcp_mount.protocol.changes import Change, OnChange, OpenStreams, SessionStream, check_uris
 from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.resumption import EventLog, Resumption, is_polled, parse_event_id
 from mcp_mount.protocol.settings import Settings
@@ -46,7 +46,7 @@ from mcp_mount.wire.messages import (
     parse,
 )
 from mcp_mount.wire.revisions import LATEST_LEGACY, LEGACY, Revision
-from mcp_mount.wire.sealing import Keys, Seal, TokenRefused
+from mcp_mount.wire.sealing import Keys, TokenRefused, TokenSealer
 from mcp_mount.wire.uris import normal_uri
 
 logger = own_logger("mcp_mount")
@@ -75,7 +75,7 @@ class Backplane(Protocol):
     def deliver(self, session: str, question: str, answer: Any) -> bool: ...
     def end(self, session: str, *, ttl: float) -> None: ...
     def has_ended(self, session: str) -> bool: ...
-    def listen(self, hear: Hear, *, waits: bool = True) -> Callable[[], None]: ...
+    def listen(self, hear: OnChange, *, waits: bool = True) -> Callable[[], None]: ...
     def listeners(self) -> int: ...
     def dismiss(self) -> bool: ...
     def probe(self) -> None: ...
@@ -99,7 +99,7 @@ class Session:
     expires: float
 
 
-class Legacy:
+class Sessions:
     """Opens sessions, admits the requests within them and wraps their results."""
 
     def __init__(
@@ -114,7 +114,7 @@ class Legacy:
         self._settings = settings
         self._catalogue = catalogue
         self._backplane = backplane
-        self._seal = Seal("session", keys, server=lambda: settings.name)
+        self._seal = TokenSealer("session", keys, server=lambda: settings.name)
         self._opened: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self._calls: WeakValueDictionary[tuple[str, MessageId], Call] = WeakValueDictionary()
         self._streams = OpenStreams()
@@ -159,10 +159,10 @@ class Legacy:
             result["instructions"] = self._settings.instructions
         return token, encode(result)
 
-    def opening(self, message: RequestMessage, request: Request, token: str) -> Incoming:
+    def opening(self, message: RequestMessage, request: Request, token: str) -> IncomingRequest:
         """The handshake itself as a request in the session that it has opened."""
         session = self._open(token, request.mount)
-        return Incoming(
+        return IncomingRequest(
             message.id, "initialize", {}, {}, session.revision, session.client, request, session.id
         )
 
@@ -193,7 +193,7 @@ class Legacy:
 
     def admit(
         self, value: Any, session: Session, request: Request
-    ) -> tuple[Incoming, Method] | None:
+    ) -> tuple[IncomingRequest, Method] | None:
         """Return a request with its method, or None for a message that gets no answer."""
         message = parse(value, null_is_missing=True)
         if isinstance(message, NotificationMessage):
@@ -222,7 +222,7 @@ class Legacy:
         meta = message.params.get("_meta", {})
         if not isinstance(meta, dict):
             raise ProtocolError(INVALID_PARAMS, '"_meta" must be an object')
-        incoming = Incoming(
+        incoming = IncomingRequest(
             message.id,
             name,
             message.params,
@@ -232,7 +232,7 @@ class Legacy:
             request,
             session.id,
             self._backplane.log_level(session.id) or "info",
-            LiveDialogue(
+            StreamDialogue(
                 self._backplane,
                 session.id,
                 session.revision,
@@ -266,7 +266,9 @@ class Legacy:
             polled = SessionStream(session.id, subscribed)
             return Resumption(self._own_log(session, polled), None)
         subscription = SessionStream(session.id, subscribed, self._streams)
-        incoming = Incoming(0, "GET", {}, {}, session.revision, session.client, request, session.id)
+        incoming = IncomingRequest(
+            0, "GET", {}, {}, session.revision, session.client, request, session.id
+        )
         return self._listener.call(incoming, subscription, Result(b""))
 
     def _own_log(self, session: Session, subscription: SessionStream) -> EventLog:
@@ -317,7 +319,7 @@ class Legacy:
         def open_log() -> EventLog:
             log = EventLog(primed=call.incoming.revision.primed_streams)
             # Those that are called within it have more of them, once it runs.
-            log.rules = call.incoming.fulfilled
+            log.rules = call.incoming.met_rules
             self._backplane.keep_log(session, log, ttl=self._settings.resume_ttl)
             self._logs[session, call.incoming.id] = log
             if call.cancelled:
@@ -366,7 +368,7 @@ class Legacy:
             self._opened.popitem(last=False)
         return session
 
-    def _subscribe(self, incoming: Incoming, *, on: bool) -> Result:
+    def _subscribe(self, incoming: IncomingRequest, *, on: bool) -> Result:
         if "resources/read" not in self._catalogue.methods:
             raise ProtocolError(METHOD_NOT_FOUND, f"Method not found: {incoming.method}")
         uri = incoming.params.get("uri")
@@ -384,7 +386,7 @@ class Legacy:
         self._backplane.subscribe(incoming.session, uri, on=on)
         return Result(b"")
 
-    def _set_log_level(self, incoming: Incoming) -> Result:
+    def _set_log_level(self, incoming: IncomingRequest) -> Result:
         level = incoming.params.get("level")
         if level not in LOG_LEVELS:
             raise ProtocolError(INVALID_PARAMS, f'"level" must be one of {", ".join(LOG_LEVELS)}')

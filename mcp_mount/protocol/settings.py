@@ -21,7 +21,7 @@ from mcp_mount.wire.host_names import (
 from mcp_mount.wire.messages import Request, Rule
 
 if TYPE_CHECKING:
-    from mcp_mount.calls.incoming import Incoming
+    from mcp_mount.calls.incoming import IncomingRequest
     from mcp_mount.calls.results import Result
 
 
@@ -32,9 +32,9 @@ def _nothing() -> Sequence[str]:
 class Observer(Protocol):
     """Somebody who is told of requests."""
 
-    def saw(
+    def on_request(
         self,
-        incoming: Incoming,
+        incoming: IncomingRequest,
         started: float,
         result: Result | None,
         error: ProtocolError | None,

@@ -15,11 +15,16 @@ from typing import Any, Final
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, Method
-from mcp_mount.calls.incoming import LOG_LEVELS, Client, Incoming
-from mcp_mount.calls.questions import InputRequired, Inquiry, RoundTrips, as_requests
+from mcp_mount.calls.incoming import LOG_LEVELS, Client, IncomingRequest
+from mcp_mount.calls.questions import (
+    InputRequest,
+    InputRequired,
+    MultiRoundTripDialogue,
+    as_requests,
+)
 from mcp_mount.calls.results import Result
 from mcp_mount.calls.tasks import TaskRequired
-from mcp_mount.protocol.changes import Listen
+from mcp_mount.protocol.changes import ListenSubscription
 from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.task_methods import TaskBackend, TaskMethods
@@ -35,7 +40,7 @@ from mcp_mount.wire.errors import (
 from mcp_mount.wire.extensions import TASKS
 from mcp_mount.wire.messages import NotificationMessage, Request, ResponseMessage, parse
 from mcp_mount.wire.revisions import LATEST, LEGACY, MODERN, SUPPORTED
-from mcp_mount.wire.sealing import Keys, Seal, TokenRefused
+from mcp_mount.wire.sealing import Keys, TokenRefused, TokenSealer
 
 VERSION_META: Final = "io.modelcontextprotocol/protocolVersion"
 CLIENT_INFO_META: Final = "io.modelcontextprotocol/clientInfo"
@@ -46,7 +51,7 @@ SERVER_INFO_META: Final = "io.modelcontextprotocol/serverInfo"
 _ENCODED_START, _ENCODED_END = "=?base64?", "?="
 
 
-def is_meant(value: Any, headers: Mapping[str, str]) -> bool:
+def is_stateless_request(value: Any, headers: Mapping[str, str]) -> bool:
     """Whether a message asks for the stateless protocol, rightly or not.
 
     Its own metadata decides. Without it, `initialize` opens a handshake session and a version
@@ -74,7 +79,7 @@ def unsupported_version(version: str) -> ProtocolError:
     )
 
 
-class Modern:
+class Stateless:
     """Admits requests of the stateless revision and wraps their results."""
 
     def __init__(
@@ -87,7 +92,7 @@ class Modern:
     ) -> None:
         self._listener = listener
         self._tasks = TaskMethods(tasks, catalogue, settings.callers, self.wrap)
-        self._seal = Seal(
+        self._seal = TokenSealer(
             "request state",
             keys,
             server=lambda: settings.name,
@@ -111,7 +116,7 @@ class Modern:
     def _end(self) -> bytes:
         return b',"_meta":%b}' % encode(self._own_meta)
 
-    def admit(self, value: Any, request: Request) -> tuple[Incoming, Method] | None:
+    def admit(self, value: Any, request: Request) -> tuple[IncomingRequest, Method] | None:
         """Return a request with its method, or None for a notification.
 
         Raises ProtocolError for whatever the revision forbids.
@@ -155,9 +160,9 @@ class Modern:
             if request.mirrors_headers:
                 header = headers.get("mcp-name")
                 _compare("Mcp-Name", header and decode_header(header), member)
-        dialogue = RoundTrips(capabilities, self._answers(name, params, request))
+        dialogue = MultiRoundTripDialogue(capabilities, self._answers(name, params, request))
         client = Client(info, capabilities)
-        incoming = Incoming(
+        incoming = IncomingRequest(
             message.id, name, params, meta, revision, client, request, None, log_level, dialogue
         )
         incoming.handlers = self._catalogue
@@ -170,32 +175,34 @@ class Modern:
             return call
         return self._tasks.accept(call)
 
-    def wrap(self, incoming: Incoming, result: Result) -> bytes:
+    def wrap(self, incoming: IncomingRequest, result: Result) -> bytes:
         """The encoded result object, with what every result of the revision carries."""
         if isinstance(result.suspended, TaskRequired):
             result = self._restart(incoming)
         start = b'{"resultType":"%b"' % result.type.encode()
         if isinstance(result.suspended, InputRequired):
-            start = self._ask(incoming, result.suspended.inquiries)
+            start = self._ask(incoming, result.suspended.input_requests)
         if result.members:
             start += b"," + result.members
         if not result.meta:
             return start + self._end
         return start + b',"_meta":%b}' % encode({**result.meta, **self._own_meta})
 
-    def _restart(self, incoming: Incoming) -> Result:
+    def _restart(self, incoming: IncomingRequest) -> Result:
         """The result of a call whose handler wants to go on as a task, from its start."""
         call = self._catalogue.methods[incoming.method].answer(incoming)
         assert isinstance(call, Call), "the handler ran already"
         return self._tasks.begin(call)
 
-    def _ask(self, incoming: Incoming, inquiries: Mapping[str, Inquiry[Any]]) -> bytes:
+    def _ask(
+        self, incoming: IncomingRequest, input_requests: Mapping[str, InputRequest[Any]]
+    ) -> bytes:
         """The start of a result that asks for answers, and seals those that have been given.
 
         The state holds for this very request: method, name, arguments and caller
         (basic/patterns/mrtr).
         """
-        assert isinstance(incoming.dialogue, RoundTrips)
+        assert isinstance(incoming.dialogue, MultiRoundTripDialogue)
         answers = dict(incoming.dialogue.answers)
         request = incoming.request
         claims = [self._digest(incoming.method, incoming.params, request), answers]
@@ -204,7 +211,7 @@ class Modern:
         except ValueError:
             raise ProtocolError(INVALID_PARAMS, "The inputResponses are too large") from None
         return b'{"resultType":"input_required","inputRequests":%b,"requestState":%b' % (
-            encode(as_requests(inquiries)),
+            encode(as_requests(input_requests)),
             encode(state),
         )
 
@@ -237,13 +244,13 @@ class Modern:
         salient = [method, whose, *(params.get(member) for member in ("name", "uri", "arguments"))]
         return sha256(json.dumps(salient, sort_keys=True).encode()).hexdigest()[:32]
 
-    def _listen(self, incoming: Incoming) -> Call:
+    def _listen(self, incoming: IncomingRequest) -> Call:
         wanted = incoming.params.get("notifications")
         if not isinstance(wanted, dict):
             raise ProtocolError(INVALID_PARAMS, 'params must have an object "notifications"')
         if "taskIds" in wanted:
             incoming.client.require(TASKS)
-        subscription = Listen(
+        subscription = ListenSubscription(
             incoming.id,
             wanted,
             self._tasks.finder(incoming),
@@ -251,7 +258,7 @@ class Modern:
         )
         return self._listener.call(incoming, subscription, Result(b"", subscription.meta))
 
-    def _discover(self, incoming: Incoming) -> Result:
+    def _discover(self, incoming: IncomingRequest) -> Result:
         version = self._catalogue.version
         if self._discovery[0] != version:
             declared = self._catalogue.capabilities()

@@ -10,9 +10,9 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.callers import Callers
 from mcp_mount.calls.catalogue import Catalogue, Method
 from mcp_mount.calls.flows import Flow, proceed
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import admission, admits
-from mcp_mount.calls.questions import RoundTrips
+from mcp_mount.calls.questions import MultiRoundTripDialogue
 from mcp_mount.calls.results import Result
 from mcp_mount.calls.tasks import TERMINAL, Task, TaskPolicy
 from mcp_mount.wire.encoding import encode
@@ -73,7 +73,7 @@ class TaskMethods:
         backend: TaskBackend,
         catalogue: Catalogue,
         callers: Callers,
-        wrap: Callable[[Incoming, Result], bytes],
+        wrap: Callable[[IncomingRequest, Result], bytes],
     ) -> None:
         self._backend = backend
         self._catalogue = catalogue
@@ -107,14 +107,14 @@ class TaskMethods:
         """
         call.policies = tuple(one for one in call.policies if not admits(one))
         dialogue = call.incoming.dialogue
-        answers = dialogue.answers if isinstance(dialogue, RoundTrips) else {}
+        answers = dialogue.answers if isinstance(dialogue, MultiRoundTripDialogue) else {}
         caller = self._callers.owner_of(call.incoming.request)
         quota = self._callers.key_of(call.incoming.request) or "anonymous"
         job = Job(call, call.task or TaskPolicy(), caller, quota, answers, self._outcome)
         task = self._backend.start(job)
         return Result(encode(task.members())[1:-1], type="task")
 
-    def finder(self, incoming: Incoming) -> Callable[[str], Task | None]:
+    def finder(self, incoming: IncomingRequest) -> Callable[[str], Task | None]:
         """What finds the tasks of the caller by their ids, and no others.
 
         The rules of a task's tool, and of what that has called, are asked once more, of the
@@ -135,7 +135,7 @@ class TaskMethods:
 
         return find
 
-    def _owned(self, incoming: Incoming, task_id: str) -> Task | None:
+    def _owned(self, incoming: IncomingRequest, task_id: str) -> Task | None:
         task = self._backend.get(task_id)
         if task is None or task.caller != self._callers.owner_of(incoming.request):
             return None
@@ -147,13 +147,13 @@ class TaskMethods:
         except ProtocolError as error:
             return "failed", b'"error":%b' % encode_error_object(error)
 
-    def _get(self, incoming: Incoming) -> Result:
+    def _get(self, incoming: IncomingRequest) -> Result:
         task = self._find(incoming)
         if task.status in TERMINAL:
             self._backend.delivered(task.id)
         return Result(task.detail())
 
-    def _update(self, incoming: Incoming) -> Result:
+    def _update(self, incoming: IncomingRequest) -> Result:
         task = self._find(incoming)
         responses = incoming.params.get("inputResponses")
         if not isinstance(responses, dict):
@@ -161,11 +161,11 @@ class TaskMethods:
         self._backend.answer(task.id, responses)
         return Result(b"")
 
-    def _cancel(self, incoming: Incoming) -> Result:
+    def _cancel(self, incoming: IncomingRequest) -> Result:
         self._backend.cancel(self._find(incoming).id)
         return Result(b"")
 
-    def _find(self, incoming: Incoming) -> Task:
+    def _find(self, incoming: IncomingRequest) -> Task:
         """The caller's own task of the id in the request.
 
         Raises:

@@ -24,7 +24,7 @@ from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 
-_MOST_PIECES: Final = 64
+_MAX_PIECES: Final = 64
 """How many pieces of an answer may wait for a slow client."""
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -124,7 +124,7 @@ class _Answering:
     def __init__(self, model: ChatModel, request: ChatRequest) -> None:
         self._model = model
         self._request = request
-        self.pieces: asyncio.Queue[str] = asyncio.Queue(_MOST_PIECES)
+        self.pieces: asyncio.Queue[str] = asyncio.Queue(_MAX_PIECES)
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> str:

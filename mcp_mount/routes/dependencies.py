@@ -337,16 +337,16 @@ class _Solving:
 
     async def proceed(self, values: Mapping[str, Any]) -> None:
         """Run all that is further in, with the solved dependencies."""
-        occupancy = self._call.occupancy
-        assert occupancy is not None, "a call with policies tells when its handler has ended"
+        tracker = self._call.tracker
+        assert tracker is not None, "a call with policies tells when its handler has ended"
         self._call.kwargs = {**self._call.kwargs, **values}
         try:
             self._result = await self._call_next()
         except BaseException as error:
             self._failure = error
-            if occupancy.is_running and not isinstance(error, asyncio.CancelledError):
+            if tracker.is_running and not isinstance(error, asyncio.CancelledError):
                 self._is_answered.set_result(None)
-            await ended(occupancy)
+            await ended(tracker)
             raise
         if self._result.failed:
             raise _Failed("The call failed")

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import Request
 
-_MOST_TOLD: Final = 50
+_MAX_TOLD: Final = 50
 
 
 def openai_error(status: int, kind: str, message: str) -> JSONResponse:
@@ -26,7 +26,7 @@ async def answer_unfit(request: Request, error: Exception) -> Response:
     out. Of many problems the first are told: each repeats its input.
     """
     assert isinstance(error, RequestValidationError)
-    problems = error.errors()[:_MOST_TOLD]
+    problems = error.errors()[:_MAX_TOLD]
     try:
         body = _encoded(jsonable_encoder(problems))
     except (ValueError, RecursionError):

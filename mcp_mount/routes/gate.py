@@ -10,7 +10,7 @@ from fastapi import HTTPException, Request
 
 from mcp_mount.calls.catalogue import Catalogue
 from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
-from mcp_mount.calls.incoming import Client, Incoming
+from mcp_mount.calls.incoming import Client, IncomingRequest
 from mcp_mount.protocol import Protocol, ProtocolError, Settings
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import refusal, refusal_of
@@ -98,9 +98,9 @@ def incoming_of(
     name: str = "",
     catalogue: Catalogue | None = None,
     hooks: ExceptionHooks = NO_HOOKS,
-) -> Incoming:
+) -> IncomingRequest:
     """A request over plain HTTP, as handlers know requests. name: of the tool that it is for."""
-    return Incoming(
+    return IncomingRequest(
         id=0,
         method="tools/call",
         params={"name": name},

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
 from mcp_mount.calls.call import Call, Policy
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.features import Registry, Tool, ToolError
 from mcp_mount.routes.errors import openai_error
@@ -104,7 +104,7 @@ class HTTPCall:
         call = tool.call(incoming, arguments, encode=encode_value, recover=self._recover)
         return await self._run(call)
 
-    async def _incoming(self) -> Incoming:
+    async def _incoming(self) -> IncomingRequest:
         read = request_of(self._request.scope, read_headers(self._request.scope))
         read.body = await self._request.body()
         incoming = incoming_of(read, self._name, self._whole, hooks_of(self._request))

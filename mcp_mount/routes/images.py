@@ -22,14 +22,14 @@ from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 
-_MOST_PIXELS = 2048
+_MAX_PIXELS = 2048
 _TOOL = "generate_image"
 
 Size = Annotated[
     str,
     Field(
         pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$",
-        description=f"Width and height in pixels, such as 512x512; at most {_MOST_PIXELS} each",
+        description=f"Width and height in pixels, such as 512x512; at most {_MAX_PIXELS} each",
     ),
 ]
 Prompt = Annotated[str, Field(min_length=1, max_length=4000, description="What to show")]
@@ -120,8 +120,8 @@ class ImageRouter(MCPRouter):
 def _parse_size(size: str) -> tuple[int, int]:
     """Width and height of "512x512". Raises ToolError if one is too large."""
     width, _, height = size.partition("x")
-    if max(int(width), int(height)) > _MOST_PIXELS:
-        raise ToolError(f"size must be at most {_MOST_PIXELS}x{_MOST_PIXELS}")
+    if max(int(width), int(height)) > _MAX_PIXELS:
+        raise ToolError(f"size must be at most {_MAX_PIXELS}x{_MAX_PIXELS}")
     return int(width), int(height)
 
 

@@ -21,7 +21,7 @@ from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.observability.records import secrets_of
 from mcp_mount.policies.checks import ArgumentChecks, with_result_checks
-from mcp_mount.policies.declared import Stack
+from mcp_mount.policies.declared import PolicyChain
 from mcp_mount.policies.middleware import policy_of
 from mcp_mount.policies.options import (
     CHECKS,
@@ -57,7 +57,7 @@ _PAGE_OPTIONS: Final = _options_of(page, Resource.of) - {"mime_type"}
 _INCLUDE_OPTIONS: Final = frozenset(keywords_of(APIRouter.include_router)) - {"router"}
 
 
-class Registers:
+class HandlerDecorators:
     """The decorators that register features; servers and routers have them.
 
     They leave the function as it is, and work bare and with arguments. Each raises DefinitionError
@@ -72,7 +72,7 @@ class Registers:
         It may be written in three forms, see `mcp_mount.policies.middleware`. Raises RuntimeError
         after the first call.
         """
-        assert isinstance(self.registry.policies, Stack), "policies are declared in one way"
+        assert isinstance(self.registry.policies, PolicyChain), "policies are declared in one way"
         self.registry.policies.levels[-1].add_middleware(policy_of(function))
         return function
 
@@ -323,7 +323,7 @@ class Registers:
         return register
 
 
-class MCPRouter(Registers, APIRouter):
+class MCPRouter(HandlerDecorators, APIRouter):
     """A FastAPI router with MCP features. Include it in an MCPServer, or in another MCPRouter.
 
     What `PolicyOptions` has may be declared here for all that is registered here: it stands around
@@ -456,7 +456,7 @@ def _refuse_unknown_arguments(what: str, entry: Tool | Prompt | Resource) -> Non
     schema = entry.arguments.schema
     if schema.get("additionalProperties"):
         return
-    assert isinstance(entry.policies, Stack), "policies are declared in one way"
+    assert isinstance(entry.policies, PolicyChain), "policies are declared in one way"
     level, known = entry.policies.levels[0], list(schema.get("properties", ()))
     redact = [name.split(".")[0] for name in level.redact]
     refuse_unknown(f"{what}: redact= names no argument", redact, known)

@@ -11,7 +11,7 @@ from fastapi import Depends, HTTPException, Request, Response
 from pydantic_core import from_json
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.incoming import Incoming
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.features import Registry, Tool, ToolError
 from mcp_mount.routes.gate import (
@@ -117,13 +117,13 @@ class ToolsRouter(MCPRouter):
             return Response(status_code=499)
         return outcome.response(call)
 
-    def _incoming(self, request: Request, name: str = "") -> Incoming:
+    def _incoming(self, request: Request, name: str = "") -> IncomingRequest:
         read = request_of(request.scope, read_headers(request.scope))
         registry = getattr(request.app, "registry", self.registry)
         return incoming_of(read, name, registry, hooks_of(request))
 
     def _tools(self, request: Request, path: str) -> Iterable[Tool]:
-        faces: dict[str, list[Registry]] = getattr(request.app, "tool_faces", {})
+        faces: dict[str, list[Registry]] = getattr(request.app, "http_tool_paths", {})
         whole: Registry = getattr(request.app, "registry", self.registry)
         for registry in faces.get(path.rstrip("/"), [self.registry]):
             for name in registry.tools:
@@ -148,7 +148,7 @@ class _Outcome:
         self._tool = tool
         self._failure: HTTPException | None = None
 
-    def call(self, incoming: Incoming, arguments: dict[str, Any]) -> Call:
+    def call(self, incoming: IncomingRequest, arguments: dict[str, Any]) -> Call:
         return self._tool.call(incoming, arguments, encode=self._encode, recover=self._recover)
 
     def response(self, call: Call) -> Response:

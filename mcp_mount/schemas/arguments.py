@@ -52,10 +52,10 @@ _FILLED_BY_US: Final = ("request", "ctx", "context")
 
 _OF_METHODS: Final = ("self", "cls")
 
-_MOST_LISTED: Final = 10_000
+_MAX_LISTED: Final = 10_000
 """How many problems of arguments are looked at: pydantic lists all of them, or none."""
 
-MOST_TOLD: Final = 50
+MAX_TOLD: Final = 50
 _LONGEST_PROBLEM: Final = 2000
 _LONGEST_NAME: Final = 100
 
@@ -189,7 +189,7 @@ class Arguments:
         return InvalidArguments(advice_of([f"{error}."]))
 
     def _advice(self, error: ValidationError) -> str:
-        if error.error_count() > _MOST_LISTED:
+        if error.error_count() > _MAX_LISTED:
             return advice_of([f"They have {error.error_count()} problems, too many to list."])
         lines: list[str] = []
         for problem in error.errors(include_url=False, include_input=False, include_context=False):
@@ -239,7 +239,7 @@ def advice_of(problems: Sequence[str]) -> str:
     """
     told = [
         one if len(one) <= _LONGEST_PROBLEM else f"{one[:_LONGEST_PROBLEM]}…"
-        for one in problems[:MOST_TOLD]
+        for one in problems[:MAX_TOLD]
     ]
     if len(problems) > len(told):
         told.append(f"... and {len(problems) - len(told)} more problems.")
@@ -270,8 +270,8 @@ def unknown_arguments(
         names: Those that it is told of.
     """
     unknown = [name for name in arguments if name not in taken]
-    lines = [unknown_argument(name, names) for name in unknown[:MOST_TOLD]]
-    return advice_of([*lines, *unknown[MOST_TOLD:]])
+    lines = [unknown_argument(name, names) for name in unknown[:MAX_TOLD]]
+    return advice_of([*lines, *unknown[MAX_TOLD:]])
 
 
 def known_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

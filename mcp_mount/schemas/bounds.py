@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from mcp_mount.wire.binary import NO_SCHEMAS
 
-_MOST_PATHS: Final = 128 * 1024 * 1024
+_MAX_PATHS: Final = 128 * 1024 * 1024
 """How long the paths of all values may be together, in characters."""
 
-_MOST_TRIES: Final = 20_000
+_MAX_TRIES: Final = 20_000
 """How often a union may be tried for a small value; twice more for each value in a large one."""
 
 _STEP: Final = 40
@@ -94,7 +94,7 @@ def counted(value: Any) -> Iterator[None]:
         TooCostly: At once if its paths are too long, or when there are too many tries.
     """
     number, longest = _measured(value)
-    most = min(_MOST_TRIES + 2 * number, _MOST_PATHS // (longest + 1))
+    most = min(_MAX_TRIES + 2 * number, _MAX_PATHS // (longest + 1))
     token = _tries.set(_Tries(most))
     try:
         yield
@@ -128,7 +128,7 @@ def _measured(value: Any) -> tuple[int, int]:
         one, length = waiting.pop()
         number += 1
         whole += length
-        if whole > _MOST_PATHS:
+        if whole > _MAX_PATHS:
             raise TooCostly(
                 "They have too many values within names that long, or that deep: send less, or "
                 "shorter names"

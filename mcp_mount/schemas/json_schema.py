@@ -16,7 +16,7 @@ from mcp_mount.schemas.bounds import count, counted
 from mcp_mount.schemas.functions import DefinitionError, describe
 from mcp_mount.wire.encoding import encode
 
-_MOST_PROBLEMS: Final = 100
+_MAX_PROBLEMS: Final = 100
 
 
 class JSONSchema:
@@ -70,7 +70,7 @@ class JSONSchema:
         with counted(value) if is_bounded else nullcontext():
             return [
                 f"{error.json_path.removeprefix('$').lstrip('.') or self._whole}: {error.message}"
-                for error in islice(self._validator.iter_errors(value), _MOST_PROBLEMS)
+                for error in islice(self._validator.iter_errors(value), _MAX_PROBLEMS)
             ]
 
 

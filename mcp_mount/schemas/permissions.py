@@ -15,7 +15,7 @@ from mcp_mount.schemas.functions import (
     unwrap,
 )
 from mcp_mount.wire.messages import Rule
-from mcp_mount.wire.rules import Caller, HasPermission, HasRole, HasScopes, HostAllows, When
+from mcp_mount.wire.rules import Caller, HasPermission, HasRole, HasScopes, RequestPredicate, When
 
 PermissionRule: TypeAlias = str | Callable[[Any], bool]
 """A permission by its name, as the host knows it, or a function of the host's own request."""
@@ -60,7 +60,7 @@ def rules_of(
         if isinstance(one, str) and one:
             rules.append(HasPermission(one))
         else:
-            rules.append(HostAllows(_function("a permission", one, "the host's request")))
+            rules.append(RequestPredicate(_function("a permission", one, "the host's request")))
     rules += [When(_function("when=", one, "the Caller")) for one in _several("when", when)]
     return tuple(rules)
 

@@ -36,7 +36,7 @@ _NAMES: Final = {
     "tasks/update": "taskId",
     "tasks/cancel": "taskId",
 }
-_MOST_ROUNDS: Final = 20
+_MAX_ROUNDS: Final = 20
 
 
 class RPCError(Exception):
@@ -227,7 +227,7 @@ class Conversation:
         if not self.revision.modern and self._session is None:
             yield from self._initialize()
         further: dict[str, Any] = {}
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_MAX_ROUNDS):
             result = yield from self._send(method, {**params, **further}, extra or {})
             if result.get("resultType") != "input_required":
                 return result

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 logger = own_logger("mcp_mount")
 
-_MOST_THREADS: Final = 40
+_MAX_THREADS: Final = 40
 _STARTING_SECONDS: Final = 60.0
 """How long the thread of the loop may take to start. Not without end: under gevent a wait without
 end is an error where nothing else is waited for."""
@@ -59,7 +59,7 @@ class _Loop:
             # Made here: gevent's sockets belong to the thread that makes them.
             loop = asyncio.new_event_loop()
             if is_green():
-                loop.set_default_executor(NativePool(_MOST_THREADS, "mcp-mount-worker"))
+                loop.set_default_executor(NativePool(_MAX_THREADS, "mcp-mount-worker"))
             self._made.set_result(loop)
             while not loop.is_closed():
                 _run_until_stopped(loop)

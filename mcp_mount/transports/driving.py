@@ -20,8 +20,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Do, Enter, Flow, Pause, Proceed, Run, Step, Wait
-from mcp_mount.calls.occupancy import Occupancy, is_lasting
 from mcp_mount.calls.results import Result
+from mcp_mount.calls.activity import RunTracker, is_lasting
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background
@@ -78,7 +78,7 @@ async def drive_async(call: Call, runner: Runner) -> None:
     except asyncio.CancelledError:
         # The function may look at that.
         call.cancelled = True
-        if _occupancy_of(call).prevent():
+        if _tracker_of(call).prevent():
             cancel(task)
             await asyncio.wait([task])
         raise
@@ -98,16 +98,16 @@ async def drive_within(call: Call, runner: Runner) -> None:
 
 
 async def _drive_to_its_end(call: Call, runner: Runner) -> None:
-    occupancy = Occupancy()
+    tracker = RunTracker()
 
     def run(one: Call) -> None:
-        if occupancy.begin():
+        if tracker.begin():
             runner.run(one)
 
     def leave() -> None:
         # The function may look at that.
         call.cancelled = True
-        if occupancy.prevent():
+        if tracker.prevent():
             cancel(task)
 
     task = keep(asyncio.ensure_future(drive_async(call, replace(runner, run=run))))
@@ -123,9 +123,9 @@ async def _conclude(call: Call, runner: Runner) -> None:
         call.conclude(contained_async(error))
 
 
-def _occupancy_of(call: Call) -> Occupancy:
-    assert call.occupancy is not None, "a call with policies tells when its handler has ended"
-    return call.occupancy
+def _tracker_of(call: Call) -> RunTracker:
+    assert call.tracker is not None, "a call with policies tells when its handler has ended"
+    return call.tracker
 
 
 def open_request(protocol: Protocol, request: Request) -> Reply | Exchange | Resumption:
@@ -321,7 +321,7 @@ class _OnThread:
         if self._timeout is None:
             wait_for(run, self._spawn)
         else:
-            give_up = _occupancy_of(self._call).give_up
+            give_up = _tracker_of(self._call).give_up
             wait_for(run, self._spawn, timeout=self._timeout, give_up=give_up)
 
     def _proceed(self, index: int, step: Step) -> Any:
@@ -363,8 +363,8 @@ class _OnLoop:
                 await self._runner.off_loop(partial(self._runner.run, self._call))
             except asyncio.CancelledError:
                 # What stands around closes what the function uses: when it has ended.
-                if not _occupancy_of(self._call).prevent():
-                    await ended(_occupancy_of(self._call))
+                if not _tracker_of(self._call).prevent():
+                    await ended(_tracker_of(self._call))
                 raise
         return self._call.outcome()
 
@@ -387,7 +387,7 @@ class _OnLoop:
         task = keep(asyncio.ensure_future(self.inwards(index)))
         try:
             done, _ = await asyncio.wait([task], timeout=timeout)
-            if not done and not _occupancy_of(self._call).give_up():
+            if not done and not _tracker_of(self._call).give_up():
                 # It has ended in time: what its host does around it goes on.
                 done, _ = await asyncio.wait([task])
         except BaseException:

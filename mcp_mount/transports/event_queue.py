@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from mcp_mount.protocol.resumption import MOST_UNREAD, MOST_UNREAD_BYTES
+from mcp_mount.protocol.resumption import MAX_UNREAD, MAX_UNREAD_BYTES
 from mcp_mount.wire import sse
 
 
@@ -27,7 +27,7 @@ class EventQueue:
     async def put(self, event: bytes) -> None:
         """Add an event, when there is room for it."""
         while self._events and (
-            len(self._events) >= MOST_UNREAD or self._bytes + len(event) > MOST_UNREAD_BYTES
+            len(self._events) >= MAX_UNREAD or self._bytes + len(event) > MAX_UNREAD_BYTES
         ):
             self._room.clear()
             await self._room.wait()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from mcp_mount.calls.occupancy import Activity
+from mcp_mount.calls.activity import Activity
 
 T = TypeVar("T")
 

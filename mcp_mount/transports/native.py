@@ -16,7 +16,7 @@ from mcp_mount.calls.green import is_eventlet, is_gevent
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_MOST_SECONDS: Final = 60.0
+_MAX_SECONDS: Final = 60.0
 """How long to wait at a time: under gevent a wait without end is an error where nothing else is
 waited for."""
 
@@ -81,10 +81,10 @@ class Inbox(Generic[T]):
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while not self._items:
-                left = _MOST_SECONDS if deadline is None else deadline - time.monotonic()
+                left = _MAX_SECONDS if deadline is None else deadline - time.monotonic()
                 if left <= 0:
                     raise queue.Empty
-                self._changed.wait(min(left, _MOST_SECONDS))
+                self._changed.wait(min(left, _MAX_SECONDS))
             return self._items.popleft()
 
     def get_nowait(self) -> T:

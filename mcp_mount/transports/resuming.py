@@ -88,7 +88,7 @@ class AsyncReader:
                 for self._position, event in events:
                     shown = self._resumption.shown(self._position, event)
                     yield shown
-                    if isinstance(shown, sse.Goodbye):
+                    if isinstance(shown, sse.RetryEvent):
                         return
                 if over:
                     return
@@ -123,7 +123,7 @@ class Reader:
                 for self._position, event in events:
                     shown = self._resumption.shown(self._position, event)
                     yield shown
-                    if isinstance(shown, sse.Goodbye):
+                    if isinstance(shown, sse.RetryEvent):
                         return
                 if over:
                     return
@@ -133,7 +133,7 @@ class Reader:
             self._log.detach(self)
 
 
-class UntilGoodbye:
+class ClosingAfterRetry:
     """A WSGI response that ends with a goodbye, while what gives its events goes on when closed.
 
     Whoever wraps such events in a generator wraps that in this again: a generator that has ended
@@ -152,7 +152,7 @@ class UntilGoodbye:
         if self._over:
             raise StopIteration
         event = next(self._events)
-        self._over = isinstance(event, sse.Goodbye)
+        self._over = isinstance(event, sse.RetryEvent)
         return event
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class UntilGoodbye:
             close()
 
 
-class Outliving:
+class DetachedResponse:
     """A WSGI response whose calls run on its thread: on to their end, though its client leaves.
 
     The web server closes it when the client has left, or was sent away; the rest of the calls

@@ -18,9 +18,9 @@ from greenlet import getcurrent, greenlet
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.channels import AsyncChannel, SyncChannel
-from mcp_mount.calls.questions import Question
+from mcp_mount.calls.questions import PendingInput
 from mcp_mount.protocol.exchange import Exchange
-from mcp_mount.protocol.resumption import MOST_UNREAD, MOST_UNREAD_BYTES
+from mcp_mount.protocol.resumption import MAX_UNREAD, MAX_UNREAD_BYTES
 from mcp_mount.transports import background
 from mcp_mount.transports.driving import Spawn, drive, drive_async, drive_within, spawner
 from mcp_mount.transports.event_queue import EventQueue
@@ -48,7 +48,7 @@ _ELSEWHERE: Final = (
 )
 
 
-class Silence:
+class NullChannel:
     """The channel of a call whose client takes no event stream: what it says is dropped.
 
     closed: whether nobody waits for the call any more. spawn: where coroutines go from it.
@@ -69,7 +69,7 @@ class Silence:
         drive(call, self._runner, self._spawn)
 
     def other(self) -> AsyncChannel:
-        return AsyncSilence(self._runner, self._closed)
+        return AsyncNullChannel(self._runner, self._closed)
 
     def close_stream(self, retry: float) -> None:
         pass
@@ -77,12 +77,12 @@ class Silence:
     def send(self, message: bytes) -> None:
         pass
 
-    def ask(self, questions: Sequence[Question]) -> None:
+    def ask(self, questions: Sequence[PendingInput]) -> None:
         raise ClientError("The client takes no event stream, so it cannot be asked")
 
 
-class AsyncSilence:
-    """`Silence`, for coroutine functions."""
+class AsyncNullChannel:
+    """`NullChannel`, for coroutine functions."""
 
     def __init__(self, runner: Runner, closed: Callable[[], bool]) -> None:
         self._runner = runner
@@ -95,7 +95,7 @@ class AsyncSilence:
         await drive_within(call, self._runner)
 
     def other(self) -> SyncChannel:
-        return Silence(self._runner, self._closed, spawner(asyncio.get_running_loop()))
+        return NullChannel(self._runner, self._closed, spawner(asyncio.get_running_loop()))
 
     async def send(self, message: bytes) -> None:
         pass
@@ -106,11 +106,11 @@ class AsyncSilence:
     async def close_stream(self, retry: float) -> None:
         pass
 
-    async def ask(self, questions: Sequence[Question]) -> None:
+    async def ask(self, questions: Sequence[PendingInput]) -> None:
         raise ClientError("The client takes no event stream, so it cannot be asked")
 
 
-async def answered(questions: Sequence[Question]) -> None:
+async def answered(questions: Sequence[PendingInput]) -> None:
     """Wait until all questions have their answers, or the time of the last one is over."""
     answers = [asyncio.wrap_future(question.answer) for question in questions]
     await asyncio.wait(answers, timeout=max(question.timeout for question in questions))
@@ -119,7 +119,9 @@ async def answered(questions: Sequence[Question]) -> None:
 def silence(call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
     """Give a call a channel on which nothing is heard. spawn: where coroutines go from it."""
     closed = partial(getattr, call, "cancelled")
-    call.bind(AsyncSilence(runner, closed) if call.is_async else Silence(runner, closed, spawn))
+    call.bind(
+        AsyncNullChannel(runner, closed) if call.is_async else NullChannel(runner, closed, spawn)
+    )
 
 
 class AsyncStream:
@@ -146,7 +148,7 @@ class AsyncStream:
         self._runner = runner
         self._loop = asyncio.get_running_loop()
         self._queue = EventQueue()
-        self._questions: Sequence[Question] = ()
+        self._questions: Sequence[PendingInput] = ()
         self._taken = asyncio.Event()
         self._held = held
         self._in_steps = waiting_thread() is not None
@@ -217,9 +219,9 @@ class AsyncStream:
 
     async def close_stream(self, retry: float) -> None:
         if self._resumable and not self.closed:
-            await self._put(sse.goodbye(retry))
+            await self._put(sse.retry_event(retry))
 
-    async def ask(self, questions: Sequence[Question]) -> None:
+    async def ask(self, questions: Sequence[PendingInput]) -> None:
         if self._queue.is_dropping:
             raise ClientError("The client has left")
         self._questions = questions
@@ -263,7 +265,7 @@ class AsyncStream:
     async def _pass_on(self, said: Said) -> None:
         if isinstance(said, Asked):
             await self.ask(said.questions)
-        elif isinstance(said, Goodbye):
+        elif isinstance(said, EndOfStream):
             await self.close_stream(said.retry)
         else:
             await self.send(said)
@@ -318,7 +320,7 @@ class _ThreadChannel:
     def close_stream(self, retry: float) -> None:
         asyncio.run_coroutine_threadsafe(self._stream.close_stream(retry), self._loop).result()
 
-    def ask(self, questions: Sequence[Question]) -> None:
+    def ask(self, questions: Sequence[PendingInput]) -> None:
         if self._stream.closed:
             raise ClientError("The client has left")
         asyncio.run_coroutine_threadsafe(self._stream.ask(questions), self._loop).result()
@@ -330,17 +332,17 @@ class _ThreadChannel:
 class Asked:
     """Said by a plain function that waits for answers: to questions that it has sent already."""
 
-    questions: Sequence[Question]
+    questions: Sequence[PendingInput]
 
 
 @dataclass(frozen=True, slots=True)
-class Goodbye:
+class EndOfStream:
     """Said by a plain function that sends its client away."""
 
     retry: float
 
 
-Said: TypeAlias = bytes | Asked | Goodbye
+Said: TypeAlias = bytes | Asked | EndOfStream
 """What a plain function says while it runs: a message, or what the driver is to do."""
 
 
@@ -412,9 +414,9 @@ def inline_events(
         for said in steps:
             if isinstance(said, Asked):
                 yield from _waiting(said.questions, call, exchange.keep_alive)
-            elif isinstance(said, Goodbye):
+            elif isinstance(said, EndOfStream):
                 if exchange.resumable:
-                    yield sse.goodbye(said.retry)
+                    yield sse.retry_event(said.retry)
             else:
                 yield sse.event(said)
     finally:
@@ -422,7 +424,7 @@ def inline_events(
         steps.close()
 
 
-def _waiting(questions: Sequence[Question], call: Call, keep_alive: float) -> Iterator[bytes]:
+def _waiting(questions: Sequence[PendingInput], call: Call, keep_alive: float) -> Iterator[bytes]:
     """Wait until all questions have their answers, or the time of the last one is over."""
     deadline = time.monotonic() + max(question.timeout for question in questions)
     answers = [question.answer for question in questions]
@@ -462,12 +464,12 @@ class _InlineChannel:
         return self._closed()
 
     def close_stream(self, retry: float) -> None:
-        self._hand_out(Goodbye(retry))
+        self._hand_out(EndOfStream(retry))
 
     def send(self, message: bytes) -> None:
         self._hand_out(message)
 
-    def ask(self, questions: Sequence[Question]) -> None:
+    def ask(self, questions: Sequence[PendingInput]) -> None:
         for question in questions:
             if question.message is not None:
                 self.send(question.message)
@@ -486,7 +488,7 @@ class _InlineChannel:
         steps.hand_out(said)
 
 
-class _Spoken(AsyncSilence):
+class _Spoken(AsyncNullChannel):
     """The channel of a coroutine that a plain function calls, whose thread says what it has to say:
     the thread waits for the coroutine, and serves it."""
 
@@ -504,7 +506,7 @@ class _Spoken(AsyncSilence):
     async def close_stream(self, retry: float) -> None:
         await off_loop(self._runner, partial(self._channel.close_stream, retry))
 
-    async def ask(self, questions: Sequence[Question]) -> None:
+    async def ask(self, questions: Sequence[PendingInput]) -> None:
         await off_loop(self._runner, partial(self._channel.ask, questions))
 
 
@@ -592,7 +594,7 @@ class _Unread:
         while True:
             with self._lock:
                 if not self._number or (
-                    self._number < MOST_UNREAD and self._bytes + len(event) <= MOST_UNREAD_BYTES
+                    self._number < MAX_UNREAD and self._bytes + len(event) <= MAX_UNREAD_BYTES
                 ):
                     self._number += 1
                     self._bytes += len(event)

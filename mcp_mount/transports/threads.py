@@ -25,8 +25,8 @@ from greenlet import getcurrent, greenlet
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.green import is_green
-from mcp_mount.calls.occupancy import Activity
 from mcp_mount.calls.serving import serving as serving_thread
+from mcp_mount.calls.activity import Activity
 from mcp_mount.transports.native import Inbox, NativePool
 from mcp_mount.wire.errors import contained
 
@@ -36,7 +36,7 @@ P = ParamSpec("P")
 RunSync: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 """Runs a plain function off the event loop, in the current context variables."""
 
-_MOST_THREADS: Final = 40
+_MAX_THREADS: Final = 40
 
 _threads: ThreadPoolExecutor | None = None
 
@@ -330,7 +330,7 @@ async def run_in_thread(function: Callable[[], None]) -> None:
         # Of greenlets, as gevent makes of threads, none could run Django's database work: on their
         # thread a loop is running.
         kind = NativePool if is_green() else ThreadPoolExecutor
-        _threads = kind(_MOST_THREADS, thread_name_prefix="mcp-mount-tool")
+        _threads = kind(_MAX_THREADS, thread_name_prefix="mcp-mount-tool")
     activity = running_functions.get()
     if activity is not None:
         function = partial(run_counted, activity, function)

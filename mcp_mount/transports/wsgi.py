@@ -18,7 +18,7 @@ from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.background import LoopEnded
 from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
 from mcp_mount.transports.native import NoThread
-from mcp_mount.transports.resuming import Outliving, Reader, UntilGoodbye
+from mcp_mount.transports.resuming import ClosingAfterRetry, DetachedResponse, Reader
 from mcp_mount.transports.scopes import ENDPOINT, HOST_REQUEST, MAX_DRAINED
 from mcp_mount.transports.streams import background_events, inline_events, silence, silent_events
 from mcp_mount.transports.threads import PLAIN, Runner
@@ -36,7 +36,7 @@ MOUNTED: Final = "mcp_mount.mounted"
 
 _DRAINED_AT_ONCE: Final = 64 * 1024
 
-_MOST_GREENLETS: Final = 100
+_MAX_GREENLETS: Final = 100
 """How many requests may wait where each holds a greenlet: servers have a thousand or more."""
 
 
@@ -130,7 +130,7 @@ class WSGITransport:
         if first is None:
             return opened.reply()
         if opened.resumable:
-            return EventStream(UntilGoodbye(Outliving(first, events, opened)))
+            return EventStream(ClosingAfterRetry(DetachedResponse(first, events, opened)))
         return EventStream(_whole(first, events, opened))
 
     def waiting(self, *, multithread: bool) -> int:
@@ -138,7 +138,7 @@ class WSGITransport:
         if not multithread:
             return 0
         threads = self._protocol.settings.waiting_threads
-        return max(threads, _MOST_GREENLETS) if is_green() else threads
+        return max(threads, _MAX_GREENLETS) if is_green() else threads
 
     def _run(self, exchange: Exchange) -> Iterator[bytes]:
         """Run the calls one after another; yield what they say."""

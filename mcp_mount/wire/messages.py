@@ -48,7 +48,7 @@ class Rule(Protocol):
     Raises CannotTell, or what a user's function raises, where that cannot be said.
     """
 
-    def fulfilled(self, request: Request) -> bool: ...
+    def is_satisfied(self, request: Request) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class Request:
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules; not, if one of them cannot be checked."""
         try:
-            return all(rule.fulfilled(self) for rule in rules)
+            return all(rule.is_satisfied(self) for rule in rules)
         except CannotTell as error:
             _tell_once(str(error))
             return False

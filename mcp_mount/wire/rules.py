@@ -43,19 +43,19 @@ class HasPermission:
 
     name: str
 
-    def fulfilled(self, request: Request) -> bool:
+    def is_satisfied(self, request: Request) -> bool:
         if request.has_permission is None:
             raise CannotTell(no_permission_names(self.name, "This host"))
         return is_yes(request.has_permission, request.has_permission(self.name))
 
 
 @dataclass(frozen=True, slots=True)
-class HostAllows:
+class RequestPredicate:
     """A function of the host's own request says so."""
 
     function: Callable[[Any], bool]
 
-    def fulfilled(self, request: Request) -> bool:
+    def is_satisfied(self, request: Request) -> bool:
         return is_yes(self.function, self.function(request.native()))
 
 
@@ -65,7 +65,7 @@ class When:
 
     function: Callable[[Caller], bool]
 
-    def fulfilled(self, request: Request) -> bool:
+    def is_satisfied(self, request: Request) -> bool:
         token = request.token
         caller = Caller(
             request.caller(),
@@ -89,7 +89,7 @@ class HasScopes:
 
     scopes: tuple[str, ...]
 
-    def fulfilled(self, request: Request) -> bool:
+    def is_satisfied(self, request: Request) -> bool:
         if request.token is not None:
             return request.token.scopes.issuperset(self.scopes)
         if request.has_scope is not None:
@@ -104,7 +104,7 @@ class HasRole:
 
     roles: tuple[str, ...]
 
-    def fulfilled(self, request: Request) -> bool:
+    def is_satisfied(self, request: Request) -> bool:
         if request.token is not None and not request.token.roles.isdisjoint(self.roles):
             return True
         if request.has_role is not None:

@@ -30,7 +30,7 @@ class TokenRefused(Exception):
     expired."""
 
 
-class Seal:
+class TokenSealer:
     """Seals and opens tokens of one purpose with the server's secret keys.
 
     `keys` is asked at the first use, when the host has its configuration; it gives the keys oldest

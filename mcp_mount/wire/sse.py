@@ -18,13 +18,13 @@ PRIMING: Final = b"data: \n\n"
 """An event that only has an id, for its client to resume from (2025-11-25)."""
 
 
-class Goodbye(bytes):
+class RetryEvent(bytes):
     """An event after which the connection ends, though the stream goes on elsewhere."""
 
 
-def goodbye(retry: float) -> Goodbye:
+def retry_event(retry: float) -> RetryEvent:
     """The event that tells a client to come back, after `retry` seconds."""
-    return Goodbye(b"retry: %d\ndata: \n\n" % round(retry * 1000))
+    return RetryEvent(b"retry: %d\ndata: \n\n" % round(retry * 1000))
 
 
 def event(message: bytes) -> bytes:

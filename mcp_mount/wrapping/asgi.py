@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from typing import Any
 
 from mcp_mount.base import MCPServer
-from mcp_mount.calls.occupancy import Activity
+from mcp_mount.calls.activity import Activity
 from mcp_mount.transports.lasting import ended
 from mcp_mount.transports.paths import is_below, route_path
 from mcp_mount.transports.scopes import HOST_PREFIX, Receive, Scope, Send

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from mcp_mount.base import MCPServer
 from mcp_mount.transports.paths import is_below
-from mcp_mount.transports.resuming import UntilGoodbye
+from mcp_mount.transports.resuming import ClosingAfterRetry
 from mcp_mount.transports.scopes import HOST_PREFIX
 from mcp_mount.transports.wsgi import Environ, StartResponse
 from mcp_mount.wire.resource_metadata import discovery_path
@@ -80,7 +80,7 @@ class mount_wsgi(Wrapped):
             HOST_PREFIX: environ.get("SCRIPT_NAME", ""),
             "PATH_INFO": path[len(self.path) :],
         }
-        return UntilGoodbye(self._serve(inner, start_response))
+        return ClosingAfterRetry(self._serve(inner, start_response))
 
     def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         # A client that leaves is no failure for what is around: the calls have ended before.

@@ -25,7 +25,7 @@ from mcp_mount import (
 )
 from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.protocol.changes import Change, Listen
+from mcp_mount.protocol.changes import Change, ListenSubscription
 from mcp_mount.routes.gate import incoming_of
 from mcp_mount.testing import Client, RPCError
 from mcp_mount_starlette import mount
@@ -141,7 +141,7 @@ def test_changes_of_what_a_caller_may_not_use_are_not_told() -> None:
     incoming = incoming_of(ProtocolRequest("POST", {}, has_permission=lambda name: False))
     serves = partial(build().registry.serves, incoming=incoming)
     assert not serves(uri)
-    told = Listen(1, {"resourceSubscriptions": [uri]}, lambda task: None, serves)
+    told = ListenSubscription(1, {"resourceSubscriptions": [uri]}, lambda task: None, serves)
     assert told.message(Change("resource", uri)) is None
 
 

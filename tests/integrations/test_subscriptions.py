@@ -227,9 +227,9 @@ def test_a_session_comes_by_for_changes_under_wsgi(
     def come_by() -> None:
         response = httpx2.get(f"{url}/mcp", headers=headers)
         assert response.headers["content-type"] == "text/event-stream"
-        *events, goodbye, rest = response.text.split("\n\n")
+        *events, retry_event, rest = response.text.split("\n\n")
         assert rest == ""
-        event_id, retry, data = goodbye.split("\n")
+        event_id, retry, data = retry_event.split("\n")
         assert (retry, data) == ("retry: 3000", "data: ")
         headers["last-event-id"] = event_id.removeprefix("id: ")
         heard.extend(json.loads(event.split("data: ")[1])["method"] for event in events)

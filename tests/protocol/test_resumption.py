@@ -69,7 +69,7 @@ def test_nobody_waits_for_a_reader_that_is_not_there() -> None:
 
 
 def test_all_logs_together_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backplane_memory, "_MOST_LOG_BYTES", 5 * MIB)
+    monkeypatch.setattr(backplane_memory, "_MAX_LOG_BYTES", 5 * MIB)
     backplane = MemoryBackplane()
     logs = [EventLog(primed=False) for _ in range(10)]
     logs[0].attach(Reader())
@@ -85,7 +85,7 @@ def test_all_logs_together_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_subscriptions_of_all_sessions_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backplane_memory, "_MOST_SUBSCRIBED_BYTES", 1000)
+    monkeypatch.setattr(backplane_memory, "_MAX_SUBSCRIBED_BYTES", 1000)
     backplane = MemoryBackplane()
     for number in range(10):
         for kind in "ab":

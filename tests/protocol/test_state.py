@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from mcp_mount.wire.sealing import MAX_TOKEN, Seal, TokenRefused
+from mcp_mount.wire.sealing import MAX_TOKEN, TokenRefused, TokenSealer
 
 
 def test_claims_come_back_as_they_were_sealed() -> None:
-    seal = Seal("test", lambda: ["key"])
+    seal = TokenSealer("test", lambda: ["key"])
     claims, sealed_at = seal.open(seal.seal({"a": [1, "ü"]}), ttl=60)
     assert claims == {"a": [1, "ü"]}
     assert sealed_at > 1.7e9
@@ -17,18 +17,18 @@ def test_claims_come_back_as_they_were_sealed() -> None:
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é", "." * MAX_TOKEN, "x" * (MAX_TOKEN + 1)])
 def test_a_foreign_string_is_refused(token: str) -> None:
     with pytest.raises(TokenRefused):
-        Seal("test", lambda: ["key"]).open(token, ttl=60)
+        TokenSealer("test", lambda: ["key"]).open(token, ttl=60)
 
 
 def test_a_token_of_another_purpose_or_key_is_refused() -> None:
-    token = Seal("test", lambda: ["key"]).seal(1)
-    for seal in (Seal("other", lambda: ["key"]), Seal("test", lambda: ["another"])):
+    token = TokenSealer("test", lambda: ["key"]).seal(1)
+    for seal in (TokenSealer("other", lambda: ["key"]), TokenSealer("test", lambda: ["another"])):
         with pytest.raises(TokenRefused):
             seal.open(token, ttl=60)
 
 
 def test_a_changed_token_is_refused() -> None:
-    seal = Seal("test", lambda: ["key"])
+    seal = TokenSealer("test", lambda: ["key"])
     token = seal.seal("claims")
     for position in range(len(token)):
         changed = (
@@ -44,11 +44,11 @@ def test_a_token_that_proxies_would_refuse_is_not_made() -> None:
     import secrets
 
     with pytest.raises(ValueError, match="the token would have"):
-        Seal("test", lambda: ["key"]).seal(secrets.token_hex(MAX_TOKEN))
+        TokenSealer("test", lambda: ["key"]).seal(secrets.token_hex(MAX_TOKEN))
 
 
 def test_keys_are_asked_for_at_the_first_use() -> None:
     keys: list[str] = []
-    seal = Seal("test", lambda: keys)
+    seal = TokenSealer("test", lambda: keys)
     keys.append("late")
-    assert Seal("test", lambda: ["late"]).open(seal.seal(1), ttl=60)[0] == 1
+    assert TokenSealer("test", lambda: ["late"]).open(seal.seal(1), ttl=60)[0] == 1

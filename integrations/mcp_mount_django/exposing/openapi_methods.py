@@ -12,13 +12,13 @@ from mcp_mount.openapi.choice import Choice
 from mcp_mount.openapi.operations import METHODS, Operation
 from mcp_mount.openapi.targets import calling
 from mcp_mount.policies.options import PolicyOptions
-from mcp_mount.routes.router import Registers
+from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.names import several_names
 from mcp_mount_django.exposing.middlewares import Middlewares
 from mcp_mount_django.exposing.responses import login_paths
 
 
-class ExposesDocuments(Registers):
+class ExposesDocuments(HandlerDecorators):
     """Endpoints of Django Ninja and of OpenAPI documents, as tools."""
 
     def expose(

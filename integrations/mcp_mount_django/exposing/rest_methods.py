@@ -11,14 +11,14 @@ from typing_extensions import Unpack
 from mcp_mount.openapi.adding import Exposed, refuse_unknown_policies
 from mcp_mount.openapi.operations import METHODS
 from mcp_mount.policies.options import PolicyOptions
-from mcp_mount.routes.router import Registers
+from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.names import several_names
 from mcp_mount_django.exposing.middlewares import Middlewares
 from mcp_mount_django.exposing.naming import Naming
 from mcp_mount_django.exposing.rest_options import PAGE_SIZE, EndpointOptions, Schema
 
 
-class ExposesREST(Registers):
+class ExposeRESTMixin(HandlerDecorators):
     """Endpoints of Django REST framework, as tools."""
 
     def add_viewset(

@@ -19,13 +19,13 @@ from mcp_mount.schemas.names import several_names
 from mcp_mount_django.exposing.forms import tool_of_form
 from mcp_mount_django.exposing.openapi_methods import ExposesDocuments
 from mcp_mount_django.exposing.queries import ModelQuery, tools_of
-from mcp_mount_django.exposing.rest_methods import ExposesREST
+from mcp_mount_django.exposing.rest_methods import ExposeRESTMixin
 from mcp_mount_django.exposing.views import tool_of_view
 
 Q = TypeVar("Q", bound=type[ModelQuery])
 
 
-class Exposes(ExposesREST, ExposesDocuments):
+class ExposeMixin(ExposeRESTMixin, ExposesDocuments):
     """Models, views, forms, endpoints of REST framework and others, and templates, as tools and
     pages.
     """

@@ -12,19 +12,19 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from mcp_mount.protocol.changes import CLOSING, PROBE, Change, Hear, bytes_of
+from mcp_mount.protocol.changes import CLOSING, PROBE, Change, OnChange, bytes_of
 from mcp_mount.protocol.resumption import EventLog
 
-_MOST_SESSIONS: Final = 100_000
+_MAX_SESSIONS: Final = 100_000
 """How many sessions are remembered; the oldest go first."""
 
-_MOST_LOGS: Final = 10_000
+_MAX_LOGS: Final = 10_000
 """How many logs of streams are kept; the oldest go first."""
 
-_MOST_LOG_BYTES: Final = 64 * 1024 * 1024
+_MAX_LOG_BYTES: Final = 64 * 1024 * 1024
 """How large all logs together may be; the oldest that nobody reads go first."""
 
-_MOST_SUBSCRIBED_BYTES: Final = 32 * 1024 * 1024
+_MAX_SUBSCRIBED_BYTES: Final = 32 * 1024 * 1024
 """How much the URIs of all sessions may take; the sessions that subscribed first go first."""
 
 _SWEPT: Final = 4
@@ -51,8 +51,8 @@ class MemoryBackplane:
     def __init__(self) -> None:
         # A signal handler may tell a change while its thread is in here.
         self._lock = threading.RLock()
-        self._listeners: dict[object, Hear] = {}
-        self._waiting: dict[object, Hear] = {}
+        self._listeners: dict[object, OnChange] = {}
+        self._waiting: dict[object, OnChange] = {}
         self._subscribed: OrderedDict[str, set[str]] = OrderedDict()
         self._subscribed_bytes = 0
         self._questions: dict[tuple[str, str], Future[Any]] = {}
@@ -95,14 +95,14 @@ class MemoryBackplane:
             self._ended[session] = now + ttl
             while self._ended:
                 oldest = next(iter(self._ended))
-                if self._ended[oldest] > now and len(self._ended) <= _MOST_SESSIONS:
+                if self._ended[oldest] > now and len(self._ended) <= _MAX_SESSIONS:
                     break
                 del self._ended[oldest]
 
     def has_ended(self, session: str) -> bool:
         return session in self._ended
 
-    def listen(self, hear: Hear, *, waits: bool = True) -> Callable[[], None]:
+    def listen(self, hear: OnChange, *, waits: bool = True) -> Callable[[], None]:
         """Call `hear` with every change from now on, on whatever thread tells it.
 
         waits: whether a request waits for changes, and is counted as a listener. Returns the
@@ -153,8 +153,8 @@ class MemoryBackplane:
             uris.add(uri) if on else uris.discard(uri)
             if uris:
                 self._subscribed[session] = uris
-            while len(self._subscribed) > _MOST_SESSIONS or (
-                self._subscribed_bytes > _MOST_SUBSCRIBED_BYTES and len(self._subscribed) > 1
+            while len(self._subscribed) > _MAX_SESSIONS or (
+                self._subscribed_bytes > _MAX_SUBSCRIBED_BYTES and len(self._subscribed) > 1
             ):
                 self._forget_subscriptions(next(iter(self._subscribed)))
 
@@ -179,7 +179,7 @@ class MemoryBackplane:
             log.on_growth = partial(self._grew, key)
             self._grew(key, log.bytes)
             self._sweep_logs()
-            if len(self._logs) > _MOST_LOGS:
+            if len(self._logs) > _MAX_LOGS:
                 self._drop_log(next(iter(self._logs)))
 
     def own_log(self, session: str, make: Callable[[], EventLog], *, ttl: float) -> EventLog:
@@ -217,10 +217,10 @@ class MemoryBackplane:
                 return
             kept.counted += size
             self._log_bytes += size
-            if self._log_bytes <= _MOST_LOG_BYTES:
+            if self._log_bytes <= _MAX_LOG_BYTES:
                 return
             for other in [one for one, its in self._logs.items() if its.log.unread_seconds()]:
-                if self._log_bytes <= _MOST_LOG_BYTES:
+                if self._log_bytes <= _MAX_LOG_BYTES:
                     break
                 self._drop_log(other)
 
@@ -237,7 +237,7 @@ class MemoryBackplane:
         with self._lock:
             self._log_levels[session] = level
             self._log_levels.move_to_end(session)
-            if len(self._log_levels) > _MOST_SESSIONS:
+            if len(self._log_levels) > _MAX_SESSIONS:
                 self._log_levels.popitem(last=False)
 
     def log_level(self, session: str) -> str | None:

@@ -20,8 +20,8 @@ from mcp_mount.backends.tasks.workers import Workers
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.channels import AsyncChannel, SyncChannel
 from mcp_mount.calls.questions import (
-    Inquiry,
-    Question,
+    InputRequest,
+    PendingInput,
     as_requests,
     read_answers,
     require_capabilities,
@@ -37,7 +37,7 @@ from mcp_mount.wire.cancellation import cancel
 from mcp_mount.wire.errors import INTERNAL_ERROR, EndsRun, ProtocolError, contained
 from mcp_mount.wire.messages import ResponseMessage, encode_error_object
 
-_MOST_THREADS: Final = 40
+_MAX_THREADS: Final = 40
 _SWEEP_SECONDS: Final = 10.0
 
 
@@ -78,7 +78,7 @@ class LocalTasks:
         self._used: dict[str, _Used] = {}
         self._bytes = 0
         self._swept = 0.0
-        self.workers = Workers(_MOST_THREADS)
+        self.workers = Workers(_MAX_THREADS)
         self._lock = threading.RLock()
 
     def start(self, job: Job) -> Task:
@@ -234,7 +234,7 @@ class RunningTask:
         self._job = job
         self._given = job.answers
         self._capabilities = job.call.incoming.client.capabilities
-        self._open: dict[str, tuple[Inquiry[Any], Future[ResponseMessage]]] = {}
+        self._open: dict[str, tuple[InputRequest[Any], Future[ResponseMessage]]] = {}
         self._asked: dict[str, int] = {}
         self._stop: Callable[[], object] = lambda: None
         self._lock = threading.RLock()
@@ -249,7 +249,7 @@ class RunningTask:
             job.caller,
             job.quota,
             job.call.name,
-            job.call.incoming.fulfilled,
+            job.call.incoming.met_rules,
         )
         job.call.incoming = replace(job.call.incoming, dialogue=self, task=self)
 
@@ -313,21 +313,21 @@ class RunningTask:
             # A function that had not begun, or is bound to end.
             self._change(status="cancelled")
 
-    def known(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Any]:
-        require_capabilities(self._capabilities, inquiries)
-        return read_answers(inquiries, self._given)[0]
+    def known(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
+        require_capabilities(self._capabilities, input_requests)
+        return read_answers(input_requests, self._given)[0]
 
-    def put(self, inquiries: Mapping[str, Inquiry[Any]]) -> dict[str, Question]:
+    def put(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, PendingInput]:
         timeout = max(0.0, self.state.created + self.state.ttl - time.time())
-        questions: dict[str, Question] = {}
+        questions: dict[str, PendingInput] = {}
         with self._lock:
             self._end_if_cancelled()
-            for key, inquiry in inquiries.items():
+            for key, input_request in input_requests.items():
                 future: Future[ResponseMessage] = Future()
                 shown = self._fresh(key)
-                self._open[shown] = inquiry, future
+                self._open[shown] = input_request, future
                 close = partial(self._close, shown)
-                questions[key] = Question(inquiry, future, timeout, close=close)
+                questions[key] = PendingInput(input_request, future, timeout, close=close)
             self._show_questions()
         return questions
 
@@ -347,9 +347,9 @@ class RunningTask:
         return key if used == 1 and key not in self._given else f"{key}.{used}"
 
     def _show_questions(self) -> None:
-        inquiries = {key: inquiry for key, (inquiry, _) in self._open.items()}
-        status = "input_required" if inquiries else "working"
-        self._change(status=status, requests=as_requests(inquiries))
+        input_requests = {key: input_request for key, (input_request, _) in self._open.items()}
+        status = "input_required" if input_requests else "working"
+        self._change(status=status, requests=as_requests(input_requests))
 
     def _change(self, **changes: Any) -> None:
         with self._lock:
@@ -452,7 +452,7 @@ class _LoopChannel:
     async def close_stream(self, retry: float) -> None:
         pass
 
-    async def ask(self, questions: Sequence[Question]) -> None:
+    async def ask(self, questions: Sequence[PendingInput]) -> None:
         await answered(questions)
 
 
@@ -481,7 +481,7 @@ class _ThreadChannel:
     def close_stream(self, retry: float) -> None:
         pass
 
-    def ask(self, questions: Sequence[Question]) -> None:
+    def ask(self, questions: Sequence[PendingInput]) -> None:
         wait(
             [question.answer for question in questions],
             timeout=max(question.timeout for question in questions),

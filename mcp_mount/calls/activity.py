@@ -65,7 +65,7 @@ class Activity:
         call_back()
 
 
-class Occupancy(Activity):
+class RunTracker(Activity):
     """The runs of one call's handler, and whether their outcome counts."""
 
     def __init__(self) -> None:
