@@ -267,8 +267,9 @@ def types_of_others(annotation: Any) -> Iterator[tuple[str, str]]:
     """
     for part in (annotation, get_origin(annotation)):
         for kind in getattr(part, "__mro__", ()):
-            package = str(kind.__module__).partition(".")[0]
-            if package in LIBRARIES:
+            package, dot, _ = str(kind.__module__).partition(".")
+            # All of their types are in submodules: the module "mcp" itself is a user's own mcp.py.
+            if dot and package in LIBRARIES:
                 yield kind.__name__.partition("[")[0], LIBRARIES[package]
     for argument in get_args(annotation):
         yield from types_of_others(argument)

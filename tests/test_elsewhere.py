@@ -159,6 +159,20 @@ def test_a_result_of_fastmcp_names_ours_although_it_is_a_model() -> None:
         MCPServer("shop").tool(draw)
 
 
+@pytest.mark.parametrize("module", ["mcp", "fastmcp"])
+def test_a_message_of_a_users_own_module_of_that_name_is_taken(module: str) -> None:
+    kind = create_model("Message", __module__=module, words=(str, "hello"))
+    server = MCPServer("shop", open=True)
+
+    def greet() -> Any:
+        return kind()
+
+    greet.__annotations__["return"] = kind
+    server.tool(greet)
+    with Client(server) as client:
+        assert client.call_tool("greet").structured == {"words": "hello"}
+
+
 def test_a_message_of_the_official_sdk_names_ours() -> None:
     def ask() -> list[SDKUserMessage]: ...
 

@@ -82,7 +82,8 @@ def _begin_no_session(app: Flask) -> None:
     """
     if not has_request_context() or app.config["SESSION_COOKIE_NAME"] in request.cookies:
         return
-    if session.keys() <= _OF_A_REFUSAL:
+    # An empty session may be that of an application without a key, which refuses to be changed.
+    if session and session.keys() <= _OF_A_REFUSAL:
         session.clear()
         session.modified = False
 

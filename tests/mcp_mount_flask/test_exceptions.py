@@ -141,6 +141,17 @@ def test_a_response_that_a_tool_returns_is_its_value() -> None:
         assert client.call_tool("tool").structured == {"number": 7}
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_without_a_key_for_sessions_a_response_refuses_in_its_own_words(is_async: bool) -> None:
+    app = Flask("shop", static_folder=None)
+    mcp = MCPMount(app, "/mcp", secret_key="of the server alone", open=True)
+    register(mcp, lambda: app.make_response(("no such order", 404)), is_async=is_async)
+    with Client(app) as client:
+        result = client.call_tool("tool")
+    assert result.is_error
+    assert result.text == "no such order"
+
+
 def test_the_applications_own_error_handler_has_the_words() -> None:
     app, mcp = build()
     heard: list[Exception] = []
