@@ -10,7 +10,7 @@ import pytest
 from fastapi import Cookie, Depends, FastAPI, Header, Security
 from fastapi.security import HTTPBearer
 from flask import Flask
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -185,6 +185,22 @@ class Needed(BaseModel):
     x_token: str
 
 
+class OfAnyClient(BaseModel):
+    user_agent: str
+    kind: str = Field(alias="Content-Type")
+    x_tenant: str = "nobody"
+
+
+class Aliased(BaseModel):
+    user_agent: str = Field(alias="X-Token")
+
+
+def model_of_any_client(headers: Annotated[OfAnyClient, Header()]) -> None: ...
+
+
+def aliased_model(headers: Annotated[Aliased, Header()]) -> None: ...
+
+
 def optional_model(headers: Annotated[Wanted, Header()]) -> None: ...
 
 
@@ -209,6 +225,7 @@ def around(inner: Any) -> Any:
         (optional_cookie, True),
         (optional_model, True),
         (header_of_any_client, True),
+        (model_of_any_client, True),
         (HTTPBearer(auto_error=False), True),
         (around(HTTPBearer(auto_error=False)), False),
         (HTTPBearer(), False),
@@ -216,12 +233,14 @@ def around(inner: Any) -> Any:
         (around(by_header), False),
         (needed_cookie, False),
         (needed_model, False),
+        (aliased_model, False),
     ],
     ids=[
         *("nothing", "optional header", "optional header within", "optional cookie"),
-        *("model of optional headers", "User-Agent", "scheme without auto_error"),
+        *("model of optional headers", "User-Agent", "model with User-Agent"),
+        "scheme without auto_error",
         *("dependency on a scheme without auto_error", "scheme", "header", "header within"),
-        *("cookie", "model with a header"),
+        *("cookie", "model with a header", "model with an alias"),
     ],
 )
 def test_a_dependency_guards_if_it_refuses_who_has_no_credentials(

@@ -208,10 +208,11 @@ def _guards(dependant: Any) -> bool:
     )
     return (
         bool(scopes)
-        or any(_is_required(one) for one in dependant.cookie_params)
+        or any(any(_required_names(one)) for one in dependant.cookie_params)
         or any(
-            _is_required(one) and one.alias.lower() not in _OF_ANY_CLIENT
+            name.lower() not in _OF_ANY_CLIENT
             for one in dependant.header_params
+            for name in _required_names(one)
         )
     )
 
@@ -221,12 +222,22 @@ def _has_scheme(dependant: Any) -> bool:
     return any(isinstance(one.call, SecurityBase) for one in dependant.dependencies)
 
 
-def _is_required(field: Any) -> bool:
-    """Whether a header or a cookie is; of a model of several, whether one of them is."""
-    annotation = field.field_info.annotation
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return any(one.is_required() for one in annotation.model_fields.values())
-    return bool(field.field_info.is_required())
+def _required_names(field: Any) -> Iterator[str]:
+    """The headers or cookies of a parameter without which it refuses a request: those of a model,
+    where it is one of several."""
+    info = field.field_info
+    model = info.annotation
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        if info.is_required():
+            yield field.alias
+        return
+    hyphens = getattr(info, "convert_underscores", False)
+    for name, one in model.model_fields.items():
+        if one.is_required():
+            # As FastAPI looks for it: an alias as it is, a name with hyphens.
+            alias = one.validation_alias
+            named = name.replace("_", "-") if hyphens else name
+            yield alias if isinstance(alias, str) else named
 
 
 def _unfit(
