@@ -25,7 +25,8 @@ class _Registered:
     basename: str
 
     def matches(self, word: str) -> bool:
-        return word == self.basename or fnmatchcase(self.prefix, word)
+        # As it is written first: the brackets of a regex prefix are a character class to fnmatch.
+        return word in (self.prefix, self.basename) or fnmatchcase(self.prefix, word)
 
 
 def router_endpoints(
@@ -72,6 +73,7 @@ def router_endpoints(
         if (not include or any(map(one.matches, include))) and not any(map(one.matches, exclude))
     ]
     if not chosen:
+        # Each word of include= matches something, so that only exclude= can take all of it.
         raise DefinitionError("exclude= leaves nothing of the router")
     around = [*url, *_captures_around(router)]
     for one, naming in zip(chosen, _namings(chosen, names), strict=True):

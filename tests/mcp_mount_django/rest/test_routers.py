@@ -62,6 +62,28 @@ def test_some_are_chosen_by_prefix_or_basename(
     assert sorted(server.add_router(router, **choice).tools) == OF_ENTRIES
 
 
+OF_A_REGEX = r"orgs/(?P<org>[^/.]+)/[a-z]"
+
+
+@pytest.mark.parametrize("word", [OF_A_REGEX, "orgs/*", "member"])
+@pytest.mark.parametrize("option", ["include", "exclude", "names"])
+def test_a_prefix_that_is_a_regex_matches_itself(
+    server: Any, router: Any, option: str, word: str
+) -> None:
+    router.register(OF_A_REGEX, views().Categories, basename="member")
+    given = {"names": {word: "user"}} if option == "names" else {option: word}
+    tools = server.add_router(router, methods="get", **given).tools
+    listed = {one for one in tools if one.startswith("list_")}
+    assert (
+        listed
+        == {
+            "include": {"list_categories"},
+            "exclude": {"list_categories", "list_entries"},
+            "names": {"list_categories", "list_entries", "list_users"},
+        }[option]
+    )
+
+
 def test_tools_may_be_those_that_only_read(server: Any, router: Any) -> None:
     tools = server.add_router(router, methods="get", include="entries").tools
     assert sorted(tools) == ["get_entry", "list_entries"]
