@@ -9,9 +9,11 @@ from codecs import BOM_UTF8
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.message import Message
+from gzip import BadGzipFile, GzipFile
 from html.parser import HTMLParser
+from io import BytesIO
 from typing import Any, Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic_core import from_json
 
@@ -33,6 +35,9 @@ too, so that it counts only where the redirect also says where to lead afterward
 _BACK: Final = ("next", "return_to", "returnTo", "return_url", "returnUrl", "redirect_uri")
 """Parameters by which a login page, among other pages, knows where to lead afterwards."""
 
+_GZIP: Final = b"\x1f\x8b"
+"""The beginning of each member of a gzip file (RFC 1952, section 2.3.1)."""
+
 MAX_TEXT: Final = 2000
 """How much of an error page is told, in characters."""
 
@@ -53,6 +58,7 @@ def value_of_response(
     *,
     login: Collection[str] = (),
     redirects: bool = False,
+    path: str = "",
     limit: int | None = MAX_RESPONSE_BYTES,
 ) -> Any:
     """The value of a tool for an HTTP response.
@@ -65,6 +71,7 @@ def value_of_response(
         body: As bytes.
         login: Paths to which those are redirected who must log in, besides those that look so.
         redirects: Whether a redirect is what the endpoint is meant to answer.
+        path: That of the request, decoded: a page that leads back to it is no success.
         limit: How many bytes a compressed body may have when it is not; None for any number.
 
     Returns:
@@ -75,9 +82,6 @@ def value_of_response(
         ToolError: For a status of failure, and for a redirect to a login or one that is not meant.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if encoding := _coding(headers):
-        # Nothing has asked for it: the request for an endpoint has no Accept-Encoding.
-        body = _uncompressed(encoding, body, limit)
     location = headers.get("location", "")
     if 300 <= status < 400 and not location:
         # 304 and 300 lead nowhere.
@@ -86,12 +90,28 @@ def value_of_response(
         if leads_to_login(location, login):
             raise ToolError("You must log in for this")
         told = _told(location)
+        if redirects and _returns(location, path):
+            # To a login in another language, say, or to a page that asks for the password again.
+            raise ToolError(
+                f"The endpoint redirects to {told!r} ({status}), which leads back to the endpoint "
+                "afterwards, as a login does: nothing is done"
+            )
         if not redirects:
             where = f" to {told!r}" if told else ""
             raise ToolError(f"The endpoint redirects{where} ({status}): nothing is done")
         return f"Done; see {told}" if told else "Done"
     if not body and status < 400:
         return "Done"
+    coding = _coding(headers)
+    if body and coding:
+        # Nothing has asked for it: the request for an endpoint has no Accept-Encoding.
+        try:
+            body = _uncompressed(coding, body, limit)
+        except ToolError:
+            if status < 400:
+                raise
+            # That it has failed matters more than that its words cannot be read.
+            raise ToolError(f"The endpoint answers {status}") from None
     if kind == "application/json" or kind.endswith("+json"):
         try:
             # It reads as deep as what writes results, unlike `json`, and takes no NaN.
@@ -134,8 +154,21 @@ def leads_to_login(location: str, login: Collection[str]) -> bool:
         return True
     if _LOGIN.search(path):
         return True
-    names = {part.partition("=")[0] for part in url.query.split("&")}
-    return bool(_AUTH.search(path)) and not names.isdisjoint(_BACK)
+    return bool(_AUTH.search(path)) and any(name in _BACK for name, _ in _query(url))
+
+
+def _returns(location: str, path: str) -> bool:
+    """Whether a redirect leads to a page that knows a path as the one to lead to afterwards."""
+    # A prefix of the application may stand before it.
+    path = path.rstrip("/")
+    return bool(path) and any(
+        name in _BACK and unquote(_split(value).path).rstrip("/").endswith(path)
+        for name, value in _query(_split(location))
+    )
+
+
+def _query(url: SplitResult) -> list[tuple[str, str]]:
+    return parse_qsl(url.query, keep_blank_values=True)
 
 
 def _told(location: str) -> str:
@@ -191,16 +224,22 @@ def _uncompressed(coding: str, body: bytes, limit: int | None) -> bytes:
     """
     if coding not in ("gzip", "x-gzip", "deflate"):
         raise ToolError(f"The endpoint answers in the coding {coding[:40]!r}, which is not known")
-    # 32: the header tells which of the two it is.
-    decoder = zlib.decompressobj(32 + zlib.MAX_WBITS)
+    most = -1 if limit is None else limit + 1
     try:
-        data = decoder.decompress(body, 0 if limit is None else limit + 1)
-    except zlib.error:
+        if body.startswith(_GZIP):
+            # It may have several members (RFC 1952, section 2.2).
+            data = GzipFile(fileobj=BytesIO(body)).read(most)
+        else:
+            decoder = zlib.decompressobj()
+            data = decoder.decompress(body, max(most, 0))
+            if not decoder.eof and len(data) != most:
+                raise EOFError
+    except EOFError:
+        raise ToolError("The endpoint's answer is incomplete") from None
+    except (zlib.error, BadGzipFile):
         raise ToolError(f"The endpoint's answer is not {coding}, which it says it is") from None
     if limit is not None and len(data) > limit:
         raise ResponseTooLarge(limit)
-    if body and not decoder.eof:
-        raise ToolError("The endpoint's answer is incomplete")
     return data
 
 

@@ -73,14 +73,18 @@ class Target:
         """The request for some arguments. Raises InvalidArguments for those that make none."""
         return self.arguments.request(self.operation, arguments)
 
-    def value(self, answer: Answer) -> Any:
-        """The value of the tool for a response. Raises ToolError for one of failure."""
+    def value(self, answer: Answer, path: str) -> Any:
+        """The value of the tool for a response to a request for a path.
+
+        Raises ToolError for one of failure.
+        """
         value = value_of_response(
             answer.status,
             answer.headers,
             answer.body,
             login=self.login(),
             redirects=self.operation.declares(answer.status),
+            path=path,
             limit=self.limit(),
         )
         # A refusal that sets one (Flask-Login's message for the page of the login) is no matter.
@@ -108,7 +112,7 @@ def calling(send: Send) -> FunctionOf:
             if other is not None:
                 again = replace(sent, path=other)
                 answer = send(request, again, ResponseBody(target.limit()))
-            return target.value(answer)
+            return target.value(answer, sent.path)
 
         @lasting
         async def call_async(request: Any, arguments: Mapping[str, Any]) -> Any:
@@ -121,8 +125,8 @@ def calling(send: Send) -> FunctionOf:
                 answer = await cast(Any, send)(request, again, ResponseBody(target.limit()))
             if len(answer.body) > _LARGE:
                 # Reading and checking it would hold the event loop.
-                return await asyncio.to_thread(target.value, answer)
-            return target.value(answer)
+                return await asyncio.to_thread(target.value, answer, sent.path)
+            return target.value(answer, sent.path)
 
         made: Any = call_async if inspect.iscoroutinefunction(send) else call
         made.__name__ = made.__qualname__ = target.operation.default_name

@@ -171,6 +171,29 @@ def test_where_a_redirect_leads_is_told_without_what_may_be_secret(to: str, told
     assert str(caught.value) == f"The endpoint redirects to {told!r} (303): nothing is done"
 
 
+@pytest.mark.parametrize(
+    "to",
+    [
+        "/anmelden/?next=/guarded",
+        "/anmelden/?lang=de&next=%2Fguarded%3Fto%3D1",
+        "https://example.org/anmelden/?next=https://example.org/pre/guarded",
+        "/confirm?return_to=/guarded",
+    ],
+)
+def test_a_redirect_that_leads_back_to_the_endpoint_afterwards_is_no_success(to: str) -> None:
+    api = FastAPI()
+
+    @api.post("/guarded", status_code=303)
+    def guarded(to: str) -> Any:
+        return RedirectResponse(to, 303)
+
+    served(api)
+    result = call(api, "guarded", to=to)
+    assert result.is_error
+    assert "(303), which leads back to the endpoint afterwards, as a login does" in result.text
+    assert "nothing is done" in result.text
+
+
 @pytest.mark.parametrize("to", ["?token=secret", "https://[secret"])
 def test_a_redirect_that_leads_nowhere_is_told_as_such(to: str) -> None:
     assert value_of_response(303, {"location": to}, b"", redirects=True) == "Done"

@@ -38,6 +38,7 @@ def test_a_charset_that_decodes_nothing_is_taken_for_utf_8(charset: str) -> None
     [
         ("gzip", gzip.compress(b'{"a":1}', mtime=0)),
         ("GZip", gzip.compress(b'{"a":1}', mtime=0)),
+        ("gzip", gzip.compress(b'{"a"', mtime=0) + gzip.compress(b":1}", mtime=0)),
         ("deflate", zlib.compress(b'{"a":1}')),
         ("identity", b'{"a":1}'),
     ],
@@ -51,6 +52,16 @@ def test_a_compressed_answer_is_read(coding: str, body: bytes) -> None:
     [
         ("gzip", b'{"a":1}', "The endpoint's answer is not gzip, which it says it is"),
         ("gzip", gzip.compress(b'{"a":1}', mtime=0)[:-9], "The endpoint's answer is incomplete"),
+        (
+            "gzip",
+            gzip.compress(b"1", mtime=0) + gzip.compress(b"2", mtime=0)[:-9],
+            "The endpoint's answer is incomplete",
+        ),
+        (
+            "gzip",
+            gzip.compress(b"0" * 600, mtime=0) * 2,
+            "The answer has more than the 1000 bytes that may be sent. Ask for less.",
+        ),
         ("br", b"...", "The endpoint answers in the coding 'br', which is not known"),
         (
             "gzip",
@@ -61,6 +72,26 @@ def test_a_compressed_answer_is_read(coding: str, body: bytes) -> None:
 )
 def test_what_cannot_be_decompressed_is_told(coding: str, body: bytes, words: str) -> None:
     result = call(answer(body, content_encoding=coding), max_result_bytes=1000)
+    assert (result.is_error, result.text) == (True, words)
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_the_coding_of_a_body_that_is_not_there_does_not_matter(status: int) -> None:
+    result = call(answer(b"", status=status, content_encoding="br"))
+    assert (result.is_error, result.text) == (False, "Done")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "words"),
+    [
+        (302, {"location": "/login"}, "You must log in for this"),
+        (403, {}, "The endpoint answers 403"),
+    ],
+)
+def test_a_refusal_in_an_unknown_coding_is_told_as_such(
+    status: int, headers: dict[str, str], words: str
+) -> None:
+    result = call(answer(b"...", status=status, content_encoding="br", **headers))
     assert (result.is_error, result.text) == (True, words)
 
 

@@ -60,7 +60,7 @@ def function_of(endpoint: Endpoint, options: EndpointOptions, target: Target) ->
             inner._force_auth_token = getattr(request, "auth", None)
         view = views.of(place.view)
         response = options.middleware.call(inner, view, (), place.match.kwargs)
-        return target.value(answer_of(response, ResponseBody(target.limit())))
+        return target.value(answer_of(response, ResponseBody(target.limit())), place.path)
 
     function.__name__ = function.__qualname__ = endpoint.tool
     return function

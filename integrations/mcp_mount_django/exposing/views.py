@@ -92,13 +92,14 @@ def tool_of_view(
         form = encoded_pairs(rest, carrier).encode()
         return make(body=form, content_type="application/x-www-form-urlencoded"), captured
 
-    def value(answer: Answer) -> Any:
+    def value(answer: Answer, path: str) -> Any:
         return value_of_response(
             answer.status,
             answer.headers,
             answer.body,
             login=login_paths(),
             redirects=declares,
+            path=path,
         )
 
     # An argument may be called "request" as well.
@@ -110,14 +111,14 @@ def tool_of_view(
         request: HttpRequest = given.pop(ours)
         own, captured = prepared(request, given)
         answer = answer_of(view(own, **captured), ResponseBody(limit()), method)
-        return with_messages(own, partial(value, answer))
+        return with_messages(own, partial(value, answer, own.path_info))
 
     async def call_async(**given: Any) -> Any:
         request: HttpRequest = given.pop(ours)
         own, captured = prepared(request, given)
         answering: Awaitable[Any] = view(own, **captured)
         answer = await answer_of_async(await answering, ResponseBody(limit()), method)
-        return await sync_to_async(with_messages)(own, partial(value, answer))
+        return await sync_to_async(with_messages)(own, partial(value, answer, own.path_info))
 
     function: Any = call_async if iscoroutinefunction(view) else call
     empty = inspect.Parameter.empty
