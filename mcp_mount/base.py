@@ -398,7 +398,7 @@ class MCPServer(HandlerDecorators, FastAPI):
         Raises:
             DefinitionError: For another transport, and for other options.
         """
-        refuse_unknown("run has no option", unknown, ("host", "port"), OF_RUN_OPTIONS)
+        refuse_unknown("run has no option", unknown, ("transport", "host", "port"), OF_RUN_OPTIONS)
         import_module("mcp_mount.cli.running").run(self, transport, host, port)
 
     def mount(self, path: str, app: ASGIApp | None = None, name: str | None = None) -> None:

@@ -294,7 +294,12 @@ def refuse_import_from(module: str, name: str, exported: list[str]) -> NoReturn:
     """Say that a name is one of `mcp_mount` itself, not of a module in it.
 
     Raises:
-        AttributeError: Always.
+        ImportError: For one of `mcp_mount`; an import statement would drop the words of an
+            AttributeError.
+        AttributeError: For any other.
     """
-    hint = f": write 'from mcp_mount import {name}'" if name in exported else ""
-    raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+    if name in exported:
+        raise ImportError(
+            f"cannot import name {name!r} from {module!r}: write 'from mcp_mount import {name}'"
+        )
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")

@@ -9,17 +9,17 @@ knows the caller, or there are none, it is whoever the project's own middleware 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Final
 
-from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 
-from mcp_mount.calls.flows import Flow, Run
+from mcp_mount.auth.resource_server import user_of
+from mcp_mount.calls.flows import Flow
 from mcp_mount.options import OPTIONS
 from mcp_mount.protocol import Protocol
 from mcp_mount.protocol.settings import bearer
@@ -27,19 +27,17 @@ from mcp_mount.wire.errors import (
     INVALID_REQUEST,
     Challenge,
     ProtocolError,
-    invalid_token,
     refused,
 )
 from mcp_mount.wire.messages import Reply, Request
 from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_django.authenticators import (
     NOT_VALID,
-    OF_NOBODY,
     Authenticator,
     FunctionAuthenticator,
     RESTAuthenticator,
-    checked_user,
-    refusal_of_token,
+    checked_user_of_token,
+    is_unknown,
 )
 from mcp_mount_django.options import imported
 from mcp_mount_django.users import (
@@ -154,14 +152,11 @@ class Authentication:
             return refusal
         request.auth, user = token, None  # type: ignore[attr-defined]
         if self.find_user is not None:
-            found = partial(self.find_user, token)
             try:
-                user = yield Run(found, iscoroutinefunction(self.find_user))
-                user = checked_user(self.find_user, user)
-            except Exception as error:
-                return protocol.refuse(refusal_of_token(error), read)
-            if user is None or not is_active(user):
-                return protocol.refuse(invalid_token(OF_NOBODY), read)
+                user = yield from user_of(token, self.find_user, is_unknown=is_unknown)
+                user = checked_user_of_token(self.find_user, user)
+            except ProtocolError as error:
+                return protocol.refuse(error, read)
             key = key_of(user) if user.is_authenticated else None
             if key is not None:
                 read.caller = lambda: key

@@ -16,7 +16,6 @@ from mcp_mount.wire.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
     ProtocolError,
-    invalid_token,
     refused,
 )
 from mcp_mount.wire.logs import own_logger
@@ -25,7 +24,6 @@ from mcp_mount_django.users import is_active
 logger = own_logger("mcp_mount")
 
 NOT_VALID: Final = "The credentials are not valid"
-OF_NOBODY: Final = "The access token is of nobody here"
 _UNCHECKED: Final = "The credentials could not be checked"
 
 Authenticator: TypeAlias = str | type | Callable[[HttpRequest], Any]
@@ -149,7 +147,7 @@ def checked_user(function: Callable[..., Any], user: Any) -> Any:
     return user
 
 
-def _is_unknown(error: Exception) -> bool:
+def is_unknown(error: Exception) -> bool:
     """Whether an exception says that there is nothing of a key: `get` finds no row, or the key
     cannot be one, as "x" for a number."""
     return isinstance(
@@ -167,18 +165,27 @@ def _refusal_of(error: Exception) -> ProtocolError:
     if rest_framework is not None and isinstance(error, rest_framework.APIException):
         status = 403 if isinstance(error, rest_framework.PermissionDenied) else 401
         return ProtocolError(INVALID_REQUEST, str(error.detail), status=status)
-    if _is_unknown(error):
-        logger.info("Credentials are refused: %s: %s", type(error).__name__, error)
+    if is_unknown(error):
+        logger.warning("Credentials are refused: %s: %s", type(error).__name__, error)
         return ProtocolError(INVALID_REQUEST, NOT_VALID, status=401)
     logger.error("An authenticator has failed", exc_info=error)
     return ProtocolError(INTERNAL_ERROR, _UNCHECKED, status=503)
 
 
-def refusal_of_token(error: Exception) -> ProtocolError:
-    """The refusal of an access token with which `find_user` has raised an exception."""
-    if _is_unknown(error):
-        return invalid_token(OF_NOBODY)
-    logger.error("The user of an access token could not be found", exc_info=error)
-    return ProtocolError(
-        INTERNAL_ERROR, "The user of the access token could not be found", status=503
-    )
+def checked_user_of_token(function: Callable[..., Any], user: Any) -> Any:
+    """The user whom `find_user` has found for an access token.
+
+    Args:
+        function: `find_user`.
+        user: What it returned.
+
+    Raises:
+        ProtocolError: 503 for what is no user; nobody is let in by a mistake.
+    """
+    try:
+        return checked_user(function, user)
+    except TypeError as error:
+        logger.error("The user of an access token could not be found: %s", error)
+        raise ProtocolError(
+            INTERNAL_ERROR, "The user of the access token could not be found", status=503
+        ) from None

@@ -22,8 +22,8 @@ import asgiref.sync
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.db import connections
 from greenlet import getcurrent
-from mcp_mount.calls.activity import Activity
 
+from mcp_mount.calls.activity import Activity
 from mcp_mount.transports.threads import (
     Executor,
     on_branching,

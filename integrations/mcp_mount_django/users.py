@@ -5,15 +5,21 @@ from __future__ import annotations
 import hashlib
 import uuid
 from copy import copy
+from inspect import ismethod
 from typing import Any
 
 from django.apps import apps
 from django.http import HttpRequest
 
+from mcp_mount.wire.answers import answer_of
+
 
 def is_active(user: Any) -> bool:
     """Whether a user may log in; those of a kind that knows nothing else may."""
-    return bool(getattr(user, "is_active", True)) or bool(getattr(user, "is_anonymous", False))
+    active = getattr(user, "is_active", True)
+    # A method, in some models: as a value it is true for everybody.
+    active = answer_of(active, active()) if ismethod(active) else active
+    return bool(active) or bool(getattr(user, "is_anonymous", False))
 
 
 def as_read_anew(user: Any) -> Any:

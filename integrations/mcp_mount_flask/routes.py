@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from flask import Flask
 from werkzeug.routing import (
+    FloatConverter,
     PathConverter,
     Rule,
 )
@@ -171,19 +172,24 @@ def _parameters(inputs: Inputs, components: Components) -> Iterator[dict[str, An
             yield {"name": name, "in": place, "required": required, "schema": one}
 
 
+_MARKS: Final = ((PathConverter, "path"), (FloatConverter, "float"))
+
+
 def path_of(rule: Rule, *, is_wide: bool = False) -> str:
     """The path of a rule as OpenAPI has it.
 
     Args:
         rule: The rule.
-        is_wide: Whether a parameter that may have several segments has a mark.
+        is_wide: Whether a parameter has a mark that may have several segments, or is a float.
     """
     converters = rule._converters
 
     def braces(match: re.Match[str]) -> str:
         name = match[1]
-        mark = is_wide and isinstance(converters[name], PathConverter)
-        return f"{{{name}:path}}" if mark else f"{{{name}}}"
+        for kind, mark in _MARKS if is_wide else ():
+            if isinstance(converters[name], kind):
+                return f"{{{name}:{mark}}}"
+        return f"{{{name}}}"
 
     return _FROM_OPENAPI.sub(braces, rule.rule)
 

@@ -15,6 +15,7 @@ from mcp_mount.calls.flows import Flow, Run, awaited
 from mcp_mount.protocol.settings import Settings, challenge_header
 from mcp_mount.schemas.functions import is_coroutine_function
 from mcp_mount.schemas.permissions import Names
+from mcp_mount.wire.answers import answer_of
 from mcp_mount.wire.errors import (
     INTERNAL_ERROR,
     Challenge,
@@ -198,12 +199,22 @@ class ResourceServer:
         return urlunsplit((parts.scheme, parts.netloc, place, "", ""))
 
 
-def user_of(token: AccessToken, find: Callable[[AccessToken], Any]) -> Flow[Any]:
+def _is_a_failure(error: Exception) -> bool:
+    return False
+
+
+def user_of(
+    token: AccessToken,
+    find: Callable[[AccessToken], Any],
+    *,
+    is_unknown: Callable[[Exception], bool] = _is_a_failure,
+) -> Flow[Any]:
     """The user whom `find_user=` finds for a token.
 
     Args:
         token: The verified token.
         find: The function of the server's owner.
+        is_unknown: Whether an exception says that there is no such user; by default, none does.
 
     Returns:
         The user: never None, nor another value that is false, which no user is.
@@ -220,7 +231,12 @@ def user_of(token: AccessToken, find: Callable[[AccessToken], Any]) -> Flow[Any]
         if isgenerator(user) or isasyncgen(user):
             raise TypeError("find_user= returned a generator, which is no user: return, not yield")
         is_known = bool(user) and _is_active(user)
-    except (Exception, SystemExit):
+    except (Exception, SystemExit) as error:
+        if isinstance(error, Exception) and is_unknown(error):
+            logger.warning(
+                "The access token is of nobody here: %s: %s", type(error).__name__, error
+            )
+            raise invalid_token("The access token is of nobody here") from None
         # SystemExit would end a worker, and with that the server, for one client's request.
         logger.exception("The user of an access token could not be found")
         raise ProtocolError(
@@ -234,8 +250,8 @@ def user_of(token: AccessToken, find: Callable[[AccessToken], Any]) -> Flow[Any]
 def _is_active(user: Any) -> bool:
     """Whether a user may log in; those of a kind that knows nothing else may."""
     active = getattr(user, "is_active", True)
-    # A method, in some models: as a value it is true for everybody.
-    return bool(active() if ismethod(active) else active)
+    # A method, in some models: as a value it is true for everybody. So is a coroutine.
+    return bool(answer_of(active, active()) if ismethod(active) else active)
 
 
 def _of_test(request: Request) -> AccessToken | None:

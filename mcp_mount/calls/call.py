@@ -9,12 +9,12 @@ from inspect import isawaitable
 from types import CoroutineType, TracebackType
 from typing import Any, Protocol, TypeAlias
 
+from mcp_mount.calls.activity import RunTracker
 from mcp_mount.calls.flows import Flow
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.questions import Suspended
 from mcp_mount.calls.results import Result, suspension
 from mcp_mount.calls.tasks import TaskPolicy
-from mcp_mount.calls.activity import RunTracker
 from mcp_mount.wire.credentials import ShownHeaders
 from mcp_mount.wire.encoding import NotFinite
 from mcp_mount.wire.errors import (

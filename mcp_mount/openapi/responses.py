@@ -6,6 +6,7 @@ import json
 import re
 import zlib
 from codecs import BOM_UTF8
+from contextlib import suppress
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.message import Message
@@ -287,6 +288,14 @@ _OF_HEAD: Final = frozenset(
 13.2.6.4.4)."""
 
 
+def read_page(reader: HTMLParser, page: str) -> None:
+    """Let a reader read a page, as far as it can be read."""
+    # html.parser raises AssertionError for some "<![...": what stands before that is told.
+    with suppress(AssertionError):
+        reader.feed(page)
+        reader.close()
+
+
 class _Text(HTMLParser):
     """Collects the text of a page."""
 
@@ -311,10 +320,5 @@ class _Text(HTMLParser):
 
 def _words(page: str) -> str:
     reader = _Text()
-    try:
-        reader.feed(page)
-        reader.close()
-    except AssertionError:
-        # html.parser raises it for some "<![...": what stands before that is told.
-        pass
+    read_page(reader, page)
     return " ".join(reader.words)

@@ -15,11 +15,11 @@ from math import inf
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
+from mcp_mount.calls.activity import is_lasting
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.green import is_green
 from mcp_mount.calls.results import Result
-from mcp_mount.calls.activity import is_lasting
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.wire.errors import EndsRun, OutOfTime, Refusal
 

@@ -77,7 +77,8 @@ def refuse_unknown(
     if wrong:
         raise DefinitionError(
             "\n".join(
-                f"{what} {one!r}; {elsewhere.get(one) or suggestion(one, known)}" for one in wrong
+                f"{what} {one!r}; {elsewhere.get(str(one)) or suggestion(one, known)}"
+                for one in wrong
             )
         )
 

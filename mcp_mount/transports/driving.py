@@ -18,10 +18,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
+from mcp_mount.calls.activity import RunTracker, is_lasting
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Do, Enter, Flow, Pause, Proceed, Run, Step, Wait
 from mcp_mount.calls.results import Result
-from mcp_mount.calls.activity import RunTracker, is_lasting
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports import background

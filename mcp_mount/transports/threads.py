@@ -23,10 +23,10 @@ from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 from greenlet import getcurrent, greenlet
 
+from mcp_mount.calls.activity import Activity
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.green import is_green
 from mcp_mount.calls.serving import serving as serving_thread
-from mcp_mount.calls.activity import Activity
 from mcp_mount.transports.native import Inbox, NativePool
 from mcp_mount.wire.errors import contained
 

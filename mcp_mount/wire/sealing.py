@@ -106,7 +106,8 @@ class TokenSealer:
 
     def _serializer(self) -> URLSafeTimedSerializer:
         if self._signer is None:
-            # What a variable of the environment has, need not be UTF-8 (PEP 383).
+            # What a variable of the environment holds need not be UTF-8: Python reads such bytes as
+            # lone surrogates (PEP 383), which only this handler writes all of.
             keys = [
                 key if isinstance(key, bytes) else key.encode("utf-8", "surrogatepass")
                 for key in self._keys()

@@ -137,6 +137,11 @@ def yields(token: AccessToken) -> Any:
     yield USERS["ada"]
 
 
+class Asynchronous:
+    async def is_active(self) -> bool:
+        return False
+
+
 @pytest.mark.parametrize(
     ("find_user", "status"),
     [
@@ -146,6 +151,7 @@ def yields(token: AccessToken) -> Any:
         (lambda token: False, 401),
         (lambda token: "", 401),
         (lambda token: Deactivated(), 401),
+        (lambda token: Asynchronous(), 503),
         (lambda token: Unreadable(), 503),
         (yields, 503),
         (broken, 503),

@@ -11,6 +11,8 @@ from typing import Any, Final
 from django.forms import BaseForm, BaseFormSet
 from django.forms.utils import ErrorDict
 
+from mcp_mount.openapi.responses import read_page
+
 _LIST: Final = "errorlist"
 """The class of Django's own lists of errors, which are there only if there are errors."""
 
@@ -58,8 +60,7 @@ def form_problems(response: Any, page: str) -> list[str]:
             return list(dict.fromkeys(found))
     # A page of `render` does not say what it was made of.
     reader = _Errors()
-    reader.feed(page)
-    reader.close()
+    read_page(reader, page)
     return list(dict.fromkeys(reader.lines))
 
 

@@ -42,6 +42,10 @@ def by_handler(name: str, table: Mapping[str, Schema] | None) -> dict[str, Schem
             f"JSON Schema}}, not {table!r}"
         )
     for key, given in table.items():
+        if not isinstance(key, str):
+            raise DefinitionError(
+                f"{name}={{{key!r}: ...}}: a key is the name of one action or method"
+            )
         try:
             schema = schema_of_given(given, {})
         except DefinitionError as error:

@@ -1,5 +1,4 @@
-"""The methods of a server that make tools of endpoints which describe themselves: those of Django
-REST framework, of Django Ninja, and of OpenAPI openapi_documents."""
+"""The methods of a server that make tools of endpoints of Django REST framework."""
 
 from __future__ import annotations
 

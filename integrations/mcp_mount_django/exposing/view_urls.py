@@ -66,8 +66,9 @@ class _Pattern:
             return None
         return ":".join([*self.namespaces, self.pattern.name])
 
-    def path_with(self, captured: Mapping[str, Any]) -> str:
-        """The path, part for part, with the values that are captured.
+    def path_with(self, captured: Mapping[str, Any]) -> str | None:
+        """The path, part for part, with the values that are captured; None where Django knows no
+        way to write one of its patterns, such as one with alternatives.
 
         Args:
             captured: The values, by their names.
@@ -86,7 +87,10 @@ class _Pattern:
                 raise _no_such_url(captured) from None
             # Of several ways to write it, the first that names what it captures.
             ways = normalize(one.regex.pattern)
-            way = next((text for text, names in ways if set(names) == set(one.regex.groupindex)))
+            named = (text for text, names in ways if set(names) == set(one.regex.groupindex))
+            way = next(named, None)
+            if way is None:
+                return None
             path += way % values
         return path
 
@@ -136,6 +140,7 @@ class Places:
         if found is None:
             return Place(request.path_info, self._bare(captured), None)
         is_built = False
+        path: str | None
         try:
             url = reverse(found.name or found.callback, kwargs=dict(captured))
             path = "/" + unquote(url).removeprefix(get_script_prefix())
@@ -148,6 +153,8 @@ class Places:
                 raise _no_such_url(captured) from None
             # Django finds no path in a namespace without a name.
             path, is_built = found.path_with(captured), True
+        if path is None:
+            return Place(request.path_info, self._bare(captured), found.callback)
         try:
             match = resolve(path)
         except Http404:
