@@ -6,8 +6,8 @@ import json
 import re
 import zlib
 from codecs import BOM_UTF8
-from contextlib import suppress
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from gzip import BadGzipFile, GzipFile
