@@ -113,7 +113,8 @@ def test_the_files_of_a_parsed_form_come_to_plain_routes(before: Any) -> None:
         (parse, part('name="name"', b"\xff"), "no valid UTF-8"),
         (parse, part('name="files"; filename="a\\"b"'), "has quotes"),
         (parse, part("name=\"files\"; filename*=UTF-8''a%0D%0AX%3A%20y"), "has quotes"),
-        (close_files, part('name="files"; filename="a"'), "closed a file"),
+        (parse, part('name="files"; filename="\ufffd"'), "no valid UTF-8"),
+        (close_files, part('name="files"; filename="a"'), "A file of it is closed, and the"),
     ],
 )
 def test_a_form_that_would_come_as_another_one_is_refused(
@@ -125,6 +126,32 @@ def test_a_form_that_would_come_as_another_one_is_refused(
     assert answer.status_code == 400
     assert problem in answer.text
     assert "request.get_data() before request.form" in answer.text
+
+
+@pytest.mark.parametrize("data", [b"name=%E9", b"name=a%E9b%20", b"name=x&%FF=1"])
+def test_a_parsed_urlencoded_form_that_is_no_utf_8_is_refused(data: bytes) -> None:
+    media_type = "application/x-www-form-urlencoded"
+    answer = sent(build(parse), "/mcp/up", data=data, content_type=media_type)
+    assert answer.status_code == 400
+    assert "A field of it may be no valid UTF-8, and the application has read" in answer.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://example.org/%C3%A9?a=%20",
+        "100%",
+        pytest.param(
+            "\ufffd",
+            marks=pytest.mark.skipif(_VERSION < (3,), reason="Werkzeug 2.3 has it for other bytes"),
+        ),
+    ],
+)
+def test_texts_that_look_encoded_come_as_they_are(name: str) -> None:
+    media_type = "application/x-www-form-urlencoded"
+    data = urlencode({"name": name})
+    answer = sent(build(parse), "/mcp/up", data=data, content_type=media_type)
+    assert answer.json["name"] == name
 
 
 def test_what_is_no_form_after_all_is_refused() -> None:
