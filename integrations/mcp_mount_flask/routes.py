@@ -28,6 +28,7 @@ from mcp_mount.openapi.operations import (
     Operation,
     path_shape,
 )
+from mcp_mount.openapi.parameters import POINT
 from mcp_mount.openapi.payloads import FORM
 from mcp_mount.openapi.requests import OperationArguments
 from mcp_mount.wire.messages import JSON
@@ -159,6 +160,8 @@ def _url_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
             "in": "path",
             "required": True,
             "schema": schema_of_converter(converter),
+            # Its pattern asks for one.
+            POINT: isinstance(converter, FloatConverter),
         }
 
 
@@ -172,24 +175,19 @@ def _parameters(inputs: Inputs, components: Components) -> Iterator[dict[str, An
             yield {"name": name, "in": place, "required": required, "schema": one}
 
 
-_MARKS: Final = ((PathConverter, "path"), (FloatConverter, "float"))
-
-
 def path_of(rule: Rule, *, is_wide: bool = False) -> str:
     """The path of a rule as OpenAPI has it.
 
     Args:
         rule: The rule.
-        is_wide: Whether a parameter has a mark that may have several segments, or is a float.
+        is_wide: Whether a parameter that may have several segments has a mark.
     """
     converters = rule._converters
 
     def braces(match: re.Match[str]) -> str:
         name = match[1]
-        for kind, mark in _MARKS if is_wide else ():
-            if isinstance(converters[name], kind):
-                return f"{{{name}:{mark}}}"
-        return f"{{{name}}}"
+        mark = is_wide and isinstance(converters[name], PathConverter)
+        return f"{{{name}:path}}" if mark else f"{{{name}}}"
 
     return _FROM_OPENAPI.sub(braces, rule.rule)
 

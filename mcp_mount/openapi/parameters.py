@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -21,6 +22,10 @@ _STYLES: Final[dict[str, tuple[str, ...]]] = {
 
 _BETWEEN: Final = {"spaceDelimited": " ", "pipeDelimited": "|"}
 
+POINT: Final = "x-mcp-point"
+"""The member of a parameter in a path that tells that its numbers are written with a point: "1.0",
+and neither "1" nor "1e22"."""
+
 _OF_SCHEMAS: Final = ("type", "format", "enum", "items", "default", "minimum", "maximum", "pattern")
 """What some documents write beside a parameter's schema, in place of one."""
 
@@ -28,7 +33,8 @@ _OF_SCHEMAS: Final = ("type", "format", "enum", "items", "default", "minimum", "
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter. name: as it is sent. is_object: whether its schema says that its values may be
-    objects. is_json: whether it is sent as JSON, in its content.
+    objects. is_json: whether it is sent as JSON, in its content. has_point: whether its numbers are
+    written with a point in a path.
 
     Members that are null are left out, as are lists and objects of which nothing is left (RFC 6570,
     sections 2.3 and 3.2.1, which the styles come from).
@@ -41,6 +47,7 @@ class Parameter:
     style: str
     explode: bool
     is_json: bool
+    has_point: bool = False
 
     def pairs(self, value: Any, argument: str) -> Iterator[tuple[str, str]]:
         """A value in the query, as names and texts; None as none.
@@ -76,6 +83,9 @@ class Parameter:
         Raises:
             InvalidArguments: For a member that has what stands between members.
         """
+        if self.has_point and isinstance(value, int | float) and not isinstance(value, bool):
+            written = f"{Decimal(str(value)):f}"
+            return written if "." in written else f"{written}.0"
         if self.is_json or not isinstance(value, list | dict):
             return to_json(value).decode() if self.is_json else text_of(value)
         if isinstance(value, dict) and self.explode:
@@ -119,6 +129,7 @@ def parameter_of(described: Any, *, is_object: bool = False) -> Parameter:
         str(style),
         style in ("form", "deepObject") if explode is None else bool(explode),
         media_type_of(described) is not None and not described.get("schema"),
+        place == "path" and described.get(POINT) is True,
     )
 
 

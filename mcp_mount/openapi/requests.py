@@ -130,9 +130,6 @@ class OperationArguments:
             name = self._in_path[match[1]]
             is_wide = match[1] in self._wide or match[2] == "path"
             text = self._parameters[name].text(arguments[name], name) or ""
-            if match[2] == "float" and text.lstrip("-").isdecimal():
-                # Werkzeug's paths take no other float than one with a point.
-                text += ".0"
             return path_segment(name, text, is_wide=is_wide)
 
         given = [one for one, name in self._in_path.items() if arguments.get(name) is not None]

@@ -393,6 +393,17 @@ def test_what_a_converter_asks_for_is_in_the_schema(
     assert call(app, "part", part=value).text == str(value).lstrip("0")
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1, "1.0"), (2.5, "2.5"), (-3, "-3.0"), (1e22, "1e+22"), (1e-7, "1e-07"), (10**20, "1e+20")],
+)
+def test_each_number_fits_a_float_in_a_path(value: float, text: str) -> None:
+    app = Flask("shop", static_folder=None)
+    app.add_url_rule("/near/<float(signed=True):lat>", "near", lambda lat: str(lat))
+    expose(app, MCPMount(app), operations="near")
+    assert call(app, "near", lat=value).text == text
+
+
 def test_extensions_among_the_paths_of_a_document_are_passed_over() -> None:
     app = paged()
     document = {
