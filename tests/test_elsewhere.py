@@ -13,6 +13,7 @@ from pydantic import create_model
 
 import mcp_mount
 from mcp_mount import DefinitionError, MCPServer
+from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount.testing import Client
 from mcp_mount_django import MCPServer as ProjectServer
 from mcp_mount_flask import MCPMount
@@ -122,12 +123,19 @@ def test_an_option_of_another_librarys_server_names_ours(
         ("log_level", "the logger 'mcp_mount'"),
         ("json_response", "leave it out"),
         ("prot", "did you mean 'port'"),
+        ("transprt", "did you mean 'transport'"),
     ],
 )
 def test_an_option_of_another_librarys_run_names_ours(option: str, words: str) -> None:
     server: Any = MCPServer("shop")
     with pytest.raises(DefinitionError, match=f"run has no option '{option}'; .*{words}"):
         server.run(transport="http", **{option: 1})
+
+
+def test_a_name_that_is_no_text_is_refused_as_one_that_does_not_exist() -> None:
+    given: Any = [["pay"]]
+    with pytest.raises(DefinitionError, match=r"there is no tool \['pay'\]; there are: refund"):
+        refuse_unknown("there is no tool", given, {"refund"}, {"pay": "write refund"})
 
 
 def test_mounting_a_server_as_in_fastmcp_names_ours() -> None:

@@ -252,8 +252,10 @@ class MCPMount(HandlerDecorators):
     def _body(self) -> bytes:
         """The request's body, which a before_request function may have read already.
 
-        Raises RequestEntityTooLarge; IncompleteBody, or ClientDisconnected, which is Werkzeug's
-        name for it.
+        Raises:
+            RequestEntityTooLarge: For one that is larger than the server or the application takes.
+            IncompleteBody: If the client left before its end.
+            ClientDisconnected: The same, by Werkzeug.
         """
         limit = self._limit()
         length = request.content_length
@@ -269,9 +271,13 @@ class MCPMount(HandlerDecorators):
 
 
 def _read_before() -> tuple[IO[bytes], int] | None:
-    """The same as a stream and its length, also where the body was a form that it has parsed.
+    """The body that a before_request function has read, as a stream and its length.
 
-    Raises FormNotKept.
+    Returns:
+        None where none has read it. A form that it has parsed is made into a body again.
+
+    Raises:
+        FormNotKept: If it would be another form.
     """
     body = _body_read_before()
     return form_parsed_before(request) if body is None else (BytesIO(body), len(body))

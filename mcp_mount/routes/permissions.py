@@ -118,5 +118,5 @@ def _refuse_answers(dependency: Callable[..., Any]) -> None:
         raise DefinitionError(
             f"{describe(dependency)} returns a bool, and Depends lets a request pass whatever a "
             "dependency returns: raise HTTPException(403) in it, or write permission= with a "
-            "function of the request"
+            "function of the request. If it raises already, annotate it with None"
         )

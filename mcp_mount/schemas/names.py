@@ -73,7 +73,8 @@ def refuse_unknown(
         DefinitionError: If some do not exist; each is named, with what to write in its place, or
             the nearest one that does exist.
     """
-    wrong = [name for name in names if name not in known]
+    # What is no text is no name, and need not be hashable.
+    wrong = [name for name in names if not isinstance(name, str) or name not in known]
     if wrong:
         raise DefinitionError(
             "\n".join(
