@@ -9,7 +9,7 @@ knows the caller, or there are none, it is whoever the project's own middleware 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 from django.conf import settings
@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 
-from mcp_mount.auth.resource_server import user_of
+from mcp_mount.auth.users import user_of
 from mcp_mount.calls.flows import Flow
 from mcp_mount.options import OPTIONS
 from mcp_mount.protocol import Protocol
@@ -32,19 +32,17 @@ from mcp_mount.wire.errors import (
 from mcp_mount.wire.messages import Reply, Request
 from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_django.authenticators import (
-    NOT_VALID,
     Authenticator,
     FunctionAuthenticator,
     RESTAuthenticator,
-    checked_user_of_token,
     is_unknown,
+    may_come,
 )
 from mcp_mount_django.options import imported
 from mcp_mount_django.users import (
     anonymous,
     as_read_anew,
     caller_of,
-    is_active,
     key_of,
     principal_of,
     set_user,
@@ -153,8 +151,12 @@ class Authentication:
         request.auth, user = token, None  # type: ignore[attr-defined]
         if self.find_user is not None:
             try:
-                user = yield from user_of(token, self.find_user, is_unknown=is_unknown)
-                user = checked_user_of_token(self.find_user, user)
+                user = yield from user_of(
+                    token,
+                    self.find_user,
+                    may_come=partial(may_come, self.find_user),
+                    is_unknown=is_unknown,
+                )
             except ProtocolError as error:
                 return protocol.refuse(error, read)
             key = key_of(user) if user.is_authenticated else None
@@ -204,15 +206,15 @@ class Authentication:
             ProtocolError: For credentials that are wrong.
         """
         for authenticator in self._authenticators:
-            found = authenticator.authenticate(request)
+            try:
+                found = authenticator.authenticate(request)
+            except ProtocolError:
+                # Whom middleware has found by a cookie has not sent these credentials.
+                set_user(request, anonymous())
+                raise
             if found is not None:
                 user, request.auth = found  # type: ignore[attr-defined]
-                if user is None:
-                    user = anonymous()
-                if not is_active(user):
-                    set_user(request, anonymous())
-                    raise ProtocolError(INVALID_REQUEST, NOT_VALID, status=401)
-                set_user(request, user)
+                set_user(request, anonymous() if user is None else user)
                 return True
         if self.is_own:
             request.auth = None  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ from mcp_mount_django.users import is_active
 
 logger = own_logger("mcp_mount")
 
-NOT_VALID: Final = "The credentials are not valid"
+_NOT_VALID: Final = "The credentials are not valid"
 _UNCHECKED: Final = "The credentials could not be checked"
 
 Authenticator: TypeAlias = str | type | Callable[[HttpRequest], Any]
@@ -75,14 +75,11 @@ class FunctionAuthenticator:
         """
         try:
             found = self._function(request)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _refusal_of(error) from None
         if found is None:
             return None
-        # As authentication classes do: the user, and the credentials for `request.auth`.
-        is_pair = isinstance(found, tuple) and len(found) == 2
-        user, credentials = found if is_pair else (found, None)
-        return _user_of(self._function, user), credentials
+        return _pair_of(self._function, found)
 
 
 class RESTAuthenticator:
@@ -106,59 +103,78 @@ class RESTAuthenticator:
         from rest_framework.request import Request as WrappedRequest
 
         try:
-            found: tuple[Any, Any] | None = self._instance.authenticate(WrappedRequest(request))
-        except Exception as error:
+            found: Any = self._instance.authenticate(WrappedRequest(request))
+        except (Exception, SystemExit) as error:
             raise _refusal_of(error) from None
         if found is None:
             return None
-        user, credentials = found
-        return _user_of(self._instance.authenticate, user), credentials
+        return _pair_of(self._instance.authenticate, found)
 
 
-def _user_of(function: Callable[..., Any], value: Any) -> Any:
-    """The user that an authenticator has found; None for credentials of no user.
+def _pair_of(function: Callable[..., Any], found: Any) -> tuple[Any, Any]:
+    """The user that an authenticator has found, None for credentials of no user, and the
+    credentials for `request.auth`: it gives both, as authentication classes do, or the user alone.
 
     Raises:
-        ProtocolError: If that is no user.
+        ProtocolError: If that is no user, or one who is not active.
     """
+    is_pair = isinstance(found, tuple) and len(found) == 2
+    user, credentials = found if is_pair else (found, None)
     try:
-        return checked_user(function, value)
+        _check_user(function, user)
     except TypeError as error:
         logger.error("An authenticator refuses a request: %s", error)
         raise ProtocolError(INVALID_REQUEST, _UNCHECKED, status=401) from None
+    try:
+        is_known = user is None or is_active(user)
+    except (Exception, SystemExit) as error:
+        raise _refusal_of(error) from None
+    if not is_known:
+        raise ProtocolError(INVALID_REQUEST, _NOT_VALID, status=401)
+    return user, credentials
 
 
-def checked_user(function: Callable[..., Any], user: Any) -> Any:
-    """What a function has found, which is a user or None.
+def may_come(function: Callable[..., Any], user: Any) -> bool:
+    """Whether what `find_user` has found is a user who may come in.
 
     Args:
         function: Who has found it; it is named by the error.
         user: What it returned.
 
     Raises:
-        TypeError: If it is neither.
+        TypeError: If it is no user.
     """
+    _check_user(function, user)
+    return is_active(user)
+
+
+def _check_user(function: Callable[..., Any], user: Any) -> None:
+    """Raise TypeError for what is neither a user nor None."""
     if user is not None and not hasattr(answer_of(function, user), "is_authenticated"):
         name = getattr(function, "__qualname__", None) or repr(function)
         raise TypeError(
             f"{name} returned {type(user).__name__}, which is no user: it must return a user, "
             "which has is_authenticated, or None"
         )
-    return user
 
 
-def is_unknown(error: Exception) -> bool:
+def is_unknown(error: BaseException) -> bool:
     """Whether an exception says that there is nothing of a key: `get` finds no row, or the key
-    cannot be one, as "x" for a number."""
-    return isinstance(
-        error, ObjectDoesNotExist | Http404 | ValidationError | ValueError | DataError
-    )
+    cannot be one, as "x" for a number. The log says so, since a fault of the project's own code may
+    raise the same."""
+    if isinstance(error, ObjectDoesNotExist | Http404):
+        logger.info("Credentials are refused: %s: %s", type(error).__name__, error)
+        return True
+    if isinstance(error, ValidationError | ValueError | DataError):
+        logger.warning("Credentials are refused, because of an exception", exc_info=error)
+        return True
+    return False
 
 
-def _refusal_of(error: Exception) -> ProtocolError:
+def _refusal_of(error: BaseException) -> ProtocolError:
     """The refusal of credentials with which an authenticator has raised an exception."""
     if isinstance(error, AuthenticationFailed):
-        return ProtocolError(INVALID_REQUEST, str(error) or NOT_VALID, status=401)
+        return ProtocolError(INVALID_REQUEST, str(error) or _NOT_VALID, status=401)
     if isinstance(error, PermissionDenied):
         return refused(known=True)
     rest_framework: Any = sys.modules.get("rest_framework.exceptions")
@@ -166,26 +182,6 @@ def _refusal_of(error: Exception) -> ProtocolError:
         status = 403 if isinstance(error, rest_framework.PermissionDenied) else 401
         return ProtocolError(INVALID_REQUEST, str(error.detail), status=status)
     if is_unknown(error):
-        logger.warning("Credentials are refused: %s: %s", type(error).__name__, error)
-        return ProtocolError(INVALID_REQUEST, NOT_VALID, status=401)
+        return ProtocolError(INVALID_REQUEST, _NOT_VALID, status=401)
     logger.error("An authenticator has failed", exc_info=error)
     return ProtocolError(INTERNAL_ERROR, _UNCHECKED, status=503)
-
-
-def checked_user_of_token(function: Callable[..., Any], user: Any) -> Any:
-    """The user whom `find_user` has found for an access token.
-
-    Args:
-        function: `find_user`.
-        user: What it returned.
-
-    Raises:
-        ProtocolError: 503 for what is no user; nobody is let in by a mistake.
-    """
-    try:
-        return checked_user(function, user)
-    except TypeError as error:
-        logger.error("The user of an access token could not be found: %s", error)
-        raise ProtocolError(
-            INTERNAL_ERROR, "The user of the access token could not be found", status=503
-        ) from None

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import uuid
 from copy import copy
-from inspect import ismethod
 from typing import Any
 
 from django.apps import apps
 from django.http import HttpRequest
 
-from mcp_mount.wire.answers import answer_of
+from mcp_mount.auth.users import is_active as may_log_in
+from mcp_mount.auth.users import is_true
 
 
 def is_active(user: Any) -> bool:
-    """Whether a user may log in; those of a kind that knows nothing else may."""
-    active = getattr(user, "is_active", True)
-    # A method, in some models: as a value it is true for everybody.
-    active = answer_of(active, active()) if ismethod(active) else active
-    return bool(active) or bool(getattr(user, "is_anonymous", False))
+    """Whether a user may log in; those of a kind that knows nothing else may, and so may nobody,
+    as an anonymous user is.
+
+    Raises:
+        TypeError: If the user's own methods say neither yes nor no, as coroutine functions do.
+    """
+    return may_log_in(user) or is_true(user, "is_anonymous", default=False)
 
 
 def as_read_anew(user: Any) -> Any:

@@ -5,19 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from inspect import isasyncgen, isawaitable, isgenerator, ismethod
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from mcp_mount.auth.users import user_of
 from mcp_mount.auth.verifiers import InvalidToken, Verifier, secure_url
-from mcp_mount.calls.flows import Flow, Run, awaited
+from mcp_mount.calls.flows import Flow
 from mcp_mount.protocol.settings import Settings, challenge_header
-from mcp_mount.schemas.functions import is_coroutine_function
 from mcp_mount.schemas.permissions import Names
-from mcp_mount.wire.answers import answer_of
 from mcp_mount.wire.errors import (
-    INTERNAL_ERROR,
     Challenge,
     ProtocolError,
     invalid_token,
@@ -197,61 +193,6 @@ class ResourceServer:
         path = parts.path.rstrip("/")
         place = WELL_KNOWN + path if self._has_root(path) else path + WELL_KNOWN
         return urlunsplit((parts.scheme, parts.netloc, place, "", ""))
-
-
-def _is_a_failure(error: Exception) -> bool:
-    return False
-
-
-def user_of(
-    token: AccessToken,
-    find: Callable[[AccessToken], Any],
-    *,
-    is_unknown: Callable[[Exception], bool] = _is_a_failure,
-) -> Flow[Any]:
-    """The user whom `find_user=` finds for a token.
-
-    Args:
-        token: The verified token.
-        find: The function of the server's owner.
-        is_unknown: Whether an exception says that there is no such user; by default, none does.
-
-    Returns:
-        The user: never None, nor another value that is false, which no user is.
-
-    Raises:
-        ProtocolError: 401 for a token of nobody here and of a user who is not active, 503 where
-            that cannot be found out: nobody is let in because a function failed.
-    """
-    try:
-        user = yield Run(partial(find, token), is_coroutine_function(find))
-        if isawaitable(user):
-            # Of a plain function that calls a coroutine function, `lambda token: find(token)`.
-            user = yield Run(partial(awaited, user), True)
-        if isgenerator(user) or isasyncgen(user):
-            raise TypeError("find_user= returned a generator, which is no user: return, not yield")
-        is_known = bool(user) and _is_active(user)
-    except (Exception, SystemExit) as error:
-        if isinstance(error, Exception) and is_unknown(error):
-            logger.warning(
-                "The access token is of nobody here: %s: %s", type(error).__name__, error
-            )
-            raise invalid_token("The access token is of nobody here") from None
-        # SystemExit would end a worker, and with that the server, for one client's request.
-        logger.exception("The user of an access token could not be found")
-        raise ProtocolError(
-            INTERNAL_ERROR, "The user of the access token could not be found", status=503
-        ) from None
-    if not is_known:
-        raise invalid_token("The access token is of nobody here")
-    return user
-
-
-def _is_active(user: Any) -> bool:
-    """Whether a user may log in; those of a kind that knows nothing else may."""
-    active = getattr(user, "is_active", True)
-    # A method, in some models: as a value it is true for everybody. So is a coroutine.
-    return bool(answer_of(active, active()) if ismethod(active) else active)
 
 
 def _of_test(request: Request) -> AccessToken | None:

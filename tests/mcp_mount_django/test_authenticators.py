@@ -93,6 +93,82 @@ def ask(server: Any, *, asgi: bool = False) -> Any:
         return Client().post("/own", **post)  # type: ignore[arg-type]
 
 
+class Deactivated(User):
+    def is_active(self) -> bool:  # type: ignore[override]
+        return False
+
+
+class AsksLater(User):
+    async def is_active(self) -> bool:  # type: ignore[override]
+        return False
+
+
+class Unreadable(User):
+    @property
+    def is_active(self) -> bool:  # type: ignore[override]
+        raise OSError("no database")
+
+
+class NobodyKnown(User):
+    is_active = False
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.is_anonymous = lambda: False  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("how", ["find_user", "bearer_token", "function"])
+@pytest.mark.parametrize(
+    ("user", "status"),
+    [(Deactivated, 401), (NobodyKnown, 401), (AsksLater, 503), (Unreadable, 503)],
+)
+def test_nobody_is_let_in_who_is_not_active_or_does_not_say(
+    how: str, user: type[User], status: int
+) -> None:
+    assert ask(server_of(how, lambda what: user("ada"))).status_code == status
+
+
+async def find_async(token: AccessToken) -> Any:
+    await asyncio.sleep(0)
+    return {"ada": User("ada")}.get(token.subject)
+
+
+def yields(token: AccessToken) -> Any:
+    yield User("ada")
+
+
+@pytest.mark.parametrize("asgi", [False, True])
+@pytest.mark.parametrize(
+    ("find", "status"),
+    [
+        # They are let in, and then told that their ping has no `_meta`.
+        (find_async, 400),
+        (lambda token: find_async(token), 400),
+        (lambda token: find_async(AccessToken("nobody")), 401),
+        (returning(None), 401),
+        (returning(False), 401),
+        (returning(""), 401),
+        (yields, 503),
+        (raising(SystemExit), 503),  # type: ignore[arg-type]
+    ],
+)
+def test_find_user_is_asked_as_on_other_hosts(
+    find: Callable[..., Any], status: int, asgi: bool
+) -> None:
+    assert ask(server_of("find_user", find), asgi=asgi).status_code == status
+
+
+@pytest.mark.parametrize("how", ["find_user", "function"])
+def test_an_exception_that_may_be_a_fault_is_logged(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = raising(partial(json.JSONDecodeError, "Expecting value", "", 0))
+    assert ask(server_of(how, broken)).status_code == 401
+    [record] = [one for one in caplog.records if one.name == "mcp_mount"]
+    assert record.levelno == logging.WARNING
+    assert "JSONDecodeError" in str(record.exc_info)
+
+
 @pytest.mark.parametrize("asgi", [False, True])
 @pytest.mark.parametrize("how", ["find_user", "bearer_token", "function"])
 @pytest.mark.parametrize(
@@ -102,6 +178,7 @@ def ask(server: Any, *, asgi: bool = False) -> Any:
         (raising(partial(ValueError, "Field 'id' expected a number")), 401),
         (raising(partial(OSError, "no database")), 503),
         (lambda: None, 503),
+        (raising(SystemExit), 503),  # type: ignore[arg-type]
     ],
 )
 def test_what_a_function_raises_has_a_status(
