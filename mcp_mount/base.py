@@ -31,7 +31,7 @@ from mcp_mount.elsewhere import (
     OF_SERVER_OPTIONS,
     OF_SERVERS,
     OTHER_SERVER,
-    Elsewhere,
+    lacking,
     refuse_import_from,
 )
 from mcp_mount.features import Registry
@@ -120,6 +120,7 @@ class _NoOptions(TypedDict):
     """Keyword arguments that type checkers refuse, and that the function names in its error."""
 
 
+@lacking(OF_SERVER_CLASS)
 class MCPServer(HandlerDecorators, FastAPI):
     """An MCP server, as an ASGI application.
 
@@ -735,10 +736,6 @@ class MCPServer(HandlerDecorators, FastAPI):
         own: list[str | bytes] = self._keys[::-1] or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]
         return own if any(own) or self.attached is None else self.attached.secret_keys()
 
-
-for _name, _hint in OF_SERVER_CLASS.items():
-    # Class methods are looked for on the class, of which `__getattr__` hears nothing.
-    setattr(MCPServer, _name, Elsewhere(_name, _hint))
 
 if not TYPE_CHECKING:
 

@@ -3,8 +3,10 @@ their place: for the errors that say so (docs/porting.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, NoReturn, get_args, get_origin
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NoReturn, TypeVar, get_args, get_origin
+
+T = TypeVar("T")
 
 LIBRARIES: Final = {"mcp": "the official SDK", "fastmcp": "FastMCP"}
 """The packages that have types of their own for what is here, too."""
@@ -247,7 +249,25 @@ def refuse_import(name: str) -> NoReturn:
     raise AttributeError(f"module 'mcp_mount' has no attribute {name!r}")
 
 
-class Elsewhere:
+def lacking(hints: Mapping[str, str]) -> Callable[[type[T]], type[T]]:
+    """A decorator of a class: what to write in place of the class methods that it does not have.
+
+    They are looked for on the class, of which its `__getattr__` hears nothing. A metaclass would
+    hear of it, but classes with another one could not inherit from it beside their own bases.
+
+    Args:
+        hints: By the names of the class methods.
+    """
+
+    def decorate(kind: type[T]) -> type[T]:
+        for name, hint in hints.items():
+            setattr(kind, name, _Elsewhere(name, hint))
+        return kind
+
+    return decorate
+
+
+class _Elsewhere:
     """An attribute that a class does not have, and what to write in its place."""
 
     def __init__(self, name: str, hint: str) -> None:
