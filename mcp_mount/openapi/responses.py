@@ -7,7 +7,6 @@ import re
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from gzip import BadGzipFile, GzipFile
@@ -289,11 +288,16 @@ _OF_HEAD: Final = frozenset(
 
 
 def read_page(reader: HTMLParser, page: str) -> None:
-    """Let a reader read a page, as far as it can be read."""
-    # html.parser raises AssertionError for some "<![...": what stands before that is told.
-    with suppress(AssertionError):
-        reader.feed(page)
-        reader.close()
+    """Let a reader read a page.
+
+    Args:
+        reader: What collects something of it.
+        page: The page, however odd.
+    """
+    # html.parser raises AssertionError for some "<![...", and knows sections that HTML does not
+    # have. It is a comment up to the next ">" (HTML, section 13.2.5.42), as other "<!..." are.
+    reader.feed(page.replace("<![", "<! ["))
+    reader.close()
 
 
 class _Text(HTMLParser):

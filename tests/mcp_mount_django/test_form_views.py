@@ -145,6 +145,7 @@ NOT_SHOWN = {
     "hidden by a class": "<input class='is-invalid'>" + FEEDBACK.format(" d-none"),
     "in what is hidden": f"<div style='display: none'>{FEEDBACK.format(' d-block')}</div>",
     "a hidden list": "<ul class='errorlist' style='display:none'><li>Choose a name.</ul>",
+    "code": "<ul class='errorlist'><script>let i = 1</script><style>li {}</style></ul>",
     "a template": "<template><ul class='errorlist'><li>Choose a name.</ul></template>",
 }
 
@@ -155,6 +156,9 @@ SHOWN = {
     "by its style": "<input>" + FEEDBACK.format("' style='display:block"),
     "a list": "<ul class='errorlist'><li>Choose <b>a name</b>.</li></ul>",
     "items without an end": "<ul class='errorlist'><li>Choose <b>a name</b>.</ul><p>Fine",
+    "a list with code": "<ul class='errorlist'><script>1</script><li>Choose <b>a name</b>.</ul>",
+    "odd markup before": "<![foo[x]]><ul class='errorlist'><li>Choose <b>a name</b>.</li></ul>",
+    "odd markup behind": "<ul class='errorlist'><li>Choose <b>a name</b>.</ul><![foo[x]]>",
 }
 
 
@@ -175,6 +179,16 @@ def test_a_message_that_the_page_shows_is_an_error(server: Any, case: str) -> No
     server.add_view(view, SCHEMA, name="create", method="POST")
     result = call("create")
     assert (result.is_error, result.text) == (True, "Choose a name .")
+
+
+@pytest.mark.parametrize("end", ["</li>", ""])
+def test_each_item_of_a_list_of_errors_is_a_line(server: Any, end: str) -> None:
+    from django.http import HttpResponse
+
+    inner = f"<ul class='errorlist'><li>Too long{end}<li>Too odd{end}</ul>"
+    page = f"<ul class='errorlist'><li>No name{end}<li>number {inner}{end}<li>Late{end}</ul>"
+    server.add_view(lambda request: HttpResponse(page), SCHEMA, name="create", method="POST")
+    assert call("create").text.splitlines() == ["No name", "number Too long", "Too odd", "Late"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])

@@ -209,6 +209,7 @@ def test_a_redirect_that_leads_nowhere_is_told_as_such(to: str) -> None:
         ("<head><meta charset=utf-8><style>p {}</style><h1>Not here</h1>", "Not here"),
         ("</style><script>a < b</script>Not here", "Not here"),
         ("Not &amp; here <![foo bar]>", "Not & here"),
+        ("Not <![foo[x]]> here<![if IE]>!<![endif]>", "Not here !"),
         ("<head><title>No</title></head>", "The endpoint answers 404"),
     ],
 )

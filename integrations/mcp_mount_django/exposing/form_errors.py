@@ -43,6 +43,12 @@ _VOID: Final = frozenset(
 """The elements that have no end (https://html.spec.whatwg.org/#void-elements)."""
 
 
+_LISTS: Final = frozenset(["ul", "ol", "menu"])
+
+_NO_TEXT: Final = frozenset(["script", "style", "template"])
+"""The elements whose content is no text of the page."""
+
+
 def form_problems(response: Any, page: str) -> list[str]:
     """What a view says of a form that it did not take.
 
@@ -112,8 +118,10 @@ class _Errors(HTMLParser):
             around.has_invalid = True
         if tag in _VOID:
             return
+        if tag == "li":
+            self._end_item()
         is_hidden = (
-            tag == "template"
+            tag in _NO_TEXT
             or "hidden" in given
             or "d-none" in classes
             or bool(_HIDDEN.search(style))
@@ -129,6 +137,15 @@ class _Errors(HTMLParser):
             pass
         if ended.is_error and (tag == "li" or not self._open[-1].is_error):
             self._end_line()
+
+    def _end_item(self) -> None:
+        """An item without an end ends where the next one of its list begins."""
+        for one in reversed(self._open):
+            if one.tag in _LISTS:
+                return
+            if one.tag == "li":
+                self.handle_endtag("li")
+                return
 
     def handle_data(self, data: str) -> None:
         if self._open[-1].is_error and not self._open[-1].is_hidden:
