@@ -90,6 +90,33 @@ def test_a_capture_of_several_segments_may_have_slashes(server: Any, routed: str
     assert call("file", name="a/../b").text == f"name: {DOTS}"
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^(?:a|b)/(?P<name>\d+)/$",
+        r"^(?P<name>\d+)/(\d+)/$",
+    ],
+    ids=["alternatives", "a group without a name"],
+)
+@pytest.mark.parametrize("namespace", ["api", None])
+@pytest.mark.parametrize("name", ["item", None])
+def test_a_view_whose_path_django_cannot_write_is_called(
+    server: Any, pattern: str, namespace: str | None, name: str | None
+) -> None:
+    from django.http import HttpResponse
+    from django.urls import include, re_path
+
+    def item(request: Any, name: str) -> Any:
+        return HttpResponse(name, content_type="text/plain")
+
+    inner = [re_path(pattern, item, name=name)]
+    below = include((inner, "api"), namespace=namespace) if namespace else include(inner)
+    route(re_path("^api/", below))
+    server.add_view(item, schema("name"), url="name")
+    assert call("item", name="7").text == "7"
+    assert "no such URL" in call("item", name="x").text
+
+
 def test_a_key_of_a_viewset_is_one_segment(server: Any, ada: Any) -> None:
     from rest_framework.viewsets import ReadOnlyModelViewSet
 

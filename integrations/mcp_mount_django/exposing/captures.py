@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from mcp_mount.openapi.arguments import path_segment
-from mcp_mount_django.exposing.view_urls import patterns_of
+from mcp_mount_django.exposing.view_urls import captures_value, patterns_of
 
 
 class CapturedArguments:
@@ -41,12 +40,4 @@ class CapturedArguments:
 
 def _is_wide(view: Any, name: str) -> bool:
     """Whether a pattern of the view, or of another view of its class, captures slashes there."""
-    return any(_matches_slash(pattern, name) for pattern in patterns_of(view))
-
-
-def _matches_slash(pattern: Any, name: str) -> bool:
-    converter = getattr(pattern, "converters", {}).get(name)
-    if converter is not None:
-        return re.fullmatch(converter.regex, "a/b") is not None
-    group = re.search(rf"\(\?P<{name}>((?:[^()\\]|\\.|\([^()]*\))*)\)", str(pattern))
-    return group is not None and re.fullmatch(group[1], "a/b") is not None
+    return any(captures_value(pattern, name, "a/b") for pattern in patterns_of(view))

@@ -76,6 +76,8 @@ class _Pattern:
         Raises:
             InvalidArguments: For values that its converters cannot write.
         """
+        if not self.captured <= captured.keys():
+            raise _no_such_url(captured)
         path = "/"
         for one in self.around:
             converters = getattr(one, "converters", {})
@@ -93,6 +95,18 @@ class _Pattern:
                 return None
             path += way % values
         return path
+
+    def takes(self, captured: Mapping[str, Any]) -> bool:
+        """Whether each value is one that its group captures.
+
+        Args:
+            captured: The values, by their names.
+        """
+        return all(
+            captures_value(one, name, str(captured[name]))
+            for one in self.around
+            for name in one.regex.groupindex
+        )
 
 
 class Places:
@@ -149,11 +163,15 @@ class Places:
             # where two parts of it capture the same name.
             path, is_built = found.path_with(captured), True
         except NoReverseMatch:
-            if found.name is not None or not found.namespaces:
-                raise _no_such_url(captured) from None
-            # Django finds no path in a namespace without a name.
             path, is_built = found.path_with(captured), True
+            # Django finds no path in a namespace without a name.
+            is_lost = found.name is None and bool(found.namespaces)
+            if path is not None and not is_lost:
+                raise _no_such_url(captured) from None
         if path is None:
+            # The view relies on its pattern all the same.
+            if not found.takes(captured):
+                raise _no_such_url(captured)
             return Place(request.path_info, self._bare(captured), found.callback)
         try:
             match = resolve(path)
@@ -196,6 +214,21 @@ class Places:
 def _no_such_url(captured: Mapping[str, Any]) -> InvalidArguments:
     names = ", ".join(captured) or "the arguments"
     return InvalidArguments(f"{names}: no such URL; the project takes other values")
+
+
+def captures_value(pattern: Any, name: str, value: str) -> bool:
+    """Whether a pattern captures a value; not, where it is not found out.
+
+    Args:
+        pattern: One of Django's.
+        name: Of the capture.
+        value: As it would be in the path.
+    """
+    converter = getattr(pattern, "converters", {}).get(name)
+    if converter is not None:
+        return re.fullmatch(converter.regex, value) is not None
+    group = re.search(rf"\(\?P<{name}>((?:[^()\\]|\\.|\([^()]*\))*)\)", str(pattern))
+    return group is not None and re.fullmatch(group[1], value) is not None
 
 
 def patterns_of(view: Any) -> Iterator[Any]:
