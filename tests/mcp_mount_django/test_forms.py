@@ -165,6 +165,26 @@ def test_values_that_no_browser_sends_are_refused_as_those_of_their_field(
     assert not caplog.records
 
 
+@pytest.mark.parametrize("has_model", [False, True])
+def test_what_the_database_does_not_take_when_a_form_is_saved_is_told(
+    server: Any, ada: Any, has_model: bool
+) -> None:
+    from django import forms
+
+    from tests.mcp_mount_django.ledger.models import Category
+
+    def save(form: Any) -> Any:
+        return Category.objects.create(pk=form.cleaned_data["number"], name="rent")
+
+    body: dict[str, Any] = {"number": forms.IntegerField(), "save": save}
+    if has_model:
+        body["Meta"] = type("Meta", (), {"model": Category, "fields": []})
+    kind: Any = forms.ModelForm if has_model else forms.Form
+    server.add_form(type("Saving", (kind,), body), name="save", permission=None)
+    assert call(ada, "save", number=2**70).text == "The database does not take these values."
+    assert call(ada, "save", number=7).structured["pk"] == 7
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

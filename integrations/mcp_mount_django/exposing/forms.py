@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -269,13 +270,16 @@ def _instance(rows: QuerySet[Any], pk: Any) -> Any:
 def _save(request: HttpRequest, form: Any) -> Any:
     """Save a form; what it has saved, told by its key and its text."""
     model = getattr(getattr(form, "_meta", None), "model", None)
-    if model is None:
-        return _told(form.save())
+    # A form without a model may write with any connection: its `save()` knows which is to be whole.
+    whole: AbstractContextManager[Any] = (
+        nullcontext() if model is None else transaction.atomic(using=router.db_for_write(model))
+    )
     try:
-        with transaction.atomic(using=router.db_for_write(model)):
+        with whole:
             return _told(form.save())
-    except DataError as error:
-        # What validators let pass and a column does not hold, such as "\\u0000" in jsonb.
+    except (DataError, OverflowError) as error:
+        # What validators let pass and a column does not hold, such as "\\u0000" in jsonb, or an
+        # integer that is too long for SQLite.
         raise ToolError("The database does not take these values.") from error
 
 

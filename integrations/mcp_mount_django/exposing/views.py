@@ -161,8 +161,9 @@ def _refuse_without_url(
         ):
             add = "" if one.name in known else ", and add it to the schema"
             raise DefinitionError(
-                f"{what} takes {one.name!r}, which its URL captures: name it by "
-                f"url={[*url, one.name]!r}{add}"
+                f"{what} takes {one.name!r}, which no argument of the tool gives: if its URL "
+                f"captures it, name it by url={[*url, one.name]!r}{add}; if its path() or a "
+                "decorator gives it, add a view that passes it on"
             )
 
 
