@@ -24,7 +24,9 @@ class _Registered:
     viewset: Any
     basename: str
 
-    def matches(self, word: str) -> bool:
+    def matches(self, word: Any) -> bool:
+        if not isinstance(word, str):
+            return False
         # As it is written first: the brackets of a regex prefix are a character class to fnmatch.
         return word in (self.prefix, self.basename) or fnmatchcase(self.prefix, word)
 

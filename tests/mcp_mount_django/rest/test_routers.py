@@ -168,6 +168,11 @@ def test_policies_hold_for_each_tool_of_a_router(
         ({"include": "entry"}, "include= matches nothing on the router: 'entry'; did you mean"),
         ({"exclude": "x*"}, "exclude= matches nothing on the router: 'x*'"),
         ({"names": {"entry": "x"}}, "names= matches nothing on the router: 'entry'"),
+        (
+            {"names": {("entries", "x"): "x"}},
+            "names= matches nothing on the router: ('entries', 'x')",
+        ),
+        ({"include": [1]}, "include= matches nothing on the router: 1"),
         ({"methods": "fetch"}, "methods= names no method that a tool can have: 'fetch'"),
         ({"exclude": "*"}, "exclude= leaves nothing of the router"),
         ({"includes": "x"}, "add_router has no option 'includes'; did you mean 'include'?"),
@@ -197,3 +202,16 @@ def test_what_is_no_router_is_refused(server: Any, router: Any, case: str) -> No
     }[case]
     with pytest.raises(DefinitionError, match=words):
         server.add_router(odd)
+
+
+def test_a_server_with_very_many_tools_is_warned_of_once(
+    server: Any, router: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    from rest_framework.routers import SimpleRouter
+
+    for number in range(3):
+        many = SimpleRouter()
+        for one in range(40):
+            many.register(f"c{number}-{one}", views().Categories, basename=f"c{number}-{one}")
+        server.add_router(many, methods="post")
+    assert caplog.text.count("models choose badly among so many") == 1

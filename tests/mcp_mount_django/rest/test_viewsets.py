@@ -197,6 +197,15 @@ def test_what_is_no_schema_is_refused(server: Any, option: str, case: str) -> No
     assert not server.registry.tools
 
 
+@pytest.mark.parametrize("option", ["schema", "query"])
+@pytest.mark.parametrize("key", [("create", "update"), 1, None])
+def test_a_schema_is_for_one_action_or_method(server: Any, option: str, key: Any) -> None:
+    from mcp_mount import DefinitionError
+
+    with pytest.raises(DefinitionError, match="a key is the name of one action or method"):
+        server.add_viewset(views().Categories, **{option: {key: views().CategorySerializer}})
+
+
 def test_a_query_has_fields(server: Any) -> None:
     from mcp_mount import DefinitionError
 
