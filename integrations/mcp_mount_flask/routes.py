@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from flask import Flask
 from werkzeug.routing import (
-    FloatConverter,
     PathConverter,
     Rule,
 )

@@ -190,6 +190,18 @@ def test_what_a_function_raises_has_a_status(
     assert set(json.loads(answer.content)) == {"jsonrpc", "id", "error"}
 
 
+@pytest.mark.parametrize("asgi", [False, True])
+@pytest.mark.parametrize(("user", "is_in"), [(User("ada"), True), (None, False)])
+def test_a_plain_function_may_pass_on_a_coroutine(
+    user: User | None, is_in: bool, asgi: bool
+) -> None:
+    async def find(token: AccessToken) -> User | None:
+        return user
+
+    answer = ask(server_of("find_user", lambda token: find(token)), asgi=asgi)
+    assert (answer.status_code != 401) is is_in
+
+
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [(denied, 403, "Permission denied"), (wrong, 401, "The token has expired")],
