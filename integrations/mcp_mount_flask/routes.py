@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from flask import Flask
 from werkzeug.routing import (
+    FloatConverter,
     PathConverter,
     Rule,
 )
