@@ -165,12 +165,12 @@ def is_known(request: Request) -> bool:
     return "x-user" in request.headers
 
 
-class VerificationCache:
+class Known:
     async def __call__(self, request: Request) -> bool:
         return is_known(request)
 
 
-@pytest.mark.parametrize("dependency", [is_known, VerificationCache()])
+@pytest.mark.parametrize("dependency", [is_known, Known()])
 def test_a_dependency_that_answers_yes_or_no_is_refused(dependency: Any) -> None:
     """FastAPI does not look at its value: whoever it says no to would be let in."""
     with pytest.raises(DefinitionError, match=r"returns a bool.*HTTPException\(403\).*with None"):

@@ -18,7 +18,7 @@ from mcp_mount_django.exposing.middlewares import Middlewares
 from mcp_mount_django.exposing.responses import login_paths
 
 
-class ExposesDocuments(HandlerDecorators):
+class ExposeDocumentsMixin(HandlerDecorators):
     """Endpoints of Django Ninja and of OpenAPI documents, as tools."""
 
     def expose(

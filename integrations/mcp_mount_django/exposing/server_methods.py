@@ -17,7 +17,7 @@ from mcp_mount.openapi.bodies import response_limit
 from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.schemas.names import several_names
 from mcp_mount_django.exposing.forms import tool_of_form
-from mcp_mount_django.exposing.openapi_methods import ExposesDocuments
+from mcp_mount_django.exposing.openapi_methods import ExposeDocumentsMixin
 from mcp_mount_django.exposing.queries import ModelQuery, tools_of
 from mcp_mount_django.exposing.rest_methods import ExposeRESTMixin
 from mcp_mount_django.exposing.views import tool_of_view
@@ -25,7 +25,7 @@ from mcp_mount_django.exposing.views import tool_of_view
 Q = TypeVar("Q", bound=type[ModelQuery])
 
 
-class ExposeMixin(ExposeRESTMixin, ExposesDocuments):
+class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
     """Models, views, forms, endpoints of REST framework and others, and templates, as tools and
     pages.
     """

@@ -88,13 +88,13 @@ def test_a_serializer_that_needs_a_real_request_is_left_out(server: Any) -> None
 def test_a_view_may_ask_whether_it_is_only_asked_for_its_schema(
     server: Any, arguments_of: Any
 ) -> None:
-    class PendingQuestions(views().Categories):  # type: ignore[misc]
+    class Asking(views().Categories):  # type: ignore[misc]
         def get_serializer_class(self) -> Any:
             if getattr(self, "swagger_fake_view", False):
                 return views().CategorySerializer
             return self.request.tenant.serializer
 
-    server.add_viewset(PendingQuestions, actions="create")
+    server.add_viewset(Asking, actions="create")
     assert list(arguments_of("create_category")) == ["name"]
 
 

@@ -30,12 +30,12 @@ if __name__ == "__main__":
     from django.utils import timezone
     from rest_framework.authtoken.models import Token
 
-    from tests.mcp_mount_django.tutorials.polls.models import PendingInput
+    from tests.mcp_mount_django.tutorials.polls.models import Question
 
     call_command("migrate", run_syncdb=True, verbosity=0)
     for name in ("ada", "bob"):
         user = User.objects.create_user(name, password="secret")
         Token.objects.create(user=user, key=f"token-of-{name}")
-    question = PendingInput.objects.create(question_text="What's new?", pub_date=timezone.now())
+    question = Question.objects.create(question_text="What's new?", pub_date=timezone.now())
     for text in ("Not much", "The sky"):
         question.choice_set.create(choice_text=text)

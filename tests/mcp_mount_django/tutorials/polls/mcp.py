@@ -6,14 +6,14 @@ from pydantic import BaseModel, Field
 
 from mcp_mount_django import ModelQuery, server
 from tests.mcp_mount_django.tutorials.polls import views
-from tests.mcp_mount_django.tutorials.polls.models import Choice, PendingInput
+from tests.mcp_mount_django.tutorials.polls.models import Choice, Question
 
 
 @server.register
 class Questions(ModelQuery):
     """Find questions by their words and date."""
 
-    model = PendingInput
+    model = Question
     fields = ("pk", "question_text", "pub_date")
     filters = ("pub_date__year",)
     search = ("question_text",)

@@ -4,7 +4,7 @@ from django.db import models
 from django.utils import timezone
 
 
-class PendingInput(models.Model):
+class Question(models.Model):
     question_text = models.CharField(max_length=200)
     pub_date = models.DateTimeField("date published")
 
@@ -17,7 +17,7 @@ class PendingInput(models.Model):
 
 
 class Choice(models.Model):
-    question = models.ForeignKey(PendingInput, on_delete=models.CASCADE)
+    question = models.ForeignKey(Question, on_delete=models.CASCADE)
     choice_text = models.CharField(max_length=200)
     votes = models.IntegerField(default=0)
 

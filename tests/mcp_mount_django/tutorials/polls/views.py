@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views import generic
 
-from tests.mcp_mount_django.tutorials.polls.models import Choice, PendingInput
+from tests.mcp_mount_django.tutorials.polls.models import Choice, Question
 
 
 class IndexView(generic.ListView):
@@ -16,24 +16,24 @@ class IndexView(generic.ListView):
     context_object_name = "latest_question_list"
 
     def get_queryset(self):
-        return PendingInput.objects.filter(pub_date__lte=timezone.now()).order_by("-pub_date")[:5]
+        return Question.objects.filter(pub_date__lte=timezone.now()).order_by("-pub_date")[:5]
 
 
 class DetailView(generic.DetailView):
     """A question with its choices."""
 
-    model = PendingInput
+    model = Question
     template_name = "polls/detail.html"
 
 
 class ResultsView(generic.DetailView):
-    model = PendingInput
+    model = Question
     template_name = "polls/results.html"
 
 
 def vote(request, question_id):
     """Vote for a choice of a question."""
-    question = get_object_or_404(PendingInput, pk=question_id)
+    question = get_object_or_404(Question, pk=question_id)
     try:
         selected_choice = question.choice_set.get(pk=request.POST["choice"])
     except (KeyError, Choice.DoesNotExist):
@@ -46,7 +46,7 @@ def vote(request, question_id):
 
 def results_json(request, question_id):
     """The votes of a question."""
-    question = get_object_or_404(PendingInput, pk=question_id)
+    question = get_object_or_404(Question, pk=question_id)
     return JsonResponse({one.choice_text: one.votes for one in question.choice_set.order_by("pk")})
 
 
