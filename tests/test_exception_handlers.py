@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Annotated, Any
+from types import SimpleNamespace
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from fastapi import Depends, FastAPI
@@ -17,6 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.testclient import TestClient
 
 from mcp_mount import MCPServer, ToolError, ToolsRouter
+from mcp_mount.hosting.exception_handlers import exception_hooks
 from mcp_mount.testing import AsyncClient, Client, RPCError
 from mcp_mount_starlette import mount
 
@@ -237,6 +239,24 @@ def test_a_handler_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) 
     with Client(fastapi(build(), add)) as client:
         assert client.call_tool("fail", {"kind": "stock"}).is_error
     assert "could not translate" in caplog.text
+
+
+def test_a_request_that_no_host_knows_has_the_words_of_the_handler_too() -> None:
+    """As that of a host of one's own, which gives no request to handlers."""
+    asked: list[Any] = []
+
+    def words(request: Any, error: Exception) -> PlainTextResponse:
+        asked.append(request)
+        return PlainTextResponse("sold out", 409)
+
+    class Application:
+        exception_handlers: ClassVar[Any] = {OutOfStock: words}
+
+    hooks = exception_hooks(Application())
+    call: Any = SimpleNamespace(request=None, incoming=SimpleNamespace(request=object()))
+    error = OutOfStock("tea")
+    assert [str(hooks.translated(call, error)) for _ in range(2)] == ["sold out", "sold out"]
+    assert asked == [None]
 
 
 def test_an_exception_that_is_made_once_has_an_answer_for_each_caller() -> None:

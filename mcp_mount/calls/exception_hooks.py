@@ -26,7 +26,11 @@ class FailedCall(Protocol):
 
     @property
     def request(self) -> Any:
-        """The host framework's own request."""
+        """The host framework's own request; None where there is none."""
+
+    @property
+    def incoming(self) -> Any:
+        """The `IncomingRequest`, which cannot be named here: it has these hooks."""
 
 
 def _unknown(error: Exception) -> Exception | None:

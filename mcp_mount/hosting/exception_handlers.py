@@ -60,13 +60,13 @@ def exception_hooks(*applications: Any) -> ExceptionHooks:
         if isinstance(error, ToolError | ProtocolError | InvalidArguments):
             return None
         asked_for, known = vars(error).get(_ANSWERED, (None, None))
-        if asked_for is call.request:
+        if asked_for is call.incoming.request:
             return cast("Exception | None", known)
         handler = next(_found(handlers(), error), None)
         ours = None if handler is None else _answer(handler, call, error)
         if ours is None and isinstance(error, HTTPException):
             ours = refusal_of(error)
-        vars(error)[_ANSWERED] = (call.request, ours)
+        vars(error)[_ANSWERED] = (call.incoming.request, ours)
         return ours
 
     def report(call: FailedCall, error: BaseException) -> None:

@@ -1,8 +1,9 @@
-"""Checks of what wraps an application, when it is made."""
+"""What servers in front of an application have in common, and what is refused when one is made."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +16,25 @@ from mcp_mount.transports.paths import clean_prefix, is_below
 class Wrapped:
     """An application, and the server that answers at `path` in front of it.
 
-    Attributes:
+    Args:
         app: The application.
         path: The mount point of the server.
+        server: The server.
+        takes: How many arguments the application is called with: 2 for WSGI, 3 for ASGI.
+
+    Raises:
+        TypeError: If the arguments are swapped, or the application is not of that kind.
+        ValueError: If the path has parameters.
+        DefinitionError: If a server that is mounted already would not be reached any more.
     """
 
-    app: Any
-    path: str
+    def __init__(self, app: Callable[..., Any], path: str, server: MCPServer, takes: int) -> None:
+        check_mount(app, path, server, takes)
+        self.app = app
+        self.path = _literal(path)
+        _refuse_unreachable(app, self.path)
+        self.server = server
+        _serve_metadata(server, self.path)
 
 
 def check_mount(
@@ -72,7 +85,7 @@ def _is_called_with(app: Any, count: int) -> bool:
     return True
 
 
-def literal_path(path: str) -> str:
+def _literal(path: str) -> str:
     """The mount point of a server that stands before its application, which has no patterns."""
     if "{" in path or "<" in path:
         raise ValueError(
@@ -82,7 +95,7 @@ def literal_path(path: str) -> str:
     return clean_prefix(path)
 
 
-def refuse_unreachable(app: Any, path: str) -> None:
+def _refuse_unreachable(app: Any, path: str) -> None:
     """Refuse a mount point before another one that nobody would reach any more.
 
     Raises:
@@ -102,7 +115,7 @@ def refuse_unreachable(app: Any, path: str) -> None:
         app = app.app
 
 
-def serve_metadata(server: MCPServer, path: str) -> None:
+def _serve_metadata(server: MCPServer, path: str) -> None:
     """Note that the metadata of a server are served where RFC 9728 has them.
 
     That is so if the host itself stands at the root of its domain: nothing else is the host's to

@@ -13,13 +13,7 @@ from mcp_mount.transports.paths import is_below, route_path
 from mcp_mount.transports.scopes import HOST_PREFIX, Receive, Scope, Send
 from mcp_mount.transports.threads import running_functions
 from mcp_mount.wire.resource_metadata import discovery_path
-from mcp_mount.wrapping.arguments import (
-    Wrapped,
-    check_mount,
-    literal_path,
-    refuse_unreachable,
-    serve_metadata,
-)
+from mcp_mount.wrapping.arguments import Wrapped
 
 
 class mount_asgi(Wrapped):
@@ -48,12 +42,7 @@ class mount_asgi(Wrapped):
         *,
         around: Callable[[Scope], AbstractContextManager[Any]] | None = None,
     ) -> None:
-        check_mount(app, path, server, 3)
-        self.app = app
-        self.path = literal_path(path)
-        refuse_unreachable(app, self.path)
-        self.server = server
-        serve_metadata(server, self.path)
+        super().__init__(app, path, server, 3)
         self._around = around
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,10 +81,10 @@ class _Lifespan:
     """The server's lifespan around the application's, if that has one."""
 
     def __init__(self, app: Callable[..., Any], server: MCPServer) -> None:
-        self.app = app
-        self.server = server
+        self._app = app
+        self._server = server
         self._stack = AsyncExitStack()
-        self.app_answered = False
+        self._app_answered = False
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,23 +95,23 @@ class _Lifespan:
             return message
 
         async def end_and_send(message: MutableMapping[str, Any]) -> None:
-            self.app_answered = True
+            self._app_answered = True
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.startup.failed"):
                 await self._stack.aclose()
             await send(message)
 
         try:
-            await self.app(scope, receive_and_start, end_and_send)
+            await self._app(scope, receive_and_start, end_and_send)
         except Exception:
             # Most applications without a lifespan raise at the first look at the scope.
-            if self.app_answered:
+            if self._app_answered:
                 await self._stack.aclose()
                 raise
-        if not self.app_answered:
+        if not self._app_answered:
             await self._alone(scope, receive, send)
 
     async def _start(self, scope: Scope) -> None:
-        context = self.server.router.lifespan_context(self.server)
+        context = self._server.router.lifespan_context(self._server)
         state = await self._stack.enter_async_context(context)
         if state and "state" in scope:
             scope["state"].update(state)

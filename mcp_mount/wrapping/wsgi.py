@@ -13,13 +13,7 @@ from mcp_mount.transports.resuming import ClosingAfterRetry
 from mcp_mount.transports.scopes import HOST_PREFIX
 from mcp_mount.transports.wsgi import Environ, StartResponse
 from mcp_mount.wire.resource_metadata import discovery_path
-from mcp_mount.wrapping.arguments import (
-    Wrapped,
-    check_mount,
-    literal_path,
-    refuse_unreachable,
-    serve_metadata,
-)
+from mcp_mount.wrapping.arguments import Wrapped
 
 
 @runtime_checkable
@@ -53,12 +47,7 @@ class mount_wsgi(Wrapped):
     def __init__(
         self, app: Callable[..., Any], path: str, server: MCPServer, *, around: Around | None = None
     ) -> None:
-        check_mount(app, path, server, 2)
-        self.app = app
-        self.path = literal_path(path)
-        refuse_unreachable(app, self.path)
-        self.server = server
-        serve_metadata(server, self.path)
+        super().__init__(app, path, server, 2)
         host = server.attached
         if host is not None and host.request_type is None:
             known = host.without_permissions or "a WSGI application"
