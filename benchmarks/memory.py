@@ -25,7 +25,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 MAX_SECONDS = 240.0
 COUNTED = ("EventLog", "Task", "RunningTask", "Session", "Call")
-MODERN = "2026-07-28"
+STATELESS = "2026-07-28"
 META = "io.modelcontextprotocol/"
 ADA, BOB = "key-of-ada-for-the-benchmark", "key-of-bob-for-the-benchmark"
 
@@ -116,8 +116,8 @@ class Peer:
         assert status == 200, answer
         return {**self.headers, "mcp-session-id": str(self.session)}
 
-    def modern(self, method: str, **params: Any) -> tuple[int, Any]:
-        status, answer = self.send("POST", *modern(method, params, self.headers))
+    def stateless(self, method: str, **params: Any) -> tuple[int, Any]:
+        status, answer = self.send("POST", *stateless(method, params, self.headers))
         return status, json.loads(answer)
 
 
@@ -125,12 +125,12 @@ def message(method: str, params: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
 
 
-def modern(method: str, params: Any, headers: dict[str, str]) -> tuple[dict[str, str], bytes]:
+def stateless(method: str, params: Any, headers: dict[str, str]) -> tuple[dict[str, str], bytes]:
     extensions = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
-    own = {f"{META}protocolVersion": MODERN, f"{META}clientCapabilities": extensions}
+    own = {f"{META}protocolVersion": STATELESS, f"{META}clientCapabilities": extensions}
     if method == "tools/call":
         own |= {f"{META}logLevel": "debug"}
-    headers = {**headers, "mcp-protocol-version": MODERN, "mcp-method": method}
+    headers = {**headers, "mcp-protocol-version": STATELESS, "mcp-method": method}
     if "name" in params:
         headers["mcp-name"] = params["name"]
     return headers, message(method, {**params, "_meta": own})
@@ -158,7 +158,7 @@ class Measured:
 
     def vitals(self) -> dict[str, int]:
         with closing(Peer(self.port)) as peer:
-            result = peer.modern("tools/call", name="vitals", arguments={})[1]["result"]
+            result = peer.stateless("tools/call", name="vitals", arguments={})[1]["result"]
         counts: dict[str, int] = result["structuredContent"]
         return counts
 
@@ -187,15 +187,15 @@ def tasks(server: Measured, counts: Counter[str]) -> None:
         for _ in range(10_000):
             if server.is_late:
                 break
-            counts["ada " + outcome(ada.modern("tools/call", name="soon", arguments={}))] += 1
-        counts["bob " + outcome(bob.modern("tools/call", name="soon", arguments={}))] += 1
+            counts["ada " + outcome(ada.stateless("tools/call", name="soon", arguments={}))] += 1
+        counts["bob " + outcome(bob.stateless("tools/call", name="soon", arguments={}))] += 1
 
 
 def large_results(server: Measured, counts: Counter[str]) -> None:
     arguments = {"size": 2_000_000}
     with closing(Peer(server.port, ADA)) as ada:
         for _ in range(200):
-            answer = ada.modern("tools/call", name="large", arguments=arguments)
+            answer = ada.stateless("tools/call", name="large", arguments=arguments)
             counts[outcome(answer)] += 1
             time.sleep(0.01)
 
@@ -209,7 +209,7 @@ def silent_readers(server: Measured, counts: Counter[str], *, in_session: bool) 
             headers = {**peer.open_session(), "mcp-protocol-version": "2025-11-25"}
             body = message("tools/call", params)
         else:
-            headers, body = modern("tools/call", params, peer.headers)
+            headers, body = stateless("tools/call", params, peer.headers)
     lines = [f"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
     with ExitStack() as stack:

@@ -353,7 +353,7 @@ class MCPServer(HandlerDecorators, FastAPI):
                 # All faces of a server have the same names, its documents and metadata, too.
                 self.protocol.check_host(request_of(scope, read_headers(scope)))
             except ProtocolError as error:
-                refused = JSONResponse({"detail": error.message}, error.status(modern=True))
+                refused = JSONResponse({"detail": error.message}, error.status(stateless=True))
                 await refused(scope, receive, send)
                 return
             if self._hides(scope):
@@ -443,7 +443,7 @@ class MCPServer(HandlerDecorators, FastAPI):
             try:
                 await settings.startup.start()
             except ProtocolError as error:
-                return JSONResponse({"detail": error.message}, error.status(modern=True))
+                return JSONResponse({"detail": error.message}, error.status(stateless=True))
         settings.startup = None
         return None
 

@@ -27,7 +27,7 @@ MODES = ("auto", "legacy")
 
 
 async def call_tools(sample: Sample, url: str) -> list[tuple[str, bool]]:
-    """Call the tools of a sample in both eras; one line and a verdict for each era."""
+    """Call the tools of a sample with and without sessions; one line and a verdict for each."""
     lines: list[tuple[str, bool]] = []
     for mode in MODES:
         try:

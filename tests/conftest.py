@@ -13,7 +13,7 @@ from tests.conformance.hosts import HOSTS
 from tests.conformance.serve import command
 from tests.django_versions import reason_to_skip
 
-ERAS = ("auto", "legacy")
+MODES = ("auto", "legacy")
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +38,9 @@ def host_url(request: pytest.FixtureRequest, serve_host: Callable[[str], str]) -
     return serve_host(request.param)
 
 
-@pytest.fixture(params=ERAS)
-def era(request: pytest.FixtureRequest) -> str:
-    """The mode of the official client: the newest revision, or the handshake."""
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    """The official client's mode: stateless ("auto"), or with a session ("legacy")."""
     mode: str = request.param
     return mode
 

@@ -15,7 +15,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from tests.requests import initialize, legacy, message, meta, modern
+from tests.requests import initialize, message, meta, session_headers, stateless
 
 MEMBERS = ("ada", "bob")
 CLIENTS = 32
@@ -63,7 +63,7 @@ class Served:
 
 
 class Visitor:
-    """One client of a member: it has logged in, or has a token, and speaks one of the eras."""
+    """One client of a member: it has logged in, or has a token, and speaks one kind of revision."""
 
     def __init__(self, port: int, member: str, number: int, log_in: LogIn) -> None:
         self.member = member
@@ -109,7 +109,7 @@ class Visitor:
             headers = self._session
             body = json.dumps(message("tools/call", {**params, "_meta": own})).encode()
         else:
-            headers, body = modern("tools/call", {**params, "_meta": {**meta(), **own}})
+            headers, body = stateless("tools/call", {**params, "_meta": {**meta(), **own}})
         return self._send(headers, body)[1]["result"]
 
     def _send(self, headers: dict[str, str], body: bytes) -> tuple[Any, Any]:
@@ -124,7 +124,7 @@ class Visitor:
     def _open_session(self) -> dict[str, str]:
         headers = {"content-type": "application/json", "accept": "application/json"}
         answered, _ = self._send(headers, initialize())
-        return legacy(answered["mcp-session-id"])
+        return session_headers(answered["mcp-session-id"])
 
 
 def make_calls(served: Served, most: int, log_in: LogIn) -> Counter[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_mount.protocol import Reply, Request
 
-MODERN = "2026-07-28"
+STATELESS = "2026-07-28"
 VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
@@ -24,17 +24,17 @@ def message(method: str, params: dict[str, Any] | None = None, id: Any = 1) -> d
     return body
 
 
-def meta(version: str = MODERN, capabilities: Any = None) -> dict[str, Any]:
-    """The metadata that every modern request carries."""
+def meta(version: str = STATELESS, capabilities: Any = None) -> dict[str, Any]:
+    """The metadata that every stateless request carries."""
     return {VERSION: version, CAPABILITIES: capabilities or {}}
 
 
-def modern(
+def stateless(
     method: str, params: dict[str, Any] | None = None, *, id: Any = 1, **headers: str
 ) -> tuple[dict[str, str], bytes]:
-    """Headers and body of a modern request; `mcp_name="x"` and the like replace headers."""
+    """Headers and body of a stateless request; `mcp_name="x"` and the like replace headers."""
     params = {"_meta": meta(), **(params or {})}
-    own = {**JSON_HEADERS, "mcp-protocol-version": MODERN, "mcp-method": method}
+    own = {**JSON_HEADERS, "mcp-protocol-version": STATELESS, "mcp-method": method}
     name = params.get("name", params.get("uri", params.get("taskId")))
     if name is not None:
         own["mcp-name"] = name
@@ -43,7 +43,7 @@ def modern(
 
 
 def initialize(version: str = "2025-11-25", capabilities: Any = None) -> bytes:
-    """The body of a handshake."""
+    """The body of an initialize request."""
     params = {
         "protocolVersion": version,
         "capabilities": capabilities or {},
@@ -52,14 +52,14 @@ def initialize(version: str = "2025-11-25", capabilities: Any = None) -> bytes:
     return json.dumps(message("initialize", params, 0)).encode()
 
 
-def legacy(session: str, version: str = "2025-11-25") -> dict[str, str]:
+def session_headers(session: str, version: str = "2025-11-25") -> dict[str, str]:
     """The headers of a request within a session."""
     return {**JSON_HEADERS, "mcp-session-id": session, "mcp-protocol-version": version}
 
 
 def ask(server: Any, method: str, params: dict[str, Any] | None = None) -> Any:
-    """Send a modern request to a server in this process; the decoded reply."""
-    headers, body = modern(method, params)
+    """Send a stateless request to a server in this process; the decoded reply."""
+    headers, body = stateless(method, params)
     reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
     return json.loads(reply.body)
 
@@ -70,14 +70,14 @@ def call(server: Any, tool: str, arguments: dict[str, Any] | None = None) -> Any
 
 
 class Session:
-    """A handshake session with a server in this process."""
+    """A session with a server in this process."""
 
     def __init__(self, server: Any, version: str, capabilities: Any = None) -> None:
         self._server = server
         body = initialize(version, capabilities)
         reply = server.wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
         self.result = json.loads(reply.body)["result"]
-        self.headers = legacy(dict(reply.headers)["mcp-session-id"], version)
+        self.headers = session_headers(dict(reply.headers)["mcp-session-id"], version)
 
     def send(self, body: Any) -> Reply:
         """The reply to a message, or to a batch of them."""

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from mcp_types import methods
 from pydantic import BaseModel, TypeAdapter
 
-from tests.requests import MODERN
+from tests.requests import STATELESS
 
-_LATEST_HANDSHAKE = "2025-11-25"
+_LATEST_SESSION = "2025-11-25"
 
 
 class _Task(BaseModel):
@@ -42,7 +42,7 @@ def check_result(method: str, version: str, result: Any) -> None:
     if method in _TASKS:
         _TASKS[method].validate_python(result, strict=True)
     elif result.get("resultType") == "task":
-        assert (method, version) == ("tools/call", MODERN)
+        assert (method, version) == ("tools/call", STATELESS)
         _TASKS["tasks/get"].validate_python(result, strict=True)
     else:
         methods.validate_server_result(method, version, result)

@@ -23,7 +23,7 @@ from mcp_mount.testing import AsyncClient, Client, HTTPError, RPCError
 from mcp_mount_flask import MCPMount
 from mcp_mount_starlette import MCPMount as StarletteMount
 from mcp_mount_starlette import mount
-from tests.requests import message, meta, modern
+from tests.requests import message, meta, stateless
 
 
 @dataclass
@@ -330,7 +330,7 @@ def test_requests_beside_the_one_that_starts_it_wait_until_it_has_begun() -> Non
         async def ask(ctx: Context[Resources]) -> str:
             return ctx.lifespan.name
 
-        headers, body = modern("tools/call", {"name": "ask", "arguments": {}})
+        headers, body = stateless("tools/call", {"name": "ask", "arguments": {}})
         transport = httpx2.ASGITransport(server)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
             asked = [

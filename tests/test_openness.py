@@ -24,7 +24,7 @@ from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.testing.inprocess import BlockingASGIClient, WSGIClient, is_asgi
 from mcp_mount_flask import MCPBlueprint, MCPMount
 from mcp_mount_starlette import mount
-from tests.requests import modern
+from tests.requests import stateless
 
 KEYS = APIKeys({"ada": "a-long-secret-of-ada"})
 
@@ -43,7 +43,7 @@ def warned(app: Any, caplog: pytest.LogCaptureFixture, path: str = "/mcp") -> bo
     """Whether an application warns, once, of what its first two requests can do."""
     caplog.clear()
     client: Any = (BlockingASGIClient if is_asgi(app) else WSGIClient)(app, path)
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     for _ in range(2):
         with client.open(HTTPRequest("POST", headers, body)) as response:
             b"".join(response.chunks)
@@ -330,7 +330,7 @@ def test_the_plain_http_face_warns_too(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_who_has_started_the_process_is_not_anybody(caplog: pytest.LogCaptureFixture) -> None:
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     request = Request("POST", headers, body, mirrors_headers=False, is_trusted_local=True)
     build().wsgi_endpoint.respond_to(request)
     assert "ANYBODY" not in caplog.text

@@ -35,7 +35,9 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_the_tools_of_a_sample_work_in_both_eras(urls: dict[str, str], name: str) -> None:
+def test_the_tools_of_a_sample_work_with_and_without_sessions(
+    urls: dict[str, str], name: str
+) -> None:
     lines = anyio.run(call_tools, BY_NAME[name], urls[name] + "/mcp")
     assert [good for _, good in lines] == [True, True], lines
     assert [line[:10] for line, _ in lines] == ["2026-07-28", "2025-11-25"]

@@ -117,7 +117,7 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
         if kept:
             problems.append(
                 Info(
-                    f"Tasks, and live answers to clients of the handshake revisions, stay in one "
+                    f"Tasks, and live answers to clients of the session revisions, stay in one "
                     f"process; the server {server.title!r} has tools that use them: "
                     f"{', '.join(kept[:5])}.",
                     hint="Run one worker process with threads, or route each client to one worker.",

@@ -82,7 +82,7 @@ class ServerHandlers(Protocol):
 class IncomingRequest:
     """A JSON-RPC request that passed every check of its revision.
 
-    session: the handshake session it belongs to. log_level: the least level that the client wants
+    session: the session it belongs to. log_level: the least level that the client wants
     to hear of, None for silence. dialogue: how its handler asks the client, None where it cannot.
     task: the task that it has become. deadline: when its handler must have ended, in seconds of the
     monotonic clock. handlers: those of the server, which its own may call. path: the handlers that

@@ -1,6 +1,6 @@
 """Questions: what a handler asks the client while it answers a request.
 
-In the handshake revisions a question is a request of its own, which goes out on the stream of the
+In the session revisions a question is a request of its own, which goes out on the stream of the
 call; its answer comes in as another HTTP request, and the backplane brings the two together. In
 2026-07-28 the call ends with the question, and runs again when the client repeats it with the
 answer (basic/patterns/mrtr). A task shows its questions to whoever looks at it, and waits.
@@ -206,7 +206,7 @@ class Places(Protocol):
 
 
 class StreamDialogue:
-    """The dialogue of the handshake revisions: each question is a request of its own."""
+    """The dialogue of the session revisions: each question is a request of its own."""
 
     def __init__(
         self,

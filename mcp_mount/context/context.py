@@ -148,7 +148,11 @@ class _BaseContext(Generic[L]):
         has given. Does nothing in a task, nor for a client that does not know tasks.
         """
         incoming = self._incoming
-        if incoming.task is None and incoming.revision.modern and incoming.client.declares(TASKS):
+        if (
+            incoming.task is None
+            and incoming.revision.stateless
+            and incoming.client.declares(TASKS)
+        ):
             raise TaskRequired
 
     def _progress(self, progress: float, total: float | None, message: str | None) -> bytes | None:
@@ -240,7 +244,7 @@ class Context(_BaseContext[L]):
     async def close_stream(self, *, retry: float = 1.0) -> None:
         """Send the client away, to come back for the rest after `retry` seconds.
 
-        For long calls, that their connections need not last: clients of the handshake revisions
+        For long calls, that their connections need not last: clients of the session revisions
         come back to the stream. In 2026-07-28, where a task does that, nothing happens.
         """
         await self._channel.close_stream(retry)
@@ -401,7 +405,7 @@ class SyncContext(_BaseContext[L]):
     def close_stream(self, *, retry: float = 1.0) -> None:
         """Send the client away, to come back for the rest after `retry` seconds.
 
-        For long calls, that their connections need not last: clients of the handshake revisions
+        For long calls, that their connections need not last: clients of the session revisions
         come back to the stream. In 2026-07-28, where a task does that, nothing happens.
         """
         self._channel.close_stream(retry)
@@ -412,7 +416,7 @@ class SyncContext(_BaseContext[L]):
         In 2026-07-28 the handler ends here, and runs again from its start when the answer has
         come: what it does above a question, it does again. key: the name of the question on the
         wire, by default its number. Raises ClientError if the client cannot, or does not, answer.
-        In the handshake revisions the answer is another HTTP request: under WSGI, the web server
+        In the session revisions the answer is another HTTP request: under WSGI, the web server
         needs more than one thread.
         """
         key = self._key(key, "elicitation")

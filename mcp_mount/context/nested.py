@@ -162,6 +162,6 @@ def _answered(incoming: IncomingRequest, result: Result) -> Call:
 
 
 def _told(error: ProtocolError) -> ToolError:
-    if error.status(modern=True) in (401, 403):
+    if error.status(stateless=True) in (401, 403):
         return CallFailed(f"The caller may not do this: {error.message}")
     return CallFailed(error.message)

@@ -119,7 +119,7 @@ class Listing:
             body["nextCursor"] = self._seal.seal(
                 [incoming.method, end], mount=incoming.request.mount
             )
-        if incoming.revision.modern:
+        if incoming.revision.stateless:
             body |= {"ttlMs": self.ttl_ms, "cacheScope": scope}
         return Result(encode(body)[1:-1])
 

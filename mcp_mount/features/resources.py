@@ -175,7 +175,7 @@ class Resource:
         else:
             contents = [self._content(uri, value)]
         body: dict[str, Any] = {"contents": contents}
-        if revision.modern:
+        if revision.stateless:
             body |= self.hints
         return Result(encode(body)[1:-1])
 
@@ -219,7 +219,7 @@ def answer_read(resources: Mapping[str, Resource], incoming: IncomingRequest) ->
 
 def _not_found(revision: Revision, uri: str, words: str = "") -> ProtocolError:
     # Renumbered in 2026-07-28 (server/resources, "Error Handling").
-    kind = INVALID_PARAMS if revision.modern else RESOURCE_NOT_FOUND
+    kind = INVALID_PARAMS if revision.stateless else RESOURCE_NOT_FOUND
     return ProtocolError(kind, words or f"Resource not found: {uri}", data={"uri": uri})
 
 

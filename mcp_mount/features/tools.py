@@ -321,7 +321,7 @@ class Tool:
             return None
         if policy.when is not None and not is_yes(policy.when, policy.when(arguments)):
             return None
-        knows_tasks = incoming.revision.modern and incoming.client.declares(TASKS)
+        knows_tasks = incoming.revision.stateless and incoming.client.declares(TASKS)
         if policy.required and not knows_tasks:
             raise requires_extension(TASKS)
         return policy if knows_tasks else None
@@ -350,7 +350,7 @@ def answer_call(tools: Mapping[str, Tool], incoming: IncomingRequest) -> Result 
     task = None
     if not incoming.path:
         # No other handler calls it: it may have headers of its own, and become a task.
-        if incoming.revision.modern and incoming.request.mirrors_headers:
+        if incoming.revision.stateless and incoming.request.mirrors_headers:
             for parameter in tool.mirrored:
                 parameter.check(incoming.request.headers, arguments)
         task = tool.task_of(incoming, arguments)

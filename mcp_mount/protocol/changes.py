@@ -1,6 +1,6 @@
 """Changes that clients may hear of, and the subscriptions to them.
 
-2026-07-28 has `subscriptions/listen` (basic/patterns/subscriptions); the handshake revisions have
+2026-07-28 has `subscriptions/listen` (basic/patterns/subscriptions); the session revisions have
 the GET stream of a session, and `resources/subscribe`.
 """
 

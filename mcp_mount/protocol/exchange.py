@@ -11,7 +11,7 @@ from mcp_mount.calls.catalogue import Catalogue, Method
 from mcp_mount.calls.flows import Flow, Run
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
-from mcp_mount.protocol import stateless as modern
+from mcp_mount.protocol import stateless
 from mcp_mount.protocol.listener import Listener, Wait
 from mcp_mount.protocol.refusals import RefusalLog
 from mcp_mount.protocol.resumption import EventLog, Resumption
@@ -143,7 +143,7 @@ class Exchange:
             try:
                 answers.append(self._protocol.encode(call.incoming, call.finish()))
             except ProtocolError as error:
-                status = error.status(modern=call.incoming.revision.modern)
+                status = error.status(stateless=call.incoming.revision.stateless)
                 answers.append(encode_error(call.incoming.id, error))
         return (200 if self._batch else status), answers
 
@@ -181,7 +181,7 @@ class Protocol:
                 return self._post(request)
             if SESSION_HEADER in request.headers:
                 _check_version(request)
-            if request.method == "DELETE" and not self._says_modern(request):
+            if request.method == "DELETE" and not self._is_stateless(request):
                 self._sessions.end(request)
                 return Reply(204)
             if request.method == "GET" and self._may_stream(request):
@@ -293,7 +293,7 @@ class Protocol:
         return refusal(ProtocolError(PARSE_ERROR, "The body is not complete", status=400))
 
     def encode(self, incoming: IncomingRequest, result: Result) -> bytes:
-        if incoming.revision.modern:
+        if incoming.revision.stateless:
             return encode_result(incoming.id, self._stateless.wrap(incoming, result))
         return encode_result(incoming.id, self._sessions.wrap(result))
 
@@ -305,10 +305,12 @@ class Protocol:
         value = decode(request.body)
         if isinstance(value, list):
             return self._post_batch(value, request, accept)
-        era_is_modern = modern.is_stateless_request(value, request.headers)
+        is_stateless = stateless.is_stateless_request(value, request.headers)
         try:
-            if era_is_modern:
-                if SESSION_HEADER in request.headers and not modern.is_stateless_request(value, {}):
+            if is_stateless:
+                if SESSION_HEADER in request.headers and not stateless.is_stateless_request(
+                    value, {}
+                ):
                     _check_version(request)
                 admitted = self._stateless.admit(value, request)
             else:
@@ -321,7 +323,7 @@ class Protocol:
                 return Reply(202)
             return self._dispatch(*admitted, accept)
         except ProtocolError as error:
-            status = error.status(modern=era_is_modern)
+            status = error.status(stateless=is_stateless)
             reply = Reply.of_json(status, encode_error(readable_id(value), error))
             return self._challenged(reply, error, request)
 
@@ -331,7 +333,7 @@ class Protocol:
         """JSON-RPC batches, which revision 2025-03-26 alone has."""
         if SESSION_HEADER in request.headers:
             _check_version(request)
-        if self._says_modern(request):
+        if self._is_stateless(request):
             raise ProtocolError(INVALID_REQUEST, "This revision has no batches")
         session = self._sessions.session(request)
         if not session.revision.batches:
@@ -423,12 +425,12 @@ class Protocol:
         return (
             EVENT_STREAM in request.headers.get("accept", "")
             and SESSION_HEADER in request.headers
-            and not self._says_modern(request)
+            and not self._is_stateless(request)
         )
 
     @staticmethod
-    def _says_modern(request: Request) -> bool:
-        return modern.is_stateless_request(None, request.headers)
+    def _is_stateless(request: Request) -> bool:
+        return stateless.is_stateless_request(None, request.headers)
 
 
 def refusal_of(request: Request, rules: Sequence[Rule]) -> ProtocolError | None:
@@ -444,7 +446,7 @@ def _check_version(request: Request) -> None:
     knows, for there is no metadata that could say more."""
     version = request.headers.get("mcp-protocol-version")
     if version is not None and version not in REVISIONS:
-        raise modern.unsupported_version(version)
+        raise stateless.unsupported_version(version)
 
 
 def _id_in(request: Request) -> MessageId | None:
@@ -459,7 +461,7 @@ def _id_in(request: Request) -> MessageId | None:
 
 def refusal(error: ProtocolError) -> Reply:
     """The reply to a request that has no readable message."""
-    reply = Reply.of_json(error.status(modern=True), encode_error(error.message_id, error))
+    reply = Reply.of_json(error.status(stateless=True), encode_error(error.message_id, error))
     if reply.status == 405:
         reply.headers.append(("allow", "POST, DELETE"))
     return reply

@@ -9,7 +9,7 @@ from mcp_mount.wire.uris import normal_uri
 
 
 class Notifier:
-    """Tells the clients that listen, of both eras, that something has changed.
+    """Tells the clients that listen, of both kinds of revision, that something has changed.
 
     Call it from plain code and coroutines, within a request or outside: in a Django signal, in a
     thread. It does not wait. Clients of other processes do not hear of it yet.

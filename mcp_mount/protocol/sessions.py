@@ -1,4 +1,4 @@
-"""The handshake revisions, 2025-03-26 to 2025-11-25: `initialize`, then requests in a session.
+"""The session revisions, 2025-03-26 to 2025-11-25: `initialize`, then requests in a session.
 
 A session id is a sealed token that carries what `initialize` agreed on: there is no session table,
 and every worker that has the key serves every session.
@@ -45,7 +45,7 @@ from mcp_mount.wire.messages import (
     is_id,
     parse,
 )
-from mcp_mount.wire.revisions import LATEST_LEGACY, LEGACY, Revision
+from mcp_mount.wire.revisions import LATEST_SESSION_REVISION, SESSION_REVISIONS, Revision
 from mcp_mount.wire.sealing import Keys, TokenRefused, TokenSealer
 from mcp_mount.wire.uris import normal_uri
 
@@ -68,7 +68,7 @@ _EMPTY_LISTS: Final = {
 
 
 class Backplane(Protocol):
-    """What the handshake revisions must carry from one request to another."""
+    """What the session revisions must carry from one request to another."""
 
     def expect(self, session: str, question: str) -> Future[Any]: ...
     def forget(self, session: str, question: str) -> None: ...
@@ -141,7 +141,7 @@ class Sessions:
             raise ProtocolError(INVALID_PARAMS, 'params must have an object "capabilities"')
         if not isinstance(info, dict) or not isinstance(info.get("name"), str):
             raise ProtocolError(INVALID_PARAMS, 'params must have a "clientInfo" with a "name"')
-        revision = LEGACY.get(wanted, LATEST_LEGACY)
+        revision = SESSION_REVISIONS.get(wanted, LATEST_SESSION_REVISION)
         kept = {key: capabilities[key] for key in _KEPT_CAPABILITIES if key in capabilities}
         client = {key: str(info.get(key, ""))[:64] for key in ("name", "version")}
         whose = self._settings.callers.key_of(request)
@@ -357,7 +357,7 @@ class Sessions:
         try:
             claims, sealed_at = self._seal.open(token, ttl=ttl, mount=mount)
             session_id, revision, capabilities, info, caller = claims
-            known = LEGACY[revision]
+            known = SESSION_REVISIONS[revision]
         except (TokenRefused, KeyError):
             # A worker of a newer version may have agreed on a revision that this one lacks.
             raise _no_session() from None
@@ -402,7 +402,7 @@ def _refuse_foreign_answer(question: str) -> None:
         return
     logger.warning(
         "A client answered a question of another process, which does not get the answer: with "
-        "several workers, clients of the handshake revisions must come back to the one that asks "
+        "several workers, clients of the session revisions must come back to the one that asks "
         "them (sticky sessions), or the server must have a single one."
     )
     raise ProtocolError(

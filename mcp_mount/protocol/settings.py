@@ -93,7 +93,7 @@ class Settings:
     allowed_hosts: the Host names served, with a port or for all ports; None leaves that check to
     the host framework.
     host_names: the names that the host framework itself vouches for (Django's ALLOWED_HOSTS).
-    session_ttl: the life of a handshake session, in seconds.
+    session_ttl: the life of a session, in seconds.
     list_ttl_ms: for how long a client may keep lists and discovery, in milliseconds.
     question_timeout: how long a handler waits for a live answer of its client, in seconds.
     waiting_threads: how many subscriptions and questions, together, may hold a thread of a WSGI

@@ -39,7 +39,7 @@ from mcp_mount.wire.errors import (
 )
 from mcp_mount.wire.extensions import TASKS
 from mcp_mount.wire.messages import NotificationMessage, Request, ResponseMessage, parse
-from mcp_mount.wire.revisions import LATEST, LEGACY, MODERN, SUPPORTED
+from mcp_mount.wire.revisions import LATEST, SESSION_REVISIONS, STATELESS_REVISIONS, SUPPORTED
 from mcp_mount.wire.sealing import Keys, TokenRefused, TokenSealer
 
 VERSION_META: Final = "io.modelcontextprotocol/protocolVersion"
@@ -54,8 +54,8 @@ _ENCODED_START, _ENCODED_END = "=?base64?", "?="
 def is_stateless_request(value: Any, headers: Mapping[str, str]) -> bool:
     """Whether a message asks for the stateless protocol, rightly or not.
 
-    Its own metadata decides. Without it, `initialize` opens a handshake session and a version
-    header tells the era; a version that nobody knows gets the modern answer, which lists ours.
+    Its own metadata decides. Without it, `initialize` opens a session, and else the version header
+    decides; an unknown version gets the stateless answer, which lists the supported versions.
     """
     if isinstance(value, dict):
         params = value.get("params")
@@ -65,7 +65,7 @@ def is_stateless_request(value: Any, headers: Mapping[str, str]) -> bool:
         if value.get("method") == "initialize":
             return False
     version = headers.get("mcp-protocol-version")
-    return version is not None and version not in LEGACY
+    return version is not None and version not in SESSION_REVISIONS
 
 
 def unsupported_version(version: str) -> ProtocolError:
@@ -73,7 +73,7 @@ def unsupported_version(version: str) -> ProtocolError:
     return ProtocolError(
         UNSUPPORTED_VERSION,
         f"{version} is served after an initialize handshake only"
-        if version in LEGACY
+        if version in SESSION_REVISIONS
         else "Unsupported protocol version",
         data={"supported": SUPPORTED, "requested": version},
     )
@@ -136,7 +136,7 @@ class Stateless:
             raise ProtocolError(INVALID_PARAMS, f'params._meta must have "{VERSION_META}"')
         if request.mirrors_headers:
             _compare("MCP-Protocol-Version", headers.get("mcp-protocol-version"), version)
-        revision = MODERN.get(version)
+        revision = STATELESS_REVISIONS.get(version)
         if revision is None:
             raise unsupported_version(version)
         capabilities = meta.get(CAPABILITIES_META)

@@ -152,6 +152,6 @@ def failed(error: Exception, what: str) -> JSONResponse:
     if isinstance(error, ToolError | InvalidArguments):
         return openai_error(400, "invalid_request_error", str(error))
     if isinstance(error, ProtocolError):
-        return openai_error(error.status(modern=True), "refused", error.message)
+        return openai_error(error.status(stateless=True), "refused", error.message)
     logger.error("%s failed", what, exc_info=error)
     return openai_error(500, "failed", f"{what} failed")

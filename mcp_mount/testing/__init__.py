@@ -1,4 +1,4 @@
-"""Clients for tests of your own: they talk to an application of this process, in both eras.
+"""Clients for your own tests: they call an application in this process, with or without sessions.
 
     with Client(app, elicit=lambda question: {"sure": True}) as client:
         assert client.call_tool("close_ticket", {"number": 7}).text == "Closed"

@@ -224,7 +224,7 @@ class Conversation:
         self, method: str, params: Mapping[str, Any], extra: Mapping[str, str] | None = None
     ) -> Flow:
         """The result of a request, after as many rounds as it takes. Raises RPCError."""
-        if not self.revision.modern and self._session is None:
+        if not self.revision.stateless and self._session is None:
             yield from self._initialize()
         further: dict[str, Any] = {}
         for _ in range(_MAX_ROUNDS):
@@ -265,7 +265,7 @@ class Conversation:
 
     def _mirrored(self, name: str, arguments: Mapping[str, Any]) -> Flow:
         """The headers that mirror arguments (2026-07-28), by the definition of the tool."""
-        if not self.revision.modern:
+        if not self.revision.stateless:
             return {}
         tool = yield from self._tool(name)
         return _mirror(tool["inputSchema"], arguments) if tool is not None else {}
@@ -297,7 +297,7 @@ class Conversation:
     def _send(self, method: str, params: Mapping[str, Any], extra: Mapping[str, str]) -> Flow:
         message_id = next(self._ids)
         headers = {**self._headers(), **extra}
-        if self.revision.modern:
+        if self.revision.stateless:
             params = {**params, "_meta": {**params.get("_meta", {}), **self._meta()}}
             headers |= {"mcp-method": method, "mcp-protocol-version": self.revision.name}
             if method in _NAMES:

@@ -18,14 +18,14 @@ from mcp_mount.wire.cancellation import is_being_cancelled
 class ErrorKind:
     """One row of the table.
 
-    The modern status is what revision 2026-07-28 prescribes. The handshake revisions leave a
+    The stateless status is what revision 2026-07-28 prescribes. The session revisions leave a
     request that was understood, but failed, at 200.
     """
 
     code: int
     title: str
-    modern_status: int
-    legacy_status: int
+    stateless_status: int
+    session_status: int
 
 
 PARSE_ERROR = ErrorKind(-32700, "Parse error", 400, 400)
@@ -33,7 +33,7 @@ INVALID_REQUEST = ErrorKind(-32600, "Invalid request", 400, 400)
 METHOD_NOT_FOUND = ErrorKind(-32601, "Method not found", 404, 200)
 INVALID_PARAMS = ErrorKind(-32602, "Invalid params", 400, 200)
 INTERNAL_ERROR = ErrorKind(-32603, "Internal error", 200, 200)
-# The handshake revisions only; 2026-07-28 has invalid params for it.
+# The session revisions only; 2026-07-28 has invalid params for it.
 RESOURCE_NOT_FOUND = ErrorKind(-32002, "Resource not found", 400, 200)
 # 2026-07-28, basic/index, "Error Codes".
 HEADER_MISMATCH = ErrorKind(-32020, "Header mismatch", 400, 400)
@@ -200,11 +200,11 @@ class ProtocolError(Exception):
         self.retry_after = retry_after
         self._status = status
 
-    def status(self, *, modern: bool) -> int:
-        """The HTTP status of the reply, in a modern or a handshake revision."""
+    def status(self, *, stateless: bool) -> int:
+        """The HTTP status of the reply, in the stateless revision or in one with sessions."""
         if self._status is not None:
             return self._status
-        return self.kind.modern_status if modern else self.kind.legacy_status
+        return self.kind.stateless_status if stateless else self.kind.session_status
 
 
 class MCPError(ProtocolError):

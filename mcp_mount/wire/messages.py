@@ -145,7 +145,7 @@ class NotificationMessage:
 
 @dataclass(slots=True)
 class ResponseMessage:
-    """A client's answer to a request that this server sent (handshake revisions)."""
+    """A client's answer to a request that this server sent (session revisions)."""
 
     id: MessageId
     result: Any = None
@@ -206,7 +206,7 @@ def parse(value: Any, *, null_is_missing: bool = False) -> Message:
         value: The decoded JSON value.
         null_is_missing: Whether "params", "error" and the members of "params" that are null count
             as missing. Serialisers that write out optional fields send them so; the schemas do not
-            allow it, but such clients of the handshake revisions are in use.
+            allow it, but such clients of the session revisions are in use.
 
     Raises:
         ProtocolError: Invalid request, with a sentence on what is wrong.

@@ -24,7 +24,7 @@ class Revision:
     """
 
     name: str
-    modern: bool
+    stateless: bool
     batches: bool
     structured_content: bool
     primed_streams: bool
@@ -71,7 +71,7 @@ REVISIONS: Final = {
         # transport know no newer one (Python 1.8, TypeScript up to 1.10).
         Revision(
             name="2024-11-05",
-            modern=False,
+            stateless=False,
             batches=False,
             structured_content=False,
             primed_streams=False,
@@ -85,7 +85,7 @@ REVISIONS: Final = {
         ),
         Revision(
             name="2025-03-26",
-            modern=False,
+            stateless=False,
             batches=True,
             structured_content=False,
             primed_streams=False,
@@ -99,7 +99,7 @@ REVISIONS: Final = {
         ),
         Revision(
             name="2025-06-18",
-            modern=False,
+            stateless=False,
             batches=False,
             structured_content=True,
             primed_streams=False,
@@ -113,7 +113,7 @@ REVISIONS: Final = {
         ),
         Revision(
             name="2025-11-25",
-            modern=False,
+            stateless=False,
             batches=False,
             structured_content=True,
             primed_streams=True,
@@ -127,7 +127,7 @@ REVISIONS: Final = {
         ),
         Revision(
             name="2026-07-28",
-            modern=True,
+            stateless=True,
             batches=False,
             structured_content=True,
             primed_streams=False,
@@ -142,10 +142,14 @@ REVISIONS: Final = {
     )
 }
 
-LEGACY: Final = {name: revision for name, revision in REVISIONS.items() if not revision.modern}
-MODERN: Final = {name: revision for name, revision in REVISIONS.items() if revision.modern}
+SESSION_REVISIONS: Final = {
+    name: revision for name, revision in REVISIONS.items() if not revision.stateless
+}
+STATELESS_REVISIONS: Final = {
+    name: revision for name, revision in REVISIONS.items() if revision.stateless
+}
 
-LATEST_LEGACY: Final = REVISIONS["2025-11-25"]
+LATEST_SESSION_REVISION: Final = REVISIONS["2025-11-25"]
 LATEST: Final = REVISIONS["2026-07-28"]
 
 SUPPORTED: Final = tuple(sorted(REVISIONS, reverse=True))

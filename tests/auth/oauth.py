@@ -56,12 +56,12 @@ class Person:
 
 
 @asynccontextmanager
-async def connected(url: str, person: Person, era: str = "auto") -> AsyncIterator[Client]:
+async def connected(url: str, person: Person, mode: str = "auto") -> AsyncIterator[Client]:
     metadata = OAuthClientMetadata(client_name="tests", redirect_uris=[REDIRECT])  # type: ignore[list-item]
     provider = OAuthClientProvider(url, metadata, person, person.visit, person.come_back)
     async with (
         httpx2.AsyncClient(auth=provider, timeout=60) as http,
-        Client(streamable_http_client(url, http_client=http), mode=era) as client,  # type: ignore[arg-type]
+        Client(streamable_http_client(url, http_client=http), mode=mode) as client,  # type: ignore[arg-type]
     ):
         yield client
 

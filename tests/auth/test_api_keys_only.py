@@ -19,7 +19,7 @@ import mcp_mount_starlette
 from mcp_mount import MCPServer, mount_asgi, mount_wsgi
 from mcp_mount.auth import JWT, APIKeys
 from mcp_mount_flask import MCPMount
-from tests.requests import modern
+from tests.requests import stateless
 
 KEY = "a-long-secret-of-ada"
 PLACES = (
@@ -94,7 +94,7 @@ HOSTS = [alone, starlette, fastapi, beside_asgi, flask, beside_wsgi]
 
 
 def send(client: Any, **more: str) -> Any:
-    headers, body = modern("tools/list", id="q")
+    headers, body = stateless("tools/list", id="q")
     data = {"data": body} if "werkzeug" in type(client).__module__ else {"content": body}
     return client.post("/mcp", headers={**headers, **more}, **data)
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from mcp_mount import MCPServer, SyncContext
 from mcp_mount.auth import JWT
 from tests.auth.issuer import Issuer, ec_key, issuing, rsa_key
-from tests.requests import modern
+from tests.requests import stateless
 
 URL = "http://testserver/mcp"
 
@@ -49,7 +49,7 @@ def build(verifier: Any, **options: Any) -> MCPServer:
 
 
 def post(server: MCPServer, token: str | None) -> Any:
-    headers, body = modern("tools/call", {"name": "whoami", "arguments": {}})
+    headers, body = stateless("tools/call", {"name": "whoami", "arguments": {}})
     if token is not None:
         headers["authorization"] = f"Bearer {token}".encode()  # type: ignore[assignment]
     return TestClient(server).post("/mcp", content=body, headers=headers)
@@ -208,7 +208,7 @@ def test_a_forged_host_makes_no_audience(issuer: Issuer, caplog: Any) -> None:
     key = issuer.add("one", rsa_key())
     server = MCPServer("guarded", auth=JWT(issuer.url))
     token = issuer.token(key, aud="http://evil.example/mcp")
-    headers, body = modern("tools/list", {})
+    headers, body = stateless("tools/list", {})
     headers |= {"host": "evil.example", "authorization": f"Bearer {token}"}
     with caplog.at_level(logging.WARNING):
         response = TestClient(server).post("/mcp", content=body, headers=headers)
@@ -220,7 +220,7 @@ def test_a_forged_host_makes_no_audience(issuer: Issuer, caplog: Any) -> None:
 def test_who_names_an_audience_needs_nobody_to_vouch(issuer: Issuer, caplog: Any) -> None:
     key = issuer.add("one", rsa_key())
     server = MCPServer("guarded", auth=JWT(issuer.url, audience="shop"))
-    headers, body = modern("tools/list", {})
+    headers, body = stateless("tools/list", {})
     headers["authorization"] = f"Bearer {issuer.token(key, aud='shop')}"
     with caplog.at_level(logging.WARNING):
         assert TestClient(server).post("/mcp", content=body, headers=headers).status_code == 200

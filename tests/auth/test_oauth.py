@@ -14,12 +14,12 @@ from tests.auth.oauth import Person, connected, run
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
 
-@pytest.mark.parametrize("era", ["auto", "legacy"])
-def test_the_official_client_logs_in(guarded: str, era: str) -> None:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_the_official_client_logs_in(guarded: str, mode: str) -> None:
     person = Person()
 
     async def session() -> tuple[list[str], str]:
-        async with connected(guarded, person, era) as client:
+        async with connected(guarded, person, mode) as client:
             tools = [tool.name for tool in (await client.list_tools()).tools]
             result = await client.call_tool("whoami", {})
             return tools, result.content[0].text  # type: ignore[union-attr]

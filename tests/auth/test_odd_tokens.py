@@ -25,7 +25,7 @@ from mcp_mount.auth import JWT, AccessToken, InvalidToken, TokenVerifier
 from mcp_mount.transports.driving import follow
 from tests.auth.issuer import Issuer, issuing, rsa_key
 from tests.auth.test_jwt import URL, build, post, said
-from tests.requests import modern
+from tests.requests import stateless
 
 SECRET = "a secret that both know, 32 bytes"
 ISSUER = "https://login.example.com"
@@ -290,7 +290,7 @@ def test_no_body_is_an_error_of_the_server(path: str, body: bytes) -> None:
 
     server.include_router(tools)
     client = TestClient(server, base_url="http://localhost", raise_server_exceptions=False)
-    headers, _ = modern("tools/call", {"name": "echo", "arguments": {}})
+    headers, _ = stateless("tools/call", {"name": "echo", "arguments": {}})
     response = client.post(path, content=body, headers=headers)
     assert response.status_code < 500
     response.json()

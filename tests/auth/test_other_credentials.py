@@ -19,7 +19,7 @@ from mcp_mount import (
 )
 from mcp_mount.auth import JWT, APIKey, APIKeys, Introspection, TokenVerifier
 from tests.auth.issuer import Issuer, issuing, rsa_key
-from tests.requests import modern
+from tests.requests import stateless
 
 RESOURCE = "https://api.example.com/mcp"
 KEY = "an-api-key-of-some-length"
@@ -63,12 +63,12 @@ def build(auth: Any, **options: Any) -> MCPServer:
 
 
 def call(server: MCPServer, tool: str, **headers: str) -> Any:
-    own, body = modern("tools/call", {"name": tool, "arguments": {}})
+    own, body = stateless("tools/call", {"name": tool, "arguments": {}})
     return TestClient(server).post("/mcp", content=body, headers={**own, **headers})
 
 
 def listed(server: MCPServer, **headers: str) -> Any:
-    own, body = modern("tools/list")
+    own, body = stateless("tools/list")
     response = TestClient(server).post("/mcp", content=body, headers={**own, **headers})
     result = response.json()["result"]
     return [tool["name"] for tool in result["tools"]], result["cacheScope"]
@@ -163,7 +163,7 @@ def test_an_api_key_stands_for_somebody(header: dict[str, str]) -> None:
 
 def test_keys_need_nobody_to_vouch_for_a_host(caplog: Any) -> None:
     server = MCPServer(auth=APIKeys({"ci": KEY}))
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     response = TestClient(server).post("/mcp", content=body, headers={**headers, "x-api-key": KEY})
     assert response.status_code == 200
     assert caplog.text == ""
@@ -288,16 +288,18 @@ def test_without_required_credentials_others_are_anonymous() -> None:
 def test_a_session_belongs_to_its_caller() -> None:
     server = build(APIKeys({"ada": KEY, "bob": KEY + "2"}))
     client = TestClient(server)
-    from tests.requests import JSON_HEADERS, initialize, legacy
+    from tests.requests import JSON_HEADERS, initialize, session_headers
 
     ada = {**JSON_HEADERS, "x-api-key": KEY}
     session = client.post("/mcp", content=initialize(), headers=ada).headers["mcp-session-id"]
     body = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
-    own = client.post("/mcp", json=body, headers={**legacy(session), "x-api-key": KEY})
+    own = client.post("/mcp", json=body, headers={**session_headers(session), "x-api-key": KEY})
     assert own.status_code == 200
-    stolen = client.post("/mcp", json=body, headers={**legacy(session), "x-api-key": KEY + "2"})
+    stolen = client.post(
+        "/mcp", json=body, headers={**session_headers(session), "x-api-key": KEY + "2"}
+    )
     assert stolen.status_code == 404
-    assert client.post("/mcp", json=body, headers=legacy(session)).status_code == 401
+    assert client.post("/mcp", json=body, headers=session_headers(session)).status_code == 401
 
 
 def test_metadata_need_no_credentials_and_only_reading() -> None:

@@ -19,7 +19,7 @@ from mcp_mount.auth import Introspection, fetching, http
 from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.testing.inprocess import ASGIClient, WSGIClient
 from tests.auth.issuer import Issuer, issuing
-from tests.requests import modern
+from tests.requests import stateless
 
 URL = "https://api.example.com/mcp"
 
@@ -70,7 +70,7 @@ def plain() -> MCPServer:
 
 
 def request(token: str | None = None) -> HTTPRequest:
-    headers, body = modern("tools/call", {"name": "ping", "arguments": {}})
+    headers, body = stateless("tools/call", {"name": "ping", "arguments": {}})
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
     return HTTPRequest("POST", headers, body)

@@ -31,7 +31,7 @@ from mcp_mount import (
 from mcp_mount.protocol import Request
 from mcp_mount.testing import Client
 from mcp_mount.wire.errors import INTERNAL_ERROR
-from tests.requests import Session, ask, call, meta, modern
+from tests.requests import Session, ask, call, meta, stateless
 
 NAN = float("nan")
 INF = float("inf")
@@ -326,7 +326,7 @@ def test_what_a_handler_says_while_it_runs_says_so() -> None:
         "io.modelcontextprotocol/logLevel": "debug",
     }
     for name in ("log", "progress", "form", "sample"):
-        headers, body = modern("tools/call", {"name": name, "arguments": {}, "_meta": own})
+        headers, body = stateless("tools/call", {"name": name, "arguments": {}, "_meta": own})
         reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
         result = strict(reply.body)["result"]  # type: ignore[union-attr]
         assert "has NaN or an infinity" in result["content"][0]["text"], name
@@ -518,7 +518,7 @@ def test_chat_completions_are_replaced_too() -> None:
 def test_a_request_with_a_lone_surrogate_is_answered_with_its_id() -> None:
     server = MCPServer("tests")
     session = Session(server, "2025-11-25")
-    headers, _ = modern("tools/call", {"name": "x"})
+    headers, _ = stateless("tools/call", {"name": "x"})
     bodies = [
         (rb'{"jsonrpc":"2.0","id":7,"method":"ping","params":{"a":"\ud800"}}', 7),
         (b'{"jsonrpc":"2.0","id":"x","method":"ping","params":{"a":"\xed\xa0\x80"}}', "x"),

@@ -28,17 +28,17 @@ LISTS = [
 ]
 
 
-@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("stateless", [True, False])
 @pytest.mark.parametrize(("method", "member", "name"), LISTS)
 def test_pages_together_have_all_in_order(
-    method: str, member: str, name: str, modern: bool
+    method: str, member: str, name: str, stateless: bool
 ) -> None:
     server = make(page_size=2)
     session = Session(server, "2025-11-25")
     pages: list[list[str]] = []
     params: dict[str, Any] = {}
     while True:
-        reply = ask(server, method, params) if modern else session.ask(method, params)
+        reply = ask(server, method, params) if stateless else session.ask(method, params)
         pages.append([entry["name"] for entry in reply["result"][member]])
         if "nextCursor" not in reply["result"]:
             break

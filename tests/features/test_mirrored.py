@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from mcp_mount import DefinitionError, McpHeader, MCPServer
 from mcp_mount.protocol import Request
-from tests.requests import Session, ask, modern
+from tests.requests import Session, ask, stateless
 
 
 class Target(BaseModel):
@@ -34,7 +34,7 @@ def server() -> MCPServer:
 
 
 def call(server: MCPServer, arguments: dict[str, Any], **headers: str) -> tuple[int, Any]:
-    own, body = modern("tools/call", {"name": "query", "arguments": arguments}, **headers)
+    own, body = stateless("tools/call", {"name": "query", "arguments": arguments}, **headers)
     reply = server.wsgi_endpoint.respond_to(Request("POST", own, body))
     return reply.status, json.loads(reply.body)  # type: ignore[union-attr]
 
@@ -94,7 +94,7 @@ def test_a_header_that_is_missing_or_differs_is_refused(
     assert (status, answer["error"]["code"]) == (400, -32020)
 
 
-def test_the_handshake_revisions_have_no_such_headers(server: MCPServer) -> None:
+def test_the_session_revisions_have_no_such_headers(server: MCPServer) -> None:
     result = Session(server, "2025-11-25").call("query", {"region": "eu"})
     assert result["content"][0]["text"] == "eu 10 False"
 

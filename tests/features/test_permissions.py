@@ -29,9 +29,9 @@ from mcp_mount.protocol.changes import Change, ListenSubscription
 from mcp_mount.routes.gate import incoming_of
 from mcp_mount.testing import Client, RPCError
 from mcp_mount_starlette import mount
-from tests.requests import MODERN, modern
+from tests.requests import STATELESS, stateless
 
-REVISIONS = [MODERN, "2025-11-25"]
+REVISIONS = [STATELESS, "2025-11-25"]
 
 
 class ByHeader(AuthenticationBackend):
@@ -90,7 +90,7 @@ def build(**options: Any) -> MCPServer:
     return server
 
 
-def as_user(server: MCPServer, words: str | None, revision: str = MODERN) -> Client:
+def as_user(server: MCPServer, words: str | None, revision: str = STATELESS) -> Client:
     return Client(host(server), headers={"x-user": words} if words else {}, revision=revision)
 
 
@@ -368,7 +368,7 @@ def test_nothing_is_asked_where_nothing_is_ruled() -> None:
     def never() -> Any:
         raise AssertionError("asked")
 
-    headers, body = modern("tools/call", {"name": "one", "arguments": {}})
+    headers, body = stateless("tools/call", {"name": "one", "arguments": {}})
     request = ProtocolRequest("POST", headers, body, native=never, caller=never)
     reply = server.wsgi_endpoint.respond_to(request)
     assert isinstance(reply, Reply)

@@ -19,7 +19,7 @@ from sample_projects.processes import free_port, running
 from tests.fuzz.everything import ON_PURPOSE
 from tests.fuzz.hosts import SERVERS, command
 from tests.fuzz.strategies import SESSIONS, fill_in
-from tests.requests import JSON_HEADERS, initialize, meta, modern
+from tests.requests import JSON_HEADERS, initialize, meta, stateless
 
 WATCHDOG = 30.0
 """Seconds after which a call hangs. Nothing here takes one second: a busy machine may."""
@@ -94,7 +94,7 @@ class Peer:
         self.open_sessions()
         for tool in ("wait", "background"):
             params = {"name": tool, "_meta": meta(capabilities=TASKS)}
-            result = self.json(*modern("tools/call", params))["result"]
+            result = self.json(*stateless("tools/call", params))["result"]
             self.known[f"task:{tool}"] = result["taskId"]
 
     def open_sessions(self) -> None:
@@ -188,7 +188,7 @@ class Peer:
     def check(self, before: Vitals) -> None:
         """See that the server still works, and is as it was."""
         params = {"name": "typed", "arguments": {"days": 3}}
-        result = self.json(*modern("tools/call", params))["result"]
+        result = self.json(*stateless("tools/call", params))["result"]
         assert result["structuredContent"] == {"city": "Oslo", "days": 3}
         faults = self.faults()
         assert not faults, "\n".join(faults)

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from mcp_mount.wire.extensions import PAGES, TASKS
 from mcp_mount.wire.revisions import SUPPORTED
-from tests.requests import CAPABILITIES, CLIENT_INFO, MODERN, VERSION, meta
+from tests.requests import CAPABILITIES, CLIENT_INFO, STATELESS, VERSION, meta
 
-SESSIONS = {version: f"session:{version}" for version in SUPPORTED if version != MODERN}
+SESSIONS = {version: f"session:{version}" for version in SUPPORTED if version != STATELESS}
 TASK_IDS = ["task:wait", "task:background"]
 
 NAMES = [
@@ -212,7 +212,7 @@ def rightly(version: str, method: str, values: Mapping[str, Any]) -> tuple[dict[
     """The headers and the message of a request whose envelope is right for a revision."""
     values = dict(values)
     named = {"mcp-protocol-version": version}
-    if version == MODERN:
+    if version == STATELESS:
         given = values.get("_meta")
         given = given if isinstance(given, dict) else {}
         declared = given.get(CAPABILITIES)

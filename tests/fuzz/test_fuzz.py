@@ -39,7 +39,7 @@ from tests.fuzz.strategies import (
     raw_requests,
     rightly,
 )
-from tests.requests import JSON_HEADERS, MODERN, modern
+from tests.requests import JSON_HEADERS, STATELESS, stateless
 
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 
@@ -146,7 +146,7 @@ def test_any_nearly_right_request_is_answered(
     wrong = data.draw(st.just({}) | params)
     values = {**values, **wrong} if isinstance(wrong, dict) else values
     named, body = rightly(version, case.split()[0], values)
-    if version != MODERN:
+    if version != STATELESS:
         named = {**named, **data.draw(st.just({}) | headers)}
     peer.message("POST", named, body, said)
 
@@ -213,7 +213,7 @@ def test_any_request_by_the_openapi_document_is_answered(peer: Peer, case: Any) 
 def test_any_credentials_are_answered(
     peer: Peer, issuer: Issuer, header: Any, said: Any, signed: bool, scheme: str
 ) -> None:
-    own, body = modern("tools/list")
+    own, body = stateless("tools/list")
     credentials = scheme + token(issuer, header, said, signed=signed)
     peer.message("POST", {**own, "authorization": credentials}, body)
     path = f"{peer.prefix}/tools"

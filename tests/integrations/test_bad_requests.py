@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from mcp_types import JSONRPCError
 
-from tests.requests import CAPABILITIES, JSON_HEADERS, VERSION, initialize, message, meta, modern
+from tests.requests import CAPABILITIES, JSON_HEADERS, VERSION, initialize, message, meta, stateless
 
 Built = tuple[dict[str, str], bytes]
 
@@ -22,8 +22,8 @@ def raw(body: bytes | str, **headers: str) -> Built:
 
 
 def with_meta(value: Any, **headers: str) -> Built:
-    """A modern tools/list whose `_meta` is `value`."""
-    own, _ = modern("tools/list", **headers)
+    """A stateless tools/list whose `_meta` is `value`."""
+    own, _ = stateless("tools/list", **headers)
     params = {} if value is None else {"_meta": value}
     return own, json.dumps(message("tools/list", params)).encode()
 
@@ -34,7 +34,7 @@ BAD: dict[str, tuple[Built, int, int]] = {
     "NaN": (raw('{"jsonrpc":"2.0","id":NaN,"method":"ping"}'), 400, -32700),
     "nesting": (raw("[" * 5000), 400, -32700),
     "a page of another site": (
-        modern("tools/list", sec_fetch_site="cross-site", sec_fetch_mode="no-cors"),
+        stateless("tools/list", sec_fetch_site="cross-site", sec_fetch_mode="no-cors"),
         403,
         -32600,
     ),
@@ -55,13 +55,13 @@ BAD: dict[str, tuple[Built, int, int]] = {
     "wrong media type": (raw("{}", content_type="text/plain"), 415, -32600),
     "no media type": (({"accept": "*/*"}, b"{}"), 415, -32600),
     "a form": (raw("a=b", content_type="application/x-www-form-urlencoded"), 415, -32600),
-    "nothing acceptable": (modern("tools/list", accept="image/png"), 406, -32600),
-    "foreign origin": (modern("tools/list", origin="https://evil.example"), 403, -32600),
-    "null origin": (modern("tools/list", origin="null"), 403, -32600),
-    "broken origin": (modern("tools/list", origin="http://["), 403, -32600),
+    "nothing acceptable": (stateless("tools/list", accept="image/png"), 406, -32600),
+    "foreign origin": (stateless("tools/list", origin="https://evil.example"), 403, -32600),
+    "null origin": (stateless("tools/list", origin="null"), 403, -32600),
+    "broken origin": (stateless("tools/list", origin="http://["), 403, -32600),
     "no session": (raw(json.dumps(message("tools/list"))), 400, -32600),
     "bad session": (raw(json.dumps(message("ping")), mcp_session_id="x.y.z"), 404, -32600),
-    "a batch in the modern era": (
+    "a batch in the stateless revision": (
         raw("[]", mcp_protocol_version="2026-07-28"),
         400,
         -32600,
@@ -77,7 +77,7 @@ BAD: dict[str, tuple[Built, int, int]] = {
         -32602,
     ),
     "version header differs": (
-        modern("tools/list", mcp_protocol_version="2025-06-18"),
+        stateless("tools/list", mcp_protocol_version="2025-06-18"),
         400,
         -32020,
     ),
@@ -91,28 +91,28 @@ BAD: dict[str, tuple[Built, int, int]] = {
         400,
         -32602,
     ),
-    "method header differs": (modern("tools/list", mcp_method="tools/call"), 400, -32020),
+    "method header differs": (stateless("tools/list", mcp_method="tools/call"), 400, -32020),
     "name header differs": (
-        modern("tools/call", {"name": "test_simple_text"}, mcp_name="other"),
+        stateless("tools/call", {"name": "test_simple_text"}, mcp_name="other"),
         400,
         -32020,
     ),
     "name header is bad Base64": (
-        modern("tools/call", {"name": "x"}, mcp_name="=?base64?***?="),
+        stateless("tools/call", {"name": "x"}, mcp_name="=?base64?***?="),
         400,
         -32020,
     ),
-    "no name": (modern("tools/call", {}), 400, -32602),
-    "unknown method": (modern("no/method"), 404, -32601),
-    "a method of another era": (modern("ping"), 404, -32601),
-    "initialize with modern metadata": (modern("initialize"), 404, -32601),
-    "unknown tool": (modern("tools/call", {"name": "nothing"}), 400, -32602),
+    "no name": (stateless("tools/call", {}), 400, -32602),
+    "unknown method": (stateless("no/method"), 404, -32601),
+    "a method of another revision": (stateless("ping"), 404, -32601),
+    "initialize with stateless metadata": (stateless("initialize"), 404, -32601),
+    "unknown tool": (stateless("tools/call", {"name": "nothing"}), 400, -32602),
     "arguments no object": (
-        modern("tools/call", {"name": "test_simple_text", "arguments": [1]}),
+        stateless("tools/call", {"name": "test_simple_text", "arguments": [1]}),
         400,
         -32602,
     ),
-    "a response in the modern era": (
+    "a response in the stateless revision": (
         raw('{"jsonrpc":"2.0","id":1,"result":{}}', mcp_protocol_version="2026-07-28"),
         400,
         -32600,
@@ -146,7 +146,7 @@ def test_the_error_of_a_bad_request_is_one_that_clients_read(host_url: str, kind
 
 
 def test_an_error_names_the_request_it_answers(host_url: str) -> None:
-    headers, body = modern("no/method", id="a-1")
+    headers, body = stateless("no/method", id="a-1")
     response = httpx2.post(f"{host_url}/mcp", headers=headers, content=body)
     assert response.json()["id"] == "a-1"
 
@@ -183,15 +183,17 @@ def test_options_is_answered_as_for_other_routes_of_the_host(
 
 def test_a_delete_without_session_is_refused(host_url: str) -> None:
     assert httpx2.delete(f"{host_url}/mcp").status_code == 400
-    modern_delete = httpx2.delete(f"{host_url}/mcp", headers={"mcp-protocol-version": "2026-07-28"})
-    assert modern_delete.status_code == 405
+    stateless_delete = httpx2.delete(
+        f"{host_url}/mcp", headers={"mcp-protocol-version": "2026-07-28"}
+    )
+    assert stateless_delete.status_code == 405
 
 
 @pytest.mark.parametrize("length", ["announced", "chunked"])
 def test_a_body_over_the_limit_is_refused_and_the_client_hears_so(
     host_url: str, length: str
 ) -> None:
-    headers, _ = modern("tools/list")
+    headers, _ = stateless("tools/list")
     chunks = (b"x" * 65536 for _ in range(100))
     content = b"x" * 65536 * 100 if length == "announced" else chunks
     response = httpx2.post(f"{host_url}/mcp", headers=headers, content=content, timeout=60)
@@ -242,11 +244,11 @@ def test_a_body_that_does_not_come_whole_is_refused(host_url: str, route: str, k
 
 def test_a_foreign_host_and_origin_are_refused_together(host_url: str) -> None:
     """DNS rebinding: the page's own name points at this server, so Host and Origin agree."""
-    headers, body = modern("tools/list", origin="http://evil.example", host="evil.example")
+    headers, body = stateless("tools/list", origin="http://evil.example", host="evil.example")
     response = httpx2.post(f"{host_url}/mcp", headers=headers, content=body)
     assert response.status_code in (400, 403)
 
 
 def test_a_loopback_origin_is_allowed(host_url: str) -> None:
-    headers, body = modern("tools/list", origin="http://localhost:6274")
+    headers, body = stateless("tools/list", origin="http://localhost:6274")
     assert httpx2.post(f"{host_url}/mcp", headers=headers, content=body).status_code == 200

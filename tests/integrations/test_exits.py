@@ -12,7 +12,7 @@ import pytest
 from sample_projects.processes import free_port, running
 from tests.integrations.exit_apps import EXITS
 from tests.load import command
-from tests.requests import meta, modern
+from tests.requests import meta, stateless
 
 APPS = "tests.integrations.exit_apps"
 HANDLERS = [
@@ -36,7 +36,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[tuple[str, str, Any]]:
 
 def call(url: str, tool: str, **arguments: str) -> Any:
     params = {"name": tool, "arguments": arguments, "_meta": {**meta(), "progressToken": 1}}
-    headers, body = modern("tools/call", params)
+    headers, body = stateless("tools/call", params)
     response = httpx2.post(url, headers=headers, content=body, timeout=20)
     if response.headers["content-type"].startswith("text/event-stream"):
         lines = [line for line in response.text.splitlines() if line.startswith("data: {")]

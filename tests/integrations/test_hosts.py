@@ -11,7 +11,7 @@ import mcp_types
 import pytest
 from mcp import Client
 
-from tests.requests import initialize, legacy, message, modern
+from tests.requests import initialize, message, session_headers, stateless
 
 TIMEOUT = 60
 
@@ -24,9 +24,9 @@ def run(function: Any, *arguments: Any) -> Any:
     return anyio.run(limited)
 
 
-def test_the_official_client_lists_and_calls_tools(host_url: str, era: str) -> None:
+def test_the_official_client_lists_and_calls_tools(host_url: str, mode: str) -> None:
     async def session() -> None:
-        async with Client(f"{host_url}/mcp", mode=era) as client:
+        async with Client(f"{host_url}/mcp", mode=mode) as client:
             tools = await client.list_tools()
             assert tools.tools[0].name == "test_simple_text"
             result = await client.call_tool("test_simple_text", {})
@@ -40,14 +40,14 @@ def test_the_official_client_lists_and_calls_tools(host_url: str, era: str) -> N
     run(session)
 
 
-def test_progress_arrives_while_a_plain_function_runs(host_url: str, era: str) -> None:
+def test_progress_arrives_while_a_plain_function_runs(host_url: str, mode: str) -> None:
     async def session() -> list[tuple[float, float]]:
         heard: list[tuple[float, float]] = []
 
         async def hear(progress: float, total: float | None, text: str | None) -> None:
             heard.append((progress, anyio.current_time()))
 
-        async with Client(f"{host_url}/mcp", mode=era) as client:
+        async with Client(f"{host_url}/mcp", mode=mode) as client:
             await client.call_tool("test_tool_with_progress", {}, progress_callback=hear)
         return heard
 
@@ -58,7 +58,7 @@ def test_progress_arrives_while_a_plain_function_runs(host_url: str, era: str) -
 
 
 @pytest.mark.parametrize("tool", ["test_elicitation", "test_input_required_result_multi_round"])
-def test_a_plain_function_asks_the_person(host_url: str, era: str, tool: str) -> None:
+def test_a_plain_function_asks_the_person(host_url: str, mode: str, tool: str) -> None:
     async def answer(context: Any, params: Any) -> mcp_types.ElicitResult:
         known = {"username": "ada", "email": "ada@example.org", "name": "Ada", "color": "red"}
         content = {key: known[key] for key in params.requested_schema["properties"]}
@@ -67,7 +67,7 @@ def test_a_plain_function_asks_the_person(host_url: str, era: str, tool: str) ->
     async def session() -> str:
         url = f"{host_url}/mcp"
         arguments = {"message": "Who are you?"} if tool == "test_elicitation" else {}
-        async with Client(url, mode=era, elicitation_callback=answer) as client:
+        async with Client(url, mode=mode, elicitation_callback=answer) as client:
             result = await client.call_tool(tool, arguments)
             return str(result.content[0].text)
 
@@ -75,9 +75,9 @@ def test_a_plain_function_asks_the_person(host_url: str, era: str, tool: str) ->
     assert "'username': 'ada'" in text or "'name': 'Ada'" in text
 
 
-def test_the_official_client_reads_resources(host_url: str, era: str) -> None:
+def test_the_official_client_reads_resources(host_url: str, mode: str) -> None:
     async def session() -> None:
-        async with Client(f"{host_url}/mcp", mode=era) as client:
+        async with Client(f"{host_url}/mcp", mode=mode) as client:
             listed = await client.list_resources()
             assert [str(one.uri) for one in listed.resources] == [
                 "test://static-text",
@@ -96,9 +96,9 @@ def test_the_official_client_reads_resources(host_url: str, era: str) -> None:
     run(session)
 
 
-def test_prompts_and_completion(host_url: str, era: str) -> None:
+def test_prompts_and_completion(host_url: str, mode: str) -> None:
     async def session() -> None:
-        async with Client(f"{host_url}/mcp", mode=era) as client:
+        async with Client(f"{host_url}/mcp", mode=mode) as client:
             prompt = await client.get_prompt(
                 "test_prompt_with_arguments", {"arg1": "one", "arg2": "two"}
             )
@@ -115,7 +115,7 @@ def test_prompts_and_completion(host_url: str, era: str) -> None:
 
 
 def test_a_mounted_server_answers_without_redirect(host_url: str) -> None:
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     for path in ("/mcp", "/mcp/"):
         response = httpx2.post(host_url + path, headers=headers, content=body)
         assert (path, response.status_code) == (path, 200)
@@ -123,7 +123,7 @@ def test_a_mounted_server_answers_without_redirect(host_url: str) -> None:
 
 
 def test_nothing_answers_below_the_mount_point_but_its_routes(host_url: str) -> None:
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     response = httpx2.post(f"{host_url}/mcp/mcp/mcp", headers=headers, content=body)
     assert response.status_code == 404
 
@@ -144,9 +144,9 @@ def test_a_session_belongs_to_its_token_and_ends_by_delete(host_url: str) -> Non
         )
         session = opened.headers["mcp-session-id"]
         assert opened.json()["result"]["protocolVersion"] == "2025-11-25"
-        headers = legacy(session)
+        headers = session_headers(session)
         assert client.post(url, headers=headers, json=message("ping")).json()["result"] == {}
         assert client.delete(url, headers=headers).status_code == 204
         assert client.post(url, headers=headers, json=message("ping")).status_code == 404
-        forged = legacy(session[:-4] + "AAAA")
+        forged = session_headers(session[:-4] + "AAAA")
         assert client.post(url, headers=forged, json=message("ping")).status_code == 404

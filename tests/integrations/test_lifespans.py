@@ -9,7 +9,7 @@ import pytest
 
 from sample_projects.processes import free_port, running
 from tests.load import command
-from tests.requests import meta, modern
+from tests.requests import meta, stateless
 
 APPS = "tests.integrations.lifespan_apps"
 
@@ -26,7 +26,7 @@ APPS = "tests.integrations.lifespan_apps"
 )
 def test_a_lifespan_runs_once_and_to_its_end(server: str, app: str, tmp_path: Path) -> None:
     log, port = tmp_path / "log", free_port()
-    headers, body = modern("tools/call", {"name": "name", "arguments": {}, "_meta": meta()})
+    headers, body = stateless("tools/call", {"name": "name", "arguments": {}, "_meta": meta()})
     environment = {"LOG": str(log)}
     with running(command(server, f"{APPS}:{app}", port), port, environment=environment) as process:
         for _ in range(2):

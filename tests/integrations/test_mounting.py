@@ -15,7 +15,7 @@ import pytest
 from mcp import Client
 
 from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
-from tests.requests import initialize, modern
+from tests.requests import initialize, stateless
 
 SERVERS: dict[str, Callable[[str, int], list[str]]] = {
     "uvicorn": lambda app, port: [
@@ -76,7 +76,7 @@ def serve(database: dict[str, str]) -> Iterator[Serve]:
 def call(
     url: str, tool: str, arguments: Any = None, *, progress: bool = False, **options: Any
 ) -> Any:
-    """Call a tool by the official client, in both eras; the result, which must be the same."""
+    """Call a tool by the official client, with and without sessions, to the same result."""
     heard: list[float] = []
 
     async def hear(done: float, total: float | None, message: str | None) -> None:
@@ -95,7 +95,7 @@ def call(
 
 
 def post(url: str, tool: str, **headers: str) -> httpx2.Response:
-    own, body = modern("tools/call", {"name": tool, "arguments": {}}, **headers)
+    own, body = stateless("tools/call", {"name": tool, "arguments": {}}, **headers)
     return httpx2.post(url, headers=own, content=body)
 
 
@@ -134,7 +134,7 @@ def test_a_server_answers_at_its_mount_point_with_the_hosts_request(
     url = serve(server, app) + path
     assert call(url, "request_type") == (False, request_type, request_type)
     assert call(url, "async_request_type") == (False, request_type, request_type)
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     for spelling in {path, path.rstrip("/") + "/"}:
         response = httpx2.post(serve(server, app) + spelling, headers=headers, content=body)
         assert response.status_code == 200
@@ -243,7 +243,7 @@ def test_a_failing_tool_leaves_no_writes_and_its_answer_goes_out(
     failed, _, _ = call(url, "add_and_tell", {"name": f"{name}-x", "fail": True}, progress=True)
     assert failed is True
     assert rows() == start
-    own, body = modern("tools/call", {"name": "add", "arguments": {"name": name}})
+    own, body = stateless("tools/call", {"name": "add", "arguments": {"name": name}})
     answer = httpx2.post(url, headers=own, content=body).json()
     assert answer["result"]["structuredContent"]["result"] is True
     assert rows() == start + 1
@@ -275,7 +275,7 @@ def test_a_single_thread_does_not_wait_for_what_cannot_come(serve: Serve) -> Non
     url = serve("sync", "django_wsgi") + "/mcp"
     assert anyio.run(session) == "This server has a single thread: it cannot wait for an answer"
     wanted = {"notifications": {"toolsListChanged": True}}
-    headers, body = modern("subscriptions/listen", wanted)
+    headers, body = stateless("subscriptions/listen", wanted)
     assert httpx2.post(url, headers=headers, content=body).status_code == 503
 
 
@@ -302,7 +302,7 @@ def test_middleware_does_not_let_streams_take_all_threads(serve: Serve) -> None:
 def test_what_a_tool_wrote_before_it_asked_is_there_once(
     serve: Serve, server: str, app: str, path: str, mode: str
 ) -> None:
-    """In the modern era a tool runs again when its answer has come: its writes must not double."""
+    """A stateless tool runs again when its answer has come: its writes must not double."""
 
     async def answer(context: Any, params: Any) -> mcp_types.ElicitResult:
         return mcp_types.ElicitResult(action="accept", content={"sure": True})

@@ -1,4 +1,4 @@
-"""Handshake sessions whose connections end before their calls do, on every host."""
+"""Sessions whose connections end before their calls do, on every host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from mcp import Client
 
-from tests.requests import initialize, legacy, message
+from tests.requests import initialize, message, session_headers
 
 
 @dataclass
@@ -49,10 +49,10 @@ class Peer:
 
     def __post_init__(self) -> None:
         body = initialize(self.version, {"elicitation": {}})
-        own = {**legacy("", self.version)}
+        own = {**session_headers("", self.version)}
         del own["mcp-session-id"]
         reply = httpx2.post(self.url, headers=own, content=body)
-        self.headers = legacy(reply.headers["mcp-session-id"], self.version)
+        self.headers = session_headers(reply.headers["mcp-session-id"], self.version)
 
     def call(self, tool: str, id: Any = 1, **arguments: Any) -> Any:
         params = {"name": tool, "arguments": arguments, "_meta": {"progressToken": "p"}}

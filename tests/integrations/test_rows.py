@@ -16,7 +16,7 @@ import pytest
 
 from sample_projects.processes import free_port, running
 from tests.integrations import rows_apps
-from tests.requests import modern
+from tests.requests import stateless
 
 BOTH, NONE = ["a", "b"], list[str]()
 UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "--log-level", "warning"]
@@ -54,7 +54,7 @@ class Host:
         """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=40)
         if face != "http":
-            headers, body = modern("tools/call", {"name": tool, "arguments": arguments})
+            headers, body = stateless("tools/call", {"name": tool, "arguments": arguments})
             connection.request("POST", f"/{face}", body, headers)
         else:
             headers, body = {"content-type": "application/json"}, json.dumps(arguments).encode()

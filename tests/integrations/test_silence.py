@@ -13,7 +13,7 @@ import pytest
 
 from sample_projects.processes import free_port, running
 from tests.load import command
-from tests.requests import initialize, legacy, message, modern
+from tests.requests import initialize, message, session_headers, stateless
 
 SERVERS = {"uvicorn": "asgi", "hypercorn": "asgi", "gthread": "wsgi"}
 TOOLS = ("quiet", "quiet_context")
@@ -35,17 +35,17 @@ def afresh(url: str) -> Iterator[None]:
 
 
 def call(url: str, tool: str, **arguments: Any) -> Any:
-    headers, body = modern("tools/call", {"name": tool, "arguments": arguments})
+    headers, body = stateless("tools/call", {"name": tool, "arguments": arguments})
     return httpx2.post(url, headers=headers, content=body, timeout=10).json()["result"]
 
 
 def request(url: str, version: str, tool: str) -> tuple[dict[str, str], bytes]:
     params = {"name": tool, "arguments": {}}
     if version == "2026-07-28":
-        return modern("tools/call", params)
+        return stateless("tools/call", params)
     own = {"content-type": "application/json", "accept": "application/json"}
     opened = httpx2.post(url, headers=own, content=initialize(version))
-    headers = legacy(opened.headers["mcp-session-id"], version)
+    headers = session_headers(opened.headers["mcp-session-id"], version)
     return headers, json.dumps(message("tools/call", params)).encode()
 
 

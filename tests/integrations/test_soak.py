@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sample_projects.processes import free_port, running
-from tests.requests import CAPABILITIES, initialize, legacy, message, meta, modern
+from tests.requests import CAPABILITIES, initialize, message, meta, session_headers, stateless
 
 CALLS = 10_000
 CLIENTS = 12
@@ -57,13 +57,13 @@ class Visitor:
         elif kind == 4:
             assert self.tool("fail")["isError"] is True
         elif kind == 5:
-            assert len(self.modern("tools/list")["tools"]) == 8
+            assert len(self.stateless("tools/list")["tools"]) == 8
         elif kind == 6:
             uri = f"soak://{number}"
-            read = self.modern("resources/read", uri=uri)
+            read = self.stateless("resources/read", uri=uri)
             assert read["contents"][0]["text"] == str(number) * 100
         elif kind == 8:
-            got = self.modern("prompts/get", name="prompt", arguments={"about": "x"})
+            got = self.stateless("prompts/get", name="prompt", arguments={"about": "x"})
             assert got["messages"][0]["content"]["text"] == "x"
         elif kind in (9, 10):
             tool = ("talk", "talk_async")[kind % 2]
@@ -72,7 +72,7 @@ class Visitor:
             self.ask()
         elif kind == 12:
             task = self.tool("later", capabilities=TASKS)
-            assert self.modern("tasks/get", capabilities=TASKS, taskId=task["taskId"])
+            assert self.stateless("tasks/get", capabilities=TASKS, taskId=task["taskId"])
         elif kind == 14:
             self.open_session()
         elif kind == 19 and self._session:
@@ -93,7 +93,7 @@ class Visitor:
         asked = self.tool("ask", capabilities=capabilities)
         [key] = asked["inputRequests"]
         answers = {key: {"action": "accept", "content": {"name": "Ada"}}}
-        done = self.modern(
+        done = self.stateless(
             "tools/call",
             capabilities=capabilities,
             name="ask",
@@ -108,7 +108,7 @@ class Visitor:
         self._connection.request("POST", "/mcp", initialize(), headers)
         response = self._connection.getresponse()
         response.read()
-        self._session = legacy(response.headers["mcp-session-id"])
+        self._session = session_headers(response.headers["mcp-session-id"])
 
     def leave(self, number: int) -> None:
         """Send a request on a connection of its own, and close that at one moment or another."""
@@ -119,7 +119,7 @@ class Visitor:
             headers, body = self._session, json.dumps(message("tools/call", params)).encode()
         else:
             own = {"_meta": {**meta(), "progressToken": 1}, "name": tool, "arguments": {}}
-            headers, body = modern("tools/call", own)
+            headers, body = stateless("tools/call", own)
         lines = [f"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n"]
         lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
         with socket.create_connection(("127.0.0.1", self._port), timeout=60) as connection:
@@ -133,17 +133,17 @@ class Visitor:
                 connection.recv(100)
 
     def tool(self, name: str, *, capabilities: Any = None, token: Any = None, **own: Any) -> Any:
-        return self.modern(
+        return self.stateless(
             "tools/call", capabilities=capabilities, token=token, name=name, arguments=own
         )
 
-    def modern(
+    def stateless(
         self, method: str, *, capabilities: Any = None, token: Any = None, **params: Any
     ) -> Any:
         own = {**meta(), CAPABILITIES: capabilities or {}}
         if token is not None:
             own["progressToken"] = token
-        headers, body = modern(method, {"_meta": own, **params})
+        headers, body = stateless(method, {"_meta": own, **params})
         status, answer = self.exchange("POST", headers, body)
         assert status == 200, answer
         return answer["result"]

@@ -18,7 +18,7 @@ from mcp import Client
 from sample_projects.processes import free_port, running
 from tests.conformance.hosts import HOSTS
 from tests.conformance.serve import command
-from tests.requests import initialize, legacy, message, modern
+from tests.requests import initialize, message, session_headers, stateless
 
 ON_ASGI = [host for host, (server, _) in HOSTS.items() if server.startswith("uvicorn")]
 ON_WSGI = [host for host, (server, _) in HOSTS.items() if server == "gunicorn"]
@@ -29,7 +29,7 @@ SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 @contextmanager
 def listening(url: str, wanted: Any, id: Any = "s") -> Iterator[Iterator[Any]]:
     """The messages of a subscription that has been acknowledged."""
-    headers, body = modern("subscriptions/listen", {"notifications": wanted}, id=id)
+    headers, body = stateless("subscriptions/listen", {"notifications": wanted}, id=id)
     with httpx2.stream("POST", f"{url}/mcp", headers=headers, content=body, timeout=60) as response:
         assert response.status_code == 200, response.read()
         assert response.headers["content-type"] == "text/event-stream"
@@ -43,7 +43,7 @@ def messages(response: httpx2.Response) -> Iterator[Any]:
 
 
 def trigger(url: str, tool: str, **arguments: Any) -> None:
-    headers, body = modern("tools/call", {"name": tool, "arguments": arguments})
+    headers, body = stateless("tools/call", {"name": tool, "arguments": arguments})
     answer = httpx2.post(f"{url}/mcp", headers=headers, content=body).json()
     assert "isError" not in answer["result"], answer
 
@@ -142,21 +142,21 @@ def test_the_official_client_of_a_session_hears_of_changes(host_url: str) -> Non
     ],
 )
 def test_a_malformed_filter_is_refused(host_url: str, wanted: Any) -> None:
-    headers, body = modern("subscriptions/listen", {"notifications": wanted})
+    headers, body = stateless("subscriptions/listen", {"notifications": wanted})
     answer = httpx2.post(f"{host_url}/mcp", headers=headers, content=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32602)
 
 
 def test_a_client_without_streams_cannot_listen(host_url: str) -> None:
     wanted = {"notifications": {"toolsListChanged": True}}
-    headers, body = modern("subscriptions/listen", wanted, accept="application/json")
+    headers, body = stateless("subscriptions/listen", wanted, accept="application/json")
     assert httpx2.post(f"{host_url}/mcp", headers=headers, content=body).status_code == 406
 
 
 def open_session(url: str) -> dict[str, str]:
     headers = {"content-type": "application/json", "accept": "*/*"}
     opened = httpx2.post(f"{url}/mcp", headers=headers, content=initialize())
-    return legacy(opened.headers["mcp-session-id"])
+    return session_headers(opened.headers["mcp-session-id"])
 
 
 @pytest.mark.parametrize("host", ON_ASGI)
@@ -217,7 +217,7 @@ def test_of_two_streams_of_a_session_the_newest_gets_each_message(
 def test_a_session_comes_by_for_changes_under_wsgi(
     serve_host: Callable[[str], str], host: str
 ) -> None:
-    """Clients of the handshake era open their stream unasked: under WSGI it holds no thread."""
+    """Clients of the session revisions open their stream unasked: under WSGI it holds no thread."""
     url = serve_host(host)
     headers = {**open_session(url), "accept": "text/event-stream"}
     body = message("resources/subscribe", {"uri": URI})
@@ -255,7 +255,7 @@ def test_older_sessions_have_no_stream_under_wsgi(
     url = serve_host(host)
     headers = {"content-type": "application/json", "accept": "*/*"}
     opened = httpx2.post(f"{url}/mcp", headers=headers, content=initialize("2025-06-18"))
-    own = legacy(opened.headers["mcp-session-id"], "2025-06-18")
+    own = session_headers(opened.headers["mcp-session-id"], "2025-06-18")
     refused = httpx2.get(f"{url}/mcp", headers={**own, "accept": "text/event-stream"})
     assert refused.status_code == 405
 
@@ -282,7 +282,7 @@ def test_subscriptions_leave_threads_to_a_wsgi_server(host: str) -> None:
         ):
             for heard in (one, two, three, four):
                 next(heard)
-            own, body = modern("subscriptions/listen", {"notifications": wanted})
+            own, body = stateless("subscriptions/listen", {"notifications": wanted})
             refused = httpx2.post(f"{url}/mcp", headers=own, content=body)
             assert refused.status_code == 503
             trigger(url, "test_trigger_tool_change")
@@ -295,7 +295,7 @@ def test_subscriptions_leave_threads_to_a_wsgi_server(host: str) -> None:
 
 def refuses(url: str, wanted: Any) -> bool:
     """Whether the server has no thread for one more subscription."""
-    headers, body = modern("subscriptions/listen", {"notifications": wanted})
+    headers, body = stateless("subscriptions/listen", {"notifications": wanted})
     with httpx2.stream("POST", f"{url}/mcp", headers=headers, content=body) as response:
         return response.status_code == 503
 

@@ -12,13 +12,13 @@ import pytest
 from tests.integrations.test_mounting import DJANGO, Serve
 from tests.integrations.test_mounting import database as database
 from tests.integrations.test_mounting import serve as serve
-from tests.requests import meta, modern
+from tests.requests import meta, stateless
 
 KNOWS = {"extensions": {"io.modelcontextprotocol/tasks": {}}, "elicitation": {}}
 
 
 def send(url: str, method: str, **params: Any) -> Any:
-    headers, body = modern(method, {"_meta": meta(capabilities=KNOWS), **params})
+    headers, body = stateless(method, {"_meta": meta(capabilities=KNOWS), **params})
     return httpx2.post(url, headers=headers, content=body, timeout=60).json()["result"]
 
 
@@ -44,7 +44,7 @@ def test_a_client_that_listens_hears_how_a_task_ends(host_url: str, tool: str) -
     url = f"{host_url}/mcp"
     task_id = start(url, tool, seconds=1.5)
     wanted = {"taskIds": [task_id, "unknown"]}
-    headers, body = modern(
+    headers, body = stateless(
         "subscriptions/listen", {"_meta": meta(capabilities=KNOWS), "notifications": wanted}
     )
     with httpx2.stream("POST", url, headers=headers, content=body, timeout=60) as response:
@@ -61,7 +61,7 @@ def test_a_client_that_listens_hears_how_a_task_ends(host_url: str, tool: str) -
 
 def test_only_a_client_that_knows_tasks_may_listen_to_them(host_url: str) -> None:
     wanted = {"taskIds": ["x"]}
-    headers, body = modern("subscriptions/listen", {"notifications": wanted})
+    headers, body = stateless("subscriptions/listen", {"notifications": wanted})
     reply = httpx2.post(f"{host_url}/mcp", headers=headers, content=body)
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, -32021)
 

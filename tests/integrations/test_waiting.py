@@ -13,7 +13,7 @@ import pytest
 
 from sample_projects.processes import free_port, running
 from tests.load import command
-from tests.requests import JSON_HEADERS, initialize, legacy, message, modern
+from tests.requests import JSON_HEADERS, initialize, message, session_headers, stateless
 
 APPS = "tests.integrations.web_server_apps"
 
@@ -30,7 +30,7 @@ def session(url: str) -> dict[str, str]:
     """The headers of a new session, whose client can be asked."""
     content = initialize(capabilities={"elicitation": {}})
     opened = httpx2.post(f"{url}/mcp", headers=JSON_HEADERS, content=content, timeout=20)
-    return legacy(opened.headers["mcp-session-id"])
+    return session_headers(opened.headers["mcp-session-id"])
 
 
 @pytest.mark.parametrize("tool", ["ask", "ask_async"])
@@ -79,7 +79,9 @@ def test_questions_without_an_answer_leave_threads_to_others(url: str, tool: str
 
 
 def test_a_question_takes_the_place_of_the_oldest_subscription(url: str) -> None:
-    listen, wanted = modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+    listen, wanted = stateless(
+        "subscriptions/listen", {"notifications": {"toolsListChanged": True}}
+    )
     headers = session(url)
     with httpx2.Client(timeout=60) as client, ExitStack() as stack:
         streams = []

@@ -17,7 +17,7 @@ from mcp import Client
 
 from mcp_mount.wire.extensions import TASKS
 from sample_projects.processes import free_port, running
-from tests.requests import meta, modern
+from tests.requests import meta, stateless
 
 APPS = "tests.integrations.web_server_apps"
 
@@ -96,9 +96,9 @@ def run(function: Any) -> Any:
 
 
 @pytest.mark.parametrize("tool", ["add", "add_async"])
-def test_tools_are_called(url: str, era: str, tool: str) -> None:
+def test_tools_are_called(url: str, mode: str, tool: str) -> None:
     async def session() -> Any:
-        async with Client(f"{url}/mcp", mode=era) as client:
+        async with Client(f"{url}/mcp", mode=mode) as client:
             return [
                 (await client.call_tool(tool, {"a": 1, "b": number})).content[0].text
                 for number in range(3)
@@ -108,23 +108,23 @@ def test_tools_are_called(url: str, era: str, tool: str) -> None:
     assert httpx2.get(f"{url}/page").text == "page"
 
 
-def test_a_coroutine_has_plain_work_done(url: str, era: str) -> None:
+def test_a_coroutine_has_plain_work_done(url: str, mode: str) -> None:
     async def session() -> Any:
-        async with Client(f"{url}/mcp", mode=era) as client:
+        async with Client(f"{url}/mcp", mode=mode) as client:
             return (await client.call_tool("nested", {})).content[0].text
 
     assert run(session) == "3"
 
 
 @pytest.mark.parametrize("tool", ["speak", "speak_async"])
-def test_what_a_tool_says_is_heard(url: str, era: str, tool: str) -> None:
+def test_what_a_tool_says_is_heard(url: str, mode: str, tool: str) -> None:
     heard: list[float] = []
 
     async def hear(progress: float, total: float | None, text: str | None) -> None:
         heard.append(progress)
 
     async def session() -> Any:
-        async with Client(f"{url}/mcp", mode=era) as client:
+        async with Client(f"{url}/mcp", mode=mode) as client:
             result = await client.call_tool(tool, {}, progress_callback=hear)
             return result.content[0].text
 
@@ -133,12 +133,12 @@ def test_what_a_tool_says_is_heard(url: str, era: str, tool: str) -> None:
 
 
 @pytest.mark.parametrize("tool", ["ask", "ask_async"])
-def test_the_person_is_asked(url: str, era: str, tool: str) -> None:
+def test_the_person_is_asked(url: str, mode: str, tool: str) -> None:
     async def answer(context: Any, params: Any) -> mcp_types.ElicitResult:
         return mcp_types.ElicitResult(action="accept", content={"name": "red"})
 
     async def session() -> Any:
-        async with Client(f"{url}/mcp", mode=era, elicitation_callback=answer) as client:
+        async with Client(f"{url}/mcp", mode=mode, elicitation_callback=answer) as client:
             return (await client.call_tool(tool, {})).content[0].text
 
     assert run(session) == "red"
@@ -150,7 +150,7 @@ def test_a_call_has_what_the_framework_keeps_for_its_request(
     url: str, tool: str, accept: str
 ) -> None:
     params = {"name": tool, "arguments": {}, "_meta": {**meta(), "progressToken": 1}}
-    headers, body = modern("tools/call", params, accept=accept)
+    headers, body = stateless("tools/call", params, accept=accept)
     for _ in range(2):
         response = httpx2.post(f"{url}/mcp", headers=headers, content=body, timeout=20)
         assert '"text":"true"' in response.text
@@ -167,7 +167,7 @@ def test_others_are_served_while_a_tool_waits(url: str, tool: str) -> None:
         "arguments": {"number": number},
         "_meta": {**meta(), "progressToken": 1},
     }
-    headers, body = modern("tools/call", params)
+    headers, body = stateless("tools/call", params)
     ended: list[str] = []
     begun = threading.Event()
 
@@ -183,7 +183,7 @@ def test_others_are_served_while_a_tool_waits(url: str, tool: str) -> None:
     holding.start()
     assert begun.wait(20)
     assert httpx2.get(f"{url}/page", timeout=20).text == "page"
-    headers, body = modern("tools/call", {"name": "let_go", "arguments": {"number": number}})
+    headers, body = stateless("tools/call", {"name": "let_go", "arguments": {"number": number}})
     assert httpx2.post(f"{url}/mcp", headers=headers, content=body, timeout=20).status_code == 200
     holding.join(20)
     assert "let go" in "".join(ended)
@@ -195,7 +195,7 @@ def test_a_task_keeps_the_request_that_began_it(url: str) -> None:
     tasks = meta(capabilities={"extensions": {TASKS: {}}})
 
     def send(who: str, method: str, params: dict[str, Any]) -> Any:
-        headers, body = modern(method, {**params, "_meta": tasks})
+        headers, body = stateless(method, {**params, "_meta": tasks})
         headers["x-who"] = who
         response = httpx2.post(f"{url}/mcp", headers=headers, content=body, timeout=20)
         return response.json()["result"]

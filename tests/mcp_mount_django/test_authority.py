@@ -57,9 +57,9 @@ def refused(path: str, headers: dict[str, str] | None = None) -> tuple[int, Any,
     """Status, challenge and message of a refusal."""
     from django.test import Client as Browser
 
-    from tests.requests import modern
+    from tests.requests import stateless
 
-    own, body = modern("tools/list")
+    own, body = stateless("tools/list")
     given = {key: value for key, value in (own | (headers or {})).items() if key != "content-type"}
     response = Browser(enforce_csrf_checks=True).post(
         path, body, content_type="application/json", headers=given

@@ -86,7 +86,7 @@ def test_what_an_audit_writes_stays_when_the_call_fails(ada: Any) -> None:
 
 
 def test_the_testing_client_shares_the_transaction(ada: Any) -> None:
-    """In both eras, through streams and coroutines of the ORM's plain kind."""
+    """In both kinds of revision, through streams and coroutines of the ORM's plain kind."""
     for revision in ("2026-07-28", "2025-11-25"):
         with client_of(ada, revision=revision) as own:
             before = int(own.call_tool("balance").text)

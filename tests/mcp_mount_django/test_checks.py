@@ -333,7 +333,7 @@ def test_what_needs_one_process_is_found_before_a_deployment(server: Any) -> Non
     server.is_beside = True
     server.tool(name="two", permission="ledger.view_entry", task=True)(lambda: "two")
     assert [one for one in problems(deploy=True) if "'checked'" in one] == [
-        "mcp_mount.I006 Tasks, and live answers to clients of the handshake revisions, stay in "
+        "mcp_mount.I006 Tasks, and live answers to clients of the session revisions, stay in "
         "one process; the server 'checked' has tools that use them: two.",
     ]
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from tests.mcp_mount_django.test_guards import ADA, KINDS, beside, guarded
-from tests.requests import modern
+from tests.requests import stateless
 
 pytestmark = pytest.mark.usefixtures("project", "own_servers")
 
@@ -53,7 +53,7 @@ def send(kind: str, app: Any, method: str, path: str, **request: Any) -> Any:
 
 
 def listing(kind: str, app: Any, headers: dict[str, str]) -> Any:
-    own, body = modern("tools/list")
+    own, body = stateless("tools/list")
     return send(
         kind, app, "POST", "/mcp", headers={**own, "origin": ORIGIN, **headers}, content=body
     )

@@ -11,7 +11,7 @@ import pytest
 import mcp_mount
 from mcp_mount import Context
 from mcp_mount.testing import Client, RPCError
-from tests.requests import modern
+from tests.requests import stateless
 
 pytestmark = pytest.mark.usefixtures("project", "own_servers")
 
@@ -100,7 +100,7 @@ def test_every_face_of_a_server_beside_the_project_is_guarded(path: str) -> None
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
             if path == "/mcp":
-                own, body = modern("tools/list")
+                own, body = stateless("tools/list")
                 answer = await client.post(path, headers={**own, **headers}, content=body)
             else:
                 answer = await client.get(path, headers=headers)
@@ -160,7 +160,7 @@ def test_users_who_may_not_log_in_are_refused_wherever_they_come_from() -> None:
         request = HttpRequest()
         with pytest.raises(ProtocolError) as refusal:
             Authentication([authenticator], login_required=False).admit(request)
-        assert refusal.value.status(modern=True) == 401
+        assert refusal.value.status(stateless=True) == 401
         assert request.user is None or request.user.is_anonymous
 
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from sample_projects.processes import PYTHONPATH, free_port, running
-from tests.requests import modern
+from tests.requests import stateless
 
 PROJECT = "tests.mcp_mount_django.prefixed"
 
@@ -23,7 +23,7 @@ class Served:
     below: str
 
     def post(self, path: str, method: str, name: str = "") -> httpx2.Response:
-        headers, body = modern(method, {"name": name, "arguments": {}} if name else {})
+        headers, body = stateless(method, {"name": name, "arguments": {}} if name else {})
         own = {**headers, "host": "localhost", "x-forwarded-host": "shop.example"}
         return httpx2.post(f"{self.url}{self.below}{path}", headers=own, content=body, timeout=30)
 

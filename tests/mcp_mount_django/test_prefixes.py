@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.requests import modern
+from tests.requests import stateless
 
 pytestmark = pytest.mark.usefixtures("project", "own_servers")
 
@@ -71,7 +71,7 @@ def ask(interface: str, way: str, server: str, method: str, name: str = "", **mo
     """Ask the server behind a prefix that the web server, or the project, knows of."""
     from django.test import override_settings
 
-    headers, body = modern(method, {"name": name, "arguments": {}} if name else {})
+    headers, body = stateless(method, {"name": name, "arguments": {}} if name else {})
     headers = {"host": "localhost", **headers, **more}
     root, forced = ("/pre", None) if way == "SCRIPT_NAME" else ("", "/pre")
     with override_settings(FORCE_SCRIPT_NAME=forced, USE_X_FORWARDED_HOST=True):

@@ -20,7 +20,7 @@ import pytest
 
 from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
 from tests.load import Served, command
-from tests.requests import meta, modern
+from tests.requests import meta, stateless
 
 PROJECT = "tests.mcp_mount_django.tenants.project"
 CLIENTS = 16
@@ -85,7 +85,7 @@ class Tenant:
 
     def ask(self, method: str, path: str = "/mcp", **params: Any) -> Any:
         own = {**meta(capabilities=KNOWS_TASKS), "progressToken": 1}
-        headers, body = modern(method, {**params, "_meta": own})
+        headers, body = stateless(method, {**params, "_meta": own})
         answer = self.post(path, headers, body)
         return answer.get("result", answer)
 

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from mcp_mount import MCPServer, ToolsRouter
 from mcp_mount_fastapi import mount
-from tests.requests import modern
+from tests.requests import stateless
 
 
 class Backend(AuthenticationBackend):
@@ -48,7 +48,7 @@ def client() -> TestClient:
 
 
 def tools_of(**headers: str) -> list[str]:
-    own, body = modern("tools/list")
+    own, body = stateless("tools/list")
     answer = client().post("/mcp", content=body, headers={**own, **headers})
     return [tool["name"] for tool in answer.json()["result"]["tools"]]
 
@@ -61,7 +61,7 @@ def test_each_caller_sees_what_they_may_use() -> None:
 
 
 def test_a_missing_scope_is_named() -> None:
-    own, body = modern("tools/call", {"name": "save", "arguments": {}})
+    own, body = stateless("tools/call", {"name": "save", "arguments": {}})
     known = client().post("/mcp", content=body, headers={**own, "x-user": "bob"})
     assert known.status_code == 403
     assert known.headers["www-authenticate"] == (

@@ -22,7 +22,7 @@ from mcp_mount.auth import APIKey, APIKeys
 from mcp_mount.openapi.responses import value_of_response
 from mcp_mount.testing import Client
 from mcp_mount_fastapi import as_tool, expose, mount
-from tests.requests import modern
+from tests.requests import stateless
 
 HELLO = base64.b64encode(b"hello").decode()
 
@@ -500,7 +500,7 @@ def test_links_of_exposed_endpoints_are_right_behind_a_prefix(where: str, place:
     left = "/pre" if where == "application" else ""
     headers = {"x-forwarded-prefix": "/pre"} if where == "middleware" else {}
     with running(outer, "/pre" if where == "uvicorn" else "") as url:
-        own, body = modern("tools/call", {"name": "links", "arguments": {"number": 7}})
+        own, body = stateless("tools/call", {"name": "links", "arguments": {"number": 7}})
         answer = httpx2.post(f"{url}{left}/mcp", content=body, headers={**own, **headers}).json()
         told = answer["result"]["structuredContent"]
         path = {"own": "", "mounted": "/sub", "nested": "/middle/sub"}[place]

@@ -12,7 +12,7 @@ import pytest
 
 from sample_projects.processes import free_port, running
 from tests.load import command
-from tests.requests import meta, modern
+from tests.requests import meta, stateless
 
 NOTEBOOK = "tests.mcp_mount_flask.notebook"
 
@@ -29,7 +29,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 def request_for(tool: str) -> tuple[dict[str, str], bytes]:
     """A call that asks to hear of progress."""
     params = {"name": tool, "arguments": {}, "_meta": {**meta(), "progressToken": 1}}
-    headers, body = modern("tools/call", params)
+    headers, body = stateless("tools/call", params)
     return {**headers, "person": "ada"}, body
 
 

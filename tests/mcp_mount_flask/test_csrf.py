@@ -12,7 +12,7 @@ from flask_wtf.csrf import generate_csrf
 
 from mcp_mount.testing import Client, RPCError
 from mcp_mount_flask import MCPMount
-from tests.requests import modern
+from tests.requests import stateless
 
 
 class User(UserMixin):
@@ -88,7 +88,7 @@ def test_a_refusal_sets_no_cookie_for_which_a_token_is_needed_later(app: Flask) 
     def mine() -> str:
         return "mine"
 
-    body = modern("tools/call", {"name": "mine", "arguments": {}})
+    body = stateless("tools/call", {"name": "mine", "arguments": {}})
     refused = app.test_client().post("/mcp", headers=body[0], data=body[1])
     assert "must log in" in refused.json["result"]["content"][0]["text"]
     assert "Set-Cookie" not in refused.headers

@@ -18,7 +18,7 @@ from mcp_mount import DefinitionError, ToolsRouter
 from mcp_mount.testing import Client, RPCError
 from mcp_mount_flask import MCPBlueprint, MCPMount, expose
 from sample_projects.processes import ROOT
-from tests.requests import JSON_HEADERS, initialize, legacy, message
+from tests.requests import JSON_HEADERS, initialize, message, session_headers
 
 tools = MCPBlueprint("stock", __name__, url_prefix="/stock")
 
@@ -547,13 +547,13 @@ def test_a_header_parameter_is_refused_where_the_handler_is_written() -> None:
 
 
 def test_the_key_of_the_application_may_be_bytes() -> None:
-    """Sessions of the handshake revisions are sealed with it, and opened after it was rotated."""
+    """Sessions of the session revisions are sealed with it, and opened after it was rotated."""
     old, new = Flask("shop"), Flask("shop")
     old.config["SECRET_KEY"] = b"\xff\xfe old"
     new.config.update(SECRET_KEY=b"\xff\xfe new", SECRET_KEY_FALLBACKS=[b"\xff\xfe old"])
     for app in (old, new):
         MCPMount(app, "/mcp", open=True)
     opened = old.test_client().post("/mcp", headers=JSON_HEADERS, data=initialize())
-    own = legacy(opened.headers["mcp-session-id"])
+    own = session_headers(opened.headers["mcp-session-id"])
     ping = json.dumps(message("ping"))
     assert new.test_client().post("/mcp", headers=own, data=ping).status_code == 200

@@ -9,7 +9,7 @@ from flask import Flask
 
 from mcp_mount.auth import APIKey, APIKeys
 from mcp_mount_flask import MCPMount
-from tests.requests import modern
+from tests.requests import stateless
 
 PREFLIGHT = {
     "origin": "https://app.example",
@@ -109,7 +109,7 @@ def test_a_body_that_is_too_large_is_refused_with_the_limit_that_it_exceeds(
 ) -> None:
     from io import BytesIO
 
-    headers, body = modern("tools/call", {"name": "echo", "arguments": {"text": "x" * 2000}})
+    headers, body = stateless("tools/call", {"name": "echo", "arguments": {"text": "x" * 2000}})
     given: dict[str, Any] = {"data": body}
     if chunked:
         given = {"input_stream": BytesIO(body), "environ_base": {"wsgi.input_terminated": True}}

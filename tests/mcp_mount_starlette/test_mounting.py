@@ -18,7 +18,7 @@ from mcp_mount import DefinitionError, MCPServer, mount_asgi, mount_wsgi
 from mcp_mount.auth import APIKeys
 from mcp_mount.testing import Client
 from mcp_mount_starlette import mount
-from tests.requests import modern
+from tests.requests import stateless
 
 
 def build(name: str = "shop", **options: Any) -> MCPServer:
@@ -175,7 +175,7 @@ def test_a_bare_mount_answers_with_a_slash_at_its_end(
     app.mount("/plugin", MCPServer("shop", open=True))
     if has_pages:
         app.router.routes.append(Route("/{rest:path}", _page, methods=["GET"]))
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     client = TestClient(app, base_url="http://localhost", follow_redirects=False)
     statuses = [
         client.post(path, headers=headers, content=body).status_code

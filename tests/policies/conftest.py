@@ -1,4 +1,4 @@
-"""A server called in each way there is: over WSGI, over ASGI, in both eras, and as plain HTTP."""
+"""A server called in each way: over WSGI and ASGI, with and without sessions, as plain HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from mcp_mount import MCPServer
 from mcp_mount.testing import Client
 
-FACES = ("wsgi", "asgi", "wsgi-legacy", "asgi-legacy")
+FACES = ("wsgi", "asgi", "wsgi-session", "asgi-session")
 
 
 @dataclass
@@ -36,9 +36,9 @@ def asgi_only(server: MCPServer) -> Any:
 
 
 def connect_to(face: str, server: MCPServer, **options: Any) -> Client:
-    kind, _, legacy = face.partition("-")
+    kind, _, session = face.partition("-")
     app = server if kind == "wsgi" else asgi_only(server)
-    revision = "2025-11-25" if legacy else "2026-07-28"
+    revision = "2025-11-25" if session else "2026-07-28"
     return Client(app, path="/mcp", revision=revision, **options)
 
 
@@ -53,7 +53,7 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 
 
 @pytest.fixture(params=["wsgi", "asgi"])
-def connect_modern(request: pytest.FixtureRequest) -> Connect:
+def connect_stateless(request: pytest.FixtureRequest) -> Connect:
     """Connects a client of the newest revision, over WSGI and over ASGI."""
     return lambda server, **options: connect_to(request.param, server, **options)
 

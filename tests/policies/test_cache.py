@@ -61,57 +61,57 @@ def test_equal_calls_have_the_same_result(tool: str, connect: Connect) -> None:
     assert runs[tool] == 2
 
 
-def test_the_order_of_arguments_is_no_difference(connect_modern: Connect) -> None:
+def test_the_order_of_arguments_is_no_difference(connect_stateless: Connect) -> None:
     server, runs = build(60)
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         client.call_tool("price", {"sku": "a", "amount": 2})
         client.call_tool("price", {"amount": 2, "sku": "a"})
     assert runs["price"] == 1
 
 
-def test_a_result_is_kept_for_its_time(connect_modern: Connect) -> None:
+def test_a_result_is_kept_for_its_time(connect_stateless: Connect) -> None:
     server, runs = build(0.1)
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         client.call_tool("price", {"sku": "a"})
         time.sleep(0.15)
         client.call_tool("price", {"sku": "a"})
     assert runs["price"] == 2
 
 
-def test_callers_do_not_see_each_others_results(connect_modern: Connect) -> None:
+def test_callers_do_not_see_each_others_results(connect_stateless: Connect) -> None:
     server, runs = build(60, auth=APIKeys({"ada": ADA, "bob": BOB}))
     for key in (ADA, BOB, ADA, BOB):
-        with connect_modern(server, headers={"x-api-key": key}) as client:
+        with connect_stateless(server, headers={"x-api-key": key}) as client:
             client.call_tool("price", {"sku": "a"})
     assert runs["price"] == 2
 
 
 def test_callers_whom_nobody_knows_are_told_apart_by_their_credentials(
-    connect_modern: Connect,
+    connect_stateless: Connect,
 ) -> None:
     server, runs = build(60)
     for cookie in ("session=ada", "session=bob", "session=ada"):
-        with connect_modern(server, headers={"cookie": cookie}) as client:
+        with connect_stateless(server, headers={"cookie": cookie}) as client:
             client.call_tool("price", {"sku": "a"})
     assert runs["price"] == 2
 
 
-def test_a_result_for_everyone(connect_modern: Connect) -> None:
+def test_a_result_for_everyone(connect_stateless: Connect) -> None:
     server, runs = build(Cache(60, per="everyone"), auth=APIKeys({"ada": ADA, "bob": BOB}))
     for key in (ADA, BOB):
-        with connect_modern(server, headers={"x-api-key": key}) as client:
+        with connect_stateless(server, headers={"x-api-key": key}) as client:
             client.call_tool("price", {"sku": "a"})
     assert runs["price"] == 1
 
 
-def test_a_result_for_those_of_a_kind(connect_modern: Connect) -> None:
+def test_a_result_for_those_of_a_kind(connect_stateless: Connect) -> None:
     cache = Cache(60, per=lambda call: call.headers.get("x-tenant"))
     server, runs = build(cache)
     for tenant in ("acme", "acme", "other"):
-        with connect_modern(server, headers={"x-tenant": tenant}) as client:
+        with connect_stateless(server, headers={"x-tenant": tenant}) as client:
             client.call_tool("price", {"sku": "a"})
     assert runs["price"] == 2
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         # None is kept for nobody.
         client.call_tool("price", {"sku": "a"})
         client.call_tool("price", {"sku": "a"})
@@ -133,7 +133,7 @@ def test_each_face_and_revision_has_its_own_form(over_http: Any) -> None:
         assert over_http(server, "numbers").json() == [1, 2]
         with connect_to("wsgi", server) as client:
             assert client.call_tool("numbers").data == [1, 2]
-        with connect_to("wsgi-legacy", server) as client:
+        with connect_to("wsgi-session", server) as client:
             assert client.call_tool("numbers").structured == {"result": [1, 2]}
 
 
@@ -191,9 +191,9 @@ def test_a_resource_is_read_once(connect: Connect) -> None:
     assert texts == ["a 1", "a 1", "b 2"]
 
 
-def test_a_tag_drops_what_has_it(connect_modern: Connect) -> None:
+def test_a_tag_drops_what_has_it(connect_stateless: Connect) -> None:
     server, runs = build(Cache(60, tags=["prices", "sku:{sku}"]))
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
 
         def both() -> None:
             client.call_tool("price", {"sku": "a"})
@@ -213,7 +213,7 @@ def test_a_tag_drops_what_has_it(connect_modern: Connect) -> None:
         assert runs["price"] == 5
 
 
-def test_what_is_made_while_its_tag_is_dropped_is_not_kept(connect_modern: Connect) -> None:
+def test_what_is_made_while_its_tag_is_dropped_is_not_kept(connect_stateless: Connect) -> None:
     runs: list[int] = []
     server = MCPServer()
 
@@ -225,7 +225,7 @@ def test_what_is_made_while_its_tag_is_dropped_is_not_kept(connect_modern: Conne
             server.invalidate("stock")
         return len(runs)
 
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         assert [client.call_tool("stock").text for _ in range(3)] == ["1", "2", "2"]
 
 
@@ -334,7 +334,7 @@ def test_a_prompt_has_no_cache() -> None:
         server.prompt("greet", cache=60)(lambda: "hi")
 
 
-def test_a_context_is_there_as_without(connect_modern: Connect) -> None:
+def test_a_context_is_there_as_without(connect_stateless: Connect) -> None:
     server = MCPServer()
 
     @server.tool(cache=60)
@@ -342,7 +342,7 @@ def test_a_context_is_there_as_without(connect_modern: Connect) -> None:
         ctx.info("running")
         return ctx.protocol_version
 
-    with connect_modern(server, log_level="info") as client:
+    with connect_stateless(server, log_level="info") as client:
         assert len(client.call_tool("tell").notifications) == 1
         assert len(client.call_tool("tell").notifications) == 0
 

@@ -195,7 +195,7 @@ def test_circles_and_depths_are_refused(connect: Connect) -> None:
         assert client.call_tool("step9").text == "Unknown tool: step10"
 
 
-def test_policies_of_the_called_hold(connect_modern: Connect) -> None:
+def test_policies_of_the_called_hold(connect_stateless: Connect) -> None:
     runs: list[int] = []
     server = MCPServer()
 
@@ -208,7 +208,7 @@ def test_policies_of_the_called_hold(connect_modern: Connect) -> None:
     async def total(ctx: Context, skus: list[str]) -> int:
         return sum([await ctx.call_tool(price, {"sku": sku}) for sku in skus])
 
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         assert client.call_tool("total", {"skus": ["a", "a", "bb"]}).data == 4
         assert len(runs) == 2
         assert "price was called too often" in client.call_tool("total", {"skus": ["c"]}).text
@@ -311,12 +311,12 @@ def test_a_pipeline_hands_values_on(connect: Connect) -> None:
     assert listed["summarise"]["description"] == "Calls find_order, then describe."
 
 
-def test_the_rules_of_each_tool_hold_in_a_pipeline(connect_modern: Connect) -> None:
-    with connect_modern(pipelines()) as client:
+def test_the_rules_of_each_tool_hold_in_a_pipeline(connect_stateless: Connect) -> None:
+    with connect_stateless(pipelines()) as client:
         assert "The caller may not do this" in client.call_tool("remove", {"number": 7}).text
 
 
-def test_a_pipeline_has_the_type_of_its_last_tool(connect_modern: Connect) -> None:
+def test_a_pipeline_has_the_type_of_its_last_tool(connect_stateless: Connect) -> None:
     server = MCPServer()
 
     @server.tool
@@ -328,7 +328,7 @@ def test_a_pipeline_has_the_type_of_its_last_tool(connect_modern: Connect) -> No
         return Order(number=number, total=1)
 
     server.pipeline("both", double, double, order)
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         assert client.call_tool("both", {"number": 2}).data == {"number": 8, "total": 1}
         [both] = [tool for tool in client.list_tools() if tool["name"] == "both"]
     assert both["outputSchema"]["properties"].keys() == {"number", "total"}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sample_projects.processes import free_port, running
-from tests.requests import modern
+from tests.requests import stateless
 
 APPS = "tests.policies.late_apps"
 SERVERS: dict[str, Callable[[str], list[str]]] = {
@@ -30,7 +30,7 @@ SERVERS: dict[str, Callable[[str], list[str]]] = {
 
 
 def call(port: int, tool: str, arguments: Any) -> Any:
-    headers, body = modern("tools/call", {"name": tool, "arguments": arguments})
+    headers, body = stateless("tools/call", {"name": tool, "arguments": arguments})
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("POST", "/mcp", body, headers)

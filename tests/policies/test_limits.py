@@ -242,7 +242,7 @@ def test_one_that_is_in_time_is_left_alone_also_if_it_may_take_longer(connect: C
         assert client.call_tool("patient").text == "in time"
 
 
-def test_a_call_that_runs_again_has_new_time(connect_modern: Connect) -> None:
+def test_a_call_that_runs_again_has_new_time(connect_stateless: Connect) -> None:
     attempts: list[float] = []
     server = MCPServer(timeout=1.0)
 
@@ -264,7 +264,7 @@ def test_a_call_that_runs_again_has_new_time(connect_modern: Connect) -> None:
         ctx.info("again")
         return f"{ctx.cancelled}"
 
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         assert client.call_tool("flaky").text == "False"
     assert min(attempts) > 0
 
@@ -444,7 +444,7 @@ def test_what_is_no_limit_is_refused(options: dict[str, Any]) -> None:
         ToolsRouter(**options)
 
 
-def test_a_coroutine_knows_how_much_time_it_has(connect_modern: Connect) -> None:
+def test_a_coroutine_knows_how_much_time_it_has(connect_stateless: Connect) -> None:
     server = MCPServer(timeout=30)
 
     @server.tool
@@ -452,5 +452,5 @@ def test_a_coroutine_knows_how_much_time_it_has(connect_modern: Connect) -> None
         assert ctx.seconds_left is not None
         return ctx.seconds_left
 
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         assert 20 < client.call_tool("left").data <= 30

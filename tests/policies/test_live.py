@@ -1,4 +1,4 @@
-"""Policies as a user meets them: real web servers, the official client, both eras."""
+"""Policies as a user meets them: real web servers, the official client, both kinds of revision."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/mcp"
 
 
-def run(url: str, era: str, use: Any) -> Any:
+def run(url: str, mode: str, use: Any) -> Any:
     async def session() -> Any:
         with anyio.fail_after(60):
-            async with Client(url, mode=era) as client:
+            async with Client(url, mode=mode) as client:
                 return await use(client)
 
     return anyio.run(session)
@@ -59,10 +59,10 @@ FATES = {
 """What becomes of a tool whose time is over: at once on an event loop, at its end on a thread."""
 
 
-@pytest.mark.parametrize("era", ["auto", "legacy"])
-def test_every_policy_holds(url: str, era: str) -> None:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_every_policy_holds(url: str, mode: str) -> None:
     async def use(client: Any) -> None:
-        # Both eras are one caller, and their calls one count.
+        # Both kinds of client are one caller, and their calls one count.
         answers = [await said(client, "limited") for _ in range(3)]
         assert answers[2].startswith("limited was called too often (2 per 1 minute): try again in")
         for tool, fates in FATES.items():
@@ -82,7 +82,7 @@ def test_every_policy_holds(url: str, era: str) -> None:
             (await client.call_tool("records", {})).structured_content["result"]
         )
 
-    run(url, era, use)
+    run(url, mode, use)
 
 
 def test_calls_at_the_same_time_run_one_by_one(url: str) -> None:
@@ -105,7 +105,7 @@ def test_calls_at_the_same_time_run_one_by_one(url: str) -> None:
 
 
 def test_nothing_that_is_sent_makes_a_500(url: str) -> None:
-    from tests.requests import modern
+    from tests.requests import stateless
 
     values: list[Any] = [
         None,
@@ -119,7 +119,7 @@ def test_nothing_that_is_sent_makes_a_500(url: str) -> None:
     for tool in ("limited", "spin", "checked", "kept", "chain", "made-up", "x" * 500, "\x00"):
         for value in values:
             try:
-                headers, body = modern("tools/call", {"name": tool, "arguments": value})
+                headers, body = stateless("tools/call", {"name": tool, "arguments": value})
                 status = httpx2.post(url, content=body, headers=headers).status_code
             except (UnicodeEncodeError, httpx2.LocalProtocolError):
                 # No client can send that.

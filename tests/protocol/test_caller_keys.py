@@ -23,7 +23,15 @@ from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.testing.inprocess import BlockingASGIClient, WSGIClient
 from mcp_mount_flask import MCPMount
 from mcp_mount_starlette import mount
-from tests.requests import CAPABILITIES, JSON_HEADERS, initialize, legacy, message, meta, modern
+from tests.requests import (
+    CAPABILITIES,
+    JSON_HEADERS,
+    initialize,
+    message,
+    meta,
+    session_headers,
+    stateless,
+)
 
 TASKS = "io.modelcontextprotocol/tasks"
 CAPABLE = {"elicitation": {}, "extensions": {TASKS: {}}}
@@ -78,7 +86,7 @@ def post(server: MCPServer, headers: dict[str, str], body: bytes, **known: Any) 
 
 def send(server: MCPServer, method: str, params: dict[str, Any], **known: Any) -> Any:
     own = {"_meta": {**meta(), CAPABILITIES: CAPABLE}, **params}
-    return json.loads(post(server, *modern(method, own), **known).body)
+    return json.loads(post(server, *stateless(method, own), **known).body)
 
 
 def call(server: MCPServer, tool: str, **known: Any) -> Any:
@@ -190,7 +198,7 @@ def test_a_state_is_of_the_key_of_its_caller() -> None:
 def test_a_session_is_of_the_key_of_its_caller() -> None:
     server = build(caller=by_tenant)
     opened = post(server, dict(JSON_HEADERS), initialize(), native=of_tenant("acme"))
-    session = legacy(dict(opened.headers)["mcp-session-id"])
+    session = session_headers(dict(opened.headers)["mcp-session-id"])
     ping = json.dumps(message("ping")).encode()
     statuses = [
         post(server, session, ping, native=of_tenant(tenant)).status for tenant in ("acme", "other")
@@ -208,7 +216,7 @@ def test_what_is_sealed_is_good_for_its_server_and_mount_alone(
 ) -> None:
     server, (other, place) = build(), elsewhere()
     opened = post(server, dict(JSON_HEADERS), initialize(), mount="/mcp")
-    session = legacy(dict(opened.headers)["mcp-session-id"])
+    session = session_headers(dict(opened.headers)["mcp-session-id"])
     ping = json.dumps(message("ping")).encode()
     # As after a restart, or at another worker.
     assert post(build(), session, ping, mount="/mcp").status == 200
@@ -251,7 +259,7 @@ def test_a_caller_whose_key_cannot_be_told_is_refused(
     function: Any, user: str | None, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = build(caller=function)
-    headers, body = modern("tools/call", {"name": "report", "arguments": {}})
+    headers, body = stateless("tools/call", {"name": "report", "arguments": {}})
     assert post(server, headers, body, user=user).status == status
     assert "The caller's key could not be told" in caplog.text
 
@@ -294,7 +302,7 @@ def test_the_key_is_asked_of_the_hosts_own_request(
     [client] = host()
 
     def run(tenant: str) -> Any:
-        headers, body = modern("tools/call", {"name": tool, "arguments": {}}, x_tenant=tenant)
+        headers, body = stateless("tools/call", {"name": tool, "arguments": {}}, x_tenant=tenant)
         with client.open(HTTPRequest("POST", headers, body)) as response:
             answer = json.loads(b"".join(response.chunks))
         return answer["result"]["structuredContent"]["result"]
@@ -317,7 +325,7 @@ def test_the_key_of_a_verified_token_is_asked_over_mcp_and_over_plain_http() -> 
     client = TestClient(server, base_url="http://localhost")
 
     def over_mcp(name: str) -> Any:
-        headers, body = modern("tools/call", {"name": "report", "arguments": {}})
+        headers, body = stateless("tools/call", {"name": "report", "arguments": {}})
         own = {**headers, "x-api-key": f"a-long-secret-of-{name}"}
         answer = client.post("/mcp", content=body, headers=own).json()
         return answer["result"]["structuredContent"]["result"]

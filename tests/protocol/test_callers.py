@@ -21,7 +21,15 @@ from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.testing.inprocess import BlockingASGIClient, WSGIClient
 from mcp_mount_flask import MCPMount
 from mcp_mount_starlette import mount
-from tests.requests import CAPABILITIES, JSON_HEADERS, initialize, legacy, message, meta, modern
+from tests.requests import (
+    CAPABILITIES,
+    JSON_HEADERS,
+    initialize,
+    message,
+    meta,
+    session_headers,
+    stateless,
+)
 
 TASKS = "io.modelcontextprotocol/tasks"
 CAPABLE = {"elicitation": {}, "extensions": {TASKS: {}}}
@@ -48,7 +56,7 @@ def build() -> MCPServer:
 
 def send(server: MCPServer, caller: str | None, method: str, **params: Any) -> Any:
     own = {"_meta": {**meta(), CAPABILITIES: CAPABLE}, **params}
-    headers, body = modern(method, own)
+    headers, body = stateless(method, own)
     request = Request("POST", headers, body, caller=lambda: caller)
     reply = server.wsgi_endpoint.respond_to(request)
     assert isinstance(reply, Reply)
@@ -91,11 +99,11 @@ def test_a_session_is_of_the_caller_who_opened_it() -> None:
 
     ping = json.dumps(message("ping")).encode()
     opened = post("ada", dict(JSON_HEADERS), initialize())
-    session = legacy(dict(opened.headers)["mcp-session-id"])
+    session = session_headers(dict(opened.headers)["mcp-session-id"])
     assert [post(one, session, ping).status for one in ("ada", "bob", None)] == [200, 404, 404]
     # Who logs in later keeps the session that nobody known has opened.
     opened = post(None, dict(JSON_HEADERS), initialize())
-    session = legacy(dict(opened.headers)["mcp-session-id"])
+    session = session_headers(dict(opened.headers)["mcp-session-id"])
     assert [post(one, session, ping).status for one in ("ada", None)] == [200, 200]
 
 
@@ -140,7 +148,7 @@ def test_hosts_know_their_users(host: Callable[[], Any]) -> None:
 
     def request(name: str, **params: Any) -> Any:
         own = {"_meta": {**meta(), CAPABILITIES: CAPABLE}, "name": "ask", "arguments": {}}
-        headers, body = modern("tools/call", own | params, x_user=name)
+        headers, body = stateless("tools/call", own | params, x_user=name)
         with client.open(HTTPRequest("POST", headers, body)) as response:
             return json.loads(b"".join(response.chunks))
 

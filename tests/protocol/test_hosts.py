@@ -19,7 +19,7 @@ from mcp_mount.testing.inprocess import BlockingASGIClient, WSGIClient
 from mcp_mount.wire.host_names import Authority, parse_authority
 from mcp_mount_flask import MCPMount
 from mcp_mount_starlette import mount
-from tests.requests import modern
+from tests.requests import stateless
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ FACES = (
 
 def status_of(app: Any, method: str, path: str, host: str, *, wsgi: bool = False) -> int:
     client: Any = (WSGIClient if wsgi else BlockingASGIClient)(app, path)
-    headers, body = modern("server/discover")
+    headers, body = stateless("server/discover")
     own = {**headers, "host": host}
     with client.open(HTTPRequest(method, own, body if method == "POST" else b"")) as response:
         b"".join(response.chunks)
@@ -130,7 +130,7 @@ def test_which_names_a_mounted_server_has_is_for_its_host_to_say() -> None:
 
 def test_a_server_on_another_address_has_whatever_name_it_is_called_by() -> None:
     client = TestClient(MCPServer(), base_url="http://lan.example.com")
-    headers, body = modern("server/discover")
+    headers, body = stateless("server/discover")
     assert client.post("/mcp", content=body, headers=headers).status_code == 200
 
 
@@ -144,7 +144,7 @@ def audience(host: str, **options: Any) -> bool:
     app = Starlette()
     mount(app, "/mcp", server)
     client = BlockingASGIClient(app, "/mcp")
-    headers, body = modern("server/discover")
+    headers, body = stateless("server/discover")
     own = {**headers, "host": host, "authorization": f"Bearer http://{host}/mcp"}
     with client.open(HTTPRequest("POST", own, body)) as response:
         b"".join(response.chunks)
@@ -178,7 +178,7 @@ def test_a_token_is_for_a_host_and_port_that_somebody_vouches_for(
 
 def test_a_refusal_is_logged_once_and_names_the_option(caplog: pytest.LogCaptureFixture) -> None:
     server = alone(allowed_hosts=["localhost"])
-    headers, body = modern("server/discover")
+    headers, body = stateless("server/discover")
     client = BlockingASGIClient(server, "/mcp")
     for _ in range(3):
         status_of(server, "POST", "/mcp", "evil.com")

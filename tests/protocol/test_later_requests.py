@@ -15,7 +15,15 @@ from mcp_mount.auth import AccessToken, TokenVerifier
 from mcp_mount.protocol import Reply, Request
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.transports.driving import open_request
-from tests.requests import CAPABILITIES, JSON_HEADERS, initialize, legacy, message, meta, modern
+from tests.requests import (
+    CAPABILITIES,
+    JSON_HEADERS,
+    initialize,
+    message,
+    meta,
+    session_headers,
+    stateless,
+)
 
 TASKS = "io.modelcontextprotocol/tasks"
 
@@ -61,7 +69,7 @@ def build() -> MCPServer:
 
 def send(server: MCPServer, token: str, method: str, **params: Any) -> tuple[int, Any]:
     own = {"_meta": {**meta(), CAPABILITIES: {"extensions": {TASKS: {}}}}, **params}
-    headers, body = modern(method, own)
+    headers, body = stateless(method, own)
     request = Request("POST", {**headers, "authorization": f"Bearer {token}"}, body)
     reply = server.wsgi_endpoint.respond_to(request)
     assert isinstance(reply, Reply)
@@ -110,7 +118,7 @@ def test_a_task_of_a_tool_that_is_hidden_is_not_there() -> None:
 def test_who_may_not_use_a_tool_does_not_hear_of_its_tasks() -> None:
     server = build()
     task = begin(server, "admin", "salaries")
-    headers, body = modern(
+    headers, body = stateless(
         "subscriptions/listen",
         {
             "_meta": {**meta(), CAPABILITIES: {"extensions": {TASKS: {}}}},
@@ -152,7 +160,7 @@ def test_a_stream_is_resumed_by_those_who_may_make_its_call_and_all_calls_within
         return {"authorization": f"Bearer {token}", **headers}
 
     opened = client.post("/mcp", content=initialize(), headers={**JSON_HEADERS, **by("admin")})
-    session = legacy(opened.headers["mcp-session-id"])
+    session = session_headers(opened.headers["mcp-session-id"])
     body = message(method, params)
     stream = client.post("/mcp", json=body, headers={**session, **by("admin")})
     first = re.findall(r"id: (\S+)", stream.text)[0]

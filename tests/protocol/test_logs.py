@@ -11,7 +11,7 @@ import pytest
 from mcp_mount import Context, MCPServer, SyncContext, ToolError
 from mcp_mount.auth import APIKeys
 from mcp_mount.protocol import Request
-from tests.requests import Session, ask, modern
+from tests.requests import Session, ask, stateless
 
 FORGED = "x\n2026-01-01 INFO mcp_mount.calls tools/call pay by root: ok"
 
@@ -83,7 +83,7 @@ def test_no_client_writes_a_line_of_its_own(
 def test_headers_and_callers_write_no_line_of_their_own(lines: Any) -> None:
     server = build()
     server.configure(allowed_hosts=["localhost"])
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     for own in ({"host": "a.example"}, {"host": "localhost", "origin": f"https://{FORGED}"}):
         server.wsgi_endpoint.respond_to(Request("POST", {**headers, **own}, body))
     known = Request("POST", {**headers, "host": "localhost"}, body, caller=lambda: FORGED)
@@ -143,7 +143,7 @@ def test_credentials_are_in_headers_for_who_asks_by_name_only(kind: str) -> None
             raise ToolError("seen")
         return call_next()
 
-    headers, body = modern(
+    headers, body = stateless(
         "tools/call", {"name": "coroutine" if kind == "coroutine" else "plain", "arguments": {}}
     )
     server.wsgi_endpoint.respond_to(Request("POST", {**headers, **HEADERS}, body))

@@ -26,7 +26,7 @@ from tests.fuzz.strategies import (
     params,
     rightly,
 )
-from tests.requests import CAPABILITIES, JSON_HEADERS, MODERN, Session, ask, meta
+from tests.requests import CAPABILITIES, JSON_HEADERS, STATELESS, Session, ask, meta
 from tests.schemas import check_from_server, check_result
 
 server = MCPServer("tests", secret_key="for-tests-only", page_size=2)
@@ -126,7 +126,7 @@ def test_every_answer_is_one_of_the_schema(case: str, version: str, data: st.Dat
         wrong = data.draw(params)
         asked = {**asked, **wrong} if isinstance(wrong, dict) else asked
     declared = asked.get("_meta", {"progressToken": 1})
-    if version == MODERN and isinstance(declared, dict):
+    if version == STATELESS and isinstance(declared, dict):
         asked["_meta"] = {"io.modelcontextprotocol/logLevel": "info", **declared}
         asked["_meta"].setdefault(CAPABILITIES, ABILITIES)
     reply = send("POST", *rightly(version, method, asked))

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from mcp_mount import ClientError, Context, MCPServer, SyncContext, elicitation, roots, sampling
 from mcp_mount.protocol import Request
-from tests.requests import Session, meta, modern
+from tests.requests import Session, meta, stateless
 
 EVERYTHING = {"elicitation": {}, "sampling": {}, "roots": {}}
 
@@ -76,7 +76,7 @@ def send(
 ) -> Any:
     method = more.pop("method", "tools/call")
     full = {"_meta": meta(capabilities=capabilities), **params, **more}
-    headers, body = modern(method, full)
+    headers, body = stateless(method, full)
     reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
     return json.loads(reply.body)
 
@@ -185,7 +185,7 @@ def test_a_prompt_may_ask_too(server: MCPServer) -> None:
 
 
 def test_a_client_that_cannot_be_asked_is_told_what_it_needs(server: MCPServer) -> None:
-    headers, body = modern("tools/call", {"_meta": meta(capabilities={"roots": {}}), **GREET})
+    headers, body = stateless("tools/call", {"_meta": meta(capabilities={"roots": {}}), **GREET})
     reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
     assert reply.status == 400  # type: ignore[union-attr]
     error = json.loads(reply.body)["error"]  # type: ignore[union-attr]
@@ -248,7 +248,7 @@ def test_another_process_with_the_key_goes_on(server: MCPServer) -> None:
     assert result["content"][0]["text"] == "Hello Ada"
 
 
-def test_the_handshake_era_says_what_its_client_lacks(server: MCPServer) -> None:
+def test_a_session_says_what_its_client_lacks(server: MCPServer) -> None:
     result = Session(server, "2025-11-25").call("careful")
     assert result["content"][0]["text"] == "The client does not support elicitation"
 

@@ -10,7 +10,7 @@ import pytest
 from mcp_mount import MCPServer
 from mcp_mount.auth import APIKeys
 from mcp_mount.protocol import Reply, Request
-from tests.requests import modern
+from tests.requests import stateless
 
 
 def make(**options: Any) -> MCPServer:
@@ -24,7 +24,7 @@ def make(**options: Any) -> MCPServer:
 
 
 def call(server: MCPServer, **known: Any) -> tuple[int, Any]:
-    headers, body = modern("tools/call", {"name": "wipe", "arguments": {}})
+    headers, body = stateless("tools/call", {"name": "wipe", "arguments": {}})
     reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body, **known))
     assert isinstance(reply, Reply)
     return reply.status, json.loads(reply.body)

@@ -14,7 +14,7 @@ from mcp import Client
 
 from mcp_mount import CompletionsRouter, DefinitionError, MCPRouter, MCPServer, ToolsRouter
 from sample_projects.processes import free_port, running
-from tests.requests import ask, call, modern
+from tests.requests import ask, call, stateless
 
 COMPOSITION = """
 from mcp_mount.base import MCPServer
@@ -169,7 +169,7 @@ def test_the_first_route_wins_as_in_fastapi() -> None:
 def test_a_page_of_ones_own_may_stand_at_the_root() -> None:
     server = MCPServer()
     server.get("/")(lambda: "page")
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     assert get(server, "/").json() == "page"
     assert get(server, "/", "POST", headers=headers, content=body).json()["result"]["tools"] == []
     assert get(server, "/", headers={"accept": "text/event-stream"}).status_code == 405
@@ -177,7 +177,7 @@ def test_a_page_of_ones_own_may_stand_at_the_root() -> None:
 
 def test_the_endpoint_can_have_another_path() -> None:
     server = MCPServer(path="/assistants/v1/")
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     for path, status in (("/assistants/v1", 200), ("/assistants/v1/", 200), ("/mcp", 404)):
         assert get(server, path, "POST", headers=headers, content=body).status_code == status
     for path in ("mcp", "/", ""):
@@ -221,7 +221,7 @@ def test_middleware_stands_before_every_face() -> None:
     server = MCPServer()
     server.include_router(tools_router("a"))
     server.add_middleware(Deny)
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     for path in ("/mcp", "/", "/tools/a"):
         assert get(server, path, "POST", headers=headers, content=body).status_code == 403
 
@@ -249,7 +249,7 @@ def test_a_bare_mount_works_without_any_lifespan_line() -> None:
     server.include_router(tools_router("a"))
     app = FastAPI()
     app.mount("/mcp", server)
-    headers, body = modern("tools/list")
+    headers, body = stateless("tools/list")
     answer = get(app, "/mcp/", "POST", headers=headers, content=body)
     assert answer.json()["result"]["tools"][0]["name"] == "a"
     assert "/mcp" not in str(get(app, "/openapi.json").json()["paths"])

@@ -24,14 +24,14 @@ def packages() -> None:
 
 
 @contextmanager
-def inspector(home: Path, url: str, era: str, *headers: str) -> Iterator[str]:
+def inspector(home: Path, url: str, mode: str, *headers: str) -> Iterator[str]:
     """A running Inspector that knows one server; the address of its page."""
     modules = FOLDER / "node_modules"
     launcher = modules / "@modelcontextprotocol/inspector/clients/launcher/build/index.js"
     port = free_port()
     words = [
         *(str(modules / ".bin" / "node"), str(launcher), "--web"),
-        *("--transport", "http", "--server-url", url, "--protocol-era", era),
+        *("--transport", "http", "--server-url", url, "--protocol-era", mode),
         *(word for header in headers for word in ("--header", header)),
     ]
     variables = {
@@ -101,25 +101,25 @@ def use(page: Page) -> None:
     assert page.shows("42")
 
 
-@pytest.mark.parametrize("era", ["auto", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
 @pytest.mark.parametrize("host", HOSTS)
 def test_the_inspector_connects_lists_and_calls(
-    serve: Callable[[str], str], browser: Any, tmp_path: Path, host: str, era: str
+    serve: Callable[[str], str], browser: Any, tmp_path: Path, host: str, mode: str
 ) -> None:
-    with inspector(tmp_path, f"{serve(host)}/mcp", era) as address:
+    with inspector(tmp_path, f"{serve(host)}/mcp", mode) as address:
         browser.get(address)
         page = Page(browser)
         page.connect()
-        assert page.shows("MCP 2026-07-28" if era == "auto" else "MCP 2025-11-25")
+        assert page.shows("MCP 2026-07-28" if mode == "auto" else "MCP 2025-11-25")
         use(page)
 
 
-@pytest.mark.parametrize("era", ["auto", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_the_inspector_connects_with_an_api_key(
-    serve: Callable[[str], str], browser: Any, tmp_path: Path, era: str
+    serve: Callable[[str], str], browser: Any, tmp_path: Path, mode: str
 ) -> None:
     url = f"{serve('fastapi')}/keyed/mcp"
-    with inspector(tmp_path, url, era, f"X-API-Key: {KEY}") as address:
+    with inspector(tmp_path, url, mode, f"X-API-Key: {KEY}") as address:
         browser.get(address)
         page = Page(browser)
         page.connect()

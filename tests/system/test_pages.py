@@ -12,7 +12,7 @@ import pytest
 
 from tests.clients.expected import TOOLS
 from tests.clients.server import KEY
-from tests.requests import modern
+from tests.requests import stateless
 from tests.system.browser import ALLOWED, FOREIGN, script
 from tests.system.names import HOSTS
 
@@ -46,7 +46,7 @@ def connect(browser: Any, url: str, **headers: str) -> Any:
 
 def call(url: str, tool: str) -> Any:
     """Call a tool as a client does that is no browser; its structured result."""
-    headers, body = modern("tools/call", {"name": tool, "arguments": {}})
+    headers, body = stateless("tools/call", {"name": tool, "arguments": {}})
     connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
     connection.request("POST", "/mcp", body, headers)
     answer = json.loads(connection.getresponse().read())
@@ -68,7 +68,7 @@ def preflight(url: str, path: str, page: str, headers: str) -> tuple[int, dict[s
     return response.status, {name.lower(): value for name, value in response.getheaders()}
 
 
-def test_a_page_lists_and_calls_tools_in_both_eras(allowed: Any, url: str) -> None:
+def test_a_page_lists_and_calls_tools_with_and_without_sessions(allowed: Any, url: str) -> None:
     seen = connect(allowed, f"{url}/mcp")
     assert "blocked" not in seen, seen
     for answers in (seen["stateless"], seen["sessions"]):
@@ -128,7 +128,7 @@ def test_a_page_of_another_origin_is_not_let_in_by_a_preflight(
 
 def test_a_foreign_page_neither_reads_nor_acts(foreign: Any, url: str) -> None:
     before = call(url, "marks_left")
-    _, body = modern("tools/call", {"name": "mark", "arguments": {}})
+    _, body = stateless("tools/call", {"name": "mark", "arguments": {}})
     seen = foreign.execute_async_script(script("attack.js"), f"{url}/mcp", body.decode())
     assert seen == {
         "JSON, asked about": "blocked",
@@ -145,7 +145,7 @@ def test_a_foreign_page_neither_reads_nor_acts(foreign: Any, url: str) -> None:
 def test_a_page_that_may_connect_leaves_a_mark(allowed: Any, url: str) -> None:
     """What the foreign page has tried does act, where it is allowed."""
     before = int(call(url, "marks_left"))
-    headers, body = modern("tools/call", {"name": "mark", "arguments": {}})
+    headers, body = stateless("tools/call", {"name": "mark", "arguments": {}})
     status = allowed.execute_async_script(
         "const [url, headers, body, done] = arguments;"
         "fetch(url, {method: 'POST', headers, body}).then((one) => done(one.status), done);",
@@ -163,7 +163,7 @@ def test_cors_for_everybody_lets_no_foreign_page_act(
     """`allow_origins=["*"]` lets a page read that it is refused, and no more."""
     url = serve("careless")
     before = call(url, "marks_left")
-    _, body = modern("tools/call", {"name": "mark", "arguments": {}})
+    _, body = stateless("tools/call", {"name": "mark", "arguments": {}})
     seen = foreign.execute_async_script(script("attack.js"), f"{url}/mcp", body.decode())
     assert seen == {
         "JSON, asked about": "read 403",

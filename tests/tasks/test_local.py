@@ -29,7 +29,7 @@ from mcp_mount import (
 )
 from mcp_mount.protocol import Request
 from mcp_mount.wire.errors import INTERNAL_ERROR
-from tests.requests import Session, meta, modern
+from tests.requests import Session, meta, stateless
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 KNOWS = {"extensions": {EXTENSION: {}}}
@@ -140,8 +140,8 @@ def server(go: threading.Event, begun: threading.Event) -> MCPServer:
 def send(
     server: MCPServer, method: str, params: dict[str, Any], capabilities: Any = CAN_ASK
 ) -> dict[str, Any]:
-    """The decoded reply to a modern request."""
-    headers, body = modern(method, {"_meta": meta(capabilities=capabilities), **params})
+    """The decoded reply to a stateless request."""
+    headers, body = stateless(method, {"_meta": meta(capabilities=capabilities), **params})
     reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
     decoded: dict[str, Any] = json.loads(reply.body)
     return decoded
@@ -331,7 +331,7 @@ def test_coroutines_run_on_the_loop_of_their_request(server: MCPServer) -> None:
         return "here"
 
     async def request() -> None:
-        headers, body = modern(
+        headers, body = stateless(
             "tools/call", {"_meta": meta(capabilities=KNOWS), "name": "where", "arguments": {}}
         )
         opened = server.protocol.open(Request("POST", headers, body))
@@ -367,7 +367,7 @@ def test_the_methods_check_who_asks_for_what(server: MCPServer, method: str) -> 
     assert send(server, method, params, {})["error"]["code"] == -32021
     assert send(server, method, params, {"extensions": 1})["error"]["code"] == -32021
     assert send(server, method, {"inputResponses": {}})["error"]["code"] == -32602
-    headers, body = modern(method, {"_meta": meta(capabilities=KNOWS), **params}, mcp_name="x")
+    headers, body = stateless(method, {"_meta": meta(capabilities=KNOWS), **params}, mcp_name="x")
     reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
     assert json.loads(reply.body)["error"]["code"] == -32020
 
@@ -395,7 +395,7 @@ def test_a_policy_that_is_none_is_refused() -> None:
 def as_caller(server: MCPServer, caller: str | None, tool: str, **arguments: Any) -> Any:
     """The decoded reply to a call of a tool by somebody."""
     params = {"_meta": meta(capabilities=KNOWS), "name": tool, "arguments": arguments}
-    headers, body = modern("tools/call", params)
+    headers, body = stateless("tools/call", params)
     request = Request("POST", headers, body, caller=lambda: caller)
     return json.loads(server.wsgi_endpoint.respond_to(request).body)
 

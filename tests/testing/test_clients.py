@@ -1,4 +1,4 @@
-"""The clients for users' own tests, with every kind of host and in both eras."""
+"""The clients for users' own tests, with every kind of host and with and without sessions."""
 
 from __future__ import annotations
 

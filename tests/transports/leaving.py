@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.requests import modern
+from tests.requests import stateless
 
 
 async def leave_during(
     server: Any, tool: str, *, after: float | Callable[[], Awaitable[Any]]
 ) -> list[Any]:
     """Call a tool and leave after some seconds, or something else; what was sent to nobody."""
-    headers, body = modern("tools/call", {"name": tool, "arguments": {}})
+    headers, body = stateless("tools/call", {"name": tool, "arguments": {}})
     scope = {
         "type": "http",
         "method": "POST",

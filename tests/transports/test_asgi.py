@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from mcp_mount import ClientError, Context, MCPServer, SyncContext
-from tests.requests import Session, message, modern
+from tests.requests import Session, message, stateless
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
@@ -22,10 +22,10 @@ class Connection:
     """An ASGI connection to a server: it can be closed by the client at any moment."""
 
     def __init__(self, tool: str, *, progress: bool = False) -> None:
-        meta: Any = json.loads(modern("x")[1])["params"]["_meta"]
+        meta: Any = json.loads(stateless("x")[1])["params"]["_meta"]
         if progress:
             meta["progressToken"] = "p"
-        headers, self._body = modern("tools/call", {"name": tool, "_meta": meta})
+        headers, self._body = stateless("tools/call", {"name": tool, "_meta": meta})
         self.scope = {
             "type": "http",
             "method": "POST",

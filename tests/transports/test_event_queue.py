@@ -14,7 +14,7 @@ from mcp_mount.protocol import Request
 from mcp_mount.transports.event_queue import EventQueue
 from mcp_mount.transports.wsgi import EventStream
 from mcp_mount.wire import sse
-from tests.requests import meta, modern
+from tests.requests import meta, stateless
 
 KIB = 1024
 
@@ -75,7 +75,7 @@ def test_under_wsgi_a_coroutine_waits_for_a_client_that_does_not_read() -> None:
         return "done"
 
     own = {**meta(), "progressToken": 1}
-    headers, body = modern("tools/call", {"name": "shout", "_meta": own})
+    headers, body = stateless("tools/call", {"name": "shout", "_meta": own})
     answer = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
     assert isinstance(answer, EventStream)
     events = answer.events

@@ -14,7 +14,7 @@ import pytest
 from mcp_mount import Context, MCPServer, SyncContext, ToolError
 from mcp_mount.protocol import Request
 from mcp_mount.transports.wsgi import EventStream
-from tests.requests import Session, message, modern
+from tests.requests import Session, message, stateless
 
 VERSIONS = ("2026-07-28", "2025-11-25", "2025-06-18")
 COROUTINES = ("quiet_async", "quiet_async_context")
@@ -148,7 +148,7 @@ class Connection:
 def call(server: MCPServer, version: str, tool: str, accept: str | None = None) -> Connection:
     params = {"name": tool, "arguments": {}}
     if version == "2026-07-28":
-        headers, body = modern("tools/call", params)
+        headers, body = stateless("tools/call", params)
     else:
         headers = Session(server, version).headers
         body = json.dumps(message("tools/call", params)).encode()
@@ -238,7 +238,7 @@ def test_an_error_comes_as_an_event_once_the_response_has_begun(
         [answer] = connection.messages
         assert answer["result"]["content"][0]["text"] == "No luck"
         gate.go.clear()
-        headers, body = modern("resources/read", {"uri": "test://broken"})
+        headers, body = stateless("resources/read", {"uri": "test://broken"})
         async with running(Connection(server, headers, body)) as connection:
             await connection.until(lambda: COMMENT in connection.text)
             gate.go.set()
@@ -322,7 +322,7 @@ def test_under_wsgi_a_client_hears_of_a_silent_coroutine(
 ) -> None:
     params = {"name": tool, "arguments": {}}
     if version == "2026-07-28":
-        headers, body = modern("tools/call", params)
+        headers, body = stateless("tools/call", params)
     else:
         headers = Session(server, version).headers
         body = json.dumps(message("tools/call", params)).encode()
@@ -341,6 +341,6 @@ def test_under_wsgi_a_client_hears_of_a_silent_coroutine(
 
 @pytest.mark.parametrize("tool", ["short", "short_async"])
 def test_under_wsgi_a_short_call_is_answered_in_plain_json(server: MCPServer, tool: str) -> None:
-    headers, body = modern("tools/call", {"name": tool, "arguments": {}})
+    headers, body = stateless("tools/call", {"name": tool, "arguments": {}})
     reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
     assert dict(reply.headers)["content-type"] == "application/json"  # type: ignore[union-attr]

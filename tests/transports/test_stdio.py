@@ -64,16 +64,16 @@ def serving(target: str = "tests.transports.stdio_apps:build()", *more: str) -> 
             process.kill()
 
 
-def modern(method: str, params: dict[str, Any] | None = None, id: Any = 1) -> dict[str, Any]:
+def stateless(method: str, params: dict[str, Any] | None = None, id: Any = 1) -> dict[str, Any]:
     return message(method, {"_meta": meta(), **(params or {})}, id)
 
 
 def call(tool: str, id: Any = 1, **arguments: Any) -> dict[str, Any]:
-    return modern("tools/call", {"name": tool, "arguments": arguments}, id)
+    return stateless("tools/call", {"name": tool, "arguments": arguments}, id)
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_official_client_drives_any_host(target: str, era: str) -> None:
+def test_the_official_client_drives_any_host(target: str, mode: str) -> None:
     asked: list[str] = []
 
     async def elicit(context: Any, params: Any) -> Any:
@@ -89,7 +89,7 @@ def test_the_official_client_drives_any_host(target: str, era: str) -> None:
 
         transport = stdio_client(StdioServerParameters(command=sys.executable, args=arguments))
         with anyio.fail_after(60):
-            async with Client(transport, mode=era, elicitation_callback=elicit) as client:
+            async with Client(transport, mode=mode, elicitation_callback=elicit) as client:
                 names = {tool.name for tool in (await client.list_tools()).tools}
                 assert {"test_simple_text", "test_custom_headers"} <= names
                 result = await client.call_tool(
@@ -137,11 +137,11 @@ def test_bad_lines_get_an_error_and_the_next_is_served(line: bytes, code: int) -
         process.end()
 
 
-def test_both_eras_share_one_channel() -> None:
+def test_both_kinds_of_revision_share_one_channel() -> None:
     with serving() as process:
         assert process.ask(json.loads(initialize()))["result"]["protocolVersion"] == "2025-11-25"
         assert process.ask(message("ping", id=7)) == {"jsonrpc": "2.0", "id": 7, "result": {}}
-        assert process.ask(modern("tools/list"))["result"]["resultType"] == "complete"
+        assert process.ask(stateless("tools/list"))["result"]["resultType"] == "complete"
         process.send(message("tools/call", {"name": "add", "arguments": {"name": "x"}}, 8))
         said = [process.receive(), process.receive()]
         assert {one.get("method", "result") for one in said} == {
@@ -152,10 +152,10 @@ def test_both_eras_share_one_channel() -> None:
 
 
 @pytest.mark.parametrize("tool", ["wait", "wait_sync"])
-@pytest.mark.parametrize("era", ["modern", "legacy"])
-def test_a_call_is_cancelled_by_its_id(tool: str, era: str) -> None:
+@pytest.mark.parametrize("mode", ["stateless", "session"])
+def test_a_call_is_cancelled_by_its_id(tool: str, mode: str) -> None:
     with serving() as process:
-        if era == "legacy":
+        if mode == "session":
             process.ask(json.loads(initialize()))
             process.send(message("tools/call", {"name": tool, "arguments": {}}, "w"))
         else:
@@ -171,7 +171,7 @@ def test_a_call_is_cancelled_by_its_id(tool: str, era: str) -> None:
 def test_a_subscription_hears_of_changes() -> None:
     with serving() as process:
         wanted = {"notifications": {"toolsListChanged": True}}
-        process.send(modern("subscriptions/listen", wanted, "l"))
+        process.send(stateless("subscriptions/listen", wanted, "l"))
         assert process.receive()["method"] == "notifications/subscriptions/acknowledged"
         process.send(call("add", name="y"))
         assert "notifications/tools/list_changed" in {
@@ -213,7 +213,7 @@ def test_a_target_without_a_server_is_explained(target: str, message: str) -> No
 
 def test_one_of_several_servers_is_chosen() -> None:
     with serving("tests.integrations.apps:starlette_lifespan()", "--path", "/mcp") as process:
-        assert process.ask(modern("tools/list"))["result"]["tools"]
+        assert process.ask(stateless("tools/list"))["result"]["tools"]
         process.end()
 
 
@@ -233,7 +233,7 @@ def test_handlers_that_ask_for_a_request_work(tool: str, app: str) -> None:
         app = "exposed_alone"
     with serving(f"tests.transports.stdio_apps:{app}()") as process:
         if tool == "resource":
-            answer = process.ask(modern("resources/read", {"uri": "shop://name"}))
+            answer = process.ask(stateless("resources/read", {"uri": "shop://name"}))
             assert answer["result"]["contents"][0]["text"] == "nobody in the warehouse"
         else:
             answer = process.ask(call(tool))

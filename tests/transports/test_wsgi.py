@@ -15,7 +15,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 
 from mcp_mount import Context, MCPServer, SyncContext, ToolsRouter
 from mcp_mount.transports import background
-from tests.requests import modern
+from tests.requests import stateless
 
 local = threading.local()
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
@@ -119,10 +119,10 @@ def environ(path: str, headers: dict[str, str], body: bytes, method: str = "POST
 
 
 def call(server: MCPServer, tool: str, *, progress: bool = False) -> Response:
-    meta: Any = json.loads(modern("x")[1])["params"]["_meta"]
+    meta: Any = json.loads(stateless("x")[1])["params"]["_meta"]
     if progress:
         meta["progressToken"] = "p"
-    headers, body = modern("tools/call", {"name": tool, "_meta": meta})
+    headers, body = stateless("tools/call", {"name": tool, "_meta": meta})
     return Response(server.wsgi, environ("/mcp", headers, body))
 
 
@@ -262,7 +262,7 @@ def test_an_unknown_path_is_not_found(path: str) -> None:
 def test_a_chunked_body_is_read_to_its_end() -> None:
     for middleware in (False, True):
         server = make(middleware=middleware)
-        headers, body = modern("tools/call", {"name": "where"})
+        headers, body = stateless("tools/call", {"name": "where"})
         variables = environ("/mcp", headers, body) | {"wsgi.input_terminated": True}
         del variables["CONTENT_LENGTH"]
         assert "thread" in result(Response(server.wsgi, variables))

@@ -10,7 +10,7 @@ import pytest
 
 from mcp_mount import MCPServer
 from mcp_mount.protocol import Reply, Request
-from tests.requests import CLIENT_INFO, ask, modern
+from tests.requests import CLIENT_INFO, ask, stateless
 
 
 @pytest.fixture
@@ -95,32 +95,32 @@ def test_a_list_changes_with_the_registry(server: MCPServer) -> None:
 
 @pytest.mark.parametrize("id", [0, -7, 2**60, "x", "ü", ""])
 def test_the_answer_has_the_id_of_the_request(server: MCPServer, id: Any) -> None:
-    headers, body = modern("tools/list", id=id)
+    headers, body = stateless("tools/list", id=id)
     assert json.loads(post(server, headers, body).body)["id"] == id
 
 
 def test_an_encoded_name_header_is_decoded_before_it_is_compared(server: MCPServer) -> None:
     encoded = base64.b64encode(b"hello").decode()
-    headers, body = modern("tools/call", {"name": "hello"}, mcp_name=f"=?base64?{encoded}?=")
+    headers, body = stateless("tools/call", {"name": "hello"}, mcp_name=f"=?base64?{encoded}?=")
     reply = post(server, headers, body)
     assert json.loads(reply.body)["result"]["content"][0]["text"] == "Hello you"
 
 
 def test_client_info_is_optional_but_not_arbitrary(server: MCPServer) -> None:
-    params = {"_meta": {**json.loads(modern("x")[1])["params"]["_meta"], CLIENT_INFO: "me"}}
-    headers, body = modern("tools/list", params)
+    params = {"_meta": {**json.loads(stateless("x")[1])["params"]["_meta"], CLIENT_INFO: "me"}}
+    headers, body = stateless("tools/list", params)
     assert post(server, headers, body).status == 400
 
 
 def test_a_notification_is_accepted_and_ignored(server: MCPServer) -> None:
-    headers, _ = modern("tools/list")
+    headers, _ = stateless("tools/list")
     body = json.dumps({"jsonrpc": "2.0", "method": "notifications/anything"}).encode()
     reply = post(server, headers, body)
     assert (reply.status, reply.body) == (202, b"")
 
 
 def test_a_session_header_is_ignored(server: MCPServer) -> None:
-    headers, body = modern("tools/list", mcp_session_id="old", last_event_id="7")
+    headers, body = stateless("tools/list", mcp_session_id="old", last_event_id="7")
     reply = post(server, headers, body)
     assert reply.status == 200
     assert "mcp-session-id" not in dict(reply.headers)
@@ -140,7 +140,7 @@ def test_a_session_header_is_ignored(server: MCPServer) -> None:
 def test_the_reply_has_a_media_type_that_the_client_takes(
     server: MCPServer, accept: str, media_type: str
 ) -> None:
-    headers, body = modern("tools/call", {"name": "hello"}, accept=accept)
+    headers, body = stateless("tools/call", {"name": "hello"}, accept=accept)
     reply = post(server, headers, body)
     assert dict(reply.headers)["content-type"] == media_type
     if media_type == "text/event-stream":
@@ -149,5 +149,5 @@ def test_the_reply_has_a_media_type_that_the_client_takes(
 
 
 def test_the_media_type_of_a_request_may_have_parameters(server: MCPServer) -> None:
-    headers, body = modern("tools/list", content_type="Application/JSON; charset=utf-8")
+    headers, body = stateless("tools/list", content_type="Application/JSON; charset=utf-8")
     assert post(server, headers, body).status == 200

@@ -1,4 +1,4 @@
-"""The handshake revisions: initialize, sealed sessions, batches."""
+"""The session revisions: initialize, sealed sessions, batches."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ import pytest
 from mcp_mount import Audio, Image, MCPServer, Message
 from mcp_mount.protocol import Reply, Request
 from mcp_mount.protocol.resumption import EventLog
-from mcp_mount.wire.revisions import LEGACY
-from tests.requests import JSON_HEADERS, Session, initialize, legacy, message, meta, modern
+from mcp_mount.wire.revisions import SESSION_REVISIONS
+from tests.requests import (
+    JSON_HEADERS,
+    Session,
+    initialize,
+    message,
+    meta,
+    session_headers,
+    stateless,
+)
 
-VERSIONS = list(LEGACY)
+VERSIONS = list(SESSION_REVISIONS)
 
 
 def make(**options: object) -> MCPServer:
@@ -46,7 +54,7 @@ def test_each_revision_is_negotiated_and_served(version: str) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["2026-07-28", "1999-01-01", ""])
-def test_another_revision_is_answered_with_the_newest_handshake_one(wanted: str) -> None:
+def test_another_revision_is_answered_with_the_newest_session_revision(wanted: str) -> None:
     body = initialize(wanted)
     reply = make().wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
     assert json.loads(reply.body)["result"]["protocolVersion"] == "2025-11-25"  # type: ignore[union-attr]
@@ -61,7 +69,7 @@ def test_another_revision_is_answered_with_the_newest_handshake_one(wanted: str)
         {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}},
     ],
 )
-def test_a_malformed_handshake_is_refused(params: dict[str, object]) -> None:
+def test_a_malformed_initialize_is_refused(params: dict[str, object]) -> None:
     body = json.dumps(message("initialize", params)).encode()
     reply = make().wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
     assert json.loads(reply.body)["error"]["code"] == -32602  # type: ignore[union-attr]
@@ -337,7 +345,7 @@ def test_a_request_without_the_version_header_has_that_of_its_session() -> None:
 
 def test_an_unsupported_version_header_is_refused_within_a_session() -> None:
     session = Session(make(), "2025-11-25")
-    session.headers |= legacy(session.headers["mcp-session-id"], "foobar")
+    session.headers |= session_headers(session.headers["mcp-session-id"], "foobar")
     for body in (message("ping"), [message("ping")]):
         reply = session.send(body)
         assert reply.status == 400
@@ -379,7 +387,7 @@ def test_null_for_a_prompts_arguments_is_as_good_as_missing_within_a_session() -
 
 
 def test_null_is_refused_where_the_revisions_schema_has_no_null() -> None:
-    headers, _ = modern("tools/call", {"name": "slow"})
+    headers, _ = stateless("tools/call", {"name": "slow"})
     server = make()
     for params, code in (
         (None, -32600),
