@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -24,6 +25,6 @@ def test_every_key_of_the_setting_is_documented(project: None) -> None:
     from mcp_mount_django.options import OPTIONS
 
     page = (ROOT / "docs" / "django.md").read_text()
-    table = page.partition("gives the defaults of all:")[2].partition("## Checks")[0]
-    documented = {word.strip("[],()|") for word in table.replace("](", " ").split()}
-    assert set(OPTIONS) <= documented
+    table = page.partition("\n## Settings\n")[2].partition("\n## Checks\n")[0]
+    documented = re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE)
+    assert sorted(OPTIONS) == sorted(documented)
