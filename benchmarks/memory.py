@@ -70,7 +70,7 @@ def build() -> Any:
             for one in gc.get_objects()
             if str(type(one).__module__).startswith("mcp_mount")
         )
-        listeners = len(server.protocol.backplane._listeners)
+        listeners = len(server.core.protocol.backplane._listeners)
         return {"listeners": listeners, **{name: kinds[name] for name in COUNTED}}
 
     return server

@@ -87,9 +87,9 @@ OF_SERVERS: Final = {
     ),
     **dict.fromkeys(("add_resource", "add_template"), "write @server.resource(uri)"),
     **dict.fromkeys(("enable", "disable"), "write permission= on what not all are to see"),
-    "settings": "options are arguments of MCPServer; server.protocol.settings has most of them",
+    "settings": "options are arguments of MCPServer; server.core.values has them",
     "name": "it is server.title",
-    **dict.fromkeys(("_lowlevel_server", "_mcp_server"), "look at server.protocol"),
+    **dict.fromkeys(("_lowlevel_server", "_mcp_server"), "look at server.core.protocol"),
     "init_app": "that is the extension's: MCPMount(app, '/mcp', server) of mcp_mount_flask",
     "expose": "write expose(api, server, tags=[...]), from mcp_mount_fastapi or mcp_mount_flask",
 }

@@ -1,30 +1,41 @@
-"""Every option of a server that its host may set by configuration, declared once.
+"""Every option of a server, declared once: its name, type, default, check and meaning.
 
-`MCPServer.configure`, the keys of Flask's configuration (MCP_NAME, ...) and those of Django's
-setting MCP_MOUNT ("NAME", ...) all read this table: an option is one row here, one argument of
-`MCPServer` (or a member of `PolicyOptions`), and nothing else.
+`ServerOptions` is that declaration, for type checkers and for the program alike: `MCPServer(...)`,
+`MCPServer.configure`, the settings of the protocol, the keys of Flask's configuration (MCP_NAME,
+...) and those of Django's setting MCP_MOUNT ("NAME", ...) are all read off it. To add an option,
+add a member here, and read its value where it counts.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: the program reads what stands in `Annotated`.
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
+from mcp_mount.backends.stores import Store
+from mcp_mount.calls.callers import CallerKey
 from mcp_mount.calls.tasks import TaskLimits
-from mcp_mount.policies.options import CHECKS, PolicyOptions
+from mcp_mount.observability.records import Audit
+from mcp_mount.policies.options import ServerPolicies
+from mcp_mount.protocol.settings import MAX_BODY_BYTES, Settings
+from mcp_mount.routes.options import FastAPIOptions
 from mcp_mount.schemas.functions import DefinitionError
-from mcp_mount.schemas.permissions import caller_key
+from mcp_mount.schemas.permissions import Names, caller_key
 from mcp_mount.wire.host_names import check_origins, check_patterns
+from mcp_mount.wire.tokens import AccessToken
+
+if TYPE_CHECKING:
+    from mcp_mount.auth.verifiers import Verifier
+    from mcp_mount.observability.telemetry import Telemetry
 
 Check: TypeAlias = Callable[[str, Any], Any]
-"""Takes the name of an option and what a user has given; returns the value that is kept.
+"""Takes the name of an option and what a user gave; returns the value that is kept.
 
-Raises DefinitionError or ValueError for what the option cannot be.
+Raises DefinitionError or ValueError for a value that the option cannot have.
 """
 
-Part: TypeAlias = Literal["settings", "listing", "auth", "observability", "policies", "server"]
-"""What of a server keeps an option, and so how it is changed."""
+Part: TypeAlias = Literal["settings", "auth", "observability", "policies", "server"]
+"""The part of a server that is made anew when the option changes."""
 
 
 def _as_it_is(name: str, value: Any) -> Any:
@@ -76,12 +87,12 @@ def _hosts(name: str, value: Any) -> frozenset[str] | None:
     return None if value is None else check_patterns(name, value)
 
 
-def _task_limits(name: str, value: Any) -> TaskLimits:
+def _task_limits(name: str, value: Any) -> TaskLimits | None:
     if value is not None and not isinstance(value, TaskLimits):
         raise DefinitionError(
             f"{name} is a TaskLimits, such as TaskLimits(tasks_per_caller=50), not {value!r}"
         )
-    return value or TaskLimits()
+    return value
 
 
 def _keys(name: str, value: Any) -> list[str | bytes]:
@@ -115,73 +126,135 @@ def _find_user(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of a server.
+    """What an option of a server is, besides its name and type.
 
     Args:
-        name: The argument of `MCPServer`.
-        part: What keeps it.
-        check: Checks a value, and gives the form in which it is kept.
+        part: The part of a server that reads it.
+        default: Its value where nobody gives one, as `check` returns it.
+        check: Checks a value, and returns the form in which it is kept.
         is_object: Whether its value is a function or another object, which configuration that
             imports nothing names by a dotted path.
     """
 
-    name: str
     part: Part
+    default: Any = None
     check: Check = _as_it_is
     is_object: bool = False
 
-    @property
-    def key(self) -> str:
-        """Its name in the configuration of a host, there with or without a prefix."""
-        return self.name.upper()
+
+class ServerOptions(ServerPolicies, total=False):
+    """The options of a server, besides its name and path."""
+
+    version: Annotated[str, Option("settings", "0.1.0", _text)]
+    """The version of the server, for clients."""
+    server_title: Annotated[str | None, Option("settings")]
+    """The name of the server that people see."""
+    description: Annotated[str | None, Option("settings")]
+    """What the server is for, for clients."""
+    website_url: Annotated[str | None, Option("settings")]
+    """The URL of its website."""
+    icons: Annotated[Sequence[Mapping[str, Any]], Option("settings", ())]
+    """Its icons, as the specification has them: {"src": …, "mimeType": …}."""
+    instructions: Annotated[str | None, Option("settings")]
+    """How a model should use the server."""
+    max_body_bytes: Annotated[int, Option("settings", MAX_BODY_BYTES, _whole(1))]
+    """The largest request body that is read, in bytes; 4 MiB by default."""
+    allowed_origins: Annotated[Iterable[str], Option("settings", frozenset(), _origins)]
+    """Browser origins that may call, besides loopback, such as "https://app.example"."""
+    allowed_hosts: Annotated[Iterable[str] | None, Option("settings", None, _hosts)]
+    """Host names to serve (".example.com" for a whole domain), where the host framework does not
+    check them; None leaves the check to it."""
+    session_ttl: Annotated[float, Option("settings", 7 * 24 * 3600.0, _seconds)]
+    """How long a session lives, in seconds; a week by default."""
+    keep_alive: Annotated[float, Option("settings", 15.0, _seconds)]
+    """After how many seconds of silence a comment is sent on an event stream. A client that accepts
+    a stream gets a response that begins after a third of it, if the handler has not ended."""
+    poll_seconds: Annotated[float, Option("settings", 3.0, _seconds)]
+    """Under WSGI, how often clients of 2025-11-25 ask for changes, in seconds."""
+    max_poll_seconds: Annotated[float, Option("settings", 30.0, _seconds)]
+    """Under WSGI, how seldom they ask when nothing has changed for long, in seconds."""
+    list_ttl_ms: Annotated[int, Option("settings", 60_000, _whole(0))]
+    """For how many milliseconds clients may keep lists (2026-07-28)."""
+    page_size: Annotated[int | None, Option("settings", None, _page_size)]
+    """The most entries in one answer to a list request; by default all of them."""
+    list_step_up: Annotated[bool, Option("settings", False, _flag)]
+    """Whether lists show entries that the caller lacks only scopes for. A client that calls one is
+    told to get them."""
+    auth: Annotated["Verifier | Sequence[Verifier] | None", Option("auth", is_object=True)]
+    """Verifies access tokens or API keys, see `mcp_mount.auth`."""
+    auth_required: Annotated[bool, Option("auth", True, _flag)]
+    """Whether `auth` refuses requests without a token; otherwise the host knows their user, or they
+    are anonymous."""
+    resource: Annotated[str | None, Option("auth")]
+    """The URL of the MCP endpoint, as clients write it, which tokens must be for. By default that
+    of the request, where `allowed_hosts` or the host framework vouches for its host name."""
+    scope_hierarchy: Annotated[Mapping[str, Names] | None, Option("auth")]
+    """Scopes that imply others, such as {"orders:write": "orders:read"}."""
+    find_user: Annotated[
+        Callable[[AccessToken], Any] | None, Option("auth", None, _find_user, is_object=True)
+    ]
+    """Finds the user of a verified token, plain or coroutine function; the user is `request.user`
+    then. A token for which it returns None, or a user who is not active, is refused."""
+    telemetry: Annotated["bool | Telemetry", Option("observability", False, is_object=True)]
+    """Spans and metrics of OpenTelemetry: True, or a `Telemetry`."""
+    log_calls: Annotated[bool, Option("observability", False, _flag)]
+    """Whether each call is logged, by the logger `mcp_mount.calls`."""
+    audit: Annotated[Audit | None, Option("observability", is_object=True)]
+    """An `Audit`, which is told before and after each call."""
+    secret_key: Annotated[str | bytes | Sequence[str | bytes] | None, Option("server", (), _keys)]
+    """Seals session ids and cursors: one key, or several with the newest first. By default the
+    variable MCP_MOUNT_SECRET_KEY of the environment, or the host's own key."""
+    docs: Annotated[bool | None, Option("server", None, _flag_or_none)]
+    """Whether /docs and /openapi.json are shown. By default they are where the server runs alone,
+    and in a host in debug mode."""
+    store: Annotated[str | Store | None, Option("server")]
+    """Where throttles and caches keep counts and results: by default in this process, or
+    "redis://…" for all processes."""
+    open: Annotated[bool, Option("server", False, _flag)]
+    """Whether everybody may call tools that may write. A server of which that is so warns of it,
+    unless this says that it is meant."""
+    caller: Annotated[
+        CallerKey | None,
+        Option("server", None, lambda name, value: caller_key(value), is_object=True),
+    ]
+    """Returns the key of the caller, from the host's request: results are cached, calls counted,
+    and tasks, states and sessions bound by it. By default the id of the user; give one where that
+    says too little: `lambda request: f"{tenant}:{request.user.pk}"`. For None nothing is cached,
+    and the rest is as for an anonymous caller."""
+    task_limits: Annotated[TaskLimits | None, Option("server", None, _task_limits, is_object=True)]
+    """How much is kept for tasks."""
+
+
+class NamedServerOptions(ServerOptions, total=False):
+    """The options of a server that configuration may set: with its name."""
+
+    name: Annotated[str, Option("settings", "mcp-mount", _text)]
+    """The name of the server, for clients."""
+
+
+class MCPServerOptions(ServerOptions, FastAPIOptions, total=False):
+    """The keyword arguments of `MCPServer`: the options of a server, and FastAPI's arguments."""
+
+
+class NamedMCPServerOptions(NamedServerOptions, FastAPIOptions, total=False):
+    """Those with the name, for integrations that make a server."""
 
 
 _OBJECTS: Final = frozenset({"when", "call_middleware"})
 """The policies whose values are functions only."""
 
-OPTIONS: Final = {
-    option.name: option
-    for option in (
-        Option("name", "settings", _text),
-        Option("version", "settings", _text),
-        Option("server_title", "settings"),
-        Option("description", "settings"),
-        Option("website_url", "settings"),
-        Option("icons", "settings"),
-        Option("instructions", "settings"),
-        Option("max_body_bytes", "settings", _whole(1)),
-        Option("session_ttl", "settings", _seconds),
-        Option("keep_alive", "settings", _seconds),
-        Option("poll_seconds", "settings", _seconds),
-        Option("max_poll_seconds", "settings", _seconds),
-        Option("allowed_origins", "settings", _origins),
-        Option("allowed_hosts", "settings", _hosts),
-        Option("list_ttl_ms", "listing", _whole(0)),
-        Option("page_size", "listing", _page_size),
-        Option("list_step_up", "listing", _flag),
-        Option("auth", "auth", is_object=True),
-        Option("auth_required", "auth", _flag),
-        Option("resource", "auth"),
-        Option("scope_hierarchy", "auth"),
-        Option("find_user", "auth", _find_user, is_object=True),
-        Option("telemetry", "observability", is_object=True),
-        Option("log_calls", "observability", _flag),
-        Option("audit", "observability", is_object=True),
-        Option("secret_key", "server", _keys),
-        Option("docs", "server", _flag_or_none),
-        Option("store", "server"),
-        Option("open", "server", _flag),
-        Option("caller", "server", lambda name, value: caller_key(value), is_object=True),
-        Option("task_limits", "server", _task_limits, is_object=True),
-        *(
-            Option(name, "policies", is_object=name in _OBJECTS)
-            for name in PolicyOptions.__annotations__
-            # max_body_bytes of a server is the limit of the HTTP body, above.
-            if name not in CHECKS and name != "max_body_bytes"
-        ),
-    )
+OPTIONS: Final[Mapping[str, Option]] = {
+    name: annotation.__metadata__[0]
+    if hasattr(annotation, "__metadata__")
+    else Option("policies", is_object=name in _OBJECTS)
+    for name, annotation in NamedServerOptions.__annotations__.items()
 }
 """The options by their names."""
+
+DEFAULTS: Final = {
+    name: option.default for name, option in OPTIONS.items() if option.part != "policies"
+}
+"""The values of those that keep one."""
 
 
 def value_of(name: str, given: Any) -> Any:
@@ -189,10 +262,34 @@ def value_of(name: str, given: Any) -> Any:
 
     Args:
         name: The name of the option, one of `OPTIONS`.
-        given: What the user has given.
+        given: What the user gave.
 
     Raises:
-        DefinitionError: For what the option cannot be.
+        DefinitionError: For a value that the option cannot have.
         ValueError: For a host name or an origin that can match nothing.
     """
     return OPTIONS[name].check(name, given)
+
+
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a server, each in the form in which a server keeps it.
+
+    Args:
+        options: By their names, all of them in `OPTIONS`.
+
+    Raises:
+        DefinitionError: As `value_of`.
+        ValueError: As `value_of`.
+    """
+    return {name: value_of(name, given) for name, given in options.items()}
+
+
+def protocol_settings(values: Mapping[str, Any] = DEFAULTS, **others: Any) -> Settings:
+    """The settings of the protocol.
+
+    Args:
+        values: The options of a server, by their names; what is none of the protocol's is left.
+        others: Further settings, which no option gives.
+    """
+    own = {name: values[name] for name in values if OPTIONS[name].part == "settings"}
+    return Settings(**{**own, **others})

@@ -60,7 +60,7 @@ def session_headers(session: str, version: str = "2025-11-25") -> dict[str, str]
 def ask(server: Any, method: str, params: dict[str, Any] | None = None) -> Any:
     """Send a stateless request to a server in this process; the decoded reply."""
     headers, body = stateless(method, params)
-    reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    reply = server.core.wsgi_endpoint.respond_to(Request("POST", headers, body))
     return json.loads(reply.body)
 
 
@@ -75,14 +75,14 @@ class Session:
     def __init__(self, server: Any, version: str, capabilities: Any = None) -> None:
         self._server = server
         body = initialize(version, capabilities)
-        reply = server.wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
+        reply = server.core.wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
         self.result = json.loads(reply.body)["result"]
         self.headers = session_headers(dict(reply.headers)["mcp-session-id"], version)
 
     def send(self, body: Any) -> Reply:
         """The reply to a message, or to a batch of them."""
         request = Request("POST", self.headers, json.dumps(body).encode())
-        reply = self._server.wsgi_endpoint.respond_to(request)
+        reply = self._server.core.wsgi_endpoint.respond_to(request)
         assert isinstance(reply, Reply)
         return reply
 

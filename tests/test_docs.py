@@ -128,7 +128,7 @@ def test_the_testing_page_names_all_that_a_result_has() -> None:
 def test_the_examples_of_the_tasks_page_run() -> None:
     block, limited = blocks(ROOT / "docs" / "tasks.md")
     server = execute(block)["server"]
-    assert execute(limited)["server"].tasks.limits.tasks_per_caller == 50
+    assert execute(limited)["server"].core.tasks.limits.tasks_per_caller == 50
     for tasks in (True, False):
         with Client(server, tasks=tasks) as client:
             report = client.call_tool("yearly_report", {"year": 2026})
@@ -185,7 +185,7 @@ def test_the_flask_page_names_every_key_of_the_configuration() -> None:
     text = (ROOT / "docs" / "flask.md").read_text()
     table = text[text.index("## Configuration") : text.index("## At the terminal")]
     named = re.findall(r"MCP_[A-Z_]*[A-Z]", table)
-    assert sorted(named) == sorted(f"MCP_{option.key}" for option in OPTIONS.values())
+    assert sorted(named) == sorted(f"MCP_{name.upper()}" for name in OPTIONS)
 
 
 def test_the_examples_of_the_fastapi_page_run() -> None:

@@ -167,7 +167,7 @@ def test_an_option_that_means_nothing_changes_nothing() -> None:
     server = MCPServer("shop")
     with pytest.raises(DefinitionError):
         server.configure(name="other", permision="x")
-    assert server.protocol.settings.name == "shop"
+    assert server.core.protocol.settings.name == "shop"
 
 
 def test_an_option_of_a_users_own_class_is_its_own() -> None:

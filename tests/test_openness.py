@@ -332,7 +332,7 @@ def test_the_plain_http_face_warns_too(caplog: pytest.LogCaptureFixture) -> None
 def test_who_has_started_the_process_is_not_anybody(caplog: pytest.LogCaptureFixture) -> None:
     headers, body = stateless("tools/list")
     request = Request("POST", headers, body, mirrors_headers=False, is_trusted_local=True)
-    build().wsgi_endpoint.respond_to(request)
+    build().core.wsgi_endpoint.respond_to(request)
     assert "ANYBODY" not in caplog.text
 
 

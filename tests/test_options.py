@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import pytest
+from fastapi import APIRouter, FastAPI
 from flask import Flask
 
 from mcp_mount import MCPServer
-from mcp_mount.options import OPTIONS
-from mcp_mount.policies.options import CHECKS, PolicyOptions
+from mcp_mount.options import DEFAULTS, OPTIONS
+from mcp_mount.policies.chain import READERS
+from mcp_mount.policies.options import (
+    CHECKS,
+    RULES,
+    PolicyOptions,
+    PromptPolicies,
+    ResourcePolicies,
+    RouterPolicies,
+)
+from mcp_mount.routes.options import APIRouterOptions, FastAPIOptions, IncludeOptions
 from mcp_mount.schemas.names import keywords_of
 from mcp_mount.testing import Client
 from mcp_mount_django.options import OPTIONS as DJANGO_KEYS
 from mcp_mount_flask import MCPMount
 
 
-def test_the_table_has_every_option_of_a_server() -> None:
-    own = set(keywords_of(MCPServer.__init__)) - {"path"}
+def test_the_table_has_every_policy_that_a_server_may_declare() -> None:
     policies = set(PolicyOptions.__annotations__) - set(CHECKS)
-    assert set(OPTIONS) == own | policies
+    assert policies <= set(OPTIONS)
+
+
+@pytest.mark.parametrize("kind", [PolicyOptions, ResourcePolicies, PromptPolicies, RouterPolicies])
+def test_every_policy_is_read_in_one_way(kind: type) -> None:
+    assert set(kind.__annotations__) - set(CHECKS) - set(RULES) <= set(READERS)
+
+
+def test_the_arguments_of_fastapi_are_those_that_it_has() -> None:
+    for typed, real in (
+        (FastAPIOptions, FastAPI.__init__),
+        (APIRouterOptions, APIRouter.__init__),
+        (IncludeOptions, APIRouter.include_router),
+    ):
+        # Those that a server or a router gives by itself, or refuses.
+        own = {"title", "version", "description", "dependencies", "max_body_size", "router"}
+        # What FastAPI got after the oldest version that we support.
+        newer = {"form_limits", "strict_content_type", "telemetry", "max_body_size"}
+        assert set(typed.__annotations__) ^ set(keywords_of(real)) <= own | newer
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_is_a_key_of_flask_and_of_django(name: str) -> None:
-    default: Any = inspect.signature(MCPServer.__init__).parameters.get(name)
-    value = "x" if name in ("name", "version") else getattr(default, "default", None)
+    value = "x" if name in ("name", "version") else DEFAULTS.get(name)
     app = Flask("shop")
     app.config[f"MCP_{name.upper()}"] = value
     MCPMount(app, "/mcp")

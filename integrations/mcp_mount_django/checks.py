@@ -65,11 +65,11 @@ def check_guards(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
     """Servers with tools that may write and that anybody may call."""
     problems: list[CheckMessage] = []
     for server in sorted(servers, key=lambda one: one.title):
-        resource = server.resource_server
+        resource = server.core.resource_server
         is_guarded = (
-            server.is_meant_open
+            server.core.is_meant_open
             or server.authentication.login_required
-            or bool(server.protocol.settings.rules)
+            or bool(server.core.protocol.settings.rules)
             or (resource is not None and resource.required)
         )
         tools = [] if is_guarded else open_tools(server.registry)
@@ -94,7 +94,7 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
     for server in sorted(servers, key=lambda one: one.title):
         if not server.registry.tools:
             continue
-        resource = server.resource_server
+        resource = server.core.resource_server
         if resource is not None and resource.needs_url and "*" in settings.ALLOWED_HOSTS:
             problems.append(
                 Error(
@@ -104,7 +104,7 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
                     id="mcp_mount.E008",
                 )
             )
-        if not any(server.secret_keys()):
+        if not any(server.core.secret_keys()):
             problems.append(
                 Error(
                     f"The server {server.title!r} has no key, so no second worker can serve its "
@@ -208,7 +208,7 @@ def _check_routes(server: MCPServer, paths: Sequence[str]) -> Iterator[CheckMess
                 hint=f"Write the prefix without the slash: {path.strip('/')!r}.",
                 id="mcp_mount.W002",
             )
-        if server.resource_server is not None and not serves_metadata(path):
+        if server.core.resource_server is not None and not serves_metadata(path):
             yield Warning(
                 f"The metadata of the server {server.title!r} are not at "
                 f"{WELL_KNOWN}{path}: clients that look there before they ask do not find them.",
@@ -259,7 +259,7 @@ def _named_permissions(server: MCPServer) -> Iterator[tuple[str, str]]:
     """The permissions that a server asks for by name, and where."""
     registry = server.registry
     entries: list[tuple[str, Sequence[Any]]] = [
-        (f"the server {server.title!r}", server.protocol.settings.rules),
+        (f"the server {server.title!r}", server.core.protocol.settings.rules),
         *((f"the tool {one.name!r}", one.rules) for one in registry.tools.values()),
         *((f"the resource {name!r}", one.rules) for name, one in registry.resources.items()),
         *((f"the prompt {name!r}", one.rules) for name, one in registry.prompts.items()),

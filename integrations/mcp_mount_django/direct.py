@@ -33,7 +33,7 @@ class DirectWSGIApp(WSGIApp):
     """The WSGI side of a Django server."""
 
     def __init__(self, server: Any, view: ServerView) -> None:
-        super().__init__(server)
+        super().__init__(server, server.core)
         self._handler = _WSGI(view)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

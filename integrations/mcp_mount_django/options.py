@@ -19,8 +19,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from mcp_mount import options
-from mcp_mount.policies.declared import PolicyLevel
-from mcp_mount.policies.options import RULES, declare, rules_in
+from mcp_mount.policies.chain import declare
+from mcp_mount.policies.kinds import PolicyLevel
+from mcp_mount.policies.options import RULES, rules_in
 from mcp_mount.schemas.names import suggestion
 
 _OWN: Final = {
@@ -37,12 +38,12 @@ _ELSEWHERE: Final = {
 """Options of a server that are Django's own settings, and what to say of them."""
 
 OPTIONS: Final = {
-    option.key: option.name for option in options.OPTIONS.values() if option.key not in _ELSEWHERE
+    name.upper(): name for name in options.OPTIONS if name.upper() not in _ELSEWHERE
 } | _OWN
 """The keys, and the arguments of `MCPServer` that they stand for."""
 
 _IMPORTED: Final = frozenset(
-    [option.key for option in options.OPTIONS.values() if option.is_object]
+    [name.upper() for name, option in options.OPTIONS.items() if option.is_object]
     + ["FIND_USER", "TASK_CONTEXT"]
 )
 """Those whose values may be dotted paths, so that settings need not import them.

@@ -15,19 +15,19 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, re_path
+from typing_extensions import Unpack
 
 import mcp_mount
 from mcp_mount.base import NOT_OPTIONS, server_options
-from mcp_mount.calls.call import Call
 from mcp_mount.calls.exception_hooks import ExceptionHooks
 from mcp_mount.elsewhere import OF_SERVER_OPTIONS
 from mcp_mount.hosting.host import Host, around_test_requests
+from mcp_mount.options import MCPServerOptions
 from mcp_mount.schemas.arguments import request_types
 from mcp_mount.schemas.names import refuse_unknown_options
 from mcp_mount.transports.scopes import Receive, Scope, Send
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi_app import WSGIApp
-from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_django.authentication import Authentication
 from mcp_mount_django.authenticators import Authenticator
 from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
@@ -62,8 +62,6 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
             request and return a user or None. Where none of them knows the caller, it is whoever
             the project's middleware says.
         login_required: Whether anonymous requests are refused (401).
-        find_user: Finds the user, plain or coroutine, of an access token that `auth` has verified;
-            it is `request.user`, and counts for permissions; None for a token of nobody here.
         task_context: A function of the request whose context manager a task runs in, on its own
             thread, for the task has no request any more: it restores what the project's middleware
             sets; `contextlib.nullcontext`, if that is nothing that tasks need.
@@ -80,9 +78,8 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
         *,
         authentication: Sequence[Authenticator] | None = None,
         login_required: bool | None = None,
-        find_user: Callable[[AccessToken], Any] | None = None,
         task_context: TaskContext | None = None,
-        **options: Any,
+        **options: Unpack[MCPServerOptions],
     ) -> None:
         refuse_unknown_options(
             self, options, server_options(), but=NOT_OPTIONS, elsewhere=OF_SERVER_OPTIONS
@@ -90,10 +87,11 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
         given = {"name": "django", "authentication": (), "login_required": False, **defaults()}
         own = {"name": name, "authentication": authentication, "login_required": login_required}
         given |= {key: value for key, value in own.items() if value is not None}
+        given |= {key: value for key, value in options.items() if key != "find_user" or value}
         self.authentication = Authentication(
             given.pop("authentication"),
             login_required=given.pop("login_required"),
-            find_user=given.pop("find_user", None) if find_user is None else find_user,
+            find_user=given.pop("find_user", None),
         )
         self.task_context: TaskContext | None = task_context or given.pop("task_context", None)
         given.pop("task_context", None)
@@ -101,11 +99,8 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
         if apps.ready:
             self.authentication.load()
         self.calls = Calls(self)
-        super().__init__(**{**given, **options})
-        self.runner = Runner(
-            self.calls.run_outside_request, run_off_loop, self.calls.run_async_outside_request
-        )
-        self.attach(
+        super().__init__(**given)
+        self.core.attach(
             Host(
                 secret_keys=_secret_keys,
                 debug=lambda: settings.DEBUG,
@@ -148,13 +143,10 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
         else:
             await self._direct(scope, receive, send)
 
-    def run_call(self, call: Call) -> None:
-        """Run a call of a plain function that no request of Django has brought."""
-        self.calls.run_outside_request(call)
-
-    async def run_call_async(self, call: Call) -> None:
-        """Run a call of a coroutine that no request of Django has brought."""
-        await self.calls.run_async_outside_request(call)
+    def _make_runner(self) -> Runner:
+        return Runner(
+            self.calls.run_outside_request, run_off_loop, self.calls.run_async_outside_request
+        )
 
     @property
     def urls(self) -> list[URLPattern]:
@@ -177,10 +169,6 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
             )
         view: Any = self.view
         return [re_path(r"^(?:/(?P<rest>.*))?$", view, name="mcp")]
-
-    def secret_keys(self) -> Sequence[str | bytes]:
-        """The keys that it seals with, oldest first."""
-        return self._secret_keys()
 
 
 def _check_task_context(function: Any) -> None:

@@ -52,7 +52,7 @@ class Terminal:
         found: list[Reply] = []
 
         def answer(request: HttpRequest) -> None:
-            reply = self._server.wsgi_endpoint.respond_to(self._known(asked, request))
+            reply = self._server.core.wsgi_endpoint.respond_to(self._known(asked, request))
             assert isinstance(reply, Reply), "no stream was accepted"
             found.append(reply)
 

@@ -74,8 +74,8 @@ class ServerView:
         self.server = server
         self._authentication = authentication
         self._runner = Runner(calls.run, run_in_request_thread, calls.run_async)
-        self._wsgi = WSGITransport(server.protocol, self._runner)
-        self._asgi = ASGITransport(server.protocol, self._runner)
+        self._wsgi = WSGITransport(server.core.protocol, self._runner)
+        self._asgi = ASGITransport(server.core.protocol, self._runner)
         # Django asks these of every view when it reverses a URL.
         self.__name__ = self.__qualname__ = "mcp"
         self.__doc__ = f"The MCP server {server.title!r}"
@@ -144,7 +144,7 @@ class ServerView:
     async def _respond_within(
         self, thread: RequestThread, request: HttpRequest, rest: str | None
     ) -> HttpResponseBase:
-        may_block = self.server.is_guarded or self._authentication.may_block(request)
+        may_block = self.server.core.is_guarded or self._authentication.may_block(request)
         if may_block:
             read = await off_loop(self._runner, partial(self._admit, request, rest))
         else:
@@ -156,7 +156,7 @@ class ServerView:
         # See `_respond`.
         if read.refused is not None and not self.server.user_middleware:
             return _finished(read.refused)
-        read.may_block = may_block or self.server.protocol.settings.may_block
+        read.may_block = may_block or self.server.core.protocol.settings.may_block
         if self._is_bridged(request, rest):
             return await bridge_asgi(self.server, self._runner, thread, request, rest, read)
         if read.may_block:
@@ -169,14 +169,14 @@ class ServerView:
         return _streaming(Streamed(answer.events, answer.end, thread))
 
     def _open(self, read: ProtocolRequest) -> Opened:
-        return self.server.protocol.open(read)
+        return self.server.core.protocol.open(read)
 
     def _let_in(self, read: ProtocolRequest, request: HttpRequest) -> Flow[Reply | None]:
-        return self._authentication.let_in(self.server.protocol, read, request)
+        return self._authentication.let_in(self.server.core.protocol, read, request)
 
     def _is_bridged(self, request: HttpRequest, rest: str | None) -> bool:
         """Whether the whole ASGI application must see the request, and not MCP alone."""
-        return bool(self.server.user_middleware) or not self.server.is_endpoint(
+        return bool(self.server.user_middleware) or not self.server.core.is_endpoint(
             {
                 "path": f"/{rest}" if rest else "",
                 "method": request.method,
@@ -188,7 +188,7 @@ class ServerView:
     def _admit(self, request: HttpRequest, rest: str | None) -> ProtocolRequest | Reply:
         """Read a request and find out who calls, if that is the host's to know; the refusal of one
         who may not."""
-        protocol = self.server.protocol
+        protocol = self.server.core.protocol
         limit = protocol.settings.max_body_bytes
         try:
             if request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH"):
@@ -244,7 +244,7 @@ def metadata_response(server: MCPServer, request: HttpRequest, path: str) -> Htt
         request: Django's request for them.
         path: Of the server.
     """
-    resource = server.resource_server
+    resource = server.core.resource_server
     document = None if resource is None else resource.metadata(request.build_absolute_uri(path))
     return _finished(metadata_reply(request.method or "", document))
 

@@ -47,11 +47,11 @@ def mount(
 def unguarded(server: MCPServer) -> str | None:
     """What a server demands of its callers that nothing beside the project could tell; None if it
     can be told."""
-    if server.authentication.is_own or server.resource_server is not None:
+    if server.authentication.is_own or server.core.resource_server is not None:
         return None
     wanted = [
         *(["LOGIN_REQUIRED"] if server.authentication.login_required else ()),
-        *_of_users("the server", server.protocol.settings.rules),
+        *_of_users("the server", server.core.protocol.settings.rules),
         *(
             demand
             for entries in (

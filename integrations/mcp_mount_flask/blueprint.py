@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Final, cast
 
 from flask import Blueprint, Flask, has_request_context, request
 from flask.blueprints import BlueprintSetupState
+from typing_extensions import Unpack
 from werkzeug.exceptions import HTTPException
 
 from mcp_mount.features import Registry
-from mcp_mount.policies.options import PolicyOptions, split, stack_of
+from mcp_mount.policies.chain import policies_of
+from mcp_mount.policies.options import PolicyOptions, RouterPolicies, split
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.routes.router import HandlerDecorators, registry_of
 from mcp_mount.schemas.names import refuse_unknown_options, several_names
@@ -19,6 +22,19 @@ from mcp_mount.transports.paths import clean_prefix
 from mcp_mount_flask.mounts import join_mounts
 
 _ENDS: Final = "mcp_mount_ends_blueprints"
+
+
+class BlueprintOptions(RouterPolicies, total=False):
+    """Policies for all entries of a blueprint, and the arguments of `flask.Blueprint`."""
+
+    static_folder: str | PathLike[str] | None
+    static_url_path: str | None
+    template_folder: str | PathLike[str] | None
+    url_prefix: str | None
+    subdomain: str | None
+    url_defaults: dict[str, Any] | None
+    root_path: str | None
+    cli_group: str | None
 
 
 class MCPBlueprint(HandlerDecorators, Blueprint):
@@ -45,11 +61,11 @@ class MCPBlueprint(HandlerDecorators, Blueprint):
         import_name: str,
         *,
         mounts: str | Collection[str] = (),
-        **options: Any,
+        **options: Unpack[BlueprintOptions],
     ) -> None:
         refuse_unknown_options(self, options, also=PolicyOptions.__annotations__)
-        declared, options = split(options)
-        super().__init__(name, import_name, **options)
+        declared, flask = split(options)
+        super().__init__(name, import_name, **flask)
         self.registry = registry_of("blueprint", name, declared)
         self._mounts = [clean_prefix(path) for path in several_names(mounts)]
         self.record(self._join)
@@ -62,7 +78,7 @@ class MCPBlueprint(HandlerDecorators, Blueprint):
             join_mounts(app, self.registry, self._mounts)
             return
         _end_entered(app)
-        guarded = Registry(rules=(entry,), policies=stack_of(f"blueprint:{name}", {}))
+        guarded = Registry(rules=(entry,), policies=policies_of(f"blueprint:{name}", {}))
         guarded.include(self.registry)
         join_mounts(app, guarded, self._mounts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
-from typing import IO, Any
+from typing import IO
 from weakref import WeakSet
 
 from flask import Flask, Response, current_app, request
@@ -17,7 +17,7 @@ from mcp_mount.base import MCPServer, server_options
 from mcp_mount.elsewhere import OF_SERVER_OPTIONS
 from mcp_mount.features import DefinitionError
 from mcp_mount.openapi.adding import Exposed
-from mcp_mount.options import OPTIONS
+from mcp_mount.options import OPTIONS, NamedMCPServerOptions
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import refusal
@@ -75,7 +75,7 @@ class MCPMount(HandlerDecorators):
         app: Flask | None = None,
         path: str = "/mcp",
         server: MCPServer | None = None,
-        **options: Any,
+        **options: Unpack[NamedMCPServerOptions],
     ) -> None:
         if server is not None and options:
             raise TypeError("give either a server or the options for one")
@@ -87,9 +87,8 @@ class MCPMount(HandlerDecorators):
         if server is not None and not isinstance(server, MCPServer):
             raise TypeError(f"server= is an MCPServer, not {type(server).__name__}")
         self.path = clean_prefix(path)
-        self.server = server or MCPServer(
-            **({"name": app.name if app is not None else "flask"} | options)
-        )
+        options.setdefault("name", app.name if app is not None else "flask")
+        self.server = server or MCPServer(**options)
         self.registry = self.server.registry
         self.exposed: list[Exposed] = []
         self._exposes: list[ExposeOptions] = []
@@ -122,7 +121,7 @@ class MCPMount(HandlerDecorators):
                 f"the application has a server at {self.path!r} already: give another path"
             )
         given = app.config.get_namespace("MCP_")
-        known = [f"MCP_{option.key}" for option in OPTIONS.values()]
+        known = [f"MCP_{name.upper()}" for name in OPTIONS]
         keys = [f"MCP_{name.upper()}" for name in given]
         refuse_unknown("the Flask configuration: MCPMount has no key", keys, known)
         self.server.configure(**given)
@@ -132,7 +131,7 @@ class MCPMount(HandlerDecorators):
             guards=lambda: has_own_gate(app),
             request_type=FlaskRequest,
         )
-        self.server.attach(host)
+        self.server.core.attach(host)
         for options in self._exposes:
             self.exposed.append(expose(app, self.server, **options))
         self._apps.add(app)
@@ -180,10 +179,10 @@ class MCPMount(HandlerDecorators):
 
     def _metadata(self) -> BaseResponse:
         """The metadata of a server with access tokens: outside of its mount point (RFC 9728)."""
-        resource = self.server.resource_server
+        resource = self.server.core.resource_server
         try:
             read = ProtocolRequest(request.method, read_headers(request.environ))
-            self.server.protocol.check_host(read)
+            self.server.core.protocol.check_host(read)
         except ProtocolError as error:
             return _response(refusal(error))
         document = None if resource is None else resource.metadata(url_of(self.path))
@@ -205,7 +204,7 @@ class MCPMount(HandlerDecorators):
         try:
             check_csrf(app)
         except ProtocolError as error:
-            return _response(self.server.protocol.refuse(error, read))
+            return _response(self.server.core.protocol.refuse(error, read))
         prefix = self.path.encode().decode("latin-1")
         environ = {
             **request.environ,
@@ -218,7 +217,7 @@ class MCPMount(HandlerDecorators):
                 before = _read_before()
             except FormNotKept as error:
                 refused = ProtocolError(INVALID_REQUEST, str(error), status=400)
-                return _response(self.server.protocol.refuse(refused, read))
+                return _response(self.server.core.protocol.refuse(refused, read))
             if before is None:
                 return Response.from_app(wsgi.bridge, environ)
             body, length = before
@@ -230,11 +229,13 @@ class MCPMount(HandlerDecorators):
         try:
             read.body = self._body()
         except RequestEntityTooLarge:
-            return _response(self.server.protocol.too_large(self._limit()))
+            return _response(self.server.core.protocol.too_large(self._limit()))
         except (IncompleteBody, ClientDisconnected):
-            return _response(self.server.protocol.incomplete())
+            return _response(self.server.core.protocol.incomplete())
         return _response(
-            self.server.wsgi_endpoint.respond_to(read, multithread=is_multithread(request.environ))
+            self.server.core.wsgi_endpoint.respond_to(
+                read, multithread=is_multithread(request.environ)
+            )
         )
 
     def _options(self, rest: str) -> BaseResponse:
@@ -246,7 +247,10 @@ class MCPMount(HandlerDecorators):
 
     def _limit(self) -> int:
         """How large a body may be: for the server, and for the application."""
-        own, applications = self.server.protocol.settings.max_body_bytes, request.max_content_length
+        own, applications = (
+            self.server.core.protocol.settings.max_body_bytes,
+            request.max_content_length,
+        )
         return own if applications is None else min(own, applications)
 
     def _body(self) -> bytes:

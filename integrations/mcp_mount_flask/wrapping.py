@@ -83,4 +83,4 @@ def mount_asgi(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_asgi
 
 def _attach(app: Flask, path: str, server: MCPServer) -> None:
     check_mount(app, path, server, Flask)
-    server.attach(replace(host_of(app, is_beside=True), request_type=FlaskRequest))
+    server.core.attach(replace(host_of(app, is_beside=True), request_type=FlaskRequest))

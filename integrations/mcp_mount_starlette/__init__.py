@@ -89,15 +89,14 @@ def mount(app: Starlette, path: str, server: MCPServer) -> None:
     path = clean_prefix(path)
     place = _place(app.router.routes, path)
     exact = compile_path(path)[0]
-    before = server.attached
-    server.attach(
+    before = server.core.host
+    server.core.attach(
         Host(
             app=app,
             exceptions=exception_hooks(server, app),
             debug=lambda: bool(app.debug),
             serves_metadata=lambda wanted: (
-                exact.match(wanted) is not None
-                or (before is not None and before.serves_metadata(wanted))
+                exact.match(wanted) is not None or before.serves_metadata(wanted)
             ),
             guards=lambda: may_guard(app.user_middleware),
         )
@@ -174,7 +173,7 @@ class _Metadata(BaseRoute):
         await self._server(inner, receive, send)
 
     def _place(self, path: str) -> str | None:
-        resource = self._server.resource_server
+        resource = self._server.core.resource_server
         if resource is None or not path.startswith("/.well-known/"):
             return None
         mount = "/" + "/".join(path.split("/")[3:])

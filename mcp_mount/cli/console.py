@@ -120,7 +120,7 @@ class Console:
         return answer["result"]
 
     def _own_answer(self, request: Request) -> Reply:
-        reply = self._server.wsgi_endpoint.respond_to(request)
+        reply = self._server.core.wsgi_endpoint.respond_to(request)
         assert isinstance(reply, Reply), "no stream was accepted"
         return reply
 

@@ -20,7 +20,6 @@ from starlette.requests import Request as StarletteRequest
 
 from mcp_mount.base import MCPServer
 from mcp_mount.cli.loading import LoadError, load_server
-from mcp_mount.hosting.host import Host
 from mcp_mount.protocol import Request
 from mcp_mount.transports.lifespans import is_asgi, lifespan_of
 from mcp_mount.transports.scopes import LOOP
@@ -66,17 +65,17 @@ def serve_stdio(
         app: The application that the server is in, if it is one for ASGI: its lifespan runs, and
             the requests of handlers have it and its state.
     """
-    host = server.attached or Host()
 
     async def serve() -> None:
         async with _lifespan_of_host(app, server) as state, _own_lifespan(server):
             loop = asyncio.get_running_loop()
             given = around or partial(_own_request, server, app, {**state}, loop)
-            transport = StdioTransport(server.protocol, server.runner, host.detach, given)
+            core = server.core
+            transport = StdioTransport(core.protocol, core.runner, core.host.detach, given)
             try:
                 await transport.serve(source, sink)
             finally:
-                server.tasks.close()
+                core.tasks.close()
 
     asyncio.run(serve())
 
@@ -89,8 +88,8 @@ def _lifespan_of_host(app: Any, server: MCPServer) -> AbstractAsyncContextManage
 
 def _own_lifespan(server: MCPServer) -> AbstractAsyncContextManager[Any]:
     """That of the server, where its application does not run it."""
-    if server.has_lifespan:
-        return server.lifespan(server)
+    if server.core.has_lifespan:
+        return server.core.lifespan(server)
     return nullcontext()
 
 
@@ -105,18 +104,18 @@ def _own_request(
         "http_version": "1.1",
         "method": "POST",
         "scheme": "http",
-        "path": server.mcp_path,
+        "path": server.core.mcp_path,
         "root_path": "",
         "path_params": {},
         "query_string": b"",
         "headers": [(b"host", b"localhost")],
         "client": None,
         "server": ("localhost", None),
-        "state": {**server.lifespan.state, **state},
+        "state": {**server.core.lifespan.state, **state},
         LOOP: loop,
     }
-    request = server.request_beside(scope, app)
-    yield Request("POST", {}, native=lambda: request, may_block=server.needs_loop)
+    request = server.core.request_beside(scope, app)
+    yield Request("POST", {}, native=lambda: request, may_block=server.core.needs_loop)
 
 
 def refuse_requests(server: MCPServer) -> None:
@@ -125,7 +124,7 @@ def refuse_requests(server: MCPServer) -> None:
     Raises:
         LoadError: With their names, and what to do.
     """
-    kind = None if server.attached is None else server.attached.request_type
+    kind = server.core.host.request_type
     if kind is None or issubclass(StarletteRequest, kind):
         return
     registry = server.registry

@@ -1,9 +1,9 @@
-"""The members that the definitions of tools, resources and prompts have in common."""
+"""What the definitions of tools, resources and prompts have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from pydantic_core import from_json
 
@@ -12,30 +12,45 @@ from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.messages import plain
 
 
-def members(
-    documentation: Documentation,
-    *,
-    title: str | None,
-    description: str | None,
-    icons: Sequence[Any] | None,
-    meta: Mapping[str, Any] | None,
-    **own: Any,
-) -> dict[str, Any]:
-    """The members of a definition: what is None is left out.
+class Definition(TypedDict, total=False):
+    """What users may say of any entry (2026-07-28, basic/index, "General fields" and "icons")."""
 
-    description: the docstring's unless given. icons: `mcp_types.Icon`, plain data, or just URLs.
-    own: further members, with their names on the wire.
+    title: str | None
+    """The name that people see."""
+    description: str | None
+    """What it is for, in words for the model; by default the docstring."""
+    icons: Sequence[Any] | None
+    """URLs, `mcp_types.Icon` or plain data."""
+    meta: Mapping[str, Any] | None
+    """The definition's `_meta`."""
+
+
+def members(
+    documentation: Documentation, definition: Definition | Mapping[str, Any], **own: Any
+) -> dict[str, Any]:
+    """The members of a definition as clients see it; those that are None are left out.
+
+    Args:
+        documentation: The docstring of the handler.
+        definition: What the user said of the entry.
+        own: Further members, by their names on the wire.
+
+    Raises:
+        DefinitionError: For members that have no JSON form.
     """
     every = {
         **own,
-        "title": title,
-        "description": description or documentation.description or None,
-        "icons": [{"src": one} if isinstance(one, str) else plain(one) for one in icons or ()],
-        "_meta": plain(meta),
+        "title": definition.get("title"),
+        "description": definition.get("description") or documentation.description or None,
+        "icons": [
+            {"src": one} if isinstance(one, str) else plain(one)
+            for one in definition.get("icons") or ()
+        ],
+        "_meta": plain(definition.get("meta")),
     }
-    definition = {key: value for key, value in every.items() if value is not None and value != []}
+    whole = {key: value for key, value in every.items() if value is not None and value != []}
     try:
-        whole: dict[str, Any] = from_json(encode(definition))
+        encoded: dict[str, Any] = from_json(encode(whole))
     except ValueError as error:
         raise DefinitionError(f"{own.get('name')!r} has no JSON form: {error}") from None
-    return whole
+    return encoded

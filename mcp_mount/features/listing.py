@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import compress, islice
 from typing import Any, Final, Protocol
 
@@ -33,27 +34,43 @@ class Entry(Protocol):
     def definition(self, revision: Revision) -> dict[str, Any]: ...
 
 
+class ListSettings(Protocol):
+    """The settings of a server that lists are answered by."""
+
+    @property
+    def page_size(self) -> int | None: ...
+
+    @property
+    def list_ttl_ms(self) -> int: ...
+
+    @property
+    def list_step_up(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class _WholeLists:
+    page_size: int | None = None
+    list_ttl_ms: int = 0
+    list_step_up: bool = False
+
+
+_ALL: Final = _WholeLists()
+"""For a registry that no server has yet."""
+
+
 class Listing:
     """Answers list requests. Each page is encoded once for each revision.
 
-    seal: makes cursors. page_size: entries in a page, None for all. ttl_ms: for how long clients
-    may keep a page, in milliseconds. step_up: whether what only scopes are missing for is shown.
+    Args:
+        seal: Makes cursors.
+        settings: Those of the server.
     """
 
-    def __init__(
-        self,
-        seal: TokenSealer | None = None,
-        *,
-        page_size: int | None = None,
-        ttl_ms: int = 0,
-        step_up: bool = False,
-    ) -> None:
+    def __init__(self, seal: TokenSealer | None = None, settings: ListSettings = _ALL) -> None:
         self._seal = seal
+        self._settings = settings
         self._known: OrderedDict[tuple[str, str, int, int, str], Result] = OrderedDict()
         self._guarded: OrderedDict[tuple[Any, ...], Result] = OrderedDict()
-        self.page_size = page_size
-        self.ttl_ms = ttl_ms
-        self.step_up = step_up
 
     def clear(self) -> None:
         """Forget encoded pages."""
@@ -70,7 +87,7 @@ class Listing:
         """
         start = self._start(incoming)
         # The cursor to the next page is for where it was given.
-        mount = "" if self.page_size is None else incoming.request.mount
+        mount = "" if self._settings.page_size is None else incoming.request.mount
         key = (incoming.method, incoming.revision.name, version, start, mount)
         known = self._known.get(key)
         if known is None:
@@ -82,7 +99,8 @@ class Listing:
 
     def shows(self, entry: Entry, incoming: IncomingRequest) -> bool:
         """Whether an entry is in the lists of the caller."""
-        return incoming.permits(without_scopes(entry.rules) if self.step_up else entry.rules)
+        step_up = self._settings.list_step_up
+        return incoming.permits(without_scopes(entry.rules) if step_up else entry.rules)
 
     def _answer_guarded(
         self,
@@ -110,7 +128,8 @@ class Listing:
         *,
         scope: str = "public",
     ) -> Result:
-        end = None if self.page_size is None else start + self.page_size
+        size = self._settings.page_size
+        end = None if size is None else start + size
         body: dict[str, Any] = {
             member: [one.definition(incoming.revision) for one in islice(entries, start, end)]
         }
@@ -120,7 +139,7 @@ class Listing:
                 [incoming.method, end], mount=incoming.request.mount
             )
         if incoming.revision.stateless:
-            body |= {"ttlMs": self.ttl_ms, "cacheScope": scope}
+            body |= {"ttlMs": self._settings.list_ttl_ms, "cacheScope": scope}
         return Result(encode(body)[1:-1])
 
     def _start(self, incoming: IncomingRequest) -> int:

@@ -7,12 +7,17 @@ a resource with a `ui://` URI; a tool names the page that shows its results.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from mcp_mount.features.resources import Resource
+from typing_extensions import Unpack
+
+from mcp_mount.calls.policies import NO_POLICIES, Policies
+from mcp_mount.features.resources import ReadDefinition, Resource, ResourceDefinition
 from mcp_mount.schemas.functions import DefinitionError, describe
 from mcp_mount.wire.extensions import PAGE_TYPE
+from mcp_mount.wire.messages import Rule
 from mcp_mount.wire.uris import normal_uri
 
 _PERMISSIONS: Final = {
@@ -22,22 +27,56 @@ _PERMISSIONS: Final = {
     "clipboard-write": "clipboardWrite",
 }
 
+_ORIGINS: Final = {
+    "connect": "connectDomains",
+    "resources": "resourceDomains",
+    "frames": "frameDomains",
+    "base_uris": "baseUriDomains",
+}
+
+
+class PageDefinition(ReadDefinition, total=False):
+    """What users may say of a page; origins are such as "https://api.example.org"."""
+
+    connect: Sequence[str]
+    """The origins that the page may reach."""
+    resources: Sequence[str]
+    """The origins that it may load scripts, styles and images from."""
+    frames: Sequence[str]
+    """The origins that it may embed."""
+    base_uris: Sequence[str]
+    """The origins that it may have as its base."""
+    permissions: Sequence[Literal["camera", "microphone", "geolocation", "clipboard-write"]]
+    """What of the browser it may use."""
+    domain: str | None
+    """The origin that the page is to have, in the form that the client wants."""
+    border: bool | None
+    """Whether it likes a border."""
+
 
 def page(
     function: Callable[..., Any],
     uri: str,
     *,
-    connect: Sequence[str] = (),
-    resources: Sequence[str] = (),
-    frames: Sequence[str] = (),
-    base_uris: Sequence[str] = (),
-    permissions: Sequence[str] = (),
-    domain: str | None = None,
-    border: bool | None = None,
-    meta: Mapping[str, Any] | None = None,
-    **options: Any,
+    rules: Sequence[Rule] = (),
+    policies: Policies = NO_POLICIES,
+    **definition: Unpack[PageDefinition],
 ) -> Resource:
-    """Make a page of a function that returns HTML; raise DefinitionError if it cannot be one."""
+    """Make a page of a function that returns HTML.
+
+    Args:
+        function: Returns the HTML.
+        uri: Begins with "ui://".
+        rules: Who may see and read it.
+        policies: Wrap its calls.
+        definition: What the user says of it.
+
+    Raises:
+        DefinitionError: For a function, a URI or origins that cannot be those of a page.
+    """
+    permissions = definition.get("permissions", ())
+    given: Mapping[str, Any] = definition
+    origins = {name: list(given.get(option, ())) for option, name in _ORIGINS.items()}
     if not uri.startswith("ui://"):
         raise DefinitionError(f"{describe(function)}: the URI of a page begins with ui://: {uri!r}")
     unknown = set(permissions) - set(_PERMISSIONS)
@@ -46,25 +85,26 @@ def page(
             f"{describe(function)}: no page can be permitted {', '.join(sorted(unknown))}, only "
             f"{', '.join(_PERMISSIONS)}"
         )
-    for origin in (*connect, *resources, *frames, *base_uris):
+    for origin in chain.from_iterable(origins.values()):
         if "://" not in origin or any(mark in origin for mark in " ;,'\""):
             raise DefinitionError(f"{describe(function)}: {origin!r} is no origin (https://…)")
-    policy = {
-        "connectDomains": list(connect),
-        "resourceDomains": list(resources),
-        "frameDomains": list(frames),
-        "baseUriDomains": list(base_uris),
-    }
     shown: dict[str, Any] = {
-        "csp": {name: origins for name, origins in policy.items() if origins},
+        "csp": {name: listed for name, listed in origins.items() if listed},
         "permissions": {_PERMISSIONS[one]: {} for one in permissions},
-        "domain": domain,
-        "prefersBorder": border,
+        "domain": definition.get("domain"),
+        "prefersBorder": definition.get("border"),
     }
     own = {name: value for name, value in shown.items() if value is not None and value != {}}
-    whole = {**(meta or {}), **({"ui": own} if own else {})} or None
+    whole = {**(definition.get("meta") or {}), **({"ui": own} if own else {})} or None
+    known = ResourceDefinition.__annotations__
+    rest: Any = {name: value for name, value in given.items() if name in known}
     return Resource.of(
-        function, uri, mime_type=PAGE_TYPE, meta=whole, content_meta=whole, **options
+        function,
+        uri,
+        content_meta=whole,
+        rules=rules,
+        policies=policies,
+        **{**rest, "mime_type": PAGE_TYPE, "meta": whole},
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import from_json
+from typing_extensions import Unpack
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.incoming import IncomingRequest
@@ -15,7 +16,7 @@ from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
 from mcp_mount.elsewhere import value_here
 from mcp_mount.features import content
-from mcp_mount.features.definitions import members
+from mcp_mount.features.definitions import Definition, members
 from mcp_mount.schemas.arguments import Arguments, InvalidArguments, known_arguments
 from mcp_mount.schemas.functions import (
     DefinitionError,
@@ -73,14 +74,22 @@ class Prompt:
         function: Callable[..., Any],
         *,
         name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        icons: Sequence[Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
         rules: Sequence[Rule] = (),
         policies: Policies = NO_POLICIES,
+        **definition: Unpack[Definition],
     ) -> Prompt:
-        """Make a prompt of a function; raise DefinitionError if it cannot be one."""
+        """Make a prompt of a function.
+
+        Args:
+            function: Returns the messages.
+            name: By default the function's.
+            rules: Who may see and use it.
+            policies: Wrap its calls.
+            definition: What the user says of it.
+
+        Raises:
+            DefinitionError: For a function that cannot be a prompt.
+        """
         own_name = name_of(function) if name is None else name
         if not own_name or own_name == "<lambda>":
             raise DefinitionError(f"{describe(function)}: pass name= for a prompt without a name")
@@ -94,14 +103,7 @@ class Prompt:
             arguments=arguments,
             is_async=is_coroutine_function(function),
             members={
-                **members(
-                    documentation,
-                    name=own_name,
-                    title=title,
-                    description=description,
-                    icons=icons,
-                    meta=meta,
-                ),
+                **members(documentation, definition, name=own_name),
                 "arguments": _describe(arguments),
             },
             rules=rules,

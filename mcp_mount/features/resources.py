@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from typing_extensions import Unpack
+
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
 from mcp_mount.features.content import is_content
-from mcp_mount.features.definitions import members
+from mcp_mount.features.definitions import Definition, members
 from mcp_mount.schemas.arguments import Arguments, InvalidArguments
 from mcp_mount.schemas.functions import (
     DefinitionError,
@@ -44,6 +46,28 @@ from mcp_mount.wire.uris import normal_uri
 logger = own_logger("mcp_mount")
 
 
+class ReadDefinition(Definition, total=False):
+    """What users may say of a resource and of a page."""
+
+    name: str | None
+    """By default the function's."""
+    size: int | None
+    """In bytes."""
+    annotations: Any
+    """Hints for clients, such as {"audience": ["user"], "priority": 0.5}."""
+    ttl_ms: int
+    """For how many milliseconds a client may keep a copy (2026-07-28); 0 by default."""
+    cache_scope: Literal["private", "public"]
+    """Whether a client may share its copy with others ("public"); "private" by default."""
+
+
+class ResourceDefinition(ReadDefinition, total=False):
+    """What users may say of a resource."""
+
+    mime_type: str | None
+    """The media type of its contents."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """A registered resource, or a template of resources: then `template` is set."""
@@ -67,21 +91,24 @@ class Resource:
         function: Callable[..., Any],
         uri: str,
         *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        mime_type: str | None = None,
-        size: int | None = None,
-        annotations: Any = None,
-        icons: Sequence[Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-        ttl_ms: int = 0,
-        cache_scope: Literal["private", "public"] = "private",
         content_meta: Mapping[str, Any] | None = None,
         rules: Sequence[Rule] = (),
         policies: Policies = NO_POLICIES,
+        **definition: Unpack[ResourceDefinition],
     ) -> Resource:
-        """Make a resource of a function; raise DefinitionError if it cannot be one."""
+        """Make a resource of a function.
+
+        Args:
+            function: Reads it.
+            uri: Its URI, or a template (RFC 6570) whose variables are the function's parameters.
+            content_meta: The `_meta` of each content, if it has one.
+            rules: Who may see and read it.
+            policies: Wrap its calls.
+            definition: What the user says of it.
+
+        Raises:
+            DefinitionError: For a function or a URI that cannot be a resource.
+        """
         if ":" not in uri:
             raise DefinitionError(f"{describe(function)}: {uri!r} is no URI, it has no scheme")
         template = _template(function, uri)
@@ -91,7 +118,9 @@ class Resource:
         arguments = Arguments(function, signature_of(function), documentation, named)
         _check_names(function, written, template, arguments)
         own: dict[str, Any] = (
-            {"uri": uri, "size": size} if template is None else {"uriTemplate": uri}
+            {"uri": uri, "size": definition.get("size")}
+            if template is None
+            else {"uriTemplate": uri}
         )
         return cls(
             uri=uri,
@@ -101,16 +130,16 @@ class Resource:
             is_async=is_coroutine_function(function),
             members=members(
                 documentation,
-                name=name or name_of(function),
-                title=title,
-                description=description,
-                mimeType=mime_type,
-                annotations=plain(annotations),
-                icons=icons,
-                meta=meta,
+                definition,
+                name=definition.get("name") or name_of(function),
+                mimeType=definition.get("mime_type"),
+                annotations=plain(definition.get("annotations")),
                 **own,
             ),
-            hints={"ttlMs": ttl_ms, "cacheScope": cache_scope},
+            hints={
+                "ttlMs": definition.get("ttl_ms", 0),
+                "cacheScope": definition.get("cache_scope", "private"),
+            },
             content_meta=content_meta,
             rules=rules,
             policies=policies,

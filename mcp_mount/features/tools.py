@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic_core import ValidationError, from_json
+from typing_extensions import Unpack
 
 from mcp_mount.calls.call import Call, Checks
 from mcp_mount.calls.incoming import IncomingRequest
@@ -19,7 +20,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.calls.tasks import TaskPolicy
 from mcp_mount.elsewhere import value_here
 from mcp_mount.features import content
-from mcp_mount.features.definitions import members
+from mcp_mount.features.definitions import Definition, members
 from mcp_mount.features.pages import tool_meta
 from mcp_mount.schemas.arguments import (
     MAX_TOLD,
@@ -166,6 +167,25 @@ class Output:
         return data
 
 
+class ToolDefinition(Definition, total=False):
+    """What users may say of a tool."""
+
+    annotations: Any
+    """Hints for clients, such as {"readOnlyHint": True}."""
+    input_schema: Mapping[str, Any] | HandlerArguments | None
+    """A JSON Schema in place of the signature's; the function gets what it allows by name. Needs
+    the `schema` extra."""
+    output_schema: Any
+    """A type or a JSON Schema in place of the return annotation; False for none."""
+    task: bool | Literal["required"] | TaskPolicy
+    """Whether calls run as tasks, in the background, for clients that know the tasks extension:
+    True, "required", or by a policy."""
+    page: str | None
+    """The `ui://` URI of the page that shows its results."""
+    app_only: bool
+    """Whether only pages call it, and no model sees it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A registered tool."""
@@ -189,25 +209,31 @@ class Tool:
         function: Callable[..., Any],
         *,
         name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        annotations: Any = None,
-        icons: Sequence[Any] | None = None,
-        input_schema: Mapping[str, Any] | HandlerArguments | None = None,
-        output_schema: Any = None,
-        meta: Mapping[str, Any] | None = None,
-        task: bool | Literal["required"] | TaskPolicy = False,
-        page: str | None = None,
-        app_only: bool = False,
         rules: Sequence[Rule] = (),
         policies: Policies = NO_POLICIES,
         checks: Checks | None = None,
+        **definition: Unpack[ToolDefinition],
     ) -> Tool:
-        """Make a tool of a function; raise DefinitionError if it cannot be one.
+        """Make a tool of a function.
 
-        input_schema, output_schema: a type or a JSON Schema, or how an integration reads arguments
-        and encodes values by itself.
+        Args:
+            function: Its handler.
+            name: By default the function's.
+            rules: Who may see and call it.
+            policies: Wrap its calls.
+            checks: Checks of the arguments.
+            definition: What the user says of it; an integration may give a `HandlerArguments` as
+                `input_schema` and an `Output` as `output_schema`.
+
+        Raises:
+            DefinitionError: For a function that cannot be a tool.
         """
+        input_schema = definition.get("input_schema")
+        output_schema = definition.get("output_schema")
+        meta = {
+            **tool_meta(definition.get("page"), definition.get("app_only", False)),
+            **(definition.get("meta") or {}),
+        }
         if not callable(function):
             raise DefinitionError(f"a tool must be a function, not {function!r}")
         own_name = name_of(function) if name is None else name
@@ -242,18 +268,15 @@ class Tool:
             mirrored=mirrored,
             output=output,
             is_async=is_coroutine_function(function),
-            task=_task_policy(task),
+            task=_task_policy(definition.get("task", False)),
             rules=rules,
             policies=policies,
             checks=checks,
             members=members(
                 documentation,
+                {**definition, "meta": meta or None},
                 name=own_name,
-                title=title,
-                description=description,
-                annotations=plain(annotations),
-                icons=icons,
-                meta={**tool_meta(page, app_only), **(meta or {})} or None,
+                annotations=plain(definition.get("annotations")),
             ),
         )
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, cast
 
 from mcp_mount.features import Registry, Tool
 from mcp_mount.openapi.arguments import NamedArguments
-from mcp_mount.policies.declared import PolicyChain
+from mcp_mount.policies.chain import PolicyChain
 from mcp_mount.schemas.functions import describe
 from mcp_mount.schemas.names import suggestion
 from mcp_mount.wire.logs import own_logger

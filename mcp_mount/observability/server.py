@@ -30,18 +30,21 @@ if TYPE_CHECKING:
 
 
 class Observability:
-    """What of it a server has.
+    """The telemetry, the log and the audit of a server.
 
-    Calls go through the policies; what is answered without a handler, such as lists and refusals,
-    is told to the observers.
+    Calls pass the policies; requests that are answered without a handler, such as lists and
+    refusals, are reported to the observers.
+
+    Attributes:
+        telemetry: True, or a `Telemetry`, for spans and metrics.
+        audit: Told before and after each call.
+        log_calls: Whether each call is logged.
     """
 
-    def __init__(
-        self, telemetry: bool | Telemetry, audit: Audit | None, *, log_calls: bool
-    ) -> None:
-        self.telemetry = telemetry
-        self.audit = audit
-        self.log_calls = log_calls
+    def __init__(self) -> None:
+        self.telemetry: bool | Telemetry = False
+        self.audit: Audit | None = None
+        self.log_calls = False
         self._made: Telemetry | None = None
 
     def measure_by(self, provider: Any) -> None:

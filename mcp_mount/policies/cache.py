@@ -22,6 +22,8 @@ from mcp_mount.calls.callers import Callers, place_of
 from mcp_mount.calls.flows import Flow, Pause, Wait, proceed
 from mcp_mount.calls.questions import MultiRoundTripDialogue
 from mcp_mount.calls.results import Result
+from mcp_mount.policies.kinds import Levels, PolicyKind
+from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.wire.answers import answer_of
 from mcp_mount.wire.credentials import credential_headers, forwarded_headers
@@ -319,3 +321,17 @@ def _unpacked(value: Any) -> Result:
         return value
     members, meta = from_json(value)
     return Result(members.encode(), meta)
+
+
+def _cached(levels: Levels) -> Sequence[Cached]:
+    cache, timeout = levels.nearest("cache"), levels.nearest("timeout")
+    if cache is None:
+        return ()
+    around = levels.environment
+    kept = Kept(around.name, around.callers, around.varies)
+    seconds = None if timeout is None else timeout.seconds
+    has_dependencies = bool(levels.dependencies)
+    return [Cached(cache, kept, around.store, seconds, has_dependencies=has_dependencies)]
+
+
+KIND: Final = PolicyKind(_cached, {"cache": instance_of(Cache)})

@@ -6,12 +6,13 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
-from typing import Any
+from typing import Any, Final
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, Run, proceed
 from mcp_mount.calls.results import Result
 from mcp_mount.calls.serving import serving
+from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,
@@ -166,3 +167,12 @@ class _Check:
         """A check refuses by an exception; one that has not been run, or says no, refuses too."""
         if answer_of(self._function, answer) is False:
             raise ToolError(f"The check {name_of(self._function)!r} refuses this")
+
+
+def _checked_before(levels: Levels) -> Sequence[CheckedBefore]:
+    # Without a cache they are asked where the handler runs, within its transaction.
+    needed = levels.has_checks and levels.nearest("cache") is not None
+    return [CheckedBefore()] if needed else ()
+
+
+KIND: Final = PolicyKind(_checked_before)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import Future
+from typing import Final
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, Wait, proceed
 from mcp_mount.calls.results import Result
+from mcp_mount.policies.kinds import PolicyKind
+from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.wire.errors import Refusal
 
@@ -81,3 +84,10 @@ class _Turns:
                 self._waiting.remove(turn)
                 return
         self.pass_on()
+
+
+KIND: Final = PolicyKind(
+    # Those of a tool, its routers and the server all hold, each with a count of its own.
+    lambda levels: [limit for _, limit in levels.every("max_concurrency")],
+    {"max_concurrency": instance_of(MaxConcurrency)},
+)

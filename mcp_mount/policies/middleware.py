@@ -12,12 +12,14 @@ The last one, a generator, runs where the call is and costs no thread: it must n
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Final, TypeAlias
 
 from mcp_mount.calls.call import Call, Policy
 from mcp_mount.calls.flows import Enter, Flow
 from mcp_mount.calls.results import Result
+from mcp_mount.policies.kinds import PolicyKind
+from mcp_mount.policies.reading import several
 from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,
@@ -25,6 +27,15 @@ from mcp_mount.schemas.functions import (
     routine_of,
     unwrap,
 )
+
+CallNext: TypeAlias = Callable[[], Awaitable[Result]]
+"""The second parameter of call middleware that is a coroutine function: runs the rest."""
+
+SyncCallNext: TypeAlias = Callable[[], Result]
+"""The second parameter of call middleware that is a plain function: runs the rest."""
+
+CallMiddleware: TypeAlias = Callable[..., Any]
+"""A function of one of the three forms above."""
 
 
 def policy_of(function: Callable[..., Any]) -> Policy:
@@ -92,3 +103,9 @@ def _what(function: Callable[..., Any]) -> str:
     if is_coroutine_function(function):
         return "what await call_next() gave"
     return "what call_next() gave"
+
+
+KIND: Final = PolicyKind(
+    lambda levels: levels.all_of("call_middleware"),
+    {"call_middleware": lambda key, value: [policy_of(one) for one in several(value)]},
+)

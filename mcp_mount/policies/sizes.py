@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.results import Result
+from mcp_mount.policies.kinds import Levels, PolicyKind
+from mcp_mount.policies.reading import positive
 from mcp_mount.wire.errors import Refusal
 
 
@@ -69,3 +71,19 @@ def is_deeper(value: Any, depth: int) -> bool:
         if not level:
             return False
     return any(isinstance(one, Mapping | list) for one in level)
+
+
+def _request_limits(levels: Levels) -> Sequence[RequestLimits]:
+    limits = [levels.nearest(name) for name in ("max_body_bytes", "max_argument_depth")]
+    return [RequestLimits(*limits)] if any(limits) else ()
+
+
+def _result_limit(levels: Levels) -> Sequence[ResultLimit]:
+    limit = levels.nearest("max_result_bytes")
+    return () if limit is None else [ResultLimit(limit)]
+
+
+REQUEST_KIND: Final = PolicyKind(
+    _request_limits, {"max_body_bytes": positive, "max_argument_depth": positive}
+)
+RESULT_KIND: Final = PolicyKind(_result_limit, {"max_result_bytes": positive})

@@ -6,13 +6,15 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mcp_mount.backends.stores import Store
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.callers import Callers
 from mcp_mount.calls.flows import Do, Flow, proceed
 from mcp_mount.calls.results import Result
+from mcp_mount.policies.kinds import Levels, PolicyKind
+from mcp_mount.policies.reading import guarding
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.wire.answers import answer_of
@@ -129,3 +131,19 @@ async def _hit_awaited(
         return None
     reset: float = (await limiter.get_window_stats(rate, name, key)).reset_time
     return reset - time.time()
+
+
+def _read(key: str, value: Any) -> list[Throttle]:
+    return [one if isinstance(one, Throttle) else Throttle(one) for one in guarding(key, value)]
+
+
+def _throttled(levels: Levels) -> list[Throttled]:
+    around = levels.environment
+    return [
+        Throttled(throttle, f"{around.name()}/{level}/{number}", around.store, around.callers)
+        for level, throttles in levels.every("throttle")
+        for number, throttle in enumerate(throttles)
+    ]
+
+
+KIND: Final = PolicyKind(_throttled, {"throttle": _read})

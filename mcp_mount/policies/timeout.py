@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -20,6 +20,8 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.green import is_green
 from mcp_mount.calls.results import Result
+from mcp_mount.policies.kinds import Levels, PolicyKind
+from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.wire.errors import EndsRun, OutOfTime, Refusal
 
@@ -226,3 +228,11 @@ def _interrupt(thread: int) -> None:
 
 
 _watches = _Watches()
+
+
+def _nearest(levels: Levels) -> Sequence[Timeout]:
+    timeout = levels.nearest("timeout")
+    return () if timeout is None else [timeout]
+
+
+KIND: Final = PolicyKind(_nearest, {"timeout": instance_of(Timeout)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mcp_mount.calls.callers import Callers
 from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
@@ -23,6 +23,9 @@ from mcp_mount.wire.messages import Request, Rule
 if TYPE_CHECKING:
     from mcp_mount.calls.incoming import IncomingRequest
     from mcp_mount.calls.results import Result
+
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+"""The largest request body that is read, unless a server says otherwise."""
 
 
 def _nothing() -> Sequence[str]:
@@ -84,46 +87,60 @@ class Startup(Protocol):
         """Begin it. Raises ProtocolError if that fails."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Settings:
     """The constants of one server.
 
-    max_body_bytes: the largest request body read, in bytes.
-    allowed_origins: further origins that browsers may call from, such as "https://app.example".
-    allowed_hosts: the Host names served, with a port or for all ports; None leaves that check to
-    the host framework.
-    host_names: the names that the host framework itself vouches for (Django's ALLOWED_HOSTS).
-    session_ttl: the life of a session, in seconds.
-    list_ttl_ms: for how long a client may keep lists and discovery, in milliseconds.
-    question_timeout: how long a handler waits for a live answer of its client, in seconds.
-    waiting_threads: how many subscriptions and questions, together, may hold a thread of a WSGI
-    server; fewer than it has. Greenlets are many: there it is a hundred, or more if this is more.
-    rules: who may send requests at all. challenge: gives the WWW-Authenticate header for those
-    who must come with better credentials. observers: are told of requests that no handler answers.
-    auth: finds out who sends a request, where the host does not.
-    callers: tells callers apart. on_first_request: called once, when somebody has sent a request.
-    startup: what a request must start that comes before anything has; None when it is settled.
-    may_block: whether the observers may take time. hooks: what the host does with exceptions.
-    poll_seconds: how often clients look for what a session's stream tells, where it is polled;
-    max_poll_seconds: how seldom, when nothing has happened for long.
-    keep_alive: after how much silence a comment is sent on an event stream, in seconds.
-    resume_ttl: how long a stream is kept for a client that was cut off, in seconds.
-    state_ttl: how long a client may take to repeat a request with its answers, in seconds.
+    Those without a default here are options of a server: `mcp_mount.options` declares them.
+
+    Attributes:
+        server_title: The name that people see.
+        max_body_bytes: The largest request body that is read.
+        allowed_origins: Origins that browsers may call from, besides loopback.
+        allowed_hosts: The Host names served, with a port or for all ports; None leaves that check
+            to the host framework.
+        session_ttl: The life of a session, in seconds.
+        keep_alive: After how many seconds of silence a comment is sent on an event stream.
+        poll_seconds: How often clients ask for what a session's stream says, where it is polled.
+        max_poll_seconds: How seldom, when nothing has happened for long.
+        list_ttl_ms: For how many milliseconds a client may keep lists and discovery.
+        page_size: The most entries in a page of a list; None for all.
+        list_step_up: Whether lists show what the caller lacks only scopes for.
+        host_names: The names that the host framework checks itself (Django's ALLOWED_HOSTS).
+        rules: Who may send requests at all.
+        challenge: Returns the WWW-Authenticate header for callers who need other credentials.
+        observers: Are told of requests that no handler answers.
+        auth: Finds out who sends a request, where the host does not.
+        callers: Tells callers apart.
+        on_first_request: Called once, when somebody has sent a request.
+        startup: What must have started before a request is answered; None when it has.
+        may_block: Whether the observers may take time.
+        hooks: What the host does with exceptions.
+        question_timeout: How many seconds a handler waits for a live answer of its client.
+        state_ttl: How many seconds a client may take to repeat a request with its answers.
+        waiting_threads: How many subscriptions and questions, together, may hold a thread of a
+            WSGI server: fewer than it has. Of greenlets a hundred may, or more if this is more.
+        resume_ttl: How many seconds a stream is kept for a client that was cut off.
     """
 
-    name: str = "mcp-mount"
-    version: str = "0"
-    title: str | None = None
-    description: str | None = None
-    website_url: str | None = None
-    icons: Sequence[Mapping[str, Any]] = ()
-    instructions: str | None = None
-    max_body_bytes: int = 4 * 1024 * 1024
-    allowed_origins: frozenset[str] = frozenset()
-    allowed_hosts: frozenset[str] | None = None
+    name: str
+    version: str
+    server_title: str | None
+    description: str | None
+    website_url: str | None
+    icons: Sequence[Mapping[str, Any]]
+    instructions: str | None
+    max_body_bytes: int
+    allowed_origins: frozenset[str]
+    allowed_hosts: frozenset[str] | None
+    session_ttl: float
+    keep_alive: float
+    poll_seconds: float
+    max_poll_seconds: float
+    list_ttl_ms: int
+    page_size: int | None
+    list_step_up: bool
     host_names: Callable[[], Sequence[str]] = field(default=_nothing)
-    session_ttl: float = 7 * 24 * 3600.0
-    list_ttl_ms: int = 60_000
     rules: Sequence[Rule] = ()
     challenge: Callable[[Request, Challenge], str] = field(default=bearer)
     observers: Sequence[Observer] = ()
@@ -136,10 +153,7 @@ class Settings:
     question_timeout: float = 300.0
     state_ttl: float = 3600.0
     waiting_threads: int = 4
-    poll_seconds: float = 3.0
-    max_poll_seconds: float = 30.0
     resume_ttl: float = 60.0
-    keep_alive: float = 15.0
 
     @property
     def begin_after(self) -> float:
@@ -156,7 +170,7 @@ class Settings:
         """The `Implementation` object, with those fields that a revision has."""
         info = {
             "name": self.name,
-            "title": self.title,
+            "title": self.server_title,
             "version": self.version,
             "description": self.description,
             "websiteUrl": self.website_url,

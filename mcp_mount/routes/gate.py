@@ -11,9 +11,11 @@ from fastapi import HTTPException, Request
 from mcp_mount.calls.catalogue import Catalogue
 from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
 from mcp_mount.calls.incoming import Client, IncomingRequest
-from mcp_mount.protocol import Protocol, ProtocolError, Settings
+from mcp_mount.protocol import Protocol, ProtocolError
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import refusal, refusal_of
+from mcp_mount.protocol.settings import MAX_BODY_BYTES
+from mcp_mount.routes.parts import parts_of, protocol_of
 from mcp_mount.transports.driving import follow_async
 from mcp_mount.transports.scopes import (
     HOST_REQUEST,
@@ -35,7 +37,7 @@ async def gate(request: Request) -> None:
     Use it as a FastAPI dependency. Raises HTTPException (401, 403, 415, 421).
     """
     own = await known(request)
-    server: Protocol | None = getattr(request.app, "protocol", None)
+    server: Protocol | None = protocol_of(request)
     if server is not None:
         try:
             server.check_origin(own)
@@ -58,7 +60,7 @@ async def known(request: Request) -> ProtocolRequest:
     Raises HTTPException (401, 403, 503) if that is for the server to do, and it will not have it.
     """
     own = request_of(request.scope, read_headers(request.scope))
-    server: Protocol | None = getattr(request.app, "protocol", None)
+    server: Protocol | None = protocol_of(request)
     if server is not None and server.settings.auth is not None and own.token is None:
         try:
             server.check_origin(own)
@@ -80,7 +82,7 @@ class Guard:
         own = await known(request)
         error = await checked(request, partial(refusal_of, own, self._rules))
         if error is not None:
-            raise http_error(getattr(request.app, "protocol", None), error, own)
+            raise http_error(protocol_of(request), error, own)
 
 
 def http_error(
@@ -116,7 +118,7 @@ def incoming_of(
 
 def hooks_of(request: Request) -> ExceptionHooks:
     """What the host of a request's server does with exceptions."""
-    server: Protocol | None = getattr(request.app, "protocol", None)
+    server: Protocol | None = protocol_of(request)
     return NO_HOOKS if server is None else server.settings.hooks
 
 
@@ -130,20 +132,20 @@ async def checked(request: Request, check: Callable[[], Any]) -> Any:
 
 def runner_of(request: Request) -> Runner:
     """How handlers run for a request: as the host that bridges it says, or else its server."""
-    server: Runner = getattr(request.app, "runner", PLAIN)
-    runner: Runner = request.scope.get(RUNNER, server)
+    server = parts_of(request)
+    runner: Runner = request.scope.get(RUNNER, PLAIN if server is None else server.runner)
     return runner
 
 
 async def gated_body(request: Request) -> bytes:
     """The body of a request, within the server's limit. Raises HTTPException (413, 400)."""
-    server: Protocol | None = getattr(request.app, "protocol", None)
-    settings = server.settings if server is not None else Settings()
+    server: Protocol | None = protocol_of(request)
+    limit = MAX_BODY_BYTES if server is None else server.settings.max_body_bytes
     headers = read_headers(request.scope)
     try:
-        body = await read_body(headers, request.receive, settings.max_body_bytes)
+        body = await read_body(headers, request.receive, limit)
     except ClientLeft:
         raise HTTPException(400, "The body is not complete") from None
     if body is None:
-        raise HTTPException(413, f"The body exceeds {settings.max_body_bytes} bytes")
+        raise HTTPException(413, f"The body exceeds {limit} bytes")
     return body

@@ -18,6 +18,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.features import Registry, Tool, ToolError
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gated_body, hooks_of, incoming_of, runner_of
+from mcp_mount.routes.parts import registry_of
 from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount.transports.asgi import run_calls
 from mcp_mount.transports.scopes import read_headers, request_of
@@ -73,7 +74,7 @@ class HTTPCall:
         self._request = request
         self._method = method
         self._name = name
-        self._whole: Registry = getattr(request.app, "registry", registry)
+        self._whole = registry_of(request, registry)
         self._own = registry
 
     async def function(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 import fastapi.routing
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 from typing_extensions import Unpack
 
-from mcp_mount.calls.tasks import TaskPolicy
 from mcp_mount.elsewhere import OF_ENTRY_OPTIONS
 from mcp_mount.features import DefinitionError, Registry, Tool
 from mcp_mount.features.completion import Completer, general_completer
@@ -20,18 +19,21 @@ from mcp_mount.features.pages import fixed, page
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.observability.records import secrets_of
+from mcp_mount.policies.chain import PolicyChain, policies_of
 from mcp_mount.policies.checks import ArgumentChecks, with_result_checks
-from mcp_mount.policies.declared import PolicyChain
 from mcp_mount.policies.middleware import policy_of
-from mcp_mount.policies.options import (
-    CHECKS,
-    PolicyOptions,
-    guarding,
-    split,
-    stack_of,
-)
+from mcp_mount.policies.options import CHECKS, PolicyOptions, split
+from mcp_mount.policies.reading import guarding
 from mcp_mount.routes.dependencies import split_dependencies
 from mcp_mount.routes.gate import Guard
+from mcp_mount.routes.options import (
+    IncludeOptions,
+    PageOptions,
+    PromptOptions,
+    ResourceOptions,
+    RouterOptions,
+    ToolOptions,
+)
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.pipelines import Stage, pipeline_of
 from mcp_mount.schemas.names import (
@@ -43,17 +45,6 @@ from mcp_mount.schemas.names import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _options_of(*makers: Callable[..., Any]) -> frozenset[str]:
-    """What users may declare of an entry that these make: their own parameters, and policies."""
-    internal = {"cls", "function", "uri", "content_meta", "rules", "policies"}
-    own = {name for maker in makers for name in keywords_of(maker)} - internal
-    return frozenset(own | set(PolicyOptions.__annotations__))
-
-
-_TOOL_OPTIONS: Final = _options_of(Tool.of)
-_PROMPT_OPTIONS: Final = _options_of(Prompt.of)
-_RESOURCE_OPTIONS: Final = _options_of(Resource.of)
-_PAGE_OPTIONS: Final = _options_of(page, Resource.of) - {"mime_type"}
 _INCLUDE_OPTIONS: Final = frozenset(keywords_of(APIRouter.include_router)) - {"router"}
 
 
@@ -67,61 +58,70 @@ class HandlerDecorators:
     registry: Registry
 
     def call_middleware(self, function: F) -> F:
-        """Add call middleware around all that is registered here, within what there is already.
+        """Add call middleware around all that is registered here, inside what there is already.
 
-        It may be written in three forms, see `mcp_mount.policies.middleware`. Raises RuntimeError
-        after the first call.
+        Args:
+            function: Of one of three forms, see `mcp_mount.policies.middleware`.
+
+        Raises:
+            DefinitionError: For a function of another form.
+            RuntimeError: After the first call, which would have run without it.
         """
         assert isinstance(self.registry.policies, PolicyChain), "policies are declared in one way"
-        self.registry.policies.levels[-1].add_middleware(policy_of(function))
+        self.registry.policies.levels[-1].add("call_middleware", [policy_of(function)])
         return function
 
     @overload
     def tool(self, function: F, /) -> F: ...
     @overload
-    def tool(
-        self,
-        name: str | None = None,
-        *,
-        title: str | None = None,
-        description: str | None = None,
-        annotations: Any = None,
-        icons: Sequence[Any] | None = None,
-        input_schema: Mapping[str, Any] | None = None,
-        output_schema: Any = None,
-        meta: Mapping[str, Any] | None = None,
-        task: bool | Literal["required"] | TaskPolicy = False,
-        page: str | None = None,
-        app_only: bool = False,
-        **policies: Unpack[PolicyOptions],
-    ) -> Callable[[F], F]: ...
-    def tool(self, name: Any = None, **options: Any) -> Any:
-        """Register a function as a tool that a model may call.
+    def tool(self, name: str | None = None, **options: Unpack[ToolOptions]) -> Callable[[F], F]: ...
+    def tool(self, name: Any = None, **options: Unpack[ToolOptions]) -> Any:
+        """Register a function as a tool that a model may call (2026-07-28, server/tools).
 
         The input schema and its validation come from the signature, descriptions of parameters
         from `Annotated[..., Field(description=...)]` or the docstring, the output schema from the
         return annotation.
 
-        name: by default the function's. annotations: hints such as {"readOnlyHint": True}.
-        icons: URLs or `mcp_types.Icon`. input_schema: a JSON Schema in place of the signature's;
-        the function gets what it allows by name (needs the `schema` extra). output_schema: a type
-        or a JSON Schema in place of the return annotation, False for none. meta: the definition's
-        `_meta`. task: whether calls run as tasks, in the background, for clients that know the
-        tasks extension: True, "required", or by a policy. page: the `ui://` URI of the page that
-        shows its results. app_only: whether only pages call it, and no model sees it. policies: who
-        may see and call it, and what stands around its calls: see `PolicyOptions`.
+        Args:
+            name: 1 to 128 letters, digits, "_", "-" and "."; by default the function's.
+            options: What is declared of the tool, and the policies that wrap its calls.
+
+        Raises:
+            DefinitionError: For a function that cannot be a tool, a name that is taken, an option
+                that does not exist or cannot have its value.
         """
-        refuse_unknown("a tool has no option", options, _TOOL_OPTIONS, OF_ENTRY_OPTIONS)
+        refuse_unknown(
+            "a tool has no option", options, ToolOptions.__annotations__, OF_ENTRY_OPTIONS
+        )
         return _decorate(name, options, self.add_tool)
 
-    def add_tool(self, function: Callable[..., Any], **options: Any) -> None:
-        """Register a function as a tool, as `tool` does, without a decorator."""
-        self.registry.add_tools([_tool(function, options)])
+    def add_tool(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        **options: Unpack[ToolOptions],
+    ) -> None:
+        """Register a function as a tool, as `tool` does, without a decorator.
+
+        Args:
+            function: The handler.
+            name: By default the function's.
+            options: As those of `tool`.
+
+        Raises:
+            DefinitionError: As `tool`.
+        """
+        self.registry.add_tools([_tool(function, {"name": name, **options})])
 
     def add_tools(self, tools: Iterable[tuple[Callable[..., Any], Mapping[str, Any]]]) -> None:
-        """Register functions as tools, each with the options of `tool`: all of them, or none.
+        """Register functions as tools: all of them, or none.
 
-        Raises DefinitionError if one of them cannot be a tool; nothing is registered then.
+        Args:
+            tools: Handlers, each with its name and its `ToolOptions`.
+
+        Raises:
+            DefinitionError: If one of them cannot be a tool.
         """
         self.registry.add_tools([_tool(function, options) for function, options in tools])
 
@@ -129,91 +129,81 @@ class HandlerDecorators:
         self,
         name: str,
         *stages: Stage,
-        description: str | None = None,
-        **options: Any,
+        **options: Unpack[ToolOptions],
     ) -> None:
         """Register a tool that calls other tools in a row, each with what the one before returned.
 
-        stages: tools that are registered already, by name or as functions, or a tool with a
-        function that makes its arguments of the value before it. Without one, an object gives the
-        arguments by its members, any other value is the one argument that is required. The
-        arguments are those of the first tool, the value is that of the last; the rules and policies
-        of each hold, for the same caller. description: by default, what the tools are called.
-        options: those of `tool`.
+        Its arguments are those of the first tool, its value is that of the last. The rules and
+        policies of each hold, for the same caller.
+
+        Args:
+            name: Of the new tool.
+            stages: Tools that are registered already, by name or as functions, or a pair of a tool
+                and a function that makes its arguments of the value before it. Without such a
+                function an object gives the arguments by its members, and any other value is the
+                one argument that is required.
+            options: As those of `tool`. The description is by default what the tools are called.
+
+        Raises:
+            DefinitionError: For stages that do not fit together, and as `tool`.
         """
         function, arguments, returned = pipeline_of(self.registry, stages)
-        if description is None:
-            names = [one[0] if isinstance(one, tuple) else one for one in stages]
-            shown = [one if isinstance(one, str) else one.__name__ for one in names]
-            description = f"Calls {', then '.join(shown)}."
-        self.add_tool(
-            function,
-            name=name,
-            description=description,
-            input_schema=arguments,
-            **{"output_schema": returned, **options},
-        )
+        names = [one[0] if isinstance(one, tuple) else one for one in stages]
+        shown = [one if isinstance(one, str) else one.__name__ for one in names]
+        options["input_schema"] = arguments
+        options.setdefault("output_schema", returned)
+        options.setdefault("description", f"Calls {', then '.join(shown)}.")
+        self.add_tool(function, name=name, **options)
 
-    def resource(
-        self,
-        uri: str,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        mime_type: str | None = None,
-        size: int | None = None,
-        annotations: Any = None,
-        icons: Sequence[Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-        ttl_ms: int = 0,
-        cache_scope: Literal["private", "public"] = "private",
-        **policies: Unpack[PolicyOptions],
-    ) -> Callable[[F], F]:
+    def resource(self, uri: str, **options: Unpack[ResourceOptions]) -> Callable[[F], F]:
         """Register a function that reads a resource: it returns text, bytes or data.
 
-        uri: the resource's own, or a template (RFC 6570): its variables are the parameters of the
-        function. size: in bytes. ttl_ms, cache_scope: for how many milliseconds a client may keep
-        a copy, and whether it may share it with others (2026-07-28). policies: as of a tool.
+        Args:
+            uri: The resource's own, or a template (RFC 6570): its variables are the parameters of
+                the function (2026-07-28, server/resources).
+            options: What is declared of the resource, and its policies.
+
+        Raises:
+            DefinitionError: For a function or a URI that cannot be a resource, a URI that is
+                taken, an option that does not exist or cannot have its value.
         """
-        options = {
-            "name": name,
-            "title": title,
-            "description": description,
-            "mime_type": mime_type,
-            "size": size,
-            "annotations": annotations,
-            "icons": icons,
-            "meta": meta,
-            "ttl_ms": ttl_ms,
-            "cache_scope": cache_scope,
-        }
-        refuse_unknown("a resource has no option", policies, _RESOURCE_OPTIONS, OF_ENTRY_OPTIONS)
-        around = _around("resource", uri, policies, unfit=("extra_arguments", *CHECKS))
+        known = ResourceOptions.__annotations__
+        # Policies of other entries are named as such.
+        refuse_unknown(
+            "a resource has no option",
+            options,
+            [*known, *PolicyOptions.__annotations__],
+            OF_ENTRY_OPTIONS,
+        )
+        declared, definition = split(options)
+        around = _around("resource", uri, declared, unfit=("extra_arguments", *CHECKS))
 
         def register(function: F) -> F:
             own = _within_dependencies(function, around)
-            resource = Resource.of(own, uri, **options, **around)
+            resource = Resource.of(own, uri, **definition, **around)
             _refuse_unknown_arguments(f"the resource {uri!r}", resource)
             self.registry.add_resource(resource)
             return function
 
         return register
 
-    def page(self, uri: str, **options: Any) -> Callable[[F], F]:
+    def page(self, uri: str, **options: Unpack[PageOptions]) -> Callable[[F], F]:
         """Register a function that returns the HTML of a page, which clients show in a frame.
 
-        uri: begins with "ui://"; tools name it with `page=`. The function renders it with the
-        host's own means: `render_template` in Flask, `render_to_string` in Django.
+        The function renders it with the host's own means: `render_template` in Flask,
+        `render_to_string` in Django. The rules are those of the extension
+        `io.modelcontextprotocol/ui` (SEP-1865).
 
-        connect, resources, frames, base_uris: the origins ("https://api.example.org") that the page
-        may reach, load from, embed, and have as its base; by default none. permissions: of
-        "camera", "microphone", "geolocation", "clipboard-write". domain: the origin that the page
-        is to have, in the form that the client wants. border: whether it likes one. Further options
-        are those of `resource`.
+        Args:
+            uri: Begins with "ui://"; tools name it with `page=`.
+            options: What is declared of the page, and its policies.
+
+        Raises:
+            DefinitionError: For a function, a URI or an origin that cannot be that of a page, an
+                option that does not exist or cannot have its value.
         """
-
-        refuse_unknown("a page has no option", options, _PAGE_OPTIONS)
+        known = [*PageOptions.__annotations__, *PolicyOptions.__annotations__]
+        refuse_unknown("a page has no option", options, known)
         declared, rest = split(options)
         rest |= _around("resource", uri, declared, unfit=("extra_arguments", *CHECKS))
 
@@ -224,63 +214,75 @@ class HandlerDecorators:
 
         return register
 
-    def add_page(self, uri: str, html: str | Path, **options: Any) -> None:
-        """Register a page that is a text, or a file. options: those of `page`."""
-        name = uri.removeprefix("ui://")
-        self.page(uri, **{"name": name, **options})(fixed(html))
+    def add_page(self, uri: str, html: str | Path, **options: Unpack[PageOptions]) -> None:
+        """Register a page that is the same for all.
+
+        Args:
+            uri: Begins with "ui://".
+            html: The page itself, or its file, which is read at each request.
+            options: As those of `page`.
+
+        Raises:
+            DefinitionError: As `page`.
+        """
+        options.setdefault("name", uri.removeprefix("ui://"))
+        self.page(uri, **options)(fixed(html))
 
     @overload
     def prompt(self, function: F, /) -> F: ...
     @overload
     def prompt(
-        self,
-        name: str | None = None,
-        *,
-        title: str | None = None,
-        description: str | None = None,
-        icons: Sequence[Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-        **policies: Unpack[PolicyOptions],
+        self, name: str | None = None, **options: Unpack[PromptOptions]
     ) -> Callable[[F], F]: ...
-    def prompt(self, name: Any = None, **options: Any) -> Any:
-        """Register a function as a prompt: it returns text, a `Message`, or a list of them."""
+    def prompt(self, name: Any = None, **options: Unpack[PromptOptions]) -> Any:
+        """Register a function as a prompt: it returns text, a `Message`, or a list of them.
 
-        def add(function: Callable[..., Any], **rest: Any) -> None:
-            refuse_unknown("a prompt has no option", rest, _PROMPT_OPTIONS, OF_ENTRY_OPTIONS)
-            declared, own = split(rest)
-            name = str(own.get("name") or getattr(function, "__name__", ""))
-            around = _around("prompt", name, declared, unfit=("cache", *CHECKS))
-            prompt = Prompt.of(_within_dependencies(function, around), **own, **around)
-            _refuse_unknown_arguments(f"the prompt {prompt.name!r}", prompt)
-            self.registry.add_prompt(prompt)
+        Args:
+            name: By default the function's.
+            options: What is declared of the prompt (2026-07-28, server/prompts), and its policies.
 
-        return _decorate(name, options, add)
+        Raises:
+            DefinitionError: For a function that cannot be a prompt, a name that is taken, an
+                option that does not exist or cannot have its value.
+        """
+        return _decorate(name, options, self._add_prompt)
 
     def add_prompt(
         self,
         function: Callable[..., Any],
         *,
         name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        icons: Sequence[Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-        **policies: Unpack[PolicyOptions],
+        **options: Unpack[PromptOptions],
     ) -> None:
-        """Register a function as a prompt, as `prompt` does, without a decorator."""
+        """Register a function as a prompt, as `prompt` does, without a decorator.
+
+        Args:
+            function: The handler.
+            name: By default the function's.
+            options: As those of `prompt`.
+
+        Raises:
+            DefinitionError: As `prompt`.
+        """
         if not callable(function):
             raise DefinitionError(
                 f"add_prompt takes the function of a prompt, not {type(function).__name__}: "
                 "server.add_prompt(function, name=…, description=…)"
             )
-        options: dict[str, Any] = {
-            "title": title,
-            "description": description,
-            "icons": icons,
-            "meta": meta,
-        }
-        given = {key: value for key, value in options.items() if value is not None}
-        self.prompt(name, **{**given, **policies})(function)
+        self._add_prompt(function, name=name, **options)
+
+    def _add_prompt(
+        self, function: Callable[..., Any], name: str | None = None, **options: Any
+    ) -> None:
+        known = [*PromptOptions.__annotations__, *PolicyOptions.__annotations__]
+        refuse_unknown("a prompt has no option", options, known, OF_ENTRY_OPTIONS)
+        declared, definition = split(options)
+        shown = str(name or getattr(function, "__name__", ""))
+        around = _around("prompt", shown, declared, unfit=("cache", *CHECKS))
+        own = _within_dependencies(function, around)
+        prompt = Prompt.of(own, name=name, **definition, **around)
+        _refuse_unknown_arguments(f"the prompt {prompt.name!r}", prompt)
+        self.registry.add_prompt(prompt)
 
     def remove_tool(self, name: str) -> None:
         """Take a tool away; clients are told. Raises DefinitionError if there is none."""
@@ -326,27 +328,41 @@ class HandlerDecorators:
 class MCPRouter(HandlerDecorators, APIRouter):
     """A FastAPI router with MCP features. Include it in an MCPServer, or in another MCPRouter.
 
-    What `PolicyOptions` has may be declared here for all that is registered here: it stands around
-    what each entry declares. name: what throttles count under, by default the prefix. Other
-    arguments are those of FastAPI's APIRouter.
+    Args:
+        name: What throttles count under; by default the prefix.
+        options: Policies for all that is registered here, around those that each entry declares;
+            and the arguments of FastAPI's APIRouter.
+
+    Raises:
+        DefinitionError: For an option that does not exist or cannot have its value.
+        ValueError: For `dependencies`, which would guard HTTP routes and leave MCP open.
     """
 
     tools_path: str | None = None
     """Where below the router's prefix its tools stand as plain HTTP; None for nowhere."""
 
-    def __init__(self, *, name: str | None = None, **options: Any) -> None:
+    def __init__(self, *, name: str | None = None, **options: Unpack[RouterOptions]) -> None:
         refuse_unknown_options(self, options, also=PolicyOptions.__annotations__)
-        declared, options = split(options)
-        refuse_dependencies(options.get("dependencies"))
-        self.registry = registry_of("router", name or options.get("prefix", ""), declared)
+        declared, rest = split(options)
+        refuse_dependencies(rest.get("dependencies"))
+        self.registry = registry_of("router", name or rest.get("prefix", ""), declared)
         if self.registry.rules:
-            options["dependencies"] = [Depends(Guard(self.registry.rules))]
-        super().__init__(**options)
+            rest["dependencies"] = [Depends(Guard(self.registry.rules))]
+        super().__init__(**rest)
         if _COPIES_ROUTES:
             _mark(self)
 
-    def include_router(self, router: APIRouter, **options: Any) -> None:
-        """Include another router, with its MCP features if it has any."""
+    def include_router(self, router: APIRouter, **options: Unpack[IncludeOptions]) -> None:
+        """Include another router, with its MCP features if it has any.
+
+        Args:
+            router: FastAPI's or one of ours.
+            options: FastAPI's.
+
+        Raises:
+            DefinitionError: For an option that does not exist, or a name that is taken.
+            ValueError: For `dependencies` on a router of ours, which would leave MCP open.
+        """
         refuse_unknown_inclusion(options)
         for one in routers_of_ours(router, "", options.get("dependencies") or ()):
             refuse_dependencies(one.dependencies)
@@ -423,18 +439,28 @@ def refuse_dependencies(dependencies: Sequence[Any] | None) -> None:
 
 
 def registry_of(kind: str, name: str, declared: Mapping[str, Any]) -> Registry:
-    """The registry of a router, with what is declared for all its entries."""
+    """The registry of a router, with what is declared for all its entries.
+
+    Args:
+        kind: "router" or "blueprint", for its level and for errors.
+        name: Its name.
+        declared: Its policies.
+
+    Raises:
+        DefinitionError: For what a router cannot declare.
+    """
     refuse_unfit(f"a {kind}", declared, CHECKS)
-    return Registry(rules=rules_of(declared), policies=stack_of(f"{kind}:{name}", declared))
+    return Registry(rules=rules_of(declared), policies=policies_of(f"{kind}:{name}", declared))
 
 
 def _tool(function: Callable[..., Any], options: Mapping[str, Any]) -> Tool:
     """The tool that a function is, with what is declared of it."""
-    refuse_unknown("a tool has no option", options, _TOOL_OPTIONS, OF_ENTRY_OPTIONS)
+    known = [*ToolOptions.__annotations__, "name"]
+    refuse_unknown("a tool has no option", options, known, OF_ENTRY_OPTIONS)
     declared, rest = split(options)
     before, after = (guarding(key, declared.get(key)) for key in CHECKS)
     name = rest.get("name") or getattr(function, "__name__", "")
-    policies = stack_of(f"tool:{name}", declared)
+    policies = policies_of(f"tool:{name}", declared)
     level = policies.levels[0]
     level.checks = bool(before)
     own, level.dependencies = split_dependencies(with_result_checks(function, after))
@@ -446,7 +472,7 @@ def _tool(function: Callable[..., Any], options: Mapping[str, Any]) -> Tool:
         **rest,
     )
     _refuse_unknown_arguments(f"the tool {tool.name!r}", tool)
-    level.redact += secrets_of(tool.arguments.schema)
+    level.add("redact", secrets_of(tool.arguments.schema))
     return tool
 
 
@@ -458,9 +484,9 @@ def _refuse_unknown_arguments(what: str, entry: Tool | Prompt | Resource) -> Non
         return
     assert isinstance(entry.policies, PolicyChain), "policies are declared in one way"
     level, known = entry.policies.levels[0], list(schema.get("properties", ()))
-    redact = [name.split(".")[0] for name in level.redact]
+    redact = [name.split(".")[0] for name in level.declared.get("redact", ())]
     refuse_unknown(f"{what}: redact= names no argument", redact, known)
-    cache = level.nearest.get("cache")
+    cache = level.declared.get("cache")
     if cache is not None:
         refuse_unknown(f"{what}: a tag of its cache names no argument", cache.arguments, known)
 
@@ -470,7 +496,7 @@ def _around(
 ) -> dict[str, Any]:
     """The rules and policies of an entry that is no tool."""
     refuse_unfit(f"the {kind} {name!r}", declared, unfit)
-    return {"rules": rules_of(declared), "policies": stack_of(f"{kind}:{name}", declared)}
+    return {"rules": rules_of(declared), "policies": policies_of(f"{kind}:{name}", declared)}
 
 
 def _within_dependencies(
@@ -493,7 +519,7 @@ def refuse_unfit(what: str, declared: Mapping[str, Any], unfit: Sequence[str]) -
             raise DefinitionError(f"{what} has no {key}=")
 
 
-def _decorate(name: Any, options: dict[str, Any], register: Callable[..., None]) -> Any:
+def _decorate(name: Any, options: Mapping[str, Any], register: Callable[..., None]) -> Any:
     """Register what a bare decorator was given, or return the decorator for a name."""
     if callable(name):
         register(name, **options)

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
-from mcp_mount.features import Registry, Tool, ToolError
+from mcp_mount.features import Tool, ToolError
 from mcp_mount.routes.gate import (
     checked,
     gate,
@@ -23,6 +23,7 @@ from mcp_mount.routes.gate import (
     incoming_of,
     runner_of,
 )
+from mcp_mount.routes.parts import parts_of, protocol_of, registry_of
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount.transports.asgi import run_calls
@@ -81,7 +82,7 @@ class ToolsRouter(MCPRouter):
         tools = list(self._tools(request, route_path(request.scope)))
         if any(tool.rules for tool in tools):
             incoming = self._incoming(request)
-            listing = getattr(request.app, "registry", self.registry).listing
+            listing = registry_of(request, self.registry).listing
             permitted = [partial(listing.shows, tool, incoming) for tool in tools]
             seen = await checked(request, lambda: [one() for one in permitted])
             tools = list(compress(tools, seen))
@@ -103,7 +104,7 @@ class ToolsRouter(MCPRouter):
             try:
                 await checked(request, partial(incoming.require, tool.rules, unknown))
             except ProtocolError as error:
-                server = getattr(request.app, "protocol", None)
+                server = protocol_of(request)
                 raise http_error(server, error, incoming.request) from None
         body = incoming.request.body = await gated_body(request)
         arguments = _arguments(body)
@@ -119,12 +120,13 @@ class ToolsRouter(MCPRouter):
 
     def _incoming(self, request: Request, name: str = "") -> IncomingRequest:
         read = request_of(request.scope, read_headers(request.scope))
-        registry = getattr(request.app, "registry", self.registry)
+        registry = registry_of(request, self.registry)
         return incoming_of(read, name, registry, hooks_of(request))
 
     def _tools(self, request: Request, path: str) -> Iterable[Tool]:
-        faces: dict[str, list[Registry]] = getattr(request.app, "http_tool_paths", {})
-        whole: Registry = getattr(request.app, "registry", self.registry)
+        server = parts_of(request)
+        faces = {} if server is None else server.http_tool_paths
+        whole = registry_of(request, self.registry)
         for registry in faces.get(path.rstrip("/"), [self.registry]):
             for name in registry.tools:
                 # As the server has it: with the permissions of all that is around it.

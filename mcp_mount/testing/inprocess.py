@@ -76,7 +76,7 @@ class Running:
         self.state = {}
         for server in _servers_of(self._app):
             # One that a request has started, as under WSGI.
-            await asyncio.get_running_loop().run_in_executor(None, server.lifespan.stop)
+            await asyncio.get_running_loop().run_in_executor(None, server.core.lifespan.stop)
 
 
 class RunningElsewhere:
@@ -105,7 +105,7 @@ class RunningElsewhere:
             outcome, self._outcome = self._outcome, None
             outcome.result()
         for server in _servers_of(self._app):
-            server.lifespan.stop()
+            server.core.lifespan.stop()
 
     async def _run(self) -> None:
         left, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -131,7 +131,7 @@ def _servers_of(app: Any) -> Iterator[MCPServer]:
 def path_of(app: Any) -> str:
     """Where MCP is in an application, unless the user says it."""
     if isinstance(app, MCPServer):
-        return "" if app.is_attached else app.mcp_path
+        return "" if app.core.is_attached else app.core.mcp_path
     return "/mcp"
 
 

@@ -24,17 +24,20 @@ _OWN_REQUEST: Final = "mcp_mount.own_request"
 """The key of a WSGI environment under which the request is kept that was made of it."""
 
 
-class Server(Protocol):
-    """What the WSGI side needs of a server, which is an ASGI application besides."""
+class Application(Protocol):
+    """What the WSGI side needs of a server as an ASGI application."""
+
+    user_middleware: list[Any]
+
+
+class ServerParts(Protocol):
+    """What the WSGI side needs of the parts of a server."""
 
     mcp_path: str
     resource_server: Any
     runner: Runner
-    user_middleware: list[Any]
+    is_attached: bool
     wsgi_endpoint: WSGITransport
-
-    @property
-    def is_attached(self) -> bool: ...
 
     @property
     def gives_environ(self) -> bool: ...
@@ -51,8 +54,9 @@ class WSGIApp:
     and come back to the request's thread for plain functions.
     """
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, application: Application, parts: ServerParts) -> None:
+        self._application: Any = application
+        self._server = parts
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         environ[MOUNTED] = self._server.is_attached
@@ -84,7 +88,7 @@ class WSGIApp:
 
     def is_direct(self, environ: Environ) -> bool:
         """Whether a request is for MCP and nothing stands between."""
-        return not self._server.user_middleware and self._is_endpoint(environ)
+        return not self._application.user_middleware and self._is_endpoint(environ)
 
     def bridge(
         self, environ: Environ, start_response: StartResponse, runner: Runner | None = None
@@ -99,9 +103,10 @@ class WSGIApp:
             # ASGI has no form for such a path (PEP 3333 does), so no route can match.
             start_response(status_line(404), [("content-type", "application/json")])
             return [b'{"detail":"Not Found"}']
-        application: Any = self._server
         waiting = self._server.wsgi_endpoint.waiting(multithread=is_multithread(environ))
-        return Bridge(application, runner or self._server.runner, waiting, environ, start_response)
+        return Bridge(
+            self._application, runner or self._server.runner, waiting, environ, start_response
+        )
 
     def _is_endpoint(self, environ: Environ) -> bool:
         return self._server.is_endpoint(

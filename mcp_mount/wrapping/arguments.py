@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from mcp_mount.base import MCPServer
-from mcp_mount.hosting.host import Host
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.transports.paths import clean_prefix, is_below
 
@@ -125,7 +124,5 @@ def _serve_metadata(server: MCPServer, path: str) -> None:
         server: The server.
         path: Its mount point.
     """
-    if server.attached is None:
-        server.attach(Host())
-    assert server.attached is not None
-    server.attach(replace(server.attached, serves_metadata=lambda wanted: wanted == path))
+    host = replace(server.core.host, serves_metadata=lambda wanted: wanted == path)
+    server.core.attach(host)

@@ -46,11 +46,11 @@ class mount_asgi(Wrapped):
         self._around = around
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" and self.server.has_lifespan:
+        if scope["type"] == "lifespan" and self.server.core.has_lifespan:
             await _Lifespan(self.app, self.server)(scope, receive, send)
             return
         path = route_path(scope) if scope["type"] == "http" else ""
-        resource = self.server.resource_server
+        resource = self.server.core.resource_server
         if resource is not None:
             place = discovery_path(path, self.path, has_servers=resource.has_servers)
             path = path if place is None else self.path + place

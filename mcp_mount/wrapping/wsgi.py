@@ -48,15 +48,15 @@ class mount_wsgi(Wrapped):
         self, app: Callable[..., Any], path: str, server: MCPServer, *, around: Around | None = None
     ) -> None:
         super().__init__(app, path, server, 2)
-        host = server.attached
-        if host is not None and host.request_type is None:
+        host = server.core.host
+        if host.request_type is None:
             known = host.without_permissions or "a WSGI application"
-            server.attach(replace(host, request_type=dict, without_permissions=known))
+            server.core.attach(replace(host, request_type=dict, without_permissions=known))
         self._around = around or (lambda environ: nullcontext())
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        resource = self.server.resource_server
+        resource = self.server.core.resource_server
         if resource is not None:
             place = discovery_path(path, self.path, has_servers=resource.has_servers)
             path = path if place is None else self.path + place

@@ -32,7 +32,7 @@ def build(verifier: Any, **options: Any) -> MCPServer:
     server = MCPServer(
         "guarded", auth=verifier, **{"resource": URL.replace("http", "https"), **options}
     )
-    server.protocol.settings.allowed_hosts = frozenset({"testserver"})
+    server.core.protocol.settings.allowed_hosts = frozenset({"testserver"})
 
     @server.tool
     def whoami(ctx: SyncContext) -> dict[str, Any]:

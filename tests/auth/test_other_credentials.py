@@ -139,7 +139,7 @@ def test_nothing_keeps_a_token_that_was_refused(issuer: Issuer) -> None:
     token = "-".join(["opaque", "secret", "token"])
     assert call(server, "whoami", **bearer(token)).status_code == 401
     gc.collect()
-    resource_server: Any = server.resource_server
+    resource_server: Any = server.core.resource_server
     [verifier] = resource_server._verifiers
     kept = [value for _, value in verifier._refused._entries.values()]
     assert [one.__traceback__ for one in kept] == [None]

@@ -327,7 +327,7 @@ def test_what_a_handler_says_while_it_runs_says_so() -> None:
     }
     for name in ("log", "progress", "form", "sample"):
         headers, body = stateless("tools/call", {"name": name, "arguments": {}, "_meta": own})
-        reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+        reply = server.core.wsgi_endpoint.respond_to(Request("POST", headers, body))
         result = strict(reply.body)["result"]  # type: ignore[union-attr]
         assert "has NaN or an infinity" in result["content"][0]["text"], name
         assert result["isError"] is True
@@ -527,7 +527,7 @@ def test_a_request_with_a_lone_surrogate_is_answered_with_its_id() -> None:
     ]
     for body, message_id in bodies:
         for own in (headers, session.headers):
-            reply = server.wsgi_endpoint.respond_to(Request("POST", own, body))
+            reply = server.core.wsgi_endpoint.respond_to(Request("POST", own, body))
             assert reply.status == 400  # type: ignore[union-attr]
             error = json.loads(reply.body)  # type: ignore[union-attr]
             assert error.get("id") == message_id

@@ -35,7 +35,7 @@ def server() -> MCPServer:
 
 def call(server: MCPServer, arguments: dict[str, Any], **headers: str) -> tuple[int, Any]:
     own, body = stateless("tools/call", {"name": "query", "arguments": arguments}, **headers)
-    reply = server.wsgi_endpoint.respond_to(Request("POST", own, body))
+    reply = server.core.wsgi_endpoint.respond_to(Request("POST", own, body))
     return reply.status, json.loads(reply.body)  # type: ignore[union-attr]
 
 

@@ -340,7 +340,7 @@ def test_a_subscription_hears_of_a_resource_in_every_form(server: MCPServer) -> 
 
     def heard(**more: str) -> str:
         request = Request("GET", {**headers, **more}, waiting=0)
-        reply = server.wsgi_endpoint.respond_to(request)
+        reply = server.core.wsgi_endpoint.respond_to(request)
         assert isinstance(reply, Reply)
         return reply.body.decode()
 

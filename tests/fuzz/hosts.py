@@ -61,7 +61,7 @@ def filled(server: Any) -> None:
     # Django prints the whole trace of a Host that it refuses.
     logging.getLogger("django.security").setLevel(logging.CRITICAL)
     register(server)
-    settings = server.protocol.settings
+    settings = server.core.protocol.settings
     settings.question_timeout = settings.resume_ttl = 1.0
 
 

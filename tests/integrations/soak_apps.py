@@ -22,7 +22,7 @@ class Name(BaseModel):
 def build() -> MCPServer:
     server = MCPServer("soak", secret_key="for-tests-only")
     # What is kept for clients that come back shall be gone when the vital signs are read.
-    server.protocol.settings.resume_ttl = 0.5
+    server.core.protocol.settings.resume_ttl = 0.5
 
     @server.tool
     def add(a: int, b: int) -> int:

@@ -111,7 +111,7 @@ def test_every_option_of_a_server_is_a_key_of_the_setting() -> None:
     from mcp_mount_django import options
 
     own = {"AUTHENTICATION", "LOGIN_REQUIRED", "FIND_USER", "TASK_CONTEXT"}
-    keys = {option.key for option in OPTIONS.values()} - {"ALLOWED_HOSTS"}
+    keys = {name.upper() for name in OPTIONS} - {"ALLOWED_HOSTS"}
     assert set(options.OPTIONS) == keys | own
 
 

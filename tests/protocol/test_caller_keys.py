@@ -77,7 +77,7 @@ def build(name: str = "keys", **options: Any) -> MCPServer:
 def post(server: MCPServer, headers: dict[str, str], body: bytes, **known: Any) -> Reply:
     own = {**headers, "host": known.pop("host", ""), **known.pop("more", {})}
     user = known.pop("user", None)
-    reply = server.wsgi_endpoint.respond_to(
+    reply = server.core.wsgi_endpoint.respond_to(
         Request("POST", own, body, caller=lambda: user, **known)
     )
     assert isinstance(reply, Reply)

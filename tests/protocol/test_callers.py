@@ -58,7 +58,7 @@ def send(server: MCPServer, caller: str | None, method: str, **params: Any) -> A
     own = {"_meta": {**meta(), CAPABILITIES: CAPABLE}, **params}
     headers, body = stateless(method, own)
     request = Request("POST", headers, body, caller=lambda: caller)
-    reply = server.wsgi_endpoint.respond_to(request)
+    reply = server.core.wsgi_endpoint.respond_to(request)
     assert isinstance(reply, Reply)
     return json.loads(reply.body)
 
@@ -93,7 +93,7 @@ def test_a_session_is_of_the_caller_who_opened_it() -> None:
 
     def post(caller: str | None, headers: dict[str, str], body: bytes) -> Reply:
         request = Request("POST", headers, body, caller=lambda: caller)
-        reply = server.wsgi_endpoint.respond_to(request)
+        reply = server.core.wsgi_endpoint.respond_to(request)
         assert isinstance(reply, Reply)
         return reply
 

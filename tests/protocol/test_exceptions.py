@@ -60,7 +60,7 @@ def server(reported: list[Reported]) -> MCPServer:
         reported.append(Reported(call.method, call.name, error))
 
     server = MCPServer("tests")
-    server.attach(Host(exceptions=ExceptionHooks(translate, report)))
+    server.core.attach(Host(exceptions=ExceptionHooks(translate, report)))
     return server
 
 
@@ -203,7 +203,7 @@ def test_a_host_that_cannot_report_does_not_keep_the_answer_back(
         raise OSError("no network")
 
     server = MCPServer("tests")
-    server.attach(Host(exceptions=ExceptionHooks(report=report)))
+    server.core.attach(Host(exceptions=ExceptionHooks(report=report)))
     server.tool(name="broken")(raising(ZeroDivisionError, is_async=False))
     assert ask(server, "tools/call", {"name": "broken"})["result"]["isError"]
     assert "no network" in caplog.text
@@ -212,7 +212,7 @@ def test_a_host_that_cannot_report_does_not_keep_the_answer_back(
 def test_what_a_host_knows_counts_as_told_in_the_audit() -> None:
     records: list[CallRecord] = []
     server = MCPServer("tests", audit=Audit(after=records.append))
-    server.attach(Host(exceptions=ExceptionHooks(translate)))
+    server.core.attach(Host(exceptions=ExceptionHooks(translate)))
     server.tool(name="look")(raising(lambda: Missing("row"), is_async=False))
     server.resource("books://9")(raising(lambda: {}["9"], is_async=False))
     ask(server, "tools/call", {"name": "look"})

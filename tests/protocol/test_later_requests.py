@@ -71,7 +71,7 @@ def send(server: MCPServer, token: str, method: str, **params: Any) -> tuple[int
     own = {"_meta": {**meta(), CAPABILITIES: {"extensions": {TASKS: {}}}}, **params}
     headers, body = stateless(method, own)
     request = Request("POST", {**headers, "authorization": f"Bearer {token}"}, body)
-    reply = server.wsgi_endpoint.respond_to(request)
+    reply = server.core.wsgi_endpoint.respond_to(request)
     assert isinstance(reply, Reply)
     return reply.status, json.loads(reply.body)
 
@@ -128,7 +128,7 @@ def test_who_may_not_use_a_tool_does_not_hear_of_its_tasks() -> None:
 
     def agreed(token: str) -> Any:
         request = Request("POST", {**headers, "authorization": f"Bearer {token}"}, body)
-        opened = open_request(server.protocol, request)
+        opened = open_request(server.core.protocol, request)
         assert isinstance(opened, Exchange)
         [call] = opened.calls
         subscription = next(

@@ -85,9 +85,9 @@ def test_headers_and_callers_write_no_line_of_their_own(lines: Any) -> None:
     server.configure(allowed_hosts=["localhost"])
     headers, body = stateless("tools/list")
     for own in ({"host": "a.example"}, {"host": "localhost", "origin": f"https://{FORGED}"}):
-        server.wsgi_endpoint.respond_to(Request("POST", {**headers, **own}, body))
+        server.core.wsgi_endpoint.respond_to(Request("POST", {**headers, **own}, body))
     known = Request("POST", {**headers, "host": "localhost"}, body, caller=lambda: FORGED)
-    server.wsgi_endpoint.respond_to(known)
+    server.core.wsgi_endpoint.respond_to(known)
     assert all(line.startswith("LOG ") for line in lines())
     assert any("a.example" in line for line in lines())
 
@@ -146,7 +146,7 @@ def test_credentials_are_in_headers_for_who_asks_by_name_only(kind: str) -> None
     headers, body = stateless(
         "tools/call", {"name": "coroutine" if kind == "coroutine" else "plain", "arguments": {}}
     )
-    server.wsgi_endpoint.respond_to(Request("POST", {**headers, **HEADERS}, body))
+    server.core.wsgi_endpoint.respond_to(Request("POST", {**headers, **HEADERS}, body))
     shown = seen[0] if kind == "rule" else seen[-1]
     assert shown["x-tenant"] == "acme"
     assert "abc" not in f"{shown} {dict(shown)} {list(shown.items())}"

@@ -33,7 +33,7 @@ server = MCPServer("tests", secret_key="for-tests-only", page_size=2)
 register(server)
 # Hypothesis gives examples up in the middle, whose questions then wait for ever: they must not take
 # the places of others.
-server.protocol.settings.waiting_threads = 10_000
+server.core.protocol.settings.waiting_threads = 10_000
 
 ASKED = {"elicitation": {}, "sampling": {}, "roots": {}}
 ABILITIES = {**ASKED, "extensions": {TASKS: {}}}
@@ -60,7 +60,7 @@ def send(method: str, headers: dict[str, str], body: Any) -> Reply | EventStream
     """Send bytes, or a message as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(fill_in(body, KNOWN)).encode()
     request = Request(method, fill_in({**JSON_HEADERS, **headers}, KNOWN), content)
-    return server.wsgi_endpoint.respond_to(request)
+    return server.core.wsgi_endpoint.respond_to(request)
 
 
 def receive(reply: Reply | EventStream) -> Iterator[Any]:

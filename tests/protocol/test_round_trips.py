@@ -77,7 +77,7 @@ def send(
     method = more.pop("method", "tools/call")
     full = {"_meta": meta(capabilities=capabilities), **params, **more}
     headers, body = stateless(method, full)
-    reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    reply = server.core.wsgi_endpoint.respond_to(Request("POST", headers, body))
     return json.loads(reply.body)
 
 
@@ -186,7 +186,7 @@ def test_a_prompt_may_ask_too(server: MCPServer) -> None:
 
 def test_a_client_that_cannot_be_asked_is_told_what_it_needs(server: MCPServer) -> None:
     headers, body = stateless("tools/call", {"_meta": meta(capabilities={"roots": {}}), **GREET})
-    reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    reply = server.core.wsgi_endpoint.respond_to(Request("POST", headers, body))
     assert reply.status == 400  # type: ignore[union-attr]
     error = json.loads(reply.body)["error"]  # type: ignore[union-attr]
     assert error["code"] == -32021
@@ -215,7 +215,7 @@ def test_a_state_is_refused_that_is_not_for_this_request(server: MCPServer) -> N
 
 def test_a_state_has_a_life(server: MCPServer) -> None:
     state = send(server, GREET)["result"]["requestState"]
-    server.protocol.settings.state_ttl = 0
+    server.core.protocol.settings.state_ttl = 0
     time.sleep(1.1)
     answer = send(server, GREET, requestState=state)
     assert "expired" in answer["error"]["message"]
@@ -227,7 +227,7 @@ def test_malformed_responses_are_refused(server: MCPServer, responses: Any) -> N
 
 
 def test_answers_that_are_too_large_to_carry_are_refused(server: MCPServer) -> None:
-    server.protocol.settings.max_body_bytes = 10_000_000
+    server.core.protocol.settings.max_body_bytes = 10_000_000
     big = {"elicitation-1": accept(name=secrets.token_hex(1_500_000))}
     state = send(server, GREET)["result"]["requestState"]
     answer = send(server, GREET, requestState=state, inputResponses=big)

@@ -56,7 +56,7 @@ def test_each_revision_is_negotiated_and_served(version: str) -> None:
 @pytest.mark.parametrize("wanted", ["2026-07-28", "1999-01-01", ""])
 def test_another_revision_is_answered_with_the_newest_session_revision(wanted: str) -> None:
     body = initialize(wanted)
-    reply = make().wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
+    reply = make().core.wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
     assert json.loads(reply.body)["result"]["protocolVersion"] == "2025-11-25"  # type: ignore[union-attr]
 
 
@@ -71,7 +71,7 @@ def test_another_revision_is_answered_with_the_newest_session_revision(wanted: s
 )
 def test_a_malformed_initialize_is_refused(params: dict[str, object]) -> None:
     body = json.dumps(message("initialize", params)).encode()
-    reply = make().wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
+    reply = make().core.wsgi_endpoint.respond_to(Request("POST", dict(JSON_HEADERS), body))
     assert json.loads(reply.body)["error"]["code"] == -32602  # type: ignore[union-attr]
     assert "mcp-session-id" not in dict(reply.headers)  # type: ignore[union-attr]
 
@@ -118,7 +118,7 @@ def test_an_expired_session_is_not_open(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_deleted_session_is_not_open_and_others_are() -> None:
     server = make()
     first, second = Session(server, "2025-11-25"), Session(server, "2025-11-25")
-    reply = server.wsgi_endpoint.respond_to(Request("DELETE", first.headers))
+    reply = server.core.wsgi_endpoint.respond_to(Request("DELETE", first.headers))
     assert reply.status == 204  # type: ignore[union-attr]
     assert first.send(message("ping")).status == 404
     assert second.send(message("ping")).status == 200
@@ -200,7 +200,7 @@ def poll(session: Session, last_event_id: str | None = None) -> list[str]:
     headers = {**session.headers, "accept": "text/event-stream"}
     if last_event_id is not None:
         headers["last-event-id"] = last_event_id
-    reply = session._server.wsgi_endpoint.respond_to(Request("GET", headers))
+    reply = session._server.core.wsgi_endpoint.respond_to(Request("GET", headers))
     assert isinstance(reply, Reply)
     assert reply.status == 200
     return reply.body.decode().splitlines()
@@ -227,7 +227,7 @@ def test_a_client_that_comes_by_for_ever_costs_no_more_than_once() -> None:
 
 def test_a_log_that_nobody_comes_by_for_is_dropped_with_its_listener() -> None:
     server = make()
-    server.protocol.settings.resume_ttl = server.protocol.settings.max_poll_seconds = 0.0
+    server.core.protocol.settings.resume_ttl = server.core.protocol.settings.max_poll_seconds = 0.0
     before = living(EventLog)
     for _ in range(20):
         poll(Session(server, "2025-11-25"))
@@ -239,7 +239,7 @@ def test_the_end_of_a_session_ends_its_stream() -> None:
     server = make()
     session, before = Session(server, "2025-11-25"), living(EventLog)
     poll(session)
-    reply = server.wsgi_endpoint.respond_to(Request("DELETE", session.headers))
+    reply = server.core.wsgi_endpoint.respond_to(Request("DELETE", session.headers))
     assert reply.status == 204  # type: ignore[union-attr]
     assert living(EventLog) == before
 
@@ -354,7 +354,8 @@ def test_an_unsupported_version_header_is_refused_within_a_session() -> None:
         assert error["data"]["requested"] == "foobar"
         assert "2025-11-25" in error["data"]["supported"]
     assert (
-        session._server.wsgi_endpoint.respond_to(Request("DELETE", session.headers)).status == 400
+        session._server.core.wsgi_endpoint.respond_to(Request("DELETE", session.headers)).status
+        == 400
     )
 
 
@@ -396,7 +397,7 @@ def test_null_is_refused_where_the_revisions_schema_has_no_null() -> None:
     ):
         whole = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         request = Request("POST", headers, json.dumps(whole).encode())
-        reply = server.wsgi_endpoint.respond_to(request)
+        reply = server.core.wsgi_endpoint.respond_to(request)
         assert json.loads(reply.body)["error"]["code"] == code  # type: ignore[union-attr]
 
 

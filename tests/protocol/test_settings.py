@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcp_mount.protocol import Request, Settings
+from mcp_mount.options import protocol_settings
+from mcp_mount.protocol import Request
 from mcp_mount.wire.host_names import parse_authority
 
 
@@ -28,7 +29,7 @@ from mcp_mount.wire.host_names import parse_authority
     ],
 )
 def test_loopback_and_configured_origins_may_call(origin: str, allowed: bool) -> None:
-    settings = Settings(allowed_origins=frozenset({"https://app.example"}))
+    settings = protocol_settings(allowed_origins=frozenset({"https://app.example"}))
     assert settings.allows_origin(origin, "testserver") is allowed
 
 
@@ -47,8 +48,8 @@ def test_loopback_and_configured_origins_may_call(origin: str, allowed: bool) ->
 def test_a_page_of_the_host_may_call_where_somebody_vouches_for_its_name(
     hosts: list[str], host: str, origin: str, allowed: bool
 ) -> None:
-    vouched_by_framework = Settings(host_names=lambda: hosts)
-    configured = Settings(allowed_hosts=frozenset(hosts))
+    vouched_by_framework = protocol_settings(host_names=lambda: hosts)
+    configured = protocol_settings(allowed_hosts=frozenset(hosts))
     assert vouched_by_framework.allows_origin(origin, host) is allowed
     assert configured.allows_origin(origin, host) is allowed
 
@@ -67,8 +68,8 @@ def test_a_page_of_the_host_may_call_where_somebody_vouches_for_its_name(
     ],
 )
 def test_hosts_are_checked_when_they_are_set(host: str, allowed: bool) -> None:
-    settings = Settings(allowed_hosts=frozenset({"shop.example", ".example.org", "::1"}))
+    settings = protocol_settings(allowed_hosts=frozenset({"shop.example", ".example.org", "::1"}))
     authority, request = parse_authority(host), Request("POST", {})
     assert settings.allows_host(authority, request) is allowed
-    assert Settings().allows_host(authority, request) is True
-    assert Settings(allowed_hosts=frozenset({"*"})).allows_host(authority, request) is True
+    assert protocol_settings().allows_host(authority, request) is True
+    assert protocol_settings(allowed_hosts=frozenset({"*"})).allows_host(authority, request) is True

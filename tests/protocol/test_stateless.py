@@ -33,7 +33,7 @@ def server() -> MCPServer:
 
 
 def post(server: MCPServer, headers: dict[str, str], body: bytes) -> Any:
-    reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    reply = server.core.wsgi_endpoint.respond_to(Request("POST", headers, body))
     assert isinstance(reply, Reply)
     return reply
 

@@ -25,7 +25,7 @@ def make(**options: Any) -> MCPServer:
 
 def call(server: MCPServer, **known: Any) -> tuple[int, Any]:
     headers, body = stateless("tools/call", {"name": "wipe", "arguments": {}})
-    reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body, **known))
+    reply = server.core.wsgi_endpoint.respond_to(Request("POST", headers, body, **known))
     assert isinstance(reply, Reply)
     return reply.status, json.loads(reply.body)
 

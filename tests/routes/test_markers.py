@@ -142,7 +142,7 @@ class _Kept(io.BytesIO):
 
 async def _serve(server: MCPServer, source: _Gate, sink: _Kept, answers: int) -> None:
     """Serve lines until all are answered: the end of the input would cancel the calls."""
-    transport = StdioTransport(server.protocol, server.runner, lambda call: None)
+    transport = StdioTransport(server.core.protocol, server.core.runner, lambda call: None)
     serving = asyncio.create_task(transport.serve(source, sink))
     while len(sink.messages) < answers:
         await asyncio.sleep(0.01)

@@ -142,7 +142,7 @@ def send(
 ) -> dict[str, Any]:
     """The decoded reply to a stateless request."""
     headers, body = stateless(method, {"_meta": meta(capabilities=capabilities), **params})
-    reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    reply = server.core.wsgi_endpoint.respond_to(Request("POST", headers, body))
     decoded: dict[str, Any] = json.loads(reply.body)
     return decoded
 
@@ -334,8 +334,8 @@ def test_coroutines_run_on_the_loop_of_their_request(server: MCPServer) -> None:
         headers, body = stateless(
             "tools/call", {"_meta": meta(capabilities=KNOWS), "name": "where", "arguments": {}}
         )
-        opened = server.protocol.open(Request("POST", headers, body))
-        reply = await server.asgi_endpoint.answer(opened)
+        opened = server.core.protocol.open(Request("POST", headers, body))
+        reply = await server.core.asgi_endpoint.answer(opened)
         task_id = json.loads(reply.body)["result"]["taskId"]  # type: ignore[union-attr]
         while get(server, task_id)["status"] != "completed":
             await asyncio.sleep(0.005)
@@ -353,7 +353,7 @@ def test_tasks_expire(server: MCPServer) -> None:
     )
     assert reply["error"]["code"] == -32602
     # Room is made for others.
-    server.tasks.limits.tasks = 1
+    server.core.tasks.limits.tasks = 1
     other = start(server, "endless")
     refused = send(server, "tools/call", {"name": "endless", "arguments": {}})
     assert refused["error"]["code"] == -32603
@@ -368,7 +368,7 @@ def test_the_methods_check_who_asks_for_what(server: MCPServer, method: str) -> 
     assert send(server, method, params, {"extensions": 1})["error"]["code"] == -32021
     assert send(server, method, {"inputResponses": {}})["error"]["code"] == -32602
     headers, body = stateless(method, {"_meta": meta(capabilities=KNOWS), **params}, mcp_name="x")
-    reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    reply = server.core.wsgi_endpoint.respond_to(Request("POST", headers, body))
     assert json.loads(reply.body)["error"]["code"] == -32020
 
 
@@ -382,7 +382,7 @@ def test_responses_must_be_an_object(server: MCPServer) -> None:
 def test_a_shutdown_cancels_tasks(server: MCPServer) -> None:
     waiting = [start(server, tool) for tool in ("ask", "endless", "polite")]
     until(server, waiting[0], "input_required")
-    server.tasks.close()
+    server.core.tasks.close()
     for task_id in waiting:
         until(server, task_id, "cancelled")
 
@@ -397,7 +397,7 @@ def as_caller(server: MCPServer, caller: str | None, tool: str, **arguments: Any
     params = {"_meta": meta(capabilities=KNOWS), "name": tool, "arguments": arguments}
     headers, body = stateless("tools/call", params)
     request = Request("POST", headers, body, caller=lambda: caller)
-    return json.loads(server.wsgi_endpoint.respond_to(request).body)
+    return json.loads(server.core.wsgi_endpoint.respond_to(request).body)
 
 
 def is_task(reply: Any) -> bool:
@@ -407,7 +407,7 @@ def is_task(reply: Any) -> bool:
 def test_a_caller_has_a_quota_that_leaves_places_to_others(
     server: MCPServer, go: threading.Event
 ) -> None:
-    server.tasks.limits.tasks_per_caller = 3
+    server.core.tasks.limits.tasks_per_caller = 3
     begun = [as_caller(server, "ada", "stubborn") for _ in range(4)]
     assert [is_task(one) for one in begun] == [True, True, True, False]
     error = begun[-1]["error"]
@@ -421,10 +421,10 @@ def test_a_caller_has_a_quota_that_leaves_places_to_others(
 
 
 def test_a_task_whose_result_was_fetched_makes_room_for_another(server: MCPServer) -> None:
-    server.tasks.limits.tasks_per_caller = 2
+    server.core.tasks.limits.tasks_per_caller = 2
     first, second = (start(server, "double", number=number) for number in (1, 2))
     until(server, first, "completed")
-    wait_for(lambda: server.tasks.get(second), lambda task: task.status == "completed")
+    wait_for(lambda: server.core.tasks.get(second), lambda task: task.status == "completed")
     third = start(server, "double", number=3)
     assert "error" in send(server, "tasks/get", {"taskId": first})
     assert get(server, second)["status"] == "completed"
@@ -434,9 +434,9 @@ def test_a_task_whose_result_was_fetched_makes_room_for_another(server: MCPServe
 
 def test_the_outcomes_of_a_callers_tasks_have_a_budget(server: MCPServer) -> None:
     server.tool(name="large", task=True)(lambda: "x" * 100_000)
-    server.tasks.limits.result_bytes_per_caller = 150_000
+    server.core.tasks.limits.result_bytes_per_caller = 150_000
     one = start(server, "large")
-    wait_for(lambda: server.tasks.get(one), lambda task: task.status == "completed")
+    wait_for(lambda: server.core.tasks.get(one), lambda task: task.status == "completed")
     other = until(server, start(server, "large"), "failed")
     assert other["error"]["message"].endswith("more than is kept for your tasks")
     assert len(get(server, one)["result"]["content"][0]["text"]) == 100_000
@@ -447,9 +447,9 @@ def test_the_outcomes_of_a_callers_tasks_have_a_budget(server: MCPServer) -> Non
 
 def test_the_outcomes_of_all_tasks_have_a_budget(server: MCPServer) -> None:
     server.tool(name="large", task=True)(lambda: "x" * 100_000)
-    server.tasks.limits.result_bytes = 150_000
+    server.core.tasks.limits.result_bytes = 150_000
     assert is_task(as_caller(server, "ada", "large"))
-    wait_for(lambda: server.tasks._bytes, lambda size: size > 100_000)
+    wait_for(lambda: server.core.tasks._bytes, lambda size: size > 100_000)
     assert until(server, start(server, "large"), "failed")["error"]["code"] == -32603
 
 
@@ -466,7 +466,7 @@ def test_a_call_that_is_throttled_becomes_no_task() -> None:
     begun = [as_caller(server, "ada", "work") for _ in range(2)]
     for one in begun:
         task_id = one["result"]["taskId"]
-        wait_for(lambda known=task_id: server.tasks.get(known).status, "completed".__eq__)
+        wait_for(lambda known=task_id: server.core.tasks.get(known).status, "completed".__eq__)
     # Each counts once, though it is asked for and then run.
     refused = as_caller(server, "ada", "work")["result"]
     assert (refused["resultType"], refused["isError"]) == ("complete", True)

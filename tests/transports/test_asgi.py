@@ -169,8 +169,8 @@ def test_a_client_that_leaves_does_not_hold_a_plain_function(server: MCPServer) 
 def test_a_plain_function_that_asks_does_not_wait_for_a_client_that_stays_away(
     server: MCPServer,
 ) -> None:
-    server.protocol.settings.keep_alive = 0.05
-    server.protocol.settings.resume_ttl = 0.1
+    server.core.protocol.settings.keep_alive = 0.05
+    server.core.protocol.settings.resume_ttl = 0.1
     outcome: list[str] = []
     ended = threading.Event()
 

@@ -76,7 +76,7 @@ def test_under_wsgi_a_coroutine_waits_for_a_client_that_does_not_read() -> None:
 
     own = {**meta(), "progressToken": 1}
     headers, body = stateless("tools/call", {"name": "shout", "_meta": own})
-    answer = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    answer = server.core.wsgi_endpoint.respond_to(Request("POST", headers, body))
     assert isinstance(answer, EventStream)
     events = answer.events
     next(events)

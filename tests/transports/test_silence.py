@@ -213,7 +213,7 @@ def test_a_short_call_is_answered_in_plain_json(server: MCPServer, version: str,
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_client_that_takes_json_alone_waits(server: MCPServer, gate: Gate, tool: str) -> None:
-    server.protocol.settings.keep_alive = 0.01
+    server.core.protocol.settings.keep_alive = 0.01
 
     async def test() -> None:
         async with running(
@@ -278,7 +278,7 @@ def test_a_session_comes_back_to_a_response_that_began_late(
 def test_a_session_whose_client_leaves_before_the_first_message_goes_on(
     server: MCPServer, gate: Gate, version: str, tool: str
 ) -> None:
-    server.protocol.settings.keep_alive = 3.0 if tool == "quiet_async_context" else 60.0
+    server.core.protocol.settings.keep_alive = 3.0 if tool == "quiet_async_context" else 60.0
 
     async def test() -> None:
         connection = call(server, version, tool)
@@ -300,7 +300,7 @@ def test_a_client_of_2026_07_28_that_leaves_cancels_its_call(
     server: MCPServer, gate: Gate, tool: str, late: bool
 ) -> None:
     if not late:
-        server.protocol.settings.keep_alive = 60.0
+        server.core.protocol.settings.keep_alive = 60.0
 
     async def test() -> None:
         async with running(call(server, "2026-07-28", tool)) as connection:
@@ -326,7 +326,7 @@ def test_under_wsgi_a_client_hears_of_a_silent_coroutine(
     else:
         headers = Session(server, version).headers
         body = json.dumps(message("tools/call", params)).encode()
-    answer = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    answer = server.core.wsgi_endpoint.respond_to(Request("POST", headers, body))
     assert isinstance(answer, EventStream)
     events: list[bytes] = []
     for event in answer.events:
@@ -342,5 +342,5 @@ def test_under_wsgi_a_client_hears_of_a_silent_coroutine(
 @pytest.mark.parametrize("tool", ["short", "short_async"])
 def test_under_wsgi_a_short_call_is_answered_in_plain_json(server: MCPServer, tool: str) -> None:
     headers, body = stateless("tools/call", {"name": tool, "arguments": {}})
-    reply = server.wsgi_endpoint.respond_to(Request("POST", headers, body))
+    reply = server.core.wsgi_endpoint.respond_to(Request("POST", headers, body))
     assert dict(reply.headers)["content-type"] == "application/json"  # type: ignore[union-attr]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,7 +88,11 @@ def test_the_official_client_drives_any_host(target: str, mode: str) -> None:
         async def hear(done: float, total: float | None, message: str | None) -> None:
             heard.append(done)
 
-        transport = stdio_client(StdioServerParameters(command=sys.executable, args=arguments))
+        # Its own choice of variables has no PYTHONPATH, by which a checkout finds its packages.
+        parameters = StdioServerParameters(
+            command=sys.executable, args=arguments, env=dict(os.environ)
+        )
+        transport = stdio_client(parameters)
         with anyio.fail_after(60):
             async with Client(transport, mode=mode, elicitation_callback=elicit) as client:
                 names = {tool.name for tool in (await client.list_tools()).tools}

@@ -1,0 +1,362 @@
+"""What stands behind an `MCPServer`: the parts that serve it, and how options make them.
+
+Transports, routes and integrations work with it, as `server.core`; users have no business here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Protocol
+
+from starlette.requests import Request
+
+from mcp_mount.backends.backplane import MemoryBackplane
+from mcp_mount.backends.stores import store_of
+from mcp_mount.backends.tasks import LocalTasks
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.callers import Callers
+from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
+from mcp_mount.calls.tasks import TaskLimits
+from mcp_mount.features import Registry
+from mcp_mount.features.listing import Listing
+from mcp_mount.features.registry import needs_loop, refuse_permission_names, refuse_rules
+from mcp_mount.hosting.host import Host
+from mcp_mount.hosting.lifespan import Lifespan
+from mcp_mount.hosting.openness import (
+    may_guard,
+    open_tools,
+    tell_undocumented,
+    warn_if_open,
+    warn_of_completers,
+)
+from mcp_mount.observability.server import Observability
+from mcp_mount.options import DEFAULTS, OPTIONS, protocol_settings
+from mcp_mount.policies.chain import PolicyChain, declare
+from mcp_mount.policies.kinds import PolicyEnvironment, PolicyLevel
+from mcp_mount.policies.options import CHECKS, RULES
+from mcp_mount.protocol import Protocol as ProtocolCore
+from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.notifier import Notifier
+from mcp_mount.routes.permissions import rules_of
+from mcp_mount.routes.router import refuse_unfit
+from mcp_mount.transports.asgi import ASGITransport
+from mcp_mount.transports.listening import before_shutdown, listen
+from mcp_mount.transports.paths import route_path
+from mcp_mount.transports.scopes import HOST_APP, SERVER
+from mcp_mount.transports.threads import Runner
+from mcp_mount.transports.wsgi import WSGITransport
+from mcp_mount.wire.errors import Challenge
+from mcp_mount.wire.sealing import TokenSealer
+
+if TYPE_CHECKING:
+    from mcp_mount.auth.resource_server import ResourceServer
+
+
+class Application(Protocol):
+    """What the core needs of its server as a FastAPI application."""
+
+    title: str
+    debug: bool
+    user_middleware: list[Any]
+
+
+class ServerCore:
+    """The parts of one server.
+
+    Args:
+        application: The server itself, an ASGI application.
+        path: Where it answers MCP when it stands alone.
+        options: The options of a server that the user gave, checked.
+        runner: How handlers run where no request of a host has brought a call.
+
+    Attributes:
+        values: The options that keep a value, by their names.
+        host: The application that the server is mounted in; a host that knows nothing before.
+        is_attached: Whether an integration has mounted it.
+        registry: What it offers.
+        protocol: Opens requests.
+        http_tool_paths: The registries whose tools are served as plain HTTP, by their paths.
+        resource_server: Verifies tokens; None without `auth`.
+    """
+
+    def __init__(
+        self, application: Application, path: str, options: Mapping[str, Any], runner: Runner
+    ) -> None:
+        self._application = application
+        self.mcp_path = path
+        self.values: dict[str, Any] = {**DEFAULTS, **_kept(options)}
+        self.host = Host()
+        self.is_attached = False
+        self.runner = runner
+        self.resource_server: ResourceServer | None = None
+        self.http_tool_paths: dict[str, list[Registry]] = {}
+        self._rules: dict[str, Any] = {}
+        self._needs_loop = False
+        self._observability = Observability()
+        callers = Callers()
+        self._environment = PolicyEnvironment(
+            name=lambda: self.protocol.settings.name,
+            callers=callers,
+            varies=lambda request: self.host.varies(request),
+        )
+        self._level = PolicyLevel("server", environment=self._environment)
+        settings = protocol_settings(
+            self.values,
+            host_names=lambda: self.host.host_names(),
+            challenge=self._challenge,
+            callers=callers,
+            on_first_request=self.warn_if_open,
+        )
+        seal = TokenSealer("cursor", self.secret_keys, server=lambda: settings.name)
+        self.registry = Registry(Listing(seal, settings), policies=PolicyChain((self._level,)))
+        backplane = MemoryBackplane()
+        self.notify = Notifier(backplane.publish)
+        self.tasks = LocalTasks(
+            runner,
+            self.notify.task_changed,
+            self._detach,
+            around=lambda call: self.host.around_task(call),
+        )
+        self.protocol = ProtocolCore(
+            settings, self.registry, self.secret_keys, backplane, self._wait, self.tasks
+        )
+        self.registry.on_change = self._tell
+        self.lifespan = Lifespan(settings, application)
+        self.registry.lifespan = self.lifespan.yielded
+        self.asgi_endpoint = ASGITransport(self.protocol, runner)
+        self.wsgi_endpoint = WSGITransport(self.protocol, runner)
+        self._make_parts(OPTIONS)
+        self._declare(_policies(options))
+
+    def configure(self, options: Mapping[str, Any]) -> None:
+        """Change options, before the first request.
+
+        Args:
+            options: Those that change, checked.
+        """
+        self.values |= _kept(options)
+        for name in options:
+            if OPTIONS[name].part == "settings":
+                setattr(self.protocol.settings, name, options[name])
+        self._make_parts(options)
+        self._declare(_policies(options))
+
+    def _make_parts(self, changed: Iterable[str]) -> None:
+        """Make the parts anew that read one of these options."""
+        parts = {OPTIONS[name].part for name in changed}
+        if "settings" in parts:
+            self.registry.listing.clear()
+        if "auth" in parts:
+            self._authenticate()
+        if "observability" in parts:
+            for name in ("telemetry", "audit", "log_calls"):
+                setattr(self._observability, name, self.values[name])
+            self._observe()
+        if "server" in parts:
+            self._environment.callers.function = self.values["caller"]
+            self.tasks.limits = self.values["task_limits"] or TaskLimits()
+        if "store" in changed:
+            self._environment.store = store_of(self.values["store"])
+
+    @property
+    def store(self) -> Any:
+        """What keeps counts and results."""
+        return self._environment.store
+
+    def attach(self, host: Host) -> None:
+        """Live by the rules of a host from now on; integrations call it when they mount.
+
+        Args:
+            host: The application.
+
+        Raises:
+            DefinitionError: For handlers, rules and permission names that mean nothing there.
+        """
+        if host.request_type is not None:
+            refuse_rules(self.protocol.settings.rules, host.request_type)
+            self.registry.give_requests(host.request_type)
+        if host.without_permissions is not None:
+            refuse_permission_names(self.protocol.settings.rules, host.without_permissions)
+            self.registry.forbid_permission_names(host.without_permissions)
+        self.host = host
+        self.is_attached = True
+        if host.exceptions is not NO_HOOKS:
+            self.protocol.settings.hooks = host.exceptions
+
+    def handle_exceptions(self, hooks: ExceptionHooks) -> None:
+        """Let hooks translate and report what handlers raise, until a host brings its own."""
+        self.protocol.settings.hooks = hooks
+
+    def measure_by(self, provider: Any) -> None:
+        """Let the metrics go to a meter provider of OpenTelemetry.
+
+        Raises:
+            DefinitionError: If they go elsewhere already.
+        """
+        self._observability.measure_by(provider)
+        self.values["telemetry"] = self._observability.telemetry
+        self._observe()
+
+    def is_endpoint(self, scope: Mapping[str, Any]) -> bool:
+        """Whether a request is for MCP: at `path` if the server is alone, else at the mount point.
+
+        At the root, other methods than MCP's are left to the routes that the user has there.
+        """
+        path = route_path(scope).rstrip("/")
+        if path:
+            return path == self.mcp_path and not scope.get("mcp_mount.mounted")
+        method = scope["method"]
+        if method in ("POST", "DELETE"):
+            return True
+        return method == "GET" and any(
+            name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"]
+        )
+
+    def request_beside(self, scope: MutableMapping[str, Any], app: Any = None) -> Request:
+        """The request that handlers get where no ASGI server makes one: under WSGI and over stdio.
+
+        Args:
+            scope: What is known of it.
+            app: The application that the server is in, if the host does not tell.
+        """
+        own = self.host.app or app or self._application
+        state = dict(self.lifespan.state)
+        return Request(
+            {"state": state, **scope, "app": own, HOST_APP: own, SERVER: self._application}
+        )
+
+    @property
+    def gives_environ(self) -> bool:
+        """Whether handlers get the environment of a WSGI request: where the host's are those."""
+        return self.host.request_type is dict
+
+    @property
+    def needs_loop(self) -> bool:
+        """Whether rules are asked on a thread, since they need the event loop of the request."""
+        return self._needs_loop or self.registry.needs_loop
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it depends on the caller what the server does."""
+        settings = self.protocol.settings
+        return (
+            bool(settings.rules) or self.registry.guarded or settings.callers.function is not None
+        )
+
+    @property
+    def is_meant_open(self) -> bool:
+        """Whether the user said that everybody may call its tools."""
+        return bool(self.values["open"])
+
+    @property
+    def has_lifespan(self) -> bool:
+        """Whether the server has something to start, of its own or of a router's."""
+        return self.lifespan.is_declared
+
+    def warn_if_open(self) -> None:
+        """Log a warning if everybody may call tools that may write, and nobody said so."""
+        application, host = self._application, self.host
+        warn_of_completers(self.registry)
+        tell_undocumented(application.title, self.registry)
+        if self.is_meant_open or application.debug or host.debug():
+            return
+        warn_if_open(
+            application.title,
+            open_tools(self.registry),
+            resource=self.resource_server,
+            is_guarded=bool(self.protocol.settings.rules)
+            or host.guards()
+            or may_guard(application.user_middleware),
+        )
+
+    def shows_documents(self, *, mounted: bool, debug: bool) -> bool:
+        """Whether /docs and the like are shown.
+
+        Args:
+            mounted: Whether the server is reached within another application.
+            debug: Whether that application is in debug mode, as far as ASGI tells.
+        """
+        docs: bool | None = self.values["docs"]
+        if docs is not None:
+            return docs
+        return not mounted or (self.host.debug() if self.is_attached else debug)
+
+    def secret_keys(self) -> Sequence[str | bytes]:
+        """The keys that it seals with, the oldest first."""
+        own: list[str | bytes] = [*self.values["secret_key"]][::-1]
+        own = own or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]
+        return own if any(own) or not self.is_attached else self.host.secret_keys()
+
+    def _declare(self, options: Mapping[str, Any]) -> None:
+        """Declare policies for all that the server offers, in place of those of the same name."""
+        refuse_unfit("a server", options, CHECKS)
+        self._rules |= {key: value for key, value in options.items() if key in RULES}
+        rules = rules_of(self._rules)
+        refuse_permission_names(rules, self.host.without_permissions)
+        if self.host.request_type is not None:
+            refuse_rules(rules, self.host.request_type)
+        self._needs_loop = any(map(needs_loop, rules))
+        self.protocol.settings.rules = rules
+        declare(self._level, options)
+
+    def _authenticate(self) -> None:
+        """Let requests in by what the options say now."""
+        if self.values["auth"] is None:
+            self.protocol.settings.auth = self.resource_server = None
+            return
+        from mcp_mount.auth.resource_server import ResourceServer
+        from mcp_mount.auth.verifiers import verifiers_of
+
+        self.protocol.settings.auth = self.resource_server = ResourceServer(
+            verifiers_of(self.values["auth"]),
+            self.protocol.settings,
+            required=self.values["auth_required"],
+            resource=self.values["resource"],
+            hierarchy=self.values["scope_hierarchy"],
+            find_user=self.values["find_user"],
+            has_root=self._serves_root,
+        )
+
+    def _serves_root(self, path: str) -> bool:
+        """Whether metadata for a path are served at the root of the domain."""
+        return self.host.serves_metadata(path) if self.is_attached else path == self.mcp_path
+
+    def _observe(self) -> None:
+        self._environment.observers = self._observability.policies()
+        self.protocol.settings.observers = self._observability.observers()
+        self.protocol.settings.may_block = self._observability.may_block
+
+    def _challenge(self, request: ProtocolRequest, challenge: Challenge) -> str:
+        if self.resource_server is not None:
+            return self.resource_server.challenge(request, challenge)
+        return self.host.challenge(request, challenge)
+
+    def _detach(self, call: Call) -> Context:
+        return self.host.detach(call)
+
+    async def _wait(self, *arguments: Any, **options: Any) -> None:
+        """The wait of a subscription, which a shutdown ends."""
+        before_shutdown(self.notify.close)
+        await listen(*arguments, **options)
+
+    def _tell(self, kind: str) -> None:
+        """Notify of an entry that was added; of completers nobody can hear."""
+        changed: Callable[[], None] | None = {
+            "tool": self.notify.tools_list_changed,
+            "prompt": self.notify.prompts_list_changed,
+            "resource": self.notify.resources_list_changed,
+        }.get(kind)
+        if changed is not None:
+            changed()
+
+
+def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that keep a value."""
+    return {name: value for name, value in options.items() if OPTIONS[name].part != "policies"}
+
+
+def _policies(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that declare policies."""
+    return {name: value for name, value in options.items() if OPTIONS[name].part == "policies"}

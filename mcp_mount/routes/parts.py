@@ -1,0 +1,44 @@
+"""The server that answers a request, as its routes know it."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+from fastapi import Request
+
+from mcp_mount.features import Registry
+from mcp_mount.protocol import Protocol
+from mcp_mount.transports.scopes import SERVER
+from mcp_mount.transports.threads import Runner
+
+
+class ServerParts(typing.Protocol):
+    """What routes need of the server that they belong to."""
+
+    protocol: Protocol
+    registry: Registry
+    runner: Runner
+    http_tool_paths: dict[str, list[Registry]]
+
+
+def parts_of(request: Request) -> ServerParts | None:
+    """The parts of the server that answers a request; None for another FastAPI application, which
+    has included a router of ours."""
+    server: Any = request.scope.get(SERVER)
+    if server is None or server is not request.app:
+        return None
+    parts: ServerParts = server.core
+    return parts
+
+
+def protocol_of(request: Request) -> Protocol | None:
+    """The protocol of the server that answers a request, if it is one."""
+    parts = parts_of(request)
+    return None if parts is None else parts.protocol
+
+
+def registry_of(request: Request, default: Registry) -> Registry:
+    """The registry of the server that answers a request, or else `default`, that of a router."""
+    parts = parts_of(request)
+    return default if parts is None else parts.registry
