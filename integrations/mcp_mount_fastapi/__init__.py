@@ -1,6 +1,6 @@
 """Mount an MCP server in a FastAPI application: `mount(api, "/mcp", server)`.
 
-`expose(api, server, tags=["orders"])` makes tools of endpoints that it has already.
+`expose(api, server, tags=["orders"])` makes tools of endpoints that it already has.
 """
 
 from mcp_mount.openapi.adding import Exposed

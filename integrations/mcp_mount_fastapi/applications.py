@@ -1,4 +1,4 @@
-"""FastAPI applications that are mounted in one another: their routes, and where a call begins."""
+"""FastAPI applications mounted in one another: their routes, and where a call begins."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mcp_mount.transports.scopes import HOST_APP
 
 
 def applications(api: FastAPI) -> Iterator[tuple[str, FastAPI]]:
-    """An application and all FastAPI applications that are mounted in it, each with its prefix.
+    """Yield an application and all FastAPI applications mounted in it, each with its prefix.
 
-    MCP servers, which are FastAPI applications too, are left out: their routes are not the user's.
+    MCP servers are FastAPI applications too, but are left out: their routes are not the user's.
     """
     yield "", api
     for prefix, app in _mounted(api.routes, "", {id(api)}):
@@ -29,10 +29,10 @@ def applications(api: FastAPI) -> Iterator[tuple[str, FastAPI]]:
 
 
 def routes_below(routes: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Some routes and those of the routers included by them, each with the prefix of its router."""
+    """Yield routes and those of the routers they include, each with the prefix of its router."""
     for route in routes:
         yield prefix, route
-        # FastAPI keeps an included router as a route, and its prefix beside it.
+        # FastAPI keeps an included router as a route, with the prefix in an attribute.
         inner = getattr(route, "original_router", None)
         if inner is not None:
             own = getattr(getattr(route, "include_context", None), "prefix", "")
@@ -40,11 +40,11 @@ def routes_below(routes: Sequence[Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 class EntryPoint:
-    """The application at which the calls of another application's endpoints begin.
+    """The application at which calls of another application's endpoints begin.
 
-    Middleware that guards an endpoint may belong to an application that the endpoint's is mounted
-    in. So a call begins at the outermost application that is known and has the endpoint's below it:
-    the one that the MCP request came in by, or else the one that the server is mounted in.
+    Middleware that protects an endpoint may belong to an application that the endpoint's is mounted
+    in. So a call begins at the outermost known application that contains the endpoint's: the one
+    that the MCP request came through, or else the one that the server is mounted in.
     """
 
     def __init__(self, api: FastAPI) -> None:
@@ -52,25 +52,26 @@ class EntryPoint:
         self._prefixes: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
     def of(self, request: Request) -> tuple[Any, str, str]:
-        """Where the call of an endpoint begins.
+        """Return where the call of an endpoint begins.
 
         Args:
-            request: The caller's.
+            request: The caller's request.
 
         Returns:
-            The application to call; its root path, as the caller's request had it there; and the
-            path at which the endpoint's application is mounted in it.
+            The application to call, its root path in the caller's request, and the path at which
+            the endpoint's application is mounted in it.
 
         Raises:
-            DefinitionError: If that path has parameters that the path of the request does not give.
+            DefinitionError: If that path has parameters that the path of the request does not have.
         """
-        # Starlette puts the first router of a request into its scope, and FastAPI's routers know
-        # their application by this attribute.
+        # Starlette puts the first router of a request into its scope, and FastAPI's routers have
+        # their application in this attribute.
         scope = request.scope
         router = scope.get("router")
         first = getattr(router, "dependency_overrides_provider", None)
         for outer in (first, scope.get(HOST_APP)):
-            # The root path of the outermost application; that of a mounted one has its own, too.
+            # The root path of the outermost application; that of a mounted one includes its own
+            # prefix.
             root = scope.get("app_root_path", scope.get("root_path", "")) if outer is first else ""
             if outer is self._api:
                 return self._api, root, ""
@@ -80,7 +81,7 @@ class EntryPoint:
         return self._api, "", ""
 
     def _prefix(self, outer: Any) -> str | None:
-        """The path of the application in another one; None if it is not mounted there."""
+        """Return the path of the application in another one; None if it is not mounted there."""
         known = self._prefixes.get(outer)
         if known is None:
             found = _mounted(getattr(outer, "routes", ()), "", {id(outer)})
@@ -91,7 +92,7 @@ class EntryPoint:
 
 
 def _filled(prefix: str, given: Mapping[str, Any]) -> str:
-    """A path with its parameters as the caller's own request has them."""
+    """Return a path with its parameters filled in from the caller's own request."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in given:
@@ -105,7 +106,7 @@ def _filled(prefix: str, given: Mapping[str, Any]) -> str:
 
 
 def _mounted(routes: Sequence[Any], prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """The applications that are mounted by some routes, however deep, each with its prefix."""
+    """Yield the applications that routes mount, however deep, each with its prefix."""
     for own, route in routes_below(routes, prefix):
         if isinstance(route, Mount):
             app = _unwrapped(getattr(route, "_base_app", route.app))
@@ -117,7 +118,7 @@ def _mounted(routes: Sequence[Any], prefix: str, seen: set[int]) -> Iterator[tup
 
 
 def _unwrapped(app: Any) -> Any:
-    """The application within middleware that was put around it by hand."""
+    """Return the application inside middleware that was put around it by hand."""
     while not isinstance(app, Starlette) and hasattr(app, "app"):
         app = app.app
     return app

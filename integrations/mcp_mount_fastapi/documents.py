@@ -1,4 +1,4 @@
-"""The OpenAPI document of a FastAPI application, made of its routes once."""
+"""The OpenAPI document of a FastAPI application, generated once from its routes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _SHAPING: Final = (
     *("response_model_include", "response_model_exclude", "response_model_exclude_unset"),
     *("response_model_exclude_defaults", "response_model_exclude_none"),
 )
-"""Options of an endpoint that leave out members which its schema requires."""
+"""Options of an endpoint that omit members which its schema requires."""
 
 _known: WeakKeyDictionary[FastAPI, dict[str, tuple[list[Any], Document]]] = WeakKeyDictionary()
-"""The documents of applications by their prefix, with the routes that they are made of."""
+"""The documents of applications by prefix, with the routes they were generated from."""
 
 
 def document_of(api: FastAPI, prefix: str) -> Document:
-    """The document of an application that is mounted under a prefix.
+    """Return the document of an application that is mounted under a prefix.
 
-    It is made once, and again when there are other routes: schemas of models take their time, and
+    It is generated once, and again if the routes have changed: generating schemas takes time, and
     `expose` may be called for many groups of endpoints.
     """
     routes = [route for _, route in routes_below(api.routes)]
@@ -47,7 +47,7 @@ def _document(api: FastAPI, prefix: str) -> Document:
     wide: list[str] = []
     for where, route in routes_below(api.routes):
         if ":path}" in (path := getattr(route, "path", "")):
-            # A parameter for several segments; OpenAPI's own path does not say so.
+            # A parameter with several segments, which OpenAPI's own path does not show.
             wide.append(re.sub(r":(?!path})\w+}", "}", where + path))
         if not isinstance(route, APIRoute):
             continue
@@ -72,9 +72,9 @@ def _document(api: FastAPI, prefix: str) -> Document:
 
 
 def _enforces(route: APIRoute) -> bool:
-    """Whether FastAPI sees to it that answers are as the document says.
+    """Whether FastAPI enforces that responses match the document.
 
-    What `responses=` says of further ones is documentation only.
+    Models of additional `responses=` are documentation only.
     """
     return route.response_field is not None and not any(
         str(status).startswith("2") and "model" in one for status, one in route.responses.items()
@@ -82,20 +82,20 @@ def _enforces(route: APIRoute) -> bool:
 
 
 def _described(api: FastAPI) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """The document, and the routes of which FastAPI can make none, with reasons.
+    """Return the document, and the routes that FastAPI cannot describe, with reasons.
 
-    Its own document fails as a whole over a model without a JSON Schema: /openapi.json answers 500
-    then, but the application serves all of its routes.
+    FastAPI's own document fails as a whole if one model has no JSON Schema: /openapi.json answers
+    500, although the application serves all of its routes.
     """
     with warnings.catch_warnings():
-        # Of operation ids that come twice: the names of the tools are made otherwise then.
+        # Warnings about duplicate operation ids: the tools get other names then.
         warnings.simplefilter("ignore")
         try:
             return _openapi(api, api.routes), {}
         except Exception:
             fit: list[Any] = []
             unreadable: dict[str, str] = {}
-            # Before 0.137 an application had copies of the routes of its routers.
+            # Before FastAPI 0.137, applications had copies of the routes of their routers.
             for route in getattr(routing, "iter_route_contexts", list)(api.routes):
                 try:
                     _openapi(api, [route])

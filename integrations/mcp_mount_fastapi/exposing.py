@@ -1,7 +1,7 @@
 """Endpoints of a FastAPI application as tools.
 
-Schemas come from the routes themselves; calls go through the application, in process, so that its
-middleware, dependencies, authentication and validation are in force.
+Schemas come from the routes. Calls go through the application, in process, so its middleware,
+dependencies, authentication and validation apply.
 """
 
 from __future__ import annotations
@@ -34,7 +34,15 @@ from mcp_mount_fastapi.precedence import Before
 
 
 def as_tool(name: str | None = None, description: str | None = None) -> dict[str, Any]:
-    """Mark an endpoint to become a tool: `@api.get("/x", openapi_extra=as_tool("find_x"))`."""
+    """Mark an endpoint as a tool: `@api.get("/x", openapi_extra=as_tool("find_x"))`.
+
+    Args:
+        name: The name of the tool.
+        description: The description of the tool.
+
+    Returns:
+        The value for `openapi_extra=` of the endpoint.
+    """
     return {MARK: as_mark(name, description)}
 
 
@@ -57,41 +65,40 @@ def expose(
     output_schemas: bool | None = None,
     **policies: Unpack[PolicyOptions],
 ) -> Exposed:
-    """Make tools of endpoints that `api` has now, and the FastAPI applications mounted in it.
+    """Make tools of the endpoints that `api`, and FastAPI applications mounted in it, have now.
 
-    Calls go through `api`, or through the application that the server is mounted in, if `api` is
-    mounted in that: with all middleware on the way.
+    Calls go through `api`, or through the application that the server is mounted in if `api` is
+    mounted in that, with all middleware on the way.
 
     Args:
-        api: The application. Those that are mounted in it are there under their prefix.
-        server: What gets the tools, all of them or none: a server, or a ToolsRouter.
-        tags: Endpoints with one of these tags. Without tags, operations and paths, those that are
-            marked by `as_tool`.
-        operations: Those with one of these operation ids, or function names.
-        paths: Those with one of these paths ("/orders/*").
-        methods: Of HTTP.
-        exclude: Operation ids, function names or paths that stay out.
-        exclude_tags: Tags of endpoints that stay out.
-        names: Other names, by operation id or function name.
+        api: The application. Endpoints of applications mounted in it have their prefix.
+        server: The server or ToolsRouter that gets the tools: all of them, or none.
+        tags: Expose the endpoints with one of these tags. Without `tags`, `operations` and `paths`,
+            those that are marked with `as_tool` are exposed.
+        operations: Expose the endpoints with these operation ids or function names.
+        paths: Expose the endpoints with these paths ("/orders/*").
+        methods: Expose only these HTTP methods.
+        exclude: Operation ids, function names or paths to leave out.
+        exclude_tags: Tags to leave out.
+        names: Names of tools, by operation id or function name.
         name: A function of an `Operation` (path, method, id, tags) that returns the name of its
-            tool, or None for the usual one. `names` come first.
-        descriptions: Other descriptions, by operation id or function name.
-        prefix: Of all names.
-        forward: The headers of the caller that go along.
-        login: Paths to which those are redirected who must log in; those that end in "login" and
-            the like are known.
-        output_schemas: Whether the tools promise what the routes say of answers: by default where
-            FastAPI enforces it, by a response model; True everywhere, False nowhere.
-        policies: What may be declared around a tool (`permission`, `scopes`, `throttle`, `timeout`,
-            …, see `PolicyOptions`), for each of these. A `check` takes arguments of the endpoint by
-            their names.
+            tool, or None for the default. `names` takes precedence.
+        descriptions: Descriptions of tools, by operation id or function name.
+        prefix: A prefix for all names.
+        forward: The headers of the caller to forward.
+        login: Paths that unauthenticated callers are redirected to. Those that end in "login" and
+            similar are known.
+        output_schemas: Whether to publish the response schemas of the routes: by default those that
+            FastAPI enforces with a response model; True for all, False for none.
+        policies: Policies of each of these tools (`permission`, `scopes`, `throttle`, `timeout`, …,
+            see `PolicyOptions`). A `check` takes arguments of the endpoint by their names.
 
     Returns:
-        The names of the tools, and the endpoints that match, but cannot be tools, with reasons.
+        The names of the tools, and the matching endpoints that cannot be tools, with reasons.
 
     Raises:
-        DefinitionError: If nothing is chosen, a word matches no endpoint, an endpoint that
-            `operations` names cannot be a tool, or a name is taken.
+        DefinitionError: If nothing is selected, a value matches no endpoint, an endpoint named in
+            `operations` cannot be a tool, or a name is taken.
     """
     refuse_unknown_policies(expose, policies)
     if not isinstance(server, HandlerDecorators):
@@ -126,7 +133,7 @@ def expose(
 
 
 def _sending(api: FastAPI, forward: Collection[str]) -> Send:
-    """How a request is sent to an endpoint of an application."""
+    """Return the function that sends a request to an endpoint of an application."""
     entry_point = EntryPoint(api)
     known: dict[Operation, Before] = {}
 
@@ -155,7 +162,8 @@ def _sending(api: FastAPI, forward: Collection[str]) -> Send:
         ]
         path = prefix + own.path
         if request.scope["path"].startswith(f"{root}/"):
-            # As the web server gives it (ASGI 3.0, "path"); some proxies have taken it away.
+            # The full path, as web servers pass it (ASGI 3.0, "path"); some proxies strip the root
+            # path.
             path = root + path
         scope = {
             "type": "http",

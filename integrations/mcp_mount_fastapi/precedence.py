@@ -1,4 +1,4 @@
-"""Which routes stand before an endpoint's own, and take some of its paths."""
+"""Which routes precede an endpoint's own and receive some of its paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from mcp_mount_fastapi.applications import applications
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A route as a request finds it. methods: None for a mounted application, which takes all."""
+    """A route, as a request is matched against it.
+
+    Attributes:
+        path: Its path.
+        pattern: The pattern of its path.
+        methods: Its methods; None for a mounted application, which receives all.
+    """
 
     path: str
     pattern: re.Pattern[str]
@@ -24,11 +30,10 @@ class _Line:
 
 
 class Before:
-    """The routes before that of an operation, in its application and in those around it.
+    """The routes that precede that of an operation, in its application and in those around it.
 
-    A request goes to the first route that fits: with "admin" for its id, that for "/items/{id}"
-    would reach "/items/admin". They are looked for with the first call, when all of them are there:
-    what is added later comes after.
+    A request goes to the first route that matches: with the id "admin", a request for "/items/{id}"
+    would reach "/items/admin". The routes are looked up at the first call, when all of them exist.
     """
 
     def __init__(self, api: FastAPI, operation: Operation) -> None:
@@ -37,7 +42,7 @@ class Before:
         self._lines: Sequence[_Line] | None = None
 
     def of(self, path: str) -> str | None:
-        """The path of another endpoint that a request for `path` would reach; None for none."""
+        """Return the path of another endpoint that a request for `path` would reach, or None."""
         if "{" not in self._operation.path:
             return None
         if self._lines is None:
@@ -49,7 +54,7 @@ class Before:
         for where, app in applications(self._api):
             if where != operation.prefix and not operation.prefix.startswith(f"{where}/"):
                 continue
-            # By itself: the names of its parameters may come again.
+            # Compiled by itself, because the names of its parameters may occur again.
             start = "[^/]+".join(map(re.escape, re.split(r"{[^{}]+}", where)))
             for line in _lines(app.routes, ""):
                 path = where + line.path
@@ -66,7 +71,7 @@ class Before:
 
 
 def _lines(routes: Sequence[Any], prefix: str) -> Iterator[_Line]:
-    """Routes in the order in which they are tried, those of included routers among them."""
+    """Yield routes in the order in which they are tried, including those of included routers."""
     for route in routes:
         inner = getattr(route, "original_router", None)
         if inner is not None:

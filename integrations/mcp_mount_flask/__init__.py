@@ -1,6 +1,6 @@
 """Mount an MCP server in a Flask application: `mcp = MCPMount(app, "/mcp")`, then `@mcp.tool`.
 
-`expose(app, mcp.server, blueprints=["orders"])` makes tools of routes that it has already.
+`expose(app, mcp, blueprints=["orders"])` makes tools of routes that the application already has.
 """
 
 import mcp_mount_flask._installed  # noqa: F401

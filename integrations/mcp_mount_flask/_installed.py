@@ -1,4 +1,4 @@
-"""Says what to install where Flask is not there. Imported before all else of the package."""
+"""Tell users to install Flask if it is missing; the package imports this module first."""
 
 try:
     import flask  # noqa: F401

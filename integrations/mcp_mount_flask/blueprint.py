@@ -1,4 +1,4 @@
-"""A blueprint that carries tools: where it is registered, the application's server has them."""
+"""Blueprints with tools: the servers of the application that registers one get its tools."""
 
 from __future__ import annotations
 
@@ -40,19 +40,21 @@ class BlueprintOptions(RouterPolicies, total=False):
 class MCPBlueprint(HandlerDecorators, Blueprint):
     """A Flask blueprint with tools, resources and prompts of its own.
 
-    Its before_request functions, and those of the blueprints that it is nested in, run before they
-    are used, as before its views. A caller whom one of them turns away, by `abort` or by a response
-    of its own, neither sees nor uses them.
+    The before_request functions of the blueprint, and of the blueprints that it is nested in, run
+    before its tools, resources and prompts, as they run before its views. A caller whom one of them
+    refuses, with `abort` or a response, neither sees nor uses them.
 
     Args:
         name: The name of the blueprint.
         import_name: As for `flask.Blueprint`.
-        mounts: The paths of the servers that get them, by default all of the application, whether
-            mounted before or after the blueprint is registered.
-        options: What `PolicyOptions` has, for all of them, and the arguments of `flask.Blueprint`.
+        mounts: The paths of the servers that get the tools. By default all servers of the
+            application get them, whether they are mounted before or after the blueprint is
+            registered.
+        options: Policies for all its handlers (see `PolicyOptions`), and the arguments of
+            `flask.Blueprint`.
 
     Raises:
-        DefinitionError: For an option that means nothing.
+        DefinitionError: If an option does not exist.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class MCPBlueprint(HandlerDecorators, Blueprint):
 
 
 def _with_parents(name: str) -> Iterator[str]:
-    """The full names of a blueprint and of those that it is nested in, the outermost first."""
+    """Yield the full names of a blueprint and of those that it is nested in, outermost first."""
     words = name.split(".")
     for number in range(1, len(words) + 1):
         yield ".".join(words[:number])
@@ -92,9 +94,9 @@ def _with_parents(name: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _EntryCheck:
-    """The rule that the before_request functions of blueprints let the caller in.
+    """A rule: the before_request functions of the blueprints must let the caller in.
 
-    They run once in a request, however many tools are listed or called by it.
+    They run once per request, however many tools the request lists or calls.
     """
 
     app: Flask
@@ -102,12 +104,14 @@ class _EntryCheck:
 
     @property
     def guards(self) -> bool:
-        """Whether there is anything that may refuse."""
+        """Whether there are before_request functions, which may refuse the caller."""
         return any(self.app.before_request_funcs.get(name) for name in self.blueprints)
 
     @property
     def has_functions(self) -> bool:
-        """Whether there is anything to run: teardown functions run where a request has entered."""
+        """Whether there are functions to run: before_request functions, or teardown functions,
+        which run for each request that has entered the blueprint.
+        """
         return self.guards or any(
             self.app.teardown_request_funcs.get(name) for name in self.blueprints
         )
@@ -119,7 +123,7 @@ class _EntryCheck:
             )
         entered = _entered()
         fresh = [name for name in self.blueprints if name not in entered]
-        # Refused, also where one raises: none is asked again in this request.
+        # Refused until proven otherwise, also if a function raises: none runs twice in a request.
         entered.update(dict.fromkeys(fresh, False))
         for name in self.blueprints:
             if name in fresh:
@@ -137,16 +141,18 @@ class _EntryCheck:
 
 
 def _entered() -> dict[str, bool]:
-    """The blueprints that the current request has entered, outer ones first, and whether their
-    before_request functions have let it in. Several blueprints share the one they are nested in."""
+    """Return which blueprints the current request has entered, outermost first, and whether their
+    before_request functions let it in. Nested blueprints share the entry of the outer one.
+    """
     entered: dict[str, bool] = request.environ.setdefault("mcp_mount.entered", {})
     return entered
 
 
 def _end_entered(app: Flask) -> None:
-    """Let the teardown functions of blueprints run that a request has entered, inner ones first.
+    """Run the teardown functions of the blueprints that a request has entered, innermost first.
 
-    Once for an application, since a blueprint with several nested in it ends after all of them.
+    This is registered once per application, because an outer blueprint must end after all
+    blueprints that are nested in it.
     """
     if _ENDS in app.extensions:
         return

@@ -1,4 +1,4 @@
-"""Calls of routes: a request to the application itself, in process, of the same caller."""
+"""Calls of exposed routes: requests to the application itself, in process, by the same caller."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from mcp_mount_flask.routes import HOST, path_of
 
 FLASK_FORWARDED: Final = (
     *FORWARDED,
-    # Flask-Login binds "strong" sessions to it.
+    # Flask-Login ties "strong" sessions to it.
     "user-agent",
-    # Flask-WTF's token of a request with a session cookie, and what it compares over HTTPS.
+    # Flask-WTF checks the token of requests with a session cookie, and the referer over HTTPS.
     *("x-csrftoken", "x-csrf-token", "referer"),
 )
-"""The headers of the caller that go along, unless others are named."""
+"""The headers of the caller that are forwarded by default."""
 
 _USER: Final = "mcp_mount.user"
-"""The key of an environment with the user that `find_user=` has found. No client can set it."""
+"""The environ key of the user that `find_user=` has found. No client can set it."""
 
 _PROXY_FIX: Final = "werkzeug.proxy_fix.orig"
 _PROXY: Final = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host")
@@ -48,11 +48,11 @@ _Environ = dict[str, Any]
 
 
 def sending(apps: Callable[[], Flask], forward: Collection[str]) -> Send:
-    """How a request is sent to a route.
+    """Return the function that sends a request to a route.
 
     Args:
-        apps: Gives the application, at each call.
-        forward: The headers of the caller that go along.
+        apps: Returns the application, for each call.
+        forward: The headers of the caller to forward.
     """
 
     def send(request: Any, sent: Sent, collected: ResponseBody) -> Answer:
@@ -61,8 +61,8 @@ def sending(apps: Callable[[], Flask], forward: Collection[str]) -> Send:
         environ = _environ(app, request, sent, forward)
         if "{" in sent.operation.path:
             _resolve(app, environ, sent)
-        # Without the caller's contexts: Flask would take its application context for the inner
-        # request too, and the teardown of that would close what the caller has in `g`.
+        # The caller's contexts are set aside: Flask would use its application context for the inner
+        # request too, and the teardown of that request would close what the caller has in `g`.
         run = context_without("flask.").run
         status, headers = run(_call, app.wsgi_app, environ, collected)
         return Answer(status, headers, collected.whole())
@@ -71,11 +71,11 @@ def sending(apps: Callable[[], Flask], forward: Collection[str]) -> Send:
 
 
 def _resolve(app: Flask, environ: _Environ, sent: Sent) -> None:
-    """See to it that a request comes to a rule of its operation, also where the application would
-    redirect to it: from a value that is a default of another rule.
+    """Make the request match a rule of its operation, also if the application would redirect it
+    there, because a value is the default of another rule.
 
     Raises:
-        InvalidArguments: For a request that another rule takes.
+        InvalidArguments: If another rule matches the request.
     """
     adapter = app.create_url_adapter(app.request_class(environ))
     if adapter is None:
@@ -93,7 +93,7 @@ def _resolve(app: Flask, environ: _Environ, sent: Sent) -> None:
             environ["PATH_INFO"] = path.encode().decode("latin-1")
             return
     except HTTPException:
-        # There is none: the application has its own answer.
+        # No rule matches: the application answers by itself.
         return
     if path_shape(path_of(rule)) not in map(path_shape, sent.operation.paths):
         raise another_endpoint(sent.operation.method, path_of(rule))
@@ -102,10 +102,10 @@ def _resolve(app: Flask, environ: _Environ, sent: Sent) -> None:
 def _call(
     application: Callable[..., Any], environ: _Environ, collected: ResponseBody
 ) -> tuple[int, dict[str, str]]:
-    """Send a request to a WSGI application; the status and the headers of its response.
+    """Send a request to a WSGI application and return the status and headers of its response.
 
-    Raises what `collected` raises for a body that is too large: the response is closed then, as a
-    server closes it when its client has left.
+    If the body is too large, the exception of `collected` is raised. The response is then closed,
+    as a web server closes it when its client has disconnected.
     """
     status, headers = "500", dict[str, str]()
 
@@ -119,7 +119,7 @@ def _call(
     chunks: Iterable[bytes] = application(environ, start_response)
     try:
         for chunk in chunks:
-            # Headers may come with the first chunk only.
+            # The headers may come with the first chunk only.
             collected.expect(headers.get("content-length"))
             collected.add(chunk)
     finally:
@@ -130,9 +130,10 @@ def _call(
 
 
 def _caller(app: Flask, request: Any) -> Mapping[str, Any]:
-    """The environment of the caller's request: Flask's, a WSGI server's, Django's, Starlette's.
+    """Return the environ of the caller's request, which may be Flask's, a WSGI server's, Django's
+    or Starlette's.
 
-    Its SCRIPT_NAME is the prefix of the application, as far as that is known.
+    Its SCRIPT_NAME is the prefix of the application, if that is known.
     """
     if isinstance(request, dict):
         return {**request, "SCRIPT_NAME": request.get(HOST_PREFIX, "")}
@@ -146,16 +147,17 @@ def _caller(app: Flask, request: Any) -> Mapping[str, Any]:
 
 
 def _environ(app: Flask, request: Any, sent: Sent, forward: Collection[str]) -> _Environ:
-    """The environment of a request to the application, of the same caller."""
+    """Return the environ of a request to the application by the same caller."""
     known = _caller(app, request)
     going = {*forward, "host"}
     if _PROXY_FIX in known:
         if _has_proxy_fix(app.wsgi_app):
-            # It does to this request what it has done to the caller's.
+            # ProxyFix changes this request in the same way as the caller's.
             known = {**known, **known[_PROXY_FIX]}
             going |= set(_PROXY_ALL) if "x-forwarded-for" in going else set()
         else:
-            # It stands before the application, or where it cannot be seen: nothing is left to it.
+            # ProxyFix wraps the application object, or cannot be seen: give it nothing to read
+            # again.
             going -= set(_PROXY_ALL)
     body = sent.body or b""
     environ = {
@@ -189,7 +191,7 @@ def _environ(app: Flask, request: Any, sent: Sent, forward: Collection[str]) -> 
     if host is not None:
         environ["HTTP_HOST"] = host
     if "authorization" in forward:
-        # What the web server, or `find_user=`, has made of it.
+        # As the web server, or `find_user=`, has set it.
         environ |= {key: known[key] for key in ("REMOTE_USER", "AUTH_TYPE") if key in known}
         user = g.get(NOTED_USER) if has_app_context() else None
         if user is not None:
@@ -202,7 +204,9 @@ def _header(name: str) -> str:
 
 
 def _has_proxy_fix(application: Any) -> bool:
-    """Whether werkzeug's ProxyFix is among what wraps an application, as far as can be seen."""
+    """Whether Werkzeug's ProxyFix is among the middleware around an application, as far as it
+    shows.
+    """
     for _ in range(50):
         if isinstance(application, ProxyFix):
             return True
@@ -214,12 +218,12 @@ def _has_proxy_fix(application: Any) -> bool:
 
 
 def _note_user(sender: Flask, **rest: Any) -> None:
-    """Let the caller's user be that of the request for a route, before the application looks."""
+    """Set the caller's user as the user of the request to a route, before the application looks."""
     user = flask_request.environ.get(_USER)
     if user is not None:
         note_user(None, user)
 
 
 def pass_users(app: Flask) -> None:
-    """Let the users that `find_user=` finds be known to the routes that tools call."""
+    """Make the users that `find_user=` finds known to the routes that tools call."""
     request_started.connect(_note_user, app)

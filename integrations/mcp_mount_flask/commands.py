@@ -1,4 +1,4 @@
-"""`flask mcp`: list what a mounted server has, call a tool, serve an assistant on this machine."""
+"""The commands `flask mcp list`, `flask mcp call` and `flask mcp stdio`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _user = click.option("--user", help="With the rights of this user (Flask-Login's
 
 
 def add_commands(app: Flask) -> None:
-    """Give an application the group, once."""
+    """Add the command group to an application, once."""
     if "mcp" not in app.cli.commands:
         app.cli.add_command(group)
 
@@ -42,7 +42,7 @@ def list_entries(path: str | None, user: str | None) -> None:
     except console.CommandError as error:
         raise click.ClickException(str(error)) from None
     if problems := unmatched(_app()):
-        # What is listed may be half of it: a wrong set-up is no success.
+        # The list may be incomplete: exit with an error.
         raise click.ClickException("\n".join(problems))
 
 
@@ -77,15 +77,15 @@ def call_tool(
 @_path
 @_user
 def stdio(path: str | None, user: str | None) -> None:
-    """Serve an assistant on this machine, on standard input and output."""
+    """Serve an assistant on this machine over standard input and output."""
     app, mount = _app(), _mount(path)
     try:
         with request_of(app, mount.path, user):
-            # Before the client is served: this tells of a user who is not there, or is refused.
+            # Before the first message, so that a missing or refused user is reported at once.
             pass
     except console.CommandError as error:
         raise click.ClickException(str(error)) from None
-    # Not within the context of the command, which Flask would use for every message.
+    # Outside of the command's context, which Flask would otherwise use for every message.
     context_without("flask.").run(_serve, app, mount, user)
 
 

@@ -1,4 +1,4 @@
-"""JSON Schemas of the converters of rules: what their parts of a path may be."""
+"""JSON Schemas of the converters of URL rules."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _TYPES: Final[tuple[tuple[type[BaseConverter], dict[str, Any]], ...]] = (
     (FloatConverter, {"type": "number"}),
     (UUIDConverter, {"type": "string", "format": "uuid"}),
 )
-"""Those of an application inherit from these."""
+"""The schemas of Werkzeug's converters. An application's own converters inherit from them."""
 
 
 def schema_of_converter(converter: BaseConverter) -> dict[str, Any]:
-    """What a part of a path may be, as JSON Schema."""
+    """Return the JSON Schema of the values that a converter accepts."""
     if isinstance(converter, AnyConverter):
         return {"type": "string", "enum": sorted(converter.items)}
     found = next((one for kind, one in _TYPES if isinstance(converter, kind)), {"type": "string"})
@@ -40,8 +40,9 @@ def schema_of_converter(converter: BaseConverter) -> dict[str, Any]:
 def _number(
     converter: IntegerConverter | FloatConverter, schema: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A number within the bounds of its rule, or the text of one where its length is fixed: no
-    number has the zeros that stand before it then."""
+    """Return the schema of a number within the bounds of its rule. If the rule has a fixed number
+    of digits, it is a string, because numbers have no leading zeros.
+    """
     bounds = {
         name: value
         for name, value in (("minimum", converter.min), ("maximum", converter.max))
@@ -50,7 +51,7 @@ def _number(
     digits = converter.fixed_digits
     if not digits:
         return {**schema, **bounds}
-    # Werkzeug counts a sign as one of them.
+    # Werkzeug counts the sign as a digit.
     signed = f"|-[0-9]{{{digits - 1}}}" if converter.signed and digits > 1 else ""
     said = "".join(f", {name} {value}" for name, value in bounds.items())
     return {
@@ -61,14 +62,14 @@ def _number(
 
 
 def _lengths(converter: UnicodeConverter) -> dict[str, int]:
-    """How long a text may be, which werkzeug keeps in its pattern alone."""
+    """Return the length limits of a string, which Werkzeug keeps only in its pattern."""
     match = _LENGTHS.fullmatch(converter.regex)
     if match is None:
         return {}
     least = int(match[1])
     greatest = match[3] if match[2] else match[1]
     return {
-        # Without "minlength" it is 1, as for all parts of a path.
+        # The default is 1, as for all parts of a path.
         **({"minLength": least} if least > 1 else {}),
         **({"maxLength": int(greatest)} if greatest else {}),
     }

@@ -1,8 +1,8 @@
-"""Flask-WTF's protection of the whole application (`CSRFProtect(app)`), where a server is mounted.
+"""Flask-WTF's `CSRFProtect(app)` in applications with a mounted server.
 
-MCP clients have no form to take a token from, so the mount is exempt, and so are the calls that it
-makes of exposed views. But a browser sends a session cookie by itself, whoever wrote the page: a
-request with one is let in with its CSRF token only.
+MCP clients have no form to read a token from, so the mount is exempt, and so are calls of exposed
+views. Browsers, however, send a session cookie with requests from any page, so a request with a
+session cookie is accepted only with its CSRF token.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from mcp_mount.wire.errors import INVALID_REQUEST, ProtocolError
 _EXEMPT: Final = "mcp_mount_csrf_exempt"
 
 CALL: Final = "mcp_mount.call"
-"""The key of an environment that marks a call of an exposed view. No client can set it."""
+"""The environ key that marks calls of exposed views. No client can set it."""
 
 
 def exempt(app: Flask, *views: Any) -> None:
-    """Let the protection pass requests to views, whether it is set up before or after them."""
+    """Exempt views from the protection, whether it is set up before or after them."""
     app.extensions.setdefault(_EXEMPT, []).extend(views)
 
     def exempt_all(endpoint: str | None = None, values: Any = None) -> None:
@@ -35,15 +35,15 @@ def exempt(app: Flask, *views: Any) -> None:
 
     exempt_all()
     if app.extensions[_EXEMPT]:
-        # Before all before_request functions, of which the protection is one.
+        # URL preprocessors run before all before_request functions, one of which is the protection.
         app.url_value_preprocessors.setdefault(None, []).append(exempt_all)
 
 
 def check(app: Flask) -> None:
-    """Check the CSRF token of the current request, if it brings a cookie that may log somebody in.
+    """Check the CSRF token of the current request if it has a cookie that may log somebody in.
 
     Raises:
-        ProtocolError: 403, where the token is missing or wrong.
+        ProtocolError: With status 403, if the token is missing or wrong.
     """
     csrf = app.extensions.get("csrf")
     if csrf is None or not app.config.get("WTF_CSRF_ENABLED", True) or not _has_login_cookie(app):
@@ -55,12 +55,13 @@ def check(app: Flask) -> None:
 
 
 def pass_calls(app: Flask) -> None:
-    """Let the protection pass calls of exposed views without what a browser sends by itself.
+    """Exempt calls of exposed views that have no credentials that a browser sends by itself.
 
-    That is any cookie, since extensions log in by cookies of their own, and basic authentication.
+    These are basic authentication and any cookie, because extensions may log in with cookies of
+    their own.
 
-    Flask-WTF knows exempt views, not exempt requests: `protect` is what its before_request function
-    calls in versions 1.0 to 1.3; the last one with an option.
+    Flask-WTF can exempt views, not requests, so `protect` is replaced: its before_request function
+    calls it in versions 1.0 to 1.3, the last of them with an option.
     """
     csrf = app.extensions.get("csrf")
     if csrf is None or isinstance(csrf.__dict__.get("protect"), _Protect):
@@ -76,7 +77,7 @@ class _Protect:
 
     def __call__(self, **options: Any) -> None:
         if CALL in request.environ and not request.cookies and not _is_basic():
-            # Forms of the view ask for it.
+            # The forms of the view check this.
             g.csrf_valid = True
         else:
             self._protect(**options)

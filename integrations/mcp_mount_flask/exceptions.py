@@ -1,4 +1,4 @@
-"""What Flask's own exceptions and responses are to a client, and who hears of failures."""
+"""What clients get for Flask's own exceptions and responses, and who is notified of failures."""
 
 from __future__ import annotations
 
@@ -16,27 +16,31 @@ from mcp_mount.wire.errors import Refusal
 from mcp_mount_flask.logins import login_paths
 
 _TRANSLATED: Final = "__mcp_mount_translated__"
-"""The attribute of an exception that the application's own handler has answered, and for which
-request."""
+"""The attribute of an exception that holds the request for which the application's error handler
+has answered it, and the result.
+"""
 
 _KNOWS_BLUEPRINTS: Final = "blueprints" not in Flask._find_error_handler.__code__.co_names
-"""Whether an application is told the blueprints of a request (Flask 3); Flask 2.3 looks itself."""
+"""Whether `_find_error_handler` takes the blueprints of the request (Flask 3). Flask 2.3 looks them
+up itself.
+"""
 
 _WORDS: Final = {401: "Authentication required", 403: "Permission denied"}
-"""What is said where an exception has no words of its own: werkzeug's are for people who have
-typed a URL."""
+"""Messages for exceptions without a description of their own. Werkzeug's default descriptions
+address people who have typed a URL.
+"""
 
 _OF_A_REFUSAL: Final = {"_flashes", "_id", "next"}
-"""What Flask-Login writes to the session of those whom it sends to the login."""
+"""Session keys that Flask-Login sets when it redirects to the login."""
 
 
 def exception_hooks(app: Flask, *, has_request: bool) -> ExceptionHooks:
-    """What a server does with the exceptions of its handlers in a Flask application.
+    """Return how a server handles the exceptions of its handlers in a Flask application.
 
     Args:
         app: The application.
         has_request: Whether the server's requests are requests of the application, so that its
-            error handlers are in force.
+            error handlers apply.
     """
 
     def translate(error: Exception) -> Exception | None:
@@ -48,7 +52,8 @@ def exception_hooks(app: Flask, *, has_request: bool) -> ExceptionHooks:
         ensure_sync = app.ensure_sync
         got_request_exception.send(app, _async_wrapper=ensure_sync, exception=error)
         if has_request and has_request_context() and isinstance(error, Exception):
-            # As `Flask.handle_exception`: it may roll back, or tell somebody. The client gets ours.
+            # As in `Flask.handle_exception`: the handler may roll back, or notify somebody. The
+            # client gets our response.
             failure = InternalServerError(original_exception=error)
             handler = _handler_of(app, failure)
             if handler is not None:
@@ -60,10 +65,10 @@ def exception_hooks(app: Flask, *, has_request: bool) -> ExceptionHooks:
 
 
 def value_of(app: Flask, response: Response) -> Any:
-    """The value of a response that a handler, or a decorator of it, has returned.
+    """Return the value of a response that a handler, or a decorator of it, has returned.
 
     Raises:
-        ToolError: For one that refuses: a status of failure, a redirect to the login.
+        ToolError: If the response has an error status or redirects to the login.
     """
     headers = {name.lower(): value for name, value in response.headers.items()}
     try:
@@ -76,20 +81,20 @@ def value_of(app: Flask, response: Response) -> Any:
 
 
 def _begin_no_session(app: Flask) -> None:
-    """Let a refusal set no cookie: Flask-Login flashes its message for the page of the login.
+    """Remove what Flask-Login flashes for the login page, so that a refusal sets no session cookie.
 
-    A client that keeps the cookie would need a CSRF token from then on (mcp_mount_flask.csrf).
+    A client that kept the cookie would need a CSRF token from then on (mcp_mount_flask.csrf).
     """
     if not has_request_context() or app.config["SESSION_COOKIE_NAME"] in request.cookies:
         return
-    # An empty session may be that of an application without a key, which refuses to be changed.
+    # An empty session may belong to an application without a secret key and then refuses changes.
     if session and session.keys() <= _OF_A_REFUSAL:
         session.clear()
         session.modified = False
 
 
 def words_of(app: Flask, response: Any) -> str:
-    """What a response says, of a failure or not."""
+    """Return the text of a response."""
     try:
         return str(value_of(app, response))
     except ToolError as refused:
@@ -97,7 +102,7 @@ def words_of(app: Flask, response: Any) -> str:
 
 
 def _handler_of(app: Flask, error: Exception) -> Any:
-    """The application's handler of an exception; None if there is none."""
+    """Return the application's error handler for an exception, or None."""
     find: Any = app._find_error_handler
     return find(error, request.blueprints) if _KNOWS_BLUEPRINTS else find(error)
 
@@ -118,7 +123,7 @@ def _of_http_exception(app: Flask, error: HTTPException) -> Exception | None:
 
 
 def _seconds(error: HTTPException) -> float | None:
-    """In how many seconds one may come back (RFC 9110, section 10.2.3)."""
+    """Return the seconds after which the client may retry (RFC 9110, section 10.2.3)."""
     when: Any = getattr(error, "retry_after", None)
     if isinstance(when, datetime):
         now = datetime.now(when.tzinfo or timezone.utc)
@@ -127,14 +132,17 @@ def _seconds(error: HTTPException) -> float | None:
 
 
 def _handled(app: Flask, error: Exception) -> Exception | None:
-    """What the application's own error handler says of an exception; None where it has none, or
-    one that takes it for a failure of the server's.
+    """Return what the application's error handler makes of an exception.
 
-    Each is asked once: telemetry and the log want to know as well.
+    Each exception is handled once, although telemetry and the log need the result as well.
+
+    Returns:
+        The error that the model reads; None if there is no handler, or if it answers with a status
+        of 500 or more.
     """
     if not has_request_context() or isinstance(error, ToolError):
         return None
-    # An exception that is made once may be raised for several callers.
+    # The same exception object may be raised for several callers.
     current = request._get_current_object()  # type: ignore[attr-defined]
     asked_for, known = vars(error).get(_TRANSLATED, (None, None))
     if asked_for is current:

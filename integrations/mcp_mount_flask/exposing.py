@@ -1,8 +1,8 @@
 """Routes of a Flask application as tools.
 
-Schemas come from the URL rules, from what the views say that they take, or from an OpenAPI
-document; calls go through the application itself, so that its before_request functions, decorators
-and error handlers are in force.
+Schemas come from the URL rules, from the declared input of the views, or from an OpenAPI document.
+Calls go through the application, so its before_request functions, decorators and error handlers
+apply.
 """
 
 from __future__ import annotations
@@ -72,23 +72,23 @@ def as_tool(
     form: Any = None,
     annotations: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
-    """Mark a view to become a tool; put it below the route: `@app.get("/x")`, `@as_tool()`.
+    """Mark a view as a tool. Write it below the route decorator: `@app.get("/x")`, `@as_tool()`.
 
     Args:
-        name: What the tool is called.
-        description: How it is described.
-        query: What the view takes in its query: a pydantic model, a marshmallow schema, or a JSON
+        name: The name of the tool.
+        description: The description of the tool.
+        query: The query parameters of the view: a pydantic model, a marshmallow schema, or a JSON
             Schema of an object.
-        body: What it takes as JSON.
-        form: What it takes in a form.
-        annotations: Hints in place of those that its method gives: a GET that writes has
-            {"readOnlyHint": False}.
+        body: The JSON body of the view, in the same form.
+        form: The form of the view, in the same form.
+        annotations: Hints that replace those of the HTTP method: {"readOnlyHint": False} for a GET
+            that writes.
 
     Returns:
-        A decorator that returns the view as it is.
+        A decorator that returns the view unchanged.
 
     Raises:
-        DefinitionError: For what is no model.
+        DefinitionError: If `query`, `body` or `form` is not a model.
     """
     for model in (query, body, form):
         if model is not None:
@@ -105,14 +105,15 @@ def as_tool(
 
 @dataclass(frozen=True, slots=True)
 class _Exposure:
-    """What one `expose` has made: of which words, for which applications."""
+    """The tools that one call of `expose` has made, its arguments, and its applications."""
 
     words: Mapping[str, Any]
     apps: WeakSet[Flask]
 
     def app(self, latest: Flask) -> Flask:
-        """The application whose routes are called: the one that serves the request, if it is one
-        of these."""
+        """Return the application whose routes are called: the one that serves the current request,
+        if it is among these; otherwise the latest.
+        """
         if has_app_context():
             current: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
             if current in self.apps:
@@ -143,45 +144,48 @@ def expose(
     output_schemas: bool | None = None,
     **policies: Unpack[PolicyOptions],
 ) -> Exposed:
-    """Make tools of routes that `app` has now.
+    """Make tools of the routes that `app` has now.
 
-    A view that several rules lead to is one tool. Where a factory makes several applications, the
-    same `expose` for each of them makes the tools once; they call the application that serves.
+    A view with several rules becomes one tool. If a factory makes several applications, the same
+    `expose` call for each of them makes the tools once; a tool calls the application that serves
+    the request.
 
     Args:
-        app: The application. What stands before it (a DispatcherMiddleware, say) it cannot know.
-        server: What gets the tools, all of them or none: an MCPMount, a server, or a router.
-        blueprints: The routes of these blueprints, and of those that are nested in them. Without
-            blueprints, tags, operations and paths, those that are marked by `as_tool`.
-        tags: Of a `document`: operations with one of these tags.
-        operations: Endpoints, or names of view functions; operation ids of a `document`. Of a view
-            with several methods all are meant; "get_order" is one of them.
-        paths: Routes with one of these paths ("/orders/*").
-        methods: Of HTTP.
-        exclude: Endpoints, functions or paths that stay out.
-        exclude_tags: Tags of a `document`, or blueprints, that stay out.
-        names: Other names, by endpoint or function.
+        app: The application. Middleware around the application object, such as a
+            DispatcherMiddleware, is not called.
+        server: The MCPMount, server or router that gets the tools: all of them, or none.
+        blueprints: Expose the routes of these blueprints, and of those nested in them. Without
+            `blueprints`, `tags`, `operations` and `paths`, the views that are marked with `as_tool`
+            are exposed.
+        tags: Expose the operations of `document` with one of these tags.
+        operations: Expose these endpoints or view functions, or operation ids of `document`. A view
+            with several methods is exposed with all of them; "get_order" names one.
+        paths: Expose the routes with these paths ("/orders/*").
+        methods: Expose only these HTTP methods.
+        exclude: Endpoints, functions or paths to leave out.
+        exclude_tags: Tags of `document`, or blueprints, to leave out.
+        names: Names of tools, by endpoint or function.
         name: A function of an `Operation` (path, method, id, tags) that returns the name of its
-            tool, or None for the usual one. `names` come first.
-        descriptions: Other descriptions, by endpoint or function.
-        annotations: Other hints, by endpoint: {"visit": {"readOnlyHint": False}} for a GET that
-            writes.
-        prefix: Of all names.
-        document: An OpenAPI document (3.x) that the application has, for its schemas; then tags
-            and operation ids choose as well.
-        models: What views take that do not say so themselves, by endpoint:
-            {"blog.create": {"form": Post}}.
-        login: The endpoints to which those are sent who must log in; those of Flask-Login and
-            Flask-AppBuilder are known.
-        forward: The headers of the caller that go along.
-        output_schemas: Whether the tools promise what a `document` says of answers.
-        policies: What may be declared around a tool, see `PolicyOptions`, for each of these.
+            tool, or None for the default. `names` takes precedence.
+        descriptions: Descriptions of tools, by endpoint or function.
+        annotations: Hints for clients, by endpoint: {"visit": {"readOnlyHint": False}} for a GET
+            that writes.
+        prefix: A prefix for all names.
+        document: An OpenAPI document (3.x) of the application, used for the schemas. Its tags and
+            operation ids can be selected as well.
+        models: The input of views that do not declare it, by endpoint: {"blog.create": {"form":
+            Post}}.
+        login: The endpoints that unauthenticated callers are redirected to. Those of Flask-Login
+            and Flask-AppBuilder are known.
+        forward: The headers of the caller to forward.
+        output_schemas: Whether to publish the response schemas of `document`.
+        policies: Policies of each of these tools, see `PolicyOptions`.
 
     Returns:
-        The names of the tools, and the routes that match, but cannot be tools, with reasons.
+        The names of the tools, and the matching routes that cannot be tools, with reasons.
 
     Raises:
-        DefinitionError: If nothing is chosen, a word matches nothing, or a name is taken.
+        DefinitionError: If nothing is selected, a value matches nothing, or a name is taken.
     """
     check_application(app, "expose")
     refuse_unknown_policies(expose, policies)
@@ -261,7 +265,7 @@ def expose(
 
 
 def _earlier(registry: Registry, words: Mapping[str, Any], app: Flask) -> dict[str, _Exposure]:
-    """The tools that the same words have made for other applications, with who has made them."""
+    """Return the tools that the same arguments made for other applications, with their makers."""
     found: dict[str, _Exposure] = {}
     for name, tool in registry.tools.items():
         made: Any = getattr(tool.function, "__mcp_exposure__", None)

@@ -1,4 +1,4 @@
-"""Inside Flask: an extension that serves the server as routes of the application."""
+"""The Flask extension, which serves the server as routes of the application."""
 
 from __future__ import annotations
 
@@ -55,19 +55,25 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 class MCPMount(HandlerDecorators):
     """The Flask extension: `mcp = MCPMount(app, "/mcp")`, or `MCPMount()` and `init_app` later.
 
-    `@mcp.tool`, `@mcp.prompt` and the like register on `mcp.server`, an MCPServer of its own
-    unless one is given. Each request to it is a request of the application: its before_request
-    functions and error handlers are in force, plain tools run in its request context.
+    `@mcp.tool`, `@mcp.prompt` and the other decorators register on `mcp.server`. Each request to
+    the server is a request of the application: before_request functions and error handlers apply,
+    and plain functions run in the request context.
 
     Args:
-        app: The application; without one, `init_app` is called later.
-        path: Where the server is mounted.
-        server: A server that is there already, in place of a new one.
-        options: Those of `MCPServer` for a new one.
+        app: The application. Without it, call `init_app` later.
+        path: The path of the server.
+        server: An existing server. By default a new one is created.
+        options: The options of `MCPServer` for a new server.
+
+    Attributes:
+        server: The server.
+        path: The path of the server.
+        exposed: What `expose` has done, for each application.
 
     Raises:
-        TypeError: For what is no application or no server, and for options beside a server.
-        DefinitionError: For an option that means nothing, and as `init_app`.
+        TypeError: If `app` is not a Flask application, `server` is not an MCPServer, or both a
+            server and options are given.
+        DefinitionError: If an option does not exist, and as for `init_app`.
     """
 
     def __init__(
@@ -102,18 +108,18 @@ class MCPMount(HandlerDecorators):
         return self.server.title
 
     def init_app(self, app: Flask) -> None:
-        """Mount the server in an application. State goes to `app.extensions["mcp_mount"]`.
+        """Mount the server in an application. Its state is kept in `app.extensions["mcp_mount"]`.
 
-        Configuration that begins with MCP_ (MCP_NAME, MCP_INSTRUCTIONS, …) sets what the arguments
-        of MCPServer set.
+        Configuration keys with the prefix MCP_ (MCP_NAME, MCP_INSTRUCTIONS, …) set the options of
+        `MCPServer`.
 
         Args:
-            app: The application. Several may have the same extension.
+            app: The application. An extension may be initialised with several.
 
         Raises:
-            TypeError: For what is no application.
-            DefinitionError: For a key that means nothing, and for a path at which the application
-                has a server already.
+            TypeError: If `app` is not a Flask application.
+            DefinitionError: If a configuration key does not exist or has an invalid value, or the
+                application already has a server at this path.
         """
         check_application(app, "MCPMount.init_app")
         if self.path in app.extensions.get("mcp_mount", {}):
@@ -162,14 +168,16 @@ class MCPMount(HandlerDecorators):
             )
 
     def expose(self, **options: Unpack[ExposeOptions]) -> Exposed | None:
-        """Make tools of routes of the application: `mcp_mount_flask.expose` for each application
-        that this is, or will be, initialised with. Call `init_app` after the routes are there.
+        """Make tools of routes, as `mcp_mount_flask.expose`, in each application of this extension.
+
+        In a factory, call `init_app` after the routes are registered.
 
         Args:
-            options: Those of `mcp_mount_flask.expose`.
+            options: The options of `mcp_mount_flask.expose`.
 
         Returns:
-            What it has done; None where it is done by `init_app`. `exposed` has it then.
+            What it has done; None if there is no application yet. `init_app` then exposes the
+            routes, and `exposed` has the result.
         """
         refuse_unknown("MCPMount.expose has no option", options, ExposeOptions.__annotations__)
         self._exposes.append(options)
@@ -178,7 +186,7 @@ class MCPMount(HandlerDecorators):
         return self.exposed[-1] if self._apps else None
 
     def _metadata(self) -> BaseResponse:
-        """The metadata of a server with access tokens: outside of its mount point (RFC 9728)."""
+        """Serve the metadata for access tokens, which are outside of the mount point (RFC 9728)."""
         resource = self.server.core.resource_server
         try:
             read = ProtocolRequest(request.method, read_headers(request.environ))
@@ -189,7 +197,9 @@ class MCPMount(HandlerDecorators):
         return _response(metadata_reply(request.method, document))
 
     def _no_authorization_server(self) -> BaseResponse:
-        """Clients look here for one: 404 in JSON, and no page of the application's."""
+        """Answer clients that look for an authorization server here: 404 in JSON instead of a page
+        of the application.
+        """
         return _response(metadata_reply(request.method, None))
 
     def _view(self, rest: str = "") -> BaseResponse:
@@ -246,7 +256,7 @@ class MCPMount(HandlerDecorators):
         return response
 
     def _limit(self) -> int:
-        """How large a body may be: for the server, and for the application."""
+        """Return the largest body that both the server and the application accept."""
         own, applications = (
             self.server.core.protocol.settings.max_body_bytes,
             request.max_content_length,
@@ -254,12 +264,12 @@ class MCPMount(HandlerDecorators):
         return own if applications is None else min(own, applications)
 
     def _body(self) -> bytes:
-        """The request's body, which a before_request function may have read already.
+        """Return the request's body, which a before_request function may have read already.
 
         Raises:
-            RequestEntityTooLarge: For one that is larger than the server or the application takes.
-            IncompleteBody: If the client left before its end.
-            ClientDisconnected: The same, by Werkzeug.
+            RequestEntityTooLarge: If it is larger than the server or the application accepts.
+            IncompleteBody: If the client disconnected before its end.
+            ClientDisconnected: The same, from Werkzeug.
         """
         limit = self._limit()
         length = request.content_length
@@ -275,20 +285,22 @@ class MCPMount(HandlerDecorators):
 
 
 def _read_before() -> tuple[IO[bytes], int] | None:
-    """The body that a before_request function has read, as a stream and its length.
+    """Return the body that a before_request function has read, as a stream and its length.
+
+    A parsed form is encoded again.
 
     Returns:
-        None where none has read it. A form that it has parsed is made into a body again.
+        None if no function has read it.
 
     Raises:
-        FormNotKept: If it would be another form.
+        FormNotKept: If the encoded form would differ from the one that was sent.
     """
     body = _body_read_before()
     return form_parsed_before(request) if body is None else (BytesIO(body), len(body))
 
 
 def _body_read_before() -> bytes | None:
-    """What a before_request function has read of the body; None where none has."""
+    """Return the body that a before_request function has read, or None."""
     # `get_data` would tell, too, but reads a body without a length however long it is.
     found: bytes | None = getattr(request, "_cached_data", None)
     return found

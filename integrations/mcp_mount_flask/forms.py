@@ -1,4 +1,4 @@
-"""Forms that the application has parsed before its server saw them, as bodies again."""
+"""Encode forms again that the application has parsed before the server could read them."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ _MULTIPART: Final = "multipart/form-data"
 _FORMS: Final = (_MULTIPART, "application/x-www-form-urlencoded")
 
 _UNFIT: Final = re.compile(r'["\\\x00-\x1f\x7f]')
-"""What would end a name in a part's header: parsers differ in how they read it escaped, so that
-another form could come of it than the one that the application has looked at."""
+"""Characters that would end a name in the header of a part. Parsers differ in how they read them
+escaped, so the result could differ from the form that the application has seen.
+"""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 _QUOTED: Final = re.compile(r"(?:%[89A-F][0-9A-F])+")
-"""Bytes beyond ASCII, as Werkzeug quotes those that it cannot decode."""
+"""Bytes that are not ASCII, as Werkzeug quotes those that it cannot decode."""
 
 _REPLACES: Final = "errors" in signature(FormDataParser).parameters
-"""Whether they become U+FFFD there, as they do in multipart forms (Werkzeug 2.3)."""
+"""Whether Werkzeug replaces them by U+FFFD, as it does in multipart forms (Werkzeug 2.3)."""
 
 _IN_MEMORY: Final = 500 * 1024
 _CHUNK: Final = 64 * 1024
 
 
 class FormNotKept(Exception):
-    """A form that has been parsed cannot be given on as it was."""
+    """Raised if a form that has been parsed cannot be encoded as it was."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(
@@ -46,19 +47,19 @@ class FormNotKept(Exception):
 
 
 def form_parsed_before(request: Request) -> tuple[IO[bytes], int] | None:
-    """The body of a form that has been parsed: `request.form` reads it off the connection.
+    """Return the body of a form that has been parsed: `request.form` consumes the connection.
 
-    It has the same fields, then the same files, and the type that the request says.
+    The body has the same fields, then the same files, and the type that the request declares.
 
     Args:
-        request: The current one.
+        request: The current request.
 
     Returns:
-        The body and its length; None where there is no such form, and for one that Werkzeug could
-        not read, of which nothing is left.
+        The body and its length. None if there is no parsed form, or if Werkzeug could not read it,
+        so that nothing is left of it.
 
     Raises:
-        FormNotKept: If it would be another one.
+        FormNotKept: If the encoded form would differ from the one that was sent.
     """
     if "form" not in request.__dict__ or request.mimetype not in _FORMS:
         return None
@@ -73,7 +74,7 @@ def form_parsed_before(request: Request) -> tuple[IO[bytes], int] | None:
         return BytesIO(body), len(body)
     names = [name for name, _ in (*fields, *files)] + [file.filename or "" for _, file in files]
     if any("\ufffd" in text for text in (*names, *(text for _, text in fields))):
-        # In place of what was no UTF-8, unless it was there.
+        # The replacement character stands for bytes that are not UTF-8, unless it was sent as such.
         raise FormNotKept("A field or a name in it is no valid UTF-8, or has U+FFFD")
     if any(map(_UNFIT.search, names)):
         raise FormNotKept("The name of a field or a file has quotes, backslashes or line breaks")
@@ -81,7 +82,7 @@ def form_parsed_before(request: Request) -> tuple[IO[bytes], int] | None:
         raise FormNotKept("The type of a file has line breaks")
     if any(file.stream.closed for _, file in files):
         raise FormNotKept("A file of it is closed")
-    # No part has the boundary that has parted them.
+    # No part can contain the boundary that separated the parts.
     mark = b"--" + request.mimetype_params["boundary"].encode("latin-1")
     whole: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller closes it
     for chunk in _chunks(mark, fields, files):
@@ -92,15 +93,15 @@ def form_parsed_before(request: Request) -> tuple[IO[bytes], int] | None:
 
 
 def _is_undecoded(text: str) -> bool:
-    """Whether a text of an urlencoded form may have bytes that are no UTF-8.
+    """Whether a text of an urlencoded form may have bytes that are not UTF-8.
 
-    Werkzeug leaves them as they are quoted: "%E9" is what comes of %E9 and of %25E9.
+    Werkzeug leaves them quoted, so "%E9" may come from %E9 or from %25E9.
     """
     if _REPLACES and "\ufffd" in text:
         return True
     try:
         for found in _QUOTED.finditer(text):
-            # "%C3%A9", in a URL for example, is text that was quoted before.
+            # Valid UTF-8 such as "%C3%A9", for example in a URL, is text that was quoted before.
             unquote_to_bytes(found[0]).decode()
     except UnicodeDecodeError:
         return True
@@ -110,7 +111,7 @@ def _is_undecoded(text: str) -> bool:
 def _chunks(
     mark: bytes, fields: list[tuple[str, str]], files: list[tuple[str, FileStorage]]
 ) -> Iterator[bytes]:
-    """The parts (RFC 7578). Werkzeug's encoder forgets the line before a content that is empty."""
+    """Yield the parts (RFC 7578). Werkzeug's encoder omits the blank line before empty content."""
     for name, text in fields:
         yield mark + f'\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
         yield text.encode() + b"\r\n"
@@ -119,7 +120,7 @@ def _chunks(
         yield mark + f"\r\nContent-Disposition: {disposition}\r\n".encode()
         kind = file.headers.get("content-type")
         yield (f"Content-Type: {kind}\r\n\r\n" if kind else "\r\n").encode()
-        # The application may read it again, as an after_request function does.
+        # The application may read the file again, as an after_request function does.
         before = file.stream.tell()
         file.stream.seek(0)
         while chunk := file.stream.read(_CHUNK):

@@ -1,4 +1,4 @@
-"""What a server asks of its Flask application."""
+"""What a server needs from its Flask application."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mcp_mount_flask.exceptions import exception_hooks
 
 
 def current_caller() -> str | None:
-    """The id of the user of the current request: Flask-Login's, or the web server's."""
+    """Return the id of the current user: Flask-Login's, or the web server's REMOTE_USER."""
     manager = getattr(current_app, "login_manager", None)
     if manager is None:
         return request.remote_user
@@ -36,8 +36,9 @@ def current_caller() -> str | None:
 
 
 def current_role(name: str) -> bool:
-    """Whether the user of the current request has a role: Flask-Security's `has_role`, or a member
-    `roles` of names, or of what has a name."""
+    """Whether the current user has a role: by Flask-Security's `has_role`, or by an attribute
+    `roles` with names, or with objects that have a name.
+    """
     if getattr(current_app, "login_manager", None) is None:
         return False
     from flask_login import current_user
@@ -53,10 +54,10 @@ NOTED_USER: Final = "_mcp_mount_user"
 
 
 def note_user(token: AccessToken | None, user: Any) -> None:
-    """Let the user of a verified access token or API key be that of the current request.
+    """Set the user of a verified access token or API key as the user of the current request.
 
-    For Flask-Login it is `current_user`, and without `find_user=` that is anonymous: whose cookie
-    comes along says nothing of the token. Without Flask-Login the user is `g.user`.
+    With Flask-Login this is `current_user`, otherwise `g.user`. Without `find_user=` it is the
+    anonymous user, because the cookie of a request says nothing about its token.
     """
     setattr(g, NOTED_USER, user)
     manager: Any = getattr(current_app, "login_manager", None)
@@ -68,15 +69,15 @@ def note_user(token: AccessToken | None, user: Any) -> None:
 
 @contextmanager
 def _contexts(app: Flask, request_context: RequestContext) -> Iterator[None]:
-    # The request's copy takes the application context that is there.
+    # The copy of the request uses the current application context.
     with app.app_context(), request_context.copy():
         yield
 
 
 def has_own_gate(app: Flask) -> bool:
-    """Whether functions of the application itself run before each request: they may refuse it.
+    """Whether the application has before_request functions of its own, which may refuse requests.
 
-    Those of Flask's extensions are there for something else.
+    Functions of Flask extensions do not count: they serve other purposes.
     """
     return any(
         not str(function.__module__).startswith("flask")
@@ -85,11 +86,12 @@ def has_own_gate(app: Flask) -> bool:
 
 
 def host_of(app: Flask, *, is_beside: bool = False) -> Host:
-    """The Flask application as the host of a server: its keys, debug flag and host names.
+    """Return the Flask application as the host of a server: its keys, debug flag and host names.
 
     Args:
         app: The application.
-        is_beside: Whether the server stands before it, so that its error handlers see nothing.
+        is_beside: Whether the server is in front of the application, so that its error handlers do
+            not apply.
     """
 
     def secret_keys() -> Sequence[str | bytes]:
@@ -100,14 +102,17 @@ def host_of(app: Flask, *, is_beside: bool = False) -> Host:
         return list(app.config.get("TRUSTED_HOSTS") or ())
 
     def detach(call: Call) -> Context:
-        """Give a call contexts of its own, and so a session of Flask-SQLAlchemy: those of its
-        request are torn down before a task ends, and by stdio several calls run at a time."""
+        """Give a call its own contexts, and thereby its own session of Flask-SQLAlchemy.
+
+        The contexts of a task's request are torn down before the task ends, and over stdio several
+        calls run at a time.
+        """
         if has_request_context():
             context = request_ctx._get_current_object()  # type: ignore[attr-defined]
             call.surround(partial(_contexts, app, context))
         else:
             call.surround(app.app_context)
-        # Flask makes new contexts where it finds none.
+        # Flask creates new contexts if there are none.
         return context_without("flask.")
 
     return Host(

@@ -1,7 +1,7 @@
-"""What a view takes: by the marker `as_tool`, by its type hints, or by the decorators of APIFlask,
-flask-smorest and Flask-RESTX. (Those of flask-openapi3 are type hints.)
+"""The input of a view, as `as_tool`, its type hints, or the decorators of APIFlask, flask-smorest
+and Flask-RESTX declare it. (flask-openapi3 uses type hints.)
 
-Each input is a model at a place: "query", "body" (JSON), "form" or "header".
+Each input is a model for one place: "query", "body" (JSON), "form" or "header".
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from mcp_mount.features import DefinitionError
 from mcp_mount.schemas.functions import signature_of
 
 MARKER: Final = "__mcp_tool__"
-"""The attribute of a view that `as_tool` has marked."""
+"""The attribute of a view that `as_tool` sets."""
 
 PLACES: Final = ("query", "body", "form")
-"""The inputs that users may name."""
+"""The places that users may name."""
 
 _LOCATIONS: Final = {
     "query": "query",
@@ -29,13 +29,13 @@ _LOCATIONS: Final = {
     "form": "form",
     "headers": "header",
 }
-"""Where webargs, and so APIFlask and flask-smorest, look for something."""
+"""The places by the names that webargs, APIFlask and flask-smorest use for them."""
 
 Inputs = dict[str, Any]
 
 
 def marker_of(view: Any) -> Mapping[str, Any]:
-    """What `as_tool` has noted at a view; nothing for one that is not marked."""
+    """Return what `as_tool` has set on a view; an empty mapping if it is not marked."""
     known: Mapping[str, Any] = getattr(view, MARKER, None) or getattr(
         inspect.unwrap(view), MARKER, {}
     )
@@ -43,13 +43,13 @@ def marker_of(view: Any) -> Mapping[str, Any]:
 
 
 def inputs_of(view: Any, handler: Any, rule: Rule, given: Mapping[str, Any]) -> Inputs:
-    """The models of what a view takes, by their places.
+    """Return the models of a view's input, by their places.
 
     Args:
         view: The view function.
-        handler: What answers a method: the view, or a method of its class.
-        rule: The rule of the view, whose arguments are none of these.
-        given: What the user says of it; this comes first.
+        handler: The function that handles a method: the view, or a method of its class.
+        rule: The URL rule of the view, whose arguments are left out.
+        given: Models that the user has given, which take precedence.
     """
     marked = {place: marker_of(view).get(place) for place in PLACES}
     return {
@@ -61,7 +61,7 @@ def inputs_of(view: Any, handler: Any, rule: Rule, given: Mapping[str, Any]) -> 
 
 
 def _hinted(view: Any, rule: Rule) -> Inputs:
-    """The pydantic models that a view takes as `query`, `body` and `form`, by its type hints."""
+    """Return the pydantic models that a view takes as `query`, `body` and `form`, by type hints."""
     try:
         parameters = signature_of(inspect.unwrap(view)).parameters
     except DefinitionError:
@@ -76,14 +76,14 @@ def _hinted(view: Any, rule: Rule) -> Inputs:
 
 
 def _declared(view: Any) -> Iterator[tuple[str, Any]]:
-    """The models that decorators of other extensions have noted at a view."""
+    """Yield the models that decorators of other extensions have set on a view."""
     yield from _of_apiflask(getattr(view, "_spec", None))
     yield from _of_smorest(getattr(view, "_apidoc", None))
     yield from _of_restx(getattr(view, "__apidoc__", None))
 
 
 def _of_apiflask(noted: Any) -> Iterator[tuple[str, Any]]:
-    """`@app.input(Schema, location="query")`."""
+    """Yield the models of `@app.input(Schema, location="query")`."""
     if not isinstance(noted, Mapping):
         return
     for schema, location in noted.get("args") or ():
@@ -95,7 +95,7 @@ def _of_apiflask(noted: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_smorest(noted: Any) -> Iterator[tuple[str, Any]]:
-    """`@blueprint.arguments(Schema, location="query")`."""
+    """Yield the models of `@blueprint.arguments(Schema, location="query")`."""
     if not isinstance(noted, Mapping):
         return
     for one in (noted.get("arguments") or {}).get("parameters", ()):
@@ -104,7 +104,7 @@ def _of_smorest(noted: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_restx(noted: Any) -> Iterator[tuple[str, Any]]:
-    """`@api.expect(model)` and `@api.expect(parser)`."""
+    """Yield the models of `@api.expect(model)` and `@api.expect(parser)`."""
     if not isinstance(noted, Mapping):
         return
     for one in noted.get("expect") or ():
@@ -118,7 +118,7 @@ def _of_restx(noted: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_parser(parameters: Any) -> Iterator[tuple[str, Any]]:
-    """The arguments of a RequestParser, which Flask-RESTX describes as Swagger 2.0 does."""
+    """Yield the arguments of a RequestParser, which Flask-RESTX describes as Swagger 2.0."""
     for swagger, place in (("query", "query"), ("formData", "form"), ("header", "header")):
         own = [one for one in parameters if one["in"] == swagger and one.get("type") != "file"]
         if own:

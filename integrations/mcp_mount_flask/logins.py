@@ -1,4 +1,4 @@
-"""Where those are sent who must log in."""
+"""The paths that unauthenticated callers are redirected to."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from flask import Flask
 
 
 def login_paths(app: Flask, named: Collection[str] = ()) -> list[str]:
-    """The paths of the login of an application: Flask-Login's views, of the application and of its
-    blueprints, and that of Flask-AppBuilder.
+    """Return the login paths of an application: the views of Flask-Login, for the application and
+    for its blueprints, and that of Flask-AppBuilder.
 
     Args:
         app: The application.
-        named: More of them, by their endpoints.
+        named: The endpoints of further login views.
     """
     endpoints = {*named, *_views(app)}
     paths = [rule.rule for rule in app.url_map.iter_rules() if rule.endpoint in endpoints]

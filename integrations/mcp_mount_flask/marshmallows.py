@@ -1,4 +1,4 @@
-"""JSON Schemas of marshmallow's schemas: what they load."""
+"""JSON Schemas of the values that marshmallow schemas load."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _KINDS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("String", {"type": "string"}),
     ("Mapping", {"type": "object"}),
 )
-"""The first class of `marshmallow.fields` that a field is of tells its schema."""
+"""The schema of a field: that of the first of these classes of `marshmallow.fields` that it has."""
 
 
 def is_marshmallow(model: Any) -> bool:
-    """Whether something is a schema of marshmallow, or a class of them."""
+    """Whether an object is a marshmallow schema, or a class of them."""
     return hasattr(model, "load_fields") or hasattr(model, "_declared_fields")
 
 
 def schema_of_marshmallow(schema: Any) -> dict[str, Any]:
-    """The JSON Schema of a marshmallow schema, or of a class of them.
+    """Return the JSON Schema of a marshmallow schema, or of a class of them.
 
     Args:
-        schema: One that may be nested in itself: what refers back to it stands in `$defs`.
+        schema: The schema. It may be nested in itself: references to it lead to `$defs`.
     """
     walk = _Walk()
     own = schema() if isinstance(schema, type) else schema
@@ -38,7 +38,7 @@ def schema_of_marshmallow(schema: Any) -> dict[str, Any]:
 
 
 class _Walk:
-    """Goes through a schema and those that are nested in it."""
+    """Walks a schema and the schemas nested in it."""
 
     def __init__(self) -> None:
         self.definitions: dict[str, Any] = {}
@@ -47,9 +47,9 @@ class _Walk:
         self._referred: set[str] = set()
 
     def of(self, schema: Any, *, is_outermost: bool = False) -> dict[str, Any]:
-        # Each nested one is an object of its own: the class and what it leaves out tell it.
+        # Each nested schema is an object of its own; its class and its options identify it.
         key = type(schema), _set(schema.only), _set(schema.exclude)
-        # The outermost of a class has its plain name.
+        # The outermost schema of a class gets the plain name.
         name = self._name(key)
         reference = {"$ref": f"#/$defs/{name}"}
         if key in self._within:
@@ -86,7 +86,7 @@ class _Walk:
         kinds = [kind.__name__ for kind in type(field).__mro__]
         found: dict[str, Any]
         if "Pluck" in kinds:
-            # The value of one field stands in for the object.
+            # The value of a single field stands for the object.
             found = self._field(field.schema.fields[field.field_name])
             if field.many:
                 found = {"type": "array", "items": found}
@@ -97,7 +97,7 @@ class _Walk:
         elif "Enum" in kinds and not field.by_value:
             found = {"type": "string", "enum": [one.name for one in field.enum]}
         elif "Enum" in kinds:
-            # What is not of JSON by itself (a date, say) its field describes as it is sent.
+            # A default that is not JSON, such as a date, is serialised by its field.
             found = self._field(field.field)
             values = [field.field._serialize(one.value, "", None) for one in field.enum]
             if all(isinstance(one, str | int | float | None) for one in values):
@@ -118,7 +118,7 @@ class _Walk:
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema that takes null as well."""
+    """Return a schema that also accepts null."""
     if "$ref" in schema:
         return {"anyOf": [schema, {"type": "null"}]}
     found = dict(schema)

@@ -1,4 +1,4 @@
-"""JSON Schemas of the models that views take: pydantic's, marshmallow's, Flask-RESTX's."""
+"""JSON Schemas of the models that views take: pydantic's, marshmallow's and Flask-RESTX's."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _OF_DOCUMENT: Final = "#/components/schemas/"
 
 
 class Components:
-    """The schemas that those of models refer to, as components of a document.
+    """The definitions that schemas refer to, as components of one document.
 
-    Two that differ and have one name are named apart.
+    Different definitions with the same name get different names.
     """
 
     def __init__(self) -> None:
@@ -25,12 +25,12 @@ class Components:
         self._names: dict[tuple[str, str], str] = {}
 
     def placed(self, schema: Any, definitions: Mapping[str, Any], prefix: str) -> Any:
-        """A schema that refers to components.
+        """Return a schema that refers to components instead of definitions.
 
         Args:
-            schema: One that refers to definitions.
-            definitions: What there is to refer to, by name; used ones become components.
-            prefix: How references to them begin.
+            schema: A schema that refers to definitions.
+            definitions: The definitions by name. Those in use become components.
+            prefix: The prefix of references to definitions.
         """
         if isinstance(schema, list):
             return [self.placed(one, definitions, prefix) for one in schema]
@@ -43,7 +43,7 @@ class Components:
         return found
 
     def _name(self, name: str, definitions: Mapping[str, Any], prefix: str) -> str:
-        # Two are the same if all that they refer to is the same as well.
+        # Two definitions are equal only if everything that they refer to is equal too.
         whole = {one: definitions[one] for one in _needed(name, definitions, prefix)}
         key = name, json.dumps(whole, sort_keys=True)
         if key not in self._names:
@@ -57,13 +57,13 @@ class Components:
 
 
 def _referred(schema: Mapping[str, Any], prefix: str) -> str:
-    """The name of the definition that a schema refers to; "" for none."""
+    """Return the name of the definition that a schema refers to, or ""."""
     reference = schema.get("$ref")
     return reference.removeprefix(prefix) if isinstance(reference, str) else ""
 
 
 def _needed(name: str, definitions: Mapping[str, Any], prefix: str) -> set[str]:
-    """A definition, and those that it refers to, directly or not."""
+    """Return the names of a definition and of all that it refers to, directly or not."""
     found, waiting = {name}, [name]
     while waiting:
         for one in _references(definitions[waiting.pop()], prefix):
@@ -82,13 +82,13 @@ def _references(schema: Any, prefix: str) -> Iterator[str]:
 
 
 def check_model(model: Any) -> None:
-    """Refuse what is no model.
+    """Check that something is a model.
 
     Args:
-        model: What a user has named as one.
+        model: What a user has given as a model.
 
     Raises:
-        DefinitionError: If it is none.
+        DefinitionError: If it is not a model.
     """
     is_pydantic = isinstance(model, type) and issubclass(model, BaseModel)
     if not (is_pydantic or _is_restx(model) or isinstance(model, Mapping) or is_marshmallow(model)):
@@ -96,14 +96,15 @@ def check_model(model: Any) -> None:
 
 
 def schema_of(model: Any, components: Components) -> dict[str, Any]:
-    """The JSON Schema of a model, or a schema as it is.
+    """Return the JSON Schema of a model.
 
     Args:
-        model: A model of pydantic or Flask-RESTX, a schema of marshmallow, or a JSON Schema.
-        components: Gets what the schema refers to.
+        model: A model of pydantic or Flask-RESTX, a marshmallow schema, or a JSON Schema, which is
+            returned unchanged.
+        components: Gets the definitions that the schema refers to.
 
     Raises:
-        DefinitionError: For what is no model, and for one that has no schema.
+        DefinitionError: If it is not a model, or has no JSON Schema.
     """
     check_model(model)
     prefix = "#/$defs/"
@@ -114,14 +115,14 @@ def schema_of(model: Any, components: Components) -> dict[str, Any]:
         else:
             schema = _schema_of(model)
             definitions = schema.get("$defs", {})
-        # As JSON: what a library has put into it may be of other types.
+        # Through JSON, because libraries put values of other types into schemas.
         plain = json.loads(json.dumps({key: one for key, one in schema.items() if key != "$defs"}))
         if (name := _referred(plain, prefix)) in definitions:
-            # One that is nested in itself: its members are wanted one by one.
+            # A model that is nested in itself: its members are needed one by one.
             plain = definitions[name]
         placed: dict[str, Any] = components.placed(plain, definitions, prefix)
     except Exception as error:
-        # Whatever a library of models says of one that it cannot describe.
+        # Libraries raise various exceptions for models that they cannot describe.
         raise DefinitionError(f"the model {model!r} has no JSON Schema: {error}") from error
     return placed
 
@@ -137,7 +138,7 @@ def _is_restx(model: Any) -> bool:
 
 
 def _restx_definitions(model: Any) -> dict[str, Any]:
-    """The schemas that one of Flask-RESTX refers to, by their names in its API."""
+    """Return the schemas that a model of Flask-RESTX refers to, by their names in its API."""
     found: dict[str, Any] = {}
 
     def add(inner: Any) -> None:

@@ -1,4 +1,4 @@
-"""What an application keeps of its servers, in `app.extensions`."""
+"""What an application knows about its servers, in `app.extensions`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _CHECKED: Final = "mcp_mount_checked"
 
 
 def check_application(app: Any, what: str) -> None:
-    """Refuse what is no Flask application.
+    """Check that something is a Flask application.
 
     Raises:
-        TypeError: That says what it is.
+        TypeError: If it is not; the message names its type.
     """
     if not isinstance(app, Flask):
         raise TypeError(f"{what} takes an application of Flask, not {type(app).__name__}")
 
 
 def add_mount(app: Flask, path: str, mount: Any) -> None:
-    """Note a server at a path; blueprints that were registered before give it their entries."""
+    """Register a server at a path, and give it the handlers of blueprints registered before."""
     app.extensions.setdefault("mcp_mount", {})[path] = mount
     for registry, paths in app.extensions.get(_WAITING, ()):
         if not paths or path in paths:
@@ -36,7 +36,7 @@ def add_mount(app: Flask, path: str, mount: Any) -> None:
 
 
 def join_mounts(app: Flask, registry: Registry, paths: Collection[str]) -> None:
-    """Give the entries of a blueprint to the servers at `paths`, or to all, now and later."""
+    """Give the handlers of a blueprint to the servers at `paths`, or to all, now and later."""
     app.extensions.setdefault(_WAITING, []).append((registry, paths))
     for path, mount in app.extensions.get("mcp_mount", {}).items():
         if not paths or path in paths:
@@ -44,7 +44,7 @@ def join_mounts(app: Flask, registry: Registry, paths: Collection[str]) -> None:
 
 
 def unmatched(app: Flask) -> list[str]:
-    """A sentence for each path of a blueprint's `mounts=` at which there is no server."""
+    """Return a sentence for each path in a blueprint's `mounts=` that has no server."""
     mounts = app.extensions.get("mcp_mount", {})
     wanted = dict.fromkeys(path for _, paths in app.extensions.get(_WAITING, ()) for path in paths)
     return [
@@ -56,8 +56,11 @@ def unmatched(app: Flask) -> list[str]:
 
 
 def tell_of_unmatched(app: Flask) -> None:
-    """Log once what blueprints are for and nobody has mounted: it is known at the first request,
-    since servers may be mounted after blueprints are registered."""
+    """Log once the blueprints whose servers do not exist.
+
+    This is known at the first request only, because servers may be mounted after blueprints are
+    registered.
+    """
     if _CHECKED not in app.extensions:
         app.extensions[_CHECKED] = True
         for problem in unmatched(app):

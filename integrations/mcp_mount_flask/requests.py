@@ -1,4 +1,6 @@
-"""A request of the application, as the protocol reads it; and the application's environment."""
+"""Convert requests of the application to requests of the protocol, and environs of servers in front
+of the application to its own.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from mcp_mount_flask.host import current_caller, current_role, note_user
 
 
 def read_request(path: str, body: bytes = b"") -> ProtocolRequest:
-    """The current request of the application, for the server that is mounted at `path`."""
+    """Return the current request of the application for the server at `path`."""
     current = request._get_current_object()  # type: ignore[attr-defined]
     return ProtocolRequest(
         current.method,
@@ -35,20 +37,21 @@ def read_request(path: str, body: bytes = b"") -> ProtocolRequest:
 
 
 def url_of(path: str) -> str:
-    """The URL of the server that is mounted at `path`, as the client wrote it."""
+    """Return the URL of the server at `path`, as the client wrote it."""
     return request.host_url.rstrip("/") + request.script_root + path
 
 
 def environ_beside(environ: Environ) -> Environ:
-    """The environment of a request to a server beside the application, as the application has it:
-    its URLs begin at its own prefix, and not at the mount."""
+    """Return the environ that the application would have for a request to a server in front of it:
+    URLs begin at the application's prefix and not at the mount point.
+    """
     prefix = environ.get(HOST_PREFIX, "")
     path = environ["SCRIPT_NAME"][len(prefix) :] + environ["PATH_INFO"]
     return {**environ, "SCRIPT_NAME": prefix, "PATH_INFO": path}
 
 
 def environ_of_scope(scope: Scope) -> Environ:
-    """The same for a server beside under ASGI. The body is not there."""
+    """Return the same for a server in front of the application under ASGI, without the body."""
     prefix = scope.get(HOST_PREFIX, "")
     body: Any = BytesIO()
     whole: Any = {**scope, "root_path": prefix}

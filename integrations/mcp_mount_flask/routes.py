@@ -1,4 +1,4 @@
-"""The routes of an application as an OpenAPI document, as far as our own reader needs it."""
+"""The routes of an application as an OpenAPI document, as far as `mcp_mount.openapi` needs it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HOST: Final = "x-mcp-host"
 """The member of an operation with the host that its route is bound to."""
 
 FIXED: Final = "x-mcp-fixed"
-"""The member of an operation with the arguments that its rule gives by itself (`defaults=`)."""
+"""The member of an operation with the arguments that its rule fixes (`defaults=`)."""
 
 _PROBLEM: Final = "x-mcp-problem"
 """The member of an operation with the reason why it cannot be a tool."""
@@ -51,11 +51,11 @@ _PROBLEM: Final = "x-mcp-problem"
 _FROM_OPENAPI: Final = re.compile(r"<(?:[^<>:]+:)?([^<>]+)>")
 
 _FRAMEWORKS: Final = frozenset({"apiflask", "flask_smorest", "flask_restx", "flask_openapi3"})
-"""Extensions whose views are pages of documentation, and no endpoints of the application."""
+"""Extensions whose views are documentation pages and not endpoints of the application."""
 
 
 def own_rules(app: Flask) -> list[Rule]:
-    """The rules that lead to views of the application's own; some only give a path a name."""
+    """Return the rules that lead to the application's own views."""
     return [rule for rule in app.url_map.iter_rules() if _is_own(app, rule)]
 
 
@@ -70,7 +70,7 @@ def _is_own(app: Flask, rule: Rule) -> bool:
 
 
 def blueprints_of(rule: Rule) -> list[str]:
-    """The blueprints that a rule is of: its own, and those that this is nested in."""
+    """Return the blueprint of a rule and those that it is nested in, outermost first."""
     words = rule.endpoint.split(".")[:-1]
     return [".".join(words[:number]) for number in range(1, len(words) + 1)]
 
@@ -78,12 +78,12 @@ def blueprints_of(rule: Rule) -> list[str]:
 def document_of(
     app: Flask, rules: Sequence[Rule], models: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """An OpenAPI document for rules.
+    """Return an OpenAPI document for rules.
 
     Args:
         app: The application.
-        rules: Those of the application's own.
-        models: What views take that do not say so themselves, by endpoint.
+        rules: The application's own rules.
+        models: The input of views that do not declare it, by endpoint.
     """
     paths: dict[str, dict[str, Any]] = {}
     components = Components()
@@ -94,13 +94,13 @@ def document_of(
             given = models.get(rule.endpoint, {})
             described = _described(rule, view, method, given, components, alone=len(methods) == 1)
             described[HOST] = _host_of(app, rule)
-            # Of two rules for a path and a method the first one answers, as in werkzeug.
+            # If two rules have the same path and method, the first one wins, as in Werkzeug.
             paths.setdefault(path_of(rule), {}).setdefault(method, described)
     return {"paths": paths, "components": {"schemas": components.schemas}}
 
 
 def knowing(rules: Sequence[Rule]) -> Callable[[str, str], bool]:
-    """What tells whether an application has a route, by its method and its path."""
+    """Return a function of method and path that tells whether the application has the route."""
     known = {(path_shape(path_of(rule)), method) for rule in rules for method in rule.methods or ()}
     return lambda method, path: (path_shape(path), method) in known
 
@@ -114,7 +114,16 @@ def _described(
     *,
     alone: bool,
 ) -> dict[str, Any]:
-    """One operation of a route. components: gets what the schemas of its models refer to."""
+    """Return one operation of a route.
+
+    Args:
+        rule: The rule.
+        view: The view function.
+        method: The HTTP method.
+        given: Models that the user has given.
+        components: Gets the definitions that the schemas refer to.
+        alone: Whether the view has only this method.
+    """
     marked = marker_of(view)
     name = rule.endpoint.rpartition(".")[2]
     kind = getattr(view, "view_class", None)
@@ -126,13 +135,13 @@ def _described(
         "description": inspect.getdoc(handler) or "",
         "parameters": [*_url_parameters(rule)],
         FUNCTION: name if alone else f"{method}_{name}",
-        # One with several methods is known by them all: who leaves the endpoint out means each.
+        # A view with several methods can be named by its endpoint, which means all of them.
         ALIASES: [rule.endpoint, name, getattr(inspect.unwrap(view), "__name__", name)],
         ENDPOINT: rule.endpoint,
         FIXED: dict(rule.defaults or {}),
     }
     if method != "get":
-        # A form that is done leads to another page, as browsers want it.
+        # A submitted form redirects to another page, as browsers need it.
         described["responses"] = {"3XX": {}}
     if marked:
         described[MARK] = marked["mark"]
@@ -144,7 +153,7 @@ def _described(
                 content = {media_type: {"schema": schema_of(inputs[member], components)}}
                 described["requestBody"] = {"required": True, "content": content}
     except DefinitionError as error:
-        # It matters where the route is chosen.
+        # Raised only if the route is selected.
         described[_PROBLEM] = str(error)
     return described
 
@@ -153,14 +162,14 @@ def _url_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
     path = rule.rule
     for name, converter in rule._converters.items():
         if f"{name}>" not in path:
-            # Of its subdomain.
+            # A parameter of the subdomain.
             continue
         yield {
             "name": name,
             "in": "path",
             "required": True,
             "schema": schema_of_converter(converter),
-            # Its pattern asks for one.
+            # The converter's pattern requires a decimal point.
             POINT: isinstance(converter, FloatConverter),
         }
 
@@ -176,11 +185,11 @@ def _parameters(inputs: Inputs, components: Components) -> Iterator[dict[str, An
 
 
 def path_of(rule: Rule, *, is_wide: bool = False) -> str:
-    """The path of a rule as OpenAPI has it.
+    """Return the path of a rule in the form of OpenAPI.
 
     Args:
         rule: The rule.
-        is_wide: Whether a parameter that may have several segments has a mark.
+        is_wide: Whether to mark parameters that may have several segments.
     """
     converters = rule._converters
 
@@ -193,12 +202,12 @@ def path_of(rule: Rule, *, is_wide: bool = False) -> str:
 
 
 def paths_of(rules: Sequence[Rule]) -> list[str]:
-    """The paths of rules, in which parameters that may have several segments have a mark."""
+    """Return the paths of rules, with marks on parameters that may have several segments."""
     return [path_of(rule, is_wide=True) for rule in rules]
 
 
 def _host_of(app: Flask, rule: Rule) -> str | None:
-    """The host that a rule is bound to; None for that of the caller."""
+    """Return the host that a rule is bound to; None for the caller's host."""
     if app.url_map.host_matching:
         host = rule.host
     elif rule.subdomain:
@@ -209,15 +218,15 @@ def _host_of(app: Flask, rule: Rule) -> str | None:
 
 
 class Routes(Document):
-    """The document of an application.
+    """The OpenAPI document of an application.
 
     Args:
         app: The application.
-        document: The one that is made of its rules, or that it has itself: then operations are
-            known by their endpoints as well, and called as their functions where they have no name
-            that somebody has chosen.
-        rules: Those of the application's own.
-        annotations: Other hints, by endpoint.
+        document: The document made from its rules, or its own document. Operations of its own
+            document can also be selected by their endpoints, and are named after their functions if
+            nobody has chosen an operation id.
+        rules: The application's own rules.
+        annotations: Hints for clients, by endpoint.
     """
 
     def __init__(
@@ -245,18 +254,18 @@ class Routes(Document):
             self._routes.append(replace(one, described=described))
 
     def operations(self) -> Sequence[Operation]:
-        """All its operations, with what the application knows of their routes."""
+        """Return all operations, with what the application knows about their routes."""
         return self._routes
 
     def arguments(self, operation: Operation, forward: Collection[str]) -> OperationArguments:
-        """The arguments of an operation; the headers that go along anyway are none.
+        """Return the arguments of an operation.
 
         Args:
-            operation: One of these.
-            forward: Headers that are no arguments.
+            operation: One of these operations.
+            forward: Headers that are forwarded from the caller and are therefore not arguments.
 
         Raises:
-            DefinitionError: For what a tool cannot send.
+            DefinitionError: If the operation cannot be a tool.
         """
         problem = operation.described.get(_PROBLEM)
         if problem is not None:
@@ -268,9 +277,9 @@ class Routes(Document):
 
 
 def _known_of(app: Flask, rule: Rule, operation: Operation) -> dict[str, Any]:
-    """What the application knows of an operation of its own document."""
+    """Return what the application knows about an operation of its own document."""
     function = rule.endpoint.rpartition(".")[2]
-    # flask-openapi3 makes one of function, rule and method.
+    # flask-openapi3 builds operation ids from function, rule and method.
     made = re.sub(r"\W", "_", rule.rule) + f"_{operation.method}"
     is_chosen = operation.id and not operation.id.endswith(made)
     given = operation.described.get(ALIASES)
@@ -284,10 +293,10 @@ def _known_of(app: Flask, rule: Rule, operation: Operation) -> dict[str, Any]:
 
 
 class RouteChoice(Choice):
-    """A choice of routes, in which a view that several rules lead to is one tool.
+    """A selection of routes in which a view with several rules becomes one tool.
 
-    Such rules are those of one view with defaults (`/orders/` and `/orders/<int:page>`), or with
-    other names for it. The tool calls the first of those with the most arguments that it is given.
+    Such rules belong to one view with defaults (`/orders/` and `/orders/<int:page>`), or are other
+    paths of it. The tool calls the rule with the most parameters for which it has arguments.
     """
 
     __slots__ = ()
@@ -298,13 +307,13 @@ class RouteChoice(Choice):
     )
 
     def of(self, operations: Sequence[Operation]) -> list[Operation]:
-        """The operations that are chosen.
+        """Return the selected operations.
 
         Args:
-            operations: Those of the application.
+            operations: The operations of the application.
 
         Raises:
-            DefinitionError: If there is none, and for a word that matches nothing.
+            DefinitionError: If nothing is selected, or a value matches nothing.
         """
         groups: dict[tuple[str, str, str], list[Operation]] = {}
         chosen = super().of(operations)
@@ -319,10 +328,12 @@ class RouteChoice(Choice):
 
 
 def _parts(group: Sequence[Operation]) -> list[list[Operation]]:
-    """The rules of one view, together where one tool can serve them, the fullest first.
+    """Group the rules of one view that a single tool can serve, the one with the most parameters
+    first.
 
-    Each has some of the parameters of the one before it, so that what a tool is given tells its
-    path; what others give by themselves is a parameter of the fullest, or the same there.
+    Each rule of a group has a subset of the parameters of the one before it, so that the given
+    arguments determine the path. Values that some rules fix are parameters of the first rule, or
+    the same there.
     """
     parts: list[list[Operation]] = []
     for one in sorted(group, key=lambda one: -len(one.parameters_of_path())):
@@ -353,7 +364,7 @@ def _fits(one: Operation, fullest: Operation, last: Operation) -> bool:
 
 
 def _path_schemas(operation: Operation) -> dict[str, Any]:
-    """The schemas of the parameters in the path of an operation."""
+    """Return the schemas of an operation's path parameters."""
     return {
         one["name"]: one.get("schema")
         for one in operation.described.get("parameters") or ()

@@ -1,5 +1,6 @@
-"""Requests of a person at the terminal: they come in as those over HTTP, through the before_request
-functions of the application, with the user that is named."""
+"""Requests from the terminal: they pass the application's before_request functions as requests over
+HTTP do, with the user that is named.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +21,16 @@ from mcp_mount_flask.requests import read_request
 
 @contextmanager
 def request_of(app: Flask, path: str, user: str | None) -> Iterator[Request]:
-    """A request to the server that is mounted at `path`, in its context.
+    """Enter the context of a request to the server at `path`.
 
     Args:
         app: The application.
         path: The mount point.
-        user: The id of a user of Flask-Login, who has logged in; None for nobody.
+        user: The id of a user of Flask-Login, who is logged in; None for an anonymous request.
 
     Raises:
-        CommandError: If there is no such user, or a before_request function answers in the place
-            of the server.
+        CommandError: If there is no such user, or a before_request function answers instead of the
+            server.
     """
     headers = {"host": served_host(app)}
     with app.test_request_context(path, method="POST", content_type=JSON, headers=headers):
@@ -46,7 +47,7 @@ def request_of(app: Flask, path: str, user: str | None) -> Iterator[Request]:
 
 
 def served_host(app: Flask) -> str:
-    """A name that the application serves."""
+    """Return a host name that the application serves."""
     trusted = app.config.get("TRUSTED_HOSTS") or ["localhost"]
     name: str = app.config["SERVER_NAME"] or trusted[0].removeprefix(".")
     return name
@@ -63,5 +64,5 @@ def _log_in(app: Flask, user: str) -> None:
 
     if not login_user(found):
         raise CommandError(f"The user {user!r} is not active")
-    # Exposed routes are called by requests of their own, which bring no cookie from here.
+    # Exposed routes are called by separate requests, which have no cookie here.
     note_user(None, found)

@@ -1,11 +1,11 @@
-"""A client for tests of a Flask application: it logs in as a user of Flask-Login.
+"""A client for tests of a Flask application, which logs in as a user of Flask-Login.
 
 def test_a_clerk_sees_the_stock(app, clerk):
     with Client(app, user=clerk) as client:
         assert client.call_tool("stock", {"sku": "TEA"}).data == 3
 
-Its requests come in as those over HTTP: through what wraps the application, its before_request
-functions, and the CSRF protection of Flask-WTF, for which it has a token.
+Its requests pass through the application as requests over HTTP do: through WSGI middleware,
+before_request functions, and Flask-WTF's CSRF protection, for which the client has a token.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from mcp_mount_flask.terminal import served_host
 
 
 class Client(mcp_mount.testing.Client):
-    """`mcp_mount.testing.Client` of a Flask application, on the thread of the test.
+    """A `mcp_mount.testing.Client` of a Flask application, on the thread of the test.
 
     Args:
         app: The application.
-        user: Who has logged in, an object of Flask-Login.
-        session: What else is in the session, for applications with a login of their own.
-        headers: Sent with each request.
+        user: The user who is logged in, an object of Flask-Login.
+        session: Further contents of the session, for applications with a login of their own.
+        headers: Headers of each request.
         options: The other arguments of `mcp_mount.testing.Client`.
 
     Raises:
-        TypeError: For a user that is a name.
+        TypeError: If `user` is a name.
         RuntimeError: If the application keeps no session.
     """
 
@@ -52,7 +52,7 @@ class Client(mcp_mount.testing.Client):
 
 
 def _headers_of(app: Flask, user: Any, more: Mapping[str, Any]) -> dict[str, str]:
-    """The headers of a browser that has a session."""
+    """Return the headers of a browser that has a session."""
     if isinstance(user, str):
         raise TypeError(f"user= is a user of the application, not the name {user!r}")
     browser = app.test_client()

@@ -22,15 +22,20 @@ from mcp_mount.wrapping.arguments import check_mount
 __all__ = ["MCPMount", "mount"]
 
 _PROBES: Final = (("POST", "{}"), ("GET", "{}"), ("GET", "{}/below"), ("GET", WELL_KNOWN + "{}"))
-"""Requests that a server must get: by their methods and paths, of which {} is its own."""
+"""Requests that a server must receive, as methods and paths; {} is the mount point."""
 
 
 class MCPMount(Mount):
-    """A route that gives `path`, with or without a slash behind it, and all below to a server.
+    """A route that serves a server at `path`, with or without a slash, and below.
 
-    Starlette's own Mount does not answer at its very path: the router redirects there, and many
-    clients drop their credentials on the way. Use it in a list of routes, or call `mount`. The path
-    may have parameters ("/t/{tenant}/mcp"), which handlers find in `request.path_params`.
+    Use it in a list of routes, or call `mount`. Starlette's own Mount does not answer at its exact
+    path: the router redirects to the path with a slash, and many clients drop their credentials on
+    the way.
+
+    Args:
+        path: The mount point. It may have parameters ("/t/{tenant}/mcp"), which handlers find in
+            `request.path_params`.
+        server: The server.
     """
 
     def __init__(self, path: str, server: MCPServer, *, name: str | None = None) -> None:
@@ -49,7 +54,7 @@ class MCPMount(Mount):
         return match, inner
 
     def _at(self, path: str, given: Mapping[str, str], scope: Scope) -> Scope:
-        """The scope of a request for the very mount point."""
+        """Return the scope of a request for the exact mount point."""
         root_path = scope.get("root_path", "")
         params = {key: self._convertors[key].convert(value) for key, value in given.items()}
         return {
@@ -62,8 +67,9 @@ class MCPMount(Mount):
 
 
 def _whole_path(scope: Scope) -> str:
-    """The path of a request with its root_path, which a proxy may have taken away, so that what is
-    mounted finds its own part of it."""
+    """Return the path of a request including its root_path, which a proxy may have stripped, so
+    that mounted applications find their own part of it.
+    """
     root_path: str = scope.get("root_path", "")
     return root_path + route_path(scope)
 
@@ -71,19 +77,20 @@ def _whole_path(scope: Scope) -> str:
 def mount(app: Starlette, path: str, server: MCPServer) -> None:
     """Serve `server` at `path` of a Starlette (or FastAPI) application.
 
-    There is no redirect and no lifespan line to write: if the user gave the server a lifespan, it
-    runs inside that of the application. Docs are shown if the application is in debug mode. The
-    server stands before routes that would take its requests: a catch-all, files at "/".
+    It answers with and without a slash, without a redirect. A lifespan of the server runs inside
+    that of the application. The documents are shown if the application is in debug mode. The server
+    takes precedence over routes that would receive its requests, such as a catch-all route or files
+    at "/".
 
     Args:
         app: The application.
-        path: The mount point; it may have parameters.
+        path: The mount point. It may have parameters ("/t/{tenant}/mcp").
         server: The server.
 
     Raises:
-        ValueError: For a path that does not start with "/".
-        TypeError: For swapped arguments.
-        DefinitionError: For a path at which something is mounted already.
+        ValueError: If the path does not start with "/".
+        TypeError: If the arguments are swapped.
+        DefinitionError: If something is already mounted at the path.
     """
     check_mount(app, path, server, Starlette)
     path = clean_prefix(path)
@@ -104,16 +111,16 @@ def mount(app: Starlette, path: str, server: MCPServer) -> None:
     app.router.routes[place:place] = [MCPMount(path, server), _Metadata(path, server)]
     changed = getattr(app.router, "_mark_routes_changed", None)
     if changed is not None:
-        # FastAPI keeps what it has found out about its routes.
+        # FastAPI caches what it knows about its routes.
         changed()
     app.router.lifespan_context = _composed(app, server)
 
 
 def _place(routes: Sequence[BaseRoute], path: str) -> int:
-    """Where among some routes a server must stand to be reached.
+    """Return the index among some routes at which a server is reached.
 
-    Before the first one that would take its requests, unless that is for its very path: who has
-    such a route, for a method of their own, keeps it.
+    This is before the first route that would receive its requests, unless that route is for exactly
+    its path: such a route, for a method of its own, keeps it.
     """
     for index, route in enumerate(routes):
         own = getattr(route, "path", None)
@@ -129,7 +136,7 @@ def _place(routes: Sequence[BaseRoute], path: str) -> int:
 
 
 def _probes(path: str) -> Iterator[tuple[str, str]]:
-    # With the parameters of its pattern as a number, which is a text as well.
+    # Fill the parameters of the pattern with a number, which is also a string.
     plain = compile_path(path)[1]
     for name in compile_path(path)[2]:
         plain = plain.replace(f"{{{name}}}", "1")
@@ -138,9 +145,9 @@ def _probes(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _takes(route: BaseRoute, method: str, path: str) -> bool:
-    """Whether a route would take a request."""
+    """Whether a route would receive a request."""
     if type(route).__name__ == "Host":
-        # It takes those for its own host name, whatever their path.
+        # It receives requests for its own host name, whatever their path.
         return False
     scope = {
         "type": "http",
@@ -156,7 +163,7 @@ def _takes(route: BaseRoute, method: str, path: str) -> bool:
 
 
 class _Metadata(BaseRoute):
-    """The metadata of a server with access tokens: RFC 9728 has them outside of its mount point."""
+    """Serves the metadata for access tokens, which are outside of the mount point (RFC 9728)."""
 
     def __init__(self, path: str, server: MCPServer) -> None:
         self._exact = compile_path(path)[0]
