@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from mcp_mount.openapi.document import Document
+from mcp_mount.openapi.marking import members_of
 from mcp_mount_fastapi.applications import routes_below
 
 _SHAPING: Final = (
@@ -53,6 +54,9 @@ def _document(api: FastAPI, prefix: str) -> Document:
             continue
         for method in route.methods or ():
             operation = (where + route.path_format, method.lower())
+            marked = members_of(route.endpoint)
+            if marked:
+                described["paths"].get(operation[0], {}).get(operation[1], {}).update(marked)
             if not route.response_model_by_alias:
                 unnamed.add(operation)
             if any(getattr(route, name, None) for name in _SHAPING):

@@ -17,12 +17,17 @@ from flask import Flask, current_app, has_app_context
 from typing_extensions import Unpack
 
 from mcp_mount.features import DefinitionError, Registry
-from mcp_mount.openapi.adding import Exposed, add_operations, refuse_unknown_policies
+from mcp_mount.openapi.adding import Exposed, add_operations
 from mcp_mount.openapi.document import check_readable
 from mcp_mount.openapi.headers import forwarded
-from mcp_mount.openapi.operations import METHODS, Operation, as_mark
+from mcp_mount.openapi.operations import as_mark
+from mcp_mount.openapi.options import (
+    ExposeOptions,
+    choice_in,
+    policies_in,
+    refuse_unknown_exposing,
+)
 from mcp_mount.openapi.targets import Target, calling
-from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.names import refuse_unknown, several_names
 from mcp_mount_flask.calling import FLASK_FORWARDED, pass_users, sending
@@ -41,26 +46,15 @@ from mcp_mount_flask.routes import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class ExposeOptions(PolicyOptions, total=False):
+class FlaskExposeOptions(ExposeOptions, total=False):
     """The keyword arguments of `expose`."""
 
     blueprints: str | Collection[str]
-    tags: str | Collection[str]
-    operations: str | Collection[str]
-    paths: str | Collection[str]
-    methods: str | Collection[str]
-    exclude: str | Collection[str]
-    exclude_tags: str | Collection[str]
-    names: Mapping[str, str] | None
-    name: Callable[[Operation], str | None] | None
-    descriptions: Mapping[str, str] | None
     annotations: Mapping[str, Mapping[str, Any]] | None
-    prefix: str
     document: Mapping[str, Any] | None
     models: Mapping[str, Mapping[str, Any]] | None
     login: str | Collection[str] | None
     forward: str | Collection[str]
-    output_schemas: bool | None
 
 
 def as_tool(
@@ -126,23 +120,12 @@ def expose(
     server: HandlerDecorators,
     *,
     blueprints: str | Collection[str] = (),
-    tags: str | Collection[str] = (),
-    operations: str | Collection[str] = (),
-    paths: str | Collection[str] = (),
-    methods: str | Collection[str] = METHODS,
-    exclude: str | Collection[str] = (),
-    exclude_tags: str | Collection[str] = (),
-    names: Mapping[str, str] | None = None,
-    name: Callable[[Operation], str | None] | None = None,
-    descriptions: Mapping[str, str] | None = None,
     annotations: Mapping[str, Mapping[str, Any]] | None = None,
-    prefix: str = "",
     document: Mapping[str, Any] | None = None,
     models: Mapping[str, Mapping[str, Any]] | None = None,
     login: str | Collection[str] | None = None,
     forward: str | Collection[str] = FLASK_FORWARDED,
-    output_schemas: bool | None = None,
-    **policies: Unpack[PolicyOptions],
+    **options: Unpack[ExposeOptions],
 ) -> Exposed:
     """Make tools of the routes that `app` has now.
 
@@ -157,20 +140,8 @@ def expose(
         blueprints: Expose the routes of these blueprints, and of those nested in them. Without
             `blueprints`, `tags`, `operations` and `paths`, the views that are marked with `as_tool`
             are exposed.
-        tags: Expose the operations of `document` with one of these tags.
-        operations: Expose these endpoints or view functions, or operation ids of `document`. A view
-            with several methods is exposed with all of them; "get_order" names one.
-        paths: Expose the routes with these paths ("/orders/*").
-        methods: Expose only these HTTP methods.
-        exclude: Endpoints, functions or paths to leave out.
-        exclude_tags: Tags of `document`, or blueprints, to leave out.
-        names: Names of tools, by endpoint or function.
-        name: A function of an `Operation` (path, method, id, tags) that returns the name of its
-            tool, or None for the default. `names` takes precedence.
-        descriptions: Descriptions of tools, by endpoint or function.
         annotations: Hints for clients, by endpoint: {"visit": {"readOnlyHint": False}} for a GET
             that writes.
-        prefix: A prefix for all names.
         document: An OpenAPI document (3.x) of the application, used for the schemas. Its tags and
             operation ids can be selected as well.
         models: The input of views that do not declare it, by endpoint: {"blog.create": {"form":
@@ -178,8 +149,10 @@ def expose(
         login: The endpoints that unauthenticated callers are redirected to. Those of Flask-Login
             and Flask-AppBuilder are known.
         forward: The headers of the caller to forward.
-        output_schemas: Whether to publish the response schemas of `document`.
-        policies: Policies of each of these tools, see `PolicyOptions`.
+        options: Which routes to expose, and the policies of their tools. `operations` are endpoints
+            or view functions, or operation ids of `document`: a view with several methods is
+            exposed with all of them, "get_order" names one. `tags` are those of `document`;
+            `exclude_tags` may name blueprints as well.
 
     Returns:
         The names of the tools, and the matching routes that cannot be tools, with reasons.
@@ -188,7 +161,7 @@ def expose(
         DefinitionError: If nothing is selected, a value matches nothing, or a name is taken.
     """
     check_application(app, "expose")
-    refuse_unknown_policies(expose, policies)
+    refuse_unknown_exposing(expose, options)
     if not isinstance(server, HandlerDecorators):
         raise DefinitionError(
             "expose takes the application first, then an MCPMount, a server or a router: "
@@ -215,28 +188,15 @@ def expose(
         )
         described = document
     headers = forwarded(forward)
-    words = {
+    chosen = ("tags", "operations", "paths", "methods", "exclude", "exclude_tags")
+    given: Mapping[str, Any] = options
+    words: dict[str, Any] = {
         "blueprints": groups,
-        "tags": several_names(tags),
-        "operations": several_names(operations),
-        "paths": several_names(paths),
-        "methods": several_names(methods),
-        "exclude": several_names(exclude),
-        "exclude_tags": several_names(exclude_tags),
-        "prefix": prefix,
+        "prefix": options.get("prefix", ""),
+        **{name: several_names(given[name]) for name in chosen if name in given},
     }
-    choice = RouteChoice(
-        tags=[*words["tags"], *groups],
-        operations=words["operations"],
-        paths=words["paths"],
-        methods=words["methods"],
-        exclude=words["exclude"],
-        exclude_tags=words["exclude_tags"],
-        names=names,
-        name=name,
-        descriptions=descriptions,
-        prefix=prefix,
-    )
+    tags = [*words.get("tags", ()), *groups]
+    choice = choice_in({**options, "tags": tags}, RouteChoice)
     earlier = _earlier(server.registry, words, app)
     exposure = _Exposure(words, WeakSet())
     make = calling(sending(partial(exposure.app, app), headers))
@@ -253,8 +213,8 @@ def expose(
             choice,
             function,
             forward=headers,
-            policies=policies,
-            output_schemas=output_schemas,
+            policies=policies_in(options),
+            output_schemas=options.get("output_schemas"),
             login=lambda: login_paths(exposure.app(app), several_names(login)),
         )
     exposure.apps.add(app)

@@ -41,7 +41,7 @@ from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.contexts import keep_environ, within_request
 from mcp_mount_flask.csrf import check as check_csrf
 from mcp_mount_flask.csrf import exempt
-from mcp_mount_flask.exposing import ExposeOptions, expose
+from mcp_mount_flask.exposing import FlaskExposeOptions, expose
 from mcp_mount_flask.forms import FormNotKept, form_parsed_before
 from mcp_mount_flask.host import has_own_gate, host_of
 from mcp_mount_flask.mounts import add_mount, check_application, tell_of_unmatched
@@ -97,7 +97,7 @@ class MCPMount(HandlerDecorators):
         self.server = server or MCPServer(**options)
         self.registry = self.server.registry
         self.exposed: list[Exposed] = []
-        self._exposes: list[ExposeOptions] = []
+        self._exposes: list[FlaskExposeOptions] = []
         self._apps: WeakSet[Flask] = WeakSet()
         if app is not None:
             self.init_app(app)
@@ -167,7 +167,7 @@ class MCPMount(HandlerDecorators):
                 methods=["GET", "OPTIONS"],
             )
 
-    def expose(self, **options: Unpack[ExposeOptions]) -> Exposed | None:
+    def expose(self, **options: Unpack[FlaskExposeOptions]) -> Exposed | None:
         """Make tools of routes, as `mcp_mount_flask.expose`, in each application of this extension.
 
         In a factory, call `init_app` after the routes are registered.
@@ -179,7 +179,7 @@ class MCPMount(HandlerDecorators):
             What it has done; None if there is no application yet. `init_app` then exposes the
             routes, and `exposed` has the result.
         """
-        refuse_unknown("MCPMount.expose has no option", options, ExposeOptions.__annotations__)
+        refuse_unknown("MCPMount.expose has no option", options, FlaskExposeOptions.__annotations__)
         self._exposes.append(options)
         for app in list(self._apps):
             self.exposed.append(expose(app, self.server, **options))

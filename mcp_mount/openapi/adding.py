@@ -139,10 +139,11 @@ def add_operations(
     return Exposed(list(names.values()), left_out)
 
 
-def refuse_unknown_policies(expose: Callable[..., Any], policies: Mapping[str, Any]) -> None:
-    """Raise DefinitionError for keyword arguments that `expose`, or its like, does not have."""
-    known = [*keywords_of(expose), *PolicyOptions.__annotations__]
-    refuse_unknown(f"{expose.__name__} has no option", policies, known)
+def refuse_unknown_policies(add: Callable[..., Any], policies: Mapping[str, Any]) -> None:
+    """Raise DefinitionError for keyword arguments that a function does not have which makes tools
+    of views."""
+    known = [*keywords_of(add), *PolicyOptions.__annotations__]
+    refuse_unknown(f"{add.__name__} has no option", policies, known)
 
 
 _told: Final[WeakSet[Any]] = WeakSet()

@@ -10,11 +10,13 @@ from typing import Any, Final, TypeVar
 from fastapi import Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from typing_extensions import Unpack
 
 from mcp_mount.backends.models.chat import DONE, ChatModel, ChatRequest, Completion, pieces
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.http_calls import HTTPCall, LimitedRoute, failed
+from mcp_mount.routes.options import NamedRouterOptions
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.schemas.functions import DefinitionError, describe, name_of
 from mcp_mount.transports.lasting import keep
@@ -38,7 +40,7 @@ class CompletionsRouter(MCPRouter):
     names no model gets the first one. Arguments are those of FastAPI's APIRouter.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[NamedRouterOptions]) -> None:
         super().__init__(**options)
         self.models: dict[str, ChatModel] = {}
         self.add_api_route(

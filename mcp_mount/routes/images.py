@@ -10,12 +10,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import Unpack
 
 from mcp_mount.backends.images.drawing import draw
 from mcp_mount.features import Image, ToolError
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.http_calls import HTTPCall, LimitedRoute, failed
+from mcp_mount.routes.options import NamedRouterOptions
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.schemas.functions import is_coroutine_function
 from mcp_mount.wire.logs import own_logger
@@ -57,7 +59,7 @@ class ImageRouter(MCPRouter):
     HTTP route says so (503). Other arguments are those of FastAPI's APIRouter.
     """
 
-    def __init__(self, generate: Draw | None = None, **options: Any) -> None:
+    def __init__(self, generate: Draw | None = None, **options: Unpack[NamedRouterOptions]) -> None:
         super().__init__(**options)
         if generate is None and find_spec("PIL") is not None:
             generate = draw

@@ -9,10 +9,10 @@ for the network, to say.
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Response
+from typing_extensions import Unpack
 
+from mcp_mount.routes.options import APIRouterOptions
 from mcp_mount.schemas.extras import requires
 
 __all__ = ["PrometheusRouter"]
@@ -26,7 +26,7 @@ class PrometheusRouter(APIRouter):
     has several workers, collect from each, or push with an OTLP exporter instead.
     """
 
-    def __init__(self, path: str = "/metrics", **options: Any) -> None:
+    def __init__(self, path: str = "/metrics", **options: Unpack[APIRouterOptions]) -> None:
         with requires("prometheus", "PrometheusRouter"):
             from opentelemetry.exporter.prometheus import PrometheusMetricReader
             from opentelemetry.sdk.metrics import MeterProvider

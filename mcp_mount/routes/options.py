@@ -95,6 +95,13 @@ class RouterOptions(APIRouterOptions, RouterPolicies, total=False):
     """What may be declared of a router of ours, besides its name: policies, FastAPI's arguments."""
 
 
+class NamedRouterOptions(RouterOptions, total=False):
+    """The keyword arguments of a router of ours."""
+
+    name: str | None
+    """What throttles count under; by default the prefix."""
+
+
 class FastAPIOptions(_OwnerOptions, total=False):
     """FastAPI's arguments of an application."""
 

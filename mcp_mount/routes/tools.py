@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import Depends, HTTPException, Request, Response
 from pydantic_core import from_json
+from typing_extensions import Unpack
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.incoming import IncomingRequest
@@ -23,6 +24,7 @@ from mcp_mount.routes.gate import (
     incoming_of,
     runner_of,
 )
+from mcp_mount.routes.options import NamedRouterOptions
 from mcp_mount.routes.parts import parts_of, protocol_of, registry_of
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.schemas.arguments import InvalidArguments
@@ -53,7 +55,7 @@ class ToolsRouter(MCPRouter):
     FastAPI's APIRouter.
     """
 
-    def __init__(self, *, http: bool = True, **options: Any) -> None:
+    def __init__(self, *, http: bool = True, **options: Unpack[NamedRouterOptions]) -> None:
         super().__init__(**options)
         if not http:
             return

@@ -21,6 +21,7 @@ from mcp_mount.features import DefinitionError, ToolError
 from mcp_mount.openapi.arguments import another_endpoint
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.document import Document, check_readable
+from mcp_mount.openapi.marking import members_of
 from mcp_mount.openapi.operations import FUNCTION, Operation, path_shape
 from mcp_mount.openapi.requests import Sent
 from mcp_mount.openapi.responses import Answer
@@ -152,6 +153,7 @@ def _of_ninja(api: Any) -> Document:
             if operation is None:
                 continue
             described[FUNCTION] = operation.view_func.__name__
+            described.update(members_of(operation.view_func))
             if any(getattr(operation, name, False) for name in _SHAPING):
                 unshaped.add((path, method))
             parameters = re.findall(r"{path:(\w+)}", written)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import Unpack
 
-from mcp_mount.openapi.adding import Exposed, add_operations, refuse_unknown_policies
-from mcp_mount.openapi.choice import Choice
-from mcp_mount.openapi.operations import METHODS, Operation
+from mcp_mount.openapi.adding import Exposed, add_operations
+from mcp_mount.openapi.options import (
+    ExposeOptions,
+    choice_in,
+    policies_in,
+    refuse_unknown_exposing,
+)
 from mcp_mount.openapi.targets import calling
-from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.names import several_names
 from mcp_mount_django.exposing.middlewares import Middlewares
@@ -25,19 +28,8 @@ class ExposeDocumentsMixin(HandlerDecorators):
         self,
         api: Any,
         *,
-        tags: str | Collection[str] = (),
-        operations: str | Collection[str] = (),
-        paths: str | Collection[str] = (),
-        methods: str | Collection[str] = METHODS,
-        exclude: str | Collection[str] = (),
-        exclude_tags: str | Collection[str] = (),
-        names: Mapping[str, str] | None = None,
-        name: Callable[[Operation], str | None] | None = None,
-        descriptions: Mapping[str, str] | None = None,
-        prefix: str = "",
-        output_schemas: bool | None = None,
         middleware: str | Sequence[str] = (),
-        **policies: Unpack[PolicyOptions],
+        **options: Unpack[ExposeOptions],
     ) -> Exposed:
         """Make tools of endpoints that an OpenAPI document describes: of a NinjaAPI, or of whatever
         else writes one for this project.
@@ -48,23 +40,10 @@ class ExposeDocumentsMixin(HandlerDecorators):
 
         Args:
             api: A NinjaAPI with all its routers, or a document (3.0, 3.1) with whole paths.
-            tags: Endpoints with one of these tags. Without tags, operations and paths, those that
-                are marked: `openapi_extra=as_tool()` in Django Ninja.
-            operations: Those with one of these operation ids, or function names.
-            paths: Those with one of these paths ("/orders/*"), below the API.
-            methods: Of HTTP.
-            exclude: Operation ids, function names or paths that stay out.
-            exclude_tags: Tags of endpoints that stay out.
-            names: Other names, by operation id or function name.
-            name: A function of an `Operation` (path, method, id, tags) that returns the name of its
-                tool, or None for the usual one.
-            descriptions: Other descriptions, by operation id or function name.
-            prefix: Of all names.
-            output_schemas: Whether the tools promise what the document says of answers: by default
-                for Django Ninja, which enforces it.
             middleware: Middleware of the project that decides by path, as in MIDDLEWARE: it runs
                 again around each call, with the path of the endpoint.
-            policies: What may be declared around a tool, for each of these.
+            options: Which endpoints, and what is declared of their tools. `paths` are below the
+                API. `output_schemas` is by default True for Django Ninja, which enforces them.
 
         Returns:
             The names of the tools, and the endpoints that match, but cannot be tools, with reasons.
@@ -75,26 +54,15 @@ class ExposeDocumentsMixin(HandlerDecorators):
         """
         from mcp_mount_django.exposing import openapi_documents
 
-        refuse_unknown_policies(self.expose, policies)
+        refuse_unknown_exposing(self.expose, options)
         document, root = openapi_documents.document_of(api)
         return add_operations(
             self,
             [document],
-            Choice(
-                tags=tags,
-                operations=operations,
-                paths=paths,
-                methods=methods,
-                exclude=exclude,
-                exclude_tags=exclude_tags,
-                names=names,
-                name=name,
-                descriptions=descriptions,
-                prefix=prefix,
-            ),
+            choice_in(options),
             calling(openapi_documents.sending(root, Middlewares(several_names(middleware)))),
             forward=(),
-            policies=policies,
-            output_schemas=output_schemas,
+            policies=policies_in(options),
+            output_schemas=options.get("output_schemas"),
             login=login_paths,
         )

@@ -15,6 +15,7 @@ from typing_extensions import Unpack
 
 from mcp_mount.openapi.bodies import response_limit
 from mcp_mount.policies.options import PolicyOptions
+from mcp_mount.routes.options import PageOptions, ToolOptions
 from mcp_mount.schemas.names import several_names
 from mcp_mount_django.exposing.forms import tool_of_form
 from mcp_mount_django.exposing.openapi_methods import ExposeDocumentsMixin
@@ -56,7 +57,7 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
         url: str | Sequence[str] = (),
         as_json: bool = False,
         redirects: bool | None = None,
-        **options: Any,
+        **options: Unpack[ToolOptions],
     ) -> None:
         """Make a tool of a view: a function, or what `as_view` returns, coroutine or not.
 
@@ -94,7 +95,7 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
             limit=partial(response_limit, self, name),
         )
         inner = getattr(view, "view_class", view)
-        given = {
+        given: dict[str, Any] = {
             "name": name,
             "description": inner.__doc__,
             "annotations": {"readOnlyHint": method in ("GET", "HEAD")},
@@ -163,7 +164,7 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
         template: str,
         *,
         context: Mapping[str, Any] | Callable[[HttpRequest], Mapping[str, Any]] | None = None,
-        **options: Any,
+        **options: Unpack[PageOptions],
     ) -> None:
         """Register a page that is one of the project's templates, rendered at each request.
 
@@ -178,4 +179,5 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
             given = context(request) if callable(context) else context
             return render_to_string(template, dict(given or {}), request)
 
-        self.page(uri, **{"name": uri.removeprefix("ui://"), **options})(render)
+        options.setdefault("name", uri.removeprefix("ui://"))
+        self.page(uri, **options)(render)
