@@ -1,8 +1,9 @@
 """Mount an MCP server in a Django project.
 
-Inside: add "mcp_mount_django" to INSTALLED_APPS, write tools in the `mcp.py` of any app with
-`from mcp_mount_django import server`, and route them: `path("mcp", include(server.urls))`.
-Beside: `application = mount(get_wsgi_application(), "/mcp", server)`.
+Add "mcp_mount_django" to INSTALLED_APPS, write tools in the `mcp.py` of any app with `from
+mcp_mount_django import server`, and add the server to the URLs: `path("mcp",
+include(server.urls))`. To put the server in front of the project instead: `application =
+mount(get_wsgi_application(), "/mcp", server)`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "server":
-        # The default server: apps register their tools on it in their `mcp.py`.
+        # The default server, on which apps register the tools of their `mcp.py`.
         return default_server()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Says what to install where Django is not there. Imported before all else of the package."""
+"""Tell users to install Django if it is missing; the package imports this module first."""
 
 try:
     import django  # noqa: F401

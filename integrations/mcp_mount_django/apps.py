@@ -1,4 +1,4 @@
-"""The Django app: finds the tools of all installed apps."""
+"""The Django app, which discovers the tools of all installed apps."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from django.utils.module_loading import autodiscover_modules
 
 
 class MCPMountConfig(AppConfig):
-    """The app of this package, for INSTALLED_APPS."""
+    """The AppConfig of this package, for INSTALLED_APPS."""
 
     name = "mcp_mount_django"
     verbose_name = "MCP"
 
     def ready(self) -> None:
-        """Import the `mcp` module of each installed app, as Django's admin does with `admin`.
+        """Import the `mcp` module of each installed app, as the admin does with `admin`.
 
         Raises:
-            DefinitionError: For a tool that cannot be one, such as a second one of its name.
-            ImproperlyConfigured: For a setting MCP_MOUNT with which no server can be made: a
-                project with a guard that is misspelt does not start, whatever serves it.
+            DefinitionError: If a tool cannot be registered, for example because its name is taken.
+            ImproperlyConfigured: If MCP_MOUNT is invalid. A project with a misspelt permission must
+                not start, whichever way it is served.
         """
         import_module("mcp_mount_django.checks")
         autodiscover_modules("mcp")
@@ -29,5 +29,5 @@ class MCPMountConfig(AppConfig):
         if getattr(settings, "MCP_MOUNT", None):
             servers.default_server()
         for server in servers.servers:
-            # Those that were made before the apps were ready.
+            # Servers that were created before the apps were ready.
             server.authentication.load()

@@ -1,9 +1,8 @@
-"""Who calls: how a request to a server is authenticated, and whether it may come in.
+"""How requests to a server are authenticated, and which are let in.
 
-The authenticators of the setting AUTHENTICATION are asked first: authentication classes of Django
-REST framework, or functions that take the request and return a user, or None. Where none of them
-knows the caller, or there are none, it is whoever the project's own middleware says
-(`request.user`).
+The authenticators of the setting AUTHENTICATION come first: authentication classes of Django REST
+framework, or functions that take the request and return a user or None. If none of them knows the
+caller, the server uses the user of the project's middleware (`request.user`).
 """
 
 from __future__ import annotations
@@ -49,22 +48,23 @@ from mcp_mount_django.users import (
 )
 
 USER_OF_TEST: Final = "mcp_mount_django.user"
-"""Where a client for tests puts its user: in the WSGI environment, or in the ASGI scope, where no
-header of a request can be."""
+"""The key with the user of a test client, in the WSGI environ or the ASGI scope, where no header of
+a request can be.
+"""
 
 
 class Authentication:
-    """The way in to one server.
+    """The authentication of one server.
 
     Args:
-        authenticators: Asked before the project's authentication middleware counts.
-        login_required: Whether anonymous requests are refused; they are where Django's
-            LoginRequiredMiddleware is in use.
+        authenticators: Asked before the project's authentication middleware.
+        login_required: Whether anonymous requests are refused. They always are if the project uses
+            Django's LoginRequiredMiddleware.
         find_user: Finds the user of an access token that the server has verified, for
             `request.user`.
 
     Raises:
-        DefinitionError: For a `find_user` that is no function.
+        DefinitionError: If `find_user` is not a function.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Authentication:
         find_user: Callable[[AccessToken], Any] | None = None,
     ) -> None:
         self.find_user = OPTIONS["find_user"].check("find_user", find_user)
-        # One may stand alone: a text would be taken apart into its characters.
+        # A single authenticator may be given: a string would be split into its characters.
         alone = isinstance(authenticators, str) or callable(authenticators)
         given: Any = [authenticators] if alone else authenticators
         self._given: Sequence[Authenticator] = given
@@ -93,7 +93,7 @@ class Authentication:
         return bool(self._given)
 
     def may_block(self, request: HttpRequest) -> bool:
-        """Whether `admit`, and what depends on the user, may need the database."""
+        """Whether `admit`, or anything that depends on the user, may need the database."""
         return self.is_own or (
             hasattr(request, "user")
             and bool(
@@ -104,11 +104,11 @@ class Authentication:
         )
 
     def admit(self, request: HttpRequest) -> str | None:
-        """Authenticate a request: `request.user` is known from now on.
+        """Authenticate a request and set `request.user`.
 
         Returns:
-            The id of the user, or of the credentials of a principal that is no user, such as the
-            token of a team; None for an anonymous request.
+            The id of the user, or of credentials that belong to no user, such as the token of a
+            team; None for an anonymous request.
 
         Raises:
             ProtocolError: 401 for wrong or missing credentials, 403 for a session cookie without
@@ -116,7 +116,7 @@ class Authentication:
         """
         if (user := getattr(request, "scope", request.META).get(USER_OF_TEST)) is not None:
             if caller_of(request) != str(user.pk):
-                # The middleware knows no sessions.
+                # The project has no session middleware.
                 set_user(request, as_read_anew(user))
             return caller_of(request)
         if self._authenticate(request):
@@ -124,7 +124,7 @@ class Authentication:
         else:
             caller = caller_of(request)
             if caller is not None and SESSION_KEY in getattr(request, "session", ()):
-                # A browser sends the cookie by itself, whoever wrote the page.
+                # A browser sends the cookie with requests from any page.
                 problem = _CSRFCheck.problem(request)
                 if problem is not None:
                     raise ProtocolError(INVALID_REQUEST, f"CSRF: {problem}", status=403)
@@ -133,16 +133,16 @@ class Authentication:
         return caller
 
     def let_in(self, protocol: Protocol, read: Request, request: HttpRequest) -> Flow[Reply | None]:
-        """Verify the access token of a request, if the server does that. The token's user is
-        `request.user` from now on.
+        """Verify the access token of a request, if the server verifies tokens, and set its user as
+        `request.user`.
 
         Args:
-            protocol: The server's.
-            read: The request, as the protocol has it.
-            request: The same, as Django has it.
+            protocol: The server's protocol.
+            read: The request, as the protocol reads it.
+            request: The same request, as Django's.
 
         Returns:
-            The refusal of one who may not come in, or None.
+            The response to a caller who is refused, or None.
         """
         refusal = yield from protocol.admit(read)
         token = read.token
@@ -166,7 +166,7 @@ class Authentication:
         return None
 
     def challenge_for(self, request: Request, challenge: Challenge) -> str:
-        """The WWW-Authenticate header for those who must come with better credentials.
+        """Return the WWW-Authenticate header for callers who need other credentials.
 
         Args:
             request: The request that was refused.
@@ -176,10 +176,10 @@ class Authentication:
         return next(own, None) or bearer(request, challenge)
 
     def load(self) -> None:
-        """Import the authenticators that are named by dotted paths.
+        """Import the authenticators that are given as dotted paths.
 
         Raises:
-            ImproperlyConfigured: If one is not there.
+            ImproperlyConfigured: If one does not exist.
         """
         _ = self._authenticators
 
@@ -198,18 +198,18 @@ class Authentication:
         return found
 
     def _authenticate(self, request: HttpRequest) -> bool:
-        """Ask the authenticators; whether one of them knows who calls.
+        """Ask the authenticators, and return whether one of them knows the caller.
 
-        Otherwise the request is left as the project's middleware has made it.
+        If none does, the request keeps the user of the project's middleware.
 
         Raises:
-            ProtocolError: For credentials that are wrong.
+            ProtocolError: If the credentials are wrong.
         """
         for authenticator in self._authenticators:
             try:
                 found = authenticator.authenticate(request)
             except ProtocolError:
-                # Whom middleware has found by a cookie has not sent these credentials.
+                # A user whom the middleware has found by a cookie has not sent these credentials.
                 set_user(request, anonymous())
                 raise
             if found is not None:
@@ -224,11 +224,11 @@ class Authentication:
 
 
 class _CSRFCheck(CsrfViewMiddleware):
-    """Django's own check, for a view that it does not stand before."""
+    """Django's own CSRF check, for a view that its middleware exempts."""
 
     @classmethod
     def problem(cls, request: HttpRequest) -> str | None:
-        """What is wrong with the CSRF token of a request; None if it is right."""
+        """Return what is wrong with the CSRF token of a request, or None."""
         check = cls(lambda request: None)  # type: ignore[arg-type]
         check.process_request(request)
         reason: Any = check.process_view(request, None, (), {})  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
-"""Authenticators: functions of the request, and authentication classes of Django REST framework,
-which say who calls; and the refusals of those whom they do not know."""
+"""Authenticators, which identify callers: functions of the request, and authentication classes of
+Django REST framework.
+"""
 
 from __future__ import annotations
 
@@ -27,21 +28,21 @@ _NOT_VALID: Final = "The credentials are not valid"
 _UNCHECKED: Final = "The credentials could not be checked"
 
 Authenticator: TypeAlias = str | type | Callable[[HttpRequest], Any]
-"""A dotted path to one, an authentication class of Django REST framework, or a function."""
+"""A dotted path, an authentication class of Django REST framework, or a function of the request."""
 
 
 class AuthenticationFailed(Exception):
-    """Credentials that are wrong: an authenticator raises it, and the client gets 401."""
+    """Raised by an authenticator if credentials are wrong: the client gets 401."""
 
 
 def bearer_token(find: Callable[[str], Any]) -> Callable[[HttpRequest], Any]:
-    """Make an authenticator of a function that finds the user of a token (RFC 6750).
+    """Make an authenticator for bearer tokens (RFC 6750).
 
     A request without `Authorization: Bearer` is anonymous.
 
     Args:
-        find: Finds the user of a token. A token for which it returns None, or raises
-            `DoesNotExist`, is refused, as is one of a user who is not active.
+        find: A function that takes a token and returns its user. If it returns None, raises
+            `DoesNotExist`, or returns a user who is not active, the request is refused.
 
     Returns:
         The authenticator, for `authentication=` or AUTHENTICATION.
@@ -68,10 +69,10 @@ class FunctionAuthenticator:
         self._function = function
 
     def authenticate(self, request: HttpRequest) -> tuple[Any, Any] | None:
-        """Ask the function; the user and the credentials, or None if it knows neither.
+        """Call the function, and return the user and the credentials, or None if it knows neither.
 
         Raises:
-            ProtocolError: For credentials that are wrong.
+            ProtocolError: If the credentials are wrong.
         """
         try:
             found = self._function(request)
@@ -90,15 +91,15 @@ class RESTAuthenticator:
 
     @property
     def challenge(self) -> str | None:
-        """The WWW-Authenticate header that the class asks with."""
+        """Return the WWW-Authenticate header of the class."""
         header: str | None = self._instance.authenticate_header(HttpRequest())
         return header
 
     def authenticate(self, request: HttpRequest) -> tuple[Any, Any] | None:
-        """Ask the class; the user and the credentials, or None if it knows neither.
+        """Ask the class, and return the user and the credentials, or None if it knows neither.
 
         Raises:
-            ProtocolError: For credentials that are wrong.
+            ProtocolError: If the credentials are wrong.
         """
         from rest_framework.request import Request as WrappedRequest
 
@@ -112,11 +113,13 @@ class RESTAuthenticator:
 
 
 def _pair_of(function: Callable[..., Any], found: Any) -> tuple[Any, Any]:
-    """The user that an authenticator has found, None for credentials of no user, and the
-    credentials for `request.auth`: it gives both, as authentication classes do, or the user alone.
+    """Return the user that an authenticator has found and the credentials for `request.auth`.
+
+    An authenticator returns both, as authentication classes do, or only the user. The user is None
+    for credentials that belong to no user.
 
     Raises:
-        ProtocolError: If that is no user, or one who is not active.
+        ProtocolError: If it has found something that is not a user, or an inactive user.
     """
     is_pair = isinstance(found, tuple) and len(found) == 2
     user, credentials = found if is_pair else (found, None)
@@ -135,21 +138,21 @@ def _pair_of(function: Callable[..., Any], found: Any) -> tuple[Any, Any]:
 
 
 def may_come(function: Callable[..., Any], user: Any) -> bool:
-    """Whether what `find_user` has found is a user who may come in.
+    """Whether what `find_user` has returned is a user who is let in.
 
     Args:
-        function: Who has found it; it is named by the error.
+        function: The function, which the error names.
         user: What it returned.
 
     Raises:
-        TypeError: If it is no user.
+        TypeError: If it is not a user.
     """
     _check_user(function, user)
     return is_active(user)
 
 
 def _check_user(function: Callable[..., Any], user: Any) -> None:
-    """Raise TypeError for what is neither a user nor None."""
+    """Raise TypeError for anything but a user or None."""
     if user is not None and not hasattr(answer_of(function, user), "is_authenticated"):
         name = getattr(function, "__qualname__", None) or repr(function)
         raise TypeError(
@@ -159,9 +162,11 @@ def _check_user(function: Callable[..., Any], user: Any) -> None:
 
 
 def is_unknown(error: BaseException) -> bool:
-    """Whether an exception says that there is nothing of a key: `get` finds no row, or the key
-    cannot be one, as "x" for a number. The log says so, since a fault of the project's own code may
-    raise the same."""
+    """Whether an exception means that a key is unknown: `get` has found no row, or the key is
+    invalid, as "x" is for a number.
+
+    The log mentions the exception, because a bug in the project may raise the same.
+    """
     if isinstance(error, ObjectDoesNotExist | Http404):
         logger.info("Credentials are refused: %s: %s", type(error).__name__, error)
         return True
@@ -172,7 +177,7 @@ def is_unknown(error: BaseException) -> bool:
 
 
 def _refusal_of(error: BaseException) -> ProtocolError:
-    """The refusal of credentials with which an authenticator has raised an exception."""
+    """Return the error for credentials with which an authenticator has raised an exception."""
     if isinstance(error, AuthenticationFailed):
         return ProtocolError(INVALID_REQUEST, str(error) or _NOT_VALID, status=401)
     if isinstance(error, PermissionDenied):

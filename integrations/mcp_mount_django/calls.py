@@ -1,4 +1,4 @@
-"""How Django runs a call: in transactions, with connections looked after, and told to the audit."""
+"""How Django runs calls: in transactions, with managed connections, and followed by a signal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WITHOUT_CONTEXT: Final = (
     "whose context manager restores what your middleware sets (a tenant, a connection), or to "
     "'contextlib.nullcontext' if it sets nothing that tasks need"
 )
-"""What to write where tasks have no context."""
+"""The message for servers with tasks but without a task context."""
 
 _AUDITED: Final = ("tools/call", "prompts/get", "resources/read", "completion/complete")
 
@@ -46,34 +46,35 @@ class Calls:
         self._server = server
 
     def run(self, call: Call) -> None:
-        """Run a plain function in one transaction per database that has ATOMIC_REQUESTS, or that
+        """Run a plain function in a transaction on each database that has ATOMIC_REQUESTS, or that
         the function is `atomic` for.
 
-        The call is the unit, not the HTTP request: a tool that fails leaves no writes, and its
-        answer still goes out.
+        The transaction belongs to the call and not to the HTTP request: a tool that fails leaves no
+        writes, and its answer is still sent.
         """
         started = time.perf_counter()
         try:
             with _Transactions(call):
                 call.run()
         except Exception as error:
-            # A transaction that cannot begin or commit (a deferred constraint, a lock), or an
-            # on_commit function: whatever the tool returned, it has not done its work.
+            # A transaction cannot begin or commit (a deferred constraint, a lock), or an on_commit
+            # function has raised: whatever the tool returned, its work is not done.
             call.fail(error)
         if self._is_audited(call):
             self._tell(call, _outcome(call), started)
 
     def run_outside_request(self, call: Call) -> None:
-        """Run a plain function on a thread that Django knows no request on.
+        """Run a plain function on a thread on which Django has no request.
 
-        Connections are looked after as Django does around a request: broken and expired ones go.
+        Broken and expired connections are closed, as Django does around a request.
         """
         with fresh_connections():
             self.run(call)
 
     async def run_async(self, call: Call) -> None:
-        """Run a coroutine: its queries, its transactions and the audit have the thread of the
-        request, as those of a plain function do."""
+        """Run a coroutine. Its queries, its transactions and the signal run on the thread of the
+        request, as those of a plain function do.
+        """
         activity = running_functions.get()
         if activity is None:
             await self._run_async(call)
@@ -102,11 +103,11 @@ class Calls:
         turn = turns.set(asyncio.Lock())
         try:
             try:
-                # Cancelled while they begin, they have begun.
+                # If the call is cancelled meanwhile, the transactions have begun nevertheless.
                 await to_its_end(transactions.__enter__)
                 await call.run_async()
             except BaseException as error:
-                # The client has left: what was written so far does not count.
+                # The client has disconnected: roll back what was written so far.
                 exit_ = partial(transactions.__exit__, type(error), error, error.__traceback__)
                 await to_its_end(exit_)
                 raise
@@ -117,10 +118,10 @@ class Calls:
             turns.reset(turn)
 
     def around_task(self, call: Call) -> Around:
-        """What a task of the server runs in: what its `task_context` restores of the request.
+        """Return the context of a task: what the server's `task_context` restores of the request.
 
         Raises:
-            ProtocolError: Where nobody has said what that is.
+            ProtocolError: If the server has no `task_context`.
         """
         task_context = self._server.task_context
         if task_context is None:
@@ -142,8 +143,9 @@ class Calls:
         return around
 
     async def run_async_outside_request(self, call: Call) -> None:
-        """Run a coroutine where Django knows no request: on the thread that waits for it, or on one
-        of its own, with connections looked after as around a request."""
+        """Run a coroutine where Django has no request: on the thread that waits for it, or on one
+        of its own, with connections managed as around a request.
+        """
         if waiting_thread() is not None:
             await to_its_end(close_old)
             try:
@@ -181,8 +183,9 @@ def _outcome(call: Call) -> str:
 
 
 class _Transactions:
-    """One transaction per database that the call is atomic for, around it: rolled back if it
-    fails."""
+    """A transaction on each database that the call is atomic for. They are rolled back if the call
+    fails.
+    """
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -204,10 +207,10 @@ class _Transactions:
 
 
 async def to_its_end(function: Callable[[], Any]) -> None:
-    """Run a plain function on the thread of the request.
+    """Run a plain function on the thread of the request, even if the current task is cancelled.
 
     Raises:
-        asyncio.CancelledError: If the current task was cancelled, when the function has ended.
+        asyncio.CancelledError: When the function has ended, if the current task was cancelled.
         Exception: What the function raises.
     """
     task = asyncio.ensure_future(sync_to_async(function, thread_sensitive=True)())
@@ -217,13 +220,16 @@ async def to_its_end(function: Callable[[], Any]) -> None:
 
 
 _looked_after: ContextVar[int] = ContextVar("mcp_mount.connections", default=0)
-"""The thread whose connections somebody further out looks after."""
+"""The thread whose connections an outer block manages."""
 
 
 @contextmanager
 def fresh_connections() -> Iterator[None]:
-    """Look after the connections of a thread, as Django does around a request; only once, for what
-    is set on a connection further out must stay."""
+    """Close broken and expired connections of this thread before and after, as Django does around a
+    request.
+
+    Only the outermost block does so, because settings of a connection must stay within it.
+    """
     thread = id(thread_of(getcurrent()))
     if _looked_after.get() == thread:
         yield
@@ -240,7 +246,7 @@ def fresh_connections() -> Iterator[None]:
 def close_old() -> None:
     """Close the connections of this thread that are broken or have expired.
 
-    One that is in a transaction (a test's, say) is somebody's who needs it still.
+    A connection that is in a transaction, such as a test's, is still in use and stays open.
     """
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
@@ -248,8 +254,9 @@ def close_old() -> None:
 
 
 async def run_off_loop(function: Callable[[], None]) -> None:
-    """Run a plain function where Django knows no request: on the thread that waits for this
-    coroutine, or on one of a pool, with connections looked after."""
+    """Run a plain function where Django has no request: on the thread that waits for this
+    coroutine, or on a thread of a pool, with managed connections.
+    """
 
     def run() -> None:
         with fresh_connections():
@@ -259,7 +266,7 @@ async def run_off_loop(function: Callable[[], None]) -> None:
 
 
 def detach(call: Call) -> Context:
-    """Prepare a task: it keeps language and time zone, not the threads of its request."""
+    """Prepare a task: it keeps language and time zone, but not the threads of its request."""
     keep_language(call)
     return context_without(
         "asgiref.", "thread_sensitive_context", "deadlock_context", "async_single_thread_context"
@@ -279,21 +286,22 @@ def keep_language(call: Call) -> None:
 
 
 def active_variant() -> str:
-    """What the results of this request depend on: its language and its time zone."""
+    """Return what separates cached results of this request: its language and time zone."""
     return f"{translation.get_language()} {timezone.get_current_timezone_name()}"
 
 
 def atomic_aliases() -> list[str]:
-    """The databases that have ATOMIC_REQUESTS, in the order in which Django's views begin their
-    transactions: in any other, the two could wait for each other."""
+    """Return the databases that have ATOMIC_REQUESTS, in the order in which Django's views begin
+    their transactions. In another order, calls and views could deadlock.
+    """
     every = [alias for alias in connections if connections.settings[alias]["ATOMIC_REQUESTS"]]
     return every[::-1]
 
 
 def _aliases_of(function: Any) -> list[str]:
-    """The databases that a call of a handler has a transaction on, in the same order."""
+    """Return the databases on which calls of a handler are transactions, in the same order."""
     own: frozenset[str] = getattr(function, _ATOMIC, frozenset())
-    # As Django's own decorator for views says it.
+    # Set by Django's decorator `non_atomic_requests`.
     without = getattr(function, "_non_atomic_requests", ())
     every = [
         alias
@@ -311,17 +319,17 @@ def atomic(function: F, /) -> F: ...
 @overload
 def atomic(*, using: str | Sequence[str] = DEFAULT_DB_ALIAS) -> Callable[[F], F]: ...
 def atomic(function: Any = None, /, *, using: str | Sequence[str] = DEFAULT_DB_ALIAS) -> Any:
-    """Let each call of a handler be one transaction, also without ATOMIC_REQUESTS.
+    """Run each call of a handler in a transaction, also without ATOMIC_REQUESTS.
 
-    For `def` and `async def`, between `@server.tool` and the function. A call that fails, in
-    whatever way, is rolled back. Django's own `transaction.non_atomic_requests` is the opposite.
+    Write it between `@server.tool` and the function, `def` or `async def`. A call that fails, in
+    whatever way, is rolled back. Django's `transaction.non_atomic_requests` does the opposite.
 
     Args:
         function: The handler.
-        using: The database, or several.
+        using: The database, or several. By default the default database.
 
     Raises:
-        DefinitionError: For a database that the project does not have.
+        DefinitionError: If the project does not have a database.
     """
     aliases = several_names(using)
     refuse_unknown("DATABASES has no", aliases, list(connections))

@@ -1,4 +1,4 @@
-"""System checks: the usual mistakes, found before a client meets them."""
+"""System checks for common mistakes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from mcp_mount_django.well_known import serves_metadata
 from mcp_mount_django.wrapping import unguarded
 
 INCOMPLETE: Final = ("mcp_mount.W010", "mcp_mount.W011")
-"""Warnings about tools that were written and that no server of the project has."""
+"""The ids of warnings about tools that no server of the project has."""
 
 _SYNC_QUERIES: Final = frozenset(
     [
@@ -40,12 +40,12 @@ _SYNC_QUERIES: Final = frozenset(
         "update_or_create",
     ]
 )
-"""Methods of managers and querysets that run a query at once; each has an `a…` twin."""
+"""Methods of managers and querysets that run a query at once. Each has an async variant, `a…`."""
 
 
 @register("mcp", Tags.compatibility)
 def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
-    """Settings, routes, and coroutine handlers that would block on the ORM."""
+    """Check settings, URLs, and coroutine handlers that would block on the ORM."""
     problems: list[CheckMessage] = [
         *(Error(problem, id="mcp_mount.E001") for problem in unknown()),
         *_check_paths(),
@@ -62,7 +62,7 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
 
 @register("mcp", Tags.security)
 def check_guards(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
-    """Servers with tools that may write and that anybody may call."""
+    """Check for servers with tools that may write and that anybody may call."""
     problems: list[CheckMessage] = []
     for server in sorted(servers, key=lambda one: one.title):
         resource = server.core.resource_server
@@ -89,7 +89,7 @@ def check_guards(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
 
 @register("mcp", Tags.security, deploy=True)
 def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
-    """What a deployed server should not be: open to all, or without a key of its own."""
+    """Check what a deployed server needs: host names, a secret key, a single process."""
     problems: list[CheckMessage] = []
     for server in sorted(servers, key=lambda one: one.title):
         if not server.registry.tools:
@@ -128,14 +128,14 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
 
 
 def mounted() -> Iterator[tuple[str, Any]]:
-    """The servers in the project's URLs, each with its path."""
+    """Yield the servers in the project's URLs, each with its path."""
     for prefix, pattern in url_patterns():
         if isinstance(pattern.callback, ServerView):
             yield prefix, pattern.callback.server
 
 
 def _check_paths() -> Iterator[CheckMessage]:
-    """Dotted paths in AUTHENTICATION that cannot be imported."""
+    """Check that the dotted paths in AUTHENTICATION can be imported."""
     given = getattr(settings, "MCP_MOUNT", {})
     paths = given.get("AUTHENTICATION") if isinstance(given, Mapping) else None
     for path in (paths,) if isinstance(paths, str) or callable(paths) else paths or ():
@@ -152,7 +152,7 @@ def _check_paths() -> Iterator[CheckMessage]:
 
 
 def _check_modules() -> Iterator[CheckMessage]:
-    """Modules `mcp.py` that are never imported, or that use `mcp_mount.MCPServer`."""
+    """Check for `mcp.py` modules that are never imported, or that use `mcp_mount.MCPServer`."""
     installed = {Path(config.path).resolve() for config in apps.get_app_configs()}
     for stray in _stray_modules(installed):
         yield Warning(
@@ -173,7 +173,9 @@ def _check_modules() -> Iterator[CheckMessage]:
 
 
 def _stray_modules(installed: Collection[Path]) -> Iterator[Path]:
-    """The files `mcp.py` of the project that use this package and belong to no installed app."""
+    """Yield the `mcp.py` files of the project that use this package but belong to no
+    installed app.
+    """
     folders = set()
     if base := getattr(settings, "BASE_DIR", None):
         folders.add(Path(base).resolve())
@@ -229,7 +231,9 @@ def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:
 
 
 def _check_permissions(server: MCPServer) -> Iterator[CheckMessage]:
-    """Names of permissions that no model has: nobody has such a permission, so nobody may."""
+    """Check for permission names that no model has: nobody has such a permission, so nobody may
+    call.
+    """
     known = {
         f"{model._meta.app_label}.{codename}"
         for model in apps.get_models()
@@ -256,7 +260,7 @@ def _check_permissions(server: MCPServer) -> Iterator[CheckMessage]:
 
 
 def _named_permissions(server: MCPServer) -> Iterator[tuple[str, str]]:
-    """The permissions that a server asks for by name, and where."""
+    """Yield the permissions that a server requires by name, and where."""
     registry = server.registry
     entries: list[tuple[str, Sequence[Any]]] = [
         (f"the server {server.title!r}", server.core.protocol.settings.rules),
@@ -271,7 +275,7 @@ def _named_permissions(server: MCPServer) -> Iterator[tuple[str, str]]:
 
 
 def _are_permissions_of_models() -> bool:
-    """Whether only Django's own backends tell who has a permission."""
+    """Whether only Django's own backends decide who has a permission."""
     return all(path.startswith("django.contrib.auth.") for path in settings.AUTHENTICATION_BACKENDS)
 
 
@@ -286,7 +290,7 @@ def _check_beside(server: MCPServer) -> Iterator[CheckMessage]:
         except ImproperlyConfigured as error:
             yield Error(str(error), id="mcp_mount.E013")
         except ImportError:
-            # Django itself says so when it starts.
+            # Django reports this when it starts.
             continue
     if server.is_beside and (problem := unguarded(server)) is not None:
         yield Error(problem, id="mcp_mount.E013")
@@ -311,7 +315,7 @@ def _check_coroutines(server: MCPServer) -> Iterator[CheckMessage]:
 
 
 def _sync_query(function: Callable[..., Any]) -> str | None:
-    """The first query that a coroutine would run at once, as it stands in the source."""
+    """Return the first query that a coroutine would run synchronously, as in its source."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
     except (OSError, TypeError, SyntaxError):
@@ -335,7 +339,7 @@ def _sync_query(function: Callable[..., Any]) -> str | None:
 
 
 def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes below one, but for those of functions within, which run elsewhere."""
+    """Yield all nodes below one, except those of nested functions, which run elsewhere."""
     for child in ast.iter_child_nodes(node):
         yield child
         if not isinstance(child, ast.FunctionDef | ast.Lambda):
@@ -343,7 +347,7 @@ def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_of_manager(node: ast.AST) -> bool:
-    """Whether an expression begins at a manager, such as `Model.objects.filter(…)`."""
+    """Whether an expression begins with a manager, such as `Model.objects.filter(…)`."""
     while isinstance(node, ast.Call | ast.Attribute | ast.Subscript):
         if isinstance(node, ast.Attribute) and node.attr in ("objects", "_default_manager"):
             return True

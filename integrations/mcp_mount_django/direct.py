@@ -1,8 +1,8 @@
-"""A server that is served by itself, and not in the URLs of the project: beside it, or mounted in
-another application.
+"""Serve a server without the URLs of the project: in front of the project, or mounted in another
+application.
 
-No middleware sees its requests, but they are Django's: its signals around a request, its host
-check, the server's own authentication and guards.
+No middleware sees its requests, but they are requests of Django: its request signals, its host
+check, and the server's own authentication and permissions apply.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _PREFIX = "mcp_mount_django.prefix"
 
 
 def is_from_view(scope: Scope) -> bool:
-    """Whether a request has come through the server's view already."""
+    """Whether a request has already come through the server's view."""
     return HOST_REQUEST in scope or HOST_REQUEST in scope.get("wsgi_environ", {})
 
 
 class DirectWSGIApp(WSGIApp):
-    """The WSGI side of a Django server."""
+    """The WSGI application of a Django server."""
 
     def __init__(self, server: Any, view: ServerView) -> None:
         super().__init__(server, server.core)
@@ -45,7 +45,7 @@ class DirectWSGIApp(WSGIApp):
 
 
 class DirectASGI:
-    """The ASGI side of a Django server."""
+    """The ASGI application of a Django server."""
 
     def __init__(self, view: ServerView) -> None:
         self._handler = _ASGI(view)
@@ -58,8 +58,9 @@ class DirectASGI:
 
 
 def _split(environ: Environ) -> Environ:
-    """A WSGI environment whose SCRIPT_NAME is that of the application around, as Django's URLs need
-    it, and not that of the server."""
+    """Return a WSGI environ whose SCRIPT_NAME is that of the application around, as Django's URLs
+    need it, and not that of the server.
+    """
     outer, script = environ.get(HOST_PREFIX, ""), environ.get("SCRIPT_NAME", "")
     prefix = script[len(outer) :]
     path = prefix + environ.get("PATH_INFO", "")
@@ -73,7 +74,7 @@ def _call(view: ServerView, request: HttpRequest, prefix: str) -> Any:
 
 
 class _WSGI(WSGIHandler):
-    """Django's handler, with a server's view in place of middleware and URLs."""
+    """Django's WSGI handler, with the server's view instead of middleware and URLs."""
 
     def __init__(self, view: ServerView) -> None:
         self._view = view
@@ -88,7 +89,7 @@ class _WSGI(WSGIHandler):
 
 
 class _ASGI(ASGIHandler):
-    """The same under ASGI."""
+    """Django's ASGI handler, with the server's view instead of middleware and URLs."""
 
     def __init__(self, view: ServerView) -> None:
         self._view = view

@@ -1,4 +1,4 @@
-"""Django's own exceptions in handlers: what a client is told of them, and who hears of failures."""
+"""What clients get for Django's own exceptions, and who is notified of failures."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ from mcp_mount_django.threads import is_on_event_loop
 
 
 def translate(error: Exception) -> Exception | None:
-    """An exception that Django would answer with a response, as one that a client is told of.
+    """Return the error for a client if Django would answer the exception with a response.
 
-    Those of Django REST framework count as well. None for any other: it is a failure.
+    Exceptions of Django REST framework are included.
+
+    Returns:
+        None for any other exception, which is a failure.
     """
     if isinstance(error, Http404 | ObjectDoesNotExist):
         return ResourceNotFoundError(_words(error) or "Not found")
@@ -43,13 +46,13 @@ def translate(error: Exception) -> Exception | None:
     if isinstance(error, BadRequest):
         return ToolError(_words(error) or "Bad request")
     if isinstance(error, SuspiciousOperation):
-        # Its words are for the log of the project, not for whoever has sent it.
+        # Its message is for the project's log and not for whoever has sent the request.
         return ToolError("The request was refused")
     return _of_rest_framework(error)
 
 
 def words_of_validation(error: ValidationError) -> str:
-    """What a ValidationError says, each message with its field."""
+    """Return the messages of a ValidationError, each with its field."""
     if not hasattr(error, "error_dict"):
         return "; ".join(error.messages)
     return "; ".join(
@@ -60,16 +63,16 @@ def words_of_validation(error: ValidationError) -> str:
 
 
 def _words(error: Exception) -> str:
-    """The text of an exception; what else it carries (the URLs that were tried) is for nobody."""
+    """Return the message of an exception, without other data such as the URLs that were tried."""
     return error.args[0] if error.args and isinstance(error.args[0], str) else ""
 
 
 def value_of(response: Any) -> Any:
-    """The value of a response that a handler, or a decorator of it such as `login_required`, has
+    """Return the value of a response that a handler, or a decorator such as `login_required`, has
     returned.
 
     Raises:
-        ToolError: For one that refuses, and one that is read on an event loop only.
+        ToolError: If the response refuses the caller, or can be read on an event loop only.
     """
     if response.streaming and (response.is_async or is_on_event_loop()):
         raise ToolError("A response that is a stream is no result of a tool")
@@ -94,7 +97,7 @@ def _of_rest_framework(error: Exception) -> Exception | None:
 
 
 def _details(detail: Any, field: str = "") -> list[str]:
-    """The messages of an APIException, each with its field."""
+    """Return the messages of an APIException, each with its field."""
     if isinstance(detail, dict):
         return [
             line for name, one in detail.items() for line in _details(one, _below(field, str(name)))
@@ -109,14 +112,14 @@ def _below(field: str, name: str) -> str:
 
 
 def report(call: FailedCall, error: BaseException) -> None:
-    """Send Django's signal for requests that have failed, as its handler does for views.
+    """Send Django's signal `got_request_exception`, as its handler does for views.
 
-    Its receivers may block, so none runs on an event loop: as Django itself does it under ASGI,
-    they have a thread of a pool.
+    Receivers may block, so they never run on an event loop: as in Django under ASGI, they run on a
+    thread of a pool.
 
     Args:
-        call: What has failed.
-        error: How.
+        call: The call that has failed.
+        error: The exception.
     """
     send = partial(_send, call.request, error)
     if not is_on_event_loop():
@@ -133,7 +136,7 @@ def _send(request: Any, error: BaseException) -> None:
     traceback = error.__traceback__
     with fresh_connections():
         try:
-            # Receivers ask sys.exc_info() for it.
+            # Receivers read the exception from sys.exc_info().
             raise error
         except BaseException:
             error.__traceback__ = traceback

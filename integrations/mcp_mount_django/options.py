@@ -1,4 +1,4 @@
-"""The setting MCP_MOUNT: what the servers of a project have in common, unless they say otherwise.
+"""The setting MCP_MOUNT: the default options of all servers of a project.
 
 MCP_MOUNT = {
     "NAME": "shop",
@@ -30,34 +30,34 @@ _OWN: Final = {
     "FIND_USER": "find_user",
     "TASK_CONTEXT": "task_context",
 }
-"""What Django's `MCPServer` has besides the options of any server."""
+"""Options that only Django's `MCPServer` has."""
 
 _ELSEWHERE: Final = {
     "ALLOWED_HOSTS": "the names that the project serves are those of settings.ALLOWED_HOSTS",
 }
-"""Options of a server that are Django's own settings, and what to say of them."""
+"""Options that are Django settings of their own, and what the error says about them."""
 
 OPTIONS: Final = {
     name.upper(): name for name in options.OPTIONS if name.upper() not in _ELSEWHERE
 } | _OWN
-"""The keys, and the arguments of `MCPServer` that they stand for."""
+"""The keys, and the arguments of `MCPServer` that they set."""
 
 _IMPORTED: Final = frozenset(
     [name.upper() for name, option in options.OPTIONS.items() if option.is_object]
     + ["FIND_USER", "TASK_CONTEXT"]
 )
-"""Those whose values may be dotted paths, so that settings need not import them.
+"""The keys whose values may be dotted paths, so that the settings need not import them.
 
-A permission is a name of Django's, which looks like such a path.
+PERMISSION is not among them: names of permissions look like dotted paths.
 """
 
 
 def defaults() -> dict[str, Any]:
-    """The arguments that the setting gives.
+    """Return the arguments of `MCPServer` that the setting gives.
 
     Raises:
-        ImproperlyConfigured: For a key that means nothing, a dotted path that leads nowhere, and a
-            value that cannot be. A misspelt one may be what guards the servers.
+        ImproperlyConfigured: For an unknown key, a dotted path that cannot be imported, or an
+            invalid value. A misspelt key may be the one that protects the servers.
     """
     given = getattr(settings, "MCP_MOUNT", {})
     if problems := unknown():
@@ -70,7 +70,7 @@ def defaults() -> dict[str, Any]:
 
 
 def _check(key: str, value: Any) -> None:
-    """Raise ImproperlyConfigured for a value that cannot be, by the name that the user gave it."""
+    """Raise ImproperlyConfigured for an invalid value, with the key that the user has written."""
     name = OPTIONS[key]
     try:
         if key in _OWN:
@@ -87,21 +87,21 @@ def _check(key: str, value: Any) -> None:
 
 
 def _imported(key: str, value: Any) -> Any:
-    """What dotted paths name; all else as it is."""
+    """Return the objects that dotted paths name; other values unchanged."""
     if isinstance(value, list | tuple):
         return [_imported(key, one) for one in value]
     return imported(f"MCP_MOUNT[{key!r}]", value) if isinstance(value, str) else value
 
 
 def imported(where: str, path: str) -> Any:
-    """What a dotted path names.
+    """Return the object that a dotted path names.
 
     Args:
-        where: The setting or argument that it stands in, for the error.
+        where: The setting or argument with the path, for the error.
         path: The dotted path.
 
     Raises:
-        ImproperlyConfigured: If there is nothing.
+        ImproperlyConfigured: If it cannot be imported.
     """
     try:
         return import_string(path)
@@ -117,8 +117,9 @@ def imported(where: str, path: str) -> Any:
 
 
 def unknown() -> list[str]:
-    """A sentence for each key of the setting that means nothing, or for a setting that is no
-    dict."""
+    """Return a sentence for each unknown key of the setting, or one if the setting is
+    not a dict.
+    """
     given = getattr(settings, "MCP_MOUNT", {})
     if not isinstance(given, Mapping):
         return [f"MCP_MOUNT is a dict, not {given!r}"]

@@ -1,4 +1,4 @@
-"""The path of a request, as its client wrote it."""
+"""The path of a request, as the client wrote it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from django.http import HttpRequest
 
 
 def prefix_of(request: HttpRequest) -> str:
-    """The prefix that the project is served below: SCRIPT_NAME, root_path, FORCE_SCRIPT_NAME."""
+    """Return the prefix of the project: SCRIPT_NAME, root_path or FORCE_SCRIPT_NAME."""
     script: str = getattr(request, "script_name", "")
     return script.rstrip("/") or request.path.removesuffix(request.path_info)
 
 
 def path_of(request: HttpRequest) -> str:
-    """The whole path of a request, prefix and all.
+    """Return the whole path of a request, including the prefix.
 
-    `request.path` is that, but for ASGI in Django 5.2 and later behind a proxy that takes the
-    prefix away: there it is without.
+    `request.path` is this path, except under ASGI in Django 5.2 and later behind a proxy that
+    strips the prefix.
     """
     prefix, path = prefix_of(request), request.path
     return path if path == prefix or path.startswith(f"{prefix}/") else prefix + path
 
 
 def mount_of(request: HttpRequest, rest: str | None) -> str:
-    """The path of the server that a request is for.
+    """Return the path of the server that a request is for.
 
     Args:
         request: The request.
-        rest: What of the path is below the server, without the slash before it; None for nothing.
+        rest: The part of the path below the server, without the leading slash, or None.
     """
     path = path_of(request)
     return path if rest is None else path[: len(path) - len(rest) - 1]

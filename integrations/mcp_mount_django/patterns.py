@@ -11,10 +11,10 @@ from django.urls import URLPattern, URLResolver, get_resolver
 def url_patterns(
     resolver: URLResolver | None = None, prefix: str = "/"
 ) -> Iterator[tuple[str, URLPattern]]:
-    """All URL patterns of the project, each with the path of the resolvers around it.
+    """Yield all URL patterns of the project, each with the path of the resolvers around it.
 
     Args:
-        resolver: Where to begin; by default at ROOT_URLCONF, if the project has one.
+        resolver: Where to begin. By default at ROOT_URLCONF, if the project has one.
         prefix: The path of that resolver.
     """
     if resolver is None:

@@ -1,4 +1,4 @@
-"""Asking a mounted server as a client would, through all of the project's middleware."""
+"""Ask a mounted server as a client would, through all of the project's middleware."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from mcp_mount.wire.revisions import LATEST
 
 
 def probe(path: str, host: str) -> str | None:
-    """Ask the server at `path` for its discovery. A server that wants a login has answered.
+    """Send a discovery request to the server at `path`. A response that requires a login counts as
+    an answer.
 
     Args:
-        path: As in the project's URLs.
-        host: The name by which the server is addressed.
+        path: The path in the project's URLs.
+        host: The host name to use.
 
     Returns:
-        What stands in the way; None if it answers.
+        What prevents an answer, or None.
     """
     meta = {VERSION_META: LATEST.name, CAPABILITIES_META: {}}
     message = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": meta}}

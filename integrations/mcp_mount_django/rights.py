@@ -1,4 +1,4 @@
-"""What the caller of a request may: permissions, groups and scopes, by their names."""
+"""What the caller of a request may do: permissions, groups and scopes, by name."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from django.http import HttpRequest
 
 
 class Rights:
-    """What the caller of one request may, by names; each is asked once in a request.
+    """What the caller of one request may do.
 
-    A list of two hundred tools with `roles=` would be two hundred queries.
+    Each name is looked up once per request. Otherwise a list of two hundred tools with `roles=`
+    would need two hundred queries.
     """
 
     def __init__(self, request: HttpRequest) -> None:
@@ -27,7 +28,7 @@ class Rights:
         return self._permissions[name]
 
     def has_role(self, name: str) -> bool:
-        """Whether the request's user is in the group of that name."""
+        """Whether the request's user is in the group with this name."""
         user = self._current()
         if self._groups is None:
             knows_groups = user is not None and user.is_authenticated and hasattr(user, "groups")
@@ -36,13 +37,14 @@ class Rights:
         return name in self._groups
 
     def has_scope(self, name: str) -> bool:
-        """Whether the token of the project's own authentication has a scope, as those of
-        django-oauth-toolkit do."""
+        """Whether the token of the project's own authentication has a scope, as the tokens of
+        django-oauth-toolkit do.
+        """
         scope = getattr(getattr(self._request, "auth", None), "scope", None)
         return isinstance(scope, str) and name in scope.split()
 
     def _current(self) -> Any:
-        """The request's user; what was known of another one is forgotten."""
+        """Return the request's user; what is known about another user is dropped."""
         user = getattr(self._request, "user", None)
         if user is not self._user:
             self._user, self._permissions, self._groups = user, {}, None

@@ -1,4 +1,4 @@
-"""A router of tools that also makes tools of what the project has already."""
+"""A router for tools that can also expose models, views and endpoints of the project."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from mcp_mount_django.exposing.server_methods import ExposeMixin
 
 
 class ToolsRouter(ExposeMixin, mcp_mount.ToolsRouter):
-    """A `mcp_mount.ToolsRouter` that has what a server has for models, views and endpoints of the
-    project (`register`, `add_view`, `add_viewset`, `expose`, …), so that its rules hold for them.
+    """A `mcp_mount.ToolsRouter` with the methods of a Django server that expose existing code
+    (`register`, `add_view`, `add_viewset`, `expose`, …). The router's policies apply to what they
+    expose.
     """

@@ -1,4 +1,4 @@
-"""The servers that Django projects register their tools on."""
+"""The servers on which Django projects register their tools."""
 
 from __future__ import annotations
 
@@ -50,26 +50,27 @@ servers: WeakSet[MCPServer] = WeakSet()
 
 
 class MCPServer(ExposeMixin, mcp_mount.MCPServer):
-    """An MCPServer that lives by the settings of a Django project.
+    """An MCPServer that uses the settings of a Django project.
 
-    It seals with SECRET_KEY (and SECRET_KEY_FALLBACKS), leaves Host checks to ALLOWED_HOSTS, shows
-    its docs under DEBUG. Each tool call is one transaction per database with ATOMIC_REQUESTS.
-    Permissions are Django's ("shop.view_order"), or functions of its request.
+    It seals sessions and states with SECRET_KEY (and SECRET_KEY_FALLBACKS), leaves the check of the
+    Host header to ALLOWED_HOSTS, and shows its documents under DEBUG. With ATOMIC_REQUESTS, each
+    tool call is a transaction on each database. Permissions are Django's ("shop.view_order"), or
+    functions of its request.
 
     Args:
-        name: Of the server.
+        name: The name of the server.
         authentication: Authentication classes of Django REST framework, or functions that take the
-            request and return a user or None. Where none of them knows the caller, it is whoever
-            the project's middleware says.
+            request and return a user or None. If none of them knows the caller, the server uses the
+            user of the project's middleware.
         login_required: Whether anonymous requests are refused (401).
-        task_context: A function of the request whose context manager a task runs in, on its own
-            thread, for the task has no request any more: it restores what the project's middleware
-            sets; `contextlib.nullcontext`, if that is nothing that tasks need.
-        options: Those of `mcp_mount.MCPServer`; the setting MCP_MOUNT gives the defaults.
+        task_context: A function of the request that returns the context manager in which a task
+            runs, on its own thread. It restores what the project's middleware sets, because a task
+            outlives its request. Use `contextlib.nullcontext` if tasks need none of this.
+        options: The options of `mcp_mount.MCPServer`. The setting MCP_MOUNT gives the defaults.
 
     Raises:
-        DefinitionError: For an option that there is not, and for values that cannot be.
-        ImproperlyConfigured: For authenticators and functions that are not there.
+        DefinitionError: If an option does not exist or has an invalid value.
+        ImproperlyConfigured: If an authenticator or a function cannot be imported.
     """
 
     def __init__(
@@ -120,16 +121,16 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
         servers.add(self)
 
     is_beside = False
-    """Whether it stands before the project, and not in its URLs."""
+    """Whether the server is in front of the project, and not in its URLs."""
 
     @cached_property
     def view(self) -> ServerView:
-        """The view that answers the requests of this server."""
+        """The view that serves the requests of this server."""
         return ServerView(self, self.calls, self.authentication)
 
     @cached_property
     def wsgi(self) -> WSGIApp:
-        """This server as a WSGI application, with Django's requests and authentication."""
+        """The server as a WSGI application, with Django's requests and authentication."""
         return DirectWSGIApp(self, self.view)
 
     @cached_property
@@ -150,12 +151,11 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
 
     @property
     def urls(self) -> list[URLPattern]:
-        """URL patterns for `include`: MCP at the very prefix, the other routes below it.
+        """URL patterns for `include`: MCP at the prefix itself, the other routes below it.
 
         Raises:
-            ImproperlyConfigured: Where this package is no app of the project: its `mcp.py` modules
-                would be read by nobody, and nothing would be checked; and before the apps are
-                ready.
+            ImproperlyConfigured: If this package is not in INSTALLED_APPS, so that no `mcp.py`
+                would be imported and nothing be checked; or if the apps are not ready.
         """
         if not apps.apps_ready:
             raise ImproperlyConfigured(
@@ -172,10 +172,10 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
 
 
 def _check_task_context(function: Any) -> None:
-    """Refuse a task context in which every task would fail.
+    """Refuse a task context with which every task would fail.
 
     Raises:
-        ImproperlyConfigured: For what is no function, and for a generator.
+        ImproperlyConfigured: If it is not a function, or is a generator function.
     """
     if function is None:
         return
@@ -193,5 +193,7 @@ def _secret_keys() -> Sequence[str | bytes]:
 
 @cache
 def default_server() -> MCPServer:
-    """The default server, made when the settings are there: when somebody first asks for it."""
+    """Return the default server, which is created at its first use, when the settings are
+    available.
+    """
     return MCPServer()

@@ -1,12 +1,17 @@
-"""Signals of a server."""
+"""The signals that servers send."""
 
 from django.dispatch import Signal
 
 call_finished = Signal()
-"""Sent after each call of a tool, prompt, resource or completer, when its transaction is over.
+"""Sent after each call of a tool, prompt, resource or completion, when its transaction has ended.
 
-sender: the server. request: Django's request, None for a call without one. method: "tools/call"
-and the like. name: of the tool or prompt, or the URI of the resource. arguments: as the client
-sent them. outcome: "ok", "failed" (the handler said so, or raised), "suspended" (it waits for an
-answer, or goes on as a task) or "cancelled". seconds: how long it took.
+Args:
+    sender: The server.
+    request: Django's request, or None for a call without one.
+    method: The method of the protocol, such as "tools/call".
+    name: The name of the tool or prompt, or the URI of the resource.
+    arguments: The arguments, as the client sent them.
+    outcome: "ok", "failed" (the handler failed), "suspended" (it waits for an answer, or continues
+        as a task) or "cancelled".
+    seconds: How long the call took.
 """

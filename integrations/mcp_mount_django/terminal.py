@@ -1,4 +1,4 @@
-"""Requests of a person at the terminal: they pass the project's middleware, as those over HTTP."""
+"""Requests from the terminal, which pass the project's middleware as requests over HTTP do."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _LOGIN_REQUIRED: Final = (
 
 
 class Terminal:
-    """A server, asked at the terminal with the rights of a user.
+    """A server, used from the terminal with the permissions of a user.
 
     Args:
         server: The server.
-        user: The user; None for whoever the middleware says.
-        path: Where the server is in the URLs of the project; None if it is nowhere.
-        host: A name that the project serves.
+        user: The user; None for the user of the middleware.
+        path: The path of the server in the project's URLs; None if it has none.
+        host: A host name that the project serves.
     """
 
     def __init__(self, server: MCPServer, user: Any, *, path: str | None, host: str) -> None:
@@ -43,11 +43,11 @@ class Terminal:
         self._handler = _Handler()
 
     def respond(self, asked: Request) -> Reply:
-        """Answer a request, within the middleware.
+        """Answer a request, inside the middleware.
 
         Raises:
-            CommandError: If the middleware answers in its place, and where a login is required
-                and nobody is logged in.
+            CommandError: If the middleware answers instead, or if a login is required and there is
+                no user.
         """
         found: list[Reply] = []
 
@@ -60,13 +60,15 @@ class Terminal:
         return found[0]
 
     def caller(self) -> Request:
-        """What the middleware makes of a request, for what outlives it: a client on stdio."""
+        """Return a request that has passed the middleware, for a stdio client, which
+        outlives it.
+        """
         found: list[HttpRequest] = []
         self._pass(found.append)
         return self._known(Request("POST", {}), found[0])
 
     def _known(self, asked: Request, request: HttpRequest) -> Request:
-        """A request with what Django knows of its caller."""
+        """Return a request of the protocol with what Django knows about its caller."""
         caller, rights = caller_of(request), Rights(request)
         return replace(
             asked,
@@ -77,7 +79,7 @@ class Terminal:
         )
 
     def _pass(self, answer: Callable[[HttpRequest], None]) -> None:
-        """Let a request pass the middleware, and call a function where the view would be."""
+        """Send a request through the middleware and call a function in place of the view."""
         request: Any = self._request()
         if self._server.is_beside:
             self._log_in(request)
@@ -86,7 +88,7 @@ class Terminal:
             answer(request)
             return
         if self._user is not None:
-            # The authentication middleware takes it for the user of the session.
+            # The authentication middleware treats it as the user of the session.
             request._cached_user = request._acached_user = self._user
         is_answered = is_refused = False
 
@@ -114,7 +116,7 @@ class Terminal:
             )
 
     def _is_refused(self, request: HttpRequest) -> bool:
-        """Whether a login is required, and nobody is logged in: 401 over HTTP."""
+        """Whether a login is required and there is no user: 401 over HTTP."""
         return self._server.authentication.login_required and caller_of(request) is None
 
     def _log_in(self, request: HttpRequest) -> None:
@@ -153,14 +155,14 @@ class _Handler(BaseHandler):
         self.load_middleware()
 
     def resolve_request(self, request: HttpRequest) -> Any:
-        # A server that has no URL is asked all the same.
+        # A server without a URL is called nevertheless.
         with suppress(Resolver404):
             super().resolve_request(request)
         return self.view, (), {}
 
 
 class _View:
-    """Stands for the view of a server, for middleware that looks at the view."""
+    """Stands in for the view of a server, for middleware that looks at the view."""
 
     def __init__(self, server: MCPServer, answer: Callable[[HttpRequest], HttpResponse]) -> None:
         self._view = server.view

@@ -1,4 +1,6 @@
-"""Requests of tests: they leave the connections of the test open, as those of Django's client."""
+"""Requests of tests, which leave the test's connections open, as those of Django's
+test client do.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ _open = 0
 
 @contextmanager
 def connections_of_the_test() -> Iterator[None]:
-    """Let no request end connections. A request may be made while another one is open."""
+    """Keep requests from closing connections. A request may be made while another one is open."""
     global _open
     with _lock:
         _open += 1

@@ -1,4 +1,4 @@
-"""Clients for tests of a Django project: they log in as a user, and share the test's transaction.
+"""Clients for tests of a Django project, which log in as a user and share the test's transaction.
 
 class StockTests(TestCase):
     def test_a_clerk_sees_the_stock(self):
@@ -34,19 +34,20 @@ _HOST = {"host": "testserver"}
 
 
 class Client(mcp_mount.testing.Client):
-    """`mcp_mount.testing.Client` of the project, under WSGI, on the thread of the test.
+    """A `mcp_mount.testing.Client` of the project, under WSGI, on the thread of the test.
 
     Args:
-        user: Who calls. The project's middleware sees them as logged in (with a session, if it has
-            sessions), and the server takes them as its caller, whatever authenticators it has.
-        path: Of the server.
-        revision: Of the protocol.
-        headers: More headers of each request.
-        token: An access token or API key, or an `AccessToken` that is let in unverified.
-        log_level: From which level on log messages are sent.
-        tasks: Whether the client knows tasks.
-        elicit: Answers questions to the person.
-        sample: Answers requests for a language model.
+        user: The caller. The project's middleware sees the user as logged in (with a session, if
+            the project has sessions), and the server accepts it, whatever authenticators it has.
+        path: The path of the server.
+        revision: The revision of the protocol.
+        headers: Additional headers of each request.
+        token: An access token or API key, or an `AccessToken`, which is accepted without
+            verification.
+        log_level: The lowest level of log messages to receive.
+        tasks: Whether the client supports tasks.
+        elicit: Answers questions to the user.
+        sample: Answers questions to the client's model.
         roots: The URIs of the client's roots.
     """
 
@@ -80,7 +81,7 @@ class Client(mcp_mount.testing.Client):
 
 
 class AsyncClient(mcp_mount.testing.AsyncClient):
-    """`Client`, with its arguments, for tests that are coroutines, under ASGI."""
+    """The same as `Client`, with the same arguments, for coroutine tests under ASGI."""
 
     def __init__(
         self,
@@ -112,7 +113,7 @@ class AsyncClient(mcp_mount.testing.AsyncClient):
         )
 
     async def __aenter__(self) -> Self:
-        # The session of a login is a row of the database.
+        # The session of a login is a row in the database.
         login = await sync_to_async(_login)(self._user)
         self._conversation.send_always(login)
         return await super().__aenter__()
@@ -146,8 +147,9 @@ def _asgi(user: Any) -> Any:
 
 
 def _login(user: Any) -> dict[str, str]:
-    """The headers of a browser in which a user has logged in, with a CSRF token; none in a project
-    without sessions."""
+    """Return the headers of a browser in which a user has logged in, with a CSRF token; none in a
+    project without sessions.
+    """
     if user is None or not _has_sessions():
         return {}
     browser = Browser()

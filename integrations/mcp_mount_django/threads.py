@@ -1,9 +1,9 @@
-"""The thread of a request, to which Django binds its connections and whatever else is its own.
+"""The thread of a request, to which Django binds its connections and other thread-locals.
 
-Django runs plain code for coroutines by asgiref's thread-sensitive executors. Where a thread waits
-for a coroutine (under WSGI, or a plain function that calls a coroutine), that thread is the
-executor; under ASGI it is the thread that Django keeps for the request, also for what goes on when
-the view has returned its response.
+Django runs synchronous code of coroutines with asgiref's thread-sensitive executors. If a thread
+waits for a coroutine (under WSGI, or in a plain function that calls a coroutine), that thread is
+the executor. Under ASGI it is the thread that Django keeps for the request, also for what continues
+after the view has returned its response.
 """
 
 from __future__ import annotations
@@ -36,23 +36,26 @@ from mcp_mount.transports.threads import (
 
 
 def _choose(executor: Executor) -> None:
-    """Let thread-sensitive work of the coroutine that runs go to an executor."""
+    """Run the thread-sensitive work of the current coroutine with an executor."""
     context = ThreadSensitiveContext()
     SyncToAsync.context_to_thread_executor[context] = executor
     SyncToAsync.thread_sensitive_context.set(context)
     if hasattr(AsyncToSync.executors, "current"):
-        # That of plain middleware further out comes first otherwise, and is busy with this.
+        # Otherwise the executor of outer synchronous middleware would come first, which is busy.
         del AsyncToSync.executors.current
 
 
 def _take_locals_along() -> None:
-    """Let asgiref's Locals (language, time zone, what middleware keeps) be seen on this thread:
-    from 3.13 on they belong to the thread that they were set on."""
+    """Make asgiref's Locals (language, time zone, what middleware keeps) visible on this thread:
+    since asgiref 3.13 they belong to the thread on which they were set.
+    """
     asgiref.sync._restore_context(copy_context())
 
 
 def _share_connections() -> AbstractContextManager[None]:
-    """Let another greenlet use the database connections of this one, also those not open yet."""
+    """Let another greenlet use the database connections of this one, including those
+    opened later.
+    """
     own = {alias: connections[alias] for alias in connections}
 
     @contextmanager
@@ -75,12 +78,12 @@ on_moving.append(_take_locals_along)
 
 
 class RequestThread(Executor):
-    """The thread that Django keeps for a request under ASGI, as long as the request lasts.
+    """The thread that Django keeps for a request under ASGI for as long as the request lasts.
 
-    While plain middleware waits there for the view, it takes work from asgiref's executor of that
-    middleware; afterwards, from the one of the request. What it is to do is kept here, and only a
-    reminder given to either: so nothing is lost in between, and when the request ends, the thread
-    itself does the rest.
+    While synchronous middleware waits there for the view, the thread takes work from asgiref's
+    executor of that middleware, and afterwards from the executor of the request. The work itself is
+    kept here, and the executors get only a reminder. So nothing is lost in between, and when the
+    request ends, the thread does the remaining work.
     """
 
     def __init__(self) -> None:
@@ -91,26 +94,30 @@ class RequestThread(Executor):
         self._request = SyncToAsync.thread_sensitive_context.get(None)
 
     def put(self, item: Any) -> None:
-        """Give the thread something to do."""
+        """Add work for the thread."""
         super().put(item)
         self._remind()
 
     def expect(self, deadline: float | None) -> None:
-        """Let the thread look again at a time (of `time.monotonic`), if one is given."""
+        """Let the thread look for work at a deadline (of `time.monotonic`), if there is one."""
         if deadline is not None:
             left = max(0.0, deadline - time.monotonic())
             self.loop.call_soon_threadsafe(self.loop.call_later, left, self._remind)
 
     def responded(self) -> None:
-        """The view has its response: middleware does not wait on the thread any more."""
+        """Note that the view has returned its response, so middleware does not wait on
+        the thread.
+        """
         if not hasattr(self._middleware, "_old_executor"):
-            # Before asgiref 3.10 what came while it stopped waiting was lost.
+            # Before asgiref 3.10, work that arrived while it stopped waiting was lost.
             self._middleware = None
         self._remind()
 
     def end(self) -> None:
-        """Let all end that has begun for the request; from now on nothing begins. Called when the
-        response is closed: on the thread, or on the event loop of a test client."""
+        """Wait for everything that has begun for the request, and refuse further work.
+
+        Called when the response is closed: on the thread, or on the event loop of a test client.
+        """
         if is_on_event_loop():
             return
         idle: Future[None] = Future()
@@ -120,7 +127,7 @@ class RequestThread(Executor):
 
     def _remind(self) -> None:
         if self._main is not None and thread_of(self._main) is thread_of(getcurrent()):
-            # It is at work here, and looks by itself.
+            # The thread is working here and looks for more by itself.
             return
         middleware = self._middleware
         if middleware is not None:
@@ -132,7 +139,7 @@ class RequestThread(Executor):
         self._own().submit(self.serve_waiting)
 
     def _own(self) -> AnyExecutor:
-        """The executor that asgiref has for the request, or would make now."""
+        """Return the executor that asgiref has for the request, or would create now."""
         if self._request is None:
             executors: Any = AsyncToSync.loop_thread_executors
             found: AnyExecutor = executors.get(self.loop, SyncToAsync.single_thread_executor)
@@ -146,8 +153,9 @@ class RequestThread(Executor):
 
 @contextmanager
 def request_thread() -> Iterator[RequestThread]:
-    """The thread of the request whose view this is, for all that runs within the block, and for the
-    tasks that are started there."""
+    """Provide the thread of the current request to everything in the block, and to tasks started in
+    it.
+    """
     thread = RequestThread()
     current = getattr(AsyncToSync.executors, "current", None)
     counting = running_functions.set(thread.activity)
@@ -165,8 +173,9 @@ def request_thread() -> Iterator[RequestThread]:
 
 
 class Streamed:
-    """The events of a response under ASGI: when it is closed, all that belongs to it ends, on the
-    thread of its request, before Django looks after the connections there."""
+    """The events of a response under ASGI. When it is closed, everything that belongs to it ends on
+    the thread of its request, before Django closes connections there.
+    """
 
     def __init__(
         self,
@@ -185,9 +194,11 @@ class Streamed:
         return await self._events.__anext__()
 
     def close(self) -> None:
-        """Called by the response, when it is complete or its client has left."""
+        """End the stream. The response calls this when it is complete or its client has
+        disconnected.
+        """
         if is_on_event_loop():
-            # Of a test client, which closes responses there: nothing can be waited for.
+            # The loop of a test client, which closes responses there: nothing may block.
             _ending.add(task := asyncio.ensure_future(self._end()))
             task.add_done_callback(_ending.discard)
             return
@@ -218,8 +229,9 @@ async def run_in_request_thread(function: Callable[[], None]) -> None:
 
 @contextmanager
 def own_event_loop() -> Iterator[None]:
-    """Let asgiref forget the event loop that this thread has worked for: it is not the thread's,
-    nor that of the next request."""
+    """Make asgiref forget the event loop that this thread has worked for, which belongs neither to
+    the thread nor to its next request.
+    """
     thread = SyncToAsync.threadlocal
     loop = getattr(thread, "main_event_loop", None)
     try:

@@ -1,4 +1,4 @@
-"""The user of a request: who that is, and how it is set."""
+"""The user of a request, and how to set it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mcp_mount.auth.users import is_true
 
 
 def is_active(user: Any) -> bool:
-    """Whether a user may log in; those of a kind that knows nothing else may, and so may nobody,
-    as an anonymous user is.
+    """Whether a user may log in. Users without `is_active` may; anonymous users may not.
 
     Raises:
-        TypeError: If the user's own methods say neither yes nor no, as coroutine functions do.
+        TypeError: If the user's own methods return neither true nor false, as coroutine functions
+            do.
     """
     return may_log_in(user) or is_true(user, "is_anonymous", default=False)
 
 
 def as_read_anew(user: Any) -> Any:
-    """A user without what they have remembered of their permissions."""
+    """Return a user without cached permissions."""
     other = copy(user)
     for name in [name for name in vars(other) if name.endswith("_perm_cache")]:
         delattr(other, name)
@@ -33,12 +33,12 @@ def as_read_anew(user: Any) -> Any:
 
 
 def set_user(request: HttpRequest, user: Any) -> None:
-    """Let a user be the one of a request, whichever way code asks for it: `request.user`, `await
+    """Set the user of a request for all ways of reading it: `request.user`, `await
     request.auser()`, decorators, `get_user`.
 
     Args:
         request: The request.
-        user: Its user from now on.
+        user: Its new user.
     """
 
     async def auser() -> Any:
@@ -46,12 +46,12 @@ def set_user(request: HttpRequest, user: Any) -> None:
 
     request.user = user
     request.auser = auser
-    # What Django's middleware may have found already.
+    # What Django's middleware may have cached.
     request._cached_user = request._acached_user = user  # type: ignore[attr-defined]
 
 
 def anonymous() -> Any:
-    """The user of a request that nobody is known to have sent; None in a project without users."""
+    """Return the anonymous user; None in a project without users."""
     if not apps.is_installed("django.contrib.auth"):
         return None
     from django.contrib.auth.models import AnonymousUser
@@ -60,7 +60,7 @@ def anonymous() -> Any:
 
 
 def caller_of(request: HttpRequest) -> str | None:
-    """The primary key of the request's user; None if nobody has logged in."""
+    """Return the primary key of the request's user; None if nobody is logged in."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return None
@@ -68,7 +68,7 @@ def caller_of(request: HttpRequest) -> str | None:
 
 
 def key_of(user: Any) -> str | None:
-    """What tells a user apart from others: the primary key, or the name of a user of no model."""
+    """Return what distinguishes a user: the primary key, or the name of a user without a model."""
     if (key := getattr(user, "pk", None)) is not None:
         return str(key)
     name = user.get_username() if hasattr(user, "get_username") else None
@@ -76,8 +76,9 @@ def key_of(user: Any) -> str | None:
 
 
 def principal_of(request: HttpRequest) -> str | None:
-    """The id of a principal that is no user: of the credentials that an authenticator has put at
-    `request.auth`; None if there are none."""
+    """Return the id of credentials that belong to no user, from `request.auth`; None if there are
+    none.
+    """
     credentials = getattr(request, "auth", None)
     if credentials is None:
         return None
@@ -88,5 +89,5 @@ def principal_of(request: HttpRequest) -> str | None:
     header = request.headers.get("Authorization")
     if header:
         return f"credentials:{hashlib.sha256(header.encode()).hexdigest()}"
-    # Nothing says whose they are: what is kept for this request is for nobody else.
+    # Nothing identifies the credentials, so nothing is kept beyond this request.
     return f"credentials:{uuid.uuid4()}"

@@ -1,4 +1,4 @@
-"""The Django view of a server: one view for WSGI and for ASGI."""
+"""The Django view of a server: one view for WSGI and ASGI."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ Opened: TypeAlias = Reply | Exchange | Resumption
 
 
 class ServerView:
-    """Answers as a plain view where Django runs under WSGI, as a coroutine under ASGI.
+    """A view that responds as a plain view under WSGI and as a coroutine under ASGI.
 
-    Django asks whether a view is a coroutine function just before it calls it: on the event loop
-    under ASGI, on a thread without one under WSGI. So the answer can be right for both: under WSGI
-    tools run on the request's thread, under ASGI coroutine tools run on the server's loop.
+    Django asks whether a view is a coroutine function right before it calls it: on the event loop
+    under ASGI, on a thread without one under WSGI. The answer depends on that, so that under WSGI
+    tools run on the request's thread and under ASGI coroutine tools run on the server's loop.
     """
 
-    # The endpoint takes JSON from origins that it checks itself: no form can reach it. A session
-    # cookie counts only with its CSRF token (see Authentication.admit).
+    # The endpoint accepts only JSON, and checks origins itself, so no form can reach it. A session
+    # cookie is accepted only with its CSRF token (see Authentication.admit).
     csrf_exempt = True
-    # LoginRequiredMiddleware would send clients to a login page; they get 401 instead.
+    # LoginRequiredMiddleware would redirect clients to a login page; they get 401 instead.
     login_required = False
 
     def __init__(self, server: MCPServer, calls: Calls, authentication: Authentication) -> None:
@@ -76,7 +76,7 @@ class ServerView:
         self._runner = Runner(calls.run, run_in_request_thread, calls.run_async)
         self._wsgi = WSGITransport(server.core.protocol, self._runner)
         self._asgi = ASGITransport(server.core.protocol, self._runner)
-        # Django asks these of every view when it reverses a URL.
+        # Django reads these attributes of every view when it reverses a URL.
         self.__name__ = self.__qualname__ = "mcp"
         self.__doc__ = f"The MCP server {server.title!r}"
 
@@ -93,16 +93,16 @@ class ServerView:
     def __call__(
         self, request: HttpRequest, rest: str | None = None
     ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Answer a request.
+        """Respond to a request.
 
         Args:
-            request: Django's.
-            rest: What of its path is below the server, without the slash before it.
+            request: Django's request.
+            rest: The part of its path below the server, without the leading slash.
         """
-        # Raises DisallowedHost, which Django answers: Host is checked by ALLOWED_HOSTS.
+        # Raises DisallowedHost, which Django answers, if the host is not in ALLOWED_HOSTS.
         request.get_host()
         if rest is not None and f"/{rest}" == WELL_KNOWN:
-            # Who is to log in reads here how.
+            # Clients that are to log in read here how, so it needs no login.
             document = metadata_response(self.server, request, mount_of(request, rest))
             return _awaited(document) if is_on_event_loop() else document
         if is_on_event_loop():
@@ -117,9 +117,9 @@ class ServerView:
                 return _finished(read)
             if read.refused is None:
                 read.refused = follow(self._let_in(read, request))
-            # Middleware sees what is refused, as on other hosts: CORS answers preflights, which
-            # have no credentials (Fetch, "CORS protocol and credentials"), and lets pages read
-            # why they are refused.
+            # Middleware sees refused requests, as on other hosts: CORS middleware answers
+            # preflights, which have no credentials (Fetch, "CORS protocol and credentials"), and
+            # lets pages read why they are refused.
             if read.refused is not None and not self.server.user_middleware:
                 return _finished(read.refused)
             if self._is_bridged(request, rest):
@@ -133,11 +133,11 @@ class ServerView:
             try:
                 response = await self._respond_within(thread, request, rest)
             except BaseException:
-                # The client has left: what runs for it has the thread until it has ended.
+                # The client has disconnected: its calls keep the thread until they have ended.
                 await ended(thread.activity)
                 raise
         if not response.streaming:
-            # What has run out of time may go on. Django closes the response on the thread.
+            # A call that has timed out may still run. Django closes the response on the thread.
             response._resource_closers.append(thread.end)  # type: ignore[attr-defined]
         return response
 
@@ -175,7 +175,7 @@ class ServerView:
         return self._authentication.let_in(self.server.core.protocol, read, request)
 
     def _is_bridged(self, request: HttpRequest, rest: str | None) -> bool:
-        """Whether the whole ASGI application must see the request, and not MCP alone."""
+        """Whether the whole ASGI application must see the request, and not only MCP."""
         return bool(self.server.user_middleware) or not self.server.core.is_endpoint(
             {
                 "path": f"/{rest}" if rest else "",
@@ -186,19 +186,22 @@ class ServerView:
         )
 
     def _admit(self, request: HttpRequest, rest: str | None) -> ProtocolRequest | Reply:
-        """Read a request and find out who calls, if that is the host's to know; the refusal of one
-        who may not."""
+        """Read a request and authenticate its caller, if the host does that.
+
+        Returns:
+            The request, or the response to a caller who is refused.
+        """
         protocol = self.server.core.protocol
         limit = protocol.settings.max_body_bytes
         try:
             if request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH"):
-                # A chunked body: Django reads none under WSGI.
+                # A chunked body, which Django does not read under WSGI.
                 body = read_body(request.META, limit)
             else:
                 with whole_body(RequestDataTooBig):
                     body = request.body
         except RequestDataTooBig:
-            # Django has read nothing of it.
+            # Django has not read any of it.
             drain(request.read)
             return protocol.too_large()
         except IncompleteBody:
@@ -206,7 +209,7 @@ class ServerView:
         if body is None or len(body) > limit:
             return protocol.too_large()
         headers = read_headers(request.META)
-        # Behind a proxy, the host is what the project takes for it.
+        # Behind a proxy, the host is the one that the project's settings determine.
         headers["host"] = request.get_host()
         prefix = mount_of(request, rest)
         rights = Rights(request)
@@ -237,12 +240,12 @@ class ServerView:
 
 
 def metadata_response(server: MCPServer, request: HttpRequest, path: str) -> HttpResponseBase:
-    """The metadata of a server as a protected resource (RFC 9728).
+    """Return the metadata of a server as a protected resource (RFC 9728).
 
     Args:
         server: The server.
-        request: Django's request for them.
-        path: Of the server.
+        request: Django's request for the metadata.
+        path: The path of the server.
     """
     resource = server.core.resource_server
     document = None if resource is None else resource.metadata(request.build_absolute_uri(path))
@@ -266,7 +269,9 @@ def _streaming(events: Any) -> StreamingHttpResponse:
 
 
 def _coroutine_marks() -> dict[str, Any]:
-    """The attributes by which Python tells a coroutine function that is no `async def`."""
+    """Return the attributes by which Python recognises a coroutine function that is not `async
+    def`.
+    """
 
     class Probe:
         def __call__(self) -> None: ...

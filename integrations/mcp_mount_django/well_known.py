@@ -1,7 +1,7 @@
 """The metadata of the project's servers as protected resources, at the root of the domain.
 
-In the project's urls.py: `path("", include("mcp_mount_django.well_known"))`. A server at /mcp has
-its metadata at /.well-known/oauth-protected-resource/mcp then (RFC 9728, section 3).
+Add `path("", include("mcp_mount_django.well_known"))` to the project's urls.py. The metadata of a
+server at /mcp are then at /.well-known/oauth-protected-resource/mcp (RFC 9728, section 3).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mcp_mount_django.view import ServerView, metadata_response
 
 
 def metadata(request: HttpRequest, resource: str) -> HttpResponseBase:
-    """The metadata of the server at a path.
+    """Return the metadata of the server at a path.
 
     Args:
-        request: Django's.
-        resource: The path of the server, without the slash before it.
+        request: Django's request.
+        resource: The path of the server, without the leading slash.
 
     Raises:
         Http404: If there is no server.
@@ -35,16 +35,16 @@ def metadata(request: HttpRequest, resource: str) -> HttpResponseBase:
     return metadata_response(view.server, request, f"{get_script_prefix()}{resource}")
 
 
-# LoginRequiredMiddleware would send clients to a login page that they cannot use.
+# LoginRequiredMiddleware would redirect clients to a login page that they cannot use.
 metadata.login_required = False  # type: ignore[attr-defined]
 
 
 def no_authorization_server(request: HttpRequest, resource: str) -> HttpResponseBase:
-    """Where clients of a server look for an authorization server: 404 in JSON, and no page.
+    """Answer clients that look for an authorization server here: 404 in JSON instead of a page.
 
     Args:
-        request: Django's.
-        resource: The path of the server, without the slash before it.
+        request: Django's request.
+        resource: The path of the server, without the leading slash.
 
     Raises:
         Http404: If there is no server.
@@ -62,9 +62,9 @@ no_authorization_server.login_required = False  # type: ignore[attr-defined]
 
 
 def serves_metadata(path: str) -> bool:
-    """Whether the metadata of a server at `path` are where RFC 9728 has them."""
+    """Whether the metadata of a server at `path` are served where RFC 9728 requires."""
     if get_script_prefix() != "/":
-        # What is at the root of the domain is not the project's.
+        # The root of the domain does not belong to the project.
         return False
     try:
         view: Any = resolve(path).func

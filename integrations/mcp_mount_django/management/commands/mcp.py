@@ -1,4 +1,4 @@
-"""`manage.py mcp`: list what the project's servers have, call a tool, check, serve on stdio."""
+"""The commands `manage.py mcp list`, `call`, `check` and `stdio`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Command(BaseCommand):
                 self.stdout.write(line)
         except console.CommandError as error:
             raise CommandError(str(error)) from None
-        # What is listed may be half of it: a wrong set-up is no success.
+        # The list may be incomplete: exit with an error.
         problems = [
             one
             for one in run_checks(tags=["mcp"])
@@ -110,7 +110,7 @@ class Command(BaseCommand):
 
 
 def _take_late_arguments(command: ArgumentParser) -> None:
-    """Let arguments of a tool stand behind options, too, which argparse does not know."""
+    """Accept arguments of a tool after options too, which argparse does not support."""
     parse = command.parse_known_args
 
     def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
@@ -163,6 +163,6 @@ def _user(name: str | None) -> Any:
 
 
 def _a_host() -> str:
-    """A name that the project serves."""
+    """Return a host name that the project serves."""
     names: list[str] = [name for name in settings.ALLOWED_HOSTS if name != "*"]
     return names[0].lstrip(".") if names else "localhost"
