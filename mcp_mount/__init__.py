@@ -14,8 +14,19 @@ from mcp_mount.elsewhere import refuse_import
 from mcp_mount.features import Audio, DefinitionError, File, Image, McpHeader, ToolError
 from mcp_mount.features.completion import Completion
 from mcp_mount.features.prompts import AssistantMessage, Message, UserMessage
+from mcp_mount.options import ServerOptions
 from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttle, Timeout
+from mcp_mount.policies.middleware import CallNext, SyncCallNext
+from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes import CompletionsRouter, ImageRouter, MCPRouter, ToolsRouter
+from mcp_mount.routes.metrics import PrometheusRouter
+from mcp_mount.routes.options import (
+    PageOptions,
+    PromptOptions,
+    ResourceOptions,
+    RouterOptions,
+    ToolOptions,
+)
 from mcp_mount.wire.errors import (
     ClientError,
     MCPError,
@@ -28,6 +39,9 @@ from mcp_mount.wire.tokens import AccessToken
 from mcp_mount.wrapping.asgi import mount_asgi
 from mcp_mount.wrapping.wsgi import mount_wsgi
 
+if TYPE_CHECKING:
+    from mcp_mount.observability.telemetry import Telemetry
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -37,6 +51,7 @@ __all__ = [
     "Audit",
     "Cache",
     "Call",
+    "CallNext",
     "CallRecord",
     "Caller",
     "ChatMessage",
@@ -56,17 +71,27 @@ __all__ = [
     "MaxConcurrency",
     "McpHeader",
     "Message",
+    "PageOptions",
+    "PolicyOptions",
+    "PrometheusRouter",
+    "PromptOptions",
     "ProtocolError",
     "ResourceContent",
     "ResourceError",
     "ResourceNotFoundError",
+    "ResourceOptions",
     "Result",
+    "RouterOptions",
+    "ServerOptions",
+    "SyncCallNext",
     "SyncContext",
     "TaskLimits",
     "TaskPolicy",
+    "Telemetry",
     "Throttle",
     "Timeout",
     "ToolError",
+    "ToolOptions",
     "ToolsRouter",
     "UserMessage",
     "elicitation",
@@ -81,4 +106,9 @@ __all__ = [
 if not TYPE_CHECKING:
     # Type checkers would take any name for one that is there.
     def __getattr__(name: str) -> Any:
-        refuse_import(name)
+        if name == "Telemetry":
+            # It imports OpenTelemetry, which most servers do without.
+            from mcp_mount.observability.telemetry import Telemetry
+
+            return Telemetry
+        return refuse_import(name)

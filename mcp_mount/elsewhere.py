@@ -101,7 +101,7 @@ OF_SERVER_CLASS: Final = {
         "there are no proxies: let a tool call the other server by a client of the official SDK",
     ),
     "from_fastapi": "write expose(api, server), from mcp_mount_fastapi",
-    "from_openapi": "write expose_document(server, ...), from mcp_mount.openapi.exposing",
+    "from_openapi": "write expose_document(server, ...), from mcp_mount.openapi",
 }
 """By the class methods that a server does not have."""
 

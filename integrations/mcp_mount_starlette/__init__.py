@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match, Mount, compile_path
@@ -20,6 +20,8 @@ from mcp_mount.wire.resource_metadata import WELL_KNOWN, discovery_path
 from mcp_mount.wrapping.arguments import check_mount
 
 __all__ = ["MCPMount", "mount"]
+
+App = TypeVar("App", bound=Starlette)
 
 _PROBES: Final = (("POST", "{}"), ("GET", "{}"), ("GET", "{}/below"), ("GET", WELL_KNOWN + "{}"))
 """Requests that a server must receive, as methods and paths; {} is the mount point."""
@@ -74,7 +76,7 @@ def _whole_path(scope: Scope) -> str:
     return root_path + route_path(scope)
 
 
-def mount(app: Starlette, path: str, server: MCPServer) -> None:
+def mount(app: App, path: str, server: MCPServer) -> App:
     """Serve `server` at `path` of a Starlette (or FastAPI) application.
 
     It answers with and without a slash, without a redirect. A lifespan of the server runs inside
@@ -86,6 +88,10 @@ def mount(app: Starlette, path: str, server: MCPServer) -> None:
         app: The application.
         path: The mount point. It may have parameters ("/t/{tenant}/mcp").
         server: The server.
+
+    Returns:
+        The application to serve, which is `app` itself: `mount` of every integration returns what
+        the web server runs.
 
     Raises:
         ValueError: If the path does not start with "/".
@@ -114,6 +120,7 @@ def mount(app: Starlette, path: str, server: MCPServer) -> None:
         # FastAPI caches what it knows about its routes.
         changed()
     app.router.lifespan_context = _composed(app, server)
+    return app
 
 
 def _place(routes: Sequence[BaseRoute], path: str) -> int:

@@ -1,24 +1,31 @@
-"""The types of the public interface, as mypy sees them; nothing here runs."""
+"""A user's program, as type checkers see it; nothing here runs."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from fastapi import FastAPI
 from pydantic import BaseModel
 from typing_extensions import assert_type
 
 from mcp_mount import (
     Cache,
     Call,
+    CallNext,
     Context,
     Elicited,
     MCPServer,
+    PolicyOptions,
+    PrometheusRouter,
     Result,
+    SyncCallNext,
     SyncContext,
+    Telemetry,
     Throttle,
     ToolsRouter,
 )
+from mcp_mount_fastapi import mount
 
 if TYPE_CHECKING:
     server = MCPServer("typed", secret_key=["new", "old"], allowed_origins=["https://a.example"])
@@ -48,6 +55,22 @@ if TYPE_CHECKING:
     def prompt(topic: str) -> str:
         return topic
 
+    def known(sku: str) -> None:
+        if not sku:
+            raise ValueError("sku is empty")
+
+    async def watched(call: Call, call_next: CallNext) -> Result:
+        return await call_next()
+
+    def counted(call: Call, call_next: SyncCallNext) -> Result:
+        return call_next()
+
+    policies: PolicyOptions = {"throttle": "10/minute", "call_middleware": counted}
+
+    @tools.tool(**policies)
+    def limited(sku: str) -> str:
+        return sku
+
     @tools.tool(
         scopes=["read"],
         roles="clerk",
@@ -56,13 +79,13 @@ if TYPE_CHECKING:
         max_concurrency=4,
         timeout=1.5,
         cache=Cache(60, per="everyone", tags=["prices"]),
-        check=lambda sku: None,
+        check=known,
         redact="card",
     )
     async def price(sku: str) -> int:
         return len(sku)
 
-    @tools.tool(call_middleware=lambda call, call_next: call_next())
+    @tools.tool(call_middleware=watched)
     async def chained(ctx: Context) -> int:
         assert_type(await ctx.call_tool(price, {"sku": "x"}), int)
         assert_type(await ctx.call_tool(bare, {"a": 1}), str)
@@ -88,7 +111,7 @@ if TYPE_CHECKING:
         return ""
 
     @server.call_middleware
-    async def around(call: Call, call_next: Callable[[], Awaitable[Result]]) -> Result:
+    async def around(call: Call, call_next: CallNext) -> Result:
         return await call_next()
 
     @tools.call_middleware
@@ -100,3 +123,11 @@ if TYPE_CHECKING:
     assert_type(bare(1), str)
     kept: Callable[[SyncContext], bool] = plain
     assert_type(prompt("x"), str)
+
+    metrics = PrometheusRouter(tags=["metrics"])
+    server.include_router(metrics, prefix="/internal")
+    watching = MCPServer(
+        "watching", telemetry=Telemetry(meter_provider=metrics.meter_provider), docs_url=None
+    )
+    watching.configure(name="renamed", timeout=None)
+    mounted: FastAPI = mount(FastAPI(), "/mcp", watching)
