@@ -28,6 +28,7 @@ from mcp_mount.routes.options import (
     ToolOptions,
 )
 from mcp_mount.wire.errors import (
+    CallRejected,
     ClientError,
     MCPError,
     ProtocolError,
@@ -53,6 +54,7 @@ __all__ = [
     "Call",
     "CallNext",
     "CallRecord",
+    "CallRejected",
     "Caller",
     "ChatMessage",
     "ChatRequest",

@@ -26,7 +26,7 @@ from mcp_mount.wire.errors import (
     INVALID_REQUEST,
     Challenge,
     ProtocolError,
-    refused,
+    access_denied,
 )
 from mcp_mount.wire.messages import Reply, Request
 from mcp_mount.wire.tokens import AccessToken
@@ -129,7 +129,7 @@ class Authentication:
                 if problem is not None:
                     raise ProtocolError(INVALID_REQUEST, f"CSRF: {problem}", status=403)
         if caller is None and self.login_required:
-            raise refused(known=False)
+            raise access_denied(known=False)
         return caller
 
     def let_in(self, protocol: Protocol, read: Request, request: HttpRequest) -> Flow[Reply | None]:

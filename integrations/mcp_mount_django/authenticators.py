@@ -17,7 +17,7 @@ from mcp_mount.wire.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
     ProtocolError,
-    refused,
+    access_denied,
 )
 from mcp_mount.wire.logs import own_logger
 from mcp_mount_django.users import is_active
@@ -181,7 +181,7 @@ def _refusal_of(error: BaseException) -> ProtocolError:
     if isinstance(error, AuthenticationFailed):
         return ProtocolError(INVALID_REQUEST, str(error) or _NOT_VALID, status=401)
     if isinstance(error, PermissionDenied):
-        return refused(known=True)
+        return access_denied(known=True)
     rest_framework: Any = sys.modules.get("rest_framework.exceptions")
     if rest_framework is not None and isinstance(error, rest_framework.APIException):
         status = 403 if isinstance(error, rest_framework.PermissionDenied) else 401

@@ -23,7 +23,7 @@ from mcp_mount.calls.exception_hooks import FailedCall
 from mcp_mount.features import ToolError
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.responses import value_of_response
-from mcp_mount.wire.errors import Refusal, ResourceNotFoundError
+from mcp_mount.wire.errors import CallRejected, ResourceNotFoundError
 from mcp_mount_django.calls import fresh_connections
 from mcp_mount_django.exposing.responses import answer_of, login_paths
 from mcp_mount_django.threads import is_on_event_loop
@@ -40,7 +40,7 @@ def translate(error: Exception) -> Exception | None:
     if isinstance(error, Http404 | ObjectDoesNotExist):
         return ResourceNotFoundError(_words(error) or "Not found")
     if isinstance(error, PermissionDenied):
-        return Refusal(_words(error) or "Permission denied", status=403)
+        return CallRejected(_words(error) or "Permission denied", status=403)
     if isinstance(error, ValidationError):
         return ToolError(words_of_validation(error))
     if isinstance(error, BadRequest):
@@ -90,9 +90,9 @@ def _of_rest_framework(error: Exception) -> Exception | None:
     if error.status_code == 404:
         return ResourceNotFoundError(words)
     if error.status_code in (401, 403):
-        return Refusal(words, status=error.status_code)
+        return CallRejected(words, status=error.status_code)
     if error.status_code == 429:
-        return Refusal(words, status=429, retry_after=getattr(error, "wait", None))
+        return CallRejected(words, status=429, retry_after=getattr(error, "wait", None))
     return ToolError(words)
 
 

@@ -2,6 +2,8 @@
 
 from django.dispatch import Signal
 
+__all__ = ["call_finished"]
+
 call_finished = Signal()
 """Sent after each call of a tool, prompt, resource or completion, when its transaction has ended.
 

@@ -29,6 +29,8 @@ from mcp_mount.testing.conversation import LATEST
 from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_django.authentication import USER_OF_TEST
 
+__all__ = ["AsyncClient", "Client"]
+
 _TOKEN = "t" * 32
 _HOST = {"host": "testserver"}
 

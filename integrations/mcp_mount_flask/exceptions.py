@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from mcp_mount import ResourceNotFoundError, ToolError
 from mcp_mount.calls.exception_hooks import ExceptionHooks, FailedCall
 from mcp_mount.openapi.responses import value_of_response
-from mcp_mount.wire.errors import Refusal
+from mcp_mount.wire.errors import CallRejected
 from mcp_mount_flask.logins import login_paths
 
 _TRANSLATED: Final = "__mcp_mount_translated__"
@@ -118,7 +118,7 @@ def _of_http_exception(app: Flask, error: HTTPException) -> Exception | None:
     if status in (404, 410):
         return ResourceNotFoundError(words)
     if status in (401, 403, 429, 503):
-        return Refusal(words, status=status, retry_after=_seconds(error))
+        return CallRejected(words, status=status, retry_after=_seconds(error))
     return ToolError(words)
 
 

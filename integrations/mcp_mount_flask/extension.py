@@ -20,7 +20,7 @@ from mcp_mount.openapi.adding import Exposed
 from mcp_mount.options import OPTIONS, NamedMCPServerOptions
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.protocol.exchange import refusal
+from mcp_mount.protocol.exchange import error_reply
 from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.arguments import request_types
 from mcp_mount.schemas.names import refuse_unknown, refuse_unknown_options
@@ -192,7 +192,7 @@ class MCPMount(HandlerDecorators):
             read = ProtocolRequest(request.method, read_headers(request.environ))
             self.server.core.protocol.check_host(read)
         except ProtocolError as error:
-            return _response(refusal(error))
+            return _response(error_reply(error))
         document = None if resource is None else resource.metadata(url_of(self.path))
         return _response(metadata_reply(request.method, document))
 

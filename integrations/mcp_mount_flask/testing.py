@@ -20,6 +20,8 @@ from flask import session as request_session
 import mcp_mount.testing
 from mcp_mount_flask.terminal import served_host
 
+__all__ = ["Client"]
+
 
 class Client(mcp_mount.testing.Client):
     """A `mcp_mount.testing.Client` of a Flask application, on the thread of the test.

@@ -16,8 +16,8 @@ from mcp_mount.schemas.permissions import Names
 from mcp_mount.wire.errors import (
     Challenge,
     ProtocolError,
+    access_denied,
     invalid_token,
-    refused,
 )
 from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.messages import Request
@@ -97,7 +97,7 @@ class ResourceServer:
         if problem is not None:
             raise invalid_token(str(problem))
         if self.required:
-            raise refused(
+            raise access_denied(
                 known=False, scopes=scopes_of(self._settings.rules), wanted=self._wanted()
             )
 

@@ -20,9 +20,9 @@ from mcp_mount.wire.encoding import NotFinite
 from mcp_mount.wire.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
+    CallRejected,
     OutOfTime,
     ProtocolError,
-    Refusal,
     ResourceError,
     ToolError,
     contained,
@@ -436,7 +436,7 @@ class Call:
                 return self._recover(self, failure)
             except Exception as unexpected:
                 failure = unexpected
-        if isinstance(failure, Refusal):
+        if isinstance(failure, CallRejected):
             data = None if failure.retry_after is None else {"retryAfter": failure.retry_after}
             raise ProtocolError(INTERNAL_ERROR, str(failure), data=data, status=failure.status)
         if isinstance(failure, ToolError):

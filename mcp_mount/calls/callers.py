@@ -14,7 +14,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
-from mcp_mount.wire.errors import refused
+from mcp_mount.wire.errors import access_denied
 from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.messages import UNASKED, Request
 
@@ -124,7 +124,7 @@ class Callers:
             raise TypeError(f"caller= must return a text or None, not {type(key).__name__}")
         except Exception:
             logger.exception("The caller's key could not be told, so the caller is refused")
-            raise refused(known=request.caller() is not None) from None
+            raise access_denied(known=request.caller() is not None) from None
 
 
 def _plain(kind: str, name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
 from mcp_mount.calls.questions import Dialogue
 from mcp_mount.calls.tasks import RunningTask
-from mcp_mount.wire.errors import ProtocolError, refused, requires_extension
+from mcp_mount.wire.errors import ProtocolError, access_denied, requires_extension
 from mcp_mount.wire.messages import MessageId, Request, Rule
 from mcp_mount.wire.revisions import Revision
 from mcp_mount.wire.rules import missing_scopes
@@ -131,5 +131,5 @@ class IncomingRequest:
             return
         scopes = missing_scopes(self.request, rules)
         if scopes:
-            raise refused(known=self.request.caller() is not None, scopes=scopes)
+            raise access_denied(known=self.request.caller() is not None, scopes=scopes)
         raise otherwise

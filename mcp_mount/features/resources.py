@@ -31,9 +31,9 @@ from mcp_mount.wire.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     RESOURCE_NOT_FOUND,
+    CallRejected,
     ClientError,
     ProtocolError,
-    Refusal,
     ResourceError,
     ResourceNotFoundError,
     ToolError,
@@ -257,7 +257,7 @@ def _recognised(revision: Revision, uri: str, error: Exception) -> Exception:
     ours = error
     if isinstance(error, ResourceError) and not isinstance(error, ResourceNotFoundError):
         ours = ProtocolError(INTERNAL_ERROR, str(error), data={"uri": uri})
-    elif isinstance(error, ToolError) and not isinstance(error, ClientError | Refusal):
+    elif isinstance(error, ToolError) and not isinstance(error, ClientError | CallRejected):
         ours = _not_found(revision, uri, str(error))
     elif isinstance(error, LookupError):
         # The words of a KeyError are a key, and those of an IndexError Python's: only the handler's

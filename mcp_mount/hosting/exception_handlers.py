@@ -19,8 +19,8 @@ from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount.transports import background
 from mcp_mount.transports.lasting import keep
 from mcp_mount.wire.errors import (
+    CallRejected,
     ProtocolError,
-    Refusal,
     ResourceNotFoundError,
     ToolError,
 )
@@ -65,7 +65,7 @@ def exception_hooks(*applications: Any) -> ExceptionHooks:
         handler = next(_found(handlers(), error), None)
         ours = None if handler is None else _answer(handler, call, error)
         if ours is None and isinstance(error, HTTPException):
-            ours = refusal_of(error)
+            ours = rejection_of(error)
         vars(error)[_ANSWERED] = (call.incoming.request, ours)
         return ours
 
@@ -79,14 +79,14 @@ def exception_hooks(*applications: Any) -> ExceptionHooks:
     return ExceptionHooks(report=report, handle=handle)
 
 
-def refusal_of(error: HTTPException) -> Exception:
+def rejection_of(error: HTTPException) -> Exception:
     """An HTTPException, of a handler or of a dependency, in its own words and with its status.
 
     Args:
         error: The exception.
 
     Returns:
-        ResourceNotFoundError for 404 and 410, else a Refusal.
+        ResourceNotFoundError for 404 and 410, else a CallRejected.
     """
     detail = error.detail
     words = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
@@ -97,7 +97,7 @@ def refusal_of(error: HTTPException) -> Exception:
     with suppress(KeyError, ValueError):
         # It may be a date, too (RFC 9110, section 10.2.3).
         after = float(given["retry-after"])
-    return Refusal(words, status=error.status_code, retry_after=after)
+    return CallRejected(words, status=error.status_code, retry_after=after)
 
 
 def _found(handlers: list[Handlers], error: Exception) -> Iterator[Callable[..., Any]]:
@@ -140,7 +140,7 @@ def _answer(handler: Callable[..., Any], call: FailedCall, error: Exception) -> 
         words = str(refused)
         if response.status_code in _GONE:
             return ResourceNotFoundError(words)
-        return Refusal(words, status=response.status_code)
+        return CallRejected(words, status=response.status_code)
     return ToolError(value if isinstance(value, str) else json.dumps(value, default=str))
 
 

@@ -50,8 +50,8 @@ class Host:
         guards: Whether it evidently refuses callers before they reach the server.
         exceptions: Translates those of the framework that tell a client something (Http404, a
             werkzeug HTTPException) into ours: ToolError for words, ResourceNotFoundError for what
-            does not exist, `Refusal(words, status=403)` for who may not,
-            `Refusal(words, status=429, retry_after=…)` for later. It is told of real failures,
+            does not exist, `CallRejected(words, status=403)` for who may not,
+            `CallRejected(words, status=429, retry_after=…)` for later. It is told of real failures,
             once each, where the answer is made: under WSGI on the request's thread, under ASGI on
             the event loop, which it must not hold up.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable
 from typing import Any, Final
 
-from mcp_mount.wire.errors import Refusal
+from mcp_mount.wire.errors import CallRejected
 
 MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024
 """How much of a response is collected where no max_result_bytes= says otherwise."""
@@ -31,7 +31,7 @@ def response_limit(server: Any, name: str) -> int | None:
     return None if None in limits else max(limits)
 
 
-class ResponseTooLarge(Refusal):
+class ResponseTooLarge(CallRejected):
     """A response that is larger than what is collected of one."""
 
     def __init__(self, limit: int) -> None:

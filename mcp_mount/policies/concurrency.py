@@ -13,7 +13,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import PolicyKind
 from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError
-from mcp_mount.wire.errors import Refusal
+from mcp_mount.wire.errors import CallRejected
 
 
 class MaxConcurrency:
@@ -35,7 +35,7 @@ class MaxConcurrency:
                 yield Wait(turn, self._wait)
         except TimeoutError:
             self._turns.leave(turn)
-            raise Refusal(
+            raise CallRejected(
                 f"{call.name} is busy: try again in a few seconds", status=503, retry_after=1
             ) from None
         except BaseException:

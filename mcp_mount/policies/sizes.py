@@ -10,7 +10,7 @@ from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import positive
-from mcp_mount.wire.errors import Refusal
+from mcp_mount.wire.errors import CallRejected
 
 
 class RequestLimits:
@@ -29,9 +29,11 @@ class RequestLimits:
     def flow(self, call: Call) -> Flow[Result]:
         size, most = len(call.incoming.request.body), self._max_body_bytes
         if most is not None and size > most:
-            raise Refusal(f"The request has {size} bytes; {call.name} takes {most}", status=413)
+            raise CallRejected(
+                f"The request has {size} bytes; {call.name} takes {most}", status=413
+            )
         if self._max_depth is not None and is_deeper(call.arguments, self._max_depth):
-            raise Refusal(
+            raise CallRejected(
                 f"The arguments are nested more than {self._max_depth} levels deep", status=422
             )
         return (yield from proceed())
@@ -51,7 +53,7 @@ class ResultLimit:
     def _accept(self, result: Result) -> None:
         size = len(result.members)
         if size > self._most:
-            raise Refusal(
+            raise CallRejected(
                 f"The result has {size} bytes, more than the {self._most} that may be sent. "
                 "Ask for less.",
                 status=413,

@@ -18,7 +18,7 @@ from mcp_mount.policies.reading import guarding
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.wire.answers import answer_of
-from mcp_mount.wire.errors import Refusal
+from mcp_mount.wire.errors import CallRejected
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -87,7 +87,7 @@ class Throttled:
                 wait = yield self._hit(rate, key)
                 if wait is not None:
                     seconds = max(1, math.ceil(wait))
-                    raise Refusal(
+                    raise CallRejected(
                         f"{call.name} was called too often ({rate}): "
                         f"try again in {seconds} second{'s' if seconds > 1 else ''}",
                         status=429,

@@ -23,7 +23,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError
-from mcp_mount.wire.errors import EndsRun, OutOfTime, Refusal
+from mcp_mount.wire.errors import CallRejected, EndsRun, OutOfTime
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ class Timeout:
                 words = f"{time_is} and is being interrupted"
             else:
                 words = f"{time_is}. It is not stopped: it may still be running"
-            raise Refusal(f"{call.name} {words}", status=504) from None
+            raise CallRejected(f"{call.name} {words}", status=504) from None
         finally:
             if not tracker.given_up:
                 # Middleware may let the call run again, with new time.

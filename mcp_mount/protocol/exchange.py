@@ -25,8 +25,8 @@ from mcp_mount.wire.errors import (
     PARSE_ERROR,
     Challenge,
     ProtocolError,
+    access_denied,
     method_not_allowed,
-    refused,
 )
 from mcp_mount.wire.host_names import parse_authority
 from mcp_mount.wire.messages import (
@@ -221,7 +221,7 @@ class Protocol:
         """The reply to a request that has no readable message, or must not send one."""
         if error.message_id is None:
             error.message_id = _id_in(request)
-        return self._challenged(refusal(error), error, request)
+        return self._challenged(error_reply(error), error, request)
 
     def _challenged(self, reply: Reply, error: ProtocolError, request: Request) -> Reply:
         """A refusal with what the client needs to come back with better credentials."""
@@ -237,7 +237,7 @@ class Protocol:
 
     def check_caller(self, request: Request) -> None:
         """Raise ProtocolError (401, 403) for a caller who may not use this server."""
-        error = refusal_of(request, self.settings.rules)
+        error = check_rules(request, self.settings.rules)
         if error is not None:
             raise error
 
@@ -284,13 +284,13 @@ class Protocol:
         limit: that of the host, where it allows less than the server.
         """
         limit = self.settings.max_body_bytes if limit is None else limit
-        return refusal(
+        return error_reply(
             ProtocolError(INVALID_REQUEST, f"The body exceeds {limit} bytes", status=413)
         )
 
     def incomplete(self) -> Reply:
         """The reply to a body that did not come whole, or not in valid chunks."""
-        return refusal(ProtocolError(PARSE_ERROR, "The body is not complete", status=400))
+        return error_reply(ProtocolError(PARSE_ERROR, "The body is not complete", status=400))
 
     def encode(self, incoming: IncomingRequest, result: Result) -> bytes:
         if incoming.revision.stateless:
@@ -433,12 +433,12 @@ class Protocol:
         return stateless.is_stateless_request(None, request.headers)
 
 
-def refusal_of(request: Request, rules: Sequence[Rule]) -> ProtocolError | None:
+def check_rules(request: Request, rules: Sequence[Rule]) -> ProtocolError | None:
     """The error (401, 403) for a caller who does not fulfil all rules; None for one who does."""
     if not rules or request.permits(rules):
         return None
     known = request.caller() is not None
-    return refused(known=known, scopes=missing_scopes(request, rules))
+    return access_denied(known=known, scopes=missing_scopes(request, rules))
 
 
 def _check_version(request: Request) -> None:
@@ -459,7 +459,7 @@ def _id_in(request: Request) -> MessageId | None:
         return error.message_id
 
 
-def refusal(error: ProtocolError) -> Reply:
+def error_reply(error: ProtocolError) -> Reply:
     """The reply to a request that has no readable message."""
     reply = Reply.of_json(error.status(stateless=True), encode_error(error.message_id, error))
     if reply.status == 405:

@@ -13,7 +13,7 @@ from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
 from mcp_mount.calls.incoming import Client, IncomingRequest
 from mcp_mount.protocol import Protocol, ProtocolError
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.protocol.exchange import refusal, refusal_of
+from mcp_mount.protocol.exchange import check_rules, error_reply
 from mcp_mount.protocol.settings import MAX_BODY_BYTES
 from mcp_mount.routes.parts import parts_of, protocol_of
 from mcp_mount.transports.driving import follow_async
@@ -80,7 +80,7 @@ class Guard:
 
     async def __call__(self, request: Request) -> None:
         own = await known(request)
-        error = await checked(request, partial(refusal_of, own, self._rules))
+        error = await checked(request, partial(check_rules, own, self._rules))
         if error is not None:
             raise http_error(protocol_of(request), error, own)
 
@@ -89,7 +89,7 @@ def http_error(
     server: Protocol | None, error: ProtocolError, request: ProtocolRequest
 ) -> HTTPException:
     """A refusal of the protocol's, as FastAPI raises it."""
-    reply = refusal(error) if server is None else server.refuse(error, request)
+    reply = error_reply(error) if server is None else server.refuse(error, request)
     told = ("www-authenticate", "retry-after")
     shown = {name: value for name, value in reply.headers if name in told}
     return HTTPException(reply.status, error.message, shown)

@@ -23,7 +23,7 @@ from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount.transports.asgi import run_calls
 from mcp_mount.transports.scopes import read_headers, request_of
 from mcp_mount.wire.encoding import encode
-from mcp_mount.wire.errors import ProtocolError, Refusal, ResourceNotFoundError
+from mcp_mount.wire.errors import CallRejected, ProtocolError, ResourceNotFoundError
 from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.revisions import Revision
 
@@ -142,7 +142,7 @@ def failed(error: Exception, what: str) -> JSONResponse:
         error: What ended it.
         what: What failed, for the client, where the error says nothing that is for it.
     """
-    if isinstance(error, Refusal):
+    if isinstance(error, CallRejected):
         kind = "rate_limit_exceeded" if error.status == _TOO_MANY_REQUESTS else "refused"
         response = openai_error(error.status, kind, str(error))
         if error.retry_after is not None:

@@ -34,8 +34,8 @@ from mcp_mount.transports.scopes import read_headers, request_of
 from mcp_mount.wire.encoding import NotFinite, encode, without_surrogates
 from mcp_mount.wire.errors import (
     INVALID_PARAMS,
+    CallRejected,
     ProtocolError,
-    Refusal,
     ResourceNotFoundError,
 )
 from mcp_mount.wire.logs import own_logger
@@ -179,7 +179,7 @@ class _Outcome:
         status, headers = 422 if isinstance(error, InvalidArguments) else 400, {}
         if isinstance(error, ResourceNotFoundError):
             status = 404
-        if isinstance(error, Refusal):
+        if isinstance(error, CallRejected):
             status = error.status
             if error.retry_after is not None:
                 headers["Retry-After"] = f"{error.retry_after:.0f}"

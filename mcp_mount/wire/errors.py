@@ -79,11 +79,16 @@ class ClientError(ToolError):
     """A client that could not, or would not, answer a question of a handler."""
 
 
-class Refusal(ToolError):
-    """A call that a policy does not let through, in words for the model.
+class CallRejected(ToolError):
+    """A call that a policy, or the host, does not let through.
 
-    status: what it is over plain HTTP (429, 503, 504, …). retry_after: in how many seconds it may
-    go through.
+    Raise it in call middleware: `raise CallRejected("Busy", status=429, retry_after=5)`. MCP
+    clients get a tool result with `isError` and the message, which the model reads.
+
+    Args:
+        message: What happened and what the caller can do, in words for the model.
+        status: The HTTP status where the tool is called as plain HTTP: 403, 413, 429, 503, 504, ….
+        retry_after: After how many seconds the call may succeed; the header `Retry-After`.
     """
 
     def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
@@ -224,11 +229,16 @@ def method_not_allowed(method: str) -> ProtocolError:
     )
 
 
-def refused(*, known: bool, scopes: Sequence[str] = (), wanted: str | None = None) -> ProtocolError:
-    """The error for a caller who may not: 401 if nobody knows who that is, 403 otherwise.
+def access_denied(
+    *, known: bool, scopes: Sequence[str] = (), wanted: str | None = None
+) -> ProtocolError:
+    """The error for a caller whom a rule does not admit.
 
-    scopes: what an access token would have to be good for, if that is all that is missing
-    (basic/authorization, "Scope Challenge Handling"). wanted: what to do, if that can be said.
+    Args:
+        known: Whether the caller is known: 403 then, 401 otherwise.
+        scopes: The scopes that an access token would need, if nothing else is missing (2026-07-28,
+            basic/authorization, "Scope Challenge Handling").
+        wanted: What the caller has to send.
     """
     if not known:
         message = "Authentication required" + (f": {wanted}" if wanted else "")

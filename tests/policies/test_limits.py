@@ -23,7 +23,7 @@ from mcp_mount import (
     ToolsRouter,
 )
 from mcp_mount.testing import AsyncClient, Client
-from mcp_mount.wire.errors import Refusal
+from mcp_mount.wire.errors import CallRejected
 from tests.policies.conftest import Connect
 from tests.policies.crowd import crowd
 
@@ -80,7 +80,7 @@ def test_who_waits_too_long_is_told_to_come_again(kind: str) -> None:
     async def count(call: Call, call_next: Any) -> Result:
         try:
             answer: Result = await call_next()
-        except Refusal as error:
+        except CallRejected as error:
             refused.append(str(error))
             raise
         return answer

@@ -22,7 +22,7 @@ from mcp_mount import (
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.exception_hooks import ExceptionHooks
 from mcp_mount.hosting.host import Host
-from mcp_mount.wire.errors import INVALID_PARAMS, Refusal
+from mcp_mount.wire.errors import INVALID_PARAMS, CallRejected
 from tests.requests import Session, ask
 
 
@@ -38,7 +38,7 @@ def translate(error: Exception) -> Exception | None:
     if isinstance(error, Missing):
         return ResourceNotFoundError(f"Nothing here: {error}")
     if isinstance(error, Forbidden):
-        return Refusal("Only for staff", status=403)
+        return CallRejected("Only for staff", status=403)
     return None
 
 
