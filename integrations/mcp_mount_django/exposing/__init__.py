@@ -1,4 +1,4 @@
-"""What a project has already, as tools: its models, its views, its REST framework's endpoints."""
+"""Tools from what a project already has: models, views, forms, and endpoints of REST framework."""
 
 from mcp_mount.openapi.marking import as_tool
 from mcp_mount_django.exposing.queries import ModelQuery

@@ -1,4 +1,4 @@
-"""Which endpoints the plain and generic views of Django REST framework have."""
+"""The endpoints of plain and generic views of Django REST framework."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def view_endpoints(
     fixed: Mapping[str, Any],
     route: str | None,
 ) -> Iterator[Endpoint]:
-    """The endpoints of an APIView, or of a function with `@api_view`: one for each method.
+    """Yield the endpoints of an APIView, or of a function with `@api_view`: one for each method.
 
     Args:
         view: The class or the function.
         methods: Some of its methods; None for all.
         naming: For the names of the tools.
-        url: What its URL captures; without it, what the view cannot do without.
-        fixed: Values of captures that are no arguments.
+        url: What its URL captures. By default, what the view cannot do without.
+        fixed: Values of captures that are not arguments.
         route: The name of its URL.
 
     Raises:
-        DefinitionError: For methods that it does not have, and for a URL argument that it needs.
+        DefinitionError: If it does not have a method, or needs a URL argument that is not given.
     """
     kind: Any = view if isinstance(view, type) else getattr(view, "cls", None)
     if kind is None or not hasattr(kind, "http_method_names"):
@@ -67,7 +67,7 @@ def view_endpoints(
     wanted = [one.lower() for one in methods or ()]
     refuse_unknown(f"{kind.__name__} has no method", wanted, [one for one in has if has[one]])
     for method, pattern in _METHODS:
-        # PATCH and PUT of one view are one tool, unless both are asked for.
+        # PATCH and PUT of a view are one tool, unless both are requested.
         if not has[method] or (wanted and method not in wanted):
             continue
         if not wanted and method == "put" and has["patch"]:
@@ -93,8 +93,9 @@ def view_endpoints(
 
 
 def _is_list(kind: Any, captured: Sequence[str]) -> bool:
-    """Whether GET is answered by a list. A view of lists and of single objects tells them apart by
-    the argument that looks an object up."""
+    """Whether GET returns a list. A view for both lists and single objects distinguishes them by
+    the argument that looks up an object.
+    """
     if not issubclass(kind, ListModelMixin):
         return False
     return not (issubclass(kind, RetrieveModelMixin) and lookup_of(kind) in captured)
@@ -103,13 +104,15 @@ def _is_list(kind: Any, captured: Sequence[str]) -> bool:
 def _captured(
     kind: Any, method: str, url: Sequence[str], fixed: Mapping[str, Any]
 ) -> Sequence[str]:
-    """The captures of a view that are arguments: those that were given, or those that it needs."""
+    """Return the captures of a view that are arguments: those that were given, or
+    those it needs.
+    """
     handler = getattr(kind, method)
     needed = _needed(handler)
     default = needed
     if issubclass(kind, _OF_ONE) and not (method == "post" or issubclass(kind, ListModelMixin)):
         default = list(dict.fromkeys([*needed, lookup_of(kind)]))
-        # Where a method is the project's own, so may be what it looks up.
+        # If a method is the project's own, its lookup may be too.
         if _is_of_rest_framework(handler) and _is_of_rest_framework(kind.get_object):
             needed = default
     if not url:
@@ -123,7 +126,7 @@ def _captured(
 
 
 def _needed(handler: Any) -> list[str]:
-    """The parameters of a handler that have no default: its URL must capture them."""
+    """Return the parameters of a handler without defaults, which its URL must capture."""
     empty = inspect.Parameter.empty
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     before = 2  # `self` and the request

@@ -1,4 +1,4 @@
-"""What the code of a view's methods mentions: what nothing else says of an action."""
+"""Reads from the code of a view's methods what nothing else declares about an action."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Final
 from rest_framework.serializers import BaseSerializer
 
 _BODIES: Final = frozenset(["data", "POST", "FILES", "body", "stream"])
-"""The members of a request that are its body."""
+"""The attributes of a request that read its body."""
 
 _OF_VIEW: Final = frozenset(["get_serializer", "get_serializer_class", "serializer_class"])
-"""The ways to the serializer of a view."""
+"""The attributes by which a view gets its serializer."""
 
 _ANSWERING: Final = frozenset(["list", "retrieve", "paginate_queryset", "get_paginated_response"])
-"""Methods that an action calls to answer."""
+"""Methods that an action calls to respond."""
 
 _MAX_DEPTH: Final = 3
 
@@ -46,7 +46,9 @@ def reads_by_view(function: Any, kind: type[Any]) -> bool:
 
 
 def only_serializer(function: Any) -> type[BaseSerializer[Any]] | None:
-    """The class of the serializer by which a method reads a body: the only one in its code."""
+    """Return the class of the serializer with which a method reads a body, if there is only one in
+    its code.
+    """
     code = _code(function)
     if code is None or not _passes_data(code):
         return None
@@ -60,8 +62,9 @@ def only_serializer(function: Any) -> type[BaseSerializer[Any]] | None:
 
 
 def takes_several(function: Any) -> bool:
-    """Whether the code of a method makes a serializer of a list that was sent:
-    `get_serializer(data=request.data, many=True)`."""
+    """Whether the code of a method makes a serializer for a list in the body:
+    `get_serializer(data=request.data, many=True)`.
+    """
     code = _code(function)
     return code is not None and any({"data", "many"} <= names for names in _keywords(code))
 
@@ -78,12 +81,14 @@ def mentions(function: Any, name: str) -> bool:
 
 
 def _reads_body(code: CodeType) -> bool:
-    """Whether `request.data` or the like is in it; the `data` of a serializer is its answer."""
+    """Whether the code contains `request.data` or similar. The `data` of a serializer is its
+    output.
+    """
     before = False
     for one in dis.get_instructions(code):
         if one.opname in ("LOAD_ATTR", "LOAD_METHOD") and one.argval in _BODIES and before:
             return True
-        # From 3.13 one instruction may load two variables.
+        # Since Python 3.13, one instruction may load two variables.
         loaded = one.argval[-1] if isinstance(one.argval, tuple) and one.argval else one.argval
         before = loaded == "request"
     return False
@@ -94,7 +99,7 @@ def _passes_data(code: CodeType) -> bool:
 
 
 def _keywords(code: CodeType) -> Iterator[set[Any]]:
-    """The names of keyword arguments of each call; other tuples are among them."""
+    """Yield the names of keyword arguments of each call, and other tuples of constants."""
     for one in code.co_consts:
         if isinstance(one, tuple):
             yield {name for name in one if isinstance(name, str)}

@@ -1,4 +1,4 @@
-"""The arguments of a view that the project's URLs capture, checked as those URLs would."""
+"""Arguments of a view that the project's URLs capture, checked as those URLs would."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mcp_mount_django.exposing.view_urls import captures_value, patterns_of
 class CapturedArguments:
     """Checks arguments of a view as its URL pattern would.
 
-    Views rely on their pattern: what `<str:name>` captures never has a slash. Where the project has
-    no URL for the view, each argument is one segment.
+    Views rely on their pattern: what `<str:name>` captures never contains a slash. If the project
+    has no URL for the view, each argument is one segment.
     """
 
     def __init__(self, view: Any, names: Sequence[str]) -> None:
@@ -22,7 +22,7 @@ class CapturedArguments:
         self._names = names
 
     def of(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of some arguments that are captured.
+        """Return the captured ones among some arguments.
 
         Raises:
             InvalidArguments: If the pattern cannot capture one.
@@ -34,10 +34,14 @@ class CapturedArguments:
 
     @cached_property
     def _wide(self) -> Sequence[str]:
-        """The arguments that may have several segments; looked up late, when all URLs are known."""
+        """Return the arguments that may have several segments. They are looked up at the first
+        call, when all URLs are known.
+        """
         return [name for name in self._names if _is_wide(self._view, name)]
 
 
 def _is_wide(view: Any, name: str) -> bool:
-    """Whether a pattern of the view, or of another view of its class, captures slashes there."""
+    """Whether a pattern of the view, or of another view of its class, captures slashes
+    in a name.
+    """
     return any(captures_value(pattern, name, "a/b") for pattern in patterns_of(view))

@@ -1,4 +1,4 @@
-"""What a query shows of a row: fields, those of relations, annotations, properties, labels."""
+"""What a query returns of a row: fields, related fields, annotations, properties and labels."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from mcp_mount.features import DefinitionError
 from mcp_mount_django.exposing.fields import Path, is_field, path
 
 ALL: Final = "__all__"
-"""In place of the fields: all that the model has, as in Django's forms."""
+"""Stands for all fields of the model, as in Django's forms."""
 
 _PROPERTIES: Final = (property, cached_property, django_cached_property)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What is shown of a row under one name.
+    """One value of a row.
 
     Attributes:
-        name: What it is called.
+        name: The name of the value.
         value_type: Its type, for the schema.
-        description: What it is, for the schema.
-        source: What it is called in `values()`; None for what is none of them.
+        description: Its description, for the schema.
+        source: Its name in `values()`; None if it is not read from there.
         many: The path to the values of a relation to many rows.
         of_instance: Reads it from an instance of the model.
-        convert: Makes its value one that JSON has.
+        convert: Converts it to a value that JSON has.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Columns:
 
     Args:
         model: The model.
-        names: What is shown.
-        annotations: The expressions that each row is annotated with, by their names.
+        names: The names of the columns.
+        annotations: Expressions with which each row is annotated, by name.
 
     Raises:
-        DefinitionError: For a name that leads nowhere.
+        DefinitionError: If a name does not exist.
     """
 
     def __init__(
@@ -73,7 +73,9 @@ class Columns:
 
     @cached_property
     def row_type(self) -> Any:
-        """The type of a row. No pydantic model, for those have names of their own (`copy`)."""
+        """Return the type of a row. It is not a pydantic model, because those reserve names
+        (`copy`).
+        """
         shown = {
             one.name: Annotated[one.value_type, Field(description=one.description)]
             for one in self._columns
@@ -81,10 +83,10 @@ class Columns:
         return TypedDict(self._model.__name__, shown)  # type: ignore[operator]
 
     def rows(self, found: QuerySet[Any], every: QuerySet[Any]) -> list[dict[str, Any]]:
-        """The rows that were found, as they are shown.
+        """Return the columns of the rows that were found.
 
         Args:
-            found: Those, in order.
+            found: The rows, in order.
             every: All rows that the caller may see.
         """
         values = list(found.values(*self._sources))
@@ -109,7 +111,7 @@ class Columns:
         return rows
 
     def _many(self, column: Column, keys: Sequence[Any], db: str) -> dict[Any, list[Any]]:
-        """The values of a relation to many rows, for each of some rows."""
+        """Return the values of a relation to many rows, for each of some rows."""
         assert column.many is not None
         relation = column.many.partition("__")[0]
         manager: Any = self._model._base_manager
@@ -151,14 +153,14 @@ class Columns:
 
 
 def annotated(model: type[Model], annotations: Mapping[str, Any]) -> dict[str, Path]:
-    """The annotations of a query, as fields.
+    """Return the annotations of a query, as fields.
 
     Args:
         model: The model of the query.
-        annotations: The expressions, by their names.
+        annotations: The expressions, by name.
 
     Raises:
-        DefinitionError: For one that the model cannot have, and one whose type nobody knows.
+        DefinitionError: If the model cannot have an annotation, or its type is unknown.
     """
     found = {}
     for name, expression in annotations.items():
@@ -177,10 +179,10 @@ def annotated(model: type[Model], annotations: Mapping[str, Any]) -> dict[str, P
 
 
 def many_related(model: type[Model], name: str) -> type[Model] | None:
-    """The model that a many-to-many field refers to, if a path begins with one.
+    """Return the model that a many-to-many field refers to, if a path begins with one.
 
     Args:
-        model: Where the path begins.
+        model: The model at which the path begins.
         name: The path.
     """
     try:
@@ -195,11 +197,11 @@ def many_related(model: type[Model], name: str) -> type[Model] | None:
 
 
 def many_filter(model: type[Model], name: str) -> Path | None:
-    """A filter by a many-to-many field: "tags", "tags__in", "tags__name__icontains".
+    """Return a filter by a many-to-many field: "tags", "tags__in", "tags__name__icontains".
 
     Args:
         model: The model of the query.
-        name: Of the filter.
+        name: The name of the filter.
 
     Returns:
         The field that it filters by; None if it does not begin with a many-to-many field.
@@ -211,17 +213,17 @@ def many_filter(model: type[Model], name: str) -> Path | None:
     if not rest or is_field(related, rest.partition("__")[0]):
         inner = path(related, rest or "pk", lookups=True)
     else:
-        # What follows is a lookup of the relation itself.
+        # The rest is a lookup of the relation itself.
         inner = path(related, f"pk__{rest}", lookups=True)
     field: Any = model._meta.get_field(relation)
     return Path(name, inner.field, inner.lookups, inner.is_null, described(inner, field))
 
 
 def described(inner: Path, relation: Any) -> str:
-    """What a value of a relation to many rows is.
+    """Return the description of a value of a relation to many rows.
 
     Args:
-        inner: The field that is shown of each row.
+        inner: The field that is returned of each row.
         relation: The many-to-many field.
     """
     text = str(relation.help_text or relation.verbose_name).strip()
@@ -246,7 +248,7 @@ def _of_property(name: str, found: Any) -> Column:
         kind = get_type_hints(function).get("return", Any)
         TypeAdapter(kind)
     except Exception:
-        # Annotated by what is imported for type checkers only, or is no type for JSON.
+        # The annotation is imported for type checkers only, or is not a type for JSON.
         kind = Any
     text = (inspect.getdoc(function) or name.replace("_", " ")).partition("\n")[0]
     return Column(
@@ -259,7 +261,7 @@ def _of_property(name: str, found: Any) -> Column:
 
 
 def _conversion(field: models.Field[Any, Any]) -> Callable[[Any], Any] | None:
-    """What makes a value of a field one that JSON has; None where each is one already."""
+    """Return the function that converts values of a field to JSON; None if none is needed."""
     target: Any = field
     while target.related_model is not None:
         target = target.target_field
@@ -272,7 +274,7 @@ def _conversion(field: models.Field[Any, Any]) -> Callable[[Any], Any] | None:
 
 
 def _prepared(field: models.Field[Any, Any], value: Any) -> Any:
-    """A value of a field that is none of Django's own: as it is stored, if JSON has that."""
+    """Return a value of a custom field as it is stored, if that is JSON, or else its text."""
     if value is None or type(value) in (str, int, float, bool):
         return value
     return _jsonable(field.get_prep_value(value), value)

@@ -1,4 +1,4 @@
-"""Fields of models as Python types, and the lookups that a query may use."""
+"""Model fields as Python types, and the lookups that a query may use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ _TYPES: Final[tuple[tuple[type[models.Field[Any, Any]], Any], ...]] = (
     (models.FilePathField, str),
     (models.GenericIPAddressField, str),
 )
-"""The first class that a field is of tells its type; any other field may hold anything."""
+"""The type of a field: that of the first of these classes that it has. Other fields may have any
+value.
+"""
 
 _TEXT_LOOKUPS: Final = frozenset(
     [
@@ -48,19 +50,19 @@ _PART_LOOKUPS: Final = frozenset(
     ]
 )
 _UNSAFE_LOOKUPS: Final = frozenset(["regex", "iregex"])
-"""Those with which a caller could keep the database busy."""
+"""Lookups with which a caller could overload the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A field of a model or of what it refers to: "price", "category__name".
+    """A field of a model or of a related model: "price", "category__name".
 
     Attributes:
         name: The name that leads to it.
         field: The field.
-        lookups: What follows the field in the name of a filter.
-        is_null: Whether a value may be missing.
-        about: What it is, where the field alone does not say it.
+        lookups: The lookups after the field in the name of a filter.
+        is_null: Whether the value may be null.
+        about: Its description, if the field alone does not say it.
     """
 
     name: str
@@ -71,7 +73,7 @@ class Path:
 
     @property
     def description(self) -> str:
-        """What the model says of the field, and what its choices mean."""
+        """Return the model's help text for the field, and the meaning of its choices."""
         if self.about:
             return self.about
         text = str(self.field.help_text or self.field.verbose_name).strip()
@@ -81,13 +83,13 @@ class Path:
 
     @property
     def value_type(self) -> Any:
-        """The type of a value, as it is read."""
+        """Return the type of a value that is read."""
         kind = _type(self.field)
         return kind | None if self.is_null and kind is not Any else kind
 
     @property
     def filter_type(self) -> Any:
-        """The type of an argument that filters by it."""
+        """Return the type of an argument that filters by the field."""
         lookup = self.lookups[-1] if self.lookups else "exact"
         if lookup == "isnull":
             return bool
@@ -100,35 +102,35 @@ class Path:
         if choices and lookup in ("exact", "in"):
             kind = Literal[tuple(choices)]
         if lookup == "range":
-            # Django takes the first two, and fails for fewer.
+            # Django uses the first two values, and fails for fewer.
             return Annotated[list[kind], Field(min_length=2, max_length=2)]  # type: ignore[valid-type]
         return list[kind] if lookup == "in" else kind  # type: ignore[valid-type]
 
     def followed_by(self, model: type[models.Model], name: str, lookups: Sequence[str]) -> Path:
-        """This field with lookups.
+        """Return this field with lookups.
 
         Args:
             model: The model of the query.
-            name: Of the filter.
+            name: The name of the filter.
             lookups: The lookups.
 
         Raises:
-            DefinitionError: For lookups that the field does not have.
+            DefinitionError: If the field does not have a lookup.
         """
         _check_lookups(model, name, self.field, lookups)
         return Path(name, self.field, lookups, self.is_null, self.about)
 
 
 def path(model: type[models.Model], name: str, *, lookups: bool = False) -> Path:
-    """The field that a name leads to.
+    """Return the field that a name leads to.
 
     Args:
-        model: Where the name begins.
-        name: Such as "category__name".
+        model: The model at which the name begins.
+        name: A name such as "category__name".
         lookups: Whether lookups may follow the field.
 
     Raises:
-        DefinitionError: For a name that leads nowhere, or to many rows.
+        DefinitionError: If the name does not exist, or leads to many rows.
     """
     parts, current, is_null = name.split("__"), model, False
     for position, part in enumerate(parts):
@@ -160,11 +162,11 @@ def _field(model: type[models.Model], part: str, whole: str) -> models.Field[Any
 
 
 def is_field(model: Any, part: str) -> bool:
-    """Whether a model has a field of that name.
+    """Whether a model has a field with a name.
 
     Args:
         model: The model.
-        part: The name; "pk" is one.
+        part: The name; "pk" counts as a field.
     """
     try:
         return part == "pk" or bool(model._meta.get_field(part))
@@ -177,7 +179,7 @@ def _check_lookups(
 ) -> None:
     for lookup in rest:
         known = field.get_lookup(lookup) or field.get_transform(lookup)
-        # A relation has the lookups of what it refers to, as far as queries go.
+        # In queries, a relation has the lookups of the field that it refers to.
         if known is None and field.related_model is not None:
             target: Any = field
             known = target.target_field.get_lookup(lookup)
@@ -199,7 +201,7 @@ def _type(field: models.Field[Any, Any]) -> Any:
 
 
 def _labelled(value: Any, label: str) -> str:
-    """A choice with its label, where that says more."""
+    """Return a choice with its label, if the label adds anything."""
     same = label.casefold().replace(" ", "_") == str(value).casefold().replace(" ", "_")
     return str(value) if same else f"{value} ({label})"
 

@@ -1,7 +1,7 @@
-"""The filters of django-filter as query parameters, read from the filterset itself.
+"""The filters of django-filter as query parameters, read from the filterset.
 
 Up to 24.3 the backend described its filters for OpenAPI, without most of their types; since 25.1 it
-does not. So its form fields are read: they are what validates the query.
+does not. So the form fields of the filters are read, which also validate the query.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mcp_mount_django.exposing.form_fields import (
 )
 
 _FROM_ROWS: Final = (kinds.AllValuesFilter, kinds.AllValuesMultipleFilter)
-"""Their fields query the database when they are made, which is too early at the start."""
+"""Filters whose fields query the database when they are created, which is too early at startup."""
 
 _OF_KEYS: Final = (kinds.ModelChoiceFilter, kinds.ModelMultipleChoiceFilter)
 
@@ -45,18 +45,18 @@ _PARTS: Final = (
 
 
 class UnreadableFilter(Exception):
-    """A filter whose parameters cannot be told."""
+    """A filter whose parameters cannot be determined."""
 
 
 def filterset_parameters(
     backend: Any, view: Any, queryset: Any
 ) -> Iterator[tuple[str, list[dict[str, Any]] | UnreadableFilter]]:
-    """The filters of a view, each with its query parameters as OpenAPI has them.
+    """Yield the filters of a view, each with its query parameters in the form of OpenAPI.
 
     Args:
         backend: The filter backend.
         view: The view, with a request.
-        queryset: What it filters; None if that is not known.
+        queryset: The queryset that it filters; None if it is unknown.
     """
     filterset = _filterset(backend, view, queryset)
     if filterset is None:
@@ -75,7 +75,8 @@ def _filterset(backend: Any, view: Any, queryset: Any) -> Any:
     try:
         return backend.get_filterset(view.request, queryset, view)
     except Exception:
-        # Its own `__init__` may want what only a real request has; the class has the filters too.
+        # Its own `__init__` may need what only a real request has. The class has the filters as
+        # well.
         kind = backend.get_filterset_class(view, queryset)
         if kind is None:
             return None
@@ -95,7 +96,8 @@ def _parameters(name: str, one: Any) -> Iterator[dict[str, Any]]:
     try:
         field = one.field
     except Exception:
-        # Its rows may be a function of a request that has a tenant, say; its keys are not.
+        # Its rows may be a function of a request, which needs a tenant, for example; its keys are
+        # not.
         known = _of_model(one) if isinstance(one, _OF_KEYS) else None
         if known is None:
             raise
@@ -140,7 +142,7 @@ def _names_of_parts(name: str, field: forms.MultiValueField) -> Iterator[str]:
 
 
 def _of_value(field: forms.Field, one: Any) -> dict[str, Any]:
-    """The schema of one value: a number of an integer field is an integer."""
+    """Return the schema of one value: an integer for a number of an integer field."""
     if isinstance(field, forms.ModelChoiceField):
         return _with_null(schema_of_field(field), field)
     if isinstance(field, forms.ChoiceField):
@@ -150,7 +152,7 @@ def _of_value(field: forms.Field, one: Any) -> dict[str, Any]:
         return {**schema_of_field(field), **(_of_model(one) or {})}
     schema = schema_of_field(field)
     if schema == {"type": "string"} and one.lookup_expr in ("exact", "in"):
-        # django-filter reads some as plain text; their column has nothing but its choices.
+        # django-filter reads some as plain text; their column still has only its choices.
         choices = getattr(_model_field(one), "flatchoices", ())
         return schema_of_choices(choices) if choices else schema
     return schema
@@ -163,7 +165,9 @@ def _with_null(schema: dict[str, Any], field: Any) -> dict[str, Any]:
 
 
 def _of_model(one: Any) -> dict[str, Any] | None:
-    """The type of the model field that a filter compares with, if it is an integer or a key."""
+    """Return the type of the model field that a filter compares with, if it is an
+    integer or a key.
+    """
     if str(one.lookup_expr).rpartition("__")[2] in _PARTS:
         return {"type": "integer"}
     field = _model_field(one)
@@ -174,7 +178,7 @@ def _of_model(one: Any) -> dict[str, Any] | None:
 
 
 def _model_field(one: Any) -> Any:
-    """The model field that a filter compares with; None if it is another value."""
+    """Return the model field that a filter compares with; None if it compares another value."""
     model = getattr(one, "model", None)
     if model is None or not one.field_name or one.method is not None:
         return None
@@ -188,7 +192,7 @@ def _label(one: Any) -> str:
     try:
         return str(one.label or "")
     except Exception:
-        # Made of the model and the field, which a filter with a method need not have.
+        # Derived from the model and the field, which a filter with a method need not have.
         return ""
 
 

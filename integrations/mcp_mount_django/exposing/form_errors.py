@@ -1,4 +1,6 @@
-"""Forms that a view has refused: it answers with 200 and the page again, which is no success."""
+"""Recognise forms that a view has rejected: it responds with 200 and the page again, which is not a
+success.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,12 @@ from django.forms.utils import ErrorDict
 from mcp_mount.openapi.responses import read_page
 
 _LIST: Final = "errorlist"
-"""The class of Django's own lists of errors, which are there only if there are errors."""
+"""The class of Django's error lists, which exist only if there are errors."""
 
 _FEEDBACK: Final = frozenset(["invalid-feedback", "invalid-tooltip"])
-"""Bootstrap's classes. Pages keep such elements for the checks of the browser; its stylesheet shows
-one only behind a sibling that is `is-invalid`, or where a class or style of its own says so."""
+"""Bootstrap's classes. Pages contain such elements for the browser's own validation. The stylesheet
+shows one only after a sibling that is `is-invalid`, or if a class or style of its own says so.
+"""
 
 _HIDDEN: Final = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _SHOWN: Final = re.compile(r"display\s*:\s*(?!none)\w", re.IGNORECASE)
@@ -40,31 +43,31 @@ _VOID: Final = frozenset(
         "wbr",
     ]
 )
-"""The elements that have no end (https://html.spec.whatwg.org/#void-elements)."""
+"""The elements without an end tag (https://html.spec.whatwg.org/#void-elements)."""
 
 
 _LISTS: Final = frozenset(["ul", "ol", "menu"])
 
 _NO_TEXT: Final = frozenset(["script", "style", "template"])
-"""The elements whose content is no text of the page."""
+"""The elements whose content is not text of the page."""
 
 
 def form_problems(response: Any, page: str) -> list[str]:
-    """What a view says of a form that it did not take.
+    """Return the errors of a form that a view has rejected.
 
     Args:
-        response: The view's, to a request that sends a form.
+        response: The view's response to a request that sends a form.
         page: Its text.
 
     Returns:
-        A line for each problem; none where there is no sign of one.
+        A line for each error; none if there is no sign of one.
     """
     context = getattr(response, "context_data", None)
     if isinstance(context, Mapping):
         found = [line for value in context.values() for line in _of(value)]
         if found:
             return list(dict.fromkeys(found))
-    # A page of `render` does not say what it was made of.
+    # A page of `render` does not say which template and context it was made from.
     reader = _Errors()
     read_page(reader, page)
     return list(dict.fromkeys(reader.lines))
@@ -87,10 +90,13 @@ def _lines(errors: ErrorDict | Any) -> Iterator[str]:
 
 @dataclass(slots=True)
 class _Element:
-    """An element that is open.
+    """An open element.
 
-    tag: its name. is_hidden: whether it, or one around it, is not shown. is_error: whether it is,
-    or is in, a message of an error. has_invalid: whether a child so far is an invalid control.
+    Attributes:
+        tag: Its name.
+        is_hidden: Whether it, or an element around it, is hidden.
+        is_error: Whether it is an error message, or inside one.
+        has_invalid: Whether a child so far is an invalid control.
     """
 
     tag: str
@@ -100,7 +106,7 @@ class _Element:
 
 
 class _Errors(HTMLParser):
-    """Collects the texts of errors that a page shows."""
+    """Collects the error messages that a page shows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,14 +138,14 @@ class _Errors(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if all(one.tag != tag for one in self._open):
             return
-        # Elements within that have no end of their own, as a list's items may, end here as well.
+        # Inner elements without an end tag, such as the items of a list, end here as well.
         while (ended := self._open.pop()).tag != tag:
             pass
         if ended.is_error and (tag == "li" or not self._open[-1].is_error):
             self._end_line()
 
     def _end_item(self) -> None:
-        """An item without an end ends where the next one of its list begins."""
+        """End an item without an end tag, where the next item of its list begins."""
         for one in reversed(self._open):
             if one.tag in _LISTS:
                 return

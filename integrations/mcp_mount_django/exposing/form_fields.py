@@ -1,4 +1,4 @@
-"""Fields of Django's forms as JSON Schemas: what is sent for them, as text."""
+"""Fields of Django's forms as JSON Schemas of the text that is sent for them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ _TYPES: Final[tuple[tuple[type[forms.Field], Mapping[str, Any]], ...]] = (
     (forms.EmailField, {"type": "string", "format": "email"}),
     (forms.URLField, {"type": "string", "format": "uri"}),
 )
-"""The first class that a field is of; FloatField and DecimalField are IntegerFields to Django."""
+"""The schema of a field: that of the first of these classes that it has. FloatField and
+DecimalField are subclasses of IntegerField.
+"""
 
 _MAX_LABELS: Final = 30
-"""How many choices are told with their labels."""
+"""How many choices are described with their labels."""
 
 
 def schema_of_field(field: forms.Field) -> dict[str, Any]:
-    """The schema of one value of a field: its type, its choices, its bounds."""
+    """Return the schema of one value of a field: its type, choices and bounds."""
     if isinstance(field, forms.ModelChoiceField):
         return _of_key(field)
     if isinstance(field, forms.ChoiceField):
@@ -49,10 +51,10 @@ def schema_of_field(field: forms.Field) -> dict[str, Any]:
 
 
 def schema_of_choices(choices: Iterable[Any]) -> dict[str, Any]:
-    """The schema of a choice: its values with their own type, and their labels in words.
+    """Return the schema of a choice: its values with their types, and their labels as description.
 
     Args:
-        choices: Pairs of value and label, or groups of them, as Django has them.
+        choices: Pairs of value and label, or groups of them, as in Django.
     """
     pairs = [(value, str(label)) for value, label in flat_choices(choices)]
     pairs = [(value, label) for value, label in pairs if value not in ("", None)]
@@ -60,7 +62,7 @@ def schema_of_choices(choices: Iterable[Any]) -> dict[str, Any]:
     if values and all(type(one) is int for one in values):
         schema: dict[str, Any] = {"type": "integer", "enum": values}
     else:
-        # What is sent is text: "True" for a value that is True.
+        # The value is sent as text: "True" for True.
         schema = {"type": "string", "enum": [str(one) for one in values]}
     schema["enum"] = list(dict.fromkeys(schema["enum"]))
     if not schema["enum"]:
@@ -70,7 +72,7 @@ def schema_of_choices(choices: Iterable[Any]) -> dict[str, Any]:
 
 
 def flat_choices(choices: Iterable[Any]) -> list[tuple[Any, Any]]:
-    """Choices without their groups."""
+    """Return choices without their groups."""
     flat: list[tuple[Any, Any]] = []
     for value, label in choices:
         if isinstance(label, list | tuple):
@@ -81,7 +83,9 @@ def flat_choices(choices: Iterable[Any]) -> list[tuple[Any, Any]]:
 
 
 def labels_of(pairs: Iterable[tuple[Any, Any]]) -> str:
-    """What choices mean: "1: Low, 2: High"; nothing where the values say it, or of too many."""
+    """Return what choices mean, "1: Low, 2: High"; nothing if the values say it, or there are too
+    many.
+    """
     told = [(str(value), str(label)) for value, label in pairs]
     says_it = all(
         value.replace("_", " ").replace("-", " ").casefold()
@@ -94,14 +98,14 @@ def labels_of(pairs: Iterable[tuple[Any, Any]]) -> str:
 
 
 def described(schema: Mapping[str, Any], *texts: Any) -> dict[str, Any]:
-    """A schema with more words before those that it has."""
+    """Return a schema with texts put before its own description."""
     words = [str(text).strip().rstrip(".") for text in (*texts, schema.get("description")) if text]
     words = [word for word in dict.fromkeys(words) if word]
     return {**schema, "description": ". ".join(words)} if words else dict(schema)
 
 
 def schema_of_key(field: Any) -> dict[str, Any]:
-    """The schema of the values of a model field that others refer to."""
+    """Return the schema of the values of a model field that others refer to."""
     while isinstance(field, models.ForeignKey):
         field = field.target_field
     if isinstance(field, models.IntegerField | models.AutoField):

@@ -1,4 +1,4 @@
-"""Django's forms as tools: what a form validates are the arguments, what it saves is the result."""
+"""Django's forms as tools: the form validates the arguments, and the result is what it saves."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OUT_OF_RANGE: Final = "A value is out of the range that its field can hold."
 
 
 class _FormArguments(NamedArguments):
-    """Arguments that a form validates: no view is behind it that could ask who calls."""
+    """Arguments that a form validates. There is no view that could authenticate the caller."""
 
     authenticates = False
 
@@ -41,8 +41,8 @@ class FormTool:
 
     Attributes:
         kind: The class of the form.
-        handle: Makes the result of the request and the valid form.
-        values: What the form is made with, besides its data, for a request.
+        handle: Returns the result for the request and the valid form.
+        values: Returns further arguments of the form for a request.
         queryset: The rows that a caller may change; None for a form that changes none.
     """
 
@@ -52,14 +52,14 @@ class FormTool:
     queryset: Callable[[HttpRequest], QuerySet[Any]] | None
 
     def __call__(self, request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
-        """Fill the form in, and do what is done with it.
+        """Fill in the form, and save or handle it.
 
         Args:
             request: The request of the call.
-            arguments: The values of fields, by their names.
+            arguments: The values of fields, by name.
 
         Raises:
-            ToolError: For what the form finds wrong.
+            ToolError: If the form is invalid.
         """
         given = dict(arguments)
         values = dict(self.values(request))
@@ -69,14 +69,17 @@ class FormTool:
         try:
             is_valid = form.is_valid()
         except (DataError, OverflowError) as error:
-            # A key that no column can hold: ModelChoiceField asks the database for it all the same.
+            # A key that no column can hold, for which ModelChoiceField queries the database
+            # nevertheless.
             raise ToolError(_OUT_OF_RANGE) from error
         if not is_valid:
             raise ToolError("\n".join(_problems(form)))
         return self.handle(request, form)
 
     def _data(self, page: forms.BaseForm, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What a browser would send: what was given, and what the page shows already."""
+        """Return what a browser would send: the given values, and those that the page already
+        shows.
+        """
         data: dict[str, Any] = {}
         for name, field in page.fields.items():
             if name in given:
@@ -96,19 +99,19 @@ def tool_of_form(
     queryset: Callable[[HttpRequest], QuerySet[Any]] | None,
     exclude: Sequence[str],
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """The function of a form, and the options of its tool.
+    """Return the function of a form, and the options of its tool.
 
     Args:
         kind: The class of the form.
-        update: Whether it changes a row that there is.
-        handle: What is done with the valid form; None for its `save()`.
-        form_kwargs: What the form is made with besides.
+        update: Whether it changes an existing row.
+        handle: Handles the valid form; None for its `save()`.
+        form_kwargs: Returns further arguments of the form.
         queryset: The rows that a caller may change.
-        exclude: Fields that are no arguments.
+        exclude: Fields that are not arguments.
 
     Raises:
-        DefinitionError: For what is no form, one that nothing is done with, and fields that no tool
-            can fill.
+        DefinitionError: If it is not a form, nothing handles it, or a tool cannot fill in its
+            fields.
     """
     if not (inspect.isclass(kind) and issubclass(kind, forms.BaseForm)):
         raise DefinitionError(f"add_form takes a form class, not {kind!r}")
@@ -138,7 +141,7 @@ def tool_of_form(
         assert model is not None
         key = described(schema_of_key(model._meta.pk), f"The key of the {model._meta.verbose_name}")
         properties = {"pk": key, **properties}
-        # What is left out stays as it is.
+        # Fields that are left out keep their value.
         required = ["pk"]
         queryset = queryset or (lambda request: cast(Any, model)._default_manager.all())
     tool = FormTool(
@@ -155,17 +158,17 @@ def tool_of_form(
     return function, {
         "name": _name(kind, model, update=update),
         "description": _description(kind, model, update=update),
-        # The form itself says what is missing: in `__init__` it may have changed its mind.
+        # The form itself says what is missing: its `__init__` may have changed what is required.
         "input_schema": _FormArguments(schema, ["pk"] if update else ()),
         **_permission(model, update=update),
     }
 
 
 def schema_of(name: str, field: forms.Field) -> dict[str, Any]:
-    """The JSON Schema of the argument for a field of a form.
+    """Return the JSON Schema of the argument for a form field.
 
     Args:
-        name: Of the field.
+        name: The name of the field.
         field: The field.
     """
     if isinstance(field, forms.JSONField):
@@ -179,7 +182,7 @@ def schema_of(name: str, field: forms.Field) -> dict[str, Any]:
         labels = one.pop("description", "")
         return described({"type": "array", "items": one, "description": labels}, text)
     if not field.required and "type" in one:
-        # Nothing, in place of a value that there is.
+        # Null removes an existing value.
         one["type"] = [one["type"], "null"]
         if "enum" in one:
             one["enum"] = [*one["enum"], None]
@@ -189,7 +192,7 @@ def schema_of(name: str, field: forms.Field) -> dict[str, Any]:
 
 
 def _is_fillable(form: str, name: str, field: forms.Field) -> bool:
-    """Whether a tool can fill a field; not files, nor what has parts of its own."""
+    """Whether a tool can fill in a field: not files, nor fields that consist of several."""
     has_parts = isinstance(field, forms.MultiValueField)
     if not isinstance(field, forms.FileField) and (
         not has_parts or isinstance(field, forms.SplitDateTimeField)
@@ -205,15 +208,15 @@ def _is_fillable(form: str, name: str, field: forms.Field) -> bool:
 
 
 def _fitting(name: str, field: forms.Field, value: Any) -> Any:
-    """A value that was given, as a browser would send it: fields read texts, some nothing else.
+    """Return a value as a browser would send it: fields read texts, and some nothing else.
 
     Raises:
-        ToolError: For a list or an object where there is one value.
+        ToolError: If a list or an object is given for a single value.
     """
     if value is None:
         return None
     if isinstance(field, forms.JSONField):
-        # Of a string as well: the form reads JSON.
+        # Strings too, because the form parses JSON.
         return json.dumps(value)
     if not isinstance(field, _MANY):
         if isinstance(value, list | dict):
@@ -240,7 +243,7 @@ def _put(data: dict[str, Any], name: str, field: forms.Field, value: Any) -> Non
         try:
             parts: Any = widget.decompress(value)
         except OverflowError:
-            # The first and the last day there is, in another time zone.
+            # The first and last representable days, in another time zone.
             raise ToolError(f"{name}: {_OUT_OF_RANGE}") from None
         for suffix, part in zip(widget.widgets_names, parts, strict=False):
             data[name + suffix] = part
@@ -249,7 +252,7 @@ def _put(data: dict[str, Any], name: str, field: forms.Field, value: Any) -> Non
 
 
 def _problems(form: forms.BaseForm) -> list[str]:
-    """What a form says of its data, each message with its field."""
+    """Return the errors of a form, each message with its field."""
     return [
         str(message) if name == "__all__" else f"{name}: {message}"
         for name, messages in form.errors.items()
@@ -268,9 +271,10 @@ def _instance(rows: QuerySet[Any], pk: Any) -> Any:
 
 
 def _save(request: HttpRequest, form: Any) -> Any:
-    """Save a form; what it has saved, told by its key and its text."""
+    """Save a form, and return the key and the text of what it has saved."""
     model = getattr(getattr(form, "_meta", None), "model", None)
-    # A form without a model may write with any connection: its `save()` knows which is to be whole.
+    # A form without a model may write with any connection; its `save()` must know which ones need a
+    # transaction.
     whole: AbstractContextManager[Any] = (
         nullcontext() if model is None else transaction.atomic(using=router.db_for_write(model))
     )
@@ -278,7 +282,7 @@ def _save(request: HttpRequest, form: Any) -> Any:
         with whole:
             return _told(form.save())
     except (DataError, OverflowError) as error:
-        # What validators let pass and a column does not hold, such as "\\u0000" in jsonb, or an
+        # Values that validators accept and a column does not, such as "\\u0000" in jsonb, or an
         # integer that is too long for SQLite.
         raise ToolError("The database does not take these values.") from error
 

@@ -18,21 +18,21 @@ _METHODS: Final = ("get", "post", "put", "patch", "delete")
 _WORDS: Final = frozenset(
     ["properties", "type", "items", "$ref", "allOf", "anyOf", "oneOf", "additionalProperties"]
 )
-"""A JSON Schema of fields has one of them; a table of bare fields, which is none, has not."""
+"""A JSON Schema has one of these keywords; a table of bare fields, which is not one, has none."""
 
 
 def by_handler(name: str, table: Mapping[str, Schema] | None) -> dict[str, Schema]:
-    """A table of schemas, by actions or by methods of HTTP.
+    """Return a table of schemas, by actions or by HTTP methods.
 
     Args:
-        name: How the user knows it.
+        name: The name of the user's argument.
         table: What the user gave.
 
     Returns:
         The table, with methods in lower case.
 
     Raises:
-        DefinitionError: If it is no table, or a schema in it cannot be read.
+        DefinitionError: If it is not a table, or a schema in it cannot be read.
     """
     if table is None:
         return {}
@@ -61,15 +61,15 @@ def by_handler(name: str, table: Mapping[str, Schema] | None) -> dict[str, Schem
 def schema_of_given(
     given: Schema, components: dict[str, Any], *, partial: bool = False
 ) -> dict[str, Any]:
-    """The JSON Schema of what the user gave.
+    """Return the JSON Schema of what the user gave.
 
     Args:
-        given: A class of fields, a serializer, or a JSON Schema.
-        components: What gets the schemas that it refers to.
-        partial: Whether serializers need not get all fields, as for PATCH.
+        given: A class with fields, a serializer, or a JSON Schema.
+        components: Gets the schemas that it refers to.
+        partial: Whether serializers accept a part of their fields, as for PATCH.
 
     Raises:
-        DefinitionError: For what is none of these, and for what has no fields.
+        DefinitionError: If it is none of these, or has no fields.
     """
     is_serializer = isinstance(given, type) and issubclass(given, BaseSerializer)
     if is_serializer or isinstance(given, BaseSerializer):
@@ -104,7 +104,7 @@ def _of_serializer(given: Any, *, partial: bool) -> dict[str, Any]:
     try:
         schema = body_schema(given(partial=partial) if isinstance(given, type) else given)
     except Exception as error:
-        # Whatever the code of its fields raises, for want of a request or else.
+        # The code of its fields may raise anything, for example because there is no request.
         raise DefinitionError(
             f"{name} cannot be made without a request ({type(error).__name__}: {error}): give a "
             "JSON Schema in its place"
@@ -115,7 +115,7 @@ def _of_serializer(given: Any, *, partial: bool) -> dict[str, Any]:
 
 
 def _with_references(value: Any) -> Any:
-    """A schema whose references are among the components of a document."""
+    """Return a schema whose references lead to the components of a document."""
     if isinstance(value, Mapping):
         return {
             key: item.replace("#/$defs/", _REFERENCE)

@@ -1,5 +1,6 @@
-"""What a view says by Django's messages framework: it is for the model, not for the next page that
-the caller's browser shows."""
+"""Messages of a view in Django's messages framework: they are for the model, and not for the next
+page in the caller's browser.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +15,11 @@ from mcp_mount.features import ToolError
 
 @cache
 def _collecting() -> Any:
-    """The storage of messages; its base reads the settings when it is imported, which is before
-    there are any where wsgi.py or asgi.py import this package first."""
+    """Return the storage class of messages.
+
+    Its base class reads the settings when it is imported, which is before they exist if wsgi.py or
+    asgi.py import this package first.
+    """
     from django.contrib.messages.storage.base import BaseStorage
 
     class Collected(BaseStorage):
@@ -28,7 +32,7 @@ def _collecting() -> Any:
             return []
 
         def said(self) -> str:
-            """The messages that no page has shown, a line each."""
+            """Return the messages that no page has shown, one a line."""
             queued: Any = vars(self)["_queued_messages"]
             return "" if self.used else "\n".join(str(one) for one in queued)
 
@@ -36,19 +40,20 @@ def _collecting() -> Any:
 
 
 def collect_messages(request: HttpRequest) -> None:
-    """Let a request of a view have messages of its own."""
+    """Give the request of a view a message storage of its own."""
     request._messages = _collecting()(request)  # type: ignore[attr-defined]
 
 
 def with_messages(request: HttpRequest, value: Callable[[], Any]) -> Any:
-    """The value of a view's response, with what it has said besides; data stay as they are.
+    """Return the value of a view's response with its messages appended. Structured data are
+    unchanged.
 
     Args:
         request: The request of the view.
-        value: Makes the value of its response.
+        value: Returns the value of its response.
 
     Raises:
-        ToolError: What `value` raises, with the same.
+        ToolError: What `value` raises, with the messages appended.
     """
     try:
         found = value()

@@ -1,5 +1,6 @@
-"""Middleware of the project that decides by path: it has seen that of MCP, and runs again around
-views where the user names it."""
+"""Middleware of the project that decides by path. It has seen the path of MCP, and runs again
+around views if the user names it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from django.utils.module_loading import import_string
 from mcp_mount.features import DefinitionError
 
 _VIEW = "_mcp_mount_view"
-"""Under what a request keeps the view that it is for."""
+"""The attribute of a request with the view that it is for."""
 
 
 class Middlewares:
@@ -24,7 +25,7 @@ class Middlewares:
         names: Dotted paths, or the factories themselves.
 
     Raises:
-        DefinitionError: For a path that leads nowhere, and for middleware of coroutines only.
+        DefinitionError: If a path cannot be imported, or middleware supports only coroutines.
     """
 
     def __init__(self, names: Sequence[str | Callable[..., Any]]) -> None:
@@ -37,13 +38,13 @@ class Middlewares:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> Any:
-        """Call a view, with the middleware around it.
+        """Call a view with the middleware around it.
 
         Args:
             request: The request of the view.
             view: The view.
-            args: What its URL captures without a name.
-            kwargs: What its URL captures.
+            args: Positional captures of its URL.
+            kwargs: Named captures of its URL.
         """
         if not self._factories:
             return view(request, *args, **kwargs)
@@ -53,7 +54,7 @@ class Middlewares:
 
     @cached_property
     def _chain(self) -> tuple[Callable[..., Any], list[Callable[..., Any]]]:
-        """The outermost one, and what is asked when the view is known."""
+        """Return the outermost middleware, and the functions to call when the view is known."""
         handler: Any = self._innermost
         hooks: list[Callable[..., Any]] = []
         for factory in reversed(self._factories):
@@ -73,7 +74,7 @@ class Middlewares:
                 return response
         response = view(request, *args, **kwargs)
         if callable(getattr(response, "render", None)) and not response.is_rendered:
-            # Middleware gets a response that is rendered.
+            # Middleware receives rendered responses.
             response = response.render()
         return response
 

@@ -1,4 +1,4 @@
-"""Names of tools: what the objects of a model or a view are called in them."""
+"""Names of tools: the names for the objects of a model or a view."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from django.utils.text import camel_case_to_spaces, slugify
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What the objects of a view are called in the names of its tools."""
+    """The names for the objects of a view in the names of its tools."""
 
     one: str
     several: str
 
     @classmethod
     def of(cls, view: Any, name: str | None, plural: str | None) -> Naming:
-        """The names that the user gave, or those of the model, or of the class.
+        """Return the names that the user gave, or those of the model, or of the class.
 
         Args:
             view: The class of a view.
-            name: What one object is called, or None.
-            plural: What several are called, or None.
+            name: The name for one object, or None.
+            plural: The name for several, or None.
         """
         if name is None:
             one, several = _own_names(view)
@@ -51,11 +51,11 @@ def _is_plural(name: str) -> bool:
 
 
 def tool_names(model: type[Model]) -> tuple[str, str]:
-    """What one object of a model is called in the names of tools, and what several are.
+    """Return the singular and the plural for objects of a model in the names of tools.
 
-    The names are those of its class, "bread_ingredient" and "bread_ingredients", in whatever
-    language the project is. A `verbose_name_plural` without a `verbose_name` corrects the plural
-    ("people"), as it does for the admin.
+    They come from the name of the class, "bread_ingredient" and "bread_ingredients", whatever the
+    language of the project is. A `verbose_name_plural` without a `verbose_name` corrects the plural
+    ("people"), as it does in the admin.
     """
     options = model._meta
     singular = snake_case(str(options.object_name))
@@ -69,12 +69,12 @@ def tool_names(model: type[Model]) -> tuple[str, str]:
 
 
 def snake_case(name: str) -> str:
-    """The name of a class as the name of a tool has it: "bread_ingredient"."""
+    """Return the name of a class in the form used for tools: "bread_ingredient"."""
     return camel_case_to_spaces(name).replace(" ", "_").strip("_")
 
 
 def plural_of(word: str) -> str:
-    """Several of them, in English."""
+    """Return the English plural of a word."""
     if word.endswith("y") and word[-2:-1] not in ("", *"aeiou_"):
         return f"{word[:-1]}ies"
     return f"{word}es" if word.endswith(("s", "x", "z", "ch", "sh")) else f"{word}s"

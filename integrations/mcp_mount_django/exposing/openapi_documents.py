@@ -1,5 +1,6 @@
-"""Endpoints of the project that an OpenAPI document describes, as tools: those of Django Ninja, and
-of whatever writes a document. They are called by their URLs."""
+"""Endpoints that an OpenAPI document describes, as tools: those of Django Ninja, and of anything
+else that writes a document. They are called by their URLs.
+"""
 
 from __future__ import annotations
 
@@ -32,17 +33,17 @@ from mcp_mount_django.exposing.view_urls import project_routes
 from mcp_mount_django.users import caller_of
 
 _SHAPING: Final = ("exclude_unset", "exclude_defaults", "exclude_none")
-"""Options of an operation of Django Ninja that leave out members which its schema requires."""
+"""Options of a Django Ninja operation that omit members which its schema requires."""
 
 
 def document_of(api: Any) -> tuple[Document, Callable[[], str]]:
-    """The document of an API, and what finds the path that it is below.
+    """Return the document of an API, and a function that finds the path that it is below.
 
     Args:
         api: A NinjaAPI, or an OpenAPI document of the project, with whole paths.
 
     Raises:
-        DefinitionError: For what is neither.
+        DefinitionError: If it is neither.
     """
     if isinstance(api, Mapping):
         check_readable(
@@ -59,11 +60,11 @@ def document_of(api: Any) -> tuple[Document, Callable[[], str]]:
 
 
 def sending(root: Callable[[], str], middleware: Middlewares) -> Send:
-    """How a request is sent to the view of its URL.
+    """Return the function that sends a request to the view of its URL.
 
     Args:
-        root: Finds the path that the document's are below.
-        middleware: What runs around it again.
+        root: Finds the path that the document's paths are below.
+        middleware: Middleware that runs around the view again.
     """
     known: dict[Operation, _Route] = {}
 
@@ -89,7 +90,8 @@ def sending(root: Callable[[], str], middleware: Middlewares) -> Send:
             match=match,
         )
         if caller_of(request) is not None:
-            # The caller is who the server says, also for views of REST framework.
+            # The caller is the one that the server has authenticated, for views of REST framework
+            # too.
             inner._force_auth_user = request.user
             inner._force_auth_token = getattr(request, "auth", None)
 
@@ -106,7 +108,7 @@ def sending(root: Callable[[], str], middleware: Middlewares) -> Send:
 
 
 class _Route:
-    """The pattern of an operation among those of the project."""
+    """The URL pattern of an operation."""
 
     def __init__(self, path: str) -> None:
         self._shape = path_shape(path)
@@ -114,8 +116,8 @@ class _Route:
     def is_of(self, match: ResolverMatch) -> bool:
         """Whether a URL leads to the pattern of this operation, and not to another one before it.
 
-        A pattern of another shape counts only where the project has none of this one, as a regular
-        expression that can be read in several ways.
+        A pattern of another shape counts only if the project has none of this shape, for example a
+        regular expression that can be read in several ways.
         """
         shape = _shape_of(match.route)
         return shape == self._shape or (
@@ -128,12 +130,12 @@ class _Route:
 
 
 def _shape_of(route: str) -> str:
-    """A pattern with its captures as "{}"."""
+    """Return a pattern with its captures as "{}"."""
     return re.sub(r"<[^<>]*>", "{}", simplify_regex(route.replace(r"\Z", "$")))
 
 
 def _root_of(api: Any) -> str:
-    """The path of an API in the project, without a slash at its end."""
+    """Return the path of an API in the project, without a slash at its end."""
     try:
         root = str(reverse(f"{api.urls_namespace}:api-root"))
     except NoReverseMatch:
@@ -142,7 +144,7 @@ def _root_of(api: Any) -> str:
 
 
 def _of_ninja(api: Any) -> Document:
-    # Its schemas are models of pydantic, which its answers pass.
+    # Its schemas are pydantic models, which its responses are validated against.
     document = deepcopy(dict(api.get_openapi_schema(path_prefix="")))
     document.pop("servers", None)  # where it is in the project is known better
     by_id = {one_id: (operation, path) for one_id, operation, path in _operations(api)}
@@ -166,7 +168,7 @@ def _of_ninja(api: Any) -> Document:
 
 
 def _operations(api: Any) -> Iterator[tuple[str, Any, str]]:
-    """The operations of a NinjaAPI, each with its id and its path below its router."""
+    """Yield the operations of a NinjaAPI, each with its id and its path below its router."""
     bound = getattr(api, "_get_bound_routers", None)
     routers = bound() if bound is not None else [one for _, one in api._routers]
     for router in routers:

@@ -1,4 +1,4 @@
-"""The method of a server that makes tools of endpoints which an OpenAPI document describes."""
+"""The method of a server that exposes endpoints described by an OpenAPI document."""
 
 from __future__ import annotations
 
@@ -31,26 +31,25 @@ class ExposeDocumentsMixin(HandlerDecorators):
         middleware: str | Sequence[str] = (),
         **options: Unpack[ExposeOptions],
     ) -> Exposed:
-        """Make tools of endpoints that an OpenAPI document describes: of a NinjaAPI, or of whatever
-        else writes one for this project.
+        """Make tools of endpoints of a NinjaAPI, or of another OpenAPI document of this project.
 
-        Calls go to the views of their URLs, with all that is wrapped around them there, as the
-        server's caller. Documents that are made of the project's URLs, as drf-spectacular's are,
-        can be made in the URLconf, below `urlpatterns`.
+        Calls go to the views of the project's URLs, with all their decorators, as the server's
+        caller. Documents that are generated from the project's URLs, such as drf-spectacular's, can
+        be built in the URLconf, after `urlpatterns`.
 
         Args:
             api: A NinjaAPI with all its routers, or a document (3.0, 3.1) with whole paths.
-            middleware: Middleware of the project that decides by path, as in MIDDLEWARE: it runs
+            middleware: Middleware of the project that decides by path, as in MIDDLEWARE. It runs
                 again around each call, with the path of the endpoint.
-            options: Which endpoints, and what is declared of their tools. `paths` are below the
-                API. `output_schemas` is by default True for Django Ninja, which enforces them.
+            options: The selection of endpoints and the policies of their tools. `paths` are below
+                the API. `output_schemas` is True by default for Django Ninja, which enforces them.
 
         Returns:
-            The names of the tools, and the endpoints that match, but cannot be tools, with reasons.
+            The names of the tools, and the matching endpoints that cannot be tools, with reasons.
 
         Raises:
-            DefinitionError: If nothing is chosen, a word matches no endpoint, an endpoint that
-                `operations` names cannot be a tool, or a name is taken.
+            DefinitionError: If nothing is selected, a value matches no endpoint, an endpoint named
+                in `operations` cannot be a tool, or a name is taken.
         """
         from mcp_mount_django.exposing import openapi_documents
 

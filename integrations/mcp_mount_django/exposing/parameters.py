@@ -1,4 +1,4 @@
-"""The query parameters of REST framework's endpoints: filters, search, order, pages."""
+"""The query parameters of REST framework's endpoints: filters, search, ordering and pagination."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MAX_PAGE_SIZE: Final = 1000
 
 
 def parameters_of(endpoint: Endpoint, view: Any, page_size: int | None) -> list[dict[str, Any]]:
-    """The query parameters of an endpoint that can be known, as OpenAPI has them.
+    """Return the query parameters of an endpoint that can be determined, in the form of OpenAPI.
 
     Args:
-        endpoint: One that reads.
+        endpoint: An endpoint that reads.
         view: A view object for it.
-        page_size: How many rows a list has that is not divided into pages; None for all.
+        page_size: The number of rows in lists that the view does not paginate; None for all.
     """
     found: dict[str, dict[str, Any]] = {}
     if endpoint.many or mentions(endpoint.function, "filter_queryset"):
@@ -37,11 +37,11 @@ def parameters_of(endpoint: Endpoint, view: Any, page_size: int | None) -> list[
 
 
 def pagination_of(endpoint: Endpoint, page_size: int | None) -> dict[str, Any]:
-    """What to make a view with so that its lists are bounded: nothing, if they are already.
+    """Return the view arguments that limit its lists: none if they are limited already.
 
     Args:
-        endpoint: One of the view.
-        page_size: How many rows a list has; None for all.
+        endpoint: An endpoint of the view.
+        page_size: The number of rows in a list; None for all.
     """
     kind = endpoint.kind
     if page_size is None or not hasattr(kind, "pagination_class"):
@@ -55,17 +55,17 @@ def pagination_of(endpoint: Endpoint, page_size: int | None) -> dict[str, Any]:
         return {"pagination_class": _bounded(LimitOffsetPagination, page_size)}
     size = "default_limit" if issubclass(own, LimitOffsetPagination) else "page_size"
     if getattr(own, size, 0) is None:
-        # REST framework's own classes divide nothing where no size is set.
+        # REST framework's own classes do not paginate if no size is set.
         return {"pagination_class": _bounded(own, page_size)}
     return {}
 
 
 def queryset_of(view: Any) -> Any:
-    """The rows of a view, or at least of its model; None if that is not known."""
+    """Return the queryset of a view, or at least of its model; None if it is unknown."""
     try:
         return view.get_queryset()
     except Exception:
-        # Most that fail want what only a request of the project has (a tenant, a user).
+        # Most failures come from what only a request of the project has (a tenant, a user).
         queryset = getattr(view, "queryset", None)
     if queryset is None:
         try:
@@ -138,7 +138,7 @@ def _of_ordering(backend: Any, view: Any, queryset: Any) -> Iterator[dict[str, A
         context = {"request": view.request}
         names = [str(one[0]) for one in backend.get_valid_fields(queryset, view, context)]
     except Exception:
-        # By default every field of the serializer, which cannot be made without a request.
+        # The default is every field of the serializer, which cannot be made without a request.
         names = []
     items: dict[str, Any] = {"type": "string"}
     if names:

@@ -1,4 +1,4 @@
-"""Models as read-only tools: one that finds rows, one that gets a row."""
+"""Models as read-only tools: one that finds rows, and one that gets a row."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _READ_ONLY: Final = {"readOnlyHint": True}
 
 
 class ModelQuery:
-    """A model that callers may query: subclass it, and register the class with `server.register`.
+    """A model that callers may query. Subclass it, and register the class with `server.register`.
 
-    It becomes the tools `find_…` (search, filters, order, pages) and `get_…`. The docstring of the
+    It adds the tools `find_…` (search, filters, ordering, pages) and `get_…`. The docstring of the
     class describes them.
 
     Attributes:
         model: The model.
-        fields: What is shown of a row: its fields, "category__name" for what it refers to, "tags"
-            or "tags__name" for a list of what it has many of, "get_kind_display" for the label of a
-            choice, properties of the model, annotations; "__all__" for all fields of the model.
-        annotations: Expressions that each row is annotated with, by their names.
+        fields: What is returned of a row: fields, "category__name" for a related field, "tags" or
+            "tags__name" for a list of related values, "get_kind_display" for the label of a choice,
+            properties of the model, annotations; "__all__" for all fields of the model.
+        annotations: Expressions with which each row is annotated, by name.
         filters: Arguments that filter, with lookups: "sku", "price__lte",
-            "category__name__icontains", "tags__name". A filter of the name of an argument that the
-            tool has itself (`page`, `search`, `order_by`) is called "page__exact".
-        search: Fields that a word is looked for in.
-        ordering: Fields to order by, the first one by default.
-        page_size: Rows in a page.
-        name: What one row is called in the names of the tools, by default as the model.
-        plural: What several are called.
-        detail: Whether there is a `get_…`.
-        permission: By default Django's permission to view the model; None for everybody; also a
-            method of the request.
+            "category__name__icontains", "tags__name". A filter with the name of an argument of the
+            tool (`page`, `search`, `order_by`) is called "page__exact".
+        search: Fields that are searched for a text.
+        ordering: Fields to order by; the first one is the default.
+        page_size: The number of rows in a page.
+        name: The singular in the names of the tools. The default is the name of the model.
+        plural: The plural in the names of the tools.
+        detail: Whether there is a `get_…` tool.
+        permission: The permission of the tools, also as a method of the request. The default is
+            Django's permission to view the model; None makes the tools public.
     """
 
     model: ClassVar[type[Model]]
@@ -63,19 +63,19 @@ class ModelQuery:
     permission: ClassVar[Permission] = _VIEW
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """The rows that the caller may see; override it to narrow them down."""
+        """Return the rows that the caller may see. Override it to restrict them."""
         rows: QuerySet[Any] = self.model._default_manager.all()
         return rows
 
 
 def tools_of(query: ModelQuery) -> Iterator[tuple[Callable[..., Any], Mapping[str, Any]]]:
-    """The functions of a query, each with the options of its tool.
+    """Yield the functions of a query, each with the options of its tool.
 
     Args:
-        query: An object of the class.
+        query: An instance of the class.
 
     Raises:
-        DefinitionError: For a class without a model, and for fields that it does not have.
+        DefinitionError: If the class has no model, or a field does not exist.
     """
     kind = type(query)
     if not getattr(kind, "model", None) or not getattr(kind, "fields", None):
@@ -106,8 +106,9 @@ def tools_of(query: ModelQuery) -> Iterator[tuple[Callable[..., Any], Mapping[st
 
 
 def _check_attributes(kind: type[ModelQuery]) -> None:
-    """Raise DefinitionError for an attribute that is nearly one of ours, and for one name where
-    several are meant: what is misspelt would filter, or guard, nothing."""
+    """Raise DefinitionError for an attribute that resembles one of ours, and for a single name
+    where several are expected. A misspelt attribute would silently not filter, or not protect.
+    """
     ours = [name for name in vars(ModelQuery) if not name.startswith("_")]
     ours += ["model", "fields"]
     for base in kind.__mro__[: kind.__mro__.index(ModelQuery)]:
@@ -124,7 +125,7 @@ def _check_attributes(kind: type[ModelQuery]) -> None:
 
 
 def _permission(query: ModelQuery) -> Permission:
-    """Its permission: a function of the request that was assigned is none of `self`."""
+    """Return the permission of a query. A function that is assigned to the class gets no `self`."""
     assigned = inspect.getattr_static(query, "permission")
     if inspect.isfunction(assigned) and len(inspect.signature(assigned).parameters) == 1:
         return assigned
@@ -160,13 +161,13 @@ def _find(query: ModelQuery, columns: Columns) -> Callable[..., Any]:
     ) -> Any:
         every = _every(query, request_)
         asked = {name: value for name, value in given.items() if value is not None}
-        # Pages need an order that is the same each time.
+        # Pages need a stable order.
         order = [order_by or (query.ordering[0] if query.ordering else "pk"), "pk"]
         start = (page - 1) * query.page_size
         try:
             rows = every.filter(**{name: asked[name] for name in asked.keys() - many})
             if related := {name: asked[name] for name in asked.keys() & many}:
-                # A row that matches twice is one row.
+                # A row that matches twice is returned once.
                 base: Any = query.model._base_manager.using(rows.db)
                 rows = rows.filter(pk__in=base.filter(**related).values("pk"))
             for word in search.split():
@@ -179,7 +180,7 @@ def _find(query: ModelQuery, columns: Columns) -> Callable[..., Any]:
         pages = -(-total // query.page_size)
         return {"items": items, "total": total, "page": page, "pages": pages}
 
-    # The name of no field: none ends in an underscore.
+    # No field has this name, because none ends in an underscore.
     parameters: list[tuple[str, Any, Any]] = [("request_", HttpRequest, inspect.Parameter.empty)]
     if query.search:
         words = f"Words to find in {', '.join(query.search)}"
@@ -215,13 +216,13 @@ def _get(query: ModelQuery, columns: Columns) -> Callable[..., Any]:
 
 
 def _every(query: ModelQuery, request: HttpRequest) -> QuerySet[Any]:
-    """All rows that a caller may see."""
+    """Return all rows that a caller may see."""
     rows = query.get_queryset(request)
     return rows.annotate(**query.annotations) if query.annotations else rows
 
 
 def _filters(query: ModelQuery, own: Sequence[str]) -> dict[str, Path]:
-    """The filters by the names of their arguments, which are none of the tool's own."""
+    """Return the filters by the names of their arguments, which differ from the tool's own."""
     annotations = annotated(query.model, query.annotations)
     found: dict[str, Path] = {}
     for name in query.filters:
@@ -240,7 +241,7 @@ def _filters(query: ModelQuery, own: Sequence[str]) -> dict[str, Path]:
 
 
 def _any(fields: Sequence[str], word: str) -> Q:
-    """Whether any of some fields has a word in it."""
+    """Return a condition: any of some fields contains a text."""
     whole = Q()
     for name in fields:
         whole |= Q(**{f"{name}__icontains": word})
@@ -256,7 +257,7 @@ def _optional(one: Path) -> Any:
 def _signed(
     function: Callable[..., Any], parameters: Sequence[tuple[str, Any, Any]], returned: Any
 ) -> Callable[..., Any]:
-    """A function with the signature that its tool is made of."""
+    """Return a function with the signature from which its tool is made."""
     function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(

@@ -23,14 +23,14 @@ from mcp_mount_django.exposing.messages import collect_messages
 from mcp_mount_django.paths import prefix_of
 
 _READ: Final = ("_body", "_stream", "_read", "_post", "_files", "_encoding", "_upload")
-"""How the names begin under which a request keeps what was read of it."""
+"""The prefix of the attributes in which a request caches what was read of it."""
 
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _PAGES: Final = ("text/html", "application/xhtml+xml")
 
 _PREFIXED: Final = ("SCRIPT_URL", "REDIRECT_URL")
-"""Whole paths that some servers add, of which Django would take the prefix for this path."""
+"""Headers with whole paths, from which Django would derive the prefix for this path."""
 
 
 def derived(
@@ -44,26 +44,26 @@ def derived(
     headers: Mapping[str, str] | None = None,
     match: ResolverMatch | None = None,
 ) -> HttpRequest:
-    """A request of the same caller for a view.
+    """Return a request to a view by the same caller.
 
-    What middleware has put on the request (user, session, language, …) is on this one, too.
+    It keeps what middleware has set on the request (user, session, language, …).
 
     Args:
-        request: That of MCP.
-        method: Of HTTP.
-        path: Below the prefix of the project (`SCRIPT_NAME`), decoded.
-        query: The query, encoded.
+        request: The MCP request.
+        method: The HTTP method.
+        path: The path below the project's prefix (`SCRIPT_NAME`), decoded.
+        query: The query string, encoded.
         body: The body.
         content_type: Its media type.
-        headers: More headers, by their names in lower case.
-        match: What the project's URLs make of the path.
+        headers: Further headers, by their names in lower case.
+        match: What the project's URLs resolve the path to.
     """
     environ = {key: value for key, value in request.META.items() if isinstance(value, str)}
     for key in _PREFIXED:
         environ.pop(key, None)
     environ |= {
         "REQUEST_METHOD": method,
-        # With FORCE_SCRIPT_NAME Django takes that for the prefix, whatever stands here.
+        # If FORCE_SCRIPT_NAME is set, Django uses it as the prefix and ignores this value.
         "SCRIPT_NAME": _in_environ(prefix_of(request)),
         "PATH_INFO": _in_environ(path),
         "QUERY_STRING": query,
@@ -82,26 +82,26 @@ def derived(
             setattr(own, name, value)
     own.resolver_match = match
     collect_messages(own)
-    # Whoever sent the request this comes from has been admitted, CSRF token and all.
+    # The MCP request has been authenticated, including its CSRF token.
     own._dont_enforce_csrf_checks = True
     request_of_view: HttpRequest = own
     return request_of_view
 
 
 def _in_environ(text: str) -> str:
-    """A text as WSGI has it: its bytes, read as latin-1 (PEP 3333)."""
+    """Return a text in the form of WSGI: its bytes, decoded as latin-1 (PEP 3333)."""
     return text.encode().decode("latin-1")
 
 
 def encoded_pairs(values: Mapping[str, Any], what: str) -> str:
-    """Arguments as the pairs of a query or a form.
+    """Return arguments as the pairs of a query string or a form.
 
     Args:
         values: The arguments.
         what: What carries them, for the error.
 
     Raises:
-        InvalidArguments: For objects, which neither can carry.
+        InvalidArguments: If an argument is an object, which neither can carry.
     """
     for name, value in values.items():
         several = value if isinstance(value, list | tuple) else [value]
@@ -120,16 +120,16 @@ def _text(value: Any) -> Any:
 
 
 def answer_of(response: Any, collected: ResponseBody, method: str = "GET") -> Answer:
-    """The response of a view, collected.
+    """Collect the response of a view.
 
     Args:
-        response: The view's.
+        response: The view's response.
         collected: Collects the body, up to a limit.
-        method: Of the request.
+        method: The method of the request.
 
     Raises:
-        ResponseTooLarge: For a response that is larger than the limit.
-        ToolError: For the page of a form that the view has refused.
+        ResponseTooLarge: If the response is larger than the limit.
+        ToolError: If it is the page of a form that the view has rejected.
     """
     if callable(getattr(response, "render", None)) and not response.is_rendered:
         response = response.render()
@@ -146,16 +146,16 @@ def answer_of(response: Any, collected: ResponseBody, method: str = "GET") -> An
 
 
 async def answer_of_async(response: Any, collected: ResponseBody, method: str = "GET") -> Answer:
-    """`answer_of`, for the response of a coroutine view.
+    """Collect the response of a coroutine view.
 
     Args:
-        response: The view's.
+        response: The view's response.
         collected: Collects the body, up to a limit.
-        method: Of the request.
+        method: The method of the request.
 
     Raises:
-        ResponseTooLarge: For a response that is larger than the limit.
-        ToolError: For the page of a form that the view has refused.
+        ResponseTooLarge: If the response is larger than the limit.
+        ToolError: If it is the page of a form that the view has rejected.
     """
     if not (response.streaming and response.is_async):
         return await sync_to_async(answer_of)(response, collected, method)
@@ -176,14 +176,16 @@ async def _collect(response: Any, collected: ResponseBody) -> None:
 
 
 def _close(response: Any) -> None:
-    """End a response as a server does, but for the signal: the caller's request goes on."""
+    """Close a response as a server does, but without the signal, because the caller's request
+    continues.
+    """
     for close in response._resource_closers:
         close()
     response._resource_closers.clear()
 
 
 def login_paths() -> list[str]:
-    """Where the project sends those who must log in."""
+    """Return the paths that the project redirects unauthenticated callers to."""
     return [resolve_url(settings.LOGIN_URL)]
 
 
@@ -191,7 +193,7 @@ def _answer(response: Any, body: bytes, method: str) -> Answer:
     headers = {name.lower(): value for name, value in response.items()}
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if method not in _SAFE and response.status_code == 200 and kind in _PAGES:
-        # What is done redirects; the page of the form again says what is wrong with it.
+        # An accepted form redirects; a rejected one responds with its page and the errors.
         problems = form_problems(response, body.decode(response.charset, "replace"))
         if problems:
             raise ToolError("\n".join(problems)[:MAX_TEXT])

@@ -1,5 +1,6 @@
-"""Calls of endpoints of Django REST framework: each goes through its own view, with its
-permissions, throttles, filters and pages."""
+"""Calls of endpoints of Django REST framework. Each passes through its own view, with its
+permissions, throttles, filters and pagination.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +23,12 @@ from mcp_mount_django.users import caller_of
 
 
 def function_of(endpoint: Endpoint, options: EndpointOptions, target: Target) -> Callable[..., Any]:
-    """The function that calls an endpoint.
+    """Return the function that calls an endpoint.
 
     Args:
         endpoint: The endpoint.
-        options: What the user says of it.
-        target: Makes its request of the arguments, and the result of its answer.
+        options: What the user has declared about it.
+        target: Makes its request from the arguments, and the result from its response.
     """
     views = _Views(endpoint, pagination_of(endpoint, options.page_size))
     captures = CapturedArguments(endpoint.kind, endpoint.url)
@@ -40,7 +41,7 @@ def function_of(endpoint: Endpoint, options: EndpointOptions, target: Target) ->
     )
 
     def function(request: HttpRequest, arguments: Mapping[str, Any]) -> Any:
-        # As the patterns of routers give them: texts.
+        # Strings, as the patterns of routers pass them.
         own = {name: str(value) for name, value in captures.of(arguments).items()}
         sent = target.request(arguments)
         place = places.of(request, {**endpoint.fixed, **own})
@@ -55,7 +56,8 @@ def function_of(endpoint: Endpoint, options: EndpointOptions, target: Target) ->
             match=place.match,
         )
         if caller_of(request) is not None:
-            # The caller is who the server says; of others the view may find out more.
+            # The caller is the one that the server has authenticated; the view may authenticate
+            # others.
             inner._force_auth_user = request.user
             inner._force_auth_token = getattr(request, "auth", None)
         view = views.of(place.view)
@@ -67,8 +69,9 @@ def function_of(endpoint: Endpoint, options: EndpointOptions, target: Target) ->
 
 
 class _Views:
-    """The callable for an endpoint: that of the project's URLs, with what is wrapped around it
-    there; where pages are to be added, one of our own in place of a bare one."""
+    """The callable for an endpoint: that of the project's URLs, with its decorators. If pagination
+    is to be added, one of our own replaces a view without decorators.
+    """
 
     def __init__(self, endpoint: Endpoint, pages: Mapping[str, Any]) -> None:
         self._endpoint = endpoint
@@ -79,15 +82,18 @@ class _Views:
         return self._endpoint.view(**self._pages)
 
     def of(self, routed: Callable[..., Any] | None) -> Callable[..., Any]:
-        """The view to call. routed: that of the project's URLs."""
+        """Return the view to call.
+
+        Args:
+            routed: The view of the project's URLs.
+        """
         if routed is None or (self._pages and _is_same_code(routed, self._own)):
             return self._own
         return routed
 
 
 def _is_same_code(one: Any, other: Any) -> bool:
-    """Whether two views are made by the same functions: whether nothing more is wrapped around one
-    of them."""
+    """Whether two views are made by the same functions, so that neither has further decorators."""
     codes = [
         (
             getattr(view, "__code__", None),

@@ -1,4 +1,4 @@
-"""One action of a view of Django REST framework, and a view object to ask for its schemas."""
+"""One action of a view of Django REST framework, and a view object to get its schemas from."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class Endpoint:
     """One action of a view.
 
     Attributes:
-        tool: What its tool is called.
+        tool: The name of its tool.
         kind: The class of the view.
-        method: Of HTTP, in lower case.
-        path: What its URL looks like, for messages: "/orders/{pk}".
+        method: The HTTP method, in lower case.
+        path: The form of its URL, for messages: "/orders/{pk}".
         handler: The name of the method of the class.
         action: The same for a viewset; None for other views.
         url: The arguments that its URL captures.
-        fixed: Values of other captures, which are no arguments of the tool.
-        many: Whether it answers with a list.
-        sentence: What it does, where nobody wrote a text.
-        is_extra: Whether it is an action of the viewset's own.
-        initkwargs: What the view is made with.
-        route: The name of its URL, as far as it is known.
+        fixed: Values of other captures, which are not arguments of the tool.
+        many: Whether it returns a list.
+        sentence: Its default description.
+        is_extra: Whether it is an extra action of the viewset.
+        initkwargs: The arguments of the view.
+        route: The name of its URL, if it is known.
     """
 
     tool: str
@@ -64,14 +64,14 @@ class Endpoint:
 
     @property
     def function(self) -> Any:
-        """The method of the class that answers."""
+        """Return the method of the class that handles requests."""
         return getattr(self.kind, self.handler, None)
 
     def view(self, **more: Any) -> Callable[..., Any]:
-        """The callable that Django's URLs would have.
+        """Return the callable that Django's URLs would contain.
 
         Args:
-            more: What the view is made with as well.
+            more: Further arguments of the view.
         """
         given = {**self.initkwargs, **more}
         kind: Any = self.kind
@@ -82,9 +82,9 @@ class Endpoint:
         return made
 
     def instance(self) -> Any:
-        """A view object as generators of schemas have it: with a request of nobody.
+        """Return a view object as schema generators make it: with an anonymous request.
 
-        `swagger_fake_view` is how views know that they are only asked for their schemas.
+        `swagger_fake_view` tells views that only their schemas are needed.
         """
         view = self.kind(**self.initkwargs)
         request: Any = HttpRequest()
@@ -100,10 +100,10 @@ class Endpoint:
 
     @property
     def description(self) -> str:
-        """What its author wrote of it, or else what it does."""
+        """Return what its author wrote about it, or else its default description."""
         own = _written(self.function)
         if not own and is_of_api_view(self.function):
-            # Its class has the docstring of the function.
+            # The class of a decorated function has its docstring.
             own = inspect.cleandoc(self.kind.__doc__ or "")
         if own:
             return own
@@ -112,20 +112,20 @@ class Endpoint:
 
     @property
     def annotations(self) -> dict[str, bool]:
-        """The hints that its HTTP method gives (RFC 9110, section 9.2)."""
+        """Return the hints that follow from its HTTP method (RFC 9110, section 9.2)."""
         return annotations_of(self.method)
 
 
 def sentence(method: str, one: str, several: str, *, of_one: bool, many: bool, action: str) -> str:
-    """What an endpoint does, in words made of names.
+    """Return a description of an endpoint, made from names.
 
     Args:
-        method: Of HTTP.
-        one: The name of an object: "bread_ingredient".
-        several: That of several.
-        of_one: Whether the endpoint is of one object.
-        many: Whether it answers with a list.
-        action: The name of an action that is not one of the standard ones, or "".
+        method: The HTTP method.
+        one: The name for an object: "bread_ingredient".
+        several: The name for several.
+        of_one: Whether the endpoint is for one object.
+        many: Whether it returns a list.
+        action: The name of an extra action, or "".
     """
     thing = one.replace("_", " ")
     if action:
@@ -144,20 +144,21 @@ def is_of_api_view(function: Any) -> bool:
 _SPOKEN_WITH_A: Final = re.compile(
     r"(u(ni(?!n|m)|ni$|s[aeiou]|t[ei]|r[il]|uid|i\b)|eu|ew|one\b|once\b)", re.I
 )
-"""Words that begin with a vowel as they are written, but not as they are spoken: "user", "unit"."""
+"""Words that begin with a vowel in writing, but not in speech: "user", "unit"."""
 
 _SPOKEN_WITH_AN: Final = re.compile(r"([aeiou]|hour|honou?r|heir|honest)", re.I)
 
 
 def _a(thing: str) -> str:
-    """A noun with its article."""
+    """Return a noun with its article."""
     is_an = _SPOKEN_WITH_AN.match(thing) and not _SPOKEN_WITH_A.match(thing)
     return f"an {thing}" if is_an else f"a {thing}"
 
 
 def _written(function: Any) -> str:
-    """The docstring of a method, if it is one of the project: those of REST framework's mixins
-    say the same of every model."""
+    """Return the docstring of a method, if it is one of the project: those of REST framework's
+    mixins say the same for every model.
+    """
     inner = inspect.unwrap(function) if callable(function) else None
     if inner is None or _is_of_framework(inner):
         return ""
@@ -179,15 +180,15 @@ def _first_paragraph(text: str) -> str:
 
 
 def lookup_of(kind: Any) -> str:
-    """The argument by which a view looks an object up, as routers have it."""
+    """Return the argument by which a view looks up an object, as routers name it."""
     return str(getattr(kind, "lookup_url_kwarg", None) or getattr(kind, "lookup_field", "pk"))
 
 
 def without(names: Sequence[str], fixed: Mapping[str, Any]) -> list[str]:
-    """The names of captures that are arguments: those without a value of their own.
+    """Return the names of captures that are arguments: those without a fixed value.
 
     Args:
-        names: All that are captured.
-        fixed: Those with a value.
+        names: All captures.
+        fixed: Captures with a fixed value.
     """
     return [one for one in dict.fromkeys(names) if one not in fixed]

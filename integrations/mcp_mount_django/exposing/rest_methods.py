@@ -1,4 +1,4 @@
-"""The methods of a server that make tools of endpoints of Django REST framework."""
+"""The methods of a server that expose endpoints of Django REST framework."""
 
 from __future__ import annotations
 
@@ -39,35 +39,36 @@ class ExposeRESTMixin(HandlerDecorators):
     ) -> Exposed:
         """Make tools of a viewset of Django REST framework: one for each action.
 
-        Schemas come from its serializers, filters and pages, or from drf-spectacular where the
-        project uses it; calls go through the viewset itself, with its permissions and throttles, as
-        the server's caller.
+        Schemas come from its serializers, filters and pagination, or from drf-spectacular if the
+        project uses it. Calls pass through the viewset, with its permissions and throttles, as the
+        server's caller.
 
         Args:
             viewset: The class.
-            actions: The names of some actions; by default all, with "partial_update" for changes.
-            name: What one object is called in the names of the tools, by default as the model.
-            plural: What several are called.
-            basename: As in its router, where the project has several URLs for it.
-            url: What its URLs capture besides its own lookup: those of the routers around it.
-            kwargs: Values for captures that are no arguments of the tools, as in `path()`:
+            actions: The actions to expose. By default all, with "partial_update" instead of
+                "update".
+            name: The singular in the names of the tools. The default is the name of the model.
+            plural: The plural in the names of the tools.
+            basename: The basename in its router, if the project has several URLs for the viewset.
+            url: Captures of its URLs besides its own lookup, such as those of nested routers.
+            kwargs: Values for captures that are not arguments of the tools, as in `path()`:
                 `{"version": "v1"}`.
-            query: Query parameters that cannot be known, by action: serializer classes, pydantic
+            query: Query parameters that cannot be detected, by action: serializer classes, pydantic
                 models, or JSON Schemas.
-            schema: The bodies of actions that cannot be known, in the same way.
-            page_size: How many rows a list has that the viewset does not divide into pages; None
-                for all.
-            output_schemas: Whether the tools promise what the serializers say of answers.
-            middleware: Middleware of the project that decides by path, as in MIDDLEWARE: it runs
+            schema: Bodies that cannot be detected, by action, in the same form.
+            page_size: The number of rows in lists that the viewset does not paginate; None for all.
+            output_schemas: Whether to publish the schemas of responses. REST framework does not
+                enforce them.
+            middleware: Middleware of the project that decides by path, as in MIDDLEWARE. It runs
                 again around each call, with the path of the view.
-            policies: What may be declared around a tool, for each of these.
+            policies: Policies of each of these tools, see `PolicyOptions`.
 
         Returns:
             The names of the tools, and the actions that cannot be tools, with reasons.
 
         Raises:
-            DefinitionError: For actions that it does not have, or that are named and cannot be
-                tools, and for names that are taken.
+            DefinitionError: If an action does not exist, an action named in `actions` cannot be a
+                tool, or a name is taken.
         """
         from mcp_mount_django.exposing import given_schemas, rest_tools, viewsets
 
@@ -115,33 +116,33 @@ class ExposeRESTMixin(HandlerDecorators):
         middleware: str | Sequence[str] = (),
         **policies: Unpack[PolicyOptions],
     ) -> Exposed:
-        """Make tools of an APIView of Django REST framework, of a generic one, or of a function
-        with `@api_view`: one for each method.
+        """Make tools of an APIView or generic view of Django REST framework, or of a function with
+        `@api_view`: one for each method.
 
         Args:
             view: The class, or what `as_view` or `@api_view` returns.
-            name: What one of its objects is called in the names of the tools.
-            plural: What several are called.
-            methods: Some of its methods; by default all, PATCH in place of PUT.
-            url: The arguments that its URL captures; by default those that its methods need.
-            kwargs: Values for captures that are no arguments of the tools, as in `path()`.
-            route: The name of its URL, where the project has several for it.
-            query: Query parameters that cannot be known, by method: serializer classes, pydantic
+            name: The singular in the names of the tools.
+            plural: The plural in the names of the tools.
+            methods: The methods to expose. By default all, with PATCH instead of PUT.
+            url: The arguments that its URL captures. By default those that its methods need.
+            kwargs: Values for captures that are not arguments of the tools, as in `path()`.
+            route: The name of its URL, if the project has several for the view.
+            query: Query parameters that cannot be detected, by method: serializer classes, pydantic
                 models, or JSON Schemas.
-            schema: The bodies that cannot be known, in the same way.
-            page_size: How many rows a list has that the view does not divide into pages; None for
-                all.
-            output_schemas: Whether the tools promise what the serializers say of answers.
-            middleware: Middleware of the project that decides by path, as in MIDDLEWARE: it runs
+            schema: Bodies that cannot be detected, by method, in the same form.
+            page_size: The number of rows in lists that the view does not paginate; None for all.
+            output_schemas: Whether to publish the schemas of responses. REST framework does not
+                enforce them.
+            middleware: Middleware of the project that decides by path, as in MIDDLEWARE. It runs
                 again around each call, with the path of the view.
-            policies: What may be declared around a tool, for each of these.
+            policies: Policies of each of these tools, see `PolicyOptions`.
 
         Returns:
             The names of the tools, and the methods that cannot be tools, with reasons.
 
         Raises:
-            DefinitionError: For methods that it does not have, or that are named and cannot be
-                tools, for an argument of its URL that is missing, and for names that are taken.
+            DefinitionError: If a method does not exist, a method named in `methods` cannot be a
+                tool, an argument of the URL is missing, or a name is taken.
         """
         from mcp_mount_django.exposing import api_views, given_schemas, rest_tools
 
@@ -188,33 +189,33 @@ class ExposeRESTMixin(HandlerDecorators):
         **policies: Unpack[PolicyOptions],
     ) -> Exposed:
         """Make tools of all viewsets that are registered on a router of Django REST framework, as
-        `add_viewset` does of one.
+        `add_viewset` does for one.
 
         Args:
-            router: A `DefaultRouter`, say, or a nested one; only the actions that it has URLs for
-                become tools.
-            include: The prefixes of some viewsets ("orders", "order*"), or their basenames; by
+            router: A router, such as a `DefaultRouter` or a nested one. Only actions that it has
+                URLs for become tools.
+            include: The prefixes ("orders", "order*") or basenames of the viewsets to expose. By
                 default all.
-            exclude: Those of others that stay out.
-            methods: Of HTTP: "get" for tools that only read.
-            names: What one object is called in the names of the tools, by prefix or basename; by
-                default as the model, or as the basename where several viewsets have one model.
-            url: What the URLs around the router capture.
-            kwargs: Values for captures that are no arguments of the tools, as in `path()`:
+            exclude: The prefixes or basenames of viewsets to leave out.
+            methods: Expose only these HTTP methods.
+            names: The singulars in the names of the tools, by prefix or basename. The default is
+                the name of the model, or the basename if several viewsets have the same model.
+            url: Captures of the URLs around the router.
+            kwargs: Values for captures that are not arguments of the tools, as in `path()`:
                 `{"version": "v1"}`.
-            page_size: How many rows a list has that its viewset does not divide into pages; None
-                for all.
-            output_schemas: Whether the tools promise what the serializers say of answers.
-            middleware: Middleware of the project that decides by path, as in MIDDLEWARE: it runs
+            page_size: The number of rows in lists that a viewset does not paginate; None for all.
+            output_schemas: Whether to publish the schemas of responses. REST framework does not
+                enforce them.
+            middleware: Middleware of the project that decides by path, as in MIDDLEWARE. It runs
                 again around each call, with the path of the view.
-            policies: What may be declared around a tool, for each of these.
+            policies: Policies of each of these tools, see `PolicyOptions`.
 
         Returns:
             The names of the tools, and the actions that cannot be tools, with reasons.
 
         Raises:
-            DefinitionError: For what is no router, words that match nothing on it, and names that
-                are taken; if none of its actions can be a tool.
+            DefinitionError: If it is not a router, a value matches nothing on it, a name is taken,
+                or none of its actions can be a tool.
         """
         from mcp_mount_django.exposing import rest_routers, rest_tools
 

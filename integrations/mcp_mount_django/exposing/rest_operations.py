@@ -1,4 +1,4 @@
-"""Endpoints of Django REST framework, described as operations of OpenAPI."""
+"""Endpoints of Django REST framework, described as OpenAPI operations."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _REFERENCE: Final = "#/components/schemas/"
 
 
 def document_of(endpoint: Endpoint, options: EndpointOptions) -> Document:
-    """The OpenAPI document of one endpoint.
+    """Return the OpenAPI document of one endpoint.
 
     Args:
         endpoint: The endpoint.
-        options: What the user says of it.
+        options: What the user has declared about it.
 
     Raises:
-        DefinitionError: For an endpoint that cannot be described without the user.
+        DefinitionError: If the endpoint cannot be described without further declarations.
     """
     components: dict[str, Any] = {}
     made_with = pagination_of(endpoint, options.page_size)
@@ -96,7 +96,7 @@ def document_of(endpoint: Endpoint, options: EndpointOptions) -> Document:
         "paths": {endpoint.path: {endpoint.method: operation}},
         "components": {"schemas": components},
     }
-    # What a capture may be is known when it is called (`CapturedArguments`).
+    # The values that a capture accepts are checked when it is called (`CapturedArguments`).
     wide = endpoint.path
     for name in endpoint.url:
         wide = wide.replace(f"{{{name}}}", f"{{{name}:path}}")
@@ -106,7 +106,7 @@ def document_of(endpoint: Endpoint, options: EndpointOptions) -> Document:
 def _from_spectacular(
     endpoint: Endpoint, made_with: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    # By the class: an object's `schema` would be bound to it.
+    # Read from the class: the `schema` of an instance would be bound to it.
     schema = getattr(endpoint.kind, "schema", None)
     if not any(one.__module__.startswith("drf_spectacular.") for one in type(schema).__mro__):
         return None
@@ -123,7 +123,8 @@ def _body(endpoint: Endpoint, view: Any) -> dict[str, Any] | None:
     own = None
     if endpoint.is_extra and "serializer_class" not in endpoint.initkwargs:
         if not reads_body(endpoint.function, endpoint.kind):
-            # "cancel" of an order takes no order, though its viewset has a serializer for them.
+            # "cancel" of an order does not take an order, although its viewset has a serializer for
+            # them.
             return None
         if not reads_by_view(endpoint.function, endpoint.kind):
             own = only_serializer(endpoint.function)
@@ -172,8 +173,9 @@ def _answers(endpoint: Endpoint, view: Any, made_with: Mapping[str, Any]) -> dic
 
 
 def _capture(view: Any, name: str) -> dict[str, Any]:
-    """The schema of a captured argument: of the model's field that it looks up, or of the foreign
-    key that it is named after."""
+    """Return the schema of a captured argument: that of the model field that it looks up, or of the
+    foreign key that it is named after.
+    """
     versioning = getattr(view, "versioning_class", None)
     if versioning is not None and name == versioning.version_param:
         allowed = [str(one) for one in versioning.allowed_versions or ()]

@@ -1,4 +1,4 @@
-"""Options of endpoints of REST framework: what their code does not tell, and the user says."""
+"""Options of REST framework endpoints: what the user declares because it cannot be detected."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import Any, Final, TypeAlias
 from mcp_mount_django.exposing.middlewares import Middlewares
 
 PAGE_SIZE: Final = 100
-"""How many rows a list has that the project does not divide into pages."""
+"""The number of rows in lists that the project does not paginate."""
 
 Schema: TypeAlias = type[Any] | Mapping[str, Any]
-"""Fields that the user describes: a serializer class, a pydantic model (or another class of fields
-that pydantic knows), or a JSON Schema of an object."""
+"""Fields that the user describes: a serializer class, a pydantic model (or another class with
+fields that pydantic knows), or a JSON Schema of an object.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointOptions:
-    """What the user says of endpoints of REST framework.
+    """What the user has declared about REST framework endpoints.
 
     Attributes:
         query: Query parameters, by action or method.
         schema: Fields of bodies, by action or method.
-        page_size: How many rows a list has that is not divided into pages; None for all.
-        output_schemas: Whether the schemas of answers are promised.
-        middleware: What runs around the views again.
+        page_size: The number of rows in lists that are not paginated; None for all.
+        output_schemas: Whether to publish the schemas of responses.
+        middleware: Middleware that runs around the views again.
     """
 
     query: Mapping[str, Schema]

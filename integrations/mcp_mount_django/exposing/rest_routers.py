@@ -1,4 +1,4 @@
-"""Which endpoints the routers of Django REST framework have: those of what is registered there."""
+"""The endpoints of routers of Django REST framework: those of the viewsets registered on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mcp_mount_django.exposing.viewsets import captures_of, viewset_endpoints
 
 @dataclass(frozen=True, slots=True)
 class _Registered:
-    """What `router.register` was given."""
+    """The arguments of one `router.register` call."""
 
     prefix: str
     viewset: Any
@@ -27,7 +27,8 @@ class _Registered:
     def matches(self, word: Any) -> bool:
         if not isinstance(word, str):
             return False
-        # As it is written first: the brackets of a regex prefix are a character class to fnmatch.
+        # The literal text comes first: the brackets of a regex prefix are a character class to
+        # fnmatch.
         return word in (self.prefix, self.basename) or fnmatchcase(self.prefix, word)
 
 
@@ -41,19 +42,19 @@ def router_endpoints(
     url: Sequence[str],
     fixed: Mapping[str, Any],
 ) -> Iterator[Endpoint]:
-    """The endpoints of the viewsets of a router: those that it has URLs for.
+    """Yield the endpoints of a router's viewsets that it has URLs for.
 
     Args:
         router: The router.
-        include: Prefixes ("order*") or basenames of some; by default all.
-        exclude: Those of others that stay out.
-        methods: Of HTTP.
-        names: What one object is called, by prefix or basename.
-        url: What the URLs capture before those of the router.
-        fixed: Values of captures that are no arguments.
+        include: Prefixes ("order*") or basenames to expose. By default all.
+        exclude: Prefixes or basenames to leave out.
+        methods: The HTTP methods.
+        names: The names for objects, by prefix or basename.
+        url: Captures of the URLs before those of the router.
+        fixed: Values of captures that are not arguments.
 
     Raises:
-        DefinitionError: For what is no router, one without viewsets, and words that match nothing.
+        DefinitionError: If it is not a router, has no viewsets, or a value matches nothing.
     """
     if not all(hasattr(router, one) for one in ("registry", "get_routes", "get_method_map")):
         raise DefinitionError(
@@ -75,7 +76,7 @@ def router_endpoints(
         if (not include or any(map(one.matches, include))) and not any(map(one.matches, exclude))
     ]
     if not chosen:
-        # Each word of include= matches something, so that only exclude= can take all of it.
+        # Each value of include= matches something, so only exclude= can have removed everything.
         raise DefinitionError("exclude= leaves nothing of the router")
     around = [*url, *_captures_around(router)]
     for one, naming in zip(chosen, _namings(chosen, names), strict=True):
@@ -94,8 +95,9 @@ def router_endpoints(
 
 
 def _namings(chosen: Sequence[_Registered], names: Mapping[str, str]) -> list[Naming]:
-    """What objects are called: as the user says, or as their model; where several viewsets have
-    one model, by their basenames, which a router has once."""
+    """Return the names for objects: as the user says, or as their model. If several viewsets have
+    one model, their basenames are used, which are unique on a router.
+    """
     given = [
         next((name for word, name in names.items() if one.matches(word)), None) for one in chosen
     ]
@@ -117,8 +119,9 @@ def _namings(chosen: Sequence[_Registered], names: Mapping[str, str]) -> list[Na
 
 
 def _served(router: Any, viewset: Any) -> Collection[tuple[str, str | None]]:
-    """The methods and actions that a router has URLs for: one of the project's own may have fewer
-    than the viewset."""
+    """Return the methods and actions that a router has URLs for. A custom router may have fewer
+    than the viewset.
+    """
     return {
         (method, action)
         for route in router.get_routes(viewset)
@@ -127,7 +130,7 @@ def _served(router: Any, viewset: Any) -> Collection[tuple[str, str | None]]:
 
 
 def _captures_around(router: Any) -> list[str]:
-    """What the URLs of a router capture before the prefix, as those of nested routers do."""
+    """Return what the URLs of a router capture before the prefix, as those of nested routers do."""
     for route in router.routes:
         if hasattr(route, "mapping"):
             return captures_of(route.url.partition("{prefix}")[0])

@@ -1,5 +1,6 @@
-"""Endpoints of REST framework, described and handed to the machine that makes tools of operations:
-what cannot be a tool is left out and reported, or refused where it is asked for by name."""
+"""Turn endpoints of REST framework into tools. Those that cannot be tools are left out and
+reported, or refused if they are named explicitly.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +32,15 @@ def add_endpoints(
     """Make tools of endpoints: of all that can be tools, or of none.
 
     Args:
-        server: What gets the tools.
+        server: The server or router that gets the tools.
         endpoints: The endpoints.
-        options: What the user says of them.
-        policies: What is declared around each tool.
-        by_name: Whether the user has named them, so that each must work.
-        remedy: What to write where a name is taken.
+        options: What the user has declared about them.
+        policies: The policies of each tool.
+        by_name: Whether the user has named the endpoints, so that each must work.
+        remedy: What to write if a name is taken.
 
     Raises:
-        DefinitionError: For one that was named and cannot be a tool, if none is left, and for a
-            name that is taken.
+        DefinitionError: If a named endpoint cannot be a tool, none is left, or a name is taken.
     """
     chosen = list(endpoints)
     _refuse_strangers(chosen, options)
@@ -51,7 +51,7 @@ def add_endpoints(
         try:
             documents.append(document_of(one, options))
         except Exception as error:
-            # Serializers, views and filters are asked: whatever their code raises is a reason.
+            # Serializers, views and filters run here: whatever their code raises is a reason.
             is_ours = isinstance(error, DefinitionError)
             reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
             if by_name:

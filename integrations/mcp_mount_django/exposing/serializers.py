@@ -1,4 +1,4 @@
-"""What the serializers of REST framework take, as JSON Schema."""
+"""JSON Schemas of the serializers of REST framework."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from mcp_mount_django.exposing.form_fields import (
 from mcp_mount_django.exposing.rest_endpoints import Endpoint
 
 _PYTHON_ONLY: Final = re.compile(r"\(\?[aiLmsux-]+[:)]|\(\?P[<=>]|\\A|\(\?\(|\(\?#")
-"""What other languages' regular expressions do not have: a client could not read the schema."""
+"""Regular expression syntax that other languages lack: clients could not read the schema."""
 
 
 def serializer_of(endpoint: Endpoint, view: Any, own: Any = None) -> Any:
-    """The serializer that reads the body of an endpoint; None if the view has none.
+    """Return the serializer that reads the body of an endpoint; None if the view has none.
 
     Args:
         endpoint: The endpoint.
         view: A view object for it.
-        own: The class of a serializer that the endpoint uses in place of the view's.
+        own: The class of a serializer that the endpoint uses instead of the view's.
 
     Raises:
         DefinitionError: If it cannot be made without a request of the project.
@@ -44,7 +44,7 @@ def serializer_of(endpoint: Endpoint, view: Any, own: Any = None) -> Any:
     given: Any = view
     ways: tuple[Callable[[], Any], ...] = (
         lambda: given.get_serializer(partial=partial),
-        # The context may want what only a request of the project has, the class rarely does.
+        # The context may need what only a request of the project has; the class rarely does.
         lambda: given.get_serializer_class()(partial=partial, context=context),
         lambda: given.serializer_class(partial=partial, context=context),
     )
@@ -54,7 +54,7 @@ def serializer_of(endpoint: Endpoint, view: Any, own: Any = None) -> Any:
     for way in ways:
         try:
             serializer = way()
-            # Its fields may do so too.
+            # Its fields may need it too.
             getattr(serializer, "child", serializer).fields  # noqa: B018
         except Exception as error:
             first = first or error
@@ -69,7 +69,7 @@ def serializer_of(endpoint: Endpoint, view: Any, own: Any = None) -> Any:
 
 
 def body_schema(serializer: Any) -> dict[str, Any]:
-    """The schema of what a serializer takes."""
+    """Return the schema of a serializer's input."""
     if isinstance(serializer, serializers.ListSerializer):
         return {"type": "array", "items": body_schema(serializer.child)}
     if not isinstance(serializer, serializers.Serializer):
@@ -79,7 +79,7 @@ def body_schema(serializer: Any) -> dict[str, Any]:
 
 
 def answer_schema(serializer: Any) -> dict[str, Any] | None:
-    """The schema of what a serializer answers with; None if that is not known."""
+    """Return the schema of a serializer's output; None if it is unknown."""
     if not isinstance(serializer, serializers.Serializer):
         return None
     whole: dict[str, Any] = _AnswerMapper().map_serializer(serializer)
@@ -146,7 +146,7 @@ class _Mapper(AutoSchema):  # type: ignore[misc]
             return {}
         schema: dict[str, Any] = super().map_field(field)
         if isinstance(field, serializers.DecimalField):
-            # Of a text they would say nothing, and 0.1 is no multiple of 0.01 to most validators.
+            # They do not apply to a text, and 0.1 is not a multiple of 0.01 for most validators.
             schema.pop("multipleOf", None)
             if schema.get("type") == "string":
                 schema.pop("maximum", None)
@@ -157,7 +157,7 @@ class _Mapper(AutoSchema):  # type: ignore[misc]
         schema = self.map_field(field)
         self.map_field_validators(field, schema)
         if schema.get("type") == "string":
-            # Bounds of numbers on a Decimal that is sent as text.
+            # Bounds of a Decimal that is sent as text.
             for word in ("multipleOf", "maximum", "minimum"):
                 schema.pop(word, None)
         if "pattern" in schema:
@@ -191,7 +191,7 @@ class _AnswerMapper(_Mapper):
 
 
 def _label(field: Any) -> str:
-    """The label of a field, if it says more than its name."""
+    """Return the label of a field, if it adds anything to the name."""
     label = str(field.label or "")
     name = str(field.field_name).replace("_", " ")
     return "" if label.casefold() == name.casefold() else label
@@ -207,6 +207,6 @@ def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _portable(pattern: str) -> dict[str, str]:
-    """A pattern as every client can read it; nothing for one that only Python can."""
+    """Return a pattern that every client can read; nothing if only Python can."""
     plain = re.sub(r"\\[zZ]", "$", pattern)
     return {} if _PYTHON_ONLY.search(plain) else {"pattern": plain}

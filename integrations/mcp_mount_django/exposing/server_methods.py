@@ -1,4 +1,4 @@
-"""The methods of a server that make tools of what the project has already."""
+"""The methods of a server that make tools of what the project already has."""
 
 from __future__ import annotations
 
@@ -27,12 +27,10 @@ Q = TypeVar("Q", bound=type[ModelQuery])
 
 
 class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
-    """Models, views, forms, endpoints of REST framework and others, and templates, as tools and
-    pages.
-    """
+    """Expose models, views, forms, endpoints and templates as tools and pages."""
 
     def register(self, query: Q) -> Q:
-        """Let callers query a model: the decorator of a `ModelQuery`.
+        """Let callers query a model: a decorator for subclasses of `ModelQuery`.
 
         Args:
             query: The class.
@@ -41,8 +39,7 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
             The same class.
 
         Raises:
-            DefinitionError: For fields and lookups that the model does not have, and for names of
-                tools that are taken.
+            DefinitionError: If the model does not have a field or lookup, or a name is taken.
         """
         self.add_tools(tools_of(query()))
         return query
@@ -61,27 +58,26 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
     ) -> None:
         """Make a tool of a view: a function, or what `as_view` returns, coroutine or not.
 
-        It is called with a request of the same caller (user, session, language), decorators and
-        all; the middleware that the MCP request has passed is not passed again. JSON becomes
-        structured content, text and HTML text, anything else a file; a status from 400 on, a
-        redirect to the login, Http404 and PermissionDenied a failure that the model can read, and
-        so is the page of a form that the view did not take.
+        The view gets a request by the same caller (user, session, language), and its decorators
+        apply. Middleware does not run again. JSON becomes structured content, text and HTML become
+        text, anything else a file. A status of 400 or more, a redirect to the login, Http404,
+        PermissionDenied, and the page of a rejected form are failures that the model can read.
 
         Args:
             view: The view.
             schema: Its arguments, as a pydantic model or a JSON Schema (the `schema` extra).
-            name: Of the tool, by default of the view.
-            method: Of the request; GET and DELETE carry the arguments in the query, others in a
-                form.
+            name: The name of the tool. The default is the name of the view.
+            method: The HTTP method. GET and DELETE send the arguments in the query string, others
+                in a form.
             url: The arguments that its URL captures.
-            as_json: Whether the others are sent as JSON.
-            redirects: Whether a redirect is a success: by default of Django's own views of forms,
-                which redirect when they are done.
-            options: Those of a tool.
+            as_json: Whether to send the other arguments as JSON.
+            redirects: Whether a redirect is a success. By default it is for Django's own form
+                views, which redirect when they are done.
+            options: The options of a tool.
 
         Raises:
-            DefinitionError: For words that match nothing, and for objects where the arguments are
-                sent as a form or a query.
+            DefinitionError: If a value matches nothing, or an argument is an object and not sent as
+                JSON.
         """
         method = method.upper()
         name = str(name or getattr(view, "__name__", ""))
@@ -117,29 +113,29 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
         annotations: Any = None,
         **policies: Unpack[PolicyOptions],
     ) -> None:
-        """Make a tool of a form or a ModelForm: its fields are the arguments, it validates them.
+        """Make a tool of a Form or ModelForm. Its fields are the arguments, and it validates them.
 
-        What is left out has the value that its page would show. What the form finds wrong is told
-        to the model, field by field.
+        Arguments that are left out have the value that its page would show. The model reads the
+        errors of each field.
 
         Args:
             form: The class of the form.
-            name: Of the tool; by default "create_…" or "update_…" with the name of the model, or
-                the name of the form.
-            update: Whether it changes a row that there is, by its key `pk`, and creates none.
-            handle: What is done with the valid form, in place of its `save()`: a function of the
-                request and the form, whose value is the result.
-            form_kwargs: What the form is made with besides: a function of the request.
-            queryset: The rows that a caller may change: a function of the request.
-            exclude: Fields that are no arguments.
-            title: Of the tool, for people.
-            description: Of the tool; by default the docstring of the form.
-            annotations: Hints of the tool.
-            policies: Those of a tool. For a ModelForm `permission` is by default Django's
-                permission to add or to change the model; None for everybody.
+            name: The name of the tool. The default is "create_…" or "update_…" with the name of the
+                model, or the name of the form.
+            update: Whether it changes an existing row, by its key `pk`, instead of creating one.
+            handle: A function of the request and the valid form that replaces `save()`. Its value
+                is the result.
+            form_kwargs: A function of the request that returns further arguments of the form.
+            queryset: A function of the request that returns the rows that a caller may change.
+            exclude: Fields that are not arguments.
+            title: The title of the tool, for users.
+            description: The description of the tool. The default is the docstring of the form.
+            annotations: Hints for clients.
+            policies: Policies of the tool. For a ModelForm, `permission` is by default Django's
+                permission to add or change the model; None makes the tool public.
 
         Raises:
-            DefinitionError: For a form that cannot be a tool.
+            DefinitionError: If the form cannot be a tool.
         """
         function, own = tool_of_form(
             form,
@@ -166,13 +162,13 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
         context: Mapping[str, Any] | Callable[[HttpRequest], Mapping[str, Any]] | None = None,
         **options: Unpack[PageOptions],
     ) -> None:
-        """Register a page that is one of the project's templates, rendered at each request.
+        """Register a page that is one of the project's templates, rendered for each request.
 
         Args:
-            uri: Of the page, such as "ui://orders".
+            uri: The URI of the page, such as "ui://orders".
             template: The name of the template.
-            context: For the template, or a function of the request that gives it.
-            options: Those of `page`.
+            context: The context of the template, or a function of the request that returns it.
+            options: The options of `page`.
         """
 
         def render(request: HttpRequest) -> str:

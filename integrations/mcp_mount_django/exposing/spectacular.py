@@ -1,8 +1,8 @@
-"""What drf-spectacular says of an endpoint, where the project documents its API with it.
+"""Schemas of drf-spectacular, for projects that document their API with it.
 
-It knows what its authors wrote by hand (`@extend_schema`, type hints, extensions), so it is the
-better source of schemas. Only one operation is asked for at a time, without the project's URLs,
-which are not there yet when tools are registered.
+It knows what the authors wrote by hand (`@extend_schema`, type hints, extensions), so it is the
+better source. Only one operation is generated at a time, without the project's URLs, which do not
+exist yet when tools are registered.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from mcp_mount_django.exposing.rest_endpoints import Endpoint
 def operation_of(
     endpoint: Endpoint, made_with: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The operation of an endpoint, and the schemas that it refers to.
+    """Return the operation of an endpoint, and the schemas that it refers to.
 
     Args:
         endpoint: The endpoint.
-        made_with: What its view is made with as well.
+        made_with: Further arguments of its view.
 
     Returns:
-        None where the view has another generator of schemas, or leaves itself out.
+        None if the view has another schema generator, or is excluded.
     """
     kind: Any = SchemaGenerator  # its functions are not typed
     generator = kind(patterns=[])
@@ -38,7 +38,7 @@ def operation_of(
         return None
     asked = endpoint.instance()
     view.request, view.args, view.kwargs = asked.request, (), {}
-    # What it cannot find out it prints; the user would not know of what.
+    # It prints what it cannot detect, and the user would not know which endpoint is meant.
     with GENERATOR_STATS.silence():
         operation = view.schema.get_operation(
             endpoint.path, endpoint.path, "^/", method, generator.registry
@@ -50,8 +50,9 @@ def operation_of(
 
 
 def _with_own_words(operation: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
-    """The operation, without a description that somebody wrote for something else: of the whole
-    class, or of REST framework's mixins."""
+    """Return the operation without a description that was written for something else: for the whole
+    class, or for REST framework's mixins.
+    """
     text = operation.pop("description", "")
     inherited = (inspect.getdoc(endpoint.function) or "", inspect.getdoc(endpoint.kind) or "")
     if text and text not in inherited:

@@ -1,5 +1,4 @@
-"""Where a view is in the project's URLs: its path, its ResolverMatch, and what is wrapped around it
-there."""
+"""A view in the project's URLs: its path, its ResolverMatch, and its decorators there."""
 
 from __future__ import annotations
 
@@ -30,13 +29,12 @@ from mcp_mount.schemas.arguments import InvalidArguments
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the URLs of a project make of one request.
+    """What the project's URLs resolve a request to.
 
     Attributes:
         path: The path, without the prefix of the project (`SCRIPT_NAME`).
-        match: As Django's handler puts it on the request.
-        view: What the URL leads to, with all that is wrapped around it; None where the project has
-            no such URL.
+        match: The ResolverMatch that Django's handler sets on the request.
+        view: The view of the URL, with all its decorators; None if the project has no such URL.
     """
 
     path: str
@@ -46,7 +44,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """A pattern of the project, with the namespaces around it and all that is captured."""
+    """A pattern of the project, with the namespaces around it and all its captures."""
 
     pattern: URLPattern
     namespaces: tuple[str, ...]
@@ -67,14 +65,14 @@ class _Pattern:
         return ":".join([*self.namespaces, self.pattern.name])
 
     def path_with(self, captured: Mapping[str, Any]) -> str | None:
-        """The path, part for part, with the values that are captured; None where Django knows no
-        way to write one of its patterns, such as one with alternatives.
+        """Return the path with the captured values filled in; None if Django cannot reverse one of
+        its patterns, for example one with alternatives.
 
         Args:
-            captured: The values, by their names.
+            captured: The values, by name.
 
         Raises:
-            InvalidArguments: For values that its converters cannot write.
+            InvalidArguments: If its converters cannot convert a value.
         """
         if not self.captured <= captured.keys():
             raise _no_such_url(captured)
@@ -87,7 +85,7 @@ class _Pattern:
                     values[name] = converters[name].to_url(values[name])
             except ValueError:
                 raise _no_such_url(captured) from None
-            # Of several ways to write it, the first that names what it captures.
+            # Of several possibilities, the first one that contains all captures.
             ways = normalize(one.regex.pattern)
             named = (text for text, names in ways if set(names) == set(one.regex.groupindex))
             way = next(named, None)
@@ -100,7 +98,7 @@ class _Pattern:
         """Whether each value is one that its group captures.
 
         Args:
-            captured: The values, by their names.
+            captured: The values, by name.
         """
         return all(
             captures_value(one, name, str(captured[name]))
@@ -110,14 +108,14 @@ class _Pattern:
 
 
 class Places:
-    """Finds the URL of a view, when it is first called: then the project's URLs are complete.
+    """Finds the URL of a view at its first call, when the project's URLs are complete.
 
     Args:
-        view: The view as Django's URLs have it, or its class.
-        method: Of HTTP, in lower case.
+        view: The view in Django's URLs, or its class.
+        method: The HTTP method, in lower case.
         action: The action of a viewset.
         captured: The names of what its URL captures.
-        route: The name of its URL, as far as it is known.
+        route: The name of its URL, if it is known.
     """
 
     def __init__(
@@ -137,15 +135,15 @@ class Places:
         self._found: dict[Any, _Pattern | None] = {}
 
     def of(self, request: HttpRequest, captured: Mapping[str, Any]) -> Place:
-        """The place of one request.
+        """Return the place of one request.
 
         Args:
-            request: That of MCP, whose path is taken where the project has no URL for the view.
+            request: The MCP request, whose path is used if the project has no URL for the view.
             captured: The values that its URL captures.
 
         Raises:
-            InvalidArguments: For values that its URL cannot capture, or that are in a URL of
-                another view, which comes first.
+            InvalidArguments: If its URL cannot capture a value, or the URL belongs to another view
+                that comes first.
         """
         urlconf = get_urlconf()
         if urlconf not in self._found:
@@ -159,17 +157,17 @@ class Places:
             url = reverse(found.name or found.callback, kwargs=dict(captured))
             path = "/" + unquote(url).removeprefix(get_script_prefix())
         except re.error:
-            # Django puts the whole pattern together to check it, which Python cannot compile
-            # where two parts of it capture the same name.
+            # Django checks the whole pattern at once, which Python cannot compile if two of its
+            # parts capture the same name.
             path, is_built = found.path_with(captured), True
         except NoReverseMatch:
             path, is_built = found.path_with(captured), True
-            # Django finds no path in a namespace without a name.
+            # Django cannot reverse URLs in a namespace without a name.
             is_lost = found.name is None and bool(found.namespaces)
             if path is not None and not is_lost:
                 raise _no_such_url(captured) from None
         if path is None:
-            # The view relies on its pattern all the same.
+            # The view relies on its pattern nevertheless.
             if not found.takes(captured):
                 raise _no_such_url(captured)
             return Place(request.path_info, self._bare(captured), found.callback)
@@ -190,8 +188,9 @@ class Places:
         return ResolverMatch(view, (), dict(captured), url_name=self._route)
 
     def _pattern(self) -> _Pattern | None:
-        """The pattern of the view that captures what the tool has; of several, the one with the
-        name that the user gave."""
+        """Return the pattern of the view that captures the tool's arguments. Of several, this is
+        the one with the name that the user gave.
+        """
         found = [
             one
             for one in _patterns()
@@ -217,12 +216,12 @@ def _no_such_url(captured: Mapping[str, Any]) -> InvalidArguments:
 
 
 def captures_value(pattern: Any, name: str, value: str) -> bool:
-    """Whether a pattern captures a value; not, where it is not found out.
+    """Whether a pattern captures a value; False if this cannot be determined.
 
     Args:
-        pattern: One of Django's.
-        name: Of the capture.
-        value: As it would be in the path.
+        pattern: A pattern of Django.
+        name: The name of the capture.
+        value: The value, as it would be in the path.
     """
     converter = getattr(pattern, "converters", {}).get(name)
     if converter is not None:
@@ -232,14 +231,16 @@ def captures_value(pattern: Any, name: str, value: str) -> bool:
 
 
 def patterns_of(view: Any) -> Iterator[Any]:
-    """The patterns of a view, or of another view of its class, and all that are around them."""
+    """Yield the patterns of a view, or of another view of its class, with all that are
+    around them.
+    """
     for one in _patterns():
         if one.callback is view or (_class_of(view) and _class_of(one.callback) is _class_of(view)):
             yield from one.around
 
 
 def project_routes() -> Iterator[str]:
-    """All patterns of the project, as `ResolverMatch.route` has them."""
+    """Yield all patterns of the project, in the form of `ResolverMatch.route`."""
     for one in _patterns():
         yield "".join(str(part) for part in one.around)
 
@@ -252,7 +253,7 @@ def _class_of(view: Any) -> Any:
 
 def _patterns() -> Iterator[_Pattern]:
     if getattr(settings, "ROOT_URLCONF", None):
-        # Middleware may have chosen other URLs for a request (`request.urlconf`).
+        # Middleware may have chosen another URLconf for a request (`request.urlconf`).
         yield from _below(get_resolver(get_urlconf()), (), ())
 
 

@@ -40,21 +40,21 @@ def tool_of_view(
     redirects: bool | None,
     limit: Callable[[], int | None],
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """The function that calls a view, and the options of its tool.
+    """Return the function that calls a view, and the options of its tool.
 
     Args:
         view: The view.
         schema: Its arguments.
-        method: Of the request.
+        method: The HTTP method.
         url: The arguments that its URL captures.
-        as_json: Whether the others are sent as JSON.
-        redirects: Whether a redirect is a success; None for views of forms, which say so.
-        limit: How many bytes of a response are collected.
+        as_json: Whether to send the other arguments as JSON.
+        redirects: Whether a redirect is a success; None to decide by the view.
+        limit: The largest response, in bytes.
 
     Raises:
-        DefinitionError: For URL arguments that the schema does not have, for those of the view that
-            url= does not name, for a method that is none, for objects where they are sent as a form
-            or a query, and for JSON where they are sent as a query.
+        DefinitionError: If `url` names arguments that the schema does not have, or omits some that
+            the view needs; if the method does not exist; if an argument is an object and not sent
+            as JSON; or if JSON is used with a method without a body.
     """
     what = getattr(view, "__name__", view)
     refuse_unknown(f"{what}: the URL argument is not in the schema:", url, _names(schema))
@@ -141,7 +141,7 @@ def tool_of_view(
 def _refuse_without_url(
     what: Any, view: Any, method: str, url: Sequence[str], known: Sequence[str]
 ) -> None:
-    """Refuse a view that needs what its URL captures, which url= does not name."""
+    """Refuse a view with captures of its URL that `url=` does not name."""
     kind = getattr(view, "view_class", None)
     function = view if kind is None else getattr(kind, method.lower(), None)
     if function is None:
@@ -150,7 +150,7 @@ def _refuse_without_url(
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return
-    # A decorator may add arguments of its own, which no URL has.
+    # A decorator may add arguments of its own, which no URL captures.
     is_decorated = hasattr(function, "__wrapped__")
     for one in parameters[1 if kind is None else 2 :]:
         if (
@@ -174,13 +174,13 @@ def _names(schema: type[BaseModel] | Mapping[str, Any] | None) -> Sequence[str]:
 
 
 def _redirects(view: Any) -> bool:
-    """Whether a view is one of Django's that redirect when they have done their work."""
+    """Whether a view is one of Django's form views, which redirect when they are done."""
     kind = getattr(view, "view_class", None)
     return hasattr(kind, "get_success_url") or hasattr(kind, "get_redirect_url")
 
 
 def _nested(schema: type[BaseModel] | Mapping[str, Any] | None) -> Iterator[str]:
-    """The arguments of which a schema says that they are objects, or lists of them."""
+    """Yield the arguments that are objects or lists of objects in a schema."""
     whole = schema.model_json_schema() if isinstance(schema, type) else schema or {}
     definitions = whole.get("$defs", {})
     for name, one in whole.get("properties", {}).items():

@@ -1,4 +1,4 @@
-"""Which endpoints the viewsets of Django REST framework have, as its routers see them."""
+"""The endpoints of viewsets of Django REST framework, as its routers see them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _ROUTES: Final = (
     ("update", "put", "replace_{name}", True),
     ("destroy", "delete", "delete_{name}", True),
 )
-"""The actions of a viewset: their HTTP method, their tool, whether they are of one object."""
+"""The standard actions of a viewset: HTTP method, tool, and whether they are for one object."""
 
 
 _GROUP: Final = re.compile(r"\(\?P<(\w+)>|<(?:[^:<>]+:)?(\w+)>")
-"""A capture in the `url_path` of an action, as a regular expression or as a path has it."""
+"""A capture in the `url_path` of an action, as a regular expression or a path converter."""
 
 
 def viewset_endpoints(
@@ -37,19 +37,19 @@ def viewset_endpoints(
     fixed: Mapping[str, Any],
     methods: Sequence[str] = METHODS,
 ) -> Iterator[Endpoint]:
-    """The endpoints of a viewset: its standard actions and its own.
+    """Yield the endpoints of a viewset: its standard actions and its extra actions.
 
     Args:
         viewset: The class.
         actions: The names of some; None for all.
         naming: For the names of the tools.
-        basename: As in its router.
+        basename: The basename in its router.
         url: What its URLs capture before the viewset's own part.
-        fixed: Values of captures that are no arguments.
-        methods: Of HTTP, in lower case.
+        fixed: Values of captures that are not arguments.
+        methods: The HTTP methods, in lower case.
 
     Raises:
-        DefinitionError: For actions that it does not have.
+        DefinitionError: If an action does not exist.
     """
     allowed = [one.lower() for one in viewset.http_method_names if one.lower() in methods]
     standard = [route for route in _ROUTES if hasattr(viewset, route[0]) and route[1] in allowed]
@@ -59,7 +59,7 @@ def viewset_endpoints(
     refuse_unknown(f"{viewset.__name__} has no action", actions or (), known)
     lookup = lookup_of(viewset)
     outer = [*url] or list(getattr(viewset, "parent_lookup_kwargs", None) or ())
-    # One of the two is enough to make changes with, unless both are asked for.
+    # One of the two is enough, unless both are requested.
     changes = any(route[0] == "partial_update" for route in standard)
     where = "".join(_segment(one, fixed) for one in outer) + f"/{naming.several}"
     for action, method, pattern, of_one in standard:
@@ -115,16 +115,18 @@ def viewset_endpoints(
 
 
 def captures_of(pattern: str) -> list[str]:
-    """The names that a part of a URL pattern captures, be it a regular expression or a path."""
+    """Return the names that a part of a URL pattern captures, as a regular expression or a path."""
     return [first or second for first, second in _GROUP.findall(pattern)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Extra:
-    """One method of HTTP of an extra action.
+    """One HTTP method of an extra action.
 
-    action: the function that `@action` has decorated. handler: the one that answers this method.
-    name: in the name of the tool.
+    Attributes:
+        action: The function that `@action` has decorated.
+        handler: The function that handles this method.
+        name: The name in the name of the tool.
     """
 
     action: Any
@@ -134,7 +136,7 @@ class _Extra:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What users may call it."""
+        """The names by which users may select it."""
         return tuple({self.action.__name__: None, self.handler: None})
 
 
@@ -151,11 +153,11 @@ def _extra_actions(viewset: Any, allowed: Sequence[str]) -> Iterator[_Extra]:
 
 
 def _basename(viewset: Any, naming: Naming) -> str:
-    """The name that a router gives its URLs (`SimpleRouter.get_default_basename`)."""
+    """Return the name that a router gives its URLs (`SimpleRouter.get_default_basename`)."""
     model = getattr(getattr(viewset, "queryset", None), "model", None)
     return naming.one if model is None else str(model._meta.object_name).lower()
 
 
 def _segment(name: str, fixed: Mapping[str, Any]) -> str:
-    """A capture as a path for messages has it."""
+    """Return a capture in the form of a path for messages."""
     return f"/{fixed[name]}" if name in fixed else f"/{{{name}}}"

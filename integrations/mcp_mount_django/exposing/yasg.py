@@ -1,7 +1,7 @@
-"""What `@swagger_auto_schema` of drf-yasg says of an endpoint, by the attribute that it leaves.
+"""What `@swagger_auto_schema` of drf-yasg declares about an endpoint, read from its attribute.
 
-drf-yasg writes Swagger 2.0, whose documents are no OpenAPI; what authors wrote by hand is taken all
-the same.
+drf-yasg writes Swagger 2.0 documents, which are not OpenAPI; what authors wrote by hand is used
+nevertheless.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from mcp_mount_django.exposing.rest_endpoints import Endpoint
 from mcp_mount_django.exposing.serializers import body_schema
 
 _OF_SCHEMAS: Final = ("type", "format", "enum", "items", "default", "pattern")
-"""What a parameter of Swagger 2.0 says of its values; others keep it in `schema`."""
+"""The members of a Swagger 2.0 parameter that describe its values. OpenAPI has them in `schema`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handwritten:
-    """What the author of an endpoint wrote.
+    """What the author of an endpoint declared.
 
     Attributes:
-        parameters: Of the query, as OpenAPI has them.
-        body: The schema of the body; {} where there is none, None where nothing is said of it.
-        description: What it does, or "".
+        parameters: The query parameters, in the form of OpenAPI.
+        body: The schema of the body; {} if there is no body, None if nothing is declared.
+        description: The description, or "".
     """
 
     parameters: list[dict[str, Any]] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Handwritten:
 
 
 def handwritten(endpoint: Endpoint) -> Handwritten:
-    """What the author of an endpoint wrote of it, if anything."""
+    """Return what the author of an endpoint declared about it."""
     data = getattr(endpoint.function, "_swagger_auto_schema", None) or {}
     data = data.get(endpoint.method, data)
     if not isinstance(data, Mapping):
@@ -75,7 +75,9 @@ def _of_serializer(serializer: Any) -> list[dict[str, Any]]:
 
 
 def _schema(given: Any) -> dict[str, Any] | None:
-    """A serializer, or a schema; None for anything else, such as drf-yasg's own references."""
+    """Return the schema of a serializer or a schema; None for anything else, such as drf-yasg's own
+    references.
+    """
     if type(given) is object:
         return {}  # drf_yasg.utils.no_body
     if isinstance(given, type) and issubclass(given, serializers.BaseSerializer):
