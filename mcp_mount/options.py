@@ -173,6 +173,9 @@ class ServerOptions(ServerPolicies, total=False):
     """Under WSGI, how often clients of 2025-11-25 ask for changes, in seconds."""
     max_poll_seconds: Annotated[float, Option("settings", 30.0, _seconds)]
     """Under WSGI, how seldom they ask when nothing has changed for long, in seconds."""
+    waiting_threads: Annotated[int, Option("settings", 4, _whole(1))]
+    """Under WSGI, how many subscriptions and questions, together, may hold a thread of the web
+    server; it must have more. Of greenlets a hundred may, or more if this is more."""
     list_ttl_ms: Annotated[int, Option("settings", 60_000, _whole(0))]
     """For how many milliseconds clients may keep lists (2026-07-28)."""
     page_size: Annotated[int | None, Option("settings", None, _page_size)]

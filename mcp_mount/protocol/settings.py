@@ -137,6 +137,7 @@ class Settings:
     keep_alive: float
     poll_seconds: float
     max_poll_seconds: float
+    waiting_threads: int
     list_ttl_ms: int
     page_size: int | None
     list_step_up: bool
@@ -152,7 +153,6 @@ class Settings:
     hooks: ExceptionHooks = NO_HOOKS
     question_timeout: float = 300.0
     state_ttl: float = 3600.0
-    waiting_threads: int = 4
     resume_ttl: float = 60.0
 
     @property
