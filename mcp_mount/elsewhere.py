@@ -137,7 +137,7 @@ OF_SERVER_OPTIONS: Final = {
         "give it to the web server, or to server.run('streamable-http', host=..., port=...)",
     ),
     "streamable_http_path": "write path=, or mount(app, path, server)",
-    "title": "write server_title=",
+    "title": "write display_name=",
     "token_verifier": "write auth=TokenVerifier(function), from mcp_mount.auth",
     "auth_server_provider": "write auth=JWT(issuer), from mcp_mount.auth: it verifies tokens only",
     "mask_error_details": (

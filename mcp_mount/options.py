@@ -147,7 +147,7 @@ class ServerOptions(ServerPolicies, total=False):
 
     version: Annotated[str, Option("settings", "0.1.0", _text)]
     """The version of the server, for clients."""
-    server_title: Annotated[str | None, Option("settings")]
+    display_name: Annotated[str | None, Option("settings")]
     """The name of the server that people see."""
     description: Annotated[str | None, Option("settings")]
     """What the server is for, for clients."""

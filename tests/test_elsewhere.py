@@ -106,7 +106,7 @@ def test_an_option_of_another_librarys_decorator_names_ours(
         ("port", r"server\.run\('streamable-http'"),
         ("mask_error_details", "leave it out"),
         ("on_duplicate_tools", "a name that is taken is refused"),
-        ("title", "write server_title="),
+        ("title", "write display_name="),
     ],
 )
 def test_an_option_of_another_librarys_server_names_ours(

@@ -145,7 +145,7 @@ class ResourceServer:
             "resource": self.resource or url,
             "authorization_servers": self._authorization_servers,
             "bearer_methods_supported": ["header"],
-            "resource_name": self._settings.server_title or self._settings.name,
+            "resource_name": self._settings.display_name or self._settings.name,
         }
         scopes = scopes_of(self._settings.rules)
         if scopes:

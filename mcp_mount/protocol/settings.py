@@ -94,7 +94,7 @@ class Settings:
     Those without a default here are options of a server: `mcp_mount.options` declares them.
 
     Attributes:
-        server_title: The name that people see.
+        display_name: The name that people see.
         max_body_bytes: The largest request body that is read.
         allowed_origins: Origins that browsers may call from, besides loopback.
         allowed_hosts: The Host names served, with a port or for all ports; None leaves that check
@@ -125,7 +125,7 @@ class Settings:
 
     name: str
     version: str
-    server_title: str | None
+    display_name: str | None
     description: str | None
     website_url: str | None
     icons: Sequence[Mapping[str, Any]]
@@ -170,7 +170,7 @@ class Settings:
         """The `Implementation` object, with those fields that a revision has."""
         info = {
             "name": self.name,
-            "title": self.server_title,
+            "title": self.display_name,
             "version": self.version,
             "description": self.description,
             "websiteUrl": self.website_url,

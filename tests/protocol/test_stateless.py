@@ -18,7 +18,7 @@ def server() -> MCPServer:
     server = MCPServer(
         "tests",
         version="3",
-        server_title="Tests",
+        display_name="Tests",
         website_url="https://example.org",
         icons=[{"src": "https://example.org/i.png"}],
         instructions="Be kind.",
