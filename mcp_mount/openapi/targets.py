@@ -12,8 +12,9 @@ from mcp_mount.calls.activity import lasting
 from mcp_mount.openapi.bodies import ResponseBody
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.output import ResponseOutput
+from mcp_mount.openapi.redirects import slash_path
 from mcp_mount.openapi.requests import OperationArguments, Sent
-from mcp_mount.openapi.responses import Answer, slash_path, value_of_response
+from mcp_mount.openapi.responses import Answer, value_of_response
 from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
@@ -108,7 +109,7 @@ def calling(send: Send) -> FunctionOf:
         def call(request: Any, arguments: Mapping[str, Any]) -> Any:
             sent = target.request(arguments)
             answer: Any = send(request, sent, ResponseBody(target.limit()))
-            other = slash_path(sent.operation.method, sent.path, answer)
+            other = _slash_path(sent, answer)
             if other is not None:
                 again = replace(sent, path=other)
                 answer = send(request, again, ResponseBody(target.limit()))
@@ -119,7 +120,7 @@ def calling(send: Send) -> FunctionOf:
             sent = target.request(arguments)
             # A coroutine function: its type cannot tell from that of a plain one.
             answer: Any = await cast(Any, send)(request, sent, ResponseBody(target.limit()))
-            other = slash_path(sent.operation.method, sent.path, answer)
+            other = _slash_path(sent, answer)
             if other is not None:
                 again = replace(sent, path=other)
                 answer = await cast(Any, send)(request, again, ResponseBody(target.limit()))
@@ -134,3 +135,9 @@ def calling(send: Send) -> FunctionOf:
         return function
 
     return function_of
+
+
+def _slash_path(sent: Sent, answer: Answer) -> str | None:
+    """The path to try again, if the answer only adds or takes the slash at its end."""
+    location = answer.headers.get("location", "")
+    return slash_path(sent.operation.method, sent.path, answer.status, location)

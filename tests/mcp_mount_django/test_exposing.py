@@ -319,7 +319,7 @@ def test_the_guards_of_what_is_exposed_hold_for_its_tools(server: Any, ada: Any)
     server.add_api_view(Throttled, name="throttled")
     for tool in ("logged_in", "of_mixin", "permitted", "posted", "get_members", "get_throttled"):
         assert (tool, call(tool).is_error) == (tool, True)
-    assert call("logged_in").text == "You must log in for this"
+    assert call("logged_in").text == "Authentication required"
     assert call("get_members").text == "Authentication credentials were not provided."
     for tool in ("logged_in", "of_mixin", "get_members"):
         assert call(tool, ada).text == "in"
@@ -396,7 +396,7 @@ def test_decorators_of_views_hold_for_tools(server: Any, ada: Any) -> None:
 
     for tool in ("plain", "coroutine"):
         refused = call(tool)
-        assert (refused.is_error, refused.text) == (True, "You must log in for this")
+        assert (refused.is_error, refused.text) == (True, "Authentication required")
         assert call(tool, ada).text == "ada@example.org"
     assert call("permitted", ada).is_error
     assert call("responds").structured == {"a": 1}

@@ -196,7 +196,7 @@ def test_a_view_says_what_is_wrong(call: Call) -> None:
 
 
 def test_a_view_with_a_login_wants_one(call: Call) -> None:
-    assert call("mine").content[0].text == "You must log in for this"
+    assert call("mine").content[0].text == "Authentication required"
     assert call("mine", "ada").structured_content == {"user": "ada"}
 
 

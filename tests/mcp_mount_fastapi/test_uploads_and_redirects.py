@@ -142,7 +142,7 @@ def test_a_redirect_is_no_success_unless_the_endpoint_declares_it() -> None:
         *("/auth?next=%2Fguarded", "/pre/portal"),
     ):
         login = call(api, "guarded", to=to)
-        assert (login.is_error, login.text) == (True, "You must log in for this"), to
+        assert (login.is_error, login.text) == (True, "Authentication required"), to
     assert not call(api, "guarded", to="/logins/7").is_error
     # Other pages, too, are told where to lead afterwards.
     assert call(api, "guarded", to="/orders/7?next=/cart").text == "Done; see /orders/7"

@@ -90,7 +90,7 @@ def test_a_refusal_sets_no_cookie_for_which_a_token_is_needed_later(app: Flask) 
 
     body = stateless("tools/call", {"name": "mine", "arguments": {}})
     refused = app.test_client().post("/mcp", headers=body[0], data=body[1])
-    assert "must log in" in refused.json["result"]["content"][0]["text"]
+    assert "Authentication required" in refused.json["result"]["content"][0]["text"]
     assert "Set-Cookie" not in refused.headers
 
 

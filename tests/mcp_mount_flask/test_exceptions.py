@@ -109,7 +109,7 @@ def test_a_login_that_a_tool_needs_is_told_of(view: str | None, is_async: bool) 
     mcp.tool(name="tool")(login_required(awaited if is_async else plain))
     with Client(app) as client:
         result = client.call_tool("tool")
-    words = "Authentication required" if view is None else "You must log in for this"
+    words = "Authentication required"
     assert (result.is_error, result.text) == (True, words)
 
 
@@ -129,7 +129,7 @@ def test_a_decorator_of_plain_code_may_answer_in_place_of_a_coroutine() -> None:
         return "hello"
 
     with Client(app) as client:
-        assert client.call_tool("greet").text == "You must log in for this"
+        assert client.call_tool("greet").text == "Authentication required"
     with Client(app, headers={"x-user": "ada"}) as client:
         assert client.call_tool("greet").text == "hello"
 

@@ -161,7 +161,7 @@ def test_calls_go_through_the_application(app: Flask, mcp: MCPMount) -> None:
 def test_the_checks_of_the_application_are_in_force(app: Flask, mcp: MCPMount) -> None:
     expose(app, mcp.server, blueprints=["orders"])
     refused = call(app, "order", sku="a")
-    assert (refused.is_error, refused.text) == (True, "You must log in for this")
+    assert (refused.is_error, refused.text) == (True, "Authentication required")
     made = call(app, "order", {"x-api-key": "ada"}, sku="a", pieces=2).data
     assert made == {"sku": "a", "pieces": 2}
     missing = call(app, "never", name="x")
@@ -390,7 +390,7 @@ def test_the_guards_of_what_is_exposed_hold_for_its_tools(app: Flask, mcp: MCPMo
     refused = call(app, "guarded")
     assert (refused.is_error, refused.text) == (True, "Not for you")
     assert call(app, "guarded", {"x-api-key": "ada"}).text == "in"
-    assert call(app, "decorated").text == "You must log in for this"
+    assert call(app, "decorated").text == "Authentication required"
     assert call(app, "decorated", {"x-api-key": "ada"}).text == "in"
     # An application-wide before_request function stands before MCP as well.
     with pytest.raises(HTTPError, match="503"):
@@ -538,7 +538,7 @@ def test_routes_are_tools_of_a_server_beside(app: Flask, host: str) -> None:
     expose(app, server, blueprints=["orders"])
     whole = Hosts.every[host](app, server)
     assert call(whole, "order", {"x-api-key": "k"}, sku="a").data == {"sku": "a"}
-    assert call(whole, "order", sku="a").text == "You must log in for this"
+    assert call(whole, "order", sku="a").text == "Authentication required"
 
 
 def test_what_cannot_be_exposed_is_refused(app: Flask, mcp: MCPMount) -> None:

@@ -293,7 +293,7 @@ def test_commands_come_in_through_the_applications_functions_with_the_user() -> 
     [
         (lambda: abort(403, "Not for you"), "Not for you"),
         (lambda: ("Closed", 503), "Closed"),
-        (lambda: redirect("/login"), "You must log in for this"),
+        (lambda: redirect("/login"), "Authentication required"),
     ],
 )
 @pytest.mark.parametrize("command", [("list",), ("call", "tenant"), ("stdio",)])

@@ -64,7 +64,7 @@ def test_the_blog_is_read_and_written_by_its_own_rules(app: Flask) -> None:
             "write_post",
             "delete_post",
         ]
-        assert nobody.call_tool("write_post", {"title": "x"}).text == "You must log in for this"
+        assert nobody.call_tool("write_post", {"title": "x"}).text == "Authentication required"
     with Client(app, headers=cookie_of(app, "ada")) as ada:
         assert ada.call_tool("write_post", {"title": "A & B", "body": "ä"}).text == "Done; see /"
         assert "Title is required." in ada.call_tool("write_post", {"title": ""}).text

@@ -84,7 +84,7 @@ def test_the_coding_of_a_body_that_is_not_there_does_not_matter(status: int) -> 
 @pytest.mark.parametrize(
     ("status", "headers", "words"),
     [
-        (302, {"location": "/login"}, "You must log in for this"),
+        (302, {"location": "/login"}, "Authentication required"),
         (403, {}, "The endpoint answers 403"),
     ],
 )

@@ -149,7 +149,7 @@ def test_what_is_wrapped_around_a_viewset_in_the_urls_holds(
     view = login_required(views().Categories.as_view({"get": "list"}))
     route(path("categories/", view))
     server.add_viewset(views().Categories, actions="list")
-    assert call("list_categories").text == "You must log in for this"
+    assert call("list_categories").text == "Authentication required"
     assert not call("list_categories", ada).is_error
 
 
