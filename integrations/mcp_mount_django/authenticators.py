@@ -61,7 +61,11 @@ def bearer_token(find: Callable[[str], Any]) -> Callable[[HttpRequest], Any]:
 
 
 class FunctionAuthenticator:
-    """An authenticator that is a function of the request."""
+    """An authenticator that is a function of the request.
+
+    Args:
+        function: The function, which returns a user, a pair of user and credentials, or None.
+    """
 
     challenge = None
 
@@ -84,7 +88,11 @@ class FunctionAuthenticator:
 
 
 class RESTAuthenticator:
-    """An authentication class of Django REST framework."""
+    """An authentication class of Django REST framework, as an authenticator.
+
+    Args:
+        kind: The class.
+    """
 
     def __init__(self, kind: type) -> None:
         self._instance: Any = kind()
@@ -126,7 +134,7 @@ def _pair_of(function: Callable[..., Any], found: Any) -> tuple[Any, Any]:
     try:
         _check_user(function, user)
     except TypeError as error:
-        logger.error("An authenticator refuses a request: %s", error)
+        logger.error("An authenticator refused a request: %s", error)
         raise ProtocolError(INVALID_REQUEST, _UNCHECKED, status=401) from None
     try:
         is_known = user is None or is_active(user)
@@ -156,7 +164,7 @@ def _check_user(function: Callable[..., Any], user: Any) -> None:
     if user is not None and not hasattr(answer_of(function, user), "is_authenticated"):
         name = getattr(function, "__qualname__", None) or repr(function)
         raise TypeError(
-            f"{name} returned {type(user).__name__}, which is no user: it must return a user, "
+            f"{name} returned {type(user).__name__}, which is not a user: it must return a user, "
             "which has is_authenticated, or None"
         )
 
@@ -168,10 +176,10 @@ def is_unknown(error: BaseException) -> bool:
     The log mentions the exception, because a bug in the project may raise the same.
     """
     if isinstance(error, ObjectDoesNotExist | Http404):
-        logger.info("Credentials are refused: %s: %s", type(error).__name__, error)
+        logger.info("Credentials were refused: %s: %s", type(error).__name__, error)
         return True
     if isinstance(error, ValidationError | ValueError | DataError):
-        logger.warning("Credentials are refused, because of an exception", exc_info=error)
+        logger.warning("Credentials were refused because of an exception", exc_info=error)
         return True
     return False
 

@@ -40,7 +40,11 @@ _AUDITED: Final = ("tools/call", "prompts/get", "resources/read", "completion/co
 
 
 class Calls:
-    """The calls of one server."""
+    """Runs the calls of one server.
+
+    Args:
+        server: The server.
+    """
 
     def __init__(self, server: Any) -> None:
         self._server = server
@@ -126,13 +130,11 @@ class Calls:
         task_context = self._server.task_context
         if task_context is None:
             logger.error(
-                "The task %r was refused, for it would run without its request: %s",
+                "The task %r was refused, because it would run without its request: %s",
                 call.name,
                 WITHOUT_CONTEXT,
             )
-            raise ProtocolError(
-                INTERNAL_ERROR, "This server runs no tasks: nobody has said what they run in"
-            )
+            raise ProtocolError(INTERNAL_ERROR, "This server runs no tasks: it has no task_context")
         request = call.incoming.request.native()
 
         @contextmanager

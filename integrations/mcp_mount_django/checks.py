@@ -76,11 +76,11 @@ def check_guards(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
         if tools:
             problems.append(
                 Warning(
-                    f"Whoever reaches the server {server.title!r} may call {len(tools)} of its "
+                    f"Anybody who reaches the server {server.title!r} may call {len(tools)} of its "
                     f"tools that may write: {', '.join(tools[:5])}{', …' if tools[5:] else ''}.",
                     hint="Set LOGIN_REQUIRED or PERMISSION in MCP_MOUNT, or permission= on tools; "
-                    "mark those that only read (readOnlyHint); if they are for everybody, set "
-                    "OPEN.",
+                    "mark tools that only read (readOnlyHint); set OPEN if public access is "
+                    "intended.",
                     id="mcp_mount.W004",
                 )
             )
@@ -98,8 +98,8 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
         if resource is not None and resource.needs_url and "*" in settings.ALLOWED_HOSTS:
             problems.append(
                 Error(
-                    f"No access token can be for the server {server.title!r}: nobody vouches for "
-                    "the host in its URL.",
+                    f"No access token can be issued for the server {server.title!r}: any host name "
+                    "is allowed, so its URL is unknown.",
                     hint="Set RESOURCE in MCP_MOUNT, or name the hosts in ALLOWED_HOSTS.",
                     id="mcp_mount.E008",
                 )
@@ -107,8 +107,8 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
         if not any(server.core.secret_keys()):
             problems.append(
                 Error(
-                    f"The server {server.title!r} has no key, so no second worker can serve its "
-                    "sessions.",
+                    f"The server {server.title!r} has no secret key, so no other worker can "
+                    "serve its sessions.",
                     hint="Set SECRET_KEY.",
                     id="mcp_mount.E005",
                 )
@@ -117,9 +117,8 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
         if kept:
             problems.append(
                 Info(
-                    f"Tasks, and live answers to clients of the session revisions, stay in one "
-                    f"process; the server {server.title!r} has tools that use them: "
-                    f"{', '.join(kept[:5])}.",
+                    "Tasks, and answers of 2025 clients to questions, need a single process; the "
+                    f"server {server.title!r} has tools that use them: {', '.join(kept[:5])}.",
                     hint="Run one worker process with threads, or route each client to one worker.",
                     id="mcp_mount.I006",
                 )
@@ -165,8 +164,8 @@ def _check_modules() -> Iterator[CheckMessage]:
         for name, value in () if module is None else vars(module).items():
             if isinstance(value, mcp_mount.MCPServer) and not isinstance(value, MCPServer):
                 yield Warning(
-                    f"{config.name}.mcp.{name} is a server of mcp_mount, which knows nothing of "
-                    "this project: neither users nor permissions, settings or transactions.",
+                    f"{config.name}.mcp.{name} is a server of mcp_mount, which does not use "
+                    "this project's users, permissions, settings or transactions.",
                     hint="from mcp_mount_django import MCPServer",
                     id="mcp_mount.W011",
                 )
@@ -198,22 +197,22 @@ def _check_routes(server: MCPServer, paths: Sequence[str]) -> Iterator[CheckMess
             return
         yield Warning(
             f"The server {server.title!r} has tools, but no URL.",
-            hint='Add path("mcp", include(server.urls)) to the URLs; if the server stands beside '
+            hint='Add path("mcp", include(server.urls)) to the URLs; if the server is in front of '
             "the project (mount in wsgi.py or asgi.py), silence this check.",
             id="mcp_mount.W001",
         )
     for path in paths:
         if path.endswith("/"):
             yield Warning(
-                f"The server {server.title!r} is at {path!r}: clients that leave the slash away, "
-                "and routes below it, do not find it.",
+                f"The server {server.title!r} is at {path!r}: clients that omit the slash, and "
+                "routes below it, do not reach it.",
                 hint=f"Write the prefix without the slash: {path.strip('/')!r}.",
                 id="mcp_mount.W002",
             )
         if server.core.resource_server is not None and not serves_metadata(path):
             yield Warning(
                 f"The metadata of the server {server.title!r} are not at "
-                f"{WELL_KNOWN}{path}: clients that look there before they ask do not find them.",
+                f"{WELL_KNOWN}{path}: clients that look there first do not find them.",
                 hint='Add path("", include("mcp_mount_django.well_known")) to the URLs.',
                 id="mcp_mount.W007",
             )
@@ -223,8 +222,8 @@ def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:
     tasks = [tool.name for tool in server.registry.tools.values() if tool.task is not None]
     if tasks and server.task_context is None:
         yield Error(
-            f"Tasks of the server {server.title!r} are refused, for they would run without their "
-            f"request: {', '.join(tasks[:5])}.",
+            f"Tasks of the server {server.title!r} are refused, because they would run without "
+            f"their request: {', '.join(tasks[:5])}.",
             hint=WITHOUT_CONTEXT[0].upper() + WITHOUT_CONTEXT[1:] + ".",
             id="mcp_mount.E012",
         )
@@ -308,7 +307,7 @@ def _check_coroutines(server: MCPServer) -> Iterator[CheckMessage]:
             yield Warning(
                 f"The coroutine {entry.function.__qualname__!r} runs the query {query!r}, which "
                 "raises SynchronousOnlyOperation.",
-                hint="Await its twin (aget, acount, …), or write the handler with 'def'.",
+                hint="Await its async variant (aget, acount, …), or write the handler with 'def'.",
                 obj=f"{entry.function.__module__}.{entry.function.__qualname__}",
                 id="mcp_mount.W003",
             )

@@ -30,7 +30,12 @@ def is_from_view(scope: Scope) -> bool:
 
 
 class DirectWSGIApp(WSGIApp):
-    """The WSGI application of a Django server."""
+    """The WSGI application of a Django server.
+
+    Args:
+        server: The server.
+        view: Its view.
+    """
 
     def __init__(self, server: Any, view: ServerView) -> None:
         super().__init__(server, server.core)
@@ -45,7 +50,11 @@ class DirectWSGIApp(WSGIApp):
 
 
 class DirectASGI:
-    """The ASGI application of a Django server."""
+    """The ASGI application of a Django server.
+
+    Args:
+        view: The view of the server.
+    """
 
     def __init__(self, view: ServerView) -> None:
         self._handler = _ASGI(view)

@@ -75,7 +75,7 @@ def value_of(response: Any) -> Any:
         ToolError: If the response refuses the caller, or can be read on an event loop only.
     """
     if response.streaming and (response.is_async or is_on_event_loop()):
-        raise ToolError("A response that is a stream is no result of a tool")
+        raise ToolError("A streaming response cannot be the result of a tool")
     answer = answer_of(response, ResponseBody(None))
     return value_of_response(answer.status, answer.headers, answer.body, login=login_paths())
 

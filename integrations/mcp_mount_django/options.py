@@ -33,7 +33,7 @@ _OWN: Final = {
 """Options that only Django's `MCPServer` has."""
 
 _ELSEWHERE: Final = {
-    "ALLOWED_HOSTS": "the names that the project serves are those of settings.ALLOWED_HOSTS",
+    "ALLOWED_HOSTS": "the host names of the project are in settings.ALLOWED_HOSTS",
 }
 """Options that are Django settings of their own, and what the error says about them."""
 
@@ -111,7 +111,7 @@ def imported(where: str, path: str) -> Any:
             # The module imports `server`, and this is what the server is being made of.
             raise ImproperlyConfigured(
                 f"{where} names {path!r}, and the module {module!r} imports the server that needs "
-                "it: put it in a module of its own that makes or imports no server."
+                "it: move it to a module that neither creates nor imports a server."
             ) from error
         raise ImproperlyConfigured(f"{where} names {path!r}: {error}") from error
 
@@ -122,7 +122,7 @@ def unknown() -> list[str]:
     """
     given = getattr(settings, "MCP_MOUNT", {})
     if not isinstance(given, Mapping):
-        return [f"MCP_MOUNT is a dict, not {given!r}"]
+        return [f"MCP_MOUNT must be a dict, not {given!r}"]
     wrong = sorted(set(map(str, given)) - set(OPTIONS))
     return [
         f"MCP_MOUNT has no key {key!r}; {_ELSEWHERE.get(key) or suggestion(key, OPTIONS)}"

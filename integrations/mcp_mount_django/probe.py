@@ -40,11 +40,11 @@ def probe(path: str, host: str) -> str | None:
     status = response.status_code
     if status in (301, 302, 303, 307, 308):
         return (
-            f"redirects to {response['location']}: a middleware stands in the way, "
-            "or the prefix is written with a slash"
+            f"redirects to {response['location']}: a middleware answers instead, "
+            "or the prefix ends with a slash"
         )
     if status == 400 and b"error" not in response.content:
         return f"refuses the host {host!r}: is it in ALLOWED_HOSTS?"
     if status in (200, 401, 403) and response.headers.get("content-type") == "application/json":
         return None
-    return f"answers {status}, and nothing that a client would understand"
+    return f"answers {status}, and not with a message of the protocol"

@@ -12,6 +12,9 @@ class Rights:
 
     Each name is looked up once per request. Otherwise a list of two hundred tools with `roles=`
     would need two hundred queries.
+
+    Args:
+        request: The request.
     """
 
     def __init__(self, request: HttpRequest) -> None:

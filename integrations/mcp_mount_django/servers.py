@@ -159,12 +159,12 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
         """
         if not apps.apps_ready:
             raise ImproperlyConfigured(
-                "server.urls was asked for before the apps of the project are loaded: ask for it "
-                "in the module that ROOT_URLCONF names, or in one that it includes."
+                "server.urls was used before the apps of the project were loaded: use it in the "
+                "module that ROOT_URLCONF names, or in one that it includes."
             )
         if not apps.is_installed("mcp_mount_django"):
             raise ImproperlyConfigured(
-                'Add "mcp_mount_django" to INSTALLED_APPS: it finds the tools of the apps, and '
+                'Add "mcp_mount_django" to INSTALLED_APPS: it discovers the tools of the apps and '
                 "checks the servers."
             )
         view: Any = self.view

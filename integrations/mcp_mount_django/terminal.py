@@ -21,7 +21,7 @@ from mcp_mount_django.servers import MCPServer
 from mcp_mount_django.users import anonymous, caller_of, set_user
 
 _LOGIN_REQUIRED: Final = (
-    "Authentication required: LOGIN_REQUIRED refuses anonymous callers; name a user by --user"
+    "Authentication required: LOGIN_REQUIRED refuses anonymous callers; name a user with --user"
 )
 
 
@@ -111,8 +111,8 @@ class Terminal:
         if not is_answered:
             to = f" and redirects to {response['location']}" if "location" in response else ""
             raise CommandError(
-                f"The project's middleware answers {response.status_code}{to}: no request "
-                "reaches the server."
+                f"The project's middleware answers {response.status_code}{to}: the "
+                "request does not reach the server."
             )
 
     def _is_refused(self, request: HttpRequest) -> bool:

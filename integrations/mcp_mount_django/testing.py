@@ -83,7 +83,22 @@ class Client(mcp_mount.testing.Client):
 
 
 class AsyncClient(mcp_mount.testing.AsyncClient):
-    """The same as `Client`, with the same arguments, for coroutine tests under ASGI."""
+    """A `mcp_mount.testing.AsyncClient` of the project, under ASGI, for coroutine tests.
+
+    Args:
+        user: The caller. The project's middleware sees the user as logged in (with a session, if
+            the project has sessions), and the server accepts it, whatever authenticators it has.
+        path: The path of the server.
+        revision: The revision of the protocol.
+        headers: Additional headers of each request.
+        token: An access token or API key, or an `AccessToken`, which is accepted without
+            verification.
+        log_level: The lowest level of log messages to receive.
+        tasks: Whether the client supports tasks.
+        elicit: Answers questions to the user.
+        sample: Answers questions to the client's model.
+        roots: The URIs of the client's roots.
+    """
 
     def __init__(
         self,
@@ -123,7 +138,7 @@ class AsyncClient(mcp_mount.testing.AsyncClient):
 
 def _check(user: Any) -> None:
     if isinstance(user, str):
-        raise TypeError(f"user= is a user of the project, not the name {user!r}")
+        raise TypeError(f"user= must be a user of the project, not the name {user!r}")
 
 
 def _wsgi(user: Any) -> Any:

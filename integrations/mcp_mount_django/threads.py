@@ -175,6 +175,11 @@ def request_thread() -> Iterator[RequestThread]:
 class Streamed:
     """The events of a response under ASGI. When it is closed, everything that belongs to it ends on
     the thread of its request, before Django closes connections there.
+
+    Args:
+        events: The events.
+        end: Ends the calls of the response.
+        thread: The thread of the request.
     """
 
     def __init__(

@@ -62,6 +62,11 @@ class ServerView:
     Django asks whether a view is a coroutine function right before it calls it: on the event loop
     under ASGI, on a thread without one under WSGI. The answer depends on that, so that under WSGI
     tools run on the request's thread and under ASGI coroutine tools run on the server's loop.
+
+    Args:
+        server: The server.
+        calls: Runs its calls.
+        authentication: Authenticates its requests.
     """
 
     # The endpoint accepts only JSON, and checks origins itself, so no form can reach it. A session

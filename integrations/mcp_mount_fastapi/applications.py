@@ -29,7 +29,12 @@ def applications(api: FastAPI) -> Iterator[tuple[str, FastAPI]]:
 
 
 def routes_below(routes: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield routes and those of the routers they include, each with the prefix of its router."""
+    """Yield routes and those of the routers they include, each with the prefix of its router.
+
+    Args:
+        routes: The routes.
+        prefix: The prefix of the routes themselves.
+    """
     for route in routes:
         yield prefix, route
         # FastAPI keeps an included router as a route, with the prefix in an attribute.
@@ -45,6 +50,9 @@ class EntryPoint:
     Middleware that protects an endpoint may belong to an application that the endpoint's is mounted
     in. So a call begins at the outermost known application that contains the endpoint's: the one
     that the MCP request came through, or else the one that the server is mounted in.
+
+    Args:
+        api: The application with the endpoints.
     """
 
     def __init__(self, api: FastAPI) -> None:
@@ -97,8 +105,8 @@ def _filled(prefix: str, given: Mapping[str, Any]) -> str:
     def value(match: re.Match[str]) -> str:
         if match[1] not in given:
             raise DefinitionError(
-                f"the application is mounted at {prefix!r}: expose the one that it is mounted in, "
-                "so that the parameters of that path are arguments"
+                f"the application is mounted at {prefix!r}: expose the outer application, so that "
+                "the parameters of that path are arguments"
             )
         return str(given[match[1]])
 

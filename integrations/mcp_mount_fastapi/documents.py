@@ -31,6 +31,10 @@ def document_of(api: FastAPI, prefix: str) -> Document:
 
     It is generated once, and again if the routes have changed: generating schemas takes time, and
     `expose` may be called for many groups of endpoints.
+
+    Args:
+        api: The application.
+        prefix: The path at which it is mounted.
     """
     routes = [route for _, route in routes_below(api.routes)]
     documents = _known.setdefault(api, {})

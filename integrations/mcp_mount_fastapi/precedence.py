@@ -34,6 +34,10 @@ class Before:
 
     A request goes to the first route that matches: with the id "admin", a request for "/items/{id}"
     would reach "/items/admin". The routes are looked up at the first call, when all of them exist.
+
+    Args:
+        api: The application that is exposed.
+        operation: The operation.
     """
 
     def __init__(self, api: FastAPI, operation: Operation) -> None:

@@ -19,8 +19,8 @@ from mcp_mount_flask.terminal import request_of
 
 group = AppGroup("mcp", help="List, call and serve the MCP servers of this application.")
 
-_path = click.option("--path", help="Where the server is mounted, if there are several.")
-_user = click.option("--user", help="With the rights of this user (Flask-Login's id).")
+_path = click.option("--path", help="The path of the server, if there are several.")
+_user = click.option("--user", help="With the permissions of this user (Flask-Login's id).")
 
 
 def add_commands(app: Flask) -> None:

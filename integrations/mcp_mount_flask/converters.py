@@ -57,7 +57,7 @@ def _number(
     return {
         "type": "string",
         "pattern": f"^([0-9]{{{digits}}}{signed})$",
-        "description": f"A number as {digits} digits, with zeros before it{said}",
+        "description": f"A number with {digits} digits, including leading zeros{said}",
     }
 
 

@@ -22,7 +22,12 @@ CALL: Final = "mcp_mount.call"
 
 
 def exempt(app: Flask, *views: Any) -> None:
-    """Exempt views from the protection, whether it is set up before or after them."""
+    """Exempt views from the protection, whether it is set up before or after them.
+
+    Args:
+        app: The application.
+        views: The view functions.
+    """
     app.extensions.setdefault(_EXEMPT, []).extend(views)
 
     def exempt_all(endpoint: str | None = None, values: Any = None) -> None:

@@ -67,6 +67,10 @@ def exception_hooks(app: Flask, *, has_request: bool) -> ExceptionHooks:
 def value_of(app: Flask, response: Response) -> Any:
     """Return the value of a response that a handler, or a decorator of it, has returned.
 
+    Args:
+        app: The application.
+        response: The response.
+
     Raises:
         ToolError: If the response has an error status or redirects to the login.
     """
@@ -94,7 +98,12 @@ def _begin_no_session(app: Flask) -> None:
 
 
 def words_of(app: Flask, response: Any) -> str:
-    """Return the text of a response."""
+    """Return the text of a response.
+
+    Args:
+        app: The application.
+        response: The response.
+    """
     try:
         return str(value_of(app, response))
     except ToolError as refused:

@@ -184,7 +184,7 @@ def expose(
     else:
         check_readable(
             document,
-            "Or leave document= out: what Flask-RESTX's views expect is known from them.",
+            "Or omit document=: the input of Flask-RESTX views is detected.",
         )
         described = document
     headers = forwarded(forward)

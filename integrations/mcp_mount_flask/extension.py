@@ -91,7 +91,7 @@ class MCPMount(HandlerDecorators):
         if app is not None:
             check_application(app, "MCPMount")
         if server is not None and not isinstance(server, MCPServer):
-            raise TypeError(f"server= is an MCPServer, not {type(server).__name__}")
+            raise TypeError(f"server= must be an MCPServer, not {type(server).__name__}")
         self.path = clean_prefix(path)
         options.setdefault("name", app.name if app is not None else "flask")
         self.server = server or MCPServer(**options)
@@ -124,7 +124,7 @@ class MCPMount(HandlerDecorators):
         check_application(app, "MCPMount.init_app")
         if self.path in app.extensions.get("mcp_mount", {}):
             raise DefinitionError(
-                f"the application has a server at {self.path!r} already: give another path"
+                f"the application already has a server at {self.path!r}: choose another path"
             )
         given = app.config.get_namespace("MCP_")
         known = [f"MCP_{name.upper()}" for name in OPTIONS]

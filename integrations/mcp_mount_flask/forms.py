@@ -40,7 +40,7 @@ class FormNotKept(Exception):
 
     def __init__(self, problem: str) -> None:
         super().__init__(
-            f"{problem}, and the application has read this form before the server: it cannot be "
+            f"{problem}, and the application has parsed this form before the server: it cannot be "
             "given on as it was. A before_request function that calls request.get_data() before "
             "request.form keeps it"
         )
@@ -69,19 +69,19 @@ def form_parsed_before(request: Request) -> tuple[IO[bytes], int] | None:
         return None
     if request.mimetype != _MULTIPART:
         if any(map(_is_undecoded, chain.from_iterable(fields))):
-            raise FormNotKept("A field of it may be no valid UTF-8")
+            raise FormNotKept("A field may have bytes that are not UTF-8")
         body = urlencode(fields).encode()
         return BytesIO(body), len(body)
     names = [name for name, _ in (*fields, *files)] + [file.filename or "" for _, file in files]
     if any("\ufffd" in text for text in (*names, *(text for _, text in fields))):
         # The replacement character stands for bytes that are not UTF-8, unless it was sent as such.
-        raise FormNotKept("A field or a name in it is no valid UTF-8, or has U+FFFD")
+        raise FormNotKept("A field or a name is not valid UTF-8, or contains U+FFFD")
     if any(map(_UNFIT.search, names)):
         raise FormNotKept("The name of a field or a file has quotes, backslashes or line breaks")
     if any(_CONTROL.search(file.headers.get("content-type", "")) for _, file in files):
         raise FormNotKept("The type of a file has line breaks")
     if any(file.stream.closed for _, file in files):
-        raise FormNotKept("A file of it is closed")
+        raise FormNotKept("A file is closed")
     # No part can contain the boundary that separated the parts.
     mark = b"--" + request.mimetype_params["boundary"].encode("latin-1")
     whole: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller closes it

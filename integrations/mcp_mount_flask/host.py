@@ -58,6 +58,10 @@ def note_user(token: AccessToken | None, user: Any) -> None:
 
     With Flask-Login this is `current_user`, otherwise `g.user`. Without `find_user=` it is the
     anonymous user, because the cookie of a request says nothing about its token.
+
+    Args:
+        token: The token; None for a user who is set without one.
+        user: The user that `find_user=` has found; None for nobody.
     """
     setattr(g, NOTED_USER, user)
     manager: Any = getattr(current_app, "login_manager", None)

@@ -92,7 +92,7 @@ def check_model(model: Any) -> None:
     """
     is_pydantic = isinstance(model, type) and issubclass(model, BaseModel)
     if not (is_pydantic or _is_restx(model) or isinstance(model, Mapping) or is_marshmallow(model)):
-        raise DefinitionError(f"{model!r} is no model: give one of pydantic's, or a JSON Schema")
+        raise DefinitionError(f"{model!r} is not a model: give a pydantic model or a JSON Schema")
 
 
 def schema_of(model: Any, components: Components) -> dict[str, Any]:

@@ -20,15 +20,25 @@ _CHECKED: Final = "mcp_mount_checked"
 def check_application(app: Any, what: str) -> None:
     """Check that something is a Flask application.
 
+    Args:
+        app: What a user has given.
+        what: The function that it was given to, for the error.
+
     Raises:
         TypeError: If it is not; the message names its type.
     """
     if not isinstance(app, Flask):
-        raise TypeError(f"{what} takes an application of Flask, not {type(app).__name__}")
+        raise TypeError(f"{what} takes a Flask application, not {type(app).__name__}")
 
 
 def add_mount(app: Flask, path: str, mount: Any) -> None:
-    """Register a server at a path, and give it the handlers of blueprints registered before."""
+    """Register a server at a path, and give it the handlers of blueprints registered before.
+
+    Args:
+        app: The application.
+        path: The mount point.
+        mount: The MCPMount.
+    """
     app.extensions.setdefault("mcp_mount", {})[path] = mount
     for registry, paths in app.extensions.get(_WAITING, ()):
         if not paths or path in paths:
@@ -36,7 +46,13 @@ def add_mount(app: Flask, path: str, mount: Any) -> None:
 
 
 def join_mounts(app: Flask, registry: Registry, paths: Collection[str]) -> None:
-    """Give the handlers of a blueprint to the servers at `paths`, or to all, now and later."""
+    """Give the handlers of a blueprint to servers, now and later.
+
+    Args:
+        app: The application.
+        registry: The handlers of the blueprint.
+        paths: The paths of the servers; all servers if empty.
+    """
     app.extensions.setdefault(_WAITING, []).append((registry, paths))
     for path, mount in app.extensions.get("mcp_mount", {}).items():
         if not paths or path in paths:
@@ -64,4 +80,4 @@ def tell_of_unmatched(app: Flask) -> None:
     if _CHECKED not in app.extensions:
         app.extensions[_CHECKED] = True
         for problem in unmatched(app):
-            logger.error("%s. Its tools are nowhere.", problem)
+            logger.error("%s. No server has its tools.", problem)

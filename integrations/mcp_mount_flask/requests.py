@@ -19,7 +19,12 @@ from mcp_mount_flask.host import current_caller, current_role, note_user
 
 
 def read_request(path: str, body: bytes = b"") -> ProtocolRequest:
-    """Return the current request of the application for the server at `path`."""
+    """Return the current request of the application for a server.
+
+    Args:
+        path: The mount point of the server.
+        body: The body.
+    """
     current = request._get_current_object()  # type: ignore[attr-defined]
     return ProtocolRequest(
         current.method,

@@ -272,7 +272,7 @@ class Routes(Document):
             raise DefinitionError(problem)
         host = operation.described.get(HOST)
         if isinstance(host, str) and "<" in host:
-            raise DefinitionError(f"its host varies ({host}), and a tool has one")
+            raise DefinitionError(f"its host varies ({host}), and a tool has only one")
         return super().arguments(operation, forward)
 
 
@@ -302,7 +302,7 @@ class RouteChoice(Choice):
     __slots__ = ()
 
     without_tags = (
-        "routes of Flask have none, but for those of a document=; choose by blueprints=, "
+        "Flask routes have no tags, except in a document=; select with blueprints=, "
         "operations= or paths="
     )
 

@@ -56,7 +56,7 @@ class Client(mcp_mount.testing.Client):
 def _headers_of(app: Flask, user: Any, more: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers of a browser that has a session."""
     if isinstance(user, str):
-        raise TypeError(f"user= is a user of the application, not the name {user!r}")
+        raise TypeError(f"user= must be a user of the application, not the name {user!r}")
     browser = app.test_client()
     headers: dict[str, str] = {}
     host = served_host(app)
@@ -70,7 +70,7 @@ def _headers_of(app: Flask, user: Any, more: Mapping[str, Any]) -> dict[str, str
     name = app.config["SESSION_COOKIE_NAME"]
     cookie = browser.get_cookie(name, domain=host.partition(":")[0])
     if cookie is None:
-        raise RuntimeError("The application has kept no session: has it a SECRET_KEY?")
+        raise RuntimeError("The application keeps no session: set its SECRET_KEY")
     return {**headers, "cookie": f"{name}={cookie.value}"}
 
 

@@ -134,7 +134,7 @@ def _place(routes: Sequence[BaseRoute], path: str) -> int:
         if isinstance(route, Mount) and own == path:
             kind = "a server" if isinstance(route, MCPMount) else "an application"
             raise DefinitionError(
-                f"{kind} is mounted at {path!r} already, which would get all requests: give "
+                f"{kind} is already mounted at {path!r} and would receive all requests: choose "
                 "another path"
             )
         if own != path and any(_takes(route, *probe) for probe in _probes(path)):

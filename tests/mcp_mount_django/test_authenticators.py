@@ -221,7 +221,7 @@ def test_what_is_no_user_lets_nobody_in(
     assert ask(server_of(how, returning(value))).status_code == status
     [record] = [one for one in caplog.records if one.levelno == logging.ERROR and "mcp" in one.name]
     text = record.getMessage() + str(record.exc_info)
-    assert f"returned {type(value).__name__}, which is no user" in text
+    assert f"returned {type(value).__name__}, which is not a user" in text
 
 
 @pytest.mark.parametrize("kind", ["class", "pair"])

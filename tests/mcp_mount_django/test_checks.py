@@ -75,7 +75,7 @@ def test_a_setting_that_is_no_dict_is_found() -> None:
     from django.test import override_settings
 
     with override_settings(MCP_MOUNT=["OPEN"]):
-        assert problems() == ["mcp_mount.E001 MCP_MOUNT is a dict, not ['OPEN']"]
+        assert problems() == ["mcp_mount.E001 MCP_MOUNT must be a dict, not ['OPEN']"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_setting_that_is_no_dict_is_found() -> None:
         ({"WHEN": 3}, "MCP_MOUNT['WHEN']: "),
         (
             {"ALLOWED_HOSTS": ["x"]},
-            "MCP_MOUNT has no key 'ALLOWED_HOSTS'; the names that the project serves are those of "
+            "MCP_MOUNT has no key 'ALLOWED_HOSTS'; the host names of the project are in "
             "settings.ALLOWED_HOSTS",
         ),
     ],
@@ -154,7 +154,7 @@ def test_a_server_of_the_wrong_package_is_found(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(mcp, "lost", mcp_mount.MCPServer("lost"), raising=False)
     assert problems() == [
         "mcp_mount.W011 tests.mcp_mount_django.ledger.mcp.lost is a server of mcp_mount, which "
-        "knows nothing of this project: neither users nor permissions, settings or transactions."
+        "does not use this project's users, permissions, settings or transactions."
     ]
 
 
@@ -195,7 +195,7 @@ APPS = ["django.contrib.contenttypes", "django.contrib.auth", "mcp_mount_django"
         ({"LOGIN_REQUIERD": True}, "ImproperlyConfigured: MCP_MOUNT has no key 'LOGIN_REQUIERD'"),
         ({"AUTHENTICATION": ["nope.Nope"]}, "ImproperlyConfigured: AUTHENTICATION names 'nope"),
         ({"AUTHENTICATION": "nope.Nope"}, "ImproperlyConfigured: AUTHENTICATION names 'nope.Nope"),
-        (["OPEN"], "ImproperlyConfigured: MCP_MOUNT is a dict, not ['OPEN']"),
+        (["OPEN"], "ImproperlyConfigured: MCP_MOUNT must be a dict, not ['OPEN']"),
         ({"AUTH": "nope.verifier"}, "ImproperlyConfigured: MCP_MOUNT['AUTH'] names 'nope"),
         ({"THROTTLE": "often"}, "often"),
         ({"TASK_CONTEXT": 5}, "returns a context manager, not 5"),
@@ -263,8 +263,8 @@ def test_a_prefix_with_a_slash_is_found(server: Any) -> None:
     with override_settings(ROOT_URLCONF="urls_with_slash"):
         found = [one for one in problems() if "checked" in one]
     assert found == [
-        "mcp_mount.W002 The server 'checked' is at '/api/mcp/': clients that leave the slash away, "
-        "and routes below it, do not find it."
+        "mcp_mount.W002 The server 'checked' is at '/api/mcp/': clients that omit the slash, "
+        "and routes below it, do not reach it."
     ]
 
 
@@ -309,7 +309,7 @@ def test_what_is_open_to_all_is_found(server: Any) -> None:
     server.tool(name="two", permission="ledger.view_entry", task=True)(lambda: "two")
     server.tool(name="three", annotations={"readOnlyHint": True})(lambda: "three")
     found = (
-        "mcp_mount.W004 Whoever reaches the server 'checked' may call 1 of its tools that may "
+        "mcp_mount.W004 Anybody who reaches the server 'checked' may call 1 of its tools that may "
         "write: one."
     )
     assert [one for one in problems() if "'checked'" in one] == [found]
@@ -333,8 +333,8 @@ def test_what_needs_one_process_is_found_before_a_deployment(server: Any) -> Non
     server.is_beside = True
     server.tool(name="two", permission="ledger.view_entry", task=True)(lambda: "two")
     assert [one for one in problems(deploy=True) if "'checked'" in one] == [
-        "mcp_mount.I006 Tasks, and live answers to clients of the session revisions, stay in "
-        "one process; the server 'checked' has tools that use them: two.",
+        "mcp_mount.I006 Tasks, and answers of 2025 clients to questions, need a single process; "
+        "the server 'checked' has tools that use them: two.",
     ]
 
 
@@ -480,8 +480,8 @@ def test_commands_go_through_the_middleware_with_the_user(ada: Any, server: Any)
 
 def test_commands_tell_of_a_middleware_that_stands_in_the_way(ada: Any) -> None:
     words = (
-        "The project's middleware answers 302 and redirects to https://elsewhere.example/: no "
-        "request reaches the server."
+        "The project's middleware answers 302 and redirects to https://elsewhere.example/: the "
+        "request does not reach the server."
     )
     with middleware("redirect", first=True):
         assert failure("call", *LEDGER, "public") == words
@@ -529,7 +529,10 @@ def blocked(*words: str, **settings: Any) -> str:
     from django.test import override_settings
 
     output = StringIO()
-    with override_settings(**settings), pytest.raises(CommandError, match="would not get through"):
+    with (
+        override_settings(**settings),
+        pytest.raises(CommandError, match="would not get an answer"),
+    ):
         call_command("mcp", "check", *words, stdout=output)
     return output.getvalue()
 

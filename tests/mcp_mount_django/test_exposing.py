@@ -186,7 +186,10 @@ MISSPELT: dict[str, tuple[Callable[[Any], None], str]] = {
         "add_viewset has no option 'permision'; did you mean 'permission'?",
     ),
     "a method": (_api_view(methods=["GTE"]), "Health has no method 'gte'; did you mean 'get'?"),
-    "a method of a view": (_view(method="GTE"), "method= is no method of HTTP: 'GTE'; did you mea"),
+    "a method of a view": (
+        _view(method="GTE"),
+        "method= is not an HTTP method: 'GTE'; did you mea",
+    ),
     "an argument of its URL": (
         _view(url=["nam"]),
         "view: the URL argument is not in the schema: 'nam'; did you mean 'name'?",

@@ -195,7 +195,7 @@ def test_each_item_of_a_list_of_errors_is_a_line(server: Any, end: str) -> None:
 def test_json_without_a_body_is_refused_at_once(server: Any, method: str) -> None:
     from mcp_mount import DefinitionError
 
-    with pytest.raises(DefinitionError, match=f"as_json=True sends a body, which {method} has"):
+    with pytest.raises(DefinitionError, match=f"as_json=True sends a body, and {method} has"):
         server.add_view(function_view, SCHEMA, name="create", method=method, as_json=True)
     assert not server.registry.tools
 
@@ -261,7 +261,7 @@ def test_objects_are_sent_as_json_where_it_is_asked_for(server: Any) -> None:
 def test_an_object_that_no_schema_tells_is_refused_when_it_comes(server: Any) -> None:
     server.add_view(function_view, SCHEMA, name="create", method="POST", redirects=True)
     result = call("create", name={"nested": {"z": 1}})
-    words = "name: the form of function_view carries single values and lists of them only"
+    words = "name: the form of function_view can carry only single values and lists of them"
     assert (result.is_error, result.text) == (True, words)
 
 

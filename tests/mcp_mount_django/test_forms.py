@@ -181,7 +181,7 @@ def test_what_the_database_does_not_take_when_a_form_is_saved_is_told(
         body["Meta"] = type("Meta", (), {"model": Category, "fields": []})
     kind: Any = forms.ModelForm if has_model else forms.Form
     server.add_form(type("Saving", (kind,), body), name="save", permission=None)
-    assert call(ada, "save", number=2**70).text == "The database does not take these values."
+    assert call(ada, "save", number=2**70).text == "The database does not accept these values."
     assert call(ada, "save", number=7).structured["pk"] == 7
 
 
@@ -316,10 +316,10 @@ def _broken() -> dict[str, tuple[Callable[[Any], None], str]]:
 
     return {
         "no form": (lambda server: server.add_form(dict), "add_form takes a form class, not"),
-        "no save": (lambda server: server.add_form(_form()), "OddForm has no save(): say what"),
+        "no save": (lambda server: server.add_form(_form()), "OddForm has no save(): give handle="),
         "a coroutine": (
             lambda server: server.add_form(_form(), handle=later),
-            "handle= is a plain function",
+            "handle= must be a plain function",
         ),
         "no model": (
             lambda server: server.add_form(_form(), handle=handle, update=True),

@@ -188,9 +188,7 @@ def test_a_task_that_would_run_without_its_request_is_refused(served: Served, to
         answer = tenant.ask("tools/call", "/refusing/mcp", name=tool, arguments={})
     finally:
         tenant.close()
-    assert answer["error"]["message"] == (
-        "This server runs no tasks: nobody has said what they run in"
-    )
+    assert answer["error"]["message"] == ("This server runs no tasks: it has no task_context")
     log = Path(served.folder / "log").read_text()
     assert f"The task '{tool}' was refused" in log
     assert "set TASK_CONTEXT in MCP_MOUNT" in log

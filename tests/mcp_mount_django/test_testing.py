@@ -209,5 +209,5 @@ def test_the_name_of_a_user_is_no_user(project: None) -> None:
     from mcp_mount_django.testing import Client as OwnClient
 
     for kind in (OwnClient, OwnAsyncClient):
-        with pytest.raises(TypeError, match="is a user of the project, not the name 'ada'"):
+        with pytest.raises(TypeError, match="must be a user of the project, not the name 'ada'"):
             kind(user="ada")

@@ -544,7 +544,7 @@ def test_routes_are_tools_of_a_server_beside(app: Flask, host: str) -> None:
 def test_what_cannot_be_exposed_is_refused(app: Flask, mcp: MCPMount) -> None:
     with pytest.raises(DefinitionError, match="no endpoint"):
         expose(app, mcp.server, blueprints=["orders"], methods=["put"])
-    with pytest.raises(DefinitionError, match="is no model"):
+    with pytest.raises(DefinitionError, match="is not a model"):
         expose(app, mcp.server, operations=["login"], models={"login": {"query": 7}})
 
 
@@ -583,5 +583,5 @@ def test_tags_where_no_route_has_one_name_what_flask_has() -> None:
     app = Flask("plain", static_folder=None)
     app.get("/orders", endpoint="orders")(lambda: "")
     mcp = MCPMount(app)
-    with pytest.raises(DefinitionError, match=r"tags= matches no endpoint: .* by blueprints="):
+    with pytest.raises(DefinitionError, match=r"tags= matches no endpoint: .* with blueprints="):
         mcp.expose(tags="orders")

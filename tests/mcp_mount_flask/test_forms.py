@@ -110,11 +110,11 @@ def test_the_files_of_a_parsed_form_come_to_plain_routes(before: Any) -> None:
 @pytest.mark.parametrize(
     ("before", "parts", "problem"),
     [
-        (parse, part('name="name"', b"\xff"), "no valid UTF-8"),
+        (parse, part('name="name"', b"\xff"), "not valid UTF-8"),
         (parse, part('name="files"; filename="a\\"b"'), "has quotes"),
         (parse, part("name=\"files\"; filename*=UTF-8''a%0D%0AX%3A%20y"), "has quotes"),
-        (parse, part('name="files"; filename="\ufffd"'), "no valid UTF-8"),
-        (close_files, part('name="files"; filename="a"'), "A file of it is closed, and the"),
+        (parse, part('name="files"; filename="\ufffd"'), "not valid UTF-8"),
+        (close_files, part('name="files"; filename="a"'), "A file is closed, and the"),
     ],
 )
 def test_a_form_that_would_come_as_another_one_is_refused(
@@ -133,7 +133,9 @@ def test_a_parsed_urlencoded_form_that_is_no_utf_8_is_refused(data: bytes) -> No
     media_type = "application/x-www-form-urlencoded"
     answer = sent(build(parse), "/mcp/up", data=data, content_type=media_type)
     assert answer.status_code == 400
-    assert "A field of it may be no valid UTF-8, and the application has read" in answer.text
+    assert (
+        "A field may have bytes that are not UTF-8, and the application has parsed" in answer.text
+    )
 
 
 @pytest.mark.parametrize(

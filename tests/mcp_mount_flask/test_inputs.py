@@ -323,5 +323,5 @@ def test_a_model_without_a_schema_matters_where_its_route_is_chosen() -> None:
     assert list(expose(app, MCPServer("s"), paths="*").left_out) == ["POST /bad"]
     with pytest.raises(DefinitionError, match=r"POST /bad cannot be a tool: the model .*Broken"):
         expose(app, MCPServer("s"), operations="bad")
-    with pytest.raises(DefinitionError, match="7 is no model"):
+    with pytest.raises(DefinitionError, match="7 is not a model"):
         as_tool(body=7)

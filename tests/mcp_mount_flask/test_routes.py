@@ -262,7 +262,7 @@ def test_each_method_of_a_class_of_views_has_its_own_description() -> None:
 
 def test_a_document_of_swagger_2_is_refused_by_name() -> None:
     app = paged()
-    with pytest.raises(DefinitionError, match=r"is of Swagger 2\.0, .* leave document= out"):
+    with pytest.raises(DefinitionError, match=r"is of Swagger 2\.0, .* omit document="):
         expose(app, MCPServer("s"), document={"swagger": "2.0", "paths": {}}, paths="*")
 
 
@@ -377,7 +377,7 @@ def test_converters_of_the_application_are_what_they_inherit_from() -> None:
             {
                 "type": "string",
                 "pattern": "^([0-9]{2})$",
-                "description": "A number as 2 digits, with zeros before it, maximum 12",
+                "description": "A number with 2 digits, including leading zeros, maximum 12",
             },
             "07",
         ),

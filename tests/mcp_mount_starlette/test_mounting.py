@@ -108,14 +108,14 @@ def test_a_server_below_another_one_is_reached() -> None:
 def test_a_second_server_at_a_path_is_refused(kind: Any) -> None:
     app = kind()
     mount(app, "/mcp", build())
-    with pytest.raises(DefinitionError, match="a server is mounted at '/mcp' already"):
+    with pytest.raises(DefinitionError, match="a server is already mounted at '/mcp'"):
         mount(app, "/mcp/", build())
 
 
 def test_a_server_where_an_application_is_mounted_is_refused() -> None:
     app = Starlette()
     app.mount("/mcp", Starlette())
-    with pytest.raises(DefinitionError, match="an application is mounted at '/mcp' already"):
+    with pytest.raises(DefinitionError, match="an application is already mounted at '/mcp'"):
         mount(app, "/mcp", build())
 
 

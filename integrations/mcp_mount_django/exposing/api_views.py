@@ -60,7 +60,7 @@ def view_endpoints(
     kind: Any = view if isinstance(view, type) else getattr(view, "cls", None)
     if kind is None or not hasattr(kind, "http_method_names"):
         raise DefinitionError(
-            f"{getattr(view, '__name__', view)!s} is no view of REST framework: use add_view"
+            f"{getattr(view, '__name__', view)!s} is not a view of REST framework: use add_view"
         )
     allowed = [one.lower() for one in kind.http_method_names]
     has = {one: hasattr(kind, one) and one in allowed for one, _ in _METHODS}

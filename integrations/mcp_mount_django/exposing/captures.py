@@ -15,6 +15,10 @@ class CapturedArguments:
 
     Views rely on their pattern: what `<str:name>` captures never contains a slash. If the project
     has no URL for the view, each argument is one segment.
+
+    Args:
+        view: The view.
+        names: The names of the captured arguments.
     """
 
     def __init__(self, view: Any, names: Sequence[str]) -> None:

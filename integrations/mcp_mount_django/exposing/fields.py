@@ -186,7 +186,9 @@ def _check_lookups(
         if known is None:
             raise DefinitionError(f"{_label(model)}: {name!r} has no lookup {lookup!r}")
         if lookup in _UNSAFE_LOOKUPS:
-            raise DefinitionError(f"{_label(model)}: {name!r} is no filter for strangers")
+            raise DefinitionError(
+                f"{_label(model)}: {name!r} is refused as a filter: it could overload the database"
+            )
 
 
 def _type(field: models.Field[Any, Any]) -> Any:

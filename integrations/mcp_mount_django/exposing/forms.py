@@ -124,11 +124,12 @@ def tool_of_form(
     if queryset is not None and not update:
         raise DefinitionError(f"{where}: queryset= says which rows update=True may change")
     if handle is not None and (iscoroutinefunction(handle) or not callable(handle)):
-        raise DefinitionError(f"{where}: handle= is a plain function of the request and the form")
+        raise DefinitionError(
+            f"{where}: handle= must be a plain function of the request and the form"
+        )
     if handle is None and not hasattr(kind, "save"):
         raise DefinitionError(
-            f"{where} has no save(): say what is done with it, by handle=, a function of the "
-            "request and the valid form"
+            f"{where} has no save(): give handle=, a function of the request and the valid form"
         )
     fields = {
         name: field
@@ -284,7 +285,7 @@ def _save(request: HttpRequest, form: Any) -> Any:
     except (DataError, OverflowError) as error:
         # Values that validators accept and a column does not, such as "\\u0000" in jsonb, or an
         # integer that is too long for SQLite.
-        raise ToolError("The database does not take these values.") from error
+        raise ToolError("The database does not accept these values.") from error
 
 
 def _told(saved: Any) -> Any:
@@ -304,7 +305,11 @@ def _description(kind: type[forms.BaseForm], model: type[Model] | None, *, updat
     if model is None:
         return f"{snake_case(kind.__name__).removesuffix('_form').replace('_', ' ').capitalize()}."
     what = model._meta.verbose_name
-    return f"Change one {what}; what is left out stays." if update else f"Create one {what}."
+    return (
+        f"Change one {what}; fields that are left out keep their value."
+        if update
+        else f"Create one {what}."
+    )
 
 
 def _permission(model: type[Model] | None, *, update: bool) -> dict[str, Any]:

@@ -83,11 +83,11 @@ def schema_of_given(
                 "fields that pydantic knows"
             ) from None
         if schema.get("type") != "object" and "$ref" not in schema:
-            raise DefinitionError(f"{given.__name__} has no fields: give a class that has some")
+            raise DefinitionError(f"{given.__name__} has no fields: give a class with fields")
     elif isinstance(given, Mapping):
         if given and _WORDS.isdisjoint(given):
             raise DefinitionError(
-                f"{dict(given)!r} is no JSON Schema of fields: they belong below "
+                f"{dict(given)!r} is not a JSON Schema of fields: write them below "
                 '{"properties": ...}'
             )
         schema = _with_references(dict(given))
@@ -107,10 +107,10 @@ def _of_serializer(given: Any, *, partial: bool) -> dict[str, Any]:
         # The code of its fields may raise anything, for example because there is no request.
         raise DefinitionError(
             f"{name} cannot be made without a request ({type(error).__name__}: {error}): give a "
-            "JSON Schema in its place"
+            "JSON Schema instead"
         ) from error
     if not schema:
-        raise DefinitionError(f"{name} has no fields: give a JSON Schema in its place")
+        raise DefinitionError(f"{name} has no fields: give a JSON Schema instead")
     return schema
 
 

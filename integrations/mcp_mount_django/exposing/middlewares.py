@@ -86,7 +86,7 @@ def _loaded(name: str | Callable[..., Any]) -> Callable[..., Any]:
             factory = import_string(name)
         except ImportError as error:
             raise DefinitionError(
-                f"middleware= names {name!r}, which is not there: {error}"
+                f"middleware= names {name!r}, which cannot be imported: {error}"
             ) from None
     if not callable(factory) or not getattr(factory, "sync_capable", True):
         raise DefinitionError(f"middleware= takes middleware of plain functions, not {name!r}")

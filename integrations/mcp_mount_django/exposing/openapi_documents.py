@@ -48,7 +48,7 @@ def document_of(api: Any) -> tuple[Document, Callable[[], str]]:
     if isinstance(api, Mapping):
         check_readable(
             api,
-            "What drf-yasg describes can be exposed view by view, by add_viewset and add_api_view.",
+            "Views that drf-yasg describes can be exposed with add_viewset and add_api_view.",
         )
         return Document(api), lambda: ""
     if not hasattr(api, "get_openapi_schema"):

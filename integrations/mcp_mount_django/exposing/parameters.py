@@ -114,8 +114,8 @@ def _of_filterset(backend: Any, view: Any, queryset: Any) -> Iterator[dict[str, 
     for name, parameters in found:
         if isinstance(parameters, UnreadableFilter):
             logger.warning(
-                "%s: the filter %r is no argument of its tools, as it cannot be read: %s. Give "
-                "it by query=, if models shall use it.",
+                "%s: the filter %r is not an argument of its tools, because it cannot be read: "
+                "%s. Declare it with query= if models should use it.",
                 type(view).__name__,
                 name,
                 parameters,
@@ -128,7 +128,7 @@ def _of_search(backend: Any, view: Any) -> Iterator[dict[str, Any]]:
     fields = backend.get_search_fields(view, view.request)
     if fields:
         plain = ", ".join(str(one).lstrip("^=@$") for one in fields)
-        text = f"Words to find in {plain}"
+        text = f"Text to search for in {plain}"
         schema = {"type": "string", "description": text}
         yield {"name": backend.search_param, "in": "query", "schema": schema}
 
@@ -143,7 +143,7 @@ def _of_ordering(backend: Any, view: Any, queryset: Any) -> Iterator[dict[str, A
     items: dict[str, Any] = {"type": "string"}
     if names:
         items["enum"] = [sign + name for name in names for sign in ("", "-")]
-    text = "Fields to order by, '-' before one for descending"
+    text = "Fields to order by; '-' before a field for descending order"
     yield {
         "name": backend.ordering_param,
         "in": "query",

@@ -63,7 +63,11 @@ class ModelQuery:
     permission: ClassVar[Permission] = _VIEW
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows that the caller may see. Override it to restrict them."""
+        """Return the rows that the caller may see. Override it to restrict them.
+
+        Args:
+            request: The request of the call, with its user.
+        """
         rows: QuerySet[Any] = self.model._default_manager.all()
         return rows
 
@@ -183,7 +187,7 @@ def _find(query: ModelQuery, columns: Columns) -> Callable[..., Any]:
     # No field has this name, because none ends in an underscore.
     parameters: list[tuple[str, Any, Any]] = [("request_", HttpRequest, inspect.Parameter.empty)]
     if query.search:
-        words = f"Words to find in {', '.join(query.search)}"
+        words = f"Text to search for in {', '.join(query.search)}"
         parameters.append(("search", Annotated[str, Field(description=words)], ""))
     parameters += [(name, _optional(one), None) for name, one in filters.items()]
     if query.ordering:

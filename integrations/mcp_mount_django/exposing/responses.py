@@ -106,7 +106,7 @@ def encoded_pairs(values: Mapping[str, Any], what: str) -> str:
     for name, value in values.items():
         several = value if isinstance(value, list | tuple) else [value]
         if any(isinstance(one, Mapping | list | tuple) for one in several):
-            raise InvalidArguments(f"{name}: {what} carries single values and lists of them only")
+            raise InvalidArguments(f"{name}: {what} can carry only single values and lists of them")
     pairs = {
         name: [_text(one) for one in value] if isinstance(value, list | tuple) else _text(value)
         for name, value in values.items()

@@ -96,7 +96,7 @@ class ExposeRESTMixin(HandlerDecorators):
             options,
             policies,
             by_name=by_name,
-            remedy="give this one another name by name=, or choose others by actions=",
+            remedy="give it another name with name=, or select others with actions=",
         )
 
     def add_api_view(
@@ -170,7 +170,7 @@ class ExposeRESTMixin(HandlerDecorators):
             options,
             policies,
             by_name=by_name,
-            remedy="give this one another name by name=, or choose others by methods=",
+            remedy="give it another name with name=, or select others with methods=",
         )
 
     def add_router(
@@ -237,5 +237,5 @@ class ExposeRESTMixin(HandlerDecorators):
             options,
             policies,
             by_name=False,
-            remedy="give this one another name by names=, or leave it out by exclude=",
+            remedy="give it another name with names=, or leave it out with exclude=",
         )

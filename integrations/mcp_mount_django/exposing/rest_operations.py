@@ -130,7 +130,7 @@ def _body(endpoint: Endpoint, view: Any) -> dict[str, Any] | None:
             own = only_serializer(endpoint.function)
             if own is None:
                 raise DefinitionError(
-                    "it reads the body of its request by itself: give its fields by "
+                    "it reads the body of its request by itself: declare its fields with "
                     f"schema={{{endpoint.handler!r}: ...}}"
                 )
     serializer = serializer_of(endpoint, view, own)
@@ -138,7 +138,7 @@ def _body(endpoint: Endpoint, view: Any) -> dict[str, Any] | None:
         serializer = serializer_of(endpoint, view, own)
     if serializer is None:
         raise DefinitionError(
-            f"it has no serializer to take its schema from: give its fields by schema="
+            f"it has no serializer that describes its fields: declare them with schema="
             f"{{{endpoint.handler!r}: ...}}"
         )
     schema = body_schema(serializer)

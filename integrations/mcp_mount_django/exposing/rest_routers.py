@@ -112,7 +112,7 @@ def _namings(chosen: Sequence[_Registered], names: Mapping[str, str]) -> list[Na
         if other != one.prefix:
             raise DefinitionError(
                 f"the objects of {other!r} and {one.prefix!r} would both be called "
-                f"{naming.one!r} in the names of tools: call some otherwise, by names={{prefix: "
+                f"{naming.one!r} in the names of tools: rename some with names={{prefix: "
                 "name}"
             )
     return found

@@ -63,8 +63,8 @@ def serializer_of(endpoint: Endpoint, view: Any, own: Any = None) -> Any:
     if own is None and _names_none(view):
         return None
     raise DefinitionError(
-        f"its serializer cannot be made without a request ({type(first).__name__}: {first}): give "
-        "its fields by schema="
+        f"its serializer cannot be made without a request ({type(first).__name__}: {first}): "
+        "declare its fields with schema="
     )
 
 

@@ -58,12 +58,12 @@ def tool_of_view(
     """
     what = getattr(view, "__name__", view)
     refuse_unknown(f"{what}: the URL argument is not in the schema:", url, _names(schema))
-    refuse_unknown(f"{what}: method= is no method of HTTP:", [method], _METHODS)
+    refuse_unknown(f"{what}: method= is not an HTTP method:", [method], _METHODS)
     _refuse_without_url(what, view, method, url, _names(schema))
     reads = method in ("GET", "HEAD", "DELETE")
     if as_json and reads:
         raise DefinitionError(
-            f"{what}: as_json=True sends a body, which {method} has none of: the arguments of "
+            f"{what}: as_json=True sends a body, and {method} has none: the arguments of "
             f"{method} are in the query; use another method, or leave as_json= out"
         )
     if not as_json:
@@ -71,7 +71,7 @@ def tool_of_view(
             if name not in url:
                 raise DefinitionError(
                     f"{what}: {name!r} is an object, which neither a form nor a query can carry: "
-                    "send JSON, by as_json=True and a method with a body"
+                    "send JSON, with as_json=True and a method with a body"
                 )
     captures = CapturedArguments(view, url)
 

@@ -107,7 +107,10 @@ def test_the_document_of_drf_spectacular(
 @pytest.mark.parametrize(
     ("api", "words"),
     [
-        ({"swagger": "2.0", "paths": {}}, r"is of Swagger 2\.0, .*by add_viewset and add_api_view"),
+        (
+            {"swagger": "2.0", "paths": {}},
+            r"is of Swagger 2\.0, .*with add_viewset and add_api",
+        ),
         ({}, "the document has no paths"),
         (object(), "not object; use add_viewset, add_api_view or add_view for views"),
     ],

@@ -225,7 +225,7 @@ def test_a_filter_that_cannot_be_read_is_left_out_with_a_warning(
     assert [*arguments_of("list_entries")] == ["note", "limit", "offset"]
     told = [one.getMessage() for one in caplog.records]
     assert len(told) == 2
-    assert "the filter 'odd' is no argument" in told[0]
+    assert "the filter 'odd' is not an argument" in told[0]
     assert "LookupError: no tenant" in told[0]
     assert "Textarea" in told[1]
 
@@ -242,7 +242,7 @@ def test_search_and_order_of_rest_framework(
 
     server.add_viewset(Found, actions="list")
     found = arguments_of("list_entries")
-    assert found["search"]["description"] == "Words to find in kind, category__name"
+    assert found["search"]["description"] == "Text to search for in kind, category__name"
     enum = ["amount", "-amount", "made_at", "-made_at"]
     assert found["ordering"]["items"]["enum"] == enum
     result = call("list_entries", search="dep", ordering=["-amount"])

@@ -9,7 +9,7 @@ import pytest
 from mcp_mount import DefinitionError
 
 TAKEN_BODY = (
-    "Categories.budget: it reads the body of its request by itself: give its fields by "
+    "Categories.budget: it reads the body of its request by itself: declare its fields with "
     "schema={'budget': ...}"
 )
 

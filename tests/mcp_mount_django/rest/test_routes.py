@@ -82,7 +82,7 @@ def test_a_serializer_that_needs_a_real_request_is_left_out(server: Any) -> None
     assert "list_categories" in exposed.tools
     reason = exposed.left_out["POST /{organizer}/categories/"]
     assert reason.startswith("Stubborn.create: its serializer cannot be made without a request")
-    assert reason.endswith("give its fields by schema=")
+    assert reason.endswith("declare its fields with schema=")
 
 
 def test_a_view_may_ask_whether_it_is_only_asked_for_its_schema(
@@ -223,7 +223,7 @@ def test_middleware_that_is_not_there_is_refused(server: Any) -> None:
     from mcp_mount import DefinitionError
 
     with pytest.raises(
-        DefinitionError, match=r"middleware= names 'shop\.Nope', which is not there"
+        DefinitionError, match=r"middleware= names 'shop\.Nope', which cannot be imported"
     ):
         server.add_viewset(views().Categories, middleware="shop.Nope")
 

@@ -229,7 +229,7 @@ def test_what_is_no_view_of_rest_framework_is_refused(server: Any) -> None:
 
     def view(request: Any) -> None: ...
 
-    with pytest.raises(DefinitionError, match="view is no view of REST framework: use add_view"):
+    with pytest.raises(DefinitionError, match="view is not a view of REST framework: use add_view"):
         server.add_api_view(view, name="x")
 
 

@@ -83,7 +83,7 @@ def test_an_action_that_reads_its_body_by_itself_is_left_out(server: Any) -> Non
     exposed = server.add_viewset(views().Categories)
     assert exposed.left_out == {
         "POST /categories/{pk}/budget/": "Categories.budget: it reads the body of its request by "
-        "itself: give its fields by schema={'budget': ...}"
+        "itself: declare its fields with schema={'budget': ...}"
     }
 
 
@@ -138,7 +138,7 @@ def _odd_schemas() -> dict[str, Any]:
         "no schema": (str, "str has no fields"),
         "a strange class": (type("Strange", (), {}), "Strange is neither a serializer nor a"),
         "an object": (object(), "takes a serializer class, a pydantic model, or a JSON Schema"),
-        "bare fields": ({"limit": {"type": "number"}}, 'belong below {"properties": ...}'),
+        "bare fields": ({"limit": {"type": "number"}}, 'write them below {"properties": ...}'),
         "of a request": (Broken, "Broken cannot be made without a request (KeyError: 'request')"),
         "no fields": (serializers.BaseSerializer, "BaseSerializer has no fields"),
     }
@@ -282,7 +282,7 @@ def test_two_viewsets_of_one_model_need_names_of_their_own(server: Any) -> None:
     from mcp_mount import DefinitionError
 
     server.add_viewset(views().Categories, actions="list")
-    words = "'list_categories' is already defined; .* by name=, or choose others by actions=$"
+    words = "'list_categories' is already defined; .* with name=, or select others with actions=$"
     with pytest.raises(DefinitionError, match=words):
         server.add_viewset(views().Categories, actions=["retrieve", "list"])
     assert list(server.registry.tools) == ["list_categories"]
@@ -321,7 +321,7 @@ def test_an_action_without_a_schema_is_left_out_with_the_reason(
         exposed = server.add_viewset(Jobs)
     assert exposed.tools == ["list_jobs"]
     reason = (
-        "Jobs.create: it has no serializer to take its schema from: give its fields by "
+        "Jobs.create: it has no serializer that describes its fields: declare them with "
         "schema={'create': ...}"
     )
     assert exposed.left_out == {"POST /jobs/": reason}

@@ -31,12 +31,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the commands and their options."""
         commands = parser.add_subparsers(dest="command", required=True)
-        whose = {"--user": "with the rights of this user (username or primary key)"}
-        which = {"--server": "by its name, if the project has several"}
+        whose = {"--user": "with the permissions of this user (username or primary key)"}
+        which = {"--server": "the name of the server, if the project has several"}
         for name, text, options in (
             ("list", "list tools, resources and prompts", {**whose, **which}),
             ("call", "call a tool", {**whose, **which}),
-            ("check", "check settings and routes, and ask each server as a client would", {}),
+            (
+                "check",
+                "check settings and URLs, and send each server a request as a client would",
+                {},
+            ),
             ("stdio", "serve an assistant on this machine", {**whose, **which}),
         ):
             command = commands.add_parser(name, help=text)
@@ -49,7 +53,9 @@ class Command(BaseCommand):
                 _take_late_arguments(command)
             if name == "check":
                 command.add_argument("--host", help="the Host header, by default an allowed one")
-                command.add_argument("--deploy", action="store_true", help="as for production")
+                command.add_argument(
+                    "--deploy", action="store_true", help="run the deployment checks too"
+                )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the command that `options` name."""
@@ -95,7 +101,7 @@ class Command(BaseCommand):
             failed |= problem is not None
             self.stdout.write(f"{server.title} at {path}: {problem or 'answers'}")
         if failed:
-            raise CommandError("A client would not get through.")
+            raise CommandError("A client would not get an answer.")
 
     def _stdio(self, options: dict[str, Any]) -> None:
         server, terminal = _terminal(options)
