@@ -13,8 +13,8 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "clients.md"
 BEGIN, END = "<!-- table: make clients -->", "<!-- end of table -->"
 
 WORDS = {
-    "no key": "refusals",
-    "wrong key": "refusals",
+    "no key": "rejected credentials",
+    "wrong key": "rejected credentials",
     "logs": "log messages",
     "people": "lists of models",
     "link": "links to resources",
@@ -27,7 +27,7 @@ WORDS = {
     "prompt": "prompts",
     "complete": "completion of arguments",
     "unknown tool": "unknown tools",
-    "revision": "the revision",
+    "revision": "reporting the revision",
 }
 """What a client is asked to do, in words for readers."""
 
@@ -56,7 +56,7 @@ def _cell(problems: Sequence[str]) -> str:
 
 
 def markdown(clients: Sequence[Client], found: Found) -> str:
-    """The table for the documentation, with what each client does otherwise."""
+    """The table for the documentation, with the differences between clients."""
     hosts = [host for host in HOSTS if host in found]
     heads = ["client", "version", "speaks", *(HOST_TITLES[host] for host in hosts)]
     lines = [f"Run on {datetime.now(timezone.utc):%d %B %Y} by `make clients`.", ""]
@@ -65,8 +65,8 @@ def markdown(clients: Sequence[Client], found: Found) -> str:
         cells = [_mark(found[host][client.name]) for host in hosts]
         row = [client.title, f"`{client.package.version}`", client.revision, *cells]
         lines.append("| " + " | ".join(row) + " |")
-    lines += ["", "What each client does otherwise than the others:", ""]
-    lines += ["| client | with | what it does |", "|---|---|---|"]
+    lines += ["", "Differences between clients:", ""]
+    lines += ["| client | feature | difference |", "|---|---|---|"]
     for title, reasons in _limits(clients).items():
         for reason, names in reasons.items():
             things = dict.fromkeys(WORDS.get(name, name) for name in names)

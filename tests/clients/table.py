@@ -74,7 +74,7 @@ def absent(reason: str, *names: str) -> dict[str, Limit]:
 def hidden(*names: str) -> dict[str, Limit]:
     """Refusals of which a client shows the status and not the words."""
     return {
-        name: Limit({"raised": "401"}, "shows the status of a refusal, not its words")
+        name: Limit({"raised": "401"}, "shows the status of the error, not its message")
         for name in names
     }
 
@@ -87,44 +87,45 @@ STRICT = [
 _OLD_PYDANTIC = ("pydantic<2.12",)
 """These SDKs use what pydantic 2.12 has taken away."""
 
-_V1_8 = "has it in later versions only"
+_V1_8 = "supports it in later versions only"
 
 _2024 = {
     "audio": Limit(
         {"content": ["text [audio/wav, 46 bytes: the client cannot read content of this kind]"]},
-        "knows no audio: a text stands for it",
+        "does not support audio: gets a text instead",
     ),
     "link": Limit(
-        {"content": ["text today: notes://today"]}, "knows no links: a text stands for it"
+        {"content": ["text today: notes://today"]}, "does not support links: gets a text instead"
     ),
     "ask": Limit(
         {"content": ["text 2024-11-05 does not have elicitation"], "error": True},
-        "cannot ask the person",
+        "does not support it",
     ),
 }
 """What the revision 2024-11-05 does not have."""
 
 _NO_WORDS = Limit(
     {"raised": "the server requires authorization (HTTP 401)"},
-    "shows the status of a refusal, not its words",
+    "shows the status of the error, not its message",
 )
 
 _LANGCHAIN = {
     **hidden("no key", "wrong key"),
-    **absent("does not tell which one is spoken", "revision"),
+    **absent("does not report it", "revision"),
     **absent("reads all resources at once", "resources", "templates", "read template"),
     **absent("reads all resources at once", "read unknown"),
-    **absent("gets prompts by their names only", "prompts", "complete"),
-    "audio": Limit({"raised": "AudioContent conversion"}, "knows no audio"),
-    "link": Limit({"content": ["file notes://today"]}, "hands links on as files"),
-    "embedded": Limit({"content": ["text Buy bread"]}, "hands resources on as text"),
+    **absent("gets prompts by name only", "prompts", "complete"),
+    "audio": Limit({"raised": "AudioContent conversion"}, "does not support audio"),
+    "link": Limit({"content": ["file notes://today"]}, "returns links as files"),
+    "embedded": Limit({"content": ["text Buy bread"]}, "returns resources as text"),
     "unknown tool": Limit({"raised": "KeyError"}, "calls only tools that it has listed"),
     "think": Limit(
         {"content": ["text The client does not support sampling"], "error": True},
-        "cannot be asked to sample",
+        "does not support it",
     ),
     "look": Limit(
-        {"content": ["text The client does not support roots"], "error": True}, "has none"
+        {"content": ["text The client does not support roots"], "error": True},
+        "does not support them",
     ),
     "prompt": Limit(["human Say hello to Ada."], "has its own names for roles"),
 }
@@ -137,24 +138,24 @@ _FASTMCP_2 = {
             "structured": {"result": [{"name": "Ada", "age": 36}, {"name": "Bob", "age": 7}]},
             "data": "[{'name': 'Ada', 'age': 36}, {'name': 'Bob', 'age': 7}]",
         },
-        "makes no objects of the items of a list whose schema has references",
+        "does not convert list items whose schema has references",
     ),
 }
 
 _OPENAI = {
-    **absent("does not tell which one is spoken", "revision"),
-    **absent("does not show log messages", "logs"),
-    **absent("completes no arguments", "complete"),
+    **absent("does not report it", "revision"),
+    **absent("does not show them", "logs"),
+    **absent("does not support it", "complete"),
     "progress": Limit(
         {"content": ["text reported"], "structured": {"result": "reported"}},
-        "does not ask for progress",
+        "does not request it",
     ),
     "wrong arguments": Limit(
-        {"raised": "missing required parameters: b"}, "looks for missing arguments itself"
+        {"raised": "missing required parameters: b"}, "checks for missing arguments itself"
     ),
-    "ask": Limit({"raised": "The client must support elicitation"}, "cannot ask the person"),
-    "think": Limit({"raised": "The client must support sampling"}, "cannot be asked to sample"),
-    "look": Limit({"raised": "The client must support roots"}, "has none"),
+    "ask": Limit({"raised": "The client must support elicitation"}, "does not support it"),
+    "think": Limit({"raised": "The client must support sampling"}, "does not support it"),
+    "look": Limit({"raised": "The client must support roots"}, "does not support them"),
 }
 
 _PYDANTIC_AI = {
@@ -165,7 +166,7 @@ _PYDANTIC_AI = {
         },
         "calls only tools that it has listed",
     ),
-    **absent("agents have no prompts of servers", "prompts", "prompt", "complete"),
+    **absent("does not offer prompts of servers to agents", "prompts", "prompt", "complete"),
 }
 
 MCP_2_0 = Package("mcp", "2.0.1")
@@ -213,7 +214,7 @@ CLIENTS = (
         "typescript.mjs",
         "2024-11-05",
         "legacy",
-        limits={**_2024, **absent("does not tell which one is spoken", "revision")},
+        limits={**_2024, **absent("does not report it", "revision")},
     ),
     Client(
         "typescript-1.32",
@@ -233,7 +234,7 @@ CLIENTS = (
         limits={
             "no key": _NO_WORDS,
             "wrong key": _NO_WORDS,
-            "logs": Limit([], "does not ask for log messages in this revision"),
+            "logs": Limit([], "does not request them in this revision"),
         },
     ),
     Client(
