@@ -80,6 +80,8 @@ class FunctionAuthenticator:
         """
         try:
             found = self._function(request)
+        # Libraries made for the command line raise SystemExit, which would end the web server's
+        # worker.
         except (Exception, SystemExit) as error:
             raise _refusal_of(error) from None
         if found is None:
@@ -190,6 +192,7 @@ def _refusal_of(error: BaseException) -> ProtocolError:
         return ProtocolError(INVALID_REQUEST, str(error) or _NOT_VALID, status=401)
     if isinstance(error, PermissionDenied):
         return access_denied(known=True)
+    # If the module was never imported, no authenticator can have raised one of its exceptions.
     rest_framework: Any = sys.modules.get("rest_framework.exceptions")
     if rest_framework is not None and isinstance(error, rest_framework.APIException):
         status = 403 if isinstance(error, rest_framework.PermissionDenied) else 401

@@ -199,6 +199,7 @@ class _Transactions:
         with ExitStack() as stack:
             for alias in aliases:
                 stack.enter_context(transaction.atomic(using=alias))
+            # Reached only if all have begun: otherwise the stack rolls back those that have.
             self._stack, self._begun = stack.pop_all(), aliases
 
     def __exit__(self, *error: Any) -> None:
@@ -270,6 +271,7 @@ async def run_off_loop(function: Callable[[], None]) -> None:
 def detach(call: Call) -> Context:
     """Prepare a task: it keeps language and time zone, but not the threads of its request."""
     keep_language(call)
+    # The variables by which asgiref finds the thread of the request.
     return context_without(
         "asgiref.", "thread_sensitive_context", "deadlock_context", "async_single_thread_context"
     )
@@ -297,6 +299,7 @@ def atomic_aliases() -> list[str]:
     their transactions. In another order, calls and views could deadlock.
     """
     every = [alias for alias in connections if connections.settings[alias]["ATOMIC_REQUESTS"]]
+    # Django's make_view_atomic wraps the view once for each alias, so the last one is outermost.
     return every[::-1]
 
 

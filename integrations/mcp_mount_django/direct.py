@@ -61,6 +61,8 @@ class DirectASGI:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request through the view."""
+        # Django builds URLs from root_path, so it gets the prefix of the application around. The
+        # rest of root_path leads to the server.
         outer, root = scope.get(HOST_PREFIX, ""), scope.get("root_path", "")
         own = {**scope, "root_path": outer, _PREFIX: root[len(outer) :]}
         await self._handler(own, receive, send)  # type: ignore[arg-type]
@@ -78,6 +80,7 @@ def _split(environ: Environ) -> Environ:
 
 def _call(view: ServerView, request: HttpRequest, prefix: str) -> Any:
     rest = request.path_info[len(prefix) :]
+    # No middleware has set a user. An authenticator or an access token may replace this one.
     set_user(request, anonymous())
     return view(request, rest[1:] if rest else None)
 
@@ -93,6 +96,7 @@ class _WSGI(WSGIHandler):
         self._middleware_chain: Any = convert_exception_to_response(self._respond)
 
     def _respond(self, request: HttpRequest) -> Any:
+        # WSGI environs contain bytes as latin-1 text (PEP 3333); Django has decoded the path.
         prefix = request.META[_PREFIX].encode("latin-1").decode(errors="replace")
         return _call(self._view, request, prefix)
 

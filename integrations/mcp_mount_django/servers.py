@@ -97,6 +97,8 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
         self.task_context: TaskContext | None = task_context or given.pop("task_context", None)
         given.pop("task_context", None)
         _check_task_context(self.task_context)
+        # Authenticators named by dotted paths may need models. For servers that are created
+        # earlier, such as those of an mcp.py, MCPMountConfig.ready imports them.
         if apps.ready:
             self.authentication.load()
         self.calls = Calls(self)
@@ -188,6 +190,7 @@ def _check_task_context(function: Any) -> None:
 
 
 def _secret_keys() -> Sequence[str | bytes]:
+    # Django lists the newest fallback first; the server wants the oldest key first.
     return [*reversed(settings.SECRET_KEY_FALLBACKS), settings.SECRET_KEY]
 
 

@@ -126,6 +126,7 @@ class Terminal:
             set_user(request, anonymous())
 
     def _request(self) -> HttpRequest:
+        # Django's handlers do this for each request; `reverse()` depends on it.
         set_script_prefix(settings.FORCE_SCRIPT_NAME or "/")
         return WSGIRequest(
             {
@@ -134,6 +135,7 @@ class Terminal:
                 "PATH_INFO": self._path or "/",
                 "QUERY_STRING": "",
                 "SERVER_NAME": self._host,
+                # Otherwise SecurityMiddleware would answer with a redirect to HTTPS.
                 "SERVER_PORT": "443" if settings.SECURE_SSL_REDIRECT else "80",
                 "SERVER_PROTOCOL": "HTTP/1.1",
                 "REMOTE_ADDR": "127.0.0.1",

@@ -15,7 +15,7 @@ from mcp_mount.auth.users import is_true
 
 
 def is_active(user: Any) -> bool:
-    """Whether a user may log in. Users without `is_active` may; anonymous users may not.
+    """Whether a user may log in. Users without `is_active` may, and the anonymous user counts too.
 
     Raises:
         TypeError: If the user's own methods return neither true nor false, as coroutine functions

@@ -76,6 +76,7 @@ class MCPBlueprint(HandlerDecorators, Blueprint):
         app = cast("Flask", state.app)
         name = f"{state.name_prefix}.{state.name}".lstrip(".")
         entry = _EntryCheck(app, tuple(_with_parents(name)))
+        # Without functions to run, the handlers need no rule, and lists no check of it.
         if not entry.has_functions:
             join_mounts(app, self.registry, self._mounts)
             return

@@ -170,6 +170,7 @@ def expose(
     rules = own_rules(app)
     groups = several_names(blueprints)
     endpoints = [rule.endpoint for rule in rules]
+    # A misspelt endpoint would silently leave a view without its model or its hints.
     refuse_unknown("models= names no endpoint:", models or (), endpoints)
     for endpoint, own in (models or {}).items():
         refuse_unknown(f"models[{endpoint!r}] has no member", own, PLACES)
@@ -203,6 +204,7 @@ def expose(
 
     def function(target: Target) -> Callable[..., Any]:
         made: Any = make(target)
+        # The same call for another application finds its tools by this mark, and replaces them.
         made.__mcp_exposure__ = exposure
         return made  # type: ignore[no-any-return]
 
@@ -218,6 +220,7 @@ def expose(
             login=lambda: login_paths(exposure.app(app), several_names(login)),
         )
     exposure.apps.add(app)
+    # The new tools serve the applications of the replaced ones as well.
     for one in {id(found): found for found in earlier.values()}.values():
         exposure.apps.update(one.apps)
     pass_users(app)

@@ -66,6 +66,7 @@ def note_user(token: AccessToken | None, user: Any) -> None:
     setattr(g, NOTED_USER, user)
     manager: Any = getattr(current_app, "login_manager", None)
     if manager is not None:
+        # Flask-Login's public `login_user` would also write the session.
         manager._update_request_context_with_user(user)
     elif user is not None:
         g.user = user
@@ -99,6 +100,7 @@ def host_of(app: Flask, *, is_beside: bool = False) -> Host:
     """
 
     def secret_keys() -> Sequence[str | bytes]:
+        # Oldest first: the last key seals, all of them open.
         keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.config.get("SECRET_KEY")]
         return [key for key in keys if key]
 

@@ -84,6 +84,7 @@ def _reads_body(code: CodeType) -> bool:
     """Whether the code contains `request.data` or similar. The `data` of a serializer is its
     output.
     """
+    # The name `request` directly before the attribute: another object's `data` is something else.
     before = False
     for one in dis.get_instructions(code):
         if one.opname in ("LOAD_ATTR", "LOAD_METHOD") and one.argval in _BODIES and before:
@@ -100,6 +101,7 @@ def _passes_data(code: CodeType) -> bool:
 
 def _keywords(code: CodeType) -> Iterator[set[Any]]:
     """Yield the names of keyword arguments of each call, and other tuples of constants."""
+    # CPython keeps the keyword names of a call as a tuple among the constants.
     for one in code.co_consts:
         if isinstance(one, tuple):
             yield {name for name in one if isinstance(name, str)}
