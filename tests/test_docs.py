@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from flask import Flask
+from starlette.testclient import TestClient
 
 from mcp_mount import MCPServer
 from mcp_mount.options import OPTIONS
@@ -276,6 +278,40 @@ def test_the_policies_snippet_runs() -> None:
     app.configure(auth=APIKeys([APIKey("ada", key, scopes="orders:write")]))
     with Client(app, headers={"x-api-key": key}) as client:
         assert client.call_tool("pay", {"order": 7, "card": "4111"}).text == "70 paid"
+
+
+@pytest.mark.parametrize("page", [README, ROOT / "docs" / "connect.md"], ids=lambda one: one.name)
+def test_the_curl_command_gets_an_answer(page: Path) -> None:
+    command = page.read_text().partition("curl -i ")[2].partition("```")[0]
+    body = re.search(r"-d '(.*)'", command, re.DOTALL)
+    assert body is not None
+    with TestClient(MCPServer("shop"), base_url="http://localhost:8000") as client:
+        answer = client.post("/mcp", content=body[1], headers={"content-type": "application/json"})
+    assert answer.status_code == 200
+    assert answer.json()["result"]["serverInfo"]["name"] == "shop"
+
+
+def test_the_configuration_of_clients_is_json_with_one_server() -> None:
+    page = (ROOT / "docs" / "connect.md").read_text()
+    files = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(files) == 6
+    for file in files:
+        given = json.loads(file)
+        assert list(given.get("mcpServers") or given["servers"]) == ["shop"]
+
+
+def test_every_anchor_of_a_link_is_a_heading() -> None:
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert anchor in headings(page.parent / target if target else page), anchor
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that GitHub makes of the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
