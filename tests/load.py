@@ -18,8 +18,11 @@ from typing import Any
 from tests.requests import initialize, message, meta, session_headers, stateless
 
 MEMBERS = ("ada", "bob")
-CLIENTS = 32
-CALLS = int(os.environ.get("LEDGER_CALLS", "400"))
+CLIENTS = 21
+"""Of each member: more together than the threads that a pool may have grown by, and no divisor of
+the mix of ten kinds of calls, so that each client makes calls of every kind."""
+
+CALLS = int(os.environ.get("LEDGER_CALLS", "210"))
 """How many calls each member makes, on all their clients together."""
 
 LogIn = Callable[[HTTPConnection, str, int], tuple[str, dict[str, str]]]
@@ -180,8 +183,7 @@ def check(
 
     connections: how many connections to the database are in use, of which none may stay.
     """
-    before = make_calls(served, CLIENTS * 4, log_in)
-    time.sleep(1)
+    before = make_calls(served, CLIENTS * 2, log_in)
     threads = served.threads()
     written = before + make_calls(served, CALLS, log_in)
     for number, member in enumerate(MEMBERS, start=1):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
@@ -17,15 +19,23 @@ APPLICATIONS = "tests.mcp_mount_django.ledger.applications"
 DAPHNE = "tests.mcp_mount_django.ledger.daphne_app:app"
 
 
-@pytest.fixture(scope="module", params=["sync", "gthread", "uvicorn", "hypercorn", "daphne"])
-def served(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    """The ledger under a server, with databases and two members of its own."""
-    folder = tmp_path_factory.mktemp(request.param)
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the databases as they are before the first call."""
+    folder = tmp_path_factory.mktemp("databases")
     environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
     words = [sys.executable, "-m", APPLICATIONS, *MEMBERS]
     subprocess.run(words, cwd=ROOT, env=environment, check=True, timeout=60)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["sync", "gthread", "uvicorn", "hypercorn", "daphne"])
+def served(
+    request: pytest.FixtureRequest, databases: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """The ledger under a server, with databases and two members of its own."""
+    folder = shutil.copytree(databases, tmp_path_factory.mktemp(request.param) / "own")
+    environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
     port = free_port()
     if request.param == "daphne":
         words = [sys.executable, "-m", "daphne", "-p", str(port), "-v", "0", DAPHNE]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from tests.requests import meta, stateless
 
 PROJECT = "tests.mcp_mount_django.tenants.project"
 CLIENTS = 16
-ROUNDS = int(os.environ.get("TENANTS_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("TENANTS_ROUNDS", "1"))
 TENANTS = {"acme": "de", "other": "en"}
 KNOWS_TASKS = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
 
@@ -42,6 +43,16 @@ TOOLS = (
 )
 
 
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the database as it is before the first call."""
+    folder = tmp_path_factory.mktemp("databases")
+    environment = {"TENANTS_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
+    make = f"from {PROJECT} import make_database; make_database()"
+    subprocess.run([sys.executable, "-c", make], cwd=ROOT, env=environment, check=True, timeout=60)
+    return folder
+
+
 @pytest.fixture(
     scope="module",
     params=[
@@ -53,14 +64,12 @@ TOOLS = (
     ids=["wsgi", "wsgi-async-middleware-atomic", "asgi-atomic", "asgi-async-middleware"],
 )
 def served(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, databases: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     """The project under a server, with a database of its own."""
     server, options = request.param
-    folder = tmp_path_factory.mktemp("tenants")
+    folder = shutil.copytree(databases, tmp_path_factory.mktemp("tenants") / "own")
     environment = {"TENANTS_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH, **options}
-    make = f"from {PROJECT} import make_database; make_database()"
-    subprocess.run([sys.executable, "-c", make], cwd=ROOT, env=environment, check=True, timeout=60)
     port = free_port()
     kind = "wsgi" if server == "gthread" else "asgi"
     words = command(server, f"{PROJECT}:{kind}", port)

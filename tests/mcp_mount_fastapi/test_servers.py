@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,17 @@ from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
 from tests.load import Served, check, command
 
 LEDGER = "tests.mcp_mount_fastapi.ledger"
+
+
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the databases as they are before the first call."""
+    folder = tmp_path_factory.mktemp("databases")
+    environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
+    subprocess.run(
+        [sys.executable, "-m", LEDGER], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
+    return folder
 
 
 @pytest.fixture(
@@ -23,14 +36,11 @@ LEDGER = "tests.mcp_mount_fastapi.ledger"
     ids="-".join,
 )
 def served(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, databases: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     host, server = request.param
-    folder = tmp_path_factory.mktemp(host)
+    folder = shutil.copytree(databases, tmp_path_factory.mktemp(host) / "own")
     environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
-    subprocess.run(
-        [sys.executable, "-m", LEDGER], cwd=ROOT, env=environment, check=True, capture_output=True
-    )
     port = free_port()
     words = command(server, f"{LEDGER}:{host}", port)
     with running(words, port, environment=environment) as process:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
@@ -15,15 +17,23 @@ from tests.load import Served, check, command
 LEDGER = "tests.mcp_mount_flask.ledger"
 
 
-@pytest.fixture(scope="module", params=["sync", "gthread", "uvicorn", "hypercorn"])
-def served(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp(request.param)
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the databases as they are before the first call."""
+    folder = tmp_path_factory.mktemp("databases")
     environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
     subprocess.run(
         [sys.executable, "-m", LEDGER], cwd=ROOT, env=environment, check=True, capture_output=True
     )
+    return folder
+
+
+@pytest.fixture(scope="module", params=["sync", "gthread", "uvicorn", "hypercorn"])
+def served(
+    request: pytest.FixtureRequest, databases: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    folder = shutil.copytree(databases, tmp_path_factory.mktemp(request.param) / "own")
+    environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
     port = free_port()
     factory = "create_app" if request.param in ("sync", "gthread") else "asgi"
     words = command(request.param, f"{LEDGER}:{factory}", port)
