@@ -20,22 +20,22 @@ def packages() -> None:
     install(FOLDER)
 
 
-def drive(generation: str, mode: str, url: str) -> Any:
-    words = ["node", "drive.mjs", generation, mode, f"{url}/mcp"]
+KINDS = ("v1-legacy", "v2-legacy", "v2-auto")
+
+
+@pytest.fixture(scope="module", params=["asgi", "django-asgi", "django-wsgi", "flask-wsgi"])
+def heard(request: pytest.FixtureRequest, serve_host: Callable[[str], str]) -> dict[str, Any]:
+    """What each kind of client has heard of a host; or how it failed."""
+    words = ["node", "drive.mjs", f"{serve_host(request.param)}/mcp", *KINDS]
     done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    by_kind: dict[str, Any] = json.loads(done.stdout)
+    return by_kind
 
 
-@pytest.mark.parametrize("host", ["asgi", "django-asgi", "django-wsgi", "flask-wsgi"])
-@pytest.mark.parametrize(
-    ("generation", "mode"), [("v1", "legacy"), ("v2", "legacy"), ("v2", "auto")]
-)
-def test_a_typescript_client_finds_everything(
-    serve_host: Callable[[str], str], host: str, generation: str, mode: str
-) -> None:
-    heard = drive(generation, mode, serve_host(host))
-    assert heard == {
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_typescript_client_finds_everything(heard: dict[str, Any], kind: str) -> None:
+    assert heard[kind] == {
         "tools": True,
         "simple": "This is a simple text response for testing.",
         "headers": "für alle 7",
@@ -43,7 +43,7 @@ def test_a_typescript_client_finds_everything(
         "test_tool_with_progress": 3,
         "slow_talk": 20,
         # In 2026-07-28 a client hears no log messages unless it asks for a level.
-        "logs": 0 if mode == "auto" else 3,
+        "logs": 0 if kind == "v2-auto" else 3,
         "elicited": "User response: action=accept, content={'name': 'Ada'}",
         "asked": "Hello, Ada!",
         "sampled": "Paris",
