@@ -184,7 +184,7 @@ def _check_task_context(function: Any) -> None:
     if not callable(function) or inspect.isgeneratorfunction(function):
         hint = "; decorate it with @contextlib.contextmanager" if callable(function) else ""
         raise ImproperlyConfigured(
-            "TASK_CONTEXT (task_context=) is a function of the request that returns a context "
+            "TASK_CONTEXT (task_context=) must be a function of the request that returns a context "
             f"manager, not {function!r}{hint}"
         )
 

@@ -170,7 +170,7 @@ class Broken:
             {"permision": None},
             "has no option 'permision'; did you mean 'permission'?",
         ),
-        "one name for several": ({"search": "note"}, "search is a list of names, not 'note'"),
+        "one name for several": ({"search": "note"}, "search must be a list of names, not 'note'"),
         "no page": ({"page_size": 0}, "page_size must be at least 1"),
     }
 

@@ -138,7 +138,9 @@ def _names_of_parts(name: str, field: forms.MultiValueField) -> Iterator[str]:
         for suffix in widget.widgets_names:
             yield name + suffix
     else:
-        raise UnreadableFilter(f"{type(widget).__name__} takes its parts from names of its own")
+        raise UnreadableFilter(
+            f"{type(widget).__name__} reads several parameters with names of its own"
+        )
 
 
 def _of_value(field: forms.Field, one: Any) -> dict[str, Any]:

@@ -38,8 +38,8 @@ def by_handler(name: str, table: Mapping[str, Schema] | None) -> dict[str, Schem
         return {}
     if not isinstance(table, Mapping):
         raise DefinitionError(
-            f"{name}= is a table: {{action or method: a serializer class, a pydantic model, or a "
-            f"JSON Schema}}, not {table!r}"
+            f"{name}= must be a dict: {{action or method: a serializer class, a pydantic model, or "
+            f"a JSON Schema}}, not {table!r}"
         )
     for key, given in table.items():
         if not isinstance(key, str):

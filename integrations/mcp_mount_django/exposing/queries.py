@@ -125,7 +125,7 @@ def _check_attributes(kind: type[ModelQuery]) -> None:
     for name in ("fields", "filters", "search", "ordering"):
         value = getattr(kind, name)
         if isinstance(value, str) and not (name == "fields" and value == ALL):
-            raise DefinitionError(f"{kind.__name__}: {name} is a list of names, not {value!r}")
+            raise DefinitionError(f"{kind.__name__}: {name} must be a list of names, not {value!r}")
 
 
 def _permission(query: ModelQuery) -> Permission:

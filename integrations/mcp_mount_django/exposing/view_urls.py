@@ -212,7 +212,7 @@ class Places:
 
 def _no_such_url(captured: Mapping[str, Any]) -> InvalidArguments:
     names = ", ".join(captured) or "the arguments"
-    return InvalidArguments(f"{names}: no such URL; the project takes other values")
+    return InvalidArguments(f"{names}: not accepted by the project's URL")
 
 
 def captures_value(pattern: Any, name: str, value: str) -> bool:
