@@ -436,7 +436,7 @@ def test_within_middleware_they_are_the_same(around: Any, written: str) -> None:
         deadline = time.monotonic() + 30
         while len(database.events) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-    assert database.events == ["committed", "rolled back: Refusal"]
+    assert database.events == ["committed", "rolled back: CallRejected"]
     assert database.committed == ["a"]
 
 
