@@ -29,20 +29,32 @@ def start(url: str, tool: str, **arguments: Any) -> str:
     return task_id
 
 
+def task_that_is_not(url: str, task_id: str, status: str) -> Any:
+    """A task, once it has another status."""
+    deadline = time.monotonic() + 60
+    while (task := send(url, "tasks/get", taskId=task_id))["status"] == status:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return task
+
+
 def result_of(url: str, task_id: str) -> Any:
     """The result of a task, once there is one."""
-    deadline = time.monotonic() + 60
-    while (task := send(url, "tasks/get", taskId=task_id))["status"] == "working":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    task = task_that_is_not(url, task_id, "working")
     assert task["status"] == "completed", task
     return task["result"]
 
 
-@pytest.mark.parametrize("tool", ["slow_compute", "slow_count"])
-def test_a_client_that_listens_hears_how_a_task_ends(host_url: str, tool: str) -> None:
+@pytest.mark.parametrize(
+    ("tool", "arguments"), [("multi_input", {}), ("confirm_delete", {"filename": "notes.txt"})]
+)
+def test_a_client_that_listens_hears_how_a_task_ends(
+    host_url: str, tool: str, arguments: dict[str, str]
+) -> None:
     url = f"{host_url}/mcp"
-    task_id = start(url, tool, seconds=1.5)
+    task_id = start(url, tool, **arguments)
+    # It ends once it is answered, when the client listens already.
+    asked = task_that_is_not(url, task_id, "working")["inputRequests"]
     wanted = {"taskIds": [task_id, "unknown"]}
     headers, body = stateless(
         "subscriptions/listen", {"_meta": meta(capabilities=KNOWS), "notifications": wanted}
@@ -51,6 +63,8 @@ def test_a_client_that_listens_hears_how_a_task_ends(host_url: str, tool: str) -
         lines = response.iter_lines()
         heard = (json.loads(line[6:]) for line in lines if line.startswith("data: "))
         assert next(heard)["params"]["notifications"] == {"taskIds": [task_id]}
+        answers = {key: {"action": "accept", "content": {"confirm": True}} for key in asked}
+        send(url, "tasks/update", taskId=task_id, inputResponses=answers)
         for message in heard:
             assert message["method"] == "notifications/tasks"
             assert message["params"]["taskId"] == task_id
