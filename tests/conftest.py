@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 
 import django
+import httpcore2
 import pytest
 
 from sample_projects.processes import free_port, running
@@ -14,6 +16,18 @@ from tests.conformance.serve import command
 from tests.django_versions import reason_to_skip
 
 MODES = ("auto", "legacy")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_certificates() -> Iterator[None]:
+    """The certificates of authorities are read once: each client of httpx2 would read them anew,
+    20 ms of computing for requests that are plain HTTP."""
+    name = "default_ssl_context"
+    with pytest.MonkeyPatch.context() as patch:
+        # Older versions read them elsewhere.
+        if hasattr(httpcore2, name):
+            patch.setattr(httpcore2, name, cache(getattr(httpcore2, name)))
+        yield
 
 
 @pytest.fixture(scope="session")

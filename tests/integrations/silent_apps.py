@@ -10,7 +10,7 @@ from mcp_mount import Context, MCPServer
 
 
 def build() -> MCPServer:
-    server = MCPServer("silent", secret_key="for-tests-only", keep_alive=0.3)
+    server = MCPServer("silent", secret_key="for-tests-only", keep_alive=0.1)
     go = threading.Event()
     begun: list[str] = []
     ended: list[str] = []

@@ -171,52 +171,79 @@ def test_tools_of_an_app_that_is_not_installed_are_found(tmp_path: Path) -> None
         ]
 
 
-START = """
-import os, sys
-import django
+STARTS = """
+import json, os, sys, traceback
 from django.conf import settings
-settings.configure(
-    SECRET_KEY="k", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], INSTALLED_APPS={apps!r},
-    MCP_MOUNT={setting!r},
-)
+from django.core import asgi, wsgi
+import mcp_mount_django
+
 urlpatterns = []
-from django.core.{kind} import get_{kind}_application
-get_{kind}_application()
-print("started")
+
+def start(kind, setting):
+    settings.configure(
+        SECRET_KEY="k", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], MCP_MOUNT=setting,
+        INSTALLED_APPS=[
+            "django.contrib.contenttypes", "django.contrib.auth", "mcp_mount_django", *sys.argv[2:]
+        ],
+    )
+    {"asgi": asgi.get_asgi_application, "wsgi": wsgi.get_wsgi_application}[kind]()
+    print("started")
+
+for number, (kind, setting) in enumerate(json.load(sys.stdin)):
+    # Django is configured once in a process.
+    if os.fork() == 0:
+        sys.stdout = sys.stderr = open(f"{sys.argv[1]}/{number}", "w")
+        try:
+            start(kind, setting)
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        os._exit(0)
+    os.wait()
 """
-APPS = ["django.contrib.contenttypes", "django.contrib.auth", "mcp_mount_django"]
+"""Starts a project with each of the settings; writes down what each start says."""
+
+SETTINGS: list[tuple[Any, str]] = [
+    ({"LOGIN_REQUIRED": True}, "started"),
+    ({"LOGIN_REQUIERD": True}, "ImproperlyConfigured: MCP_MOUNT has no key 'LOGIN_REQUIERD'"),
+    ({"AUTHENTICATION": ["nope.Nope"]}, "ImproperlyConfigured: AUTHENTICATION names 'nope"),
+    ({"AUTHENTICATION": "nope.Nope"}, "ImproperlyConfigured: AUTHENTICATION names 'nope.Nope"),
+    (["OPEN"], "ImproperlyConfigured: MCP_MOUNT must be a dict, not ['OPEN']"),
+    ({"AUTH": "nope.verifier"}, "ImproperlyConfigured: MCP_MOUNT['AUTH'] names 'nope"),
+    ({"THROTTLE": "often"}, "often"),
+    ({"TASK_CONTEXT": 5}, "returns a context manager, not 5"),
+    ({"TASK_CONTEXT": "pkgutil.walk_packages"}, "decorate it with @contextlib.contextmanager"),
+]
+STARTED = [(kind, setting) for kind in ("wsgi", "asgi") for setting, _ in SETTINGS]
+
+
+def said_at_start(folder: Path, starts: list[tuple[str, Any]], *apps: str) -> list[str]:
+    """What a project says that starts with each of the settings; apps: more of them, in `folder`."""
+    subprocess.run(
+        [sys.executable, "-c", STARTS, str(folder), *apps],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{PYTHONPATH}"},
+        input=json.dumps(starts),
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return [(folder / str(number)).read_text() for number in range(len(starts))]
+
+
+@pytest.fixture(scope="module")
+def starts(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return said_at_start(tmp_path_factory.mktemp("starts"), STARTED)
 
 
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ({"LOGIN_REQUIRED": True}, "started"),
-        ({"LOGIN_REQUIERD": True}, "ImproperlyConfigured: MCP_MOUNT has no key 'LOGIN_REQUIERD'"),
-        ({"AUTHENTICATION": ["nope.Nope"]}, "ImproperlyConfigured: AUTHENTICATION names 'nope"),
-        ({"AUTHENTICATION": "nope.Nope"}, "ImproperlyConfigured: AUTHENTICATION names 'nope.Nope"),
-        (["OPEN"], "ImproperlyConfigured: MCP_MOUNT must be a dict, not ['OPEN']"),
-        ({"AUTH": "nope.verifier"}, "ImproperlyConfigured: MCP_MOUNT['AUTH'] names 'nope"),
-        ({"THROTTLE": "often"}, "often"),
-        ({"TASK_CONTEXT": 5}, "returns a context manager, not 5"),
-        ({"TASK_CONTEXT": "pkgutil.walk_packages"}, "decorate it with @contextlib.contextmanager"),
-    ],
-)
+@pytest.mark.parametrize(("setting", "words"), SETTINGS)
 def test_a_project_does_not_start_with_a_setting_that_means_nothing(
-    kind: str, setting: Any, words: str
+    starts: list[str], kind: str, setting: Any, words: str
 ) -> None:
-    program = START.format(kind=kind, setting=setting, apps=APPS)
-    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert words in done.stdout + done.stderr
-    assert (done.returncode == 0) is (words == "started")
+    said = starts[STARTED.index((kind, setting))]
+    assert words in said
+    assert said.endswith("started\n") is (words == "started")
 
 
 def test_the_app_must_be_installed_where_a_server_is_routed(server: Any) -> None:
@@ -604,14 +631,5 @@ def test_a_path_into_a_module_that_imports_the_server_is_refused_and_says_why(
     (package / "mcp.py").write_text(
         "from mcp_mount_django import server\n\n\ndef caller(request):\n    return None\n"
     )
-    setting = {"CALLER": "outlet.mcp.caller"}
-    program = START.format(kind="wsgi", setting=setting, apps=[*APPS, "outlet"])
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{PYTHONPATH}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert "the module 'outlet.mcp' imports the server that needs it" in done.stderr
+    [said] = said_at_start(tmp_path, [("wsgi", {"CALLER": "outlet.mcp.caller"})], "outlet")
+    assert "the module 'outlet.mcp' imports the server that needs it" in said

@@ -1,7 +1,7 @@
 """A Flask application that writes down when its contexts end: for real servers.
 
 A tool does half of its work, speaks, and does the rest: its contexts must last. `/diary` tells what
-happened in a call, `/go` lets a tool that waits go on.
+happened in a call, `/go` lets a tool that waits go on, `/anew` forgets all of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from flask import Flask, g, jsonify
 from flask_login import LoginManager, UserMixin, current_user
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import StaticPool
 
@@ -143,6 +143,14 @@ def create_app() -> Flask:
     def show() -> Any:
         shown, diary[:] = diary[:], []
         return jsonify(diary=shown, notes=db.session.scalar(select(func.count(Note.id))))
+
+    @app.post("/anew")
+    def begin_anew() -> str:
+        go.clear()
+        diary.clear()
+        db.session.execute(delete(Note))
+        db.session.commit()
+        return "empty"
 
     @app.post("/go")
     def let_go() -> str:

@@ -17,13 +17,20 @@ from tests.requests import meta, stateless
 NOTEBOOK = "tests.mcp_mount_flask.notebook"
 
 
-@pytest.fixture(params=["inside", "beside", "beside_asgi"])
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
+@pytest.fixture(scope="module", params=["inside", "beside", "beside_asgi"])
+def served(request: pytest.FixtureRequest) -> Iterator[str]:
     """The base URL of the notebook, with the server inside and beside."""
     port = free_port()
     server = "uvicorn" if request.param == "beside_asgi" else "gthread"
     with running(command(server, f"{NOTEBOOK}:{request.param}", port), port):
         yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def url(served: str) -> str:
+    """The base URL of a notebook without notes."""
+    assert httpx2.post(f"{served}/anew").text == "empty"
+    return served
 
 
 def request_for(tool: str) -> tuple[dict[str, str], bytes]:

