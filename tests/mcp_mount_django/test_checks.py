@@ -218,7 +218,7 @@ STARTED = [(kind, setting) for kind in ("wsgi", "asgi") for setting, _ in SETTIN
 
 
 def said_at_start(folder: Path, starts: list[tuple[str, Any]], *apps: str) -> list[str]:
-    """What a project says that starts with each of the settings; apps: more of them, in `folder`."""
+    """What a project says that starts with each setting; apps: more of them, in `folder`."""
     subprocess.run(
         [sys.executable, "-c", STARTS, str(folder), *apps],
         cwd=ROOT,
