@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, overload
 
 from pydantic import BaseModel
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, Unpack
 
-from mcp_mount.calls.call import Call
 from mcp_mount.calls.channels import AsyncChannel, SyncChannel
 from mcp_mount.calls.incoming import LOG_LEVELS, IncomingRequest, Progress
-from mcp_mount.calls.questions import InputRequest, PendingQuestions
+from mcp_mount.calls.questions import InputRequest, PendingInput
 from mcp_mount.calls.tasks import TaskRequired
-from mcp_mount.context.elicitation import Elicited, elicitation, roots, sampling, url_elicitation
-from mcp_mount.context.nested import (
-    ResourceContent,
-    call_of,
-    contents_of,
-    messages_of,
-    named,
-    result_of,
-    value_of,
-    wraps,
+from mcp_mount.context import operations
+from mcp_mount.context.elicitation import (
+    Elicited,
+    SamplingOptions,
+    elicitation,
+    roots,
+    sampling,
+    url_elicitation,
 )
-from mcp_mount.context.porting import RequestContext, Session, missing
+from mcp_mount.context.nested import ResourceContent, contents_of, messages_of
+from mcp_mount.context.operations import perform, perform_async
+from mcp_mount.context.porting import RequestContext, SDKSession, missing
 from mcp_mount.elsewhere import OF_CONTEXTS
 from mcp_mount.wire.credentials import ShownHeaders
 from mcp_mount.wire.encoding import encode
-from mcp_mount.wire.errors import ClientError, OutOfTime
+from mcp_mount.wire.errors import OutOfTime
 from mcp_mount.wire.extensions import TASKS, shows_pages
 from mcp_mount.wire.messages import MessageId, encode_notification
 from mcp_mount.wire.tokens import AccessToken
@@ -47,8 +45,12 @@ L = TypeVar("L", default=Any)
 class _BaseContext(Generic[L]):
     """What both kinds of context know about the call."""
 
-    def __init__(self, incoming: IncomingRequest) -> None:
+    _is_async: bool
+    """Whether the handler is a coroutine."""
+
+    def __init__(self, incoming: IncomingRequest, channel: Any) -> None:
         self._incoming = incoming
+        self._channel = channel
         self._asked = 0
         self._called = 0
 
@@ -64,10 +66,12 @@ class _BaseContext(Generic[L]):
 
     @property
     def lifespan(self) -> L:
-        """What the `lifespan=` of the server has yielded: a dataclass, a mapping, whatever it is.
+        """What the `lifespan=` of the server yielded.
 
-        `ctx: Context[Resources]` tells type checkers what that is. Raises RuntimeError where the
-        server has no lifespan of its own.
+        `ctx: Context[Resources]` tells type checkers its type.
+
+        Raises:
+            RuntimeError: If the server has no lifespan of its own, or it is not running.
         """
         handlers = self._incoming.handlers
         if handlers is None:
@@ -81,9 +85,9 @@ class _BaseContext(Generic[L]):
         return RequestContext(self)
 
     @property
-    def session(self) -> Session:
-        """Nothing to use: an error names what each member of the official SDK's is here."""
-        return Session()
+    def session(self) -> SDKSession:
+        """Has no members: an error names what each member of the official SDK's session is here."""
+        return SDKSession()
 
     if not TYPE_CHECKING:
 
@@ -92,7 +96,10 @@ class _BaseContext(Generic[L]):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The HTTP headers, names in lower case; credentials by their names alone."""
+        """The HTTP headers, by their names in lower case.
+
+        Credentials are shown only if you ask for them by name.
+        """
         return ShownHeaders(self._incoming.request.headers)
 
     @property
@@ -102,11 +109,12 @@ class _BaseContext(Generic[L]):
 
     @property
     def client_info(self) -> Mapping[str, Any]:
-        """Name and version that the client gave; unverified."""
+        """The name and version that the client claims; not verified."""
         return self._incoming.client.info
 
     @property
     def client_capabilities(self) -> Mapping[str, Any]:
+        """The capabilities that the client declares."""
         return self._incoming.client.capabilities
 
     @property
@@ -116,36 +124,36 @@ class _BaseContext(Generic[L]):
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """The request's `_meta`."""
+        """The `_meta` of the request."""
         return self._incoming.meta
 
     @property
     def caller(self) -> str | None:
-        """The id of the user who calls, as the host or the access token knows them."""
+        """The id of the calling user, as the host or the access token knows them."""
         return self._incoming.request.caller()
 
     @property
     def access_token(self) -> AccessToken | None:
-        """What the caller's access token says, if this server has verified one."""
+        """The caller's access token, if this server has verified one."""
         return self._incoming.request.token
 
     @property
     def seconds_left(self) -> float | None:
-        """How much of its `timeout=` the call still has; None without one."""
+        """How much of its `timeout=` the call still has, in seconds; None without a timeout."""
         deadline = self._incoming.deadline
         return None if deadline is None else max(0.0, deadline - time.monotonic())
 
     @property
     def task_id(self) -> str | None:
-        """The id of the task that this call has become; None while it is none."""
+        """The id of the task that runs this call; None if the call is not a task."""
         task = self._incoming.task
         return None if task is None else task.id
 
     def start_task(self) -> None:
-        """Let the rest of this call be a task: the client gets its id now, the result later.
+        """Continue this call as a task: the client gets the task's id now, and the result later.
 
         The handler runs again from its start, in the background, with the answers that the client
-        has given. Does nothing in a task, nor for a client that does not know tasks.
+        has given. This does nothing in a task, or if the client does not support tasks.
         """
         incoming = self._incoming
         if (
@@ -154,6 +162,22 @@ class _BaseContext(Generic[L]):
             and incoming.client.declares(TASKS)
         ):
             raise TaskRequired
+
+    def _question_key(self, key: str | None, kind: str) -> str:
+        """The key of a question: stable from one run of the handler to the next."""
+        self._asked += 1
+        return self._incoming.prefix + (key or f"{kind}-{self._asked}")
+
+    def _next_call(self) -> int:
+        """The number of the next handler that is called."""
+        self._called += 1
+        return self._called
+
+    def _before_questions(self, questions: Sequence[PendingInput]) -> None:
+        """Called before questions are put to the client."""
+
+    def _after_questions(self) -> None:
+        """Called when they are answered, or their time is over."""
 
     def _progress(self, progress: float, total: float | None, message: str | None) -> bytes | None:
         for number in (progress, total):
@@ -188,86 +212,113 @@ class _BaseContext(Generic[L]):
             params["logger"] = logger_name
         return encode_notification("notifications/message", params)
 
-    def _asking(self, input_requests: Mapping[str, InputRequest[Any]]) -> PendingQuestions:
-        if self._incoming.dialogue is None:
-            raise ClientError("Over plain HTTP there is no client to ask")
-        for input_request in input_requests.values():
-            # In 2026-07-28 they are encoded once the handler has ended, too late to fail there.
-            encode(input_request.params)
-        self._incoming.asked = True
-        return PendingQuestions(self._incoming.dialogue, input_requests)
-
-    def _key(self, key: str | None, kind: str) -> str:
-        """The key of a question: stable from one run of the handler to the next."""
-        self._asked += 1
-        return self._incoming.prefix + (key or f"{kind}-{self._asked}")
-
-    def _other(self, method: str, name: str, params: Mapping[str, Any]) -> Call:
-        """The call of another handler within this one."""
-        self._called += 1
-        return call_of(self._incoming, self._called, method, name, params)
-
 
 class Context(_BaseContext[L]):
     """The context of an `async def` handler: ask for it with a parameter `ctx: Context`.
 
-    What it sends reaches the client at once, if the client takes an event stream; the reply then
+    What it sends reaches the client at once if the client accepts an event stream; the reply then
     becomes one. A message that the client did not ask for is dropped.
     """
 
-    def __init__(self, incoming: IncomingRequest, channel: AsyncChannel) -> None:
-        super().__init__(incoming)
-        self._channel = channel
+    _is_async = True
+    _channel: AsyncChannel
 
     async def report_progress(
         self, progress: float, total: float | None = None, message: str | None = None
     ) -> None:
-        """Tell how far the call is; `progress` must grow from one report to the next."""
+        """Report the progress of the call (2026-07-28, basic/utilities/progress).
+
+        Nothing is sent to a client that did not ask for it. In a task it becomes the status
+        message.
+
+        Args:
+            progress: Grows from one report to the next; reports that do not grow are dropped.
+            total: The final value of `progress`, if it is known.
+            message: What is being done, for people.
+        """
         await self._send(self._progress(progress, total, message))
 
     async def log(self, level: str, data: Any, *, logger_name: str | None = None) -> None:
-        """Send a log message. Raises ValueError for a level that the protocol does not have."""
+        """Send a log message to the client (2026-07-28, server/utilities/logging).
+
+        It is sent if the client asked for messages of this level.
+
+        Args:
+            level: "debug", "info", "notice", "warning", "error", "critical", "alert" or
+                "emergency".
+            data: The message: text, or anything that has a JSON form.
+            logger_name: The name of the logger.
+
+        Raises:
+            ValueError: If the protocol has no such level.
+        """
         await self._send(self._log(level, data, logger_name))
 
     async def debug(self, data: Any) -> None:
-        await self.log("debug", data)
+        """Send a log message of the level "debug"."""
+        await self._send(self._log("debug", data, None))
 
     async def info(self, data: Any) -> None:
-        await self.log("info", data)
+        """Send a log message of the level "info"."""
+        await self._send(self._log("info", data, None))
 
     async def warning(self, data: Any) -> None:
-        await self.log("warning", data)
+        """Send a log message of the level "warning"."""
+        await self._send(self._log("warning", data, None))
 
     async def error(self, data: Any) -> None:
-        await self.log("error", data)
+        """Send a log message of the level "error"."""
+        await self._send(self._log("error", data, None))
 
     async def close_stream(self, *, retry: float = 1.0) -> None:
-        """Send the client away, to come back for the rest after `retry` seconds.
+        """Close the connection of a long call; the client comes back for the rest.
 
-        For long calls, that their connections need not last: clients of the session revisions
-        come back to the stream. In 2026-07-28, where a task does that, nothing happens.
+        Clients of the session revisions resume the stream (2025-11-25, basic/transports,
+        "Resumability and Redelivery"). For clients of 2026-07-28, for which a task does that,
+        nothing happens.
+
+        Args:
+            retry: After how many seconds the client should come back.
         """
         await self._channel.close_stream(retry)
 
     async def elicit(self, message: str, schema: type[T], *, key: str | None = None) -> Elicited[T]:
-        """Ask the person at the client to fill in `schema`, a flat pydantic model.
+        """Ask the user to fill in a form (2026-07-28, client/elicitation).
 
-        In 2026-07-28 the handler ends here, and runs again from its start when the answer has
-        come: what it does above a question, it does again. key: the name of the question on the
-        wire, by default its number. Raises ClientError if the client cannot, or does not, answer.
+        For clients of 2026-07-28 the call ends here. When the answer has come, the handler runs
+        again from its start: what it does above a question, it does again.
+
+        Args:
+            message: What the user is asked.
+            schema: The form: a flat pydantic model of texts, numbers, booleans and choices.
+            key: The name of the question on the wire; by default its number.
+
+        Returns:
+            The answer, which is true only if the user accepted.
+
+        Raises:
+            ClientError: If the client cannot ask the user, or does not answer properly, or in time.
+            TypeError: If the model has fields that a form cannot have.
         """
-        key = self._key(key, "elicitation")
-        answer: Elicited[T] = (await self.ask({key: elicitation(message, schema)}))[key]
-        return answer
+        operation = operations.ask_one(self, key, "elicitation", elicitation(message, schema))
+        return await perform_async(operation)
 
     async def elicit_url(self, message: str, url: str, *, key: str | None = None) -> Elicited[Any]:
-        """Ask the person to visit a page, for what no client may see: a payment, a login.
+        """Ask the user to visit a page: a payment or a login, which no client may see.
 
-        "accept" means that they agreed to open it; all else is as with `elicit`.
+        Args:
+            message: Why the user should visit it.
+            url: The page.
+            key: The name of the question on the wire; by default its number.
+
+        Returns:
+            The answer: "accept" means that the user agreed to open the page.
+
+        Raises:
+            ClientError: As `elicit`.
         """
-        key = self._key(key, "elicitation")
-        answer: Elicited[Any] = (await self.ask({key: url_elicitation(message, url)}))[key]
-        return answer
+        operation = operations.ask_one(self, key, "elicitation", url_elicitation(message, url))
+        return await perform_async(operation)
 
     async def sample(
         self,
@@ -275,34 +326,54 @@ class Context(_BaseContext[L]):
         *,
         max_tokens: int = 1024,
         key: str | None = None,
-        **options: Any,
+        **options: Unpack[SamplingOptions],
     ) -> Mapping[str, Any]:
-        """Ask the client's model: a text, or messages as in `mcp_types.SamplingMessage`.
+        """Ask the client's model (2026-07-28, client/sampling).
 
-        options: those of `sampling`, such as `system` and `tools`. Returns the
-        `CreateMessageResult`; all else is as with `elicit`.
+        Args:
+            messages: One text of the user, or `mcp_types.SamplingMessage`s, or plain data.
+            max_tokens: The most tokens of the answer.
+            key: The name of the question on the wire; by default its number.
+            options: Further parameters, such as `system` and `tools`.
+
+        Returns:
+            The `CreateMessageResult`, as plain data.
+
+        Raises:
+            ClientError: As `elicit`.
+            TypeError: If there is no such option.
         """
-        key = self._key(key, "sampling")
         input_request = sampling(messages, max_tokens=max_tokens, **options)
-        answer: Mapping[str, Any] = (await self.ask({key: input_request}))[key]
-        return answer
+        return await perform_async(operations.ask_one(self, key, "sampling", input_request))
 
     async def list_roots(self, *, key: str | None = None) -> Sequence[Mapping[str, Any]]:
-        """Ask the client for its roots; all else is as with `elicit`."""
-        key = self._key(key, "roots")
-        answer: Sequence[Mapping[str, Any]] = (await self.ask({key: roots()}))[key]
-        return answer
+        """Ask the client for its roots (2026-07-28, client/roots).
+
+        Args:
+            key: The name of the question on the wire; by default its number.
+
+        Returns:
+            The roots, as plain data.
+
+        Raises:
+            ClientError: As `elicit`.
+        """
+        return await perform_async(operations.ask_one(self, key, "roots", roots()))
 
     async def ask(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
-        """Put several questions, made by `elicitation`, `sampling` and the like, at once.
+        """Put several questions to the client at once.
 
-        Returns the answers by their keys; all else is as with `elicit`.
+        Args:
+            input_requests: Made by `elicitation`, `url_elicitation`, `sampling` and `roots`, by
+                keys of your own.
+
+        Returns:
+            The answers, by their keys.
+
+        Raises:
+            ClientError: As `elicit`.
         """
-        asking = self._asking(input_requests)
-        while asking.unanswered:
-            with asking.ask_live() as questions:
-                await self._channel.ask(questions)
-        return asking.answers
+        return await perform_async(operations.ask(self, input_requests))
 
     @overload
     async def call_tool(
@@ -321,40 +392,58 @@ class Context(_BaseContext[L]):
     async def call_tool(
         self, tool: Any, arguments: Mapping[str, Any] | None = None, *, returns: Any = None
     ) -> Any:
-        """Call another tool of the server, by its name or as its function, for the same caller.
+        """Call another tool of the server, for the same caller.
 
-        Its rules and policies hold, its arguments and its result are validated. Returns its value,
-        of the type `returns`, or of the function's return annotation; without one, data as in JSON,
-        text, or content blocks, which a handler may return in turn. `returns=CallToolResult` gives
-        the whole result. Its progress is the client's to see, as long as this handler reports none
-        itself; a tool that would be a task is run to its end. Raises ToolError if the tool failed,
-        if the caller may not use it, and for a circle of tools.
+        Its rules and policies hold; its arguments and its result are validated. The client sees its
+        progress, as long as this handler reports none itself. A tool that would become a task runs
+        to its end.
+
+        Args:
+            tool: Its name, or its function.
+            arguments: By their names.
+            returns: The type of the value; by default the return annotation of the function.
+                `CallToolResult` gives the whole result.
+
+        Returns:
+            The value. Without a type: data as in JSON, text, or content blocks, which a handler may
+            return in turn.
+
+        Raises:
+            ToolError: If the tool failed, if the caller may not use it, or if tools call one
+                another in a circle.
         """
-        name, known = named(self._incoming, tool)
-        params = {"name": name, "arguments": dict(arguments or {})}
-        body = await self._result_of("tools/call", name, params)
-        return value_of(body, returns or known, is_wrapped=wraps(self._incoming, name))
+        return await perform_async(operations.call_tool(self, tool, arguments, returns))
 
     async def read_resource(self, uri: str) -> list[ResourceContent]:
-        """Read a resource of the server, for the same caller; all else is as with `call_tool`."""
-        return contents_of(await self._result_of("resources/read", uri, {"uri": uri}))
+        """Read a resource of the server, for the same caller.
+
+        Args:
+            uri: Its URI.
+
+        Raises:
+            ToolError: As `call_tool`.
+        """
+        return contents_of(
+            await perform_async(operations.call(self, "resources/read", uri, {"uri": uri}))
+        )
 
     async def get_prompt(
         self, name: str, arguments: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        """The messages of a prompt of the server; all else is as with `call_tool`."""
-        params = {"name": name, "arguments": dict(arguments or {})}
-        return messages_of(await self._result_of("prompts/get", name, params))
+        """Get a prompt of the server, for the same caller.
 
-    async def _result_of(self, method: str, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        make = partial(self._other, method, name, params)
-        call = await self._channel.open(make, may_block=self._incoming.request.may_block)
-        if call.wants_context:
-            call.bind(self._channel if call.is_async else self._channel.other())
-        if call.result is None:
-            await self._channel.run(call)
-        self._incoming.asked |= call.incoming.asked
-        return result_of(call)
+        Args:
+            name: Its name.
+            arguments: By their names.
+
+        Returns:
+            Its messages, as `PromptMessage` has them in JSON.
+
+        Raises:
+            ToolError: As `call_tool`.
+        """
+        params = {"name": name, "arguments": dict(arguments or {})}
+        return messages_of(await perform_async(operations.call(self, "prompts/get", name, params)))
 
     async def _send(self, message: bytes | None) -> None:
         if message is not None:
@@ -367,15 +456,14 @@ class SyncContext(_BaseContext[L]):
     Its methods are those of `Context`, as plain calls.
     """
 
-    def __init__(self, incoming: IncomingRequest, channel: SyncChannel) -> None:
-        super().__init__(incoming)
-        self._channel = channel
+    _is_async = False
+    _channel: SyncChannel
 
     @property
     def cancelled(self) -> bool:
-        """Whether the client has left, or the time is over, so that nobody waits for the result.
+        """Whether nobody waits for the result any more: the client has left, or the time is over.
 
-        A long-running function looks here, for nothing stops it. Under WSGI the server finds out
+        Python cannot stop a thread, so check this in long loops. Under WSGI the server finds out
         that a client has left when it next writes.
         """
         return self._channel.closed or self._is_late
@@ -383,54 +471,46 @@ class SyncContext(_BaseContext[L]):
     def report_progress(
         self, progress: float, total: float | None = None, message: str | None = None
     ) -> None:
-        """Tell how far the call is; `progress` must grow from one report to the next."""
+        """Report the progress of the call: see `Context.report_progress`."""
         self._send(self._progress(progress, total, message))
 
     def log(self, level: str, data: Any, *, logger_name: str | None = None) -> None:
-        """Send a log message. Raises ValueError for a level that the protocol does not have."""
+        """Send a log message to the client: see `Context.log`."""
         self._send(self._log(level, data, logger_name))
 
     def debug(self, data: Any) -> None:
-        self.log("debug", data)
+        """Send a log message of the level "debug"."""
+        self._send(self._log("debug", data, None))
 
     def info(self, data: Any) -> None:
-        self.log("info", data)
+        """Send a log message of the level "info"."""
+        self._send(self._log("info", data, None))
 
     def warning(self, data: Any) -> None:
-        self.log("warning", data)
+        """Send a log message of the level "warning"."""
+        self._send(self._log("warning", data, None))
 
     def error(self, data: Any) -> None:
-        self.log("error", data)
+        """Send a log message of the level "error"."""
+        self._send(self._log("error", data, None))
 
     def close_stream(self, *, retry: float = 1.0) -> None:
-        """Send the client away, to come back for the rest after `retry` seconds.
-
-        For long calls, that their connections need not last: clients of the session revisions
-        come back to the stream. In 2026-07-28, where a task does that, nothing happens.
-        """
+        """Close the connection of a long call: see `Context.close_stream`."""
         self._channel.close_stream(retry)
 
     def elicit(self, message: str, schema: type[T], *, key: str | None = None) -> Elicited[T]:
-        """Ask the person at the client to fill in `schema`, a flat pydantic model.
+        """Ask the user to fill in a form: see `Context.elicit`.
 
-        In 2026-07-28 the handler ends here, and runs again from its start when the answer has
-        come: what it does above a question, it does again. key: the name of the question on the
-        wire, by default its number. Raises ClientError if the client cannot, or does not, answer.
         In the session revisions the answer is another HTTP request: under WSGI, the web server
         needs more than one thread.
         """
-        key = self._key(key, "elicitation")
-        answer: Elicited[T] = self.ask({key: elicitation(message, schema)})[key]
-        return answer
+        operation = operations.ask_one(self, key, "elicitation", elicitation(message, schema))
+        return perform(operation)
 
     def elicit_url(self, message: str, url: str, *, key: str | None = None) -> Elicited[Any]:
-        """Ask the person to visit a page, for what no client may see: a payment, a login.
-
-        "accept" means that they agreed to open it; all else is as with `elicit`.
-        """
-        key = self._key(key, "elicitation")
-        answer: Elicited[Any] = self.ask({key: url_elicitation(message, url)})[key]
-        return answer
+        """Ask the user to visit a page: see `Context.elicit_url`."""
+        operation = operations.ask_one(self, key, "elicitation", url_elicitation(message, url))
+        return perform(operation)
 
     def sample(
         self,
@@ -438,40 +518,19 @@ class SyncContext(_BaseContext[L]):
         *,
         max_tokens: int = 1024,
         key: str | None = None,
-        **options: Any,
+        **options: Unpack[SamplingOptions],
     ) -> Mapping[str, Any]:
-        """Ask the client's model: a text, or messages as in `mcp_types.SamplingMessage`.
-
-        options: those of `sampling`, such as `system` and `tools`. Returns the
-        `CreateMessageResult`; all else is as with `elicit`.
-        """
-        key = self._key(key, "sampling")
+        """Ask the client's model: see `Context.sample`."""
         input_request = sampling(messages, max_tokens=max_tokens, **options)
-        answer: Mapping[str, Any] = self.ask({key: input_request})[key]
-        return answer
+        return perform(operations.ask_one(self, key, "sampling", input_request))
 
     def list_roots(self, *, key: str | None = None) -> Sequence[Mapping[str, Any]]:
-        """Ask the client for its roots; all else is as with `elicit`."""
-        key = self._key(key, "roots")
-        answer: Sequence[Mapping[str, Any]] = self.ask({key: roots()})[key]
-        return answer
+        """Ask the client for its roots: see `Context.list_roots`."""
+        return perform(operations.ask_one(self, key, "roots", roots()))
 
     def ask(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
-        """Put several questions, made by `elicitation`, `sampling` and the like, at once.
-
-        Returns the answers by their keys; all else is as with `elicit`.
-        """
-        asking = self._asking(input_requests)
-        while asking.unanswered:
-            with asking.ask_live() as questions:
-                for question in questions:
-                    if self.seconds_left is not None:
-                        question.timeout = min(question.timeout, self.seconds_left)
-                self._channel.ask(questions)
-                if self._is_late:
-                    # There is no client any more who could answer.
-                    raise OutOfTime
-        return asking.answers
+        """Put several questions to the client at once: see `Context.ask`."""
+        return perform(operations.ask(self, input_requests))
 
     @overload
     def call_tool(
@@ -490,39 +549,31 @@ class SyncContext(_BaseContext[L]):
     def call_tool(
         self, tool: Any, arguments: Mapping[str, Any] | None = None, *, returns: Any = None
     ) -> Any:
-        """Call another tool of the server, by its name or as its function, for the same caller.
-
-        Its rules and policies hold, its arguments and its result are validated. Returns its value,
-        of the type `returns`, or of the function's return annotation; without one, data as in JSON,
-        text, or content blocks, which a handler may return in turn. `returns=CallToolResult` gives
-        the whole result. Its progress is the client's to see, as long as this handler reports none
-        itself; a tool that would be a task is run to its end. Raises ToolError if the tool failed,
-        if the caller may not use it, and for a circle of tools.
-        """
-        name, known = named(self._incoming, tool)
-        params = {"name": name, "arguments": dict(arguments or {})}
-        body = self._result_of("tools/call", name, params)
-        return value_of(body, returns or known, is_wrapped=wraps(self._incoming, name))
+        """Call another tool of the server: see `Context.call_tool`."""
+        return perform(operations.call_tool(self, tool, arguments, returns))
 
     def read_resource(self, uri: str) -> list[ResourceContent]:
-        """Read a resource of the server, for the same caller; all else is as with `call_tool`."""
-        return contents_of(self._result_of("resources/read", uri, {"uri": uri}))
+        """Read a resource of the server: see `Context.read_resource`."""
+        return contents_of(perform(operations.call(self, "resources/read", uri, {"uri": uri})))
 
     def get_prompt(
         self, name: str, arguments: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        """The messages of a prompt of the server; all else is as with `call_tool`."""
+        """Get a prompt of the server: see `Context.get_prompt`."""
         params = {"name": name, "arguments": dict(arguments or {})}
-        return messages_of(self._result_of("prompts/get", name, params))
+        return messages_of(perform(operations.call(self, "prompts/get", name, params)))
 
-    def _result_of(self, method: str, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        call = self._other(method, name, params)
-        if call.wants_context:
-            call.bind(self._channel.other() if call.is_async else self._channel)
-        if call.result is None:
-            self._channel.run(call)
-        self._incoming.asked |= call.incoming.asked
-        return result_of(call)
+    def _before_questions(self, questions: Sequence[PendingInput]) -> None:
+        """Let no question outlast the time of the call: nothing interrupts a plain function."""
+        left = self.seconds_left
+        if left is not None:
+            for question in questions:
+                question.timeout = min(question.timeout, left)
+
+    def _after_questions(self) -> None:
+        """Raise OutOfTime if the call is late: there is no client any more who could answer."""
+        if self._is_late:
+            raise OutOfTime
 
     @property
     def _is_late(self) -> bool:

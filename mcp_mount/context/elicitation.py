@@ -1,13 +1,14 @@
-"""What a handler may ask of a client: a person's answer, a model's, the roots."""
+"""What a handler may ask of a client: the user's answer, a model's, the roots."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypedDict, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from typing_extensions import Unpack
 
 from mcp_mount.calls.questions import FORMS, InputRequest, UnfitAnswer
 from mcp_mount.wire.messages import plain
@@ -20,11 +21,11 @@ _FIELDS: Final = ("string", "number", "integer", "boolean")
 
 @dataclass(frozen=True, slots=True)
 class Elicited(Generic[T]):
-    """A person's answer, which is true only if it is accepted: `if ctx.elicit(...)`.
+    """The user's answer. It is true only if the user accepted: `if ctx.elicit(...)`.
 
     Attributes:
         action: "accept", "decline" or "cancel".
-        data: What was accepted; None otherwise, and for a page to visit.
+        data: The form that the user accepted; None otherwise, and for a page to visit.
     """
 
     action: str
@@ -35,9 +36,14 @@ class Elicited(Generic[T]):
 
 
 def elicitation(message: str, schema: type[T]) -> InputRequest[Elicited[T]]:
-    """A form for the person: a message, and a flat pydantic model to fill in.
+    """A form for the user to fill in (2026-07-28, client/elicitation), for `ctx.ask`.
 
-    Raises TypeError for a model with fields that no form has (client/elicitation).
+    Args:
+        message: What the user is asked.
+        schema: A flat pydantic model: texts, numbers, booleans and choices.
+
+    Raises:
+        TypeError: If the model has fields that a form cannot have.
     """
 
     def read(answer: Any) -> Elicited[T]:
@@ -58,10 +64,14 @@ def elicitation(message: str, schema: type[T]) -> InputRequest[Elicited[T]]:
 
 
 def url_elicitation(message: str, url: str) -> InputRequest[Elicited[Any]]:
-    """A page for the person to visit: for a payment or a login, which no client may see.
+    """A page for the user to visit, for `ctx.ask`: a payment or a login, which no client may see.
 
-    "accept" means that the person agreed to open `url`, not that anything was done there: the
-    page's own server knows that.
+    The action "accept" means that the user agreed to open the page, not that anything was done
+    there: the server of the page knows that.
+
+    Args:
+        message: Why the user should visit it.
+        url: The page.
     """
 
     def read(answer: Any) -> Elicited[Any]:
@@ -77,36 +87,56 @@ def url_elicitation(message: str, url: str) -> InputRequest[Elicited[Any]]:
     return InputRequest("elicitation/create", params, (*FORMS, "url"), read)
 
 
-def sampling(
-    messages: str | Sequence[Any],
-    *,
-    max_tokens: int = 1024,
-    system: str | None = None,
-    temperature: float | None = None,
-    stop: Sequence[str] = (),
-    model_preferences: Any = None,
-    tools: Sequence[Any] = (),
-    tool_choice: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-) -> InputRequest[Mapping[str, Any]]:
-    """A question to the client's model; the answer is a `CreateMessageResult` (client/sampling).
+class SamplingOptions(TypedDict, total=False):
+    """What may be said of a request to the client's model (2026-07-28, client/sampling)."""
 
-    messages: one text of the user, or `SamplingMessage`s of `mcp_types`, or plain data.
-    max_tokens: of the answer, at most. system: the system prompt. tools: `mcp_types.Tool`s or plain
-    data that the model may use, if the client declares `sampling.tools`; its calls are the
-    caller's to carry out. tool_choice: "auto", "required" or "none".
+    system: str | None
+    """The system prompt."""
+    temperature: float | None
+    """How freely the model answers; the client may ignore it."""
+    stop: Sequence[str]
+    """Texts at which the answer ends."""
+    model_preferences: Any
+    """`mcp_types.ModelPreferences`, or plain data."""
+    tools: Sequence[Any]
+    """`mcp_types.Tool`s or plain data that the model may use, if the client declares
+    `sampling.tools`; its calls are the caller's to carry out."""
+    tool_choice: Literal["auto", "required", "none"] | None
+    """Whether the model must, or must not, use a tool."""
+    metadata: Mapping[str, Any] | None
+    """For the provider of the model."""
+
+
+def sampling(
+    messages: str | Sequence[Any], *, max_tokens: int = 1024, **options: Unpack[SamplingOptions]
+) -> InputRequest[Mapping[str, Any]]:
+    """A request to the client's model (2026-07-28, client/sampling), for `ctx.ask`.
+
+    Args:
+        messages: One text of the user, or `SamplingMessage`s of `mcp_types`, or plain data.
+        max_tokens: The most tokens of the answer.
+        options: Further parameters of the request.
+
+    Returns:
+        The request; its answer is a `CreateMessageResult` as plain data.
+
+    Raises:
+        TypeError: If there is no such option.
     """
+    for name in options.keys() - SamplingOptions.__annotations__.keys():
+        raise TypeError(f"sampling() got an unexpected keyword argument {name!r}")
     if isinstance(messages, str):
         messages = [{"role": "user", "content": {"type": "text", "text": messages}}]
     params: dict[str, Any] = {"messages": plain(messages), "maxTokens": max_tokens}
+    tools, tool_choice = options.get("tools", ()), options.get("tool_choice")
     further = {
-        "systemPrompt": system,
-        "temperature": temperature,
-        "stopSequences": list(stop) or None,
-        "modelPreferences": plain(model_preferences),
+        "systemPrompt": options.get("system"),
+        "temperature": options.get("temperature"),
+        "stopSequences": list(options.get("stop", ())) or None,
+        "modelPreferences": plain(options.get("model_preferences")),
         "tools": plain(tools) or None,
         "toolChoice": None if tool_choice is None else {"mode": tool_choice},
-        "metadata": metadata,
+        "metadata": options.get("metadata"),
     }
     params |= {name: value for name, value in further.items() if value is not None}
     uses_tools = bool(tools) or tool_choice is not None
@@ -115,7 +145,7 @@ def sampling(
 
 
 def roots() -> InputRequest[Sequence[Mapping[str, Any]]]:
-    """The question for the client's roots."""
+    """A request for the client's roots (2026-07-28, client/roots), for `ctx.ask`."""
 
     def read(answer: Any) -> Sequence[Mapping[str, Any]]:
         listed = _object(answer).get("roots")

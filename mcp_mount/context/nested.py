@@ -1,4 +1,4 @@
-"""One handler calls another, in this process: for the same caller, by the rules of the called."""
+"""One handler calls another in this process: for the same caller, by the rules of the called one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ from mcp_mount.wire.errors import ProtocolError, ResourceError, ToolError
 from mcp_mount.wire.revisions import LATEST
 
 DEEPEST: Final = 8
-"""How many handlers may have called one another."""
+"""How many handlers may call one another, each within the one before."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceContent:
-    """What a resource contains: text or bytes."""
+    """One of the contents of a resource.
+
+    Attributes:
+        uri: The URI of the content.
+        content: Text or bytes.
+        mime_type: Its media type, if the resource says so.
+    """
 
     uri: str
     content: str | bytes
@@ -32,14 +38,25 @@ class ResourceContent:
 
 
 class CallFailed(ResourceError):
-    """Another handler did not do what was asked: to a resource that has called it, that does not
-    mean that the resource is not there."""
+    """Another handler has failed, or may not be called.
+
+    It is a ResourceError as well, so that a resource that has called it does not seem to be
+    missing.
+    """
 
 
 def named(incoming: IncomingRequest, tool: str | Callable[..., Any]) -> tuple[str, Any]:
-    """The name of a tool, and the type of its values, if it is given as its function.
+    """The name of a tool, and the type of its values.
 
-    Raises ToolError for a function that is no tool of the server.
+    Args:
+        incoming: The request of the handler that calls it.
+        tool: Its name, or its function.
+
+    Returns:
+        The name, and the return annotation of a function; None for a tool given by its name.
+
+    Raises:
+        ToolError: If the function is not a tool of the server.
     """
     if isinstance(tool, str):
         return tool, None
@@ -52,10 +69,18 @@ def named(incoming: IncomingRequest, tool: str | Callable[..., Any]) -> tuple[st
 def call_of(
     incoming: IncomingRequest, number: int, method: str, name: str, params: Mapping[str, Any]
 ) -> Call:
-    """The call of another handler, within the one that answers `incoming`.
+    """The call of another handler, within the one that answers a request.
 
-    number: how many others it has called before. Raises ToolError for what the caller may not use
-    or is not there, for a circle of handlers, and for too many that have called one another.
+    Args:
+        incoming: The request.
+        number: The number of the call among those that the handler makes.
+        method: The method of the protocol, such as "tools/call".
+        name: The name of the handler, or the URI of a resource.
+        params: The parameters of the method.
+
+    Raises:
+        ToolError: If there is no such handler, if the caller may not use it, if handlers call one
+            another in a circle, or if more than `DEEPEST` do.
     """
     path = (*(incoming.path or (_own_name(incoming),)), name)
     if name in path[:-1]:
@@ -85,9 +110,14 @@ def call_of(
 
 
 def result_of(call: Call) -> dict[str, Any]:
-    """The result of such a call, decoded.
+    """The result of a call of another handler, decoded.
 
-    Raises ToolError if it failed; ends the outer call, too, if the client must be asked first.
+    Args:
+        call: The call, which has ended.
+
+    Raises:
+        ToolError: If it failed.
+        Suspended: If the client must be asked first, which ends the outer call, too.
     """
     try:
         result = call.finish()
@@ -110,10 +140,17 @@ def wraps(incoming: IncomingRequest, name: str) -> bool:
 
 
 def value_of(body: Mapping[str, Any], returns: Any, *, is_wrapped: bool = False) -> Any:
-    """The value in the result of a tool: data of the type `returns`, or as it is in JSON.
+    """The value in the result of a tool.
 
-    Without data, the text, if there is nothing but one; else all content blocks, as in JSON.
-    CallToolResult is the whole result.
+    Args:
+        body: The result, decoded.
+        returns: The type of the value; None for data as in JSON. `CallToolResult` is the whole
+            result.
+        is_wrapped: Whether the structured content has the value as its member `result`.
+
+    Returns:
+        The structured content; without any, the text of a single text block, or else all content
+        blocks, as in JSON.
     """
     if getattr(returns, "__name__", None) == "CallToolResult":
         return returns.model_validate(body)

@@ -22,7 +22,7 @@ def missing(owner: object, name: str, known: Mapping[str, str], called: str) -> 
     return AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}")
 
 
-class Session:
+class SDKSession:
     """What stands for the official SDK's `ctx.session`: it names what each member is here."""
 
     def __getattr__(self, name: str) -> Any:
@@ -72,6 +72,6 @@ class RequestContext:
         return self._context.meta
 
     @property
-    def session(self) -> Session:
+    def session(self) -> SDKSession:
         """`ctx.session`."""
-        return Session()
+        return SDKSession()

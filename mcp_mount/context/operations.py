@@ -1,0 +1,140 @@
+"""What a context does in several steps, written once for coroutines and for plain functions.
+
+An operation is a generator, as the flows of policies are. It calls a method of its channel and
+yields what that returns: for a coroutine's channel an awaitable, whose outcome is sent in, or whose
+exception is thrown in; for a plain function's channel the outcome itself, which is sent back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.incoming import IncomingRequest
+from mcp_mount.calls.questions import InputRequest, PendingInput, PendingQuestions
+from mcp_mount.context.nested import call_of, named, result_of, value_of, wraps
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import ClientError
+
+T = TypeVar("T")
+
+Operation: TypeAlias = Generator[Any, Any, T]
+
+
+class OperationContext(Protocol):
+    """What operations need of a context; users do not see it."""
+
+    _incoming: IncomingRequest
+    _channel: Any
+    _is_async: bool
+
+    def _question_key(self, key: str | None, kind: str) -> str:
+        """The key of a question: stable from one run of the handler to the next."""
+
+    def _next_call(self) -> int:
+        """The number of the next handler that is called."""
+
+    def _before_questions(self, questions: Sequence[PendingInput]) -> None:
+        """Called before questions are put to the client."""
+
+    def _after_questions(self) -> None:
+        """Called when they are answered, or their time is over."""
+
+
+def perform(operation: Operation[T]) -> T:
+    """Do an operation on the thread of its function."""
+    outcome: Any = None
+    try:
+        while True:
+            outcome = operation.send(outcome)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+async def perform_async(operation: Operation[T]) -> T:
+    """Do an operation on the event loop of its coroutine."""
+    outcome: Any = None
+    error: BaseException | None = None
+    try:
+        while True:
+            awaitable = operation.send(outcome) if error is None else operation.throw(error)
+            outcome = error = None
+            try:
+                outcome = await awaitable
+            except BaseException as raised:
+                error = raised
+    except StopIteration as end:
+        value: T = end.value
+        return value
+    finally:
+        # An exception's traceback holds this frame, and this frame would hold the exception.
+        del error
+
+
+def ask(
+    context: OperationContext, input_requests: Mapping[str, InputRequest[Any]]
+) -> Operation[dict[str, Any]]:
+    """Put several input requests to the client at once; the answers, by their keys."""
+    if context._incoming.dialogue is None:
+        raise ClientError("Over plain HTTP there is no client to ask")
+    for input_request in input_requests.values():
+        # In 2026-07-28 they are encoded once the handler has ended, too late to fail there.
+        encode(input_request.params)
+    context._incoming.asked = True
+    pending = PendingQuestions(context._incoming.dialogue, input_requests)
+    while pending.unanswered:
+        with pending.ask_live() as questions:
+            context._before_questions(questions)
+            yield context._channel.ask(questions)
+            context._after_questions()
+    return pending.answers
+
+
+def ask_one(
+    context: OperationContext, key: str | None, kind: str, input_request: InputRequest[T]
+) -> Operation[T]:
+    """Put one input request to the client; its answer.
+
+    Args:
+        context: The context.
+        key: The name of the question on the wire; by default its kind and number.
+        kind: "elicitation", "sampling" or "roots".
+        input_request: The request.
+    """
+    name = context._question_key(key, kind)
+    answers = yield from ask(context, {name: input_request})
+    answer: T = answers[name]
+    return answer
+
+
+def call_tool(
+    context: OperationContext, tool: Any, arguments: Mapping[str, Any] | None, returns: Any
+) -> Operation[Any]:
+    """Call another tool; its value, of the type `returns` or of its function's annotation."""
+    name, known = named(context._incoming, tool)
+    params = {"name": name, "arguments": dict(arguments or {})}
+    body = yield from call(context, "tools/call", name, params)
+    return value_of(body, returns or known, is_wrapped=wraps(context._incoming, name))
+
+
+def call(
+    context: OperationContext, method: str, name: str, params: Mapping[str, Any]
+) -> Operation[dict[str, Any]]:
+    """Call another handler; its result, decoded."""
+    incoming, channel = context._incoming, context._channel
+    make = partial(call_of, incoming, context._next_call(), method, name, params)
+    inner: Call
+    if context._is_async:
+        # Its rules may block: off the event loop then.
+        inner = yield channel.open(make, may_block=incoming.request.may_block)
+    else:
+        inner = make()
+    if inner.wants_context:
+        inner.bind(channel if inner.is_async is context._is_async else channel.other())
+    if inner.result is None:
+        yield channel.run(inner)
+    incoming.asked |= inner.incoming.asked
+    return result_of(inner)
