@@ -1,4 +1,4 @@
-"""One handler calls another in this process: for the same caller, by the rules of the called one."""
+"""One handler calls another in this process: for the same caller, by the rules of that one."""
 
 from __future__ import annotations
 
