@@ -195,7 +195,15 @@ def check(
     assert settled(served.threads, most) <= most
 
 
-_GUNICORN = ("--no-control-socket", "--log-level", "warning", "--keep-alive", "30")
+_GUNICORN = (
+    "--no-control-socket",
+    "--log-level",
+    "warning",
+    "--keep-alive",
+    "30",
+    "--graceful-timeout",
+    "1",
+)
 
 
 def command(server: str, target: str, port: int) -> list[str]:

@@ -296,7 +296,7 @@ def build_tools() -> ToolsRouter:
     async def test_reconnection(ctx: Context) -> str:
         """Send the client away before there is a result, from a coroutine."""
         await ctx.close_stream(retry=0.1)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.2)
         return "Reconnected"
 
     @tools.tool
@@ -304,7 +304,7 @@ def build_tools() -> ToolsRouter:
         """The same, from a plain function."""
         ctx.report_progress(1)
         ctx.close_stream(retry=0.1)
-        time.sleep(0.5)
+        time.sleep(0.2)
         ctx.report_progress(2)
         return "Reconnected"
 

@@ -32,7 +32,7 @@ def listening(kind: str, server: Any) -> Iterator[str]:
     port = free_port()
     if kind == "wsgi":
         site = make_server("127.0.0.1", port, server.wsgi, handler_class=Quiet)
-        thread = threading.Thread(target=site.serve_forever)
+        thread = threading.Thread(target=site.serve_forever, args=(0.01,))
         stop = site.shutdown
     else:
         loop = uvicorn.Server(uvicorn.Config(server, port=port, log_level="error"))
