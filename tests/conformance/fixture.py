@@ -309,19 +309,19 @@ def build_tools() -> ToolsRouter:
         return "Reconnected"
 
     @tools.tool
-    async def slow_talk(ctx: Context) -> str:
-        """Report progress twenty times in a second, from a coroutine."""
+    async def slow_talk(ctx: Context, pause: float = 0.05) -> str:
+        """Report progress twenty times in a second, or after each pause, from a coroutine."""
         for step in range(1, 21):
             await ctx.report_progress(step)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause)
         return "said 20"
 
     @tools.tool
-    def slow_sync_talk(ctx: SyncContext) -> str:
+    def slow_sync_talk(ctx: SyncContext, pause: float = 0.05) -> str:
         """The same, from a plain function."""
         for step in range(1, 21):
             ctx.report_progress(step)
-            time.sleep(0.05)
+            time.sleep(pause)
         return "said 20"
 
     add_round_trips(tools)

@@ -22,7 +22,7 @@ def command(host: str, port: int) -> list[str]:
             *("--worker-class", "gthread", "--threads", "16"),
             # The default of 2 s ends connections that the suite is about to use again.
             *("--keep-alive", "30"),
-            *("--log-level", "warning", "--graceful-timeout", "2", "--no-control-socket"),
+            *("--log-level", "warning", "--graceful-timeout", "1", "--no-control-socket"),
             f"{target}()",
         ]
     return [sys.executable, "-m", server, *own, *options]

@@ -93,7 +93,7 @@ def test_a_client_that_is_sent_away_comes_back_for_the_rest(peer: Peer, tool: st
 
 @pytest.mark.parametrize("tool", ["slow_talk", "slow_sync_talk"])
 def test_a_client_that_was_cut_off_misses_nothing(peer: Peer, tool: str) -> None:
-    with peer.call(tool) as response:
+    with peer.call(tool, pause=0.01) as response:
         stream = events(response)
         seen = [next(stream) for _ in range(3)]
     with peer.resume(seen[-1].id) as response:

@@ -31,7 +31,7 @@ from tests.requests import CAPABILITIES, JSON_HEADERS, STATELESS, Session, ask, 
 from tests.schemas import check_from_server, check_result
 
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "10"))
-"""Of each method in each revision; make fuzz looks at statuses and JSON-RPC only, not at schemas."""
+"""Of each method in each revision; `make fuzz` does not look at schemas."""
 
 server = MCPServer("tests", secret_key="for-tests-only", page_size=2)
 register(server)
