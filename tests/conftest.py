@@ -14,6 +14,9 @@ from sample_projects.processes import free_port, running
 from tests.conformance.hosts import HOSTS
 from tests.conformance.serve import command
 from tests.django_versions import reason_to_skip
+from tests.faces import connect as connect
+from tests.faces import connect_stateless as connect_stateless
+from tests.faces import over_http as over_http
 
 MODES = ("auto", "legacy")
 

@@ -20,7 +20,7 @@ from mcp_mount import (
     ToolsRouter,
 )
 from mcp_mount.auth import APIKey, APIKeys
-from tests.policies.conftest import Connect
+from tests.faces import Connect
 from tests.policies.crowd import crowd
 from tests.transports.leaving import leave_during
 
@@ -119,7 +119,7 @@ def test_a_result_for_those_of_a_kind(connect_stateless: Connect) -> None:
 
 
 def test_each_face_and_revision_has_its_own_form(over_http: Any) -> None:
-    from tests.policies.conftest import connect_to
+    from tests.faces import connect_to
 
     tools = ToolsRouter()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcp_mount import Context, DefinitionError, MCPServer, ToolError, ToolsRouter
-from tests.policies.conftest import Connect
+from tests.faces import Connect
 
 
 def in_stock(sku: str, amount: int) -> None:

@@ -24,7 +24,7 @@ from mcp_mount import (
 )
 from mcp_mount.testing import AsyncClient, Client
 from mcp_mount.wire.errors import CallRejected
-from tests.policies.conftest import Connect
+from tests.faces import Connect
 from tests.policies.crowd import crowd
 
 

@@ -19,7 +19,7 @@ from mcp_mount import (
     ToolError,
     ToolsRouter,
 )
-from tests.policies.conftest import Connect
+from tests.faces import Connect
 
 
 def forms(name: str, seen: list[str]) -> dict[str, Any]:

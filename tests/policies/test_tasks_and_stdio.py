@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mcp_mount import Audit, CallRecord, MCPServer
-from tests.policies.conftest import Connect
+from tests.faces import Connect
 from tests.requests import meta
 
 

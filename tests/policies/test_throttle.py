@@ -11,7 +11,7 @@ import pytest
 from mcp_mount import Audit, Call, CallRecord, DefinitionError, MCPServer, Throttle, ToolsRouter
 from mcp_mount.auth import APIKeys
 from mcp_mount.testing import RPCError
-from tests.policies.conftest import Connect
+from tests.faces import Connect
 from tests.policies.crowd import crowd
 
 ADA, BOB = "ada-has-this-api-key", "bob-has-this-api-key"

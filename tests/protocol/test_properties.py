@@ -28,7 +28,7 @@ from tests.fuzz.strategies import (
     rightly,
 )
 from tests.requests import CAPABILITIES, JSON_HEADERS, STATELESS, Session, ask, meta
-from tests.schemas import check_from_server, check_result
+from tests.specification import check_from_server, check_result
 
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "10"))
 """Of each method in each revision; `make fuzz` does not look at schemas."""

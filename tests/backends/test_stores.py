@@ -72,10 +72,10 @@ def processes(
         for _ in range(PROCESSES):
             port = free_port()
             if request.param == "uvicorn":
-                words = ["-m", "uvicorn", "tests.policies.shared_apps:app", "--port", str(port)]
+                words = ["-m", "uvicorn", "tests.backends.shared_apps:app", "--port", str(port)]
             else:
                 words = [
-                    *("-m", "gunicorn", "tests.policies.shared_apps:wsgi", "--threads", "32"),
+                    *("-m", "gunicorn", "tests.backends.shared_apps:wsgi", "--threads", "32"),
                     *("--bind", f"127.0.0.1:{port}"),
                 ]
             words = [sys.executable, *words, "--log-level", "error"]
@@ -112,7 +112,7 @@ def test_of_equal_calls_in_all_processes_one_runs(tool: str, site: Site) -> None
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
 def test_a_store_that_does_not_answer_lets_nobody_through_uncounted(kind: str, caplog: Any) -> None:
     from mcp_mount import MCPServer
-    from tests.policies.conftest import connect_to
+    from tests.faces import connect_to
 
     runs: list[int] = []
     server = MCPServer(store=f"redis://127.0.0.1:{free_port()}/0")

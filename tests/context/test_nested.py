@@ -22,7 +22,7 @@ from mcp_mount import (
 )
 from mcp_mount.auth import APIKey, APIKeys
 from mcp_mount.testing import Client
-from tests.policies.conftest import Connect
+from tests.faces import Connect
 
 READER, WRITER = "reader-has-this-api-key", "writer-has-this-api-key"
 

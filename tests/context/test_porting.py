@@ -51,7 +51,7 @@ from mcp_mount.schemas.names import keywords_of
 from mcp_mount.testing import Client, RPCError
 
 IMAGE = "iVBORw0KGgo="
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 def everything() -> MCPServer:

@@ -18,7 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 from opentelemetry import propagate
 
 from sample_projects.processes import free_port
-from tests.policies.test_telemetry import Watch, build
+from tests.observability.test_telemetry import Watch, build
 
 
 class Quiet(WSGIRequestHandler):

@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr
 from mcp_mount import Audit, Call, CallRecord, MCPServer, ToolError, ToolsRouter
 from mcp_mount.auth import APIKeys
 from mcp_mount.testing import RPCError
-from tests.policies.conftest import Connect
+from tests.faces import Connect
 
 KEY = "ada-has-this-api-key"
 

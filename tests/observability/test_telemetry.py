@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from mcp_mount import Context, DefinitionError, MCPServer, SyncContext, ToolError, ToolsRouter
 from mcp_mount.observability.telemetry import Telemetry
 from mcp_mount.testing import RPCError
-from tests.policies.conftest import Connect
+from tests.faces import Connect
 from tests.requests import meta
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -119,7 +119,7 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 @pytest.mark.parametrize("mode", ["", "-session"])
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
 def test_a_tool_call_is_a_span_by_the_conventions(kind: str, mode: str, watch: Watch) -> None:
-    from tests.policies.conftest import connect_to
+    from tests.faces import connect_to
 
     with connect_to(kind + mode, build(watch)) as client:
         client.call_tool("add", {"a": 1, "b": 2})
@@ -159,7 +159,7 @@ def test_prompts_resources_and_lists_have_spans(connect_stateless: Connect, watc
 
 
 def test_a_handshake_has_a_span(watch: Watch) -> None:
-    from tests.policies.conftest import connect_to
+    from tests.faces import connect_to
 
     with connect_to("wsgi-session", build(watch)) as client:
         client.call_tool("add", {"a": 1, "b": 2})
@@ -232,7 +232,7 @@ def test_the_trace_of_the_http_request_counts_without_one_of_the_message(
 
 def test_a_span_of_the_http_request_is_linked(watch: Watch) -> None:
     """The host's own instrumentation has begun a span; the message brings its own parent."""
-    from tests.policies.conftest import connect_to
+    from tests.faces import connect_to
 
     tracer = watch.tracers.get_tracer("host")
     server = build(watch)
