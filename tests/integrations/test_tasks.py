@@ -9,9 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.integrations.test_mounting import DJANGO, Serve
-from tests.integrations.test_mounting import database as database
-from tests.integrations.test_mounting import serve as serve
+from tests.integrations.conftest import Serve
+from tests.integrations.test_mounting import DJANGO
 from tests.requests import meta, stateless
 
 KNOWS = {"extensions": {"io.modelcontextprotocol/tasks": {}}, "elicitation": {}}
