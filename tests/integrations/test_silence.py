@@ -36,7 +36,12 @@ def afresh(url: str) -> Iterator[None]:
 
 def call(url: str, tool: str, **arguments: Any) -> Any:
     headers, body = stateless("tools/call", {"name": tool, "arguments": arguments})
-    return httpx2.post(url, headers=headers, content=body, timeout=10).json()["result"]
+    answer = httpx2.post(url, headers=headers, content=body, timeout=10)
+    text = answer.text
+    if answer.headers["content-type"].startswith("text/event-stream"):
+        # A machine that is slow to begin has it kept alive, too.
+        text = next(line[6:] for line in text.splitlines() if line.startswith("data: {"))
+    return json.loads(text)["result"]
 
 
 def request(url: str, version: str, tool: str) -> tuple[dict[str, str], bytes]:
