@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from mcp_mount.backends.stores import Store
+from mcp_mount.calls.backplane import Backplane
 from mcp_mount.calls.callers import CallerKey
 from mcp_mount.calls.tasks import TaskLimits
 from mcp_mount.observability.records import Audit
@@ -213,6 +214,9 @@ class ServerOptions(ServerPolicies, total=False):
     store: Annotated[str | Store | None, Option("server")]
     """Where throttles and caches keep counts and results: by default in this process, or
     "redis://…" for all processes."""
+    backplane: Annotated[Backplane | None, Option("server", is_object=True)]
+    """What carries the state of sessions, change notifications, answers and cancellations between
+    the processes of the server; by default they stay in this process."""
     open: Annotated[bool, Option("server", False, _flag)]
     """Whether everybody may call tools that may write. A server of which that is so warns of it,
     unless this says that it is meant."""

@@ -135,7 +135,7 @@ class Calls:
                 WITHOUT_CONTEXT,
             )
             raise ProtocolError(INTERNAL_ERROR, "This server runs no tasks: it has no task_context")
-        request = call.incoming.request.native()
+        request = call.incoming.request.host_request()
 
         @contextmanager
         def around() -> Iterator[None]:
@@ -169,7 +169,7 @@ class Calls:
         params = call.incoming.params
         call_finished.send_robust(
             self._server,
-            request=call.incoming.request.native(),
+            request=call.incoming.request.host_request(),
             method=call.incoming.method,
             name=params.get("name") or params.get("uri"),
             arguments=params.get("arguments") or {},

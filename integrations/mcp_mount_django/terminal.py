@@ -72,7 +72,7 @@ class Terminal:
         caller, rights = caller_of(request), Rights(request)
         return replace(
             asked,
-            native=lambda: request,
+            host_request=lambda: request,
             caller=lambda: caller,
             has_permission=rights.has_permission,
             has_role=rights.has_role,

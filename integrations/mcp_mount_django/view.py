@@ -129,7 +129,7 @@ class ServerView:
                 return _finished(read.refused)
             if self._is_bridged(request, rest):
                 return bridge_wsgi(self.server, self._runner, request, rest, read)
-            read.waiting = self._wsgi.waiting(multithread=is_multithread(request.META))
+            read.max_blocking = self._wsgi.waiting(multithread=is_multithread(request.META))
             answer = self._wsgi.answer(self._open(read))
             return _finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
 
@@ -164,17 +164,18 @@ class ServerView:
         read.may_block = may_block or self.server.core.protocol.settings.may_block
         if self._is_bridged(request, rest):
             return await bridge_asgi(self.server, self._runner, thread, request, rest, read)
+        opening = self.server.core.protocol.open(read)
         if read.may_block:
-            opened = await off_loop(self._runner, partial(self._open, read))
+            opened = await off_loop(self._runner, partial(follow, opening))
         else:
-            opened = self._open(read)
+            opened = await follow_async(opening, self._runner)
         answer = await self._asgi.answer(opened)
         if isinstance(answer, Reply):
             return _finished(answer)
         return _streaming(Streamed(answer.events, answer.end, thread))
 
     def _open(self, read: ProtocolRequest) -> Opened:
-        return self.server.core.protocol.open(read)
+        return follow(self.server.core.protocol.open(read))
 
     def _let_in(self, read: ProtocolRequest, request: HttpRequest) -> Flow[Reply | None]:
         return self._authentication.let_in(self.server.core.protocol, read, request)

@@ -146,7 +146,7 @@ class Call:
         self.args = args
         self.kwargs = {} if kwargs is None else kwargs
         if request is not None:
-            self.kwargs[request] = incoming.request.native()
+            self.kwargs[request] = incoming.request.host_request()
         self.is_async = is_async
         self.result: Result | None = None
         self._context = context
@@ -183,7 +183,7 @@ class Call:
     @property
     def request(self) -> Any:
         """The host framework's own request."""
-        return self.incoming.request.native()
+        return self.incoming.request.host_request()
 
     @property
     def headers(self) -> Mapping[str, str]:

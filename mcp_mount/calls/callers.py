@@ -108,12 +108,12 @@ class Callers:
         return f"{key or 'anonymous'}@{place_of(request)}"
 
     def _asked(self, function: CallerKey, request: Request) -> str | None:
-        native = request.native()
-        if native is None and request.is_trusted_local:
+        host_request = request.host_request()
+        if host_request is None and request.is_trusted_local:
             # At a console without a host there is no request to ask of, and one caller only.
             return "local"
         try:
-            key: Any = function(native)
+            key: Any = function(host_request)
             if key is None:
                 return None
             if isinstance(key, str) and key:

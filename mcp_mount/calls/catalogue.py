@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mcp_mount.calls.call import Call
+from mcp_mount.calls.flows import Flow
 from mcp_mount.calls.incoming import IncomingRequest, ServerHandlers
 from mcp_mount.calls.results import Result
 from mcp_mount.wire.messages import Rule
@@ -21,6 +22,15 @@ class Method:
     """
 
     answer: Callable[[IncomingRequest], Result | Call]
+    name_member: str | None = None
+    streams: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FlowMethod:
+    """A method whose answer may need another process: a flow gives it. Otherwise as `Method`."""
+
+    answer: Callable[[IncomingRequest], Flow[Result | Call]]
     name_member: str | None = None
     streams: bool = False
 

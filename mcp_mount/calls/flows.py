@@ -83,6 +83,20 @@ def proceed(timeout: float | None = None) -> Flow[Result]:
     return result
 
 
+def done(asked: T | Do[T]) -> Flow[T]:
+    """The outcome of something that is known at once, or by a step."""
+    if isinstance(asked, Do):
+        value: T = yield asked
+        return value
+    return asked
+
+
+def at_once(asked: T | Do[T]) -> T:
+    """The outcome of something that is known at once, or of a step that is taken on the spot: where
+    nothing can wait, and only a backend in another process needs a step."""
+    return asked.do() if isinstance(asked, Do) else asked
+
+
 async def awaited(value: Awaitable[T]) -> T:
     """A coroutine of an awaitable, for `Run` and for tasks, which take nothing else."""
     return await value

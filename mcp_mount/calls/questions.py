@@ -1,7 +1,7 @@
 """Questions: what a handler asks the client while it answers a request.
 
 In the session revisions a question is a request of its own, which goes out on the stream of the
-call; its answer comes in as another HTTP request, and the backplane brings the two together. In
+call; its answer comes in as another HTTP request, perhaps of another process. In
 2026-07-28 the call ends with the question, and runs again when the client repeats it with the
 answer (basic/patterns/mrtr). A task shows its questions to whoever looks at it, and waits.
 """
@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from mcp_mount.calls.answers import WaitingAnswers
 from mcp_mount.wire.errors import (
     MISSING_CLIENT_CAPABILITY,
     ClientError,
@@ -152,7 +153,7 @@ class PendingQuestions:
 
     @contextmanager
     def ask_live(self) -> Iterator[Sequence[PendingInput]]:
-        """Put what is wanting; at the end, read the answers.
+        """Put what is unanswered; at the end, read the answers.
 
         Raises ClientError for a client that does not answer, or never with what fits.
         """
@@ -182,26 +183,19 @@ class MultiRoundTripDialogue:
 
     def known(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
         require_capabilities(self._capabilities, input_requests)
-        answers, wanting = read_answers(input_requests, self.answers)
-        if wanting:
-            raise InputRequired(wanting)
+        answers, unanswered = read_answers(input_requests, self.answers)
+        if unanswered:
+            raise InputRequired(unanswered)
         return answers
 
     def put(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, PendingInput]:
         raise AssertionError("this revision has no live questions")
 
 
-class Answers(Protocol):
-    """Where live answers arrive: the part of the backplane that questions use."""
-
-    def expect(self, session: str, question: str) -> Future[Any]: ...
-    def forget(self, session: str, question: str) -> None: ...
-
-
 class Places(Protocol):
     """How many calls may wait for their clients: those that hold a thread meanwhile."""
 
-    def begin_question(self, most: int | None) -> bool: ...
+    def begin_question(self, max_waiting: int | None) -> bool: ...
     def end_question(self) -> None: ...
 
 
@@ -210,17 +204,17 @@ class StreamDialogue:
 
     def __init__(
         self,
-        answers: Answers,
+        answers: WaitingAnswers,
         session: str,
         revision: Revision,
         capabilities: Mapping[str, Any],
         timeout: float,
         *,
         places: Places,
-        most: int | None,
+        max_waiting: int | None,
     ) -> None:
         self._places = places
-        self._most = most
+        self._max_waiting = max_waiting
         self._answers = answers
         self._session = session
         self._revision = revision
@@ -228,7 +222,7 @@ class StreamDialogue:
         self._timeout = timeout
 
     def known(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
-        if self._most == 0:
+        if self._max_waiting == 0:
             raise ClientError("This server has a single thread: it cannot wait for an answer")
         for input_request in input_requests.values():
             asked = input_request.capability
@@ -239,7 +233,7 @@ class StreamDialogue:
         return {}
 
     def put(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, PendingInput]:
-        if not self._places.begin_question(self._most):
+        if not self._places.begin_question(self._max_waiting):
             raise ClientError(
                 "As many calls as this server allows are waiting for answers of their clients: "
                 "try again later"
@@ -261,7 +255,7 @@ class StreamDialogue:
     def _question(
         self, key: str, input_request: InputRequest[Any], close: Callable[[str, str], None]
     ) -> PendingInput:
-        question_id = f"{_process()}-{secrets.token_hex(8)}"
+        question_id = f"{process_name()}-{secrets.token_hex(8)}"
         return PendingInput(
             input_request,
             self._answers.expect(self._session, question_id),
@@ -275,13 +269,14 @@ _PROCESSES: dict[int, str] = {}
 """A name for this process, by its id: a worker that was forked gets one of its own."""
 
 
-def _process() -> str:
+def process_name() -> str:
+    """A name of this process, another one after a fork."""
     return _PROCESSES.setdefault(os.getpid(), secrets.token_hex(4))
 
 
 def is_foreign(question_id: str) -> bool:
     """Whether a question was asked by another process."""
-    return _ID.fullmatch(question_id) is not None and not question_id.startswith(_process())
+    return _ID.fullmatch(question_id) is not None and not question_id.startswith(process_name())
 
 
 def read_answers(
@@ -289,16 +284,16 @@ def read_answers(
 ) -> tuple[dict[str, Any], dict[str, InputRequest[Any]]]:
     """What a client has answered already, and what it must be asked, once more perhaps."""
     answers: dict[str, Any] = {}
-    wanting: dict[str, InputRequest[Any]] = {}
+    unanswered: dict[str, InputRequest[Any]] = {}
     for key, input_request in input_requests.items():
         if key not in given:
-            wanting[key] = input_request
+            unanswered[key] = input_request
             continue
         try:
             answers[key] = input_request.read(given[key])
         except UnfitAnswer as error:
-            wanting[key] = input_request.again(error)
-    return answers, wanting
+            unanswered[key] = input_request.again(error)
+    return answers, unanswered
 
 
 def require_capabilities(

@@ -115,7 +115,7 @@ def _own_request(
         LOOP: loop,
     }
     request = server.core.request_beside(scope, app)
-    yield Request("POST", {}, native=lambda: request, may_block=server.core.needs_loop)
+    yield Request("POST", {}, host_request=lambda: request, may_block=server.core.needs_loop)
 
 
 def refuse_requests(server: MCPServer) -> None:

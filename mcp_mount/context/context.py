@@ -62,7 +62,7 @@ class _BaseContext(Generic[L]):
     @property
     def request(self) -> Any:
         """The host framework's own request: Django's, Flask's, Starlette's."""
-        return self._incoming.request.native()
+        return self._incoming.request.host_request()
 
     @property
     def lifespan(self) -> L:

@@ -38,11 +38,14 @@ from mcp_mount.policies.kinds import PolicyEnvironment, PolicyLevel
 from mcp_mount.policies.options import CHECKS, RULES
 from mcp_mount.protocol import Protocol as ProtocolCore
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.listener import Changes
 from mcp_mount.protocol.notifier import Notifier
+from mcp_mount.protocol.peers import Peers
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import refuse_unfit
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.listening import before_shutdown, listen
+from mcp_mount.transports.outbox import Outbox
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import HOST_APP, SERVER
 from mcp_mount.transports.threads import Runner
@@ -111,8 +114,9 @@ class ServerCore:
         )
         seal = TokenSealer("cursor", self.secret_keys, server=lambda: settings.name)
         self.registry = Registry(Listing(seal, settings), policies=PolicyChain((self._level,)))
-        backplane = MemoryBackplane()
-        self.notify = Notifier(backplane.publish)
+        self._peers = Peers(MemoryBackplane(), Outbox().put)
+        changes = Changes(self._peers)
+        self.notify = Notifier(changes)
         self.tasks = LocalTasks(
             runner,
             self.notify.task_changed,
@@ -120,7 +124,13 @@ class ServerCore:
             around=lambda call: self.host.around_task(call),
         )
         self.protocol = ProtocolCore(
-            settings, self.registry, self.secret_keys, backplane, self._wait, self.tasks
+            settings,
+            self.registry,
+            self.secret_keys,
+            self._peers,
+            changes,
+            self._wait,
+            self.tasks,
         )
         self.registry.on_change = self._tell
         self.lifespan = Lifespan(settings, application)
@@ -157,6 +167,8 @@ class ServerCore:
         if "server" in parts:
             self._environment.callers.function = self.values["caller"]
             self.tasks.limits = self.values["task_limits"] or TaskLimits()
+        if "backplane" in changed:
+            self._peers.backplane = self.values["backplane"] or MemoryBackplane()
         if "store" in changed:
             self._environment.store = store_of(self.values["store"])
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from weakref import WeakSet, finalize
 
 from mcp_mount.calls.tasks import Task
 from mcp_mount.wire.encoding import encode
@@ -63,15 +64,6 @@ PROBE: Final = Change("probe")
 """Has listeners write to their clients: by that a web server notices who has left."""
 
 OnChange = Callable[[Change], None]
-
-
-class Changes(Protocol):
-    """Where changes are told and heard: the part of the backplane that subscriptions use."""
-
-    def listen(self, hear: OnChange, *, waits: bool = True) -> Callable[[], None]: ...
-    def listeners(self) -> int: ...
-    def dismiss(self) -> bool: ...
-    def probe(self) -> None: ...
 
 
 class Subscription(Protocol):
@@ -169,7 +161,7 @@ class ListenSubscription:
 
 
 class OpenStreams:
-    """The streams that the clients of sessions have open now, the newest of each last.
+    """The streams that the clients of sessions have in this process, the newest of each last.
 
     A message goes to one of them (2025-11-25, "Multiple Connections"): to the newest. The others
     stay open, unheard, and take over when it ends: a client that is told that a stream has ended
@@ -177,66 +169,91 @@ class OpenStreams:
     """
 
     def __init__(self) -> None:
-        self._streams: dict[str, dict[SessionStream, OnChange]] = {}
-        self._lock = threading.Lock()
+        self._read: dict[str, dict[SessionStream, OnChange]] = {}
+        self._known: dict[str, WeakSet[SessionStream]] = {}
+        self._lock = threading.RLock()
 
-    def begin(self, session: str, stream: SessionStream, hear: OnChange) -> None:
+    def add(self, stream: SessionStream) -> None:
+        """Note a stream, which learns of its session's subscriptions from now on."""
         with self._lock:
-            streams = self._streams.setdefault(session, {})
+            self._known.setdefault(stream.session, WeakSet()).add(stream)
+        # One that nobody ever reads ends with its call.
+        finalize(stream, self._forget, stream.session).atexit = False
+
+    def begin(self, stream: SessionStream, hear: OnChange) -> None:
+        """The client reads a stream from now on; the oldest one ends if there are too many."""
+        with self._lock:
+            streams = self._read.setdefault(stream.session, {})
             streams[stream] = hear
             oldest = next(iter(streams.values())) if len(streams) > MAX_STREAMS else None
         if oldest is not None:
             oldest(CLOSING)
 
-    def end(self, session: str, stream: SessionStream) -> None:
+    def end(self, stream: SessionStream) -> None:
+        """The client does not read a stream any more."""
         with self._lock:
-            streams = self._streams.get(session, {})
+            streams = self._read.get(stream.session, {})
             streams.pop(stream, None)
             if not streams:
-                self._streams.pop(session, None)
+                self._read.pop(stream.session, None)
 
-    def is_newest(self, session: str, stream: SessionStream) -> bool:
+    def is_newest(self, stream: SessionStream) -> bool:
+        """Whether messages go to this stream."""
         with self._lock:
-            streams = self._streams.get(session)
+            streams = self._read.get(stream.session)
             return not streams or next(reversed(streams)) is stream
+
+    def subscribe(self, session: str, uri: str, *, on: bool) -> None:
+        """Let the streams of a session know that it subscribes to a resource, or unsubscribes."""
+        with self._lock:
+            for stream in self._known.get(session, ()):
+                stream.uris = stream.uris | {uri} if on else stream.uris - {uri}
+
+    def _forget(self, session: str) -> None:
+        with self._lock:
+            if not self._known.get(session):
+                self._known.pop(session, None)
 
 
 class SessionStream:
     """The subscription of a session's GET stream: all lists, and the resources subscribed to.
 
-    others: the streams that are open, where there may be several.
+    Args:
+        session: The id of the session.
+        streams: The streams of all sessions.
+        is_polled: Whether the client comes by for what is new: it has one such stream at most.
+
+    Attributes:
+        uris: The resources that the session subscribes to.
     """
 
     opening = None
 
-    def __init__(
-        self,
-        session: str,
-        subscribed: Callable[[], frozenset[str]],
-        others: OpenStreams | None = None,
-    ) -> None:
-        self._session = session
-        self._subscribed = subscribed
-        self._others = others
+    def __init__(self, session: str, streams: OpenStreams, *, is_polled: bool = False) -> None:
+        self.session = session
+        self.uris: frozenset[str] = frozenset()
+        self._streams = streams
+        self._is_polled = is_polled
+        streams.add(self)
 
     def begin(self, hear: OnChange) -> None:
-        if self._others is not None:
-            self._others.begin(self._session, self, hear)
+        if not self._is_polled:
+            self._streams.begin(self, hear)
 
     def end(self) -> None:
-        if self._others is not None:
-            self._others.end(self._session, self)
+        if not self._is_polled:
+            self._streams.end(self)
 
     def wants(self, change: Change) -> bool:
-        if self._others is not None and not self._others.is_newest(self._session, self):
+        if not self._is_polled and not self._streams.is_newest(self):
             return False
         if change.kind == "resource":
-            return change.subject in self._subscribed()
+            return change.subject in self.uris
         return change.kind in _METHODS
 
     def message(self, change: Change) -> bytes | None:
         if change.kind == "resource":
-            if change.subject not in self._subscribed():
+            if change.subject not in self.uris:
                 return None
             return encode_notification(_METHODS["resource"], {"uri": change.subject})
         method = _METHODS.get(change.kind)

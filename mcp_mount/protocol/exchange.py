@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from mcp_mount.calls.backplane import BackplaneUnavailable
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.catalogue import Catalogue, Method
+from mcp_mount.calls.catalogue import Catalogue, FlowMethod, Method
 from mcp_mount.calls.flows import Flow, Run
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.protocol import stateless
-from mcp_mount.protocol.listener import Listener, Wait
+from mcp_mount.protocol.listener import Changes, Listener, Wait
+from mcp_mount.protocol.peers import Peers
 from mcp_mount.protocol.refusals import RefusalLog
 from mcp_mount.protocol.resumption import EventLog, Resumption
-from mcp_mount.protocol.sessions import SESSION_HEADER, Backplane, Sessions
+from mcp_mount.protocol.sessions import SESSION_HEADER, Sessions
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.stateless import Stateless
-from mcp_mount.protocol.task_methods import TaskBackend
+from mcp_mount.protocol.task_methods import Job, TaskBackend, TaskRun
 from mcp_mount.wire import sse
 from mcp_mount.wire.errors import (
+    INTERNAL_ERROR,
     INVALID_REQUEST,
     PARSE_ERROR,
     Challenge,
@@ -29,6 +32,7 @@ from mcp_mount.wire.errors import (
     method_not_allowed,
 )
 from mcp_mount.wire.host_names import parse_authority
+from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.messages import (
     EVENT_STREAM,
     JSON,
@@ -46,6 +50,8 @@ from mcp_mount.wire.messages import (
 from mcp_mount.wire.revisions import REVISIONS
 from mcp_mount.wire.rules import missing_scopes
 from mcp_mount.wire.sealing import Keys
+
+logger = own_logger("mcp_mount")
 
 _MAX_IN_A_BATCH: Final = 100
 _MAX_READ_FOR_ID: Final = 64 * 1024
@@ -148,6 +154,10 @@ class Exchange:
         return (200 if self._batch else status), answers
 
 
+Opened: TypeAlias = Reply | Exchange | Resumption
+"""A request that was opened: its reply, calls to run for it, or a stream to read."""
+
+
 class Protocol:
     """The protocol core of one server: knows its settings, its catalogue and its keys."""
 
@@ -156,42 +166,54 @@ class Protocol:
         settings: Settings,
         catalogue: Catalogue,
         keys: Keys,
-        backplane: Backplane,
+        peers: Peers,
+        changes: Changes,
         wait: Wait,
         tasks: TaskBackend,
     ) -> None:
         self.settings = settings
-        self.backplane = backplane
+        self._peers = peers
         self._refusals = RefusalLog()
-        listener = Listener(backplane, wait)
+        listener = Listener(changes, wait)
         self._stateless = Stateless(settings, catalogue, keys, listener, tasks)
-        self._sessions = Sessions(settings, catalogue, keys, backplane, listener)
+        self._sessions = Sessions(settings, catalogue, keys, peers, changes, listener)
 
-    def open(self, request: Request) -> Reply | Exchange | Resumption:
-        """Answer a request to the MCP endpoint, or say which handlers must run for it."""
+    def open(self, request: Request) -> Flow[Opened]:
+        """Answer a request to the MCP endpoint, or say which handlers must run for it.
+
+        With a backplane in this process, the flow takes no step.
+
+        Args:
+            request: The request.
+        """
         if request.refused is not None:
             return request.refused
         try:
+            if self._peers.shared:
+                yield from self._peers.join()
             self.check_origin(request)
             self.check_caller(request)
             if self.settings.callers.function is not None:
                 # Here, where it may take time: policies that need the key are driven on a loop.
                 self.settings.callers.key_of(request)
             if request.method == "POST":
-                return self._post(request)
+                return (yield from self._post(request))
             if SESSION_HEADER in request.headers:
                 _check_version(request)
             if request.method == "DELETE" and not self._is_stateless(request):
-                self._sessions.end(request)
+                yield from self._sessions.end(request)
                 return Reply(204)
             if request.method == "GET" and self._may_stream(request):
-                stream = self._sessions.stream(request)
+                stream = yield from self._sessions.stream(request)
                 if isinstance(stream, Call):
                     return Exchange(self, [stream], [], (False, True), answered=False)
                 return self._poll(stream) if stream.log.polled else stream
             raise method_not_allowed(request.method)
         except ProtocolError as error:
             return self.refuse(error, request)
+        except BackplaneUnavailable:
+            logger.warning("The backplane cannot be reached", exc_info=True)
+            return self.refuse(_unavailable(), request)
 
     def admit(self, request: Request) -> Flow[Reply | None]:
         """Find out who sends a request, before it is opened; the refusal of one who may not. The
@@ -216,6 +238,18 @@ class Protocol:
         except ProtocolError as error:
             return self.refuse(error, request)
         return None
+
+    def run_of(self, job: Job, request: Request) -> TaskRun:
+        """What the job of a task runs in this process, which did not take its request.
+
+        Args:
+            job: The job.
+            request: Stands for the request: its caller is the job's.
+
+        Raises:
+            ProtocolError: If the server has no such tool, or the caller may not use it.
+        """
+        return self._stateless.run_of(job, request)
 
     def refuse(self, error: ProtocolError, request: Request) -> Reply:
         """The reply to a request that has no readable message, or must not send one."""
@@ -294,18 +328,19 @@ class Protocol:
 
     def encode(self, incoming: IncomingRequest, result: Result) -> bytes:
         if incoming.revision.stateless:
-            return encode_result(incoming.id, self._stateless.wrap(incoming, result))
-        return encode_result(incoming.id, self._sessions.wrap(result))
+            return encode_result(incoming.id, self._stateless.encode_result(incoming, result))
+        return encode_result(incoming.id, self._sessions.encode_result(result))
 
-    def _post(self, request: Request) -> Reply | Exchange:
+    def _post(self, request: Request) -> Flow[Reply | Exchange]:
         media_type = request.headers.get("content-type", "")
         if media_type != JSON and media_type.partition(";")[0].strip().lower() != JSON:
             raise ProtocolError(INVALID_REQUEST, f"The Content-Type must be {JSON}", status=415)
         accept = _accepts(request.headers.get("accept"))
         value = decode(request.body)
         if isinstance(value, list):
-            return self._post_batch(value, request, accept)
+            return (yield from self._post_batch(value, request, accept))
         is_stateless = stateless.is_stateless_request(value, request.headers)
+        admitted: tuple[IncomingRequest, Method | FlowMethod] | None
         try:
             if is_stateless:
                 if SESSION_HEADER in request.headers and not stateless.is_stateless_request(
@@ -317,11 +352,11 @@ class Protocol:
                 message = parse(value, null_is_missing=True)
                 if isinstance(message, RequestMessage) and message.method == "initialize":
                     return self._initialize(message, request, accept)
-                session = self._sessions.session(request)
-                admitted = self._sessions.admit(value, session, request)
+                session, state = yield from self._sessions.session(request)
+                admitted = yield from self._sessions.admit(value, session, state, request)
             if admitted is None:
                 return Reply(202)
-            return self._dispatch(*admitted, accept)
+            return (yield from self._dispatch(*admitted, accept))
         except ProtocolError as error:
             status = error.status(stateless=is_stateless)
             reply = Reply.of_json(status, encode_error(readable_id(value), error))
@@ -329,13 +364,13 @@ class Protocol:
 
     def _post_batch(
         self, values: list[Any], request: Request, accept: tuple[bool, bool]
-    ) -> Reply | Exchange:
+    ) -> Flow[Reply | Exchange]:
         """JSON-RPC batches, which revision 2025-03-26 alone has."""
         if SESSION_HEADER in request.headers:
             _check_version(request)
         if self._is_stateless(request):
             raise ProtocolError(INVALID_REQUEST, "This revision has no batches")
-        session = self._sessions.session(request)
+        session, state = yield from self._sessions.session(request)
         if not session.revision.batches:
             raise ProtocolError(INVALID_REQUEST, f"{session.revision.name} has no batches")
         if not 0 < len(values) <= _MAX_IN_A_BATCH:
@@ -346,13 +381,13 @@ class Protocol:
         answers: list[bytes] = []
         for value in values:
             try:
-                admitted = self._sessions.admit(value, session, request)
+                admitted = yield from self._sessions.admit(value, session, state, request)
                 if admitted is None:
                     continue
                 incoming, method = admitted
-                outcome = self._answer(method, incoming)
+                outcome = yield from self._answer(method, incoming)
                 if isinstance(outcome, Call):
-                    self._sessions.keep(outcome)
+                    self._sessions.track(outcome)
                     calls.append(outcome)
                 else:
                     answers.append(self.encode(incoming, outcome))
@@ -369,7 +404,7 @@ class Protocol:
         started = perf_counter()
         token, result = self._sessions.initialize(message, request)
         if self.settings.observers:
-            incoming = self._sessions.opening(message, request, token)
+            incoming = self._sessions.initialize_request(message, request, token)
             for one in self.settings.observers:
                 one.on_request(incoming, started, Result(result[1:-1]), None)
         answers = [encode_result(message.id, result)]
@@ -378,28 +413,31 @@ class Protocol:
         return reply
 
     def _dispatch(
-        self, incoming: IncomingRequest, method: Method, accept: tuple[bool, bool]
-    ) -> Reply | Exchange:
+        self, incoming: IncomingRequest, method: Method | FlowMethod, accept: tuple[bool, bool]
+    ) -> Flow[Reply | Exchange]:
         if method.streams and not accept[1]:
             raise ProtocolError(
                 INVALID_REQUEST, f"The client must accept {EVENT_STREAM} for this", status=406
             )
-        outcome = self._answer(method, incoming)
+        outcome = yield from self._answer(method, incoming)
         if isinstance(outcome, Call):
-            outcome = self._stateless.start(outcome)
+            outcome = yield from self._stateless.start(outcome)
         if isinstance(outcome, Call):
-            logs = self._sessions.keep(outcome)
+            logs = self._sessions.track(outcome)
             return Exchange(self, [outcome], [], accept, logs=logs)
         answers = [self.encode(incoming, outcome)]
         return Exchange(self, [], answers, accept).reply()
 
-    def _answer(self, method: Method, incoming: IncomingRequest) -> Result | Call:
+    def _answer(
+        self, method: Method | FlowMethod, incoming: IncomingRequest
+    ) -> Flow[Result | Call]:
         observers = self.settings.observers
-        if not observers:
-            return method.answer(incoming)
-        started = perf_counter()
+        started = perf_counter() if observers else 0.0
         try:
-            outcome = method.answer(incoming)
+            if isinstance(method, FlowMethod):
+                outcome = yield from method.answer(incoming)
+            else:
+                outcome = method.answer(incoming)
         except ProtocolError as error:
             for one in observers:
                 one.on_request(incoming, started, None, error)
@@ -439,6 +477,12 @@ def check_rules(request: Request, rules: Sequence[Rule]) -> ProtocolError | None
         return None
     known = request.caller() is not None
     return access_denied(known=known, scopes=missing_scopes(request, rules))
+
+
+def _unavailable() -> ProtocolError:
+    return ProtocolError(
+        INTERNAL_ERROR, "The server cannot answer now: try again", status=503, retry_after=1
+    )
 
 
 def _check_version(request: Request) -> None:

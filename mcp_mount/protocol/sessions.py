@@ -10,19 +10,23 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from mcp_mount.calls.answers import WaitingAnswers
+from mcp_mount.calls.backplane import Message, SessionState
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.catalogue import Catalogue, Method
+from mcp_mount.calls.catalogue import Catalogue, FlowMethod, Method
+from mcp_mount.calls.flows import Do, Flow, done
 from mcp_mount.calls.incoming import LOG_LEVELS, Client, IncomingRequest
 from mcp_mount.calls.questions import StreamDialogue, is_foreign
 from mcp_mount.calls.results import Result
-from mcp_mount.protocol.changes import Change, OnChange, OpenStreams, SessionStream, check_uris
-from mcp_mount.protocol.listener import Listener
+from mcp_mount.protocol.changes import Change, OpenStreams, SessionStream, check_uris
+from mcp_mount.protocol.kept_logs import KeptLogs
+from mcp_mount.protocol.listener import Changes, Listener
+from mcp_mount.protocol.peers import Peers
 from mcp_mount.protocol.resumption import EventLog, Resumption, is_polled, parse_event_id
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.wire import sse
@@ -67,30 +71,14 @@ _EMPTY_LISTS: Final = {
 }
 
 
-class Backplane(Protocol):
-    """What the session revisions must carry from one request to another."""
-
-    def expect(self, session: str, question: str) -> Future[Any]: ...
-    def forget(self, session: str, question: str) -> None: ...
-    def deliver(self, session: str, question: str, answer: Any) -> bool: ...
-    def end(self, session: str, *, ttl: float) -> None: ...
-    def has_ended(self, session: str) -> bool: ...
-    def listen(self, hear: OnChange, *, waits: bool = True) -> Callable[[], None]: ...
-    def listeners(self) -> int: ...
-    def dismiss(self) -> bool: ...
-    def probe(self) -> None: ...
-    def subscribe(self, session: str, uri: str, *, on: bool) -> None: ...
-    def subscribed(self, session: str) -> frozenset[str]: ...
-    def set_log_level(self, session: str, level: str) -> None: ...
-    def log_level(self, session: str) -> str | None: ...
-    def keep_log(self, session: str, log: EventLog, *, ttl: float) -> None: ...
-    def own_log(self, session: str, make: Callable[[], EventLog], *, ttl: float) -> EventLog: ...
-    def find_log(self, session: str, stream: str) -> EventLog | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An open session: what its token says. caller: by whose key it was opened."""
+    """An open session: what its token says.
+
+    Attributes:
+        caller: The key of the caller who opened it.
+        expires: When its token expires, in seconds since the epoch.
+    """
 
     id: str
     revision: Revision
@@ -107,30 +95,49 @@ class Sessions:
         settings: Settings,
         catalogue: Catalogue,
         keys: Keys,
-        backplane: Backplane,
+        peers: Peers,
+        changes: Changes,
         listener: Listener,
     ) -> None:
         self._listener = listener
         self._settings = settings
         self._catalogue = catalogue
-        self._backplane = backplane
+        self._peers = peers
+        self._changes = changes
+        self._answers = WaitingAnswers()
+        self._kept = KeptLogs()
         self._seal = TokenSealer("session", keys, server=lambda: settings.name)
         self._opened: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self._calls: WeakValueDictionary[tuple[str, MessageId], Call] = WeakValueDictionary()
         self._streams = OpenStreams()
         self._logs: WeakValueDictionary[tuple[str, MessageId], EventLog] = WeakValueDictionary()
-        self._own_methods = {
+        self._own_methods: dict[str, Method | FlowMethod] = {
             "ping": Method(lambda incoming: Result(b"")),
-            "logging/setLevel": Method(self._set_log_level),
-            "resources/subscribe": Method(partial(self._subscribe, on=True)),
-            "resources/unsubscribe": Method(partial(self._subscribe, on=False)),
+            "logging/setLevel": FlowMethod(self._set_log_level),
+            "resources/subscribe": FlowMethod(partial(self._subscribe, on=True)),
+            "resources/unsubscribe": FlowMethod(partial(self._subscribe, on=False)),
         }
+        peers.on("answer", self._hear_answer)
+        peers.on("cancelled", lambda message: self._cancel_here(message["session"], message["id"]))
+        peers.on(
+            "subscribed",
+            lambda message: self._streams.subscribe(
+                message["session"], message["uri"], on=message["on"]
+            ),
+        )
 
     def initialize(self, message: RequestMessage, request: Request) -> tuple[str, bytes]:
-        """Answer a handshake with a new session id and the encoded result.
+        """Answer `initialize` (2025-11-25, basic/lifecycle).
 
-        Raises ProtocolError (invalid params) for a request without the members that the
-        specification requires.
+        Args:
+            message: The message.
+            request: The HTTP request that brought it.
+
+        Returns:
+            The id of the new session, and the encoded result.
+
+        Raises:
+            ProtocolError: Invalid params, if a member is missing that the specification requires.
         """
         params = message.params
         wanted = params.get("protocolVersion")
@@ -159,18 +166,24 @@ class Sessions:
             result["instructions"] = self._settings.instructions
         return token, encode(result)
 
-    def opening(self, message: RequestMessage, request: Request, token: str) -> IncomingRequest:
+    def initialize_request(
+        self, message: RequestMessage, request: Request, token: str
+    ) -> IncomingRequest:
         """The handshake itself as a request in the session that it has opened."""
         session = self._open(token, request.mount)
         return IncomingRequest(
             message.id, "initialize", {}, {}, session.revision, session.client, request, session.id
         )
 
-    def session(self, request: Request) -> Session:
-        """Return the session that a request names.
+    def session(self, request: Request) -> Flow[tuple[Session, SessionState]]:
+        """The session that a request names, and what is known of it besides its token.
 
-        Raises ProtocolError: 400 without a session id, 404 for one that is not open (any more), or
-        not this caller's.
+        Args:
+            request: The request.
+
+        Raises:
+            ProtocolError: 400 without a session id, 404 for one that is not open (any more), or not
+                this caller's.
         """
         token = request.headers.get(SESSION_HEADER)
         if token is None:
@@ -183,27 +196,37 @@ class Sessions:
         session = self._opened.get((request.mount, token))
         if session is None:
             session = self._open(token, request.mount)
-        if session.expires < time.time() or self._backplane.has_ended(session.id):
+        asked = self._peers.backplane.session(session.id)
+        state: SessionState = (yield asked) if isinstance(asked, Do) else asked
+        if session.expires < time.time() or state.ended:
             self._opened.pop((request.mount, token), None)
             raise _no_session()
         # A session that nobody known has opened may be used by a caller who logs in later.
         if session.caller is not None and session.caller != self._settings.callers.key_of(request):
             raise _no_session()
-        return session
+        return session, state
 
     def admit(
-        self, value: Any, session: Session, request: Request
-    ) -> tuple[IncomingRequest, Method] | None:
-        """Return a request with its method, or None for a message that gets no answer."""
+        self, value: Any, session: Session, state: SessionState, request: Request
+    ) -> Flow[tuple[IncomingRequest, Method | FlowMethod] | None]:
+        """A request with its method, or None for a message that gets no answer.
+
+        Args:
+            value: The message, decoded.
+            session: Its session.
+            state: What is known of the session.
+            request: The HTTP request that brought it.
+
+        Raises:
+            ProtocolError: For what the revision does not allow.
+        """
         message = parse(value, null_is_missing=True)
         if isinstance(message, NotificationMessage):
             if message.method == "notifications/cancelled":
-                self._cancel(session, message.params.get("requestId"))
+                yield from self._cancel(session, message.params.get("requestId"))
             return None
         if isinstance(message, ResponseMessage):
-            question = str(message.id)
-            if not self._backplane.deliver(session.id, question, message):
-                _refuse_foreign_answer(question)
+            yield from self._deliver(session, message)
             return None
         name = message.method
         if name == "initialize":
@@ -231,41 +254,49 @@ class Sessions:
             session.client,
             request,
             session.id,
-            self._backplane.log_level(session.id) or "info",
+            state.log_level or "info",
             StreamDialogue(
-                self._backplane,
+                self._answers,
                 session.id,
                 session.revision,
                 session.client.capabilities,
                 self._settings.question_timeout,
                 places=self._listener,
-                most=request.waiting,
+                max_waiting=request.max_blocking,
             ),
             handlers=self._catalogue,
             hooks=self._settings.hooks,
         )
         return incoming, method
 
-    def stream(self, request: Request) -> Call | Resumption:
+    def stream(self, request: Request) -> Flow[Call | Resumption]:
         """A GET: the stream of its session (2025-11-25, "Listening for Messages"), or one that its
         client comes back to.
 
         Where a stream would hold a thread, the session's is polled, if the revision has that.
-        Raises ProtocolError: 400 for events of a call that are not kept (any more), 405 for no
-        stream.
+
+        Args:
+            request: The request.
+
+        Raises:
+            ProtocolError: 400 for events of a call that are not kept (any more), 405 for no stream.
         """
-        session = self.session(request)
+        session, _ = yield from self.session(request)
         if "last-event-id" in request.headers:
             resumed = self._resume(session, request)
             if resumed is not None:
                 return resumed
-        subscribed = partial(self._backplane.subscribed, session.id)
-        if request.waiting is not None:
+        if request.max_blocking is not None:
             if not session.revision.primed_streams:
                 raise method_not_allowed("GET")
-            polled = SessionStream(session.id, subscribed)
-            return Resumption(self._own_log(session, polled), None)
-        subscription = SessionStream(session.id, subscribed, self._streams)
+            log = self._kept.find_own(session.id)
+            if log is None:
+                polled = SessionStream(session.id, self._streams, is_polled=True)
+                polled.uris |= yield from done(self._peers.backplane.subscribed(session.id))
+                log = self._own_log(session, polled)
+            return Resumption(log, None)
+        subscription = SessionStream(session.id, self._streams)
+        subscription.uris |= yield from done(self._peers.backplane.subscribed(session.id))
         incoming = IncomingRequest(
             0, "GET", {}, {}, session.revision, session.client, request, session.id
         )
@@ -285,10 +316,10 @@ class Sessions:
                 elif (message := subscription.message(change)) is not None:
                     log.append(sse.event(message))
 
-            log.on_end = self._backplane.listen(hear, waits=False)
+            log.on_end = self._changes.listen(hear, waits=False)
             return log
 
-        return self._backplane.own_log(session.id, make, ttl=ttl)
+        return self._kept.own(session.id, make, ttl=ttl)
 
     def _resume(self, session: Session, request: Request) -> Resumption | None:
         """The stream that a client comes back to; None where the session's own begins anew.
@@ -297,7 +328,7 @@ class Sessions:
         a client that is refused there would hear of no change any more.
         """
         place = parse_event_id(request.headers["last-event-id"])
-        log = place and self._backplane.find_log(session.id, place.stream)
+        log = place and self._kept.find(session.id, place.stream)
         if place and log and log.has(place.number) and request.permits(log.rules):
             if log.is_over and place.number >= log.last:
                 # Clients come back for ever to a stream that ends without their answer.
@@ -309,7 +340,7 @@ class Sessions:
             INVALID_REQUEST, "This stream is not kept (any more): repeat the request"
         )
 
-    def keep(self, call: Call) -> Callable[[], EventLog] | None:
+    def track(self, call: Call) -> Callable[[], EventLog] | None:
         """Let the client of a call in a session cancel it; what opens the log of its stream."""
         session = call.incoming.session
         if session is None:
@@ -320,7 +351,7 @@ class Sessions:
             log = EventLog(primed=call.incoming.revision.primed_streams)
             # Those that are called within it have more of them, once it runs.
             log.rules = call.incoming.met_rules
-            self._backplane.keep_log(session, log, ttl=self._settings.resume_ttl)
+            self._kept.keep(session, log, ttl=self._settings.resume_ttl)
             self._logs[session, call.incoming.id] = log
             if call.cancelled:
                 log.abandon()
@@ -328,24 +359,60 @@ class Sessions:
 
         return open_log
 
-    def _cancel(self, session: Session, request_id: Any) -> None:
-        if not is_id(request_id):
+    def _deliver(self, session: Session, message: ResponseMessage) -> Flow[None]:
+        """Hand in an answer of the client, here or in the process that has asked."""
+        question = str(message.id)
+        if self._answers.deliver(session.id, question, message):
             return
-        call = self._calls.get((session.id, request_id))
-        if call is not None:
-            call.cancel()
-            log = self._logs.get((session.id, request_id))
-            if log is not None:
-                log.abandon()
+        if not self._peers.shared:
+            _refuse_foreign_answer(question)
+            return
+        yield from self._peers.send(
+            "answer",
+            session=session.id,
+            question=question,
+            result=message.result,
+            error=message.error,
+        )
 
-    def end(self, request: Request) -> None:
-        """End the session that a DELETE names (2025-11-25, "Session Management")."""
-        session = self.session(request)
-        self._backplane.end(session.id, ttl=max(0.0, session.expires - time.time()))
+    def _hear_answer(self, message: Message) -> None:
+        question = message["question"]
+        answer = ResponseMessage(question, message["result"], message["error"])
+        self._answers.deliver(message["session"], question, answer)
+
+    def _cancel(self, session: Session, request_id: Any) -> Flow[None]:
+        """Cancel a call, here or in the process that runs it (2025-11-25,
+        basic/utilities/cancellation)."""
+        if is_id(request_id) and not self._cancel_here(session.id, request_id):
+            yield from self._peers.send("cancelled", session=session.id, id=request_id)
+
+    def _cancel_here(self, session: str, request_id: MessageId) -> bool:
+        call = self._calls.get((session, request_id))
+        if call is None:
+            return False
+        call.cancel()
+        log = self._logs.get((session, request_id))
+        if log is not None:
+            log.abandon()
+        return True
+
+    def end(self, request: Request) -> Flow[None]:
+        """End the session that a DELETE names (2025-11-25, "Session Management").
+
+        Args:
+            request: The request.
+
+        Raises:
+            ProtocolError: As `session`.
+        """
+        session, _ = yield from self.session(request)
+        ttl = max(0.0, session.expires - time.time())
+        yield from done(self._peers.backplane.end_session(session.id, ttl=ttl))
+        self._kept.end_own(session.id)
         self._opened.pop((request.mount, request.headers[SESSION_HEADER]), None)
 
     @staticmethod
-    def wrap(result: Result) -> bytes:
+    def encode_result(result: Result) -> bytes:
         """The encoded result object."""
         if not result.meta:
             return b"{%b}" % result.members
@@ -368,30 +435,35 @@ class Sessions:
             self._opened.popitem(last=False)
         return session
 
-    def _subscribe(self, incoming: IncomingRequest, *, on: bool) -> Result:
+    def _subscribe(self, incoming: IncomingRequest, *, on: bool) -> Flow[Result | Call]:
         if "resources/read" not in self._catalogue.methods:
             raise ProtocolError(METHOD_NOT_FOUND, f"Method not found: {incoming.method}")
-        uri = incoming.params.get("uri")
+        uri, session = incoming.params.get("uri"), incoming.session
         if not isinstance(uri, str):
             raise ProtocolError(INVALID_PARAMS, 'params must have a string "uri"')
-        assert incoming.session is not None
+        assert session is not None
         check_uris([uri])
-        uri = normal_uri(uri)
+        uri, backplane = normal_uri(uri), self._peers.backplane
         if on:
             if not self._catalogue.serves(uri, incoming):
                 raise ProtocolError(
                     RESOURCE_NOT_FOUND, f"Resource not found: {uri}", data={"uri": uri}
                 )
-            check_uris(self._backplane.subscribed(incoming.session) | {uri})
-        self._backplane.subscribe(incoming.session, uri, on=on)
+            subscribed = yield from done(backplane.subscribed(session))
+            check_uris(subscribed | {uri})
+        ttl = self._settings.session_ttl
+        yield from done(backplane.subscribe(session, uri, on=on, ttl=ttl))
+        self._streams.subscribe(session, uri, on=on)
+        yield from self._peers.send("subscribed", session=session, uri=uri, on=on)
         return Result(b"")
 
-    def _set_log_level(self, incoming: IncomingRequest) -> Result:
+    def _set_log_level(self, incoming: IncomingRequest) -> Flow[Result | Call]:
         level = incoming.params.get("level")
         if level not in LOG_LEVELS:
             raise ProtocolError(INVALID_PARAMS, f'"level" must be one of {", ".join(LOG_LEVELS)}')
         assert incoming.session is not None
-        self._backplane.set_log_level(incoming.session, level)
+        ttl = self._settings.session_ttl
+        yield from done(self._peers.backplane.set_log_level(incoming.session, str(level), ttl=ttl))
         return Result(b"")
 
 

@@ -14,7 +14,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.catalogue import Catalogue, Method
+from mcp_mount.calls.catalogue import Catalogue, FlowMethod, Method
+from mcp_mount.calls.flows import Flow
 from mcp_mount.calls.incoming import LOG_LEVELS, Client, IncomingRequest
 from mcp_mount.calls.questions import (
     InputRequest,
@@ -27,7 +28,7 @@ from mcp_mount.calls.tasks import TaskRequired
 from mcp_mount.protocol.changes import ListenSubscription
 from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.settings import Settings
-from mcp_mount.protocol.task_methods import TaskBackend, TaskMethods
+from mcp_mount.protocol.task_methods import Job, TaskBackend, TaskMethods, TaskRun
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import (
     HEADER_MISMATCH,
@@ -91,16 +92,16 @@ class Stateless:
         tasks: TaskBackend,
     ) -> None:
         self._listener = listener
-        self._tasks = TaskMethods(tasks, catalogue, settings.callers, self.wrap)
+        self._tasks = TaskMethods(tasks, catalogue, settings.callers, self.encode_result)
         self._seal = TokenSealer(
             "request state",
             keys,
             server=lambda: settings.name,
-            most=settings.max_body_bytes // 2,
+            max_length=settings.max_body_bytes // 2,
         )
         self._settings = settings
         self._catalogue = catalogue
-        self._own_methods = {
+        self._own_methods: dict[str, Method | FlowMethod] = {
             "server/discover": Method(self._discover),
             "subscriptions/listen": Method(self._listen, streams=True),
             **self._tasks.table,
@@ -116,7 +117,9 @@ class Stateless:
     def _end(self) -> bytes:
         return b',"_meta":%b}' % encode(self._own_meta)
 
-    def admit(self, value: Any, request: Request) -> tuple[IncomingRequest, Method] | None:
+    def admit(
+        self, value: Any, request: Request
+    ) -> tuple[IncomingRequest, Method | FlowMethod] | None:
         """Return a request with its method, or None for a notification.
 
         Raises ProtocolError for whatever the revision forbids.
@@ -169,13 +172,21 @@ class Stateless:
         incoming.hooks = self._settings.hooks
         return incoming, method
 
-    def start(self, call: Call) -> Result | Call:
-        """Let a call that is to become a task begin as one; any other stays as it is."""
+    def start(self, call: Call) -> Flow[Result | Call]:
+        """Let a call that is to become a task begin as one; any other stays as it is.
+
+        Args:
+            call: The call.
+        """
         if call.task is None or call.task.deferred:
             return call
-        return self._tasks.accept(call)
+        return (yield from self._tasks.accept(call))
 
-    def wrap(self, incoming: IncomingRequest, result: Result) -> bytes:
+    def run_of(self, job: Job, request: Request) -> TaskRun:
+        """What a task's job runs in this process: see `TaskMethods.run_of`."""
+        return self._tasks.run_of(job, request)
+
+    def encode_result(self, incoming: IncomingRequest, result: Result) -> bytes:
         """The encoded result object, with what every result of the revision carries."""
         if isinstance(result.suspended, TaskRequired):
             result = self._restart(incoming)
@@ -192,7 +203,7 @@ class Stateless:
         """The result of a call whose handler wants to go on as a task, from its start."""
         call = self._catalogue.methods[incoming.method].answer(incoming)
         assert isinstance(call, Call), "the handler ran already"
-        return self._tasks.begin(call)
+        return self._tasks.begin_at_once(call)
 
     def _ask(
         self, incoming: IncomingRequest, input_requests: Mapping[str, InputRequest[Any]]

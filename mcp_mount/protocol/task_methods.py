@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mcp_mount.calls.backplane import Asked
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.callers import Callers
-from mcp_mount.calls.catalogue import Catalogue, Method
-from mcp_mount.calls.flows import Flow, proceed
-from mcp_mount.calls.incoming import IncomingRequest
+from mcp_mount.calls.catalogue import Catalogue, FlowMethod
+from mcp_mount.calls.flows import Flow, at_once, done, proceed
+from mcp_mount.calls.incoming import Client, IncomingRequest
 from mcp_mount.calls.policies import admission, admits
 from mcp_mount.calls.questions import MultiRoundTripDialogue
 from mcp_mount.calls.results import Result
@@ -18,54 +19,119 @@ from mcp_mount.calls.tasks import TERMINAL, Task, TaskPolicy
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.wire.extensions import TASKS
-from mcp_mount.wire.messages import encode_error_object
+from mcp_mount.wire.messages import Request, encode_error_object
+from mcp_mount.wire.revisions import REVISIONS
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A call to run as a task.
+    """A call to run as a task, as plain data: `json` can write it, and any process can run it.
 
-    caller: whose task it is. quota: whose quota it counts in: a Host header, which belongs to the
-    owner of a task, can be made up to get another one. answers: what the client has answered
-    before. outcome: the final status of the call and its outcome as `Task` has it, once it has run.
+    Attributes:
+        method: The method of the protocol: "tools/call".
+        params: Its parameters.
+        meta: The `_meta` of the request.
+        revision: The revision in use.
+        client_info: The name and version that the client claims.
+        client_capabilities: The capabilities that the client declares.
+        log_level: The lowest level of log messages that the client wants.
+        answers: What the client has answered before, by the keys of the questions.
+        tool: The name of the tool.
+        caller: The key of the caller, who owns the task.
+        quota: The key of the quota in which the task counts: a Host header, which belongs to the
+            owner, can be made up to get another quota.
+        ttl: How long the task is kept, in seconds from its creation.
+        poll_interval: How often clients should look, in seconds.
+    """
+
+    method: str
+    params: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    revision: str
+    client_info: Mapping[str, Any]
+    client_capabilities: Mapping[str, Any]
+    log_level: str | None
+    answers: Mapping[str, Any]
+    tool: str
+    caller: str
+    quota: str
+    ttl: float
+    poll_interval: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """What a job runs in a process.
+
+    Attributes:
+        call: The call. In the process that took the request it has the request itself; elsewhere
+            `TaskMethods.run_of` makes it of the job.
+        outcome: Returns the final status of the call ("completed" or "failed") and its outcome as
+            `Task` has it, once it has run.
     """
 
     call: Call
-    policy: TaskPolicy
-    caller: str
-    quota: str
-    answers: Mapping[str, Any]
     outcome: Callable[[Call], tuple[str, bytes]]
 
 
 class TaskBackend(Protocol):
-    """Where tasks run, and where their state is kept."""
+    """Where tasks run, and where their state is kept.
 
-    def start(self, job: Job) -> Task:
+    To add one, write a module in `mcp_mount/backends/tasks/` with a class that has these members.
+    An operation that takes time returns a step (`calls.flows.Do`), as that of a backplane does
+    (`calls.backplane`). A worker in another process gets the job as JSON, makes a `TaskRun` of it
+    with `Protocol.run_of`, and tells the state of the task to whoever asks here.
+    """
+
+    def start(self, job: Job, run: TaskRun) -> Asked[Task]:
         """Begin a task, which `get` knows from now on.
 
+        Args:
+            job: What is to be done, as plain data.
+            run: The same for this process: a backend that runs tasks elsewhere leaves it.
+
         Raises:
-            ProtocolError: Where no more tasks can be taken (503), or none of this caller (429).
+            ProtocolError: If no more tasks can be taken (503), or none of this caller (429).
         """
 
-    def get(self, task_id: str) -> Task | None:
-        """The state of a task; None if there is none, or no more."""
+    def get(self, task_id: str) -> Asked[Task | None]:
+        """The state of a task; None if there is none, or no more.
 
-    def delivered(self, task_id: str) -> None:
-        """Note that the client has got the outcome: where room is needed, it goes first."""
+        Args:
+            task_id: Its id.
+        """
 
-    def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
-        """Hand in answers by the keys of their questions; those that nobody asked are dropped."""
+    def delivered(self, task_id: str) -> Asked[None]:
+        """Note that the client has got the outcome: where room is needed, it goes first.
 
-    def cancel(self, task_id: str) -> None:
-        """Ask a task to end; one that has ended stays as it is."""
+        Args:
+            task_id: The id of the task.
+        """
+
+    def answer(self, task_id: str, responses: Mapping[str, Any]) -> Asked[None]:
+        """Hand in answers; those to no question are dropped.
+
+        Args:
+            task_id: The id of the task.
+            responses: By the keys of their questions.
+        """
+
+    def cancel(self, task_id: str) -> Asked[None]:
+        """Ask a task to end; one that has ended stays as it is.
+
+        Args:
+            task_id: Its id.
+        """
 
 
 class TaskMethods:
     """`tasks/get`, `tasks/update`, `tasks/cancel`, and the beginning of a task.
 
-    catalogue: has the tools that tasks are calls of. callers: tells whose a task is. wrap: encodes
-    a finished result, as if there were no task.
+    Args:
+        backend: Runs the tasks, and keeps their state.
+        catalogue: Has the tools that tasks are calls of.
+        callers: Tells whose a task is.
+        wrap: Encodes a finished result, as if there were no task.
     """
 
     def __init__(
@@ -80,12 +146,12 @@ class TaskMethods:
         self._callers = callers
         self._wrap = wrap
         self.table = {
-            "tasks/get": Method(self._get, "taskId"),
-            "tasks/update": Method(self._update, "taskId"),
-            "tasks/cancel": Method(self._cancel, "taskId"),
+            "tasks/get": FlowMethod(self._get, "taskId"),
+            "tasks/update": FlowMethod(self._update, "taskId"),
+            "tasks/cancel": FlowMethod(self._cancel, "taskId"),
         }
 
-    def accept(self, call: Call) -> Result | Call:
+    def accept(self, call: Call) -> Flow[Result | Call]:
         """Let a call run as a task, if its policies admit it.
 
         Returns:
@@ -95,24 +161,77 @@ class TaskMethods:
         line = list(call.policies)
         first = next((index for index, one in enumerate(line) if admits(one)), None)
         if first is None:
-            return self.begin(call)
+            return (yield from self.begin(call))
         acceptance = _Acceptance(self, call)
         return call.standing_in((acceptance, *line[:first], _Refused(acceptance)))
 
-    def begin(self, call: Call) -> Result:
+    def begin(self, call: Call) -> Flow[Result]:
         """Let a call run as a task, without asking what has admitted it: the `CreateTaskResult`.
 
+        Args:
+            call: The call.
+
         Raises:
-            ProtocolError: Where no more tasks are taken.
+            ProtocolError: If no more tasks are taken.
         """
-        call.policies = tuple(one for one in call.policies if not admits(one))
-        dialogue = call.incoming.dialogue
-        answers = dialogue.answers if isinstance(dialogue, MultiRoundTripDialogue) else {}
-        caller = self._callers.owner_of(call.incoming.request)
-        quota = self._callers.key_of(call.incoming.request) or "anonymous"
-        job = Job(call, call.task or TaskPolicy(), caller, quota, answers, self._outcome)
-        task = self._backend.start(job)
-        return Result(encode(task.members())[1:-1], type="task")
+        task = yield from done(self._start(call))
+        return _created(task)
+
+    def begin_at_once(self, call: Call) -> Result:
+        """As `begin`, where nothing can wait: a step is taken on the spot."""
+        return _created(at_once(self._start(call)))
+
+    def _start(self, call: Call) -> Asked[Task]:
+        _leave_out_admission(call)
+        return self._backend.start(self._job_of(call), TaskRun(call, self._outcome))
+
+    def run_of(self, job: Job, request: Request) -> TaskRun:
+        """What a job runs in a process that did not take its request.
+
+        Args:
+            job: The job.
+            request: Stands for the request: its caller is the job's.
+
+        Raises:
+            ProtocolError: If this server has no such tool, or the caller may not use it.
+        """
+        incoming = IncomingRequest(
+            0,
+            job.method,
+            dict(job.params),
+            dict(job.meta),
+            REVISIONS[job.revision],
+            Client(job.client_info, job.client_capabilities),
+            request,
+            None,
+            job.log_level,
+            MultiRoundTripDialogue(job.client_capabilities, job.answers),
+            handlers=self._catalogue,
+        )
+        call = self._catalogue.methods[job.method].answer(incoming)
+        if not isinstance(call, Call):
+            raise ProtocolError(INVALID_PARAMS, f"The arguments of {job.tool} are not valid")
+        _leave_out_admission(call)
+        return TaskRun(call, self._outcome)
+
+    def _job_of(self, call: Call) -> Job:
+        incoming, policy = call.incoming, call.task or TaskPolicy()
+        dialogue = incoming.dialogue
+        return Job(
+            method=incoming.method,
+            params=incoming.params,
+            meta=incoming.meta,
+            revision=incoming.revision.name,
+            client_info=incoming.client.info,
+            client_capabilities=incoming.client.capabilities,
+            log_level=incoming.log_level,
+            answers=dialogue.answers if isinstance(dialogue, MultiRoundTripDialogue) else {},
+            tool=call.name,
+            caller=self._callers.owner_of(incoming.request),
+            quota=self._callers.key_of(incoming.request) or "anonymous",
+            ttl=policy.ttl,
+            poll_interval=policy.poll_interval,
+        )
 
     def finder(self, incoming: IncomingRequest) -> Callable[[str], Task | None]:
         """What finds the tasks of the caller by their ids, and no others.
@@ -124,7 +243,8 @@ class TaskMethods:
         permitted: dict[tuple[str, int], bool] = {}
 
         def find(task_id: str) -> Task | None:
-            task = self._owned(incoming, task_id)
+            # Asked where a change is told, which cannot wait: a step is taken on the spot.
+            task = self._own(incoming, at_once(self._backend.get(task_id)))
             if task is None:
                 return None
             key = task.id, len(task.rules)
@@ -135,8 +255,8 @@ class TaskMethods:
 
         return find
 
-    def _owned(self, incoming: IncomingRequest, task_id: str) -> Task | None:
-        task = self._backend.get(task_id)
+    def _own(self, incoming: IncomingRequest, task: Task | None) -> Task | None:
+        """A task, if it is the caller's."""
         if task is None or task.caller != self._callers.owner_of(incoming.request):
             return None
         return task
@@ -147,25 +267,26 @@ class TaskMethods:
         except ProtocolError as error:
             return "failed", b'"error":%b' % encode_error_object(error)
 
-    def _get(self, incoming: IncomingRequest) -> Result:
-        task = self._find(incoming)
+    def _get(self, incoming: IncomingRequest) -> Flow[Result | Call]:
+        task = yield from self._find(incoming)
         if task.status in TERMINAL:
-            self._backend.delivered(task.id)
+            yield from done(self._backend.delivered(task.id))
         return Result(task.detail())
 
-    def _update(self, incoming: IncomingRequest) -> Result:
-        task = self._find(incoming)
+    def _update(self, incoming: IncomingRequest) -> Flow[Result | Call]:
+        task = yield from self._find(incoming)
         responses = incoming.params.get("inputResponses")
         if not isinstance(responses, dict):
             raise ProtocolError(INVALID_PARAMS, 'params must have an object "inputResponses"')
-        self._backend.answer(task.id, responses)
+        yield from done(self._backend.answer(task.id, responses))
         return Result(b"")
 
-    def _cancel(self, incoming: IncomingRequest) -> Result:
-        self._backend.cancel(self._find(incoming).id)
+    def _cancel(self, incoming: IncomingRequest) -> Flow[Result | Call]:
+        task = yield from self._find(incoming)
+        yield from done(self._backend.cancel(task.id))
         return Result(b"")
 
-    def _find(self, incoming: IncomingRequest) -> Task:
+    def _find(self, incoming: IncomingRequest) -> Flow[Task]:
         """The caller's own task of the id in the request.
 
         Raises:
@@ -174,12 +295,30 @@ class TaskMethods:
         """
         incoming.client.require(TASKS)
         unknown = ProtocolError(INVALID_PARAMS, "There is no such task, or it has expired")
-        task = self._owned(incoming, incoming.params["taskId"])
+        found = yield from done(self._backend.get(incoming.params["taskId"]))
+        task = self._own(incoming, found)
         rules = None if task is None else self._catalogue.rules_of_tool(task.tool)
         if task is None or rules is None:
             raise unknown
         incoming.require((*rules, *task.rules), unknown)
         return task
+
+
+def _leave_out_admission(call: Call) -> None:
+    """Take the policies from a call that have admitted it already.
+
+    Raises:
+        InvalidArguments: If its arguments are not valid, and no policy is left within which they
+            are validated when it runs.
+    """
+    if call.policies and all(map(admits, call.policies)):
+        call.prepare()
+    call.policies = tuple(one for one in call.policies if not admits(one))
+
+
+def _created(task: Task) -> Result:
+    """The `CreateTaskResult` of a task."""
+    return Result(encode(task.members())[1:-1], type="task")
 
 
 class _Acceptance:
@@ -197,10 +336,7 @@ class _Acceptance:
     def flow(self, call: Call) -> Flow[Result]:
         try:
             yield from admission([one for one in self._call.policies if admits(one)], call)
-            if all(map(admits, self._call.policies)):
-                # Nothing stands around it any more that validates its arguments when it runs.
-                self._call.prepare()
-            return self._tasks.begin(self._call)
+            return (yield from self._tasks.begin(self._call))
         except Exception as refusal:
             self.refusal = refusal
         return (yield from proceed())

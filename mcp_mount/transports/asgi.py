@@ -19,7 +19,12 @@ from typing import Any
 from mcp_mount.calls.call import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.resumption import Resumption
-from mcp_mount.transports.driving import drive_async, open_request_async, spawner
+from mcp_mount.transports.driving import (
+    drive_async,
+    follow_async,
+    open_request_async,
+    spawner,
+)
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.late import LateResponse, LateStart
 from mcp_mount.transports.resuming import AsyncReader, go_on_unheard, pump
@@ -71,7 +76,7 @@ class ASGITransport:
         request = request_of(scope, headers, body)
         runner = scope.get(RUNNER, self._runner)
         if self._protocol.settings.asks_nobody and not request.may_block:
-            opened = self._protocol.open(request)
+            opened = await follow_async(self._protocol.open(request), runner)
         else:
             opened = await open_request_async(self._protocol, request, runner)
         if isinstance(opened, Reply):

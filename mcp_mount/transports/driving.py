@@ -22,14 +22,13 @@ from mcp_mount.calls.activity import RunTracker, is_lasting
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Do, Enter, Flow, Pause, Proceed, Run, Step, Wait
 from mcp_mount.calls.results import Result
-from mcp_mount.protocol.exchange import Exchange, Protocol
-from mcp_mount.protocol.resumption import Resumption
+from mcp_mount.protocol.exchange import Opened, Protocol
 from mcp_mount.transports import background
 from mcp_mount.transports.lasting import ended, keep, wait_until_done
 from mcp_mount.transports.threads import Runner, off_loop, serving, waiting_thread
 from mcp_mount.wire.cancellation import cancel
 from mcp_mount.wire.errors import OutOfTime, contained, contained_async
-from mcp_mount.wire.messages import Reply, Request
+from mcp_mount.wire.messages import Request
 
 T = TypeVar("T")
 
@@ -128,19 +127,17 @@ def _tracker_of(call: Call) -> RunTracker:
     return call.tracker
 
 
-def open_request(protocol: Protocol, request: Request) -> Reply | Exchange | Resumption:
+def open_request(protocol: Protocol, request: Request) -> Opened:
     """Let a request in, on this thread, and open it."""
     settings = protocol.settings
     if settings.auth is not None or settings.startup is not None:
         refusal = follow(protocol.admit(request))
         if refusal is not None:
             return refusal
-    return protocol.open(request)
+    return follow(protocol.open(request))
 
 
-async def open_request_async(
-    protocol: Protocol, request: Request, runner: Runner
-) -> Reply | Exchange | Resumption:
+async def open_request_async(protocol: Protocol, request: Request, runner: Runner) -> Opened:
     """Let a request in, on this event loop, and open it: on a thread, if that may block."""
     settings = protocol.settings
     if settings.auth is not None or settings.startup is not None:
@@ -148,8 +145,8 @@ async def open_request_async(
         if refusal is not None:
             return refusal
     if request.may_block or protocol.settings.may_block:
-        return await off_loop(runner, partial(protocol.open, request))
-    return protocol.open(request)
+        return await off_loop(runner, partial(follow, protocol.open(request)))
+    return await follow_async(protocol.open(request), runner)
 
 
 def follow(

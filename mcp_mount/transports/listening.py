@@ -12,7 +12,8 @@ from typing import Any
 from weakref import WeakMethod
 
 from mcp_mount.calls.channels import AsyncChannel
-from mcp_mount.protocol.changes import CLOSING, PROBE, Change, Changes, Subscription
+from mcp_mount.protocol.changes import CLOSING, PROBE, Change, Subscription
+from mcp_mount.protocol.listener import Changes
 
 
 async def listen(changes: Changes, subscription: Subscription, *, channel: AsyncChannel) -> None:

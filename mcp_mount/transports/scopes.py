@@ -82,7 +82,7 @@ def request_of(scope: Scope, headers: dict[str, str], body: bytes = b"") -> Requ
             method=scope["method"],
             headers=headers,
             body=body,
-            waiting=scope.get(WAITING, known.waiting),
+            max_blocking=scope.get(WAITING, known.max_blocking),
         )
     scoped = partial(has_scope, scope) if "auth" in scope else None
     client = scope.get("client")

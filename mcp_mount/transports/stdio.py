@@ -20,6 +20,7 @@ from mcp_mount.calls.call import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.sessions import SESSION_HEADER
+from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.streams import AsyncStream
 from mcp_mount.transports.threads import Runner, off_loop
 from mcp_mount.wire import sse
@@ -133,9 +134,10 @@ class StdioTransport:
     async def _open(self, method: str, body: bytes) -> Reply | Exchange | Resumption:
         with self._around() as caller:
             request = self._request(caller, method, body)
+            opening = self._protocol.open(request)
             if not request.may_block:
-                return self._protocol.open(request)
-            return await off_loop(self._runner, partial(self._protocol.open, request))
+                return await follow_async(opening, self._runner)
+            return await off_loop(self._runner, partial(follow, opening))
 
     def _cancel(self, notification: dict[str, Any]) -> None:
         params = notification.get("params")

@@ -67,7 +67,7 @@ class WSGITransport:
     ) -> Iterable[bytes]:
         """Serve a request. complete: adds what a host knows of it besides."""
         environ = own_environ(environ)
-        answer = self.respond(environ, native=lambda: environ, complete=complete)
+        answer = self.respond(environ, host_request=lambda: environ, complete=complete)
         if isinstance(answer, Reply):
             start_response(status_line(answer.status), with_length(answer))
             return [answer.body]
@@ -78,7 +78,7 @@ class WSGITransport:
         self,
         environ: Environ,
         *,
-        native: Callable[[], Any],
+        host_request: Callable[[], Any],
         complete: Callable[[Request], None] = lambda request: None,
     ) -> Reply | EventStream:
         """Answer the request in `environ`, for a framework that writes the response itself.
@@ -100,7 +100,7 @@ class WSGITransport:
             environ["REQUEST_METHOD"],
             read_headers(environ),
             body,
-            native,
+            host_request,
             caller=lambda: environ.get("REMOTE_USER") or None,
             url=partial(endpoint_url, environ),
             address=environ.get("REMOTE_ADDR"),
@@ -116,7 +116,7 @@ class WSGITransport:
 
         multithread: whether other requests are served meanwhile (PEP 3333, wsgi.multithread).
         """
-        request.waiting = self.waiting(multithread=multithread)
+        request.max_blocking = self.waiting(multithread=multithread)
         return self.answer(open_request(self._protocol, request))
 
     def answer(self, opened: Reply | Exchange | Resumption) -> Reply | EventStream:

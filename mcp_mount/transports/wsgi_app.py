@@ -82,9 +82,9 @@ class WSGIApp:
 
     def _complete(self, environ: Environ, request: Request) -> None:
         """Let a request know what one under ASGI does."""
-        request.native = partial(self._request, environ)
-        request.on_token = lambda token, user: note_token(request.native().scope, token, user)
-        request.has_role = lambda name: has_role(request.native().scope, name)
+        request.host_request = partial(self._request, environ)
+        request.on_token = lambda token, user: note_token(request.host_request().scope, token, user)
+        request.has_role = lambda name: has_role(request.host_request().scope, name)
 
     def is_direct(self, environ: Environ) -> bool:
         """Whether a request is for MCP and nothing stands between."""

@@ -80,8 +80,8 @@ class Request:
     method: str
     headers: Mapping[str, str]
     body: bytes = b""
-    native: Callable[[], Any] = lambda: None
-    waiting: int | None = None
+    host_request: Callable[[], Any] = lambda: None
+    max_blocking: int | None = None
     mirrors_headers: bool = True
     is_trusted_local: bool = False
     caller: Callable[[], str | None] = lambda: None

@@ -56,7 +56,7 @@ class RequestPredicate:
     function: Callable[[Any], bool]
 
     def is_satisfied(self, request: Request) -> bool:
-        return is_yes(self.function, self.function(request.native()))
+        return is_yes(self.function, self.function(request.host_request()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class When:
             {} if token is None else token.claims,
             ShownHeaders(request.headers),
             request.address,
-            request.native(),
+            request.host_request(),
         )
         return is_yes(self.function, self.function(caller))
 

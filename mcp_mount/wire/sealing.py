@@ -45,11 +45,11 @@ class TokenSealer:
         keys: Keys,
         *,
         server: Callable[[], str] = str,
-        most: int = MAX_TOKEN,
+        max_length: int = MAX_TOKEN,
     ) -> None:
         self._purpose = purpose
         self._server = server
-        self._most = most
+        self._max_length = max_length
         self._keys = keys
         self._own_key = secrets.token_urlsafe(32)
         self._signer: URLSafeTimedSerializer | None = None
@@ -61,7 +61,7 @@ class TokenSealer:
         Raises ValueError if the token would be longer than the most that this seal makes.
         """
         token = str(self._serializer().dumps([FORMAT, self._place(mount), claims]))
-        if len(token) > self._most:
+        if len(token) > self._max_length:
             raise ValueError(f"the token would have {len(token)} characters")
         return token
 
@@ -72,7 +72,7 @@ class TokenSealer:
 
         Raises TokenRefused for every other string.
         """
-        if len(token) > self._most:
+        if len(token) > self._max_length:
             raise TokenRefused("too long")
         try:
             sealed, sealed_at = self._serializer().loads(

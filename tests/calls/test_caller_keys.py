@@ -129,15 +129,15 @@ def test_results_are_kept_apart_by_where_and_in_what_language_they_are_asked_for
 
 def test_results_are_kept_by_the_key_of_the_caller() -> None:
     server = build(caller=by_tenant)
-    first = value(server, "report", user="1", native=of_tenant("acme"))
-    assert value(server, "report", user="2", native=of_tenant("acme")) == first
-    assert value(server, "report", user="1", native=of_tenant("other")) != first
+    first = value(server, "report", user="1", host_request=of_tenant("acme"))
+    assert value(server, "report", user="2", host_request=of_tenant("acme")) == first
+    assert value(server, "report", user="1", host_request=of_tenant("other")) != first
 
 
 def test_nothing_is_kept_for_a_caller_without_a_key() -> None:
     server = build(caller=by_tenant)
-    first = value(server, "report", user="1", native=of_tenant(""))
-    assert value(server, "report", user="1", native=of_tenant("")) != first
+    first = value(server, "report", user="1", host_request=of_tenant(""))
+    assert value(server, "report", user="1", host_request=of_tenant("")) != first
 
 
 def test_a_header_of_api_keys_tells_callers_apart() -> None:
@@ -150,7 +150,9 @@ def test_a_header_of_api_keys_tells_callers_apart() -> None:
 def test_calls_are_counted_by_the_key_of_the_caller() -> None:
     server = build(caller=by_tenant)
     failed = [
-        call(server, "once", user=user, native=of_tenant(tenant))["result"].get("isError", False)
+        call(server, "once", user=user, host_request=of_tenant(tenant))["result"].get(
+            "isError", False
+        )
         for user, tenant in (("1", "acme"), ("2", "acme"), ("1", "other"))
     ]
     assert failed == [False, True, False]
@@ -159,7 +161,7 @@ def test_calls_are_counted_by_the_key_of_the_caller() -> None:
 def test_callers_without_a_key_are_counted_by_their_address() -> None:
     server = build(caller=by_tenant)
     failed = [
-        call(server, "once", native=of_tenant(""), address=address, host=host)["result"].get(
+        call(server, "once", host_request=of_tenant(""), address=address, host=host)["result"].get(
             "isError", False
         )
         for address, host in (("10.0.0.1", "a"), ("10.0.0.1", "b"), ("10.0.0.2", "a"))
@@ -180,28 +182,29 @@ def test_a_task_is_found_where_it_was_begun_only(other: dict[str, Any], user: st
 
 def test_a_task_of_somebody_unknown_is_of_their_key() -> None:
     server = build(caller=by_tenant)
-    task = call(server, "later", native=of_tenant("acme"))["result"]["taskId"]
+    task = call(server, "later", host_request=of_tenant("acme"))["result"]["taskId"]
     for tenant, member in (("acme", "result"), ("other", "error"), ("", "error")):
-        assert member in send(server, "tasks/get", {"taskId": task}, native=of_tenant(tenant))
+        assert member in send(server, "tasks/get", {"taskId": task}, host_request=of_tenant(tenant))
 
 
 def test_a_state_is_of_the_key_of_its_caller() -> None:
     server = build(caller=by_tenant)
-    state = call(server, "ask", user="1", native=of_tenant("acme"))["result"]["requestState"]
+    state = call(server, "ask", user="1", host_request=of_tenant("acme"))["result"]["requestState"]
     again = {"name": "ask", "arguments": {}, "requestState": state, "inputResponses": ANSWER}
-    other = send(server, "tools/call", again, user="1", native=of_tenant("other"))
+    other = send(server, "tools/call", again, user="1", host_request=of_tenant("other"))
     assert other["error"]["message"] == "The requestState is of another request"
-    done = send(server, "tools/call", again, user="1", native=of_tenant("acme"))
+    done = send(server, "tools/call", again, user="1", host_request=of_tenant("acme"))
     assert done["result"]["content"][0]["text"] == "Ada"
 
 
 def test_a_session_is_of_the_key_of_its_caller() -> None:
     server = build(caller=by_tenant)
-    opened = post(server, dict(JSON_HEADERS), initialize(), native=of_tenant("acme"))
+    opened = post(server, dict(JSON_HEADERS), initialize(), host_request=of_tenant("acme"))
     session = session_headers(dict(opened.headers)["mcp-session-id"])
     ping = json.dumps(message("ping")).encode()
     statuses = [
-        post(server, session, ping, native=of_tenant(tenant)).status for tenant in ("acme", "other")
+        post(server, session, ping, host_request=of_tenant(tenant)).status
+        for tenant in ("acme", "other")
     ]
     assert statuses == [200, 404]
 

@@ -339,7 +339,7 @@ def test_a_subscription_hears_of_a_resource_in_every_form(server: MCPServer) -> 
     headers = {**session.headers, "accept": "text/event-stream"}
 
     def heard(**more: str) -> str:
-        request = Request("GET", {**headers, **more}, waiting=0)
+        request = Request("GET", {**headers, **more}, max_blocking=0)
         reply = server.core.wsgi_endpoint.respond_to(request)
         assert isinstance(reply, Reply)
         return reply.body.decode()

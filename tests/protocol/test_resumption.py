@@ -6,6 +6,7 @@ import pytest
 
 from mcp_mount.backends.backplane import MemoryBackplane
 from mcp_mount.backends.backplane import memory as backplane_memory
+from mcp_mount.protocol import kept_logs
 from mcp_mount.protocol.resumption import EventLog
 
 MIB = 1024 * 1024
@@ -69,15 +70,15 @@ def test_nobody_waits_for_a_reader_that_is_not_there() -> None:
 
 
 def test_all_logs_together_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backplane_memory, "_MAX_LOG_BYTES", 5 * MIB)
-    backplane = MemoryBackplane()
+    monkeypatch.setattr(kept_logs, "_MAX_LOG_BYTES", 5 * MIB)
+    keeper = kept_logs.KeptLogs()
     logs = [EventLog(primed=False) for _ in range(10)]
     logs[0].attach(Reader())
     for log in logs:
-        backplane.keep_log("session", log, ttl=60)
+        keeper.keep("session", log, ttl=60)
         for _ in range(8):
             log.append(event(100_000))
-    kept = [log for log in logs if backplane.find_log("session", log.id)]
+    kept = [log for log in logs if keeper.find("session", log.id)]
     assert sum(log.bytes for log in kept) <= 5 * MIB
     assert len(kept) >= 5
     # The one that is read stays, the others go in their order.
@@ -89,12 +90,12 @@ def test_the_subscriptions_of_all_sessions_have_a_budget(monkeypatch: pytest.Mon
     backplane = MemoryBackplane()
     for number in range(10):
         for kind in "ab":
-            backplane.subscribe(f"session {number}", f"{kind}://".ljust(100, "x"), on=True)
+            backplane.subscribe(f"session {number}", f"{kind}://".ljust(100, "x"), on=True, ttl=60)
     assert [len(backplane.subscribed(f"session {number}")) for number in range(10)] == [
         *[0] * 8,
         *[2] * 2,
     ]
-    backplane.subscribe("session 9", "a://".ljust(100, "x"), on=False)
-    backplane.end("session 8", ttl=60)
-    backplane.subscribe("session 10", "a://".ljust(100, "x"), on=True)
+    backplane.subscribe("session 9", "a://".ljust(100, "x"), on=False, ttl=60)
+    backplane.end_session("session 8", ttl=60)
+    backplane.subscribe("session 10", "a://".ljust(100, "x"), on=True, ttl=60)
     assert len(backplane.subscribed("session 9")) == 1

@@ -369,7 +369,7 @@ def test_nothing_is_asked_where_nothing_is_ruled() -> None:
         raise AssertionError("asked")
 
     headers, body = stateless("tools/call", {"name": "one", "arguments": {}})
-    request = ProtocolRequest("POST", headers, body, native=never, caller=never)
+    request = ProtocolRequest("POST", headers, body, host_request=never, caller=never)
     reply = server.core.wsgi_endpoint.respond_to(request)
     assert isinstance(reply, Reply)
     assert reply.status == 200

@@ -27,7 +27,7 @@ from mcp_mount.calls.questions import (
     require_capabilities,
 )
 from mcp_mount.calls.tasks import TERMINAL, Task, TaskLimits
-from mcp_mount.protocol.task_methods import Job
+from mcp_mount.protocol.task_methods import Job, TaskRun
 from mcp_mount.transports import background
 from mcp_mount.transports.driving import Spawn, drive, drive_async, drive_within, spawner, wait_for
 from mcp_mount.transports.listening import before_shutdown
@@ -81,9 +81,9 @@ class LocalTasks:
         self.workers = Workers(_MAX_THREADS)
         self._lock = threading.RLock()
 
-    def start(self, job: Job) -> Task:
+    def start(self, job: Job, run: TaskRun) -> Task:
         before_shutdown(self.close)
-        running = RunningTask(self, job, self._around(job.call))
+        running = RunningTask(self, job, run, self._around(run.call))
         with self._lock:
             self._make_room(job.quota)
             self._used.setdefault(job.quota, _Used()).tasks[running.id] = None
@@ -228,30 +228,29 @@ class RunningTask:
     It is the dialogue of its call, and knows nothing of the request that began it.
     """
 
-    def __init__(self, backend: LocalTasks, job: Job, around: Around | None) -> None:
+    def __init__(self, backend: LocalTasks, job: Job, run: TaskRun, around: Around | None) -> None:
         self._around = around
         self._backend = backend
-        self._job = job
+        self._run = run
         self._given = job.answers
-        self._capabilities = job.call.incoming.client.capabilities
+        self._capabilities = job.client_capabilities
         self._open: dict[str, tuple[InputRequest[Any], Future[ResponseMessage]]] = {}
         self._asked: dict[str, int] = {}
         self._stop: Callable[[], object] = lambda: None
         self._lock = threading.RLock()
         self._cancelling = False
         self._noticed = self._has_begun = False
-        policy = job.policy
         self.id = secrets.token_urlsafe(24)
         self.state = Task(
             self.id,
-            policy.ttl,
-            policy.poll_interval,
+            job.ttl,
+            job.poll_interval,
             job.caller,
             job.quota,
-            job.call.name,
-            job.call.incoming.met_rules,
+            job.tool,
+            run.call.incoming.met_rules,
         )
-        job.call.incoming = replace(job.call.incoming, dialogue=self, task=self)
+        run.call.incoming = replace(run.call.incoming, dialogue=self, task=self)
 
     @property
     def cancelled(self) -> bool:
@@ -262,7 +261,7 @@ class RunningTask:
     def start(self) -> None:
         """Begin to run: on the event loop of the request, or else on the background one; a plain
         function on a thread of its own."""
-        call = self._job.call
+        call = self._run.call
         context = self._backend.detach(call)
         loop: asyncio.AbstractEventLoop | None = None
         with suppress(RuntimeError):
@@ -309,7 +308,7 @@ class RunningTask:
             if not future.cancelled() and future.cancel():
                 # `concurrent.futures.wait` does not wake up for a future that is cancelled only.
                 future.set_running_or_notify_cancel()
-        if self._stop() is True or (not self._job.call.is_async and waiting):
+        if self._stop() is True or (not self._run.call.is_async and waiting):
             # A function that had not begun, or is bound to end.
             self._change(status="cancelled")
 
@@ -333,7 +332,7 @@ class RunningTask:
 
     def _end_if_cancelled(self) -> None:
         """End a function that is to end where it speaks; a coroutine ends by itself."""
-        if self._cancelling and not self._job.call.is_async:
+        if self._cancelling and not self._run.call.is_async:
             raise TaskCancelled
 
     def _close(self, key: str) -> None:
@@ -359,7 +358,7 @@ class RunningTask:
         self._backend.changed(state)
 
     def _run_on_thread(self, spawn: Spawn) -> None:
-        call = self._job.call
+        call = self._run.call
         if call.wants_context:
             call.bind(_ThreadChannel(self, self._backend.runner, spawn))
         try:
@@ -373,7 +372,7 @@ class RunningTask:
         self._end(cancelled=self._noticed or (self._cancelling and call.failed))
 
     async def _run_on_loop(self) -> None:
-        call = self._job.call
+        call = self._run.call
         if call.wants_context:
             call.bind(_LoopChannel(self, self._backend.runner))
         await drive_async(call, self._backend.runner)
@@ -388,8 +387,8 @@ class RunningTask:
             is_cancelled = True
         except BaseException as error:
             # What the host does around the call has failed.
-            self._job.call.fail(contained(error))
-        self._end(cancelled=is_cancelled or (self._cancelling and self._job.call.failed))
+            self._run.call.fail(contained(error))
+        self._end(cancelled=is_cancelled or (self._cancelling and self._run.call.failed))
 
     def _note_stop(self, cancel: Callable[[], None]) -> None:
         with self._lock:
@@ -402,16 +401,16 @@ class RunningTask:
 
     def _end_of_coroutine(self, outcome: Future[None] | asyncio.Task[None]) -> None:
         # Not in the coroutine: one that is cancelled early never begins.
-        self._end(cancelled=outcome.cancelled() or (self._cancelling and self._job.call.failed))
+        self._end(cancelled=outcome.cancelled() or (self._cancelling and self._run.call.failed))
 
     def _end(self, *, cancelled: bool) -> None:
         if cancelled:
             self._change(status="cancelled", requests={})
             return
-        status, outcome = self._job.outcome(self._job.call)
+        status, outcome = self._run.outcome(self._run.call)
         message = None
-        if self._job.call.error is not None:
-            message = self._job.call.error.message
+        if self._run.call.error is not None:
+            message = self._run.call.error.message
         if not self._backend.has_room_for(len(outcome), self.state.quota):
             message = f"The outcome has {len(outcome)} bytes: more than is kept for your tasks"
             error = ProtocolError(INTERNAL_ERROR, message)

@@ -1,0 +1,328 @@
+"""Servers in several processes, which share a backplane: two servers here that share one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from queue import Queue
+from typing import Any, TypeVar
+
+import pytest
+from pydantic import BaseModel
+
+from mcp_mount import Context, MCPServer
+from mcp_mount.backends.backplane import MemoryBackplane
+from mcp_mount.calls.backplane import BackplaneUnavailable, Message, SessionState
+from mcp_mount.calls.flows import Do
+from mcp_mount.protocol import Reply, Request
+from mcp_mount.transports.driving import open_request_async
+from mcp_mount.transports.threads import PLAIN
+from tests.requests import JSON_HEADERS, initialize, message, session_headers, stateless
+
+T = TypeVar("T")
+URI = "text://news"
+SECONDS = 20
+
+
+class Remote:
+    """A backplane behind something like a network: every operation blocks, or is awaited."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        self._state = MemoryBackplane()
+        self._listeners: list[Callable[[Message], None]] = []
+        self.is_down = False
+
+    def _step(self, do: Callable[[], T]) -> Do[T]:
+        async def awaited() -> T:
+            await asyncio.sleep(0.001)
+            return self._checked(do)
+
+        def plain() -> T:
+            time.sleep(0.001)
+            return self._checked(do)
+
+        return Do(plain, awaited)
+
+    def _checked(self, do: Callable[[], T]) -> T:
+        if self.is_down:
+            raise BackplaneUnavailable
+        return do()
+
+    def session(self, session: str) -> Do[SessionState]:
+        return self._step(lambda: self._state.session(session))
+
+    def end_session(self, session: str, *, ttl: float) -> Do[None]:
+        return self._step(lambda: self._state.end_session(session, ttl=ttl))
+
+    def set_log_level(self, session: str, level: str, *, ttl: float) -> Do[None]:
+        return self._step(lambda: self._state.set_log_level(session, level, ttl=ttl))
+
+    def subscribe(self, session: str, uri: str, *, on: bool, ttl: float) -> Do[None]:
+        return self._step(lambda: self._state.subscribe(session, uri, on=on, ttl=ttl))
+
+    def subscribed(self, session: str) -> Do[frozenset[str]]:
+        return self._step(lambda: self._state.subscribed(session))
+
+    def publish(self, message: Message) -> Do[None]:
+        text = json.dumps(message)
+
+        def tell() -> None:
+            for hear in list(self._listeners):
+                hear(json.loads(text))
+
+        return self._step(tell)
+
+    def listen(self, hear: Callable[[Message], None]) -> Do[Callable[[], None]]:
+        def begin() -> Callable[[], None]:
+            self._listeners.append(hear)
+            return lambda: self._listeners.remove(hear)
+
+        return self._step(begin)
+
+
+class OnThreads:
+    """Requests as a WSGI server makes them: each on a thread of its own."""
+
+    def start(self, server: MCPServer, request: Request) -> Queue[Any]:
+        """Send a request; a queue with the status, then the body in pieces, then None."""
+        pieces: Queue[Any] = Queue()
+
+        def serve() -> None:
+            reply = server.core.wsgi_endpoint.respond_to(request)
+            if isinstance(reply, Reply):
+                pieces.put((reply.status, dict(reply.headers)))
+                pieces.put(reply.body)
+            else:
+                pieces.put((200, {}))
+                for piece in reply.events:
+                    pieces.put(piece)
+            pieces.put(None)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return pieces
+
+    def close(self) -> None: ...
+
+
+class OnALoop:
+    """Requests as an ASGI server makes them: all on one event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._served: list[Future[None]] = []
+
+    def start(self, server: MCPServer, request: Request) -> Queue[Any]:
+        pieces: Queue[Any] = Queue()
+        self._served.append(self._run(self._serve(server, request, pieces)))
+        return pieces
+
+    async def _serve(self, server: MCPServer, request: Request, pieces: Queue[Any]) -> None:
+        opened = await open_request_async(server.core.protocol, request, PLAIN)
+        reply = await server.core.asgi_endpoint.answer(opened)
+        if isinstance(reply, Reply):
+            pieces.put((reply.status, dict(reply.headers)))
+            pieces.put(reply.body)
+        else:
+            pieces.put((200, {}))
+            async for piece in reply.events:
+                pieces.put(piece)
+        pieces.put(None)
+
+    def _run(self, work: Awaitable[None]) -> Future[None]:
+        async def run() -> None:
+            await work
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop)
+
+    def close(self) -> None:
+        for one in self._served:
+            one.cancel()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(SECONDS)
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+
+class Answer(BaseModel):
+    sure: bool
+
+
+stopped = threading.Event()
+
+
+def make(backplane: Remote) -> MCPServer:
+    server = MCPServer("shop", secret_key="k", backplane=backplane, open=True)
+
+    @server.resource(URI)
+    def news() -> str:
+        return "none"
+
+    @server.tool
+    async def ask(ctx: Context) -> str:
+        answer = await ctx.elicit("Sure?", Answer)
+        return "sure" if answer.data and answer.data.sure else "unsure"
+
+    @server.tool
+    async def wait(ctx: Context) -> str:
+        await ctx.report_progress(1)
+        try:
+            await asyncio.sleep(SECONDS)
+        finally:
+            stopped.set()
+        return "slept"
+
+    @server.tool
+    async def chatter(ctx: Context) -> str:
+        await ctx.info("hello")
+        return ""
+
+    return server
+
+
+class Processes:
+    """Two servers that share a backplane, and requests to them."""
+
+    def __init__(self, driver: OnThreads | OnALoop) -> None:
+        self.backplane = Remote()
+        self.one, self.other = make(self.backplane), make(self.backplane)
+        self.driver = driver
+
+    def open(self) -> dict[str, str]:
+        """The headers of a new session."""
+        request = Request("POST", dict(JSON_HEADERS), initialize(capabilities={"elicitation": {}}))
+        pieces = self.driver.start(self.one, request)
+        headers = pieces.get(timeout=SECONDS)[1]
+        return session_headers(headers["mcp-session-id"])
+
+    def start(self, server: MCPServer, method: str, headers: Any, body: Any = None) -> Queue[Any]:
+        raw = (
+            body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        )
+        return self.driver.start(server, Request(method, dict(headers), raw))
+
+    def send(
+        self, server: MCPServer, headers: Any, body: Any, method: str = "POST"
+    ) -> tuple[int, str]:
+        """The status and the body of a reply."""
+        pieces = self.start(server, method, headers, body)
+        status, _ = pieces.get(timeout=SECONDS)
+        return status, "".join(piece.decode() for piece in whole(pieces))
+
+
+def whole(pieces: Queue[Any]) -> Iterator[bytes]:
+    while (piece := pieces.get(timeout=SECONDS)) is not None:
+        yield bytes(piece)
+
+
+def find(pieces: Queue[Any], word: str) -> str:
+    """The first piece of a body with a word."""
+    seen = []
+    while (piece := pieces.get(timeout=SECONDS)) is not None:
+        seen.append(piece)
+        if not isinstance(piece, tuple) and word in piece.decode():
+            return bytes(piece).decode()
+    raise AssertionError(f"{word} is not in {seen}")
+
+
+def data_of(event: str) -> Any:
+    [line] = [line for line in event.splitlines() if line.startswith("data: {")]
+    return json.loads(line.removeprefix("data: "))
+
+
+@pytest.fixture(params=[OnThreads, OnALoop])
+def processes(request: pytest.FixtureRequest) -> Iterator[Processes]:
+    driver = request.param()
+    yield Processes(driver)
+    driver.close()
+
+
+def test_a_session_that_one_process_ends_is_closed_in_the_other(processes: Processes) -> None:
+    session = processes.open()
+    assert processes.send(processes.other, session, message("ping"))[0] == 200
+    assert processes.send(processes.one, session, None, "DELETE")[0] == 204
+    assert processes.send(processes.other, session, message("ping"))[0] == 404
+
+
+def test_a_log_level_holds_in_all_processes(processes: Processes) -> None:
+    session = processes.open()
+    call = message("tools/call", {"name": "chatter"})
+    assert "hello" in processes.send(processes.other, session, call)[1]
+    processes.send(processes.one, session, message("logging/setLevel", {"level": "error"}))
+    assert "hello" not in processes.send(processes.other, session, call)[1]
+
+
+def test_a_change_is_heard_in_the_other_process(processes: Processes) -> None:
+    wanted = {"notifications": {"resourceSubscriptions": [URI]}}
+    headers, body = stateless("subscriptions/listen", wanted)
+    pieces = processes.start(processes.one, "POST", headers, body)
+    find(pieces, "acknowledged")
+    processes.other.notify.resource_updated(URI)
+    assert URI in find(pieces, "notifications/resources/updated")
+    processes.one.notify.close()
+    list(whole(pieces))
+
+
+def test_a_subscription_of_one_process_counts_in_the_other(processes: Processes) -> None:
+    session = processes.open()
+    stream = {**session, "accept": "text/event-stream"}
+    if isinstance(processes.driver, OnThreads):
+        processes.send(processes.one, stream, None, "GET")
+    else:
+        pieces = processes.start(processes.one, "GET", stream)
+        find(pieces, ":")
+    subscribe = message("resources/subscribe", {"uri": URI})
+    assert processes.send(processes.other, session, subscribe)[0] == 200
+    processes.other.notify.resource_updated(URI)
+    if isinstance(processes.driver, OnThreads):
+        deadline = time.monotonic() + SECONDS
+        while URI not in processes.send(processes.one, stream, None, "GET")[1]:
+            assert time.monotonic() < deadline
+    else:
+        assert URI in find(pieces, "notifications/resources/updated")
+        processes.one.notify.close()
+        list(whole(pieces))
+
+
+def test_an_answer_reaches_the_process_that_asked(processes: Processes) -> None:
+    session = processes.open()
+    call = message("tools/call", {"name": "ask"})
+    pieces = processes.start(processes.one, "POST", session, call)
+    question = data_of(find(pieces, "elicitation/create"))
+    content = {"action": "accept", "content": {"sure": True}}
+    answer = {"jsonrpc": "2.0", "id": question["id"], "result": content}
+    assert processes.send(processes.other, session, answer)[0] == 202
+    assert '"sure"' in find(pieces, '"result"')
+    list(whole(pieces))
+
+
+def test_a_call_is_cancelled_from_the_other_process(processes: Processes) -> None:
+    stopped.clear()
+    session = processes.open()
+    params = {"name": "wait", "_meta": {"progressToken": "p"}}
+    pieces = processes.start(processes.one, "POST", session, message("tools/call", params, id=7))
+    find(pieces, "notifications/progress")
+    cancelled = {
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": {"requestId": 7},
+    }
+    assert processes.send(processes.other, session, cancelled)[0] == 202
+    assert stopped.wait(SECONDS)
+    assert not any(b'"result"' in piece for piece in whole(pieces))
+
+
+def test_a_backplane_that_cannot_be_reached_is_a_503(processes: Processes) -> None:
+    session = processes.open()
+    processes.backplane.is_down = True
+    status, body = processes.send(processes.other, session, message("ping"))
+    assert (status, "try again" in body) == (503, True)
+    processes.backplane.is_down = False
+    assert processes.send(processes.other, session, message("ping"))[0] == 200
