@@ -19,7 +19,14 @@ from mcp_mount.wire.tokens import AccessToken
 
 @dataclass(frozen=True, slots=True)
 class APIKey:
-    """A key, and whom it stands for. subject: the caller's id. scopes, roles: what it has."""
+    """An API key, and the caller that it stands for.
+
+    Attributes:
+        subject: The id of the caller.
+        key: The secret.
+        scopes: The scopes that the caller has.
+        roles: The roles that the caller has.
+    """
 
     subject: str
     key: str
@@ -31,11 +38,14 @@ class APIKey:
 
 
 class APIKeys:
-    """Keys in the header `X-API-Key`, or as a bearer token.
+    """Keys in the header `X-API-Key`, or as a bearer token. Known keys are compared in constant
+    time.
 
-    keys: `APIKey`s, or secrets by the names of those whom they stand for. find: a function, plain
-    or coroutine, that looks a key up and returns an AccessToken, or None; of keys that are stored,
-    store digests. header: the name of the header. Known keys are compared in constant time.
+    Args:
+        keys: `APIKey`s, or secrets by the ids of the callers that they stand for.
+        find: Looks a key up and returns an AccessToken, or None; plain or coroutine function. Store
+            digests of keys, not the keys.
+        header: The name of the header.
     """
 
     authorization_servers: Sequence[str] = ()

@@ -36,14 +36,32 @@ def deadline() -> float:
 
 
 def get_json(url: str, until: float) -> dict[str, Any]:
-    """The JSON object at a URL. Raises Unreachable."""
+    """The JSON object at a URL.
+
+    Args:
+        url: The URL.
+        until: When to give up, by `time.monotonic`.
+
+    Raises:
+        Unreachable: If there is no answer in time, or none with a JSON object.
+    """
     return _object(url, "GET", until)
 
 
 def post_form(
     url: str, form: Mapping[str, str], auth: tuple[str, str] | None, until: float
 ) -> dict[str, Any]:
-    """The JSON object that a form is answered with. auth: for HTTP Basic. Raises Unreachable."""
+    """The JSON object that a form is answered with.
+
+    Args:
+        url: The URL.
+        form: The fields of the form.
+        auth: User name and password for HTTP Basic (RFC 7617); None for none.
+        until: When to give up, by `time.monotonic`.
+
+    Raises:
+        Unreachable: If there is no answer in time, or none with a JSON object.
+    """
     return _object(url, "POST", until, data=dict(form), auth=auth)
 
 

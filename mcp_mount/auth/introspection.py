@@ -35,15 +35,21 @@ _DOWN_SECONDS: Final = 2.0
 
 
 class Introspection:
-    """Bearer tokens that the introspection endpoint of an authorization server knows.
+    """Bearer tokens that an authorization server introspects (RFC 7662). Needs the extra `auth`.
 
-    endpoint: its URL. issuer: of the tokens, by which clients find the authorization server.
-    client_id, client_secret: by which this server authenticates there. audience: what the `aud` of
-    the answer must name, by default the URL of this server; False for an authorization server that
-    tells no audience: only where it issues tokens for nobody else. ttl: for how long an answer is
-    believed, in seconds: a token that is revoked is accepted as long. roles_claim: where roles are.
+    Args:
+        endpoint: The URL of its introspection endpoint.
+        issuer: The issuer of the tokens, by which clients find the authorization server.
+        client_id: The id by which this server authenticates at the endpoint.
+        client_secret: The secret that goes with it.
+        audience: What the `aud` of the answer must name; by default the URL of this server. False
+            for an authorization server that reports no audience: only if it issues tokens for
+            nobody else.
+        ttl: How long an answer is believed, in seconds; a revoked token is accepted as long.
+        roles_claim: The claim with the roles.
 
-    Raises ValueError for URLs that are not secure. Needs the extra `auth`.
+    Raises:
+        ValueError: If a URL is not secure.
     """
 
     def __init__(
@@ -94,9 +100,10 @@ class Introspection:
         return known
 
     def _ask(self, key: bytes, credential: str, resource: str | None) -> AccessToken | InvalidToken:
-        """What the endpoint says of a token, which is remembered.
+        """The verdict of the endpoint on a token, which is remembered.
 
-        Raises ProtocolError (503) where it does not answer.
+        Raises:
+            ProtocolError: 503, if the endpoint does not answer.
         """
         form = {"token": credential, "token_type_hint": "access_token"}
         try:

@@ -53,18 +53,23 @@ _MIN_RSA_BITS: Final = 2048
 
 
 class JWT:
-    """Bearer tokens that are JWTs of one issuer.
+    """Bearer tokens that are JWTs of one issuer (RFC 9068). Needs the extra `auth`.
 
-    issuer: the `iss` of its tokens, the URL by which clients find the authorization server.
-    jwks_uri: of its keys; by default what its metadata say (RFC 8414, OpenID Connect Discovery).
-    key: a public key (PEM) in place of those, or a shared secret, with algorithms="HS256".
-    audience: what the `aud` of a token must name; by default the URL of this server (RFC 8707).
-    algorithms: those accepted; never "none". leeway: how much clocks may differ, in seconds.
-    keys_ttl: for how long keys are kept, in seconds; those of an unknown id are looked up at once.
-    scopes_claim, roles_claim, subject_claim: where a token says that; "realm_access.roles" looks
-    deeper.
+    Args:
+        issuer: The `iss` of its tokens, the URL by which clients find the authorization server.
+        jwks_uri: The URL of its keys; by default what its metadata say (RFC 8414, OpenID Connect
+            Discovery).
+        key: A public key (PEM) in place of those, or a shared secret, with `algorithms="HS256"`.
+        audience: What the `aud` of a token must name; by default the URL of this server (RFC 8707).
+        algorithms: The algorithms that are accepted; never "none".
+        leeway: How much clocks may differ, in seconds.
+        keys_ttl: How long keys are kept, in seconds; a key with an unknown id is looked up at once.
+        scopes_claim: The claim with the scopes; "realm_access.scopes" looks deeper.
+        roles_claim: The claim with the roles.
+        subject_claim: The claim with the id of the caller.
 
-    Raises ValueError for what is not secure. Needs the extra `auth`.
+    Raises:
+        ValueError: If a URL, a key or an algorithm is not secure.
     """
 
     def __init__(
@@ -266,12 +271,15 @@ class _Keys:
         self._lock = threading.Lock()
 
     def find(self, kid: str | None, *, newer: bool = False) -> Flow[Sequence[Any]]:
-        """The keys that a token may be signed with. newer: since those that are known did not fit.
+        """The keys that a token may be signed with. Old keys are fetched again in the background.
 
-        Keys that are merely old are fetched anew without waiting for it.
+        Args:
+            kid: The id of the key; None if the token names none.
+            newer: Whether the known keys did not fit.
 
-        Raises InvalidToken for a key id that the issuer does not have, ProtocolError (503) where
-        it cannot be asked.
+        Raises:
+            InvalidToken: If the issuer has no key with this id.
+            ProtocolError: 503, if the issuer does not answer.
         """
         now = time.monotonic()
         must_wait = newer or not self._matching(kid)

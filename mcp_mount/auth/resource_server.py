@@ -29,14 +29,21 @@ logger = own_logger("mcp_mount")
 
 
 class ResourceServer:
-    """The way in to one server by credentials.
+    """Authenticates the requests of one server by their credentials (RFC 6750).
 
-    required: whether requests without any are refused; otherwise they are anonymous, or the host
-    knows who they are. resource: the URL of the MCP endpoint, as clients write it; by default that
-    of the request, if somebody vouches for its host. hierarchy: scopes that imply others, which
-    imply others in turn. has_root: whether the host serves metadata for a path at the root of its
-    domain. find_user: finds the user of an access token, for the host's own request. needs_url:
-    whether tokens must be for the URL of the request.
+    Args:
+        verifiers: The kinds of credentials that are accepted.
+        settings: The settings of the server.
+        required: Whether requests without credentials are refused; otherwise they are anonymous, or
+            the host knows their user.
+        resource: The URL of the MCP endpoint, as clients write it; by default that of the request,
+            if its host name is configured.
+        hierarchy: Scopes that imply others, which imply others in turn.
+        find_user: Finds the user of an access token, for the host's own request.
+        has_root: Whether the host serves metadata for a path at the root of its domain.
+
+    Attributes:
+        needs_url: Whether tokens must be for the URL of the request.
     """
 
     def __init__(
@@ -67,10 +74,14 @@ class ResourceServer:
         self._takes_tokens = None in headers
 
     def admit(self, request: Request) -> Flow[None]:
-        """Find out who sends a request: `request.token` and its caller are known from now on.
+        """Find out who sends a request: it knows its token and its caller from now on.
 
-        Raises ProtocolError: 401 for missing and for wrong credentials, 503 where they cannot be
-        verified now.
+        Args:
+            request: The request.
+
+        Raises:
+            ProtocolError: 401 for missing and for wrong credentials, 503 if they cannot be verified
+                now.
         """
         if (known := _of_test(request)) is not None:
             yield from self._let_in(request, known, self._verifiers[0])
@@ -155,7 +166,11 @@ class ResourceServer:
         return document
 
     def _let_in(self, request: Request, token: AccessToken, verifier: Verifier) -> Flow[None]:
-        """Let a request know who sends it. Raises ProtocolError for a token of nobody here."""
+        """Note on a request who sends it.
+
+        Raises:
+            ProtocolError: 401, if the token is of nobody here.
+        """
         caller = token.subject
         if len(self._verifiers) > 1:
             # A subject is unique within its issuer only.

@@ -32,11 +32,12 @@ class InvalidToken(Exception):
 
 
 class Verifier(Protocol):
-    """One kind of credentials.
+    """Verifies one kind of credentials.
 
-    authorization_servers: the issuers that a client may get tokens from (RFC 9728). name: what its
-    callers are told apart by, where a server has several verifiers. needs_resource: whether it must
-    know the URL that a token is to be for.
+    Attributes:
+        authorization_servers: The issuers that a client may get tokens from (RFC 9728).
+        name: Tells its callers apart from those of other verifiers of the server.
+        needs_resource: Whether it must know the URL that a token is to be for.
     """
 
     authorization_servers: Sequence[str]
@@ -47,9 +48,15 @@ class Verifier(Protocol):
         """The credential of this kind in a request; None if it has none."""
 
     def verify(self, credential: str, resource: str | None) -> Flow[AccessToken]:
-        """What a credential says. resource: the URL that a token must be for, if that is known.
+        """The access token that a credential stands for.
 
-        Raises InvalidToken, ProtocolError (503) where it cannot be verified now.
+        Args:
+            credential: The credential, as the client sent it.
+            resource: The URL that a token must be for, if it is known.
+
+        Raises:
+            InvalidToken: If the credential is not accepted.
+            ProtocolError: 503, if it cannot be verified now.
         """
 
 
@@ -164,7 +171,12 @@ def digest(credential: str, resource: str | None) -> bytes:
 
 
 def names_in(claims: Mapping[str, Any], path: str) -> frozenset[str]:
-    """The names in a claim: a list, or a text with spaces. path: "realm_access.roles", say."""
+    """The names in a claim: a list, or a text with spaces.
+
+    Args:
+        claims: The claims of a token.
+        path: The claim; "realm_access.roles" looks deeper.
+    """
     value: Any = claims
     for name in [path] if path in claims else path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -190,7 +202,12 @@ def text_in(claims: Mapping[str, Any], name: str) -> str | None:
 def moment_in(claims: Mapping[str, Any], name: str) -> float:
     """The time in a claim (RFC 7519, section 2: a JSON number), in seconds since the epoch.
 
-    Raises InvalidToken for anything else, and for a number that is no time.
+    Args:
+        claims: The claims of a token.
+        name: The claim.
+
+    Raises:
+        InvalidToken: If it is not a number, or not a time.
     """
     value = claims.get(name)
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -212,7 +229,15 @@ def is_meant_for(claims: Mapping[str, Any], audience: Sequence[str]) -> bool:
 
 
 def secure_url(url: str, what: str) -> str:
-    """A URL as it is; raises ValueError for one that tokens or keys must not go through."""
+    """A URL, if tokens and keys may go through it: https, or http on this machine.
+
+    Args:
+        url: The URL.
+        what: What it is, for the error.
+
+    Raises:
+        ValueError: If it is not secure.
+    """
     parts = urlsplit(url)
     is_local = parts.hostname in ("localhost", "127.0.0.1", "::1")
     if not parts.hostname or parts.scheme not in (("http", "https") if is_local else ("https",)):

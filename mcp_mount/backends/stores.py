@@ -30,9 +30,12 @@ _STRATEGIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What counts by one strategy of the library `limits`.
+    """Counts by one strategy of the library `limits`.
 
-    awaited_limiter: gives what counts on the running event loop; None if counting takes no time.
+    Attributes:
+        limiter: Counts on a thread.
+        awaited_limiter: Returns what counts on the running event loop; None if counting takes no
+            time.
     """
 
     limiter: Any
@@ -40,7 +43,11 @@ class Limits:
 
 
 class Store(Protocol):
-    """Keeps values by their keys for some time, in seconds. shared: by all processes."""
+    """Keeps values by their keys for some time, in seconds.
+
+    Attributes:
+        shared: Whether all processes have it in common.
+    """
 
     shared: bool
 
@@ -62,9 +69,15 @@ class Store(Protocol):
 
 
 def store_of(url: str | Store | None) -> Store:
-    """The store at a URL: "memory://", "redis://host:6379/0" (and rediss://, unix://).
+    """The store at a URL.
 
-    Raises ValueError for another one, MissingExtra where a library is not installed.
+    Args:
+        url: "memory://", "redis://host:6379/0", "rediss://…" or "unix://…"; a store is returned as
+            it is, and None means a store in this process.
+
+    Raises:
+        ValueError: If the URL is of another kind.
+        MissingExtra: If its library is not installed.
     """
     if url is None or url == "memory://":
         return MemoryStore()
@@ -76,9 +89,10 @@ def store_of(url: str | Store | None) -> Store:
 
 
 class MemoryStore:
-    """A store of this process.
+    """A store in this process.
 
-    max_bytes: how large all results together may be, encoded; the oldest go first.
+    Args:
+        max_bytes: How large all results together may be, encoded; the oldest are dropped.
     """
 
     shared = False

@@ -21,17 +21,25 @@ class CommandError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a tool answered, for a person to read. failed: whether it tells of a failure."""
+    """What a tool answered, for a person to read.
+
+    Attributes:
+        text: The answer.
+        failed: Whether the call failed.
+    """
 
     text: str
     failed: bool
 
 
 class Console:
-    """A server, used by a person at a terminal, with the rights of `caller`.
+    """A server that a person uses at a terminal, with the rights of a caller.
 
-    respond: answers a request in the host's own way, such as within its middleware; by default the
-    server does.
+    Args:
+        server: The server.
+        caller: The caller.
+        respond: Answers a request in the host's own way, such as within its middleware; by default
+            the server answers.
     """
 
     def __init__(
@@ -70,9 +78,15 @@ class Console:
             yield "The server has no tools, resources or prompts."
 
     def call(self, name: str, words: Sequence[str], arguments: Mapping[str, Any]) -> Outcome:
-        """Call a tool. words: "argument=value", with values in JSON or as they are.
+        """Call a tool.
 
-        Raises CommandError for a tool that is not there, and for words of another form.
+        Args:
+            name: The name of the tool.
+            words: Arguments as "argument=value", with values in JSON or as they are.
+            arguments: Further arguments.
+
+        Raises:
+            CommandError: If there is no such tool, or a word has another form.
         """
         tools = {tool["name"]: tool for tool in self._entries("tools/list", "tools")}
         if name not in tools:

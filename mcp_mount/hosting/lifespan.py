@@ -177,8 +177,11 @@ class Lifespan:
             ) from error
 
     def _claim(self, *, late: bool = False) -> bool:
-        """Whether it is for the one who asks to run it: for the first who does. late: for a
-        request, beside which others come."""
+        """Claim the lifespan: the first one who asks runs it.
+
+        Args:
+            late: Whether a request asks, at the same time as others perhaps.
+        """
         with self._lock:
             if self.is_running:
                 return False

@@ -24,14 +24,20 @@ REDACTED: Final = "***"
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """One call, or one other request that was answered.
+    """One call, or one request that was answered without a handler.
 
-    method: such as "tools/call". name: of the tool or prompt, the URI of the resource. caller: the
-    user's id. client: the name that the client gave of itself, unverified. arguments: with what is
-    declared secret left out. outcome: "ok", "tool_error" (the tool told what went wrong),
-    "suspended" (the client was asked something first), "cancelled" or "error". error: what class of
-    error it was, or its JSON-RPC code. seconds: how long it took. size: of the encoded result, in
-    bytes. path: the tools that called this one, the outermost first.
+    Attributes:
+        method: The method of the protocol, such as "tools/call".
+        name: The name of the tool or prompt, or the URI of the resource.
+        caller: The id of the user.
+        client: The name that the client claims.
+        arguments: The arguments, without those that are declared secret.
+        outcome: "ok", "tool_error" (the tool reported a failure), "suspended" (the client was asked
+            something first), "cancelled" or "error".
+        error: The class of the error, or its JSON-RPC code.
+        seconds: How long it took.
+        size: The size of the encoded result, in bytes.
+        path: The tools that called this one, the outermost first.
     """
 
     method: str
@@ -50,7 +56,12 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended. error: its class, or the code of a JSON-RPC error."""
+    """How a call ended.
+
+    Attributes:
+        kind: As `CallRecord.outcome`.
+        error: The class of the error, or the code of a JSON-RPC error.
+    """
 
     kind: str
     error: str | None = None
@@ -75,9 +86,11 @@ class Outcome:
 
 
 class Redaction:
-    """Leaves out of arguments what nobody is to read.
+    """Leaves secrets out of arguments.
 
-    names: of arguments; "card.number" for a member of one, also of each one in a list.
+    Args:
+        names: The arguments to leave out; "card.number" for a member of one, and of each one in a
+            list.
     """
 
     def __init__(self, names: Sequence[str] = ()) -> None:
@@ -190,11 +203,12 @@ def log(record: CallRecord) -> None:
 
 
 class Audit:
-    """An audit: is told of each call before and after it.
+    """An audit, which is told before and after each call. Both functions may be coroutine
+    functions.
 
-    before: gets the call, and refuses it by raising ToolError. after: gets the `CallRecord`,
-    however the call ended; also of one that was refused before it was any. Both may be plain or
-    coroutine functions.
+    Args:
+        before: Gets the call; it refuses the call by raising ToolError.
+        after: Gets the `CallRecord`, however the call ended, also if it was refused.
     """
 
     def __init__(

@@ -55,10 +55,12 @@ _STRINGS: Final = _Strings()
 
 
 class Telemetry:
-    """Spans and metrics of all requests to a server.
+    """OpenTelemetry spans and metrics of all requests to a server.
 
-    content: whether spans show arguments (without what is declared secret) and results; they do not
-    by default. tracer_provider, meter_provider: by default the global ones.
+    Args:
+        content: Whether spans show arguments (without secrets) and results.
+        tracer_provider: By default the global one.
+        meter_provider: By default the global one.
     """
 
     def __init__(
@@ -90,7 +92,14 @@ class Telemetry:
         result: Result | None,
         error: ProtocolError | None,
     ) -> None:
-        """Note a request that no handler was asked for. started: of `time.perf_counter`."""
+        """Record a request that was answered without a handler.
+
+        Args:
+            incoming: The request.
+            started: When it came, by `time.perf_counter`.
+            result: Its result, if it has one.
+            error: The error it was answered with, if it was.
+        """
         nanoseconds = time.time_ns() - int((time.perf_counter() - started) * 1e9)
         # A name that was refused may be one that the client made up: it must not become a
         # dimension, of which a client could make as many as it likes.
@@ -108,7 +117,10 @@ class Telemetry:
     ) -> Iterator[tuple[Span, dict[str, Any]]]:
         """The span of a request, current in what runs in it, and its dimensions in the metrics.
 
-        target: what the request is for, if that is known. start: in nanoseconds.
+        Args:
+            incoming: The request.
+            target: What the request is for, if that is known.
+            start: When it began, in nanoseconds since the epoch; by default now.
         """
         inner = bool(incoming.path)
         parent, links = (None, []) if inner else _origin(incoming)

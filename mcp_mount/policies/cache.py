@@ -53,21 +53,25 @@ Per = Literal["caller", "everyone"] | Callable[[Call], str | None]
 
 
 class Cache:
-    """Keeps the result of a tool, or of reading a resource, for `ttl` seconds.
+    """Keeps the result of a tool, or of reading a resource.
 
-    Results are kept by the arguments and, unless said otherwise, by the caller. Of equal calls at
-    the same time one runs, the others wait for its result. A tool that failed, or asked its client
-    something, is not kept; nor is anything where the client repeats a call with its answers.
+    Results are kept by the arguments and, by default, by the caller. Of equal calls at the same
+    time one runs, and the others wait for its result. The result is not kept if the tool failed, if
+    it asked the client something, or if the client repeats a call with its answers.
 
-    per: for whom a result is good: the "caller" alone, "everyone", or those for whom a function of
-    the call gives the same text; None is kept for nobody. Callers are told apart by the server's
-    `caller=`, or by their ids, and by what their access tokens allow; where the host does not know
-    its caller, by their credentials
-    (Authorization, Cookie, the headers of API keys). In any case results are kept apart by the
-    host and the mount point that are called, and by language. tags: names by which
-    `server.invalidate` drops results; "order:{order_id}" takes in an argument.
+    Callers are told apart by the server's `caller=`, or by their ids, and by what their access
+    tokens allow; callers whom the host does not know, by their credentials (Authorization, Cookie,
+    the headers of API keys). Results are always kept apart by host name, mount point and language.
 
-    Raises DefinitionError for a time of 0 or less, or of more than seven days.
+    Args:
+        ttl: How long a result is kept, in seconds; at most seven days.
+        per: For whom a result is good: the "caller", "everyone", or those for whom a function of
+            the call returns the same text. If the function returns None, nothing is kept.
+        tags: Names by which `server.invalidate` drops results; "order:{order_id}" includes an
+            argument.
+
+    Raises:
+        DefinitionError: If the time or `per` is not one of these.
     """
 
     def __init__(self, ttl: float, *, per: Per = "caller", tags: Sequence[str] = ()) -> None:
@@ -97,10 +101,12 @@ def invalidate(store: Store, tags: Sequence[str]) -> Flow[None]:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What kept results are told apart by, beside the call itself.
+    """What tells kept results apart, besides the call itself.
 
-    server: the name of the server, in shared stores. callers: tells callers apart. varies: what of
-    its host a result depends on.
+    Attributes:
+        server: Returns the name of the server, since a store may be shared.
+        callers: Tells callers apart.
+        varies: Returns what of its host a result depends on.
     """
 
     server: Callable[[], str]
@@ -148,10 +154,14 @@ class _LeaderGone(Exception):
 class Cached:
     """A cache around the calls of one entry.
 
-    kept: tells results apart. timeout: how long a call may take, in seconds, if that is known:
-    after that another process need not wait for it any more. has_dependencies: whether the entry
-    has dependencies of FastAPI, which may read anything of a request: all that its client says is
-    part of who is calling then.
+    Args:
+        cache: The user's declaration.
+        kept: Tells results apart.
+        store: Keeps the results.
+        timeout: How long a call may take, in seconds, if that is known: after that another process
+            does not wait for its result.
+        has_dependencies: Whether the entry has dependencies of FastAPI. They may read anything of a
+            request, so that the caller includes everything that the client sends.
     """
 
     def __init__(

@@ -28,12 +28,16 @@ from mcp_mount.wire.errors import ToolError
 def with_result_checks(
     function: Callable[..., Any], checks: Sequence[Callable[..., Any]]
 ) -> Callable[..., Any]:
-    """A function with checks of its value; itself if there are none.
+    """Wrap a function in checks of its value; without any it is returned as it is.
 
-    A check takes the value first, and arguments of the function by their names, as many as it
-    needs. A ValueError or ToolError that it raises is told to the model. The checks of a coroutine
-    function may be coroutine functions. Raises DefinitionError for a check that wants what the
-    function does not have.
+    Args:
+        function: The handler.
+        checks: Functions of the value, and of arguments of the handler by their names. They refuse
+            the value by raising ValueError or ToolError, whose message the model reads. Those of a
+            coroutine function may be coroutine functions.
+
+    Raises:
+        DefinitionError: If a check wants an argument that the handler does not have.
     """
     if not checks:
         return function

@@ -17,9 +17,14 @@ from mcp_mount.wire.errors import CallRejected
 
 
 class MaxConcurrency:
-    """At most `limit` calls at a time in this process; others wait for their turn.
+    """Limits how many calls run at a time in this process; others wait for their turn.
 
-    wait: for how long, in seconds, before a call is refused; 0 refuses at once.
+    Args:
+        limit: How many calls run at a time.
+        wait: How long a call waits, in seconds, before it is refused; 0 refuses it at once.
+
+    Raises:
+        DefinitionError: If the limit is not a number from 1 on.
     """
 
     def __init__(self, limit: int, *, wait: float = 30.0) -> None:

@@ -39,9 +39,13 @@ CallMiddleware: TypeAlias = Callable[..., Any]
 
 
 def policy_of(function: Callable[..., Any]) -> Policy:
-    """The policy in a function of one of the three forms.
+    """The policy of a user's function in one of the three forms.
 
-    Raises DefinitionError for what is none.
+    Args:
+        function: The function.
+
+    Raises:
+        DefinitionError: If it has none of these forms.
     """
     if not callable(function):
         raise DefinitionError(f"call middleware is a function, not {function!r}")

@@ -14,10 +14,12 @@ from mcp_mount.wire.errors import CallRejected
 
 
 class RequestLimits:
-    """Refuses what is too large or too deep, before anything looks at it.
+    """Refuses requests that are too large or too deep, before anything else looks at them.
 
-    max_body_bytes: of the HTTP body, of the whole message over other transports. max_depth: how
-    many objects and arrays may stand within one another in the arguments; `{"a": 1}` has depth 1.
+    Args:
+        max_body_bytes: The largest HTTP body, or message of another transport; None for any.
+        max_depth: How many objects and arrays may be nested in the arguments; `{"a": 1}` has depth
+            1. None for any number.
     """
 
     admits = True

@@ -29,16 +29,20 @@ Key = Literal["caller", "everyone"] | Callable[[Call], str | None]
 
 
 class Throttle:
-    """At most so many calls in a time: "10/minute", "100 per hour; 5 per second".
+    """Limits how often callers may call. Needs the extra `throttle`.
 
-    key: who shares the count: each "caller" has their own (by the server's `caller=`, the host's
-    user, the subject of an access token, or else the address that a request comes from and the
-    bearer token or key that it brings), "everyone" has one, or a function of the call gives the
-    name of the count, None for a call that is not counted. cost: what a call counts. strategy: as
-    of the library `limits`. name: under which the count is kept, by default that of the tool,
-    router or server that it is declared at.
+    Args:
+        rate: Such as "10/minute", or "100 per hour; 5 per second".
+        key: Who shares a count. Each "caller" has one: by the server's `caller=`, the host's user,
+            the subject of the access token, or else the address and the bearer token or key.
+            "everyone" shares one. A function of the call returns the name of the count, or None for
+            a call that is not counted.
+        cost: How much a call counts.
+        strategy: A strategy of the library `limits`.
+        name: The name of the count; by default that of the tool, router or server that declares it.
 
-    Raises DefinitionError for what is no rate. Needs the extra `throttle`.
+    Raises:
+        DefinitionError: If the rate or the key is not one of these.
     """
 
     def __init__(
@@ -69,8 +73,14 @@ class Throttle:
 
 
 class Throttled:
-    """A throttle where it is declared. name: of its counts. store: keeps them. callers: tells
-    callers apart."""
+    """A throttle at the place where it is declared.
+
+    Args:
+        throttle: The user's declaration.
+        name: The name of its counts.
+        store: Keeps the counts.
+        callers: Tells callers apart.
+    """
 
     admits = True
 

@@ -36,22 +36,25 @@ _LINGER_SECONDS: Final = 5.0
 
 
 class Timeout:
-    """Answers calls that take longer than a number of seconds: the client hears that it was so.
+    """Answers the client if a call takes too long.
 
-    A coroutine is cancelled where it awaits, as `asyncio.timeout` does. A plain function is not
-    stopped: it may look at `ctx.cancelled` and `ctx.seconds_left` of its SyncContext. Where an
-    event loop serves the client, it is answered at once; under WSGI, where the function has the
-    request's own thread, when the function has ended. Whatever is returned too late is dropped, and
-    for what stands around the call it has failed: when the function has ended, not before, its
-    transaction is rolled back, and its dependencies see the exception.
+    A coroutine is cancelled at its next await, as by `asyncio.timeout`. A plain function is not
+    stopped: it can check `ctx.cancelled` and `ctx.seconds_left` of its SyncContext. On an event
+        loop the client is answered at once; under WSGI, where the function has the request's own
+        thread, when
+    the function has ended. A late result is dropped, and the call has failed: when the function has
+    ended, not before, its transaction is rolled back, and its dependencies see the exception.
 
-    interrupt: whether an exception is raised in a plain function at its next line of Python. That
-    may be between taking a lock and giving it back, also in a library that the function uses (the
-    lock of a log handler, say): then that lock stays taken, and the process hangs. It is for
-    functions that compute, in CPython. One with a SyncContext is never interrupted.
+    Args:
+        seconds: How long a call may take.
+        interrupt: Whether to raise an exception in a plain function at its next line of Python.
+            That line may be between taking a lock and releasing it, also in a library (the lock of
+            a log handler, say): then the lock stays taken, and the process hangs. It is for
+            functions that only compute, in CPython. A function with a SyncContext is never
+            interrupted.
 
-    Raises DefinitionError for what is no number of seconds, and for `interrupt` where Python cannot
-    do that.
+    Raises:
+        DefinitionError: If the time is not a number above 0, or Python cannot interrupt functions.
     """
 
     def __init__(self, seconds: float, *, interrupt: bool = False) -> None:
@@ -105,9 +108,18 @@ class _Interrupted(EndsRun):
 
 
 def limited(deadline: float, interrupt: bool, function: Callable[[], T]) -> T:
-    """What a function returns; raises OutOfTime if it does not by `deadline` (monotonic clock).
+    """Call a function that has a deadline.
 
-    interrupt: whether to interrupt it then, and not to wait until it ends by itself.
+    Args:
+        deadline: By `time.monotonic`.
+        interrupt: Whether to interrupt the function then, instead of waiting until it ends.
+        function: The function.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        OutOfTime: If it does not end in time.
     """
     value = _interrupted_at(deadline, function) if interrupt else function()
     if time.monotonic() > deadline:

@@ -72,8 +72,10 @@ _IMPORTS: Final = {
 class HandlerArguments(Protocol):
     """The arguments of a handler: their schema and their validation.
 
-    context, request: the parameters that get the context and the host's request, if the handler
-    has them. schema: the JSON Schema of an object.
+    Attributes:
+        schema: The JSON Schema of an object.
+        context: The parameter that gets the context, with its class; None for none.
+        request: The parameter that gets the host's request; None for none.
     """
 
     context: ContextParameter | None
@@ -81,18 +83,31 @@ class HandlerArguments(Protocol):
     schema: dict[str, Any]
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
+        """Validate arguments.
+
+        Args:
+            arguments: By their names.
+
+        Returns:
+            Positional and keyword arguments for the handler.
+
+        Raises:
+            InvalidArguments: If they do not fit the schema.
+        """
 
 
 def check_request(
     function: Callable[..., Any], arguments: HandlerArguments, request_type: type
 ) -> None:
-    """Raise DefinitionError for a handler that takes a request of another class than it would get.
+    """Refuse a handler that takes a request of another class than it would get.
 
     Args:
         function: The handler.
         arguments: Its arguments.
         request_type: The class of the host's requests.
+
+    Raises:
+        DefinitionError: If the classes differ.
     """
     wanted: type | None = getattr(arguments, "request_type", None)
     if wanted is None or issubclass(wanted, request_type):
@@ -155,7 +170,7 @@ class Arguments:
         self.names = tuple(self.schema["properties"])
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
+        """Validate arguments: see `HandlerArguments.validate`."""
         try:
             validated = self._bounds.validate(self._validator, arguments)
         except ValidationError as error:
@@ -287,9 +302,17 @@ def known_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> 
 def split_parameters(
     function: Callable[..., Any], signature: inspect.Signature
 ) -> tuple[ContextParameter | None, str | None, list[inspect.Parameter]]:
-    """The parameters of a handler that get the context and the host's request, and the others.
+    """Split the parameters of a handler.
 
-    Raises DefinitionError for a context that the handler cannot get, and for a generator.
+    Args:
+        function: The handler.
+        signature: Its signature.
+
+    Returns:
+        The parameter that gets the context, the one that gets the host's request, and the others.
+
+    Raises:
+        DefinitionError: If the handler is a generator, or asks for a context that it cannot get.
     """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise DefinitionError(
@@ -390,7 +413,11 @@ def _context_kind(annotation: Any) -> type[Context] | type[SyncContext] | None:
 
 
 def _refuse_other_context(function: Callable[..., Any], parameter: inspect.Parameter) -> None:
-    """Raise DefinitionError for the context of another library, which there is none of here."""
+    """Refuse the context of another library.
+
+    Raises:
+        DefinitionError: With the context to write in its place.
+    """
     for name, library in types_of_others(parameter.annotation):
         if name == "Context":
             raise DefinitionError(

@@ -69,7 +69,7 @@ class DeclaredArguments:
         self._checked = JSONSchema(function, "input_schema", self.schema, "the arguments")
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
+        """Validate arguments: see `HandlerArguments.validate`."""
         if self._taken is not None and not self._taken.issuperset(arguments):
             raise InvalidArguments(unknown_arguments(arguments, self._taken, self.names))
         problems = self._problems(arguments)

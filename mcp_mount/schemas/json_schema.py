@@ -20,11 +20,16 @@ _MAX_PROBLEMS: Final = 100
 
 
 class JSONSchema:
-    """A schema, ready to check values.
+    """A JSON Schema, ready to check values. Needs the extra `schema`.
 
-    member: how the user knows it ("input_schema"). whole: what a whole value is called. Raises
-    DefinitionError for what is no schema, for a `$ref` that leaves it, and without the `schema`
-    extra.
+    Args:
+        function: The handler, for errors.
+        member: The option that gave the schema, such as "input_schema".
+        schema: The schema.
+        whole: How errors call a whole value.
+
+    Raises:
+        DefinitionError: If it is not a schema, if a `$ref` leaves it, or without the extra.
     """
 
     def __init__(

@@ -54,9 +54,12 @@ class _Reader:
         self._known: dict[int, bool] = {}
 
     def read(self, value: Any, schemas: list[Any], depth: int) -> Any:
-        """A value with all strings in it read that hold JSON; the same object if there are none.
+        """A value in which all strings that hold JSON are read; the same object if there are none.
 
-        schemas: those by which it may be valid.
+        Args:
+            value: The value.
+            schemas: The schemas by which it may be valid.
+            depth: How deep it is nested.
         """
         if depth > _DEEPEST or not schemas:
             return value

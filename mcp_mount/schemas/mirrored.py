@@ -41,7 +41,15 @@ class Mirrored:
     path: tuple[str, ...]
 
     def check(self, headers: Mapping[str, str], arguments: Mapping[str, Any]) -> None:
-        """Raise ProtocolError (header mismatch) unless header and argument agree."""
+        """Compare a header with its argument.
+
+        Args:
+            headers: The headers of the request.
+            arguments: The arguments of the call.
+
+        Raises:
+            ProtocolError: Header mismatch (-32020), if they do not agree.
+        """
         value: Any = arguments
         for name in self.path:
             value = value.get(name) if isinstance(value, dict) else None
@@ -58,10 +66,15 @@ class Mirrored:
 
 
 def mirrored_parameters(schema: Mapping[str, Any]) -> Sequence[Mirrored]:
-    """The mirrored parameters of an input schema.
+    """The mirrored parameters of an input schema (2026-07-28, server/tools, "x-mcp-header").
 
-    Raises ValueError for one that clients would have to reject: a bad or repeated name, a type
-    that is no string, integer or boolean, a place that `properties` alone do not lead to.
+    Args:
+        schema: The schema.
+
+    Raises:
+        ValueError: If clients would have to reject it: for a bad or repeated name, for a type that
+            is not string, integer or boolean, for a parameter that is not reached through
+            `properties`.
     """
     found = list(_walk(schema, ()))
     headers = [one.header for one in found]

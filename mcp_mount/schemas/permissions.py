@@ -39,10 +39,17 @@ def rules_of(
     roles: Names | None = None,
     when: Condition | Sequence[Condition] | None = None,
 ) -> tuple[Rule, ...]:
-    """The rules in the arguments of these names, which must all hold.
+    """The rules in the options of these names, which must all hold.
 
-    scopes: all of them are needed. roles: one of them is. Raises DefinitionError for what is none,
-    and where nothing is named: a list that has come out empty is no wish to let everybody in.
+    Args:
+        permission: Permissions, by name or as functions of the host's request.
+        scopes: The scopes that are needed, all of them.
+        roles: The roles of which one is needed.
+        when: Functions of the `Caller`.
+
+    Raises:
+        DefinitionError: If a value is not one of these, or names nothing: a list that is empty by
+            mistake must not let everybody in.
     """
     rules: list[Rule] = []
     if scopes is not None:
@@ -66,7 +73,14 @@ def rules_of(
 
 
 def caller_key(function: Any) -> CallerKey | None:
-    """The function of `caller=`. Raises DefinitionError for what is none."""
+    """The function of the option `caller=`.
+
+    Args:
+        function: What the user gave.
+
+    Raises:
+        DefinitionError: If it is not a function of one parameter.
+    """
     return None if function is None else _function("caller=", function, "the host's request")
 
 

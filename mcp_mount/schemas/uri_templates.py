@@ -18,9 +18,13 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 class UriTemplate:
-    """A template and its variables. Raises ValueError for what is no template, or not served.
+    """A URI template (RFC 6570) and its variables.
 
-    template: its literal parts are in the form of `normal_uri`.
+    Attributes:
+        template: The template; its literal parts have the form of `normal_uri`.
+
+    Raises:
+        ValueError: If it is not a template, or one of a kind that is not supported.
     """
 
     def __init__(self, template: str) -> None:

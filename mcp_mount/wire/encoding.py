@@ -103,14 +103,17 @@ def without_surrogates(text: str) -> str:
 
 
 def _check(data: bytes, plain: Callable[[], Any]) -> None:
-    """Raise NotFinite for encoded data that came of values with NaN or infinities.
+    """Refuse encoded data that came from values with NaN or infinities.
 
     pydantic writes them as they are in plain data, and as null in the fields of models. The values
-    themselves are looked at only where the text gives a reason to.
+    themselves are looked at only if the text gives a reason to.
 
     Args:
         data: The encoded data.
-        plain: Gives the values as Python has them: for JSON, pydantic makes None of some.
+        plain: Returns the values as Python has them: for JSON, pydantic makes None of some.
+
+    Raises:
+        NotFinite: If there are any.
     """
     place: str | None = None
     if _is_suspect(data):

@@ -165,10 +165,12 @@ def _is_from_terminal(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a client that is refused should get an access token for (RFC 6750, section 3).
+    """What kind of access token a refused client needs (RFC 6750, section 3).
 
-    error: "invalid_token" or "insufficient_scope"; None where no credentials came. scopes: those
-    that the request needs, all of them at once.
+    Attributes:
+        error: "invalid_token" or "insufficient_scope"; None if no credentials came.
+        description: For people.
+        scopes: The scopes that the request needs, all of them.
     """
 
     error: str | None = None
@@ -179,10 +181,14 @@ class Challenge:
 class ProtocolError(Exception):
     """A request that is answered with a JSON-RPC error.
 
-    `message` is for the peer: it never holds a traceback or a secret. `status` replaces the
-    table's HTTP status where the transport asks for a special one (403, 406, 415, …). challenge:
-    for a client that may come back with better credentials. message_id: the id of a request whose
-    message cannot be read otherwise. retry_after: in how many seconds the same request may succeed.
+    Args:
+        kind: The row of the table of errors.
+        message: For the client: never a traceback or a secret.
+        data: The member `data` of the error.
+        status: The HTTP status in place of the table's (403, 406, 415, …).
+        challenge: For a client that may come back with other credentials.
+        message_id: The id of a request whose message cannot be read otherwise.
+        retry_after: After how many seconds the same request may succeed.
     """
 
     def __init__(
@@ -253,7 +259,11 @@ def access_denied(
 
 
 def invalid_token(description: str) -> ProtocolError:
-    """The error for an access token that is not accepted. description: nothing of the token."""
+    """The error for an access token that is not accepted (RFC 6750, section 3.1).
+
+    Args:
+        description: Why; nothing of the token itself.
+    """
     challenge = Challenge("invalid_token", description)
     return ProtocolError(INVALID_REQUEST, description, status=401, challenge=challenge)
 

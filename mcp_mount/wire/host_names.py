@@ -18,7 +18,12 @@ _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s*?#]+")
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A host and its port, if it is written. name: in lower case, of IPv6 without brackets."""
+    """A host and its port (RFC 9110, section 7.2).
+
+    Attributes:
+        name: In lower case; an IPv6 address without brackets.
+        port: None if it is not written.
+    """
 
     name: str
     port: int | None

@@ -55,26 +55,37 @@ class Rule(Protocol):
 class Request:
     """An HTTP request as a transport read it.
 
-    headers: names in lower case, values stripped of optional white space, repeated fields joined
-    by ", " (RFC 9110, section 5.3). native: gives the host framework's own request object, if any.
-    waiting: how many requests may wait without end on this server, None for any number: under WSGI
-    each of them holds a thread. mirrors_headers: whether headers mirror the message, as those of
-    2026-07-28 do over HTTP. is_trusted_local: whether a local transport vouches for the caller: who
-    has started the process (stdio, a console) may do all that the process may. Only such a
-    transport says so; that nothing else is known of a request is no reason to trust it.
-    caller: gives the id of the user who sends it, as the host knows them; what is for one caller's
-    hands alone is bound to it. has_permission, has_scope, has_role: tell whether they have one, by
-    its name; None where the host has no such thing. may_block: whether what is asked of the host so
-    may take time, such as a query to its database. token: what the access token says, if the server
-    itself has verified one. url: gives the URL of the MCP endpoint, as the client wrote it.
-    address: the other end of the connection. server: this end of it, an address and a port, as the
-    web server tells. stands_alone: whether the server is mounted in nothing. mount: the path of the
-    MCP endpoint, as the client wrote it. caller_key: what the server's function `caller=` has said
-    of it, if that was asked (see `Callers`). variant: what a host knows early that a result depends
-    on, such as a language. on_token: tells the host's own request of an access token that the
-    server has verified, and of the user that `find_user=` has found for it, None without that.
-    refused: the reply to a request that the host has refused already, where the server's own
-    middleware is to see it all the same.
+    Attributes:
+        method: The HTTP method.
+        headers: By names in lower case; values without optional white space, repeated fields joined
+            by ", " (RFC 9110, section 5.3).
+        body: As bytes.
+        host_request: Returns the host framework's own request, if there is one.
+        max_blocking: How many requests may wait without end on this server, since each holds a
+            thread under WSGI; None for any number.
+        mirrors_headers: Whether headers mirror the message, as those of 2026-07-28 do over HTTP.
+        is_trusted_local: Whether a local transport vouches for the caller: whoever started the
+            process (stdio, a console) may do everything that the process may. Only such a transport
+            sets it.
+        caller: Returns the id of the user, as the host knows it; what belongs to one caller is
+            bound to it.
+        has_permission: Returns whether the user has a permission; None if the host has no
+            permissions.
+        has_scope: Returns whether the access token has a scope; None if there is no such thing.
+        has_role: Returns whether the user has a role; None if there is no such thing.
+        may_block: Whether asking the host may take time, such as a query to its database.
+        token: The access token, if this server has verified one.
+        url: Returns the URL of the MCP endpoint, as the client wrote it.
+        address: The address of the client.
+        server: The address and port of this end of the connection, as the web server reports them.
+        stands_alone: Whether the server is not mounted in another application.
+        mount: The path of the MCP endpoint, as the client wrote it.
+        caller_key: What the server's `caller=` returned for it, if it was asked (see `Callers`).
+        variant: What a result depends on and the host knows early, such as a language.
+        on_token: Called with the access token that the server has verified, and with the user that
+            `find_user=` found for it, or None.
+        refused: The reply to a request that the host has refused already, where the server's own
+            middleware is to see it all the same.
     """
 
     method: str

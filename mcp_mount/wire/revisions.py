@@ -13,14 +13,22 @@ from typing import Final
 class Revision:
     """What distinguishes a revision on the wire.
 
-    structured_content: whether results have any (since 2025-06-18). primed_streams: whether a
-    stream begins with an event that has an id and no data. leaving_cancels: whether a client that
-    disconnects cancels its request (2026-07-28, basic/transports/streamable-http, "Cancellation":
-    it MUST be treated so); before,
-    "disconnection SHOULD NOT be interpreted as the client cancelling its request"
-    (basic/transports, "Sending Messages to the Server"). content_types: the kinds of content blocks
-    that its clients can read. questions: the client capabilities on
-    which a server may build when it asks.
+    Attributes:
+        name: Such as "2026-07-28".
+        stateless: Whether it has no sessions.
+        batches: Whether it has JSON-RPC batches.
+        structured_content: Whether results have structured content (since 2025-06-18).
+        primed_streams: Whether a stream begins with an event that has an id and no data.
+        leaving_cancels: Whether a client that disconnects cancels its request (2026-07-28,
+            basic/transports/streamable-http, "Cancellation"); earlier revisions say that a
+            disconnection is not a cancellation (basic/transports, "Sending Messages to the
+            Server").
+        tool_fields: The members of a tool's definition.
+        prompt_fields: Those of a prompt's definition.
+        resource_fields: Those of a resource's definition.
+        content_types: The kinds of content blocks that its clients can read.
+        info_fields: The members of `Implementation`.
+        questions: The client capabilities that a server may rely on when it asks.
     """
 
     name: str

@@ -15,9 +15,13 @@ from mcp_mount.wire.messages import CannotTell, Request, Rule
 class Caller:
     """Who sends a request, for rules with `when=`.
 
-    id: as the host, or the access token, knows them; None if nobody does. claims: of the access
-    token. headers: names in lower case; credentials by their names alone. address: where the
-    connection comes from. request: the host's own request, if there is one.
+    Attributes:
+        id: The id of the user, as the host or the access token knows it; None for an anonymous
+            caller.
+        claims: The claims of the access token.
+        headers: By names in lower case; credentials are shown only if you ask for them by name.
+        address: Where the connection comes from.
+        request: The host's own request, if there is one.
     """
 
     id: str | None

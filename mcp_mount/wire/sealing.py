@@ -33,10 +33,14 @@ class TokenRefused(Exception):
 class TokenSealer:
     """Seals and opens tokens of one purpose with the server's secret keys.
 
-    `keys` is asked at the first use, when the host has its configuration; it gives the keys oldest
-    first: the last one seals, all of them open (rotation). Without any key a random one serves
-    this process alone. server: the name of the server that the tokens are of: several may have the
-    same keys. most: the longest token, in characters.
+    Args:
+        purpose: Such as "session"; a token of another purpose is refused.
+        keys: Returns the keys, the oldest first: the last one seals, all of them open (rotation).
+            It is called at the first use, when the host has its configuration. Without any key a
+            random one serves this process alone.
+        server: Returns the name of the server that the tokens are of: several may have the same
+            keys.
+        max_length: The longest token, in characters.
     """
 
     def __init__(
@@ -56,9 +60,14 @@ class TokenSealer:
         self._alone = False
 
     def seal(self, claims: Any, *, mount: str = "") -> str:
-        """Return `claims` (JSON) as a signed, URL-safe token. mount: where it is good.
+        """Sign claims, and return them as a URL-safe token.
 
-        Raises ValueError if the token would be longer than the most that this seal makes.
+        Args:
+            claims: JSON-serialisable data; they are signed, not encrypted.
+            mount: The mount point at which the token is good.
+
+        Raises:
+            ValueError: If the token would be longer than `max_length`.
         """
         token = str(self._serializer().dumps([FORMAT, self._place(mount), claims]))
         if len(token) > self._max_length:
@@ -66,11 +75,18 @@ class TokenSealer:
         return token
 
     def open(self, token: str, *, ttl: float, mount: str = "") -> tuple[Any, float]:
-        """Return the claims of a token sealed at most `ttl` seconds ago, and when that was.
+        """Verify a token.
 
-        The moment is in seconds since the epoch. mount: where the token was sealed.
+        Args:
+            token: The token.
+            ttl: How old it may be, in seconds.
+            mount: The mount point at which it was sealed.
 
-        Raises TokenRefused for every other string.
+        Returns:
+            Its claims, and when it was sealed, in seconds since the epoch.
+
+        Raises:
+            TokenRefused: If it was not sealed here, is of another mount point, or has expired.
         """
         if len(token) > self._max_length:
             raise TokenRefused("too long")

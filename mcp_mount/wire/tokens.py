@@ -9,12 +9,17 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """What a verified access token, or an API key, says of its bearer. The token itself is not
-    kept: it is for this server alone, and goes nowhere else.
+    """What a verified access token, or an API key, says of its bearer.
 
-    subject: the user or the client that it stands for. scopes: what it is good for, names in any
-    collection, or in one text with spaces between. roles: what the bearer is, likewise. client_id:
-    the OAuth client that got it. expires_at: seconds since the epoch. claims: all that it says.
+    The token itself is not kept: it is for this server alone, and is passed on to nobody.
+
+    Args:
+        subject: The user or the client that it stands for.
+        scopes: What it may be used for: a collection of names, or one text with spaces.
+        roles: What the bearer is, likewise.
+        client_id: The OAuth client that got it.
+        expires_at: In seconds since the epoch.
+        claims: All its claims.
     """
 
     subject: str

@@ -19,7 +19,11 @@ from mcp_mount.wire.encoding import encode
 
 
 class ChatMessage(BaseModel):
-    """One message of a conversation. content: text, or a list of parts."""
+    """One message of a conversation, as OpenAI clients write it.
+
+    Attributes:
+        content: Text, or a list of parts.
+    """
 
     model_config = ConfigDict(extra="allow")
 
