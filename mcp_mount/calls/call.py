@@ -55,18 +55,26 @@ class Policy(Protocol):
 
 
 class Call:
-    """A handler to run, its arguments, what stands around it, and how its outcome is encoded.
+    """A handler to run, its arguments, the policies that wrap it, and how its outcome is encoded.
 
-    Call middleware gets it: `method` (such as "tools/call"), `name` (of the tool or prompt, or the
-    URI of the resource), `arguments` (by name, as the client sent them; middleware may replace
-    them), `caller`, `token`, `request`, `headers`, `meta`, `state` (for what middleware keeps from
-    one to another) and `encode`.
+    A driver runs it: `run` on a thread, `run_async` on an event loop, within its policies. Neither
+    raises what the handler raises; `finish` gives the outcome.
 
-    A driver runs it: `run` on a thread, `run_async` on an event loop, with the policies around.
-    Neither raises for what the handler does; `finish` gives the outcome. task: set if the call is
-    to become a task. cancelled: whether its client wants no answer any more. limit: runs a plain
-    function within the time that it has. accept: raises for a result that must not be sent.
-    tracker: whether the handler is running; None where there are no policies.
+    Attributes:
+        method: The method of the protocol, such as "tools/call".
+        name: The name of the tool or prompt, or the URI of the resource.
+        arguments: By their names, as the client sent them. Call middleware may replace them.
+        caller: The id of the user.
+        token: The access token of the caller.
+        request: The host's own request.
+        headers: The HTTP headers.
+        meta: The `_meta` of the request.
+        state: A dict in which call middleware keeps data.
+        task: Set if the call is to become a task.
+        cancelled: Whether the client wants no answer any more.
+        limit: Runs a plain function within its time limit.
+        accept: Raises for a result that must not be sent.
+        tracker: Tracks whether the handler is running; None without policies.
     """
 
     __slots__ = (
@@ -119,12 +127,26 @@ class Call:
         validate: Validate | None = None,
         checks: Checks | None = None,
     ) -> None:
-        """context: the name of the parameter that gets a context, and its class. request: the name
-        of that which gets the host's own request. policies: what stands around, the outermost
-        first. arguments: as the client sent them. validate: makes `args` and `kwargs` of them just
-        before the handler runs, so that policies see what is wrong as well. checks: of these.
-        recognise: turns what the handler may raise to tell something into one of our exceptions.
-        recover: makes a result of an exception."""
+        """Prepare a call.
+
+        Args:
+            incoming: The request.
+            function: The handler.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+            is_async: Whether it is a coroutine function.
+            encode: Makes a result of its value.
+            recover: Makes a result of its exception.
+            recognise: Turns an exception by which the handler reports something into one of ours.
+            context: The name of the parameter that gets a context, and what makes the context.
+            request: The name of the parameter that gets the host's own request.
+            task: When the call becomes a task.
+            policies: Wrap the handler, the outermost first.
+            arguments: As the client sent them.
+            validate: Makes `args` and `kwargs` of them just before the handler runs, so that
+                policies see invalid arguments as well.
+            checks: Checks of the arguments.
+        """
         self.task = task
         self.policies = policies
         self.arguments: Mapping[str, Any] = {} if arguments is None else arguments
@@ -205,7 +227,11 @@ class Call:
     def encode(self, value: Any) -> Result:
         """The result for a value, as if the handler had returned it.
 
-        Raises ValueError for a value that does not fit the handler's return type.
+        Args:
+            value: The value.
+
+        Raises:
+            ValueError: If it does not fit the handler's return type.
         """
         return self._encode(value, self.incoming.revision)
 
@@ -403,9 +429,10 @@ class Call:
         return ours if self._recognise is None else self._recognise(ours)
 
     def finish(self) -> Result:
-        """The result to send, once all has run.
+        """The result to send, once the call has ended. The exception of a tool becomes a result.
 
-        An exception becomes a result if the handler is a tool. Raises ProtocolError for any other.
+        Raises:
+            ProtocolError: If a handler of another kind has failed.
         """
         failure, self.failure = self.failure, None
         if failure is not None:

@@ -67,8 +67,12 @@ class Callers:
     def key_of(self, request: Request) -> str | None:
         """The key of the caller; None for one who has none.
 
-        Raises ProtocolError (401, 403) where the function of the server fails: what belongs to
-        nobody in particular must not go to somebody else.
+        Args:
+            request: The request.
+
+        Raises:
+            ProtocolError: 401 or 403, if the function of the server fails: what belongs to nobody
+                in particular must not go to somebody else.
         """
         if self.function is None:
             caller = request.caller()

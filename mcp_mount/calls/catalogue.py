@@ -17,8 +17,10 @@ from mcp_mount.wire.messages import Rule
 class Method:
     """A method of the protocol that a feature answers, in every revision.
 
-    name_member: the member of params that the Mcp-Name header mirrors (2026-07-28). streams:
-    whether there is no other answer than an event stream.
+    Attributes:
+        answer: Returns the result, or the call of a handler.
+        name_member: The member of params that the Mcp-Name header mirrors (2026-07-28).
+        streams: Whether the only possible answer is an event stream.
     """
 
     answer: Callable[[IncomingRequest], Result | Call]

@@ -53,12 +53,15 @@ def _as_it_is(value: Any) -> Any:
 class ExceptionHooks:
     """What a host does with the exceptions of handlers.
 
-    translate: turns an exception of the framework's into one of ours; None for one that it does
-    not know. handle: the same, with the call, for frameworks whose users have handlers of
-    exceptions that take the request; it is asked first. report: is told of each real failure,
-    besides the log. responses: the class of the framework's responses, which decorators of
-    views return in place of the handler's value (a redirect to the login). value_of: the value
-    of such a response; raises what `translate` gives for one that refuses.
+    Attributes:
+        translate: Turns an exception of the framework into one of ours; returns None for any other.
+        report: Called with each real failure, besides the log.
+        handle: As `translate`, with the call, for frameworks whose users have exception handlers
+            that take the request; it is called first.
+        responses: The class of the framework's responses, which decorators of views return in place
+            of the handler's value, such as a redirect to the login.
+        value_of: Returns the value of such a response; raises what `translate` returns for one that
+            refuses.
     """
 
     translate: Callable[[Exception], Exception | None] = _unknown

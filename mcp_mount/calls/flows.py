@@ -19,9 +19,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Do(Generic[T]):
-    """Something that is done in one way on a thread and in another on an event loop.
+    """An operation that is done in one way on a thread and in another on an event loop.
 
-    awaited: how it is done on a loop; None for what takes no time, and is done the same way.
+    Attributes:
+        do: Does it on a thread; it may block.
+        awaited: Does it on a loop; None if it takes no time, and is done in the same way.
     """
 
     do: Callable[[], T]
@@ -54,10 +56,12 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """All that stands further in, and at last the handler: its `Result`, or its exception.
+    """Run what is further in: other policies, and then the handler. Its result, or its exception,
+    is sent in.
 
-    timeout: in seconds; then OutOfTime is thrown in. A plain function on the thread of its
-    request is not left alone by that: see `Call.limit`.
+    Attributes:
+        timeout: After how many seconds OutOfTime is thrown in. A plain function on the thread of
+            its request is not left alone by that: see `Call.limit`.
     """
 
     timeout: float | None = None

@@ -40,15 +40,25 @@ class Client:
         return isinstance(extensions, dict) and extension in extensions
 
     def require(self, extension: str) -> None:
-        """Raise ProtocolError (-32021) for a client that does not know an extension."""
+        """Refuse a client that does not know an extension.
+
+        Args:
+            extension: The name of the extension.
+
+        Raises:
+            ProtocolError: -32021, if the client has not declared it.
+        """
         if not self.declares(extension):
             raise requires_extension(extension)
 
 
 @dataclass(slots=True)
 class Progress:
-    """What a client has been told of the progress of its request. own: whether the handler itself
-    has told it, and not one that it has called."""
+    """What the client was told of the progress of its request.
+
+    Attributes:
+        own: Whether the handler itself reported it, and not one that it called.
+    """
 
     told: float | None = None
     own: bool = False
@@ -66,7 +76,11 @@ class ServerHandlers(Protocol):
     """The other handlers of a server, and its lifespan, as a running handler may use them."""
 
     def lifespan(self) -> Any:
-        """What the user's lifespan of the server has yielded. Raises RuntimeError without one."""
+        """What the user's lifespan of the server yielded.
+
+        Raises:
+            RuntimeError: If there is none, or it is not running.
+        """
 
     def tool_of(self, function: Callable[..., Any]) -> tuple[str, Any] | None:
         """The name of the tool that a function is, and the type of its data, if it has one."""
@@ -82,15 +96,28 @@ class ServerHandlers(Protocol):
 class IncomingRequest:
     """A JSON-RPC request that passed every check of its revision.
 
-    session: the session it belongs to. log_level: the least level that the client wants
-    to hear of, None for silence. dialogue: how its handler asks the client, None where it cannot.
-    task: the task that it has become. deadline: when its handler must have ended, in seconds of the
-    monotonic clock. handlers: those of the server, which its own may call. path: the handlers that
-    have called one another to get here, the outermost first. met_rules: the rules that its caller
-    has fulfilled to get here, and for all that its handler has called. is_plain: whether it came
-    over plain HTTP, without MCP. asked: whether its handler has asked the client something. prefix:
-    of the keys of its questions. hooks: what the host does with exceptions. progress: what has been
-    told of it, for all that its handler calls.
+    Attributes:
+        id: The id of the message.
+        method: Its method.
+        params: Its parameters.
+        meta: Its `_meta`.
+        revision: The revision in use.
+        client: What is known of the client.
+        request: The HTTP request that brought it.
+        session: The id of its session; None without one.
+        log_level: The lowest level of log messages that the client wants; None for no messages.
+        dialogue: How its handler asks the client; None if it cannot.
+        task: The task that it has become.
+        deadline: When its handler must have ended, by `time.monotonic`.
+        handlers: The handlers of the server, which its own handler may call.
+        path: The handlers that have called one another to get here, the outermost first.
+        met_rules: The rules that its caller has met, for it and for all that its handler has
+            called.
+        is_plain: Whether it came as plain HTTP, without MCP.
+        asked: Whether its handler has asked the client something.
+        prefix: Of the keys of its questions.
+        hooks: What the host does with exceptions.
+        progress: What was reported of it, for all that its handler calls.
     """
 
     id: MessageId
@@ -119,10 +146,15 @@ class IncomingRequest:
         return not rules or self.request.permits(rules)
 
     def require(self, rules: Sequence[Rule], otherwise: ProtocolError) -> None:
-        """Raise ProtocolError for a caller who does not fulfil all rules.
+        """Refuse a caller who does not meet all rules.
 
-        That is `otherwise`, for what a caller may not use is not there; but where an access token
-        for more scopes is all that is missing, 401 or 403 names the scopes.
+        Args:
+            rules: The rules.
+            otherwise: The error: what a caller may not use seems not to exist.
+
+        Raises:
+            ProtocolError: `otherwise`; 401 or 403 with the scopes, if only an access token with
+                more scopes is missing.
         """
         if not rules:
             return

@@ -46,10 +46,13 @@ class UnfitAnswer(ClientError):
 
 @dataclass(frozen=True, slots=True)
 class InputRequest(Generic[T]):
-    """A question in any revision: a method with its parameters.
+    """A request for input from the client, in any revision.
 
-    capability: the path of what the client must have declared, such as ("elicitation", "url").
-    read: turns the result of the client into what the handler gets; raises UnfitAnswer.
+    Attributes:
+        method: The method of the protocol, such as "elicitation/create".
+        params: Its parameters.
+        capability: The path of what the client must have declared, such as ("elicitation", "url").
+        read: Turns the client's result into what the handler gets; raises UnfitAnswer.
     """
 
     method: str
@@ -83,8 +86,13 @@ class Dialogue(Protocol):
     def known(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
         """The answers that have come already; all others must be put live.
 
-        Raises InputRequired to end the call until they come, and ProtocolError or ClientError for
-        a question that this client cannot be asked.
+        Args:
+            input_requests: The requests, by their keys.
+
+        Raises:
+            InputRequired: To end the call until they come.
+            ProtocolError: If the client cannot be asked one of them.
+            ClientError: If the client's answer does not fit.
         """
 
     def put(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, PendingInput]:
@@ -92,10 +100,14 @@ class Dialogue(Protocol):
 
 
 class PendingInput:
-    """A live question that is waiting for its answer.
+    """A live request for input that waits for its answer.
 
-    answer: the future response of the client. timeout: how long to wait for it, in seconds.
-    message: the encoded request, where the question is one. close: stops waiting.
+    Args:
+        input_request: The request.
+        answer: The future response of the client.
+        timeout: How long to wait for it, in seconds.
+        message: The encoded request, if it is a message.
+        close: Stops waiting.
     """
 
     __slots__ = ("_inquiry", "answer", "close", "message", "timeout")
@@ -118,8 +130,9 @@ class PendingInput:
     def result(self) -> Any:
         """What the handler gets, once there is an answer.
 
-        Raises ClientError if the client answered with an error or not in time, UnfitAnswer if
-        with what does not fit.
+        Raises:
+            ClientError: If the client answered with an error, or not in time.
+            UnfitAnswer: If the answer does not fit.
         """
         if not self.answer.done() or self.answer.cancelled():
             raise ClientError("The client did not answer in time")
@@ -153,9 +166,10 @@ class PendingQuestions:
 
     @contextmanager
     def ask_live(self) -> Iterator[Sequence[PendingInput]]:
-        """Put what is unanswered; at the end, read the answers.
+        """Put the requests that are unanswered; at the end of the block, read the answers.
 
-        Raises ClientError for a client that does not answer, or never with what fits.
+        Raises:
+            ClientError: If the client does not answer, or never with what fits.
         """
         questions = self._dialogue.put(self.unanswered)
         self._rounds += 1
@@ -299,7 +313,15 @@ def read_answers(
 def require_capabilities(
     capabilities: Mapping[str, Any], input_requests: Mapping[str, InputRequest[Any]]
 ) -> None:
-    """Raise ProtocolError (-32021) for questions that a client has not declared to understand."""
+    """Refuse input requests that a client has not declared to understand.
+
+    Args:
+        capabilities: The capabilities of the client.
+        input_requests: The requests, by their keys.
+
+    Raises:
+        ProtocolError: -32021, with the capability that is missing.
+    """
     missing = sorted(
         {
             input_request.capability

@@ -13,8 +13,12 @@ from mcp_mount.calls.questions import Suspended
 class Result:
     """A result on its way out: the encoded members of the object, without its braces.
 
-    failed: whether it tells that a tool failed. suspended: why the handler ended before there is a
-    result (2026-07-28). type: the `resultType` (2026-07-28).
+    Attributes:
+        members: The encoded members.
+        meta: The `_meta` of the result.
+        failed: Whether it reports that a tool failed.
+        suspended: Why the handler ended before there is a result (2026-07-28).
+        type: The `resultType` (2026-07-28).
     """
 
     members: bytes

@@ -21,12 +21,18 @@ TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class TaskPolicy:
-    """When a tool call becomes a task, for clients that know tasks.
+    """When a tool call becomes a task, for clients that support tasks.
 
-    required: whether a client that does not know tasks is refused (-32021), not answered in the
-    end. when: decides by the arguments. deferred: whether the handler itself says when, with
-    `ctx.start_task()`. ttl: how long a task and its result are kept, in seconds from its creation.
-    poll_interval: how often clients should look, in seconds.
+    Args:
+        required: Whether a client that does not support tasks is refused (-32021); otherwise it
+            gets the result in the end.
+        when: Decides by the arguments.
+        deferred: Whether the handler itself decides, with `ctx.start_task()`.
+        ttl: How long a task and its result are kept, in seconds from its creation.
+        poll_interval: How often clients should look, in seconds.
+
+    Raises:
+        TypeError: If a value is of another kind.
     """
 
     required: bool = False
@@ -89,11 +95,21 @@ class TaskRequired(Suspended):
 class Task:
     """The state of a task.
 
-    ttl, poll_interval: seconds. caller: whose task it is. quota: whose quota it counts in. tool:
-    the name of the one that was called. rules: what its caller has fulfilled for it so far, and for
-    what it has called; whoever comes back for it must do so, too. created, updated: seconds since
-    the epoch. requests: the questions that wait for an answer, as on the wire. outcome: the encoded
-    member `result` or `error`.
+    Attributes:
+        id: Its id, which nobody can guess.
+        ttl: How long it is kept, in seconds from its creation.
+        poll_interval: How often clients should look, in seconds.
+        caller: The key of its owner.
+        quota: The key of the quota in which it counts.
+        tool: The name of the tool.
+        rules: The rules that its caller has met for it so far, and for what it has called; whoever
+            comes back for it must meet them, too.
+        created: In seconds since the epoch.
+        updated: In seconds since the epoch; 0 if it has not changed.
+        status: "working", "input_required", "completed", "failed" or "cancelled".
+        message: The status message.
+        requests: The input requests that wait for an answer, as on the wire.
+        outcome: The encoded member `result` or `error`.
     """
 
     id: str

@@ -28,9 +28,13 @@ _REFERENCES: Final = {"ref/prompt": "name", "ref/resource": "uri"}
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What is being completed: the argument `argument` of the prompt (or template) `subject`.
+    """What is being completed (2026-07-28, server/utilities/completion).
 
-    value: what has been typed so far. arguments: the other arguments, as far as they are known.
+    Attributes:
+        subject: The name of the prompt, or the URI template of the resource.
+        argument: The name of the argument.
+        value: What has been typed so far.
+        arguments: The other arguments, as far as they are known.
     """
 
     subject: str

@@ -111,10 +111,13 @@ class Audio(_Media):
 
 
 class File:
-    """A file that goes along with a result, as an embedded resource.
+    """A file in a result, as an embedded resource. Text types are sent as text, others as Base64.
 
-    name: what the client sees, the path's last part unless given. format: the media type, guessed
-    from the name if left out. Text types go as text, all others as Base64.
+    Attributes:
+        path: Where it is, in place of `data`.
+        data: Its bytes, in place of `path`.
+        name: The name that the client sees; by default the last part of the path.
+        format: The media type; by default guessed from the name.
     """
 
     def __init__(
@@ -201,8 +204,12 @@ def block(value: Any) -> bytes:
 def blocks(value: Any) -> Iterable[bytes]:
     """A handler's value as encoded content blocks.
 
-    A list that holds any content block gives one for each item; any other value
-    gives one. Raises PydanticSerializationError for data that JSON cannot carry.
+    Args:
+        value: A list that holds any content block gives one for each item; any other value gives
+            one.
+
+    Raises:
+        PydanticSerializationError: If data has no JSON form.
     """
     if isinstance(value, list | tuple) and any(map(is_content, value)):
         return [block(item) for item in value]

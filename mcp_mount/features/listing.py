@@ -80,10 +80,16 @@ class Listing:
     def answer(
         self, member: str, entries: Sequence[Entry], version: int, incoming: IncomingRequest
     ) -> Result:
-        """A page of `entries`, the first one or that of the cursor, under the name `member`.
+        """A page of a list: the first one, or that of the cursor.
 
-        version: tells one state of the entries from another. Raises ProtocolError (invalid params)
-        for a cursor that is not ours.
+        Args:
+            member: The member of the result, such as "tools".
+            entries: All entries.
+            version: Tells one state of the entries from another.
+            incoming: The request.
+
+        Raises:
+            ProtocolError: Invalid params, if the cursor is not one of this list.
         """
         start = self._start(incoming)
         # The cursor to the next page is for where it was given.

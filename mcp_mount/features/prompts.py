@@ -35,9 +35,11 @@ from mcp_mount.wire.revisions import LATEST, Revision
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a prompt: text, an `Image`, a `File` or an `mcp_types` content block.
+    """A message of a prompt.
 
-    role: "user" or "assistant".
+    Attributes:
+        content: Text, an `Image`, a `File` or a content block of `mcp_types`.
+        role: "user" or "assistant".
     """
 
     content: Any
@@ -189,7 +191,16 @@ def _describe(arguments: Arguments) -> list[dict[str, Any]]:
 
 
 def answer_get(prompts: Mapping[str, Prompt], incoming: IncomingRequest) -> Call:
-    """Answer `prompts/get`; raises ProtocolError (invalid params) for what does not fit."""
+    """Answer `prompts/get` (2026-07-28, server/prompts).
+
+    Args:
+        prompts: By their names.
+        incoming: The request.
+
+    Raises:
+        ProtocolError: Invalid params, if there is no such prompt for the caller, or the arguments
+            do not fit.
+    """
     name = incoming.params["name"]
     prompt = prompts.get(name)
     if prompt is None or prompt.rules:

@@ -33,12 +33,19 @@ from mcp_mount.wire.uris import normal_template
 class Registry:
     """Tools, resources, prompts and completers by name, in order of registration.
 
-    A registry that includes another one has its entries, those that come later as well. Every
-    name is unique: a duplicate raises DefinitionError and changes nothing. rules: who may use
-    the entries, besides their own rules; policies: what stands around their calls, outside of
-    their own; both go along with them. on_change: called with the kind of an entry that was
-    added. needs_loop: whether some of the rules must be asked on a thread. lifespan: gives what
-    the lifespan of the server has yielded.
+    A registry that includes another one has its entries, those that come later as well. Every name
+    is unique: a duplicate raises DefinitionError and changes nothing.
+
+    Args:
+        listing: Answers list requests.
+        rules: Who may use the entries, besides their own rules. They apply wherever the registry is
+            included.
+        policies: Wrap the calls of the entries, outside of their own policies; likewise.
+
+    Attributes:
+        on_change: Called with the kind of an entry that was added.
+        needs_loop: Whether some of the rules must be asked on a thread.
+        lifespan: Returns what the lifespan of the server yielded.
     """
 
     def __init__(
@@ -354,11 +361,14 @@ def needs_loop(rule: Rule) -> bool:
 
 
 def refuse_rules(rules: Sequence[Rule], kind: type) -> None:
-    """Raise DefinitionError for a rule that takes a request of another class than there is.
+    """Refuse rules that take a request of another class than there is.
 
     Args:
         rules: The rules.
         kind: The class of the host's requests.
+
+    Raises:
+        DefinitionError: For the first of them.
     """
     for rule in rules:
         wanted: type | None = getattr(getattr(rule, "function", None), "request_type", None)
@@ -371,8 +381,15 @@ def refuse_rules(rules: Sequence[Rule], kind: type) -> None:
 
 
 def refuse_permission_names(rules: Sequence[Rule], host: str | None) -> None:
-    """Raise DefinitionError for a rule that needs a permission by its name, where `host` has none;
-    None for a host that may have some."""
+    """Refuse rules that need a permission by its name, in a host that has none.
+
+    Args:
+        rules: The rules.
+        host: The name of the host, for the error; None for a host that may have permissions.
+
+    Raises:
+        DefinitionError: For the first of them.
+    """
     for rule in rules:
         if host is not None and isinstance(rule, HasPermission):
             raise DefinitionError(no_permission_names(rule.name, host))
@@ -384,7 +401,11 @@ def _check(
     line: Mapping[Registry, Any],
     entries: Callable[[Registry], Mapping[Any, Any]],
 ) -> None:
-    """Raise DefinitionError for an entry that one of the registries in its line cannot have."""
+    """Refuse an entry that one of the registries in its line cannot have.
+
+    Raises:
+        DefinitionError: With the reason.
+    """
     for registry, guarded in line.items():
         _refuse_duplicate(kind, key, entries(registry), guarded)
         if registry._request_type is not None and kind != "completer":
@@ -402,8 +423,11 @@ def _check(
 
 
 def _check_completer(completer: Completer, subject: Prompt | Resource) -> None:
-    """Raise DefinitionError for a completer of an argument that its prompt, or the template of its
-    resource, does not have."""
+    """Refuse a completer of an argument that its prompt, or its resource template, does not have.
+
+    Raises:
+        DefinitionError: With the arguments that there are.
+    """
     kind = "prompt" if isinstance(subject, Prompt) else "template"
     refuse_unknown(
         f"{describe(completer.function)}: the {kind} {completer.subject!r} has no argument",

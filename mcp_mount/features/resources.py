@@ -228,7 +228,12 @@ class Resource:
 def answer_read(resources: Mapping[str, Resource], incoming: IncomingRequest) -> Call:
     """Answer `resources/read`: a resource of that very URI, or the first template that fits.
 
-    Raises ProtocolError for a URI that nobody serves, or whose values do not fit.
+    Args:
+        resources: By their URIs, and URI templates.
+        incoming: The request.
+
+    Raises:
+        ProtocolError: If nothing serves the URI, or its values do not fit.
     """
     uri = incoming.params["uri"]
     refusal = not_found = _not_found(incoming.revision, uri)

@@ -128,7 +128,12 @@ class Output:
     def encode(self, value: Any, revision: Revision) -> Result:
         """The result for what a tool returned.
 
-        Raises ValueError (pydantic's ValidationError, for one) for a value that does not fit.
+        Args:
+            value: The value.
+            revision: The revision in use.
+
+        Raises:
+            ValueError: If the value does not fit (pydantic's ValidationError, for one).
         """
         if _is_call_result(value):
             return _encode_call_result(value, revision)
@@ -305,10 +310,17 @@ class Tool:
         recover: Callable[[Call, Exception], Result] | None = None,
         task: TaskPolicy | None = None,
     ) -> Call:
-        """The call of the tool; raises InvalidArguments, unless policies are to see that first.
+        """The call of the tool.
 
-        encode, recover: how its value and its exceptions become a result, if not as MCP has it.
-        task: how it is to become a task, if it is.
+        Args:
+            incoming: The request.
+            arguments: By their names.
+            encode: Makes a result of its value; by default as MCP has it.
+            recover: Makes a result of its exception; by default as MCP has it.
+            task: How it is to become a task, if it is.
+
+        Raises:
+            InvalidArguments: If they do not fit, unless there are policies, which see that first.
         """
         policies = self.policies.chain
         if self.policies.ignores_extra_arguments:
@@ -335,9 +347,14 @@ class Tool:
         )
 
     def task_of(self, incoming: IncomingRequest, arguments: Mapping[str, Any]) -> TaskPolicy | None:
-        """The policy by which this very call is to become a task; None if it is not.
+        """The policy by which a call is to become a task; None if it is not.
 
-        Raises ProtocolError (-32021) for a client that does not know tasks, if it must.
+        Args:
+            incoming: The request.
+            arguments: By their names.
+
+        Raises:
+            ProtocolError: -32021, if it must become one, and the client does not support tasks.
         """
         policy = self.task
         if policy is None:

@@ -140,8 +140,15 @@ def add_operations(
 
 
 def refuse_unknown_policies(add: Callable[..., Any], policies: Mapping[str, Any]) -> None:
-    """Raise DefinitionError for keyword arguments that a function does not have which makes tools
-    of views."""
+    """Refuse keyword arguments that a function does not have which makes tools of views.
+
+    Args:
+        add: The function.
+        policies: What the user gave.
+
+    Raises:
+        DefinitionError: With the nearest name that there is.
+    """
     known = [*keywords_of(add), *PolicyOptions.__annotations__]
     refuse_unknown(f"{add.__name__} has no option", policies, known)
 

@@ -19,10 +19,13 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class NamedArguments:
-    """Arguments of which only the names are checked: all else is the endpoint's.
+    """Arguments of which only the names are checked: the endpoint validates the rest.
 
-    schema: of an object. needed: the names without which there is no request. request: the
-    parameter of the function that gets the host's request; `arguments` gets all arguments.
+    Attributes:
+        schema: The schema of an object.
+        needed: The names without which no request can be made.
+        request: The parameter of the function that gets the host's request; `arguments` gets all
+            arguments.
     """
 
     context = None
@@ -36,7 +39,7 @@ class NamedArguments:
         self._needed = needed
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return positional and keyword arguments; raise InvalidArguments if they do not fit."""
+        """Validate arguments: see `HandlerArguments.validate`."""
         problems = [
             unknown_argument(name, self._known)
             for name in islice((one for one in arguments if one not in self._known), MAX_TOLD)

@@ -74,7 +74,17 @@ class ResponseBody:
         self._chunks.append(chunk)
 
     def collect(self, chunks: Iterable[bytes]) -> bytes:
-        """All of some chunks. Raises ResponseTooLarge."""
+        """Collect chunks.
+
+        Args:
+            chunks: Of the body.
+
+        Returns:
+            The whole body.
+
+        Raises:
+            ResponseTooLarge: If it exceeds the limit.
+        """
         for chunk in chunks:
             self.add(chunk)
         return self.whole()

@@ -16,11 +16,18 @@ from mcp_mount.schemas.names import refuse_unknown, several_names
 class Choice:
     """Which operations become tools, and what they are called.
 
-    tags, operations, paths: those with one of these tags, operation ids (or function names), or
-    paths ("/orders/*"); without any of them, those that are marked. methods: of HTTP. exclude:
-    operation ids, function names or paths that stay out. exclude_tags: tags of operations that stay
-    out. names, descriptions: others, by operation id or function name. name: a function of an
-    `Operation` that returns the name of its tool, or None for the usual one. prefix: of all names.
+    Attributes:
+        tags: Those with one of these tags. Without tags, operations and paths, those that are
+            marked.
+        operations: Those with these operation ids or function names.
+        paths: Those with these paths, such as "/orders/*".
+        methods: Only these HTTP methods.
+        exclude: Operation ids, function names or paths to leave out.
+        names: Names of tools, by operation id or function name.
+        descriptions: Descriptions of tools, by operation id or function name.
+        prefix: A prefix for all names.
+        exclude_tags: Tags to leave out.
+        name: Returns the name of the tool of an `Operation`, or None for the default.
     """
 
     tags: str | Collection[str] = ()

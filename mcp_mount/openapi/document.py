@@ -27,16 +27,20 @@ _PARAMETER: Final = re.compile(r"{([^{}]*)}")
 class Document:
     """An OpenAPI document (3.x).
 
-    routed: the paths of routes, without `prefix`, in which a parameter for several segments has a
-    mark, `{name:path}`; those without any may be missing.
-    prefix: where its application is mounted in the whole one; its parameters are arguments, too.
-    unshaped: operations, as (path, method), whose answers may lack what their schemas require;
-    unnamed: those whose answers have other names than in their schemas. enforces: whether the
-    framework sees to it that an answer of one is as its schema says. knows: what tells whether the
-    paths of `servers` are a part of the application's own, or only of what stands before it; None
-    for where they are.
+    Args:
+        document: The document, as data.
+        routed: The paths of routes, without `prefix`, in which a parameter for several segments is
+            marked, `{name:path}`; paths without any may be missing.
+        prefix: Where its application is mounted in the whole one; its parameters are arguments,
+            too.
+        unshaped: Operations, as (path, method), whose answers may lack what their schemas require.
+        unnamed: Operations whose answers have other names than their schemas.
+        enforces: Returns whether the framework enforces the response schema of an operation.
+        knows: Returns whether the application has a route, to tell whether the paths of `servers`
+            are a part of its own paths; None to believe `servers`.
 
-    Raises DefinitionError for what is no such document.
+    Raises:
+        DefinitionError: If it is not such a document.
     """
 
     def __init__(
@@ -118,9 +122,14 @@ class Document:
         return "", "the application has no such route"
 
     def arguments(self, operation: Operation, forward: Collection[str]) -> OperationArguments:
-        """The arguments of an operation; the headers that go along anyway are none.
+        """The arguments of an operation.
 
-        Raises DefinitionError for what a tool cannot send.
+        Args:
+            operation: The operation.
+            forward: Headers that are no arguments, since the caller's own are forwarded.
+
+        Raises:
+            DefinitionError: If a tool cannot send them.
         """
         if operation.problem is not None:
             raise DefinitionError(operation.problem)
@@ -142,9 +151,11 @@ class Document:
         return {own.partition(":")[0] for own, one in both if one.endswith(":path")}
 
     def output(self, operation: Operation, promised: bool | None) -> dict[str, Any] | None:
-        """The schema of a successful answer; None where an answer may be something else.
+        """The schema of a successful answer; None if an answer may be something else.
 
-        promised: whether the document is to be believed; None for where the framework enforces it.
+        Args:
+            operation: The operation.
+            promised: Whether to believe the document; None if the framework must enforce it.
         """
         where = (operation.path.removeprefix(operation.prefix), operation.method)
         if not (self._enforces(where) if promised is None else promised):

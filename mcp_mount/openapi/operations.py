@@ -36,8 +36,12 @@ def as_mark(name: str | None = None, description: str | None = None) -> dict[str
 class Operation:
     """One operation of an OpenAPI document.
 
-    path: in the whole application. prefix: where the application of the document is mounted in it.
-    problem: why it cannot be called, if so.
+    Attributes:
+        path: Its path in the whole application.
+        method: The HTTP method, in lower case.
+        described: The operation, as data.
+        prefix: Where the application of the document is mounted in the whole one.
+        problem: Why it cannot be called, if so.
     """
 
     path: str

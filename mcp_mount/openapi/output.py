@@ -20,14 +20,18 @@ logger = own_logger("mcp_mount")
 
 
 class ResponseOutput(Output):
-    """How the responses of an endpoint become results: as its output schema has them, or as text.
+    """How the responses of an endpoint become results: by its output schema, or as text.
 
-    An endpoint may answer what its documentation does not promise (a response that it makes
-    itself, another status). Such an answer goes as text, since clients raise for structured content
-    that does not fit; one warning says so, and from then on nothing is promised.
+    An endpoint may answer what its documentation does not promise (a response that it makes itself,
+    another status). Such an answer is sent as text, since clients raise for structured content that
+    does not fit. One warning is logged, and from then on the tool has no output schema.
 
-    schema: of its answers, or None. name: the tool's. withdrawn: called when the schema is no
-    longer the tool's.
+    Args:
+        schema: The schema of its answers; None for none.
+        name: The name of the tool.
+
+    Attributes:
+        withdrawn: Called when the tool loses its schema.
     """
 
     def __init__(self, schema: Mapping[str, Any] | None, name: str) -> None:
@@ -86,5 +90,9 @@ class ResponseOutput(Output):
 
 
 def _checked(schema: dict[str, Any]) -> JSONSchema:
-    """What checks values exactly. Raises DefinitionError for no schema, and without jsonschema."""
+    """What checks values exactly.
+
+    Raises:
+        DefinitionError: If it is not a schema, or jsonschema is not installed.
+    """
     return JSONSchema(value_of_response, "output_schema", schema, "the value")

@@ -32,12 +32,16 @@ _OF_SCHEMAS: Final = ("type", "format", "enum", "items", "default", "minimum", "
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter. name: as it is sent. is_object: whether its schema says that its values may be
-    objects. is_json: whether it is sent as JSON, in its content. has_point: whether its numbers are
-    written with a point in a path.
+    """One parameter.
 
     Members that are null are left out, as are lists and objects of which nothing is left (RFC 6570,
     sections 2.3 and 3.2.1, which the styles come from).
+
+    Attributes:
+        name: As it is sent.
+        is_object: Whether its schema allows objects.
+        is_json: Whether it is sent as JSON, in its content.
+        has_point: Whether its numbers are written with a point in a path.
     """
 
     name: str

@@ -28,7 +28,12 @@ class Naming(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a body. schema: as the document has it. is_file: one, or an array of them."""
+    """One field of a body.
+
+    Attributes:
+        schema: As the document has it.
+        is_file: Whether it is a file, or an array of files.
+    """
 
     name: str
     schema: Any
@@ -40,10 +45,14 @@ class Field:
 class Payload:
     """The body of the requests for an operation.
 
-    kind: its media type. fields: by the names of their arguments, for one whose fields stand side
-    by side with the parameters. single: the argument that is the whole body, otherwise. root: the
-    schema of the whole. required: the arguments that it needs. is_optional: whether it may be left
-    out as a whole, so that it needs them only where some of its fields are given.
+    Attributes:
+        kind: Its media type.
+        fields: By the names of their arguments, if they stand side by side with the parameters.
+        single: The argument that is the whole body, otherwise.
+        root: The schema of the whole body.
+        required: The arguments that it needs.
+        is_optional: Whether it may be left out as a whole, so that it needs them only if some of
+            its fields are given.
     """
 
     def __init__(
@@ -72,7 +81,15 @@ class Payload:
         return {name: others for name, others in each.items() if others}
 
     def properties(self, references: References, needs: Needs) -> dict[str, Any]:
-        """The schemas of its arguments. Raises DefinitionError for what they refer to in vain."""
+        """The schemas of its arguments.
+
+        Args:
+            references: Resolves references of the document.
+            needs: Collects what the schemas refer to.
+
+        Raises:
+            DefinitionError: If they refer to something that does not exist.
+        """
         if self._single is not None:
             if self._is_json:
                 return {self._single: references.part(self._root, needs, is_sent=True)}
@@ -88,7 +105,14 @@ class Payload:
         return found
 
     def body(self, arguments: Mapping[str, Any]) -> tuple[bytes | None, str]:
-        """The body for some arguments, and its media type. Raises InvalidArguments for no file."""
+        """The body for some arguments, and its media type.
+
+        Args:
+            arguments: By their names.
+
+        Raises:
+            InvalidArguments: If a file is not one.
+        """
         if self._single is not None:
             if self._single not in arguments:
                 return None, self._kind

@@ -28,10 +28,11 @@ class Needs(set[tuple[str, int]]):
 
 @dataclass(slots=True)
 class _Moved:
-    """A schema that is referred to, as it stands in `$defs`.
+    """A schema that others refer to, as it stands in `$defs`.
 
-    root: the schema that it stands in, kept since its id is a part of the key. needs: what it
-    refers to itself.
+    Attributes:
+        root: The schema that it stands in, kept since its id is a part of the key.
+        needs: What it refers to itself.
     """
 
     name: str
@@ -119,7 +120,14 @@ class References:
         return {**schema, "$defs": definitions} if definitions else dict(schema)
 
     def _translated(self, schema: Any, root: Any, needs: Needs, *, is_sent: bool) -> Any:
-        """A schema with references to `$defs`. root: the one that it stands in."""
+        """A schema with references to `$defs`.
+
+        Args:
+            schema: The schema.
+            root: The schema that it stands in.
+            needs: Collects what it refers to.
+            is_sent: Whether it describes what a client sends.
+        """
 
         def reference_to(reference: str) -> str:
             key, found, inner = self._found(reference, root)

@@ -39,13 +39,18 @@ class Sent:
 
 
 class OperationArguments:
-    """The arguments of an operation, side by side: path, query, headers, and the body's fields.
+    """The arguments of an operation, side by side: path, query, headers, and the fields of the
+    body.
 
-    A body that is no object, or has a field of the name of another argument, is one argument.
-    wide: the arguments of its path that may have slashes. forward: headers that are no arguments,
-    since the caller's own go along.
+    A body that is not an object, or that has a field with the name of another argument, is one
+    argument.
 
-    Raises DefinitionError for what no tool can send.
+    Attributes:
+        wide: The arguments of its path that may have slashes.
+        forward: Headers that are no arguments, since the caller's own are forwarded.
+
+    Raises:
+        DefinitionError: If no tool can send them.
     """
 
     def __init__(
@@ -110,8 +115,13 @@ class OperationArguments:
     def request(self, operation: Operation, arguments: Mapping[str, Any]) -> Sent:
         """The request for some arguments.
 
-        Raises InvalidArguments for one that would make another path of it, or another header, and
-        for one that no path takes together with the others.
+        Args:
+            operation: The operation.
+            arguments: By their names.
+
+        Raises:
+            InvalidArguments: If one would make another path of it, or another header, or if no path
+                takes them together.
         """
         query: list[tuple[str, str]] = []
         headers: dict[str, str] = {}

@@ -24,7 +24,13 @@ MAX_TEXT: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response of an endpoint. headers: names in lower case, of repeated ones the last."""
+    """The response of an endpoint.
+
+    Attributes:
+        status: The HTTP status.
+        headers: By names in lower case; of repeated headers the last one.
+        body: As bytes.
+    """
 
     status: int
     headers: Mapping[str, str]

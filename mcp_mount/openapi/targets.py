@@ -57,9 +57,14 @@ class CookieWarning:
 class Target:
     """What the function of a tool calls.
 
-    limit: how much of a response is collected, in bytes; asked at each call. output: how its
-    responses become results. login: the paths to which those are redirected who must log in.
-    name: the tool's. cookies: warns of cookies, for all tools of one `expose`.
+    Attributes:
+        operation: The operation.
+        arguments: The arguments of the operation.
+        limit: Returns how much of a response is collected, in bytes.
+        output: How responses become results.
+        login: Returns the paths that unauthenticated callers are redirected to.
+        name: The name of the tool.
+        cookies: Warns of cookies, for all tools of one `expose`.
     """
 
     operation: Operation
@@ -71,13 +76,25 @@ class Target:
     cookies: CookieWarning = field(default_factory=CookieWarning)
 
     def request(self, arguments: Mapping[str, Any]) -> Sent:
-        """The request for some arguments. Raises InvalidArguments for those that make none."""
+        """The request for some arguments.
+
+        Args:
+            arguments: By their names.
+
+        Raises:
+            InvalidArguments: If no request can be made of them.
+        """
         return self.arguments.request(self.operation, arguments)
 
     def value(self, answer: Answer, path: str) -> Any:
-        """The value of the tool for a response to a request for a path.
+        """The value of the tool for a response.
 
-        Raises ToolError for one of failure.
+        Args:
+            answer: The response.
+            path: The path of its request.
+
+        Raises:
+            ToolError: If the response reports a failure.
         """
         value = value_of_response(
             answer.status,

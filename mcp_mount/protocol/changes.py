@@ -48,9 +48,11 @@ _ENTRY_BYTES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something changed: a list ("tools", "prompts", "resources"), a "resource" or a "task".
+    """A change that clients may hear of.
 
-    subject: the URI of the resource, in the form of `normal_uri`; the id of the task.
+    Attributes:
+        kind: "tools", "prompts" or "resources" for a list, "resource" or "task".
+        subject: The URI of the resource, in the form of `normal_uri`, or the id of the task.
     """
 
     kind: str
@@ -87,12 +89,18 @@ class Subscription(Protocol):
 
 
 class ListenSubscription:
-    """The subscription of a `subscriptions/listen` request.
+    """The subscription of a `subscriptions/listen` request (2026-07-28,
+    basic/patterns/subscriptions).
 
-    task: gives the state of a task by its id. serves: tells whether there is a resource for the
-    caller at a URI; others are left out of what is acknowledged (basic/patterns/subscriptions,
-    "Acknowledgment"). Raises ProtocolError (invalid params) for a filter that is malformed, or too
-    large.
+    Args:
+        message_id: The id of the request.
+        wanted: Its filter.
+        task: Returns the state of a task by its id.
+        serves: Returns whether there is a resource for the caller at a URI; others are left out of
+            what is acknowledged ("Acknowledgment").
+
+    Raises:
+        ProtocolError: Invalid params, if the filter is malformed or too large.
     """
 
     def __init__(
@@ -266,7 +274,14 @@ def bytes_of(uris: Iterable[str]) -> int:
 
 
 def check_uris(uris: Collection[str]) -> None:
-    """Raise ProtocolError (invalid params) for more, or longer, URIs than one client may name."""
+    """Refuse more, or longer, URIs than one client may name.
+
+    Args:
+        uris: The URIs.
+
+    Raises:
+        ProtocolError: Invalid params.
+    """
     if len(uris) > MAX_SUBJECTS:
         raise ProtocolError(INVALID_PARAMS, f"A client listens to {MAX_SUBJECTS} resources at most")
     if any(len(uri) > MAX_URI for uri in uris):

@@ -270,14 +270,28 @@ class Protocol:
         return reply
 
     def check_caller(self, request: Request) -> None:
-        """Raise ProtocolError (401, 403) for a caller who may not use this server."""
+        """Refuse a caller who may not use this server.
+
+        Args:
+            request: The request.
+
+        Raises:
+            ProtocolError: 401 or 403.
+        """
         error = check_rules(request, self.settings.rules)
         if error is not None:
             raise error
 
     def check_host(self, request: Request) -> None:
-        """Raise ProtocolError: 400 for what is no Host header (RFC 9110, section 7.2), 421 for a
-        Host that this server does not serve."""
+        """Refuse a Host header that this server does not serve.
+
+        Args:
+            request: The request.
+
+        Raises:
+            ProtocolError: 400 if it is not a Host header (RFC 9110, section 7.2), 421 if the host
+                is not served.
+        """
         if request.is_trusted_local:
             return
         host = request.headers.get("host", "")
@@ -293,8 +307,14 @@ class Protocol:
             )
 
     def check_origin(self, request: Request) -> None:
-        """Raise ProtocolError (403) for a browser page that may not call this server, and what
-        `check_host` raises: the defence against DNS rebinding."""
+        """Refuse browser pages that may not call this server: the defence against DNS rebinding.
+
+        Args:
+            request: The request.
+
+        Raises:
+            ProtocolError: 403, and as `check_host`.
+        """
         if request.is_trusted_local:
             return
         first = self.settings.on_first_request
@@ -315,7 +335,8 @@ class Protocol:
     def too_large(self, limit: int | None = None) -> Reply:
         """The reply to a body over the limit, which nobody reads.
 
-        limit: that of the host, where it allows less than the server.
+        Args:
+            limit: The limit of the host, if it allows less than the server.
         """
         limit = self.settings.max_body_bytes if limit is None else limit
         return error_reply(
@@ -486,8 +507,12 @@ def _unavailable() -> ProtocolError:
 
 
 def _check_version(request: Request) -> None:
-    """Raise ProtocolError (-32022) for a request in a session that names a version which nobody
-    knows, for there is no metadata that could say more."""
+    """Refuse an unknown version in the header of a request in a session, which has no metadata that
+    could say more.
+
+    Raises:
+        ProtocolError: -32022.
+    """
     version = request.headers.get("mcp-protocol-version")
     if version is not None and version not in REVISIONS:
         raise stateless.unsupported_version(version)
@@ -512,10 +537,13 @@ def error_reply(error: ProtocolError) -> Reply:
 
 
 def _accepts(header: str | None) -> tuple[bool, bool]:
-    """Whether the client takes a JSON body, and whether an event stream.
+    """Whether the client accepts a JSON body, and whether an event stream.
 
-    Clients MUST accept both; one that names a single kind gets that kind. Raises ProtocolError
-    (406) where neither is acceptable.
+    Clients MUST accept both (basic/transports/streamable-http, "Sending Messages to the Server");
+    one that names a single kind gets that kind.
+
+    Raises:
+        ProtocolError: 406, if neither is acceptable.
     """
     if header is None:
         return True, True

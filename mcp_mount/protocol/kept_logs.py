@@ -24,7 +24,12 @@ _SWEPT: Final = 4
 
 @dataclass(slots=True)
 class _Kept:
-    """A log that is kept. ttl: for how many seconds after its last reader. counted: its bytes."""
+    """A log that is kept.
+
+    Attributes:
+        ttl: How many seconds after its last reader it is dropped.
+        counted: Its size, in bytes.
+    """
 
     log: EventLog
     ttl: float

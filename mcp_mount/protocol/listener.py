@@ -106,9 +106,15 @@ class Listener:
         self._probing = threading.Lock()
 
     def call(self, incoming: IncomingRequest, subscription: Subscription, result: Result) -> Call:
-        """The call that tells `subscription` of changes, and ends with `result`.
+        """The call that tells a subscription of changes, and ends with a result.
 
-        Raises ProtocolError (503) if no more may wait on this server.
+        Args:
+            incoming: The request.
+            subscription: Makes messages of changes.
+            result: Sent when the server ends the subscription.
+
+        Raises:
+            ProtocolError: 503, if no more may wait on this server.
         """
         if not self._makes_room(incoming.request.max_blocking):
             raise ProtocolError(

@@ -238,9 +238,13 @@ class EventLog:
 class Resumption:
     """A client that reads a stream, or comes back to it.
 
-    after: the number of the last event that it has; None for one that comes by for the first time.
-    newest: that of the newest event when it came: what sent it away before is no reason to go
-    again. visitor: which of the loops of a client that comes by it is; None for a new one.
+    Attributes:
+        log: The events of the stream.
+        after: The number of the last event that it has; None for a client that comes for the first
+            time.
+        newest: The number of the newest event when it came: what sent it away before must not send
+            it away again.
+        visitor: Which of the polling loops of its client it is; None for a new one.
     """
 
     log: EventLog
@@ -254,7 +258,13 @@ class Resumption:
 
 
 class Place(NamedTuple):
-    """A place in a stream. visitor: the loop of a client that comes by, of a polled stream."""
+    """A place in a stream.
+
+    Attributes:
+        stream: The id of the stream.
+        number: The number of the event.
+        visitor: The polling loop of the client, for a polled stream.
+    """
 
     stream: str
     number: int

@@ -468,8 +468,12 @@ class Sessions:
 
 
 def _refuse_foreign_answer(question: str) -> None:
-    """Raise ProtocolError for the answer to a question that another process has asked: it waits
-    there, in vain. An answer that nobody waits for any more is dropped."""
+    """Refuse the answer to a question that another process has asked, where it cannot reach that
+    process. An answer that nobody waits for any more is dropped.
+
+    Raises:
+        ProtocolError: 400.
+    """
     if not is_foreign(question):
         return
     logger.warning(

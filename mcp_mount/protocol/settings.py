@@ -42,14 +42,29 @@ class Observer(Protocol):
         result: Result | None,
         error: ProtocolError | None,
     ) -> None:
-        """A request was answered without a handler. started: of `time.perf_counter`."""
+        """A request was answered without a handler.
+
+        Args:
+            incoming: The request.
+            started: When it came, by `time.perf_counter`.
+            result: Its result, if it has one.
+            error: The error it was answered with, if it was.
+        """
 
 
 class Authenticator(Protocol):
     """Lets requests in by their credentials."""
 
     def admit(self, request: Request) -> Flow[None]:
-        """Find out who sends a request. Raises ProtocolError (401, 503)."""
+        """Find out who sends a request.
+
+        Args:
+            request: The request.
+
+        Raises:
+            ProtocolError: 401 if the credentials are missing or wrong, 503 if they cannot be
+                verified now.
+        """
 
     def decides(self, request: Request) -> bool:
         """Whether it is not for the host to know who sends a request."""
@@ -84,7 +99,11 @@ class Startup(Protocol):
         """Whether it has not begun, and there is something to begin."""
 
     async def start(self) -> None:
-        """Begin it. Raises ProtocolError if that fails."""
+        """Start it.
+
+        Raises:
+            ProtocolError: 503, if that fails.
+        """
 
 
 @dataclass(slots=True, kw_only=True)

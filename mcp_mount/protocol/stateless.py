@@ -120,9 +120,14 @@ class Stateless:
     def admit(
         self, value: Any, request: Request
     ) -> tuple[IncomingRequest, Method | FlowMethod] | None:
-        """Return a request with its method, or None for a notification.
+        """A request with its method, or None for a notification.
 
-        Raises ProtocolError for whatever the revision forbids.
+        Args:
+            value: The message, decoded.
+            request: The HTTP request that brought it.
+
+        Raises:
+            ProtocolError: For what the revision forbids.
         """
         message = parse(value)
         if isinstance(message, ResponseMessage):
@@ -229,9 +234,11 @@ class Stateless:
     def _answers(
         self, method: str, params: Mapping[str, Any], request: Request
     ) -> Mapping[str, Any]:
-        """What the client has answered so far: by the state, and with this request.
+        """What the client has answered so far: in the state, and with this request.
 
-        Raises ProtocolError for a state that is not ours, not for this request, or too old.
+        Raises:
+            ProtocolError: Invalid params, if the state is not ours, not for this request, or too
+                old.
         """
         state, responses = params.get("requestState"), params.get("inputResponses", {})
         if not isinstance(responses, dict):
@@ -286,9 +293,14 @@ class Stateless:
 
 
 def decode_header(value: str) -> str:
-    """Return a mirrored header value, out of its Base64 form if it has that.
+    """A mirrored header value, decoded if it is in Base64 (2026-07-28,
+    basic/transports/streamable-http, "Header Encoding").
 
-    Raises ProtocolError (header mismatch) for what is not Base64 of UTF-8.
+    Args:
+        value: The value of the header.
+
+    Raises:
+        ProtocolError: Header mismatch, if it is not Base64 of UTF-8.
     """
     if not (value.startswith(_ENCODED_START) and value.endswith(_ENCODED_END)):
         return value

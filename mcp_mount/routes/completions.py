@@ -63,10 +63,16 @@ class CompletionsRouter(MCPRouter):
         )
 
     def chat(self, model: str | F | None = None) -> Any:
-        """Register a function as a chat model, under its own name or `model`.
+        """Register a function as a chat model.
 
         It takes a `ChatRequest` and returns text, or an iterator of pieces of text; it may be a
-        coroutine function. Raises DefinitionError for a name that is taken.
+        coroutine function.
+
+        Args:
+            model: The name of the model; by default that of the function.
+
+        Raises:
+            DefinitionError: If the name is taken.
         """
 
         def register(function: F, name: str) -> F:

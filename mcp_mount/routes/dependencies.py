@@ -82,16 +82,23 @@ def request_within(request: Request) -> tuple[dict[str, Any], Receive, Send]:
 
 
 def split_dependencies(function: Any) -> tuple[Callable[..., Any], Policy | None]:
-    """A function whose signature has no dependencies, and the policy that solves them around each
-    of its calls; itself and None, if it has none.
+    """Split a handler into a function without dependencies and the policy that solves them.
 
-    What FastAPI knows of an endpoint holds: dependencies of dependencies, one solution for each
-    within a call, `yield` with its end after the call (and the call's exception, if it failed),
-    security scopes, `dependency_overrides` of the application. An HTTPException of a dependency
-    refuses the call, in its words. Headers and cookies are solved in the same way; where there is
-    no HTTP they have their defaults. Raises DefinitionError for a dependency that must be passed by
-    position, for one that needs what no request for MCP has, and for markers that mean nothing to a
-    handler (Query, Form and others).
+    Everything that FastAPI does for an endpoint applies: dependencies of dependencies, one solution
+    for each within a call, `yield` with its end after the call (and the call's exception, if it
+    failed), security scopes, `dependency_overrides` of the application. An HTTPException of a
+    dependency refuses the call, with its detail. Headers and cookies are solved in the same way;
+    where there is no HTTP they have their defaults.
+
+    Args:
+        function: The handler.
+
+    Returns:
+        The function and the policy; the handler itself and None, if it has no dependencies.
+
+    Raises:
+        DefinitionError: If a dependency must be passed by position, or needs what no MCP request
+            has, and for markers that mean nothing to a handler (Query, Form and others).
     """
     if not callable(function):
         # Whoever registers it says what is wrong.

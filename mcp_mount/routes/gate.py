@@ -31,10 +31,16 @@ from mcp_mount.wire.revisions import LATEST
 
 
 async def gate(request: Request) -> None:
-    """Refuse foreign browser origins, bodies that a cross-site form could send, and callers who
-    may not use the server.
+    """Refuse requests that the MCP endpoint would refuse, and bodies that a cross-site form could
+    send.
 
-    Use it as a FastAPI dependency. Raises HTTPException (401, 403, 415, 421).
+    Use it as a FastAPI dependency.
+
+    Args:
+        request: The request.
+
+    Raises:
+        HTTPException: 401, 403, 415 or 421.
     """
     own = await known(request)
     server: Protocol | None = protocol_of(request)
@@ -55,9 +61,13 @@ async def gate(request: Request) -> None:
 
 
 async def known(request: Request) -> ProtocolRequest:
-    """A request as the protocol knows it, whose sender has been found out.
+    """A request as the protocol knows it, with its caller.
 
-    Raises HTTPException (401, 403, 503) if that is for the server to do, and it will not have it.
+    Args:
+        request: The request.
+
+    Raises:
+        HTTPException: 401, 403 or 503, if the server authenticates callers and refuses this one.
     """
     own = request_of(request.scope, read_headers(request.scope))
     server: Protocol | None = protocol_of(request)
@@ -101,7 +111,14 @@ def incoming_of(
     catalogue: Catalogue | None = None,
     hooks: ExceptionHooks = NO_HOOKS,
 ) -> IncomingRequest:
-    """A request over plain HTTP, as handlers know requests. name: of the tool that it is for."""
+    """A request over plain HTTP, as handlers know requests.
+
+    Args:
+        request: The request.
+        name: The name of the tool.
+        catalogue: The handlers of the server.
+        hooks: What the host does with exceptions.
+    """
     return IncomingRequest(
         id=0,
         method="tools/call",
@@ -138,7 +155,14 @@ def runner_of(request: Request) -> Runner:
 
 
 async def gated_body(request: Request) -> bytes:
-    """The body of a request, within the server's limit. Raises HTTPException (413, 400)."""
+    """The body of a request, within the server's limit.
+
+    Args:
+        request: The request.
+
+    Raises:
+        HTTPException: 413 if the body is too large, 400 if it is not complete.
+    """
     server: Protocol | None = protocol_of(request)
     limit = MAX_BODY_BYTES if server is None else server.settings.max_body_bytes
     headers = read_headers(request.scope)

@@ -53,10 +53,12 @@ class ImageRequest(BaseModel):
 class ImageRouter(MCPRouter):
     """Image generation: the MCP tool `generate_image` and `POST /v1/images/generations`.
 
-    generate: a function of the prompt and the size (width, height) that returns an `Image`, a PIL
-    image or bytes; it may be a coroutine function. The default draws an abstract picture, for
-    development; it needs the `images` extra. Without any backend the tool is left out, and the
-    HTTP route says so (503). Other arguments are those of FastAPI's APIRouter.
+    Args:
+        generate: Takes the prompt and the size (width, height), and returns an `Image`, a PIL image
+            or bytes; it may be a coroutine function. By default it draws an abstract picture, for
+            development; this needs the extra `images`. Without the extra there is no tool, and the
+            HTTP route answers 503.
+        options: Those of `MCPRouter`.
     """
 
     def __init__(self, generate: Draw | None = None, **options: Unpack[NamedRouterOptions]) -> None:
@@ -120,7 +122,11 @@ class ImageRouter(MCPRouter):
 
 
 def _parse_size(size: str) -> tuple[int, int]:
-    """Width and height of "512x512". Raises ToolError if one is too large."""
+    """Width and height of "512x512".
+
+    Raises:
+        ToolError: If one is too large.
+    """
     width, _, height = size.partition("x")
     if max(int(width), int(height)) > _MAX_PIXELS:
         raise ToolError(f"size must be at most {_MAX_PIXELS}x{_MAX_PIXELS}")

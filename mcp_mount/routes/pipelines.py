@@ -62,10 +62,17 @@ class _Stage:
 def pipeline_of(
     registry: Registry, stages: Sequence[Stage]
 ) -> tuple[Callable[..., Any], HandlerArguments, Any]:
-    """The function of a pipeline, its arguments, and the type of its value, False without one.
+    """The handler of a pipeline; a coroutine function if one of its tools is.
 
-    It is a coroutine function if one of the tools is. Raises DefinitionError for a tool that is not
-    registered, and for fewer than two.
+    Args:
+        registry: Has the tools.
+        stages: As those of `HandlerDecorators.pipeline`.
+
+    Returns:
+        The handler, its arguments, and the type of its value; False for a value without a type.
+
+    Raises:
+        DefinitionError: If a tool is not registered, or there are fewer than two.
     """
     if len(stages) < 2:
         raise DefinitionError("a pipeline has two tools or more")

@@ -285,17 +285,35 @@ class HandlerDecorators:
         self.registry.add_prompt(prompt)
 
     def remove_tool(self, name: str) -> None:
-        """Take a tool away; clients are told. Raises DefinitionError if there is none."""
+        """Remove a tool. Clients are notified.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            DefinitionError: If there is none.
+        """
         self.registry.remove("tool", name)
 
     def remove_prompt(self, name: str) -> None:
-        """Take a prompt away; clients are told. Raises DefinitionError if there is none."""
+        """Remove a prompt. Clients are notified.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            DefinitionError: If there is none.
+        """
         self.registry.remove("prompt", name)
 
     def remove_resource(self, uri: str) -> None:
-        """Take a resource, or a template of them, away; clients are told.
+        """Remove a resource, or a resource template. Clients are notified.
 
-        Raises DefinitionError if there is none.
+        Args:
+            uri: Its URI, or URI template.
+
+        Raises:
+            DefinitionError: If there is none.
         """
         self.registry.remove("resource", uri)
 
@@ -390,10 +408,14 @@ def _mark(router: MCPRouter) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Included:
-    """A router of ours in another router, or that itself.
+    """A router of ours within another router, or the router itself.
 
-    prefix: of its routes. dependencies: what guards them. is_outermost: whether it stands in no
-    other router of ours, whose registry would have its entries.
+    Attributes:
+        router: The router.
+        prefix: The prefix of its routes.
+        dependencies: The dependencies that guard its routes.
+        is_outermost: Whether no other router of ours includes it, whose registry would have its
+            entries.
     """
 
     router: MCPRouter
@@ -430,7 +452,14 @@ def routers_of_ours(
 
 
 def refuse_dependencies(dependencies: Sequence[Any] | None) -> None:
-    """Raise ValueError for dependencies that would guard the HTTP side of tools only."""
+    """Refuse dependencies that would guard only the HTTP side of tools.
+
+    Args:
+        dependencies: Those of a server, a router or an inclusion.
+
+    Raises:
+        ValueError: If there are any.
+    """
     if any(not isinstance(one.dependency, Guard) for one in dependencies or ()):
         raise ValueError(
             "dependencies guard HTTP routes; MCP requests do not run them, so the tools would be "
@@ -477,8 +506,12 @@ def _tool(function: Callable[..., Any], options: Mapping[str, Any]) -> Tool:
 
 
 def _refuse_unknown_arguments(what: str, entry: Tool | Prompt | Resource) -> None:
-    """Raise DefinitionError for policies of an entry that name an argument which it does not have:
-    what is to be kept out of the logs must be there under that very name."""
+    """Refuse policies of an entry that name an argument which it does not have: what must stay out
+    of the logs must be there under that very name.
+
+    Raises:
+        DefinitionError: With the nearest name.
+    """
     schema = entry.arguments.schema
     if schema.get("additionalProperties"):
         return
@@ -508,12 +541,28 @@ def _within_dependencies(
 
 
 def refuse_unknown_inclusion(options: Iterable[str]) -> None:
-    """Raise DefinitionError for keyword arguments that `include_router` does not have."""
+    """Refuse keyword arguments that `include_router` does not have.
+
+    Args:
+        options: Their names.
+
+    Raises:
+        DefinitionError: With the nearest name.
+    """
     refuse_unknown("include_router has no option", options, _INCLUDE_OPTIONS)
 
 
 def refuse_unfit(what: str, declared: Mapping[str, Any], unfit: Sequence[str]) -> None:
-    """Raise DefinitionError for options that something does not have."""
+    """Refuse policies that do not apply to something.
+
+    Args:
+        what: The thing, for the error, such as "a server".
+        declared: The options that the user gave.
+        unfit: The options that it does not have.
+
+    Raises:
+        DefinitionError: If one of them was given.
+    """
     for key in unfit:
         if declared.get(key) is not None:
             raise DefinitionError(f"{what} has no {key}=")

@@ -186,18 +186,41 @@ class Client(_Client):
         return list(self._run(self._conversation.list_all("prompts/list", "prompts")))
 
     def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None) -> ToolResult:
-        """Call a tool and wait for its result, through all questions. Raises RPCError."""
+        """Call a tool and wait for its result, through all questions.
+
+        Args:
+            name: The name of the tool.
+            arguments: By their names.
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         result: ToolResult = self._run(self._conversation.call_tool(name, arguments or {}))
         return result
 
     def read_resource(self, uri: str) -> list[dict[str, Any]]:
-        """The contents of a resource, each with its "text" or "blob". Raises RPCError."""
+        """The contents of a resource, each with its "text" or "blob".
+
+        Args:
+            uri: Its URI.
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return list(self._run(self._read(uri)))
 
     def get_prompt(
         self, name: str, arguments: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        """The messages of a prompt. Raises RPCError."""
+        """The messages of a prompt.
+
+        Args:
+            name: Its name.
+            arguments: By their names.
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return list(self._run(self._get_prompt(name, arguments)))
 
     def complete(
@@ -211,7 +234,15 @@ class Client(_Client):
         return list(self._run(self._complete(reference, argument, value, context)))
 
     def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The result of any other request. Raises RPCError."""
+        """Send any other request; its result.
+
+        Args:
+            method: The method of the protocol.
+            params: Its parameters.
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return dict(self._run(self._conversation.request(method, params or {})))
 
     def _run(self, flow: Flow) -> Any:
@@ -300,18 +331,18 @@ class AsyncClient(_Client):
         return list(await self._run(self._conversation.list_all("prompts/list", "prompts")))
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None) -> ToolResult:
-        """Call a tool and wait for its result, through all questions. Raises RPCError."""
+        """Call a tool: see `Client.call_tool`."""
         result: ToolResult = await self._run(self._conversation.call_tool(name, arguments or {}))
         return result
 
     async def read_resource(self, uri: str) -> list[dict[str, Any]]:
-        """The contents of a resource, each with its "text" or "blob". Raises RPCError."""
+        """Read a resource: see `Client.read_resource`."""
         return list(await self._run(self._read(uri)))
 
     async def get_prompt(
         self, name: str, arguments: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        """The messages of a prompt. Raises RPCError."""
+        """Get a prompt: see `Client.get_prompt`."""
         return list(await self._run(self._get_prompt(name, arguments)))
 
     async def complete(
@@ -325,7 +356,7 @@ class AsyncClient(_Client):
         return list(await self._run(self._complete(reference, argument, value, context)))
 
     async def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The result of any other request. Raises RPCError."""
+        """Send any other request: see `Client.request`."""
         return dict(await self._run(self._conversation.request(method, params or {})))
 
     async def _run(self, flow: Flow) -> Any:

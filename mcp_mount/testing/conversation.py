@@ -71,7 +71,8 @@ class HTTPRequest:
 class HTTPResponse:
     """A finished response: the messages that came in it, or its text if it had none.
 
-    event_id: of its last event, from which its stream can be resumed.
+    Attributes:
+        event_id: The id of its last event, from which its stream can be resumed.
     """
 
     status: int
@@ -101,10 +102,14 @@ Flow: TypeAlias = Generator[HTTPRequest | Ask | Pause, Any, Any]
 class ToolResult:
     """What a tool answered.
 
-    content: its blocks, as data. structured: its structured content, always an object. data: the
-    value that the tool returned, out of the object that is around what is none itself. is_error:
-    whether it tells of a failure. notifications: what the server said meanwhile, progress and log
-    messages.
+    Attributes:
+        content: The content blocks, as data.
+        structured: The structured content, always an object.
+        is_error: Whether the tool reported a failure.
+        meta: The `_meta` of the result.
+        notifications: The progress and log messages that came meanwhile.
+        data: The value that the tool returned, without the object that wraps a value which is not
+            an object.
     """
 
     content: list[dict[str, Any]]
@@ -223,7 +228,16 @@ class Conversation:
     def request(
         self, method: str, params: Mapping[str, Any], extra: Mapping[str, str] | None = None
     ) -> Flow:
-        """The result of a request, after as many rounds as it takes. Raises RPCError."""
+        """The result of a request, after as many rounds as it takes.
+
+        Args:
+            method: The method of the protocol.
+            params: Its parameters.
+            extra: Additional headers.
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         if not self.revision.stateless and self._session is None:
             yield from self._initialize()
         further: dict[str, Any] = {}
@@ -332,11 +346,13 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """How the user of a client answers questions; what is None, the client cannot be asked.
+    """How the user of a client answers questions; a client cannot be asked what is None.
 
-    elicit: gets the parameters of the question; returns the content of the form (a mapping or a
-    pydantic model), None to decline, or a whole result with an "action". sample: gets the
-    parameters; returns a text or a whole result. roots: URIs.
+    Attributes:
+        elicit: Gets the parameters of the question; returns the content of the form (a mapping or a
+            pydantic model), None to decline, or a whole result with an "action".
+        sample: Gets the parameters; returns a text or a whole result.
+        roots: URIs.
     """
 
     elicit: Callable[[Mapping[str, Any]], Any] | None = None
@@ -423,7 +439,12 @@ def _has_answer(response: HTTPResponse, message_id: int) -> bool:
 
 
 def _result(response: HTTPResponse, message_id: int) -> dict[str, Any]:
-    """The result with an id among the messages. Raises RPCError, HTTPError."""
+    """The result with an id among the messages.
+
+    Raises:
+        RPCError: If the server answered with a JSON-RPC error.
+        HTTPError: If the response has no such message.
+    """
     for message in response.messages:
         if "method" in message or message.get("id") not in (message_id, None):
             continue

@@ -47,7 +47,11 @@ class Opened:
 def takes_asgi(app: Any) -> bool:
     """Whether an application is one for ASGI.
 
-    Raises TypeError for what is no application.
+    Args:
+        app: The application.
+
+    Raises:
+        TypeError: If it is not an application.
     """
     if not callable(app):
         raise TypeError(
@@ -192,8 +196,10 @@ class WSGIClient:
 class ASGIClient:
     """Calls an ASGI application on the loop of the caller, in a task of its own.
 
-    state: what its lifespan has given, which each request gets a copy of. in_test: whether that is
-    the loop of a test, whose connections it shares.
+    Args:
+        app: The application.
+        state: What its lifespan yielded; each request gets a copy.
+        in_test: Whether the loop is that of a test, whose connections it shares.
     """
 
     def __init__(

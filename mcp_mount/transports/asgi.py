@@ -49,7 +49,9 @@ from mcp_mount.wire.messages import Reply
 class AsyncEvents:
     """A response that has begun. Close the iterator of its events when the client has left.
 
-    end: closes it, and waits until everything that belongs to the response has ended.
+    Attributes:
+        events: The events, encoded.
+        end: Closes it, and waits until everything that belongs to the response has ended.
     """
 
     events: AsyncIterator[bytes]
@@ -455,7 +457,13 @@ async def _departure(receive: Receive) -> None:
 async def _send_events(
     events: AsyncIterator[bytes], departures: Sequence[_Departure], send: Send
 ) -> None:
-    """Send a response of events. departures: watched here for the departure of the client."""
+    """Send a response of events.
+
+    Args:
+        events: The events, encoded.
+        departures: Watched here for the departure of the client.
+        send: ASGI's.
+    """
     await _send_start(200, sse.HEADERS, send)
     async with aclosing(events):  # type: ignore[type-var]
         async for event in events:

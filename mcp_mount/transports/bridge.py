@@ -166,7 +166,11 @@ class _Body:
         self.ended = False
 
     def read(self) -> None:
-        """Read the next chunk; `ended` tells that it is the last one. Raises IncompleteBody."""
+        """Read the next chunk; `ended` tells whether it is the last one.
+
+        Raises:
+            IncompleteBody: If the client left before the end.
+        """
         if not self._has_begun:
             self._has_begun = True
             self._left = body_length(self._environ)

@@ -23,7 +23,13 @@ class Body(Protocol):
 
 @dataclass(slots=True)
 class Response:
-    """A whole response. headers: names in lower case, of repeated ones the last."""
+    """A whole response.
+
+    Attributes:
+        status: The HTTP status.
+        headers: By names in lower case; of repeated headers the last one.
+        body: As bytes.
+    """
 
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)

@@ -44,7 +44,13 @@ them: in one transaction, what has begun within another must end before it."""
 
 
 def drive(call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
-    """Run a call on this thread, and all that stands around it. spawn: where coroutines go."""
+    """Run a call on this thread, with the policies that wrap it.
+
+    Args:
+        call: The call.
+        runner: How the host runs handlers.
+        spawn: Starts coroutines.
+    """
     if not call.policies and not call.is_async:
         runner.run(call)
         return
@@ -154,8 +160,16 @@ def follow(
     proceed: Callable[[Step], Any] | None = None,
     spawn: Spawn = background.spawn,
 ) -> T:
-    """Take the steps of a flow on this thread. proceed: takes those that lead further inwards.
-    spawn: where coroutines go."""
+    """Take the steps of a flow on this thread.
+
+    Args:
+        flow: The flow.
+        proceed: Takes the steps that lead further in.
+        spawn: Starts coroutines.
+
+    Returns:
+        What the flow returns.
+    """
     answer: Any = None
     error: BaseException | None = None
     try:
@@ -292,7 +306,11 @@ async def _end(task: asyncio.Task[Any]) -> None:
 
 
 class _OnThread:
-    """A call on a thread. spawn: where coroutines go meanwhile."""
+    """A call on a thread.
+
+    Attributes:
+        spawn: Starts coroutines.
+    """
 
     def __init__(self, call: Call, runner: Runner, spawn: Spawn) -> None:
         self._call = call

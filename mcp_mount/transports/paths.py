@@ -28,7 +28,14 @@ def is_below(path: str, prefix: str) -> bool:
 
 
 def clean_prefix(path: str) -> str:
-    """A mount point as the shims use it: "/mcp" for "/mcp/". Raises ValueError for another form."""
+    """A mount point in its usual form: "/mcp" for "/mcp/".
+
+    Args:
+        path: What the user wrote.
+
+    Raises:
+        ValueError: If it is not a path.
+    """
     prefix = path.rstrip("/")
     if not prefix.startswith("/"):
         raise ValueError(f"a mount point starts with '/' and names something, not {path!r}")

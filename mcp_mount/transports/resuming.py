@@ -56,9 +56,11 @@ async def _pump(first: bytes, stream: AsyncStream, exchange: Exchange, log: Even
 
 
 class AsyncReader:
-    """Hands the events of a log to a client, as long as it stays and nobody else does.
+    """Hands the events of a log to a client, as long as it stays and no other reader takes over.
 
-    keep_alive: after how many seconds of silence a comment is sent.
+    Args:
+        resumption: The log, and where the client is in it.
+        keep_alive: After how many seconds of silence a comment is sent.
     """
 
     def __init__(self, resumption: Resumption, keep_alive: float) -> None:

@@ -188,10 +188,21 @@ def read_headers(scope: Scope) -> dict[str, str]:
 
 
 async def read_body(headers: dict[str, str], receive: Receive, limit: int) -> bytes | None:
-    """The whole body, or None if it exceeds `limit` bytes. Raises ClientLeft.
+    """The whole body.
 
-    What exceeds it is read all the same, up to `MAX_DRAINED` bytes, and dropped: of a server that
-    closes the connection meanwhile, many clients hear nothing but that.
+    A body that exceeds the limit is read all the same, up to `MAX_DRAINED` bytes, and dropped: many
+    clients do not see the response of a server that closes the connection meanwhile.
+
+    Args:
+        headers: The headers of the request.
+        receive: ASGI's.
+        limit: In bytes.
+
+    Returns:
+        The body; None if it exceeds the limit.
+
+    Raises:
+        ClientLeft: If the client left before the end.
     """
     length = headers.get("content-length", "0")
     if length.isdecimal() and int(length) > limit:

@@ -49,9 +49,12 @@ _ELSEWHERE: Final = (
 
 
 class NullChannel:
-    """The channel of a call whose client takes no event stream: what it says is dropped.
+    """The channel of a call whose client accepts no event stream: messages are dropped.
 
-    closed: whether nobody waits for the call any more. spawn: where coroutines go from it.
+    Args:
+        runner: How the host runs handlers.
+        closed: Returns whether nobody waits for the call any more.
+        spawn: Starts coroutines.
     """
 
     def __init__(
@@ -117,7 +120,13 @@ async def answered(questions: Sequence[PendingInput]) -> None:
 
 
 def silence(call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
-    """Give a call a channel on which nothing is heard. spawn: where coroutines go from it."""
+    """Give a call a channel that drops messages.
+
+    Args:
+        call: The call.
+        runner: How the host runs handlers.
+        spawn: Starts coroutines.
+    """
     closed = partial(getattr, call, "cancelled")
     call.bind(
         AsyncNullChannel(runner, closed) if call.is_async else NullChannel(runner, closed, spawn)
@@ -125,11 +134,15 @@ def silence(call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None
 
 
 class AsyncStream:
-    """Runs calls in a task of its own and gives what they say, event by event.
+    """Runs calls in a task of its own and yields their messages, event by event.
 
-    resumable: whether the client may come back to the stream. frame: makes an event of a message.
-    held: whether the calls wait with their first event until `release` tells that the response has
-    begun.
+    Args:
+        calls: The calls.
+        runner: How the host runs handlers.
+        resumable: Whether the client may come back to the stream.
+        frame: Makes an event of a message.
+        held: Whether the calls wait with their first event until `release` is called: the response
+            has begun then.
     """
 
     def __init__(
@@ -435,10 +448,12 @@ def _waiting(questions: Sequence[PendingInput], call: Call, keep_alive: float) -
 
 
 class _InlineChannel:
-    """The way from a plain function to those who run it stepwise.
+    """The channel of a plain function that is run stepwise.
 
-    closed: whether nobody listens. other: the channel of the coroutines that it calls; by default
-    what they say is said by its thread, which waits for them.
+    Attributes:
+        closed: Returns whether nobody listens.
+        other: Returns the channel of coroutines that it calls; by default its thread, which waits
+            for them, sends their messages.
     """
 
     def __init__(

@@ -95,9 +95,15 @@ class Executor(concurrent.futures.Executor):
         return one is not None
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a function on the waiting thread, in the context variables of whoever submits it.
+        """Run a function on the waiting thread, in the context variables of the caller.
 
-        Raises RuntimeError once the thread does not wait any more.
+        Args:
+            fn: The function.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+
+        Raises:
+            RuntimeError: If the thread does not wait any more.
         """
         work = _Work(partial(fn, *args, **kwargs), copy_context(), Future())
         with self._lock:
@@ -350,8 +356,10 @@ def run_counted(activity: Activity, function: Callable[[], None]) -> None:
 class Runner:
     """How a host runs handlers.
 
-    run: runs a plain function on the thread where it belongs; off_loop: brings it there from an
-    event loop. run_async: runs a coroutine function.
+    Attributes:
+        run: Runs a plain function on the thread where it belongs.
+        off_loop: Brings a plain function to that thread, from an event loop.
+        run_async: Runs a coroutine function.
     """
 
     run: Callable[[Call], None] = Call.run

@@ -65,7 +65,13 @@ class WSGITransport:
         *,
         complete: Callable[[Request], None] = lambda request: None,
     ) -> Iterable[bytes]:
-        """Serve a request. complete: adds what a host knows of it besides."""
+        """Serve a request.
+
+        Args:
+            environ: The WSGI environment.
+            start_response: WSGI's.
+            complete: Adds to the request what the host knows of it.
+        """
         environ = own_environ(environ)
         answer = self.respond(environ, host_request=lambda: environ, complete=complete)
         if isinstance(answer, Reply):
@@ -81,10 +87,12 @@ class WSGITransport:
         host_request: Callable[[], Any],
         complete: Callable[[Request], None] = lambda request: None,
     ) -> Reply | EventStream:
-        """Answer the request in `environ`, for a framework that writes the response itself.
+        """Answer a request, for a framework that writes the response itself.
 
-        native: gives the framework's request, for handlers that ask for it. complete: adds what the
-        framework knows of it besides.
+        Args:
+            environ: The WSGI environment.
+            host_request: Returns the framework's request, for handlers that ask for it.
+            complete: Adds to the request what the framework knows of it.
         """
         try:
             body = read_body(environ, self._protocol.settings.max_body_bytes)
@@ -114,7 +122,9 @@ class WSGITransport:
     def respond_to(self, request: Request, *, multithread: bool = True) -> Reply | EventStream:
         """Answer a request that was read already.
 
-        multithread: whether other requests are served meanwhile (PEP 3333, wsgi.multithread).
+        Args:
+            request: The request.
+            multithread: Whether other requests are served meanwhile (PEP 3333, wsgi.multithread).
         """
         request.max_blocking = self.waiting(multithread=multithread)
         return self.answer(open_request(self._protocol, request))
@@ -210,10 +220,20 @@ def server_of(environ: Environ) -> tuple[str, int | None]:
 
 
 def read_body(environ: Environ, limit: int) -> bytes | None:
-    """The whole body, or None if it exceeds `limit` bytes. Raises IncompleteBody.
+    """The whole body.
 
-    What exceeds it is read all the same, up to `MAX_DRAINED` bytes, and dropped: of a server that
-    closes the connection meanwhile, many clients hear nothing but that.
+    A body that exceeds the limit is read all the same, up to `MAX_DRAINED` bytes, and dropped: many
+    clients do not see the response of a server that closes the connection meanwhile.
+
+    Args:
+        environ: The WSGI environment.
+        limit: In bytes.
+
+    Returns:
+        The body; None if it exceeds the limit.
+
+    Raises:
+        IncompleteBody: If the client left before the end.
     """
     size = body_length(environ)
     if size is None and not environ.get("wsgi.input_terminated"):
@@ -258,8 +278,14 @@ def own_environ(environ: Environ) -> Environ:
 
 
 def body_length(environ: Environ) -> int | None:
-    """How long the body is, if the client says it. Raises IncompleteBody for what is no length,
-    which some servers pass on (uWSGI)."""
+    """The length of the body; None if the client does not say it.
+
+    Args:
+        environ: The WSGI environment.
+
+    Raises:
+        IncompleteBody: If it is not a length, which some servers pass on (uWSGI).
+    """
     length = environ.get("CONTENT_LENGTH") or ""
     if not length:
         return None

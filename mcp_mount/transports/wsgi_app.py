@@ -95,7 +95,10 @@ class WSGIApp:
     ) -> Iterable[bytes]:
         """Serve a request by the ASGI application, on the background loop.
 
-        runner: how handlers run for this request, if not as on this server in general.
+        Args:
+            environ: The WSGI environment.
+            start_response: WSGI's.
+            runner: How handlers run for this request; by default as on this server.
         """
         try:
             environ.get("PATH_INFO", "").encode("latin-1").decode()
