@@ -28,16 +28,17 @@ _PROBES: Final = (("POST", "{}"), ("GET", "{}"), ("GET", "{}/below"), ("GET", WE
 
 
 class MCPMount(Mount):
-    """A route that serves a server at `path`, with or without a slash, and below.
+    """A route that serves a server at a path, with or without a slash, and below.
 
     Use it in a list of routes, or call `mount`. Starlette's own Mount does not answer at its exact
-    path: the router redirects to the path with a slash, and many clients drop their credentials on
-    the way.
+    path, but redirects to the path with a slash, and many clients drop their credentials on the
+    way.
 
     Args:
         path: The mount point. It may have parameters ("/t/{tenant}/mcp"), which handlers find in
             `request.path_params`.
         server: The server.
+        name: The name of the route, for `url_path_for`.
     """
 
     def __init__(self, path: str, server: MCPServer, *, name: str | None = None) -> None:

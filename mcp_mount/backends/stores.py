@@ -256,10 +256,11 @@ class RedisStore:
 
 
 class _Connection:
-    """A client of one event loop, and what counts by it.
+    """A client of one event loop, and what counts with it.
 
-    closing: an asynchronous generator that stands at its `yield`: event loops close those that are
-    left when they end themselves.
+    Attributes:
+        closing: An asynchronous generator at its `yield`: an event loop closes those that are left
+            when it ends.
     """
 
     def __init__(self, client: Any) -> None:

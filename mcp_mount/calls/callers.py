@@ -56,8 +56,9 @@ class _Credentials:
 class Callers:
     """Tells the callers of one server apart.
 
-    function: the `caller=` of the server. Without one, a caller's key is their id, as the host or
-    the access token knows them.
+    Attributes:
+        function: The `caller=` of the server. Without one, a caller's key is their id, as the host
+            or the access token knows it.
     """
 
     def __init__(self) -> None:

@@ -93,10 +93,16 @@ class _Media:
 
 
 class Image(_Media):
-    """An image: from bytes, a path, or a PIL image (or whatever has PIL's `save`).
+    """An image, from bytes, a path, or a PIL image (or anything with PIL's `save`).
 
-    format: "png", "jpeg", … or a whole media type; guessed if left out. Raises TypeError unless
-    exactly one source is given.
+    Args:
+        source: Bytes, a path, or an image.
+        path: A path, in place of `source`.
+        data: Bytes, in place of `source`.
+        format: "png", "jpeg", … or a whole media type; by default guessed.
+
+    Raises:
+        TypeError: Unless exactly one source is given.
     """
 
     kind = "image"
@@ -104,7 +110,17 @@ class Image(_Media):
 
 
 class Audio(_Media):
-    """Sound: from bytes or a path. format: "wav", "mpeg", … or a whole media type."""
+    """Sound, from bytes or a path.
+
+    Args:
+        source: Bytes, or a path.
+        path: A path, in place of `source`.
+        data: Bytes, in place of `source`.
+        format: "wav", "mpeg", … or a whole media type; by default guessed from the path.
+
+    Raises:
+        TypeError: Unless exactly one source is given.
+    """
 
     kind = "audio"
     default_type = "audio/wav"

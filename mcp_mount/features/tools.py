@@ -77,14 +77,22 @@ class UnfitResult(ValueError):
 
 
 class Output:
-    """How a tool's values become results, settled when the tool is registered.
+    """How a tool's values become results, decided when the tool is registered.
 
-    A return annotation that describes data gives an output schema: values are validated against
-    it and serialised once, for `structuredContent` and its text twin alike. Without one, or with
-    content types, values become content blocks. What is not surely an object is wrapped in one, as
-    `{"result": value}`, in every revision: older ones allow nothing else, several clients of
-    2026-07-28 take null, false and 0 for no structured content, and those of FastMCP unwrap it by
-    the member `x-fastmcp-wrap-result` of the schema. type: that of the data, if known.
+    A return annotation that describes data gives an output schema: values are validated against it
+    and serialised once, for `structuredContent` and its text twin alike. Without one, or with
+    content types, values become content blocks. A value that may be something other than an object
+    is wrapped in one, as `{"result": value}`, in every revision: older ones allow nothing else,
+    several clients of 2026-07-28 take null, false and 0 for no structured content, and those of
+    FastMCP unwrap it by the member `x-fastmcp-wrap-result` of the schema.
+
+    Args:
+        function: The tool's function.
+        returned: Its return annotation.
+        declared: A type or a JSON Schema in place of the annotation; False for no output schema.
+
+    Attributes:
+        type: The type of the data, if it is known.
     """
 
     def __init__(self, function: Callable[..., Any], returned: Any, declared: Any) -> None:

@@ -124,9 +124,10 @@ class CompletionsRouter(MCPRouter):
 
 
 class _Answering:
-    """A model at work: its answer, and what it has of it already.
+    """A model that answers, and the pieces of its answer that have come.
 
-    begun: is done when there is a piece. A model waits for a client that reads slowly.
+    Attributes:
+        begun: Done when there is a piece. The model waits for a client that reads slowly.
     """
 
     def __init__(self, model: ChatModel, request: ChatRequest) -> None:

@@ -128,15 +128,22 @@ class _Client:
 class Client(_Client):
     """A client for tests that are plain functions.
 
-    app: the application. path: where MCP is in it, by default "/mcp". revision: of the protocol.
-    headers: sent with each request, such as "Authorization" or "Cookie". token: an access token; an
-    `AccessToken` is one that servers with `auth=` let in as it is, without an issuer. log_level:
-    the least level of log messages to hear. tasks: whether the client knows tasks, which it then
-    waits for. elicit: answers a form: gets the parameters of the question, returns its content, or
-    None to decline. sample: answers for the model: gets the parameters, returns a text. Both may be
-    coroutine functions. roots: URIs. What is not given, the client does not declare.
-
     Within `with`, the lifespan of an ASGI application, and of a server, runs.
+
+    Args:
+        app: The application.
+        path: Where MCP is in it; by default "/mcp".
+        revision: The revision of the protocol.
+        headers: Sent with each request, such as "Authorization" or "Cookie".
+        token: An access token or API key, or an `AccessToken`, which servers with `auth=` accept
+            without verification.
+        log_level: The lowest level of log messages to receive.
+        tasks: Whether the client supports tasks, for which it then waits.
+        elicit: Answers forms: takes the parameters of the question, and returns its content, or
+            None to decline; plain or coroutine function. Without it the client does not declare
+            elicitation.
+        sample: Answers for the model: takes the parameters, and returns a text; likewise.
+        roots: The URIs of the client's roots; likewise.
     """
 
     def _connect(self, app: Any, path: str) -> None:

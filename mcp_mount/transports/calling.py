@@ -71,7 +71,8 @@ async def call_application(
 class _Running:
     """An application that answers a request.
 
-    answered: its response, or what it raised before that was whole.
+    Attributes:
+        answered: Its response, or what it raised before the response was complete.
     """
 
     def __init__(

@@ -1,0 +1,107 @@
+"""Docstrings of the Google style: what they list is what there is."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import griffe
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = (
+    "mcp_mount",
+    "mcp_mount_django",
+    "mcp_mount_fastapi",
+    "mcp_mount_flask",
+    "mcp_mount_starlette",
+)
+EXPORTING = (*PACKAGES, "mcp_mount.auth", "mcp_mount.openapi", "mcp_mount.testing")
+
+_INLINE = re.compile(r"(?:^|\. |\n)((?:\w+, )*\w+): [a-z\"`]")
+_SECTION = re.compile(r"^\s*(?:Args|Attributes|Returns|Yields|Raises):\s*$", re.MULTILINE)
+
+
+def documented(package: str) -> Iterator[griffe.Object]:
+    """The classes and functions of a package that have a docstring."""
+    loaded = griffe.load(package, search_paths=[ROOT, ROOT / "integrations"])
+    assert isinstance(loaded, griffe.Module)
+    waiting: list[griffe.Object] = [loaded]
+    while waiting:
+        one = waiting.pop()
+        waiting += [inner for inner in one.members.values() if isinstance(inner, griffe.Object)]
+        if one.docstring is not None and isinstance(one, griffe.Class | griffe.Function):
+            yield one
+
+
+def parameters(one: griffe.Object) -> set[str]:
+    """The names of the parameters of a function, or of a class."""
+    if isinstance(one, griffe.Function):
+        found = {parameter.name for parameter in one.parameters}
+    else:
+        found = {parameter.name for parameter in getattr(one, "parameters", ())}
+        # Of a named tuple, a dataclass and a model they are the attributes.
+        found |= {name for name, member in one.members.items() if member.is_attribute}
+    return found - {"self", "cls"}
+
+
+def listed(one: griffe.Object) -> set[str] | None:
+    """The names in the section `Args:` of a docstring; None without one."""
+    assert one.docstring is not None
+    for section in one.docstring.parse("google", warnings=False):
+        if section.kind is griffe.DocstringSectionKind.parameters:
+            return {parameter.name.lstrip("*") for parameter in section.value}
+    return None
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_args_are_the_parameters(package: str) -> None:
+    wrong = []
+    for one in documented(package):
+        names, known = listed(one), parameters(one)
+        if names is None:
+            continue
+        lacks = known - names if isinstance(one, griffe.Function) else set()
+        if names - known or lacks:
+            wrong.append((one.path, sorted(names - known), sorted(lacks)))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_docstring_explains_a_parameter_within_its_text(package: str) -> None:
+    wrong = []
+    for one in documented(package):
+        assert one.docstring is not None
+        text = _SECTION.split(one.docstring.value)[0]
+        known = parameters(one)
+        named = [found for found in _INLINE.findall(text) if known.issuperset(found.split(", "))]
+        if named:
+            wrong.append((one.path, named))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", EXPORTING)
+def test_what_a_module_exports_lists_its_parameters(module: str) -> None:
+    names = set(importlib.import_module(module).__all__)
+    package = module.partition(".")[0]
+    found = {one.name: one for one in documented(package) if one.name in names}
+    lacking = [
+        one.path
+        for one in found.values()
+        if isinstance(one, griffe.Function) and len(parameters(one)) > 1 and listed(one) is None
+    ]
+    assert lacking == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_parser_has_nothing_to_say(package: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="griffe"):
+        for one in documented(package):
+            assert one.docstring is not None
+            one.docstring.parse("google")
+    # A return annotation says the type; `Returns:` says what it is.
+    told = [text for text in caplog.messages if "No type or annotation" not in text]
+    assert told == []
