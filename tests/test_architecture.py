@@ -146,3 +146,14 @@ def test_importing_the_django_package_needs_no_settings() -> None:
 
     script = "import mcp_mount_django; from mcp_mount_django import MCPServer, mount"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_no_class_name_comes_twice() -> None:
+    """But for classes of an integration that users import in place of the library's own."""
+    public = {"AsyncClient", "Client", "MCPMount", "MCPServer", "ToolsRouter"}
+    found: list[str] = []
+    for base in (LIBRARY, ROOT / "integrations"):
+        for file in base.rglob("*.py"):
+            tree = ast.parse(file.read_text())
+            found += [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert {name for name in found if found.count(name) > 1} <= public

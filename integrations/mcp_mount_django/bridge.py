@@ -107,7 +107,7 @@ async def bridge_asgi(
         RUNNER: runner,
     }
     scope.pop("app", None)
-    exchange = _Exchange(request.body)
+    exchange = _ViewExchange(request.body)
     exchange.begin(server, scope)
     try:
         start = await exchange.start()
@@ -123,7 +123,7 @@ async def bridge_asgi(
     return _with_headers(StreamingHttpResponse(streamed, status=start["status"]), headers)
 
 
-class _Exchange:
+class _ViewExchange:
     """A request and its response, as the server's application has them."""
 
     def __init__(self, body: bytes) -> None:

@@ -33,7 +33,7 @@ from mcp_mount.transports.wsgi import (
     server_of,
     whole_body,
 )
-from mcp_mount.wire.resource_metadata import WELL_KNOWN, metadata_reply
+from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wire.sse import HEADERS
 from mcp_mount_django.authentication import Authentication
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi, expected
@@ -253,9 +253,8 @@ def metadata_response(server: MCPServer, request: HttpRequest, path: str) -> Htt
         request: Django's request for the metadata.
         path: The path of the server.
     """
-    resource = server.core.resource_server
-    document = None if resource is None else resource.metadata(request.build_absolute_uri(path))
-    return _finished(metadata_reply(request.method or "", document))
+    url = request.build_absolute_uri(path)
+    return _finished(server.core.metadata_reply(request.method or "", url))
 
 
 async def _awaited(response: HttpResponseBase) -> HttpResponseBase:

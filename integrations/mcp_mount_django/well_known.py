@@ -26,13 +26,7 @@ def metadata(request: HttpRequest, resource: str) -> HttpResponseBase:
     Raises:
         Http404: If there is no server.
     """
-    try:
-        view: Any = resolve(f"/{resource}").func
-    except Resolver404:
-        view = None
-    if not isinstance(view, ServerView):
-        raise Http404
-    return metadata_response(view.server, request, f"{get_script_prefix()}{resource}")
+    return metadata_response(_view_at(resource).server, request, f"{get_script_prefix()}{resource}")
 
 
 # LoginRequiredMiddleware would redirect clients to a login page that they cannot use.
@@ -49,16 +43,26 @@ def no_authorization_server(request: HttpRequest, resource: str) -> HttpResponse
     Raises:
         Http404: If there is no server.
     """
+    _view_at(resource)
+    return JsonResponse({"detail": "Not Found"}, status=404)
+
+
+no_authorization_server.login_required = False  # type: ignore[attr-defined]
+
+
+def _view_at(resource: str) -> ServerView:
+    """The view of the server at a path.
+
+    Raises:
+        Http404: If there is none.
+    """
     try:
         view: Any = resolve(f"/{resource}").func
     except Resolver404:
         view = None
     if not isinstance(view, ServerView):
         raise Http404
-    return JsonResponse({"detail": "Not Found"}, status=404)
-
-
-no_authorization_server.login_required = False  # type: ignore[attr-defined]
+    return view
 
 
 def serves_metadata(path: str) -> bool:

@@ -187,14 +187,12 @@ class MCPMount(HandlerDecorators):
 
     def _metadata(self) -> BaseResponse:
         """Serve the metadata for access tokens, which are outside of the mount point (RFC 9728)."""
-        resource = self.server.core.resource_server
         try:
             read = ProtocolRequest(request.method, read_headers(request.environ))
             self.server.core.protocol.check_host(read)
         except ProtocolError as error:
             return _response(error_reply(error))
-        document = None if resource is None else resource.metadata(url_of(self.path))
-        return _response(metadata_reply(request.method, document))
+        return _response(self.server.core.metadata_reply(request.method, url_of(self.path)))
 
     def _no_authorization_server(self) -> BaseResponse:
         """Answer clients that look for an authorization server here: 404 in JSON instead of a page

@@ -16,7 +16,7 @@ from mcp_mount.hosting.exception_handlers import exception_hooks
 from mcp_mount.hosting.host import Host
 from mcp_mount.hosting.openness import may_guard
 from mcp_mount.transports.paths import clean_prefix, route_path
-from mcp_mount.wire.resource_metadata import WELL_KNOWN, discovery_path
+from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wrapping.arguments import check_mount
 
 __all__ = ["MCPMount", "mount"]
@@ -188,13 +188,12 @@ class _Metadata(BaseRoute):
         await self._server(inner, receive, send)
 
     def _place(self, path: str) -> str | None:
-        resource = self._server.core.resource_server
-        if resource is None or not path.startswith("/.well-known/"):
+        if not path.startswith("/.well-known/"):
             return None
         mount = "/" + "/".join(path.split("/")[3:])
         if self._exact.match(mount) is None:
             return None
-        return discovery_path(path, mount, has_servers=resource.has_servers)
+        return self._server.core.discovery_place(path, mount)
 
 
 def _composed(app: Starlette, server: MCPServer) -> Any:

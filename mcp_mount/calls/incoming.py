@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
 from mcp_mount.calls.questions import Dialogue
-from mcp_mount.calls.tasks import RunningTask
+from mcp_mount.calls.tasks import TaskHandle
 from mcp_mount.wire.errors import ProtocolError, access_denied, requires_extension
 from mcp_mount.wire.messages import MessageId, Request, Rule
 from mcp_mount.wire.revisions import Revision
@@ -28,7 +28,7 @@ LOG_LEVELS: Final = (
 
 
 @dataclass(slots=True)
-class Client:
+class ClientInfo:
     """What the client said of itself: unverified, for display and for capability checks."""
 
     info: Mapping[str, Any]
@@ -125,12 +125,12 @@ class IncomingRequest:
     params: dict[str, Any]
     meta: Mapping[str, Any]
     revision: Revision
-    client: Client
+    client: ClientInfo
     request: Request
     session: str | None = None
     log_level: str | None = None
     dialogue: Dialogue | None = None
-    task: RunningTask | None = None
+    task: TaskHandle | None = None
     handlers: ServerHandlers | None = None
     deadline: float | None = None
     path: tuple[str, ...] = ()

@@ -206,7 +206,7 @@ class MultiRoundTripDialogue:
         raise AssertionError("this revision has no live questions")
 
 
-class Places(Protocol):
+class WaitingPlaces(Protocol):
     """How many calls may wait for their clients: those that hold a thread meanwhile."""
 
     def begin_question(self, max_waiting: int | None) -> bool: ...
@@ -224,7 +224,7 @@ class StreamDialogue:
         capabilities: Mapping[str, Any],
         timeout: float,
         *,
-        places: Places,
+        places: WaitingPlaces,
         max_waiting: int | None,
     ) -> None:
         self._places = places

@@ -149,7 +149,7 @@ class Task:
         return members + b"," + self.outcome if self.outcome else members
 
 
-class RunningTask(Protocol):
+class TaskHandle(Protocol):
     """A task as its own handler sees it."""
 
     @property

@@ -20,7 +20,7 @@ class CommandError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ConsoleAnswer:
     """What a tool answered, for a person to read.
 
     Attributes:
@@ -77,7 +77,7 @@ class Console:
         elif empty:
             yield "The server has no tools, resources or prompts."
 
-    def call(self, name: str, words: Sequence[str], arguments: Mapping[str, Any]) -> Outcome:
+    def call(self, name: str, words: Sequence[str], arguments: Mapping[str, Any]) -> ConsoleAnswer:
         """Call a tool.
 
         Args:
@@ -105,7 +105,7 @@ class Console:
             text = value if is_text else json.dumps(value, indent=2, ensure_ascii=False)
         else:
             text = "\n".join(map(_block, result["content"]))
-        return Outcome(text, bool(result.get("isError")))
+        return ConsoleAnswer(text, bool(result.get("isError")))
 
     def _entries(self, method: str, member: str) -> Iterator[dict[str, Any]]:
         if method not in self._server.registry.methods:

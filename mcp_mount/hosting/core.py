@@ -51,13 +51,15 @@ from mcp_mount.transports.scopes import HOST_APP, SERVER
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wire.errors import Challenge
+from mcp_mount.wire.messages import Reply
+from mcp_mount.wire.resource_metadata import discovery_path, metadata_reply
 from mcp_mount.wire.sealing import TokenSealer
 
 if TYPE_CHECKING:
     from mcp_mount.auth.resource_server import ResourceServer
 
 
-class Application(Protocol):
+class FastAPIApplication(Protocol):
     """What the core needs of its server as a FastAPI application."""
 
     title: str
@@ -85,7 +87,7 @@ class ServerCore:
     """
 
     def __init__(
-        self, application: Application, path: str, options: Mapping[str, Any], runner: Runner
+        self, application: FastAPIApplication, path: str, options: Mapping[str, Any], runner: Runner
     ) -> None:
         self._application = application
         self.mcp_path = path
@@ -225,6 +227,33 @@ class ServerCore:
         return method == "GET" and any(
             name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"]
         )
+
+    def discovery_place(self, path: str, mount: str) -> str | None:
+        """The place of a request for metadata that stand outside of a mount point (RFC 9728).
+
+        Args:
+            path: The path of the request.
+            mount: The path of the mount point.
+
+        Returns:
+            The part before the mount point, below which the server answers it; None for any other
+            request, and for a server without access tokens.
+        """
+        resource = self.resource_server
+        if resource is None:
+            return None
+        return discovery_path(path, mount, has_servers=resource.has_servers)
+
+    def metadata_reply(self, method: str, url: str | None) -> Reply:
+        """The reply to a request for the metadata of the server as a protected resource.
+
+        Args:
+            method: The HTTP method.
+            url: The URL of the MCP endpoint, as clients write it; None if it is not known.
+        """
+        resource = self.resource_server
+        document = None if resource is None or url is None else resource.metadata(url)
+        return metadata_reply(method, document)
 
     def request_beside(self, scope: MutableMapping[str, Any], app: Any = None) -> Request:
         """The request that handlers get where no ASGI server makes one: under WSGI and over stdio.

@@ -20,7 +20,7 @@ _GUARDS_NOBODY: Final = ("starlette", "fastapi", "mcp_mount", "opentelemetry", "
 """Packages whose middleware refuses nobody for who they are."""
 
 
-class Resource(Protocol):
+class ProtectedResource(Protocol):
     """What lets requests in by their credentials."""
 
     required: bool
@@ -48,7 +48,7 @@ def warn_of_completers(registry: Registry) -> None:
 
 
 def warn_if_open(
-    title: str, tools: Sequence[str], *, resource: Resource | None, is_guarded: bool
+    title: str, tools: Sequence[str], *, resource: ProtectedResource | None, is_guarded: bool
 ) -> None:
     """Log, loudly, that anybody may call the tools of a server.
 

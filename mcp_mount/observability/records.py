@@ -55,7 +55,7 @@ class CallRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CallOutcome:
     """How a call ended.
 
     Attributes:
@@ -67,13 +67,13 @@ class Outcome:
     error: str | None = None
 
     @classmethod
-    def of(cls, result: Result) -> Outcome:
+    def of(cls, result: Result) -> CallOutcome:
         if result.suspended is not None:
             return cls("suspended")
         return cls("tool_error", "tool_error") if result.failed else cls("ok")
 
     @classmethod
-    def of_error(cls, error: BaseException) -> Outcome:
+    def of_error(cls, error: BaseException) -> CallOutcome:
         if isinstance(error, ProtocolError):
             return cls("error", str(error.kind.code))
         if isinstance(error, ToolError):
@@ -133,10 +133,10 @@ class Recording:
         try:
             result = yield from proceed()
         except BaseException as error:
-            outcome = Outcome.of_error(call.recognised(error))
+            outcome = CallOutcome.of_error(call.recognised(error))
             self._tell(record_of(call, started, self._redact, outcome))
             raise
-        self._tell(record_of(call, started, self._redact, Outcome.of(result), result))
+        self._tell(record_of(call, started, self._redact, CallOutcome.of(result), result))
         return result
 
 
@@ -144,7 +144,7 @@ def record_of(
     call: Call,
     started: float,
     redact: Redaction,
-    outcome: Outcome,
+    outcome: CallOutcome,
     result: Result | None = None,
 ) -> CallRecord:
     """The record of a call that began at `started` (of `time.perf_counter`)."""
@@ -156,16 +156,16 @@ def record_of_request(
 ) -> CallRecord:
     """The record of a request that no handler was asked for: a list, or a refusal."""
     if error is not None:
-        return _record(incoming, {}, started, Outcome.of_error(error), None)
+        return _record(incoming, {}, started, CallOutcome.of_error(error), None)
     assert result is not None, "it is one or the other"
-    return _record(incoming, {}, started, Outcome.of(result), result)
+    return _record(incoming, {}, started, CallOutcome.of(result), result)
 
 
 def _record(
     incoming: IncomingRequest,
     arguments: Mapping[str, Any],
     started: float,
-    outcome: Outcome,
+    outcome: CallOutcome,
     result: Result | None,
 ) -> CallRecord:
     params = incoming.params
@@ -238,14 +238,14 @@ class Audited:
                 yield from _told(self._audit.before, call)
             result = yield from proceed()
         except BaseException as error:
-            outcome = Outcome.of_error(call.recognised(error))
+            outcome = CallOutcome.of_error(call.recognised(error))
             yield from self._end(call, started, outcome, None)
             raise
-        yield from self._end(call, started, Outcome.of(result), result)
+        yield from self._end(call, started, CallOutcome.of(result), result)
         return result
 
     def _end(
-        self, call: Call, started: float, outcome: Outcome, result: Result | None
+        self, call: Call, started: float, outcome: CallOutcome, result: Result | None
     ) -> Flow[None]:
         if self._audit.after is not None:
             record = record_of(call, started, self._redact, outcome, result)

@@ -20,7 +20,7 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
-from mcp_mount.observability.records import Outcome, Redaction
+from mcp_mount.observability.records import CallOutcome, Redaction
 from mcp_mount.wire.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ class Telemetry:
         target = None if error is not None else _target(incoming)
         with self.span(incoming, target, start=nanoseconds) as (span, dimensions):
             if error is not None:
-                self.end(span, dimensions, started, Outcome.of_error(error), error)
+                self.end(span, dimensions, started, CallOutcome.of_error(error), error)
             else:
                 assert result is not None, "it is one or the other"
-                self.end(span, dimensions, started, Outcome.of(result))
+                self.end(span, dimensions, started, CallOutcome.of(result))
 
     @contextmanager
     def span(
@@ -147,7 +147,7 @@ class Telemetry:
         span: Span,
         dimensions: dict[str, Any],
         started: float,
-        outcome: Outcome,
+        outcome: CallOutcome,
         error: BaseException | None = None,
     ) -> None:
         """Note on its span, and in the metrics, how a request ended."""
@@ -189,12 +189,12 @@ class Traced:
                 result = yield from proceed()
             except BaseException as error:
                 told = call.recognised(error)
-                telemetry.end(span, dimensions, started, Outcome.of_error(told), told)
+                telemetry.end(span, dimensions, started, CallOutcome.of_error(told), told)
                 raise
             telemetry.show_result(span, call, result)
             if "cache" in call.state:
                 span.set_attribute("mcp_mount.cache", call.state["cache"])
-            telemetry.end(span, dimensions, started, Outcome.of(result))
+            telemetry.end(span, dimensions, started, CallOutcome.of(result))
         return result
 
 

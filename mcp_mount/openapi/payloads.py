@@ -19,7 +19,7 @@ from mcp_mount.wire.messages import JSON
 FORM: Final = "application/x-www-form-urlencoded"
 
 
-class Naming(Protocol):
+class ArgumentNaming(Protocol):
     """Gives arguments their names."""
 
     def add(self, name: str, place: str) -> str: ...
@@ -145,7 +145,7 @@ class Payload:
 
 
 def payload_of(
-    described: Mapping[str, Any], references: References, names: Naming
+    described: Mapping[str, Any], references: References, names: ArgumentNaming
 ) -> Payload | None:
     """The body that a `requestBody` describes.
 
@@ -190,7 +190,7 @@ def _form(
     root: Any,
     media: Mapping[str, Any],
     references: References,
-    names: Naming,
+    names: ArgumentNaming,
     *,
     is_optional: bool,
 ) -> Payload:

@@ -45,7 +45,7 @@ def is_polled(stream: str) -> bool:
     return stream.startswith(_POLLED_PREFIX)
 
 
-class Reader(Protocol):
+class LogReader(Protocol):
     """Who hands the events of a stream to a client. A stream has one at a time."""
 
     def notify(self) -> None:
@@ -83,7 +83,7 @@ class EventLog:
         self._events: deque[tuple[int, bytes]] = deque()
         self._read = 0
         self._unread_bytes = 0
-        self._reader: Reader | None = None
+        self._reader: LogReader | None = None
         self._on_room: Callable[[], None] = lambda: None
         self._left = time.monotonic()
         self._lock = threading.RLock()
@@ -131,21 +131,21 @@ class EventLog:
         if not was_ended:
             self.on_end()
 
-    def attach(self, reader: Reader) -> None:
+    def attach(self, reader: LogReader) -> None:
         """Let `reader` hand out the events from now on, in place of any other."""
         with self._lock:
             previous, self._reader = self._reader, reader
             if previous is not None:
                 previous.notify()
 
-    def detach(self, reader: Reader) -> None:
+    def detach(self, reader: LogReader) -> None:
         with self._lock:
             if self._reader is reader:
                 self._reader = None
                 self._left = time.monotonic()
             self._on_room()
 
-    def after(self, number: int, reader: Reader) -> tuple[list[tuple[int, bytes]], bool]:
+    def after(self, number: int, reader: LogReader) -> tuple[list[tuple[int, bytes]], bool]:
         """The events after that with `number`, and whether `reader` will get no more."""
         with self._lock:
             if self._reader is not reader:
@@ -257,7 +257,7 @@ class Resumption:
         return bytes(event) if number <= self.newest else event
 
 
-class Place(NamedTuple):
+class EventPlace(NamedTuple):
     """A place in a stream.
 
     Attributes:
@@ -271,13 +271,13 @@ class Place(NamedTuple):
     visitor: int | None
 
 
-def parse_event_id(event_id: str) -> Place | None:
+def parse_event_id(event_id: str) -> EventPlace | None:
     """The place that an event id tells; None for one that is not ours."""
     whole, dot, number = event_id.rpartition(".")
     stream, tilde, visitor = whole.partition(_VISITOR)
     if not dot or not _is_number(number) or (tilde and not _is_number(visitor)):
         return None
-    return Place(stream, int(number), int(visitor) if tilde else None)
+    return EventPlace(stream, int(number), int(visitor) if tilde else None)
 
 
 def _is_number(text: str) -> bool:

@@ -20,7 +20,7 @@ from mcp_mount.calls.backplane import Message, SessionState
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, FlowMethod, Method
 from mcp_mount.calls.flows import Do, Flow, done
-from mcp_mount.calls.incoming import LOG_LEVELS, Client, IncomingRequest
+from mcp_mount.calls.incoming import LOG_LEVELS, ClientInfo, IncomingRequest
 from mcp_mount.calls.questions import StreamDialogue, is_foreign
 from mcp_mount.calls.results import Result
 from mcp_mount.protocol.changes import Change, OpenStreams, SessionStream, check_uris
@@ -82,7 +82,7 @@ class Session:
 
     id: str
     revision: Revision
-    client: Client
+    client: ClientInfo
     caller: str | None
     expires: float
 
@@ -428,7 +428,7 @@ class Sessions:
         except (TokenRefused, KeyError):
             # A worker of a newer version may have agreed on a revision that this one lacks.
             raise _no_session() from None
-        client = Client(info, capabilities)
+        client = ClientInfo(info, capabilities)
         session = Session(session_id, known, client, caller, sealed_at + ttl)
         self._opened[mount, token] = session
         if len(self._opened) > _CACHED_SESSIONS:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, FlowMethod, Method
 from mcp_mount.calls.flows import Flow
-from mcp_mount.calls.incoming import LOG_LEVELS, Client, IncomingRequest
+from mcp_mount.calls.incoming import LOG_LEVELS, ClientInfo, IncomingRequest
 from mcp_mount.calls.questions import (
     InputRequest,
     InputRequired,
@@ -169,7 +169,7 @@ class Stateless:
                 header = headers.get("mcp-name")
                 _compare("Mcp-Name", header and decode_header(header), member)
         dialogue = MultiRoundTripDialogue(capabilities, self._answers(name, params, request))
-        client = Client(info, capabilities)
+        client = ClientInfo(info, capabilities)
         incoming = IncomingRequest(
             message.id, name, params, meta, revision, client, request, None, log_level, dialogue
         )

@@ -11,7 +11,7 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.callers import Callers
 from mcp_mount.calls.catalogue import Catalogue, FlowMethod
 from mcp_mount.calls.flows import Flow, at_once, done, proceed
-from mcp_mount.calls.incoming import Client, IncomingRequest
+from mcp_mount.calls.incoming import ClientInfo, IncomingRequest
 from mcp_mount.calls.policies import admission, admits
 from mcp_mount.calls.questions import MultiRoundTripDialogue
 from mcp_mount.calls.results import Result
@@ -201,7 +201,7 @@ class TaskMethods:
             dict(job.params),
             dict(job.meta),
             REVISIONS[job.revision],
-            Client(job.client_info, job.client_capabilities),
+            ClientInfo(job.client_info, job.client_capabilities),
             request,
             None,
             job.log_level,

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from typing_extensions import Unpack
 
-from mcp_mount.backends.models.chat import DONE, ChatModel, ChatRequest, Completion, pieces
+from mcp_mount.backends.models.chat import DONE, ChatCompletion, ChatModel, ChatRequest, pieces
 from mcp_mount.routes.errors import openai_error
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.http_calls import HTTPCall, LimitedRoute, failed
@@ -100,7 +100,7 @@ class CompletionsRouter(MCPRouter):
             return openai_error(
                 404, "model_not_found", f"Unknown model {wanted.model!r}; there is: {known}"
             )
-        completion = Completion(model.name)
+        completion = ChatCompletion(model.name)
         call = HTTPCall(request, "chat/completions", model.name, self.registry)
         arguments = wanted.model_dump(exclude_unset=True)
         answering = _Answering(model, wanted)
@@ -153,7 +153,7 @@ class _Answering:
 
 
 async def _events(
-    completion: Completion, answering: _Answering, running: asyncio.Task[Any]
+    completion: ChatCompletion, answering: _Answering, running: asyncio.Task[Any]
 ) -> AsyncIterator[bytes]:
     try:
         while True:

@@ -18,26 +18,19 @@ from mcp_mount.transports.scopes import (
     is_refused,
     read_headers,
 )
-from mcp_mount.wire.resource_metadata import WELL_KNOWN, metadata_reply
+from mcp_mount.wire.messages import Reply
+from mcp_mount.wire.resource_metadata import WELL_KNOWN
 
 
-class Resource(Protocol):
-    """A protected resource."""
-
-    def metadata(self, url: str) -> dict[str, Any] | None: ...
-
-
-class Server(Protocol):
-    """What these routes need of a server."""
+class EndpointParts(Protocol):
+    """What these routes need of the parts of a server."""
 
     mcp_path: str
     asgi_endpoint: ASGITransport
+    resource_server: Any
+    is_attached: bool
 
-    @property
-    def resource_server(self) -> Resource | None: ...
-
-    @property
-    def is_attached(self) -> bool: ...
+    def metadata_reply(self, method: str, url: str | None) -> Reply: ...
 
     def is_endpoint(self, scope: Mapping[str, Any]) -> bool: ...
 
@@ -46,7 +39,7 @@ class MetadataRoute(BaseRoute):
     """The metadata of the server as a protected resource: below the mount point, or at the root
     of a server that stands alone."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: EndpointParts) -> None:
         self._server = server
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -61,9 +54,7 @@ class MetadataRoute(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         url = endpoint_url(scope, read_headers(scope))
-        resource = self._server.resource_server
-        document = None if url is None or resource is None else resource.metadata(url)
-        reply = metadata_reply(scope["method"], document)
+        reply = self._server.metadata_reply(scope["method"], url)
         response = Response(reply.body, reply.status, dict(reply.headers))
         await response(scope, receive, send)
 
@@ -74,7 +65,7 @@ class EndpointRoute(BaseRoute):
     What the host has refused comes here, too, wherever it was to go: no other route knows of that.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: EndpointParts) -> None:
         self._server = server
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

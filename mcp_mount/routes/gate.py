@@ -10,7 +10,7 @@ from fastapi import HTTPException, Request
 
 from mcp_mount.calls.catalogue import Catalogue
 from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
-from mcp_mount.calls.incoming import Client, IncomingRequest
+from mcp_mount.calls.incoming import ClientInfo, IncomingRequest
 from mcp_mount.protocol import Protocol, ProtocolError
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import check_rules, error_reply
@@ -125,7 +125,7 @@ def incoming_of(
         params={"name": name},
         meta={},
         revision=LATEST,
-        client=Client({}, {}),
+        client=ClientInfo({}, {}),
         request=request,
         handlers=catalogue,
         is_plain=True,

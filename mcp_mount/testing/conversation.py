@@ -91,11 +91,11 @@ class Ask:
 
 
 @dataclass(slots=True)
-class Pause:
+class Sleep:
     seconds: float
 
 
-Flow: TypeAlias = Generator[HTTPRequest | Ask | Pause, Any, Any]
+Flow: TypeAlias = Generator[HTTPRequest | Ask | Sleep, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +275,7 @@ class Conversation:
                 responses = yield from self._answers(fresh)
                 yield from self.request("tasks/update", {**params, "inputResponses": responses})
             else:
-                yield Pause(min(0.02, state.get("pollIntervalMs", 1000) / 1000))
+                yield Sleep(min(0.02, state.get("pollIntervalMs", 1000) / 1000))
 
     def _mirrored(self, name: str, arguments: Mapping[str, Any]) -> Flow:
         """The headers that mirror arguments (2026-07-28), by the definition of the tool."""
@@ -320,7 +320,7 @@ class Conversation:
         response = yield HTTPRequest("POST", headers, json.dumps(body).encode())
         while response.event_id is not None and not _has_answer(response, message_id):
             # The server has sent its client away, to come back.
-            yield Pause(0.01)
+            yield Sleep(0.01)
             response = yield HTTPRequest("GET", {**headers, "last-event-id": response.event_id})
         return _result(response, message_id)
 

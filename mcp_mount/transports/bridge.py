@@ -65,7 +65,7 @@ class Bridge:
     ) -> None:
         self._start_response = start_response
         self._executor = Executor()
-        self._exchange = _Exchange(self._executor, environ)
+        self._exchange = _BridgedExchange(self._executor, environ)
         scope = scope_of(environ)
         scope[WAITING] = waiting
         scope[RUNNER] = runner
@@ -108,7 +108,7 @@ class Bridge:
             self._executor.close()
 
 
-class _Exchange:
+class _BridgedExchange:
     """A request and its response, as the ASGI application on the loop has them."""
 
     def __init__(self, executor: Executor, environ: Environ) -> None:

@@ -30,7 +30,7 @@ class Application(Protocol):
     user_middleware: list[Any]
 
 
-class ServerParts(Protocol):
+class WSGIParts(Protocol):
     """What the WSGI side needs of the parts of a server."""
 
     mcp_path: str
@@ -54,7 +54,7 @@ class WSGIApp:
     and come back to the request's thread for plain functions.
     """
 
-    def __init__(self, application: Application, parts: ServerParts) -> None:
+    def __init__(self, application: Application, parts: WSGIParts) -> None:
         self._application: Any = application
         self._server = parts
 

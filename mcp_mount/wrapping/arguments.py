@@ -35,6 +35,20 @@ class Wrapped:
         self.server = server
         _serve_metadata(server, self.path)
 
+    def inner_path(self, path: str) -> str | None:
+        """The path of a request that is for the server; None if it is for the application.
+
+        Args:
+            path: The path of the request.
+
+        Returns:
+            The path, which begins with the mount point: that of metadata, which stand before it
+            (RFC 9728), has them below it.
+        """
+        place = self.server.core.discovery_place(path, self.path)
+        path = path if place is None else self.path + place
+        return path if is_below(path, self.path) else None
+
 
 def check_mount(
     app: Any, path: Any, server: Any, takes: int | type, *, kind: type | None = None

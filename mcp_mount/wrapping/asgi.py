@@ -9,10 +9,9 @@ from typing import Any
 from mcp_mount.base import MCPServer
 from mcp_mount.calls.activity import Activity
 from mcp_mount.transports.lasting import ended
-from mcp_mount.transports.paths import is_below, route_path
+from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import HOST_PREFIX, Receive, Scope, Send
 from mcp_mount.transports.threads import running_functions
-from mcp_mount.wire.resource_metadata import discovery_path
 from mcp_mount.wrapping.arguments import Wrapped
 
 
@@ -49,12 +48,8 @@ class mount_asgi(Wrapped):
         if scope["type"] == "lifespan" and self.server.core.has_lifespan:
             await _Lifespan(self.app, self.server)(scope, receive, send)
             return
-        path = route_path(scope) if scope["type"] == "http" else ""
-        resource = self.server.core.resource_server
-        if resource is not None:
-            place = discovery_path(path, self.path, has_servers=resource.has_servers)
-            path = path if place is None else self.path + place
-        if path and is_below(path, self.path):
+        path = self.inner_path(route_path(scope)) if scope["type"] == "http" else None
+        if path is not None:
             root_path = scope.get("root_path", "")
             inner = {
                 **scope,

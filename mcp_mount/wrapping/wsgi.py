@@ -8,11 +8,9 @@ from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from mcp_mount.base import MCPServer
-from mcp_mount.transports.paths import is_below
 from mcp_mount.transports.resuming import ClosingAfterRetry
 from mcp_mount.transports.scopes import HOST_PREFIX
 from mcp_mount.transports.wsgi import Environ, StartResponse
-from mcp_mount.wire.resource_metadata import discovery_path
 from mcp_mount.wrapping.arguments import Wrapped
 
 
@@ -55,12 +53,8 @@ class mount_wsgi(Wrapped):
         self._around = around or (lambda environ: nullcontext())
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        resource = self.server.core.resource_server
-        if resource is not None:
-            place = discovery_path(path, self.path, has_servers=resource.has_servers)
-            path = path if place is None else self.path + place
-        if not is_below(path, self.path):
+        path = self.inner_path(environ.get("PATH_INFO", ""))
+        if path is None:
             answer: Iterable[bytes] = self.app(environ, start_response)
             return answer
         inner = {

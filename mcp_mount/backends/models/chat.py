@@ -68,7 +68,7 @@ class ChatModel:
 
 
 @dataclass(slots=True)
-class Completion:
+class ChatCompletion:
     """The frame of one completion: its id and its moment stand on every piece of it."""
 
     model: str

@@ -360,7 +360,7 @@ class RunningTask:
     def _run_on_thread(self, spawn: Spawn) -> None:
         call = self._run.call
         if call.wants_context:
-            call.bind(_ThreadChannel(self, self._backend.runner, spawn))
+            call.bind(_TaskThreadChannel(self, self._backend.runner, spawn))
         try:
             with self._surroundings():
                 drive(call, self._backend.runner, spawn)
@@ -374,7 +374,7 @@ class RunningTask:
     async def _run_on_loop(self) -> None:
         call = self._run.call
         if call.wants_context:
-            call.bind(_LoopChannel(self, self._backend.runner))
+            call.bind(_TaskLoopChannel(self, self._backend.runner))
         await drive_async(call, self._backend.runner)
 
     def _run_from_thread(self, spawn: Spawn) -> None:
@@ -425,7 +425,7 @@ def _cancel(task: asyncio.Task[None]) -> None:
         loop.call_soon_threadsafe(cancel, task)
 
 
-class _LoopChannel:
+class _TaskLoopChannel:
     """The channel of a coroutine: nothing but questions, which the task itself shows."""
 
     def __init__(self, task: RunningTask, runner: Runner) -> None:
@@ -440,7 +440,7 @@ class _LoopChannel:
 
     def other(self) -> SyncChannel:
         loop = asyncio.get_running_loop()
-        return _ThreadChannel(self._task, self._runner, spawner(loop))
+        return _TaskThreadChannel(self._task, self._runner, spawner(loop))
 
     async def send(self, message: bytes) -> None:
         pass
@@ -455,7 +455,7 @@ class _LoopChannel:
         await answered(questions)
 
 
-class _ThreadChannel:
+class _TaskThreadChannel:
     """The channel of a plain function, where it ends if the task is cancelled."""
 
     def __init__(self, task: RunningTask, runner: Runner, spawn: Spawn = background.spawn) -> None:
@@ -467,7 +467,7 @@ class _ThreadChannel:
         drive(call, self._runner, self._spawn)
 
     def other(self) -> AsyncChannel:
-        return _LoopChannel(self._task, self._runner)
+        return _TaskLoopChannel(self._task, self._runner)
 
     @property
     def closed(self) -> bool:
