@@ -19,6 +19,8 @@ from typing import Any
 from mcp_mount.calls.call import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.resumption import Resumption
+from mcp_mount.transports.async_streams import AsyncStream
+from mcp_mount.transports.channels import silence
 from mcp_mount.transports.driving import (
     drive_async,
     follow_async,
@@ -38,7 +40,6 @@ from mcp_mount.transports.scopes import (
     read_headers,
     request_of,
 )
-from mcp_mount.transports.streams import AsyncStream, silence
 from mcp_mount.transports.threads import PLAIN, Runner, waiting_thread
 from mcp_mount.wire import sse
 from mcp_mount.wire.cancellation import cancel, mark_cancelled, unmark_cancelled

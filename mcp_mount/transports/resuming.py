@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.resumption import EventLog, Resumption
+from mcp_mount.transports.async_streams import AsyncStream
 from mcp_mount.transports.lasting import keep
-from mcp_mount.transports.streams import AsyncStream
 from mcp_mount.wire import sse
 
 

@@ -20,8 +20,8 @@ from mcp_mount.calls.call import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.sessions import SESSION_HEADER
+from mcp_mount.transports.async_streams import AsyncStream
 from mcp_mount.transports.driving import follow, follow_async
-from mcp_mount.transports.streams import AsyncStream
 from mcp_mount.transports.threads import Runner, off_loop
 from mcp_mount.wire import sse
 from mcp_mount.wire.messages import EVENT_STREAM, JSON, MessageId, Reply, Request, is_id

@@ -16,11 +16,13 @@ from mcp_mount.calls.green import is_green
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.background import LoopEnded
+from mcp_mount.transports.channels import silence
 from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
 from mcp_mount.transports.native import NoThread
 from mcp_mount.transports.resuming import ClosingAfterRetry, DetachedResponse, Reader
 from mcp_mount.transports.scopes import ENDPOINT, HOST_REQUEST, MAX_DRAINED
-from mcp_mount.transports.streams import background_events, inline_events, silence, silent_events
+from mcp_mount.transports.steps import inline_events
+from mcp_mount.transports.thread_streams import background_events, silent_events
 from mcp_mount.transports.threads import PLAIN, Runner
 from mcp_mount.wire import sse
 from mcp_mount.wire.logs import own_logger

@@ -29,10 +29,10 @@ from mcp_mount.calls.questions import (
 from mcp_mount.calls.tasks import TERMINAL, Task, TaskLimits
 from mcp_mount.protocol.task_methods import Job, TaskRun
 from mcp_mount.transports import background
-from mcp_mount.transports.driving import Spawn, drive, drive_async, drive_within, spawner, wait_for
+from mcp_mount.transports.channels import LoopChannel, ThreadChannel, answered
+from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner, wait_for
 from mcp_mount.transports.listening import before_shutdown
-from mcp_mount.transports.streams import answered
-from mcp_mount.transports.threads import Runner, open_call
+from mcp_mount.transports.threads import Runner
 from mcp_mount.wire.cancellation import cancel
 from mcp_mount.wire.errors import INTERNAL_ERROR, EndsRun, ProtocolError, contained
 from mcp_mount.wire.messages import ResponseMessage, encode_error_object
@@ -425,46 +425,27 @@ def _cancel(task: asyncio.Task[None]) -> None:
         loop.call_soon_threadsafe(cancel, task)
 
 
-class _TaskLoopChannel:
+class _TaskLoopChannel(LoopChannel):
     """The channel of a coroutine: nothing but questions, which the task itself shows."""
 
     def __init__(self, task: RunningTask, runner: Runner) -> None:
+        super().__init__(runner)
         self._task = task
-        self._runner = runner
-
-    async def open(self, make: Callable[[], Call], *, may_block: bool) -> Call:
-        return await open_call(self._runner, make, may_block=may_block)
-
-    async def run(self, call: Call) -> None:
-        await drive_within(call, self._runner)
 
     def other(self) -> SyncChannel:
         loop = asyncio.get_running_loop()
         return _TaskThreadChannel(self._task, self._runner, spawner(loop))
 
-    async def send(self, message: bytes) -> None:
-        pass
-
-    async def keep_alive(self) -> None:
-        pass
-
-    async def close_stream(self, retry: float) -> None:
-        pass
-
     async def ask(self, questions: Sequence[PendingInput]) -> None:
         await answered(questions)
 
 
-class _TaskThreadChannel:
+class _TaskThreadChannel(ThreadChannel):
     """The channel of a plain function, where it ends if the task is cancelled."""
 
     def __init__(self, task: RunningTask, runner: Runner, spawn: Spawn = background.spawn) -> None:
+        super().__init__(runner, spawn)
         self._task = task
-        self._runner = runner
-        self._spawn = spawn
-
-    def run(self, call: Call) -> None:
-        drive(call, self._runner, self._spawn)
 
     def other(self) -> AsyncChannel:
         return _TaskLoopChannel(self._task, self._runner)
@@ -476,9 +457,6 @@ class _TaskThreadChannel:
     def send(self, message: bytes) -> None:
         if self._task.cancelled:
             raise TaskCancelled
-
-    def close_stream(self, retry: float) -> None:
-        pass
 
     def ask(self, questions: Sequence[PendingInput]) -> None:
         wait(
