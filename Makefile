@@ -48,7 +48,8 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@echo "Without tests/fuzz, tests/clients, tests/system: make fuzz, make clients, make test-system"
-	$(BIN)/python -m pytest -n 2 --ignore tests/fuzz --ignore tests/system $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/fuzz \
+		--ignore tests/system $(ARGS)
 
 # Each worker runs servers of its own, so that more than two would not help on two cores.
 fuzz: $(INSTALLED)

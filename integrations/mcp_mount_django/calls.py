@@ -19,8 +19,9 @@ from mcp_mount.backends.tasks.contexts import Around, context_without
 from mcp_mount.calls.call import Call
 from mcp_mount.schemas.names import refuse_unknown, several_names
 from mcp_mount.transports.driving import turns
+from mcp_mount.transports.executor import thread_of, waiting_thread
 from mcp_mount.transports.lasting import wait_until_done
-from mcp_mount.transports.threads import run_in_thread, running_functions, thread_of, waiting_thread
+from mcp_mount.transports.threads import run_in_thread, running_functions
 from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.wire.logs import own_logger
 from mcp_mount_django.signals import call_finished

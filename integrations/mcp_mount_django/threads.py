@@ -24,15 +24,8 @@ from django.db import connections
 from greenlet import getcurrent
 
 from mcp_mount.calls.activity import Activity
-from mcp_mount.transports.threads import (
-    Executor,
-    on_branching,
-    on_entering,
-    on_moving,
-    run_counted,
-    running_functions,
-    thread_of,
-)
+from mcp_mount.transports.executor import Executor, on_branching, on_entering, on_moving, thread_of
+from mcp_mount.transports.threads import run_counted, running_functions
 
 
 def _choose(executor: Executor) -> None:

@@ -27,6 +27,7 @@ from mcp_mount.transports.driving import (
     open_request_async,
     spawner,
 )
+from mcp_mount.transports.executor import waiting_thread
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.late import LateResponse, LateStart
 from mcp_mount.transports.resuming import AsyncReader, go_on_unheard, pump
@@ -40,7 +41,7 @@ from mcp_mount.transports.scopes import (
     read_headers,
     request_of,
 )
-from mcp_mount.transports.threads import PLAIN, Runner, waiting_thread
+from mcp_mount.transports.threads import PLAIN, Runner
 from mcp_mount.wire import sse
 from mcp_mount.wire.cancellation import cancel, mark_cancelled, unmark_cancelled
 from mcp_mount.wire.messages import Reply

@@ -19,13 +19,10 @@ from mcp_mount.transports.channels import (
 )
 from mcp_mount.transports.driving import drive_async, drive_within, spawner
 from mcp_mount.transports.event_queue import EventQueue
+from mcp_mount.transports.executor import waiting_thread
 from mcp_mount.transports.lasting import wait_until_done
 from mcp_mount.transports.steps import Asked, EndOfStream, Said, StepChannel, Steps
-from mcp_mount.transports.threads import (
-    Runner,
-    off_loop,
-    waiting_thread,
-)
+from mcp_mount.transports.threads import Runner, off_loop
 from mcp_mount.wire import sse
 from mcp_mount.wire.cancellation import cancel
 from mcp_mount.wire.errors import ClientError

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 from mcp_mount.calls.green import is_green
-from mcp_mount.transports.native import NativePool, start_thread
+from mcp_mount.transports.os_threads import NativePool, start_thread
 from mcp_mount.wire.cancellation import cancel as cancel_task
 from mcp_mount.wire.logs import own_logger
 

@@ -16,8 +16,9 @@ from urllib.parse import quote
 from a2wsgi.asgi import build_scope
 
 from mcp_mount.transports import background
+from mcp_mount.transports.executor import Executor
 from mcp_mount.transports.scopes import RUNNER, WAITING, Receive, Scope, Send
-from mcp_mount.transports.threads import Executor, Runner
+from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import (
     Environ,
     IncompleteBody,

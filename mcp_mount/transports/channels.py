@@ -11,10 +11,7 @@ from mcp_mount.calls.channels import AsyncChannel, SyncChannel
 from mcp_mount.calls.questions import PendingInput
 from mcp_mount.transports import background
 from mcp_mount.transports.driving import Spawn, drive, drive_within, spawner
-from mcp_mount.transports.threads import (
-    Runner,
-    open_call,
-)
+from mcp_mount.transports.threads import Runner, open_call
 from mcp_mount.wire.errors import ClientError
 
 

@@ -24,8 +24,9 @@ from mcp_mount.calls.flows import Do, Enter, Flow, Pause, Proceed, Run, Step, Wa
 from mcp_mount.calls.results import Result
 from mcp_mount.protocol.exchange import Opened, Protocol
 from mcp_mount.transports import background
+from mcp_mount.transports.executor import serving, waiting_thread
 from mcp_mount.transports.lasting import ended, keep, wait_until_done
-from mcp_mount.transports.threads import Runner, off_loop, serving, waiting_thread
+from mcp_mount.transports.threads import Runner, off_loop
 from mcp_mount.wire.cancellation import cancel
 from mcp_mount.wire.errors import OutOfTime, contained, contained_async
 from mcp_mount.wire.messages import Request

@@ -23,12 +23,8 @@ from mcp_mount.transports.channels import (
     ThreadChannel,
 )
 from mcp_mount.transports.driving import Spawn, drive, spawner
-from mcp_mount.transports.threads import (
-    Runner,
-    branch,
-    off_loop,
-    thread_of,
-)
+from mcp_mount.transports.executor import branch, thread_of
+from mcp_mount.transports.threads import Runner, off_loop
 from mcp_mount.wire import sse
 from mcp_mount.wire.errors import ClientError
 

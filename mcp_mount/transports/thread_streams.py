@@ -16,11 +16,8 @@ from mcp_mount.protocol.resumption import MAX_UNREAD, MAX_UNREAD_BYTES
 from mcp_mount.transports import background
 from mcp_mount.transports.async_streams import AsyncStream
 from mcp_mount.transports.driving import drive_async
-from mcp_mount.transports.threads import (
-    Executor,
-    Runner,
-    serving,
-)
+from mcp_mount.transports.executor import Executor, serving
+from mcp_mount.transports.threads import Runner
 from mcp_mount.wire import sse
 
 

@@ -18,7 +18,7 @@ from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.background import LoopEnded
 from mcp_mount.transports.channels import silence
 from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
-from mcp_mount.transports.native import NoThread
+from mcp_mount.transports.os_threads import NoThread
 from mcp_mount.transports.resuming import ClosingAfterRetry, DetachedResponse, Reader
 from mcp_mount.transports.scopes import ENDPOINT, HOST_REQUEST, MAX_DRAINED
 from mcp_mount.transports.steps import inline_events
