@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Iterable, Iterator
 from io import BytesIO
 from typing import Any, Final, TypeVar
 
@@ -12,7 +12,8 @@ from django.http.response import HttpResponseBase
 
 from mcp_mount.base import MCPServer
 from mcp_mount.protocol import Request
-from mcp_mount.transports.scopes import HOST_REQUEST, RUNNER
+from mcp_mount.transports.in_process import Application, ApplicationExchange, Message
+from mcp_mount.transports.scopes import HOST_REQUEST, RUNNER, Scope
 from mcp_mount.transports.threads import Runner
 from mcp_mount.wire.logs import own_logger
 from mcp_mount_django.paths import mount_of
@@ -123,64 +124,50 @@ async def bridge_asgi(
     return _with_headers(StreamingHttpResponse(streamed, status=start["status"]), headers)
 
 
-class _ViewExchange:
-    """A request and its response, as the server's application has them."""
+class _ViewExchange(ApplicationExchange):
+    """A request and its response, between the server's application and Django's view."""
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._is_read = False
-        self._left = asyncio.Event()
-        self._room = asyncio.Event()
-        self._messages: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue()
+        super().__init__(body)
+        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
 
-    def begin(self, application: Any, scope: MutableMapping[str, Any]) -> None:
-        self._task = asyncio.create_task(self._run(application, scope))
+    def sent(self, message: Message) -> None:
+        self._messages.put_nowait(message)
 
-    async def start(self) -> MutableMapping[str, Any] | None:
-        """The message that starts the response. Raises what the application raises before."""
-        self._room.set()
+    def ended(self) -> None:
+        self._messages.put_nowait(None)
+
+    def begin(self, application: Application, scope: Scope) -> None:
+        """Have the application answer, in a task of its own."""
+        self._task = asyncio.create_task(self.run(application, scope))
+
+    async def start(self) -> Message | None:
+        """The message that starts the response.
+
+        Raises:
+            Exception: What the application raises before.
+        """
+        self.go_on()
         message = await self._messages.get()
         if message is None:
             await self._task
         return message
 
     async def chunks(self) -> AsyncIterator[bytes]:
+        """The parts of the body."""
         more = True
         while more and (message := await self._messages.get()) is not None:
             yield message.get("body", b"")
-            self._room.set()
+            self.go_on()
             more = message.get("more_body", False)
 
     async def end(self) -> None:
         """Let the application end: it hears that the client has left, and may have something to do
         after a whole response."""
-        self._left.set()
-        self._room.set()
+        self.leave()
         await asyncio.wait([self._task])
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
             logger.error("A request failed after its response", exc_info=error)
-
-    async def _run(self, application: Any, scope: MutableMapping[str, Any]) -> None:
-        try:
-            await application(scope, self._receive, self._send)
-        finally:
-            self._messages.put_nowait(None)
-
-    async def _receive(self) -> MutableMapping[str, Any]:
-        if not self._is_read:
-            self._is_read = True
-            return {"type": "http.request", "body": self._body, "more_body": False}
-        await self._left.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: MutableMapping[str, Any]) -> None:
-        await self._room.wait()
-        if self._left.is_set():
-            # As ASGI servers do: an application that sends without end must end.
-            raise OSError("The client has left")
-        if message["type"] == "http.response.body":
-            self._room.clear()
-        self._messages.put_nowait(message)
 
 
 def _split(request: HttpRequest, rest: str | None) -> tuple[str, str]:

@@ -10,7 +10,6 @@ from collections.abc import (
     Generator,
     Iterator,
     Mapping,
-    MutableMapping,
 )
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
@@ -28,6 +27,7 @@ from mcp_mount.cli.loading import mounted
 from mcp_mount.hosting.host import around_test_requests
 from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.transports import background
+from mcp_mount.transports.in_process import ApplicationExchange, Message
 from mcp_mount.transports.lasting import keep
 from mcp_mount.transports.lifespans import is_asgi, lifespan_of
 
@@ -193,6 +193,22 @@ class WSGIClient:
         }
 
 
+class _ClientExchange(ApplicationExchange):
+    """A request and its response, whose parts wait until the test reads them."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self.messages: asyncio.Queue[Message | None] = asyncio.Queue()
+
+    def sent(self, message: Message) -> None:
+        self.messages.put_nowait(message)
+        # However many there are: a test may leave before it has read them.
+        self.go_on()
+
+    def ended(self) -> None:
+        self.messages.put_nowait(None)
+
+
 class ASGIClient:
     """Calls an ASGI application on the loop of the caller, in a task of its own.
 
@@ -223,31 +239,14 @@ class ASGIClient:
 
     @asynccontextmanager
     async def open(self, request: HTTPRequest) -> AsyncIterator[Opened]:
-        messages: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue()
-        read, left = False, asyncio.Event()
-
-        async def receive() -> MutableMapping[str, Any]:
-            nonlocal read
-            if read:
-                await left.wait()
-                return {"type": "http.disconnect"}
-            read = True
-            return {"type": "http.request", "body": request.body, "more_body": False}
-
-        async def run() -> None:
-            try:
-                with self._around():
-                    await self._app(self._scope(request), receive, messages.put)
-            finally:
-                messages.put_nowait(None)
-
-        # As a web server does, nobody cancels it: it hears when its client has left, and may have
-        # something to do after its response.
-        task = keep(asyncio.create_task(run()))
+        exchange = _ClientExchange(request.body)
+        exchange.go_on()
+        # As a web server does, nobody cancels it.
+        task = keep(asyncio.create_task(self._run(exchange, request)))
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
         try:
-            start = await messages.get()
+            start = await exchange.messages.get()
             if start is None:
                 await task
                 raise RuntimeError("The application sent no response")
@@ -255,9 +254,13 @@ class ASGIClient:
                 (name.decode("latin-1"), value.decode("latin-1"))
                 for name, value in start["headers"]
             )
-            yield Opened(start["status"], headers, _bodies(messages))
+            yield Opened(start["status"], headers, _bodies(exchange.messages))
         finally:
-            left.set()
+            exchange.leave()
+
+    async def _run(self, exchange: _ClientExchange, request: HTTPRequest) -> None:
+        with self._around():
+            await exchange.run(self._app, self._scope(request))
 
     def _scope(self, request: HTTPRequest) -> dict[str, Any]:
         headers = {"host": "localhost", "content-length": str(len(request.body)), **request.headers}

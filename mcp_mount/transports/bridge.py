@@ -8,16 +8,17 @@ application between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from urllib.parse import quote
 
 from a2wsgi.asgi import build_scope
 
 from mcp_mount.transports import background
 from mcp_mount.transports.executor import Executor
-from mcp_mount.transports.scopes import RUNNER, WAITING, Receive, Scope, Send
+from mcp_mount.transports.in_process import Application, ApplicationExchange, Message
+from mcp_mount.transports.scopes import RUNNER, WAITING, Scope
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import (
     Environ,
@@ -34,8 +35,6 @@ logger = own_logger("mcp_mount")
 _CHUNK: Final = 65536
 
 _ASCII: Final = "".join(map(chr, range(128)))
-
-Application: TypeAlias = Callable[[Scope, Receive, Send], Any]
 
 
 class Bridge:
@@ -80,7 +79,7 @@ class Bridge:
 
     def __next__(self) -> bytes:
         while self._has_more:
-            self._exchange.go_on()
+            self._exchange.let_go_on()
             message = self._executor.heard()
             if message is None:
                 self._has_more = False
@@ -101,7 +100,7 @@ class Bridge:
         """Let the application end, and run what is plain for it meanwhile."""
         try:
             if not self._outcome.done():
-                self._exchange.leave()
+                self._exchange.let_leave()
                 self._executor.serve(self._outcome)
                 if (error := self._outcome.exception()) is not None:
                     logger.error("A request failed after its response", exc_info=error)
@@ -109,51 +108,39 @@ class Bridge:
             self._executor.close()
 
 
-class _BridgedExchange:
-    """A request and its response, as the ASGI application on the loop has them."""
+class _BridgedExchange(ApplicationExchange):
+    """A request and its response, between the application on the loop and the request's thread."""
 
     def __init__(self, executor: Executor, environ: Environ) -> None:
+        super().__init__()
         self._executor = executor
-        self._body = _Body(environ)
+        self._input = _Body(environ)
         self._loop = background.loop()
-        self._departure = asyncio.Event()
-        self._room = asyncio.Event()
 
-    async def run(self, application: Application, scope: Scope) -> None:
-        try:
-            await application(scope, self._receive, self._send)
-        finally:
-            self._executor.say(None)
-
-    def go_on(self) -> None:
-        """Tell the application that there is room for what it sends. On the thread."""
-        self._loop.call_soon_threadsafe(self._room.set)
-
-    def leave(self) -> None:
-        """Tell the application that nobody reads what it sends. On the thread."""
-        self._loop.call_soon_threadsafe(self._departure.set)
-        self.go_on()
-
-    async def _receive(self) -> MutableMapping[str, Any]:
-        if not self._body.ended:
-            # Reading blocks, and belongs to the request's thread.
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._executor, self._body.read)
-            except IncompleteBody:
-                return {"type": "http.disconnect"}
-            chunk, more = self._body.chunk, not self._body.ended
-            return {"type": "http.request", "body": chunk, "more_body": more}
-        await self._departure.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: MutableMapping[str, Any]) -> None:
-        await self._room.wait()
-        if self._departure.is_set():
-            # As ASGI servers do: an application that sends without end must end.
-            raise OSError("The client has left")
-        if message["type"] == "http.response.body":
-            self._room.clear()
+    def sent(self, message: Message) -> None:
         self._executor.say(message)
+
+    def ended(self) -> None:
+        self._executor.say(None)
+
+    def let_go_on(self) -> None:
+        """Let the application send the next part of its response. On the thread."""
+        self._loop.call_soon_threadsafe(self.go_on)
+
+    def let_leave(self) -> None:
+        """Tell the application that nobody reads what it sends. On the thread."""
+        self._loop.call_soon_threadsafe(self.leave)
+
+    async def next_body(self) -> Message | None:
+        if self._input.ended:
+            return None
+        # Reading blocks, and belongs to the request's thread.
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._input.read)
+        except IncompleteBody:
+            return {"type": "http.disconnect"}
+        chunk, more = self._input.chunk, not self._input.ended
+        return {"type": "http.request", "body": chunk, "more_body": more}
 
 
 class _Body:
