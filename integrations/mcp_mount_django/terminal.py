@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from io import BytesIO
 from typing import Any, Final
 
 from django.conf import settings
@@ -16,6 +15,7 @@ from django.urls import Resolver404, set_script_prefix
 
 from mcp_mount.cli.console import CommandError
 from mcp_mount.protocol import Reply, Request
+from mcp_mount.transports.environs import make_environ
 from mcp_mount_django.rights import Rights
 from mcp_mount_django.servers import MCPServer
 from mcp_mount_django.users import anonymous, caller_of, set_user
@@ -128,24 +128,11 @@ class Terminal:
     def _request(self) -> HttpRequest:
         # Django's handlers do this for each request; `reverse()` depends on it.
         set_script_prefix(settings.FORCE_SCRIPT_NAME or "/")
-        return WSGIRequest(
-            {
-                "REQUEST_METHOD": "POST",
-                "SCRIPT_NAME": "",
-                "PATH_INFO": self._path or "/",
-                "QUERY_STRING": "",
-                "SERVER_NAME": self._host,
-                # Otherwise SecurityMiddleware would answer with a redirect to HTTPS.
-                "SERVER_PORT": "443" if settings.SECURE_SSL_REDIRECT else "80",
-                "SERVER_PROTOCOL": "HTTP/1.1",
-                "REMOTE_ADDR": "127.0.0.1",
-                "HTTP_HOST": self._host,
-                "CONTENT_TYPE": "application/json",
-                "CONTENT_LENGTH": "0",
-                "wsgi.url_scheme": "https" if settings.SECURE_SSL_REDIRECT else "http",
-                "wsgi.input": BytesIO(),
-            }
-        )
+        # With HTTP, SecurityMiddleware would answer with a redirect to HTTPS.
+        scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"
+        headers = {"content-type": "application/json"}
+        path = self._path or "/"
+        return WSGIRequest(make_environ("POST", path, headers, host=self._host, scheme=scheme))
 
 
 class _Handler(BaseHandler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -15,7 +14,6 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from queue import SimpleQueue
 from typing import Any, Final
 from urllib.parse import quote
@@ -27,6 +25,7 @@ from mcp_mount.cli.loading import mounted
 from mcp_mount.hosting.host import around_test_requests
 from mcp_mount.testing.conversation import HTTPRequest
 from mcp_mount.transports import background
+from mcp_mount.transports.environs import make_environ
 from mcp_mount.transports.in_process import ApplicationExchange, Message
 from mcp_mount.transports.lasting import keep
 from mcp_mount.transports.lifespans import is_asgi, lifespan_of
@@ -154,8 +153,9 @@ class WSGIClient:
             started[:] = [int(status.split(" ", 1)[0]), _lowered(headers)]
             return lambda data: None
 
+        environ = make_environ(request.method, self._path, request.headers, request.body)
         with _of_test():
-            answer = self._app(self._environ(request), start_response)
+            answer = self._app(environ, start_response)
             chunks = iter(answer)
             try:
                 first = next(chunks, b"")
@@ -164,33 +164,6 @@ class WSGIClient:
             finally:
                 if hasattr(answer, "close"):
                     answer.close()
-
-    def _environ(self, request: HTTPRequest) -> dict[str, Any]:
-        headers = {
-            f"HTTP_{name.upper().replace('-', '_')}": value
-            for name, value in request.headers.items()
-        }
-        return {
-            "REQUEST_METHOD": request.method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": self._path.encode().decode("latin-1"),
-            "QUERY_STRING": "",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": "127.0.0.1",
-            "HTTP_HOST": "localhost",
-            "CONTENT_TYPE": headers.pop("HTTP_CONTENT_TYPE", ""),
-            "CONTENT_LENGTH": str(len(request.body)),
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": BytesIO(request.body),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            **headers,
-        }
 
 
 class _ClientExchange(ApplicationExchange):
