@@ -11,29 +11,20 @@ application runs on a loop in the background. `AsyncClient` is for tests that ar
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from types import TracebackType
 from typing import Any
 
 from typing_extensions import Self
 
 from mcp_mount.base import MCPServer
-from mcp_mount.calls.flows import awaited
+from mcp_mount.context.operations import perform, perform_async
+from mcp_mount.testing.answers import Functions
 from mcp_mount.testing.conversation import (
     LATEST,
-    Ask,
     Conversation,
-    EventDecoder,
-    Flow,
-    Functions,
     HTTPError,
-    HTTPRequest,
-    HTTPResponse,
     RPCError,
     ToolResult,
 )
@@ -46,7 +37,7 @@ from mcp_mount.testing.inprocess import (
     path_of,
     takes_asgi,
 )
-from mcp_mount.transports import background
+from mcp_mount.testing.steps import LoopSteps, ThreadSteps
 from mcp_mount.wire.tokens import AccessToken, tokens_of_tests
 
 __all__ = ["AsyncClient", "Client", "HTTPError", "RPCError", "ToolResult"]
@@ -86,43 +77,20 @@ class _Client:
         sample: Callable[[Mapping[str, Any]], Any] | None = None,
         roots: Sequence[str] | None = None,
     ) -> None:
-        self._functions = Functions(elicit, sample, roots)
+        functions = Functions(elicit, sample, roots)
+        self._app = app
         self._token = _Token(token)
         self._conversation = Conversation(
+            steps=self._steps_to(app, path_of(app) if path is None else path),
+            functions=functions,
             revision=revision,
             headers={**self._token.headers, **(headers or {})},
-            capabilities=self._functions.capabilities(tasks=tasks),
+            capabilities=functions.capabilities(tasks=tasks),
             log_level=log_level,
         )
-        self._app = app
-        self._connect(app, path_of(app) if path is None else path)
 
-    def _connect(self, app: Any, path: str) -> None:
+    def _steps_to(self, app: Any, path: str) -> ThreadSteps | LoopSteps:
         raise NotImplementedError
-
-    def _complete(
-        self, reference: str, argument: str, value: str, context: Mapping[str, str] | None
-    ) -> Flow:
-        is_template = "://" in reference
-        params: dict[str, Any] = {
-            "ref": {"type": "ref/resource", "uri": reference}
-            if is_template
-            else {"type": "ref/prompt", "name": reference},
-            "argument": {"name": argument, "value": value},
-        }
-        if context:
-            params["context"] = {"arguments": dict(context)}
-        result = yield from self._conversation.request("completion/complete", params)
-        return result["completion"]["values"]
-
-    def _read(self, uri: str) -> Flow:
-        result = yield from self._conversation.request("resources/read", {"uri": uri})
-        return result["contents"]
-
-    def _get_prompt(self, name: str, arguments: Mapping[str, str] | None) -> Flow:
-        params = {"name": name, "arguments": dict(arguments or {})}
-        result = yield from self._conversation.request("prompts/get", params)
-        return result["messages"]
 
 
 class Client(_Client):
@@ -146,14 +114,12 @@ class Client(_Client):
         roots: The URIs of the client's roots; likewise.
     """
 
-    def _connect(self, app: Any, path: str) -> None:
-        self._http: WSGIClient | BlockingASGIClient
+    def _steps_to(self, app: Any, path: str) -> ThreadSteps:
         if isinstance(app, MCPServer):
-            self._http = WSGIClient(app.wsgi, path)
-        elif takes_asgi(app):
-            self._http = BlockingASGIClient(app, path, lambda: self._running.state)
-        else:
-            self._http = WSGIClient(app, path)
+            return ThreadSteps(WSGIClient(app.wsgi, path))
+        if takes_asgi(app):
+            return ThreadSteps(BlockingASGIClient(app, path, lambda: self._running.state))
+        return ThreadSteps(WSGIClient(app, path))
 
     @cached_property
     def _running(self) -> RunningElsewhere:
@@ -163,34 +129,29 @@ class Client(_Client):
         self._running.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
         """End the session, if there is one, and the lifespan of the application."""
         try:
-            self._run(self._conversation.close())
+            perform(self._conversation.close())
         finally:
             self._token.forget()
             self._running.stop()
 
     def list_tools(self) -> list[dict[str, Any]]:
-        return list(self._run(self._conversation.list_all("tools/list", "tools")))
+        return perform(self._conversation.list_all("tools/list", "tools"))
 
     def list_resources(self) -> list[dict[str, Any]]:
-        return list(self._run(self._conversation.list_all("resources/list", "resources")))
+        return perform(self._conversation.list_all("resources/list", "resources"))
 
     def list_resource_templates(self) -> list[dict[str, Any]]:
-        flow = self._conversation.list_all("resources/templates/list", "resourceTemplates")
-        return list(self._run(flow))
+        operation = self._conversation.list_all("resources/templates/list", "resourceTemplates")
+        return perform(operation)
 
     def list_prompts(self) -> list[dict[str, Any]]:
-        return list(self._run(self._conversation.list_all("prompts/list", "prompts")))
+        return perform(self._conversation.list_all("prompts/list", "prompts"))
 
     def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None) -> ToolResult:
         """Call a tool and wait for its result, through all questions.
@@ -202,8 +163,7 @@ class Client(_Client):
         Raises:
             RPCError: If the server answers with a JSON-RPC error.
         """
-        result: ToolResult = self._run(self._conversation.call_tool(name, arguments or {}))
-        return result
+        return perform(self._conversation.call_tool(name, arguments))
 
     def read_resource(self, uri: str) -> list[dict[str, Any]]:
         """The contents of a resource, each with its "text" or "blob".
@@ -214,7 +174,7 @@ class Client(_Client):
         Raises:
             RPCError: If the server answers with a JSON-RPC error.
         """
-        return list(self._run(self._read(uri)))
+        return perform(self._conversation.read_resource(uri))
 
     def get_prompt(
         self, name: str, arguments: Mapping[str, str] | None = None
@@ -228,7 +188,7 @@ class Client(_Client):
         Raises:
             RPCError: If the server answers with a JSON-RPC error.
         """
-        return list(self._run(self._get_prompt(name, arguments)))
+        return perform(self._conversation.get_prompt(name, arguments))
 
     def complete(
         self,
@@ -238,7 +198,7 @@ class Client(_Client):
         context: Mapping[str, str] | None = None,
     ) -> list[str]:
         """Suggestions for an argument of a prompt, or of a resource template (by its URI)."""
-        return list(self._run(self._complete(reference, argument, value, context)))
+        return perform(self._conversation.complete(reference, argument, value, context))
 
     def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send any other request; its result.
@@ -250,44 +210,7 @@ class Client(_Client):
         Raises:
             RPCError: If the server answers with a JSON-RPC error.
         """
-        return dict(self._run(self._conversation.request(method, params or {})))
-
-    def _run(self, flow: Flow) -> Any:
-        value: Any = None
-        while True:
-            try:
-                step = flow.send(value)
-            except StopIteration as end:
-                return end.value
-            value = None
-            if isinstance(step, HTTPRequest):
-                value = self._send(step)
-            elif isinstance(step, Ask):
-                value = self._answer(step)
-            else:
-                time.sleep(step.seconds)
-
-    def _send(self, request: HTTPRequest) -> HTTPResponse:
-        messages: list[dict[str, Any]] = []
-        with self._http.open(request) as opened:
-            decoder = EventDecoder(opened.headers)
-            for chunk in opened.chunks:
-                for message in decoder.feed(chunk):
-                    self._hear(message)
-                    messages.append(message)
-            messages += decoder.end()
-        return HTTPResponse(opened.status, opened.headers, messages, decoder.text, decoder.event_id)
-
-    def _hear(self, message: dict[str, Any]) -> None:
-        ask = self._conversation.hear(message)
-        if ask is not None:
-            self._send(self._conversation.answer(message, self._answer(ask)))
-
-    def _answer(self, ask: Ask) -> Any:
-        value = self._functions.call(ask)
-        if inspect.isawaitable(value):
-            value = background.spawn(awaited(value))[0].result()
-        return self._functions.result(ask, value)
+        return perform(self._conversation.request(method, params))
 
 
 class AsyncClient(_Client):
@@ -296,8 +219,9 @@ class AsyncClient(_Client):
     `elicit` and `sample` may be coroutine functions.
     """
 
-    def _connect(self, app: Any, path: str) -> None:
+    def _steps_to(self, app: Any, path: str) -> LoopSteps:
         self._http = ASGIClient(app, path, lambda: self._running.state)
+        return LoopSteps(self._http)
 
     @cached_property
     def _running(self) -> Running:
@@ -307,50 +231,44 @@ class AsyncClient(_Client):
         await self._running.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     async def close(self) -> None:
         """End the session, if there is one, and the lifespan of the application."""
         try:
-            await self._run(self._conversation.close())
+            await perform_async(self._conversation.close())
         finally:
             self._token.forget()
             await self._http.close()
             await self._running.stop()
 
     async def list_tools(self) -> list[dict[str, Any]]:
-        return list(await self._run(self._conversation.list_all("tools/list", "tools")))
+        return await perform_async(self._conversation.list_all("tools/list", "tools"))
 
     async def list_resources(self) -> list[dict[str, Any]]:
-        return list(await self._run(self._conversation.list_all("resources/list", "resources")))
+        return await perform_async(self._conversation.list_all("resources/list", "resources"))
 
     async def list_resource_templates(self) -> list[dict[str, Any]]:
-        flow = self._conversation.list_all("resources/templates/list", "resourceTemplates")
-        return list(await self._run(flow))
+        operation = self._conversation.list_all("resources/templates/list", "resourceTemplates")
+        return await perform_async(operation)
 
     async def list_prompts(self) -> list[dict[str, Any]]:
-        return list(await self._run(self._conversation.list_all("prompts/list", "prompts")))
+        return await perform_async(self._conversation.list_all("prompts/list", "prompts"))
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None) -> ToolResult:
         """Call a tool: see `Client.call_tool`."""
-        result: ToolResult = await self._run(self._conversation.call_tool(name, arguments or {}))
-        return result
+        return await perform_async(self._conversation.call_tool(name, arguments))
 
     async def read_resource(self, uri: str) -> list[dict[str, Any]]:
         """Read a resource: see `Client.read_resource`."""
-        return list(await self._run(self._read(uri)))
+        return await perform_async(self._conversation.read_resource(uri))
 
     async def get_prompt(
         self, name: str, arguments: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
         """Get a prompt: see `Client.get_prompt`."""
-        return list(await self._run(self._get_prompt(name, arguments)))
+        return await perform_async(self._conversation.get_prompt(name, arguments))
 
     async def complete(
         self,
@@ -360,45 +278,8 @@ class AsyncClient(_Client):
         context: Mapping[str, str] | None = None,
     ) -> list[str]:
         """Suggestions for an argument of a prompt, or of a resource template (by its URI)."""
-        return list(await self._run(self._complete(reference, argument, value, context)))
+        return await perform_async(self._conversation.complete(reference, argument, value, context))
 
     async def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send any other request: see `Client.request`."""
-        return dict(await self._run(self._conversation.request(method, params or {})))
-
-    async def _run(self, flow: Flow) -> Any:
-        value: Any = None
-        while True:
-            try:
-                step = flow.send(value)
-            except StopIteration as end:
-                return end.value
-            value = None
-            if isinstance(step, HTTPRequest):
-                value = await self._send(step)
-            elif isinstance(step, Ask):
-                value = await self._answer(step)
-            else:
-                await asyncio.sleep(step.seconds)
-
-    async def _send(self, request: HTTPRequest) -> HTTPResponse:
-        messages: list[dict[str, Any]] = []
-        async with self._http.open(request) as opened:
-            decoder = EventDecoder(opened.headers)
-            async for chunk in opened.chunks:
-                for message in decoder.feed(chunk):
-                    await self._hear(message)
-                    messages.append(message)
-            messages += decoder.end()
-        return HTTPResponse(opened.status, opened.headers, messages, decoder.text, decoder.event_id)
-
-    async def _hear(self, message: dict[str, Any]) -> None:
-        ask = self._conversation.hear(message)
-        if ask is not None:
-            await self._send(self._conversation.answer(message, await self._answer(ask)))
-
-    async def _answer(self, ask: Ask) -> Any:
-        value = self._functions.call(ask)
-        if inspect.isawaitable(value):
-            value = await value
-        return self._functions.result(ask, value)
+        return await perform_async(self._conversation.request(method, params))

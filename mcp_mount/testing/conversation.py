@@ -1,20 +1,20 @@
-"""What an MCP client says and hears, without I/O: one description for both kinds of client.
+"""What an MCP client sends and receives: written once, for both kinds of client.
 
-A flow is a generator: it yields what it needs (an HTTP request, an answer, a pause), gets it sent,
-and returns its result.
+Each request is an operation (`mcp_mount.context.operations`): a generator that yields what its
+steps return, plain outcomes for `Client` and awaitables for `AsyncClient`.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from pydantic import BaseModel
-
+from mcp_mount.context.operations import Operation
 from mcp_mount.protocol.sessions import SESSION_HEADER
 from mcp_mount.protocol.stateless import (
     CAPABILITIES_META,
@@ -23,7 +23,17 @@ from mcp_mount.protocol.stateless import (
     VERSION_META,
 )
 from mcp_mount.schemas.mirrored import mirrored_parameters
-from mcp_mount.wire.extensions import TASKS
+from mcp_mount.testing.answers import Functions
+from mcp_mount.testing.http import (
+    EventDecoder,
+    HTTPError,
+    HTTPRequest,
+    HTTPResponse,
+    RPCError,
+    has_answer,
+    result_in,
+)
+from mcp_mount.testing.steps import LoopSteps, ThreadSteps
 from mcp_mount.wire.messages import EVENT_STREAM, JSON, plain
 from mcp_mount.wire.revisions import LATEST, REVISIONS
 
@@ -37,65 +47,6 @@ _NAMES: Final = {
     "tasks/cancel": "taskId",
 }
 _MAX_ROUNDS: Final = 20
-
-
-class RPCError(Exception):
-    """A JSON-RPC error that the server answered with."""
-
-    def __init__(self, error: Mapping[str, Any]) -> None:
-        super().__init__(f"{error.get('message')} ({error.get('code')})")
-        self.code: int = error["code"]
-        self.message: str = error["message"]
-        self.data: Any = error.get("data")
-
-
-class HTTPError(Exception):
-    """An HTTP response that is no answer: a login page, a 404, a 500."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: str) -> None:
-        hint = " (is MCP there? path= says where it is)" if status == 404 else ""
-        super().__init__(f"HTTP {status}{hint}: {body[:200]}")
-        self.status = status
-        self.headers = headers
-        self.body = body
-
-
-@dataclass(slots=True)
-class HTTPRequest:
-    method: str
-    headers: dict[str, str]
-    body: bytes = b""
-
-
-@dataclass(slots=True)
-class HTTPResponse:
-    """A finished response: the messages that came in it, or its text if it had none.
-
-    Attributes:
-        event_id: The id of its last event, from which its stream can be resumed.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    messages: list[dict[str, Any]]
-    text: str = ""
-    event_id: str | None = None
-
-
-@dataclass(slots=True)
-class Ask:
-    """A question of the server, for the functions that the user of the client gave."""
-
-    method: str
-    params: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Sleep:
-    seconds: float
-
-
-Flow: TypeAlias = Generator[HTTPRequest | Ask | Sleep, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +95,25 @@ class ToolResult:
 
 
 class Conversation:
-    """The state of one client, and the flows of its requests."""
+    """The state of one client, and the operations of its requests.
+
+    Args:
+        steps: How the client sends requests and waits.
+        functions: How the user answers the server's questions.
+        revision: The revision of the protocol.
+        headers: Sent with each request.
+        capabilities: What the client declares.
+        log_level: The lowest level of log messages to receive.
+
+    Raises:
+        ValueError: If there is no such revision.
+    """
 
     def __init__(
         self,
         *,
+        steps: ThreadSteps | LoopSteps,
+        functions: Functions,
         revision: str,
         headers: Mapping[str, str],
         capabilities: Mapping[str, Any],
@@ -157,6 +122,8 @@ class Conversation:
         if revision not in REVISIONS:
             raise ValueError(f"revision must be one of {', '.join(REVISIONS)}, not {revision!r}")
         self.revision = REVISIONS[revision]
+        self._steps = steps
+        self._functions = functions
         self._own_headers = {name.lower(): value for name, value in headers.items()}
         self._capabilities = dict(capabilities)
         self._log_level = log_level
@@ -170,28 +137,19 @@ class Conversation:
         lowered = {name.lower(): value for name, value in headers.items()}
         self._own_headers = {**lowered, **self._own_headers}
 
-    def close(self) -> Flow:
+    def close(self) -> Operation[None]:
         """End the session, if there is one."""
         if self._session is not None:
-            yield HTTPRequest("DELETE", self._headers())
+            yield from self._exchange("DELETE", self._headers())
             self._session = None
 
-    def hear(self, message: dict[str, Any]) -> Ask | None:
-        """Take a message in; what must be asked the user of the client to answer it."""
-        if "method" not in message:
-            return None
-        if "id" in message:
-            return Ask(message["method"], message.get("params", {}))
-        self._heard.append(message)
-        return None
+    def list_all(self, method: str, member: str) -> Operation[list[dict[str, Any]]]:
+        """All entries of a list, page by page.
 
-    def answer(self, message: Mapping[str, Any], value: Any) -> HTTPRequest:
-        """The request that brings the answer to a question of the server."""
-        body = {"jsonrpc": "2.0", "id": message["id"], "result": value}
-        return HTTPRequest("POST", self._headers(), json.dumps(body).encode())
-
-    def list_all(self, method: str, member: str) -> Flow:
-        """All entries of a list, page by page."""
+        Args:
+            method: The method of the protocol.
+            member: The member of its result that has the entries.
+        """
         found: list[dict[str, Any]] = []
         params: dict[str, Any] = {}
         while True:
@@ -201,8 +159,10 @@ class Conversation:
                 return found
             params = {"cursor": result["nextCursor"]}
 
-    def call_tool(self, name: str, arguments: Mapping[str, Any]) -> Flow:
+    def call_tool(self, name: str, arguments: Mapping[str, Any] | None) -> Operation[ToolResult]:
+        """Call a tool, with its questions, to the end of its task if it becomes one."""
         self._heard = []
+        arguments = arguments or {}
         extra = yield from self._mirrored(name, arguments)
         params = {"name": name, "arguments": plain(arguments), "_meta": {"progressToken": 1}}
         result = yield from self.request("tools/call", params, extra)
@@ -217,7 +177,36 @@ class Conversation:
             (yield from self._data(name, result.get("structuredContent"))),
         )
 
-    def _data(self, name: str, structured: Any) -> Flow:
+    def read_resource(self, uri: str) -> Operation[list[dict[str, Any]]]:
+        """Read a resource; its contents."""
+        result = yield from self.request("resources/read", {"uri": uri})
+        return list(result["contents"])
+
+    def get_prompt(
+        self, name: str, arguments: Mapping[str, str] | None
+    ) -> Operation[list[dict[str, Any]]]:
+        """Get a prompt; its messages."""
+        params = {"name": name, "arguments": dict(arguments or {})}
+        result = yield from self.request("prompts/get", params)
+        return list(result["messages"])
+
+    def complete(
+        self, reference: str, argument: str, value: str, context: Mapping[str, str] | None
+    ) -> Operation[list[str]]:
+        """Ask for suggestions (2026-07-28, server/utilities/completion); their values."""
+        is_template = "://" in reference
+        params: dict[str, Any] = {
+            "ref": {"type": "ref/resource", "uri": reference}
+            if is_template
+            else {"type": "ref/prompt", "name": reference},
+            "argument": {"name": argument, "value": value},
+        }
+        if context:
+            params["context"] = {"arguments": dict(context)}
+        result = yield from self.request("completion/complete", params)
+        return list(result["completion"]["values"])
+
+    def _data(self, name: str, structured: Any) -> Operation[Any]:
         """The value in structured content: wrapped where the schema of the tool says so."""
         if not isinstance(structured, dict) or structured.keys() != {"result"}:
             return structured
@@ -226,8 +215,11 @@ class Conversation:
         return structured["result"] if is_wrapped else structured
 
     def request(
-        self, method: str, params: Mapping[str, Any], extra: Mapping[str, str] | None = None
-    ) -> Flow:
+        self,
+        method: str,
+        params: Mapping[str, Any] | None,
+        extra: Mapping[str, str] | None = None,
+    ) -> Operation[dict[str, Any]]:
         """The result of a request, after as many rounds as it takes.
 
         Args:
@@ -242,7 +234,7 @@ class Conversation:
             yield from self._initialize()
         further: dict[str, Any] = {}
         for _ in range(_MAX_ROUNDS):
-            result = yield from self._send(method, {**params, **further}, extra or {})
+            result = yield from self._send(method, {**(params or {}), **further}, extra or {})
             if result.get("resultType") != "input_required":
                 return result
             responses = yield from self._answers(result["inputRequests"])
@@ -251,19 +243,19 @@ class Conversation:
                 further["requestState"] = result["requestState"]
         raise RuntimeError(f"{method} asks without end")
 
-    def _answers(self, requests: Mapping[str, Any]) -> Flow:
+    def _answers(self, requests: Mapping[str, Any]) -> Operation[dict[str, Any]]:
         answers: dict[str, Any] = {}
         for key, request in requests.items():
-            answers[key] = yield Ask(request["method"], request["params"])
+            answers[key] = yield from self._answer(request)
         return answers
 
-    def _finish_task(self, task: Mapping[str, Any]) -> Flow:
+    def _finish_task(self, task: Mapping[str, Any]) -> Operation[dict[str, Any]]:
         params = {"taskId": task["taskId"]}
         answered: set[str] = set()
         while True:
             state = yield from self.request("tasks/get", params)
             if state["status"] == "completed":
-                return state["result"]
+                return dict(state["result"])
             if state["status"] == "failed":
                 raise RPCError(state["error"])
             if state["status"] == "cancelled":
@@ -275,40 +267,42 @@ class Conversation:
                 responses = yield from self._answers(fresh)
                 yield from self.request("tasks/update", {**params, "inputResponses": responses})
             else:
-                yield Sleep(min(0.02, state.get("pollIntervalMs", 1000) / 1000))
+                yield self._steps.pause(min(0.02, state.get("pollIntervalMs", 1000) / 1000))
 
-    def _mirrored(self, name: str, arguments: Mapping[str, Any]) -> Flow:
+    def _mirrored(self, name: str, arguments: Mapping[str, Any]) -> Operation[dict[str, str]]:
         """The headers that mirror arguments (2026-07-28), by the definition of the tool."""
         if not self.revision.stateless:
             return {}
         tool = yield from self._tool(name)
         return _mirror(tool["inputSchema"], arguments) if tool is not None else {}
 
-    def _tool(self, name: str) -> Flow:
+    def _tool(self, name: str) -> Operation[dict[str, Any] | None]:
         """The definition of a tool, if there is one of that name."""
         if self._tools is None or name not in self._tools:
             tools = yield from self.list_all("tools/list", "tools")
             self._tools = {tool["name"]: tool for tool in tools}
         return self._tools.get(name)
 
-    def _initialize(self) -> Flow:
+    def _initialize(self) -> Operation[None]:
         params = {
             "protocolVersion": self.revision.name,
             "capabilities": self._capabilities,
             "clientInfo": _INFO,
         }
         body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
-        response = yield HTTPRequest("POST", self._headers(), json.dumps(body).encode())
-        result = _result(response, 0)
+        response = yield from self._exchange("POST", self._headers(), body)
+        result = result_in(response, 0)
         if result["protocolVersion"] != self.revision.name:
             raise RuntimeError(f"The server answers in {result['protocolVersion']}")
         self._session = response.headers[SESSION_HEADER]
         done = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-        yield HTTPRequest("POST", self._headers(), json.dumps(done).encode())
+        yield from self._exchange("POST", self._headers(), done)
         if self._log_level is not None:
             yield from self._send("logging/setLevel", {"level": self._log_level}, {})
 
-    def _send(self, method: str, params: Mapping[str, Any], extra: Mapping[str, str]) -> Flow:
+    def _send(
+        self, method: str, params: Mapping[str, Any], extra: Mapping[str, str]
+    ) -> Operation[dict[str, Any]]:
         message_id = next(self._ids)
         headers = {**self._headers(), **extra}
         if self.revision.stateless:
@@ -317,12 +311,51 @@ class Conversation:
             if method in _NAMES:
                 headers["mcp-name"] = _header_value(str(params[_NAMES[method]]))
         body = {"jsonrpc": "2.0", "id": message_id, "method": method, "params": params}
-        response = yield HTTPRequest("POST", headers, json.dumps(body).encode())
-        while response.event_id is not None and not _has_answer(response, message_id):
-            # The server has sent its client away, to come back.
-            yield Sleep(0.01)
-            response = yield HTTPRequest("GET", {**headers, "last-event-id": response.event_id})
-        return _result(response, message_id)
+        response = yield from self._exchange("POST", headers, body)
+        while response.event_id is not None and not has_answer(response, message_id):
+            # The server has closed the stream, for its client to resume (2025-11-25,
+            # basic/transports, "Resumability and Redelivery").
+            yield self._steps.pause(0.01)
+            resumed = {**headers, "last-event-id": response.event_id}
+            response = yield from self._exchange("GET", resumed)
+        return result_in(response, message_id)
+
+    def _exchange(
+        self, method: str, headers: dict[str, str], body: Mapping[str, Any] | None = None
+    ) -> Operation[HTTPResponse]:
+        """One HTTP request and its whole response; questions in it are answered as they come."""
+        encoded = b"" if body is None else json.dumps(body).encode()
+        messages: list[dict[str, Any]] = []
+        manager, opened = yield self._steps.open(HTTPRequest(method, headers, encoded))
+        try:
+            decoder = EventDecoder(opened.headers)
+            while (chunk := (yield self._steps.read(opened))) is not None:
+                for message in decoder.feed(chunk):
+                    yield from self._receive(message)
+                    messages.append(message)
+            messages += decoder.end()
+        except BaseException:
+            yield self._steps.leave(manager, *sys.exc_info())
+            raise
+        yield self._steps.leave(manager, None, None, None)
+        return HTTPResponse(opened.status, opened.headers, messages, decoder.text, decoder.event_id)
+
+    def _receive(self, message: dict[str, Any]) -> Operation[None]:
+        """Keep a notification; answer a request of the server by an HTTP request of its own."""
+        if "method" not in message:
+            return
+        if "id" not in message:
+            self._heard.append(message)
+            return
+        value = yield from self._answer(message)
+        body = {"jsonrpc": "2.0", "id": message["id"], "result": value}
+        yield from self._exchange("POST", self._headers(), body)
+
+    def _answer(self, question: Mapping[str, Any]) -> Operation[Any]:
+        """The user's answer to a request of the server, as the protocol has it."""
+        method, params = question["method"], question.get("params", {})
+        value = yield self._steps.value_of(self._functions.call(method, params))
+        return self._functions.result(method, params, value)
 
     def _meta(self) -> dict[str, Any]:
         meta: dict[str, Any] = {
@@ -342,117 +375,6 @@ class Conversation:
                 "mcp-protocol-version": self.revision.name,
             }
         return headers
-
-
-@dataclass(frozen=True, slots=True)
-class Functions:
-    """How the user of a client answers questions; a client cannot be asked what is None.
-
-    Attributes:
-        elicit: Gets the parameters of the question; returns the content of the form (a mapping or a
-            pydantic model), None to decline, or a whole result with an "action".
-        sample: Gets the parameters; returns a text or a whole result.
-        roots: URIs.
-    """
-
-    elicit: Callable[[Mapping[str, Any]], Any] | None = None
-    sample: Callable[[Mapping[str, Any]], Any] | None = None
-    roots: Sequence[str] | None = None
-
-    def capabilities(self, *, tasks: bool) -> dict[str, Any]:
-        """What a client with these functions declares."""
-        declared: dict[str, Any] = {}
-        if self.elicit is not None:
-            declared["elicitation"] = {"form": {}, "url": {}}
-        if self.sample is not None:
-            declared["sampling"] = {"tools": {}}
-        if self.roots is not None:
-            declared["roots"] = {}
-        if tasks:
-            declared["extensions"] = {TASKS: {}}
-        return declared
-
-    def call(self, ask: Ask) -> Any:
-        """What the function for a question returns: perhaps an awaitable."""
-        if ask.method == "elicitation/create" and self.elicit is not None:
-            return self.elicit(ask.params)
-        if ask.method == "sampling/createMessage" and self.sample is not None:
-            return self.sample(ask.params)
-        if ask.method == "roots/list" and self.roots is not None:
-            return self.roots
-        raise RuntimeError(f"The server asks {ask.method}, which this client has no function for")
-
-    @staticmethod
-    def result(ask: Ask, value: Any) -> Any:
-        """The result on the wire for what a function returned."""
-        if isinstance(value, BaseModel):
-            value = value.model_dump(mode="json", by_alias=True)
-        if ask.method == "roots/list":
-            return {"roots": [{"uri": uri} for uri in value]}
-        if ask.method == "sampling/createMessage":
-            if isinstance(value, str):
-                content = {"type": "text", "text": value}
-                return {"role": "assistant", "model": "test", "content": content}
-            return value
-        if value is None:
-            return {"action": "decline"}
-        if "action" in value and set(value) <= {"action", "content"}:
-            return value
-        if ask.params.get("mode") == "url":
-            return {"action": "accept"}
-        return {"action": "accept", "content": value}
-
-
-class EventDecoder:
-    """Takes the chunks of a response apart into JSON-RPC messages."""
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._kind = headers.get("content-type", "").partition(";")[0]
-        self._rest = b""
-        self.text = ""
-        self.event_id: str | None = None
-
-    def feed(self, chunk: bytes) -> Iterator[dict[str, Any]]:
-        """The messages that are complete with this chunk."""
-        self._rest += chunk
-        while self._kind == EVENT_STREAM and b"\n\n" in self._rest:
-            event, _, self._rest = self._rest.partition(b"\n\n")
-            for line in event.splitlines():
-                name, _, value = line.partition(b":")
-                if name == b"id":
-                    self.event_id = value.strip().decode()
-                if name == b"data" and value.strip():
-                    yield json.loads(value)
-
-    def end(self) -> Iterator[dict[str, Any]]:
-        """The message of a response that is no stream; `text` has what is none."""
-        if self._kind == JSON and self._rest:
-            value = json.loads(self._rest)
-            if isinstance(value, dict) and "jsonrpc" in value:
-                yield value
-                return
-        self.text = self._rest.decode(errors="replace")
-
-
-def _has_answer(response: HTTPResponse, message_id: int) -> bool:
-    return any("method" not in one and one.get("id") == message_id for one in response.messages)
-
-
-def _result(response: HTTPResponse, message_id: int) -> dict[str, Any]:
-    """The result with an id among the messages.
-
-    Raises:
-        RPCError: If the server answered with a JSON-RPC error.
-        HTTPError: If the response has no such message.
-    """
-    for message in response.messages:
-        if "method" in message or message.get("id") not in (message_id, None):
-            continue
-        if "error" in message:
-            raise RPCError(message["error"])
-        result: dict[str, Any] = message["result"]
-        return result
-    raise HTTPError(response.status, response.headers, response.text)
 
 
 def _mirror(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, str]:
@@ -475,4 +397,4 @@ def _header_value(text: str) -> str:
     return f"=?base64?{base64.b64encode(text.encode()).decode()}?="
 
 
-__all__ = ["LATEST", "Conversation", "Functions", "HTTPError", "RPCError", "ToolResult"]
+__all__ = ["LATEST", "Conversation", "HTTPError", "HTTPRequest", "RPCError", "ToolResult"]

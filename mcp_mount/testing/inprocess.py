@@ -12,7 +12,6 @@ from collections.abc import (
 )
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final
@@ -23,7 +22,7 @@ from a2wsgi import WSGIMiddleware
 from mcp_mount.base import MCPServer
 from mcp_mount.cli.loading import mounted
 from mcp_mount.hosting.host import around_test_requests
-from mcp_mount.testing.conversation import HTTPRequest
+from mcp_mount.testing.http import HTTPRequest, Opened
 from mcp_mount.transports import background
 from mcp_mount.transports.environs import make_environ
 from mcp_mount.transports.in_process import ApplicationExchange, Message
@@ -32,15 +31,6 @@ from mcp_mount.transports.lifespans import is_asgi, lifespan_of
 
 _ENDING_SECONDS: Final = 5.0
 """How long an application may go on after its last response before a test ends."""
-
-
-@dataclass(slots=True)
-class Opened:
-    """A response that has begun."""
-
-    status: int
-    headers: dict[str, str]
-    chunks: Any
 
 
 def takes_asgi(app: Any) -> bool:
