@@ -141,16 +141,48 @@ class Client(_Client):
             self._running.stop()
 
     def list_tools(self) -> list[dict[str, Any]]:
+        """List the tools of the server, from all pages (2026-07-28, server/tools).
+
+        Returns:
+            The definitions as on the wire, each with its "name".
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return perform(self._conversation.list_all("tools/list", "tools"))
 
     def list_resources(self) -> list[dict[str, Any]]:
+        """List the resources of the server, from all pages (2026-07-28, server/resources).
+
+        Returns:
+            The definitions as on the wire, each with its "uri".
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return perform(self._conversation.list_all("resources/list", "resources"))
 
     def list_resource_templates(self) -> list[dict[str, Any]]:
+        """List the resource templates of the server, from all pages (2026-07-28, server/resources).
+
+        Returns:
+            The definitions as on the wire, each with its "uriTemplate".
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         operation = self._conversation.list_all("resources/templates/list", "resourceTemplates")
         return perform(operation)
 
     def list_prompts(self) -> list[dict[str, Any]]:
+        """List the prompts of the server, from all pages (2026-07-28, server/prompts).
+
+        Returns:
+            The definitions as on the wire, each with its "name".
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return perform(self._conversation.list_all("prompts/list", "prompts"))
 
     def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None) -> ToolResult:
@@ -197,7 +229,20 @@ class Client(_Client):
         value: str,
         context: Mapping[str, str] | None = None,
     ) -> list[str]:
-        """Suggestions for an argument of a prompt, or of a resource template (by its URI)."""
+        """Suggest values of an argument (2026-07-28, server/utilities/completion).
+
+        Args:
+            reference: The name of a prompt, or the URI template of a resource template.
+            argument: The name of the argument.
+            value: What has been typed so far.
+            context: The other arguments that have values already.
+
+        Returns:
+            The suggested values.
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return perform(self._conversation.complete(reference, argument, value, context))
 
     def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -244,30 +289,85 @@ class AsyncClient(_Client):
             await self._running.stop()
 
     async def list_tools(self) -> list[dict[str, Any]]:
+        """List the tools of the server, from all pages (2026-07-28, server/tools).
+
+        Returns:
+            The definitions as on the wire, each with its "name".
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return await perform_async(self._conversation.list_all("tools/list", "tools"))
 
     async def list_resources(self) -> list[dict[str, Any]]:
+        """List the resources of the server, from all pages (2026-07-28, server/resources).
+
+        Returns:
+            The definitions as on the wire, each with its "uri".
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return await perform_async(self._conversation.list_all("resources/list", "resources"))
 
     async def list_resource_templates(self) -> list[dict[str, Any]]:
+        """List the resource templates of the server, from all pages (2026-07-28, server/resources).
+
+        Returns:
+            The definitions as on the wire, each with its "uriTemplate".
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         operation = self._conversation.list_all("resources/templates/list", "resourceTemplates")
         return await perform_async(operation)
 
     async def list_prompts(self) -> list[dict[str, Any]]:
+        """List the prompts of the server, from all pages (2026-07-28, server/prompts).
+
+        Returns:
+            The definitions as on the wire, each with its "name".
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return await perform_async(self._conversation.list_all("prompts/list", "prompts"))
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None) -> ToolResult:
-        """Call a tool: see `Client.call_tool`."""
+        """Call a tool and wait for its result, through all questions.
+
+        Args:
+            name: The name of the tool.
+            arguments: By their names.
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return await perform_async(self._conversation.call_tool(name, arguments))
 
     async def read_resource(self, uri: str) -> list[dict[str, Any]]:
-        """Read a resource: see `Client.read_resource`."""
+        """The contents of a resource, each with its "text" or "blob".
+
+        Args:
+            uri: Its URI.
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return await perform_async(self._conversation.read_resource(uri))
 
     async def get_prompt(
         self, name: str, arguments: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        """Get a prompt: see `Client.get_prompt`."""
+        """The messages of a prompt.
+
+        Args:
+            name: Its name.
+            arguments: By their names.
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return await perform_async(self._conversation.get_prompt(name, arguments))
 
     async def complete(
@@ -277,9 +377,30 @@ class AsyncClient(_Client):
         value: str,
         context: Mapping[str, str] | None = None,
     ) -> list[str]:
-        """Suggestions for an argument of a prompt, or of a resource template (by its URI)."""
+        """Suggest values of an argument (2026-07-28, server/utilities/completion).
+
+        Args:
+            reference: The name of a prompt, or the URI template of a resource template.
+            argument: The name of the argument.
+            value: What has been typed so far.
+            context: The other arguments that have values already.
+
+        Returns:
+            The suggested values.
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return await perform_async(self._conversation.complete(reference, argument, value, context))
 
     async def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send any other request: see `Client.request`."""
+        """Send any other request; its result.
+
+        Args:
+            method: The method of the protocol.
+            params: Its parameters.
+
+        Raises:
+            RPCError: If the server answers with a JSON-RPC error.
+        """
         return await perform_async(self._conversation.request(method, params))

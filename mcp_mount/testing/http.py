@@ -33,6 +33,8 @@ class HTTPError(Exception):
 
 @dataclass(slots=True)
 class HTTPRequest:
+    """A request, to the path that its client is for."""
+
     method: str
     headers: dict[str, str]
     body: bytes = b""

@@ -137,6 +137,7 @@ class WSGIClient:
 
     @contextmanager
     def open(self, request: HTTPRequest) -> Generator[Opened]:
+        """Send a request, and give its response as soon as it has begun."""
         started: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], exc: Any = None) -> Any:
@@ -202,6 +203,7 @@ class ASGIClient:
 
     @asynccontextmanager
     async def open(self, request: HTTPRequest) -> AsyncIterator[Opened]:
+        """Send a request, and give its response as soon as it has begun."""
         exchange = _ClientExchange(request.body)
         exchange.go_on()
         # As a web server does, nobody cancels it.
@@ -254,6 +256,7 @@ class BlockingASGIClient:
 
     @contextmanager
     def open(self, request: HTTPRequest) -> Generator[Opened]:
+        """Send a request, and give its response as soon as it has begun."""
         heard: SimpleQueue[Opened | bytes | None] = SimpleQueue()
 
         async def run() -> None:
