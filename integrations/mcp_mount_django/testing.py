@@ -12,7 +12,7 @@ class StockTests(TestCase):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -22,11 +22,10 @@ from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.test import Client as Browser
 from django.utils.module_loading import import_string
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 import mcp_mount.testing
-from mcp_mount.testing.conversation import LATEST
-from mcp_mount.wire.tokens import AccessToken
+from mcp_mount.testing import ClientOptions
 from mcp_mount_django.authentication import USER_OF_TEST
 
 __all__ = ["AsyncClient", "Client"]
@@ -41,44 +40,22 @@ class Client(mcp_mount.testing.Client):
     Args:
         user: The caller. The project's middleware sees the user as logged in (with a session, if
             the project has sessions), and the server accepts it, whatever authenticators it has.
-        path: The path of the server.
-        revision: The revision of the protocol.
         headers: Additional headers of each request.
-        token: An access token or API key, or an `AccessToken`, which is accepted without
-            verification.
-        log_level: The lowest level of log messages to receive.
-        tasks: Whether the client supports tasks.
-        elicit: Answers questions to the user.
-        sample: Answers questions to the client's model.
-        roots: The URIs of the client's roots.
+        options: See `mcp_mount.testing.ClientOptions`.
     """
 
     def __init__(
         self,
         *,
         user: Any = None,
-        path: str = "/mcp",
-        revision: str = LATEST.name,
         headers: Mapping[str, str] | None = None,
-        token: str | AccessToken | None = None,
-        log_level: str | None = None,
-        tasks: bool = False,
-        elicit: Callable[[Mapping[str, Any]], Any] | None = None,
-        sample: Callable[[Mapping[str, Any]], Any] | None = None,
-        roots: Sequence[str] | None = None,
+        **options: Unpack[ClientOptions],
     ) -> None:
         _check(user)
         super().__init__(
             _wsgi(user),
-            path=path,
-            revision=revision,
             headers={**_HOST, **_login(user), **(headers or {})},
-            token=token,
-            log_level=log_level,
-            tasks=tasks,
-            elicit=elicit,
-            sample=sample,
-            roots=roots,
+            **options,
         )
 
 
@@ -88,45 +65,23 @@ class AsyncClient(mcp_mount.testing.AsyncClient):
     Args:
         user: The caller. The project's middleware sees the user as logged in (with a session, if
             the project has sessions), and the server accepts it, whatever authenticators it has.
-        path: The path of the server.
-        revision: The revision of the protocol.
         headers: Additional headers of each request.
-        token: An access token or API key, or an `AccessToken`, which is accepted without
-            verification.
-        log_level: The lowest level of log messages to receive.
-        tasks: Whether the client supports tasks.
-        elicit: Answers questions to the user.
-        sample: Answers questions to the client's model.
-        roots: The URIs of the client's roots.
+        options: See `mcp_mount.testing.ClientOptions`.
     """
 
     def __init__(
         self,
         *,
         user: Any = None,
-        path: str = "/mcp",
-        revision: str = LATEST.name,
         headers: Mapping[str, str] | None = None,
-        token: str | AccessToken | None = None,
-        log_level: str | None = None,
-        tasks: bool = False,
-        elicit: Callable[[Mapping[str, Any]], Any] | None = None,
-        sample: Callable[[Mapping[str, Any]], Any] | None = None,
-        roots: Sequence[str] | None = None,
+        **options: Unpack[ClientOptions],
     ) -> None:
         _check(user)
         self._user = user
         super().__init__(
             _asgi(user),
-            path=path,
-            revision=revision,
             headers={**_HOST, **(headers or {})},
-            token=token,
-            log_level=log_level,
-            tasks=tasks,
-            elicit=elicit,
-            sample=sample,
-            roots=roots,
+            **options,
         )
 
     async def __aenter__(self) -> Self:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 from weakref import WeakSet
 
 from flask import Flask, current_app, has_app_context
@@ -57,6 +57,11 @@ class FlaskExposeOptions(ExposeOptions, total=False):
     forward: str | Collection[str]
 
 
+@overload
+def as_tool(name: F, /) -> F: ...
+
+
+@overload
 def as_tool(
     name: str | None = None,
     description: str | None = None,
@@ -65,11 +70,22 @@ def as_tool(
     body: Any = None,
     form: Any = None,
     annotations: Mapping[str, Any] | None = None,
-) -> Callable[[F], F]:
-    """Mark a view as a tool. Write it below the route decorator: `@app.get("/x")`, `@as_tool()`.
+) -> Callable[[F], F]: ...
+
+
+def as_tool(
+    name: F | str | None = None,
+    description: str | None = None,
+    *,
+    query: Any = None,
+    body: Any = None,
+    form: Any = None,
+    annotations: Mapping[str, Any] | None = None,
+) -> F | Callable[[F], F]:
+    """Mark a view as a tool. Write it below the route decorator: `@app.get("/x")`, `@as_tool`.
 
     Args:
-        name: The name of the tool.
+        name: The name of the tool. Without parentheses, the view.
         description: The description of the tool.
         query: The query parameters of the view: a pydantic model, a marshmallow schema, or a JSON
             Schema of an object.
@@ -79,11 +95,13 @@ def as_tool(
             that writes.
 
     Returns:
-        A decorator that returns the view unchanged.
+        A decorator that returns the view unchanged; without parentheses, the view itself.
 
     Raises:
         DefinitionError: If `query`, `body` or `form` is not a model.
     """
+    if callable(name):
+        return as_tool()(name)
     for model in (query, body, form):
         if model is not None:
             check_model(model)

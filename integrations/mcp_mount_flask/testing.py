@@ -16,8 +16,10 @@ from typing import Any
 
 from flask import Flask
 from flask import session as request_session
+from typing_extensions import Unpack
 
 import mcp_mount.testing
+from mcp_mount.testing import ClientOptions
 from mcp_mount_flask.terminal import served_host
 
 __all__ = ["Client"]
@@ -31,7 +33,7 @@ class Client(mcp_mount.testing.Client):
         user: The user who is logged in, an object of Flask-Login.
         session: Further contents of the session, for applications with a login of their own.
         headers: Headers of each request.
-        options: The other arguments of `mcp_mount.testing.Client`.
+        options: See `mcp_mount.testing.ClientOptions`.
 
     Raises:
         TypeError: If `user` is a name.
@@ -45,7 +47,7 @@ class Client(mcp_mount.testing.Client):
         user: Any = None,
         session: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        **options: Any,
+        **options: Unpack[ClientOptions],
     ) -> None:
         own = {"host": served_host(app)}
         if user is not None or session:

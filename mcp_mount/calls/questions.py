@@ -20,10 +20,9 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from mcp_mount.calls.answers import WaitingAnswers
 from mcp_mount.wire.errors import (
-    MISSING_CLIENT_CAPABILITY,
     ClientError,
     EndsRun,
-    ProtocolError,
+    MissingClientCapability,
 )
 from mcp_mount.wire.messages import ResponseMessage, encode_request
 from mcp_mount.wire.revisions import Revision
@@ -320,7 +319,7 @@ def require_capabilities(
         input_requests: The requests, by their keys.
 
     Raises:
-        ProtocolError: -32021, with the capability that is missing.
+        MissingClientCapability: With the capability that is missing.
     """
     missing = sorted(
         {
@@ -336,10 +335,8 @@ def require_capabilities(
         node = required
         for name in path:
             node = node.setdefault(name, {})
-    raise ProtocolError(
-        MISSING_CLIENT_CAPABILITY,
-        f"The client must support {', '.join(map('.'.join, missing))} for this",
-        data={"requiredCapabilities": required},
+    raise MissingClientCapability(
+        f"The client must support {', '.join(map('.'.join, missing))} for this", required
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 from mcp_mount.openapi.operations import ANNOTATIONS, MARK, as_mark
 
@@ -21,12 +21,25 @@ class ToolMark(dict[str, Any]):
         return function
 
 
+@overload
+def as_tool(name: F, /) -> F: ...
+
+
+@overload
 def as_tool(
     name: str | None = None,
     description: str | None = None,
     *,
     annotations: Mapping[str, Any] | None = None,
-) -> ToolMark:
+) -> ToolMark: ...
+
+
+def as_tool(
+    name: F | str | None = None,
+    description: str | None = None,
+    *,
+    annotations: Mapping[str, Any] | None = None,
+) -> F | ToolMark:
     """Mark an endpoint to become a tool, for `expose` without a selection.
 
     Put it below the route:
@@ -35,15 +48,23 @@ def as_tool(
         @as_tool("best_station")
         def best(): ...
 
+    Without arguments it needs no parentheses: `@as_tool`.
+
     It is also a dict of members of an OpenAPI operation, for what writes the operation by itself:
     `@extend_schema(extensions=as_tool())` of drf-spectacular.
 
     Args:
-        name: Of the tool; by default that of the operation.
+        name: The name of the tool; by default that of the operation. Without parentheses, the
+            function.
         description: Of the tool; by default that of the operation.
         annotations: Hints in place of those that the HTTP method gives: a GET that writes has
             {"readOnlyHint": False}.
+
+    Returns:
+        A decorator that returns the function unchanged; without parentheses, the function itself.
     """
+    if callable(name):
+        return ToolMark({MARK: as_mark()})(name)
     mark = ToolMark({MARK: as_mark(name, description)})
     if annotations is not None:
         mark[ANNOTATIONS] = dict(annotations)

@@ -14,12 +14,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from mcp_mount.base import MCPServer
 from mcp_mount.context.operations import perform, perform_async
+from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount.testing.answers import Functions
 from mcp_mount.testing.conversation import (
     LATEST,
@@ -40,7 +41,7 @@ from mcp_mount.testing.inprocess import (
 from mcp_mount.testing.steps import LoopSteps, ThreadSteps
 from mcp_mount.wire.tokens import AccessToken, tokens_of_tests
 
-__all__ = ["AsyncClient", "Client", "HTTPError", "RPCError", "ToolResult"]
+__all__ = ["AsyncClient", "Client", "ClientOptions", "HTTPError", "RPCError", "ToolResult"]
 
 
 class _Token:
@@ -60,6 +61,33 @@ class _Token:
             tokens_of_tests.pop(self._own, None)
 
 
+class ClientOptions(TypedDict, total=False):
+    """What every client for tests takes besides its application and `headers`.
+
+    Attributes:
+        path: Where MCP is in the application; by default "/mcp".
+        revision: The revision of the protocol.
+        token: An access token or API key, or an `AccessToken`, which servers with `auth=` accept
+            without verification.
+        log_level: The lowest level of log messages to receive.
+        tasks: Whether the client supports tasks, for which it then waits.
+        elicit: Answers forms: takes the parameters of the question, and returns its content, or
+            None to decline; plain or coroutine function. Without it the client does not declare
+            elicitation.
+        sample: Answers for the model: takes the parameters, and returns a text; likewise.
+        roots: The URIs of the client's roots; likewise.
+    """
+
+    path: str
+    revision: str
+    token: str | AccessToken | None
+    log_level: str | None
+    tasks: bool
+    elicit: Callable[[Mapping[str, Any]], Any] | None
+    sample: Callable[[Mapping[str, Any]], Any] | None
+    roots: Sequence[str] | None
+
+
 class _Client:
     """What both kinds of client are made of."""
 
@@ -67,26 +95,21 @@ class _Client:
         self,
         app: Any,
         *,
-        path: str | None = None,
-        revision: str = LATEST.name,
         headers: Mapping[str, str] | None = None,
-        token: str | AccessToken | None = None,
-        log_level: str | None = None,
-        tasks: bool = False,
-        elicit: Callable[[Mapping[str, Any]], Any] | None = None,
-        sample: Callable[[Mapping[str, Any]], Any] | None = None,
-        roots: Sequence[str] | None = None,
+        **options: Unpack[ClientOptions],
     ) -> None:
-        functions = Functions(elicit, sample, roots)
+        refuse_unknown("A client for tests has no option", options, ClientOptions.__annotations__)
+        functions = Functions(options.get("elicit"), options.get("sample"), options.get("roots"))
+        path = options.get("path")
         self._app = app
-        self._token = _Token(token)
+        self._token = _Token(options.get("token"))
         self._conversation = Conversation(
             steps=self._steps_to(app, path_of(app) if path is None else path),
             functions=functions,
-            revision=revision,
+            revision=options.get("revision", LATEST.name),
             headers={**self._token.headers, **(headers or {})},
-            capabilities=functions.capabilities(tasks=tasks),
-            log_level=log_level,
+            capabilities=functions.capabilities(tasks=options.get("tasks", False)),
+            log_level=options.get("log_level"),
         )
 
     def _steps_to(self, app: Any, path: str) -> ThreadSteps | LoopSteps:
@@ -100,18 +123,11 @@ class Client(_Client):
 
     Args:
         app: The application.
-        path: Where MCP is in it; by default "/mcp".
-        revision: The revision of the protocol.
         headers: Sent with each request, such as "Authorization" or "Cookie".
-        token: An access token or API key, or an `AccessToken`, which servers with `auth=` accept
-            without verification.
-        log_level: The lowest level of log messages to receive.
-        tasks: Whether the client supports tasks, for which it then waits.
-        elicit: Answers forms: takes the parameters of the question, and returns its content, or
-            None to decline; plain or coroutine function. Without it the client does not declare
-            elicitation.
-        sample: Answers for the model: takes the parameters, and returns a text; likewise.
-        roots: The URIs of the client's roots; likewise.
+        options: See `ClientOptions`.
+
+    Raises:
+        DefinitionError: If there is no such option.
     """
 
     def _steps_to(self, app: Any, path: str) -> ThreadSteps:

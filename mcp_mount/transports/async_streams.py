@@ -136,6 +136,10 @@ class AsyncStream(LoopChannel):
         for question in questions:
             if question.message is not None:
                 await self.send(question.message)
+        await self._await_answers(questions)
+
+    async def _await_answers(self, questions: Sequence[PendingInput]) -> None:
+        self._questions = questions
         await answered(questions)
         self._questions = ()
 
@@ -172,7 +176,8 @@ class AsyncStream(LoopChannel):
 
     async def _pass_on(self, said: Said) -> None:
         if isinstance(said, Asked):
-            await self.ask(said.questions)
+            # The function has sent them already, as messages.
+            await self._await_answers(said.questions)
         elif isinstance(said, EndOfStream):
             await self.close_stream(said.retry)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -228,6 +228,23 @@ class MCPError(ProtocolError):
         self.code = code
 
 
+class MissingClientCapability(ProtocolError, ClientError):
+    """A question that the client has not declared to understand (2026-07-28, basic/index, "Error
+    Codes").
+
+    A handler that catches `ClientError` can go on without an answer; one that does not lets the
+    request fail with -32021, as the specification demands.
+
+    Args:
+        message: For the client.
+        required: The capabilities that are missing, as the client would declare them.
+    """
+
+    def __init__(self, message: str, required: Mapping[str, Any]) -> None:
+        data = {"requiredCapabilities": required}
+        super().__init__(MISSING_CLIENT_CAPABILITY, message, data=data)
+
+
 def method_not_allowed(method: str) -> ProtocolError:
     """The error for an HTTP method that the endpoint does not serve."""
     return ProtocolError(
@@ -270,8 +287,6 @@ def invalid_token(description: str) -> ProtocolError:
 
 def requires_extension(name: str) -> ProtocolError:
     """The error for a client that does not know a protocol extension, and must for this."""
-    return ProtocolError(
-        MISSING_CLIENT_CAPABILITY,
-        f"The client must support the extension {name} for this",
-        data={"requiredCapabilities": {"extensions": {name: {}}}},
+    return MissingClientCapability(
+        f"The client must support the extension {name} for this", {"extensions": {name: {}}}
     )

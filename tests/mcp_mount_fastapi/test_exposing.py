@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 
 from mcp_mount import DefinitionError, MCPServer
 from mcp_mount.testing import Client
-from mcp_mount_fastapi import expose, mount
+from mcp_mount_fastapi import as_tool, expose, mount
 from tests.mcp_mount_fastapi import shop
 
 ADA = {"authorization": "Bearer token-of-ada"}
@@ -348,3 +348,15 @@ def test_too_many_tools_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "mcp_mount"):
         expose(api, MCPServer("large"), paths=["*"])
     assert "The server 'large' has 61 tools" in caplog.text
+
+
+def test_as_tool_needs_no_parentheses() -> None:
+    api = FastAPI()
+
+    @api.get("/bare/{number}")
+    @as_tool
+    async def bare(number: int) -> int:
+        return number
+
+    server = MCPServer("bare", open=True, secret_key="for-tests-only")
+    assert expose(api, server).tools == ["bare"]

@@ -585,3 +585,18 @@ def test_tags_where_no_route_has_one_name_what_flask_has() -> None:
     mcp = MCPMount(app)
     with pytest.raises(DefinitionError, match=r"tags= matches no endpoint: .* with blueprints="):
         mcp.expose(tags="orders")
+
+
+def test_as_tool_needs_no_parentheses() -> None:
+    app = Flask("bare")
+
+    @app.get("/bare/<int:number>")
+    @as_tool
+    def bare(number: int) -> Any:
+        """Bare."""
+        return jsonify(number=number)
+
+    server = MCPServer("bare", open=True, secret_key="for-tests-only")
+    assert app.view_functions["bare"] is bare
+    assert expose(app, server).tools == ["bare"]
+    assert app.test_client().get("/bare/3").get_json() == {"number": 3}

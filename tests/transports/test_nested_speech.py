@@ -64,10 +64,16 @@ APPS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("tool", ["all_of_them", "all_of_them_async"])
 @pytest.mark.parametrize("revision", ["2026-07-28", "2025-11-25"])
 def test_whoever_is_called_may_ask_the_client(app: str, tool: str, revision: str) -> None:
-    own = Client(APPS[app](), revision=revision, elicit=lambda question: {"sure": True})
-    with own as client:
+    questions: list[Any] = []
+
+    def answer(question: Any) -> Any:
+        questions.append(question)
+        return {"sure": True}
+
+    with Client(APPS[app](), revision=revision, elicit=answer) as client:
         result = client.call_tool(tool)
     assert result.text == "sure=True, sure=True, sure=True"
+    assert len(questions) == 3
 
 
 @pytest.mark.parametrize("app", APPS)
