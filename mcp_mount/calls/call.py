@@ -177,6 +177,11 @@ class Call:
         self._recognise = recognise
 
     @property
+    def begins_task(self) -> bool:
+        """Whether the call becomes a task before its handler runs."""
+        return self.task is not None and not self.task.deferred
+
+    @property
     def wants_context(self) -> bool:
         """Whether the handler may talk to the client before it ends."""
         return self._context is not None

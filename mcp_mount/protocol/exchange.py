@@ -440,8 +440,13 @@ class Protocol:
             raise ProtocolError(
                 INVALID_REQUEST, f"The client must accept {EVENT_STREAM} for this", status=406
             )
-        outcome = yield from self._answer(method, incoming)
-        if isinstance(outcome, Call):
+        outcome: Result | Call
+        if isinstance(method, FlowMethod) or self.settings.observers:
+            outcome = yield from self._answer(method, incoming)
+        else:
+            # As `_answer` does: a generator for each call would cost 0.3 µs.
+            outcome = method.answer(incoming)
+        if isinstance(outcome, Call) and outcome.begins_task:
             outcome = yield from self._stateless.start(outcome)
         if isinstance(outcome, Call):
             logs = self._sessions.track(outcome)

@@ -178,13 +178,11 @@ class Stateless:
         return incoming, method
 
     def start(self, call: Call) -> Flow[Result | Call]:
-        """Let a call that is to become a task begin as one; any other stays as it is.
+        """Let a call begin as a task, if it still may.
 
         Args:
-            call: The call.
+            call: A call that `begins_task`.
         """
-        if call.task is None or call.task.deferred:
-            return call
         return (yield from self._tasks.accept(call))
 
     def run_of(self, job: Job, request: Request) -> TaskRun:

@@ -14,7 +14,7 @@ from collections.abc import (
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from mcp_mount.calls.call import Call
 from mcp_mount.protocol.exchange import Exchange, Protocol
@@ -44,7 +44,7 @@ from mcp_mount.transports.scopes import (
 from mcp_mount.transports.threads import PLAIN, Runner
 from mcp_mount.wire import sse
 from mcp_mount.wire.cancellation import cancel, mark_cancelled, unmark_cancelled
-from mcp_mount.wire.messages import Reply
+from mcp_mount.wire.messages import JSON, Reply
 
 
 @dataclass(slots=True)
@@ -475,12 +475,22 @@ async def _send_events(
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _send_start(status: int, headers: list[tuple[str, str]], send: Send) -> None:
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
+async def _send_start(status: int, headers: Sequence[tuple[str, str]], send: Send) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
 
 
 async def _send_reply(reply: Reply, send: Send) -> None:
-    length = [("content-length", str(len(reply.body)))] if reply.status != 204 else []
-    await _send_start(reply.status, [*reply.headers, *length], send)
+    headers = list(_JSON_HEADERS) if reply.headers == _IN_JSON else _encoded(reply.headers)
+    if reply.status != 204:
+        headers.append((b"content-length", b"%d" % len(reply.body)))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+def _encoded(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+_IN_JSON: Final = [("content-type", JSON)]
+_JSON_HEADERS: Final = _encoded(_IN_JSON)
+"""Those of nearly every reply, encoded once."""
