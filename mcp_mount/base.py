@@ -206,7 +206,8 @@ class MCPServer(HandlerDecorators, FastAPI):
                 "streamable-http" (or "http") over HTTP, by uvicorn.
             host: The address to listen at, over HTTP.
             port: The port.
-            unknown: None that mean anything: those of other libraries are named in the error.
+            unknown: Keyword arguments that do not exist; the error says what to write for those of
+                other libraries.
 
         Raises:
             DefinitionError: For another transport, and for other options.

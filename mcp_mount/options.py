@@ -6,7 +6,7 @@
 add a member here, and read its value where it counts.
 """
 
-# No `from __future__ import annotations`: the program reads what stands in `Annotated`.
+# No `from __future__ import annotations`: the program reads the metadata of `Annotated`.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -218,8 +218,8 @@ class ServerOptions(ServerPolicies, total=False):
     """What carries the state of sessions, change notifications, answers and cancellations between
     the processes of the server; by default they stay in this process."""
     open: Annotated[bool, Option("server", False, _flag)]
-    """Whether everybody may call tools that may write. A server of which that is so warns of it,
-    unless this says that it is meant."""
+    """Whether it is meant that everybody may call tools that may write: a server where this is so
+    warns of it otherwise."""
     caller: Annotated[
         CallerKey | None,
         Option("server", None, lambda name, value: caller_key(value), is_object=True),

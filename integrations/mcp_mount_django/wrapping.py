@@ -66,8 +66,8 @@ def unguarded(server: MCPServer) -> str | None:
     if not wanted:
         return None
     return (
-        f"The server {server.title!r} stands beside the project, where no middleware tells who "
-        f"calls, but it demands it: {', '.join(wanted[:5])}. Give it authentication=[...] or "
+        f"The server {server.title!r} is outside the project, where no middleware tells who "
+        f"calls, but it asks for users: {', '.join(wanted[:5])}. Give it authentication=[...] or "
         "auth=..., or route it in the URLs of the project: path('mcp', include(server.urls))."
     )
 

@@ -90,10 +90,16 @@ def bearer_of(headers: Mapping[str, str]) -> str | None:
 class TokenVerifier:
     """Bearer tokens by a function of your own, plain or coroutine.
 
-    It takes the token, and a parameter `resource`, if it has one: the URL that the token must be
-    for. It returns an AccessToken, or None for a token that is not valid. authorization_servers:
-    the issuers that clients get their tokens from. It is for the function to refuse tokens that
-    were issued for others.
+    The function must refuse tokens that were issued for other servers.
+
+    Args:
+        verify: Takes the token, and a parameter `resource`, if it has one: the URL that the token
+            must be for. Returns an AccessToken, or None for a token that is not valid.
+        authorization_servers: The issuers that clients get their tokens from.
+
+    Raises:
+        TypeError: If `verify` is not a function.
+        ValueError: If the URL of an authorization server is not secure.
     """
 
     name = "own"

@@ -404,8 +404,8 @@ class Call:
             self.conclude(error)
 
     def conclude(self, outcome: Result | Exception) -> None:
-        """Let the call end with a result, or an exception: the handler's, or one of what stands
-        around it."""
+        """Let the call end with a result, or an exception: that of the handler, or
+        of one of its policies."""
         if isinstance(outcome, Result):
             self.settle(outcome)
             return
@@ -414,7 +414,7 @@ class Call:
         self.result, self.failure = None, outcome
 
     def outcome(self) -> Result:
-        """The result of a run, for what stands around it. Raises what the handler raised."""
+        """The result of a run, for its policies. Raises what the handler raised."""
         if self._is_given_up:
             raise OutOfTime
         if isinstance(self.failure, SystemExit):
@@ -442,7 +442,7 @@ class Call:
         failure, self.failure = self.failure, None
         if failure is not None:
             if failure is self._raised[0]:
-                # Without its way through all that stands around.
+                # It skips the policies.
                 failure.__traceback__ = self._raised[1]
             try:
                 self.result = self._recovered(failure)

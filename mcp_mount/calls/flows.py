@@ -1,4 +1,4 @@
-"""Flows: what stands around a handler, written once for threads and for event loops.
+"""Flows: what runs around a handler, written once for threads and for event loops.
 
 A flow is a generator. It yields what it needs as a step and gets the answer sent in, or the
 exception thrown in; on a thread a driver does the step, on an event loop it awaits it

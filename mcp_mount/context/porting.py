@@ -23,7 +23,7 @@ def missing(owner: object, name: str, known: Mapping[str, str], called: str) -> 
 
 
 class SDKSession:
-    """What stands for the official SDK's `ctx.session`: it names what each member is here."""
+    """In place of the official SDK's `ctx.session`: it names what each member is here."""
 
     def __getattr__(self, name: str) -> Any:
         raise missing(self, name, OF_SESSIONS, "ctx.session")

@@ -48,12 +48,22 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class UserMessage(Message):
-    """A message of the user."""
+    """A message of the user.
+
+    Attributes:
+        content: Text, an `Image`, a `File` or a content block of `mcp_types`.
+        role: "user".
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class AssistantMessage(Message):
-    """A message of the assistant."""
+    """A message of the assistant.
+
+    Attributes:
+        content: Text, an `Image`, a `File` or a content block of `mcp_types`.
+        role: "assistant".
+    """
 
     role: str = "assistant"
 

@@ -1,4 +1,4 @@
-"""What stands behind an `MCPServer`: the parts that serve it, and how options make them.
+"""The parts of an `MCPServer` that serve it, and how options make them.
 
 Transports, routes and integrations work with it, as `server.core`; users have no business here.
 """

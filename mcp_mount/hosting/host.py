@@ -33,7 +33,7 @@ class Host:
         secret_keys: The keys, oldest first; the last one seals.
         debug: Whether docs may be shown.
         host_names: The Host headers that the host itself checks.
-        challenge: The WWW-Authenticate header for those who must log in first, where the host
+        challenge: The WWW-Authenticate header for callers who are not known, where the host
             authenticates.
         serves_metadata: Whether the host serves the metadata of the resource at a path, by
             RFC 9728.

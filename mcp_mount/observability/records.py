@@ -31,6 +31,8 @@ class CallRecord:
         name: The name of the tool or prompt, or the URI of the resource.
         caller: The id of the user.
         client: The name that the client claims.
+        address: The address of the client.
+        revision: The revision of the protocol.
         arguments: The arguments, without those that are declared secret.
         outcome: "ok", "tool_error" (the tool reported a failure), "suspended" (the client was asked
             something first), "cancelled" or "error".

@@ -78,7 +78,7 @@ def add_operations(
         policies: What is declared around each tool, see `PolicyOptions`.
         output_schemas: Whether the tools promise what the documents say of answers; by default
             where the application's framework enforces it.
-        login: The paths to which those are redirected who must log in.
+        login: The paths of the login pages.
         unreadable: Endpoints that the host has left out already, with reasons.
 
     Returns:

@@ -108,7 +108,7 @@ class Document:
         )
 
     def _base(self, path: str, method: str, *levels: Mapping[str, Any]) -> tuple[str, str | None]:
-        """What stands before the paths of the document, and why an operation cannot be called."""
+        """The prefix of the document's paths, and why an operation cannot be called."""
         bases: list[str] = []
         for level in (*levels, self._document):
             if isinstance(level.get("servers"), list) and level["servers"]:

@@ -43,7 +43,7 @@ def expose_document(
             without a route are left out; without, `servers` are believed.
         prefix_of_paths: Where the application of the document stands in the one that `send` calls.
         forward: The headers of the caller that go along; `send` sends them.
-        login: Paths to which those are redirected who must log in, or what returns them.
+        login: The paths of the login pages, or a function that returns them.
         options: Which operations, and what is declared of their tools. Without a selection, those
             that have the member "x-mcp".
 

@@ -27,7 +27,7 @@ METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
 def as_mark(name: str | None = None, description: str | None = None) -> dict[str, str]:
-    """What stands under `MARK`: what the tool is called, and how it is described."""
+    """The value of `MARK`: the name and the description of the tool."""
     mark = {"name": name, "description": description}
     return {key: value for key, value in mark.items() if value is not None}
 

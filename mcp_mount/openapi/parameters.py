@@ -61,7 +61,7 @@ class Parameter:
             argument: Under which name.
 
         Raises:
-            InvalidArguments: For a member that has what stands between members.
+            InvalidArguments: For a member that contains the separator of members.
         """
         if value is None:
             return
@@ -85,7 +85,7 @@ class Parameter:
             argument: Under which name.
 
         Raises:
-            InvalidArguments: For a member that has what stands between members.
+            InvalidArguments: For a member that contains the separator of members.
         """
         if self.has_point and isinstance(value, int | float) and not isinstance(value, bool):
             written = f"{Decimal(str(value)):f}"
@@ -167,7 +167,7 @@ def joined(argument: str, items: Sequence[str], between: str) -> str:
     """The members of a list or an object as one text.
 
     Raises:
-        InvalidArguments: If one has what stands between them: an endpoint would read it as two.
+        InvalidArguments: If one contains their separator: an endpoint would read it as two.
     """
     for one in items:
         if between in one:

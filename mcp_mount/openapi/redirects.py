@@ -17,7 +17,7 @@ _AUTH: Final = re.compile(
     r"|auth|authenticate|authorize|oauth2?|oidc|saml2?|sso)([/_.-]|$)",
     re.I,
 )
-"""What stands somewhere in the path of a page at which one logs in. Other pages have such paths,
+"""Words in the paths of login pages. Other pages have such paths,
 too, so that it counts only where the redirect also says where to lead afterwards."""
 
 _BACK: Final = ("next", "return_to", "returnTo", "return_url", "returnUrl", "redirect_uri")

@@ -53,9 +53,9 @@ class References:
         self._names: dict[str, tuple[str, int]] = {}
 
     def resolved(self, value: Any) -> Any:
-        """What stands in a place, or what is referred to there.
+        """The value at a place, or the one that it refers to.
 
-        What stands beside a reference comes first: 3.1 has that for descriptions and for members of
+        Members beside a reference take precedence: 3.1 has that for descriptions and for members of
         path items, and documents of 3.0 do the same.
 
         Raises:

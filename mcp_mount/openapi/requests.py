@@ -28,7 +28,16 @@ PLACEHOLDER: Final = re.compile(r"{([^{}:]+)(?::(\w+))?}")
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request for an operation: its path decoded, its query as pairs, its body encoded."""
+    """A request for an operation.
+
+    Attributes:
+        operation: The operation.
+        path: Decoded.
+        query: As pairs of a name and a value.
+        headers: By their names.
+        body: As bytes; None without one.
+        content_type: The media type of the body.
+    """
 
     operation: Operation
     path: str

@@ -1,4 +1,4 @@
-"""What stands between the core and a handler: declared by arguments, around a tool, a router or a
+"""What runs between the core and a handler: declared by arguments, around a tool, a router or a
 server."""
 
 from mcp_mount.observability.records import Audit, CallRecord

@@ -76,7 +76,7 @@ def request_within(request: Request) -> tuple[dict[str, Any], Receive, Send]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Any) -> None:
-        """Nobody waits for this response."""
+        """Do nothing: there is no response."""
 
     return scope, receive, send
 
@@ -101,7 +101,7 @@ def split_dependencies(function: Any) -> tuple[Callable[..., Any], Policy | None
             has, and for markers that mean nothing to a handler (Query, Form and others).
     """
     if not callable(function):
-        # Whoever registers it says what is wrong.
+        # Registration reports what is wrong with it.
         return function, None
     signature = signature_of(function)
     refuse_markers(function, signature)

@@ -73,7 +73,7 @@ def refuse_markers(function: Callable[..., Any], signature: inspect.Signature) -
             word = type(inner).__name__
             raise DefinitionError(
                 f"{describe(function)}: {word}() within the type of '{parameter.name}' means "
-                f"nothing; it stands around the whole type: Annotated[str | None, {word}()]"
+                f"nothing; write it around the whole type: Annotated[str | None, {word}()]"
             )
         if _is_of(parameter.annotation, Response):
             raise DefinitionError(
@@ -91,7 +91,7 @@ def refuse_markers(function: Callable[..., Any], signature: inspect.Signature) -
 
 
 def _marks(parameter: inspect.Parameter) -> tuple[Any, ...]:
-    """What may mark a parameter: its default, and what stands beside its type."""
+    """What may mark a parameter: its default, and the metadata of its type."""
     return (parameter.default, *getattr(parameter.annotation, "__metadata__", ()))
 
 

@@ -21,9 +21,16 @@ __all__ = ["PrometheusRouter"]
 class PrometheusRouter(APIRouter):
     """A FastAPI router with the metrics of its own `meter_provider` at `path`.
 
-    Each has a registry of its own, so that several servers of a process do not mix. Further
-    arguments are those of FastAPI's APIRouter. A process tells its own numbers: where a web server
-    has several workers, collect from each, or push with an OTLP exporter instead.
+    Each has a registry of its own, so that several servers of a process do not mix. A process
+    serves its own numbers: where a web server has several workers, collect from each, or push with
+    an OTLP exporter instead.
+
+    Args:
+        path: The path of the metrics.
+        options: Those of FastAPI's APIRouter.
+
+    Raises:
+        DefinitionError: If the extra `prometheus` is not installed.
     """
 
     def __init__(self, path: str = "/metrics", **options: Unpack[APIRouterOptions]) -> None:

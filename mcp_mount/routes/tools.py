@@ -51,8 +51,14 @@ class ToolsRouter(MCPRouter):
 
     Each one is called by models over MCP, and as plain HTTP: `GET /tools` lists them,
     `POST /tools/{name}` with the arguments as a JSON object calls one. Several routers at one path
-    show their tools together. http=False leaves the HTTP side out; other arguments are those of
-    FastAPI's APIRouter.
+    show their tools together.
+
+    Args:
+        http: Whether the tools are served as plain HTTP, too.
+        options: Those of a router (`RouterOptions`) and of FastAPI's APIRouter.
+
+    Raises:
+        DefinitionError: If there is no such option, or a value is not valid.
     """
 
     def __init__(self, *, http: bool = True, **options: Unpack[NamedRouterOptions]) -> None:

@@ -21,7 +21,13 @@ class RPCError(Exception):
 
 
 class HTTPError(Exception):
-    """An HTTP response that is no answer: a login page, a 404, a 500."""
+    """An HTTP response that is no answer: a login page, a 404, a 500.
+
+    Attributes:
+        status: The HTTP status.
+        headers: By names in lower case.
+        body: As text.
+    """
 
     def __init__(self, status: int, headers: Mapping[str, str], body: str) -> None:
         hint = " (is MCP there? path= says where it is)" if status == 404 else ""

@@ -178,6 +178,7 @@ class ASGIClient:
 
     Args:
         app: The application.
+        path: Where MCP is in it.
         state: What its lifespan yielded; each request gets a copy.
         in_test: Whether the loop is that of a test, whose connections it shares.
     """

@@ -1,6 +1,6 @@
 """Drivers of flows: how a call runs with its policies around it, on a thread or on an event loop.
 
-Whatever stands around stays where the driver is; what cannot be done there is brought to where it
+Policies run where the driver is; what cannot be done there is brought to where it
 can. A plain function never runs on an event loop, a coroutine never without one.
 """
 
@@ -64,9 +64,9 @@ def drive(call: Call, runner: Runner, spawn: Spawn = background.spawn) -> None:
 
 
 async def drive_async(call: Call, runner: Runner) -> None:
-    """Run a call on this event loop, and all that stands around it.
+    """Run a call on this event loop, with its policies.
 
-    A plain function that has begun runs to its end, with all that stands around it, also when this
+    A plain function that has begun runs to its end, with its policies, also when this
     is cancelled: its client has left, and its work counts.
     """
     if not call.policies:
@@ -378,7 +378,7 @@ class _OnLoop:
             try:
                 await self._runner.off_loop(partial(self._runner.run, self._call))
             except asyncio.CancelledError:
-                # What stands around closes what the function uses: when it has ended.
+                # Its policies may close what the function uses, so they wait for its end.
                 if not _tracker_of(self._call).prevent():
                     await ended(_tracker_of(self._call))
                 raise

@@ -220,7 +220,13 @@ class ProtocolError(Exception):
 
 class MCPError(ProtocolError):
     """A JSON-RPC error with a code of one's own: raise it in a handler that cannot serve the
-    request at all. What a model may put right is a ToolError."""
+    request at all. What a model may put right is a ToolError.
+
+    Args:
+        code: The code (JSON-RPC 2.0, section 5.1).
+        message: For the client: never a traceback or a secret.
+        data: The member `data` of the error.
+    """
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
         kind = _KINDS.get(code) or ErrorKind(code, "Error", 400, 200)

@@ -18,6 +18,8 @@ class Caller:
     Attributes:
         id: The id of the user, as the host or the access token knows it; None for an anonymous
             caller.
+        scopes: What the access token may be used for.
+        roles: What the caller is.
         claims: The claims of the access token.
         headers: By names in lower case; credentials are shown only if you ask for them by name.
         address: Where the connection comes from.

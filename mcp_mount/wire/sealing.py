@@ -115,7 +115,7 @@ class TokenSealer:
         return sealed[2], sealed_at.timestamp()
 
     def _place(self, mount: str) -> str:
-        """What stands for a server at its mount point: the same in all its processes."""
+        """Identifies a server at its mount point, in all of its processes."""
         return sha256(f"{self._server()}\n{mount}".encode("utf-8", "surrogatepass")).hexdigest()[
             :16
         ]

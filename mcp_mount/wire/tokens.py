@@ -18,6 +18,7 @@ class AccessToken:
         scopes: What it may be used for: a collection of names, or one text with spaces.
         roles: What the bearer is, likewise.
         client_id: The OAuth client that got it.
+        issuer: The authorization server that issued it.
         expires_at: In seconds since the epoch.
         claims: All its claims.
     """

@@ -99,17 +99,17 @@ def _is_called_with(app: Any, count: int) -> bool:
 
 
 def _literal(path: str) -> str:
-    """The mount point of a server that stands before its application, which has no patterns."""
+    """The mount point of a server in front of its application, which takes no patterns."""
     if "{" in path or "<" in path:
         raise ValueError(
-            f"{path!r} has parameters, which a server beside its application has not: mount it by "
-            "the framework's own integration"
+            f"{path!r} has parameters; a server in front of an application has a fixed path. "
+            "Mount it inside the framework, by its integration"
         )
     return clean_prefix(path)
 
 
 def _refuse_unreachable(app: Any, path: str) -> None:
-    """Refuse a mount point before another one that nobody would reach any more.
+    """Refuse a mount point that would hide another one.
 
     Raises:
         DefinitionError: If a server is mounted at the same path, or below it.
@@ -117,13 +117,13 @@ def _refuse_unreachable(app: Any, path: str) -> None:
     while isinstance(app, Wrapped):
         if app.path == path:
             raise DefinitionError(
-                f"a server is mounted at {path!r} already, which nobody would reach any more: "
+                f"a server is mounted at {path!r} already, and this one would hide it: "
                 "give another path"
             )
         if is_below(app.path, path):
             raise DefinitionError(
-                f"a server is mounted at {app.path!r}, below {path!r}, and nobody would reach it "
-                "any more: mount the longer path last"
+                f"a server is mounted at {app.path!r}, below {path!r}, and this one would hide it: "
+                "mount the longer path last"
             )
         app = app.app
 
@@ -131,8 +131,7 @@ def _refuse_unreachable(app: Any, path: str) -> None:
 def _serve_metadata(server: MCPServer, path: str) -> None:
     """Note that the metadata of a server are served where RFC 9728 has them.
 
-    That is so if the host itself stands at the root of its domain: nothing else is the host's to
-    serve.
+    That is so if the host itself is at the root of its domain: the host serves nothing else.
 
     Args:
         server: The server.
