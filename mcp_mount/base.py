@@ -44,6 +44,7 @@ from mcp_mount.routes.router import (
 from mcp_mount.schemas.arguments import request_types
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import options_of, refuse_unknown, refuse_unknown_options
+from mcp_mount.schemas.values import text
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import (
@@ -117,7 +118,7 @@ class MCPServer(HandlerDecorators, FastAPI):
             key: value for key, value in options.items() if key not in OPTIONS
         }
         refuse_dependencies(fastapi.get("dependencies"))
-        if not path.startswith("/") or path.rstrip("/") == "":
+        if not text("path", path).startswith("/") or path.rstrip("/") == "":
             raise ValueError(f"path must start with '/' and name something, not {path!r}")
         own = checked({key: value for key, value in given.items() if key in OPTIONS})
         self.core = core = ServerCore(self, path.rstrip("/"), own, self._make_runner())
@@ -256,7 +257,10 @@ class MCPServer(HandlerDecorators, FastAPI):
         return None
 
     def configure(self, **options: Unpack[NamedServerOptions]) -> None:
-        """Change options of the server, before the first request.
+        """Change options of the server, before the first request: all of them, or none.
+
+        Policies replace those that the same options have declared before; what
+        `@server.call_middleware` has added stays.
 
         Args:
             options: Those that change; the arguments of FastAPI are none of them.
@@ -265,11 +269,18 @@ class MCPServer(HandlerDecorators, FastAPI):
             DefinitionError: For an option that does not exist or cannot have its value.
             ValueError: For a host name or an origin that can match nothing.
         """
-        refuse_unknown(f"{type(self).__name__} has no setting", options, OPTIONS)
+        name = type(self).__name__
+        fixed = server_options() - set(OPTIONS) - set(CHECKS)
+        elsewhere = {one: f"it is given when the server is made: {name}({one}=…)" for one in fixed}
+        refuse_unknown(f"{name} has no setting", options, OPTIONS, elsewhere)
         values = checked(options)
         self.core.configure(values)
         self.title = values.get("name", self.title)
         self.version = values.get("version", self.version)
+        if "description" in values:
+            self.description = values["description"] or ""
+        # FastAPI makes the document once, with the title, version and description of that time.
+        self.openapi_schema = None
 
     def include_router(self, router: APIRouter, **options: Unpack[IncludeOptions]) -> None:
         """Include a router, FastAPI's or one of ours.

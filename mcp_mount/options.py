@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from mcp_mount.backends.stores import Store
+from mcp_mount.backends.stores import Store, store_of
 from mcp_mount.calls.backplane import Backplane
 from mcp_mount.calls.callers import CallerKey
 from mcp_mount.calls.tasks import TaskLimits
@@ -21,19 +21,26 @@ from mcp_mount.policies.options import ServerPolicies
 from mcp_mount.protocol.settings import MAX_BODY_BYTES, Settings
 from mcp_mount.routes.options import FastAPIOptions
 from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.names import several_names
 from mcp_mount.schemas.permissions import Names, caller_key
+from mcp_mount.schemas.values import (
+    Check,
+    flag,
+    kind_of,
+    like,
+    mapping,
+    or_none,
+    seconds,
+    text,
+    whole,
+)
+from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.host_names import check_origins, check_patterns
 from mcp_mount.wire.tokens import AccessToken
 
 if TYPE_CHECKING:
     from mcp_mount.auth.verifiers import Verifier
     from mcp_mount.observability.telemetry import Telemetry
-
-Check: TypeAlias = Callable[[str, Any], Any]
-"""Takes the name of an option and what a user gave; returns the value that is kept.
-
-Raises DefinitionError or ValueError for a value that the option cannot have.
-"""
 
 Part: TypeAlias = Literal["settings", "auth", "observability", "policies", "server"]
 """The part of a server that is made anew when the option changes."""
@@ -43,49 +50,23 @@ def _as_it_is(name: str, value: Any) -> Any:
     return value
 
 
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise DefinitionError(f"{name} is a text, not {value!r}")
-    return value
-
-
-def _flag(name: str, value: Any) -> bool:
-    """Raises for what is neither true nor false: open="no" would open the server."""
-    if value not in (True, False, None):
-        raise DefinitionError(f"{name} is True or False, not {value!r}")
-    return bool(value)
-
-
-def _flag_or_none(name: str, value: Any) -> bool | None:
-    return None if value is None else _flag(name, value)
-
-
-def _seconds(name: str, value: Any) -> float:
-    """Raises for what is no time: with keep_alive=0 comments would be sent without a pause."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise DefinitionError(f"{name} is a number of seconds above 0, not {value!r}")
-    return value
-
-
-def _whole(least: int) -> Check:
-    def check(name: str, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise DefinitionError(f"{name} is a number from {least} on, not {value!r}")
-        return value
-
-    return check
-
-
-def _page_size(name: str, value: Any) -> int | None:
-    return None if value is None else int(_whole(1)(name, value))
+def _icons(name: str, value: Any) -> Sequence[Mapping[str, Any]]:
+    is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if not is_list or not all(
+        isinstance(one, Mapping) and isinstance(one.get("src"), str) for one in value
+    ):
+        raise DefinitionError(
+            f'{name} is a list of icons such as {{"src": "https://…"}}, not {value!r}'
+        )
+    try:
+        encode(value)
+    except ValueError as error:
+        raise DefinitionError(f"{name} has no JSON form: {error}") from None
+    return tuple(value)
 
 
 def _origins(name: str, value: Any) -> frozenset[str]:
-    return check_origins(name, value or ())
-
-
-def _hosts(name: str, value: Any) -> frozenset[str] | None:
-    return None if value is None else check_patterns(name, value)
+    return check_origins(name, () if value is None else value)
 
 
 def _task_limits(name: str, value: Any) -> TaskLimits | None:
@@ -105,18 +86,55 @@ def _keys(name: str, value: Any) -> list[str | bytes]:
     if not isinstance(value, Sequence) or isinstance(value, bytearray | memoryview):
         raise DefinitionError(
             f"{name} is a key (str or bytes), or a list of keys with the newest first, not "
-            f"{_kind(value)}"
+            f"{kind_of(value)}"
         )
     for one in value:
         if not isinstance(one, str | bytes):
-            raise DefinitionError(f"{name} has keys of str or bytes, not {_kind(one)}")
+            raise DefinitionError(f"{name} has keys of str or bytes, not {kind_of(one)}")
     # An empty one is none: what a variable of the environment is that nobody has set.
     return [one for one in value if one]
 
 
-def _kind(value: Any) -> str:
-    """What a value is, without showing it."""
-    return f"an object of {type(value).__name__}"
+def _auth(name: str, value: Any) -> "Sequence[Verifier] | None":
+    if value is None:
+        return None
+    from mcp_mount.auth.verifiers import verifiers_of
+
+    return verifiers_of(value)
+
+
+def _resource(name: str, value: Any) -> str:
+    from mcp_mount.auth.verifiers import secure_url
+
+    return secure_url(text(name, value), name)
+
+
+def _scope_hierarchy(name: str, value: Any) -> Mapping[str, Names]:
+    for scope, implied in mapping(name, value).items():
+        text(f"a scope of {name}", scope)
+        several_names(f"{name}[{scope!r}]", implied)
+    return mapping(name, value)
+
+
+def _telemetry(name: str, value: Any) -> "bool | Telemetry":
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, type) or not (hasattr(value, "around") and hasattr(value, "on_request")):
+        raise DefinitionError(f"{name} is True, False or a Telemetry, not {kind_of(value)}")
+    telemetry: Telemetry = value
+    return telemetry
+
+
+def _audit(name: str, value: Any) -> Audit:
+    if not isinstance(value, Audit):
+        raise DefinitionError(
+            f"{name} is an Audit, such as Audit(after=function), not {kind_of(value)}"
+        )
+    return value
+
+
+def _store(name: str, value: Any) -> Store:
+    return store_of(value)
 
 
 def _find_user(name: str, value: Any) -> Any:
@@ -146,78 +164,89 @@ class Option:
 class ServerOptions(ServerPolicies, total=False):
     """The options of a server, besides its name and path."""
 
-    version: Annotated[str, Option("settings", "0.1.0", _text)]
+    version: Annotated[str, Option("settings", "0.1.0", text)]
     """The version of the server, for clients."""
-    display_name: Annotated[str | None, Option("settings")]
+    display_name: Annotated[str | None, Option("settings", None, or_none(text))]
     """The name of the server that people see."""
-    description: Annotated[str | None, Option("settings")]
+    description: Annotated[str | None, Option("settings", None, or_none(text))]
     """What the server is for, for clients."""
-    website_url: Annotated[str | None, Option("settings")]
+    website_url: Annotated[str | None, Option("settings", None, or_none(text))]
     """The URL of its website."""
-    icons: Annotated[Sequence[Mapping[str, Any]], Option("settings", ())]
+    icons: Annotated[Sequence[Mapping[str, Any]], Option("settings", (), _icons)]
     """Its icons, as the specification has them: {"src": …, "mimeType": …}."""
-    instructions: Annotated[str | None, Option("settings")]
+    instructions: Annotated[str | None, Option("settings", None, or_none(text))]
     """How a model should use the server."""
-    max_body_bytes: Annotated[int, Option("settings", MAX_BODY_BYTES, _whole(1))]
+    max_body_bytes: Annotated[int, Option("settings", MAX_BODY_BYTES, whole(1))]
     """The largest request body that is read, in bytes; 4 MiB by default."""
     allowed_origins: Annotated[Iterable[str], Option("settings", frozenset(), _origins)]
     """Browser origins that may call, besides loopback, such as "https://app.example"."""
-    allowed_hosts: Annotated[Iterable[str] | None, Option("settings", None, _hosts)]
+    allowed_hosts: Annotated[
+        Iterable[str] | None, Option("settings", None, or_none(check_patterns))
+    ]
     """Host names to serve (".example.com" for a whole domain), where the host framework does not
     check them; None leaves the check to it."""
-    session_ttl: Annotated[float, Option("settings", 7 * 24 * 3600.0, _seconds)]
+    session_ttl: Annotated[float, Option("settings", 7 * 24 * 3600.0, seconds)]
     """How long a session lives, in seconds; a week by default."""
-    keep_alive: Annotated[float, Option("settings", 15.0, _seconds)]
+    keep_alive: Annotated[float, Option("settings", 15.0, seconds)]
     """After how many seconds of silence a comment is sent on an event stream. A client that accepts
     a stream gets a response that begins after a third of it, if the handler has not ended."""
-    poll_seconds: Annotated[float, Option("settings", 3.0, _seconds)]
+    poll_seconds: Annotated[float, Option("settings", 3.0, seconds)]
     """Under WSGI, how often clients of 2025-11-25 ask for changes, in seconds."""
-    max_poll_seconds: Annotated[float, Option("settings", 30.0, _seconds)]
+    max_poll_seconds: Annotated[float, Option("settings", 30.0, seconds)]
     """Under WSGI, how seldom they ask when nothing has changed for long, in seconds."""
-    waiting_threads: Annotated[int, Option("settings", 4, _whole(1))]
+    waiting_threads: Annotated[int, Option("settings", 4, whole(1))]
     """Under WSGI, how many subscriptions and questions, together, may hold a thread of the web
     server; it must have more. Of greenlets a hundred may, or more if this is more."""
-    list_ttl_ms: Annotated[int, Option("settings", 60_000, _whole(0))]
+    list_ttl_ms: Annotated[int, Option("settings", 60_000, whole(0))]
     """For how many milliseconds clients may keep lists (2026-07-28)."""
-    page_size: Annotated[int | None, Option("settings", None, _page_size)]
+    page_size: Annotated[int | None, Option("settings", None, or_none(whole(1)))]
     """The most entries in one answer to a list request; by default all of them."""
-    list_step_up: Annotated[bool, Option("settings", False, _flag)]
+    list_step_up: Annotated[bool, Option("settings", False, flag)]
     """Whether lists show entries that the caller lacks only scopes for. A client that calls one is
     told to get them."""
-    auth: Annotated["Verifier | Sequence[Verifier] | None", Option("auth", is_object=True)]
+    auth: Annotated[
+        "Verifier | Sequence[Verifier] | None", Option("auth", None, _auth, is_object=True)
+    ]
     """Verifies access tokens or API keys, see `mcp_mount.auth`."""
-    auth_required: Annotated[bool, Option("auth", True, _flag)]
+    auth_required: Annotated[bool, Option("auth", True, flag)]
     """Whether `auth` refuses requests without a token; otherwise the host knows their user, or they
     are anonymous."""
-    resource: Annotated[str | None, Option("auth")]
+    resource: Annotated[str | None, Option("auth", None, or_none(_resource))]
     """The URL of the MCP endpoint, as clients write it, which tokens must be for. By default that
     of the request, where `allowed_hosts` or the host framework vouches for its host name."""
-    scope_hierarchy: Annotated[Mapping[str, Names] | None, Option("auth")]
+    scope_hierarchy: Annotated[
+        Mapping[str, Names] | None, Option("auth", None, or_none(_scope_hierarchy))
+    ]
     """Scopes that imply others, such as {"orders:write": "orders:read"}."""
     find_user: Annotated[
         Callable[[AccessToken], Any] | None, Option("auth", None, _find_user, is_object=True)
     ]
     """Finds the user of a verified token, plain or coroutine function; the user is `request.user`
     then. A token for which it returns None, or a user who is not active, is refused."""
-    telemetry: Annotated["bool | Telemetry", Option("observability", False, is_object=True)]
+    telemetry: Annotated[
+        "bool | Telemetry", Option("observability", False, _telemetry, is_object=True)
+    ]
     """Spans and metrics of OpenTelemetry: True, or a `Telemetry`."""
-    log_calls: Annotated[bool, Option("observability", False, _flag)]
+    log_calls: Annotated[bool, Option("observability", False, flag)]
     """Whether each call is logged, by the logger `mcp_mount.calls`."""
-    audit: Annotated[Audit | None, Option("observability", is_object=True)]
+    audit: Annotated[Audit | None, Option("observability", None, or_none(_audit), is_object=True)]
     """An `Audit`, which is told before and after each call."""
     secret_key: Annotated[str | bytes | Sequence[str | bytes] | None, Option("server", (), _keys)]
     """Seals session ids and cursors: one key, or several with the newest first. By default the
     variable MCP_MOUNT_SECRET_KEY of the environment, or the host's own key."""
-    docs: Annotated[bool | None, Option("server", None, _flag_or_none)]
+    docs: Annotated[bool | None, Option("server", None, or_none(flag))]
     """Whether /docs and /openapi.json are shown. By default they are where the server runs alone,
     and in a host in debug mode."""
-    store: Annotated[str | Store | None, Option("server")]
+    store: Annotated[str | Store | None, Option("server", None, or_none(_store))]
     """Where throttles and caches keep counts and results: by default in this process, or
     "redis://…" for all processes."""
-    backplane: Annotated[Backplane | None, Option("server", is_object=True)]
+    backplane: Annotated[
+        Backplane | None,
+        Option("server", None, or_none(like(Backplane, "a Backplane")), is_object=True),
+    ]
     """What carries the state of sessions, change notifications, answers and cancellations between
     the processes of the server; by default they stay in this process."""
-    open: Annotated[bool, Option("server", False, _flag)]
+    open: Annotated[bool, Option("server", False, flag)]
     """Whether it is meant that everybody may call tools that may write: a server where this is so
     warns of it otherwise."""
     caller: Annotated[
@@ -235,7 +264,7 @@ class ServerOptions(ServerPolicies, total=False):
 class NamedServerOptions(ServerOptions, total=False):
     """The options of a server that configuration may set: with its name."""
 
-    name: Annotated[str, Option("settings", "mcp-mount", _text)]
+    name: Annotated[str, Option("settings", "mcp-mount", text)]
     """The name of the server, for clients."""
 
 

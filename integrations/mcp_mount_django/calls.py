@@ -337,7 +337,7 @@ def atomic(function: Any = None, /, *, using: str | Sequence[str] = DEFAULT_DB_A
     Raises:
         DefinitionError: If the project does not have a database.
     """
-    aliases = several_names(using)
+    aliases = several_names("using", using)
     refuse_unknown("DATABASES has no", aliases, list(connections))
 
     def mark(handler: Any) -> Any:

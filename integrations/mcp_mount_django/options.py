@@ -19,8 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from mcp_mount import options
-from mcp_mount.policies.chain import declare
-from mcp_mount.policies.kinds import PolicyLevel
+from mcp_mount.policies.chain import read
 from mcp_mount.policies.options import RULES, rules_in
 from mcp_mount.schemas.names import suggestion
 
@@ -78,7 +77,7 @@ def _check(key: str, value: Any) -> None:
         if name in RULES:
             rules_in({name: value})
         elif options.OPTIONS[name].part == "policies":
-            declare(PolicyLevel("MCP_MOUNT"), {name: value})
+            read({name: value})
         else:
             options.value_of(name, value)
     except Exception as error:

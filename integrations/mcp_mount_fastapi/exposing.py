@@ -77,7 +77,7 @@ def expose(
         )
     choice = choice_in(options)
     headers = forwarded(forward)
-    known = tuple(several_names(login))
+    known = tuple(several_names("login", login))
     return add_operations(
         server,
         [document_of(app, where) for where, app in applications(api)],

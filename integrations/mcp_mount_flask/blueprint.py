@@ -69,7 +69,7 @@ class MCPBlueprint(HandlerDecorators, Blueprint):
         declared, flask = split(options)
         super().__init__(name, import_name, **flask)
         self.registry = registry_of("blueprint", name, declared)
-        self._mounts = [clean_prefix(path) for path in several_names(mounts)]
+        self._mounts = [clean_prefix(path) for path in several_names("mounts", mounts)]
         self.record(self._join)
 
     def _join(self, state: BlueprintSetupState) -> None:

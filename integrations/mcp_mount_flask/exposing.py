@@ -186,7 +186,7 @@ def expose(
             f"expose(app, mcp), not {type(server).__name__}"
         )
     rules = own_rules(app)
-    groups = several_names(blueprints)
+    groups = several_names("blueprints", blueprints)
     endpoints = [rule.endpoint for rule in rules]
     # A misspelt endpoint would silently leave a view without its model or its hints.
     refuse_unknown("models= names no endpoint:", models or (), endpoints)
@@ -195,7 +195,7 @@ def expose(
         for model in own.values():
             check_model(model)
     refuse_unknown("annotations= names no endpoint:", annotations or (), endpoints)
-    refuse_unknown("login= names no endpoint:", several_names(login), endpoints)
+    refuse_unknown("login= names no endpoint:", several_names("login", login), endpoints)
     known = [name for rule in rules for name in blueprints_of(rule)]
     if document is None:
         refuse_unknown("blueprints= names no blueprint with routes:", groups, known)
@@ -212,7 +212,7 @@ def expose(
     words: dict[str, Any] = {
         "blueprints": groups,
         "prefix": options.get("prefix", ""),
-        **{name: several_names(given[name]) for name in chosen if name in given},
+        **{name: several_names(name, given[name]) for name in chosen if name in given},
     }
     tags = [*words.get("tags", ()), *groups]
     choice = choice_in({**options, "tags": tags}, RouteChoice)
@@ -235,7 +235,7 @@ def expose(
             forward=headers,
             policies=policies_in(options),
             output_schemas=options.get("output_schemas"),
-            login=lambda: login_paths(exposure.app(app), several_names(login)),
+            login=lambda: login_paths(exposure.app(app), several_names("login", login)),
         )
     exposure.apps.add(app)
     # The new tools serve the applications of the replaced ones as well.

@@ -91,7 +91,7 @@ class JWT:
         self._jwt = pyjwt
         self.name = issuer
         self.authorization_servers = (secure_url(issuer, "issuer"),)
-        algorithms = several_names(algorithms)
+        algorithms = several_names("algorithms", algorithms)
         symmetric = [one for one in algorithms if one.upper().startswith("HS")]
         if any(one.lower() == "none" for one in algorithms) or not algorithms:
             raise ValueError("algorithms must name some, and not 'none'")

@@ -15,8 +15,9 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from mcp_mount.calls.flows import Flow, Run, awaited
-from mcp_mount.schemas.functions import is_coroutine_function
+from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
 from mcp_mount.schemas.names import several_names
+from mcp_mount.schemas.values import unlike
 from mcp_mount.wire.tokens import AccessToken
 
 T = TypeVar("T")
@@ -64,19 +65,18 @@ def verifiers_of(auth: Any) -> Sequence[Verifier]:
     """What `auth=` names: one verifier, or several.
 
     Raises:
-        TypeError: For what verifies nothing.
+        DefinitionError: For what verifies nothing.
         ValueError: For an empty list, with which everybody would be refused.
     """
     several = auth if isinstance(auth, list | tuple) else [auth]
     if not several:
         raise ValueError("auth=[] names nothing that verifies credentials; None asks for none")
     for one in several:
-        if isinstance(one, type) or not hasattr(one, "verify"):
-            # The value is not shown: it may be a secret.
-            kind = f"the class {one.__name__}" if isinstance(one, type) else type(one).__name__
-            raise TypeError(
+        other = unlike(one, Verifier)
+        if other is not None:
+            raise DefinitionError(
                 "auth= takes objects such as JWT('https://…'), Introspection(…), APIKeys(…) or "
-                f"TokenVerifier(function), not {kind}"
+                f"TokenVerifier(function), not {other}"
             )
     return several
 
@@ -114,7 +114,7 @@ class TokenVerifier:
             raise TypeError("TokenVerifier takes a function of the token")
         self.authorization_servers: Sequence[str] = [
             secure_url(one, "an authorization server")
-            for one in several_names(authorization_servers)
+            for one in several_names("authorization_servers", authorization_servers)
         ]
         self._function = verify
         self._is_async = is_coroutine_function(verify)

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from mcp_mount.calls.flows import Do
 from mcp_mount.calls.results import Result
 from mcp_mount.schemas.extras import requires
+from mcp_mount.schemas.values import like
 
 _PREFIX: Final = "mcp-mount:"
 _SLACK_SECONDS: Final = 60.0
@@ -68,6 +69,9 @@ class Store(Protocol):
     def limits(self, strategy: str) -> Limits: ...
 
 
+_is_store: Final = like(Store, "the URL of a store, or a Store")
+
+
 def store_of(url: str | Store | None) -> Store:
     """The store at a URL.
 
@@ -76,13 +80,17 @@ def store_of(url: str | Store | None) -> Store:
             it is, and None means a store in this process.
 
     Raises:
+        DefinitionError: If it is neither a URL nor a store.
         ValueError: If the URL is of another kind.
         MissingExtra: If its library is not installed.
     """
-    if url is None or url == "memory://":
+    if url is None:
         return MemoryStore()
     if not isinstance(url, str):
-        return url
+        store: Store = _is_store("store", url)
+        return store
+    if url == "memory://":
+        return MemoryStore()
     if url.partition("://")[0] not in ("redis", "rediss", "unix"):
         raise ValueError(f"store is memory:// or the URL of a Redis server, not {url!r}")
     return RedisStore(url)

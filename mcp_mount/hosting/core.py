@@ -6,7 +6,7 @@ Transports, routes and integrations work with it, as `server.core`; users have n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from mcp_mount.backends.backplane import MemoryBackplane
 from mcp_mount.backends.stores import store_of
 from mcp_mount.backends.tasks import LocalTasks
-from mcp_mount.calls.call import Call
+from mcp_mount.calls.call import Call, Policy
 from mcp_mount.calls.callers import Callers
 from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
 from mcp_mount.calls.tasks import TaskLimits
@@ -31,18 +31,19 @@ from mcp_mount.hosting.openness import (
     warn_if_open,
     warn_of_completers,
 )
+from mcp_mount.observability.records import Redaction
 from mcp_mount.observability.server import Observability
 from mcp_mount.options import DEFAULTS, OPTIONS, protocol_settings
-from mcp_mount.policies.chain import PolicyChain, declare
+from mcp_mount.policies.chain import PolicyChain, read
 from mcp_mount.policies.kinds import PolicyEnvironment, PolicyLevel
-from mcp_mount.policies.options import CHECKS, RULES
+from mcp_mount.policies.options import RULES
 from mcp_mount.protocol import Protocol as ProtocolCore
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.listener import Changes
 from mcp_mount.protocol.notifier import Notifier
 from mcp_mount.protocol.peers import Peers
+from mcp_mount.protocol.settings import Observer
 from mcp_mount.routes.permissions import rules_of
-from mcp_mount.routes.router import refuse_unfit
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.listening import before_shutdown, listen
 from mcp_mount.transports.outbox import Outbox
@@ -139,40 +140,75 @@ class ServerCore:
         self.registry.lifespan = self.lifespan.yielded
         self.asgi_endpoint = ASGITransport(self.protocol, runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, runner)
-        self._make_parts(OPTIONS)
-        self._declare(_policies(options))
+        self._prepared(options, OPTIONS)()
 
     def configure(self, options: Mapping[str, Any]) -> None:
-        """Change options, before the first request.
+        """Change options, before the first request: all of them, or none.
 
         Args:
             options: Those that change, checked.
-        """
-        self.values |= _kept(options)
-        for name in options:
-            if OPTIONS[name].part == "settings":
-                setattr(self.protocol.settings, name, options[name])
-        self._make_parts(options)
-        self._declare(_policies(options))
 
-    def _make_parts(self, changed: Iterable[str]) -> None:
-        """Make the parts anew that read one of these options."""
+        Raises:
+            DefinitionError: For what cannot be made of them.
+            ValueError: As DefinitionError.
+        """
+        self._prepared(options, options)()
+
+    def _prepared(self, options: Mapping[str, Any], changed: Collection[str]) -> Callable[[], None]:
+        """Make and check all that depends on options, and change nothing yet.
+
+        Args:
+            options: Those that the user gave, checked.
+            changed: The names of those whose parts are made anew.
+
+        Returns:
+            What changes the server. It does not fail.
+
+        Raises:
+            DefinitionError: For what cannot be made of them.
+            ValueError: As DefinitionError.
+        """
+        values = {**self.values, **_kept(options)}
         parts = {OPTIONS[name].part for name in changed}
-        if "settings" in parts:
-            self.registry.listing.clear()
-        if "auth" in parts:
-            self._authenticate()
+        policies = _policies(options)
+        given = {**self._rules, **{key: policies[key] for key in policies if key in RULES}}
+        rules = rules_of(given)
+        refuse_permission_names(rules, self.host.without_permissions)
+        if self.host.request_type is not None:
+            refuse_rules(rules, self.host.request_type)
+        declared = read(policies)
+        resource_server = self._resource_server(values) if "auth" in parts else self.resource_server
+        observability = self._observability
         if "observability" in parts:
-            for name in ("telemetry", "audit", "log_calls"):
-                setattr(self._observability, name, self.values[name])
-            self._observe()
-        if "server" in parts:
-            self._environment.callers.function = self.values["caller"]
-            self.tasks.limits = self.values["task_limits"] or TaskLimits()
-        if "backplane" in changed:
-            self._peers.backplane = self.values["backplane"] or MemoryBackplane()
-        if "store" in changed:
-            self._environment.store = store_of(self.values["store"])
+            observability = observability.changed(
+                telemetry=values["telemetry"], audit=values["audit"], log_calls=values["log_calls"]
+            )
+        watched = observability.policies(), observability.observers()
+        store = store_of(values["store"]) if "store" in changed else self._environment.store
+
+        def change() -> None:
+            self.values = values
+            for name in changed:
+                if OPTIONS[name].part == "settings":
+                    setattr(self.protocol.settings, name, values[name])
+            if "settings" in parts:
+                self.registry.listing.clear()
+            self.protocol.settings.auth = self.resource_server = resource_server
+            self._observability = observability
+            self._observe(*watched)
+            self._environment.callers.function = values["caller"]
+            self._environment.store = store
+            self.tasks.limits = values["task_limits"] or TaskLimits()
+            if "backplane" in changed:
+                backplane = values["backplane"]
+                self._peers.backplane = MemoryBackplane() if backplane is None else backplane
+            self._rules = given
+            self._needs_loop = any(map(needs_loop, rules))
+            self.protocol.settings.rules = rules
+            # Last: it makes policies anew, which read what stands above.
+            self._level.declare(declared)
+
+        return change
 
     @property
     def store(self) -> Any:
@@ -211,7 +247,8 @@ class ServerCore:
         """
         self._observability.measure_by(provider)
         self.values["telemetry"] = self._observability.telemetry
-        self._observe()
+        self._observe(self._observability.policies(), self._observability.observers())
+        self._level.declare({})
 
     def is_endpoint(self, scope: Mapping[str, Any]) -> bool:
         """Whether a request is for MCP: at `path` if the server is alone, else at the mount point.
@@ -330,33 +367,20 @@ class ServerCore:
         own = own or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]
         return own if any(own) or not self.is_attached else self.host.secret_keys()
 
-    def _declare(self, options: Mapping[str, Any]) -> None:
-        """Declare policies for all that the server offers, in place of those of the same name."""
-        refuse_unfit("a server", options, CHECKS)
-        self._rules |= {key: value for key, value in options.items() if key in RULES}
-        rules = rules_of(self._rules)
-        refuse_permission_names(rules, self.host.without_permissions)
-        if self.host.request_type is not None:
-            refuse_rules(rules, self.host.request_type)
-        self._needs_loop = any(map(needs_loop, rules))
-        self.protocol.settings.rules = rules
-        declare(self._level, options)
-
-    def _authenticate(self) -> None:
-        """Let requests in by what the options say now."""
-        if self.values["auth"] is None:
-            self.protocol.settings.auth = self.resource_server = None
-            return
+    def _resource_server(self, values: Mapping[str, Any]) -> ResourceServer | None:
+        """What lets requests in by these options; None without `auth`."""
+        if values["auth"] is None:
+            return None
+        # It is imported by servers that need it only.
         from mcp_mount.auth.resource_server import ResourceServer
-        from mcp_mount.auth.verifiers import verifiers_of
 
-        self.protocol.settings.auth = self.resource_server = ResourceServer(
-            verifiers_of(self.values["auth"]),
+        return ResourceServer(
+            values["auth"],
             self.protocol.settings,
-            required=self.values["auth_required"],
-            resource=self.values["resource"],
-            hierarchy=self.values["scope_hierarchy"],
-            find_user=self.values["find_user"],
+            required=values["auth_required"],
+            resource=values["resource"],
+            hierarchy=values["scope_hierarchy"],
+            find_user=values["find_user"],
             has_root=self._serves_root,
         )
 
@@ -364,9 +388,11 @@ class ServerCore:
         """Whether metadata for a path are served at the root of the domain."""
         return self.host.serves_metadata(path) if self.is_attached else path == self.mcp_path
 
-    def _observe(self) -> None:
-        self._environment.observers = self._observability.policies()
-        self.protocol.settings.observers = self._observability.observers()
+    def _observe(
+        self, policies: list[Callable[[Redaction], Policy]], observers: Sequence[Observer]
+    ) -> None:
+        self._environment.observers = policies
+        self.protocol.settings.observers = observers
         self.protocol.settings.may_block = self._observability.may_block
 
     def _challenge(self, request: ProtocolRequest, challenge: Challenge) -> str:

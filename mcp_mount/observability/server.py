@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from mcp_mount.calls.call import Policy
@@ -46,6 +47,20 @@ class Observability:
         self.audit: Audit | None = None
         self.log_calls = False
         self._made: Telemetry | None = None
+
+    def changed(
+        self, *, telemetry: bool | Telemetry, audit: Audit | None, log_calls: bool
+    ) -> Observability:
+        """Those of a server whose options change; what was made already stays.
+
+        Args:
+            telemetry: As the attribute.
+            audit: As the attribute.
+            log_calls: As the attribute.
+        """
+        other = copy(self)
+        other.telemetry, other.audit, other.log_calls = telemetry, audit, log_calls
+        return other
 
     def measure_by(self, provider: Any) -> None:
         """Let the metrics go to a meter provider: that of a router which serves them.

@@ -51,8 +51,8 @@ class Choice:
 
     def __post_init__(self) -> None:
         for name in ("tags", "operations", "paths", "exclude", "exclude_tags"):
-            object.__setattr__(self, name, several_names(getattr(self, name)))
-        methods = [one.lower() for one in several_names(self.methods)]
+            object.__setattr__(self, name, several_names(f"{name}=", getattr(self, name)))
+        methods = [one.lower() for one in several_names("methods=", self.methods)]
         refuse_unknown("methods= names no method that a tool can have:", methods, METHODS)
         object.__setattr__(self, "methods", methods)
         if self.name is not None and not callable(self.name):

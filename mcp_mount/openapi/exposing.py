@@ -56,7 +56,7 @@ def expose_document(
     """
     refuse_unknown_exposing(expose_document, options)
     choice = choice_in(options)
-    known = [] if callable(login) else several_names(login)
+    known = [] if callable(login) else several_names("login", login)
     headers = forwarded(forward)
     return add_operations(
         server,

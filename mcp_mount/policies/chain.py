@@ -17,9 +17,10 @@ from mcp_mount.policies import (
     throttle,
     timeout,
 )
-from mcp_mount.policies.kinds import Levels, PolicyKind, PolicyLevel
+from mcp_mount.policies.kinds import MAKING, Levels, PolicyKind, PolicyLevel
 from mcp_mount.policies.options import CHECKS, RULES
 from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.names import several_names
 
 
 def _observers(levels: Levels) -> Sequence[Policy]:
@@ -28,7 +29,7 @@ def _observers(levels: Levels) -> Sequence[Policy]:
 
 
 def _names(key: str, value: Any) -> list[str]:
-    return value.split() if isinstance(value, str) else list(value or ())
+    return value.split() if isinstance(value, str) else several_names(key, value)
 
 
 def _extra_arguments(key: str, value: Any) -> Any:
@@ -83,13 +84,24 @@ class PolicyChain:
     @property
     def chain(self) -> Sequence[Policy]:
         """The policies around a call, the outermost first; made when the first call comes."""
-        if self._chain is None:
-            self._ignores_extra_arguments = self.ignores_extra_arguments
+        chain = self._chain
+        return self._make() if chain is None else chain
+
+    def _make(self) -> Sequence[Policy]:
+        with MAKING:
+            if self._chain is not None:
+                return self._chain
             for level in self.levels:
                 level.is_fixed = True
+                level.chains[id(self)] = self
+            self._ignores_extra_arguments = self.ignores_extra_arguments
             levels = Levels(self.levels)
             self._chain = tuple(policy for kind in KINDS for policy in kind.make(levels))
-        return self._chain
+            return self._chain
+
+    def forget(self) -> None:
+        """Drop the policies, which are made anew when the next call comes."""
+        self._chain = None
 
     def nearest(self, name: str, default: Any) -> Any:
         """The value of an option at the innermost level that declares it.
@@ -113,22 +125,20 @@ class PolicyChain:
         return PolicyChain((*outer.levels, *self.levels))
 
 
-def declare(level: PolicyLevel, declared: Mapping[str, Any]) -> None:
-    """Declare policies at a level, in place of those that the same options declared before.
+def read(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of options that declare policies, for `PolicyLevel.declare`.
 
     Args:
-        level: The level.
         declared: Options of `PolicyOptions`; those that are rules or checks are left to others.
 
     Raises:
         DefinitionError: For a value that an option cannot have.
     """
-    read = {
+    return {
         name: READERS[name](name, value)
         for name, value in declared.items()
         if name not in RULES and name not in CHECKS
     }
-    level.declared |= read
 
 
 def policies_of(name: str, declared: Mapping[str, Any]) -> PolicyChain:
@@ -136,11 +146,9 @@ def policies_of(name: str, declared: Mapping[str, Any]) -> PolicyChain:
 
     Args:
         name: Of its level.
-        declared: As in `declare`.
+        declared: As in `read`.
 
     Raises:
         DefinitionError: For a value that an option cannot have.
     """
-    level = PolicyLevel(name)
-    declare(level, declared)
-    return PolicyChain((level,))
+    return PolicyChain((PolicyLevel(name, read(declared)),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import Future
-from typing import Final
+from typing import Any, Final
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, Wait, proceed
@@ -91,8 +91,16 @@ class _Turns:
         self.pass_on()
 
 
+_limit: Final = instance_of(MaxConcurrency)
+
+
+def _read(key: str, value: Any) -> list[MaxConcurrency]:
+    limit = _limit(key, value)
+    return [] if limit is None else [limit]
+
+
 KIND: Final = PolicyKind(
     # Those of a tool, its routers and the server all hold, each with a count of its own.
-    lambda levels: [limit for _, limit in levels.every("max_concurrency")],
-    {"max_concurrency": instance_of(MaxConcurrency)},
+    lambda levels: levels.all_of("max_concurrency"),
+    {"max_concurrency": _read},
 )

@@ -7,9 +7,11 @@ its options their types in `options`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
+from weakref import WeakValueDictionary
 
 from mcp_mount.backends.stores import MemoryStore, Store
 from mcp_mount.calls.call import Policy
@@ -22,6 +24,10 @@ Reader: TypeAlias = Callable[[str, Any], Any]
 
 Raises DefinitionError for a value that the option cannot have.
 """
+
+MAKING: Final = threading.Lock()
+"""Held while a chain is made and while a level changes: a chain that is made meanwhile, on another
+thread, would keep the old values for good."""
 
 
 @dataclass(eq=False, slots=True)
@@ -44,6 +50,13 @@ class PolicyEnvironment:
     observers: list[Callable[[Redaction], Policy]] = field(default_factory=list)
 
 
+class MadeOfLevels(Protocol):
+    """What is made of levels when the first call comes."""
+
+    def forget(self) -> None:
+        """Drop what was made: it is made anew when the next call comes."""
+
+
 @dataclass(eq=False, slots=True)
 class PolicyLevel:
     """The policies that one tool, router or server declares.
@@ -51,21 +64,37 @@ class PolicyLevel:
     Attributes:
         name: Names the level; counts are kept under it.
         declared: The values of its options, by their names, as `PolicyKind.options` has read them.
+        added: What `add` has added to options, by their names; it stays when they are declared
+            anew.
         environment: What the server gives, at the level of a server.
         dependencies: Solves the dependencies of the handler, at the level of an entry.
         checks: Whether the handler's arguments are checked.
         is_fixed: Whether a call has been made already, so that nothing may be added.
+        chains: What was made of it, by `id`.
     """
 
     name: str
     declared: dict[str, Any] = field(default_factory=dict)
+    added: dict[str, list[Any]] = field(default_factory=dict)
     environment: PolicyEnvironment | None = None
     dependencies: Policy | None = None
     checks: bool = False
     is_fixed: bool = False
+    chains: WeakValueDictionary[int, MadeOfLevels] = field(default_factory=WeakValueDictionary)
+
+    def declare(self, values: Mapping[str, Any]) -> None:
+        """Declare options in place of what was declared of them before, for all calls to come.
+
+        Args:
+            values: As `PolicyKind.options` has read them, by the names of the options.
+        """
+        with MAKING:
+            self.declared |= values
+            for chain in self.chains.values():
+                chain.forget()
 
     def add(self, name: str, values: Iterable[Any]) -> None:
-        """Add to an option that has several values, after those that are declared already.
+        """Add to an option that has several values, after those that are declared.
 
         Args:
             name: The option, such as "call_middleware".
@@ -76,14 +105,15 @@ class PolicyLevel:
         """
         if self.is_fixed:
             raise RuntimeError("call middleware is added before the first call")
-        self.declared[name] = [*self.declared.get(name, ()), *values]
+        self.added[name] = [*self.added.get(name, ()), *values]
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is declared at this level."""
         own = self.environment is not None or self.dependencies is not None
         # None lifts what an outer level declares; an empty list adds nothing.
-        return not own and all(value == [] for value in self.declared.values())
+        values = (*self.declared.values(), *self.added.values())
+        return not own and all(value == [] for value in values)
 
 
 class Levels:
@@ -109,13 +139,15 @@ class Levels:
                 return level.declared[name]
         return default
 
-    def every(self, name: str) -> list[tuple[str, Any]]:
-        """The values of an option at all levels that declare it, each with the level's name."""
-        values = ((one.name, one.declared.get(name)) for one in self._levels)
-        return [(level, value) for level, value in values if value is not None]
+    def every(self, name: str) -> list[tuple[str, list[Any]]]:
+        """The values of an option that has several, at each level, with the level's name."""
+        return [
+            (one.name, [*one.declared.get(name, ()), *one.added.get(name, ())])
+            for one in self._levels
+        ]
 
     def all_of(self, name: str) -> list[Any]:
-        """The values of an option that has several at a level, those of all levels in a row."""
+        """The values of an option that has several, those of all levels in a row."""
         return [one for _, values in self.every(name) for one in values]
 
 

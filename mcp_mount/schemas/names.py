@@ -17,14 +17,24 @@ _MAX_BESIDE: Final = 12
 """How many names an error lists where one of them is nearly what the user wrote."""
 
 
-def several_names(value: Any) -> list[str]:
+def several_names(option: str, value: Any) -> list[str]:
     """Names that may be given alone or in a collection, as a list.
 
     A text is one name: to take it apart into its characters would select nothing, in silence.
+
+    Args:
+        option: The name of the option.
+        value: What the user gave; None for no names.
+
+    Raises:
+        DefinitionError: For what is neither.
     """
     if value is None:
         return []
-    return [value] if isinstance(value, str) else list(value)
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, Collection) or not all(isinstance(one, str) for one in names):
+        raise DefinitionError(f"{option} is a name, or a list of names, not {value!r}")
+    return list(names)
 
 
 def suggestion(name: Any, known: Iterable[str]) -> str:
@@ -40,7 +50,7 @@ def suggestion(name: Any, known: Iterable[str]) -> str:
     names = sorted(set(known))
     text = str(name).lower()
     lowered = {one.lower(): one for one in names}
-    near = get_close_matches(text, lowered, n=1, cutoff=0.6)
+    near = [one for one in get_close_matches(text, lowered, n=3, cutoff=0.6) if _is_near(text, one)]
     if not names:
         return "there are none"
     listed = ", ".join(names[:_MAX_LISTED])
@@ -50,6 +60,26 @@ def suggestion(name: Any, known: Iterable[str]) -> str:
         return f"there are: {listed}"
     guess = f"did you mean {lowered[near[0]]!r}?"
     return guess if len(names) > _MAX_BESIDE else f"{guess} There are: {listed}"
+
+
+def _is_near(written: str, meant: str) -> bool:
+    """Whether a name is meant by a similar one: similar are "path" and "auth", too."""
+    begins_alike = meant.startswith(written[: (len(meant) + 1) // 2])
+    return begins_alike or _edits(written, meant) <= len(meant) / 3
+
+
+def _edits(written: str, meant: str) -> int:
+    """How many letters are missing, too many, wrong, or swapped with the next one."""
+    before: list[int] = []
+    row = list(range(len(meant) + 1))
+    for i, letter in enumerate(written, 1):
+        earlier, before, row = before, row, [i]
+        for j, other in enumerate(meant, 1):
+            edits = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
+            if i > 1 and j > 1 and written[i - 2] == other and letter == meant[j - 2]:
+                edits = min(edits, earlier[j - 2] + 1)
+            row.append(edits)
+    return row[-1]
 
 
 _NOWHERE: Final[Mapping[str, str]] = {}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -55,14 +55,19 @@ def parse_authority(text: str) -> Authority | None:
     return Authority(name, port)
 
 
+def _is_list_of_texts(value: Any) -> bool:
+    is_list = isinstance(value, Collection) and not isinstance(value, str)
+    return is_list and all(isinstance(one, str) for one in value)
+
+
 def check_patterns(option: str, names: Iterable[str]) -> frozenset[str]:
     """Return names for `matches` as a set.
 
     Raises:
         ValueError: For one that can match no Host header, such as a URL.
     """
-    if isinstance(names, str):
-        raise ValueError(f"{option} is a list of host names, not the text {names!r}")
+    if not _is_list_of_texts(names):
+        raise ValueError(f"{option} is a list of host names, not {names!r}")
     known = frozenset(names)
     for name in known:
         if name != "*" and _pattern(name) is None:
@@ -80,8 +85,8 @@ def check_origins(option: str, origins: Iterable[str]) -> frozenset[str]:
         ValueError: For what can match no Origin header (RFC 6454, section 6.1), such as a host
             name, or a URL with a path.
     """
-    if isinstance(origins, str):
-        raise ValueError(f"{option} is a list of origins, not the text {origins!r}")
+    if not _is_list_of_texts(origins):
+        raise ValueError(f"{option} is a list of origins, not {origins!r}")
     known = frozenset(origins)
     for origin in known:
         if origin != "null" and not _ORIGIN.fullmatch(origin):

@@ -59,7 +59,11 @@ class ExposeDocumentsMixin(HandlerDecorators):
             self,
             [document],
             choice_in(options),
-            calling(openapi_documents.sending(root, Middlewares(several_names(middleware)))),
+            calling(
+                openapi_documents.sending(
+                    root, Middlewares(several_names("middleware", middleware))
+                )
+            ),
             forward=(),
             policies=policies_in(options),
             output_schemas=options.get("output_schemas"),

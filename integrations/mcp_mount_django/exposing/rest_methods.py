@@ -73,13 +73,13 @@ class ExposeRESTMixin(HandlerDecorators):
         from mcp_mount_django.exposing import given_schemas, rest_tools, viewsets
 
         refuse_unknown_policies(self.add_viewset, policies)
-        chosen = None if actions is None else several_names(actions)
+        chosen = None if actions is None else several_names("actions", actions)
         endpoints = viewsets.viewset_endpoints(
             viewset,
             actions=chosen,
             naming=Naming.of(viewset, name, plural),
             basename=basename,
-            url=several_names(url),
+            url=several_names("url", url),
             fixed=dict(kwargs or {}),
         )
         options = EndpointOptions(
@@ -87,7 +87,7 @@ class ExposeRESTMixin(HandlerDecorators):
             given_schemas.by_handler("schema", schema),
             page_size,
             output_schemas,
-            Middlewares(several_names(middleware)),
+            Middlewares(several_names("middleware", middleware)),
         )
         by_name = chosen is not None
         return rest_tools.add_endpoints(
@@ -147,12 +147,12 @@ class ExposeRESTMixin(HandlerDecorators):
         from mcp_mount_django.exposing import api_views, given_schemas, rest_tools
 
         refuse_unknown_policies(self.add_api_view, policies)
-        chosen = None if methods is None else several_names(methods)
+        chosen = None if methods is None else several_names("methods", methods)
         endpoints = api_views.view_endpoints(
             view,
             methods=chosen,
             naming=Naming.of(view, name, plural),
-            url=several_names(url),
+            url=several_names("url", url),
             fixed=dict(kwargs or {}),
             route=route,
         )
@@ -161,7 +161,7 @@ class ExposeRESTMixin(HandlerDecorators):
             given_schemas.by_handler("schema", schema),
             page_size,
             output_schemas,
-            Middlewares(several_names(middleware)),
+            Middlewares(several_names("middleware", middleware)),
         )
         by_name = chosen is not None
         return rest_tools.add_endpoints(
@@ -222,14 +222,14 @@ class ExposeRESTMixin(HandlerDecorators):
         refuse_unknown_policies(self.add_router, policies)
         endpoints = rest_routers.router_endpoints(
             router,
-            include=several_names(include),
-            exclude=several_names(exclude),
-            methods=several_names(methods),
+            include=several_names("include", include),
+            exclude=several_names("exclude", exclude),
+            methods=several_names("methods", methods),
             names=names or {},
-            url=several_names(url),
+            url=several_names("url", url),
             fixed=dict(kwargs or {}),
         )
-        around = Middlewares(several_names(middleware))
+        around = Middlewares(several_names("middleware", middleware))
         options = EndpointOptions({}, {}, page_size, output_schemas, around)
         return rest_tools.add_endpoints(
             self,

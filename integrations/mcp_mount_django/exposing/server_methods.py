@@ -85,7 +85,7 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
             view,
             schema,
             method=method,
-            url=several_names(url),
+            url=several_names("url", url),
             as_json=as_json,
             redirects=redirects,
             limit=partial(response_limit, self, name),
@@ -143,7 +143,7 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
             handle=handle,
             form_kwargs=form_kwargs,
             queryset=queryset,
-            exclude=several_names(exclude),
+            exclude=several_names("exclude", exclude),
         )
         given = {
             "name": name,
