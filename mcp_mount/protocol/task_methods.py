@@ -324,8 +324,8 @@ def _created(task: Task) -> Result:
 class _Acceptance:
     """Accepts a call as a task when all that admits calls has been asked.
 
-    It is the outermost policy, outside those that observe calls and outside `_Refused`: both are for
-    a call that is refused.
+    It is the outermost policy, outside those that observe calls and outside `_Refused`: both are
+    for a call that is refused.
     """
 
     def __init__(self, tasks: TaskMethods, call: Call) -> None:
