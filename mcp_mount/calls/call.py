@@ -269,6 +269,14 @@ class Call:
         """Let the handler run within a context manager, which is made when it runs."""
         self._managers.append(manager)
 
+    def resume(self, function: Callable[[], Any]) -> None:
+        """Let the call run what goes on with a handler that has begun already.
+
+        Args:
+            function: In place of the handler; it has its arguments.
+        """
+        self.function, self.args, self.kwargs = function, (), {}
+
     def cancel(self) -> None:
         """Let the call end, for its client wants no answer any more. From any thread.
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow
 from mcp_mount.calls.incoming import IncomingRequest, ServerHandlers
 from mcp_mount.calls.results import Result
 from mcp_mount.wire.messages import Rule
+from mcp_mount.wire.revisions import Revision
+
+HandlerCall: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
+"""The positional and the keyword arguments of a handler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,30 @@ class FlowMethod:
     streams: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class DirectTool:
+    """A tool that has nothing around its calls: no policies, rules or checks; its handler gets
+    neither the context nor the request, and no task is made of it.
+
+    Attributes:
+        name: Its name.
+        function: Its handler.
+        is_async: Whether that is a coroutine function.
+        validate: Returns the positional and keyword arguments of the handler for what a client
+            sent; raises for what does not fit.
+        encode: Returns the result for a value of the handler; raises for one that does not fit.
+        call: Makes the call of a request, of what a client sent and of what `validate` has returned
+            for that, if it has been asked; or the result that says what does not fit.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    is_async: bool
+    validate: Callable[[Mapping[str, Any]], HandlerCall]
+    encode: Callable[[Any, Revision], Result]
+    call: Callable[[IncomingRequest, Mapping[str, Any], HandlerCall | None], Result | Call]
+
+
 class Catalogue(ServerHandlers, Protocol):
     """What a server offers, as the core needs to know it."""
 
@@ -53,6 +81,9 @@ class Catalogue(ServerHandlers, Protocol):
 
     def serves(self, uri: str, incoming: IncomingRequest) -> bool:
         """Whether there is a resource at `uri`, or a template of it, that the caller may use."""
+
+    def direct_tool(self, name: str) -> DirectTool | None:
+        """A tool that has nothing around its calls; None for any other."""
 
     def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
         """The rules of a tool, with those of all that is around it; None if there is none."""

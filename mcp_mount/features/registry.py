@@ -11,7 +11,7 @@ from typing import Any, Literal
 from weakref import WeakSet
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.catalogue import Method
+from mcp_mount.calls.catalogue import DirectTool, Method
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
@@ -63,6 +63,7 @@ class Registry:
         self.prompts: dict[str, Prompt] = {}
         self.completers: dict[tuple[str, str], Completer] = {}
         self.version = 0
+        self._direct: dict[str, DirectTool | None] = {}
         self.on_change: Callable[[str], None] = lambda kind: None
         self.lifespan: Callable[[], Any] = _no_lifespan
         self.listing = listing or Listing()
@@ -269,6 +270,21 @@ class Registry:
         for follower in followers:
             yield from follower.everywhere(name)
 
+    def direct_tool(self, name: str) -> DirectTool | None:
+        """A tool that has nothing around its calls; None for any other."""
+        try:
+            return self._direct[name]
+        except KeyError:
+            tool = self.tools.get(name)
+            if tool is None:
+                return None
+            found = self._direct[name] = tool.direct()
+            return found
+
+    def forget_direct_tools(self) -> None:
+        """Look anew which tools have nothing around their calls: policies have been declared."""
+        self._direct = {}
+
     def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
         """The rules of a tool, with those of all that is around it; None if there is none."""
         tool = self.tools.get(name)
@@ -320,6 +336,7 @@ class Registry:
 
     def _changed(self) -> None:
         self.version += 1
+        self._direct = {}
         self.listing.clear()
         methods = {
             "tools/list": self._list("tools", self.tools.values()),

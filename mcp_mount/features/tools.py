@@ -14,6 +14,7 @@ from pydantic_core import ValidationError, from_json
 from typing_extensions import Unpack
 
 from mcp_mount.calls.call import Call, Checks
+from mcp_mount.calls.catalogue import DirectTool, HandlerCall
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
@@ -317,6 +318,7 @@ class Tool:
         encode: Callable[[Any, Revision], Result] | None = None,
         recover: Callable[[Call, Exception], Result] | None = None,
         task: TaskPolicy | None = None,
+        validated: HandlerCall | None = None,
     ) -> Call:
         """The call of the tool.
 
@@ -326,6 +328,7 @@ class Tool:
             encode: Makes a result of its value; by default as MCP has it.
             recover: Makes a result of its exception; by default as MCP has it.
             task: How it is to become a task, if it is.
+            validated: The arguments as they have been validated, if they have.
 
         Raises:
             InvalidArguments: If they do not fit, unless there are policies, which see that first.
@@ -333,10 +336,12 @@ class Tool:
         policies = self.policies.chain
         if self.policies.ignores_extra_arguments:
             arguments = known_arguments(arguments, self.arguments.schema)
+        args: tuple[Any, ...]
+        kwargs: dict[str, Any] | None
         if policies:
             args, kwargs = (), None
         else:
-            args, kwargs = self.arguments.validate(arguments)
+            args, kwargs = validated or self.arguments.validate(arguments)
         return Call(
             incoming,
             self.function,
@@ -353,6 +358,40 @@ class Tool:
             task=task,
             checks=self.checks,
         )
+
+    def direct(self) -> DirectTool | None:
+        """The tool for direct calls, if it has nothing around them."""
+        arguments = self.arguments
+        if (
+            self.rules
+            or self.checks is not None
+            or self.task is not None
+            or self.mirrored
+            or arguments.context is not None
+            or arguments.request is not None
+            or self.policies.chain
+            or self.policies.ignores_extra_arguments
+        ):
+            return None
+        return DirectTool(
+            self.name,
+            self.function,
+            self.is_async,
+            arguments.validate,
+            self.output.encode,
+            self._call_directly,
+        )
+
+    def _call_directly(
+        self,
+        incoming: IncomingRequest,
+        arguments: Mapping[str, Any],
+        validated: HandlerCall | None,
+    ) -> Result | Call:
+        try:
+            return self.call(incoming, arguments, validated=validated)
+        except InvalidArguments as error:
+            return error_result(str(error))
 
     def task_of(self, incoming: IncomingRequest, arguments: Mapping[str, Any]) -> TaskPolicy | None:
         """The policy by which a call is to become a task; None if it is not.

@@ -154,6 +154,10 @@ class ServerCore:
         """
         self._prepared(options, options)()
 
+    def _declare(self, policies: Mapping[str, Any]) -> None:
+        self._level.declare(policies)
+        self.registry.forget_direct_tools()
+
     def _prepared(self, options: Mapping[str, Any], changed: Collection[str]) -> Callable[[], None]:
         """Make and check all that depends on options, and change nothing yet.
 
@@ -206,7 +210,7 @@ class ServerCore:
             self._needs_loop = any(map(needs_loop, rules))
             self.protocol.settings.rules = rules
             # Last: it makes policies anew, which read what stands above.
-            self._level.declare(declared)
+            self._declare(declared)
 
         return change
 
@@ -248,7 +252,7 @@ class ServerCore:
         self._observability.measure_by(provider)
         self.values["telemetry"] = self._observability.telemetry
         self._observe(self._observability.policies(), self._observability.observers())
-        self._level.declare({})
+        self._declare({})
 
     def is_endpoint(self, scope: Mapping[str, Any]) -> bool:
         """Whether a request is for MCP: at `path` if the server is alone, else at the mount point.

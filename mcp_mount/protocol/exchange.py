@@ -13,6 +13,7 @@ from mcp_mount.calls.flows import Flow, Run
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.protocol import stateless
+from mcp_mount.protocol.direct import DirectCall, DirectCalls
 from mcp_mount.protocol.listener import Changes, Listener, Wait
 from mcp_mount.protocol.peers import Peers
 from mcp_mount.protocol.refusals import RefusalLog
@@ -177,6 +178,7 @@ class Protocol:
         listener = Listener(changes, wait)
         self._stateless = Stateless(settings, catalogue, keys, listener, tasks)
         self._sessions = Sessions(settings, catalogue, keys, peers, changes, listener)
+        self.direct = DirectCalls(settings, catalogue, self._stateless, self._sessions, peers)
 
     def open(self, request: Request) -> Flow[Opened]:
         """Answer a request to the MCP endpoint, or say which handlers must run for it.
@@ -214,6 +216,20 @@ class Protocol:
         except BackplaneUnavailable:
             logger.warning("The backplane cannot be reached", exc_info=True)
             return self.refuse(_unavailable(), request)
+
+    def open_direct(self, call: DirectCall, request: Request) -> Reply | Exchange:
+        """A direct call as `open` gives it, for a handler that takes time or has failed.
+
+        Args:
+            call: The call.
+            request: The HTTP request that brought it.
+        """
+        incoming = self.direct.incoming(call, request)
+        outcome = call.tool.call(incoming, call.arguments, call.validated)
+        if isinstance(outcome, Call):
+            logs = self._sessions.track(outcome)
+            return Exchange(self, [outcome], [], (True, True), logs=logs)
+        return Exchange(self, [], [self.encode(incoming, outcome)], (True, True)).reply()
 
     def admit(self, request: Request) -> Flow[Reply | None]:
         """Find out who sends a request, before it is opened; the refusal of one who may not. The

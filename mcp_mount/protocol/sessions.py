@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -245,16 +245,56 @@ class Sessions:
         meta = message.params.get("_meta", {})
         if not isinstance(meta, dict):
             raise ProtocolError(INVALID_PARAMS, '"_meta" must be an object')
-        incoming = IncomingRequest(
-            message.id,
-            name,
-            message.params,
+        incoming = self.incoming(
+            message.id, name, message.params, meta, session, state.log_level, request
+        )
+        return incoming, method
+
+    def known(self, token: str, mount: str) -> Session | None:
+        """The session of a token that has come before, if anybody may use it and it is open; None
+        also where that is not known at once.
+
+        Args:
+            token: Its id.
+            mount: The path of the MCP endpoint, as the client wrote it.
+        """
+        session = self._opened.get((mount, token))
+        if session is None or session.caller is not None or session.expires < time.time():
+            return None
+        state = self._peers.backplane.session(session.id)
+        return None if isinstance(state, Do) or state.ended else session
+
+    def incoming(
+        self,
+        message_id: MessageId,
+        method: str,
+        params: dict[str, Any],
+        meta: Mapping[str, Any],
+        session: Session,
+        log_level: str | None,
+        request: Request,
+    ) -> IncomingRequest:
+        """A request whose message has been checked.
+
+        Args:
+            message_id: The id of the message.
+            method: Its method.
+            params: Its parameters.
+            meta: Its metadata.
+            session: Its session.
+            log_level: The lowest level of log messages that the client asked for.
+            request: The HTTP request that brought it.
+        """
+        return IncomingRequest(
+            message_id,
+            method,
+            params,
             meta,
             session.revision,
             session.client,
             request,
             session.id,
-            state.log_level or "info",
+            log_level or "info",
             StreamDialogue(
                 self._answers,
                 session.id,
@@ -267,7 +307,6 @@ class Sessions:
             handlers=self._catalogue,
             hooks=self._settings.hooks,
         )
-        return incoming, method
 
     def stream(self, request: Request) -> Flow[Call | Resumption]:
         """A GET: the stream of its session (2025-11-25, "Listening for Messages"), or one that its

@@ -39,8 +39,20 @@ from mcp_mount.wire.errors import (
     ProtocolError,
 )
 from mcp_mount.wire.extensions import TASKS
-from mcp_mount.wire.messages import NotificationMessage, Request, ResponseMessage, parse
-from mcp_mount.wire.revisions import LATEST, SESSION_REVISIONS, STATELESS_REVISIONS, SUPPORTED
+from mcp_mount.wire.messages import (
+    MessageId,
+    NotificationMessage,
+    Request,
+    ResponseMessage,
+    parse,
+)
+from mcp_mount.wire.revisions import (
+    LATEST,
+    SESSION_REVISIONS,
+    STATELESS_REVISIONS,
+    SUPPORTED,
+    Revision,
+)
 from mcp_mount.wire.sealing import Keys, TokenRefused, TokenSealer
 
 VERSION_META: Final = "io.modelcontextprotocol/protocolVersion"
@@ -114,7 +126,8 @@ class Stateless:
         return {SERVER_INFO_META: self._settings.server_info(LATEST.info_fields)}
 
     @cached_property
-    def _end(self) -> bytes:
+    def end(self) -> bytes:
+        """The end of every result object that has no metadata of its own."""
         return b',"_meta":%b}' % encode(self._own_meta)
 
     def admit(
@@ -168,14 +181,45 @@ class Stateless:
             if request.mirrors_headers:
                 header = headers.get("mcp-name")
                 _compare("Mcp-Name", header and decode_header(header), member)
-        dialogue = MultiRoundTripDialogue(capabilities, self._answers(name, params, request))
-        client = ClientInfo(info, capabilities)
-        incoming = IncomingRequest(
-            message.id, name, params, meta, revision, client, request, None, log_level, dialogue
+        return self.incoming(message.id, name, params, meta, revision, request), method
+
+    def incoming(
+        self,
+        message_id: MessageId,
+        method: str,
+        params: dict[str, Any],
+        meta: Mapping[str, Any],
+        revision: Revision,
+        request: Request,
+    ) -> IncomingRequest:
+        """A request whose message has been checked.
+
+        Args:
+            message_id: The id of the message.
+            method: Its method.
+            params: Its parameters.
+            meta: Its metadata.
+            revision: That of its metadata.
+            request: The HTTP request that brought it.
+
+        Raises:
+            ProtocolError: Invalid params, for answers that are not for this request.
+        """
+        capabilities = meta[CAPABILITIES_META]
+        return IncomingRequest(
+            message_id,
+            method,
+            params,
+            meta,
+            revision,
+            ClientInfo(meta.get(CLIENT_INFO_META, {}), capabilities),
+            request,
+            None,
+            meta.get(LOG_LEVEL_META),
+            MultiRoundTripDialogue(capabilities, self._answers(method, params, request)),
+            handlers=self._catalogue,
+            hooks=self._settings.hooks,
         )
-        incoming.handlers = self._catalogue
-        incoming.hooks = self._settings.hooks
-        return incoming, method
 
     def start(self, call: Call) -> Flow[Result | Call]:
         """Let a call begin as a task, if it still may.
@@ -199,7 +243,7 @@ class Stateless:
         if result.members:
             start += b"," + result.members
         if not result.meta:
-            return start + self._end
+            return start + self.end
         return start + b',"_meta":%b}' % encode({**result.meta, **self._own_meta})
 
     def _restart(self, incoming: IncomingRequest) -> Result:

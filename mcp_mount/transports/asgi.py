@@ -17,10 +17,12 @@ from functools import partial
 from typing import Any, Final
 
 from mcp_mount.calls.call import Call
-from mcp_mount.protocol.exchange import Exchange, Protocol
+from mcp_mount.protocol.direct import DirectCall
+from mcp_mount.protocol.exchange import Exchange, Opened, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.async_streams import AsyncStream
 from mcp_mount.transports.channels import silence
+from mcp_mount.transports.direct import ASGIDirectCalls, send_json
 from mcp_mount.transports.driving import (
     drive_async,
     follow_async,
@@ -66,8 +68,15 @@ class ASGITransport:
     def __init__(self, protocol: Protocol, runner: Runner = PLAIN) -> None:
         self._protocol = protocol
         self._runner = runner
+        self.direct = ASGIDirectCalls(protocol, runner)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = self.direct.find(scope)
+        if asked is not None:
+            call, receive = await self.direct.read(asked, receive)
+            if call is not None:
+                await self.answer_directly(call, scope, receive, send)
+                return
         headers = read_headers(scope)
         limit = self._protocol.settings.max_body_bytes
         try:
@@ -83,6 +92,25 @@ class ASGITransport:
             opened = await follow_async(self._protocol.open(request), runner)
         else:
             opened = await open_request_async(self._protocol, request, runner)
+        await self._answer(opened, scope, receive, send, runner)
+
+    async def answer_directly(
+        self, call: DirectCall, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer a direct call: at once, if its handler returns without waiting for anything."""
+        done = self.direct.run(call)
+        if isinstance(done, bytes):
+            await send_json(done, send)
+            return
+        opened = self._protocol.open_direct(call, request_of(scope, read_headers(scope)))
+        if done is not None:
+            assert isinstance(opened, Exchange), "its arguments have been validated"
+            opened.calls[0].resume(done)
+        await self._answer(opened, scope, receive, send, self._runner)
+
+    async def _answer(
+        self, opened: Opened, scope: Scope, receive: Receive, send: Send, runner: Runner
+    ) -> None:
         if isinstance(opened, Reply):
             await _send_reply(opened, send)
         elif isinstance(opened, Resumption):

@@ -1,0 +1,227 @@
+"""Direct calls over ASGI: what their headers say, and their handlers run on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from functools import partial
+from inspect import isawaitable
+from types import CoroutineType
+from typing import Any, Final
+
+from mcp_mount.calls.call import Call
+from mcp_mount.protocol.direct import METHOD, Asked, DirectCall, DirectCalls
+from mcp_mount.protocol.exchange import Protocol
+from mcp_mount.transports.scopes import (
+    ENDPOINT,
+    HOST_REQUEST,
+    RUNNER,
+    Receive,
+    Scope,
+    Send,
+)
+from mcp_mount.transports.threads import Runner
+from mcp_mount.wire.messages import JSON
+
+Resumed = Callable[[], Any]
+"""Goes on with a handler that has begun: see `Call.resume`."""
+
+_METHOD: Final = METHOD.encode()
+_JSON: Final = JSON.encode()
+
+_ACCEPTS: Final = frozenset(
+    {
+        b"application/json, text/event-stream",
+        b"application/json,text/event-stream",
+        b"text/event-stream, application/json",
+    }
+)
+"""How clients write that they accept both kinds of responses; other ways go the long way."""
+
+_READ: Final = frozenset(
+    {
+        b"accept",
+        b"content-type",
+        b"host",
+        b"mcp-method",
+        b"mcp-name",
+        b"mcp-protocol-version",
+        b"mcp-session-id",
+        b"origin",
+        b"sec-fetch-site",
+    }
+)
+"""The headers that are looked at; no other one has a part in a direct call."""
+
+_CONTENT_TYPE: Final = (b"content-type", _JSON)
+
+
+class ASGIDirectCalls:
+    """Finds direct calls among ASGI requests, and answers them.
+
+    Args:
+        protocol: The core.
+        runner: How handlers run; direct calls are for servers without a host around them.
+    """
+
+    def __init__(self, protocol: Protocol, runner: Runner) -> None:
+        self._calls: DirectCalls = protocol.direct
+        self._is_plain = runner.run_async is Call.run_async
+
+    def find(self, scope: Scope) -> Asked | None:
+        """What the headers of a request name, if it may be a direct call; None for the long way."""
+        if (
+            not self._is_plain
+            or scope["method"] != "POST"
+            or RUNNER in scope
+            or HOST_REQUEST in scope
+            or "wsgi_environ" in scope
+        ):
+            return None
+        found: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in _READ:
+                if name in found:
+                    # The long way joins repeated headers.
+                    return None
+                found[name] = value
+        get = found.get
+        if (
+            get(b"accept") not in _ACCEPTS
+            or get(b"content-type") != _JSON
+            or b"origin" in found
+            or b"sec-fetch-site" in found
+        ):
+            return None
+        server = scope.get("server")
+        host = get(b"host")
+        root_path = scope.get("root_path", "")
+        stands_alone = not scope.get("mcp_mount.mounted", True) and not root_path
+        if host is None or not self._calls.allows(
+            host.decode("latin-1"),
+            None if server is None else server[0],
+            stands_alone=stands_alone,
+        ):
+            return None
+        token, version = get(b"mcp-session-id"), get(b"mcp-protocol-version")
+        if token is None and get(b"mcp-method") != _METHOD:
+            return None
+        name = get(b"mcp-name")
+        return self._calls.find(
+            None if name is None else name.decode("latin-1"),
+            None if version is None else version.decode("latin-1"),
+            None if token is None else token.decode("latin-1"),
+            scope.get(ENDPOINT, root_path),
+        )
+
+    async def read(self, asked: Asked, receive: Receive) -> tuple[DirectCall | None, Receive]:
+        """The call in the body of a request.
+
+        Args:
+            asked: What its headers name.
+            receive: ASGI's.
+
+        Returns:
+            The call, None for the long way; and ASGI's receive from here on, for the long way from
+            the beginning.
+        """
+        message = await receive()
+        if message["type"] != "http.request" or message.get("more_body", False):
+            return None, _again(message, receive)
+        call = self._calls.read(asked, message.get("body", b""))
+        return call, receive if call is not None else _again(message, receive)
+
+    def run(self, call: DirectCall) -> bytes | Resumed | None:
+        """Run the handler of a call up to where it waits.
+
+        Args:
+            call: The call.
+
+        Returns:
+            The body of the reply, if the handler has returned; what goes on with the handler the
+            long way, if it waits or has failed; None if it has not begun.
+        """
+        tool = call.tool
+        if not tool.is_async:
+            return None
+        try:
+            call.validated = args, kwargs = tool.validate(call.arguments)
+        except Exception:
+            # Once more the long way, which knows what to tell the client.
+            return None
+        try:
+            value = tool.function(*args, **kwargs)
+        except BaseException as error:
+            return partial(_raise, error)
+        if type(value) is CoroutineType:
+            try:
+                waits_for = value.send(None)
+            except StopIteration as end:
+                value = end.value
+            except BaseException as error:
+                return partial(_raise, error)
+            else:
+                return partial(_Begun, value, waits_for)
+        elif isawaitable(value):
+            return partial(_itself, value)
+        try:
+            return self._calls.reply(call, value)
+        except Exception:
+            # The value does not fit, or is none of the tool's own.
+            return partial(_itself, value)
+
+
+async def send_json(body: bytes, send: Send) -> None:
+    """Send a reply with status 200."""
+    headers = [_CONTENT_TYPE, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _raise(error: BaseException) -> Any:
+    raise error
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+class _Begun:
+    """Awaits a coroutine that has begun, from its first wait on.
+
+    Args:
+        coroutine: The coroutine.
+        waits_for: What it has yielded to the event loop, which has not got it yet.
+    """
+
+    __slots__ = ("_coroutine", "_waits_for")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+        self._coroutine = coroutine
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        waits_for = self._waits_for
+        try:
+            while True:
+                try:
+                    value = yield waits_for
+                except BaseException as error:
+                    waits_for = self._coroutine.throw(error)
+                else:
+                    waits_for = self._coroutine.send(value)
+        except StopIteration as end:
+            return end.value
+
+
+def _again(message: MutableMapping[str, Any], receive: Receive) -> Receive:
+    """ASGI's receive, with a message that has been received already before all others."""
+    waiting = [message]
+
+    def receive_again() -> Awaitable[MutableMapping[str, Any]]:
+        return _known(waiting.pop()) if waiting else receive()
+
+    return receive_again
+
+
+async def _known(message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return message
