@@ -269,10 +269,12 @@ class MCPServer(HandlerDecorators, FastAPI):
             DefinitionError: For an option that does not exist or cannot have its value.
             ValueError: For a host name or an origin that can match nothing.
         """
-        name = type(self).__name__
-        fixed = server_options() - set(OPTIONS) - set(CHECKS)
-        elsewhere = {one: f"it is given when the server is made: {name}({one}=…)" for one in fixed}
-        refuse_unknown(f"{name} has no setting", options, OPTIONS, elsewhere)
+        kind: Any = type(self)
+        name = kind.__name__
+        known = server_options() | options_of(kind)
+        fixed = known - NOT_OPTIONS - set(OPTIONS) - set(CHECKS)
+        hints = {one: f"it is given when the server is made: {name}({one}=…)" for one in fixed}
+        refuse_unknown(f"{name} has no setting", options, OPTIONS, {**OF_SERVER_OPTIONS, **hints})
         values = checked(options)
         self.core.configure(values)
         self.title = values.get("name", self.title)

@@ -25,6 +25,7 @@ from mcp_mount.schemas.names import several_names
 from mcp_mount.schemas.permissions import Names, caller_key
 from mcp_mount.schemas.values import (
     Check,
+    filled,
     flag,
     kind_of,
     like,
@@ -164,7 +165,7 @@ class Option:
 class ServerOptions(ServerPolicies, total=False):
     """The options of a server, besides its name and path."""
 
-    version: Annotated[str, Option("settings", "0.1.0", text)]
+    version: Annotated[str, Option("settings", "0.1.0", filled)]
     """The version of the server, for clients."""
     display_name: Annotated[str | None, Option("settings", None, or_none(text))]
     """The name of the server that people see."""
@@ -264,7 +265,7 @@ class ServerOptions(ServerPolicies, total=False):
 class NamedServerOptions(ServerOptions, total=False):
     """The options of a server that configuration may set: with its name."""
 
-    name: Annotated[str, Option("settings", "mcp-mount", text)]
+    name: Annotated[str, Option("settings", "mcp-mount", filled)]
     """The name of the server, for clients."""
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
 from flask import Flask
 
-from mcp_mount import MCPServer
+from mcp_mount import DefinitionError, MCPServer
+from mcp_mount.auth import APIKey, APIKeys
+from mcp_mount.backends.backplane import MemoryBackplane
+from mcp_mount.backends.stores import MemoryStore
 from mcp_mount.options import DEFAULTS, OPTIONS
 from mcp_mount.policies.chain import READERS
 from mcp_mount.policies.options import (
@@ -21,9 +26,75 @@ from mcp_mount.policies.options import (
 )
 from mcp_mount.routes.options import APIRouterOptions, FastAPIOptions, IncludeOptions
 from mcp_mount.schemas.names import keywords_of
-from mcp_mount.testing import Client
+from mcp_mount.testing import Client, RPCError
 from mcp_mount_django.options import OPTIONS as DJANGO_KEYS
 from mcp_mount_flask import MCPMount
+from tests.values import VALUES
+
+
+def shop(**options: Any) -> MCPServer:
+    server = MCPServer(**{"open": True, **options})
+    server.add_tool(lambda: 1, name="one")
+    return server
+
+
+def ask(server: MCPServer) -> None:
+    """Ask what every client asks first, in both ways of connecting."""
+    for revision in ("2026-07-28", "2025-11-25"):
+        try:
+            with Client(server, revision=revision) as client:
+                client.request("tools/list")
+        except RPCError as error:
+            # A guard, a list of hosts or a limit may keep this client out.
+            if not re.search("required|not served|exceeds", str(error)):
+                raise
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_is_checked_where_it_is_given_or_works(name: str) -> None:
+    for value in VALUES:
+        changed = shop()
+        with suppress(DefinitionError, ValueError):
+            ask(shop(**{name: value}))
+        with suppress(DefinitionError, ValueError):
+            changed.configure(**{name: value})
+        ask(changed)
+
+
+WRONG: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("version", "name"), (None, 5, "")),
+    **dict.fromkeys(("display_name", "description", "instructions", "website_url"), (5, object())),
+    **dict.fromkeys(("auth_required", "open", "list_step_up", "log_calls"), (None, "no", 5, 1.0)),
+    "docs": ("no", 5),
+    "icons": (None, 5, "x", ["x"], [{"href": "x"}], [{"src": "x", "sizes": object()}]),
+    "auth": (5, "x", [5], APIKeys, object(), []),
+    "resource": (5, "x", "http://shop.example/mcp"),
+    "scope_hierarchy": (5, "x", {5: "x"}, {"x": 5}),
+    "telemetry": (None, "yes", 5, object()),
+    "audit": (5, object(), lambda call: None),
+    "store": (5, object(), MemoryStore, "foo://x"),
+    "backplane": (5, "redis://x", object(), MemoryBackplane),
+    "redact": (5, [5], object()),
+    "allowed_hosts": (5, "x", [5]),
+    "allowed_origins": (5, "x", [5]),
+    **dict.fromkeys(("session_ttl", "keep_alive", "timeout"), (float("nan"), float("inf"), 0)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_value_of_another_kind_is_refused_in_words_that_name_the_option(name: str) -> None:
+    for value in WRONG[name]:
+        with pytest.raises((DefinitionError, ValueError), match=name):
+            MCPServer(**{name: value})
+        with pytest.raises((DefinitionError, ValueError), match=name):
+            MCPServer().configure(**{name: value})
+
+
+def test_flask_refuses_to_open_a_server_by_an_empty_value() -> None:
+    app = Flask("shop")
+    app.config.update(MCP_AUTH=APIKeys([APIKey("ada", "k" * 32)]), MCP_AUTH_REQUIRED=None)
+    with pytest.raises(DefinitionError, match="auth_required is True or False, not None"):
+        MCPMount(app, "/mcp")
 
 
 def test_the_table_has_every_policy_that_a_server_may_declare() -> None:

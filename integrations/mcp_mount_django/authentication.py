@@ -19,9 +19,10 @@ from django.middleware.csrf import CsrfViewMiddleware
 
 from mcp_mount.auth.users import user_of
 from mcp_mount.calls.flows import Flow
-from mcp_mount.options import OPTIONS
+from mcp_mount.options import value_of
 from mcp_mount.protocol import Protocol
 from mcp_mount.protocol.settings import bearer
+from mcp_mount.schemas.values import flag
 from mcp_mount.wire.errors import (
     INVALID_REQUEST,
     Challenge,
@@ -37,6 +38,7 @@ from mcp_mount_django.authenticators import (
     is_unknown,
     may_come,
 )
+from mcp_mount_django.options import authenticators as several
 from mcp_mount_django.options import imported
 from mcp_mount_django.users import (
     anonymous,
@@ -63,8 +65,11 @@ class Authentication:
         find_user: Finds the user of an access token that the server has verified, for
             `request.user`.
 
+    Attributes:
+        find_user: As the argument; None if such a token has no user.
+
     Raises:
-        DefinitionError: If `find_user` is not a function.
+        DefinitionError: If an argument has an invalid value.
     """
 
     def __init__(
@@ -74,12 +79,9 @@ class Authentication:
         login_required: bool,
         find_user: Callable[[AccessToken], Any] | None = None,
     ) -> None:
-        self.find_user = OPTIONS["find_user"].check("find_user", find_user)
-        # A single authenticator may be given: a string would be split into its characters.
-        alone = isinstance(authenticators, str) or callable(authenticators)
-        given: Any = [authenticators] if alone else authenticators
-        self._given: Sequence[Authenticator] = given
-        self._login_required = login_required
+        self.find_user: Callable[[AccessToken], Any] | None = value_of("find_user", find_user)
+        self._given: Sequence[Authenticator] = several("authentication", authenticators)
+        self._login_required = flag("login_required", login_required)
 
     @cached_property
     def login_required(self) -> bool:

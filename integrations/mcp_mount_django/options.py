@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from django.conf import settings
@@ -21,12 +21,13 @@ from django.utils.module_loading import import_string
 from mcp_mount import options
 from mcp_mount.policies.chain import read
 from mcp_mount.policies.options import RULES, rules_in
+from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import suggestion
+from mcp_mount.schemas.values import Check, flag
 
 _OWN: Final = {
     "AUTHENTICATION": "authentication",
     "LOGIN_REQUIRED": "login_required",
-    "FIND_USER": "find_user",
     "TASK_CONTEXT": "task_context",
 }
 """Options that only Django's `MCPServer` has."""
@@ -43,7 +44,7 @@ OPTIONS: Final = {
 
 _IMPORTED: Final = frozenset(
     [name.upper() for name, option in options.OPTIONS.items() if option.is_object]
-    + ["FIND_USER", "TASK_CONTEXT"]
+    + ["TASK_CONTEXT"]
 )
 """The keys whose values may be dotted paths, so that the settings need not import them.
 
@@ -68,13 +69,42 @@ def defaults() -> dict[str, Any]:
     return found
 
 
+def authenticators(name: str, value: Any) -> tuple[Any, ...]:
+    """Return the authenticators of the option `authentication`; a single one may be given alone.
+
+    Args:
+        name: The name of the option.
+        value: What the user gave.
+
+    Raises:
+        DefinitionError: If a value can be neither imported nor called.
+    """
+    given = (value,) if isinstance(value, str) or callable(value) else value
+    is_list = isinstance(given, Collection) and not isinstance(given, bytes)
+    if not is_list or not all(isinstance(one, str) or callable(one) for one in given):
+        raise DefinitionError(
+            f"{name} must be authentication classes or functions of the request, or their dotted "
+            f"paths, not {value!r}"
+        )
+    return tuple(given)
+
+
+_CHECKS: Final[Mapping[str, Check]] = {
+    "authentication": authenticators,
+    "login_required": flag,
+    # Its error names the setting and the argument already.
+    "task_context": lambda name, value: value,
+}
+"""The checks of the options that only Django's `MCPServer` has."""
+
+
 def _check(key: str, value: Any) -> None:
     """Raise ImproperlyConfigured for an invalid value, with the key that the user has written."""
     name = OPTIONS[key]
     try:
-        if key in _OWN:
-            return
-        if name in RULES:
+        if name in _CHECKS:
+            _CHECKS[name](name, value)
+        elif name in RULES:
             rules_in({name: value})
         elif options.OPTIONS[name].part == "policies":
             read({name: value})

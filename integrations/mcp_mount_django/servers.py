@@ -22,7 +22,7 @@ from mcp_mount.base import NOT_OPTIONS, server_options
 from mcp_mount.calls.exception_hooks import ExceptionHooks
 from mcp_mount.elsewhere import OF_SERVER_OPTIONS
 from mcp_mount.hosting.host import Host, around_test_requests
-from mcp_mount.options import MCPServerOptions
+from mcp_mount.options import MCPServerOptions, NamedServerOptions, checked
 from mcp_mount.schemas.arguments import request_types
 from mcp_mount.schemas.names import refuse_unknown_options
 from mcp_mount.transports.scopes import Receive, Scope, Send
@@ -88,7 +88,7 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
         given = {"name": "django", "authentication": (), "login_required": False, **defaults()}
         own = {"name": name, "authentication": authentication, "login_required": login_required}
         given |= {key: value for key, value in own.items() if value is not None}
-        given |= {key: value for key, value in options.items() if key != "find_user" or value}
+        given |= options
         self.authentication = Authentication(
             given.pop("authentication"),
             login_required=given.pop("login_required"),
@@ -121,6 +121,24 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
             )
         )
         servers.add(self)
+
+    def configure(self, **options: Unpack[NamedServerOptions]) -> None:
+        """Change options of the server, before the first request: all of them, or none.
+
+        Args:
+            options: The options that change. The arguments of FastAPI, `authentication`,
+                `login_required` and `task_context` are given when the server is made.
+
+        Raises:
+            DefinitionError: If an option does not exist or has an invalid value.
+            ValueError: If a host name or an origin can match nothing.
+        """
+        # The user is that of Django's request, so the core is not told how to find it.
+        own = {name: options.pop(name) for name in ("find_user",) if name in options}
+        found = checked(own)
+        super().configure(**options)
+        if own:
+            self.authentication.find_user = found["find_user"]
 
     is_beside = False
     """Whether the server is in front of the project, and not in its URLs."""

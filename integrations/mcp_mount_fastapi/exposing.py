@@ -24,7 +24,7 @@ from mcp_mount.openapi.options import (
     ExposeOptions,
     choice_in,
     policies_in,
-    refuse_unknown_exposing,
+    refuse_unfit_exposing,
 )
 from mcp_mount.openapi.requests import Sent
 from mcp_mount.openapi.responses import Answer
@@ -69,7 +69,7 @@ def expose(
         DefinitionError: If nothing is selected, a value matches no endpoint, an endpoint named in
             `operations` cannot be a tool, or a name is taken.
     """
-    refuse_unknown_exposing(expose, options)
+    refuse_unfit_exposing(expose, options)
     if not isinstance(server, HandlerDecorators):
         raise DefinitionError(
             "expose takes the application first, then a server or a router: "
@@ -77,7 +77,7 @@ def expose(
         )
     choice = choice_in(options)
     headers = forwarded(forward)
-    known = tuple(several_names("login", login))
+    known = tuple(several_names("login=", login))
     return add_operations(
         server,
         [document_of(app, where) for where, app in applications(api)],

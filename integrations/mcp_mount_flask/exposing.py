@@ -25,11 +25,14 @@ from mcp_mount.openapi.options import (
     ExposeOptions,
     choice_in,
     policies_in,
-    refuse_unknown_exposing,
+    refuse_unfit_exposing,
 )
 from mcp_mount.openapi.targets import Target, calling
+from mcp_mount.policies.chain import read
+from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.names import refuse_unknown, several_names
+from mcp_mount.schemas.values import mapping, or_none
 from mcp_mount_flask.calling import FLASK_FORWARDED, pass_users, sending
 from mcp_mount_flask.inputs import MARKER, PLACES
 from mcp_mount_flask.logins import login_paths
@@ -98,18 +101,19 @@ def as_tool(
         A decorator that returns the view unchanged; without parentheses, the view itself.
 
     Raises:
-        DefinitionError: If `query`, `body` or `form` is not a model.
+        DefinitionError: If `query`, `body` or `form` is not a model, or another argument has an
+            invalid value.
     """
     if callable(name):
         return as_tool()(name)
     for model in (query, body, form):
         if model is not None:
             check_model(model)
+    own, hints = as_mark(name, description), or_none(mapping)("annotations=", annotations)
 
     def mark(view: F) -> F:
         models = {"query": query, "body": body, "form": form}
-        known = {"mark": as_mark(name, description), "annotations": annotations or {}, **models}
-        setattr(view, MARKER, known)
+        setattr(view, MARKER, {"mark": own, "annotations": hints or {}, **models})
         return view
 
     return mark
@@ -179,7 +183,7 @@ def expose(
         DefinitionError: If nothing is selected, a value matches nothing, or a name is taken.
     """
     check_application(app, "expose")
-    refuse_unknown_exposing(expose, options)
+    refuse_unfit_exposing(expose, options)
     if not isinstance(server, HandlerDecorators):
         raise DefinitionError(
             "expose takes the application first, then an MCPMount, a server or a router: "
@@ -189,13 +193,19 @@ def expose(
     groups = several_names("blueprints", blueprints)
     endpoints = [rule.endpoint for rule in rules]
     # A misspelt endpoint would silently leave a view without its model or its hints.
-    refuse_unknown("models= names no endpoint:", models or (), endpoints)
-    for endpoint, own in (models or {}).items():
+    tables = {
+        option: or_none(mapping)(f"{option}=", table) or {}
+        for option, table in (("models", models), ("annotations", annotations))
+    }
+    for option, table in tables.items():
+        refuse_unknown(f"{option}= names no endpoint:", table, endpoints)
+        for endpoint, own in table.items():
+            mapping(f"{option}[{endpoint!r}]", own)
+    for endpoint, own in tables["models"].items():
         refuse_unknown(f"models[{endpoint!r}] has no member", own, PLACES)
         for model in own.values():
             check_model(model)
-    refuse_unknown("annotations= names no endpoint:", annotations or (), endpoints)
-    refuse_unknown("login= names no endpoint:", several_names("login", login), endpoints)
+    refuse_unknown("login= names no endpoint:", several_names("login=", login), endpoints)
     known = [name for rule in rules for name in blueprints_of(rule)]
     if document is None:
         refuse_unknown("blueprints= names no blueprint with routes:", groups, known)
@@ -235,7 +245,7 @@ def expose(
             forward=headers,
             policies=policies_in(options),
             output_schemas=options.get("output_schemas"),
-            login=lambda: login_paths(exposure.app(app), several_names("login", login)),
+            login=lambda: login_paths(exposure.app(app), several_names("login=", login)),
         )
     exposure.apps.add(app)
     # The new tools serve the applications of the replaced ones as well.
@@ -243,6 +253,27 @@ def expose(
         exposure.apps.update(one.apps)
     pass_users(app)
     return exposed
+
+
+def check_options(options: FlaskExposeOptions) -> None:
+    """Check the options of an `expose` whose application is not there yet.
+
+    Args:
+        options: The options.
+
+    Raises:
+        DefinitionError: If a value is invalid whatever the application.
+    """
+    refuse_unfit_exposing(expose, options)
+    choice_in(options, RouteChoice)
+    policies = policies_in(options)
+    rules_of(policies)
+    read(policies)
+    forwarded(options.get("forward", FLASK_FORWARDED))
+    several_names("blueprints=", options.get("blueprints"))
+    several_names("login=", options.get("login"))
+    for name in ("models", "annotations", "document"):
+        or_none(mapping)(f"{name}=", options.get(name))
 
 
 def _earlier(registry: Registry, words: Mapping[str, Any], app: Flask) -> dict[str, _Exposure]:

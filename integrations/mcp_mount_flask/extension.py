@@ -41,7 +41,7 @@ from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.contexts import keep_environ, within_request
 from mcp_mount_flask.csrf import check as check_csrf
 from mcp_mount_flask.csrf import exempt
-from mcp_mount_flask.exposing import FlaskExposeOptions, expose
+from mcp_mount_flask.exposing import FlaskExposeOptions, check_options, expose
 from mcp_mount_flask.forms import FormNotKept, form_parsed_before
 from mcp_mount_flask.host import has_own_gate, host_of
 from mcp_mount_flask.mounts import add_mount, check_application, tell_of_unmatched
@@ -178,11 +178,19 @@ class MCPMount(HandlerDecorators):
         Returns:
             What it has done; None if there is no application yet. `init_app` then exposes the
             routes, and `exposed` has the result.
+
+        Raises:
+            DefinitionError: If an option does not exist or has an invalid value, and as
+                `mcp_mount_flask.expose`; applications that follow are not affected.
         """
         refuse_unknown("MCPMount.expose has no option", options, FlaskExposeOptions.__annotations__)
-        self._exposes.append(options)
+        if not self._apps:
+            # `init_app` checks the rest, for which it takes an application.
+            check_options(options)
         for app in list(self._apps):
             self.exposed.append(expose(app, self.server, **options))
+        # Applications to come get what the present ones have taken.
+        self._exposes.append(options)
         return self.exposed[-1] if self._apps else None
 
     def _metadata(self) -> BaseResponse:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mcp_mount.openapi.operations import MARK, METHODS, Operation
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import refuse_unknown, several_names
+from mcp_mount.schemas.permissions import takes_one
+from mcp_mount.schemas.values import mapping, or_none, text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +54,13 @@ class Choice:
     def __post_init__(self) -> None:
         for name in ("tags", "operations", "paths", "exclude", "exclude_tags"):
             object.__setattr__(self, name, several_names(f"{name}=", getattr(self, name)))
-        methods = [one.lower() for one in several_names("methods=", self.methods)]
-        refuse_unknown("methods= names no method that a tool can have:", methods, METHODS)
-        object.__setattr__(self, "methods", methods)
-        if self.name is not None and not callable(self.name):
+        object.__setattr__(self, "methods", methods_in(self.methods))
+        for name in ("names", "descriptions"):
+            table = or_none(mapping)(f"{name}=", getattr(self, name)) or {}
+            for key, value in table.items():
+                text(f"{name}[{key!r}]", value)
+        text("prefix=", self.prefix)
+        if self.name is not None and not (callable(self.name) and takes_one(self.name)):
             raise DefinitionError(
                 f"name= is a function of an Operation that returns a name, not {self.name!r}; one "
                 "name for one endpoint goes into names="
@@ -86,10 +91,7 @@ class Choice:
             refuse_unknown(f"{option}= matches no endpoint:", wrong, known)
         chosen = [one for one in operations if self.has(one)]
         if not chosen:
-            raise DefinitionError(
-                "no endpoint of the application is chosen: name some with operations= or paths=, "
-                "or mark them with as_tool"
-            )
+            raise DefinitionError(self._nothing_of(operations))
         known_names = [name for one in chosen for name in one.names]
         for option in ("names", "descriptions"):
             table = getattr(self, option) or {}
@@ -106,16 +108,41 @@ class Choice:
             True if its method is chosen, and a tag, its id or its path, or by its mark where the
             choice names none of these, and nothing leaves it out.
         """
-        if operation.method not in self.methods or operation.is_one_of(self.exclude):
-            return False
-        if set(self.exclude_tags) & set(operation.tags):
-            return False
+        return self._selects(operation) and not self._left_out_by(operation)
+
+    def _selects(self, operation: Operation) -> bool:
+        """Whether an operation would be chosen if nothing left it out."""
         if not self.tags and not self.operations and not self.paths:
             return operation.described.get(MARK) not in (None, False)
         return (
             bool(set(self.tags) & set(operation.tags))
             or bool(set(self.operations) & set(operation.names))
             or any(fnmatchcase(operation.path, pattern) for pattern in self.paths)
+        )
+
+    def _left_out_by(self, operation: Operation) -> list[str]:
+        """The options that leave an operation out."""
+        leaves_out = {
+            "methods=": operation.method not in self.methods,
+            "exclude=": operation.is_one_of(self.exclude),
+            "exclude_tags=": bool(set(self.exclude_tags) & set(operation.tags)),
+        }
+        return [option for option, is_so in leaves_out.items() if is_so]
+
+    def _nothing_of(self, operations: Sequence[Operation]) -> str:
+        """Why none of an application's operations is chosen, as an error."""
+        selected = [one for one in operations if self._selects(one)]
+        options = {option for one in selected for option in self._left_out_by(one)}
+        if not options:
+            return (
+                "no endpoint of the application is chosen: name some with operations= or paths=, "
+                "or mark them with as_tool"
+            )
+        is_by_mark = not self.tags and not self.operations and not self.paths
+        return (
+            "no endpoint of the application is chosen: all that are "
+            f"{'marked with as_tool' if is_by_mark else 'selected'} are left out by "
+            f"{' and '.join(sorted(options))}"
         )
 
     def names_by_itself(self, operation: Operation) -> bool:
@@ -135,6 +162,19 @@ class Choice:
         """What the tool is described by."""
         given = _first(self.descriptions, operation.names) or operation.mark.get("description")
         return given or operation.description or str(operation)
+
+
+def methods_in(value: Any) -> list[str]:
+    """The HTTP methods that an option `methods=` names, in lower case.
+
+    Raises:
+        DefinitionError: For what is no method that a tool can have, and for none.
+    """
+    methods = [one.lower() for one in several_names("methods=", value)]
+    refuse_unknown("methods= names no method that a tool can have:", methods, METHODS)
+    if not methods:
+        raise DefinitionError(f"methods={value!r} names no method: leave it out for all")
+    return methods
 
 
 def _first(table: Mapping[str, str] | None, keys: Sequence[str]) -> str | None:

@@ -14,7 +14,7 @@ from mcp_mount.openapi.options import (
     ExposeOptions,
     choice_in,
     policies_in,
-    refuse_unknown_exposing,
+    refuse_unfit_exposing,
 )
 from mcp_mount.openapi.targets import Send, calling
 from mcp_mount.schemas.names import several_names
@@ -54,9 +54,9 @@ def expose_document(
         DefinitionError: If nothing is chosen, a word matches nothing, an operation that
             `operations` names cannot be a tool, or a name is taken.
     """
-    refuse_unknown_exposing(expose_document, options)
+    refuse_unfit_exposing(expose_document, options)
     choice = choice_in(options)
-    known = [] if callable(login) else several_names("login", login)
+    known = [] if callable(login) else several_names("login=", login)
     headers = forwarded(forward)
     return add_operations(
         server,

@@ -42,7 +42,7 @@ def forwarded(names: str | Collection[str]) -> list[str]:
         DefinitionError: For what is no header's name, and for headers that belong to the request
             for the endpoint itself.
     """
-    lowered = [one.lower() for one in several_names("forward", names)]
+    lowered = [one.lower() for one in several_names("forward=", names)]
     for one in lowered:
         if not _HEADER.fullmatch(one):
             raise DefinitionError(f"forward= takes names of headers, and {one!r} is none")

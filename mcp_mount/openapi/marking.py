@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, overload
 
 from mcp_mount.openapi.operations import ANNOTATIONS, MARK, as_mark
+from mcp_mount.schemas.values import mapping
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,12 +63,15 @@ def as_tool(
 
     Returns:
         A decorator that returns the function unchanged; without parentheses, the function itself.
+
+    Raises:
+        DefinitionError: For a value that an argument cannot have.
     """
     if callable(name):
         return ToolMark({MARK: as_mark()})(name)
     mark = ToolMark({MARK: as_mark(name, description)})
     if annotations is not None:
-        mark[ANNOTATIONS] = dict(annotations)
+        mark[ANNOTATIONS] = dict(mapping("annotations=", annotations))
     return mark
 
 

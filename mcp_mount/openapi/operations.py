@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from mcp_mount.schemas.values import text
+
 MARK: Final = "x-mcp"
 """The member of an operation that makes it a tool."""
 
@@ -27,9 +29,13 @@ METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
 def as_mark(name: str | None = None, description: str | None = None) -> dict[str, str]:
-    """The value of `MARK`: the name and the description of the tool."""
+    """The value of `MARK`: the name and the description of the tool.
+
+    Raises:
+        DefinitionError: For what is no text.
+    """
     mark = {"name": name, "description": description}
-    return {key: value for key, value in mark.items() if value is not None}
+    return {key: text(f"{key}=", value) for key, value in mark.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ from mcp_mount.openapi.choice import Choice
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.schemas.names import keywords_of, refuse_unknown
+from mcp_mount.schemas.values import flag, or_none
 
 
 class ChoiceOptions(TypedDict, total=False):
@@ -67,10 +68,10 @@ def policies_in(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in known}
 
 
-def refuse_unknown_exposing(
+def refuse_unfit_exposing(
     expose: Callable[..., Any], options: Mapping[str, Any], also: Collection[str] = ()
 ) -> None:
-    """Refuse keyword arguments that an `expose` does not have.
+    """Refuse keyword arguments that an `expose` does not have, and values that they cannot have.
 
     Args:
         expose: The function.
@@ -78,7 +79,8 @@ def refuse_unknown_exposing(
         also: What it has besides its parameters and `ExposeOptions`.
 
     Raises:
-        DefinitionError: With the nearest name that there is.
+        DefinitionError: With the nearest name that there is; and for such a value.
     """
     known = [*keywords_of(expose), *ExposeOptions.__annotations__, *also]
     refuse_unknown(f"{expose.__name__} has no option", options, known)
+    or_none(flag)("output_schemas=", options.get("output_schemas"))

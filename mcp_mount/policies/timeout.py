@@ -23,6 +23,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.values import seconds as a_time
 from mcp_mount.wire.errors import CallRejected, EndsRun, OutOfTime
 
 T = TypeVar("T")
@@ -58,13 +59,12 @@ class Timeout:
     """
 
     def __init__(self, seconds: float, *, interrupt: bool = False) -> None:
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
-            raise DefinitionError(f"timeout is a number of seconds above 0, not {seconds!r}")
+        checked = a_time("timeout", seconds)
         if interrupt and not _CAN_INTERRUPT:
             raise DefinitionError(
                 f"{sys.implementation.name} cannot interrupt functions: leave interrupt=True out"
             )
-        self.seconds = float(seconds)
+        self.seconds = float(checked)
         self._interrupt = interrupt
 
     def flow(self, call: Call) -> Flow[Result]:

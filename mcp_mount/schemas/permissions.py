@@ -123,13 +123,13 @@ def _function(what: str, value: Any, of: str) -> Callable[[Any], Any]:
             f"{describe(value)}: {what} is a class, whose objects are always true. Write a "
             f"function of {of}"
         )
-    if not _takes_one(value):
+    if not takes_one(value):
         raise DefinitionError(f"{describe(value)}: {what} is a function with one parameter, {of}")
     function: Callable[[Any], Any] = value
     return function
 
 
-def _takes_one(function: Callable[..., Any]) -> bool:
+def takes_one(function: Callable[..., Any]) -> bool:
     """Whether a function can be called with one argument, as far as can be seen."""
     try:
         signature = inspect.signature(function)

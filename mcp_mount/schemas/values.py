@@ -40,6 +40,18 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def filled(name: str, value: Any) -> str:
+    """Any text but an empty one.
+
+    Raises:
+        DefinitionError: For anything else.
+    """
+    given = text(name, value)
+    if not given:
+        raise DefinitionError(f"{name} is empty")
+    return given
+
+
 def flag(name: str, value: Any) -> bool:
     """True or False, or 1 or 0, as variables of the environment give them.
 

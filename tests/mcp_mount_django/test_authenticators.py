@@ -10,9 +10,11 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.http import HttpRequest
 
 from mcp_mount import DefinitionError, SyncContext
 from mcp_mount.auth import AccessToken, TokenVerifier
+from tests.requests import stateless
 
 pytestmark = pytest.mark.usefixtures("database", "own_servers")
 
@@ -77,15 +79,19 @@ def server_of(how: str, find: Callable[..., Any]) -> Any:
     return one
 
 
-def ask(server: Any, *, asgi: bool = False) -> Any:
+def ask(server: Any, *, asgi: bool = False, tool: str | None = None) -> Any:
     from django.test import AsyncClient, Client, override_settings
     from django.urls import include, path
 
     class Urls:
         urlpatterns = (path("own", include(server.urls)),)
 
-    body = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {}}
+    body: Any = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {}}
     headers = {"authorization": "Bearer ada", "accept": "application/json, text/event-stream"}
+    if tool is not None:
+        own, sent = stateless("tools/call", {"name": tool, "arguments": {}})
+        headers, body = {**headers, **own}, json.loads(sent)
+        del headers["content-type"]  # `content_type` says it.
     post = {"data": json.dumps(body), "content_type": "application/json", "headers": headers}
     with override_settings(ROOT_URLCONF=Urls):
         if asgi:
@@ -261,6 +267,40 @@ def test_a_token_whose_user_has_no_key_is_a_caller_of_its_own(user: User, caller
 
     with override_settings(ROOT_URLCONF=Urls), Client(path="/own", token="team") as client:
         assert client.call_tool("caller").text == caller
+
+
+def test_find_user_may_be_configured_and_lifted(project: None) -> None:
+    def name_of_user(given: Any, **change: Any) -> list[str]:
+        one = server_of("find_user", given)
+        one.configure(**change)
+
+        @one.tool
+        def who(request: HttpRequest) -> str:
+            return f"{request.user.get_username() or 'nobody'}"
+
+        answer = [ask(one, tool=tool) for tool in ("who", "caller")]
+        return [one.json()["result"]["content"][0]["text"] for one in answer]
+
+    def joe(token: AccessToken) -> User:
+        return User("joe")
+
+    of_joe, of_nobody = ["joe", "name:joe"], ["nobody", "ada"]
+    assert name_of_user(joe) == of_joe
+    assert name_of_user(None, find_user=joe) == of_joe
+    assert name_of_user(lambda token: None, find_user=joe) == of_joe
+    assert name_of_user(joe, find_user=None) == of_nobody
+    assert name_of_user(joe, timeout=5) == of_joe
+
+
+def test_a_refused_change_leaves_find_user_as_it_was(project: None) -> None:
+    def joe(token: AccessToken) -> User:
+        return User("joe")
+
+    one = server_of("find_user", joe)
+    for wrong in ({"find_user": 5}, {"find_user": None, "timeout": "x"}):
+        with pytest.raises(DefinitionError):
+            one.configure(name="new", **wrong)
+        assert (one.authentication.find_user, one.title) == (joe, "own")
 
 
 def test_find_user_is_a_function(project: None) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mcp_mount import DefinitionError
 from sample_projects.processes import PYTHONPATH, ROOT
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -88,6 +89,12 @@ def test_a_setting_that_is_no_dict_is_found() -> None:
         ({"PAGE_SIZE": "9"}, "MCP_MOUNT['PAGE_SIZE']: PAGE_SIZE is a number from 1 on"),
         ({"OPEN": "no"}, "MCP_MOUNT['OPEN']: OPEN is True or False"),
         ({"WHEN": 3}, "MCP_MOUNT['WHEN']: "),
+        ({"AUTH_REQUIRED": None}, "MCP_MOUNT['AUTH_REQUIRED']: AUTH_REQUIRED is True or False"),
+        ({"LOGIN_REQUIRED": "no"}, "MCP_MOUNT['LOGIN_REQUIRED']: LOGIN_REQUIRED is True or False"),
+        ({"LOGIN_REQUIRED": None}, "MCP_MOUNT['LOGIN_REQUIRED']: LOGIN_REQUIRED is True or False"),
+        ({"AUTHENTICATION": None}, "MCP_MOUNT['AUTHENTICATION']: AUTHENTICATION must be "),
+        ({"AUTHENTICATION": [5]}, "MCP_MOUNT['AUTHENTICATION']: AUTHENTICATION must be "),
+        ({"FIND_USER": 5}, "MCP_MOUNT['FIND_USER']: FIND_USER is a function of the access token"),
         (
             {"ALLOWED_HOSTS": ["x"]},
             "MCP_MOUNT has no key 'ALLOWED_HOSTS'; the host names of the project are in "
@@ -113,6 +120,32 @@ def test_every_option_of_a_server_is_a_key_of_the_setting() -> None:
     own = {"AUTHENTICATION", "LOGIN_REQUIRED", "FIND_USER", "TASK_CONTEXT"}
     keys = {name.upper() for name in OPTIONS} - {"ALLOWED_HOSTS"}
     assert set(options.OPTIONS) == keys | own
+
+
+@pytest.mark.usefixtures("own_servers")
+@pytest.mark.parametrize("value", [5, None, object(), "x", [5], [None], {"x": 5}, float("nan")])
+def test_every_value_of_the_setting_is_checked(value: Any) -> None:
+    from django.core.exceptions import ImproperlyConfigured
+    from django.test import override_settings
+
+    from mcp_mount_django import MCPServer, options
+
+    for key in options.OPTIONS:
+        with override_settings(MCP_MOUNT={key: value}), contextlib.suppress(ImproperlyConfigured):
+            MCPServer()
+
+
+@pytest.mark.usefixtures("own_servers")
+def test_what_a_server_of_the_project_is_made_with_is_checked() -> None:
+    from mcp_mount_django import MCPServer
+
+    wrong: Any = "no"
+    with pytest.raises(DefinitionError, match="login_required is True or False, not 'no'"):
+        MCPServer("x", login_required=wrong)
+    with pytest.raises(DefinitionError, match="authentication must be authentication classes"):
+        MCPServer("x", authentication=[wrong, 5])
+    with pytest.raises(DefinitionError, match=r"is made: MCPServer\(login_required=…\)"):
+        MCPServer("x").configure(login_required=True)  # type: ignore[call-arg]
 
 
 def test_a_misspelt_permission_is_found(server: Any) -> None:

@@ -557,3 +557,33 @@ def test_the_key_of_the_application_may_be_bytes() -> None:
     own = session_headers(opened.headers["mcp-session-id"])
     ping = json.dumps(message("ping"))
     assert new.test_client().post("/mcp", headers=own, data=ping).status_code == 200
+
+
+@pytest.mark.parametrize("is_mounted", [True, False])
+@pytest.mark.parametrize(
+    "wrong", [{"tags": 5}, {"paths": "/x", "prefix": 5}, {"paths": "/x", "timeout": "x"}]
+)
+def test_an_expose_that_is_refused_does_not_come_again(
+    wrong: dict[str, Any], is_mounted: bool
+) -> None:
+    def application() -> Flask:
+        app = Flask("shop")
+        app.add_url_rule("/x", "x", lambda: "x")
+        return app
+
+    first, second = application(), application()
+    mcp = MCPMount(first) if is_mounted else MCPMount()
+    with pytest.raises(DefinitionError):
+        mcp.expose(**wrong)
+    mcp.expose(paths="/x")
+    mcp.init_app(second)
+    assert [one.tools for one in mcp.exposed][-1] == ["x"]
+    with Client(second) as client:
+        assert client.call_tool("x").text == "x"
+
+
+def test_an_expose_that_matches_nothing_does_not_come_again() -> None:
+    mcp = MCPMount(Flask("shop"))
+    with pytest.raises(DefinitionError, match="tags= matches no endpoint"):
+        mcp.expose(tags="x")
+    mcp.init_app(Flask("other"))

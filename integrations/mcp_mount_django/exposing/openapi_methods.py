@@ -12,7 +12,7 @@ from mcp_mount.openapi.options import (
     ExposeOptions,
     choice_in,
     policies_in,
-    refuse_unknown_exposing,
+    refuse_unfit_exposing,
 )
 from mcp_mount.openapi.targets import calling
 from mcp_mount.routes.router import HandlerDecorators
@@ -53,7 +53,7 @@ class ExposeDocumentsMixin(HandlerDecorators):
         """
         from mcp_mount_django.exposing import openapi_documents
 
-        refuse_unknown_exposing(self.expose, options)
+        refuse_unfit_exposing(self.expose, options)
         document, root = openapi_documents.document_of(api)
         return add_operations(
             self,

@@ -8,10 +8,12 @@ from typing import Any
 from typing_extensions import Unpack
 
 from mcp_mount.openapi.adding import Exposed, refuse_unknown_policies
+from mcp_mount.openapi.choice import methods_in
 from mcp_mount.openapi.operations import METHODS
 from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.names import several_names
+from mcp_mount.schemas.values import flag, mapping, or_none, whole
 from mcp_mount_django.exposing.middlewares import Middlewares
 from mcp_mount_django.exposing.naming import Naming
 from mcp_mount_django.exposing.rest_options import PAGE_SIZE, EndpointOptions, Schema
@@ -80,13 +82,13 @@ class ExposeRESTMixin(HandlerDecorators):
             naming=Naming.of(viewset, name, plural),
             basename=basename,
             url=several_names("url", url),
-            fixed=dict(kwargs or {}),
+            fixed=dict(or_none(mapping)("kwargs", kwargs) or {}),
         )
         options = EndpointOptions(
             given_schemas.by_handler("query", query),
             given_schemas.by_handler("schema", schema),
-            page_size,
-            output_schemas,
+            or_none(whole(1))("page_size", page_size),
+            flag("output_schemas", output_schemas),
             Middlewares(several_names("middleware", middleware)),
         )
         by_name = chosen is not None
@@ -153,14 +155,14 @@ class ExposeRESTMixin(HandlerDecorators):
             methods=chosen,
             naming=Naming.of(view, name, plural),
             url=several_names("url", url),
-            fixed=dict(kwargs or {}),
+            fixed=dict(or_none(mapping)("kwargs", kwargs) or {}),
             route=route,
         )
         options = EndpointOptions(
             given_schemas.by_handler("query", query),
             given_schemas.by_handler("schema", schema),
-            page_size,
-            output_schemas,
+            or_none(whole(1))("page_size", page_size),
+            flag("output_schemas", output_schemas),
             Middlewares(several_names("middleware", middleware)),
         )
         by_name = chosen is not None
@@ -224,13 +226,15 @@ class ExposeRESTMixin(HandlerDecorators):
             router,
             include=several_names("include", include),
             exclude=several_names("exclude", exclude),
-            methods=several_names("methods", methods),
-            names=names or {},
+            methods=methods_in(methods),
+            names=or_none(mapping)("names", names) or {},
             url=several_names("url", url),
-            fixed=dict(kwargs or {}),
+            fixed=dict(or_none(mapping)("kwargs", kwargs) or {}),
         )
         around = Middlewares(several_names("middleware", middleware))
-        options = EndpointOptions({}, {}, page_size, output_schemas, around)
+        size = or_none(whole(1))("page_size", page_size)
+        promised = flag("output_schemas", output_schemas)
+        options = EndpointOptions({}, {}, size, promised, around)
         return rest_tools.add_endpoints(
             self,
             endpoints,

@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from mcp_mount.features import DefinitionError
-from mcp_mount.openapi.operations import METHODS
 from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount_django.exposing.naming import Naming, snake_case
 from mcp_mount_django.exposing.rest_endpoints import Endpoint
@@ -48,7 +47,7 @@ def router_endpoints(
         router: The router.
         include: Prefixes ("order*") or basenames to expose. By default all.
         exclude: Prefixes or basenames to leave out.
-        methods: The HTTP methods.
+        methods: The HTTP methods, in lower case.
         names: The names for objects, by prefix or basename.
         url: Captures of the URLs before those of the router.
         fixed: Values of captures that are not arguments.
@@ -68,8 +67,6 @@ def router_endpoints(
     for option, words in (("include", include), ("exclude", exclude), ("names", names)):
         lost = [word for word in words if not any(one.matches(word) for one in registered)]
         refuse_unknown(f"{option}= matches nothing on the router:", lost, known)
-    allowed = [one.lower() for one in methods]
-    refuse_unknown("methods= names no method that a tool can have:", allowed, METHODS)
     chosen = [
         one
         for one in registered
@@ -88,7 +85,7 @@ def router_endpoints(
             basename=one.basename,
             url=[*around, *captures_of(one.prefix)],
             fixed=fixed,
-            methods=allowed,
+            methods=methods,
         ):
             if (endpoint.method, endpoint.action) in served:
                 yield endpoint
