@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -28,7 +28,7 @@ from mcp_mount.hosting.core import ServerCore
 from mcp_mount.hosting.exception_handlers import exception_hooks
 from mcp_mount.options import OPTIONS, MCPServerOptions, NamedServerOptions, checked
 from mcp_mount.policies.cache import invalidate
-from mcp_mount.policies.options import CHECKS
+from mcp_mount.policies.options import CHECKS, without_checks
 from mcp_mount.routes.documents import guard_documents, hidden
 from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute
 from mcp_mount.routes.errors import answer_unfit
@@ -73,7 +73,22 @@ MCP as well (`max_body_bytes`)."""
 
 def server_options() -> frozenset[str]:
     """The keyword arguments of MCPServer: its own, those that declare policies, and FastAPI's."""
-    return (options_of(MCPServer) | set(OPTIONS) | set(CHECKS)) - NOT_OPTIONS
+    return (options_of(MCPServer) | set(OPTIONS)) - NOT_OPTIONS
+
+
+def refuse_unknown_server_options(owner: object, options: Iterable[str]) -> None:
+    """Refuse keyword arguments that neither a server nor what makes one has.
+
+    Args:
+        owner: What is being made: a server, or an extension that makes one.
+        options: The keyword arguments that were given.
+
+    Raises:
+        DefinitionError: With the nearest name.
+    """
+    refuse_unknown_options(
+        owner, without_checks(options), server_options(), NOT_OPTIONS, OF_SERVER_OPTIONS
+    )
 
 
 class _NoOptions(TypedDict):
@@ -109,9 +124,7 @@ class MCPServer(HandlerDecorators, FastAPI):
     def __init__(
         self, name: str = "mcp-mount", *, path: str = "/mcp", **options: Unpack[MCPServerOptions]
     ) -> None:
-        refuse_unknown_options(
-            self, options, server_options(), but=NOT_OPTIONS, elsewhere=OF_SERVER_OPTIONS
-        )
+        refuse_unknown_server_options(self, options)
         refuse_unfit("a server", options, CHECKS)
         given: dict[str, Any] = {"name": name, **options}
         fastapi: dict[str, Any] = {
@@ -272,7 +285,7 @@ class MCPServer(HandlerDecorators, FastAPI):
         kind: Any = type(self)
         name = kind.__name__
         known = server_options() | options_of(kind)
-        fixed = known - NOT_OPTIONS - set(OPTIONS) - set(CHECKS)
+        fixed = known - NOT_OPTIONS - set(OPTIONS)
         hints = {one: f"it is given when the server is made: {name}({one}=…)" for one in fixed}
         refuse_unknown(f"{name} has no setting", options, OPTIONS, {**OF_SERVER_OPTIONS, **hints})
         values = checked(options)

@@ -155,6 +155,30 @@ def _with_tool() -> MCPServer:
     return server
 
 
+HAVE_NO_CHECKS: dict[str, Callable[..., Any]] = {
+    "a resource": lambda **options: MCPServer().resource("a://b", **options),
+    "a page": lambda **options: MCPServer().page("ui://x", **options),
+    "a prompt": lambda **options: MCPServer().prompt(**options)(_tool),
+    "MCPServer": MCPServer,
+    "MCPRouter": MCPRouter,
+    "ToolsRouter": ToolsRouter,
+    "MCPMount": lambda **options: MCPMount(_flask(), **options),
+    "MCPBlueprint": lambda **options: MCPBlueprint("b", __name__, **options),
+}
+
+
+@pytest.mark.parametrize("owner", HAVE_NO_CHECKS)
+def test_no_option_is_suggested_that_would_be_refused(owner: str) -> None:
+    for name in ("task", "chek", "check_resul", "xyz"):
+        with pytest.raises(DefinitionError, match=f"{owner} has no option '{name}'; ") as caught:
+            HAVE_NO_CHECKS[owner](**{name: lambda: None})
+        assert "check," not in str(caught.value)
+        assert "'check" not in str(caught.value).partition("; ")[2]
+    # What others have is refused in words that say so.
+    with pytest.raises(DefinitionError, match=r"(server|router|blueprint|'.*') has no check="):
+        HAVE_NO_CHECKS[owner](check=lambda: None)
+
+
 @pytest.mark.parametrize("case", OPTIONS)
 def test_an_option_that_means_nothing_is_refused(case: str) -> None:
     call, words = OPTIONS[case]

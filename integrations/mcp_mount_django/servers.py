@@ -18,13 +18,11 @@ from django.urls import URLPattern, re_path
 from typing_extensions import Unpack
 
 import mcp_mount
-from mcp_mount.base import NOT_OPTIONS, server_options
+from mcp_mount.base import refuse_unknown_server_options
 from mcp_mount.calls.exception_hooks import ExceptionHooks
-from mcp_mount.elsewhere import OF_SERVER_OPTIONS
 from mcp_mount.hosting.host import Host, around_test_requests
 from mcp_mount.options import MCPServerOptions, NamedServerOptions, checked
 from mcp_mount.schemas.arguments import request_types
-from mcp_mount.schemas.names import refuse_unknown_options
 from mcp_mount.transports.scopes import Receive, Scope, Send
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi_app import WSGIApp
@@ -82,9 +80,7 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
         task_context: TaskContext | None = None,
         **options: Unpack[MCPServerOptions],
     ) -> None:
-        refuse_unknown_options(
-            self, options, server_options(), but=NOT_OPTIONS, elsewhere=OF_SERVER_OPTIONS
-        )
+        refuse_unknown_server_options(self, options)
         given = {"name": "django", "authentication": (), "login_required": False, **defaults()}
         own = {"name": name, "authentication": authentication, "login_required": login_required}
         given |= {key: value for key, value in own.items() if value is not None}

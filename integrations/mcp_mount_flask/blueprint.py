@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from mcp_mount.features import Registry
 from mcp_mount.policies.chain import policies_of
-from mcp_mount.policies.options import PolicyOptions, RouterPolicies, split
+from mcp_mount.policies.options import RouterPolicies, split, without_checks
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.routes.router import HandlerDecorators, registry_of
 from mcp_mount.schemas.names import refuse_unknown_options, several_names
@@ -65,7 +65,7 @@ class MCPBlueprint(HandlerDecorators, Blueprint):
         mounts: str | Collection[str] = (),
         **options: Unpack[BlueprintOptions],
     ) -> None:
-        refuse_unknown_options(self, options, also=PolicyOptions.__annotations__)
+        refuse_unknown_options(self, without_checks(options), also=RouterPolicies.__annotations__)
         declared, flask = split(options)
         super().__init__(name, import_name, **flask)
         self.registry = registry_of("blueprint", name, declared)

@@ -13,8 +13,7 @@ from typing_extensions import Unpack
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
-from mcp_mount.base import MCPServer, server_options
-from mcp_mount.elsewhere import OF_SERVER_OPTIONS
+from mcp_mount.base import MCPServer, refuse_unknown_server_options
 from mcp_mount.features import DefinitionError
 from mcp_mount.openapi.adding import Exposed
 from mcp_mount.options import OPTIONS, NamedMCPServerOptions
@@ -23,7 +22,7 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import error_reply
 from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.arguments import request_types
-from mcp_mount.schemas.names import refuse_unknown, refuse_unknown_options
+from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.resuming import ClosingAfterRetry
 from mcp_mount.transports.scopes import HOST_REQUEST
@@ -87,7 +86,7 @@ class MCPMount(HandlerDecorators):
             raise TypeError("give either a server or the options for one")
         if isinstance(app, str):
             raise TypeError("the application comes first: MCPMount(app, path)")
-        refuse_unknown_options(self, options, server_options(), elsewhere=OF_SERVER_OPTIONS)
+        refuse_unknown_server_options(self, options)
         if app is not None:
             check_application(app, "MCPMount")
         if server is not None and not isinstance(server, MCPServer):

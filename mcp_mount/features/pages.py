@@ -14,8 +14,16 @@ from typing import Any, Final, Literal
 from typing_extensions import Unpack
 
 from mcp_mount.calls.policies import NO_POLICIES, Policies
-from mcp_mount.features.resources import ReadDefinition, Resource, ResourceDefinition
+from mcp_mount.features.definitions import check_definition
+from mcp_mount.features.resources import (
+    READ_CHECKS,
+    ReadDefinition,
+    Resource,
+    ResourceDefinition,
+)
 from mcp_mount.schemas.functions import DefinitionError, describe
+from mcp_mount.schemas.names import several_names
+from mcp_mount.schemas.values import Check, flag, or_none, text
 from mcp_mount.wire.extensions import PAGE_TYPE
 from mcp_mount.wire.messages import Rule
 from mcp_mount.wire.uris import normal_uri
@@ -32,6 +40,14 @@ _ORIGINS: Final = {
     "resources": "resourceDomains",
     "frames": "frameDomains",
     "base_uris": "baseUriDomains",
+}
+
+
+_CHECKS: Final[Mapping[str, Check]] = {
+    **READ_CHECKS,
+    **dict.fromkeys((*_ORIGINS, "permissions"), several_names),
+    "domain": or_none(text),
+    "border": or_none(flag),
 }
 
 
@@ -74,10 +90,11 @@ def page(
     Raises:
         DefinitionError: For a function, a URI or origins that cannot be those of a page.
     """
-    permissions = definition.get("permissions", ())
     given: Mapping[str, Any] = definition
-    origins = {name: list(given.get(option, ())) for option, name in _ORIGINS.items()}
-    if not uri.startswith("ui://"):
+    check_definition(function, given, _CHECKS)
+    permissions = several_names("permissions", given.get("permissions"))
+    origins = {name: several_names(option, given.get(option)) for option, name in _ORIGINS.items()}
+    if not text("uri", uri).startswith("ui://"):
         raise DefinitionError(f"{describe(function)}: the URI of a page begins with ui://: {uri!r}")
     unknown = set(permissions) - set(_PERMISSIONS)
     if unknown:

@@ -16,7 +16,7 @@ from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
 from mcp_mount.elsewhere import value_here
 from mcp_mount.features import content
-from mcp_mount.features.definitions import Definition, members
+from mcp_mount.features.definitions import ANY_ENTRY, Definition, check_definition, members
 from mcp_mount.schemas.arguments import Arguments, InvalidArguments, known_arguments
 from mcp_mount.schemas.functions import (
     DefinitionError,
@@ -102,6 +102,7 @@ class Prompt:
         Raises:
             DefinitionError: For a function that cannot be a prompt.
         """
+        check_definition(function, {**definition, "name": name}, ANY_ENTRY)
         own_name = name_of(function) if name is None else name
         if not own_name or own_name == "<lambda>":
             raise DefinitionError(f"{describe(function)}: pass name= for a prompt without a name")

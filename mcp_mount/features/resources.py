@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from typing_extensions import Unpack
 
@@ -15,7 +15,7 @@ from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
 from mcp_mount.features.content import is_content
-from mcp_mount.features.definitions import Definition, members
+from mcp_mount.features.definitions import ANY_ENTRY, Definition, check_definition, members
 from mcp_mount.schemas.arguments import Arguments, InvalidArguments
 from mcp_mount.schemas.functions import (
     DefinitionError,
@@ -26,6 +26,7 @@ from mcp_mount.schemas.functions import (
     signature_of,
 )
 from mcp_mount.schemas.uri_templates import UriTemplate
+from mcp_mount.schemas.values import Check, or_none, text, whole
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import (
     INTERNAL_ERROR,
@@ -66,6 +67,21 @@ class ResourceDefinition(ReadDefinition, total=False):
 
     mime_type: str | None
     """The media type of its contents."""
+
+
+def _cache_scope(name: str, value: Any) -> None:
+    if value not in ("private", "public"):
+        raise DefinitionError(f'{name} is "private" or "public", not {value!r}')
+
+
+READ_CHECKS: Final[Mapping[str, Check]] = {
+    **ANY_ENTRY,
+    "size": or_none(whole(0)),
+    "ttl_ms": whole(0),
+    "cache_scope": _cache_scope,
+    "mime_type": or_none(text),
+}
+"""The checks of what users may say of a resource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +125,8 @@ class Resource:
         Raises:
             DefinitionError: For a function or a URI that cannot be a resource.
         """
-        if ":" not in uri:
+        check_definition(function, definition, READ_CHECKS)
+        if ":" not in text("uri", uri):
             raise DefinitionError(f"{describe(function)}: {uri!r} is no URI, it has no scheme")
         template = _template(function, uri)
         written, uri = uri, normal_uri(uri) if template is None else template.template

@@ -21,7 +21,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.calls.tasks import TaskPolicy
 from mcp_mount.elsewhere import value_here
 from mcp_mount.features import content
-from mcp_mount.features.definitions import Definition, members
+from mcp_mount.features.definitions import ANY_ENTRY, Definition, check_definition, members
 from mcp_mount.features.pages import tool_meta
 from mcp_mount.schemas.arguments import (
     MAX_TOLD,
@@ -42,6 +42,7 @@ from mcp_mount.schemas.functions import (
 )
 from mcp_mount.schemas.json_schema import JSONSchema, finite_schema, is_open
 from mcp_mount.schemas.mirrored import Mirrored, mirrored_parameters
+from mcp_mount.schemas.values import Check, flag, or_none, text, unlike
 from mcp_mount.wire.adapters import adapter_of
 from mcp_mount.wire.answers import is_yes
 from mcp_mount.wire.binary import SchemaGenerator
@@ -200,6 +201,26 @@ class ToolDefinition(Definition, total=False):
     """Whether only pages call it, and no model sees it."""
 
 
+def _input_schema(name: str, value: Any) -> None:
+    other = None if isinstance(value, Mapping) else unlike(value, HandlerArguments)
+    if other is not None:
+        raise DefinitionError(f"{name} is a JSON Schema, as a dict, not {other}")
+
+
+def _output_schema(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        raise DefinitionError(f"{name} is a type, a JSON Schema (a dict) or False, not {value!r}")
+
+
+_CHECKS: Final[Mapping[str, Check]] = {
+    **ANY_ENTRY,
+    "input_schema": or_none(_input_schema),
+    "output_schema": _output_schema,
+    "page": or_none(text),
+    "app_only": flag,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A registered tool."""
@@ -242,14 +263,15 @@ class Tool:
         Raises:
             DefinitionError: For a function that cannot be a tool.
         """
+        if not callable(function):
+            raise DefinitionError(f"a tool must be a function, not {function!r}")
+        check_definition(function, {**definition, "name": name}, _CHECKS)
         input_schema = definition.get("input_schema")
         output_schema = definition.get("output_schema")
         meta = {
             **tool_meta(definition.get("page"), definition.get("app_only", False)),
             **(definition.get("meta") or {}),
         }
-        if not callable(function):
-            raise DefinitionError(f"a tool must be a function, not {function!r}")
         own_name = name_of(function) if name is None else name
         if not _NAME.fullmatch(own_name):
             raise DefinitionError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from mcp_mount.policies.cache import Cache
@@ -101,6 +101,17 @@ def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     known = PolicyOptions.__annotations__
     declared = {key: value for key, value in options.items() if key in known}
     return declared, {key: value for key, value in options.items() if key not in known}
+
+
+def without_checks(options: Iterable[str]) -> list[str]:
+    """The names of options without those of checks.
+
+    What has no checks refuses them in words that say so, but suggests none for a misspelt name.
+
+    Args:
+        options: What the user gave.
+    """
+    return [name for name in options if name not in CHECKS]
 
 
 def rules_in(declared: Mapping[str, Any]) -> tuple[Rule, ...]:

@@ -22,7 +22,13 @@ from mcp_mount.observability.records import secrets_of
 from mcp_mount.policies.chain import PolicyChain, policies_of
 from mcp_mount.policies.checks import ArgumentChecks, with_result_checks
 from mcp_mount.policies.middleware import policy_of
-from mcp_mount.policies.options import CHECKS, PolicyOptions, split
+from mcp_mount.policies.options import (
+    CHECKS,
+    PolicyOptions,
+    RouterPolicies,
+    split,
+    without_checks,
+)
 from mcp_mount.policies.reading import guarding
 from mcp_mount.routes.dependencies import split_dependencies
 from mcp_mount.routes.gate import Guard
@@ -167,16 +173,9 @@ class HandlerDecorators:
             DefinitionError: For a function or a URI that cannot be a resource, a URI that is
                 taken, an option that does not exist or cannot have its value.
         """
-        known = ResourceOptions.__annotations__
-        # Policies of other entries are named as such.
-        refuse_unknown(
-            "a resource has no option",
-            options,
-            [*known, *PolicyOptions.__annotations__],
-            OF_ENTRY_OPTIONS,
-        )
+        unfit = _refuse_unknown_of("a resource", options, ResourceOptions)
         declared, definition = split(options)
-        around = _around("resource", uri, declared, unfit=("extra_arguments", *CHECKS))
+        around = _around("resource", uri, declared, unfit)
 
         def register(function: F) -> F:
             own = _within_dependencies(function, around)
@@ -202,10 +201,9 @@ class HandlerDecorators:
             DefinitionError: For a function, a URI or an origin that cannot be that of a page, an
                 option that does not exist or cannot have its value.
         """
-        known = [*PageOptions.__annotations__, *PolicyOptions.__annotations__]
-        refuse_unknown("a page has no option", options, known)
+        unfit = _refuse_unknown_of("a page", options, PageOptions)
         declared, rest = split(options)
-        rest |= _around("resource", uri, declared, unfit=("extra_arguments", *CHECKS))
+        rest |= _around("resource", uri, declared, unfit)
 
         def register(function: F) -> F:
             own = _within_dependencies(function, rest)
@@ -274,11 +272,10 @@ class HandlerDecorators:
     def _add_prompt(
         self, function: Callable[..., Any], name: str | None = None, **options: Any
     ) -> None:
-        known = [*PromptOptions.__annotations__, *PolicyOptions.__annotations__]
-        refuse_unknown("a prompt has no option", options, known, OF_ENTRY_OPTIONS)
+        unfit = _refuse_unknown_of("a prompt", options, PromptOptions)
         declared, definition = split(options)
         shown = str(name or getattr(function, "__name__", ""))
-        around = _around("prompt", shown, declared, unfit=("cache", *CHECKS))
+        around = _around("prompt", shown, declared, unfit)
         own = _within_dependencies(function, around)
         prompt = Prompt.of(own, name=name, **definition, **around)
         _refuse_unknown_arguments(f"the prompt {prompt.name!r}", prompt)
@@ -360,7 +357,7 @@ class MCPRouter(HandlerDecorators, APIRouter):
     """Where below the router's prefix its tools stand as plain HTTP; None for nowhere."""
 
     def __init__(self, *, name: str | None = None, **options: Unpack[RouterOptions]) -> None:
-        refuse_unknown_options(self, options, also=PolicyOptions.__annotations__)
+        refuse_unknown_options(self, without_checks(options), also=RouterPolicies.__annotations__)
         declared, rest = split(options)
         refuse_dependencies(rest.get("dependencies"))
         self.registry = registry_of("router", name or rest.get("prefix", ""), declared)
@@ -524,8 +521,29 @@ def _refuse_unknown_arguments(what: str, entry: Tool | Prompt | Resource) -> Non
         refuse_unknown(f"{what}: a tag of its cache names no argument", cache.arguments, known)
 
 
+def _refuse_unknown_of(what: str, options: Iterable[str], known: type) -> list[str]:
+    """Refuse keyword arguments that no entry has.
+
+    Args:
+        what: The entry, for the error, such as "a resource".
+        options: The keyword arguments that were given.
+        known: Its options, a TypedDict: of these alone one is suggested.
+
+    Returns:
+        The policies that only other entries have. `refuse_unfit` refuses them in words of its own.
+
+    Raises:
+        DefinitionError: With the nearest name.
+    """
+    own = known.__annotations__
+    others = [name for name in PolicyOptions.__annotations__ if name not in own]
+    wrong = [name for name in options if name not in others]
+    refuse_unknown(f"{what} has no option", wrong, own, OF_ENTRY_OPTIONS)
+    return others
+
+
 def _around(
-    kind: str, name: str, declared: Mapping[str, Any], unfit: Sequence[str] = CHECKS
+    kind: str, name: str, declared: Mapping[str, Any], unfit: Sequence[str]
 ) -> dict[str, Any]:
     """The rules and policies of an entry that is no tool."""
     refuse_unfit(f"the {kind} {name!r}", declared, unfit)
@@ -574,7 +592,7 @@ def _decorate(name: Any, options: Mapping[str, Any], register: Callable[..., Non
         register(name, **options)
         return name
     if name is not None and not isinstance(name, str):
-        raise TypeError(f"expected a function or a name, not {name!r}")
+        raise DefinitionError(f"expected a function or a name, not {name!r}")
 
     def decorate(function: F) -> F:
         register(function, name=name, **options)
