@@ -18,6 +18,7 @@ from mcp_mount.hosting.openness import may_guard
 from mcp_mount.transports.paths import clean_prefix, route_path
 from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wrapping.arguments import check_mount
+from mcp_mount_starlette.front import answer_in_front
 
 __all__ = ["MCPMount", "mount"]
 
@@ -44,6 +45,9 @@ class MCPMount(Mount):
     def __init__(self, path: str, server: MCPServer, *, name: str | None = None) -> None:
         super().__init__(clean_prefix(path), app=server, name=name)
         self._exact, _, self._convertors = compile_path(self.path)
+
+    matches_by_path = True
+    """Whether only path and method of a request count for it: see `front.py`."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] in ("http", "websocket"):
@@ -115,7 +119,10 @@ def mount(app: App, path: str, server: MCPServer) -> App:
             guards=lambda: may_guard(app.user_middleware),
         )
     )
-    app.router.routes[place:place] = [MCPMount(path, server), _Metadata(path, server)]
+    route = MCPMount(path, server)
+    app.router.routes[place:place] = [route, _Metadata(path, server)]
+    if "{" not in path:
+        answer_in_front(app, route, server)
     changed = getattr(app.router, "_mark_routes_changed", None)
     if changed is not None:
         # FastAPI caches what it knows about its routes.
@@ -172,6 +179,8 @@ def _takes(route: BaseRoute, method: str, path: str) -> bool:
 
 class _Metadata(BaseRoute):
     """Serves the metadata for access tokens, which are outside of the mount point (RFC 9728)."""
+
+    matches_by_path = True
 
     def __init__(self, path: str, server: MCPServer) -> None:
         self._exact = compile_path(path)[0]

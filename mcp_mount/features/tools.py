@@ -64,6 +64,9 @@ logger = own_logger("mcp_mount")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
+_TEXT_TWICE: Final = b'"content":[{"type":"text","text":%b}],"structuredContent":{"result":%b}'
+
+
 class UnfitResult(ValueError):
     """A value that is not of the type that its tool promises."""
 
@@ -145,6 +148,10 @@ class Output:
         Raises:
             ValueError: If the value does not fit (pydantic's ValidationError, for one).
         """
+        if type(value) is str and self.type is str and revision.structured_content:
+            # The most common case in one step: it takes a third of the time.
+            data = encode(value)
+            return Result(_TEXT_TWICE % (data, data))
         if _is_call_result(value):
             return _encode_call_result(value, revision)
         if self._adapter is None:

@@ -17,12 +17,11 @@ from functools import partial
 from typing import Any, Final
 
 from mcp_mount.calls.call import Call
-from mcp_mount.protocol.direct import DirectCall
 from mcp_mount.protocol.exchange import Exchange, Opened, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.async_streams import AsyncStream
 from mcp_mount.transports.channels import silence
-from mcp_mount.transports.direct import ASGIDirectCalls, send_json
+from mcp_mount.transports.direct import ASGIDirectCalls, again
 from mcp_mount.transports.driving import (
     drive_async,
     follow_async,
@@ -30,6 +29,7 @@ from mcp_mount.transports.driving import (
     spawner,
 )
 from mcp_mount.transports.executor import waiting_thread
+from mcp_mount.transports.in_process import Application
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.late import LateResponse, LateStart
 from mcp_mount.transports.resuming import AsyncReader, go_on_unheard, pump
@@ -68,15 +68,41 @@ class ASGITransport:
     def __init__(self, protocol: Protocol, runner: Runner = PLAIN) -> None:
         self._protocol = protocol
         self._runner = runner
-        self.direct = ASGIDirectCalls(protocol, runner)
+        self._direct = ASGIDirectCalls(protocol, runner)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = self.direct.find(scope)
-        if asked is not None:
-            call, receive = await self.direct.read(asked, receive)
-            if call is not None:
-                await self.answer_directly(call, scope, receive, send)
-                return
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, otherwise: Application | None = None
+    ) -> None:
+        """Answer a request.
+
+        Args:
+            scope: Of the request.
+            receive: ASGI's.
+            send: ASGI's.
+            otherwise: Answers it if it is no direct call; by default the long way.
+        """
+        asked = self._direct.find(scope)
+        if asked is None:
+            await (otherwise or self._serve_any)(scope, receive, send)
+            return
+        message = await receive()
+        call = self._direct.read(asked, message)
+        if call is None:
+            await (otherwise or self._serve_any)(scope, again(message, receive), send)
+            return
+        done = self._direct.run(call)
+        if isinstance(done, bytes):
+            headers = [_CONTENT_TYPE, (b"content-length", b"%d" % len(done))]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": done})
+            return
+        opened = self._protocol.open_direct(call, request_of(scope, read_headers(scope)))
+        if done is not None:
+            assert isinstance(opened, Exchange), "its arguments have been validated"
+            opened.calls[0].resume(done)
+        await self._answer(opened, scope, receive, send, self._runner)
+
+    async def _serve_any(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = read_headers(scope)
         limit = self._protocol.settings.max_body_bytes
         try:
@@ -93,20 +119,6 @@ class ASGITransport:
         else:
             opened = await open_request_async(self._protocol, request, runner)
         await self._answer(opened, scope, receive, send, runner)
-
-    async def answer_directly(
-        self, call: DirectCall, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Answer a direct call: at once, if its handler returns without waiting for anything."""
-        done = self.direct.run(call)
-        if isinstance(done, bytes):
-            await send_json(done, send)
-            return
-        opened = self._protocol.open_direct(call, request_of(scope, read_headers(scope)))
-        if done is not None:
-            assert isinstance(opened, Exchange), "its arguments have been validated"
-            opened.calls[0].resume(done)
-        await self._answer(opened, scope, receive, send, self._runner)
 
     async def _answer(
         self, opened: Opened, scope: Scope, receive: Receive, send: Send, runner: Runner
@@ -521,4 +533,5 @@ def _encoded(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 
 _IN_JSON: Final = [("content-type", JSON)]
 _JSON_HEADERS: Final = _encoded(_IN_JSON)
+_CONTENT_TYPE: Final = _JSON_HEADERS[0]
 """Those of nearly every reply, encoded once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
 from functools import partial
 from inspect import isawaitable
 from types import CoroutineType
@@ -17,7 +17,6 @@ from mcp_mount.transports.scopes import (
     RUNNER,
     Receive,
     Scope,
-    Send,
 )
 from mcp_mount.transports.threads import Runner
 from mcp_mount.wire.messages import JSON
@@ -36,23 +35,6 @@ _ACCEPTS: Final = frozenset(
     }
 )
 """How clients write that they accept both kinds of responses; other ways go the long way."""
-
-_READ: Final = frozenset(
-    {
-        b"accept",
-        b"content-type",
-        b"host",
-        b"mcp-method",
-        b"mcp-name",
-        b"mcp-protocol-version",
-        b"mcp-session-id",
-        b"origin",
-        b"sec-fetch-site",
-    }
-)
-"""The headers that are looked at; no other one has a part in a direct call."""
-
-_CONTENT_TYPE: Final = (b"content-type", _JSON)
 
 
 class ASGIDirectCalls:
@@ -77,19 +59,16 @@ class ASGIDirectCalls:
             or "wsgi_environ" in scope
         ):
             return None
-        found: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            if name in _READ:
-                if name in found:
-                    # The long way joins repeated headers.
-                    return None
-                found[name] = value
-        get = found.get
+        pairs = scope["headers"]
+        headers: dict[bytes, bytes] = dict(pairs)
+        get = headers.get
         if (
-            get(b"accept") not in _ACCEPTS
+            # The long way joins repeated headers.
+            len(headers) != len(pairs)
+            or get(b"accept") not in _ACCEPTS
             or get(b"content-type") != _JSON
-            or b"origin" in found
-            or b"sec-fetch-site" in found
+            or b"origin" in headers
+            or b"sec-fetch-site" in headers
         ):
             return None
         server = scope.get("server")
@@ -113,22 +92,16 @@ class ASGIDirectCalls:
             scope.get(ENDPOINT, root_path),
         )
 
-    async def read(self, asked: Asked, receive: Receive) -> tuple[DirectCall | None, Receive]:
-        """The call in the body of a request.
+    def read(self, asked: Asked, message: Mapping[str, Any]) -> DirectCall | None:
+        """The call in the body of a request; None for the long way.
 
         Args:
             asked: What its headers name.
-            receive: ASGI's.
-
-        Returns:
-            The call, None for the long way; and ASGI's receive from here on, for the long way from
-            the beginning.
+            message: The first message of ASGI's receive.
         """
-        message = await receive()
         if message["type"] != "http.request" or message.get("more_body", False):
-            return None, _again(message, receive)
-        call = self._calls.read(asked, message.get("body", b""))
-        return call, receive if call is not None else _again(message, receive)
+            return None
+        return self._calls.read(asked, message.get("body", b""))
 
     def run(self, call: DirectCall) -> bytes | Resumed | None:
         """Run the handler of a call up to where it waits.
@@ -170,13 +143,6 @@ class ASGIDirectCalls:
             return partial(_itself, value)
 
 
-async def send_json(body: bytes, send: Send) -> None:
-    """Send a reply with status 200."""
-    headers = [_CONTENT_TYPE, (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 def _raise(error: BaseException) -> Any:
     raise error
 
@@ -213,8 +179,13 @@ class _Begun:
             return end.value
 
 
-def _again(message: MutableMapping[str, Any], receive: Receive) -> Receive:
-    """ASGI's receive, with a message that has been received already before all others."""
+def again(message: MutableMapping[str, Any], receive: Receive) -> Receive:
+    """ASGI's receive, from the beginning.
+
+    Args:
+        message: What it has returned already.
+        receive: The receive that has returned it.
+    """
     waiting = [message]
 
     def receive_again() -> Awaitable[MutableMapping[str, Any]]:

@@ -1,0 +1,146 @@
+"""Direct calls in front of an application's own routes.
+
+Between an application without middleware and its routes stand an error handler, an exit stack and
+every route before the server's. For a direct call (`mcp_mount.protocol.direct`) none of them does
+anything, and together they take as long as the call. So such a call is answered before they are
+asked, where it is certain that it would have come to the server: all other requests, and every
+application of which it is not certain, go their usual way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, APIWebSocketRoute
+from starlette.applications import Starlette
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.routing import BaseRoute, Match, Mount, Route, Router, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_mount.base import MCPServer
+from mcp_mount.transports.scopes import HOST_APP, SERVER
+
+_STACKS = (Starlette.build_middleware_stack, FastAPI.build_middleware_stack)
+_ROUTERS = (Router, APIRouter)
+_BY_PATH = frozenset(
+    kind.matches for kind in (Route, WebSocketRoute, Mount, APIRoute, APIWebSocketRoute)
+)
+"""How routes match for which only path and method of a request count."""
+
+_INCLUDED = "_IncludedRouter"
+"""FastAPI's route for an included router, since 0.150: one that grows to take the requests of the
+server after the start would not get its direct calls, over which `mount` has precedence anyway."""
+
+_TELEMETRY = "fastapi.telemetry"
+"""The key of a scope by which FastAPI's own telemetry follows a request through its routes."""
+
+
+def answer_in_front(app: Starlette, route: Mount, server: MCPServer) -> None:
+    """Answer the direct calls of a server before the application's own routes are asked, from when
+    the application builds its middleware stack.
+
+    Args:
+        app: The application.
+        route: The route by which the server is mounted, at a path without parameters.
+        server: The server.
+    """
+    build = app.build_middleware_stack
+    if getattr(build, "__func__", None) not in _STACKS and not hasattr(build, "answers_in_front"):
+        # Something else has changed how the stack is built, and may have to see every request.
+        return
+
+    def build_with_front() -> ASGIApp:
+        stack = build()
+        # Instrumentation looks for Starlette's own outermost middleware: it stays where it is.
+        if isinstance(stack, ServerErrorMiddleware) and not app.user_middleware:
+            before = _before(app, route)
+            if before is not None:
+                stack.app = _Front(stack.app, app, route, server, before)
+        return stack
+
+    build_with_front.answers_in_front = True  # type: ignore[attr-defined]
+    app.build_middleware_stack = build_with_front  # type: ignore[method-assign]
+
+
+def _before(app: Starlette, route: Mount) -> Sequence[BaseRoute] | None:
+    """The routes before one, if none of them could receive its POST requests; None if one could,
+    or if that is not certain."""
+    router = app.router
+    if type(router) not in _ROUTERS or router.middleware_stack != router.app:
+        return None
+    if getattr(app, "max_body_size", None) is not None:
+        return None
+    if route not in router.routes:
+        return None
+    before = router.routes[: router.routes.index(route)]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": route.path,
+        "raw_path": route.path.encode(),
+        "root_path": "",
+        "path_params": {},
+        "query_string": b"",
+        "headers": [],
+    }
+    for one in before:
+        kind = type(one)
+        is_known = kind.matches in _BY_PATH or kind.__name__ == _INCLUDED
+        if not getattr(one, "matches_by_path", is_known) or one.matches(scope)[0] is Match.FULL:
+            return None
+    return before
+
+
+class _Front:
+    """Answers direct calls, and hands on all other requests.
+
+    Args:
+        app: What it is in front of.
+        host: The application.
+        route: The route of the server.
+        server: The server.
+        before: The routes before that one.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: Starlette,
+        route: Mount,
+        server: MCPServer,
+        before: Sequence[BaseRoute],
+    ) -> None:
+        self.app = app
+        self._host = host
+        self._routes = host.router.routes
+        self._path = route.path
+        self._server = server
+        self._known = [*before, route]
+        self._count = len(self._known)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] != "http"
+            or scope["path"] != self._path
+            or scope.get("root_path")
+            or _TELEMETRY in scope
+            or self._server.user_middleware
+            # Routes may have come since, before that of the server.
+            or self._host.router.routes[: self._count] != self._known
+        ):
+            await self.app(scope, receive, send)
+            return
+
+        async def otherwise(_: Any, receive: Receive, send: Send) -> None:
+            await self.app(scope, receive, send)
+
+        inner = {
+            **scope,
+            "root_path": self._path,
+            HOST_APP: self._host,
+            SERVER: self._server,
+            "mcp_mount.mounted": True,
+        }
+        await self._server.core.asgi_endpoint(inner, receive, send, otherwise)
