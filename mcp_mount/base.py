@@ -288,14 +288,7 @@ class MCPServer(HandlerDecorators, FastAPI):
         fixed = known - NOT_OPTIONS - set(OPTIONS)
         hints = {one: f"it is given when the server is made: {name}({one}=…)" for one in fixed}
         refuse_unknown(f"{name} has no setting", options, OPTIONS, {**OF_SERVER_OPTIONS, **hints})
-        values = checked(options)
-        self.core.configure(values)
-        self.title = values.get("name", self.title)
-        self.version = values.get("version", self.version)
-        if "description" in values:
-            self.description = values["description"] or ""
-        # FastAPI makes the document once, with the title, version and description of that time.
-        self.openapi_schema = None
+        self.core.configure(checked(options))
 
     def include_router(self, router: APIRouter, **options: Unpack[IncludeOptions]) -> None:
         """Include a router, FastAPI's or one of ours.

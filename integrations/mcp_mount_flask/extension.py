@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from mcp_mount.base import MCPServer, refuse_unknown_server_options
 from mcp_mount.features import DefinitionError
 from mcp_mount.openapi.adding import Exposed
-from mcp_mount.options import OPTIONS, NamedMCPServerOptions
+from mcp_mount.options import OPTIONS, NamedMCPServerOptions, checked
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import error_reply
@@ -129,14 +129,13 @@ class MCPMount(HandlerDecorators):
         known = [f"MCP_{name.upper()}" for name in OPTIONS]
         keys = [f"MCP_{name.upper()}" for name in given]
         refuse_unknown("the Flask configuration: MCPMount has no key", keys, known)
-        self.server.configure(**given)
         host = replace(
             host_of(app),
             serves_metadata=lambda path: path == self.path,
             guards=lambda: has_own_gate(app),
             request_type=FlaskRequest,
         )
-        self.server.core.attach(host)
+        self.server.core.attach(host, checked(given))
         for options in self._exposes:
             self.exposed.append(expose(app, self.server, **options))
         self._apps.add(app)

@@ -182,34 +182,26 @@ class Registry:
             self.add_completer(completer)
         other._followers.add(self)
 
-    def give_requests(self, kind: type) -> None:
-        """Note of which class the requests are that handlers get, now and in future.
+    def attach(self, kind: type | None, without_permissions: str | None) -> None:
+        """Note what the host has for handlers and rules, now and in future: all of it, or nothing.
 
         Args:
-            kind: The class of the host's requests.
+            kind: The class of the host's requests, which handlers get; None if it is not known.
+            without_permissions: What the host is called in an error if it has no permissions by
+                name.
 
         Raises:
-            DefinitionError: For a handler that takes requests of another framework.
+            DefinitionError: For a handler that takes requests of another framework, and for an
+                entry that needs a permission which nobody has.
         """
         for entries in (self.tools, self.resources, self.prompts):
             for entry in entries.values():
-                check_request(entry.function, entry.arguments, kind)
-                refuse_rules(entry.rules, kind)
-        self._request_type = kind
-
-    def forbid_permission_names(self, host: str) -> None:
-        """Note that the host has no permissions by name, now and in future.
-
-        Args:
-            host: What the host is called in an error.
-
-        Raises:
-            DefinitionError: For an entry that needs one: nobody could ever use it.
-        """
-        for entries in (self.tools, self.resources, self.prompts):
-            for entry in entries.values():
-                refuse_permission_names(entry.rules, host)
-        self._without_permissions = host
+                if kind is not None:
+                    check_request(entry.function, entry.arguments, kind)
+                    refuse_rules(entry.rules, kind)
+                refuse_permission_names(entry.rules, without_permissions)
+        self._request_type = kind or self._request_type
+        self._without_permissions = without_permissions or self._without_permissions
 
     def refresh(self, kind: str) -> None:
         """Tell of entries that have changed by themselves: they are listed anew."""

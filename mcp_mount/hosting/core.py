@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.requests import Request
 
@@ -60,10 +60,16 @@ if TYPE_CHECKING:
     from mcp_mount.auth.resource_server import ResourceServer
 
 
+NO_OPTIONS: Final[Mapping[str, Any]] = {}
+
+
 class FastAPIApplication(Protocol):
     """What the core needs of its server as a FastAPI application."""
 
     title: str
+    version: str
+    description: str
+    openapi_schema: dict[str, Any] | None
     debug: bool
     user_middleware: list[Any]
 
@@ -140,7 +146,7 @@ class ServerCore:
         self.registry.lifespan = self.lifespan.yielded
         self.asgi_endpoint = ASGITransport(self.protocol, runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, runner)
-        self._prepared(options, OPTIONS)()
+        self._prepared(options, OPTIONS, self.host)()
 
     def configure(self, options: Mapping[str, Any]) -> None:
         """Change options, before the first request: all of them, or none.
@@ -152,18 +158,21 @@ class ServerCore:
             DefinitionError: For what cannot be made of them.
             ValueError: As DefinitionError.
         """
-        self._prepared(options, options)()
+        self._prepared(options, options, self.host)()
 
     def _declare(self, policies: Mapping[str, Any]) -> None:
         self._level.declare(policies)
         self.registry.forget_direct_tools()
 
-    def _prepared(self, options: Mapping[str, Any], changed: Collection[str]) -> Callable[[], None]:
+    def _prepared(
+        self, options: Mapping[str, Any], changed: Collection[str], host: Host
+    ) -> Callable[[], None]:
         """Make and check all that depends on options, and change nothing yet.
 
         Args:
             options: Those that the user gave, checked.
             changed: The names of those whose parts are made anew.
+            host: The application by whose rules they must do.
 
         Returns:
             What changes the server. It does not fail.
@@ -177,9 +186,9 @@ class ServerCore:
         policies = _policies(options)
         given = {**self._rules, **{key: policies[key] for key in policies if key in RULES}}
         rules = rules_of(given)
-        refuse_permission_names(rules, self.host.without_permissions)
-        if self.host.request_type is not None:
-            refuse_rules(rules, self.host.request_type)
+        refuse_permission_names(rules, host.without_permissions)
+        if host.request_type is not None:
+            refuse_rules(rules, host.request_type)
         declared = read(policies)
         resource_server = self._resource_server(values) if "auth" in parts else self.resource_server
         observability = self._observability
@@ -197,6 +206,7 @@ class ServerCore:
                     setattr(self.protocol.settings, name, values[name])
             if "settings" in parts:
                 self.registry.listing.clear()
+                self._describe_application(values, changed)
             self.protocol.settings.auth = self.resource_server = resource_server
             self._observability = observability
             self._observe(*watched)
@@ -219,21 +229,21 @@ class ServerCore:
         """What keeps counts and results."""
         return self._environment.store
 
-    def attach(self, host: Host) -> None:
+    def attach(self, host: Host, options: Mapping[str, Any] = NO_OPTIONS) -> None:
         """Live by the rules of a host from now on; integrations call it when they mount.
 
         Args:
             host: The application.
+            options: Those that its configuration changes, checked.
 
         Raises:
-            DefinitionError: For handlers, rules and permission names that mean nothing there.
+            DefinitionError: For handlers, rules and permission names that mean nothing there, and
+                for options of which nothing can be made. Then nothing has changed.
+            ValueError: For such options.
         """
-        if host.request_type is not None:
-            refuse_rules(self.protocol.settings.rules, host.request_type)
-            self.registry.give_requests(host.request_type)
-        if host.without_permissions is not None:
-            refuse_permission_names(self.protocol.settings.rules, host.without_permissions)
-            self.registry.forbid_permission_names(host.without_permissions)
+        change = self._prepared(options, options, host)
+        self.registry.attach(host.request_type, host.without_permissions)
+        change()
         self.host = host
         self.is_attached = True
         if host.exceptions is not NO_HOOKS:
@@ -370,6 +380,18 @@ class ServerCore:
         own: list[str | bytes] = [*self.values["secret_key"]][::-1]
         own = own or [os.environ.get("MCP_MOUNT_SECRET_KEY", "")]
         return own if any(own) or not self.is_attached else self.host.secret_keys()
+
+    def _describe_application(self, values: Mapping[str, Any], changed: Collection[str]) -> None:
+        """Tell the HTTP side what the options say of the server that have changed."""
+        application = self._application
+        if "name" in changed:
+            application.title = values["name"]
+        if "version" in changed:
+            application.version = values["version"]
+        if "description" in changed:
+            application.description = values["description"] or ""
+        # FastAPI makes its document once, of what these were then.
+        application.openapi_schema = None
 
     def _resource_server(self, values: Mapping[str, Any]) -> ResourceServer | None:
         """What lets requests in by these options; None without `auth`."""

@@ -51,7 +51,7 @@ class Observability:
     def changed(
         self, *, telemetry: bool | Telemetry, audit: Audit | None, log_calls: bool
     ) -> Observability:
-        """Those of a server whose options change; what was made already stays.
+        """Those of a server whose options change; telemetry that was made stays if its own do not.
 
         Args:
             telemetry: As the attribute.
@@ -59,6 +59,8 @@ class Observability:
             log_calls: As the attribute.
         """
         other = copy(self)
+        if telemetry is not other.telemetry:
+            other._made = None
         other.telemetry, other.audit, other.log_calls = telemetry, audit, log_calls
         return other
 

@@ -21,6 +21,7 @@ from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.observability.records import CallOutcome, Redaction
+from mcp_mount.schemas.values import flag
 from mcp_mount.wire.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ class Telemetry:
         content: Whether spans show arguments (without secrets) and results.
         tracer_provider: By default the global one.
         meter_provider: By default the global one.
+
+    Raises:
+        DefinitionError: If `content` is neither True nor False.
     """
 
     def __init__(
@@ -70,7 +74,7 @@ class Telemetry:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
     ) -> None:
-        self._content = content
+        self._content = flag("content", content)
         self.meter_provider = meter_provider
         self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
         meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)

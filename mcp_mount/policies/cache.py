@@ -25,6 +25,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
+from mcp_mount.schemas.names import several_names
 from mcp_mount.wire.answers import answer_of
 from mcp_mount.wire.credentials import credential_headers, forwarded_headers
 from mcp_mount.wire.messages import Request
@@ -71,7 +72,7 @@ class Cache:
             argument.
 
     Raises:
-        DefinitionError: If the time or `per` is not one of these.
+        DefinitionError: If an argument is not one of these.
     """
 
     def __init__(self, ttl: float, *, per: Per = "caller", tags: Sequence[str] = ()) -> None:
@@ -83,7 +84,7 @@ class Cache:
             refuse_what_answers_later("per=", per)
         self.ttl = float(ttl)
         self.per = per
-        self.tags = (tags,) if isinstance(tags, str) else tuple(tags)
+        self.tags = tuple(several_names("tags", tags))
 
     @property
     def arguments(self) -> list[str]:

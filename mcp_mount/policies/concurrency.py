@@ -13,6 +13,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import PolicyKind
 from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.values import seconds
 from mcp_mount.wire.errors import CallRejected
 
 
@@ -24,13 +25,13 @@ class MaxConcurrency:
         wait: How long a call waits, in seconds, before it is refused; 0 refuses it at once.
 
     Raises:
-        DefinitionError: If the limit is not a number from 1 on.
+        DefinitionError: If the limit is not a number from 1 on, or the time is none.
     """
 
     def __init__(self, limit: int, *, wait: float = 30.0) -> None:
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise DefinitionError(f"max_concurrency is a number of calls from 1 on, not {limit!r}")
-        self._wait = wait
+        self._wait = 0.0 if wait == 0 else seconds("wait", wait)
         self._turns = _Turns(limit)
 
     def flow(self, call: Call) -> Flow[Result]:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from mcp_mount.backends.stores import Store
 from mcp_mount.calls.call import Call
@@ -17,6 +17,8 @@ from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import guarding
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
+from mcp_mount.schemas.names import refuse_unknown
+from mcp_mount.schemas.values import text, whole
 from mcp_mount.wire.answers import answer_of
 from mcp_mount.wire.errors import CallRejected
 
@@ -42,7 +44,7 @@ class Throttle:
         name: The name of the count; by default that of the tool, router or server that declares it.
 
     Raises:
-        DefinitionError: If the rate or the key is not one of these.
+        DefinitionError: If an argument is not one of these.
     """
 
     def __init__(
@@ -66,10 +68,11 @@ class Throttle:
             raise DefinitionError(f"key is 'caller', 'everyone' or a function, not {key!r}")
         if callable(key):
             refuse_what_answers_later("key=", key)
+        refuse_unknown("a throttle has no strategy", [strategy], get_args(Strategy))
         self.key = key
-        self.cost = cost
+        self.cost: int = whole(1)("cost", cost)
         self.strategy = strategy
-        self.name = name
+        self.name = None if name is None else text("name", name)
 
 
 class Throttled:

@@ -23,6 +23,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.values import flag
 from mcp_mount.schemas.values import seconds as a_time
 from mcp_mount.wire.errors import CallRejected, EndsRun, OutOfTime
 
@@ -60,7 +61,7 @@ class Timeout:
 
     def __init__(self, seconds: float, *, interrupt: bool = False) -> None:
         checked = a_time("timeout", seconds)
-        if interrupt and not _CAN_INTERRUPT:
+        if flag("interrupt", interrupt) and not _CAN_INTERRUPT:
             raise DefinitionError(
                 f"{sys.implementation.name} cannot interrupt functions: leave interrupt=True out"
             )

@@ -28,6 +28,7 @@ from mcp_mount.routes.options import NamedRouterOptions
 from mcp_mount.routes.parts import parts_of, protocol_of, registry_of
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.schemas.arguments import InvalidArguments
+from mcp_mount.schemas.values import flag
 from mcp_mount.transports.asgi import run_calls
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import read_headers, request_of
@@ -63,7 +64,7 @@ class ToolsRouter(MCPRouter):
 
     def __init__(self, *, http: bool = True, **options: Unpack[NamedRouterOptions]) -> None:
         super().__init__(**options)
-        if not http:
+        if not flag("http", http):
             return
         self.tools_path = "/tools"
         self.add_api_route(

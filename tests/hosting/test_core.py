@@ -83,13 +83,17 @@ def test_a_change_that_is_refused_changes_nothing(wrong: dict[str, Any]) -> None
     server.configure(timeout=4)
 
 
-def test_a_refused_configuration_of_one_application_is_not_that_of_the_next() -> None:
+@pytest.mark.parametrize("permission", [5, "admin", lambda: True])
+def test_a_refused_configuration_of_one_application_is_not_that_of_the_next(
+    permission: Any,
+) -> None:
     mcp = MCPMount()
     mcp.tool(double)
     wrong, right = Flask("wrong"), Flask("right")
-    wrong.config.update(MCP_PERMISSION=5, MCP_NAME="wrong")
-    with pytest.raises(DefinitionError, match="a permission is a name"):
+    wrong.config.update(MCP_PERMISSION=permission, MCP_NAME="wrong")
+    with pytest.raises(DefinitionError, match="permission"):
         mcp.init_app(wrong)
+    assert not mcp.server.core.is_attached
     mcp.init_app(right)
     assert mcp.title == "flask"
     with Client(right) as client:

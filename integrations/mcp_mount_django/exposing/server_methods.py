@@ -17,6 +17,7 @@ from mcp_mount.openapi.bodies import response_limit
 from mcp_mount.policies.options import PolicyOptions
 from mcp_mount.routes.options import PageOptions, ToolOptions
 from mcp_mount.schemas.names import several_names
+from mcp_mount.schemas.values import flag, or_none
 from mcp_mount_django.exposing.forms import tool_of_form
 from mcp_mount_django.exposing.openapi_methods import ExposeDocumentsMixin
 from mcp_mount_django.exposing.queries import ModelQuery, tools_of
@@ -86,8 +87,8 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
             schema,
             method=method,
             url=several_names("url", url),
-            as_json=as_json,
-            redirects=redirects,
+            as_json=flag("as_json", as_json),
+            redirects=or_none(flag)("redirects", redirects),
             limit=partial(response_limit, self, name),
         )
         inner = getattr(view, "view_class", view)
@@ -135,11 +136,11 @@ class ExposeMixin(ExposeRESTMixin, ExposeDocumentsMixin):
                 permission to add or change the model; None makes the tool public.
 
         Raises:
-            DefinitionError: If the form cannot be a tool.
+            DefinitionError: If the form cannot be a tool, or an argument has an invalid value.
         """
         function, own = tool_of_form(
             form,
-            update=update,
+            update=flag("update", update),
             handle=handle,
             form_kwargs=form_kwargs,
             queryset=queryset,
