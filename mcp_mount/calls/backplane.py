@@ -7,19 +7,23 @@ in `mcp_mount/backends/backplane/`:
 
 1. A class with the members of `Backplane` and `shared = True`. It needs no base class: mypy
    compares it where it is given to `MCPServer(backplane=…)`.
-2. An operation that takes time returns a step, `Do(plain, awaited)`: `plain()` blocks its thread,
-   under WSGI; `awaited()` returns a coroutine, for event loops. A process may have several loops
+2. An operation that takes time returns a step, `Do(do, awaited)`: `do()` blocks its thread, under
+   WSGI; `awaited()` returns a coroutine, for event loops. A process may have several loops
    (that of an ASGI server, one in the background for WSGI), so a client that is bound to a loop is
    kept by loop, as `backends/stores.py` does. What is known at once is returned as it is.
-3. The functions that `listen` is given may be called on any thread, more than once for one message,
-   and in another order than the messages were published. They return at once.
+3. The functions that `listen` is given may be called on any thread, and more than once for one
+   message. A message that was published when the publishing of another one had ended comes after
+   it, and is the last of the two to be repeated: otherwise a stream would stay subscribed to what
+   its client has unsubscribed from. They return at once.
 4. Everything that is kept has a time to live and may be dropped earlier to stay within a bound. A
-   session of which nothing is known is open, has no log level and no subscriptions.
+   session of which nothing is known is open, has no log level and no subscriptions. What is noted
+   of a session that has ended is dropped: a request of it may have been under way.
 5. Two servers that share one Redis need different keys and topics: take a prefix as an argument.
 6. The process may be forked after the object was made: open connections at the first use, by
    process id.
-7. Raise `BackplaneUnavailable` if the other end does not answer: the client gets 503.
-8. Add a row to the table of backplanes in `tests/protocol/test_backplanes.py`.
+7. Raise `BackplaneUnavailable` if the other end does not answer: the client of a request that needs
+   it gets 503. An operation has an end: its step needs a time limit of its own.
+8. Add a row to `BACKPLANES` in `tests/protocol/test_backplanes.py`.
 """
 
 from __future__ import annotations
@@ -89,7 +93,8 @@ class Backplane(Protocol):
         """
 
     def set_log_level(self, session: str, level: str, *, ttl: float) -> Asked[None]:
-        """Note the lowest level of log messages that the client of a session wants.
+        """Note the lowest level of log messages that the client of a session wants; nothing of one
+        that has ended.
 
         Args:
             session: The id of the session.
@@ -98,7 +103,8 @@ class Backplane(Protocol):
         """
 
     def subscribe(self, session: str, uri: str, *, on: bool, ttl: float) -> Asked[None]:
-        """Note that a session subscribes to a resource, or unsubscribes.
+        """Note that a session subscribes to a resource, or unsubscribes; nothing of one that has
+        ended.
 
         Args:
             session: The id of the session.

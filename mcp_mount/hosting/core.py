@@ -39,6 +39,7 @@ from mcp_mount.policies.kinds import PolicyEnvironment, PolicyLevel
 from mcp_mount.policies.options import RULES
 from mcp_mount.protocol import Protocol as ProtocolCore
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.changes import Change
 from mcp_mount.protocol.listener import Changes
 from mcp_mount.protocol.notifier import Notifier
 from mcp_mount.protocol.peers import Peers
@@ -128,7 +129,8 @@ class ServerCore:
         self.notify = Notifier(changes)
         self.tasks = LocalTasks(
             runner,
-            self.notify.task_changed,
+            # No other process knows these tasks.
+            lambda task: changes.publish(Change("task", task)),
             self._detach,
             around=lambda call: self.host.around_task(call),
         )
@@ -441,7 +443,8 @@ class ServerCore:
             "prompt": self.notify.prompts_list_changed,
             "resource": self.notify.resources_list_changed,
         }.get(kind)
-        if changed is not None:
+        # Other processes make the same entries when they start, and their clients see no change.
+        if changed is not None and (self._peers.is_serving or not self._peers.shared):
             changed()
 
 

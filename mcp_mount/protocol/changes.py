@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
-from weakref import WeakSet, finalize
+from weakref import ref
 
 from mcp_mount.calls.tasks import Task
 from mcp_mount.wire.encoding import encode
@@ -178,15 +179,30 @@ class OpenStreams:
 
     def __init__(self) -> None:
         self._read: dict[str, dict[SessionStream, OnChange]] = {}
-        self._known: dict[str, WeakSet[SessionStream]] = {}
+        self._known: dict[str, set[ref[SessionStream]]] = {}
         self._lock = threading.RLock()
 
     def add(self, stream: SessionStream) -> None:
         """Note a stream, which learns of its session's subscriptions from now on."""
-        with self._lock:
-            self._known.setdefault(stream.session, WeakSet()).add(stream)
+        session = stream.session
         # One that nobody ever reads ends with its call.
-        finalize(stream, self._forget, stream.session).atexit = False
+        reference = ref(stream, partial(self._forget, session))
+        with self._lock:
+            self._known.setdefault(session, set()).add(reference)
+
+    def load(self, stream: SessionStream, uris: frozenset[str]) -> None:
+        """Give a stream what its session subscribed to when somebody looked.
+
+        Args:
+            stream: The stream, which was added before the look.
+            uris: The URIs that were found. What the session has done since then counts more.
+        """
+        with self._lock:
+            for uri, on in stream.changed.items():
+                uris = uris | {uri} if on else uris - {uri}
+            stream.uris = uris
+            stream.is_loaded = True
+            stream.changed.clear()
 
     def begin(self, stream: SessionStream, hear: OnChange) -> None:
         """The client reads a stream from now on; the oldest one ends if there are too many."""
@@ -194,8 +210,11 @@ class OpenStreams:
             streams = self._read.setdefault(stream.session, {})
             streams[stream] = hear
             oldest = next(iter(streams.values())) if len(streams) > MAX_STREAMS else None
+            has_ended = stream.has_ended
         if oldest is not None:
             oldest(CLOSING)
+        if has_ended and oldest is not hear:
+            hear(CLOSING)
 
     def end(self, stream: SessionStream) -> None:
         """The client does not read a stream any more."""
@@ -214,12 +233,31 @@ class OpenStreams:
     def subscribe(self, session: str, uri: str, *, on: bool) -> None:
         """Let the streams of a session know that it subscribes to a resource, or unsubscribes."""
         with self._lock:
-            for stream in self._known.get(session, ()):
-                stream.uris = stream.uris | {uri} if on else stream.uris - {uri}
+            for stream in self._streams(session):
+                if stream.is_loaded:
+                    stream.uris = stream.uris | {uri} if on else stream.uris - {uri}
+                else:
+                    stream.changed[uri] = on
 
-    def _forget(self, session: str) -> None:
+    def end_session(self, session: str) -> None:
+        """End the streams of a session, those that are being opened included."""
         with self._lock:
-            if not self._known.get(session):
+            for stream in self._streams(session):
+                stream.has_ended = True
+            reading = list(self._read.get(session, {}).values())
+        for hear in reading:
+            hear(CLOSING)
+
+    def _streams(self, session: str) -> list[SessionStream]:
+        # A copy: a stream may be freed, and leave the set, while somebody goes through it.
+        known = [reference() for reference in list(self._known.get(session, ()))]
+        return [stream for stream in known if stream is not None]
+
+    def _forget(self, session: str, reference: ref[SessionStream]) -> None:
+        with self._lock:
+            known = self._known.get(session, set())
+            known.discard(reference)
+            if not known:
                 self._known.pop(session, None)
 
 
@@ -232,7 +270,10 @@ class SessionStream:
         is_polled: Whether the client comes by for what is new: it has one such stream at most.
 
     Attributes:
-        uris: The resources that the session subscribes to.
+        uris: The resources that the session subscribes to, once they are loaded.
+        changed: The resources that it has subscribed to (True) or unsubscribed from before that.
+        is_loaded: Whether `uris` are loaded.
+        has_ended: Whether the session has ended meanwhile.
     """
 
     opening = None
@@ -240,6 +281,8 @@ class SessionStream:
     def __init__(self, session: str, streams: OpenStreams, *, is_polled: bool = False) -> None:
         self.session = session
         self.uris: frozenset[str] = frozenset()
+        self.changed: dict[str, bool] = {}
+        self.is_loaded = self.has_ended = False
         self._streams = streams
         self._is_polled = is_polled
         streams.add(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
@@ -192,7 +193,7 @@ class Protocol:
             return request.refused
         try:
             if self._peers.shared:
-                yield from self._peers.join()
+                self._peers.serve()
             self.check_origin(request)
             self.check_caller(request)
             if self.settings.callers.function is not None:
@@ -213,9 +214,8 @@ class Protocol:
             raise method_not_allowed(request.method)
         except ProtocolError as error:
             return self.refuse(error, request)
-        except BackplaneUnavailable:
-            logger.warning("The backplane cannot be reached", exc_info=True)
-            return self.refuse(_unavailable(), request)
+        except BackplaneUnavailable as error:
+            return self.refuse(_unavailable(error), request)
 
     def open_direct(self, call: DirectCall, request: Request) -> Reply | Exchange:
         """A direct call as `open` gives it, for a handler that takes time or has failed.
@@ -389,7 +389,11 @@ class Protocol:
                 message = parse(value, null_is_missing=True)
                 if isinstance(message, RequestMessage) and message.method == "initialize":
                     return self._initialize(message, request, accept)
-                session, state = yield from self._sessions.session(request)
+                started = perf_counter()
+                try:
+                    session, state = yield from self._sessions.session(request)
+                except BackplaneUnavailable as error:
+                    raise self._unopened([value], request, started, error) from error
                 admitted = yield from self._sessions.admit(value, session, state, request)
             if admitted is None:
                 return Reply(202)
@@ -407,7 +411,11 @@ class Protocol:
             _check_version(request)
         if self._is_stateless(request):
             raise ProtocolError(INVALID_REQUEST, "This revision has no batches")
-        session, state = yield from self._sessions.session(request)
+        started = perf_counter()
+        try:
+            session, state = yield from self._sessions.session(request)
+        except BackplaneUnavailable as error:
+            raise self._unopened(values, request, started, error) from error
         if not session.revision.batches:
             raise ProtocolError(INVALID_REQUEST, f"{session.revision.name} has no batches")
         if not 0 < len(values) <= _MAX_IN_A_BATCH:
@@ -428,6 +436,9 @@ class Protocol:
                     calls.append(outcome)
                 else:
                     answers.append(self.encode(incoming, outcome))
+                if method is self._sessions.log_level_method:
+                    # It holds for what comes after it in the same batch.
+                    session, state = yield from self._sessions.session(request)
             except ProtocolError as error:
                 answers.append(encode_error(readable_id(value), error))
         if not calls and not answers:
@@ -441,7 +452,7 @@ class Protocol:
         started = perf_counter()
         token, result = self._sessions.initialize(message, request)
         if self.settings.observers:
-            incoming = self._sessions.initialize_request(message, request, token)
+            incoming = self._sessions.observed_request(message, request, token)
             for one in self.settings.observers:
                 one.on_request(incoming, started, Result(result[1:-1]), None)
         answers = [encode_result(message.id, result)]
@@ -452,12 +463,14 @@ class Protocol:
     def _dispatch(
         self, incoming: IncomingRequest, method: Method | FlowMethod, accept: tuple[bool, bool]
     ) -> Flow[Reply | Exchange]:
-        if method.streams and not accept[1]:
-            raise ProtocolError(
-                INVALID_REQUEST, f"The client must accept {EVENT_STREAM} for this", status=406
-            )
         outcome: Result | Call
-        if isinstance(method, FlowMethod) or self.settings.observers:
+        if method.streams:
+            if not accept[1]:
+                raise ProtocolError(
+                    INVALID_REQUEST, f"The client must accept {EVENT_STREAM} for this", status=406
+                )
+            outcome = yield from self._answer(method, incoming)
+        elif isinstance(method, FlowMethod) or self.settings.observers:
             outcome = yield from self._answer(method, incoming)
         else:
             # As `_answer` does: a generator for each call would cost 0.3 µs.
@@ -476,6 +489,9 @@ class Protocol:
         observers = self.settings.observers
         started = perf_counter() if observers else 0.0
         try:
+            if method.streams and self._peers.shared:
+                # It waits for changes, which may be those of other processes.
+                yield from self._peers.join()
             if isinstance(method, FlowMethod):
                 outcome = yield from method.answer(incoming)
             else:
@@ -484,10 +500,35 @@ class Protocol:
             for one in observers:
                 one.on_request(incoming, started, None, error)
             raise
+        except BackplaneUnavailable as error:
+            refusal = _unavailable(error)
+            for one in observers:
+                one.on_request(incoming, started, None, refusal)
+            raise refusal from error
         if isinstance(outcome, Result):
             for one in observers:
                 one.on_request(incoming, started, outcome, None)
         return outcome
+
+    def _unopened(
+        self,
+        values: list[Any],
+        request: Request,
+        started: float,
+        error: BackplaneUnavailable,
+    ) -> ProtocolError:
+        """The refusal of messages whose session the backplane does not tell; observers hear of
+        it."""
+        refusal = _unavailable(error)
+        token = request.headers[SESSION_HEADER]
+        for value in values if self.settings.observers else ():
+            with suppress(ProtocolError):
+                message = parse(value, null_is_missing=True)
+                if isinstance(message, RequestMessage):
+                    incoming = self._sessions.observed_request(message, request, token)
+                    for one in self.settings.observers:
+                        one.on_request(incoming, started, None, refusal)
+        return refusal
 
     def _poll(self, resumption: Resumption) -> Reply:
         """All that is new, as an event stream that ends at once."""
@@ -521,7 +562,9 @@ def check_rules(request: Request, rules: Sequence[Rule]) -> ProtocolError | None
     return access_denied(known=known, scopes=missing_scopes(request, rules))
 
 
-def _unavailable() -> ProtocolError:
+def _unavailable(error: BackplaneUnavailable) -> ProtocolError:
+    """What a client gets where the backplane cannot be reached, which the log says as well."""
+    logger.warning("The backplane cannot be reached", exc_info=error)
     return ProtocolError(
         INTERNAL_ERROR, "The server cannot answer now: try again", status=503, retry_after=1
     )

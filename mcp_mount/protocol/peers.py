@@ -10,6 +10,9 @@ from typing import Any
 from mcp_mount.calls.backplane import Backplane, Message
 from mcp_mount.calls.flows import Do, Flow, done
 from mcp_mount.calls.questions import process_name
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 
 class Peers:
@@ -29,6 +32,7 @@ class Peers:
         self._later = later
         self._own = secrets.token_hex(4)
         self._joined: tuple[int, Backplane] | None = None
+        self._serving: int | None = None
         self._handlers: dict[str, Callable[[Message], object]] = {}
 
     @property
@@ -45,8 +49,19 @@ class Peers:
         """
         self._handlers[kind] = handler
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether this process has had a request: its clients may have been told something that
+        differs from what they would be told now. One that is still being set up has no clients, and
+        neither has the process that web servers fork their workers from."""
+        return self._serving == os.getpid()
+
+    def serve(self) -> None:
+        """Note that this process has a request."""
+        self._serving = os.getpid()
+
     def join(self) -> Flow[None]:
-        """Hear of the others from now on: each request does this first."""
+        """Hear of the others from now on: requests that need them do this first."""
         here = os.getpid(), self.backplane
         if self._joined == here:
             return
@@ -73,10 +88,17 @@ class Peers:
             kind: Of the message.
             data: Its members.
         """
-        if self.shared:
+        if not self.shared:
+            return
+        try:
             asked = self.backplane.publish(self._message(kind, data))
-            if isinstance(asked, Do):
-                self._later(asked)
+        except Exception:
+            # Of no concern to whoever has changed something: an operation that is a step fails
+            # later, where nobody waits for it either.
+            logger.warning("Other processes could not be told something", exc_info=True)
+            return
+        if isinstance(asked, Do):
+            self._later(asked)
 
     def _message(self, kind: str, data: dict[str, Any]) -> Message:
         return {"kind": kind, "from": self._name(), **data}

@@ -111,9 +111,10 @@ class Sessions:
         self._calls: WeakValueDictionary[tuple[str, MessageId], Call] = WeakValueDictionary()
         self._streams = OpenStreams()
         self._logs: WeakValueDictionary[tuple[str, MessageId], EventLog] = WeakValueDictionary()
+        self.log_level_method = FlowMethod(self._set_log_level)
         self._own_methods: dict[str, Method | FlowMethod] = {
             "ping": Method(lambda incoming: Result(b"")),
-            "logging/setLevel": FlowMethod(self._set_log_level),
+            "logging/setLevel": self.log_level_method,
             "resources/subscribe": FlowMethod(partial(self._subscribe, on=True)),
             "resources/unsubscribe": FlowMethod(partial(self._subscribe, on=False)),
         }
@@ -125,6 +126,7 @@ class Sessions:
                 message["session"], message["uri"], on=message["on"]
             ),
         )
+        peers.on("ended", lambda message: self._end_here(message["session"]))
 
     def initialize(self, message: RequestMessage, request: Request) -> tuple[str, bytes]:
         """Answer `initialize` (2025-11-25, basic/lifecycle).
@@ -166,13 +168,28 @@ class Sessions:
             result["instructions"] = self._settings.instructions
         return token, encode(result)
 
-    def initialize_request(
+    def observed_request(
         self, message: RequestMessage, request: Request, token: str
     ) -> IncomingRequest:
-        """The handshake itself as a request in the session that it has opened."""
+        """What observers get of a request that is not admitted: of the handshake, in the session
+        that it has opened, and of one whose session the backplane does not tell.
+
+        Args:
+            message: The message.
+            request: The HTTP request that brought it.
+            token: The id of the session.
+        """
         session = self._open(token, request.mount)
+        params = {} if message.method == "initialize" else message.params
         return IncomingRequest(
-            message.id, "initialize", {}, {}, session.revision, session.client, request, session.id
+            message.id,
+            message.method,
+            params,
+            {},
+            session.revision,
+            session.client,
+            request,
+            session.id,
         )
 
     def session(self, request: Request) -> Flow[tuple[Session, SessionState]]:
@@ -196,6 +213,9 @@ class Sessions:
         session = self._opened.get((request.mount, token))
         if session is None:
             session = self._open(token, request.mount)
+        if self._peers.shared:
+            # What it asks its client may be answered in another process, which may end it, too.
+            yield from self._peers.join()
         asked = self._peers.backplane.session(session.id)
         state: SessionState = (yield asked) if isinstance(asked, Do) else asked
         if session.expires < time.time() or state.ended:
@@ -331,15 +351,26 @@ class Sessions:
             log = self._kept.find_own(session.id)
             if log is None:
                 polled = SessionStream(session.id, self._streams, is_polled=True)
-                polled.uris |= yield from done(self._peers.backplane.subscribed(session.id))
+                yield from self._load(polled)
                 log = self._own_log(session, polled)
             return Resumption(log, None)
         subscription = SessionStream(session.id, self._streams)
-        subscription.uris |= yield from done(self._peers.backplane.subscribed(session.id))
+        yield from self._load(subscription)
         incoming = IncomingRequest(
             0, "GET", {}, {}, session.revision, session.client, request, session.id
         )
         return self._listener.call(incoming, subscription, Result(b""))
+
+    def _load(self, stream: SessionStream) -> Flow[None]:
+        """Let a stream know what its session subscribes to.
+
+        Raises:
+            ProtocolError: 404, if the session has ended meanwhile.
+        """
+        uris = yield from done(self._peers.backplane.subscribed(stream.session))
+        self._streams.load(stream, uris)
+        if stream.has_ended:
+            raise _no_session()
 
     def _own_log(self, session: Session, subscription: SessionStream) -> EventLog:
         """The log of what a session's client hears when it comes by, as long as it does."""
@@ -447,8 +478,14 @@ class Sessions:
         session, _ = yield from self.session(request)
         ttl = max(0.0, session.expires - time.time())
         yield from done(self._peers.backplane.end_session(session.id, ttl=ttl))
-        self._kept.end_own(session.id)
+        self._end_here(session.id)
         self._opened.pop((request.mount, request.headers[SESSION_HEADER]), None)
+        yield from self._peers.send("ended", session=session.id)
+
+    def _end_here(self, session: str) -> None:
+        """End the streams that a session has in this process."""
+        self._streams.end_session(session)
+        self._kept.end_own(session)
 
     @staticmethod
     def encode_result(result: Result) -> bytes:

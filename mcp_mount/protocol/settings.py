@@ -182,7 +182,8 @@ class Settings:
 
     @property
     def asks_nobody(self) -> bool:
-        """Whether a request can be opened without waiting for anything."""
+        """Whether a request can be admitted without waiting for anything. Opening it may take a
+        step all the same, with a backplane or tasks in another process."""
         return self.auth is None and not self.may_block and self.startup is None
 
     def server_info(self, fields: frozenset[str]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Stateless:
         tasks: TaskBackend,
     ) -> None:
         self._listener = listener
-        self._tasks = TaskMethods(tasks, catalogue, settings.callers, self.encode_result)
+        self._tasks = TaskMethods(tasks, catalogue, settings, self.encode_result)
         self._seal = TokenSealer(
             "request state",
             keys,

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from mcp_mount.calls.backplane import Asked
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.callers import Callers
 from mcp_mount.calls.catalogue import Catalogue, FlowMethod
 from mcp_mount.calls.flows import Flow, at_once, done, proceed
 from mcp_mount.calls.incoming import ClientInfo, IncomingRequest
@@ -16,6 +15,7 @@ from mcp_mount.calls.policies import admission, admits
 from mcp_mount.calls.questions import MultiRoundTripDialogue
 from mcp_mount.calls.results import Result
 from mcp_mount.calls.tasks import TERMINAL, Task, TaskPolicy
+from mcp_mount.protocol.settings import Settings
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
 from mcp_mount.wire.extensions import TASKS
@@ -130,7 +130,7 @@ class TaskMethods:
     Args:
         backend: Runs the tasks, and keeps their state.
         catalogue: Has the tools that tasks are calls of.
-        callers: Tells whose a task is.
+        settings: Those of the server: its hooks, and what tells whose a task is.
         wrap: Encodes a finished result, as if there were no task.
     """
 
@@ -138,12 +138,13 @@ class TaskMethods:
         self,
         backend: TaskBackend,
         catalogue: Catalogue,
-        callers: Callers,
+        settings: Settings,
         wrap: Callable[[IncomingRequest, Result], bytes],
     ) -> None:
         self._backend = backend
         self._catalogue = catalogue
-        self._callers = callers
+        self._callers = settings.callers
+        self._settings = settings
         self._wrap = wrap
         self.table = {
             "tasks/get": FlowMethod(self._get, "taskId"),
@@ -193,22 +194,30 @@ class TaskMethods:
             request: Stands for the request: its caller is the job's.
 
         Raises:
-            ProtocolError: If this server has no such tool, or the caller may not use it.
+            ProtocolError: If this server has no such tool, if the caller may not use it, or if this
+                version does not know the revision.
         """
+        revision, method = REVISIONS.get(job.revision), self._catalogue.methods.get(job.method)
+        if revision is None:
+            # A newer version of the server may have written the job.
+            raise ProtocolError(INVALID_PARAMS, f"The revision is not known: {job.revision}")
+        if method is None:
+            raise ProtocolError(INVALID_PARAMS, f"There is no tool of this name: {job.tool}")
         incoming = IncomingRequest(
             0,
             job.method,
             dict(job.params),
             dict(job.meta),
-            REVISIONS[job.revision],
+            revision,
             ClientInfo(job.client_info, job.client_capabilities),
             request,
             None,
             job.log_level,
             MultiRoundTripDialogue(job.client_capabilities, job.answers),
             handlers=self._catalogue,
+            hooks=self._settings.hooks,
         )
-        call = self._catalogue.methods[job.method].answer(incoming)
+        call = method.answer(incoming)
         if not isinstance(call, Call):
             raise ProtocolError(INVALID_PARAMS, f"The arguments of {job.tool} are not valid")
         _leave_out_admission(call)

@@ -7,8 +7,9 @@ import os
 import threading
 from collections import deque
 from typing import Any, Final
+from weakref import WeakSet
 
-from mcp_mount.calls.flows import Do
+from mcp_mount.calls.flows import Do, awaited
 from mcp_mount.transports import background
 from mcp_mount.wire.logs import own_logger
 
@@ -17,43 +18,109 @@ logger = own_logger("mcp_mount")
 _MAX_STEPS: Final = 10_000
 """How many steps may wait; the oldest are dropped where the other end is too slow."""
 
+_STEP_SECONDS: Final = 30.0
+"""How long a step may take; those behind it are not held any longer."""
+
 
 class Outbox:
-    """Takes steps one after another, on the background loop. Safe to use from any thread."""
+    """Takes steps one after another, on the background loop. Safe to use from any thread.
 
-    def __init__(self) -> None:
-        # A signal handler may come in here while its thread is.
-        self._lock = threading.RLock()
-        self._steps: deque[Do[Any]] = deque(maxlen=_MAX_STEPS)
-        self._sent_by: int | None = None
+    A step that fails, or takes too long, is given up, which the log says; the next one follows.
+    After a fork the steps that wait are those of the parent, which takes them.
+
+    Args:
+        step_seconds: How long a step may take.
+        max_steps: How many may wait.
+    """
+
+    def __init__(self, *, step_seconds: float = _STEP_SECONDS, max_steps: int = _MAX_STEPS) -> None:
+        self._step_seconds = step_seconds
+        self._max_steps = max_steps
+        self._dropped = 0
+        self._is_sending = False
+        self._clear()
+        _outboxes.add(self)
 
     def put(self, step: Do[Any]) -> None:
         """Have a step taken after those that came before, without waiting for it."""
         with self._lock:
             self._steps.append(step)
-            if self._sent_by == os.getpid():
-                return
-            self._sent_by = os.getpid()
-        outcome, _ = background.spawn(self._send())
-        outcome.add_done_callback(self._end)
+            is_first_dropped = False
+            if len(self._steps) > self._max_steps:
+                self._steps.popleft()
+                self._dropped += 1
+                is_first_dropped = self._dropped == 1
+            must_start = not self._is_sending
+            self._is_sending = True
+        if is_first_dropped:
+            logger.warning(
+                "The backplane is too slow: %d messages to other processes wait, and the oldest "
+                "are dropped",
+                self._max_steps,
+            )
+        if must_start:
+            outcome, _ = background.spawn(self._send())
+            outcome.add_done_callback(self._end)
 
     async def _send(self) -> None:
         while True:
             with self._lock:
-                if not self._steps:
-                    self._sent_by = None
-                    return
-                step = self._steps.popleft()
+                step = self._steps.popleft() if self._steps else None
+                dropped = 0
+                if step is None:
+                    self._is_sending = False
+                    dropped, self._dropped = self._dropped, 0
+            if dropped:
+                logger.warning("%d messages to other processes were dropped", dropped)
+            if step is None:
+                return
             try:
-                if step.awaited is not None:
-                    await step.awaited()
-                else:
-                    await asyncio.get_running_loop().run_in_executor(None, step.do)
+                await self._take(step)
             except Exception:
                 logger.warning("Other processes could not be told something", exc_info=True)
+
+    async def _take(self, step: Do[Any]) -> None:
+        """Take a step.
+
+        Raises:
+            Exception: If it fails, is cancelled by what it waits for, or takes too long.
+        """
+        taken: asyncio.Future[Any]
+        if step.awaited is not None:
+            taken = asyncio.ensure_future(awaited(step.awaited()))
+        else:
+            taken = asyncio.get_running_loop().run_in_executor(None, step.do)
+        # Not `wait_for`, which takes the end of a step by CancelledError for its own.
+        await asyncio.wait([taken], timeout=self._step_seconds)
+        if not taken.done():
+            taken.cancel()
+            raise TimeoutError(f"The backplane took more than {self._step_seconds} seconds")
+        if taken.cancelled():
+            raise RuntimeError("The operation of the backplane was cancelled")
+        taken.result()
 
     def _end(self, outcome: Any) -> None:
         if outcome.cancelled() or outcome.exception() is not None:
             # The loop has ended: the next step starts another one.
             with self._lock:
-                self._sent_by = None
+                self._is_sending = False
+
+    def _clear(self) -> None:
+        # A signal handler may come in here while its thread is.
+        self._lock = threading.RLock()
+        self._steps: deque[Do[Any]] = deque()
+        self._dropped = 0
+        self._is_sending = False
+
+
+_outboxes: WeakSet[Outbox] = WeakSet()
+
+
+def _clear_after_fork() -> None:
+    # The holder of a lock may have stayed behind in the parent, as the background loop has.
+    for outbox in list(_outboxes):
+        outbox._clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_clear_after_fork)

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from pydantic_core import from_json
 
 from mcp_mount.calls.call import Call
-from mcp_mount.protocol.exchange import Exchange, Protocol
+from mcp_mount.protocol.exchange import Exchange, Opened, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.protocol.sessions import SESSION_HEADER
 from mcp_mount.transports.async_streams import AsyncStream
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.threads import Runner, off_loop
 from mcp_mount.wire import sse
+from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.messages import EVENT_STREAM, JSON, MessageId, Reply, Request, is_id
+
+logger = own_logger("mcp_mount")
+
+_RETRY_SECONDS: Final = 1.0
+"""After how long a stream is tried again that the server could not open."""
 
 
 def _nobody() -> AbstractContextManager[Request]:
@@ -113,8 +119,21 @@ class StdioTransport:
         if first:
             # What a session's GET stream tells over HTTP comes unasked here.
             opened = await self._open("GET", b"")
-            assert isinstance(opened, Exchange), "the session was just opened"
-            self._spawn(opened, None)
+            if isinstance(opened, Exchange):
+                self._spawn(opened, None)
+            else:
+                self._keep(self._listen_later(opened, self._session))
+
+    async def _listen_later(self, refused: Opened, session: str | None) -> None:
+        """Open the session's stream as soon as that is possible: what it tells comes to a client
+        that has not asked, and cannot ask again."""
+        while isinstance(refused, Reply) and refused.status == 503 and session == self._session:
+            await asyncio.sleep(_RETRY_SECONDS)
+            refused = await self._open("GET", b"")
+        if isinstance(refused, Exchange):
+            await self._run(refused, None)
+        elif isinstance(refused, Reply) and session == self._session:
+            logger.warning("The client hears of no changes: %s", refused.body.decode())
 
     def _request(self, caller: Request, method: str, body: bytes) -> Request:
         headers = {"content-type": JSON, "accept": f"{JSON}, {EVENT_STREAM}"}
@@ -147,7 +166,10 @@ class StdioTransport:
             _cancel(exchange)
 
     def _spawn(self, exchange: Exchange, message_id: Any) -> None:
-        task = asyncio.create_task(self._run(exchange, message_id))
+        self._keep(self._run(exchange, message_id))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

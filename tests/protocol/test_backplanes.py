@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 import pytest
 from pydantic import BaseModel
 
-from mcp_mount import Context, MCPServer
+from mcp_mount import Audit, Context, MCPServer, SyncContext, TaskPolicy
 from mcp_mount.backends.backplane import MemoryBackplane
 from mcp_mount.calls.backplane import BackplaneUnavailable, Message, SessionState
 from mcp_mount.calls.flows import Do
 from mcp_mount.protocol import Reply, Request
 from mcp_mount.transports.driving import open_request_async
 from mcp_mount.transports.threads import PLAIN
-from tests.requests import JSON_HEADERS, initialize, message, session_headers, stateless
+from tests.requests import JSON_HEADERS, ask, initialize, message, meta, session_headers, stateless
 
 T = TypeVar("T")
 URI = "text://news"
@@ -37,6 +37,8 @@ class Remote:
         self._state = MemoryBackplane()
         self._listeners: list[Callable[[Message], None]] = []
         self.is_down = False
+        self.published: list[Message] = []
+        self.looking: Callable[[], object] = lambda: None
 
     def _step(self, do: Callable[[], T]) -> Do[T]:
         async def awaited() -> T:
@@ -67,12 +69,21 @@ class Remote:
         return self._step(lambda: self._state.subscribe(session, uri, on=on, ttl=ttl))
 
     def subscribed(self, session: str) -> Do[frozenset[str]]:
-        return self._step(lambda: self._state.subscribed(session))
+        """Those at the time of the look; what `looking` does happens before they arrive."""
+
+        def look() -> frozenset[str]:
+            found = self._state.subscribed(session)
+            looking, self.looking = self.looking, lambda: None
+            looking()
+            return found
+
+        return self._step(look)
 
     def publish(self, message: Message) -> Do[None]:
         text = json.dumps(message)
 
         def tell() -> None:
+            self.published.append(message)
             for hear in list(self._listeners):
                 hear(json.loads(text))
 
@@ -151,6 +162,17 @@ class OnALoop:
         self._loop.close()
 
 
+class Bare(Remote):
+    """A backplane as those that wait for nothing: every operation has its outcome at once."""
+
+    def _step(self, do: Callable[[], T]) -> Any:
+        return self._checked(do)
+
+
+BACKPLANES: dict[str, Callable[[], Remote]] = {"behind a network": Remote, "at once": Bare}
+"""Makers of backplanes that processes share, by their names."""
+
+
 class Answer(BaseModel):
     sure: bool
 
@@ -190,8 +212,8 @@ def make(backplane: Remote) -> MCPServer:
 class Processes:
     """Two servers that share a backplane, and requests to them."""
 
-    def __init__(self, driver: OnThreads | OnALoop) -> None:
-        self.backplane = Remote()
+    def __init__(self, driver: OnThreads | OnALoop, backplane: Remote) -> None:
+        self.backplane = backplane
         self.one, self.other = make(self.backplane), make(self.backplane)
         self.driver = driver
 
@@ -237,10 +259,15 @@ def data_of(event: str) -> Any:
     return json.loads(line.removeprefix("data: "))
 
 
+@pytest.fixture(params=BACKPLANES)
+def backplane(request: pytest.FixtureRequest) -> Remote:
+    return BACKPLANES[request.param]()
+
+
 @pytest.fixture(params=[OnThreads, OnALoop])
-def processes(request: pytest.FixtureRequest) -> Iterator[Processes]:
+def processes(request: pytest.FixtureRequest, backplane: Remote) -> Iterator[Processes]:
     driver = request.param()
-    yield Processes(driver)
+    yield Processes(driver, backplane)
     driver.close()
 
 
@@ -326,3 +353,171 @@ def test_a_backplane_that_cannot_be_reached_is_a_503(processes: Processes) -> No
     assert (status, "try again" in body) == (503, True)
     processes.backplane.is_down = False
     assert processes.send(processes.other, session, message("ping"))[0] == 200
+
+
+def get_stream(processes: Processes, server: MCPServer, session: dict[str, str]) -> Queue[Any]:
+    """A session's GET stream, open: it has written something."""
+    pieces = processes.start(server, "GET", {**session, "accept": "text/event-stream"})
+    find(pieces, ":")
+    return pieces
+
+
+@pytest.fixture
+def on_a_loop(backplane: Remote) -> Iterator[Processes]:
+    driver = OnALoop()
+    yield Processes(driver, backplane)
+    driver.close()
+
+
+def subscribe_elsewhere(
+    processes: Processes, session: dict[str, str], name: str
+) -> Callable[[], None]:
+    """What sends a request of the session to the other process, and waits for its answer."""
+
+    def send() -> None:
+        body = json.dumps(message(name, {"uri": URI})).encode()
+        request = Request("POST", dict(session), body)
+        driver = OnThreads()
+        pieces = driver.start(processes.other, request)
+        assert pieces.get(timeout=SECONDS)[0] == 200
+
+    return send
+
+
+def test_a_subscription_counts_that_is_made_while_the_stream_opens(on_a_loop: Processes) -> None:
+    session = on_a_loop.open()
+    on_a_loop.backplane.looking = subscribe_elsewhere(on_a_loop, session, "resources/subscribe")
+    pieces = get_stream(on_a_loop, on_a_loop.one, session)
+    on_a_loop.one.notify.resource_updated(URI)
+    assert URI in find(pieces, "notifications/")
+    on_a_loop.one.notify.close()
+    list(whole(pieces))
+
+
+def test_an_unsubscription_counts_that_is_made_while_the_stream_opens(
+    on_a_loop: Processes,
+) -> None:
+    session = on_a_loop.open()
+    subscribe = message("resources/subscribe", {"uri": URI})
+    assert on_a_loop.send(on_a_loop.one, session, subscribe)[0] == 200
+    on_a_loop.backplane.looking = subscribe_elsewhere(on_a_loop, session, "resources/unsubscribe")
+    pieces = get_stream(on_a_loop, on_a_loop.one, session)
+    on_a_loop.one.notify.resource_updated(URI)
+    on_a_loop.one.notify.tools_list_changed()
+    assert "tools/list_changed" in find(pieces, "notifications/")
+    on_a_loop.one.notify.close()
+    list(whole(pieces))
+
+
+def test_the_streams_of_a_session_end_with_it_in_all_processes(on_a_loop: Processes) -> None:
+    session = on_a_loop.open()
+    streams = [get_stream(on_a_loop, one, session) for one in (on_a_loop.one, on_a_loop.other)]
+    assert on_a_loop.send(on_a_loop.one, session, None, "DELETE")[0] == 204
+    for pieces in streams:
+        assert not any(b"notifications" in piece for piece in whole(pieces))
+
+
+def test_a_stream_does_not_open_in_a_session_that_ends_meanwhile(on_a_loop: Processes) -> None:
+    session = on_a_loop.open()
+    on_a_loop.send(on_a_loop.one, session, message("ping"))
+
+    def end() -> None:
+        pieces = OnThreads().start(on_a_loop.other, Request("DELETE", dict(session)))
+        assert pieces.get(timeout=SECONDS)[0] == 204
+
+    on_a_loop.backplane.looking = end
+    stream = {**session, "accept": "text/event-stream"}
+    assert on_a_loop.send(on_a_loop.one, stream, None, "GET")[0] == 404
+
+
+def test_what_is_registered_is_published_once_requests_come(processes: Processes) -> None:
+    assert processes.backplane.published == []
+    processes.send(processes.one, *stateless("tools/list"))
+
+    @processes.one.tool
+    def late() -> None: ...
+
+    deadline = time.monotonic() + SECONDS
+    while not processes.backplane.published:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert [one["what"] for one in processes.backplane.published] == ["tools"]
+
+
+def test_what_cannot_be_published_is_no_error_of_who_tells_it(
+    processes: Processes, caplog: pytest.LogCaptureFixture
+) -> None:
+    processes.send(processes.one, *stateless("tools/list"))
+    processes.backplane.is_down = True
+    processes.one.notify.resource_updated(URI)
+
+    @processes.one.tool
+    def late() -> None: ...
+
+    deadline = time.monotonic() + SECONDS
+    while caplog.text.count("Other processes could not be told something") < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_request_that_needs_no_other_process_is_answered_without_the_backplane(
+    processes: Processes,
+) -> None:
+    processes.backplane.is_down = True
+    assert processes.send(processes.one, *stateless("tools/list"))[0] == 200
+    assert processes.send(processes.one, *stateless("tools/list"), method="PUT")[0] == 405
+    wanted = {"notifications": {"toolsListChanged": True}}
+    assert processes.send(processes.one, *stateless("subscriptions/listen", wanted))[0] == 503
+    headers = {**stateless("tools/list")[0], "origin": "https://evil.example"}
+    assert processes.send(processes.one, headers, stateless("tools/list")[1])[0] == 403
+
+
+def test_observers_see_what_is_refused_for_want_of_the_backplane(processes: Processes) -> None:
+    seen: list[tuple[str, Any]] = []
+    server = MCPServer(
+        "shop",
+        secret_key="k",
+        backplane=processes.backplane,
+        open=True,
+        audit=Audit(after=lambda record: seen.append((record.method, record.outcome))),
+    )
+    processes.one = server
+    session = processes.open()
+    seen.clear()
+    processes.backplane.is_down = True
+    assert processes.send(server, session, message("ping"))[0] == 503
+    wanted = {"notifications": {"toolsListChanged": True}}
+    assert processes.send(server, *stateless("subscriptions/listen", wanted))[0] == 503
+    assert [method for method, _ in seen] == ["ping", "subscriptions/listen"]
+
+
+def test_a_batch_obeys_the_log_level_that_it_sets(processes: Processes) -> None:
+    request = Request("POST", dict(JSON_HEADERS), initialize("2025-03-26"))
+    headers = processes.driver.start(processes.one, request).get(timeout=SECONDS)[1]
+    session = session_headers(headers["mcp-session-id"], "2025-03-26")
+    chatter = message("tools/call", {"name": "chatter"}, id=2)
+    batch = [message("logging/setLevel", {"level": "error"}), chatter]
+    status, body = processes.send(processes.one, session, batch)
+    assert (status, "hello" in body) == (200, False)
+
+
+def test_other_processes_hear_nothing_of_tasks_that_they_do_not_know() -> None:
+    backplane = Bare()
+    server = make(backplane)
+    done = threading.Event()
+
+    @server.tool(task=TaskPolicy(ttl=60))
+    def count(ctx: SyncContext) -> str:
+        for number in range(3):
+            ctx.report_progress(number, 3)
+        done.set()
+        return ""
+
+    tasks = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+    asked = ask(server, "tools/call", {"name": "count", "_meta": meta(capabilities=tasks)})
+    assert done.wait(SECONDS)
+    seen = {"status": "working"}
+    while seen["status"] == "working":
+        params = {"taskId": asked["result"]["taskId"], "_meta": meta(capabilities=tasks)}
+        seen = ask(server, "tasks/get", params)["result"]
+    assert backplane.published == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
 import subprocess
@@ -16,6 +18,11 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from mcp_mount import MCPServer
+from mcp_mount.backends.backplane import MemoryBackplane
+from mcp_mount.calls.backplane import BackplaneUnavailable, SessionState
+from mcp_mount.transports import stdio
+from mcp_mount.transports.threads import PLAIN
 from tests.requests import initialize, message, meta
 
 TARGETS = [
@@ -256,3 +263,49 @@ def test_handlers_that_ask_for_a_request_which_is_not_there_are_named_at_the_sta
     assert done.returncode == 2
     assert "over stdio there is no flask.wrappers.Request, which agent takes" in done.stderr
     assert "flask mcp stdio" in done.stderr
+
+
+class LateBackplane(MemoryBackplane):
+    """A backplane that cannot be reached when it is asked for the first time."""
+
+    asked = 0
+
+    def session(self, session: str) -> SessionState:
+        self.asked += 1
+        if self.asked == 1:
+            raise BackplaneUnavailable
+        return super().session(session)
+
+
+def test_a_session_is_served_and_hears_of_changes_once_the_backplane_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stdio, "_RETRY_SECONDS", 0.01)
+    backplane = LateBackplane()
+    server = MCPServer("late", backplane=backplane, open=True, secret_key="k")
+
+    @server.tool
+    def hello() -> str:
+        return "hello"
+
+    async def talk() -> list[bytes]:
+        client, end = os.pipe()
+        source, sink = os.fdopen(client, "rb"), io.BytesIO()
+        transport = stdio.StdioTransport(server.core.protocol, PLAIN, lambda call: None)
+        served = asyncio.create_task(transport.serve(source, sink))
+        os.write(end, initialize() + b"\n")
+        while not server.core.protocol._sessions._streams._read:
+            assert not served.done()
+            await asyncio.sleep(0.01)
+        server.notify.tools_list_changed()
+        while b"list_changed" not in sink.getvalue():
+            assert not served.done()
+            await asyncio.sleep(0.01)
+        os.close(end)
+        await served
+        source.close()
+        return sink.getvalue().splitlines()
+
+    opened, changed = asyncio.run(asyncio.wait_for(talk(), 20))
+    assert b"protocolVersion" in opened
+    assert json.loads(changed)["method"] == "notifications/tools/list_changed"

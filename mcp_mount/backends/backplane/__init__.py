@@ -1,4 +1,4 @@
-"""What crosses requests: answers to questions, ended sessions, log levels of a session."""
+"""What crosses requests: ended sessions, the log level and the subscriptions of a session."""
 
 from mcp_mount.backends.backplane.memory import MemoryBackplane
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from mcp_mount.calls.backplane import UNTOUCHED, Message, SessionState
@@ -33,16 +34,18 @@ class MemoryBackplane:
         # A signal handler may publish a change while its thread is in here.
         self._lock = threading.RLock()
         self._ended: OrderedDict[str, float] = OrderedDict()
-        self._log_levels: OrderedDict[str, str] = OrderedDict()
-        self._subscribed: OrderedDict[str, set[str]] = OrderedDict()
+        self._log_levels: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._subscribed: OrderedDict[str, _Subscribed] = OrderedDict()
         self._subscribed_bytes = 0
 
     def session(self, session: str) -> SessionState:
         """What is known of a session."""
-        level = self._log_levels.get(session)
-        if session in self._ended:
-            return SessionState(True, level)
-        return UNTOUCHED if level is None else SessionState(False, level)
+        kept, ended = self._log_levels.get(session), self._ended.get(session)
+        if kept is None and ended is None:
+            return UNTOUCHED
+        now = time.monotonic()
+        level = kept[0] if kept is not None and kept[1] > now else None
+        return SessionState(ended is not None and ended > now, level)
 
     def end_session(self, session: str, *, ttl: float) -> None:
         """Note that a client has ended its session."""
@@ -59,31 +62,49 @@ class MemoryBackplane:
 
     def set_log_level(self, session: str, level: str, *, ttl: float) -> None:
         """Note the lowest level of log messages that the client of a session wants."""
+        now = time.monotonic()
         with self._lock:
-            self._log_levels[session] = level
+            if self._has_ended(session, now):
+                return
+            self._log_levels[session] = level, now + ttl
             self._log_levels.move_to_end(session)
-            if len(self._log_levels) > _MAX_SESSIONS:
-                self._log_levels.popitem(last=False)
+            while self._log_levels:
+                oldest = next(iter(self._log_levels))
+                if self._log_levels[oldest][1] > now and len(self._log_levels) <= _MAX_SESSIONS:
+                    break
+                del self._log_levels[oldest]
 
     def subscribe(self, session: str, uri: str, *, on: bool, ttl: float) -> None:
         """Note that a session subscribes to a resource, or unsubscribes."""
-        size = len(uri) + _ENTRY_BYTES
+        now, size = time.monotonic(), len(uri) + _ENTRY_BYTES
         with self._lock:
-            uris = self._subscribed.pop(session, None) or set()
+            if self._has_ended(session, now):
+                return
+            known = self._subscribed.get(session)
+            if known is not None and known.expires <= now:
+                self._forget_subscriptions(session)
+            uris = self._subscribed.pop(session, _Subscribed()).uris
             if on != (uri in uris):
                 self._subscribed_bytes += size if on else -size
             uris.add(uri) if on else uris.discard(uri)
             if uris:
-                self._subscribed[session] = uris
-            while len(self._subscribed) > _MAX_SESSIONS or (
-                self._subscribed_bytes > _MAX_SUBSCRIBED_BYTES and len(self._subscribed) > 1
-            ):
-                self._forget_subscriptions(next(iter(self._subscribed)))
+                self._subscribed[session] = _Subscribed(uris, now + ttl)
+            while self._subscribed:
+                oldest = next(iter(self._subscribed))
+                is_over = len(self._subscribed) > _MAX_SESSIONS or (
+                    self._subscribed_bytes > _MAX_SUBSCRIBED_BYTES and len(self._subscribed) > 1
+                )
+                if not is_over and self._subscribed[oldest].expires > now:
+                    break
+                self._forget_subscriptions(oldest)
 
     def subscribed(self, session: str) -> frozenset[str]:
         """The URIs of the resources that a session subscribes to."""
         with self._lock:
-            return frozenset(self._subscribed.get(session, ()))
+            known = self._subscribed.get(session)
+            if known is None or known.expires <= time.monotonic():
+                return frozenset()
+            return frozenset(known.uris)
 
     def publish(self, message: Message) -> None:
         """Do nothing: there is no other process."""
@@ -93,5 +114,16 @@ class MemoryBackplane:
         return lambda: None
 
     def _forget_subscriptions(self, session: str) -> None:
-        uris = self._subscribed.pop(session, ())
+        uris = self._subscribed.pop(session, _Subscribed()).uris
         self._subscribed_bytes -= sum(len(uri) + _ENTRY_BYTES for uri in uris)
+
+    def _has_ended(self, session: str, now: float) -> bool:
+        return self._ended.get(session, now) > now
+
+
+@dataclass(slots=True)
+class _Subscribed:
+    """The URIs that a session subscribes to, until they may be forgotten."""
+
+    uris: set[str] = field(default_factory=set)
+    expires: float = 0.0

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+import pytest
+from fastapi.responses import JSONResponse
+
 from mcp_mount import MCPServer, SyncContext, TaskPolicy
 from mcp_mount.backends.backplane import MemoryBackplane
 from mcp_mount.calls.flows import Do
@@ -21,6 +24,7 @@ from mcp_mount.testing import Client
 from mcp_mount.transports.driving import drive
 from mcp_mount.transports.threads import PLAIN
 from mcp_mount.transports.wsgi import WSGITransport
+from mcp_mount.wire.errors import ProtocolError
 from tests.requests import meta, stateless
 
 TASKS = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
@@ -137,3 +141,65 @@ def test_a_throttled_handler_that_starts_a_task_by_itself_has_its_arguments() ->
 
     with Client(server, tasks=True) as client:
         assert client.call_tool("total", {"prices": [3, 4]}).text == "7"
+
+
+class Broken(Exception): ...
+
+
+def test_a_job_elsewhere_fails_in_the_words_of_the_host() -> None:
+    server = MCPServer(
+        "shop",
+        secret_key="k",
+        open=True,
+        exception_handlers={
+            Broken: lambda request, error: JSONResponse({"detail": "Come back later"}, 409)
+        },
+    )
+
+    @server.tool(task=TaskPolicy(ttl=60))
+    def total() -> str:
+        raise Broken
+
+    run = server.core.protocol.run_of(job("total"), Request("POST", {}))
+    drive(run.call, PLAIN)
+    status, outcome = run.outcome(run.call)
+    assert (status, b"Come back later" in outcome) == ("completed", True)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"revision": "2099-01-01"}, {"params": {"name": "none"}}, {"method": "none/call"}]
+)
+def test_a_job_that_a_process_cannot_run_is_refused(changed: dict[str, Any]) -> None:
+    server = MCPServer("shop", secret_key="k", open=True)
+
+    @server.tool
+    def total() -> str:
+        return ""
+
+    with pytest.raises(ProtocolError):
+        server.core.protocol.run_of(replace(job("total"), **changed), Request("POST", {}))
+
+
+def test_a_job_for_a_server_without_tools_is_refused() -> None:
+    server = MCPServer("shop", secret_key="k", open=True)
+    with pytest.raises(ProtocolError):
+        server.core.protocol.run_of(job("total"), Request("POST", {}))
+
+
+def job(tool: str) -> Job:
+    params = {"name": tool, "arguments": {}}
+    return Job(
+        "tools/call",
+        params,
+        {},
+        "2026-07-28",
+        {},
+        {},
+        None,
+        {},
+        tool,
+        "anonymous",
+        "anonymous",
+        60,
+        1,
+    )

@@ -1,0 +1,120 @@
+"""Steps that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from mcp_mount.calls.flows import Do
+from mcp_mount.transports.outbox import Outbox
+
+SECONDS = 20
+
+
+class Steps:
+    """Steps that note that they were taken."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.end = threading.Event()
+        self.go_on = threading.Event()
+
+    def note(self, number: int) -> Do[None]:
+        async def awaited() -> None:
+            self.taken.append(number)
+
+        return Do(lambda: None, awaited)
+
+    def last(self) -> Do[None]:
+        return Do(self.end.set)
+
+    def held(self) -> Do[object]:
+        return Do(lambda: self.go_on.wait(SECONDS))
+
+
+async def cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+async def failing() -> None:
+    raise OSError("unreachable")
+
+
+async def endless() -> None:
+    await asyncio.Event().wait()
+
+
+def refusing() -> None:
+    raise OSError("unreachable")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Do(lambda: None, cancelled),
+        Do(lambda: None, failing),
+        Do(lambda: None, endless),
+        Do(refusing),
+    ],
+    ids=["cancelled", "failing", "endless", "refusing"],
+)
+def test_a_step_that_comes_to_nothing_holds_no_other(
+    bad: Do[None], caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox, steps = Outbox(step_seconds=0.2), Steps()
+    for step in (steps.note(1), bad, steps.note(2), steps.last()):
+        outbox.put(step)
+    assert steps.end.wait(SECONDS)
+    assert steps.taken == [1, 2]
+    assert caplog.text.count("Other processes could not be told something") == 1
+
+
+def test_the_log_says_that_steps_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    outbox, steps = Outbox(max_steps=3), Steps()
+    begun = threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        steps.go_on.wait(SECONDS)
+
+    outbox.put(Do(hold))
+    assert begun.wait(SECONDS)
+    for number in range(5):
+        outbox.put(steps.note(number))
+    assert "the oldest are dropped" in caplog.text
+    steps.go_on.set()
+    wait_until(lambda: "2 messages to other processes were dropped" in caplog.text or None)
+    # The last one is put after the others were dropped.
+    assert steps.taken == [2, 3, 4]
+
+
+def wait_until(find: Callable[[], object]) -> None:
+    pause = threading.Event()
+    for _ in range(SECONDS * 100):
+        if find():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not happen")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_process_does_not_take_the_steps_of_its_parent() -> None:
+    outbox, steps = Outbox(), Steps()
+    outbox.put(steps.held())
+    outbox.put(steps.note(1))
+    child = os.fork()
+    if child == 0:
+        outbox.put(steps.note(2))
+        outbox.put(steps.last())
+        ended = steps.end.wait(SECONDS)
+        os._exit(0 if ended and steps.taken == [2] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    steps.go_on.set()
+    outbox.put(steps.last())
+    assert steps.end.wait(SECONDS)
+    assert steps.taken == [1]
