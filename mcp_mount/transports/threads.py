@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import ContextVar, copy_context
+from concurrent.futures import Future
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from mcp_mount.calls.activity import Activity
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.green import is_green
 from mcp_mount.calls.serving import serving as serving_thread
 from mcp_mount.transports.executor import run_moved, waiting_thread
-from mcp_mount.transports.os_threads import NativePool
+from mcp_mount.transports.thread_pool import ThreadPool
 
 T = TypeVar("T")
 
@@ -24,7 +23,7 @@ RunSync: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 
 _MAX_THREADS: Final = 40
 
-_threads: ThreadPoolExecutor | None = None
+_pool: ThreadPool | None = None
 
 running_functions: Final[ContextVar[Activity | None]] = ContextVar(
     "mcp_mount.running_functions", default=None
@@ -33,31 +32,38 @@ running_functions: Final[ContextVar[Activity | None]] = ContextVar(
 last until they have ended: they may outlive it, when its client leaves or their time is over."""
 
 
-async def run_in_thread(function: Callable[[], None]) -> None:
+async def run_in_thread(function: Callable[[], T]) -> T:
     """The usual RunSync: the thread that waits for this coroutine, or else one of a pool of our
-    own, made at the first use."""
-    global _threads
-    loop = asyncio.get_running_loop()
+    own, made at the first use.
+
+    Args:
+        function: Runs there.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        BaseException: What it raises.
+    """
+    global _pool
     executor = serving_thread.get()
     if executor is not None:
-        await loop.run_in_executor(executor, function)
-        return
-    if _threads is None:
-        # Of greenlets, as gevent makes of threads, none could run Django's database work: on their
-        # thread a loop is running.
-        kind = NativePool if is_green() else ThreadPoolExecutor
-        _threads = kind(_MAX_THREADS, thread_name_prefix="mcp-mount-tool")
+        return await asyncio.get_running_loop().run_in_executor(executor, function)
+    if _pool is None:
+        # Its threads are those of the operating system, also under gevent: of greenlets none could
+        # run Django's database work, since a loop is running on their thread.
+        _pool = ThreadPool(_MAX_THREADS, "mcp-mount-tool")
     activity = running_functions.get()
     if activity is not None:
         function = partial(run_counted, activity, function)
-    await loop.run_in_executor(_threads, copy_context().run, run_moved, function)
+    return await _pool.run(partial(run_moved, function))
 
 
-def run_counted(activity: Activity, function: Callable[[], None]) -> None:
+def run_counted(activity: Activity, function: Callable[[], T]) -> T:
     """Run a function, and let an activity count it meanwhile."""
     activity.begin()
     try:
-        function()
+        return function()
     finally:
         activity.end()
 
@@ -79,6 +85,8 @@ class Runner:
 
 async def off_loop(runner: Runner, function: Callable[[], T]) -> T:
     """What a plain function returns that runs off the event loop; raises what it raises."""
+    if runner.off_loop is run_in_thread:
+        return await run_in_thread(function)
     outcome: Future[T] = Future()
 
     def run() -> None:
