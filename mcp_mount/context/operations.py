@@ -70,7 +70,9 @@ async def perform_async(operation: Operation[T]) -> T:
         value: T = end.value
         return value
     finally:
-        # An exception's traceback holds this frame, and this frame would hold the exception.
+        # An exception's traceback holds this frame: the frame must not hold the exception. Where it
+        # fails the call, the call and the traceback hold one another until the garbage collector
+        # comes.
         del error
 
 

@@ -194,6 +194,10 @@ def follow(
     except StopIteration as end:
         value: T = end.value
         return value
+    finally:
+        # The traceback of an exception that leaves here holds this frame: the frame must not hold
+        # the exception.
+        del error
 
 
 async def follow_async(
@@ -227,6 +231,10 @@ async def follow_async(
     except StopIteration as end:
         value: T = end.value
         return value
+    finally:
+        # The traceback of an exception that leaves here holds this frame: the frame must not hold
+        # the exception.
+        del error
 
 
 def wait_for(
