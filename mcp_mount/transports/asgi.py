@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from mcp_mount.calls.call import Call
+from mcp_mount.protocol.direct import DirectCall
 from mcp_mount.protocol.exchange import Exchange, Opened, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.async_streams import AsyncStream
@@ -43,6 +44,7 @@ from mcp_mount.transports.scopes import (
     read_headers,
     request_of,
 )
+from mcp_mount.transports.thread_pool import Started
 from mcp_mount.transports.threads import PLAIN, Runner
 from mcp_mount.wire import sse
 from mcp_mount.wire.cancellation import cancel, mark_cancelled, unmark_cancelled
@@ -91,6 +93,14 @@ class ASGITransport:
             await (otherwise or self._serve_any)(scope, again(message, receive), send)
             return
         done = self._direct.run(call)
+        if isinstance(done, Started):
+            outcome = await done.future
+            if outcome is None:
+                await self._answer_late(call, done, scope, receive, send)
+                return
+            (reply, resumed), error = outcome
+            assert error is None
+            done = reply or resumed
         if isinstance(done, bytes):
             headers = [_CONTENT_TYPE, (b"content-length", b"%d" % len(done))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -227,6 +237,25 @@ class ASGITransport:
         finally:
             if late is not None:
                 await late.give_up()
+
+    async def _answer_late(
+        self, call: DirectCall, started: Started, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Begin the response to a direct call whose plain function has taken long already."""
+        exchange = self._protocol.open_direct(call, request_of(scope, read_headers(scope)))
+        assert isinstance(exchange, Exchange), "its arguments have been validated"
+        send_late = partial(_send_late, exchange, receive, send)
+        late = LateStart(exchange, send_late, resumable=False)
+        late.begin()
+        try:
+            outcome = await started.future
+            assert outcome is not None
+            (_, resumed), _ = outcome
+            exchange.calls[0].resume(resumed)
+            await run_calls(exchange.calls, self._runner)
+            await late.finish()
+        finally:
+            await late.give_up()
 
     async def _stream(
         self, exchange: Exchange, runner: Runner, receive: Receive, send: Send, *, resumable: bool

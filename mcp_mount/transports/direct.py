@@ -9,6 +9,7 @@ from types import CoroutineType
 from typing import Any, Final
 
 from mcp_mount.calls.call import Call
+from mcp_mount.calls.serving import serving
 from mcp_mount.protocol.direct import METHOD, Asked, DirectCall, DirectCalls
 from mcp_mount.protocol.exchange import Protocol
 from mcp_mount.transports.scopes import (
@@ -18,7 +19,8 @@ from mcp_mount.transports.scopes import (
     Receive,
     Scope,
 )
-from mcp_mount.transports.threads import Runner
+from mcp_mount.transports.thread_pool import Started
+from mcp_mount.transports.threads import Runner, run_in_thread, start_in_pool
 from mcp_mount.wire.messages import JSON
 
 Resumed = Callable[[], Any]
@@ -47,7 +49,9 @@ class ASGIDirectCalls:
 
     def __init__(self, protocol: Protocol, runner: Runner) -> None:
         self._calls: DirectCalls = protocol.direct
+        self._settings = protocol.settings
         self._is_plain = runner.run_async is Call.run_async
+        self._has_pool = runner.run is Call.run and runner.off_loop is run_in_thread
 
     def find(self, scope: Scope) -> Asked | None:
         """What the headers of a request name, if it may be a direct call; None for the long way."""
@@ -103,23 +107,29 @@ class ASGIDirectCalls:
             return None
         return self._calls.read(asked, message.get("body", b""))
 
-    def run(self, call: DirectCall) -> bytes | Resumed | None:
-        """Run the handler of a call up to where it waits.
+    def run(self, call: DirectCall) -> bytes | Resumed | Started | None:
+        """Run the handler of a call up to where it waits; a plain function on a thread.
 
         Args:
             call: The call.
 
         Returns:
             The body of the reply, if the handler has returned; what goes on with the handler the
-            long way, if it waits or has failed; None if it has not begun.
+            long way, if it waits or has failed; what a thread has begun, whose outcome is both of
+            these, the first being None if there is no such reply; None if it has not begun.
         """
         tool = call.tool
-        if not tool.is_async:
-            return None
         try:
             call.validated = args, kwargs = tool.validate(call.arguments)
         except Exception:
             # Once more the long way, which knows what to tell the client.
+            return None
+        if not tool.is_async:
+            # In a session, the client may cancel the call meanwhile, by another request.
+            if call.session is None and self._has_pool and serving.get() is None:
+                return start_in_pool(
+                    partial(self._run_here, call, args, kwargs), self._settings.begin_after
+                )
             return None
         try:
             value = tool.function(*args, **kwargs)
@@ -141,6 +151,19 @@ class ASGIDirectCalls:
         except Exception:
             # The value does not fit, or is none of the tool's own.
             return partial(_itself, value)
+
+    def _run_here(
+        self, call: DirectCall, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[bytes | None, Resumed]:
+        try:
+            value = call.tool.function(*args, **kwargs)
+        except BaseException as error:
+            return None, partial(_raise, error)
+        resumed = partial(_itself, value)
+        try:
+            return self._calls.reply(call, value), resumed
+        except Exception:
+            return None, resumed
 
 
 def _raise(error: BaseException) -> Any:

@@ -95,7 +95,7 @@ class LateStart:
         """The handlers begin to take time."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._exchange.begin_after, self._begin)
+            self._timer = loop.call_later(self._exchange.begin_after, self.begin)
 
     @property
     def has_begun(self) -> bool:
@@ -124,6 +124,7 @@ class LateStart:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """The handlers have taken long already."""
         self._response = LateResponse(self._exchange, resumable=self._resumable)
         self._task = asyncio.ensure_future(self._send(self._response))

@@ -15,12 +15,16 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from math import inf
 from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from mcp_mount.transports.os_threads import Inbox, start_thread
 
 T = TypeVar("T")
+
+_CLOCK_RESOLUTION: Final = 0.01
+"""Event loops call a timer a little early or late."""
 
 _IDLE_SECONDS: Final = 30.0
 """How long a thread waits for something to do before it ends."""
@@ -35,12 +39,35 @@ class _Answers:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         # A reference would keep the loop alive, which is the weak key for this.
         self._loop = ref(loop)
-        self._ready: deque[tuple[asyncio.Future[Outcome], Outcome]] = deque()
+        self._ready: deque[tuple[Started, Outcome]] = deque()
         self._is_waking = False
+        self._deadlines: dict[Started, float] = {}
+        self._looks_at = inf
 
-    def put(self, future: asyncio.Future[Outcome], outcome: Outcome) -> None:
-        """Answer a future of the loop, from any thread."""
-        self._ready.append((future, outcome))
+    def expect(self, started: Started, seconds: float) -> None:
+        """Let a function have `Started.stop_waiting` called when it has taken this long.
+
+        One timer serves all functions: one for each would cost 2.5 µs.
+        """
+        loop = started.future.get_loop()
+        deadline = self._deadlines[started] = loop.time() + seconds
+        if deadline < self._looks_at:
+            self._looks_at = deadline
+            loop.call_at(deadline, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time() + _CLOCK_RESOLUTION
+        for started, deadline in list(self._deadlines.items()):
+            if deadline <= now:
+                del self._deadlines[started]
+                started.stop_waiting()
+        self._looks_at = min(self._deadlines.values(), default=inf)
+        if self._deadlines:
+            loop.call_at(self._looks_at, self._look, loop)
+
+    def put(self, started: Started, outcome: Outcome) -> None:
+        """Give a function's outcome to who waits for it on the loop, from any thread."""
+        self._ready.append((started, outcome))
         if not self._is_waking:
             self._is_waking = True
             loop = self._loop()
@@ -56,13 +83,21 @@ class _Answers:
         self._is_waking = False
         ready = self._ready
         while ready:
-            future, outcome = ready.popleft()
-            if not future.done():
-                future.set_result(outcome)
+            started, outcome = ready.popleft()
+            self._deadlines.pop(started, None)
+            if not started.future.done():
+                started.future.set_result(outcome)
 
 
-class _Submitted:
-    """A function to run, in the context variables of its caller."""
+class Started:
+    """A function that a thread runs, in the context variables of its caller.
+
+    Attributes:
+        function: The function.
+        context: The context variables.
+        answers: Where its outcome goes.
+        future: Gets its outcome, on the caller's event loop; None after `stop_waiting`.
+    """
 
     __slots__ = ("answers", "context", "function", "future")
 
@@ -70,13 +105,19 @@ class _Submitted:
         self,
         function: Callable[[], Any],
         context: Context,
-        future: asyncio.Future[Outcome],
+        future: asyncio.Future[Outcome | None],
         answers: _Answers,
     ) -> None:
         self.function = function
         self.context = context
         self.future = future
         self.answers = answers
+
+    def stop_waiting(self) -> None:
+        """Give the future None if the function has not ended yet; a new one gets its outcome."""
+        if not self.future.done():
+            waiting, self.future = self.future, self.future.get_loop().create_future()
+            waiting.set_result(None)
 
     def run(self) -> Outcome:
         try:
@@ -106,7 +147,7 @@ class ThreadPool:
 
     def _forget_threads(self) -> None:
         """Begin without threads: those of a process that has forked are not in its child."""
-        self._work: Inbox[_Submitted] = Inbox()
+        self._work: Inbox[Started] = Inbox()
         self._state = threading.Lock()
         self._ended = threading.Condition(self._state)
         self._threads = 0
@@ -128,23 +169,39 @@ class ThreadPool:
         Raises:
             BaseException: What it raises.
         """
-        loop = asyncio.get_running_loop()
-        answers = self._answers.get(loop)
-        if answers is None:
-            answers = self._answers[loop] = _Answers(loop)
-        future: asyncio.Future[Outcome] = loop.create_future()
-        self._put(_Submitted(function, copy_context(), future, answers))
-        value, error = await future
+        outcome = await self.start(function).future
+        assert outcome is not None, "nobody has stopped waiting"
+        value, error = outcome
         if error is not None:
             try:
                 raise error
             finally:
                 # The traceback holds this frame.
-                del error
+                del outcome, error
         result: T = value
         return result
 
-    def _put(self, work: _Submitted) -> None:
+    def start(self, function: Callable[[], Any], seconds: float | None = None) -> Started:
+        """Have a thread run a function, to its end whoever waits for it.
+
+        Args:
+            function: The function. It runs in the context variables of the caller.
+            seconds: When to call `Started.stop_waiting`; by default never.
+
+        Raises:
+            RuntimeError: If no event loop is running here.
+        """
+        loop = asyncio.get_running_loop()
+        answers = self._answers.get(loop)
+        if answers is None:
+            answers = self._answers[loop] = _Answers(loop)
+        started = Started(function, copy_context(), loop.create_future(), answers)
+        if seconds is not None:
+            answers.expect(started, seconds)
+        self._put(started)
+        return started
+
+    def _put(self, work: Started) -> None:
         with self._state:
             self._waiting += 1
             starts = self._waiting > self._idle and self._threads < self._max_threads
@@ -188,7 +245,7 @@ class ThreadPool:
                 self._busy -= 1
                 if self._busy == 0:
                     self._ended.notify_all()
-            work.answers.put(work.future, outcome)
+            work.answers.put(work, outcome)
             # Not for as long as the thread is idle.
             del work, outcome
 

@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 from mcp_mount.calls.activity import Activity
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.serving import serving as serving_thread
-from mcp_mount.transports.executor import run_moved, waiting_thread
-from mcp_mount.transports.thread_pool import ThreadPool
+from mcp_mount.transports.executor import on_moving, run_moved, waiting_thread
+from mcp_mount.transports.thread_pool import Started, ThreadPool
 
 T = TypeVar("T")
 
@@ -45,18 +45,36 @@ async def run_in_thread(function: Callable[[], T]) -> T:
     Raises:
         BaseException: What it raises.
     """
-    global _pool
     executor = serving_thread.get()
     if executor is not None:
         return await asyncio.get_running_loop().run_in_executor(executor, function)
+    return await _own_pool().run(_for_pool(function))
+
+
+def start_in_pool(function: Callable[[], Any], seconds: float) -> Started:
+    """Have a thread of our own pool run a function, to its end whoever waits for it.
+
+    Args:
+        function: The function. It runs in the context variables of the caller.
+        seconds: When to call `Started.stop_waiting`.
+    """
+    return _own_pool().start(_for_pool(function), seconds)
+
+
+def _own_pool() -> ThreadPool:
+    global _pool
     if _pool is None:
         # Its threads are those of the operating system, also under gevent: of greenlets none could
         # run Django's database work, since a loop is running on their thread.
         _pool = ThreadPool(_MAX_THREADS, "mcp-mount-tool")
+    return _pool
+
+
+def _for_pool(function: Callable[[], T]) -> Callable[[], T]:
     activity = running_functions.get()
     if activity is not None:
         function = partial(run_counted, activity, function)
-    return await _pool.run(partial(run_moved, function))
+    return partial(run_moved, function) if on_moving else function
 
 
 def run_counted(activity: Activity, function: Callable[[], T]) -> T:

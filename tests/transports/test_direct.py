@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,6 +119,22 @@ class Shop:
         def plain(count: int = 1) -> list[int]:
             runs["plain"] += 1
             return [count]
+
+        @server.tool
+        def plain_free(kind: str) -> Any:
+            runs["plain_free"] += 1
+            return VALUES[kind]
+
+        @server.tool
+        def plain_number(kind: str) -> int:
+            runs["plain_number"] += 1
+            value: int = VALUES[kind]
+            return value
+
+        @server.tool
+        def plain_fails(kind: str) -> str:
+            runs["plain_fails"] += 1
+            raise ERRORS[kind]
 
         @server.tool
         async def with_context(text: str, ctx: Context) -> str:
@@ -246,10 +263,16 @@ CALLS = [
     *(("free", {"kind": kind}) for kind in VALUES),
     *(("number", {"kind": kind}) for kind in VALUES),
     *(("fails", {"kind": kind}) for kind in ERRORS),
+    *(("plain_free", {"kind": kind}) for kind in VALUES),
+    *(("plain_number", {"kind": kind}) for kind in VALUES),
+    *(("plain_fails", {"kind": kind}) for kind in ERRORS),
     *(("waits", {"kind": kind}) for kind in ("", *ERRORS)),
 ]
 
-DIRECT = {"echo", "point", "free", "number", "fails", "waits", "plain"}
+DIRECT = {
+    *("echo", "point", "free", "number", "fails", "waits"),
+    *("plain", "plain_free", "plain_number", "plain_fails"),
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -431,6 +454,47 @@ def test_a_tool_that_is_replaced_is_called_no_more() -> None:
         return text * 2
 
     assert b'"text":"aa"' in asyncio.run(send(server, raw(headers), content))[2]
+
+
+@pytest.mark.parametrize("kind", ["text", "point", "none", "object", "tool", "value", "exit"])
+def test_a_response_begins_before_a_slow_plain_function_ends(kind: str) -> None:
+    def ask(*, direct: bool) -> tuple[Any, ...]:
+        server = MCPServer("slow", secret_key=KEY, open=True, keep_alive=0.03)
+        begun = threading.Event()
+
+        @server.tool
+        def slow() -> Any:
+            assert begun.wait(20)
+            if kind in ERRORS:
+                raise ERRORS[kind]
+            return VALUES[kind]
+
+        if not direct:
+            server.core.protocol.direct.find = lambda *args: None  # type: ignore[method-assign]
+        headers, body = request(STATELESS, "slow", {})
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": json.dumps(body).encode()}
+
+        async def note(one: Any) -> None:
+            sent.append(one)
+            begun.set()
+
+        for _ in range(2):
+            # The first one goes the long way.
+            sent.clear()
+            begun.clear()
+            asyncio.run(server(scope_of(raw(headers)), receive, note))
+        start, *rest = sent
+        text = b"".join(one.get("body", b"") for one in rest)
+        return start, {line for line in text.splitlines() if line}
+
+    with counted() as direct:
+        answers = ask(direct=True), ask(direct=False)
+    assert len(direct) == 1
+    assert answers[0] == answers[1]
+    assert (b"content-type", b"text/event-stream") in answers[0][0]["headers"]
 
 
 def test_a_client_that_leaves_cancels_a_handler_that_waits() -> None:

@@ -53,6 +53,20 @@ def test_a_function_runs_on_a_thread_in_the_context_of_its_caller() -> None:
     assert asyncio.run(run()) == ("test-pool", "inside")
 
 
+def test_who_waits_for_a_function_is_told_when_it_takes_long() -> None:
+    async def run() -> Any:
+        pool, end = make(), threading.Event()
+        short = pool.start(lambda: "short", 0.02)
+        long = pool.start(lambda: end.wait(20), 0.02)
+        longer = pool.start(lambda: end.wait(20), 0.06)
+        assert await short.future == ("short", None)
+        told = await long.future, await longer.future
+        end.set()
+        return told, await long.future, await longer.future
+
+    assert asyncio.run(run()) == ((None, None), (True, None), (True, None))
+
+
 @pytest.mark.parametrize(
     "error",
     [
