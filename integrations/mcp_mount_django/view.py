@@ -105,19 +105,19 @@ class ServerView:
             rest: The part of its path below the server, without the leading slash.
         """
         # Raises DisallowedHost, which Django answers, if the host is not in ALLOWED_HOSTS.
-        request.get_host()
+        host = request.get_host()
         if rest is not None and f"/{rest}" == WELL_KNOWN:
             # Clients that are to log in read here how, so it needs no login.
             document = metadata_response(self.server, request, mount_of(request, rest))
             return _awaited(document) if is_on_event_loop() else document
         if is_on_event_loop():
-            return self._respond_async(request, rest)
-        return self._respond(request, rest)
+            return self._respond_async(request, rest, host)
+        return self._respond(request, rest, host)
 
-    def _respond(self, request: HttpRequest, rest: str | None) -> HttpResponseBase:
+    def _respond(self, request: HttpRequest, rest: str | None, host: str) -> HttpResponseBase:
         request.META = request.environ = own_environ(request.META)  # type: ignore[attr-defined]
         with own_event_loop():
-            read = self._admit(request, rest)
+            read = self._admit(request, rest, host)
             if isinstance(read, Reply):
                 return _finished(read)
             if read.refused is None:
@@ -133,10 +133,12 @@ class ServerView:
             answer = self._wsgi.answer(self._open(read))
             return _finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
 
-    async def _respond_async(self, request: HttpRequest, rest: str | None) -> HttpResponseBase:
+    async def _respond_async(
+        self, request: HttpRequest, rest: str | None, host: str
+    ) -> HttpResponseBase:
         with request_thread() as thread:
             try:
-                response = await self._respond_within(thread, request, rest)
+                response = await self._respond_within(thread, request, rest, host)
             except BaseException:
                 # The client has disconnected: its calls keep the thread until they have ended.
                 await ended(thread.activity)
@@ -147,13 +149,13 @@ class ServerView:
         return response
 
     async def _respond_within(
-        self, thread: RequestThread, request: HttpRequest, rest: str | None
+        self, thread: RequestThread, request: HttpRequest, rest: str | None, host: str
     ) -> HttpResponseBase:
         may_block = self.server.core.is_guarded or self._authentication.may_block(request)
         if may_block:
-            read = await off_loop(self._runner, partial(self._admit, request, rest))
+            read = await off_loop(self._runner, partial(self._admit, request, rest, host))
         else:
-            read = self._admit(request, rest)
+            read = self._admit(request, rest, host)
         if isinstance(read, Reply):
             return _finished(read)
         if read.refused is None:
@@ -182,17 +184,28 @@ class ServerView:
 
     def _is_bridged(self, request: HttpRequest, rest: str | None) -> bool:
         """Whether the whole ASGI application must see the request, and not only MCP."""
-        return bool(self.server.user_middleware) or not self.server.core.is_endpoint(
+        if self.server.user_middleware:
+            return True
+        if not rest and request.method == "POST":
+            # As `is_endpoint` has it.
+            return False
+        accept = request.META.get("HTTP_ACCEPT", "")
+        return not self.server.core.is_endpoint(
             {
                 "path": f"/{rest}" if rest else "",
                 "method": request.method,
-                "headers": [(b"accept", request.headers.get("Accept", "").encode("latin-1"))],
+                "headers": [(b"accept", accept.encode("latin-1"))],
                 "mcp_mount.mounted": True,
             }
         )
 
-    def _admit(self, request: HttpRequest, rest: str | None) -> ProtocolRequest | Reply:
+    def _admit(self, request: HttpRequest, rest: str | None, host: str) -> ProtocolRequest | Reply:
         """Read a request and authenticate its caller, if the host does that.
+
+        Args:
+            request: Django's request.
+            rest: The part of its path below the server.
+            host: What it says by `get_host`.
 
         Returns:
             The request, or the response to a caller who is refused.
@@ -216,7 +229,7 @@ class ServerView:
             return protocol.too_large()
         headers = read_headers(request.META)
         # Behind a proxy, the host is the one that the project's settings determine.
-        headers["host"] = request.get_host()
+        headers["host"] = host
         prefix = mount_of(request, rest)
         rights = Rights(request)
         read = ProtocolRequest(
@@ -262,10 +275,14 @@ async def _awaited(response: HttpResponseBase) -> HttpResponseBase:
 
 
 def _finished(reply: Reply) -> HttpResponse:
-    response = HttpResponse(reply.body, status=reply.status)
-    del response["content-type"]
-    for name, value in reply.headers:
-        response[name] = value
+    headers = dict(reply.headers)
+    if "content-type" in headers:
+        response = HttpResponse(reply.body, status=reply.status, headers=headers)
+    else:
+        response = HttpResponse(reply.body, status=reply.status, content_type="")
+        del response["content-type"]
+        for name, value in reply.headers:
+            response[name] = value
     return expected(response)
 
 
