@@ -50,13 +50,25 @@ def check(app: Flask) -> None:
     Raises:
         ProtocolError: With status 403, if the token is missing or wrong.
     """
-    csrf = app.extensions.get("csrf")
-    if csrf is None or not app.config.get("WTF_CSRF_ENABLED", True) or not _has_login_cookie(app):
+    if not applies(app):
         return
     try:
-        csrf.protect()
+        app.extensions["csrf"].protect()
     except HTTPException as error:
         raise ProtocolError(INVALID_REQUEST, f"CSRF: {error.description}", status=403) from None
+
+
+def applies(app: Flask) -> bool:
+    """Whether the current request needs a CSRF token.
+
+    Args:
+        app: The application.
+    """
+    return (
+        "csrf" in app.extensions
+        and app.config.get("WTF_CSRF_ENABLED", True)
+        and _has_login_cookie(app)
+    )
 
 
 def pass_calls(app: Flask) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
-from typing import IO
+from typing import IO, Final
 from weakref import WeakSet
 
 from flask import Flask, Response, current_app, request
@@ -38,6 +39,7 @@ from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN, 
 from mcp_mount.wire.sse import HEADERS
 from mcp_mount_flask.commands import add_commands
 from mcp_mount_flask.contexts import keep_environ, within_request
+from mcp_mount_flask.csrf import applies as csrf_applies
 from mcp_mount_flask.csrf import check as check_csrf
 from mcp_mount_flask.csrf import exempt
 from mcp_mount_flask.exposing import FlaskExposeOptions, check_options, expose
@@ -47,6 +49,9 @@ from mcp_mount_flask.mounts import add_mount, check_application, tell_of_unmatch
 from mcp_mount_flask.requests import read_request, url_of
 
 request_types.append(FlaskRequest)
+
+_OF_BODIES: Final = frozenset({"_cached_data", "stream", "form", "files"})
+"""The attributes that a request has of its own once somebody has looked at its body."""
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -208,10 +213,15 @@ class MCPMount(HandlerDecorators):
 
     def _view(self, rest: str = "") -> BaseResponse:
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
         tell_of_unmatched(app)
-        keep_environ(request._get_current_object())  # type: ignore[attr-defined]
+        keep_environ(current)
         wsgi = self.server.wsgi
-        if request.method == "OPTIONS" and not self.server.user_middleware:
+        if not rest and not self.server.user_middleware and not csrf_applies(app):
+            direct = self._answer_directly(current)
+            if direct is not None:
+                return direct
+        if current.method == "OPTIONS" and not self.server.user_middleware:
             # As for the application's other routes: what it has for CORS adds its headers.
             return self._options(rest)
         read = read_request(self.path)
@@ -221,9 +231,9 @@ class MCPMount(HandlerDecorators):
             return _response(self.server.core.protocol.refuse(error, read))
         prefix = self.path.encode().decode("latin-1")
         environ = {
-            **request.environ,
-            "SCRIPT_NAME": request.environ.get("SCRIPT_NAME", "") + prefix,
-            "PATH_INFO": request.environ["PATH_INFO"].removeprefix(prefix),
+            **current.environ,
+            "SCRIPT_NAME": current.environ.get("SCRIPT_NAME", "") + prefix,
+            "PATH_INFO": current.environ["PATH_INFO"].removeprefix(prefix),
             HOST_REQUEST: read,
         }
         if not wsgi.is_direct(environ):
@@ -240,15 +250,35 @@ class MCPMount(HandlerDecorators):
             response = Response.from_app(wsgi.bridge, environ)
             response.call_on_close(body.close)
             return response
-        try:
-            read.body = self._body()
-        except RequestEntityTooLarge:
-            return _response(self.server.core.protocol.too_large(self._limit()))
-        except (IncompleteBody, ClientDisconnected):
-            return _response(self.server.core.protocol.incomplete())
+        whole = self._body_or_refusal(current)
+        if isinstance(whole, Reply):
+            return _response(whole)
+        read.body = whole
         return _response(
             self.server.core.wsgi_endpoint.respond_to(
-                read, multithread=is_multithread(request.environ)
+                read, multithread=is_multithread(current.environ)
+            )
+        )
+
+    def _answer_directly(self, current: FlaskRequest) -> BaseResponse | None:
+        """Answer a request that needs nothing but its tool, here in its context; None for the long
+        way, which finds the body that was read.
+        """
+        endpoint = self.server.core.wsgi_endpoint
+        asked = endpoint.direct.find(current.environ)
+        if asked is None:
+            return None
+        body = self._body_or_refusal(current)
+        if isinstance(body, Reply):
+            return _response(body)
+        call = endpoint.direct.read(asked, body)
+        if call is None:
+            return None
+        return _response(
+            endpoint.answer_directly(
+                call,
+                partial(read_request, self.path),
+                multithread=is_multithread(current.environ),
             )
         )
 
@@ -259,15 +289,24 @@ class MCPMount(HandlerDecorators):
             response.allow.update(["GET", "POST", "DELETE", "OPTIONS"])
         return response
 
-    def _limit(self) -> int:
+    def _limit(self, current: FlaskRequest) -> int:
         """Return the largest body that both the server and the application accept."""
         own, applications = (
             self.server.core.protocol.settings.max_body_bytes,
-            request.max_content_length,
+            current.max_content_length,
         )
         return own if applications is None else min(own, applications)
 
-    def _body(self) -> bytes:
+    def _body_or_refusal(self, current: FlaskRequest) -> bytes | Reply:
+        """Return the request's body, or the refusal of one that is too large or not complete."""
+        try:
+            return self._body(current)
+        except RequestEntityTooLarge:
+            return self.server.core.protocol.too_large(self._limit(current))
+        except (IncompleteBody, ClientDisconnected):
+            return self.server.core.protocol.incomplete()
+
+    def _body(self, current: FlaskRequest) -> bytes:
         """Return the request's body, which a before_request function may have read already.
 
         Raises:
@@ -275,14 +314,26 @@ class MCPMount(HandlerDecorators):
             IncompleteBody: If the client disconnected before its end.
             ClientDisconnected: The same, from Werkzeug.
         """
-        limit = self._limit()
-        length = request.content_length
+        limit = self._limit(current)
+        if (size := _plain_length(current)) is not None:
+            # As Werkzeug does below, in 4 µs less of 13.
+            if size > limit:
+                raise RequestEntityTooLarge
+            with whole_body(HTTPException):
+                found: bytes = current.environ["wsgi.input"].read(size)
+            if len(found) < size:
+                raise IncompleteBody
+            # For the handler, and for functions of the application that run after it.
+            current._cached_data = found
+            vars(current)["stream"] = BytesIO()
+            return found
+        length = current.content_length
         if length is not None and length > limit:
             raise RequestEntityTooLarge
-        body = _body_read_before()
+        body = _body_read_before(current)
         if body is None:
             with whole_body(HTTPException):
-                body = request.stream.read(limit + 1) if length is None else request.get_data()
+                body = current.stream.read(limit + 1) if length is None else current.get_data()
         if len(body) > limit:
             raise RequestEntityTooLarge
         return body
@@ -299,14 +350,29 @@ def _read_before() -> tuple[IO[bytes], int] | None:
     Raises:
         FormNotKept: If the encoded form would differ from the one that was sent.
     """
-    body = _body_read_before()
+    body = _body_read_before(request)
     return form_parsed_before(request) if body is None else (BytesIO(body), len(body))
 
 
-def _body_read_before() -> bytes | None:
+def _plain_length(current: FlaskRequest) -> int | None:
+    """Return the length of the body of a request that nobody has looked at; None if that is not
+    certain.
+    """
+    if (
+        type(current) is not FlaskRequest
+        or current.shallow
+        or not _OF_BODIES.isdisjoint(vars(current))
+    ):
+        return None
+    length: str = current.environ.get("CONTENT_LENGTH") or ""
+    is_plain = length.isascii() and length.isdecimal()
+    return int(length) if is_plain and "HTTP_TRANSFER_ENCODING" not in current.environ else None
+
+
+def _body_read_before(current: FlaskRequest) -> bytes | None:
     """Return the body that a before_request function has read, or None."""
     # `get_data` would tell, too, but reads a body without a length however long it is.
-    found: bytes | None = getattr(request, "_cached_data", None)
+    found: bytes | None = getattr(current, "_cached_data", None)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
@@ -17,7 +18,9 @@ from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.scopes import HOST_REQUEST, Scope
 from mcp_mount.transports.wsgi import Environ
 from mcp_mount.wrapping.arguments import check_mount
+from mcp_mount.wrapping.wsgi import DirectlyWithin
 from mcp_mount_flask.host import host_of
+from mcp_mount_flask.late import can_be_late, late_request
 from mcp_mount_flask.requests import environ_beside, environ_of_scope, read_request
 
 
@@ -39,14 +42,20 @@ def mount(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_wsgi:
         TypeError: For what is no application or no server.
     """
     _attach(app, path, server)
+    place = clean_prefix(path)
 
     @contextmanager
     def around(environ: Environ) -> Iterator[None]:
         with app.request_context(environ_beside(environ)):
-            environ[HOST_REQUEST] = read_request(clean_prefix(path))
+            environ[HOST_REQUEST] = read_request(place)
             yield
 
-    return mcp_mount.mount_wsgi(app, path, server, around=around)
+    def directly(environ: Environ) -> DirectlyWithin | None:
+        if not can_be_late(app):
+            return None
+        return late_request(app, environ), partial(read_request, place)
+
+    return mcp_mount.mount_wsgi(app, path, server, around=around, directly=directly)
 
 
 def mount_asgi(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_asgi:

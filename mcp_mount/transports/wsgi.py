@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
+from types import TracebackType
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.green import is_green
+from mcp_mount.protocol.direct import DirectCall
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.background import LoopEnded
 from mcp_mount.transports.channels import silence
+from mcp_mount.transports.direct_wsgi import WSGIDirectCalls
 from mcp_mount.transports.driving import drive, drive_async, open_request, wait_for
 from mcp_mount.transports.os_threads import NoThread
 from mcp_mount.transports.resuming import ClosingAfterRetry, DetachedResponse, Reader
@@ -26,7 +29,7 @@ from mcp_mount.transports.thread_streams import background_events, silent_events
 from mcp_mount.transports.threads import PLAIN, Runner
 from mcp_mount.wire import sse
 from mcp_mount.wire.logs import own_logger
-from mcp_mount.wire.messages import Reply, Request
+from mcp_mount.wire.messages import JSON, Reply, Request
 
 logger = own_logger("mcp_mount")
 
@@ -37,6 +40,8 @@ MOUNTED: Final = "mcp_mount.mounted"
 """The key of a WSGI environment under which a server notes whether it is mounted in anything."""
 
 _DRAINED_AT_ONCE: Final = 64 * 1024
+
+_CONTENT_TYPE: Final = ("content-type", JSON)
 
 _MAX_GREENLETS: Final = 100
 """How many requests may wait where each holds a greenlet: servers have a thousand or more."""
@@ -54,11 +59,16 @@ class IncompleteBody(Exception):
 
 
 class WSGITransport:
-    """Serves the MCP endpoint of a server as a WSGI application; it looks at no path."""
+    """Serves the MCP endpoint of a server as a WSGI application; it looks at no path.
+
+    Attributes:
+        direct: Finds the requests that need nothing but their tool.
+    """
 
     def __init__(self, protocol: Protocol, runner: Runner = PLAIN) -> None:
         self._protocol = protocol
         self._runner = runner
+        self.direct = WSGIDirectCalls(protocol, runner)
 
     def __call__(
         self,
@@ -70,15 +80,13 @@ class WSGITransport:
         """Serve a request.
 
         Args:
-            environ: The WSGI environment.
+            environ: The WSGI environment, as `own_environ` gives it.
             start_response: WSGI's.
             complete: Adds to the request what the host knows of it.
         """
-        environ = own_environ(environ)
         answer = self.respond(environ, host_request=lambda: environ, complete=complete)
         if isinstance(answer, Reply):
-            start_response(status_line(answer.status), with_length(answer))
-            return [answer.body]
+            return send_reply(answer, start_response)
         start_response(status_line(200), list(sse.HEADERS))
         return answer.events
 
@@ -96,30 +104,68 @@ class WSGITransport:
             host_request: Returns the framework's request, for handlers that ask for it.
             complete: Adds to the request what the framework knows of it.
         """
+        stands_alone = not environ.get(MOUNTED, True) and not environ.get("SCRIPT_NAME")
+        asked = self.direct.find(environ, stands_alone=stands_alone)
+        body = self.read_body(environ)
+        if isinstance(body, Reply):
+            return body
+
+        def read() -> Request:
+            request = Request(
+                environ["REQUEST_METHOD"],
+                read_headers(environ),
+                body,
+                host_request,
+                caller=lambda: environ.get("REMOTE_USER") or None,
+                url=partial(endpoint_url, environ),
+                address=environ.get("REMOTE_ADDR"),
+                server=server_of(environ),
+                stands_alone=stands_alone,
+                mount=environ.get(ENDPOINT) or environ.get("SCRIPT_NAME") or "",
+            )
+            complete(request)
+            return request
+
+        multithread = is_multithread(environ)
+        call = None if asked is None else self.direct.read(asked, body)
+        if call is not None:
+            return self.answer_directly(call, read, multithread=multithread)
+        known: Request | None = environ.get(HOST_REQUEST)
+        if known is not None:
+            whole = replace(known, headers=read_headers(environ), body=body)
+            return self.respond_to(whole, multithread=multithread)
+        return self.respond_to(read(), multithread=multithread)
+
+    def read_body(self, environ: Environ) -> bytes | Reply:
+        """The body of a request, or the refusal of one that is too large or did not come whole."""
         try:
             body = read_body(environ, self._protocol.settings.max_body_bytes)
         except IncompleteBody:
             return self._protocol.incomplete()
-        if body is None:
-            return self._protocol.too_large()
-        known: Request | None = environ.get(HOST_REQUEST)
-        if known is not None:
-            whole = replace(known, headers=read_headers(environ), body=body)
-            return self.respond_to(whole, multithread=is_multithread(environ))
-        request = Request(
-            environ["REQUEST_METHOD"],
-            read_headers(environ),
-            body,
-            host_request,
-            caller=lambda: environ.get("REMOTE_USER") or None,
-            url=partial(endpoint_url, environ),
-            address=environ.get("REMOTE_ADDR"),
-            server=server_of(environ),
-            stands_alone=not environ.get(MOUNTED, True) and not environ.get("SCRIPT_NAME"),
-            mount=environ.get(ENDPOINT) or environ.get("SCRIPT_NAME") or "",
-        )
-        complete(request)
-        return self.respond_to(request, multithread=is_multithread(environ))
+        return self._protocol.too_large() if body is None else body
+
+    def answer_directly(
+        self, call: DirectCall, read: Callable[[], Request], *, multithread: bool = True
+    ) -> Reply:
+        """Answer a direct call: at once, if its handler returns what fits.
+
+        Args:
+            call: The call, of a plain function.
+            read: Returns the request, for the long way.
+            multithread: As for `respond_to`.
+        """
+        done = self.direct.run(call)
+        if isinstance(done, bytes):
+            return Reply(200, done, [_CONTENT_TYPE])
+        request = read()
+        request.max_blocking = self.waiting(multithread=multithread)
+        opened = self._protocol.open_direct(call, request)
+        if done is not None:
+            assert isinstance(opened, Exchange), "its arguments have been validated"
+            opened.calls[0].resume(done)
+        answer = self.answer(opened)
+        assert isinstance(answer, Reply), "a plain function without a context says nothing"
+        return answer
 
     def respond_to(self, request: Request, *, multithread: bool = True) -> Reply | EventStream:
         """Answer a request that was read already.
@@ -296,8 +342,7 @@ def body_length(environ: Environ) -> int | None:
     return int(length)
 
 
-@contextmanager
-def whole_body(*others: type[Exception]) -> Iterator[None]:
+class whole_body:
     """Read a body within this: what servers raise then is a fault of the client's.
 
     Who sends bad chunks or leaves is told by an OSError, or by an exception of the server's own
@@ -309,13 +354,21 @@ def whole_body(*others: type[Exception]) -> Iterator[None]:
     Raises:
         IncompleteBody: For all but those.
     """
-    try:
-        yield
-    except others:
-        raise
-    except Exception as error:
-        logger.info("The body of a request could not be read: %r", error)
-        raise IncompleteBody from error
+
+    __slots__ = ("_others",)
+
+    def __init__(self, *others: type[Exception]) -> None:
+        self._others = others
+
+    def __enter__(self) -> None:
+        """Nothing is to be done before."""
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, self._others):
+            logger.info("The body of a request could not be read: %r", error)
+            raise IncompleteBody from error
 
 
 def is_multithread(environ: Environ) -> bool:
@@ -327,8 +380,15 @@ def is_multithread(environ: Environ) -> bool:
     return bool(environ.get("wsgi.multithread")) or is_green()
 
 
+@cache
 def status_line(status: int) -> str:
     return f"{status} {HTTPStatus(status).phrase}"
+
+
+def send_reply(reply: Reply, start_response: StartResponse) -> list[bytes]:
+    """Send a finished reply, with its length."""
+    start_response(status_line(reply.status), with_length(reply))
+    return [reply.body]
 
 
 def with_length(reply: Reply) -> list[tuple[str, str]]:

@@ -112,6 +112,10 @@ class WSGIApp:
         )
 
     def _is_endpoint(self, environ: Environ) -> bool:
+        if environ["REQUEST_METHOD"] == "POST":
+            # As `is_endpoint` has it, without a scope for each call of a tool.
+            path = environ.get("PATH_INFO", "").rstrip("/")
+            return not path or (path == self._server.mcp_path and not self._server.is_attached)
         return self._server.is_endpoint(
             {
                 "path": environ.get("PATH_INFO", ""),

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from io import BytesIO
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from mcp_mount.base import MCPServer
 from mcp_mount.transports.resuming import ClosingAfterRetry
 from mcp_mount.transports.scopes import HOST_PREFIX
-from mcp_mount.transports.wsgi import Environ, StartResponse
+from mcp_mount.transports.wsgi import (
+    Environ,
+    StartResponse,
+    is_multithread,
+    own_environ,
+    send_reply,
+)
+from mcp_mount.wire.messages import Reply, Request
 from mcp_mount.wrapping.arguments import Wrapped
 
 
@@ -22,6 +30,9 @@ class SupportsClose(Protocol):
 
 
 Around = Callable[[Environ], AbstractContextManager[Any]]
+
+DirectlyWithin: TypeAlias = tuple[AbstractContextManager[Any], Callable[[], Request]]
+"""What a direct call runs in, and what reads its request there, should it go the long way."""
 
 
 class mount_wsgi(Wrapped):
@@ -35,6 +46,8 @@ class mount_wsgi(Wrapped):
         path: Where the server stands, such as "/mcp".
         server: The server.
         around: What a request to the server runs in, such as the host's application context.
+        directly: What it runs in if it is a direct call, by its environment; it must be the same to
+            the handler. None for the long way.
 
     Raises:
         TypeError: If the arguments are swapped, or `app` is no WSGI application.
@@ -43,16 +56,28 @@ class mount_wsgi(Wrapped):
     """
 
     def __init__(
-        self, app: Callable[..., Any], path: str, server: MCPServer, *, around: Around | None = None
+        self,
+        app: Callable[..., Any],
+        path: str,
+        server: MCPServer,
+        *,
+        around: Around | None = None,
+        directly: Callable[[Environ], DirectlyWithin | None] | None = None,
     ) -> None:
         super().__init__(app, path, server, 2)
         host = server.core.host
         if host.request_type is None:
             known = host.without_permissions or "a WSGI application"
             server.core.attach(replace(host, request_type=dict, without_permissions=known))
-        self._around = around or (lambda environ: nullcontext())
+        self._around = around
+        self._directly = directly
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if self._directly is not None and environ.get("PATH_INFO") == self.path:
+            environ = own_environ(environ)
+            reply = self._answer_directly(environ, self._directly)
+            if reply is not None:
+                return send_reply(reply, start_response)
         path = self.inner_path(environ.get("PATH_INFO", ""))
         if path is None:
             answer: Iterable[bytes] = self.app(environ, start_response)
@@ -63,11 +88,40 @@ class mount_wsgi(Wrapped):
             HOST_PREFIX: environ.get("SCRIPT_NAME", ""),
             "PATH_INFO": path[len(self.path) :],
         }
-        return ClosingAfterRetry(self._serve(inner, start_response))
+        if self._around is None:
+            return self.server.wsgi(inner, start_response)
+        return ClosingAfterRetry(self._serve(inner, start_response, self._around))
 
-    def _serve(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def _answer_directly(
+        self, environ: Environ, directly: Callable[[Environ], DirectlyWithin | None]
+    ) -> Reply | None:
+        """The reply to a direct call; None for the long way."""
+        endpoint = self.server.core.wsgi_endpoint
+        asked = None if self.server.user_middleware else endpoint.direct.find(environ)
+        if asked is None:
+            return None
+        within = directly(environ)
+        if within is None:
+            return None
+        manager, read = within
+        body = endpoint.read_body(environ)
+        if isinstance(body, Reply):
+            # As in the long way, which enters this before it reads.
+            with manager:
+                return body
+        call = endpoint.direct.read(asked, body)
+        if call is None:
+            # The long way reads it once more.
+            environ["wsgi.input"] = BytesIO(body)
+            return None
+        with manager:
+            return endpoint.answer_directly(call, read, multithread=is_multithread(environ))
+
+    def _serve(
+        self, environ: Environ, start_response: StartResponse, around: Around
+    ) -> Iterable[bytes]:
         # A client that leaves is no failure for what is around: the calls have ended before.
-        with self._around(environ), suppress(GeneratorExit):
+        with around(environ), suppress(GeneratorExit):
             answer = self.server.wsgi(environ, start_response)
             try:
                 yield from answer

@@ -1,0 +1,117 @@
+"""Direct calls over WSGI: what their headers say, and their handlers run on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.catalogue import DirectTool
+from mcp_mount.protocol.direct import METHOD, DirectCall, DirectCalls
+from mcp_mount.protocol.exchange import Protocol
+from mcp_mount.transports.scopes import HOST_REQUEST
+from mcp_mount.transports.threads import Runner
+from mcp_mount.wire.messages import JSON
+
+Resumed = Callable[[], Any]
+"""Goes on with a handler that has run: see `Call.resume`."""
+
+_ACCEPTS: Final = frozenset(
+    {
+        "application/json, text/event-stream",
+        "application/json,text/event-stream",
+        "text/event-stream, application/json",
+    }
+)
+"""How clients write that they accept both kinds of responses; other ways go the long way."""
+
+
+class WSGIDirectCalls:
+    """Finds direct calls among WSGI requests, and runs them.
+
+    Their handlers are plain functions: a coroutine function needs the background loop. They are
+    calls of the stateless revision: in a session, a client may cancel a function that runs, by
+    another request, and gets no answer then.
+
+    Args:
+        protocol: The core.
+        runner: How handlers run; direct calls are for servers whose host has nothing around them.
+    """
+
+    def __init__(self, protocol: Protocol, runner: Runner) -> None:
+        self._calls: DirectCalls = protocol.direct
+        self._is_plain = runner.run is Call.run
+
+    def find(self, environ: Mapping[str, Any], *, stands_alone: bool = False) -> DirectTool | None:
+        """The tool that the headers of a request name, if it may be a direct call; None for the
+        long way.
+
+        Args:
+            environ: The WSGI environment.
+            stands_alone: Whether the server is not mounted in another application.
+        """
+        get = environ.get
+        if (
+            get("HTTP_MCP_METHOD") != METHOD
+            or not self._is_plain
+            or environ["REQUEST_METHOD"] != "POST"
+            or get("HTTP_ACCEPT") not in _ACCEPTS
+            or get("CONTENT_TYPE") != JSON
+            # Only with its length a body is read in the same way by all.
+            or not get("CONTENT_LENGTH")
+            or "HTTP_MCP_SESSION_ID" in environ
+            or "HTTP_ORIGIN" in environ
+            or "HTTP_SEC_FETCH_SITE" in environ
+            or HOST_REQUEST in environ
+        ):
+            return None
+        server = get("SERVER_NAME", "")
+        if not self._calls.allows(get("HTTP_HOST"), server, stands_alone=stands_alone):
+            return None
+        version = get("HTTP_MCP_PROTOCOL_VERSION")
+        asked = self._calls.find(get("HTTP_MCP_NAME"), version, None, "")
+        return asked if isinstance(asked, DirectTool) and not asked.is_async else None
+
+    def read(self, asked: DirectTool, body: bytes) -> DirectCall | None:
+        """The call in the body of a request; None for the long way.
+
+        Args:
+            asked: The tool that its headers name.
+            body: Its body.
+        """
+        return self._calls.read(asked, body)
+
+    def run(self, call: DirectCall) -> bytes | Resumed | None:
+        """Run the handler of a call.
+
+        Args:
+            call: The call.
+
+        Returns:
+            The body of the reply, if the handler has returned what fits; else what goes on with
+            the handler the long way; None if it has not run.
+        """
+        tool = call.tool
+        try:
+            call.validated = args, kwargs = tool.validate(call.arguments)
+        except Exception:
+            # Once more the long way, which knows what to tell the client.
+            return None
+        try:
+            value = tool.function(*args, **kwargs)
+        except BaseException as error:
+            return partial(_raise, error)
+        try:
+            return self._calls.reply(call, value)
+        except Exception:
+            # The value does not fit, or is none of the tool's own.
+            return partial(_itself, value)
+
+
+def _raise(error: BaseException) -> Any:
+    raise error
+
+
+def _itself(value: Any) -> Any:
+    return value
