@@ -1,0 +1,46 @@
+"""One call to a tool takes no more function calls than limits.py says, on each host."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from tests.performance.counting import Count
+from tests.performance.hosts import HOSTS
+from tests.performance.limits import LIMITS
+
+
+@pytest.fixture(scope="module")
+def counts() -> Mapping[str, Count]:
+    """Counted in a process of its own, where no other test has left anything."""
+    words = [sys.executable, "-m", "tests.performance.counting", "--json"]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    output = subprocess.check_output(words, env=environment, text=True, timeout=300)
+    return {name: Count(**count) for name, count in json.loads(output).items()}
+
+
+def test_every_host_has_a_limit() -> None:
+    assert set(LIMITS) == {name for name, host in HOSTS.items() if host.without is not None}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_call_takes_no_more_calls_of_ours_than_its_limit(
+    counts: Mapping[str, Count], name: str
+) -> None:
+    limit, modules = LIMITS[name].ours, counts[name].modules
+    assert counts[name].ours <= limit, f"{name}, see limits.py: {modules}"
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_call_makes_others_do_no_more_than_its_limit(
+    counts: Mapping[str, Count], name: str
+) -> None:
+    without = HOSTS[name].without
+    assert without is not None
+    more = counts[name].others - counts[without].others
+    assert more <= LIMITS[name].others, f"{name}, see limits.py"
