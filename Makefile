@@ -23,7 +23,7 @@ help:
 	@echo "make check        lint, formatting, types"
 	@echo "make format       let the linter and the formatter mend what they can"
 	@echo "make conformance  run the official conformance suite on every host"
-	@echo "make bench        measure what a call costs, and each policy around it"
+	@echo "make bench        measure ours and plain views (ONLY=... ROUNDS=... PEERS=1 ARGS=--help)"
 	@echo "make clean        remove what the other targets made"
 	@echo
 	@echo "PYTHON=python3.12 takes another Python, DEPS=lowest or DEPS=newest other versions of"
@@ -75,7 +75,8 @@ conformance: $(INSTALLED)
 	@$(BIN)/python -m tests.conformance.run $(HOSTS)
 
 bench: $(INSTALLED)
-	@$(BIN)/python -m benchmarks.policies
+	@$(BIN)/python -m benchmarks $(ONLY) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(PEERS),--peers) $(ARGS)
 
 clean:
-	rm -rf .venv .venv-* tests/*/node_modules tests/clients/.environments build dist .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* tests/*/node_modules tests/clients/.environments benchmarks/peers/.environments build dist .mypy_cache .ruff_cache

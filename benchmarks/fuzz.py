@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import tempfile
 import threading
 from collections import Counter
@@ -29,6 +28,14 @@ from tests.fuzz.test_fuzz import KEY, fuzz, token
 CLIENTS = 8
 
 Send = Callable[[Peer], object]
+
+
+def message(method: str, headers: Any, body: Any, said: Any = (), path: str = "/mcp") -> Send:
+    return lambda peer: peer.message(method, headers, body, said, path=path)
+
+
+def exchange(raw: Any) -> Send:
+    return lambda peer: peer.exchange(raw.parts, ending=raw.ending)
 
 
 def made(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
@@ -58,16 +65,16 @@ def requests(count: int) -> list[Send]:
     for method, headers, body, said in made(
         st.tuples(methods, strategies.headers, bodies, replies), count
     ):
-        found.append(lambda peer, a=(method, headers, body, said): peer.message(*a))
+        found.append(message(method, headers, body, said))
     for wanted, said in made(st.tuples(right, replies), count):
         headers, body = strategies.rightly(*wanted)
-        found.append(lambda peer, a=("POST", headers, body, said): peer.message(*a))
+        found.append(message("POST", headers, body, said))
     for method, path, headers in made(
         st.tuples(methods, strategies.paths, strategies.headers), count
     ):
-        found.append(lambda peer, a=(method, headers, b""), p=path: peer.message(*a, path=p))
+        found.append(message(method, headers, b"", path=path))
     for raw in made(strategies.raw_requests(), count):
-        found.append(lambda peer, raw=raw: peer.exchange(raw.parts, ending=raw.ending))
+        found.append(exchange(raw))
     return found
 
 
@@ -136,4 +143,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

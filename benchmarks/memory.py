@@ -36,6 +36,7 @@ ADA, BOB = "key-of-ada-for-the-benchmark", "key-of-bob-for-the-benchmark"
 def build() -> Any:
     from mcp_mount import Context, MCPServer, TaskPolicy
     from mcp_mount.auth import APIKeys
+    from mcp_mount.protocol.listener import Changes
 
     server = MCPServer(
         "memory",
@@ -70,7 +71,7 @@ def build() -> Any:
             for one in gc.get_objects()
             if str(type(one).__module__).startswith("mcp_mount")
         )
-        listeners = len(server.core.protocol.backplane._listeners)
+        listeners = sum(one.listeners() for one in gc.get_objects() if isinstance(one, Changes))
         return {"listeners": listeners, **{name: kinds[name] for name in COUNTED}}
 
     return server
@@ -126,7 +127,7 @@ def message(method: str, params: Any) -> bytes:
 
 
 def stateless(method: str, params: Any, headers: dict[str, str]) -> tuple[dict[str, str], bytes]:
-    extensions = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+    extensions: dict[str, Any] = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
     own = {f"{META}protocolVersion": STATELESS, f"{META}clientCapabilities": extensions}
     if method == "tools/call":
         own |= {f"{META}logLevel": "debug"}

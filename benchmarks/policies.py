@@ -69,7 +69,9 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def build(tool_options: dict[str, Any], server_options: dict[str, Any]) -> MCPServer:
-    made = {key: one() if one is _telemetry else one for key, one in server_options.items()}
+    made: dict[str, Any] = {
+        key: one() if one is _telemetry else one for key, one in server_options.items()
+    }
     server = MCPServer("bench", secret_key="bench", **made)
 
     @server.tool(**tool_options)

@@ -80,7 +80,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, seconds: float) -> None:
             probe.settimeout(0.2)
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.05)
+        time.sleep(0.01)
     raise ServerFailed(f"nothing listens at port {port} after {seconds:g} s")
 
 

@@ -1,0 +1,109 @@
+"""Requests as bytes on the wire: calls of both kinds of protocol, and posts to plain views."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.requests import (
+    CLIENT_INFO,
+    JSON_HEADERS,
+    initialize,
+    message,
+    meta,
+    session_headers,
+    stateless,
+)
+
+REVISION = "2025-11-25"
+"""The revision of the sessions that are measured."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A POST request, and how to tell that its answer is right.
+
+    Attributes:
+        path: Path of the URL.
+        headers: All headers but Host and Content-Length.
+        body: The body.
+        expect: Bytes that each correct answer contains.
+        in_session: Whether a session has to be opened first, which adds its id to the headers.
+        varies: Whether correct answers differ in length.
+    """
+
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    expect: bytes
+    in_session: bool = False
+    varies: bool = False
+
+    def within(self, session: str) -> Request:
+        """The request in a session that is open."""
+        return replace(self, headers={**self.headers, "mcp-session-id": session})
+
+    def encode(self) -> bytes:
+        """The request as HTTP/1.1."""
+        own = {"host": "127.0.0.1", **self.headers, "content-length": str(len(self.body))}
+        lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {own[name]}" for name in own), "", ""]
+        return "\r\n".join(lines).encode() + self.body
+
+
+def request(
+    method: str,
+    params: dict[str, Any],
+    expect: str,
+    *,
+    path: str = "/mcp",
+    in_session: bool = False,
+    capabilities: Any = None,
+    progress: bool = False,
+    varies: bool = False,
+) -> Request:
+    """A message of MCP, stateless (2026-07-28) or in a session (2025-11-25)."""
+    own: dict[str, Any] = {} if in_session else {**meta(capabilities=capabilities), **_CLIENT}
+    if progress:
+        own["progressToken"] = 1
+    params = {**params, "_meta": own} if own else params
+    if in_session:
+        headers = session_headers("", REVISION)
+        body = json.dumps(message(method, params)).encode()
+    else:
+        headers, body = stateless(method, params)
+    return Request(path, headers, body, expect.encode(), in_session=in_session, varies=varies)
+
+
+def call(
+    tool: str, arguments: dict[str, Any] | None = None, expect: str = "hello", **options: Any
+) -> Request:
+    """A call of a tool; the options are those of `request`."""
+    return request("tools/call", {"name": tool, "arguments": arguments or {}}, expect, **options)
+
+
+def echo(tool: str = "echo", **options: Any) -> Request:
+    """The small call that all targets answer."""
+    return call(tool, {"text": "hello"}, **options)
+
+
+def plain(path: str = "/echo") -> Request:
+    """A request to a JSON view, with the same data in it."""
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    return Request(path, headers, json.dumps({"text": "hello"}).encode(), b"hello")
+
+
+def opening(path: str = "/mcp", capabilities: Any = None) -> Request:
+    """The request that opens a session."""
+    body = initialize(REVISION, capabilities)
+    return Request(path, dict(JSON_HEADERS), body, b"serverInfo", varies=True)
+
+
+def opened(session: str, path: str = "/mcp") -> Request:
+    """What a client says when its session is open; answered with 202."""
+    body = json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}).encode()
+    return Request(path, session_headers(session, REVISION), body, b"")
+
+
+_CLIENT = {CLIENT_INFO: {"name": "benchmark", "version": "1"}}

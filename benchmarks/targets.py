@@ -1,0 +1,140 @@
+"""What is measured: each target is an application, the web server that runs it, and a request.
+
+To measure something else, add a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.messages import Request, echo, plain
+from benchmarks.peers import Peer
+
+
+@dataclass(frozen=True)
+class Target:
+    """A row of the table.
+
+    Attributes:
+        name: How it is selected (`ONLY=`).
+        title: How it is shown.
+        server: The web server, "uvicorn" or "gunicorn" (gthread, eight threads).
+        factory: The function that makes the application.
+        request: What is sent.
+        view: The target with the host's plain view, to compare with.
+        peer: The environment of another project's server.
+    """
+
+    name: str
+    title: str
+    server: str
+    factory: str
+    request: Request
+    view: str | None = None
+    peer: Peer | None = None
+
+    @property
+    def is_asgi(self) -> bool:
+        return self.server == "uvicorn"
+
+
+APPLICATIONS = "benchmarks.applications:"
+LIMIT = "limit"
+
+
+def _target(
+    name: str, title: str, server: str, factory: str, request: Request, view: str | None = None
+) -> Target:
+    return Target(name, title, server, APPLICATIONS + factory, request, view)
+
+
+TARGETS = (
+    _target(LIMIT, "hand-written ASGI application (the limit)", "uvicorn", "limit", echo()),
+    _target("alone", "alone, `async def`", "uvicorn", "alone", echo()),
+    _target("alone-sync", "alone, `def`", "uvicorn", "alone", echo("echo_plain")),
+    _target("alone-session", "alone, session", "uvicorn", "alone", echo(in_session=True)),
+    _target("fastapi-view", "FastAPI: an endpoint", "uvicorn", "plain_fastapi", plain()),
+    _target("fastapi", "in FastAPI", "uvicorn", "in_fastapi", echo(), "fastapi-view"),
+    _target("starlette", "in Starlette", "uvicorn", "in_starlette", echo()),
+    _target("flask-view", "Flask: a JSON view", "gunicorn", "plain_flask", plain()),
+    _target("flask", "in Flask", "gunicorn", "in_flask", echo("echo_plain"), "flask-view"),
+    _target(
+        "flask-front",
+        "in front of Flask",
+        "gunicorn",
+        "beside_flask",
+        echo("echo_plain"),
+        "flask-view",
+    ),
+    _target("django-view", "Django: a JSON view", "gunicorn", "plain_django", plain()),
+    _target("django", "in Django", "gunicorn", "in_django", echo("echo_plain"), "django-view"),
+    _target(
+        "django-front",
+        "in front of Django",
+        "gunicorn",
+        "beside_django",
+        echo("echo_plain"),
+        "django-view",
+    ),
+    _target(
+        "django-asgi-view", "Django, ASGI: a JSON view", "uvicorn", "plain_django_asgi", plain()
+    ),
+    _target(
+        "django-asgi",
+        "in Django, ASGI",
+        "uvicorn",
+        "in_django_asgi",
+        echo("echo_plain"),
+        "django-asgi-view",
+    ),
+)
+"""Ours, and what they are compared with."""
+
+SDK = Peer("mcp", ("mcp==2.3.0", "uvicorn[standard]==0.54.0"))
+FASTMCP = Peer("fastmcp", ("fastmcp==4.2.3", "uvicorn[standard]==0.54.0"))
+MCPZ = Peer("django-mcpz", ("django-mcpz==1.2.0", "django==5.2.19", "gunicorn==27.0.1"))
+STATELESS = Peer(
+    "django-stateless-mcp",
+    ("django-stateless-mcp==0.1.11", "django==5.2.19", "gunicorn==27.0.1"),
+)
+
+PEERS = (
+    Target(
+        "sdk",
+        "official SDK 2.3, stateless",
+        "uvicorn",
+        "benchmarks.peers.sdk:stateless",
+        echo(),
+        peer=SDK,
+    ),
+    Target(
+        "sdk-session",
+        "official SDK 2.3, session",
+        "uvicorn",
+        "benchmarks.peers.sdk:session",
+        echo(in_session=True),
+        peer=SDK,
+    ),
+    Target(
+        "fastmcp", "FastMCP 4.2", "uvicorn", "benchmarks.peers.fast:stateless", echo(), peer=FASTMCP
+    ),
+    Target(
+        "django-mcpz",
+        "django-mcpz 1.2",
+        "gunicorn",
+        "benchmarks.peers.mcpz:application",
+        echo(),
+        "django-view",
+        MCPZ,
+    ),
+    Target(
+        "django-stateless-mcp",
+        "django-stateless-mcp 0.1",
+        "gunicorn",
+        "benchmarks.peers.stateless_mcp:application",
+        echo(),
+        "django-view",
+        STATELESS,
+    ),
+)
+"""Servers of other projects, measured when they are asked for."""
