@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mcp_mount.backends.models.chat import ChatMessage, ChatRequest
 from mcp_mount.base import MCPServer
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.results import Result
@@ -14,6 +13,7 @@ from mcp_mount.elsewhere import refuse_import
 from mcp_mount.features import Audio, DefinitionError, File, Image, McpHeader, ToolError
 from mcp_mount.features.completion import Completion
 from mcp_mount.features.prompts import AssistantMessage, Message, UserMessage
+from mcp_mount.llm.requests import ChatMessage, ChatRequest
 from mcp_mount.options import ServerOptions
 from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttle, Timeout
 from mcp_mount.policies.middleware import CallNext, SyncCallNext

@@ -27,6 +27,7 @@ def imports(file: Path) -> set[str]:
 ROOMS = (
     "wire",
     "calls",
+    "llm",
     "protocol",
     "context",
     "transports",
@@ -46,7 +47,7 @@ ROOMS = (
 )
 """From the ground up: a room imports itself and those before it, for types as well."""
 
-BESIDE = {"elsewhere": "wire", "options": "hosting"}
+BESIDE = {"elsewhere": "wire", "options": "hosting", "models": "routes"}
 """Modules without a room of their own, and the room that they stand in."""
 
 # The transports carry Starlette's applications to WSGI, models are iterated by its thread pool.

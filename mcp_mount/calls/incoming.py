@@ -88,6 +88,10 @@ class ServerHandlers(Protocol):
     def wraps(self, name: str) -> bool:
         """Whether the structured content of a tool has its value as the member `result`."""
 
+    def model_call(self, incoming: IncomingRequest, request: Any, pieces: Any) -> Any:
+        """The `ModelCall` of the chat model that a `ChatRequest` names, whose answer goes to
+        `pieces`."""
+
     def answer(self, incoming: IncomingRequest) -> Any:
         """The `Result` of a request, or the `Call` that gives it; None for an unknown method."""
 

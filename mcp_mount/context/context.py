@@ -13,7 +13,8 @@ from mcp_mount.calls.channels import AsyncChannel, SyncChannel
 from mcp_mount.calls.incoming import LOG_LEVELS, IncomingRequest, Progress
 from mcp_mount.calls.questions import InputRequest, PendingInput
 from mcp_mount.calls.tasks import TaskRequired
-from mcp_mount.context import operations
+from mcp_mount.context import completions, operations
+from mcp_mount.context.completions import CompleteOptions, Question
 from mcp_mount.context.elicitation import (
     Elicited,
     SamplingOptions,
@@ -26,6 +27,7 @@ from mcp_mount.context.nested import ResourceContent, contents_of, messages_of
 from mcp_mount.context.operations import perform, perform_async
 from mcp_mount.context.porting import RequestContext, SDKSession, missing
 from mcp_mount.elsewhere import OF_CONTEXTS
+from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.wire.credentials import ShownHeaders
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import OutOfTime
@@ -414,6 +416,39 @@ class Context(_BaseContext[L]):
         """
         return await perform_async(operations.call_tool(self, tool, arguments, returns))
 
+    @overload
+    async def complete(
+        self, question: Question, *, returns: type[R], **options: Unpack[CompleteOptions]
+    ) -> R: ...
+    @overload
+    async def complete(
+        self, question: Question, **options: Unpack[CompleteOptions]
+    ) -> ChatCompletion: ...
+    async def complete(
+        self, question: Question, *, returns: Any = None, **options: Unpack[CompleteOptions]
+    ) -> Any:
+        """Ask a chat model of the server, for the same caller.
+
+        Its rules, policies and budgets hold.
+
+        Args:
+            question: A text, which the user says; a list of messages, in OpenAI's form; or a
+                `ChatRequest`.
+            returns: The type of the value that is wanted: the model is asked for JSON of its
+                schema. `str` gives the text.
+            options: How the model is to answer, and which one.
+
+        Returns:
+            The value; without a type, the whole answer.
+
+        Raises:
+            ModelError: If there is no answer: its `status` says why, as over HTTP. Also if the
+                answer is not of the type that is wanted.
+        """
+        request = completions.request_of(question, returns, options)
+        answer = await perform_async(operations.complete(self, request))
+        return completions.value_in(answer, returns)
+
     async def read_resource(self, uri: str) -> list[ResourceContent]:
         """Read a resource of the server, for the same caller.
 
@@ -551,6 +586,21 @@ class SyncContext(_BaseContext[L]):
     ) -> Any:
         """Call another tool of the server: see `Context.call_tool`."""
         return perform(operations.call_tool(self, tool, arguments, returns))
+
+    @overload
+    def complete(
+        self, question: Question, *, returns: type[R], **options: Unpack[CompleteOptions]
+    ) -> R: ...
+    @overload
+    def complete(
+        self, question: Question, **options: Unpack[CompleteOptions]
+    ) -> ChatCompletion: ...
+    def complete(
+        self, question: Question, *, returns: Any = None, **options: Unpack[CompleteOptions]
+    ) -> Any:
+        """Ask a chat model of the server: see `Context.complete`."""
+        request = completions.request_of(question, returns, options)
+        return completions.value_in(perform(operations.complete(self, request)), returns)
 
     def read_resource(self, uri: str) -> list[ResourceContent]:
         """Read a resource of the server: see `Context.read_resource`."""

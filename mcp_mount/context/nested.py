@@ -14,6 +14,7 @@ from pydantic_core import from_json
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.incoming import IncomingRequest, Progress
 from mcp_mount.calls.results import ContentBlock, Result
+from mcp_mount.llm.errors import ModelError
 from mcp_mount.wire.adapters import adapter_of
 from mcp_mount.wire.errors import ProtocolError, ResourceError, ToolError
 from mcp_mount.wire.revisions import LATEST
@@ -107,6 +108,41 @@ def call_of(
     if answer is None:
         raise CallFailed(f"This server has nothing for {method}")
     return answer if isinstance(answer, Call) else _answered(inner, answer)
+
+
+def model_call_of(incoming: IncomingRequest, number: int, request: Any, pieces: Any) -> Any:
+    """The call of a chat model, within the one that answers a request.
+
+    Args:
+        incoming: The request.
+        number: The number of the call among those that the handler makes.
+        request: The `ChatRequest`.
+        pieces: Takes the pieces of the answer.
+
+    Raises:
+        ModelError: If there is no such model, the caller may not ask it, models ask one another in
+            a circle, or more than `DEEPEST` handlers call one another.
+    """
+    name = request.model or ""
+    path = (*(incoming.path or (_own_name(incoming),)), name)
+    if name in path[:-1]:
+        raise ModelError(f"{name!r} asks itself: {' → '.join(path)}", status=500, again=False)
+    if len(path) > DEEPEST:
+        raise ModelError(f"More than {DEEPEST} handlers call one another", status=500, again=False)
+    if incoming.handlers is None:
+        raise ModelError("There is no server to ask models of", status=500, again=False)
+    inner = replace(
+        incoming,
+        revision=LATEST,
+        path=path,
+        prefix=f"{incoming.prefix}{number}.",
+        is_plain=False,
+    )
+    try:
+        return incoming.handlers.model_call(inner, request, pieces)
+    except ProtocolError as error:
+        status = error.status(stateless=True)
+        raise ModelError(str(_told(error)), status=status, again=False) from None
 
 
 def result_of(call: Call) -> dict[str, Any]:

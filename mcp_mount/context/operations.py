@@ -7,16 +7,29 @@ exception is thrown in; for a plain function's channel the outcome itself, which
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from mcp_mount.calls.call import Call
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.questions import InputRequest, PendingInput, PendingQuestions
-from mcp_mount.context.nested import call_of, named, result_of, value_of, wraps
+from mcp_mount.context.nested import (
+    call_of,
+    model_call_of,
+    named,
+    result_of,
+    value_of,
+    wraps,
+)
+from mcp_mount.llm.answers import ChatCompletion
+from mcp_mount.llm.errors import ModelError
+from mcp_mount.llm.models import NO_PIECES, Pieces
+from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.wire.encoding import encode
-from mcp_mount.wire.errors import ClientError
+from mcp_mount.wire.errors import CallRejected, ClientError
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 T = TypeVar("T")
 
@@ -122,13 +135,43 @@ def call_tool(
     return value_of(body, returns or known, is_wrapped=wraps(context._incoming, name))
 
 
+def complete(
+    context: OperationContext, request: ChatRequest, pieces: Pieces = NO_PIECES
+) -> Operation[ChatCompletion]:
+    """Ask a chat model; its whole answer.
+
+    Args:
+        context: The context of the handler that asks.
+        request: What the model is asked.
+        pieces: Takes the pieces of the answer, if `request.stream`.
+    """
+    make = partial(model_call_of, context._incoming, context._next_call(), request, pieces)
+    inner = yield from _run(context, make)
+    try:
+        completion: ChatCompletion = inner.completion()
+    except (ModelError, ClientError):
+        raise
+    except CallRejected as error:
+        raise ModelError(str(error), status=error.status, retry_after=error.retry_after) from None
+    except Exception as error:
+        logger.error("The model %r failed", inner.model.name, exc_info=error)
+        message = f"The model {inner.model.name!r} failed"
+        raise ModelError(message, status=500, again=True) from None
+    return completion
+
+
 def call(
     context: OperationContext, method: str, name: str, params: Mapping[str, Any]
 ) -> Operation[dict[str, Any]]:
     """Call another handler; its result, decoded."""
+    make = partial(call_of, context._incoming, context._next_call(), method, name, params)
+    return result_of((yield from _run(context, make)))
+
+
+def _run(context: OperationContext, make: Callable[[], Any]) -> Operation[Any]:
+    """Make another call and run it within this one; the call, which has ended."""
     incoming, channel = context._incoming, context._channel
-    make = partial(call_of, incoming, context._next_call(), method, name, params)
-    inner: Call
+    inner: Any
     if context._is_async:
         # Its rules may block: off the event loop then.
         inner = yield channel.open(make, may_block=incoming.request.may_block)
@@ -139,4 +182,4 @@ def call(
     if inner.result is None:
         yield channel.run(inner)
     incoming.asked |= inner.incoming.asked
-    return result_of(inner)
+    return inner

@@ -15,12 +15,15 @@ from mcp_mount.calls.catalogue import DirectTool, Method
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
-from mcp_mount.features import completion, prompts, resources, tools
+from mcp_mount.features import completion, models, prompts, resources, tools
 from mcp_mount.features.completion import EVERYTHING, Completer
 from mcp_mount.features.listing import Entry, Listing
+from mcp_mount.features.models import ChatModel, ModelCall
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import Tool
+from mcp_mount.llm.models import Pieces
+from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.arguments import check_request
 from mcp_mount.schemas.functions import DefinitionError, describe
 from mcp_mount.schemas.names import refuse_unknown
@@ -62,6 +65,7 @@ class Registry:
         self.resources: dict[str, Resource] = {}
         self.prompts: dict[str, Prompt] = {}
         self.completers: dict[tuple[str, str], Completer] = {}
+        self.models: dict[str, ChatModel] = {}
         self.version = 0
         self._direct: dict[str, DirectTool | None] = {}
         self.on_change: Callable[[str], None] = lambda kind: None
@@ -152,6 +156,20 @@ class Registry:
             entries(registry).pop(key, None)
         self.refresh(kind)
 
+    def add_model(self, model: ChatModel, aliases: Sequence[str] = ()) -> None:
+        """Add a chat model under its name and others, or under none if one is taken."""
+        names = [model.name, *aliases]
+        for name in names:
+            _check("model", name, self._line(model, {}), lambda registry: registry.models)
+        for name in names:
+            self._add("model", name, model, lambda registry: registry.models)
+
+    def model_call(
+        self, incoming: IncomingRequest, request: ChatRequest, pieces: Pieces
+    ) -> ModelCall:
+        """The call of the chat model that a request names; see `features.models.model_call`."""
+        return models.model_call(self.models, incoming, request, pieces)
+
     def add_prompt(self, prompt: Prompt) -> None:
         self._add("prompt", prompt.name, prompt, lambda registry: registry.prompts)
 
@@ -168,6 +186,7 @@ class Registry:
             ("resource", lambda registry: registry.resources),
             ("prompt", lambda registry: registry.prompts),
             ("completer", lambda registry: registry.completers),
+            ("model", lambda registry: registry.models),
         )
         for kind, of in entries:
             for key, entry in of(other).items():
@@ -180,6 +199,8 @@ class Registry:
             self.add_prompt(prompt)
         for completer in other.completers.values():
             self.add_completer(completer)
+        for name, model in other.models.items():
+            self._add("model", name, model, lambda registry: registry.models)
         other._followers.add(self)
 
     def attach(self, kind: type | None, without_permissions: str | None) -> None:
@@ -200,6 +221,10 @@ class Registry:
                     check_request(entry.function, entry.arguments, kind)
                     refuse_rules(entry.rules, kind)
                 refuse_permission_names(entry.rules, without_permissions)
+        for model in self.models.values():
+            if kind is not None:
+                refuse_rules(model.rules, kind)
+            refuse_permission_names(model.rules, without_permissions)
         self._request_type = kind or self._request_type
         self._without_permissions = without_permissions or self._without_permissions
 
@@ -418,7 +443,8 @@ def _check(
     for registry, guarded in line.items():
         _refuse_duplicate(kind, key, entries(registry), guarded)
         if registry._request_type is not None and kind != "completer":
-            check_request(guarded.function, guarded.arguments, registry._request_type)
+            if kind != "model":
+                check_request(guarded.function, guarded.arguments, registry._request_type)
             refuse_rules(guarded.rules, registry._request_type)
         refuse_permission_names(guarded.rules, registry._without_permissions)
         if kind == "completer":
@@ -450,5 +476,5 @@ def _refuse_duplicate(kind: str, key: Any, entries: Mapping[Any, Any], entry: An
     if known is not None and known is not entry:
         raise DefinitionError(
             f"{describe(entry.function)}: the {kind} {key!r} is already defined by "
-            f"{describe(known.function)}; pass another name="
+            f"{describe(known.function)}; pass another name{'' if kind == 'model' else '='}"
         )

@@ -2,180 +2,178 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, overload
 
 from fastapi import Depends, Request, Response
-from fastapi.responses import StreamingResponse
-from starlette.concurrency import run_in_threadpool
 from typing_extensions import Unpack
 
-from mcp_mount.backends.models.chat import DONE, ChatCompletion, ChatModel, ChatRequest, pieces
-from mcp_mount.routes.errors import openai_error
-from mcp_mount.routes.gate import gate
-from mcp_mount.routes.http_calls import HTTPCall, LimitedRoute, failed
-from mcp_mount.routes.options import NamedRouterOptions
+from mcp_mount.backends.models.functions import FunctionModel
+from mcp_mount.features.models import ChatModel
+from mcp_mount.llm.models import Model
+from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.policies.chain import policies_of
+from mcp_mount.policies.options import split
+from mcp_mount.routes.errors import OpenAIRoute, failed, openai_error
+from mcp_mount.routes.gate import gate, incoming_of
+from mcp_mount.routes.model_calls import call_of, completed, streamed
+from mcp_mount.routes.openai_form import ChatFrame
+from mcp_mount.routes.options import ModelOptions, NamedRouterOptions
+from mcp_mount.routes.parts import registry_of
+from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import MCPRouter
-from mcp_mount.schemas.functions import DefinitionError, describe, name_of
-from mcp_mount.transports.lasting import keep
-from mcp_mount.wire.cancellation import cancel
-from mcp_mount.wire.encoding import encode
-from mcp_mount.wire.logs import own_logger
-
-logger = own_logger("mcp_mount")
-
-_MAX_PIECES: Final = 64
-"""How many pieces of an answer may wait for a slow client."""
+from mcp_mount.schemas.functions import DefinitionError, name_of
+from mcp_mount.schemas.names import refuse_unknown
+from mcp_mount.transports.pieces import PieceStream
+from mcp_mount.transports.scopes import read_headers, request_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_EVENT_STREAM: Final = "text/event-stream"
+
 
 class CompletionsRouter(MCPRouter):
-    """LLM calls: `@router.prompt` and `@router.completion` for MCP, `@router.chat` for HTTP.
+    """LLM calls: `@router.prompt` and `@router.completion` for MCP, chat models over HTTP.
 
-    A chat model is a Python function. It answers `POST /v1/chat/completions` in the form that
-    OpenAI clients speak, whole or streamed; `GET /v1/models` lists the models. A request that
-    names no model gets the first one. Arguments are those of FastAPI's APIRouter.
+    `POST /v1/chat/completions` answers in the form that OpenAI's clients speak, whole or streamed;
+    `GET /v1/models` lists the models that the caller may ask. Where several such routers are
+    included in a server, each answers for the models of all. A request that names no model gets the
+    first one.
+
+    Args:
+        options: Policies of all models, prompts and tools registered here; arguments of FastAPI's
+            APIRouter.
+
+    Raises:
+        DefinitionError: For an option that does not exist or cannot have its value.
     """
 
     def __init__(self, **options: Unpack[NamedRouterOptions]) -> None:
         super().__init__(**options)
-        self.models: dict[str, ChatModel] = {}
-        self.add_api_route(
-            "/v1/models",
-            self.list_models,
-            methods=["GET"],
-            dependencies=[Depends(gate)],
-            tags=["chat"],
-            summary="List the chat models",
-        )
-        self.add_api_route(
-            "/v1/chat/completions",
-            self.complete_chat,
-            methods=["POST"],
-            dependencies=[Depends(gate)],
-            tags=["chat"],
-            summary="Answer a conversation",
-            response_model=None,
-            route_class_override=LimitedRoute,
-        )
+        for path, method, endpoint, summary in (
+            ("/v1/models", "GET", self.list_models, "List the chat models"),
+            ("/v1/models/{name:path}", "GET", self.show_model, "Describe a chat model"),
+            ("/v1/chat/completions", "POST", self.complete_chat, "Answer a conversation"),
+        ):
+            self.add_api_route(
+                path,
+                endpoint,
+                methods=[method],
+                dependencies=[Depends(gate)],
+                tags=["chat"],
+                summary=summary,
+                response_model=None,
+                route_class_override=OpenAIRoute,
+            )
 
-    def chat(self, model: str | F | None = None) -> Any:
+    @overload
+    def chat(self, name: F, /) -> F: ...
+    @overload
+    def chat(
+        self, name: str | None = None, **options: Unpack[ModelOptions]
+    ) -> Callable[[F], F]: ...
+    def chat(self, name: Any = None, **options: Unpack[ModelOptions]) -> Any:
         """Register a function as a chat model.
 
-        It takes a `ChatRequest` and returns text, or an iterator of pieces of text; it may be a
-        coroutine function.
+        It takes a `ChatRequest`, and a `Context` (a `SyncContext` in a `def`) if it wants one. It
+        returns text, a `ChatCompletion`, or an iterator of pieces: text, `ToolCall`, `Reasoning`,
+        `Refusal`, `Usage` and `Finish`. It may be a coroutine function, and a generator of either
+        kind.
 
         Args:
-            model: The name of the model; by default that of the function.
+            name: The name of the model; by default that of the function.
+            options: What is declared of the model, and its policies.
 
         Raises:
-            DefinitionError: If the name is taken.
+            DefinitionError: For a function that cannot be a model, a name that is taken, an option
+                that does not exist or cannot have its value.
         """
+        if callable(name):
+            self._add_model(name_of(name), FunctionModel(name), options)
+            return name
 
-        def register(function: F, name: str) -> F:
-            known = self.models.get(name)
-            if known is not None:
-                raise DefinitionError(
-                    f"{describe(function)}: the chat model {name!r} is already defined by "
-                    f"{describe(known.function)}"
-                )
-            self.models[name] = ChatModel(name, function)
+        def register(function: F) -> F:
+            own = name or name_of(function)
+            self._add_model(own, FunctionModel(function), options)
             return function
 
-        if callable(model):
-            return register(model, name_of(model))
-        return lambda function: register(function, model or name_of(function))
+        return register
 
-    async def list_models(self) -> dict[str, Any]:
-        return {"object": "list", "data": [model.card() for model in self.models.values()]}
+    def add_model(
+        self, name: str, model: Model | Callable[..., Any], **options: Unpack[ModelOptions]
+    ) -> None:
+        """Register a chat model.
+
+        Args:
+            name: Its name.
+            model: What answers: a `Model`, or a function as for `chat`.
+            options: As those of `chat`.
+
+        Raises:
+            DefinitionError: As `chat`.
+        """
+        self._add_model(name, _model_of(model), options)
+
+    async def list_models(self, request: Request) -> Any:
+        """List the models that the caller may ask, as OpenAI's clients expect."""
+        incoming = incoming_of(request_of(request.scope, read_headers(request.scope)))
+        models = registry_of(request, self.registry).models
+        cards = [one.card(name) for name, one in models.items() if incoming.permits(one.rules)]
+        return {"object": "list", "data": cards}
+
+    async def show_model(self, name: str, request: Request) -> Any:
+        """Describe one model."""
+        cards = (await self.list_models(request))["data"]
+        for card in cards:
+            if card["id"] == name:
+                return card
+        return openai_error(404, "model_not_found", f"Unknown model {name!r}", param="model")
 
     async def complete_chat(self, wanted: ChatRequest, request: Request) -> Response:
-        """Answer a conversation, within all that is declared around the router and the server."""
-        model = self._model(wanted.model)
-        if model is None:
-            known = ", ".join(self.models) or "none"
-            return openai_error(
-                404, "model_not_found", f"Unknown model {wanted.model!r}; there is: {known}"
-            )
-        completion = ChatCompletion(model.name)
-        call = HTTPCall(request, "chat/completions", model.name, self.registry)
-        arguments = wanted.model_dump(exclude_unset=True)
-        answering = _Answering(model, wanted)
-        running = keep(asyncio.create_task(call.function(answering.run, arguments)))
-        if wanted.stream:
-            # A call that is refused has its own status: the response begins with the first piece.
-            await asyncio.wait([running, answering.begun], return_when=asyncio.FIRST_COMPLETED)
-            if not running.done() or running.exception() is None:
-                events = _events(completion, answering, running)
-                return StreamingResponse(events, media_type="text/event-stream")
+        """Answer a conversation, within all that is declared around the model."""
+        call = None
         try:
-            text = await running
+            if not wanted.stream:
+                call = await call_of(request, self.registry, wanted)
+                completion = await completed(request, call)
+                body = ChatFrame(call.model.name).whole(completion)
+                return Response(body, media_type="application/json")
+            pieces = PieceStream()
+            call = await call_of(request, self.registry, wanted, pieces)
+            frame = ChatFrame(call.model.name, with_usage=wanted.wants_usage)
+            return await streamed(request, call, pieces, frame, _EVENT_STREAM)
         except Exception as error:
-            return failed(error, f"The model {model.name!r}")
-        return Response(encode(completion.whole(text)), media_type="application/json")
+            return failed(error, "The model" if call is None else f"The model {call.model.name!r}")
 
-    def _model(self, name: str | None) -> ChatModel | None:
-        if name is None:
-            return next(iter(self.models.values()), None)
-        return self.models.get(name)
+    def _add_model(self, name: str, model: Model, options: Any) -> None:
+        refuse_unknown("a chat model has no option", options, ModelOptions.__annotations__)
+        declared, rest = split(options)
+        if not name or not isinstance(name, str):
+            raise DefinitionError(f"a chat model needs a name, not {name!r}")
+        aliases = rest.get("aliases", ())
+        if isinstance(aliases, str) or not all(isinstance(one, str) and one for one in aliases):
+            raise DefinitionError(f"aliases are a list of names, not {aliases!r}")
+        entry = ChatModel(
+            name,
+            model,
+            description=rest.get("description"),
+            rules=rules_of(declared),
+            policies=policies_of(f"model:{name}", declared),
+        )
+        self.registry.add_model(entry, aliases)
 
 
-class _Answering:
-    """A model that answers, and the pieces of its answer that have come.
+def _model_of(model: Any) -> Model:
+    """What answers for a model that a user has given.
 
-    Attributes:
-        begun: Done when there is a piece. The model waits for a client that reads slowly.
+    Raises:
+        DefinitionError: If it is none.
     """
-
-    def __init__(self, model: ChatModel, request: ChatRequest) -> None:
-        self._model = model
-        self._request = request
-        self.pieces: asyncio.Queue[str] = asyncio.Queue(_MAX_PIECES)
-        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def run(self) -> str:
-        """The whole answer."""
-        if self._model.is_async:
-            answer = await self._model.function(self._request)
-        else:
-            answer = await run_in_threadpool(self._model.function, self._request)
-        whole: list[str] = []
-        async for piece in pieces(answer):
-            whole.append(piece)
-            if self._request.stream:
-                await self.pieces.put(piece)
-                if not self.begun.done():
-                    self.begun.set_result(None)
-        return "".join(whole)
-
-
-async def _events(
-    completion: ChatCompletion, answering: _Answering, running: asyncio.Task[Any]
-) -> AsyncIterator[bytes]:
-    try:
-        while True:
-            with suppress(asyncio.QueueEmpty):
-                yield completion.piece(answering.pieces.get_nowait())
-                continue
-            if running.done():
-                break
-            getting = asyncio.ensure_future(answering.pieces.get())
-            await asyncio.wait([running, getting], return_when=asyncio.FIRST_COMPLETED)
-            if getting.done():
-                yield completion.piece(getting.result())
-            else:
-                getting.cancel()
-        text = await running
-        if not answering.begun.done():
-            # It was kept from an earlier call.
-            yield completion.piece(text)
-        yield completion.piece(None)
-    except Exception:
-        logger.exception("Chat model %r failed", completion.model)
-        yield b'data: {"error":{"message":"The model failed","type":"model_failed"}}\n\n'
-    finally:
-        cancel(running)
-    yield DONE
+    if hasattr(model, "answer") and hasattr(model, "is_async"):
+        own: Model = model
+        return own
+    if callable(model):
+        return FunctionModel(model)
+    raise DefinitionError(
+        f"a chat model is a function or a Model, not {type(model).__name__}: see docs/models.md"
+    )

@@ -2,57 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response
-from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
 from mcp_mount.calls.call import Call, Policy
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.features import Registry, Tool, ToolError
-from mcp_mount.routes.errors import openai_error
-from mcp_mount.routes.gate import gated_body, hooks_of, incoming_of, runner_of
+from mcp_mount.routes.gate import hooks_of, incoming_of, runner_of
 from mcp_mount.routes.parts import registry_of
 from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount.transports.asgi import run_calls
 from mcp_mount.transports.scopes import read_headers, request_of
 from mcp_mount.wire.encoding import encode
-from mcp_mount.wire.errors import CallRejected, ProtocolError, ResourceNotFoundError
-from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.revisions import Revision
-
-logger = own_logger("mcp_mount")
-
-_TOO_MANY_REQUESTS = 429
-
-
-class LimitedRoute(APIRoute):
-    """A route whose body has the server's limit: FastAPI reads bodies of any size."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def limited(request: Request) -> Response:
-            return await handle(_ReadRequest(request, await gated_body(request)))
-
-        return limited
-
-
-class _ReadRequest(Request):
-    """A request whose body has been read."""
-
-    def __init__(self, request: Request, body: bytes) -> None:
-        super().__init__(request.scope, request.receive)
-        self._read = body
-
-    async def body(self) -> bytes:
-        return self._read
 
 
 class HTTPCall:
@@ -133,26 +101,3 @@ class HTTPCall:
             # The log has it from whoever answers.
             call.incoming.hooks.failed(call, error)
         return Result(b"", failed=True)
-
-
-def failed(error: Exception, what: str) -> JSONResponse:
-    """The response, in OpenAI's form, for a call that was refused or failed.
-
-    Args:
-        error: What ended it.
-        what: What failed, for the client, where the error says nothing that is for it.
-    """
-    if isinstance(error, CallRejected):
-        kind = "rate_limit_exceeded" if error.status == _TOO_MANY_REQUESTS else "refused"
-        response = openai_error(error.status, kind, str(error))
-        if error.retry_after is not None:
-            response.headers["Retry-After"] = f"{error.retry_after:.0f}"
-        return response
-    if isinstance(error, ResourceNotFoundError):
-        return openai_error(404, "not_found_error", str(error))
-    if isinstance(error, ToolError | InvalidArguments):
-        return openai_error(400, "invalid_request_error", str(error))
-    if isinstance(error, ProtocolError):
-        return openai_error(error.status(stateless=True), "refused", error.message)
-    logger.error("%s failed", what, exc_info=error)
-    return openai_error(500, "failed", f"{what} failed")

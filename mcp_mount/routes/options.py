@@ -49,6 +49,15 @@ class PromptOptions(Definition, PromptPolicies, total=False):
     """What may be declared of a prompt, besides its name."""
 
 
+class ModelOptions(ResourcePolicies, total=False):
+    """What may be declared of a chat model, besides its name."""
+
+    aliases: Sequence[str]
+    """Other names by which clients may ask for it."""
+    description: str | None
+    """What it is, for lists of models."""
+
+
 class _RouteOptions(TypedDict, total=False):
     """FastAPI's arguments for all routes of an application, a router or an inclusion."""
 

@@ -177,7 +177,8 @@ def test_a_function_is_a_chat_model(
     assert answer["choices"] == [
         {
             "index": 0,
-            "message": {"role": "assistant", "content": "one.two."},
+            "message": {"role": "assistant", "content": "one.two.", "refusal": None},
+            "logprobs": None,
             "finish_reason": "stop",
         }
     ]
@@ -225,4 +226,4 @@ def test_a_foreign_page_cannot_use_the_models(server: MCPServer, router: Complet
     assert get(server, url, "POST", json=body, headers=foreign).status_code == 403
     plain = {"content-type": "text/plain"}
     assert get(server, url, "POST", content=json.dumps(body), headers=plain).status_code == 415
-    assert get(server, url, "POST", json={"messages": []}).status_code == 422
+    assert get(server, url, "POST", json={"messages": []}).status_code == 400

@@ -93,7 +93,7 @@ def test_a_throttle_holds(models: Models, face: str, level: Any) -> None:
     answers = [send(server, face) for _ in range(4)]
     assert [is_good(one, face) for one in answers] == [True, True, False, False]
     refused = answers[-1]
-    assert (refused.status_code, refused.json()["error"]["type"]) == (429, "rate_limit_exceeded")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert 0 < int(refused.headers["retry-after"]) <= 60
     assert models.asked == 2
 

@@ -1,0 +1,146 @@
+"""Python functions as chat models."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any
+
+from mcp_mount.context.context import Context, SyncContext
+from mcp_mount.llm.answers import ChatCompletion, Gathering, deltas_of
+from mcp_mount.llm.models import Asking, Pieces
+from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.schemas.functions import (
+    DefinitionError,
+    describe,
+    is_coroutine_function,
+    routine_of,
+    signature_of,
+    unwrap,
+)
+from mcp_mount.transports.threads import run_in_thread
+
+
+class FunctionModel:
+    """A function that answers, as a chat model.
+
+    It takes a `ChatRequest`, and the context if a parameter is annotated `Context` (in an
+    `async def`) or `SyncContext` (in a `def`). It returns what `Piece` lists, or an iterator of
+    such; a generator may yield them.
+
+    Args:
+        function: The function: plain, a coroutine function, or a generator of either kind.
+
+    Raises:
+        DefinitionError: If it takes other parameters.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.is_async = is_coroutine_function(function) or inspect.isasyncgenfunction(
+            routine_of(unwrap(function))
+        )
+        self._context = self._context_parameter()
+        self.wants_context = self._context is not None
+
+    def answer(self, asked: Asking) -> Any:
+        """Answer a request; a coroutine, if the function is one."""
+        return self._answer_async(asked) if self.is_async else self._answer_here(asked)
+
+    async def _answer_async(self, asked: Asking) -> ChatCompletion:
+        value = self._call(asked)
+        if inspect.isawaitable(value):
+            value = await value
+        gathering = Gathering()
+        if isinstance(value, AsyncIterator):
+            try:
+                async for piece in value:
+                    await _put(piece, gathering, asked.pieces)
+            finally:
+                # At once, and here: the garbage collector would close it in a task of its own.
+                close = getattr(value, "aclose", None)
+                if close is not None:
+                    await close()
+        elif isinstance(value, Iterator):
+            # Each of its steps may block.
+            await run_in_thread(partial(_exhaust, value, gathering, asked.pieces))
+        else:
+            await _put(value, gathering, asked.pieces)
+        for delta in gathering.endings():
+            gathering.add(delta)
+            await asked.pieces.put(delta)
+        return gathering.whole()
+
+    def _answer_here(self, asked: Asking) -> ChatCompletion:
+        value = self._call(asked)
+        if isinstance(value, AsyncIterator) or inspect.isawaitable(value):
+            if inspect.iscoroutine(value):
+                value.close()
+            raise TypeError(
+                f"{describe(self.function)} is a plain function and returned what an event loop "
+                "is needed for: write it with async def"
+            )
+        gathering = Gathering()
+        steps = value if isinstance(value, Iterator) else iter([value])
+        _exhaust(steps, gathering, asked.pieces)
+        for delta in gathering.endings():
+            gathering.add(delta)
+            asked.pieces.put_from_thread(delta)
+        return gathering.whole()
+
+    def _call(self, asked: Asking) -> Any:
+        if self._context is None:
+            return self.function(asked.request)
+        return self.function(asked.request, **{self._context: asked.context})
+
+    def _context_parameter(self) -> str | None:
+        """The name of the parameter that gets the context."""
+        parameters = list(signature_of(self.function).parameters.values())
+        wanted, other = (Context, SyncContext) if self.is_async else (SyncContext, Context)
+        found = None
+        for parameter in parameters[1:]:
+            if _is(parameter.annotation, wanted):
+                found = parameter.name
+            elif _is(parameter.annotation, other):
+                raise DefinitionError(
+                    f"{describe(self.function)}: write {parameter.name}: {wanted.__name__}, "
+                    f"{'in an async def' if self.is_async else 'in a def'}"
+                )
+            elif parameter.default is parameter.empty and parameter.kind not in (
+                parameter.VAR_POSITIONAL,
+                parameter.VAR_KEYWORD,
+            ):
+                raise DefinitionError(
+                    f"{describe(self.function)}: a chat model takes a {ChatRequest.__name__} and "
+                    f"a {wanted.__name__}, not {parameter.name!r}"
+                )
+        if not parameters:
+            raise DefinitionError(
+                f"{describe(self.function)}: a chat model takes a {ChatRequest.__name__}"
+            )
+        return found
+
+
+async def _put(piece: Any, gathering: Gathering, pieces: Pieces) -> None:
+    for delta in deltas_of(piece, gathering):
+        gathering.add(delta)
+        await pieces.put(delta)
+
+
+def _exhaust(steps: Iterator[Any], gathering: Gathering, pieces: Pieces) -> None:
+    """Take all steps of an iterator, on a thread, and close it."""
+    try:
+        for piece in steps:
+            for delta in deltas_of(piece, gathering):
+                gathering.add(delta)
+                pieces.put_from_thread(delta)
+    finally:
+        close = getattr(steps, "close", None)
+        if close is not None:
+            close()
+
+
+def _is(annotation: Any, kind: type) -> bool:
+    origin = getattr(annotation, "__origin__", annotation)
+    return isinstance(origin, type) and issubclass(origin, kind)

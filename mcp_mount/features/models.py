@@ -1,0 +1,201 @@
+"""Chat models: what is registered under a name, and the call of one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.catalogue import HandlerCall
+from mcp_mount.calls.incoming import IncomingRequest
+from mcp_mount.calls.policies import NO_POLICIES, Policies
+from mcp_mount.calls.results import Result
+from mcp_mount.context.context import Context, SyncContext
+from mcp_mount.llm.answers import ChatCompletion, from_data, to_data
+from mcp_mount.llm.errors import ModelError
+from mcp_mount.llm.models import Asking, Model, Pieces
+from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import INVALID_PARAMS, CallRejected, ProtocolError
+from mcp_mount.wire.messages import Rule
+from mcp_mount.wire.revisions import Revision
+
+METHOD: Final = "chat/completions"
+"""How logs, audits and call middleware name the method of a call."""
+
+
+class ModelCall(Call):
+    """A call of a chat model.
+
+    Attributes:
+        asked: What it is asked.
+        model: The model, as it is registered.
+    """
+
+    __slots__ = ("_completed", "_given", "asked", "model", "refusal")
+
+    def __init__(
+        self,
+        incoming: IncomingRequest,
+        model: ChatModel,
+        request: ChatRequest,
+        pieces: Pieces,
+    ) -> None:
+        """Prepare a call.
+
+        Args:
+            incoming: The request that asks for it.
+            model: The model.
+            request: What it is asked.
+            pieces: Takes the pieces of its answer.
+        """
+        self.model = model
+        self.asked = Asking(request, pieces)
+        self.refusal: Exception | None = None
+        self._completed: tuple[Result, ChatCompletion] | None = None
+        policies = model.policies.chain
+        kind = Context if model.model.is_async else SyncContext
+        super().__init__(
+            incoming,
+            self._answer_async if model.model.is_async else self._answer,
+            is_async=model.model.is_async,
+            encode=self._encode_answer,
+            recover=self._note_refusal,
+            context=("context", kind) if model.model.wants_context else None,
+            policies=policies,
+            arguments=request.model_dump(exclude_unset=True) if policies else None,
+            validate=self._take_arguments if policies else None,
+        )
+        self._given = self.arguments
+
+    def completion(self) -> ChatCompletion:
+        """The answer, once the call has ended.
+
+        Raises:
+            Exception: What has ended it instead.
+        """
+        if self.result is None and self.failure is None and self.error is None:
+            raise ModelError("The client has left", status=499)
+        result = self.finish()
+        if self.refusal is not None:
+            raise self.refusal
+        if self._completed is not None and self._completed[0] is result:
+            return self._completed[1]
+        # It was kept from an earlier call, or made by call middleware.
+        return from_data(from_json(b"{%b}" % result.members)["value"])
+
+    def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
+        """Let the model be asked what call middleware has put in place of the request."""
+        if arguments is not self._given:
+            self.asked.request = ChatRequest.model_validate(arguments)
+        return (), {}
+
+    def _answer(self, context: Any = None) -> Any:
+        self.asked.context = context
+        return self.model.model.answer(self.asked)
+
+    async def _answer_async(self, context: Any = None) -> Any:
+        self.asked.context = context
+        return await self.model.model.answer(self.asked)  # type: ignore[misc]
+
+    def _encode_answer(self, value: Any, revision: Revision) -> Result:
+        completion = value if isinstance(value, ChatCompletion) else ChatCompletion(str(value))
+        result = Result(b'"value":%b' % encode(to_data(completion)))
+        self._completed = result, completion
+        return result
+
+    def _note_refusal(self, call: Call, error: Exception) -> Result:
+        self.refusal = error
+        if not isinstance(error, ModelError | CallRejected):
+            # The log has it from whoever answers.
+            call.incoming.hooks.failed(call, error)
+        return Result(b"", failed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatModel:
+    """A chat model under its name.
+
+    Attributes:
+        name: The name.
+        model: What answers.
+        description: What it is, for lists.
+        rules: Who may see and ask it.
+        policies: Wrap its calls.
+        created: When it was registered, in seconds since 1970.
+    """
+
+    name: str
+    model: Model
+    description: str | None = None
+    rules: Sequence[Rule] = ()
+    policies: Policies = NO_POLICIES
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def function(self) -> Any:
+        """What the user has registered, for errors."""
+        return getattr(self.model, "function", self.model)
+
+    def card(self, name: str) -> dict[str, Any]:
+        """The model as `GET /v1/models` lists it, under one of its names."""
+        card = {"id": name, "object": "model", "created": self.created, "owned_by": "server"}
+        return card if self.description is None else {**card, "description": self.description}
+
+
+def model_call(
+    models: Mapping[str, ChatModel],
+    incoming: IncomingRequest,
+    request: ChatRequest,
+    pieces: Pieces,
+) -> ModelCall:
+    """The call of the model that a request names.
+
+    Args:
+        models: The models of a server, by their names.
+        incoming: The request that asks for it.
+        request: What the model is asked. One that names no model gets the first that its caller may
+            ask.
+        pieces: Takes the pieces of the answer.
+
+    Raises:
+        ModelError: 404 if there is no such model, or its caller may not know of it.
+        ProtocolError: 401 or 403, if an access token with more scopes is missing.
+    """
+    name = request.model
+    if name is None:
+        permitted = (one for one in models.values() if incoming.permits(one.rules))
+        model = next(permitted, None)
+    else:
+        model = models.get(name)
+    if model is None:
+        raise unknown_model(models, incoming, name)
+    unknown = ProtocolError(INVALID_PARAMS, "There is no such model")
+    try:
+        incoming.require(model.rules, unknown)
+    except ProtocolError as error:
+        if error is unknown:
+            raise unknown_model(models, incoming, name) from None
+        raise
+    inner = replace(incoming, method=METHOD, params={"name": model.name})
+    return ModelCall(inner, model, request, pieces)
+
+
+def unknown_model(
+    models: Mapping[str, ChatModel], incoming: IncomingRequest, name: str | None
+) -> ModelError:
+    """The error for a model that there is not, for a caller."""
+    known = [key for key, one in models.items() if incoming.permits(one.rules)]
+    listed = ", ".join(known[:_MAX_LISTED]) or "none"
+    what = "There is no model" if name is None else f"Unknown model {name[:_LONGEST_NAME]!r}"
+    return ModelError(
+        f"{what}; known: {listed}", status=404, code="model_not_found", param="model", again=False
+    )
+
+
+_MAX_LISTED: Final = 20
+_LONGEST_NAME: Final = 100

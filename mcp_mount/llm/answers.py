@@ -1,0 +1,340 @@
+"""What a model says: pieces, and the whole that they make."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeAlias
+
+from pydantic import TypeAdapter
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
+"""Why an answer ends: of itself or at a stop text, at its limit, with calls of tools, or because it
+was withheld."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How many tokens a request and its answer have.
+
+    Attributes:
+        input_tokens: Those of the request, cached ones among them.
+        output_tokens: Those of the answer, reasoning among them.
+        cached_tokens: Those of the request that the model had read before.
+        reasoning_tokens: Those of the answer that are reasoning.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+def _call_id() -> str:
+    return f"call_{secrets.token_hex(12)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool that the model asks for.
+
+    Attributes:
+        name: The name of the tool.
+        arguments: By their names; or as text, if the model wrote what is no JSON object.
+        id: What the tool's answer refers to; by default a random one.
+    """
+
+    name: str
+    arguments: dict[str, Any] | str = field(default_factory=dict)
+    id: str = field(default_factory=_call_id)
+
+    @property
+    def arguments_text(self) -> str:
+        """The arguments as JSON text."""
+        if isinstance(self.arguments, str):
+            return self.arguments
+        return json.dumps(self.arguments, ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A piece of what the model thinks before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A piece of the text by which the model refuses to answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Why the answer ends; without one it is "tool_calls" after a call of a tool, else "stop"."""
+
+    reason: FinishReason
+
+
+@dataclass(slots=True)
+class ToolDelta:
+    """A piece of a call of a tool.
+
+    Attributes:
+        index: Which call of the answer it belongs to, from 0.
+        id: The id of the call, in its first piece.
+        name: The name of the tool, in its first piece.
+        arguments: A piece of the JSON text of the arguments.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class Delta:
+    """One piece of an answer, as it goes from a model to whoever reads it.
+
+    Attributes:
+        text: A piece of the text.
+        reasoning: A piece of the reasoning.
+        refusal: A piece of a refusal.
+        tool: A piece of a call of a tool.
+        finish: Why the answer ends.
+        usage: How many tokens there were; comes last.
+        choice: Which of several answers it belongs to, from 0.
+        logprobs: The log probabilities of its tokens, as OpenAI has them.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool: ToolDelta | None = None
+    finish: str | None = None
+    usage: Usage | None = None
+    choice: int = 0
+    logprobs: Any = None
+
+
+@dataclass(slots=True)
+class ChatCompletion:
+    """A whole answer of a model.
+
+    Attributes:
+        text: Its text.
+        tool_calls: The calls of tools that the model asks for.
+        reasoning: What the model has thought before.
+        refusal: Why the model does not answer, if it does not.
+        finish_reason: Why the answer ends; None for "tool_calls" if there are any, else "stop".
+        usage: How many tokens there were; None if the model does not say.
+        model: The name of the model that has answered, if it is another one than was asked.
+        logprobs: The log probabilities of its tokens, as OpenAI has them.
+        others: The second and further answers, where several were asked for.
+    """
+
+    text: str = ""
+    tool_calls: Sequence[ToolCall] = ()
+    reasoning: str = ""
+    refusal: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    logprobs: Any = None
+    others: Sequence[ChatCompletion] = ()
+
+    @property
+    def finish(self) -> str:
+        """Why the answer ends."""
+        return self.finish_reason or ("tool_calls" if self.tool_calls else "stop")
+
+    @property
+    def choices(self) -> Sequence[ChatCompletion]:
+        """All answers, this one first."""
+        return (self, *self.others)
+
+    def deltas(self) -> Iterator[Delta]:
+        """The answer in pieces, those that end it included."""
+        for number, one in enumerate(self.choices):
+            if one.reasoning:
+                yield Delta(reasoning=one.reasoning, choice=number)
+            if one.refusal:
+                yield Delta(refusal=one.refusal, choice=number)
+            if one.text:
+                yield Delta(text=one.text, choice=number, logprobs=one.logprobs)
+            for index, call in enumerate(one.tool_calls):
+                tool = ToolDelta(index, call.id, call.name, call.arguments_text)
+                yield Delta(tool=tool, choice=number)
+            yield Delta(finish=one.finish, choice=number)
+        if self.usage is not None:
+            yield Delta(usage=self.usage)
+
+
+_completions: Final = TypeAdapter(ChatCompletion)
+
+
+def to_data(completion: ChatCompletion) -> dict[str, Any]:
+    """A whole answer in JSON form, as caches and processes exchange it."""
+    data: dict[str, Any] = _completions.dump_python(completion, mode="json", exclude_defaults=True)
+    return data
+
+
+def from_data(data: Mapping[str, Any]) -> ChatCompletion:
+    """The whole answer of what `to_data` has given."""
+    return _completions.validate_python(data)
+
+
+Piece: TypeAlias = (
+    str | ToolCall | Reasoning | Refusal | Usage | Finish | ChatCompletion | Delta | None
+)
+"""What a function that is a model may return or yield. None says nothing."""
+
+
+class Gathering:
+    """Makes the whole answer of its pieces.
+
+    Attributes:
+        model: The name of the model that answers, if it is another one than was asked.
+    """
+
+    def __init__(self) -> None:
+        self.model: str | None = None
+        self._choices: list[_Choice] = []
+        self._usage: Usage | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no piece has come."""
+        return not self._choices and self._usage is None
+
+    def add(self, delta: Delta) -> None:
+        """Take a piece."""
+        if delta.usage is not None:
+            self._usage = delta.usage
+        while len(self._choices) <= delta.choice:
+            self._choices.append(_Choice())
+        self._choices[delta.choice].add(delta)
+
+    def calls(self) -> int:
+        """How many calls of tools the first answer has so far."""
+        return len(self._choices[0].tools) if self._choices else 0
+
+    def endings(self) -> Iterator[Delta]:
+        """The pieces that say why the answers end, of those that have not said so."""
+        for number, one in enumerate(self._choices or [_Choice()]):
+            if one.finish is None:
+                yield Delta(finish="tool_calls" if one.tools else "stop", choice=number)
+
+    def whole(self) -> ChatCompletion:
+        """The whole answer."""
+        first, *others = [one.whole() for one in self._choices] or [ChatCompletion()]
+        return replace(first, usage=self._usage, model=self.model, others=others)
+
+
+class _Choice:
+    """One answer in the making."""
+
+    __slots__ = ("finish", "logprobs", "reasoning", "refusal", "text", "tools")
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.refusal: list[str] = []
+        self.tools: dict[int, ToolDelta] = {}
+        self.finish: str | None = None
+        self.logprobs: Any = None
+
+    def add(self, delta: Delta) -> None:
+        if delta.text:
+            self.text.append(delta.text)
+        elif delta.reasoning:
+            self.reasoning.append(delta.reasoning)
+        elif delta.refusal:
+            self.refusal.append(delta.refusal)
+        if delta.tool is not None:
+            known = self.tools.setdefault(delta.tool.index, ToolDelta(delta.tool.index))
+            known.id = known.id or delta.tool.id
+            known.name = known.name or delta.tool.name
+            known.arguments += delta.tool.arguments
+        if delta.logprobs is not None:
+            self.logprobs = _joined(self.logprobs, delta.logprobs)
+        self.finish = delta.finish or self.finish
+
+    def whole(self) -> ChatCompletion:
+        calls = [
+            ToolCall(one.name, _arguments(one.arguments), one.id or _call_id())
+            for _, one in sorted(self.tools.items())
+        ]
+        return ChatCompletion(
+            "".join(self.text),
+            calls,
+            "".join(self.reasoning),
+            "".join(self.refusal),
+            self.finish,
+            logprobs=self.logprobs,
+        )
+
+
+def deltas_of(piece: Any, gathering: Gathering) -> Iterator[Delta]:
+    """A piece that a function has returned or yielded, as pieces of an answer.
+
+    Args:
+        piece: The piece.
+        gathering: Has those before it.
+
+    Raises:
+        TypeError: If it is none that a model may say.
+    """
+    if isinstance(piece, str):
+        if piece:
+            yield Delta(text=piece)
+    elif isinstance(piece, Delta):
+        yield piece
+    elif isinstance(piece, ToolCall):
+        tool = ToolDelta(gathering.calls(), piece.id, piece.name, piece.arguments_text)
+        yield Delta(tool=tool)
+    elif isinstance(piece, Reasoning):
+        yield Delta(reasoning=piece.text)
+    elif isinstance(piece, Refusal):
+        yield Delta(refusal=piece.text)
+    elif isinstance(piece, Usage):
+        yield Delta(usage=piece)
+    elif isinstance(piece, Finish):
+        yield Delta(finish=piece.reason)
+    elif isinstance(piece, ChatCompletion):
+        gathering.model = piece.model or gathering.model
+        yield from piece.deltas()
+    elif piece is not None:
+        raise TypeError(
+            "A chat model returns or yields text, ToolCall, Reasoning, Refusal, Usage, Finish or a "
+            f"whole ChatCompletion, not {type(piece).__name__}"
+        )
+
+
+def _arguments(text: str) -> dict[str, Any] | str:
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, dict) else text
+
+
+def _joined(known: Any, more: Any) -> Any:
+    """The log probabilities of what has come so far: an object with lists of tokens."""
+    if not isinstance(known, dict) or not isinstance(more, dict):
+        return more
+    return {key: [*(known.get(key) or []), *(more.get(key) or [])] for key in {**known, **more}}

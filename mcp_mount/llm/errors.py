@@ -1,0 +1,38 @@
+"""Why a model has not answered."""
+
+from __future__ import annotations
+
+from mcp_mount.wire.errors import ToolError
+
+
+class ModelError(ToolError):
+    """A model has not answered, for a reason that its caller may know.
+
+    A model may raise it; `ctx.complete` does. Over HTTP it becomes an error in OpenAI's form. A
+    tool that lets it pass reports its message.
+
+    Args:
+        message: Why, for the caller.
+        status: The HTTP status that says so, from 400.
+        code: A short name for programs; by default the usual one of the status.
+        retry_after: In how many seconds another try may do better.
+        param: The parameter of the request that is wrong.
+        again: Whether the same request may get an answer later, or from another model.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 502,
+        code: str | None = None,
+        retry_after: float | None = None,
+        param: str | None = None,
+        again: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        self.param = param
+        self.again = status in (408, 409, 429) or status >= 500 if again is None else again

@@ -1,0 +1,83 @@
+"""What a model is: something that is asked, and answers in pieces or as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from mcp_mount.llm.answers import ChatCompletion, Delta
+from mcp_mount.llm.requests import ChatRequest
+
+
+class Pieces(Protocol):
+    """Takes the pieces of an answer, while its model speaks."""
+
+    async def put(self, delta: Delta) -> None:
+        """Take a piece, on the event loop of the request; waits for a reader that is slow.
+
+        Raises:
+            ReaderLeft: If nobody reads any more.
+        """
+
+    def put_from_thread(self, delta: Delta) -> None:
+        """Take a piece from a plain function; otherwise as `put`."""
+
+
+class ReaderLeft(Exception):
+    """Nobody reads the answer any more: the model may stop."""
+
+
+class _NoPieces:
+    """Drops the pieces of an answer that is wanted as a whole."""
+
+    async def put(self, delta: Delta) -> None: ...
+
+    def put_from_thread(self, delta: Delta) -> None: ...
+
+
+NO_PIECES: Final[Pieces] = _NoPieces()
+"""For an answer that is wanted as a whole."""
+
+
+@dataclass(slots=True)
+class Asking:
+    """What a model is asked.
+
+    Attributes:
+        request: The request.
+        pieces: Where the pieces of the answer go, if `request.stream`; the answer is returned as a
+            whole as well.
+        context: The context of the call, `Context` or `SyncContext`; None if the model does not
+            want one.
+    """
+
+    request: ChatRequest
+    pieces: Pieces
+    context: Any = None
+
+
+class Model(Protocol):
+    """A chat model.
+
+    Attributes:
+        is_async: Whether `answer` is a coroutine function. A plain one runs on the thread of the
+            request, or on one of a pool.
+        wants_context: Whether `Asking` has the context of the call.
+    """
+
+    is_async: bool
+    wants_context: bool
+
+    def answer(self, asked: Asking) -> ChatCompletion | Awaitable[ChatCompletion]:
+        """Answer a request.
+
+        Args:
+            asked: The request.
+
+        Returns:
+            The whole answer.
+
+        Raises:
+            ModelError: If there is none, for a reason that the caller may know.
+        """

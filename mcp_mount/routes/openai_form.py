@@ -1,0 +1,145 @@
+"""Answers of chat models in the form of OpenAI's HTTP interface: whole, and as events."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, Usage
+from mcp_mount.wire.encoding import encode
+
+DONE: Final = b"data: [DONE]\n\n"
+
+
+class ChatFrame:
+    """The frame of one answer: its id and its moment stand on every piece of it.
+
+    Args:
+        model: The name of the model.
+        with_usage: Whether a stream ends with the usage.
+
+    Attributes:
+        id: The id of the answer.
+    """
+
+    def __init__(self, model: str, *, with_usage: bool = False) -> None:
+        self.id = f"chatcmpl-{secrets.token_hex(12)}"
+        self._created = int(time.time())
+        self._model = model
+        self._with_usage = with_usage
+        self._usage: Usage | None = None
+        self._begun: set[int] = set()
+        head = {"id": self.id, "object": "chat.completion.chunk", "created": self._created}
+        self._head = b"data: %b," % encode({**head, "model": model})[:-1]
+
+    def whole(self, completion: ChatCompletion) -> bytes:
+        """The answer in one piece."""
+        return encode(
+            {
+                "id": self.id,
+                "object": "chat.completion",
+                "created": self._created,
+                "model": completion.model or self._model,
+                "choices": [
+                    {
+                        "index": number,
+                        "message": _message(one),
+                        "logprobs": one.logprobs,
+                        "finish_reason": one.finish,
+                    }
+                    for number, one in enumerate(completion.choices)
+                ],
+                "usage": usage_of(completion.usage),
+            }
+        )
+
+    def events(self, deltas: Iterable[Delta]) -> bytes:
+        """Pieces of a streamed answer, as events."""
+        return b"".join(event for delta in deltas for event in self._events(delta))
+
+    def end(self) -> bytes:
+        """The events that end a streamed answer."""
+        usage = b""
+        if self._with_usage:
+            usage = b'%b"choices":[],"usage":%b}\n\n' % (self._head, encode(usage_of(self._usage)))
+        return usage + DONE
+
+    def failure(self, error: dict[str, Any]) -> bytes:
+        """The events that end a streamed answer that has failed on its way."""
+        return b"data: %b\n\n" % encode(error) + DONE
+
+    def _events(self, delta: Delta) -> Iterator[bytes]:
+        if delta.usage is not None:
+            self._usage = delta.usage
+        shown = _delta(delta)
+        if delta.choice not in self._begun and (shown or delta.finish):
+            self._begun.add(delta.choice)
+            yield self._event(delta.choice, {"role": "assistant", "content": ""})
+        if shown:
+            yield self._event(delta.choice, shown, logprobs=delta.logprobs)
+        if delta.finish is not None:
+            yield self._event(delta.choice, {}, finish=delta.finish)
+
+    def _event(
+        self,
+        choice: int,
+        delta: dict[str, Any],
+        finish: str | None = None,
+        logprobs: Any = None,
+    ) -> bytes:
+        whole: dict[str, Any] = {"index": choice, "delta": delta, "finish_reason": finish}
+        if logprobs is not None:
+            whole["logprobs"] = logprobs
+        return b'%b"choices":[%b]}\n\n' % (self._head, encode(whole))
+
+
+def usage_of(usage: Usage | None) -> dict[str, Any]:
+    """The usage as OpenAI has it; 0 where the model does not say."""
+    known = usage or Usage()
+    return {
+        "prompt_tokens": known.input_tokens,
+        "completion_tokens": known.output_tokens,
+        "total_tokens": known.input_tokens + known.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": known.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": known.reasoning_tokens},
+    }
+
+
+def _message(one: ChatCompletion) -> dict[str, Any]:
+    has_text = bool(one.text) or not (one.tool_calls or one.refusal)
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": one.text if has_text else None,
+        "refusal": one.refusal or None,
+    }
+    if one.reasoning:
+        # Both names are in use.
+        message["reasoning_content"] = message["reasoning"] = one.reasoning
+    if one.tool_calls:
+        message["tool_calls"] = [_tool_call(call) for call in one.tool_calls]
+    return message
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments_text}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _delta(delta: Delta) -> dict[str, Any]:
+    if delta.text:
+        return {"content": delta.text}
+    if delta.reasoning:
+        return {"reasoning_content": delta.reasoning, "reasoning": delta.reasoning}
+    if delta.refusal:
+        return {"refusal": delta.refusal}
+    tool = delta.tool
+    if tool is None:
+        return {}
+    shown: dict[str, Any] = {"index": tool.index}
+    function: dict[str, Any] = {"arguments": tool.arguments}
+    if tool.id or tool.name:
+        shown |= {"id": tool.id, "type": "function"}
+        function["name"] = tool.name
+    return {"tool_calls": [{**shown, "function": function}]}
