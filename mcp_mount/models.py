@@ -3,6 +3,7 @@
 from mcp_mount.llm.answers import (
     ChatCompletion,
     Delta,
+    Embeddings,
     Finish,
     Reasoning,
     Refusal,
@@ -11,7 +12,7 @@ from mcp_mount.llm.answers import (
     Usage,
 )
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import Asking, Model, Pieces
+from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces
 from mcp_mount.llm.requests import ChatMessage, ChatRequest
 from mcp_mount.routes.options import ModelOptions
 
@@ -21,6 +22,8 @@ __all__ = [
     "ChatMessage",
     "ChatRequest",
     "Delta",
+    "EmbeddingModel",
+    "Embeddings",
     "Finish",
     "Model",
     "ModelError",

@@ -182,6 +182,21 @@ class ChatCompletion:
             yield Delta(usage=self.usage)
 
 
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """The vectors that represent texts.
+
+    Attributes:
+        vectors: One for each text, in their order.
+        usage: How many tokens the texts have; None if the model does not say.
+        model: The name of the model that has answered, if it is another one than was asked.
+    """
+
+    vectors: Sequence[Sequence[float]]
+    usage: Usage | None = None
+    model: str | None = None
+
+
 _completions: Final = TypeAdapter(ChatCompletion)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from mcp_mount.llm.answers import ChatCompletion, Delta
+from mcp_mount.llm.answers import ChatCompletion, Delta, Embeddings
 from mcp_mount.llm.requests import ChatRequest
 
 
@@ -80,4 +80,31 @@ class Model(Protocol):
 
         Raises:
             ModelError: If there is none, for a reason that the caller may know.
+        """
+
+
+class EmbeddingModel(Protocol):
+    """A model that represents texts by vectors. A chat model may be one as well.
+
+    Attributes:
+        is_async: Whether `embed` is a coroutine function.
+    """
+
+    is_async: bool
+
+    def embed(
+        self, texts: Sequence[str | Sequence[int]], options: Mapping[str, Any]
+    ) -> Embeddings | Awaitable[Embeddings]:
+        """Represent texts by vectors.
+
+        Args:
+            texts: The texts; a client may send the numbers of tokens in place of a text.
+            options: All others that the request gives, such as `dimensions` and `user`, in OpenAI's
+                form; without `model`, `input` and `encoding_format`.
+
+        Returns:
+            A vector for each text, in the same order.
+
+        Raises:
+            ModelError: If there are none, for a reason that the caller may know.
         """
