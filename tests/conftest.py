@@ -17,6 +17,8 @@ from tests.django_versions import reason_to_skip
 from tests.faces import connect as connect
 from tests.faces import connect_stateless as connect_stateless
 from tests.faces import over_http as over_http
+from tests.upstream import served_upstream as served_upstream
+from tests.upstream import upstream as upstream
 
 MODES = ("auto", "legacy")
 
