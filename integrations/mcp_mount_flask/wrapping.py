@@ -50,10 +50,9 @@ def mount(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_wsgi:
             environ[HOST_REQUEST] = read_request(place)
             yield
 
-    def directly(environ: Environ) -> DirectlyWithin | None:
-        if not can_be_late(app):
-            return None
-        return late_request(app, environ), partial(read_request, place)
+    def directly(environ: Environ) -> DirectlyWithin:
+        within = late_request if can_be_late(app) else _request
+        return within(app, environ), partial(read_request, place)
 
     return mcp_mount.mount_wsgi(app, path, server, around=around, directly=directly)
 
@@ -88,6 +87,13 @@ def mount_asgi(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_asgi
 
     inner: Any = WSGIMiddleware(app)  # type: ignore[arg-type]
     return mcp_mount.mount_asgi(inner, path, server, around=around)
+
+
+@contextmanager
+def _request(app: Flask, environ: Environ) -> Iterator[None]:
+    # Copied, as it was for this request: Flask writes into it.
+    with app.request_context(dict(environ)):
+        yield
 
 
 def _attach(app: Flask, path: str, server: MCPServer) -> None:

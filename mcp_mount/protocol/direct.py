@@ -4,11 +4,13 @@ Most requests call a tool that has nothing around it, bring the usual headers an
 answers such a request on the spot: its handler runs, and its reply is put together from parts,
 without the objects of the long way (`Protocol.open`). Whatever is unusual about a request, be it
 wrong or only rare, is left to the long way, which finds the right error. This costs a third of the
-long way (docs/performance.md); tests hold both ways together (tests/protocol/test_direct.py).
+long way (docs/performance.md); tests hold both ways together (tests/transports/test_direct.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json, to_json
@@ -38,6 +40,9 @@ _NO_INFO: Final[dict[str, Any]] = {}
 
 Asked: TypeAlias = DirectTool | Session
 """What the headers of a request name: its tool, or its session."""
+
+Resumed: TypeAlias = Callable[[], Any]
+"""Goes on with a handler that has begun: see `Call.resume`."""
 
 
 class DirectCall:
@@ -204,6 +209,29 @@ class DirectCalls:
             return None
         return DirectCall(asked, message_id, params, arguments, None)
 
+    def run(self, call: DirectCall) -> tuple[bytes | None, Resumed]:
+        """Run the handler of a call, here: a plain function whose arguments have been validated.
+
+        Args:
+            call: The call.
+
+        Returns:
+            The body of the reply, or None if the handler has failed or its value does not fit; and
+            what goes on with it the long way.
+        """
+        assert call.validated is not None
+        args, kwargs = call.validated
+        try:
+            value = call.tool.function(*args, **kwargs)
+        except BaseException as error:
+            return None, partial(raise_again, error)
+        resumed = partial(return_again, value)
+        try:
+            return self.reply(call, value), resumed
+        except Exception:
+            # The value does not fit, or is none of the tool's own.
+            return None, resumed
+
     def reply(self, call: DirectCall, value: Any) -> bytes:
         """The body of the reply to a call whose handler has returned.
 
@@ -243,3 +271,13 @@ class DirectCalls:
         return self._sessions.incoming(
             call.id, METHOD, call.params, meta, call.session, level, request
         )
+
+
+def raise_again(error: BaseException) -> Any:
+    """In place of a handler that has raised an exception."""
+    raise error
+
+
+def return_again(value: Any) -> Any:
+    """In place of a handler that has returned a value."""
+    return value

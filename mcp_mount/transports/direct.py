@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
+from collections.abc import Awaitable, Coroutine, Generator, Mapping, MutableMapping
 from functools import partial
 from inspect import isawaitable
 from types import CoroutineType
@@ -10,7 +10,15 @@ from typing import Any, Final
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.serving import serving
-from mcp_mount.protocol.direct import METHOD, Asked, DirectCall, DirectCalls
+from mcp_mount.protocol.direct import (
+    METHOD,
+    Asked,
+    DirectCall,
+    DirectCalls,
+    Resumed,
+    raise_again,
+    return_again,
+)
 from mcp_mount.protocol.exchange import Protocol
 from mcp_mount.transports.scopes import (
     ENDPOINT,
@@ -22,9 +30,6 @@ from mcp_mount.transports.scopes import (
 from mcp_mount.transports.thread_pool import Started
 from mcp_mount.transports.threads import Runner, run_in_thread, start_in_pool
 from mcp_mount.wire.messages import JSON
-
-Resumed = Callable[[], Any]
-"""Goes on with a handler that has begun: see `Call.resume`."""
 
 _METHOD: Final = METHOD.encode()
 _JSON: Final = JSON.encode()
@@ -127,51 +132,28 @@ class ASGIDirectCalls:
         if not tool.is_async:
             # In a session, the client may cancel the call meanwhile, by another request.
             if call.session is None and self._has_pool and serving.get() is None:
-                return start_in_pool(
-                    partial(self._run_here, call, args, kwargs), self._settings.begin_after
-                )
+                return start_in_pool(partial(self._calls.run, call), self._settings.begin_after)
             return None
         try:
             value = tool.function(*args, **kwargs)
         except BaseException as error:
-            return partial(_raise, error)
+            return partial(raise_again, error)
         if type(value) is CoroutineType:
             try:
                 waits_for = value.send(None)
             except StopIteration as end:
                 value = end.value
             except BaseException as error:
-                return partial(_raise, error)
+                return partial(raise_again, error)
             else:
                 return partial(_Begun, value, waits_for)
         elif isawaitable(value):
-            return partial(_itself, value)
+            return partial(return_again, value)
         try:
             return self._calls.reply(call, value)
         except Exception:
             # The value does not fit, or is none of the tool's own.
-            return partial(_itself, value)
-
-    def _run_here(
-        self, call: DirectCall, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[bytes | None, Resumed]:
-        try:
-            value = call.tool.function(*args, **kwargs)
-        except BaseException as error:
-            return None, partial(_raise, error)
-        resumed = partial(_itself, value)
-        try:
-            return self._calls.reply(call, value), resumed
-        except Exception:
-            return None, resumed
-
-
-def _raise(error: BaseException) -> Any:
-    raise error
-
-
-def _itself(value: Any) -> Any:
-    return value
+            return partial(return_again, value)
 
 
 class _Begun:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import DirectTool
-from mcp_mount.protocol.direct import METHOD, DirectCall, DirectCalls
+from mcp_mount.protocol.direct import METHOD, DirectCall, DirectCalls, Resumed
 from mcp_mount.protocol.exchange import Protocol
 from mcp_mount.transports.scopes import HOST_REQUEST
 from mcp_mount.transports.threads import Runner
 from mcp_mount.wire.messages import JSON
-
-Resumed = Callable[[], Any]
-"""Goes on with a handler that has run: see `Call.resume`."""
 
 _ACCEPTS: Final = frozenset(
     {
@@ -92,26 +88,10 @@ class WSGIDirectCalls:
             The body of the reply, if the handler has returned what fits; else what goes on with
             the handler the long way; None if it has not run.
         """
-        tool = call.tool
         try:
-            call.validated = args, kwargs = tool.validate(call.arguments)
+            call.validated = call.tool.validate(call.arguments)
         except Exception:
             # Once more the long way, which knows what to tell the client.
             return None
-        try:
-            value = tool.function(*args, **kwargs)
-        except BaseException as error:
-            return partial(_raise, error)
-        try:
-            return self._calls.reply(call, value)
-        except Exception:
-            # The value does not fit, or is none of the tool's own.
-            return partial(_itself, value)
-
-
-def _raise(error: BaseException) -> Any:
-    raise error
-
-
-def _itself(value: Any) -> Any:
-    return value
+        body, resumed = self._calls.run(call)
+        return resumed if body is None else body

@@ -47,7 +47,7 @@ class mount_wsgi(Wrapped):
         server: The server.
         around: What a request to the server runs in, such as the host's application context.
         directly: What it runs in if it is a direct call, by its environment; it must be the same to
-            the handler. None for the long way.
+            the handler.
 
     Raises:
         TypeError: If the arguments are swapped, or `app` is no WSGI application.
@@ -62,7 +62,7 @@ class mount_wsgi(Wrapped):
         server: MCPServer,
         *,
         around: Around | None = None,
-        directly: Callable[[Environ], DirectlyWithin | None] | None = None,
+        directly: Callable[[Environ], DirectlyWithin] | None = None,
     ) -> None:
         super().__init__(app, path, server, 2)
         host = server.core.host
@@ -93,17 +93,14 @@ class mount_wsgi(Wrapped):
         return ClosingAfterRetry(self._serve(inner, start_response, self._around))
 
     def _answer_directly(
-        self, environ: Environ, directly: Callable[[Environ], DirectlyWithin | None]
+        self, environ: Environ, directly: Callable[[Environ], DirectlyWithin]
     ) -> Reply | None:
         """The reply to a direct call; None for the long way."""
         endpoint = self.server.core.wsgi_endpoint
         asked = None if self.server.user_middleware else endpoint.direct.find(environ)
         if asked is None:
             return None
-        within = directly(environ)
-        if within is None:
-            return None
-        manager, read = within
+        manager, read = directly(environ)
         body = endpoint.read_body(environ)
         if isinstance(body, Reply):
             # As in the long way, which enters this before it reads.

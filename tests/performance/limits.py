@@ -51,13 +51,13 @@ LIMITS = {
         "client, the flow of the throttle around it, the reply in general.",
     ),
     "alone, WSGI": Limit(
-        *(101, 15),
-        "The long way on the thread of the request.",
+        *(35, 5),
+        "A direct call: one walk over the environment, one over the body, the tool, one reply.",
     ),
     "alone, WSGI, coroutine": Limit(
         *(135, 135),
-        "The same; the tool on the background loop, while the thread of the request waits. How "
-        "often either finds the other waiting varies by eight calls.",
+        "The long way on the thread of the request; the tool on the background loop, while the "
+        "thread waits. How often either finds the other waiting varies by eight calls.",
     ),
     "in Starlette": Limit(
         *(18, 10),
@@ -68,12 +68,13 @@ LIMITS = {
         "A direct call in front of the application, after FastAPI's own __call__.",
     ),
     "in Flask": Limit(
-        *(99, 45),
-        "Flask's dispatch as for a view, then the long way on the thread of the request.",
+        *(35, 5),
+        "Flask's dispatch as for a view, then a direct call. It leaves out what JSON costs a view.",
     ),
     "beside Flask": Limit(
-        *(118, 170),
-        "The long way, and a context of Flask for the tool.",
+        *(41, 17),
+        "A direct call in front of the application, with an application context for the tool and a "
+        "request context that is made when the tool looks at it.",
     ),
     "in Django": Limit(
         *(129, 160),
