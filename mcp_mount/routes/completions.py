@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, overload
+from typing import Any, TypeVar, overload
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends
 from typing_extensions import Unpack
 
 from mcp_mount.backends.models.functions import FunctionModel
 from mcp_mount.features.models import ChatModel
 from mcp_mount.llm.models import Model
-from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.policies.chain import policies_of
 from mcp_mount.policies.options import split
-from mcp_mount.routes.errors import OpenAIRoute, failed, openai_error
-from mcp_mount.routes.gate import gate, incoming_of
-from mcp_mount.routes.model_calls import call_of, completed, streamed
-from mcp_mount.routes.openai_form import ChatFrame
+from mcp_mount.routes.errors import OpenAIRoute
+from mcp_mount.routes.gate import gate
+from mcp_mount.routes.openai.chat import ChatFace
+from mcp_mount.routes.openai.listing import ModelList
 from mcp_mount.routes.options import ModelOptions, NamedRouterOptions
-from mcp_mount.routes.parts import registry_of
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.schemas.functions import DefinitionError, name_of
 from mcp_mount.schemas.names import refuse_unknown
-from mcp_mount.transports.pieces import PieceStream
-from mcp_mount.transports.scopes import read_headers, request_of
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_EVENT_STREAM: Final = "text/event-stream"
 
 
 class CompletionsRouter(MCPRouter):
@@ -50,17 +44,19 @@ class CompletionsRouter(MCPRouter):
 
     def __init__(self, **options: Unpack[NamedRouterOptions]) -> None:
         super().__init__(**options)
+        models = ModelList(self.registry)
+        chat = ChatFace(self.registry)
         for path, method, endpoint, summary in (
-            ("/v1/models", "GET", self.list_models, "List the chat models"),
-            ("/v1/models/{name:path}", "GET", self.show_model, "Describe a chat model"),
-            ("/v1/chat/completions", "POST", self.complete_chat, "Answer a conversation"),
+            ("/v1/models", "GET", models.list_models, "List the models"),
+            ("/v1/models/{name:path}", "GET", models.show_model, "Describe a model"),
+            ("/v1/chat/completions", "POST", chat.answer, "Answer a conversation"),
         ):
             self.add_api_route(
                 path,
                 endpoint,
                 methods=[method],
                 dependencies=[Depends(gate)],
-                tags=["chat"],
+                tags=["models"],
                 summary=summary,
                 response_model=None,
                 route_class_override=OpenAIRoute,
@@ -113,37 +109,6 @@ class CompletionsRouter(MCPRouter):
             DefinitionError: As `chat`.
         """
         self._add_model(name, _model_of(model), options)
-
-    async def list_models(self, request: Request) -> Any:
-        """List the models that the caller may ask, as OpenAI's clients expect."""
-        incoming = incoming_of(request_of(request.scope, read_headers(request.scope)))
-        models = registry_of(request, self.registry).models
-        cards = [one.card(name) for name, one in models.items() if incoming.permits(one.rules)]
-        return {"object": "list", "data": cards}
-
-    async def show_model(self, name: str, request: Request) -> Any:
-        """Describe one model."""
-        cards = (await self.list_models(request))["data"]
-        for card in cards:
-            if card["id"] == name:
-                return card
-        return openai_error(404, "model_not_found", f"Unknown model {name!r}", param="model")
-
-    async def complete_chat(self, wanted: ChatRequest, request: Request) -> Response:
-        """Answer a conversation, within all that is declared around the model."""
-        call = None
-        try:
-            if not wanted.stream:
-                call = await call_of(request, self.registry, wanted)
-                completion = await completed(request, call)
-                body = ChatFrame(call.model.name).whole(completion)
-                return Response(body, media_type="application/json")
-            pieces = PieceStream()
-            call = await call_of(request, self.registry, wanted, pieces)
-            frame = ChatFrame(call.model.name, with_usage=wanted.wants_usage)
-            return await streamed(request, call, pieces, frame, _EVENT_STREAM)
-        except Exception as error:
-            return failed(error, "The model" if call is None else f"The model {call.model.name!r}")
 
     def _add_model(self, name: str, model: Model, options: Any) -> None:
         refuse_unknown("a chat model has no option", options, ModelOptions.__annotations__)

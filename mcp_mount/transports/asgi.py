@@ -263,7 +263,7 @@ class ASGITransport:
         resumable = resumable and exchange.resumable
         goes_on = exchange.outlives_client
         stream = AsyncStream(exchange.calls, runner, resumable=resumable)
-        departure = _Departure(receive, _nothing if goes_on else stream.close)
+        departure = Departure(receive, _nothing if goes_on else stream.close)
         is_handed_over = False
         try:
             first = await stream.next(exchange.begin_after)
@@ -289,7 +289,7 @@ class ASGITransport:
 
     async def _resume(self, resumption: Resumption, receive: Receive, send: Send) -> None:
         reader = AsyncReader(resumption, self._protocol.settings.keep_alive)
-        departure = _Departure(receive, reader.close)
+        departure = Departure(receive, reader.close)
         try:
             await _send_events(reader.events(), [departure], send)
         finally:
@@ -304,7 +304,7 @@ async def _send_late(
         # Whoever runs the calls watches for the client.
         await _send_events(response.events(), [], send)
         return
-    departure = _Departure(receive, response.leave)
+    departure = Departure(receive, response.leave)
     try:
         await _send_events(response.events(), [departure], send)
     finally:
@@ -332,7 +332,7 @@ async def _begun(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[by
             yield event
 
 
-class _Departure:
+class Departure:
     """Watches for the departure of the client, and calls `leave` then."""
 
     def __init__(self, receive: Receive, leave: Callable[[], None]) -> None:
@@ -526,7 +526,7 @@ async def _departure(receive: Receive) -> None:
 
 
 async def _send_events(
-    events: AsyncIterator[bytes], departures: Sequence[_Departure], send: Send
+    events: AsyncIterator[bytes], departures: Sequence[Departure], send: Send
 ) -> None:
     """Send a response of events.
 

@@ -68,17 +68,17 @@ class PieceStream:
             silence: After how many seconds to give up waiting; by default never.
 
         Returns:
-            The pieces; none after a silence; None after the last one.
+            The pieces; none after a silence; None after the last one, and when it is closed.
         """
         deadline = None if silence is None else self._loop.time() + silence
-        while not self._pieces and not self._ended:
+        while not self._pieces and not self._ended and not self._closed:
             if not await self._news(deadline):
                 return []
         taken: list[Delta] = []
         while self._pieces:
             taken.append(self._pieces.popleft())
         self._room.set()
-        return taken if taken or not self._ended else None
+        return taken or None
 
     def end(self) -> None:
         """No more pieces will come."""
@@ -89,6 +89,7 @@ class PieceStream:
         """Read no more: whoever adds a piece is told."""
         self._closed = True
         self._room.set()
+        self._wake()
 
     def _add(self, delta: Delta) -> None:
         if self._closed:

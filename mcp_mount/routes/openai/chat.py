@@ -1,16 +1,38 @@
-"""Answers of chat models in the form of OpenAI's HTTP interface: whole, and as events."""
+"""`/v1/chat/completions`: a conversation, and its answer whole or as events."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
+from fastapi import Request, Response
+
+from mcp_mount.features import Registry
 from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, Usage
+from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.routes.openai.calls import answer
 from mcp_mount.wire.encoding import encode
 
 DONE: Final = b"data: [DONE]\n\n"
+
+
+class ChatFace:
+    """Chat completions.
+
+    Args:
+        registry: That of the router.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def answer(self, wanted: ChatRequest, request: Request) -> Response:
+        """Answer a conversation, within all that is declared around the model."""
+        form = partial(ChatFrame, with_usage=wanted.wants_usage)
+        return await answer(request, self._registry, [wanted], form)
 
 
 class ChatFrame:
@@ -34,8 +56,9 @@ class ChatFrame:
         head = {"id": self.id, "object": "chat.completion.chunk", "created": self._created}
         self._head = b"data: %b," % encode({**head, "model": model})[:-1]
 
-    def whole(self, completion: ChatCompletion) -> bytes:
+    def whole(self, completions: Sequence[ChatCompletion]) -> bytes:
         """The answer in one piece."""
+        [completion] = completions
         return encode(
             {
                 "id": self.id,
@@ -55,7 +78,7 @@ class ChatFrame:
             }
         )
 
-    def events(self, deltas: Iterable[Delta]) -> bytes:
+    def events(self, deltas: Sequence[Delta]) -> bytes:
         """Pieces of a streamed answer, as events."""
         return b"".join(event for delta in deltas for event in self._events(delta))
 

@@ -1,0 +1,40 @@
+"""`/v1/models`: the models that a caller may ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+
+from mcp_mount.features import Registry
+from mcp_mount.routes.errors import openai_error
+from mcp_mount.routes.gate import incoming_of
+from mcp_mount.routes.parts import registry_of
+from mcp_mount.transports.scopes import read_headers, request_of
+
+
+class ModelList:
+    """Lists of models.
+
+    Args:
+        registry: That of the router, for a router that no server includes.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def list_models(self, request: Request) -> Any:
+        """List the models that the caller may ask."""
+        return {"object": "list", "data": self._cards(request)}
+
+    async def show_model(self, name: str, request: Request) -> Any:
+        """Describe one model."""
+        for card in self._cards(request):
+            if card["id"] == name:
+                return card
+        return openai_error(404, "model_not_found", f"Unknown model {name!r}", param="model")
+
+    def _cards(self, request: Request) -> list[dict[str, Any]]:
+        incoming = incoming_of(request_of(request.scope, read_headers(request.scope)))
+        models = registry_of(request, self._registry).models
+        return [one.card(name) for name, one in models.items() if incoming.permits(one.rules)]
