@@ -1,5 +1,6 @@
 """Chat models: what they say, where they are, and how requests are routed to several of them."""
 
+from mcp_mount.backends.models.tools import Tools
 from mcp_mount.llm.answers import (
     ChatCompletion,
     Delta,
@@ -33,5 +34,6 @@ __all__ = [
     "Refusal",
     "ToolCall",
     "ToolDelta",
+    "Tools",
     "Usage",
 ]

@@ -88,9 +88,14 @@ class ServerHandlers(Protocol):
     def wraps(self, name: str) -> bool:
         """Whether the structured content of a tool has its value as the member `result`."""
 
-    def model_call(self, incoming: IncomingRequest, request: Any, pieces: Any) -> Any:
-        """The `ModelCall` of the chat model that a `ChatRequest` names, whose answer goes to
-        `pieces`."""
+    def model_call(
+        self, incoming: IncomingRequest, request: Any, pieces: Any, model: Any = None
+    ) -> Any:
+        """The `ModelCall` of the chat model that a `ChatRequest` names, or of `model`, which has no
+        name; its answer goes to `pieces`."""
+
+    def tools_for(self, incoming: IncomingRequest) -> list[dict[str, Any]]:
+        """The definitions of the tools that a caller may use and models may see."""
 
     def answer(self, incoming: IncomingRequest) -> Any:
         """The `Result` of a request, or the `Call` that gives it; None for an unknown method."""

@@ -110,7 +110,9 @@ def call_of(
     return answer if isinstance(answer, Call) else _answered(inner, answer)
 
 
-def model_call_of(incoming: IncomingRequest, number: int, request: Any, pieces: Any) -> Any:
+def model_call_of(
+    incoming: IncomingRequest, number: int, request: Any, pieces: Any, model: Any = None
+) -> Any:
     """The call of a chat model, within the one that answers a request.
 
     Args:
@@ -118,14 +120,16 @@ def model_call_of(incoming: IncomingRequest, number: int, request: Any, pieces: 
         number: The number of the call among those that the handler makes.
         request: The `ChatRequest`.
         pieces: Takes the pieces of the answer.
+        model: A model that has no name; by default the one that the request names.
 
     Raises:
         ModelError: If there is no such model, the caller may not ask it, models ask one another in
             a circle, or more than `DEEPEST` handlers call one another.
     """
     name = request.model or ""
-    path = (*(incoming.path or (_own_name(incoming),)), name)
-    if name in path[:-1]:
+    outer = incoming.path or (_own_name(incoming),)
+    path = outer if model is not None else (*outer, name)
+    if model is None and name in outer:
         raise ModelError(f"{name!r} asks itself: {' → '.join(path)}", status=500, again=False)
     if len(path) > DEEPEST:
         raise ModelError(f"More than {DEEPEST} handlers call one another", status=500, again=False)
@@ -139,7 +143,7 @@ def model_call_of(incoming: IncomingRequest, number: int, request: Any, pieces: 
         is_plain=False,
     )
     try:
-        return incoming.handlers.model_call(inner, request, pieces)
+        return incoming.handlers.model_call(inner, request, pieces, model)
     except ProtocolError as error:
         status = error.status(stateless=True)
         raise ModelError(str(_told(error)), status=status, again=False) from None

@@ -23,7 +23,7 @@ from mcp_mount.context.nested import (
 )
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import NO_PIECES, Pieces
+from mcp_mount.llm.models import NO_PIECES, Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import CallRejected, ClientError
@@ -136,7 +136,10 @@ def call_tool(
 
 
 def complete(
-    context: OperationContext, request: ChatRequest, pieces: Pieces = NO_PIECES
+    context: OperationContext,
+    request: ChatRequest,
+    pieces: Pieces = NO_PIECES,
+    model: Model | None = None,
 ) -> Operation[ChatCompletion]:
     """Ask a chat model; its whole answer.
 
@@ -144,8 +147,10 @@ def complete(
         context: The context of the handler that asks.
         request: What the model is asked.
         pieces: Takes the pieces of the answer, if `request.stream`.
+        model: A model that has no name; by default the one that the request names.
     """
-    make = partial(model_call_of, context._incoming, context._next_call(), request, pieces)
+    number = context._next_call()
+    make = partial(model_call_of, context._incoming, number, request, pieces, model)
     inner = yield from _run(context, make)
     try:
         completion: ChatCompletion = inner.completion()
@@ -158,6 +163,12 @@ def complete(
         message = f"The model {inner.model.name!r} failed"
         raise ModelError(message, status=500, again=True) from None
     return completion
+
+
+def tools_of(context: OperationContext) -> list[dict[str, Any]]:
+    """The definitions of the tools of the server that the caller may use and models may see."""
+    handlers = context._incoming.handlers
+    return [] if handlers is None else handlers.tools_for(context._incoming)
 
 
 def call(

@@ -152,6 +152,7 @@ def model_call(
     incoming: IncomingRequest,
     request: ChatRequest,
     pieces: Pieces,
+    unnamed: Model | None = None,
 ) -> ModelCall:
     """The call of the model that a request names.
 
@@ -161,12 +162,15 @@ def model_call(
         request: What the model is asked. One that names no model gets the first that its caller may
             ask.
         pieces: Takes the pieces of the answer.
+        unnamed: A model that has no name, in place of the one that the request names.
 
     Raises:
         ModelError: 404 if there is no such model, or its caller may not know of it.
         ProtocolError: 401 or 403, if an access token with more scopes is missing.
     """
     name = request.model
+    if unnamed is not None:
+        return ModelCall(incoming, ChatModel(name or "", unnamed), request, pieces)
     if name is None:
         permitted = (one for one in models.values() if incoming.permits(one.rules))
         model = next(permitted, None)

@@ -22,7 +22,7 @@ from mcp_mount.features.models import ChatModel, ModelCall
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import Tool
-from mcp_mount.llm.models import Pieces
+from mcp_mount.llm.models import Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.arguments import check_request
 from mcp_mount.schemas.functions import DefinitionError, describe
@@ -165,10 +165,22 @@ class Registry:
             self._add("model", name, model, lambda registry: registry.models)
 
     def model_call(
-        self, incoming: IncomingRequest, request: ChatRequest, pieces: Pieces
+        self,
+        incoming: IncomingRequest,
+        request: ChatRequest,
+        pieces: Pieces,
+        model: Model | None = None,
     ) -> ModelCall:
         """The call of the chat model that a request names; see `features.models.model_call`."""
-        return models.model_call(self.models, incoming, request, pieces)
+        return models.model_call(self.models, incoming, request, pieces, model)
+
+    def tools_for(self, incoming: IncomingRequest) -> list[dict[str, Any]]:
+        """The definitions of the tools that a caller may use and models may see."""
+        return [
+            one.definition()
+            for one in self.tools.values()
+            if one.is_seen_by_models and incoming.permits(one.rules)
+        ]
 
     def add_prompt(self, prompt: Prompt) -> None:
         self._add("prompt", prompt.name, prompt, lambda registry: registry.prompts)

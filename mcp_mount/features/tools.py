@@ -324,6 +324,12 @@ class Tool:
         )
 
     @property
+    def is_seen_by_models(self) -> bool:
+        """Whether models may call it, and not only pages."""
+        shown = (self.members.get("_meta") or {}).get("ui") or {}
+        return "model" in shown.get("visibility", ("model",))
+
+    @property
     def input_schema(self) -> dict[str, Any]:
         """The schema of the arguments, as clients see it."""
         schema = self.arguments.schema

@@ -9,6 +9,8 @@ from fastapi import Depends
 from typing_extensions import Unpack
 
 from mcp_mount.backends.models.functions import FunctionModel
+from mcp_mount.backends.models.named import Named
+from mcp_mount.backends.models.tools import Tools, ToolUser
 from mcp_mount.features.models import ChatModel
 from mcp_mount.llm.models import Model
 from mcp_mount.policies.chain import policies_of
@@ -96,13 +98,13 @@ class CompletionsRouter(MCPRouter):
         return register
 
     def add_model(
-        self, name: str, model: Model | Callable[..., Any], **options: Unpack[ModelOptions]
+        self, name: str, model: Model | Callable[..., Any] | str, **options: Unpack[ModelOptions]
     ) -> None:
         """Register a chat model.
 
         Args:
             name: Its name.
-            model: What answers: a `Model`, or a function as for `chat`.
+            model: What answers: a `Model`, a function as for `chat`, or the name of another model.
             options: As those of `chat`.
 
         Raises:
@@ -118,6 +120,11 @@ class CompletionsRouter(MCPRouter):
         aliases = rest.get("aliases", ())
         if isinstance(aliases, str) or not all(isinstance(one, str) and one for one in aliases):
             raise DefinitionError(f"aliases are a list of names, not {aliases!r}")
+        tools = rest.get("tools")
+        if tools is not None and not isinstance(tools, Tools) and tools != "auto":
+            raise DefinitionError(f'tools is Tools(…) or "auto", not {tools!r}')
+        if tools is not None:
+            model = ToolUser(model, tools if isinstance(tools, Tools) else Tools())
         entry = ChatModel(
             name,
             model,
@@ -134,11 +141,13 @@ def _model_of(model: Any) -> Model:
     Raises:
         DefinitionError: If it is none.
     """
+    if isinstance(model, str):
+        return Named(model)
     if hasattr(model, "answer") and hasattr(model, "is_async"):
         own: Model = model
         return own
     if callable(model):
         return FunctionModel(model)
     raise DefinitionError(
-        f"a chat model is a function or a Model, not {type(model).__name__}: see docs/models.md"
+        f"a chat model is a function, a Model or the name of one, not {type(model).__name__}"
     )

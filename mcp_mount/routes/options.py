@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from fastapi import APIRouter, params
 from fastapi.routing import APIRoute
@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from mcp_mount.backends.models.tools import Tools
 from mcp_mount.features.definitions import Definition
 from mcp_mount.features.pages import PageDefinition
 from mcp_mount.features.resources import ResourceDefinition
@@ -56,6 +57,9 @@ class ModelOptions(ResourcePolicies, total=False):
     """Other names by which clients may ask for it."""
     description: str | None
     """What it is, for lists of models."""
+    tools: Tools | Literal["auto"] | None
+    """The tools of the server that it may use for its caller: "auto" for all that the caller may
+    use."""
 
 
 class _RouteOptions(TypedDict, total=False):

@@ -1,0 +1,37 @@
+"""A model of the server under another name, with policies of its own."""
+
+from __future__ import annotations
+
+from mcp_mount.context import operations
+from mcp_mount.context.operations import perform_async
+from mcp_mount.llm.answers import ChatCompletion
+from mcp_mount.llm.models import Asking
+from mcp_mount.schemas.functions import DefinitionError
+
+
+class Named:
+    """Asks another model of the server.
+
+    Args:
+        name: The name of the other model, which may be registered later.
+
+    Raises:
+        DefinitionError: If it is empty.
+    """
+
+    is_async = True
+    wants_context = True
+
+    def __init__(self, name: str) -> None:
+        if not name:
+            raise DefinitionError("a model is named by a text that is not empty")
+        self.name = name
+
+    async def answer(self, asking: Asking) -> ChatCompletion:
+        """Answer a request, by the other model; the answer names it."""
+        request = asking.request.model_copy(update={"model": self.name})
+        operation = operations.complete(asking.context, request, asking.pieces)
+        completion = await perform_async(operation)
+        if completion.model is None:
+            completion.model = self.name
+        return completion

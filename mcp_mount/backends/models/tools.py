@@ -1,0 +1,240 @@
+"""Models that use the tools of their own server, for the caller."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from mcp_mount.context import operations
+from mcp_mount.context.context import Context
+from mcp_mount.context.nested import CallFailed
+from mcp_mount.context.operations import perform_async
+from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, Usage
+from mcp_mount.llm.models import Asking, Model, Pieces
+from mcp_mount.llm.requests import ChatMessage, ChatRequest
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.values import whole
+from mcp_mount.wire.errors import ClientError
+
+_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_NAME: Final = 64
+"""OpenAI and Anthropic allow no other names of tools."""
+
+
+class Tools:
+    """Which tools of the server a model may use, and how often.
+
+    Args:
+        names: Patterns of names, such as "order_*"; by default all. Of these, a caller's model uses
+            those that the caller may use.
+        max_calls: How many calls one answer may take.
+        max_rounds: How often the model may ask for calls in one answer.
+
+    Raises:
+        DefinitionError: If an argument is not one of these.
+    """
+
+    def __init__(self, *names: str, max_calls: int = 8, max_rounds: int = 4) -> None:
+        for name in names:
+            if not isinstance(name, str) or not name:
+                raise DefinitionError(f"Tools takes patterns of names, not {name!r}")
+        self.names = names or ("*",)
+        self.max_calls: int = whole(1)("max_calls", max_calls)
+        self.max_rounds: int = whole(1)("max_rounds", max_rounds)
+
+    def include(self, name: str) -> bool:
+        """Whether a tool is among them."""
+        return any(fnmatchcase(name, pattern) for pattern in self.names)
+
+
+class ToolUser:
+    """A model that may use the tools of its server.
+
+    The tools that the client has sent go back to the client. Where a model asks for tools of both
+    in one round, those of the server are called, and it is asked again.
+
+    Args:
+        model: The model.
+        tools: Which tools.
+    """
+
+    is_async = True
+    wants_context = True
+
+    def __init__(self, model: Model, tools: Tools) -> None:
+        self.function = getattr(model, "function", model)
+        self._model = model
+        self._tools = tools
+
+    async def answer(self, asking: Asking) -> ChatCompletion:
+        """Answer a request, with as many rounds of calls as it takes."""
+        return await _Conversation(self._model, self._tools, asking).run()
+
+
+@dataclass(slots=True)
+class _Own:
+    """A tool of the server, as the model knows it.
+
+    Attributes:
+        name: Its own name.
+        definition: Its definition in OpenAI's form.
+        only_reads: Whether several calls may run at a time.
+    """
+
+    name: str
+    definition: dict[str, Any]
+    only_reads: bool
+
+
+class _Conversation:
+    """One answer."""
+
+    def __init__(self, model: Model, tools: Tools, asking: Asking) -> None:
+        self._model = model
+        self._limits = tools
+        self._request = asking.request
+        self._context: Context[Any] = asking.context
+        self._pieces = asking.pieces
+        self._own = _own_tools(self._context, tools, asking.request)
+        self._messages: list[ChatMessage] = list(asking.request.messages)
+        self._texts: list[str] = []
+        self._reasoning: list[str] = []
+        self._usage: Usage | None = None
+        self._calls = 0
+
+    async def run(self) -> ChatCompletion:
+        for number in range(self._limits.max_rounds + 1):
+            # The last time without them, so that the model answers with what it has.
+            may_call = number < self._limits.max_rounds and self._calls < self._limits.max_calls
+            completion = await self._ask(may_call=may_call)
+            own = [call for call in completion.tool_calls if call.name in self._own]
+            if not own or not may_call:
+                return await self._ended(completion, own)
+            await self._context.report_progress(
+                number + 1,
+                message=f"Calling {', '.join(self._own[call.name].name for call in own)}",
+            )
+            self._messages += [_said(completion, own), *await self._called(own)]
+        raise AssertionError("the last round ends the answer")
+
+    async def _ask(self, *, may_call: bool) -> ChatCompletion:
+        tools = [*(self._request.tools or ())]
+        if may_call:
+            tools += [own.definition for own in self._own.values()]
+        update = {"messages": self._messages, "tools": tools or None, "n": 1}
+        if not may_call and not self._request.tools:
+            update["tool_choice"] = None
+        request = self._request.model_copy(update=update)
+        operation = operations.complete(
+            self._context, request, _WithoutCalls(self._pieces), self._model
+        )
+        completion = await perform_async(operation)
+        if completion.usage is not None:
+            self._usage = completion.usage + (self._usage or Usage())
+        self._texts.append(completion.text)
+        self._reasoning.append(completion.reasoning)
+        return completion
+
+    async def _ended(self, completion: ChatCompletion, own: Sequence[ToolCall]) -> ChatCompletion:
+        """The whole answer: the texts of all rounds, and the calls that are left to the client."""
+        left = [call for call in completion.tool_calls if call not in own]
+        reason = "length" if own and not left else completion.finish_reason
+        whole = replace(
+            completion,
+            text="".join(self._texts),
+            reasoning="".join(self._reasoning),
+            tool_calls=left,
+            finish_reason=reason,
+            usage=self._usage,
+        )
+        for delta in replace(whole, text="", reasoning="", refusal="").deltas():
+            await self._pieces.put(delta)
+        return whole
+
+    async def _called(self, calls: Sequence[ToolCall]) -> list[ChatMessage]:
+        """Call tools; what the model is told of each."""
+        if len(calls) > 1 and all(self._own[call.name].only_reads for call in calls):
+            texts = list(await asyncio.gather(*map(self._call, calls)))
+        else:
+            texts = [await self._call(call) for call in calls]
+        return [
+            ChatMessage(role="tool", tool_call_id=call.id, content=text)
+            for call, text in zip(calls, texts, strict=True)
+        ]
+
+    async def _call(self, call: ToolCall) -> str:
+        self._calls += 1
+        if self._calls > self._limits.max_calls:
+            return f"Error: no more than {self._limits.max_calls} calls are allowed"
+        if isinstance(call.arguments, str):
+            return "Error: the arguments are no JSON object"
+        name = self._own[call.name].name
+        params = {"name": name, "arguments": call.arguments}
+        try:
+            result = await perform_async(operations.call(self._context, "tools/call", name, params))
+        except (CallFailed, ClientError) as error:
+            return f"Error: {error}"
+        return _text_of(result)
+
+
+class _WithoutCalls:
+    """Passes on what a model says, but not what ends a round or is for the server."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+
+    async def put(self, delta: Delta) -> None:
+        if delta.text or delta.reasoning or delta.refusal:
+            await self._pieces.put(replace(delta, finish=None, usage=None, tool=None))
+
+    def put_from_thread(self, delta: Delta) -> None:
+        if delta.text or delta.reasoning or delta.refusal:
+            self._pieces.put_from_thread(replace(delta, finish=None, usage=None, tool=None))
+
+
+def _own_tools(context: Context[Any], tools: Tools, request: ChatRequest) -> dict[str, _Own]:
+    """The tools of the server that a model may use for its caller, by the names that it knows."""
+    taken = {one.get("function", {}).get("name") for one in request.tools or ()}
+    found: dict[str, _Own] = {}
+    for definition in operations.tools_of(context):
+        name = definition["name"]
+        known_as = _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME]
+        if not tools.include(name) or known_as in taken:
+            continue
+        taken.add(known_as)
+        function = {
+            "name": known_as,
+            "description": definition.get("description", ""),
+            "parameters": definition["inputSchema"],
+        }
+        only_reads = bool((definition.get("annotations") or {}).get("readOnlyHint"))
+        found[known_as] = _Own(name, {"type": "function", "function": function}, only_reads)
+    return found
+
+
+def _said(completion: ChatCompletion, calls: Sequence[ToolCall]) -> ChatMessage:
+    """What a model has said in a round, for the next one."""
+    tool_calls = [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments_text},
+        }
+        for call in calls
+    ]
+    return ChatMessage(role="assistant", content=completion.text or None, tool_calls=tool_calls)
+
+
+def _text_of(result: Mapping[str, Any]) -> str:
+    """The result of a tool as a model reads it."""
+    if "structuredContent" in result:
+        return json.dumps(result["structuredContent"], ensure_ascii=False)
+    return "\n".join(
+        str(one["text"]) if one.get("type") == "text" else f"[{one.get('type', 'content')}]"
+        for one in result.get("content", ())
+    )

@@ -1,0 +1,181 @@
+"""Models that use the tools of their own server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from mcp_mount import ChatRequest, CompletionsRouter, DefinitionError, MCPServer, ToolError
+from mcp_mount.models import ChatCompletion, ToolCall, Tools, Usage
+from tests.routes.test_chat import ask, events
+
+CLIENTS = {"type": "function", "function": {"name": "beep", "parameters": {"type": "object"}}}
+
+
+class Script:
+    """A model that says what it is told to, one answer after another, and notes its requests."""
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers)
+        self.requests: list[ChatRequest] = []
+
+    def __call__(self, request: ChatRequest) -> Any:
+        self.requests.append(request)
+        return self._answers.pop(0)
+
+    def names(self, number: int) -> list[str]:
+        return [one["function"]["name"] for one in self.requests[number].tools or ()]
+
+    def told(self) -> list[str | None]:
+        """What the last request has of tools."""
+        return [one.content for one in self.requests[-1].messages if one.role == "tool"]  # type: ignore[misc]
+
+
+def build(script: Script, tools: Any = "auto", **options: Any) -> MCPServer:
+    server = MCPServer("tests", open=True)
+    router = CompletionsRouter()
+
+    @server.tool(name="order.find", annotations={"readOnlyHint": True})
+    def find(number: int) -> dict[str, int]:
+        """Find an order."""
+        return {"number": number}
+
+    @server.tool
+    async def order_cancel(number: int) -> str:
+        raise ToolError(f"order {number} is gone")
+
+    @server.tool(permission=lambda request: False)
+    def hidden() -> str:
+        return "never"
+
+    @server.tool(app_only=True)
+    def of_pages() -> str:
+        return "never"
+
+    router.add_model("clerk", script, tools=tools, **options)
+    server.include_router(router)
+    return server
+
+
+def calls(*names: str, **arguments: Any) -> ChatCompletion:
+    made = [ToolCall(name, arguments or {"number": 1}, f"call_{name}") for name in names]
+    return ChatCompletion("", made, usage=Usage(1, 1))
+
+
+def test_a_model_uses_the_tools_that_its_caller_may_use() -> None:
+    script = Script(calls("order_find", "order_cancel", number=7), "It is 7.")
+    answer = ask(build(script), model="clerk").json()
+    [choice] = answer["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("It is 7.", "stop")
+    assert "tool_calls" not in choice["message"]
+    assert answer["usage"]["total_tokens"] == 2
+    assert script.names(0) == ["order_find", "order_cancel"]
+    assert script.told() == ['{"number": 7}', "Error: order 7 is gone"]
+    said = script.requests[1].messages[1]
+    assert [one["id"] for one in said.tool_calls or ()] == ["call_order_find", "call_order_cancel"]
+
+
+def test_the_text_of_all_rounds_is_streamed_and_no_call_of_the_server() -> None:
+    first = ChatCompletion("Let me see. ", [ToolCall("order_find", {"number": 1})])
+    script = Script(first, "Done.")
+    chunks = events(build(script), model="clerk")
+    text = "".join(one["choices"][0]["delta"].get("content", "") for one in chunks)
+    assert text == "Let me see. Done."
+    assert not any("tool_calls" in one["choices"][0]["delta"] for one in chunks)
+    assert [one["choices"][0]["finish_reason"] for one in chunks][-1] == "stop"
+
+
+def test_a_call_of_the_clients_tool_goes_to_the_client() -> None:
+    script = Script(calls("order_find", "beep"), calls("beep"))
+    answer = ask(build(script), model="clerk", tools=[CLIENTS]).json()
+    [choice] = answer["choices"]
+    assert script.names(0) == ["beep", "order_find", "order_cancel"]
+    assert [one["function"]["name"] for one in choice["message"]["tool_calls"]] == ["beep"]
+    assert choice["finish_reason"] == "tool_calls"
+    streamed = Script(calls("order_find", "beep"), calls("beep"))
+    chunks = events(build(streamed), model="clerk", tools=[CLIENTS])
+    shown = [one["choices"][0]["delta"].get("tool_calls") for one in chunks]
+    assert [one[0]["function"]["name"] for one in shown if one] == ["beep"]
+
+
+def test_a_tool_of_the_client_hides_one_of_the_server() -> None:
+    own = {"type": "function", "function": {"name": "order_find"}}
+    script = Script(calls("order_find"))
+    answer = ask(build(script), model="clerk", tools=[own]).json()
+    assert answer["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_a_pattern_chooses_the_tools() -> None:
+    script = Script("a")
+    ask(build(script, Tools("order.*")), model="clerk")
+    assert script.names(0) == ["order_find"]
+
+
+def test_rounds_and_calls_have_a_limit() -> None:
+    script = Script(calls("order_find"), calls("order_find"), "enough")
+    answer = ask(build(script, Tools(max_rounds=2)), model="clerk").json()
+    assert answer["choices"][0]["message"]["content"] == "enough"
+    assert script.names(2) == []
+    script = Script(calls("order_find", "order_find", "order_find"), calls("order_find"))
+    answer = ask(build(script, Tools(max_calls=2)), model="clerk").json()
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert script.told()[-1] == "Error: no more than 2 calls are allowed"
+
+
+def test_arguments_that_do_not_fit_are_told_to_the_model() -> None:
+    wrong = [ToolCall("order_find", {"number": "x"}), ToolCall("order_find", "{")]
+    script = Script(ChatCompletion(tool_calls=wrong), "sorry")
+    ask(build(script), model="clerk")
+    first, second = script.told()
+    assert "number" in str(first)
+    assert second == "Error: the arguments are no JSON object"
+
+
+def test_another_model_may_use_them_by_its_name() -> None:
+    script = Script(calls("order_find"), "done")
+    server = build(Script("unused"))
+    router = CompletionsRouter()
+    router.chat("smart")(script)
+    router.add_model("agent", "smart", tools=Tools("order*"))
+    router.add_model("alias", "smart")
+    server.include_router(router)
+    answer = ask(server, model="agent").json()
+    assert (answer["choices"][0]["message"]["content"], answer["model"]) == ("done", "smart")
+    assert script.names(0) == ["order_find", "order_cancel"]
+
+
+def test_plain_and_streaming_models_use_them() -> None:
+    def plain(request: ChatRequest) -> Iterator[Any]:
+        if any(one.role == "tool" for one in request.messages):
+            yield f"told {request.messages[-1].content}"
+        else:
+            yield ToolCall("order_find", {"number": 3})
+
+    async def generator(request: ChatRequest) -> AsyncIterator[Any]:
+        for piece in plain(request):
+            yield piece
+
+    for model in (plain, generator):
+        server = build(model)  # type: ignore[arg-type]
+        text = ask(server, model="clerk").json()["choices"][0]["message"]["content"]
+        assert text == 'told {"number": 3}'
+        chunks = events(server, model="clerk")
+        joined = "".join(one["choices"][0]["delta"].get("content", "") for one in chunks)
+        assert joined == text
+
+
+@pytest.mark.parametrize("tools", [True, "all", ["order"], 3])
+def test_what_names_no_tools_is_refused(tools: Any) -> None:
+    with pytest.raises(DefinitionError):
+        build(Script(), tools)
+    with pytest.raises(DefinitionError):
+        Tools(3)  # type: ignore[arg-type]
+
+
+def test_the_definitions_are_json() -> None:
+    script = Script("a")
+    ask(build(script), model="clerk")
+    assert json.dumps(script.requests[0].tools)
