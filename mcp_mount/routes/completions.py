@@ -19,6 +19,7 @@ from mcp_mount.routes.errors import OpenAIRoute
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.openai.chat import ChatFace
 from mcp_mount.routes.openai.listing import ModelList
+from mcp_mount.routes.openai.text import TextFace
 from mcp_mount.routes.options import ModelOptions, NamedRouterOptions
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import MCPRouter
@@ -48,10 +49,12 @@ class CompletionsRouter(MCPRouter):
         super().__init__(**options)
         models = ModelList(self.registry)
         chat = ChatFace(self.registry)
+        text = TextFace(self.registry)
         for path, method, endpoint, summary in (
             ("/v1/models", "GET", models.list_models, "List the models"),
             ("/v1/models/{name:path}", "GET", models.show_model, "Describe a model"),
             ("/v1/chat/completions", "POST", chat.answer, "Answer a conversation"),
+            ("/v1/completions", "POST", text.answer, "Continue a text"),
         ):
             self.add_api_route(
                 path,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -128,7 +129,11 @@ class OpenAIRoute(APIRoute):
                 read = _ReadRequest(request, await gated_body(request))
                 return await handle(read)
             except RequestValidationError as error:
-                return _unfit(error)
+                # The first part of each place is "body".
+                return _unfit([{**one, "loc": one["loc"][1:]} for one in error.errors()])
+            except ValidationError as error:
+                # It fits the form of its route, and not that of what the models take.
+                return _unfit(error.errors(include_url=False))
             except HTTPException as error:
                 return failed(error, "The request")
 
@@ -146,11 +151,11 @@ class _ReadRequest(Request):
         return self._read
 
 
-def _unfit(error: RequestValidationError) -> JSONResponse:
-    first, *more = error.errors() or [{"loc": (), "msg": "The request does not fit"}]
-    # The first part is "body".
-    param = ".".join(map(str, first["loc"][1:])) or None
-    message = f"{param}: {first['msg']}" if param else str(first["msg"])
+def _unfit(errors: Sequence[Any]) -> JSONResponse:
+    first, *more = errors or [{"loc": (), "msg": "The request does not fit"}]
+    param = ".".join(map(str, first["loc"])) or None
+    said = str(first["msg"]).removeprefix("Value error, ")
+    message = f"{param}: {said}" if param else said
     if more:
         message += f" (and {len(more)} more)"
     return openai_error(400, "invalid_request", _readable(message), param=param)
