@@ -317,6 +317,15 @@ def _aliases_of(function: Any) -> list[str]:
     return every[::-1]
 
 
+def has_nothing_around(function: Any) -> bool:
+    """Whether calls of a handler have neither a transaction nor anybody who is told of them."""
+    return (
+        not call_finished.receivers
+        and not hasattr(function, _ATOMIC)
+        and not any(connections.settings[alias]["ATOMIC_REQUESTS"] for alias in connections)
+    )
+
+
 _ATOMIC: Final = "_mcp_mount_atomic"
 
 

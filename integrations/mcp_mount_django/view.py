@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -16,6 +17,7 @@ from mcp_mount.base import MCPServer
 from mcp_mount.calls.flows import Flow
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.direct import DirectCall
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.asgi import ASGITransport
@@ -33,6 +35,7 @@ from mcp_mount.transports.wsgi import (
     server_of,
     whole_body,
 )
+from mcp_mount.wire.messages import JSON
 from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wire.sse import HEADERS
 from mcp_mount_django.authentication import Authentication
@@ -42,6 +45,7 @@ from mcp_mount_django.calls import (
     active_variant,
     atomic_aliases,
 )
+from mcp_mount_django.direct_calls import DjangoDirectCalls, Outcome
 from mcp_mount_django.paths import mount_of
 from mcp_mount_django.rights import Rights
 from mcp_mount_django.threads import (
@@ -54,6 +58,8 @@ from mcp_mount_django.threads import (
 )
 
 Opened: TypeAlias = Reply | Exchange | Resumption
+
+_UNKNOWN: Final = object()
 
 
 class ServerView:
@@ -79,6 +85,7 @@ class ServerView:
         self.server = server
         self._authentication = authentication
         self._runner = Runner(calls.run, run_in_request_thread, calls.run_async)
+        self._direct = DjangoDirectCalls(server)
         self._wsgi = WSGITransport(server.core.protocol, self._runner)
         self._asgi = ASGITransport(server.core.protocol, self._runner)
         # Django reads these attributes of every view when it reverses a URL.
@@ -105,21 +112,27 @@ class ServerView:
             rest: The part of its path below the server, without the leading slash.
         """
         # Raises DisallowedHost, which Django answers, if the host is not in ALLOWED_HOSTS.
-        host = request.get_host()
+        visit = _Visit(request, rest, request.get_host())
         if rest is not None and f"/{rest}" == WELL_KNOWN:
             # Clients that are to log in read here how, so it needs no login.
             document = metadata_response(self.server, request, mount_of(request, rest))
             return _awaited(document) if is_on_event_loop() else document
         if is_on_event_loop():
-            return self._respond_async(request, rest, host)
-        return self._respond(request, rest, host)
+            return self._respond_async(visit)
+        return self._respond(visit)
 
-    def _respond(self, request: HttpRequest, rest: str | None, host: str) -> HttpResponseBase:
+    def _respond(self, visit: _Visit) -> HttpResponseBase:
+        request = visit.request
         request.META = request.environ = own_environ(request.META)  # type: ignore[attr-defined]
         with own_event_loop():
-            read = self._admit(request, rest, host)
-            if isinstance(read, Reply):
-                return _finished(read)
+            if (refusal := self._read_body(visit)) is not None:
+                return _finished(refusal)
+            self._find_direct(visit)
+            if visit.call is not None and not visit.call.tool.is_async:
+                visit.outcome = self._direct.run(visit.call)
+                if visit.outcome.reply is not None:
+                    return HttpResponse(visit.outcome.reply, headers=_JSON)
+            read = self._read(visit)
             if read.refused is None:
                 read.refused = follow(self._let_in(read, request))
             # Middleware sees refused requests, as on other hosts: CORS middleware answers
@@ -127,18 +140,29 @@ class ServerView:
             # lets pages read why they are refused.
             if read.refused is not None and not self.server.user_middleware:
                 return _finished(read.refused)
-            if self._is_bridged(request, rest):
-                return bridge_wsgi(self.server, self._runner, request, rest, read)
+            if self._is_bridged(visit):
+                return bridge_wsgi(self.server, self._runner, request, visit.rest, read)
             read.max_blocking = self._wsgi.waiting(multithread=is_multithread(request.META))
-            answer = self._wsgi.answer(self._open(read))
+            if visit.call is not None:
+                opened: Opened = self._direct.open(visit.call, read, visit.outcome)
+            else:
+                opened = follow(self.server.core.protocol.open(read))
+            answer = self._wsgi.answer(opened)
             return _finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
 
-    async def _respond_async(
-        self, request: HttpRequest, rest: str | None, host: str
-    ) -> HttpResponseBase:
+    async def _respond_async(self, visit: _Visit) -> HttpResponseBase:
+        may_block = self.server.core.is_guarded or self._authentication.may_block(visit.request)
+        if not may_block:
+            if (refusal := self._read_body(visit)) is not None:
+                return _finished(refusal)
+            self._find_direct(visit)
+            if visit.call is not None and not visit.call.tool.is_async:
+                visit.outcome = await self._direct.run_on_thread(visit.call)
+                if visit.outcome.reply is not None:
+                    return HttpResponse(visit.outcome.reply, headers=_JSON)
         with request_thread() as thread:
             try:
-                response = await self._respond_within(thread, request, rest, host)
+                response = await self._respond_within(thread, visit, may_block=may_block)
             except BaseException:
                 # The client has disconnected: its calls keep the thread until they have ended.
                 await ended(thread.activity)
@@ -149,13 +173,13 @@ class ServerView:
         return response
 
     async def _respond_within(
-        self, thread: RequestThread, request: HttpRequest, rest: str | None, host: str
+        self, thread: RequestThread, visit: _Visit, *, may_block: bool
     ) -> HttpResponseBase:
-        may_block = self.server.core.is_guarded or self._authentication.may_block(request)
+        request = visit.request
         if may_block:
-            read = await off_loop(self._runner, partial(self._admit, request, rest, host))
+            read = await off_loop(self._runner, partial(self._read_all, visit))
         else:
-            read = self._admit(request, rest, host)
+            read = self._read(visit)
         if isinstance(read, Reply):
             return _finished(read)
         if read.refused is None:
@@ -164,26 +188,28 @@ class ServerView:
         if read.refused is not None and not self.server.user_middleware:
             return _finished(read.refused)
         read.may_block = may_block or self.server.core.protocol.settings.may_block
-        if self._is_bridged(request, rest):
-            return await bridge_asgi(self.server, self._runner, thread, request, rest, read)
+        if self._is_bridged(visit):
+            return await bridge_asgi(self.server, self._runner, thread, request, visit.rest, read)
+        opened: Opened
         opening = self.server.core.protocol.open(read)
-        if read.may_block:
+        if visit.call is not None:
+            opened = self._direct.open(visit.call, read, visit.outcome)
+        elif read.may_block:
             opened = await off_loop(self._runner, partial(follow, opening))
         else:
             opened = await follow_async(opening, self._runner)
-        answer = await self._asgi.answer(opened)
+        is_late = visit.outcome is not None and visit.outcome.is_late
+        answer = await self._asgi.answer(opened, is_late=is_late)
         if isinstance(answer, Reply):
             return _finished(answer)
         return _streaming(Streamed(answer.events, answer.end, thread))
 
-    def _open(self, read: ProtocolRequest) -> Opened:
-        return follow(self.server.core.protocol.open(read))
-
     def _let_in(self, read: ProtocolRequest, request: HttpRequest) -> Flow[Reply | None]:
         return self._authentication.let_in(self.server.core.protocol, read, request)
 
-    def _is_bridged(self, request: HttpRequest, rest: str | None) -> bool:
+    def _is_bridged(self, visit: _Visit) -> bool:
         """Whether the whole ASGI application must see the request, and not only MCP."""
+        request, rest = visit.request, visit.rest
         if self.server.user_middleware:
             return True
         if not rest and request.method == "POST":
@@ -199,18 +225,18 @@ class ServerView:
             }
         )
 
-    def _admit(self, request: HttpRequest, rest: str | None, host: str) -> ProtocolRequest | Reply:
-        """Read a request and authenticate its caller, if the host does that.
+    def _find_direct(self, visit: _Visit) -> None:
+        """Note the direct call of a request, if it is one and its caller is let in."""
+        asked = None if visit.rest else self._direct.find(visit.request, visit.host)
+        call = None if asked is None else self._direct.read(asked, visit.body)
+        if call is not None:
+            visit.caller = self._admit(visit.request)
+            if not isinstance(visit.caller, ProtocolError):
+                visit.call = call
 
-        Args:
-            request: Django's request.
-            rest: The part of its path below the server.
-            host: What it says by `get_host`.
-
-        Returns:
-            The request, or the response to a caller who is refused.
-        """
-        protocol = self.server.core.protocol
+    def _read_body(self, visit: _Visit) -> Reply | None:
+        """Read the body of a request, or return the refusal of it."""
+        request, protocol = visit.request, self.server.core.protocol
         limit = protocol.settings.max_body_bytes
         try:
             if request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH"):
@@ -227,15 +253,26 @@ class ServerView:
             return protocol.incomplete()
         if body is None or len(body) > limit:
             return protocol.too_large()
+        visit.body = body
+        return None
+
+    def _read_all(self, visit: _Visit) -> ProtocolRequest | Reply:
+        """Read a request and its body, which may block."""
+        return self._read_body(visit) or self._read(visit)
+
+    def _read(self, visit: _Visit) -> ProtocolRequest:
+        """Read a request whose body has been read, and authenticate its caller, if the host does
+        that."""
+        request, protocol = visit.request, self.server.core.protocol
         headers = read_headers(request.META)
         # Behind a proxy, the host is the one that the project's settings determine.
-        headers["host"] = host
-        prefix = mount_of(request, rest)
+        headers["host"] = visit.host
+        prefix = mount_of(request, visit.rest)
         rights = Rights(request)
         read = ProtocolRequest(
             request.method or "",
             headers,
-            body,
+            visit.body,
             lambda: request,
             has_permission=rights.has_permission,
             has_scope=rights.has_scope,
@@ -249,13 +286,42 @@ class ServerView:
         auth = protocol.settings.auth
         if auth is not None and auth.decides(read):
             return read
-        try:
-            caller = self._authentication.admit(request)
-        except ProtocolError as error:
-            read.refused = protocol.refuse(error, read)
-            return read
-        read.caller = lambda: caller
+        caller = self._admit(request) if visit.caller is _UNKNOWN else visit.caller
+        if isinstance(caller, ProtocolError):
+            read.refused = protocol.refuse(caller, read)
+        else:
+            read.caller = lambda: caller
         return read
+
+    def _admit(self, request: HttpRequest) -> str | ProtocolError | None:
+        """The caller of a request, or why they are refused."""
+        try:
+            return self._authentication.admit(request)
+        except ProtocolError as error:
+            return error
+
+
+@dataclass(slots=True)
+class _Visit:
+    """A request to the view, and what is known of it so far.
+
+    Attributes:
+        request: Django's request.
+        rest: The part of its path below the server, without the leading slash.
+        host: The host that it names.
+        body: Its body, once that has been read.
+        caller: Who sends it, or why they are refused; `_UNKNOWN` as long as nobody has asked.
+        call: The direct call that it is, if it is one.
+        outcome: What the handler of that call has done, if it has run.
+    """
+
+    request: HttpRequest
+    rest: str | None
+    host: str
+    body: bytes = b""
+    caller: Any = _UNKNOWN
+    call: DirectCall | None = None
+    outcome: Outcome | None = None
 
 
 def metadata_response(server: MCPServer, request: HttpRequest, path: str) -> HttpResponseBase:
@@ -284,6 +350,9 @@ def _finished(reply: Reply) -> HttpResponse:
         for name, value in reply.headers:
             response[name] = value
     return expected(response)
+
+
+_JSON: Final = {"content-type": JSON}
 
 
 def _streaming(events: Any) -> StreamingHttpResponse:

@@ -145,17 +145,24 @@ class ASGITransport:
             else:
                 await self._run(opened, runner, receive, send, resumable=resumable)
 
-    async def answer(self, opened: Reply | Exchange | Resumption) -> Reply | AsyncEvents:
+    async def answer(
+        self, opened: Reply | Exchange | Resumption, *, is_late: bool = False
+    ) -> Reply | AsyncEvents:
         """Answer a request that the protocol has opened, for a framework that writes the response.
 
         The framework cancels the task, or closes the iterator, when the client leaves.
+
+        Args:
+            opened: What the protocol has opened.
+            is_late: Whether a handler without a context has begun so long ago that the response
+                begins now.
         """
         if isinstance(opened, Reply):
             return opened
         if isinstance(opened, Resumption):
             return _read(AsyncReader(opened, self._protocol.settings.keep_alive))
         if not (opened.accepts_stream and any(call.wants_context for call in opened.calls)):
-            return await self._answer_silent(opened)
+            return await self._answer_silent(opened, is_late=is_late)
         # What the host does with the response may need the thread that the calls have as well.
         held = waiting_thread() is not None
         stream = AsyncStream(opened.calls, self._runner, resumable=opened.resumable, held=held)
@@ -177,7 +184,7 @@ class ASGITransport:
             return _read(reader, task, first, stream.release)
         return AsyncEvents(_whole(first, stream, opened), stream.aclose)
 
-    async def _answer_silent(self, exchange: Exchange) -> Reply | AsyncEvents:
+    async def _answer_silent(self, exchange: Exchange, *, is_late: bool) -> Reply | AsyncEvents:
         """Run handlers without a context, in a task that a framework may cancel."""
         runs = run_calls(exchange.calls, self._runner)
         if not exchange.accepts_stream and not exchange.outlives_client:
@@ -186,6 +193,7 @@ class ASGITransport:
         running = keep(asyncio.create_task(runs))
         try:
             silence = exchange.begin_after if exchange.accepts_stream else None
+            silence = 0 if is_late else silence
             await asyncio.wait([running], timeout=silence)
         except asyncio.CancelledError:
             if not exchange.outlives_client:

@@ -39,13 +39,20 @@ class WSGIDirectCalls:
         self._calls: DirectCalls = protocol.direct
         self._is_plain = runner.run is Call.run
 
-    def find(self, environ: Mapping[str, Any], *, stands_alone: bool = False) -> DirectTool | None:
+    def find(
+        self,
+        environ: Mapping[str, Any],
+        *,
+        stands_alone: bool = False,
+        with_coroutines: bool = False,
+    ) -> DirectTool | None:
         """The tool that the headers of a request name, if it may be a direct call; None for the
         long way.
 
         Args:
             environ: The WSGI environment.
             stands_alone: Whether the server is not mounted in another application.
+            with_coroutines: Whether tools that are coroutine functions are found as well.
         """
         get = environ.get
         if (
@@ -67,7 +74,9 @@ class WSGIDirectCalls:
             return None
         version = get("HTTP_MCP_PROTOCOL_VERSION")
         asked = self._calls.find(get("HTTP_MCP_NAME"), version, None, "")
-        return asked if isinstance(asked, DirectTool) and not asked.is_async else None
+        if not isinstance(asked, DirectTool) or (asked.is_async and not with_coroutines):
+            return None
+        return asked
 
     def read(self, asked: DirectTool, body: bytes) -> DirectCall | None:
         """The call in the body of a request; None for the long way.

@@ -34,11 +34,12 @@ class PlainShop:
 
     Args:
         direct: Whether it answers direct calls.
+        make: Makes the server: the class of a host.
     """
 
-    def __init__(self, *, direct: bool) -> None:
+    def __init__(self, *, direct: bool, make: Callable[..., MCPServer] = MCPServer) -> None:
         self.runs: Counter[str] = Counter()
-        self.server = server = MCPServer("shop", secret_key=KEY, open=True)
+        self.server = server = make("shop", secret_key=KEY, open=True)
         runs = self.runs
 
         @server.tool
@@ -152,10 +153,15 @@ class Twins:
 
     Args:
         host: Makes a WSGI application of a server.
+        make: Makes the servers: the class of the host.
     """
 
-    def __init__(self, host: Callable[[MCPServer], Application]) -> None:
-        self.shops = PlainShop(direct=True), PlainShop(direct=False)
+    def __init__(
+        self,
+        host: Callable[[MCPServer], Application],
+        make: Callable[..., MCPServer] = MCPServer,
+    ) -> None:
+        self.shops = PlainShop(direct=True, make=make), PlainShop(direct=False, make=make)
         self.applications = [host(shop.server) for shop in self.shops]
         environ, body = request("echo", {"text": ""})
         # The first request of a server always goes the long way.

@@ -1,0 +1,155 @@
+"""Direct calls in Django: plain tool calls that the view answers on the spot.
+
+They are those of mcp_mount/protocol/direct.py that have nothing of Django around their handlers
+either: no transaction, and no receiver of `call_finished`. Host, size, authentication and CSRF
+token are checked as for any other request, by the view. Whatever is unusual goes the long way.
+Tests hold both ways together (tests/mcp_mount_django/test_direct.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest
+
+from mcp_mount.base import MCPServer
+from mcp_mount.calls.catalogue import DirectTool
+from mcp_mount.protocol import Reply, Request
+from mcp_mount.protocol.direct import DirectCall
+from mcp_mount.protocol.exchange import Exchange
+from mcp_mount.transports.direct_wsgi import WSGIDirectCalls
+from mcp_mount.transports.lasting import keep, wait_until_done
+from mcp_mount.transports.threads import PLAIN
+from mcp_mount_django.calls import has_nothing_around
+
+Resumed: TypeAlias = Callable[[], Any]
+"""Goes on with a handler that has run: see `Call.resume`."""
+
+
+class Outcome(NamedTuple):
+    """What the handler of a call has done.
+
+    Attributes:
+        reply: The body of the reply, if the handler has returned what fits.
+        resumed: Goes on with it the long way.
+        is_late: Whether it goes on so long that the response is to begin now.
+    """
+
+    reply: bytes | None
+    resumed: Resumed
+    is_late: bool = False
+
+
+class DjangoDirectCalls:
+    """Finds direct calls among the requests of one server, and runs them.
+
+    Args:
+        server: The server.
+    """
+
+    def __init__(self, server: MCPServer) -> None:
+        self._server = server
+        self._protocol = server.core.protocol
+        # Under ASGI, too: Django makes a META of every request.
+        self._calls = WSGIDirectCalls(self._protocol, PLAIN)
+
+    def find(self, request: HttpRequest, host: str) -> DirectTool | None:
+        """The tool that the headers of a request name, if it may be a direct call.
+
+        Args:
+            request: Django's request to the endpoint.
+            host: What it says by `get_host`; another one than the Host header goes the long way.
+        """
+        asked = self._calls.find(request.META, with_coroutines=True)
+        if (
+            asked is None
+            or self._server.user_middleware
+            or request.META.get("HTTP_HOST") != host
+            or not has_nothing_around(asked.function)
+        ):
+            return None
+        return asked
+
+    def read(self, asked: DirectTool, body: bytes) -> DirectCall | None:
+        """The call in the body of a request, with validated arguments; None for the long way.
+
+        Args:
+            asked: The tool that its headers name.
+            body: Its body.
+        """
+        call = self._calls.read(asked, body)
+        if call is not None:
+            try:
+                call.validated = asked.validate(call.arguments)
+            except Exception:
+                # Once more the long way, which knows what to tell the client.
+                return None
+        return call
+
+    def run(self, call: DirectCall) -> Outcome:
+        """Run the plain function of a call here."""
+        assert call.validated is not None
+        args, kwargs = call.validated
+        try:
+            value = call.tool.function(*args, **kwargs)
+        except BaseException as error:
+            return Outcome(None, partial(_raise, error))
+        return self._outcome(call, value)
+
+    async def run_on_thread(self, call: DirectCall) -> Outcome:
+        """Run the plain function of a call where Django runs a plain view: one hop, as it costs the
+        view.
+
+        If it takes so long that the response is to begin, what goes on with it waits there.
+        """
+        outcomes: list[Outcome] = []
+
+        def run() -> None:
+            outcomes.append(self.run(call))
+
+        running = keep(asyncio.create_task(sync_to_async(run, thread_sensitive=True)()))
+        try:
+            await asyncio.wait([running], timeout=self._protocol.settings.begin_after)
+        except asyncio.CancelledError:
+            # The client has left. What the request has is the handler's until it has ended.
+            await wait_until_done(running)
+            raise
+        if not running.done():
+            # It is called on the same thread, so after this function.
+            return Outcome(None, lambda: outcomes[0].resumed(), is_late=True)
+        running.result()
+        return outcomes[0]
+
+    def open(self, call: DirectCall, read: Request, outcome: Outcome | None) -> Reply | Exchange:
+        """Open a direct call for the long way.
+
+        Args:
+            call: The call.
+            read: The request that brought it.
+            outcome: What its handler has done, if it has run.
+        """
+        opened = self._protocol.open_direct(call, read)
+        if outcome is not None:
+            assert isinstance(opened, Exchange), "its arguments have been validated"
+            opened.calls[0].resume(outcome.resumed)
+        return opened
+
+    def _outcome(self, call: DirectCall, value: Any) -> Outcome:
+        resumed = partial(_itself, value)
+        try:
+            return Outcome(self._protocol.direct.reply(call, value), resumed)
+        except Exception:
+            # The value does not fit, or is none of the tool's own.
+            return Outcome(None, resumed)
+
+
+def _raise(error: BaseException) -> Any:
+    raise error
+
+
+def _itself(value: Any) -> Any:
+    return value
