@@ -66,6 +66,7 @@ class Registry:
         self.prompts: dict[str, Prompt] = {}
         self.completers: dict[tuple[str, str], Completer] = {}
         self.models: dict[str, ChatModel] = {}
+        self.stand_ins: dict[str, ChatModel] = {}
         self.version = 0
         self._direct: dict[str, DirectTool | None] = {}
         self.on_change: Callable[[str], None] = lambda kind: None
@@ -164,6 +165,19 @@ class Registry:
         for name in names:
             self._add("model", name, model, lambda registry: registry.models)
 
+    def add_stand_in(self, model: ChatModel) -> None:
+        """Add a chat model that is there until another one is registered, here and wherever this
+        registry is included; the first of that name."""
+        for registry, guarded in self._line(model, {}).items():
+            registry.stand_ins.setdefault(model.name, guarded)
+            registry.guarded |= bool(guarded.rules)
+            registry.needs_loop |= any(map(needs_loop, guarded.rules))
+
+    @property
+    def offered_models(self) -> Mapping[str, ChatModel]:
+        """The chat models by their names, or those that stand in for them."""
+        return self.models or self.stand_ins
+
     def model_call(
         self,
         incoming: IncomingRequest,
@@ -172,7 +186,7 @@ class Registry:
         model: Model | None = None,
     ) -> ModelCall:
         """The call of the chat model that a request names; see `features.models.model_call`."""
-        return models.model_call(self.models, incoming, request, pieces, model)
+        return models.model_call(self.offered_models, incoming, request, pieces, model)
 
     def tools_for(self, incoming: IncomingRequest) -> list[dict[str, Any]]:
         """The definitions of the tools that a caller may use and models may see."""
@@ -213,6 +227,8 @@ class Registry:
             self.add_completer(completer)
         for name, model in other.models.items():
             self._add("model", name, model, lambda registry: registry.models)
+        for model in other.stand_ins.values():
+            self.add_stand_in(model)
         other._followers.add(self)
 
     def attach(self, kind: type | None, without_permissions: str | None) -> None:

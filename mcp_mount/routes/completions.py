@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 from fastapi import Depends
 from typing_extensions import Unpack
 
 from mcp_mount.backends.models.functions import FunctionModel
 from mcp_mount.backends.models.named import Named
+from mcp_mount.backends.models.standin import NAME as STAND_IN
+from mcp_mount.backends.models.standin import stand_in
 from mcp_mount.backends.models.tools import Tools, ToolUser
 from mcp_mount.features.models import ChatModel
 from mcp_mount.llm.models import Model
 from mcp_mount.policies.chain import policies_of
 from mcp_mount.policies.options import split
+from mcp_mount.routes.chat_tool import chat
 from mcp_mount.routes.errors import OpenAIRoute
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.openai.chat import ChatFace
@@ -28,6 +31,8 @@ from mcp_mount.schemas.names import refuse_unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_STAND_IN: Final = "No language model: it repeats what it is told, for development and tests"
+
 
 class CompletionsRouter(MCPRouter):
     """LLM calls: `@router.prompt` and `@router.completion` for MCP, chat models over HTTP.
@@ -35,9 +40,11 @@ class CompletionsRouter(MCPRouter):
     `POST /v1/chat/completions` answers in the form that OpenAI's clients speak, whole or streamed;
     `GET /v1/models` lists the models that the caller may ask. Where several such routers are
     included in a server, each answers for the models of all. A request that names no model gets the
-    first one.
+    first one. As long as a server has no model, one answers that needs none, for development:
+    "stand-in".
 
     Args:
+        chat_tool: Whether MCP clients have a tool `chat`, which asks a model for the caller.
         options: Policies of all models, prompts and tools registered here; arguments of FastAPI's
             APIRouter.
 
@@ -45,15 +52,18 @@ class CompletionsRouter(MCPRouter):
         DefinitionError: For an option that does not exist or cannot have its value.
     """
 
-    def __init__(self, **options: Unpack[NamedRouterOptions]) -> None:
+    def __init__(self, *, chat_tool: bool = False, **options: Unpack[NamedRouterOptions]) -> None:
         super().__init__(**options)
+        self.registry.add_stand_in(ChatModel(STAND_IN, FunctionModel(stand_in), _STAND_IN))
+        if chat_tool:
+            self.add_tool(chat, annotations={"openWorldHint": True})
         models = ModelList(self.registry)
-        chat = ChatFace(self.registry)
+        conversations = ChatFace(self.registry)
         text = TextFace(self.registry)
         for path, method, endpoint, summary in (
             ("/v1/models", "GET", models.list_models, "List the models"),
             ("/v1/models/{name:path}", "GET", models.show_model, "Describe a model"),
-            ("/v1/chat/completions", "POST", chat.answer, "Answer a conversation"),
+            ("/v1/chat/completions", "POST", conversations.answer, "Answer a conversation"),
             ("/v1/completions", "POST", text.answer, "Continue a text"),
         ):
             self.add_api_route(

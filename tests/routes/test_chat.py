@@ -28,6 +28,7 @@ from mcp_mount.models import (
     ToolCall,
     Usage,
 )
+from mcp_mount.testing import Client
 from tests.routes.test_composition import get
 
 URL = "/v1/chat/completions"
@@ -372,6 +373,49 @@ def test_a_model_has_policies_and_rules_of_its_own() -> None:
     )
     assert '"content":"c"' in ask(server, model="kept", stream=True).text
     assert len(count) == 2, "once whole and once streamed: the request is part of the key"
+
+
+def test_a_stand_in_answers_until_there_is_a_model() -> None:
+    server = build()
+    assert ask(server).json()["model"] == "stand-in"
+    assert ask(server, model="gpt-9").status_code == 404
+    called = [{"role": "user", "content": 'call move {"to": "here"}'}]
+    tools = [{"type": "function", "function": {"name": "move"}}]
+    [choice] = ask(server, messages=called, tools=tools).json()["choices"]
+    [call] = choice["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"to": "here"}
+    told = [*called, choice["message"], {"role": "tool", "tool_call_id": "1", "content": "done"}]
+    text = ask(server, messages=told, tools=tools).json()["choices"][0]["message"]["content"]
+    assert text == "The tool has answered: done"
+    other = CompletionsRouter()
+    other.chat("own")(lambda request: "mine")
+    server.include_router(other)
+    assert [one["id"] for one in get(server, "/v1/models").json()["data"]] == ["own"]
+    assert ask(server, model="stand-in").status_code == 404
+
+
+def test_a_stand_in_is_guarded_as_its_router_is() -> None:
+    assert ask(build(permission=lambda request: False)).status_code in (401, 403)
+    throttled = build(throttle="1/hour")
+    assert [ask(throttled).status_code for _ in range(2)] == [200, 429]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_mcp_clients_may_have_a_tool_that_asks_a_model(number: int) -> None:
+    def seen(request: ChatRequest) -> str:
+        return f"{request.instructions} {request.text} {request.max_tokens}"
+
+    server = build(seen, says("Hello", " you")[number], chat_tool=True)
+    client = Client(server)
+    assert "chat" in [tool["name"] for tool in client.list_tools()]
+    arguments = {"message": "hi", "model": "seen", "instructions": "Be kind", "max_tokens": 5}
+    assert client.call_tool("chat", arguments).text == "Be kind hi 5"
+    name = list(server.registry.models)[1]
+    assert client.call_tool("chat", {"message": "hi", "model": name}).text == "Hello you"
+    unknown = client.call_tool("chat", {"message": "hi", "model": "none"})
+    assert unknown.is_error
+    assert "Unknown model 'none'" in unknown.text
+    assert "chat" not in [tool["name"] for tool in Client(build(seen)).list_tools()]
 
 
 @pytest.mark.parametrize(

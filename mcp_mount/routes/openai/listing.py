@@ -36,5 +36,5 @@ class ModelList:
 
     def _cards(self, request: Request) -> list[dict[str, Any]]:
         incoming = incoming_of(request_of(request.scope, read_headers(request.scope)))
-        models = registry_of(request, self._registry).models
+        models = registry_of(request, self._registry).offered_models
         return [one.card(name) for name, one in models.items() if incoming.permits(one.rules)]
