@@ -23,7 +23,7 @@ from mcp_mount.hosting.openness import open_tools
 from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wire.rules import HasPermission
 from mcp_mount_django.calls import WITHOUT_CONTEXT
-from mcp_mount_django.options import imported, unknown
+from mcp_mount_django.options import imported, misplaced, unknown
 from mcp_mount_django.patterns import url_patterns
 from mcp_mount_django.servers import MCPServer, servers
 from mcp_mount_django.view import ServerView
@@ -32,6 +32,9 @@ from mcp_mount_django.wrapping import unguarded
 
 INCOMPLETE: Final = ("mcp_mount.W010", "mcp_mount.W011")
 """The ids of warnings about tools that no server of the project has."""
+
+UNREACHED: Final = ("mcp_mount.W001", *INCOMPLETE)
+"""The ids of warnings about tools that no client reaches."""
 
 _SYNC_QUERIES: Final = frozenset(
     [
@@ -48,6 +51,7 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
     """Check settings, URLs, and coroutine handlers that would block on the ORM."""
     problems: list[CheckMessage] = [
         *(Error(problem, id="mcp_mount.E001") for problem in unknown()),
+        *_check_settings(),
         *_check_paths(),
         *_check_modules(),
     ]
@@ -131,6 +135,17 @@ def mounted() -> Iterator[tuple[str, Any]]:
     for prefix, pattern in url_patterns():
         if isinstance(pattern.callback, ServerView):
             yield prefix, pattern.callback.server
+
+
+def _check_settings() -> Iterator[CheckMessage]:
+    """Check for settings that are written as in Flask, which nothing reads."""
+    for name in misplaced():
+        yield Warning(
+            f"The setting {name} is not read.",
+            hint=f"Write MCP_MOUNT = {{{name.removeprefix('MCP_')!r}: …}}; if the setting is for "
+            "something else, silence this check.",
+            id="mcp_mount.W015",
+        )
 
 
 def _check_paths() -> Iterator[CheckMessage]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
+from collections.abc import Collection
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.core.management.base import BaseCommand
 
 from mcp_mount.cli import console
 from mcp_mount.cli.main import protected_output, serve_stdio
-from mcp_mount_django.checks import INCOMPLETE, mounted
+from mcp_mount_django.checks import INCOMPLETE, UNREACHED, mounted
 from mcp_mount_django.probe import probe
 from mcp_mount_django.servers import MCPServer, default_server, servers
 from mcp_mount_django.terminal import Terminal
@@ -68,13 +69,8 @@ class Command(BaseCommand):
         except console.CommandError as error:
             raise CommandError(str(error)) from None
         # The list may be incomplete: exit with an error.
-        problems = [
-            one
-            for one in run_checks(tags=["mcp"])
-            if not one.is_silenced() and (one.is_serious() or one.id in INCOMPLETE)
-        ]
-        if problems:
-            raise CommandError("\n".join(map(str, problems)))
+        if problems := _problems(INCOMPLETE):
+            raise CommandError("\n".join(problems))
 
     def _call(self, options: dict[str, Any]) -> None:
         try:
@@ -93,7 +89,8 @@ class Command(BaseCommand):
         self.stdout.write(outcome.text)
 
     def _check(self, options: dict[str, Any]) -> None:
-        call_command("check", tags=["mcp"], deploy=options["deploy"], fail_level="WARNING")
+        # It prints warnings, and ends this command for errors.
+        call_command("check", tags=["mcp"], deploy=options["deploy"], stderr=self.stderr)
         host = options["host"] or _a_host()
         failed = False
         for path, server in mounted():
@@ -102,6 +99,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{server.title} at {path}: {problem or 'answers'}")
         if failed:
             raise CommandError("A client would not get an answer.")
+        if unreached := _problems(UNREACHED):
+            raise CommandError("\n".join(["A client would not reach all tools.", *unreached]))
 
     def _stdio(self, options: dict[str, Any]) -> None:
         server, terminal = _terminal(options)
@@ -113,6 +112,15 @@ class Command(BaseCommand):
         caller.may_block = True
         with protected_output() as sink:
             serve_stdio(server, sys.stdin.buffer, sink, lambda: nullcontext(caller))
+
+
+def _problems(ids: Collection[str]) -> list[str]:
+    """Return the errors of the checks, and those of their warnings that have one of these ids."""
+    return [
+        str(one)
+        for one in run_checks(tags=["mcp"])
+        if not one.is_silenced() and (one.is_serious() or one.id in ids)
+    ]
 
 
 def _take_late_arguments(command: ArgumentParser) -> None:
