@@ -116,6 +116,17 @@ _TAKEN: Final = "leave it out: a name that is taken is refused"
 _SHOWN: Final = "write permission=, scopes= or roles= on what not all are to see"
 _LEVEL: Final = "set the level of the logger 'mcp_mount'"
 
+_LOGIN: Final = (
+    "it is an option of the MCPServer of mcp_mount_django; elsewhere write auth= (access tokens, "
+    "API keys), or permission= with a function of the request: in Flask permission=lambda request: "
+    "current_user.is_authenticated"
+)
+_RATE: Final = 'write throttle="10/minute"'
+_CORS: Final = (
+    "write allowed_origins=[...], and add the CORS middleware of your framework: no headers for "
+    "pages of other origins are sent here"
+)
+
 _OF_HTTP: Final = {
     "json_response": "leave it out: a reply is JSON, and a stream only if its handler speaks",
     **dict.fromkeys(
@@ -156,12 +167,31 @@ OF_SERVER_OPTIONS: Final = {
     "resources": "write @server.resource(uri) for each",
     "tasks": "write task=True on the tools",
     "tool_serializer": "let tools return texts, or mcp_types.CallToolResult",
-    **dict.fromkeys(("include_tags", "exclude_tags"), _SHOWN),
+    **dict.fromkeys(("include_tags", "exclude_tags", "tags"), _SHOWN),
     "cache_hints": "write list_ttl_ms=, or ttl_ms= on a resource",
     "request_state_security": "write secret_key=",
     "session_state_store": "write to your own store, by ctx.caller",
+    **dict.fromkeys(("login_required", "authentication"), _LOGIN),
+    **dict.fromkeys(("rate_limit", "rate_limits", "ratelimit", "limiter"), _RATE),
+    **dict.fromkeys(("cors", "cors_origins", "allow_origins"), _CORS),
 }
 """By the options that a server does not have."""
+
+OF_FLASK_KEYS: Final = {
+    **OF_SERVER_OPTIONS,
+    "path": "it is an argument: MCPMount(app, '/mcp')",
+    "mount": "it is the name of Django's setting; Flask has a key for each option: MCP_NAME, ...",
+    "login_required": (
+        "it is a key of Django's; in Flask write MCP_PERMISSION with a function of the request, "
+        "such as lambda request: current_user.is_authenticated, or MCP_AUTH (access tokens, API "
+        "keys)"
+    ),
+    "authentication": (
+        "it is a key of Django's; in Flask the user is Flask-Login's, and MCP_AUTH verifies access "
+        "tokens and API keys"
+    ),
+}
+"""By the keys that Flask's configuration does not have, without their prefix, in lower case."""
 
 OF_RUN_OPTIONS: Final = {
     **_OF_HTTP,
@@ -189,6 +219,18 @@ OF_ENTRY_OPTIONS: Final = {
     "mimeType": "write mime_type=",
     "run_in_thread": "leave it out: a 'def' runs on a thread, an 'async def' on the loop",
     "execution": "write task=True",
+    "login_required": "write permission= with a function of the request, scopes= or roles=",
+    **dict.fromkeys(("rate_limit", "rate_limits", "ratelimit", "limiter"), _RATE),
+    **{
+        name: f'write annotations={{"{hint}": ...}}'
+        for hint, names in {
+            "readOnlyHint": ("read_only_hint", "read_only", "readonly"),
+            "destructiveHint": ("destructive_hint", "destructive"),
+            "idempotentHint": ("idempotent_hint", "idempotent"),
+            "openWorldHint": ("open_world_hint", "open_world"),
+        }.items()
+        for name in (hint, *names)
+    },
 }
 """By the options that a tool, a resource or a prompt does not have."""
 

@@ -8,6 +8,7 @@ add a member here, and read its value where it counts.
 
 # No `from __future__ import annotations`: the program reads the metadata of `Annotated`.
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
@@ -17,9 +18,11 @@ from mcp_mount.calls.backplane import Backplane
 from mcp_mount.calls.callers import CallerKey
 from mcp_mount.calls.tasks import TaskLimits
 from mcp_mount.observability.records import Audit
-from mcp_mount.policies.options import ServerPolicies
+from mcp_mount.policies.chain import read
+from mcp_mount.policies.options import RULES, ServerPolicies
 from mcp_mount.protocol.settings import MAX_BODY_BYTES, Settings
 from mcp_mount.routes.options import FastAPIOptions
+from mcp_mount.routes.permissions import rules_of
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import several_names
 from mcp_mount.schemas.permissions import Names, caller_key
@@ -319,6 +322,71 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: As `value_of`.
     """
     return {name: value_of(name, given) for name, given in options.items()}
+
+
+def checked_value(name: str, given: Any) -> Any:
+    """The value of an option, checked whatever part it belongs to: for configuration.
+
+    A server checks policies when it makes them, of all its options at once.
+
+    Args:
+        name: The name of the option, one of `OPTIONS`.
+        given: What the user gave.
+
+    Returns:
+        The value for `ServerCore.attach`: of a policy what the user gave.
+
+    Raises:
+        DefinitionError: As `value_of`.
+        ValueError: As `value_of`.
+    """
+    if OPTIONS[name].part != "policies":
+        return value_of(name, given)
+    if name in RULES:
+        rules_of({name: given})
+    else:
+        read({name: given})
+    return given
+
+
+def configured(keys: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that configuration sets, each in the form in which a server keeps it.
+
+    Args:
+        keys: The names of the options, by the keys that the user writes.
+        given: What the user gave, by these keys.
+
+    Raises:
+        DefinitionError: For a value that its option cannot have; the message names the key.
+    """
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        name = keys[key]
+        try:
+            found[name] = checked_value(name, value)
+        except (DefinitionError, ValueError) as error:
+            words, count = re.subn(rf"^{name}\b", key, str(error))
+            raise DefinitionError(words if count else f"{key}: {words}") from None
+    return found
+
+
+def refuse_unverified(key: str, required: Any, auth: Any) -> None:
+    """Refuse to ask for credentials that nothing verifies: the server would be open.
+
+    Args:
+        key: Where the user asks for them, such as "auth_required=True".
+        required: Whether the user does, in so many words.
+        auth: The verifiers that the server has.
+
+    Raises:
+        DefinitionError: If it has none.
+    """
+    if required and auth is None:
+        raise DefinitionError(
+            f"{key} asks for access tokens or API keys, and without auth= nothing verifies them, "
+            "so that everybody would be let in: set auth= or permission= (in Django also "
+            "LOGIN_REQUIRED, which refuses anonymous users)"
+        )
 
 
 def protocol_settings(values: Mapping[str, Any] = DEFAULTS, **others: Any) -> Settings:

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+from flask import Flask
 from mcp.server.mcpserver import Image as SDKImage
 from mcp.server.mcpserver import UserMessage as SDKUserMessage
 from pydantic import create_model
@@ -84,6 +85,10 @@ def entry(what: str, **options: Any) -> Any:
         ("structured_output", "write output_schema=False"),
         ("tags", "write permission=, scopes= or roles="),
         ("enabled", "remove_tool"),
+        ("rate_limit", 'write throttle="10/minute"'),
+        ("readOnlyHint", 'write annotations={"readOnlyHint": ...}'),
+        ("read_only", 'write annotations={"readOnlyHint": ...}'),
+        ("login_required", "write permission="),
         ("auth", "write scopes="),
     ],
 )
@@ -93,6 +98,30 @@ def test_an_option_of_another_librarys_decorator_names_ours(
 ) -> None:
     with pytest.raises(DefinitionError, match=f"a {what} has no option '{option}'; .*{words}"):
         entry(what, **{option: True})(lambda: "")
+
+
+@pytest.mark.parametrize("make", [MCPServer, MCPMount])
+def test_an_option_of_djangos_server_names_what_others_have(make: Any) -> None:
+    words = "no option 'login_required'; .* mcp_mount_django; elsewhere write auth="
+    with pytest.raises(DefinitionError, match=words):
+        make(login_required=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("MCP_LOGIN_REQUIRED", "it is a key of Django's; in Flask write MCP_PERMISSION with a"),
+        ("MCP_AUTHENTICATION", "MCP_AUTH verifies access tokens"),
+        ("MCP_PATH", r"it is an argument: MCPMount\(app, '/mcp'\)"),
+        ("MCP_MOUNT", "it is the name of Django's setting"),
+        ("MCP_RATE_LIMIT", "write throttle="),
+    ],
+)
+def test_a_key_that_flask_does_not_have_names_what_to_write(key: str, words: str) -> None:
+    app = Flask("shop")
+    app.config[key] = True
+    with pytest.raises(DefinitionError, match=f"no key '{key}'; .*{words}"):
+        MCPMount(app, "/mcp")
 
 
 @pytest.mark.parametrize("make", [MCPServer, MCPMount, ProjectServer])
@@ -107,6 +136,9 @@ def test_an_option_of_another_librarys_decorator_names_ours(
         ("mask_error_details", "leave it out"),
         ("on_duplicate_tools", "a name that is taken is refused"),
         ("title", "write display_name="),
+        ("rate_limit", 'write throttle="10/minute"'),
+        ("cors", "write allowed_origins="),
+        ("tags", "write permission="),
     ],
 )
 def test_an_option_of_another_librarys_server_names_ours(

@@ -93,8 +93,63 @@ def test_a_value_of_another_kind_is_refused_in_words_that_name_the_option(name: 
 def test_flask_refuses_to_open_a_server_by_an_empty_value() -> None:
     app = Flask("shop")
     app.config.update(MCP_AUTH=APIKeys([APIKey("ada", "k" * 32)]), MCP_AUTH_REQUIRED=None)
-    with pytest.raises(DefinitionError, match="auth_required is True or False, not None"):
+    with pytest.raises(DefinitionError, match="MCP_AUTH_REQUIRED is True or False, not None"):
         MCPMount(app, "/mcp")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("MCP_TIMEOUT", "5", "MCP_TIMEOUT is a number of seconds above 0, not '5'"),
+        ("MCP_THROTTLE", "often", "MCP_THROTTLE is a rate such as"),
+        ("MCP_PAGE_SIZE", "5", "MCP_PAGE_SIZE is a number from 1 on, not '5'"),
+        ("MCP_SCOPES", [], r"MCP_SCOPES=\[\] names nothing"),
+        ("MCP_PERMISSION", 5, "MCP_PERMISSION: a permission is a name, or a function"),
+        ("MCP_STORE", "memcached://x", "MCP_STORE is memory:// or the URL of a Redis"),
+        ("MCP_RESOURCE", "nope", "MCP_RESOURCE must be an https:// URL"),
+        ("MCP_ALLOWED_ORIGINS", "https://a.b", "MCP_ALLOWED_ORIGINS is a list of origins"),
+    ],
+)
+def test_flask_names_the_key_of_a_value_that_it_cannot_have(
+    key: str, value: Any, words: str
+) -> None:
+    app = Flask("shop")
+    app.config[key] = value
+    with pytest.raises(DefinitionError, match=f"^{words}"):
+        MCPMount(app, "/mcp")
+
+
+def test_a_server_does_not_ask_for_credentials_that_nothing_verifies() -> None:
+    words = "^{} asks for access tokens .* set auth= or permission="
+    with pytest.raises(DefinitionError, match=words.format("auth_required=True")):
+        MCPServer(auth_required=True)
+    server = MCPServer(auth_required=False)
+    with pytest.raises(DefinitionError, match=words.format("auth_required=True")):
+        server.configure(auth_required=True)
+    server.configure(auth=APIKeys([APIKey("ada", "k" * 32)]), auth_required=True)
+    app = Flask("shop")
+    app.config["MCP_AUTH_REQUIRED"] = True
+    with pytest.raises(DefinitionError, match=words.format("MCP_AUTH_REQUIRED")):
+        MCPMount(app, "/mcp")
+    # The server may have what the configuration asks for.
+    MCPMount(app, "/mcp", server)
+
+
+def test_keys_of_flasks_configuration_may_begin_otherwise() -> None:
+    app = Flask("shop")
+    app.config.update(MCP_SERVER_URL="https://elsewhere.example/mcp", SHOP_MCP_NAME="the shop")
+    with pytest.raises(DefinitionError, match=r"no key 'MCP_SERVER_URL'(.|\n)*config_prefix="):
+        MCPMount(app, "/mcp")
+    assert MCPMount(app, "/mcp", config_prefix="SHOP_MCP_").title == "the shop"
+    app.config["SHOP_MCP_NMAE"] = "x"
+    with pytest.raises(DefinitionError, match="'SHOP_MCP_NMAE'; did you mean 'SHOP_MCP_NAME'"):
+        MCPMount(app, "/other", config_prefix="SHOP_MCP_")
+
+
+@pytest.mark.parametrize("prefix", ["", "shop_", "SHOP", None])
+def test_a_prefix_that_no_key_of_flask_has_is_refused(prefix: Any) -> None:
+    with pytest.raises(DefinitionError, match="config_prefix is "):
+        MCPMount(config_prefix=prefix)
 
 
 def test_the_table_has_every_policy_that_a_server_may_declare() -> None:
@@ -124,6 +179,8 @@ def test_the_arguments_of_fastapi_are_those_that_it_has() -> None:
 def test_every_option_is_a_key_of_flask_and_of_django(name: str) -> None:
     value = "x" if name in ("name", "version") else DEFAULTS.get(name)
     app = Flask("shop")
+    if name == "auth_required":
+        app.config["MCP_AUTH"] = APIKeys([APIKey("ada", "k" * 32)])
     app.config[f"MCP_{name.upper()}"] = value
     MCPMount(app, "/mcp")
     if name == "allowed_hosts":

@@ -19,8 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from mcp_mount import options
-from mcp_mount.policies.chain import read
-from mcp_mount.policies.options import RULES, rules_in
+from mcp_mount.elsewhere import OF_SERVER_OPTIONS
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import suggestion
 from mcp_mount.schemas.values import Check, flag
@@ -104,12 +103,8 @@ def _check(key: str, value: Any) -> None:
     try:
         if name in _CHECKS:
             _CHECKS[name](name, value)
-        elif name in RULES:
-            rules_in({name: value})
-        elif options.OPTIONS[name].part == "policies":
-            read({name: value})
         else:
-            options.value_of(name, value)
+            options.checked_value(name, value)
     except Exception as error:
         words = re.sub(rf"\b{name}\b", key, str(error))
         raise ImproperlyConfigured(f"MCP_MOUNT[{key!r}]: {words}") from error
@@ -153,7 +148,20 @@ def unknown() -> list[str]:
     if not isinstance(given, Mapping):
         return [f"MCP_MOUNT must be a dict, not {given!r}"]
     wrong = sorted(set(map(str, given)) - set(OPTIONS))
-    return [
-        f"MCP_MOUNT has no key {key!r}; {_ELSEWHERE.get(key) or suggestion(key, OPTIONS)}"
-        for key in wrong
-    ]
+    return [f"MCP_MOUNT has no key {key!r}; {_instead_of(key)}" for key in wrong]
+
+
+def _instead_of(key: str) -> str:
+    """Return what to write in place of an unknown key, as the end of a sentence."""
+    plain = key.removeprefix("MCP_")
+    if plain in OPTIONS:
+        return f"write {plain!r}, as Flask alone has the prefix"
+    hint = _ELSEWHERE.get(key) or OF_SERVER_OPTIONS.get(key.lower())
+    return hint or suggestion(key, OPTIONS)
+
+
+def misplaced() -> list[str]:
+    """Return the settings outside of MCP_MOUNT that have the name of one of its keys, after MCP_,
+    as in Flask.
+    """
+    return sorted(f"MCP_{key}" for key in OPTIONS if hasattr(settings, f"MCP_{key}"))

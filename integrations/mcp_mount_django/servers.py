@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from typing import Any, TypeAlias
@@ -21,8 +21,14 @@ import mcp_mount
 from mcp_mount.base import refuse_unknown_server_options
 from mcp_mount.calls.exception_hooks import ExceptionHooks
 from mcp_mount.hosting.host import Host, around_test_requests
-from mcp_mount.options import MCPServerOptions, NamedServerOptions, checked
+from mcp_mount.options import (
+    MCPServerOptions,
+    NamedServerOptions,
+    checked,
+    refuse_unverified,
+)
 from mcp_mount.schemas.arguments import request_types
+from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.transports.scopes import Receive, Scope, Send
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi_app import WSGIApp
@@ -85,6 +91,8 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
         own = {"name": name, "authentication": authentication, "login_required": login_required}
         given |= {key: value for key, value in own.items() if value is not None}
         given |= options
+        if "auth_required" not in options:
+            _refuse_unverified(given)
         self.authentication = Authentication(
             given.pop("authentication"),
             login_required=given.pop("login_required"),
@@ -185,6 +193,20 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
             )
         view: Any = self.view
         return [re_path(r"^(?:/(?P<rest>.*))?$", view, name="mcp")]
+
+
+def _refuse_unverified(options: Mapping[str, Any]) -> None:
+    """Refuse the key AUTH_REQUIRED for a server without `auth`, which would be open.
+
+    Raises:
+        ImproperlyConfigured: For such a server.
+    """
+    try:
+        refuse_unverified(
+            "MCP_MOUNT['AUTH_REQUIRED']", options.get("auth_required"), options.get("auth")
+        )
+    except DefinitionError as error:
+        raise ImproperlyConfigured(str(error)) from None
 
 
 def _check_task_context(function: Any) -> None:

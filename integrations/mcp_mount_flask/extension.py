@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
-from typing import IO, Final
+from typing import IO, Any, Final
 from weakref import WeakSet
 
 from flask import Flask, Response, current_app, request
@@ -15,15 +15,17 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 from werkzeug.wrappers import Response as BaseResponse
 
 from mcp_mount.base import MCPServer, refuse_unknown_server_options
+from mcp_mount.elsewhere import OF_FLASK_KEYS
 from mcp_mount.features import DefinitionError
 from mcp_mount.openapi.adding import Exposed
-from mcp_mount.options import OPTIONS, NamedMCPServerOptions, checked
+from mcp_mount.options import OPTIONS, NamedMCPServerOptions, configured, refuse_unverified
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import error_reply
 from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.arguments import request_types
 from mcp_mount.schemas.names import refuse_unknown
+from mcp_mount.schemas.values import filled
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.resuming import ClosingAfterRetry
 from mcp_mount.transports.scopes import HOST_REQUEST
@@ -70,6 +72,9 @@ class MCPMount(HandlerDecorators):
         app: The application. Without it, call `init_app` later.
         path: The path of the server.
         server: An existing server. By default a new one is created.
+        config_prefix: What the configuration keys for this server begin with. Choose another one
+            where the application has keys of its own that begin with MCP_, or where each of
+            several servers has options of its own.
         options: The options of `MCPServer` for a new server.
 
     Attributes:
@@ -88,6 +93,8 @@ class MCPMount(HandlerDecorators):
         app: Flask | None = None,
         path: str = "/mcp",
         server: MCPServer | None = None,
+        *,
+        config_prefix: str = "MCP_",
         **options: Unpack[NamedMCPServerOptions],
     ) -> None:
         if server is not None and options:
@@ -100,6 +107,7 @@ class MCPMount(HandlerDecorators):
         if server is not None and not isinstance(server, MCPServer):
             raise TypeError(f"server= must be an MCPServer, not {type(server).__name__}")
         self.path = clean_prefix(path)
+        self._config_prefix = _checked_prefix(config_prefix)
         options.setdefault("name", app.name if app is not None else "flask")
         self.server = server or MCPServer(**options)
         self.registry = self.server.registry
@@ -117,8 +125,8 @@ class MCPMount(HandlerDecorators):
     def init_app(self, app: Flask) -> None:
         """Mount the server in an application. Its state is kept in `app.extensions["mcp_mount"]`.
 
-        Configuration keys with the prefix MCP_ (MCP_NAME, MCP_INSTRUCTIONS, …) set the options of
-        `MCPServer`.
+        Configuration keys with the prefix MCP_, or another `config_prefix`, set the options of
+        `MCPServer`: MCP_NAME, MCP_INSTRUCTIONS, …
 
         Args:
             app: The application. An extension may be initialised with several.
@@ -133,17 +141,14 @@ class MCPMount(HandlerDecorators):
             raise DefinitionError(
                 f"the application already has a server at {self.path!r}: choose another path"
             )
-        given = app.config.get_namespace("MCP_")
-        known = [f"MCP_{name.upper()}" for name in OPTIONS]
-        keys = [f"MCP_{name.upper()}" for name in given]
-        refuse_unknown("the Flask configuration: MCPMount has no key", keys, known)
+        given = self._configured(app)
         host = replace(
             host_of(app),
             serves_metadata=lambda path: path == self.path,
             guards=lambda: has_own_gate(app),
             request_type=FlaskRequest,
         )
-        self.server.core.attach(host, checked(given))
+        self.server.core.attach(host, given)
         for options in self._exposes:
             self.exposed.append(expose(app, self.server, **options))
         self._apps.add(app)
@@ -172,6 +177,33 @@ class MCPMount(HandlerDecorators):
                 provide_automatic_options=False,
                 methods=["GET", "OPTIONS"],
             )
+
+    def _configured(self, app: Flask) -> dict[str, Any]:
+        """Return the options that the configuration of an application sets, checked.
+
+        Raises:
+            DefinitionError: If a key does not exist or has an invalid value. A misspelt key may be
+                the one that protects the server, so it is not ignored.
+        """
+        prefix = self._config_prefix
+        given = app.config.get_namespace(prefix, lowercase=False)
+        keys = {prefix + name.upper(): name for name in OPTIONS}
+        try:
+            refuse_unknown(
+                "the Flask configuration: MCPMount has no key",
+                [prefix + name for name in given],
+                keys,
+                {prefix + name.upper(): hint for name, hint in OF_FLASK_KEYS.items()},
+            )
+        except DefinitionError as error:
+            raise DefinitionError(
+                f"{error}\nIf the application has such keys of its own, let those of the server "
+                'begin otherwise: MCPMount(…, config_prefix="SHOP_MCP_")'
+            ) from None
+        found = configured(keys, {prefix + name: value for name, value in given.items()})
+        auth = found.get("auth", self.server.core.values["auth"])
+        refuse_unverified(f"{prefix}AUTH_REQUIRED", found.get("auth_required"), auth)
+        return found
 
     def expose(self, **options: Unpack[FlaskExposeOptions]) -> Exposed | None:
         """Make tools of routes, as `mcp_mount_flask.expose`, in each application of this extension.
@@ -340,6 +372,19 @@ class MCPMount(HandlerDecorators):
         if len(body) > limit:
             raise RequestEntityTooLarge
         return body
+
+
+def _checked_prefix(prefix: str) -> str:
+    """Return the prefix of configuration keys, if Flask can have such keys: in upper case.
+
+    Raises:
+        DefinitionError: If it cannot, or if the prefix does not end with "_".
+    """
+    if not filled("config_prefix", prefix).endswith("_") or not prefix.isupper():
+        raise DefinitionError(
+            f'config_prefix is in upper case and ends with "_", such as "SHOP_MCP_", not {prefix!r}'
+        )
+    return prefix
 
 
 def _read_before() -> tuple[IO[bytes], int] | None:

@@ -33,7 +33,7 @@ from mcp_mount.hosting.openness import (
 )
 from mcp_mount.observability.records import Redaction
 from mcp_mount.observability.server import Observability
-from mcp_mount.options import DEFAULTS, OPTIONS, protocol_settings
+from mcp_mount.options import DEFAULTS, OPTIONS, protocol_settings, refuse_unverified
 from mcp_mount.policies.chain import PolicyChain, read
 from mcp_mount.policies.kinds import PolicyEnvironment, PolicyLevel
 from mcp_mount.policies.options import RULES
@@ -184,6 +184,7 @@ class ServerCore:
             ValueError: As DefinitionError.
         """
         values = {**self.values, **_kept(options)}
+        refuse_unverified("auth_required=True", options.get("auth_required"), values["auth"])
         parts = {OPTIONS[name].part for name in changed}
         policies = _policies(options)
         given = {**self._rules, **{key: policies[key] for key in policies if key in RULES}}

@@ -54,6 +54,13 @@ def test_a_key_that_means_nothing_is_found() -> None:
         ]
 
 
+def test_a_setting_that_is_written_as_in_flask_is_found() -> None:
+    from django.test import override_settings
+
+    with override_settings(MCP_LOGIN_REQUIRED=True, MCP_SERVER_URL="https://shop.example/mcp"):
+        assert problems() == ["mcp_mount.W015 The setting MCP_LOGIN_REQUIRED is not read."]
+
+
 def test_an_authenticator_that_is_not_there_is_found() -> None:
     from django.test import override_settings
 
@@ -95,6 +102,9 @@ def test_a_setting_that_is_no_dict_is_found() -> None:
         ({"AUTHENTICATION": None}, "MCP_MOUNT['AUTHENTICATION']: AUTHENTICATION must be "),
         ({"AUTHENTICATION": [5]}, "MCP_MOUNT['AUTHENTICATION']: AUTHENTICATION must be "),
         ({"FIND_USER": 5}, "MCP_MOUNT['FIND_USER']: FIND_USER is a function of the access token"),
+        ({"AUTH_REQUIRED": True}, "MCP_MOUNT['AUTH_REQUIRED'] asks for access tokens or API keys"),
+        ({"MCP_TIMEOUT": 5}, "MCP_MOUNT has no key 'MCP_TIMEOUT'; write 'TIMEOUT'"),
+        ({"CORS": True}, "MCP_MOUNT has no key 'CORS'; write allowed_origins="),
         (
             {"ALLOWED_HOSTS": ["x"]},
             "MCP_MOUNT has no key 'ALLOWED_HOSTS'; the host names of the project are in "
@@ -575,6 +585,25 @@ def test_check_asks_each_server_as_a_client_would(caplog: pytest.LogCaptureFixtu
         "staff at /staff/mcp: answers",
     ]
     assert caplog.records == []
+
+
+def test_check_prints_warnings_and_asks_all_the_same(server: Any) -> None:
+    from django.core.management import call_command
+
+    server.is_beside = True
+    server.configure(open=False)
+    server.tool(name="one")(lambda: "one")
+    output, warnings = StringIO(), StringIO()
+    call_command("mcp", "check", stdout=output, stderr=warnings)
+    assert "(mcp_mount.W004) Anybody who reaches the server 'checked'" in warnings.getvalue()
+    assert "staff at /staff/mcp: answers" in output.getvalue()
+
+
+def test_check_ends_with_an_error_where_tools_have_no_url(server: Any) -> None:
+    server.tool(name="one")(lambda: "one")
+    said = failure("check")
+    assert said.startswith("A client would not reach all tools.\n")
+    assert "The server 'checked' has tools, but no URL." in said
 
 
 def test_check_says_what_stands_in_the_way() -> None:
