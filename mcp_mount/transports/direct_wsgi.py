@@ -61,8 +61,9 @@ class WSGIDirectCalls:
             or environ["REQUEST_METHOD"] != "POST"
             or get("HTTP_ACCEPT") not in _ACCEPTS
             or get("CONTENT_TYPE") != JSON
-            # Only with its length a body is read in the same way by all.
-            or not get("CONTENT_LENGTH")
+            # Only by its length a body is read in the same way by all.
+            or not get("CONTENT_LENGTH", "").isdecimal()
+            or "HTTP_TRANSFER_ENCODING" in environ
             or "HTTP_MCP_SESSION_ID" in environ
             or "HTTP_ORIGIN" in environ
             or "HTTP_SEC_FETCH_SITE" in environ

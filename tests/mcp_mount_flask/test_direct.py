@@ -315,6 +315,21 @@ def test_odd_requests_are_answered_alike(
     KINDS[kind].both(changed(environ, given_changes, method), content)
 
 
+@pytest.mark.parametrize(
+    "own",
+    [{"HTTP_TRANSFER_ENCODING": "chunked"}, {"CONTENT_LENGTH": "abc"}, {"CONTENT_LENGTH": ""}],
+    ids=["chunks", "no number", "none"],
+)
+@pytest.mark.parametrize("content", [b"{}", b"{"])
+def test_a_body_that_is_not_read_by_its_length_goes_the_long_way(
+    twins: FlaskTwins, own: dict[str, Any], content: bytes
+) -> None:
+    environ, _ = request("where", {})
+    with counted() as direct:
+        twins.both({**environ, **own, "wsgi.input_terminated": True}, content)
+    assert direct == []
+
+
 def test_the_functions_of_the_application_run_around_a_direct_call() -> None:
     twins = KINDS["inside"]
     environ, body = request("where", {})
