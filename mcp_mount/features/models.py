@@ -34,9 +34,10 @@ class ModelCall(Call):
     Attributes:
         asked: What it is asked.
         model: The model, as it is registered.
+        is_within_model: Whether another model asks it, for its own answer.
     """
 
-    __slots__ = ("_completed", "_given", "asked", "model", "refusal")
+    __slots__ = ("_completed", "_given", "asked", "is_within_model", "model", "refusal")
 
     def __init__(
         self,
@@ -56,11 +57,12 @@ class ModelCall(Call):
         self.model = model
         self.asked = Asking(request, pieces)
         self.refusal: Exception | None = None
+        self.is_within_model = bool(incoming.path) and incoming.method == METHOD
         self._completed: tuple[Result, ChatCompletion] | None = None
         policies = model.policies.chain
         kind = Context if model.model.is_async else SyncContext
         super().__init__(
-            incoming,
+            replace(incoming, method=METHOD, params={"name": model.name}),
             self._answer_async if model.model.is_async else self._answer,
             is_async=model.model.is_async,
             encode=self._encode_answer,
@@ -87,6 +89,10 @@ class ModelCall(Call):
             return self._completed[1]
         # It was kept from an earlier call, or made by call middleware.
         return from_data(from_json(b"{%b}" % result.members)["value"])
+
+    def known_completion(self) -> ChatCompletion | None:
+        """The answer of the model itself, if it has given one in this call."""
+        return None if self._completed is None else self._completed[1]
 
     def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
         """Let the model be asked what call middleware has put in place of the request."""
@@ -185,8 +191,7 @@ def model_call(
         if error is unknown:
             raise unknown_model(models, incoming, name) from None
         raise
-    inner = replace(incoming, method=METHOD, params={"name": model.name})
-    return ModelCall(inner, model, request, pieces)
+    return ModelCall(incoming, model, request, pieces)
 
 
 def unknown_model(

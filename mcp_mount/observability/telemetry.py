@@ -20,6 +20,9 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
+from mcp_mount.features.models import ModelCall
+from mcp_mount.observability import generative
+from mcp_mount.observability.generative import ModelTelemetry
 from mcp_mount.observability.records import CallOutcome, Redaction
 from mcp_mount.schemas.values import flag
 from mcp_mount.wire.errors import ProtocolError
@@ -75,6 +78,7 @@ class Telemetry:
         meter_provider: MeterProvider | None = None,
     ) -> None:
         self._content = flag("content", content)
+        self.models = ModelTelemetry(_SCOPE, meter_provider, content=self._content)
         self.meter_provider = meter_provider
         self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
         meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
@@ -146,6 +150,29 @@ class Telemetry:
             if token is not None:
                 context.detach(token)
 
+    @contextmanager
+    def model_span(self, call: ModelCall) -> Iterator[Span]:
+        """The span of a call of a chat model, current in what runs in it.
+
+        Args:
+            call: The call.
+        """
+        parent, links = (None, []) if call.incoming.path else _origin(call.incoming)
+        token = None if parent is None else context.attach(parent)
+        try:
+            with self._tracer.start_as_current_span(
+                generative.name_of(call),
+                kind=SpanKind.CLIENT if generative.is_client(call) else SpanKind.INTERNAL,
+                attributes=generative.dimensions_of(call),
+                links=links,
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span:
+                yield span
+        finally:
+            if token is not None:
+                context.detach(token)
+
     def end(
         self,
         span: Span,
@@ -186,6 +213,8 @@ class Traced:
         self._redact = redact
 
     def flow(self, call: Call) -> Flow[Result]:
+        if isinstance(call, ModelCall):
+            return (yield from self._model_flow(call))
         started, telemetry = time.perf_counter(), self._telemetry
         with telemetry.span(call.incoming, _target(call.incoming)) as (span, dimensions):
             telemetry.show_arguments(span, call, self._redact)
@@ -199,6 +228,24 @@ class Traced:
             if "cache" in call.state:
                 span.set_attribute("mcp_mount.cache", call.state["cache"])
             telemetry.end(span, dimensions, started, CallOutcome.of(result))
+        return result
+
+    def _model_flow(self, call: ModelCall) -> Flow[Result]:
+        started, telemetry = time.perf_counter(), self._telemetry
+        with telemetry.model_span(call) as span:
+            first = telemetry.models.begin(span, call)
+            further: dict[str, Any] = {}
+            try:
+                result = yield from proceed()
+            except BaseException as error:
+                outcome = CallOutcome.of_error(call.recognised(error))
+                if outcome.error is not None:
+                    further["error.type"] = outcome.error
+                    span.set_status(Status(StatusCode.ERROR))
+                    span.set_attributes(further)
+                telemetry.models.end(span, call, time.perf_counter() - started, first, further)
+                raise
+            telemetry.models.end(span, call, time.perf_counter() - started, first, further)
         return result
 
 

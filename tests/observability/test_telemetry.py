@@ -47,12 +47,26 @@ class Watch:
         return found
 
     def durations(self) -> list[dict[str, Any]]:
+        return [
+            {key: value for key, value in point.items() if key != "sum"}
+            for point in self.points("mcp.server.operation.duration")
+        ]
+
+    def points(self, name: str) -> list[dict[str, Any]]:
+        """What a histogram has counted, by its dimensions."""
         data = self._reader.get_metrics_data()
         assert data is not None
-        [metric] = data.resource_metrics[0].scope_metrics[0].metrics
-        assert (metric.name, metric.unit) == ("mcp.server.operation.duration", "s")
+        found = [
+            one for one in data.resource_metrics[0].scope_metrics[0].metrics if one.name == name
+        ]
         return [
-            {**(point.attributes or {}), "count": point.count, "bounds": point.explicit_bounds}  # type: ignore[union-attr]
+            {
+                **(point.attributes or {}),
+                "count": point.count,  # type: ignore[union-attr]
+                "sum": point.sum,  # type: ignore[union-attr]
+                "bounds": point.explicit_bounds,  # type: ignore[union-attr]
+            }
+            for metric in found
             for point in metric.data.data_points
         ]
 
