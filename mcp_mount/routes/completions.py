@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, overload
 
-from fastapi import Depends
 from typing_extensions import Unpack
 
 from mcp_mount.backends.models.functions import FunctionModel
@@ -18,11 +17,7 @@ from mcp_mount.llm.models import Model
 from mcp_mount.policies.chain import policies_of
 from mcp_mount.policies.options import split
 from mcp_mount.routes.chat_tool import chat
-from mcp_mount.routes.errors import OpenAIRoute
-from mcp_mount.routes.gate import gate
-from mcp_mount.routes.openai.chat import ChatFace
-from mcp_mount.routes.openai.listing import ModelList
-from mcp_mount.routes.openai.text import TextFace
+from mcp_mount.routes.openai.paths import add_routes
 from mcp_mount.routes.options import ModelOptions, NamedRouterOptions
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import MCPRouter
@@ -57,25 +52,7 @@ class CompletionsRouter(MCPRouter):
         self.registry.add_stand_in(ChatModel(STAND_IN, FunctionModel(stand_in), _STAND_IN))
         if chat_tool:
             self.add_tool(chat, annotations={"openWorldHint": True})
-        models = ModelList(self.registry)
-        conversations = ChatFace(self.registry)
-        text = TextFace(self.registry)
-        for path, method, endpoint, summary in (
-            ("/v1/models", "GET", models.list_models, "List the models"),
-            ("/v1/models/{name:path}", "GET", models.show_model, "Describe a model"),
-            ("/v1/chat/completions", "POST", conversations.answer, "Answer a conversation"),
-            ("/v1/completions", "POST", text.answer, "Continue a text"),
-        ):
-            self.add_api_route(
-                path,
-                endpoint,
-                methods=[method],
-                dependencies=[Depends(gate)],
-                tags=["models"],
-                summary=summary,
-                response_model=None,
-                route_class_override=OpenAIRoute,
-            )
+        add_routes(self)
 
     @overload
     def chat(self, name: F, /) -> F: ...

@@ -140,6 +140,16 @@ class OpenAIRoute(APIRoute):
         return answer
 
 
+def unfit(param: str, message: str) -> RequestValidationError:
+    """The error for a parameter of a request that does not fit.
+
+    Args:
+        param: The parameter.
+        message: What is wrong with it.
+    """
+    return RequestValidationError([{"type": "value_error", "loc": ("body", param), "msg": message}])
+
+
 class _ReadRequest(Request):
     """A request whose body has been read."""
 

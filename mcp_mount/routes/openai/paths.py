@@ -1,0 +1,38 @@
+"""The paths of OpenAI's interface to models, and what answers there."""
+
+from __future__ import annotations
+
+from fastapi import Depends
+
+from mcp_mount.routes.errors import OpenAIRoute
+from mcp_mount.routes.gate import gate
+from mcp_mount.routes.openai.chat import ChatFace
+from mcp_mount.routes.openai.listing import ModelList
+from mcp_mount.routes.openai.responses import ResponsesFace
+from mcp_mount.routes.openai.text import TextFace
+from mcp_mount.routes.router import MCPRouter
+
+
+def add_routes(router: MCPRouter) -> None:
+    """Add the routes for models to a router."""
+    registry = router.registry
+    listing = ModelList(registry)
+    chat = ChatFace(registry).answer
+    responses = ResponsesFace(registry).answer
+    for path, method, endpoint, summary in (
+        ("/v1/models", "GET", listing.list_models, "List the models"),
+        ("/v1/models/{name:path}", "GET", listing.show_model, "Describe a model"),
+        ("/v1/chat/completions", "POST", chat, "Answer a conversation"),
+        ("/v1/responses", "POST", responses, "Respond to a conversation"),
+        ("/v1/completions", "POST", TextFace(registry).answer, "Continue a text"),
+    ):
+        router.add_api_route(
+            path,
+            endpoint,
+            methods=[method],
+            dependencies=[Depends(gate)],
+            tags=["models"],
+            summary=summary,
+            response_model=None,
+            route_class_override=OpenAIRoute,
+        )

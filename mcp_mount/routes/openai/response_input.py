@@ -1,0 +1,277 @@
+"""What a client of `/v1/responses` asks, and the conversation that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.routes.errors import unfit
+
+_STORED: Final = ("previous_response_id", "conversation")
+"""Options that refer to what an earlier request has left."""
+
+_ABSENT: Final = {"background": False, "prompt": None}
+"""Options that ask for what there is not here, with what asks for nothing."""
+
+_OWN: Final = {
+    "model",
+    "input",
+    "instructions",
+    "stream",
+    "tools",
+    "tool_choice",
+    "text",
+    "reasoning",
+    "max_output_tokens",
+    "top_logprobs",
+}
+_LEFT_OUT: Final = {
+    "store",
+    "include",
+    "metadata",
+    "stream_options",
+    "truncation",
+    "max_tool_calls",
+}
+"""Options that mean nothing to a model: they are for OpenAI's storage, or for tools of its own."""
+
+_OF_CALL: Final = ("name", "arguments")
+
+_OFFERED: Final = ("web_search", "web_search_preview")
+"""Tools of OpenAI's servers that some clients offer in every request: the model has no need of
+them, and does without."""
+
+
+class ResponseRequest(BaseModel):
+    """A request for a response. Options that have no attribute here go to the model.
+
+    Attributes:
+        model: The name of the model; None for the default one.
+        input: What the user says, or the items of the conversation.
+        instructions: What stands before the conversation.
+        stream: Whether the response is to come in events.
+        tools: The tools that the client has.
+        tool_choice: Which of them the model may or must call.
+        text: The form of the answer: `{"format": …}`.
+        reasoning: How much the model is to reason: `{"effort": …}`.
+        max_output_tokens: The longest answer, in tokens.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str | None = None
+    input: str | list[dict[str, Any]]
+    instructions: str | None = None
+    stream: bool = False
+    tools: list[dict[str, Any]] = Field(default_factory=list)
+    tool_choice: str | dict[str, Any] | None = None
+    text: dict[str, Any] = Field(default_factory=dict)
+    reasoning: dict[str, Any] = Field(default_factory=dict)
+    max_output_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = None
+    top_p: float | None = None
+    top_logprobs: int | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    parallel_tool_calls: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        given = {key: value for key, value in data.items() if value is not None}
+        for key in _STORED:
+            if key in given:
+                raise ValueError(
+                    f"{key} is not supported: responses are not stored here, so send the whole "
+                    "conversation as input"
+                )
+        for key, nothing in _ABSENT.items():
+            if given.pop(key, nothing) != nothing:
+                raise ValueError(f"{key} is not supported")
+        return given
+
+    def question(self) -> ChatRequest:
+        """The conversation that a model is asked to continue.
+
+        Raises:
+            RequestValidationError: For an item or a tool that there is not here.
+        """
+        given = self.model_dump(exclude_unset=True, exclude=_OWN | _LEFT_OUT)
+        instructions = [{"role": "system", "content": self.instructions}]
+        given |= {
+            "model": self.model,
+            "messages": [*(instructions if self.instructions else ()), *_messages(self.input)],
+            "stream": self.stream,
+            "tools": [tool for one in self.tools for tool in _tool(one)] or None,
+            "tool_choice": _choice(self.tool_choice),
+            "response_format": _format(self.text.get("format")),
+            "verbosity": self.text.get("verbosity"),
+            "reasoning_effort": self.reasoning.get("effort"),
+            "max_tokens": self.max_output_tokens,
+        }
+        if self.top_logprobs is not None:
+            given |= {"logprobs": True, "top_logprobs": self.top_logprobs}
+        if not given["tools"]:
+            given.pop("tool_choice")
+            given.pop("parallel_tool_calls", None)
+        return ChatRequest.model_validate(given)
+
+    def shown(self) -> dict[str, Any]:
+        """The request, as the response repeats it."""
+        return {
+            "instructions": self.instructions,
+            "max_output_tokens": self.max_output_tokens,
+            "metadata": self.metadata,
+            "parallel_tool_calls": self.parallel_tool_calls,
+            "previous_response_id": None,
+            "reasoning": {"effort": None, "summary": None, **self.reasoning},
+            "store": False,
+            "temperature": self.temperature,
+            "text": {"format": {"type": "text"}, **self.text},
+            "tool_choice": self.tool_choice or "auto",
+            "tools": self.tools,
+            "top_p": self.top_p,
+            "truncation": "disabled",
+        }
+
+
+def _messages(given: str | Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The messages of what a client sends as input."""
+    if isinstance(given, str):
+        yield {"role": "user", "content": given}
+        return
+    # What an assistant thinks, says and calls in one turn are several items, and one message.
+    turn: dict[str, Any] = {}
+    for number, item in enumerate(given):
+        own = _assistants_part(item, f"input.{number}")
+        if own is None:
+            if turn:
+                yield turn
+            turn = {}
+            yield _message(item, f"input.{number}")
+            continue
+        if "content" in turn and "content" in own:
+            yield turn
+            turn = {}
+        calls = turn.get("tool_calls", []) + own.get("tool_calls", [])
+        turn = {"role": "assistant", **turn, **own}
+        if calls:
+            turn["tool_calls"] = calls
+    if turn:
+        yield turn
+
+
+def _assistants_part(item: Mapping[str, Any], where: str) -> dict[str, Any] | None:
+    """What an item adds to the message of an assistant; None if it is another one's."""
+    kind = item.get("type", "message")
+    if kind == "message" and item.get("role") == "assistant":
+        return {"content": _content(item.get("content"), where)}
+    if kind == "function_call":
+        function = {key: _text(item.get(key, ""), f"{where}.{key}") for key in _OF_CALL}
+        return {
+            "tool_calls": [{"id": item.get("call_id"), "type": "function", "function": function}]
+        }
+    if kind == "reasoning":
+        parts = [
+            one
+            for key in ("content", "summary")
+            for one in _objects(item.get(key), f"{where}.{key}")
+        ]
+        text = "\n\n".join(str(one.get("text", "")) for one in parts)
+        return {"reasoning_content": text} if text else {}
+    return None
+
+
+def _message(item: Mapping[str, Any], where: str) -> dict[str, Any]:
+    kind = item.get("type", "message")
+    if kind == "message":
+        content = _content(item.get("content"), where)
+        return {"role": item.get("role"), "content": content}
+    if kind == "function_call_output":
+        output = _content(item.get("output"), where)
+        return {"role": "tool", "tool_call_id": item.get("call_id"), "content": output}
+    if kind == "item_reference":
+        raise unfit(where, "responses are not stored here, so send the item itself")
+    raise unfit(where, f"items of type {str(kind)[:100]!r} are not supported")
+
+
+def _content(given: Any, where: str) -> Any:
+    """The content of a message: its text, if it has no other parts."""
+    if given is None or isinstance(given, str):
+        return given
+    parts = [_part(one, where) for one in _objects(given, f"{where}.content")]
+    if all(one["type"] == "text" for one in parts):
+        return "".join(one["text"] for one in parts)
+    return parts
+
+
+def _objects(given: Any, where: str) -> Sequence[Mapping[str, Any]]:
+    if given is not None and not isinstance(given, list):
+        raise unfit(where, "a list is expected")
+    if not all(isinstance(one, Mapping) for one in given or ()):
+        raise unfit(where, "a list of objects is expected")
+    return given or ()
+
+
+def _text(given: Any, where: str) -> str:
+    if not isinstance(given, str):
+        raise unfit(where, "text is expected")
+    return given
+
+
+def _part(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    kind = given.get("type")
+    if kind in ("input_text", "output_text", "text", "summary_text", "reasoning_text"):
+        return {"type": "text", "text": str(given.get("text", ""))}
+    if kind == "refusal":
+        return {"type": "text", "text": str(given.get("refusal", ""))}
+    if kind == "input_image" and given.get("image_url"):
+        image = {"url": given["image_url"], "detail": given.get("detail")}
+        return {"type": "image_url", "image_url": {k: v for k, v in image.items() if v}}
+    if kind == "input_file" and given.get("file_data"):
+        file = {key: given.get(key) for key in ("filename", "file_data")}
+        return {"type": "file", "file": {key: value for key, value in file.items() if value}}
+    if kind == "input_audio":
+        return {"type": "input_audio", "input_audio": given.get("input_audio")}
+    if kind in ("input_image", "input_file"):
+        raise unfit(where, "files are not stored here, so send the data itself")
+    raise unfit(where, f"content of type {str(kind)[:100]!r} is not supported")
+
+
+def _tool(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    kind = given.get("type")
+    if kind == "function":
+        function = {key: given[key] for key in given if key != "type" and given[key] is not None}
+        yield {"type": "function", "function": function}
+    elif kind not in _OFFERED:
+        raise unfit("tools", f"those of type {str(kind)[:100]!r} are not supported")
+
+
+def _choice(given: Any) -> Any:
+    if not isinstance(given, Mapping):
+        return given
+    if given.get("type") == "function":
+        return {"type": "function", "function": {"name": given.get("name")}}
+    if given.get("type") == "allowed_tools":
+        names = [one.get("name") for one in _objects(given.get("tools"), "tool_choice.tools")]
+        tools = [{"type": "function", "function": {"name": name}} for name in names]
+        allowed = {"mode": given.get("mode", "auto"), "tools": tools}
+        return {"type": "allowed_tools", "allowed_tools": allowed}
+    raise unfit("tool_choice", f"{str(given.get('type'))[:100]!r} is not supported")
+
+
+def _format(given: Any) -> Any:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or not isinstance(given.get("type"), str):
+        raise unfit("text.format", "an object with a type is expected")
+    if given["type"] == "text":
+        return None
+    if given["type"] != "json_schema":
+        return dict(given)
+    schema = {key: given[key] for key in given if key != "type" and given[key] is not None}
+    return {"type": "json_schema", "json_schema": schema}

@@ -1,0 +1,210 @@
+"""The items of which the output of a response consists, and the events that build them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any, Final, TypeAlias
+
+from mcp_mount.llm.answers import ToolDelta
+
+Event: TypeAlias = dict[str, Any]
+
+
+class OutputItem:
+    """An item in the making.
+
+    Args:
+        place: The number of the item in the output.
+
+    Attributes:
+        id: The id of the item.
+        is_done: Whether it has ended.
+    """
+
+    prefix: str
+    delta: str
+    """The type of the events that have pieces of it, without what all types have in common."""
+
+    def __init__(self, place: int) -> None:
+        self.id = f"{self.prefix}_{secrets.token_hex(24)}"
+        self.is_done = False
+        self._place = place
+        self._said: list[str] = []
+
+    def begin(self) -> Iterator[Event]:
+        """The events that begin it."""
+        yield {
+            "type": "response.output_item.added",
+            "output_index": self._place,
+            "item": self._item("", "in_progress"),
+        }
+
+    def add(self, text: str, logprobs: Any = None) -> Iterator[Event]:
+        """The events of a piece of it."""
+        self._said.append(text)
+        yield {"type": f"response.{self.delta}.delta", **self._where(), "delta": text}
+
+    def end(self) -> Iterator[Event]:
+        """The events that end it."""
+        self.is_done = True
+        yield {
+            "type": "response.output_item.done",
+            "output_index": self._place,
+            "item": self.whole(),
+        }
+
+    def whole(self) -> dict[str, Any]:
+        """The whole item."""
+        return self._item(self._text, "completed")
+
+    @property
+    def _text(self) -> str:
+        return "".join(self._said)
+
+    def _item(self, text: str, status: str) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _where(self) -> Event:
+        return {"item_id": self.id, "output_index": self._place}
+
+
+class TextItem(OutputItem):
+    """A message of the assistant: text."""
+
+    prefix = "msg"
+    delta = "output_text"
+
+    def __init__(self, place: int) -> None:
+        super().__init__(place)
+        self._logprobs: list[Any] = []
+
+    def begin(self) -> Iterator[Event]:
+        yield from super().begin()
+        yield {"type": "response.content_part.added", **self._where(), "part": self._part("")}
+
+    def add(self, text: str, logprobs: Any = None) -> Iterator[Event]:
+        own = logprobs.get("content") or [] if isinstance(logprobs, dict) else []
+        self._logprobs += own
+        for event in super().add(text):
+            yield {**event, "logprobs": own}
+
+    def end(self) -> Iterator[Event]:
+        where, text = self._where(), self._text
+        logprobs = self._logprobs
+        yield {"type": "response.output_text.done", **where, "text": text, "logprobs": logprobs}
+        yield {"type": "response.content_part.done", **where, "part": self._part(text)}
+        yield from super().end()
+
+    def _item(self, text: str, status: str) -> dict[str, Any]:
+        content = [self._part(text)] if status == "completed" else []
+        return _message(self.id, status, content)
+
+    def _part(self, text: str) -> dict[str, Any]:
+        logprobs = list(self._logprobs)
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
+
+    def _where(self) -> Event:
+        return {**super()._where(), "content_index": 0}
+
+
+class RefusalItem(OutputItem):
+    """A message of the assistant: why the model does not answer."""
+
+    prefix = "msg"
+    delta = "refusal"
+
+    def begin(self) -> Iterator[Event]:
+        yield from super().begin()
+        yield {"type": "response.content_part.added", **self._where(), "part": self._part("")}
+
+    def end(self) -> Iterator[Event]:
+        where, text = self._where(), self._text
+        yield {"type": "response.refusal.done", **where, "refusal": text}
+        yield {"type": "response.content_part.done", **where, "part": self._part(text)}
+        yield from super().end()
+
+    def _item(self, text: str, status: str) -> dict[str, Any]:
+        return _message(self.id, status, [self._part(text)] if status == "completed" else [])
+
+    def _part(self, text: str) -> dict[str, Any]:
+        return {"type": "refusal", "refusal": text}
+
+    def _where(self) -> Event:
+        return {**super()._where(), "content_index": 0}
+
+
+class ReasoningItem(OutputItem):
+    """What the model thinks. It stands where OpenAI's models have a summary of that: what clients
+    show is the summary."""
+
+    prefix = "rs"
+    delta = "reasoning_summary_text"
+
+    def begin(self) -> Iterator[Event]:
+        yield from super().begin()
+        kind = "response.reasoning_summary_part.added"
+        yield {"type": kind, **self._where(), "part": _summary("")}
+
+    def end(self) -> Iterator[Event]:
+        where, text = self._where(), self._text
+        yield {"type": "response.reasoning_summary_text.done", **where, "text": text}
+        kind = "response.reasoning_summary_part.done"
+        yield {"type": kind, **where, "part": _summary(text)}
+        yield from super().end()
+
+    def _item(self, text: str, status: str) -> dict[str, Any]:
+        summary = [_summary(text)] if status == "completed" else []
+        return {"id": self.id, "type": "reasoning", "summary": summary}
+
+    def _where(self) -> Event:
+        return {**super()._where(), "summary_index": 0}
+
+
+class CallItem(OutputItem):
+    """A call of a tool that the client has."""
+
+    prefix = "fc"
+    delta = "function_call_arguments"
+
+    def __init__(self, place: int, call: ToolDelta) -> None:
+        super().__init__(place)
+        self._call_id = call.id or f"call_{secrets.token_hex(12)}"
+        self._name = call.name
+
+    def end(self) -> Iterator[Event]:
+        yield {
+            "type": "response.function_call_arguments.done",
+            **self._where(),
+            "name": self._name,
+            "arguments": self._text,
+        }
+        yield from super().end()
+
+    def _item(self, text: str, status: str) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "type": "function_call",
+            "status": status,
+            "call_id": self._call_id,
+            "name": self._name,
+            "arguments": text,
+        }
+
+
+SPOKEN: Final = {"reasoning": ReasoningItem, "text": TextItem, "refusal": RefusalItem}
+"""The items that the members of a piece belong to, in the order in which they come."""
+
+
+def _message(id_: str, status: str, content: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "type": "message",
+        "status": status,
+        "role": "assistant",
+        "content": content,
+    }
+
+
+def _summary(text: str) -> dict[str, Any]:
+    return {"type": "summary_text", "text": text}

@@ -1,0 +1,163 @@
+"""`/v1/responses`: the interface of OpenAI's newer clients, answered by chat models.
+
+Nothing is stored: a client sends the whole conversation, as it does for chat completions.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+from fastapi import Request, Response
+
+from mcp_mount.features import Registry
+from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
+from mcp_mount.routes.openai.calls import answer
+from mcp_mount.routes.openai.response_input import ResponseRequest
+from mcp_mount.routes.openai.response_output import SPOKEN, CallItem, Event, OutputItem
+from mcp_mount.wire.encoding import encode
+
+_INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""Why a response is incomplete, by the reason why its answer ends."""
+
+
+class ResponsesFace:
+    """Responses.
+
+    Args:
+        registry: That of the router.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def answer(self, wanted: ResponseRequest, request: Request) -> Response:
+        """Respond to a conversation, within all that is declared around the model."""
+        form = partial(_ResponseFrame, wanted)
+        return await answer(request, self._registry, [wanted.question()], form)
+
+
+class _ResponseFrame:
+    """The frame of one response: whole, or as events that are numbered through."""
+
+    def __init__(self, wanted: ResponseRequest, model: str) -> None:
+        self._model = model
+        self._shown = wanted.shown()
+        self._id = f"resp_{secrets.token_hex(24)}"
+        self._created = int(time.time())
+        self._number = 0
+        self._items: list[OutputItem] = []
+        self._calls: dict[int, CallItem] = {}
+        self._finish: str | None = None
+        self._usage: Usage | None = None
+
+    def whole(self, completions: Sequence[ChatCompletion]) -> bytes:
+        """The response in one piece."""
+        [completion] = completions
+        self._model = completion.model or self._model
+        for delta in completion.deltas():
+            for _ in self._steps(delta):
+                pass
+        for _ in self._close():
+            pass
+        return encode(self._response(self._status()))
+
+    def events(self, deltas: Sequence[Delta]) -> bytes:
+        """Pieces of the answer, as events."""
+        steps = (step for delta in deltas for step in self._steps(delta))
+        return self._begun() + b"".join(map(self._event, steps))
+
+    def end(self) -> bytes:
+        """The events that end the response."""
+        ending = b"".join(map(self._event, self._close()))
+        status = self._status()
+        last = {"type": f"response.{status}", "response": self._response(status)}
+        return self._begun() + ending + self._event(last)
+
+    def failure(self, error: dict[str, Any]) -> bytes:
+        """The event that ends a response that has failed on its way."""
+        told = {"code": error["error"]["code"], "message": error["error"]["message"]}
+        response = {**self._response("failed"), "error": told}
+        return self._event({"type": "response.failed", "response": response})
+
+    def _begun(self) -> bytes:
+        if self._number:
+            return b""
+        response = self._response("in_progress")
+        kinds = ("response.created", "response.in_progress")
+        return b"".join(self._event({"type": kind, "response": response}) for kind in kinds)
+
+    def _event(self, event: Event) -> bytes:
+        event["sequence_number"] = self._number
+        self._number += 1
+        return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), encode(event))
+
+    def _status(self) -> str:
+        return "incomplete" if self._finish in _INCOMPLETE else "completed"
+
+    def _response(self, status: str) -> dict[str, Any]:
+        reason = _INCOMPLETE.get(self._finish or "") if status == "incomplete" else None
+        return {
+            "id": self._id,
+            "object": "response",
+            "created_at": self._created,
+            "status": status,
+            "error": None,
+            "incomplete_details": None if reason is None else {"reason": reason},
+            "model": self._model,
+            "output": [item.whole() for item in self._items if item.is_done],
+            **self._shown,
+            "usage": None if status == "in_progress" else _usage(self._usage),
+        }
+
+    def _steps(self, delta: Delta) -> Iterator[Event]:
+        """The events of a piece. Only the first answer counts: a response has one."""
+        if delta.usage is not None:
+            self._usage = delta.usage
+        if delta.choice:
+            return
+        for member, kind in SPOKEN.items():
+            text = getattr(delta, member)
+            if text:
+                item = self._items[-1] if self._items else None
+                if type(item) is not kind or item.is_done:
+                    item = kind(len(self._items))
+                    yield from self._open(item)
+                yield from item.add(text, delta.logprobs)
+        if delta.tool is not None:
+            call = self._calls.get(delta.tool.index)
+            if call is None:
+                call = CallItem(len(self._items), delta.tool)
+                yield from self._open(call)
+                self._calls[delta.tool.index] = call
+            if delta.tool.arguments:
+                yield from call.add(delta.tool.arguments)
+        self._finish = delta.finish or self._finish
+
+    def _open(self, item: OutputItem) -> Iterator[Event]:
+        # Of several calls, some models send the pieces in turn: they end together.
+        if not isinstance(item, CallItem) or (
+            self._items and not isinstance(self._items[-1], CallItem)
+        ):
+            yield from self._close()
+        self._items.append(item)
+        yield from item.begin()
+
+    def _close(self) -> Iterator[Event]:
+        for item in self._items:
+            if not item.is_done:
+                yield from item.end()
+
+
+def _usage(usage: Usage | None) -> dict[str, Any]:
+    known = usage or Usage()
+    return {
+        "input_tokens": known.input_tokens,
+        "input_tokens_details": {"cached_tokens": known.cached_tokens},
+        "output_tokens": known.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": known.reasoning_tokens},
+        "total_tokens": known.input_tokens + known.output_tokens,
+    }
