@@ -118,6 +118,12 @@ class _Late:
                 # Also what `push` has set.
                 _request_variable.reset(in_request)
                 _app_variable.reset(in_app)
+            error = made.request.routing_exception
+            if error is not None:
+                # No route is at the path of the server. What was raised holds the frames that have
+                # asked for the request, which would hold it: locals of the handler would stay
+                # until the garbage collector runs.
+                error.__traceback__ = error.__context__ = None
             vars(made)["_cv_tokens"] = [self.pushed]
             vars(context).update(vars(made))
             context.__class__ = RequestContext  # type: ignore[assignment]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -606,6 +608,34 @@ def test_a_thread_that_outlives_its_request_has_the_request() -> None:
         assert len(direct) == 1
         go_on.set()
         assert [one.result(10) for one in running] == ["/mcp None shop"] * 2
+
+
+def test_what_a_handler_had_is_freed_although_it_has_asked_for_its_request() -> None:
+    app = Flask("shop", static_folder=None)
+    server = MCPServer("shop", secret_key="k", open=True)
+    had: list[Any] = []
+
+    class Large:
+        pass
+
+    @server.tool
+    def loads() -> str:
+        large = Large()
+        had.append(weakref.ref(large))
+        return flask.request.path
+
+    whole = mount(app, "/mcp", server)
+    environ, body = request("loads", {})
+    gc.disable()
+    try:
+        with counted() as direct:
+            for _ in range(2):
+                send(whole, environ, json.dumps(body).encode())
+        assert len(direct) == 1
+        # Without the garbage collector.
+        assert had[1]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_request_that_cannot_be_made_fails_where_it_is_asked_for(
