@@ -126,6 +126,6 @@ def host_of(app: Flask, *, is_beside: bool = False) -> Host:
         debug=lambda: app.debug,
         host_names=host_names,
         detach=detach,
-        without_permissions="Flask",
+        without_permissions=lambda: "Flask",
         exceptions=exception_hooks(app, has_request=not is_beside),
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, TypeVar
 
+from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import BaseRoute, Match, Mount, compile_path
 from starlette.types import Receive, Scope, Send
 
@@ -101,7 +104,8 @@ def mount(app: App, path: str, server: MCPServer) -> App:
     Raises:
         ValueError: If the path does not start with "/".
         TypeError: If the arguments are swapped.
-        DefinitionError: If something is already mounted at the path.
+        DefinitionError: If something is already mounted at the path, or something has a permission
+            by name and no middleware gives callers scopes.
     """
     check_mount(app, path, server, Starlette)
     path = clean_prefix(path)
@@ -117,6 +121,7 @@ def mount(app: App, path: str, server: MCPServer) -> App:
                 exact.match(wanted) is not None or before.serves_metadata(wanted)
             ),
             guards=lambda: may_guard(app.user_middleware),
+            without_permissions=partial(_without_permissions, app, server),
         )
     )
     route = MCPMount(path, server)
@@ -129,6 +134,19 @@ def mount(app: App, path: str, server: MCPServer) -> App:
         changed()
     app.router.lifespan_context = _composed(app, server)
     return app
+
+
+def _without_permissions(app: Starlette, server: MCPServer) -> str | None:
+    """Return what an application is called in errors in which no caller has a permission by name.
+
+    Such permissions are the scopes of AuthenticationMiddleware; middleware of a user's own may give
+    some as well.
+    """
+    middleware = [*app.user_middleware, *server.user_middleware]
+    if may_guard(middleware) or any(one.cls is AuthenticationMiddleware for one in middleware):
+        return None
+    name = "FastAPI" if isinstance(app, FastAPI) else "Starlette"
+    return f"{name} without AuthenticationMiddleware (add it before mount)"
 
 
 def _place(routes: Sequence[BaseRoute], path: str) -> int:

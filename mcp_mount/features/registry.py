@@ -73,7 +73,7 @@ class Registry:
         self.lifespan: Callable[[], Any] = _no_lifespan
         self.listing = listing or Listing()
         self._request_type: type | None = None
-        self._without_permissions: str | None = None
+        self._without_permissions: Callable[[], str | None] = lambda: None
         # Routers and blueprints live as long as the program; applications come and go.
         self._followers: WeakSet[Registry] = WeakSet()
         self._methods: dict[str, Method] = {}
@@ -231,30 +231,31 @@ class Registry:
             self.add_stand_in(model)
         other._followers.add(self)
 
-    def attach(self, kind: type | None, without_permissions: str | None) -> None:
+    def attach(self, kind: type | None, without_permissions: Callable[[], str | None]) -> None:
         """Note what the host has for handlers and rules, now and in future: all of it, or nothing.
 
         Args:
             kind: The class of the host's requests, which handlers get; None if it is not known.
-            without_permissions: What the host is called in an error if it has no permissions by
-                name.
+            without_permissions: Returns what the host is called in an error if it has no
+                permissions by name, else None.
 
         Raises:
             DefinitionError: For a handler that takes requests of another framework, and for an
                 entry that needs a permission which nobody has.
         """
+        host = without_permissions()
         for entries in (self.tools, self.resources, self.prompts):
             for entry in entries.values():
                 if kind is not None:
                     check_request(entry.function, entry.arguments, kind)
                     refuse_rules(entry.rules, kind)
-                refuse_permission_names(entry.rules, without_permissions)
+                refuse_permission_names(entry.rules, host)
         for model in self.models.values():
             if kind is not None:
                 refuse_rules(model.rules, kind)
-            refuse_permission_names(model.rules, without_permissions)
+            refuse_permission_names(model.rules, host)
         self._request_type = kind or self._request_type
-        self._without_permissions = without_permissions or self._without_permissions
+        self._without_permissions = without_permissions
 
     def refresh(self, kind: str) -> None:
         """Tell of entries that have changed by themselves: they are listed anew."""
@@ -474,7 +475,7 @@ def _check(
             if kind != "model":
                 check_request(guarded.function, guarded.arguments, registry._request_type)
             refuse_rules(guarded.rules, registry._request_type)
-        refuse_permission_names(guarded.rules, registry._without_permissions)
+        refuse_permission_names(guarded.rules, registry._without_permissions())
         if kind == "completer":
             subject = registry.subject_of(guarded)
             if subject is not None:

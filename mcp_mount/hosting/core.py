@@ -189,7 +189,7 @@ class ServerCore:
         policies = _policies(options)
         given = {**self._rules, **{key: policies[key] for key in policies if key in RULES}}
         rules = rules_of(given)
-        refuse_permission_names(rules, host.without_permissions)
+        refuse_permission_names(rules, host.without_permissions())
         if host.request_type is not None:
             refuse_rules(rules, host.request_type)
         declared = read(policies)

@@ -46,7 +46,8 @@ class Host:
         request_type: The class of the requests that handlers get here, where it is always the same
             one.
         app: The application itself, for the `app` of Starlette's requests.
-        without_permissions: What it is called in errors, if it has no permissions by name.
+        without_permissions: Returns what it is called in errors, if it has no permissions by name;
+            None if it may have some.
         guards: Whether it evidently refuses callers before they reach the server.
         exceptions: Translates those of the framework that tell a client something (Http404, a
             werkzeug HTTPException) into ours: ToolError for words, ResourceNotFoundError for what
@@ -66,6 +67,6 @@ class Host:
     varies: Callable[[ProtocolRequest], str] = accepted_languages
     request_type: type | None = None
     app: Any = None
-    without_permissions: str | None = None
+    without_permissions: Callable[[], str | None] = lambda: None
     guards: Callable[[], bool] = bool
     exceptions: ExceptionHooks = NO_HOOKS

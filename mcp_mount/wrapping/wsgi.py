@@ -67,8 +67,14 @@ class mount_wsgi(Wrapped):
         super().__init__(app, path, server, 2)
         host = server.core.host
         if host.request_type is None:
-            known = host.without_permissions or "a WSGI application"
-            server.core.attach(replace(host, request_type=dict, without_permissions=known))
+            known = host.without_permissions
+            server.core.attach(
+                replace(
+                    host,
+                    request_type=dict,
+                    without_permissions=lambda: known() or "a WSGI application",
+                )
+            )
         self._around = around
         self._directly = directly
 

@@ -9,10 +9,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 
 from mcp_mount import (
@@ -179,8 +181,24 @@ def _wsgi_with(server: MCPServer) -> None:
     mount_wsgi(lambda environ, start_response: [], "/mcp", server)
 
 
+def _starlette_with(server: MCPServer) -> None:
+    mount(Starlette(), "/mcp", server)
+
+
+def _fastapi_with(server: MCPServer) -> None:
+    # Of middleware that tells nothing of callers.
+    app = FastAPI(middleware=[Middleware(GZipMiddleware)])
+    mount(app, "/mcp", server)
+
+
 @pytest.mark.parametrize(
-    ("give", "host"), [(_flask_with, "Flask"), (_wsgi_with, "a WSGI application")]
+    ("give", "host"),
+    [
+        (_flask_with, "Flask"),
+        (_wsgi_with, "a WSGI application"),
+        (_starlette_with, r"Starlette without AuthenticationMiddleware \(add it before mount\)"),
+        (_fastapi_with, r"FastAPI without AuthenticationMiddleware \(add it before mount\)"),
+    ],
 )
 def test_a_host_without_permissions_by_name_refuses_them_when_it_mounts(
     give: Callable[[MCPServer], None], host: str
@@ -204,6 +222,19 @@ def test_a_host_without_permissions_by_name_refuses_them_when_it_mounts(
         server.include_router(router)
     assert not server.registry.tools
     server.tool(name="open", permission=lambda request: True)(lambda: "in")
+
+
+def test_scopes_of_middleware_are_permissions_by_name() -> None:
+    server = MCPServer("later")
+    app = FastAPI()
+    mount(app, "/mcp", server)
+    with pytest.raises(DefinitionError, match="add it before mount"):
+        server.tool(name="closed", permission="write")(lambda: "in")
+    app.add_middleware(AuthenticationMiddleware, backend=AuthenticationBackend())
+    server.tool(name="closed", permission="write")(lambda: "in")
+    own = MCPServer("own", permission="write")
+    own.add_middleware(AuthenticationMiddleware, backend=AuthenticationBackend())
+    mount(FastAPI(), "/mcp", own)
 
 
 def test_a_list_that_is_not_the_same_for_all_is_private() -> None:
