@@ -143,7 +143,8 @@ def _without_permissions(app: Starlette, server: MCPServer) -> str | None:
     some as well.
     """
     middleware = [*app.user_middleware, *server.user_middleware]
-    if may_guard(middleware) or any(one.cls is AuthenticationMiddleware for one in middleware):
+    kinds: list[Any] = [one.cls for one in middleware]
+    if may_guard(middleware) or AuthenticationMiddleware in kinds:
         return None
     name = "FastAPI" if isinstance(app, FastAPI) else "Starlette"
     return f"{name} without AuthenticationMiddleware (add it before mount)"
