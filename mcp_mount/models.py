@@ -1,5 +1,8 @@
 """Chat models: what they say, where they are, and how requests are routed to several of them."""
 
+from mcp_mount.backends.models.choices import Candidate, ModelChoice
+from mcp_mount.backends.models.health import Breaker
+from mcp_mount.backends.models.routes import Route
 from mcp_mount.backends.models.tools import Tools
 from mcp_mount.llm.answers import (
     ChatCompletion,
@@ -19,6 +22,8 @@ from mcp_mount.routes.options import ModelOptions
 
 __all__ = [
     "Asking",
+    "Breaker",
+    "Candidate",
     "ChatCompletion",
     "ChatMessage",
     "ChatRequest",
@@ -27,11 +32,13 @@ __all__ = [
     "Embeddings",
     "Finish",
     "Model",
+    "ModelChoice",
     "ModelError",
     "ModelOptions",
     "Pieces",
     "Reasoning",
     "Refusal",
+    "Route",
     "ToolCall",
     "ToolDelta",
     "Tools",

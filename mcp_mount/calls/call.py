@@ -108,6 +108,9 @@ class Call:
         "tracker",
     )
 
+    is_route = False
+    """Whether it only asks other models, which count as this call."""
+
     def __init__(
         self,
         incoming: IncomingRequest,
@@ -228,6 +231,20 @@ class Call:
         if self._state is None:
             self._state = {}
         return self._state
+
+    def is_counted(self, key: Any) -> bool:
+        """Whether a policy counts the call already, as that of the route which makes it.
+
+        A route and the models that it asks often have policies in common, such as those of their
+        router: one call at a time would never begin.
+
+        Args:
+            key: Names the policy, wherever it holds.
+        """
+        incoming = self.incoming
+        if self.is_route:
+            incoming.passing |= {key}
+        return key in incoming.passed
 
     def encode(self, value: Any) -> Result:
         """The result for a value, as if the handler had returned it.

@@ -97,6 +97,9 @@ class ServerHandlers(Protocol):
     def tools_for(self, incoming: IncomingRequest) -> list[dict[str, Any]]:
         """The definitions of the tools that a caller may use and models may see."""
 
+    def model(self, name: str) -> Any:
+        """The `ChatModel` of a name; None if there is none."""
+
     def answer(self, incoming: IncomingRequest) -> Any:
         """The `Result` of a request, or the `Call` that gives it; None for an unknown method."""
 
@@ -127,6 +130,9 @@ class IncomingRequest:
         prefix: Of the keys of its questions.
         hooks: What the host does with exceptions.
         progress: What was reported of it, for all that its handler calls.
+        passing: The policies, by their keys, that hold for the models that a route asks here, since
+            they hold for the route.
+        passed: Those that held for the route that makes this request.
     """
 
     id: MessageId
@@ -149,6 +155,8 @@ class IncomingRequest:
     met_rules: list[Rule] = field(default_factory=list)
     hooks: ExceptionHooks = NO_HOOKS
     progress: Progress | None = None
+    passing: frozenset[Any] = frozenset()
+    passed: frozenset[Any] = frozenset()
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules."""

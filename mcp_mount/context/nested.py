@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.incoming import IncomingRequest, Progress
 from mcp_mount.calls.results import ContentBlock, Result
-from mcp_mount.llm.errors import ModelError
+from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.wire.adapters import adapter_of
 from mcp_mount.wire.errors import ProtocolError, ResourceError, ToolError
 from mcp_mount.wire.revisions import LATEST
@@ -146,7 +146,7 @@ def model_call_of(
         return incoming.handlers.model_call(inner, request, pieces, model)
     except ProtocolError as error:
         status = error.status(stateless=True)
-        raise ModelError(str(_told(error)), status=status, again=False) from None
+        raise ModelRefused(str(_told(error)), status=status, again=False) from None
 
 
 def result_of(call: Call) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.questions import InputRequest, PendingInput, PendingQuestions
@@ -22,7 +22,7 @@ from mcp_mount.context.nested import (
     wraps,
 )
 from mcp_mount.llm.answers import ChatCompletion
-from mcp_mount.llm.errors import ModelError
+from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.models import NO_PIECES, Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.wire.encoding import encode
@@ -34,6 +34,8 @@ logger = own_logger("mcp_mount")
 T = TypeVar("T")
 
 Operation: TypeAlias = Generator[Any, Any, T]
+
+_OUT_OF_TIME: Final = 504
 
 
 class OperationContext(Protocol):
@@ -157,7 +159,9 @@ def complete(
     except (ModelError, ClientError):
         raise
     except CallRejected as error:
-        raise ModelError(str(error), status=error.status, retry_after=error.retry_after) from None
+        # One whose time is over was asked, and has not answered.
+        kind = ModelError if error.status == _OUT_OF_TIME else ModelRefused
+        raise kind(str(error), status=error.status, retry_after=error.retry_after) from None
     except Exception as error:
         logger.error("The model %r failed", inner.model.name, exc_info=error)
         message = f"The model {inner.model.name!r} failed"

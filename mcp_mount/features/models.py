@@ -16,7 +16,7 @@ from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
 from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.llm.answers import ChatCompletion, from_data, to_data
-from mcp_mount.llm.errors import ModelError
+from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.models import Asking, Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.wire.encoding import encode
@@ -37,7 +37,15 @@ class ModelCall(Call):
         is_within_model: Whether another model asks it, for its own answer.
     """
 
-    __slots__ = ("_completed", "_given", "asked", "is_within_model", "model", "refusal")
+    __slots__ = (
+        "_completed",
+        "_given",
+        "asked",
+        "is_route",
+        "is_within_model",
+        "model",
+        "refusal",
+    )
 
     def __init__(
         self,
@@ -56,13 +64,20 @@ class ModelCall(Call):
         """
         self.model = model
         self.asked = Asking(request, pieces)
+        self.is_route = getattr(model.model, "is_route", False)
         self.refusal: Exception | None = None
         self.is_within_model = bool(incoming.path) and incoming.method == METHOD
         self._completed: tuple[Result, ChatCompletion] | None = None
         policies = model.policies.chain
         kind = Context if model.model.is_async else SyncContext
         super().__init__(
-            replace(incoming, method=METHOD, params={"name": model.name}),
+            replace(
+                incoming,
+                method=METHOD,
+                params={"name": model.name},
+                passed=incoming.passing,
+                passing=incoming.passing if self.is_route else frozenset(),
+            ),
             self._answer_async if model.model.is_async else self._answer,
             is_async=model.model.is_async,
             encode=self._encode_answer,
@@ -201,7 +216,7 @@ def unknown_model(
     known = [key for key, one in models.items() if incoming.permits(one.rules)]
     listed = ", ".join(known[:_MAX_LISTED]) or "none"
     what = "There is no model" if name is None else f"Unknown model {name[:_LONGEST_NAME]!r}"
-    return ModelError(
+    return ModelRefused(
         f"{what}; known: {listed}", status=404, code="model_not_found", param="model", again=False
     )
 

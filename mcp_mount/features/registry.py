@@ -178,6 +178,10 @@ class Registry:
         """The chat models by their names, or those that stand in for them."""
         return self.models or self.stand_ins
 
+    def model(self, name: str) -> ChatModel | None:
+        """The chat model of a name; None if there is none."""
+        return self.offered_models.get(name)
+
     def model_call(
         self,
         incoming: IncomingRequest,

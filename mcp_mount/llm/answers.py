@@ -117,6 +117,8 @@ class Delta:
         usage: How many tokens there were; comes last.
         choice: Which of several answers it belongs to, from 0.
         logprobs: The log probabilities of its tokens, as OpenAI has them.
+        model: The name of the model that answers, if it is another one than was asked; in the first
+            piece.
     """
 
     text: str = ""
@@ -127,6 +129,7 @@ class Delta:
     usage: Usage | None = None
     choice: int = 0
     logprobs: Any = None
+    model: str | None = None
 
 
 @dataclass(slots=True)
@@ -167,6 +170,8 @@ class ChatCompletion:
 
     def deltas(self) -> Iterator[Delta]:
         """The answer in pieces, those that end it included."""
+        if self.model is not None:
+            yield Delta(model=self.model)
         for number, one in enumerate(self.choices):
             if one.reasoning:
                 yield Delta(reasoning=one.reasoning, choice=number)
@@ -238,6 +243,8 @@ class Gathering:
         """Take a piece."""
         if delta.usage is not None:
             self._usage = delta.usage
+        if delta.model is not None:
+            self.model = delta.model
         while len(self._choices) <= delta.choice:
             self._choices.append(_Choice())
         self._choices[delta.choice].add(delta)
@@ -329,7 +336,6 @@ def deltas_of(piece: Any, gathering: Gathering) -> Iterator[Delta]:
     elif isinstance(piece, Finish):
         yield Delta(finish=piece.reason)
     elif isinstance(piece, ChatCompletion):
-        gathering.model = piece.model or gathering.model
         yield from piece.deltas()
     elif piece is not None:
         raise TypeError(

@@ -36,3 +36,7 @@ class ModelError(ToolError):
         self.retry_after = retry_after
         self.param = param
         self.again = status in (408, 409, 429) or status >= 500 if again is None else again
+
+
+class ModelRefused(ModelError):
+    """A model was not asked: its caller may not do so, or not now."""

@@ -35,6 +35,8 @@ class MaxConcurrency:
         self._turns = _Turns(limit)
 
     def flow(self, call: Call) -> Flow[Result]:
+        if call.is_counted(self):
+            return (yield from proceed())
         turn = self._turns.queue()
         try:
             if not turn.done():

@@ -94,7 +94,7 @@ class Throttled:
         self._limits = store.limits(throttle.strategy)
 
     def flow(self, call: Call) -> Flow[Result]:
-        key = self._key(call)
+        key = None if call.is_counted(self._name) else self._key(call)
         if key is not None:
             for rate in self._throttle.rates:
                 wait = yield self._hit(rate, key)

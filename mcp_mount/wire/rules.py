@@ -13,7 +13,7 @@ from mcp_mount.wire.messages import CannotTell, Request, Rule
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request, for rules with `when=`.
+    """Who sends a request, for rules with `when=` and for routes of models.
 
     Attributes:
         id: The id of the user, as the host or the access token knows it; None for an anonymous
@@ -33,6 +33,20 @@ class Caller:
     headers: Mapping[str, str]
     address: str | None
     request: Any
+
+
+def caller_of(request: Request) -> Caller:
+    """Who sends a request."""
+    token = request.token
+    return Caller(
+        request.caller(),
+        frozenset() if token is None else token.scopes,
+        frozenset() if token is None else token.roles,
+        {} if token is None else token.claims,
+        ShownHeaders(request.headers),
+        request.address,
+        request.host_request(),
+    )
 
 
 def no_permission_names(name: str, host: str) -> str:
@@ -72,17 +86,7 @@ class When:
     function: Callable[[Caller], bool]
 
     def is_satisfied(self, request: Request) -> bool:
-        token = request.token
-        caller = Caller(
-            request.caller(),
-            frozenset() if token is None else token.scopes,
-            frozenset() if token is None else token.roles,
-            {} if token is None else token.claims,
-            ShownHeaders(request.headers),
-            request.address,
-            request.host_request(),
-        )
-        return is_yes(self.function, self.function(caller))
+        return is_yes(self.function, self.function(caller_of(request)))
 
 
 @dataclass(frozen=True, slots=True)

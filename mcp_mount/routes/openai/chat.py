@@ -53,8 +53,7 @@ class ChatFrame:
         self._with_usage = with_usage
         self._usage: Usage | None = None
         self._begun: set[int] = set()
-        head = {"id": self.id, "object": "chat.completion.chunk", "created": self._created}
-        self._head = b"data: %b," % encode({**head, "model": model})[:-1]
+        self._head = self._head_of(model)
 
     def whole(self, completions: Sequence[ChatCompletion]) -> bytes:
         """The answer in one piece."""
@@ -96,6 +95,8 @@ class ChatFrame:
     def _events(self, delta: Delta) -> Iterator[bytes]:
         if delta.usage is not None:
             self._usage = delta.usage
+        if delta.model is not None:
+            self._head = self._head_of(delta.model)
         shown = _delta(delta)
         if delta.choice not in self._begun and (shown or delta.finish):
             self._begun.add(delta.choice)
@@ -104,6 +105,11 @@ class ChatFrame:
             yield self._event(delta.choice, shown, logprobs=delta.logprobs)
         if delta.finish is not None:
             yield self._event(delta.choice, {}, finish=delta.finish)
+
+    def _head_of(self, model: str) -> bytes:
+        """The beginning of each event."""
+        head = {"id": self.id, "object": "chat.completion.chunk", "created": self._created}
+        return b"data: %b," % encode({**head, "model": model})[:-1]
 
     def _event(
         self,
