@@ -100,6 +100,8 @@ def call_of(
         path=path,
         prefix=f"{incoming.prefix}{number}.",
         is_plain=False,
+        passing=frozenset(),
+        passed=frozenset(),
     )
     try:
         answer = incoming.handlers.answer(inner)

@@ -21,6 +21,7 @@ class Named:
 
     is_async = True
     wants_context = True
+    is_route = True
 
     def __init__(self, name: str) -> None:
         if not name:

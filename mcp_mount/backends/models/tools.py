@@ -65,6 +65,7 @@ class ToolUser:
 
     is_async = True
     wants_context = True
+    is_route = True
 
     def __init__(self, model: Model, tools: Tools) -> None:
         self.function = getattr(model, "function", model)
