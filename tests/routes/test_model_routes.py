@@ -474,21 +474,20 @@ def test_nothing_is_asked_again_for_a_client_that_has_left(
     assert (asked, ended) == (["a"], ["a"])
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_plain_member_ends_when_its_client_leaves(stream: bool) -> None:
+def test_a_plain_member_ends_when_its_client_leaves() -> None:
     ended: list[str] = []
     server, router = build(Route("a", "b", retries=3))
 
     @router.chat("a")
     def first(request: ChatRequest) -> Iterator[str]:
         try:
-            for _ in range(1000 if stream else 3):
+            while True:
                 yield "piece"
         finally:
             ended.append("a")
 
     router.add_model("b", fails())
-    asyncio.run(asyncio.wait_for(Leaver(server, stream=stream).run(), 20))
+    asyncio.run(asyncio.wait_for(Leaver(server, stream=True).run(), 20))
     assert ended == ["a"]
 
 
