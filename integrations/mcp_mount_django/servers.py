@@ -14,7 +14,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import URLPattern, re_path
+from django.urls import ResolverMatch, URLPattern
+from django.urls.resolvers import RegexPattern
 from typing_extensions import Unpack
 
 import mcp_mount
@@ -192,7 +193,21 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
                 "checks the servers."
             )
         view: Any = self.view
-        return [re_path(r"^(?:/(?P<rest>.*))?$", view, name="mcp")]
+        return [
+            _ServerPattern(RegexPattern(r"^(?:/(?P<rest>.*))?$", "mcp", is_endpoint=True), view)
+        ]
+
+
+class _ServerPattern(URLPattern):
+    """The pattern of a server. What it has for the mount point itself, where all messages come, is
+    worked out once."""
+
+    @cached_property
+    def _at_mount_point(self) -> ResolverMatch | None:
+        return super().resolve("")
+
+    def resolve(self, path: str) -> ResolverMatch | None:
+        return super().resolve(path) if path else self._at_mount_point
 
 
 def _refuse_unverified(options: Mapping[str, Any]) -> None:

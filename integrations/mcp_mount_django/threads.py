@@ -210,11 +210,8 @@ _ending: Final[set[asyncio.Future[None]]] = set()
 
 def is_on_event_loop() -> bool:
     """Whether an event loop runs on this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    # asyncio.get_running_loop raises if there is none, which takes ten times as long.
+    return asyncio._get_running_loop() is not None
 
 
 async def run_in_request_thread(function: Callable[[], None]) -> None:
@@ -225,14 +222,14 @@ async def run_in_request_thread(function: Callable[[], None]) -> None:
     await sync_to_async(function, thread_sensitive=True)()
 
 
-@contextmanager
-def own_event_loop() -> Iterator[None]:
+class own_event_loop:
     """Make asgiref forget the event loop that this thread has worked for, which belongs neither to
-    the thread nor to its next request.
-    """
-    thread = SyncToAsync.threadlocal
-    loop = getattr(thread, "main_event_loop", None)
-    try:
-        yield
-    finally:
-        thread.main_event_loop = loop
+    the thread nor to its next request."""
+
+    __slots__ = ("_loop",)
+
+    def __enter__(self) -> None:
+        self._loop = getattr(SyncToAsync.threadlocal, "main_event_loop", None)
+
+    def __exit__(self, *error: object) -> None:
+        SyncToAsync.threadlocal.main_event_loop = self._loop

@@ -180,6 +180,7 @@ class DjangoTwins(Twins):
         from django.core.wsgi import get_wsgi_application
         from django.test import override_settings
         from django.urls import include, path
+        from django.utils import translation
 
         from mcp_mount_django import MCPServer, mount
 
@@ -226,6 +227,8 @@ class DjangoTwins(Twins):
                 finally:
                     request_started.disconnect(started)
                     request_finished.disconnect(finished)
+                    # As `marks` may have left it.
+                    translation.deactivate()
                 self.seen.append(signals)
                 return whole
 
@@ -245,10 +248,17 @@ class DjangoTwins(Twins):
 def known(project: None) -> dict[str, DjangoTwins]:
     from django.db import connections
 
+    from mcp_mount_django.servers import servers
+
+    before = set(servers)
     with pytest.MonkeyPatch.context() as patch:
         for alias in connections:
             patch.setitem(connections.settings[alias], "ATOMIC_REQUESTS", False)
-        return {kind: DjangoTwins(kind) for kind in KINDS}
+        made = {kind: DjangoTwins(kind) for kind in KINDS}
+    # They are no servers of the project, which it checks.
+    for one in set(servers) - before:
+        servers.discard(one)
+    return made
 
 
 @pytest.fixture(autouse=True)
