@@ -18,7 +18,7 @@ from mcp_mount.llm.answers import (
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces
 from mcp_mount.llm.requests import ChatMessage, ChatRequest
-from mcp_mount.routes.options import ModelOptions
+from mcp_mount.routes.options import EmbeddingOptions, ModelOptions
 
 __all__ = [
     "Asking",
@@ -29,6 +29,7 @@ __all__ = [
     "ChatRequest",
     "Delta",
     "EmbeddingModel",
+    "EmbeddingOptions",
     "Embeddings",
     "Finish",
     "Model",

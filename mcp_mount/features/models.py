@@ -17,7 +17,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.llm.answers import ChatCompletion, from_data, to_data
 from mcp_mount.llm.errors import ModelError, ModelRefused
-from mcp_mount.llm.models import Asking, Model, Pieces
+from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import INVALID_PARAMS, CallRejected, ProtocolError
@@ -148,6 +148,8 @@ class ChatModel:
         rules: Who may see and ask it.
         policies: Wrap its calls.
         created: When it was registered, in seconds since 1970.
+        embedding: What represents texts by vectors under this name.
+        answers: Whether the model answers conversations.
     """
 
     name: str
@@ -156,6 +158,8 @@ class ChatModel:
     rules: Sequence[Rule] = ()
     policies: Policies = NO_POLICIES
     created: int = field(default_factory=lambda: int(time.time()))
+    embedding: EmbeddingModel | None = None
+    answers: bool = True
 
     @property
     def function(self) -> Any:
@@ -192,6 +196,19 @@ def model_call(
     name = request.model
     if unnamed is not None:
         return ModelCall(incoming, ChatModel(name or "", unnamed), request, pieces)
+    known = models if name else {key: one for key, one in models.items() if one.answers}
+    return ModelCall(incoming, named_model(known, incoming, name), request, pieces)
+
+
+def named_model(
+    models: Mapping[str, ChatModel], incoming: IncomingRequest, name: str | None
+) -> ChatModel:
+    """The model of a name, for a caller; without a name the first that the caller may ask.
+
+    Raises:
+        ModelError: 404 if there is no such model, or its caller may not know of it.
+        ProtocolError: 401 or 403, if an access token with more scopes is missing.
+    """
     if name is None:
         permitted = (one for one in models.values() if incoming.permits(one.rules))
         model = next(permitted, None)
@@ -206,7 +223,7 @@ def model_call(
         if error is unknown:
             raise unknown_model(models, incoming, name) from None
         raise
-    return ModelCall(incoming, model, request, pieces)
+    return model
 
 
 def unknown_model(

@@ -15,8 +15,9 @@ from mcp_mount.calls.catalogue import DirectTool, Method
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
-from mcp_mount.features import completion, models, prompts, resources, tools
+from mcp_mount.features import completion, embeddings, models, prompts, resources, tools
 from mcp_mount.features.completion import EVERYTHING, Completer
+from mcp_mount.features.embeddings import EmbeddingCall
 from mcp_mount.features.listing import Entry, Listing
 from mcp_mount.features.models import ChatModel, ModelCall
 from mcp_mount.features.prompts import Prompt
@@ -176,7 +177,9 @@ class Registry:
     @property
     def offered_models(self) -> Mapping[str, ChatModel]:
         """The chat models by their names, or those that stand in for them."""
-        return self.models or self.stand_ins
+        if any(one.answers for one in self.models.values()):
+            return self.models
+        return {**self.stand_ins, **self.models}
 
     def model(self, name: str) -> ChatModel | None:
         """The chat model of a name; None if there is none."""
@@ -191,6 +194,17 @@ class Registry:
     ) -> ModelCall:
         """The call of the chat model that a request names; see `features.models.model_call`."""
         return models.model_call(self.offered_models, incoming, request, pieces, model)
+
+    def embedding_call(
+        self,
+        incoming: IncomingRequest,
+        name: str | None,
+        texts: Sequence[str],
+        options: Mapping[str, Any],
+    ) -> EmbeddingCall:
+        """The call of the model that a request for vectors names; see
+        `features.embeddings.embedding_call`."""
+        return embeddings.embedding_call(self.models, incoming, name, texts, options)
 
     def tools_for(self, incoming: IncomingRequest) -> list[dict[str, Any]]:
         """The definitions of the tools that a caller may use and models may see."""

@@ -7,18 +7,19 @@ from typing import Any, Final, TypeVar, overload
 
 from typing_extensions import Unpack
 
+from mcp_mount.backends.models.embeddings import FunctionEmbedding, OnlyEmbeds
 from mcp_mount.backends.models.functions import FunctionModel
 from mcp_mount.backends.models.named import Named
 from mcp_mount.backends.models.standin import NAME as STAND_IN
 from mcp_mount.backends.models.standin import stand_in
 from mcp_mount.backends.models.tools import Tools, ToolUser
 from mcp_mount.features.models import ChatModel
-from mcp_mount.llm.models import Model
+from mcp_mount.llm.models import EmbeddingModel, Model
 from mcp_mount.policies.chain import policies_of
 from mcp_mount.policies.options import split
 from mcp_mount.routes.chat_tool import chat
 from mcp_mount.routes.openai.paths import add_routes
-from mcp_mount.routes.options import ModelOptions, NamedRouterOptions
+from mcp_mount.routes.options import EmbeddingOptions, ModelOptions, NamedRouterOptions
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.schemas.functions import DefinitionError, name_of
@@ -87,14 +88,50 @@ class CompletionsRouter(MCPRouter):
 
         return register
 
+    @overload
+    def embedding(self, name: F, /) -> F: ...
+    @overload
+    def embedding(
+        self, name: str | None = None, **options: Unpack[EmbeddingOptions]
+    ) -> Callable[[F], F]: ...
+    def embedding(self, name: Any = None, **options: Unpack[EmbeddingOptions]) -> Any:
+        """Register a function that represents texts by vectors.
+
+        It takes a list of texts, and `dimensions` if it has a parameter of that name. It returns as
+        many vectors, lists of numbers or NumPy arrays, or `Embeddings`; it may be a coroutine
+        function.
+
+        Args:
+            name: The name of the model; by default that of the function.
+            options: What is declared of the model, and its policies.
+
+        Raises:
+            DefinitionError: As `chat`.
+        """
+        known = EmbeddingOptions.__annotations__
+        refuse_unknown("an embedding model has no option", options, known)
+        if callable(name):
+            self._add_model(name_of(name), FunctionEmbedding(name), options)
+            return name
+
+        def register(function: F) -> F:
+            self._add_model(name or name_of(function), FunctionEmbedding(function), options)
+            return function
+
+        return register
+
     def add_model(
-        self, name: str, model: Model | Callable[..., Any] | str, **options: Unpack[ModelOptions]
+        self,
+        name: str,
+        model: Model | EmbeddingModel | Callable[..., Any] | str,
+        **options: Unpack[ModelOptions],
     ) -> None:
-        """Register a chat model.
+        """Register a model.
 
         Args:
             name: Its name.
-            model: What answers: a `Model`, a function as for `chat`, or the name of another model.
+            model: What answers: a `Model` or an `EmbeddingModel`, a function as for `chat`, or the
+                name of another model.
             options: As those of `chat`.
 
         Raises:
@@ -102,9 +139,12 @@ class CompletionsRouter(MCPRouter):
         """
         self._add_model(name, _model_of(model), options)
 
-    def _add_model(self, name: str, model: Model, options: Any) -> None:
+    def _add_model(self, name: str, given: Model | EmbeddingModel, options: Any) -> None:
         refuse_unknown("a chat model has no option", options, ModelOptions.__annotations__)
         declared, rest = split(options)
+        embedding: Any = given if hasattr(given, "embed") else None
+        answers = hasattr(given, "answer")
+        model: Any = given if answers else OnlyEmbeds(given)
         if not name or not isinstance(name, str):
             raise DefinitionError(f"a chat model needs a name, not {name!r}")
         aliases = rest.get("aliases", ())
@@ -113,6 +153,10 @@ class CompletionsRouter(MCPRouter):
         tools = rest.get("tools")
         if tools is not None and not isinstance(tools, Tools) and tools != "auto":
             raise DefinitionError(f'tools is Tools(…) or "auto", not {tools!r}')
+        if tools is not None and not answers:
+            raise DefinitionError(
+                f"the model {name!r} answers no conversation, so it has no tools="
+            )
         if tools is not None:
             model = ToolUser(model, tools if isinstance(tools, Tools) else Tools())
         entry = ChatModel(
@@ -121,11 +165,13 @@ class CompletionsRouter(MCPRouter):
             description=rest.get("description"),
             rules=rules_of(declared),
             policies=policies_of(f"model:{name}", declared),
+            embedding=embedding,
+            answers=answers,
         )
         self.registry.add_model(entry, aliases)
 
 
-def _model_of(model: Any) -> Model:
+def _model_of(model: Any) -> Model | EmbeddingModel:
     """What answers for a model that a user has given.
 
     Raises:
@@ -133,8 +179,8 @@ def _model_of(model: Any) -> Model:
     """
     if isinstance(model, str):
         return Named(model)
-    if hasattr(model, "answer") and hasattr(model, "is_async"):
-        own: Model = model
+    if hasattr(model, "is_async") and (hasattr(model, "answer") or hasattr(model, "embed")):
+        own: Model | EmbeddingModel = model
         return own
     if callable(model):
         return FunctionModel(model)

@@ -50,13 +50,18 @@ class PromptOptions(Definition, PromptPolicies, total=False):
     """What may be declared of a prompt, besides its name."""
 
 
-class ModelOptions(ResourcePolicies, total=False):
-    """What may be declared of a chat model, besides its name."""
+class EmbeddingOptions(ResourcePolicies, total=False):
+    """What may be declared of a model that represents texts by vectors, besides its name."""
 
     aliases: Sequence[str]
     """Other names by which clients may ask for it."""
     description: str | None
     """What it is, for lists of models."""
+
+
+class ModelOptions(EmbeddingOptions, total=False):
+    """What may be declared of a chat model, besides its name."""
+
     tools: Tools | Literal["auto"] | None
     """The tools of the server that it may use for its caller: "auto" for all that the caller may
     use."""

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from fastapi import Request, Response
 
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.features import Registry
 from mcp_mount.features.models import METHOD, ModelCall
 from mcp_mount.llm.answers import ChatCompletion, Delta
@@ -88,12 +89,27 @@ async def answer(
 async def _call_of(
     request: Request, registry: Registry, wanted: ChatRequest, pieces: Any
 ) -> ModelCall:
+    whole = registry_of(request, registry)
+    incoming = await incoming_for(request, whole, METHOD, wanted.model)
+    return whole.model_call(incoming, wanted, pieces)
+
+
+async def incoming_for(
+    request: Request, registry: Registry, method: str, name: str | None
+) -> IncomingRequest:
+    """A request that asks for a model, as handlers know requests.
+
+    Args:
+        request: The HTTP request.
+        registry: That of the server.
+        method: How logs and audits name the kind of call.
+        name: The name of the model.
+    """
     read = request_of(request.scope, read_headers(request.scope))
     read.body = await request.body()
-    whole = registry_of(request, registry)
-    incoming = incoming_of(read, wanted.model or "", whole, hooks_of(request))
-    incoming.method = METHOD
-    return whole.model_call(incoming, wanted, pieces)
+    incoming = incoming_of(read, name or "", registry, hooks_of(request))
+    incoming.method = method
+    return incoming
 
 
 def _what(calls: Sequence[ModelCall]) -> str:

@@ -7,6 +7,7 @@ from fastapi import Depends
 from mcp_mount.routes.errors import OpenAIRoute
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.openai.chat import ChatFace
+from mcp_mount.routes.openai.embeddings import EmbeddingsFace
 from mcp_mount.routes.openai.listing import ModelList
 from mcp_mount.routes.openai.responses import ResponsesFace
 from mcp_mount.routes.openai.text import TextFace
@@ -19,12 +20,14 @@ def add_routes(router: MCPRouter) -> None:
     listing = ModelList(registry)
     chat = ChatFace(registry).answer
     responses = ResponsesFace(registry).answer
+    embeddings = EmbeddingsFace(registry).answer
     for path, method, endpoint, summary in (
         ("/v1/models", "GET", listing.list_models, "List the models"),
         ("/v1/models/{name:path}", "GET", listing.show_model, "Describe a model"),
         ("/v1/chat/completions", "POST", chat, "Answer a conversation"),
         ("/v1/responses", "POST", responses, "Respond to a conversation"),
         ("/v1/completions", "POST", TextFace(registry).answer, "Continue a text"),
+        ("/v1/embeddings", "POST", embeddings, "Represent texts by vectors"),
     ):
         router.add_api_route(
             path,

@@ -1,0 +1,140 @@
+"""The call of a model that represents texts by vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json
+
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.catalogue import HandlerCall
+from mcp_mount.calls.incoming import IncomingRequest
+from mcp_mount.calls.results import Result
+from mcp_mount.features.models import ChatModel, named_model
+from mcp_mount.llm.answers import Embeddings
+from mcp_mount.llm.errors import ModelError
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import CallRejected
+from mcp_mount.wire.revisions import Revision
+
+METHOD: Final = "embeddings"
+"""How logs, audits and call middleware name the method of a call."""
+
+_embeddings: Final = TypeAdapter(Embeddings)
+
+
+class EmbeddingCall(Call):
+    """A call of a model that represents texts by vectors.
+
+    Attributes:
+        model: The model, as it is registered.
+    """
+
+    __slots__ = ("_completed", "_texts", "model", "refusal")
+
+    def __init__(
+        self,
+        incoming: IncomingRequest,
+        model: ChatModel,
+        texts: Sequence[str],
+        options: Mapping[str, Any],
+    ) -> None:
+        """Prepare a call.
+
+        Args:
+            incoming: The request that asks for it.
+            model: The model.
+            texts: The texts.
+            options: All other options of the request.
+        """
+        assert model.embedding is not None, "only such models are called"
+        self.model = model
+        self.refusal: Exception | None = None
+        self._texts = texts
+        self._completed: tuple[Result, Embeddings] | None = None
+        super().__init__(
+            replace(incoming, method=METHOD, params={"name": model.name}),
+            model.embedding.embed,
+            (texts, options),
+            is_async=model.embedding.is_async,
+            encode=self._encode_vectors,
+            recover=self._note_refusal,
+            policies=model.policies.chain,
+            arguments={**options, "input": texts},
+            validate=self._take_arguments,
+        )
+
+    def embeddings(self) -> Embeddings:
+        """The vectors, once the call has ended.
+
+        Raises:
+            Exception: What has ended it instead.
+        """
+        if self.result is None and self.failure is None and self.error is None:
+            raise ModelError("The client has left", status=499)
+        result = self.finish()
+        if self.refusal is not None:
+            raise self.refusal
+        if self._completed is not None and self._completed[0] is result:
+            return self._completed[1]
+        # They were kept from an earlier call, or made by call middleware.
+        return _embeddings.validate_python(from_json(b"{%b}" % result.members)["value"])
+
+    def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
+        """Take what call middleware may have put in place of the texts and options."""
+        options = dict(arguments)
+        self._texts = options.pop("input")
+        return (self._texts, options), {}
+
+    def _encode_vectors(self, value: Embeddings, revision: Revision) -> Result:
+        if len(value.vectors) != len(self._texts):
+            raise TypeError(
+                f"The model {self.model.name!r} has returned {len(value.vectors)} vectors for "
+                f"{len(self._texts)} texts"
+            )
+        result = Result(b'"value":%b' % encode(_embeddings.dump_python(value, mode="json")))
+        self._completed = result, value
+        return result
+
+    def _note_refusal(self, call: Call, error: Exception) -> Result:
+        self.refusal = error
+        if not isinstance(error, ModelError | CallRejected):
+            # The log has it from whoever answers.
+            call.incoming.hooks.failed(call, error)
+        return Result(b"", failed=True)
+
+
+def embedding_call(
+    models: Mapping[str, ChatModel],
+    incoming: IncomingRequest,
+    name: str | None,
+    texts: Sequence[str],
+    options: Mapping[str, Any],
+) -> EmbeddingCall:
+    """The call of the model that a request for vectors names.
+
+    Args:
+        models: The models of a server, by their names.
+        incoming: The request that asks for it.
+        name: The name of the model; None for the first that represents texts by vectors.
+        texts: The texts.
+        options: All other options of the request.
+
+    Raises:
+        ModelError: 404 if there is no such model, or its caller may not know of it; 400 if it is of
+            another kind.
+        ProtocolError: 401 or 403, if an access token with more scopes is missing.
+    """
+    embedding = {key: one for key, one in models.items() if one.embedding is not None}
+    if name not in models or name in embedding:
+        return EmbeddingCall(incoming, named_model(embedding, incoming, name), texts, options)
+    model = named_model(models, incoming, name)
+    raise ModelError(
+        f"The model {model.name!r} does not represent texts by vectors",
+        status=400,
+        param="model",
+        again=False,
+    )
