@@ -165,6 +165,8 @@ async def _answer(path: str, asked: dict[str, Any], behaviour: str, answer: _Ans
         await answer.start(kind="text/event-stream" if asked.get("stream") else "application/json")
         while True:
             await answer.write(b'{"text": "' + b"x" * 65536)
+            # Where the client has left, nothing else lets others run.
+            await asyncio.sleep(0)
     elif path.endswith("/embeddings"):
         await answer.json(_embeddings(asked))
     else:
@@ -279,7 +281,8 @@ class _OpenAI:
                     yield self._chunk({"tool_calls": [call]})
             yield self._chunk({}, choice=choice, finish=_reason(behaviour, tools))
         if (self._asked.get("stream_options") or {}).get("include_usage"):
-            yield _event({"id": "1", "model": "stand-in", "choices": [], "usage": USAGE})
+            model = f"stand-in-{self._asked['model']}"
+            yield _event({"id": "1", "model": model, "choices": [], "usage": USAGE})
         yield b"data: [DONE]\n\n"
 
     def error(self) -> bytes:
@@ -338,7 +341,8 @@ class _Anthropic:
         yield _typed("ping")
         index = 0
         if behaviour == "reasoning":
-            yield from self._block(0, {"type": "thinking", "thinking": ""}, "thinking", ["Let me "])
+            pieces = ["Let me ", "think"]
+            yield from self._block(0, {"type": "thinking", "thinking": ""}, "thinking", pieces)
             yield _typed("content_block_start", index=1, content_block={"type": "redacted"})
             index = 2
         tools = self._tools(behaviour)

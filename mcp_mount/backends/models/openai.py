@@ -1,0 +1,116 @@
+"""Upstreams with OpenAI's interface: OpenAI, Azure, vLLM, Ollama, OpenRouter, LiteLLM, …"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from typing_extensions import Unpack
+
+from mcp_mount.backends.models.answering import answer_of
+from mcp_mount.backends.models.connections import ConnectionOptions
+from mcp_mount.backends.models.openai_answers import OpenAIAnswer, embeddings_in
+from mcp_mount.backends.models.upstream import Key, Upstream
+from mcp_mount.llm.answers import ChatCompletion, Embeddings
+from mcp_mount.llm.models import Asking
+from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.schemas.values import filled, flag, mapping, or_none
+
+_NEW_LIMIT: Final = ("openai.com", "openai.azure.com", "cognitiveservices.azure.com")
+"""Where `max_tokens` is refused for models that reason."""
+
+
+class OpenAI:
+    """A model of an upstream with OpenAI's interface, for chat and for embeddings.
+
+    All options of a request go to the upstream as they are.
+
+    Args:
+        base_url: The URL before `/chat/completions`, such as "https://api.openai.com/v1". A query
+            in it (`?api-version=…`) is sent with each request.
+        model: The name of the model there.
+        key: The API key, sent as a bearer token; or a function that returns it for each request,
+            plain and quick or a coroutine function. None for none.
+        defaults: Options for requests that do not give them, in OpenAI's form or that of the
+            upstream.
+        max_tokens_name: How the upstream calls the limit of an answer; by default
+            "max_completion_tokens" at OpenAI and Azure, "max_tokens" elsewhere.
+        stream_usage: Whether streams are asked for their usage; an upstream that refuses
+            `stream_options` needs False.
+        options: How the upstream is reached: headers, timeouts, limits, a proxy.
+
+    Raises:
+        DefinitionError: For an argument that cannot be.
+        MissingExtra: If httpx2 is not installed: it comes with the extra `llm`.
+    """
+
+    is_async = True
+    wants_context = False
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        key: Key = None,
+        defaults: Mapping[str, Any] | None = None,
+        max_tokens_name: str | None = None,
+        stream_usage: bool = True,
+        **options: Unpack[ConnectionOptions],
+    ) -> None:
+        authorization = ("authorization", "Bearer ")
+        self._upstream = Upstream("OpenAI", base_url, authorization, key, **options)
+        self._model = filled("model", model)
+        self._defaults = dict(mapping("defaults", defaults or {}))
+        host = self._upstream.url.host
+        is_new = any(host == one or host.endswith(f".{one}") for one in _NEW_LIMIT)
+        self._limit = or_none(filled)("max_tokens_name", max_tokens_name) or (
+            "max_completion_tokens" if is_new else "max_tokens"
+        )
+        self._stream_usage = flag("stream_usage", stream_usage)
+
+    def __repr__(self) -> str:
+        return f"{repr(self._upstream)[:-1]}, {self._model!r})"
+
+    async def answer(self, asked: Asking) -> ChatCompletion:
+        """Ask the upstream.
+
+        Raises:
+            ModelError: If it does not answer.
+        """
+        body = {**openai_body(asked.request, self._limit, self._defaults), "model": self._model}
+        if asked.request.stream:
+            body["stream"] = True
+            if self._stream_usage:
+                known = asked.request.stream_options or {}
+                body["stream_options"] = {**known, "include_usage": True}
+        async with self._upstream.ask("/chat/completions", body) as reply:
+            return await answer_of(reply, OpenAIAnswer(), asked)
+
+    async def embed(
+        self, texts: Sequence[str | Sequence[int]], options: Mapping[str, Any]
+    ) -> Embeddings:
+        """Ask the upstream for the vectors of texts: see `EmbeddingModel`.
+
+        Raises:
+            ModelError: If it does not answer.
+        """
+        body = {**options, "model": self._model, "input": list(texts)}
+        async with self._upstream.ask("/embeddings", body) as reply:
+            return embeddings_in(await reply.json(), len(texts))
+
+
+def openai_body(
+    request: ChatRequest, limit: str = "max_completion_tokens", defaults: Mapping[str, Any] = {}
+) -> dict[str, Any]:
+    """A request in OpenAI's form, but for its model and stream.
+
+    Args:
+        request: The request.
+        limit: How the limit of the answer is called.
+        defaults: Options that the request may not give.
+    """
+    options = request.options()
+    if "max_tokens" in options:
+        options[limit] = options.pop("max_tokens")
+    return {**defaults, **options, "messages": request.dumped_messages()}
