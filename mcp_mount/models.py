@@ -1,7 +1,10 @@
 """Chat models: what they say, where they are, and how requests are routed to several of them."""
 
+from mcp_mount.backends.models.anthropic import Anthropic
 from mcp_mount.backends.models.choices import Candidate, ModelChoice
+from mcp_mount.backends.models.connections import ConnectionOptions
 from mcp_mount.backends.models.health import Breaker
+from mcp_mount.backends.models.openai import OpenAI
 from mcp_mount.backends.models.routes import Route
 from mcp_mount.backends.models.tools import Tools
 from mcp_mount.llm.answers import (
@@ -21,12 +24,14 @@ from mcp_mount.llm.requests import ChatMessage, ChatRequest
 from mcp_mount.routes.options import EmbeddingOptions, ModelOptions
 
 __all__ = [
+    "Anthropic",
     "Asking",
     "Breaker",
     "Candidate",
     "ChatCompletion",
     "ChatMessage",
     "ChatRequest",
+    "ConnectionOptions",
     "Delta",
     "EmbeddingModel",
     "EmbeddingOptions",
@@ -36,6 +41,7 @@ __all__ = [
     "ModelChoice",
     "ModelError",
     "ModelOptions",
+    "OpenAI",
     "Pieces",
     "Reasoning",
     "Refusal",

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 import anyio
 
 from mcp_mount.backends.models.failures import decoded
-from mcp_mount.backends.models.replies import Reply
+from mcp_mount.backends.models.replies import UpstreamReply
 from mcp_mount.llm.answers import ChatCompletion, Delta, Gathering
 from mcp_mount.llm.models import Asking
 
@@ -33,7 +33,7 @@ class AnswerReader(Protocol):
     def end(self) -> Iterator[Delta]: ...
 
 
-async def answer_of(reply: Reply, reader: AnswerReader, asked: Asking) -> ChatCompletion:
+async def answer_of(reply: UpstreamReply, reader: AnswerReader, asked: Asking) -> ChatCompletion:
     """The answer in a response; its pieces go to whoever asks as they come.
 
     Args:

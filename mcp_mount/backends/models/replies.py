@@ -10,7 +10,7 @@ from mcp_mount.backends.models.events import EventLines
 from mcp_mount.backends.models.failures import bad_answer, decoded
 
 
-class Reply:
+class UpstreamReply:
     """The response of an upstream.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from mcp_mount.backends.models.connections import ConnectionOptions, Connections, header
 from mcp_mount.backends.models.failures import refusal
-from mcp_mount.backends.models.replies import Reply
+from mcp_mount.backends.models.replies import UpstreamReply
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError
@@ -75,7 +75,9 @@ class Upstream:
         return f"{self._name}({str(self.url.copy_with(query=None))!r})"
 
     @asynccontextmanager
-    async def ask(self, path: str, body: Mapping[str, Any], **headers: str) -> AsyncIterator[Reply]:
+    async def ask(
+        self, path: str, body: Mapping[str, Any], **headers: str
+    ) -> AsyncIterator[UpstreamReply]:
         """Post a request, and read the answer within the block; what ends the block closes the
         connection, unless the answer was read to its end.
 
@@ -100,7 +102,7 @@ class Upstream:
         refused = None
         try:
             async with client.stream("POST", url, content=_encoded(body), headers=sent) as response:
-                reply = Reply(response, self._connections.most_bytes)
+                reply = UpstreamReply(response, self._connections.most_bytes)
                 if reply.status == _OK:
                     yield reply
                 else:
@@ -126,7 +128,7 @@ class Upstream:
             # Its traceback holds this frame: the frame must not hold it.
             refused = None
 
-    async def _refusal(self, reply: Reply, key: str | None) -> ModelError:
+    async def _refusal(self, reply: UpstreamReply, key: str | None) -> ModelError:
         """The error for a response that is no answer."""
         try:
             body = await reply.body(_MAX_ERROR_BYTES)
