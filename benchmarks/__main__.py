@@ -12,7 +12,8 @@ import time
 
 from benchmarks import load, pages
 from benchmarks.environment import environment
-from benchmarks.sections import SECTIONS, Options
+from benchmarks.parts import Options
+from benchmarks.sections import SECTIONS
 from benchmarks.tables import described
 from benchmarks.targets import PEERS, TARGETS
 

@@ -41,7 +41,12 @@ def limit() -> Any:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        message = from_json((await receive())["body"])
+        part = await receive()
+        body = part["body"]
+        while part["more_body"]:
+            part = await receive()
+            body += part["body"]
+        message = from_json(body)
         text = message["params"]["arguments"]["text"]
         result = {
             "content": [{"type": "text", "text": text}],

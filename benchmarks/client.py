@@ -6,8 +6,9 @@ It sends bytes that were encoded before, on connections that are kept open.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from benchmarks.messages import Request, opened, opening
@@ -38,14 +39,17 @@ class Response:
 class Connection:
     """One connection to a server on this machine."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.port = port
         self._reader = reader
         self._writer = writer
         self.size = 0
 
     @classmethod
     async def open(cls, port: int) -> Connection:
-        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=_LIMIT))
+        return cls(port, *await asyncio.open_connection("127.0.0.1", port, limit=_LIMIT))
 
     def close(self) -> None:
         self._writer.close()
@@ -121,6 +125,12 @@ async def prepare(port: int, request: Request) -> tuple[Request, Response]:
         connection.close()
     if not is_right(request, response):
         raise WrongAnswer(f"{response.status} {response.body[:500]!r}")
+    if request.where:
+        found = json.loads(response.body)
+        for key in request.where:
+            found = found[key]
+        if found != "hello":
+            raise WrongAnswer(f"{found!r}")
     return request, response
 
 
@@ -128,15 +138,26 @@ def is_right(request: Request, response: Response) -> bool:
     return response.status == 200 and request.expect in response.body
 
 
-async def hammer(
-    port: int, request: Request, connections: int, seconds: float
-) -> tuple[list[float], int]:
-    """Send a request again and again on several connections.
+Act = Callable[[Connection], Awaitable[bool]]
+"""Asks a server for something, once; whether the answer is right."""
+
+
+def sending(request: Request) -> Act:
+    """Send a request and look for what its answer has to contain."""
+    data = request.encode()
+
+    async def act(connection: Connection) -> bool:
+        return is_right(request, await connection.request(data))
+
+    return act
+
+
+async def hammer(port: int, act: Act, connections: int, seconds: float) -> tuple[list[float], int]:
+    """Do something again and again, on several connections.
 
     Returns:
-        The time that each answer took, in seconds; and how many answers were wrong.
+        The time that each took, in seconds; and how many were wrong.
     """
-    data = request.encode()
     times: list[float] = []
     wrong = 0
     end = time.perf_counter() + seconds
@@ -144,10 +165,9 @@ async def hammer(
     async def use(connection: Connection) -> None:
         nonlocal wrong
         while (started := time.perf_counter()) < end:
-            response = await connection.request(data)
-            times.append(time.perf_counter() - started)
-            if not is_right(request, response):
+            if not await act(connection):
                 wrong += 1
+            times.append(time.perf_counter() - started)
 
     opened = await asyncio.gather(*(Connection.open(port) for _ in range(connections)))
     try:

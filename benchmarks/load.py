@@ -11,15 +11,17 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.client import hammer, prepare
+from benchmarks.client import Act, hammer, prepare, sending
 from benchmarks.messages import Request
 from benchmarks.servers import Server
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
 WRK = shutil.which("wrk")
+WARM = 0.5
+"""Seconds of load before a measurement; wrk makes a whole second of it."""
 HINT = (
     "wrk is not installed: measuring with a client in Python, which is too slow for the fastest "
     "targets (Debian and Ubuntu: apt install wrk; macOS: brew install wrk)."
@@ -59,36 +61,49 @@ def measure(
     *,
     seconds: float,
     connections: int = 32,
-    warm: float = 0.5,
-    use_wrk: bool = True,
     start: float = 0.0,
     idle: float = 0.0,
 ) -> Measurement:
     """Check the answer to a request, warm the server up, then measure it."""
     request, response = asyncio.run(prepare(server.port, request))
+    if WRK is None:
+        one = measure_acts(server, sending(request), seconds=seconds, connections=connections)
+        return replace(one, start=start, idle=idle)
     size = None if request.varies else response.size
-    if WRK is not None and use_wrk:
-        _wrk(server.port, request, connections, warm, size)
-    else:
-        asyncio.run(hammer(server.port, request, connections, warm))
-    before, started = server.cpu(), time.perf_counter()
-    if WRK is not None and use_wrk:
-        count, elapsed, p50, p99, errors = _wrk(server.port, request, connections, seconds, size)
-    else:
-        times, errors = asyncio.run(hammer(server.port, request, connections, seconds))
-        elapsed = time.perf_counter() - started
-        count, p50, p99 = len(times), *percentiles(times)
+    _wrk(server.port, request, connections, WARM, size)
+    before = server.cpu()
+    count, elapsed, p50, p99, errors = _wrk(server.port, request, connections, seconds, size)
     cpu = server.cpu() - before
+    return _measurement(server, count, elapsed, cpu, (p50, p99), errors, start=start, idle=idle)
+
+
+def measure_acts(server: Server, act: Act, *, seconds: float, connections: int = 32) -> Measurement:
+    """The same for what is more than a request and its answer; always with our own client."""
+    asyncio.run(hammer(server.port, act, connections, WARM))
+    before, started = server.cpu(), time.perf_counter()
+    times, errors = asyncio.run(hammer(server.port, act, connections, seconds))
+    elapsed, cpu = time.perf_counter() - started, server.cpu() - before
+    return _measurement(server, len(times), elapsed, cpu, percentiles(times), errors)
+
+
+def _measurement(
+    server: Server,
+    count: int,
+    elapsed: float,
+    cpu: float,
+    times: tuple[float, float],
+    errors: int,
+    **more: float,
+) -> Measurement:
     return Measurement(
         per_second=count / elapsed,
         cpu=cpu / max(count, 1) * 1e6,
-        p50=p50,
-        p99=p99,
+        p50=times[0],
+        p99=times[1],
         errors=errors,
         memory=server.memory(),
         threads=server.threads(),
-        start=start,
-        idle=idle,
+        **more,
     )
 
 

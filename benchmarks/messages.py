@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from tests.requests import (
@@ -32,6 +33,7 @@ class Request:
         expect: Bytes that each correct answer contains.
         in_session: Whether a session has to be opened first, which adds its id to the headers.
         varies: Whether correct answers differ in length.
+        where: Keys and indices to the text "hello" in the JSON of the answer; empty if it has none.
     """
 
     path: str
@@ -40,6 +42,7 @@ class Request:
     expect: bytes
     in_session: bool = False
     varies: bool = False
+    where: tuple[str | int, ...] = ()
 
     def within(self, session: str) -> Request:
         """The request in a session that is open."""
@@ -77,21 +80,28 @@ def request(
 
 
 def call(
-    tool: str, arguments: dict[str, Any] | None = None, expect: str = "hello", **options: Any
+    tool: str,
+    arguments: dict[str, Any] | None = None,
+    expect: str = "hello",
+    more: Mapping[str, Any] = MappingProxyType({}),
+    **options: Any,
 ) -> Request:
-    """A call of a tool; the options are those of `request`."""
-    return request("tools/call", {"name": tool, "arguments": arguments or {}}, expect, **options)
+    """A call of a tool, with more parameters; the options are those of `request`."""
+    params = {"name": tool, "arguments": arguments or {}, **more}
+    return request("tools/call", params, expect, **options)
 
 
 def echo(tool: str = "echo", **options: Any) -> Request:
     """The small call that all targets answer."""
-    return call(tool, {"text": "hello"}, **options)
+    where = ("result", "content", 0, "text")
+    return replace(call(tool, {"text": "hello"}, **options), where=where)
 
 
 def plain(path: str = "/echo") -> Request:
     """A request to a JSON view, with the same data in it."""
     headers = {"content-type": "application/json", "accept": "application/json"}
-    return Request(path, headers, json.dumps({"text": "hello"}).encode(), b"hello")
+    body = json.dumps({"text": "hello"}).encode()
+    return Request(path, headers, body, b"hello", where=("text",))
 
 
 def opening(path: str = "/mcp", capabilities: Any = None) -> Request:
@@ -104,6 +114,19 @@ def opened(session: str, path: str = "/mcp") -> Request:
     """What a client says when its session is open; answered with 202."""
     body = json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}).encode()
     return Request(path, session_headers(session, REVISION), body, b"")
+
+
+def reply(id: Any, result: Any, session: str, path: str = "/mcp") -> Request:
+    """The answer of a client to a question of the server."""
+    body = json.dumps({"jsonrpc": "2.0", "id": id, "result": result}).encode()
+    return Request(path, session_headers(session, REVISION), body, b"")
+
+
+def chat(body: Any) -> Request:
+    """A request to a chat model."""
+    headers = {"content-type": "application/json"}
+    encoded = json.dumps(body).encode()
+    return Request("/v1/chat/completions", headers, encoded, b"[DONE]", varies=True)
 
 
 _CLIENT = {CLIENT_INFO: {"name": "benchmark", "version": "1"}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmarks.sections import Page
+from benchmarks.parts import Page
 
 DOCS = Path(__file__).parents[1] / "docs"
 FILE = DOCS / "performance.md"

@@ -44,10 +44,10 @@ def once(target: Target, seconds: float) -> Measurement:
             target.factory,
             python=python,
             ready=lambda port: asyncio.run(prepare(port, target.request)),
-        ) as (server, start),
+        ) as server,
     ):
         idle = server.memory()
-        return load.measure(server, target.request, seconds=seconds, start=start, idle=idle)
+        return load.measure(server, target.request, seconds=seconds, start=server.start, idle=idle)
 
 
 def median(measurements: Sequence[Measurement]) -> Measurement:

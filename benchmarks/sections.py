@@ -5,41 +5,14 @@ To measure something else, write a function and add it to `SECTIONS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
-from benchmarks import in_process, rounds
+from benchmarks import growth, in_process, policies, rounds, starting
+from benchmarks import work as works
 from benchmarks.charts import bars
+from benchmarks.parts import Options, Page
 from benchmarks.tables import number, table
-from benchmarks.targets import LIMIT, Target
-
-
-@dataclass(frozen=True)
-class Options:
-    """What was asked for on the command line.
-
-    Attributes:
-        targets: The targets to measure.
-        rounds: How many rounds.
-        seconds: How long one measurement takes.
-    """
-
-    targets: Sequence[Target]
-    rounds: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Page:
-    """What a part has measured.
-
-    Attributes:
-        text: Markdown.
-        charts: SVG, by the name of the file without its ending.
-    """
-
-    text: str
-    charts: Mapping[str, str] = field(default_factory=dict)
+from benchmarks.targets import LIMIT
 
 
 def targets(options: Options) -> Page:
@@ -112,5 +85,54 @@ def inside(options: Options) -> Page:
     return Page(table(heads, rows), {"inside": chart})
 
 
-SECTIONS: Mapping[str, Callable[[Options], Page]] = {"targets": targets, "inside": inside}
+def start(options: Options) -> Page:
+    """Imports, and Django's checks."""
+    found = starting.measure(options.rounds)
+    rows = [
+        (title, f"{seconds:.2f}", f"{memory:.0f}") for title, (seconds, memory) in found.items()
+    ]
+    return Page(table(("in a new process", "seconds", "MB"), rows))
+
+
+def work(options: Options) -> Page:
+    """Kinds of work besides the small call."""
+    found = works.measure(works.WORKS, options.rounds, options.seconds)
+    heads = ("work", "per second", "CPU µs", "p50 ms", "p99 ms", "errors", "MB", "threads")
+    rows = [
+        (
+            one.title,
+            number(figures.per_second),
+            number(figures.cpu),
+            number(figures.p50),
+            number(figures.p99),
+            figures.errors,
+            f"{figures.memory:.0f}",
+            f"{figures.threads:.0f}",
+        )
+        for one, figures in zip(works.WORKS, found, strict=True)
+    ]
+    return Page(table(heads, rows))
+
+
+def around(options: Options) -> Page:
+    """What each policy adds to a call."""
+    found = policies.measure()
+    nothing = found["nothing"]
+    rows = [
+        (name, *(f"{times[face] - nothing[face]:+.1f}" for face in ("wsgi", "asgi")))
+        for name, times in found.items()
+        if name != "nothing"
+    ]
+    first = ("nothing around (the whole call)", *(f"{nothing[face]:.1f}" for face in nothing))
+    return Page(table(("µs per call", "`def`, WSGI", "`async def`, ASGI"), [first, *rows]))
+
+
+SECTIONS: Mapping[str, Callable[[Options], Page]] = {
+    "targets": targets,
+    "inside": inside,
+    "start": start,
+    "work": work,
+    "policies": around,
+    **growth.SECTIONS,
+}
 """By the name that selects them (`ONLY=`)."""

@@ -23,10 +23,11 @@ GUNICORN = (
 class Server:
     """A running server and its child processes, as /proc shows them."""
 
-    def __init__(self, port: int, pid: int, started: float) -> None:
+    def __init__(self, port: int, pid: int, start: float) -> None:
         self.port = port
         self.pid = pid
-        self.started = started
+        self.start = start
+        """Seconds from its start to its first answer."""
 
     def cpu(self) -> float:
         """Seconds of CPU time, user and system, of all its processes."""
@@ -82,8 +83,9 @@ def serving(
     python: str = sys.executable,
     workers: int = 1,
     environment: Mapping[str, str] | None = None,
+    seconds: float = 30.0,
     ready: Callable[[int], object] = lambda port: None,
-) -> Iterator[tuple[Server, float]]:
+) -> Iterator[Server]:
     """Run a server on its core.
 
     Args:
@@ -92,20 +94,21 @@ def serving(
         python: The interpreter, of another environment for peers.
         workers: How many processes serve; each has a core of its own, if there are enough.
         environment: Further environment variables.
+        seconds: How long it may take to listen.
         ready: Called with the port; it returns when the server has answered.
 
     Yields:
-        The server, and the seconds from its start until `ready` had returned.
+        The server, after `ready` has returned.
     """
     port = free_port()
     words = command(server, factory, port, python=python, workers=workers)
     with pinned(range(workers)):
         started = time.perf_counter()
-        running_server = running(words, port, environment=environment)
+        running_server = running(words, port, environment=environment, seconds=seconds)
         process = running_server.__enter__()
     try:
         ready(port)
-        yield Server(port, process.pid, started), time.perf_counter() - started
+        yield Server(port, process.pid, time.perf_counter() - started)
     finally:
         running_server.__exit__(None, None, None)
 

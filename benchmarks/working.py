@@ -17,6 +17,22 @@ SLEEP = 0.1
 """Seconds that the tools of the waiting calls sleep."""
 
 
+SLOTS, SLOT_SECONDS = 8, 0.02
+"""What the pool of the tools under overload does at most: 400 calls per second."""
+
+
+class Pool:
+    """Stands for a pool of database connections, and a query that takes 20 ms."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = asyncio.Semaphore(slots)
+
+    async def use(self) -> str:
+        async with self._free:
+            await asyncio.sleep(SLOT_SECONDS)
+        return "hello"
+
+
 class Row(BaseModel):
     number: int
     name: str
@@ -76,11 +92,17 @@ def fill_work(server: MCPServer) -> None:
         server.notify.resource_updated(URI)
         return "hello"
 
-    @server.tool(max_concurrency=MaxConcurrency(16, wait=0.05))
-    async def limited() -> str:
-        """A call of 10 ms, of which 16 run at a time."""
-        await asyncio.sleep(0.01)
-        return "hello"
+    pool = Pool(SLOTS)
+
+    @server.tool
+    async def queued() -> str:
+        """Use a connection of a small pool; who comes when none is free waits in its queue."""
+        return await pool.use()
+
+    @server.tool(max_concurrency=MaxConcurrency(SLOTS, wait=0.05))
+    async def shed() -> str:
+        """The same; who has waited for 50 ms is refused."""
+        return await pool.use()
 
     @server.resource(URI)
     async def text() -> str:

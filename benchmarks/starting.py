@@ -1,0 +1,55 @@
+"""What it costs to import the packages and to start: each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from benchmarks.servers import pinned
+from sample_projects.processes import PYTHONPATH, ROOT
+
+_DJANGO = "from benchmarks import django_project; django_project.configure({apps}); "
+_CHECK = "from django.core.management import call_command; call_command('check')"
+
+STATEMENTS = {
+    "nothing": "",
+    "`import fastapi`": "import fastapi",
+    "`import mcp.server` (the official SDK)": "import mcp.server",
+    "`import mcp_mount`": "import mcp_mount",
+    "`import flask`": "import flask",
+    "`import mcp_mount_flask`": "import mcp_mount_flask",
+    "`manage.py check` of a new Django project": _DJANGO.format(apps="") + _CHECK,
+    "the same with `mcp_mount_django`": _DJANGO.format(apps="'mcp_mount_django'") + _CHECK,
+    "the same with a server and two tools": (
+        "from benchmarks import applications; applications.in_django(); " + _CHECK
+    ),
+}
+"""By title, what is run."""
+
+
+def measure(rounds: int) -> dict[str, tuple[float, float]]:
+    """Run each in turn; by title, the fewest seconds and the memory at the end, in MB."""
+    found: dict[str, list[tuple[float, float]]] = {title: [] for title in STATEMENTS}
+    for _ in range(rounds):
+        for title, statement in STATEMENTS.items():
+            found[title].append(_once(statement))
+    return {title: (min(some)[0], min(some)[1]) for title, some in found.items()}
+
+
+def _once(statement: str) -> tuple[float, float]:
+    code = f"{statement}\nprint(open('/proc/self/status').read().split('VmRSS:')[1].split()[0])"
+    with pinned([0]):
+        started = time.perf_counter()
+        output = _run([sys.executable, "-c", code])
+        elapsed = time.perf_counter() - started
+    return elapsed, int(output.split()[-1]) / 1024
+
+
+def _run(words: Sequence[str]) -> str:
+    variables = {"PYTHONPATH": PYTHONPATH, "PATH": ""}
+    done = subprocess.run(
+        words, cwd=ROOT, env=variables, check=True, text=True, stdout=subprocess.PIPE
+    )
+    return done.stdout
