@@ -37,18 +37,18 @@ class MaxConcurrency:
     def flow(self, call: Call) -> Flow[Result]:
         if call.is_counted(self):
             return (yield from proceed())
-        turn = self._turns.queue()
-        try:
-            if not turn.done():
+        turn = self._turns.take()
+        if turn is not None:
+            try:
                 yield Wait(turn, self._wait)
-        except TimeoutError:
-            self._turns.leave(turn)
-            raise CallRejected(
-                f"{call.name} is busy: try again in a few seconds", status=503, retry_after=1
-            ) from None
-        except BaseException:
-            self._turns.leave(turn)
-            raise
+            except TimeoutError:
+                self._turns.leave(turn)
+                raise CallRejected(
+                    f"{call.name} is busy: try again in a few seconds", status=503, retry_after=1
+                ) from None
+            except BaseException:
+                self._turns.leave(turn)
+                raise
         assert call.tracker is not None, "a call with policies tells when its handler has ended"
         try:
             return (yield from proceed())
@@ -65,16 +65,15 @@ class _Turns:
         self._waiting: deque[Future[None]] = deque()
         self._lock = threading.Lock()
 
-    def queue(self) -> Future[None]:
-        """A future that is done when the turn has come."""
-        turn: Future[None] = Future()
+    def take(self) -> Future[None] | None:
+        """Take a turn that is free; else a future that is done when the turn has come."""
         with self._lock:
             if self._free:
                 self._free -= 1
-                turn.set_result(None)
-            else:
-                self._waiting.append(turn)
-        return turn
+                return None
+            turn: Future[None] = Future()
+            self._waiting.append(turn)
+            return turn
 
     def pass_on(self) -> None:
         """End a turn."""

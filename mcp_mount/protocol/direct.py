@@ -254,7 +254,7 @@ class DirectCalls:
                 self._stateless.end,
             )
         result = call.tool.encode(value, call.session.revision)
-        return encode_result(call.id, self._sessions.encode_result(result))
+        return encode_result(call.id, *self._sessions.result_parts(result))
 
     def incoming(self, call: DirectCall, request: Request) -> IncomingRequest:
         """The request of a call as the long way has it.

@@ -365,8 +365,8 @@ class Protocol:
 
     def encode(self, incoming: IncomingRequest, result: Result) -> bytes:
         if incoming.revision.stateless:
-            return encode_result(incoming.id, self._stateless.encode_result(incoming, result))
-        return encode_result(incoming.id, self._sessions.encode_result(result))
+            return encode_result(incoming.id, *self._stateless.result_parts(incoming, result))
+        return encode_result(incoming.id, *self._sessions.result_parts(result))
 
     def _post(self, request: Request) -> Flow[Reply | Exchange]:
         media_type = request.headers.get("content-type", "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -488,12 +488,12 @@ class Sessions:
         self._kept.end_own(session)
 
     @staticmethod
-    def encode_result(result: Result) -> bytes:
-        """The encoded result object."""
+    def result_parts(result: Result) -> Sequence[bytes]:
+        """The encoded result object, in parts."""
         if not result.meta:
-            return b"{%b}" % result.members
-        members = result.members + b"," if result.members else b""
-        return b'{%b"_meta":%b}' % (members, encode(result.meta))
+            return b"{", result.members, b"}"
+        comma = b"," if result.members else b""
+        return b"{", result.members, comma, b'"_meta":%b}' % encode(result.meta)
 
     def _open(self, token: str, mount: str) -> Session:
         ttl = self._settings.session_ttl

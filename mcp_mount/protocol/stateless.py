@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final
@@ -235,16 +235,20 @@ class Stateless:
 
     def encode_result(self, incoming: IncomingRequest, result: Result) -> bytes:
         """The encoded result object, with what every result of the revision carries."""
+        return b"".join(self.result_parts(incoming, result))
+
+    def result_parts(self, incoming: IncomingRequest, result: Result) -> Sequence[bytes]:
+        """As `encode_result`, in parts: a large list is not copied for each of them."""
         if isinstance(result.suspended, TaskRequired):
             result = self._restart(incoming)
         start = b'{"resultType":"%b"' % result.type.encode()
         if isinstance(result.suspended, InputRequired):
             start = self._ask(incoming, result.suspended.input_requests)
-        if result.members:
-            start += b"," + result.members
-        if not result.meta:
-            return start + self.end
-        return start + b',"_meta":%b}' % encode({**result.meta, **self._own_meta})
+        comma = b"," if result.members else b""
+        end = self.end
+        if result.meta:
+            end = b',"_meta":%b}' % encode({**result.meta, **self._own_meta})
+        return start, comma, result.members, end
 
     def _restart(self, incoming: IncomingRequest) -> Result:
         """The result of a call whose handler wants to go on as a task, from its start."""

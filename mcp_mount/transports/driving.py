@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -218,9 +218,7 @@ async def follow_async(
                 elif isinstance(step, Run):
                     answer = await off_loop(runner, step.function)
                 elif isinstance(step, Wait):
-                    answer = await _limited(
-                        asyncio.shield(asyncio.wrap_future(step.future)), step.timeout
-                    )
+                    answer = await _result_async(step)
                 elif isinstance(step, Pause):
                     await asyncio.sleep(step.seconds)
                 else:
@@ -290,6 +288,33 @@ def _result(step: Wait) -> Any:
     except FutureTimeout as error:
         # Another class than the builtin one before Python 3.11.
         raise TimeoutError from error
+
+
+async def _result_async(step: Wait) -> Any:
+    """As `_result`, on an event loop. Of asyncio's own ways, each of which makes several futures
+    and a task, none is cheap enough for calls that wait by the hundred."""
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def call_back(future: object) -> None:
+        # The loop may have ended.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(wake)
+
+    step.future.add_done_callback(call_back)
+    timer = None if step.timeout is None else loop.call_later(step.timeout, wake)
+    try:
+        await woken
+    finally:
+        if timer is not None:
+            timer.cancel()
+    if not step.future.done():
+        raise TimeoutError
+    return step.future.result()
 
 
 async def _limited(work: Awaitable[T], timeout: float | None) -> T:

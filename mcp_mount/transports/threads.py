@@ -21,7 +21,9 @@ T = TypeVar("T")
 RunSync: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 """Runs a plain function off the event loop, in the current context variables."""
 
-_MAX_THREADS: Final = 40
+_MAX_THREADS: Final = 256
+"""How many plain functions run at a time: most of them wait for something else. Threads are made as
+they are needed, and end when they have been idle."""
 
 _pool: ThreadPool | None = None
 

@@ -119,6 +119,7 @@ def vouches(authority: Authority, patterns: Iterable[str], scheme: str) -> bool:
     )
 
 
+@lru_cache(maxsize=256)
 def is_loopback(name: str) -> bool:
     """Whether a name or an address is that of this machine for whoever reads it."""
     if name == "localhost":

@@ -273,9 +273,15 @@ def is_id(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
 
 
-def encode_result(message_id: MessageId, result: bytes) -> bytes:
-    """The response that carries an already encoded result object."""
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (to_json(message_id), result)
+def encode_result(message_id: MessageId, *parts: bytes) -> bytes:
+    """The response that carries an already encoded result object.
+
+    Args:
+        message_id: The id of the request.
+        parts: The result; in several parts it is not copied but once.
+    """
+    head = b'{"jsonrpc":"2.0","id":%b,"result":' % to_json(message_id)
+    return b"".join((head, *parts, b"}"))
 
 
 def encode_error(message_id: MessageId | None, error: ProtocolError) -> bytes:
