@@ -104,7 +104,8 @@ class RequestThread(Executor):
         if not hasattr(self._middleware, "_old_executor"):
             # Before asgiref 3.10, work that arrived while it stopped waiting was lost.
             self._middleware = None
-        self._remind()
+        if self.has_work:
+            self._remind()
 
     def end(self) -> None:
         """Wait for everything that has begun for the request, and refuse further work.
@@ -112,6 +113,10 @@ class RequestThread(Executor):
         Called when the response is closed: on the thread, or on the event loop of a test client.
         """
         if is_on_event_loop():
+            return
+        if not self.activity.is_running and not self.has_work:
+            # As usual. What follows costs the thread one job more.
+            self.close()
             return
         idle: Future[None] = Future()
         self.activity.when_idle(partial(idle.set_result, None))

@@ -85,6 +85,11 @@ class Executor(concurrent.futures.Executor):
             one = one.parent
         return one is not None
 
+    @property
+    def has_work(self) -> bool:
+        """Whether something waits for the thread."""
+        return bool(self._set_aside) or not self._inbox.is_empty
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function on the waiting thread, in the context variables of the caller.
 

@@ -87,6 +87,11 @@ class Inbox(Generic[T]):
                 self._changed.wait(min(left, _MAX_SECONDS))
             return self._items.popleft()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no item."""
+        return not self._items if self._native is None else self._native.empty()
+
     def get_nowait(self) -> T:
         """Take an item. Raises queue.Empty if there is none."""
         return self.get(timeout=0)
