@@ -332,6 +332,32 @@ def test_a_body_that_is_not_read_by_its_length_goes_the_long_way(
     assert direct == []
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("TRUSTED_HOSTS", ["shop.example"]),
+        ("SERVER_NAME", "shop.example"),
+        ("SECRET_KEY", None),
+        ("SESSION_COOKIE_NAME", "other"),
+        ("APPLICATION_ROOT", "/x"),
+        ("MAX_CONTENT_LENGTH", 10),
+        ("PROPAGATE_EXCEPTIONS", True),
+    ],
+    ids=lambda value: value if str(value).isupper() else "",
+)
+@pytest.mark.parametrize("kind", ["inside", "beside, without functions"])
+def test_applications_answer_alike_however_they_are_configured(
+    kind: str, key: str, value: Any
+) -> None:
+    twins = FlaskTwins(kind, hooks=kind == "inside")
+    for app in twins.apps:
+        app.config[key] = value
+    for tool, arguments in LOOKS:
+        for own in ({}, {"HTTP_HOST": "shop.example", "SCRIPT_NAME": "/below"}):
+            environ, body = request(tool, arguments)
+            twins.both(environ | own, json.dumps(body).encode())
+
+
 def test_the_functions_of_the_application_run_around_a_direct_call() -> None:
     twins = KINDS["inside"]
     environ, body = request("where", {})
