@@ -54,6 +54,25 @@ def test_the_examples_of_the_tools_page_run() -> None:
     assert "does not support elicitation" in refused["content"][0]["text"]
 
 
+def test_the_examples_of_the_models_page_run() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "models.md"):
+        names = execute(block, **names)
+    client = TestClient(names["server"], base_url="http://localhost")
+    asked = {"messages": [{"role": "user", "content": "hi"}]}
+
+    def said(model: str, **more: Any) -> Any:
+        body = {**asked, "model": model, **more}
+        return client.post("/v1/chat/completions", json=body).json()["choices"][0]["message"]
+
+    assert said("gpt-4o-mini")["content"] == "hi"
+    assert said("careful")["reasoning"] == "The user wants a short answer."
+    assert said("clerk")["content"] == "hi"
+    tools = [{"type": "function", "function": {"name": "look_up"}}]
+    assert said("careful", tools=tools)["tool_calls"][0]["function"]["name"] == "look_up"
+    assert Client(names["server"]).call_tool("mood", {"text": "x"}).text.endswith("x")
+
+
 def test_the_examples_of_the_resources_page_run() -> None:
     names: dict[str, Any] = {}
     for block in blocks(ROOT / "docs" / "resources.md"):
