@@ -11,6 +11,7 @@ said by the name of the model that it is asked for, so that it can be told so fr
 - "stall": nothing at all; "hang": nothing after the first piece
 - "drop": the connection is cut in the middle; "cut": the stream ends before the answer does
 - "error": an error event in the middle of a stream
+- "tells": status 400, with the headers of the request in the message
 - "garbage", "html": what is no answer, with status 200; "huge": an answer without end
 
 Several names with commas are for one request after the other, the last one for all others: "500,ok"
@@ -54,6 +55,7 @@ class Upstream:
         open: How many requests it is answering.
         most_open: The most at one time.
         left: How many clients have left before the end of their answer.
+        raw: What to answer in place of all else: a content type and a body, a byte at a time.
     """
 
     def __init__(self, url: str = "") -> None:
@@ -68,6 +70,7 @@ class Upstream:
         self.asked: Counter[str] = Counter()
         self.most_open = self.open
         self.left = 0
+        self.raw: tuple[str, bytes] | None = None
 
     @property
     def connections(self) -> int:
@@ -92,13 +95,20 @@ class Upstream:
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         asked = json.loads(body)
         name = asked["model"]
-        self.requests.append({"path": scope["path"], "headers": headers, "body": asked})
+        request = {"path": scope["path"], "query": scope["query_string"].decode(), "body": asked}
+        self.requests.append({**request, "headers": headers, "port": scope["client"][1]})
         turns = name.partition(":")[0].split(",")
         behaviour = turns[min(self.asked[name], len(turns) - 1)]
         self.asked[name] += 1
         self.open += 1
         self.most_open = max(self.most_open, self.open)
-        answering = asyncio.ensure_future(_answer(scope["path"], asked, behaviour, _Answer(send)))
+        answer = _Answer(send)
+        if self.raw is not None:
+            answering = asyncio.ensure_future(answer.raw(*self.raw))
+        elif behaviour == "tells":
+            answering = asyncio.ensure_future(answer.json({"error": json.dumps(headers)}, 400))
+        else:
+            answering = asyncio.ensure_future(_answer(scope["path"], asked, behaviour, answer))
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
@@ -144,6 +154,12 @@ class _Answer:
 
     async def write(self, data: bytes, more: bool = True) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def raw(self, kind: str, data: bytes) -> None:
+        await self.start(kind=kind)
+        for number in range(len(data)):
+            await self.write(data[number : number + 1])
+        await self.write(b"", more=False)
 
     async def json(self, value: Any, status: int = 200, **headers: str) -> None:
         await self.start(status, **headers)
@@ -317,7 +333,12 @@ class _Anthropic:
 
     def whole(self, behaviour: str) -> dict[str, Any]:
         blocks = [
-            {"type": "tool_use", "id": f"toolu_{index}", "name": tool["name"], "input": {"n": 1}}
+            {
+                "type": "tool_use",
+                "id": f"toolu_{index}",
+                "name": tool["name"],
+                "input": _arguments(tool),
+            }
             for index, tool in enumerate(self._tools(behaviour))
         ] or [{"type": "text", "text": "" if behaviour == "refusal" else _said(self._asked)}]
         if behaviour == "reasoning":
@@ -351,7 +372,8 @@ class _Anthropic:
             yield from self._block(index, block, "text", _words(self._asked))
         for number, tool in enumerate(tools):
             block = {"type": "tool_use", "id": f"toolu_{number}", "name": tool["name"], "input": {}}
-            pieces = ["", '{"n":', " 1}"]
+            text = json.dumps(_arguments(tool))
+            pieces = ["", text[:3], text[3:]] if text != "{}" else []
             yield from self._block(index + number, block, "partial_json", pieces)
         delta = {"stop_reason": self._reason(behaviour, tools), "stop_sequence": None}
         yield _typed("message_delta", delta=delta, usage={"output_tokens": 7})
@@ -382,6 +404,10 @@ class _Anthropic:
         if behaviour in ("length", "refusal"):
             return {"length": "max_tokens", "refusal": "refusal"}[behaviour]
         return "tool_use" if tools else "end_turn"
+
+
+def _arguments(tool: dict[str, Any]) -> dict[str, int]:
+    return dict.fromkeys(tool["input_schema"].get("properties", {}), 1)
 
 
 def _embeddings(asked: dict[str, Any]) -> dict[str, Any]:

@@ -263,4 +263,4 @@ def _text_block(text: Any) -> dict[str, Any]:
 
 
 def _refused(message: str, param: str) -> ModelError:
-    return ModelError(message, status=400, code="unsupported", param=param, again=True)
+    return ModelError(message, status=400, code="unsupported", param=param)

@@ -15,6 +15,7 @@ class EventLines:
         self._begun: list[bytes] = []
         self._data: list[bytes] = []
         self._is_first = True
+        self._skips_feed = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Take some bytes.
@@ -25,14 +26,16 @@ class EventLines:
         Returns:
             The data of the events that end in them.
         """
+        if self._skips_feed:
+            # The line has ended with the carriage return before it.
+            chunk = chunk.removeprefix(b"\n")
+        self._skips_feed = chunk.endswith(b"\r")
+        self._begun.append(chunk)
         if b"\n" not in chunk and b"\r" not in chunk:
             # Joined once, when the line ends.
-            self._begun.append(chunk)
             return
-        self._begun.append(chunk)
         lines = b"".join(self._begun).splitlines(keepends=True)
-        # A line feed may follow a carriage return at the end.
-        self._begun = [] if lines[-1].endswith(b"\n") else [lines.pop()]
+        self._begun = [] if lines[-1].endswith((b"\n", b"\r")) else [lines.pop()]
         for line in lines:
             yield from self._line(line.rstrip(b"\r\n"))
 
