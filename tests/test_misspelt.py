@@ -91,7 +91,7 @@ OPTIONS: dict[str, tuple[Callable[[], Any], str]] = {
         "include_router has no option 'permission'; there are: callbacks, ",
     ),
     "a tool": (
-        _of(MCPServer(), "tool", descripton="x"),
+        lambda: MCPServer().tool(descripton="x")(_tool),
         "a tool has no option 'descripton'; did you mean 'description'?",
     ),
     "a tool that is added": (
@@ -119,7 +119,7 @@ OPTIONS: dict[str, tuple[Callable[[], Any], str]] = {
         "the resource 'a://{sku}': redact= names no argument 'skuu'; did you mean 'sku'?",
     ),
     "a resource": (
-        _of(MCPServer(), "resource", "a://b", permision="x"),
+        lambda: MCPServer().resource("a://b", permision="x")(_tool),
         "a resource has no option 'permision'; did you mean 'permission'?",
     ),
     "a prompt": (
@@ -156,8 +156,8 @@ def _with_tool() -> MCPServer:
 
 
 HAVE_NO_CHECKS: dict[str, Callable[..., Any]] = {
-    "a resource": lambda **options: MCPServer().resource("a://b", **options),
-    "a page": lambda **options: MCPServer().page("ui://x", **options),
+    "a resource": lambda **options: MCPServer().resource("a://b", **options)(_tool),
+    "a page": lambda **options: MCPServer().page("ui://x", **options)(_page),
     "a prompt": lambda **options: MCPServer().prompt(**options)(_tool),
     "MCPServer": MCPServer,
     "MCPRouter": MCPRouter,
@@ -177,6 +177,28 @@ def test_no_option_is_suggested_that_would_be_refused(owner: str) -> None:
     # What others have is refused in words that say so.
     with pytest.raises(DefinitionError, match=r"(server|router|blueprint|'.*') has no check="):
         HAVE_NO_CHECKS[owner](check=lambda: None)
+
+
+def _closed(sku: str) -> str:
+    return sku
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"throtle": "1/minute"}, {"throttle": "often"}, {"timeout": "5"}, {"scopes": []}),
+        *({"roles": 5}, {"max_concurrency": 0}, {"redact": "no"}, {"max_result_bytes": 0}),
+        *({"permission": 5}, {"title": 5}, {"call_middleware": 5}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["tool", "prompt", "resource"])
+def test_an_error_names_the_function_that_is_declared(kind: str, options: Any) -> None:
+    server: Any = MCPServer()
+    arguments = ("a://{sku}",) if kind == "resource" else ()
+    with pytest.raises(DefinitionError, match=r"^tests\.test_misspelt\._closed \(.*\): ") as caught:
+        getattr(server, kind)(*arguments, **options)(_closed)
+    assert str(caught.value).count("_closed (") == 1
 
 
 @pytest.mark.parametrize("case", OPTIONS)

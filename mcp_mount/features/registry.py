@@ -26,7 +26,7 @@ from mcp_mount.features.tools import Tool
 from mcp_mount.llm.models import Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.arguments import check_request
-from mcp_mount.schemas.functions import DefinitionError, describe
+from mcp_mount.schemas.functions import DefinitionError, describe, naming
 from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount.wire.extensions import PAGES
 from mcp_mount.wire.messages import Rule
@@ -264,10 +264,11 @@ class Registry:
         host = without_permissions()
         for entries in (self.tools, self.resources, self.prompts):
             for entry in entries.values():
-                if kind is not None:
-                    check_request(entry.function, entry.arguments, kind)
-                    refuse_rules(entry.rules, kind)
-                refuse_permission_names(entry.rules, host)
+                with naming(entry.function):
+                    if kind is not None:
+                        check_request(entry.function, entry.arguments, kind)
+                        refuse_rules(entry.rules, kind)
+                    refuse_permission_names(entry.rules, host)
         for model in self.models.values():
             if kind is not None:
                 refuse_rules(model.rules, kind)

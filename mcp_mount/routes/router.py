@@ -42,6 +42,7 @@ from mcp_mount.routes.options import (
 )
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.pipelines import Stage, pipeline_of
+from mcp_mount.schemas.functions import naming
 from mcp_mount.schemas.names import (
     keywords_of,
     refuse_unknown,
@@ -96,9 +97,6 @@ class HandlerDecorators:
             DefinitionError: For a function that cannot be a tool, a name that is taken, an option
                 that does not exist or cannot have its value.
         """
-        refuse_unknown(
-            "a tool has no option", options, ToolOptions.__annotations__, OF_ENTRY_OPTIONS
-        )
         return _decorate(name, options, self.add_tool)
 
     def add_tool(
@@ -118,7 +116,8 @@ class HandlerDecorators:
         Raises:
             DefinitionError: As `tool`.
         """
-        self.registry.add_tools([_tool(function, {"name": name, **options})])
+        with naming(function):
+            self.registry.add_tools([_tool(function, {"name": name, **options})])
 
     def add_tools(self, tools: Iterable[tuple[Callable[..., Any], Mapping[str, Any]]]) -> None:
         """Register functions as tools: all of them, or none.
@@ -173,15 +172,16 @@ class HandlerDecorators:
             DefinitionError: For a function or a URI that cannot be a resource, a URI that is
                 taken, an option that does not exist or cannot have its value.
         """
-        unfit = _refuse_unknown_of("a resource", options, ResourceOptions)
-        declared, definition = split(options)
-        around = _around("resource", uri, declared, unfit)
 
         def register(function: F) -> F:
-            own = _within_dependencies(function, around)
-            resource = Resource.of(own, uri, **definition, **around)
-            _refuse_unknown_arguments(f"the resource {uri!r}", resource)
-            self.registry.add_resource(resource)
+            with naming(function):
+                unfit = _refuse_unknown_of("a resource", options, ResourceOptions)
+                declared, definition = split(options)
+                around = _around("resource", uri, declared, unfit)
+                own = _within_dependencies(function, around)
+                resource = Resource.of(own, uri, **definition, **around)
+                _refuse_unknown_arguments(f"the resource {uri!r}", resource)
+                self.registry.add_resource(resource)
             return function
 
         return register
@@ -201,13 +201,14 @@ class HandlerDecorators:
             DefinitionError: For a function, a URI or an origin that cannot be that of a page, an
                 option that does not exist or cannot have its value.
         """
-        unfit = _refuse_unknown_of("a page", options, PageOptions)
-        declared, rest = split(options)
-        rest |= _around("resource", uri, declared, unfit)
 
         def register(function: F) -> F:
-            own = _within_dependencies(function, rest)
-            self.registry.add_resource(page(own, uri, **rest))
+            with naming(function):
+                unfit = _refuse_unknown_of("a page", options, PageOptions)
+                declared, rest = split(options)
+                rest |= _around("resource", uri, declared, unfit)
+                own = _within_dependencies(function, rest)
+                self.registry.add_resource(page(own, uri, **rest))
             return function
 
         return register
@@ -272,14 +273,15 @@ class HandlerDecorators:
     def _add_prompt(
         self, function: Callable[..., Any], name: str | None = None, **options: Any
     ) -> None:
-        unfit = _refuse_unknown_of("a prompt", options, PromptOptions)
-        declared, definition = split(options)
-        shown = str(name or getattr(function, "__name__", ""))
-        around = _around("prompt", shown, declared, unfit)
-        own = _within_dependencies(function, around)
-        prompt = Prompt.of(own, name=name, **definition, **around)
-        _refuse_unknown_arguments(f"the prompt {prompt.name!r}", prompt)
-        self.registry.add_prompt(prompt)
+        with naming(function):
+            unfit = _refuse_unknown_of("a prompt", options, PromptOptions)
+            declared, definition = split(options)
+            shown = str(name or getattr(function, "__name__", ""))
+            around = _around("prompt", shown, declared, unfit)
+            own = _within_dependencies(function, around)
+            prompt = Prompt.of(own, name=name, **definition, **around)
+            _refuse_unknown_arguments(f"the prompt {prompt.name!r}", prompt)
+            self.registry.add_prompt(prompt)
 
     def remove_tool(self, name: str) -> None:
         """Remove a tool. Clients are notified.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -102,6 +102,25 @@ def describe(function: Callable[..., Any]) -> str:
     code = getattr(function, "__code__", None)
     place = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
     return f"{function.__module__}.{qualified}{place}"
+
+
+@contextmanager
+def naming(function: Any) -> Iterator[None]:
+    """Let the errors of a definition name its function, unless they do, or the function is ours.
+
+    Args:
+        function: The handler; what is none is left to other errors.
+    """
+    try:
+        yield
+    except DefinitionError as error:
+        is_ours = str(getattr(function, "__module__", "")).startswith("mcp_mount")
+        if is_ours or not callable(function):
+            raise
+        described = describe(function)
+        if described in str(error):
+            raise
+        raise DefinitionError(f"{described}: {error}") from None
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:

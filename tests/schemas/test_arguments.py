@@ -336,7 +336,7 @@ def test_the_nearest_word_on_extra_arguments_counts() -> None:
     with pytest.raises(DefinitionError, match='extra_arguments is "forbid" or "ignore"'):
         MCPServer("tests", extra_arguments="drop")
     with pytest.raises(DefinitionError, match="has no extra_arguments="):
-        server.resource("res://x", extra_arguments="ignore")
+        server.resource("res://x", extra_arguments="ignore")(lambda: "")
 
 
 def test_policies_see_the_arguments_that_the_handler_gets() -> None:
