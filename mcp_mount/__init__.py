@@ -1,6 +1,7 @@
 """Mount an MCP server inside the web application that you already run."""
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from mcp_mount.base import MCPServer
 from mcp_mount.calls.call import Call
@@ -18,7 +19,6 @@ from mcp_mount.options import ServerOptions
 from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttle, Timeout
 from mcp_mount.policies.middleware import CallNext, SyncCallNext
 from mcp_mount.policies.options import PolicyOptions
-from mcp_mount.routes import CompletionsRouter, ImageRouter, MCPRouter, ToolsRouter
 from mcp_mount.routes.metrics import PrometheusRouter
 from mcp_mount.routes.options import (
     PageOptions,
@@ -27,6 +27,8 @@ from mcp_mount.routes.options import (
     RouterOptions,
     ToolOptions,
 )
+from mcp_mount.routes.router import MCPRouter
+from mcp_mount.routes.tools import ToolsRouter
 from mcp_mount.wire.errors import (
     CallRejected,
     ClientError,
@@ -42,6 +44,16 @@ from mcp_mount.wrapping.wsgi import mount_wsgi
 
 if TYPE_CHECKING:
     from mcp_mount.observability.telemetry import Telemetry
+    from mcp_mount.routes.completions import CompletionsRouter
+    from mcp_mount.routes.images import ImageRouter
+
+_WHEN_ASKED: Final = {
+    "CompletionsRouter": "mcp_mount.routes.completions",
+    "ImageRouter": "mcp_mount.routes.images",
+    "Telemetry": "mcp_mount.observability.telemetry",
+}
+"""Names that most servers do without, and the modules that they are in. These are imported when a
+name is asked for: with what they need, they are a tenth of what importing this package takes."""
 
 __version__ = "0.1.0"
 
@@ -108,9 +120,11 @@ __all__ = [
 if not TYPE_CHECKING:
     # Type checkers would take any name for one that is there.
     def __getattr__(name: str) -> Any:
-        if name == "Telemetry":
-            # It imports OpenTelemetry, which most servers do without.
-            from mcp_mount.observability.telemetry import Telemetry
+        module = _WHEN_ASKED.get(name)
+        if module is None:
+            return refuse_import(name)
+        value = globals()[name] = getattr(import_module(module), name)
+        return value
 
-            return Telemetry
-        return refuse_import(name)
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -60,8 +60,10 @@ from mcp_mount.transports.scopes import (
     request_of,
 )
 from mcp_mount.transports.threads import Runner
-from mcp_mount.transports.wsgi_app import WSGIApp
 from mcp_mount.wire.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from mcp_mount.transports.wsgi_app import WSGIApp
 
 request_types.append(Request)
 
@@ -247,6 +249,9 @@ class MCPServer(HandlerDecorators, FastAPI):
     @cached_property
     def wsgi(self) -> WSGIApp:
         """This server as a WSGI application."""
+        # Servers under ASGI do without, and importing it takes a while.
+        from mcp_mount.transports.wsgi_app import WSGIApp
+
         return WSGIApp(self, self.core)
 
     if not TYPE_CHECKING:

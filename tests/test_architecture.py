@@ -134,7 +134,10 @@ def test_importing_the_library_leaves_optional_parts_alone() -> None:
     script = (
         "import sys, mcp_mount; "
         "print([m for m in ('mcp_types', 'PIL', 'django', 'flask', 'docstring_parser', 'mcp',"
-        " 'limits', 'redis', 'jwt')"
+        " 'limits', 'redis', 'jwt', 'a2wsgi', 'ctypes', 'difflib', 'html.parser',"
+        " 'mcp_mount.openapi', 'mcp_mount.routes.completions', 'mcp_mount.routes.openai',"
+        " 'mcp_mount.routes.images', 'mcp_mount.backends.images', 'mcp_mount.transports.wsgi_app',"
+        " 'mcp_mount.observability.telemetry')"
         " if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"

@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from mcp_mount.calls.exception_hooks import ExceptionHooks, FailedCall
-from mcp_mount.openapi.responses import value_of_response
 from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount.transports import background
 from mcp_mount.transports.lasting import keep
@@ -133,6 +132,9 @@ def _answer(handler: Callable[..., Any], call: FailedCall, error: Exception) -> 
         response = _at_once(response, handler)
     if not isinstance(response, Response) or response.status_code >= 500:
         return None
+    # Importing it takes a while, and most servers do without.
+    from mcp_mount.openapi.responses import value_of_response
+
     body = bytes(getattr(response, "body", b""))
     try:
         value = value_of_response(response.status_code, dict(response.headers), body)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol, cast
 
 from mcp_mount.features import Registry, Tool
-from mcp_mount.openapi.arguments import NamedArguments
 from mcp_mount.policies.chain import PolicyChain
 from mcp_mount.schemas.functions import describe
 from mcp_mount.schemas.names import suggestion
@@ -104,7 +103,8 @@ def _is_open(tool: Tool) -> bool:
         return False
     annotations, arguments = tool.members.get("annotations") or {}, cast(Any, tool.arguments)
     if annotations.get("readOnlyHint") is True or (
-        isinstance(arguments, NamedArguments) and arguments.authenticates
+        # Only those of existing endpoints may have it: importing their modules takes a while.
+        getattr(arguments, "authenticates", False)
     ):
         return False
     policies = tool.policies

@@ -6,7 +6,8 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias
+from functools import cache
+from typing import Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
@@ -202,18 +203,22 @@ class Embeddings:
     model: str | None = None
 
 
-_completions: Final = TypeAdapter(ChatCompletion)
+@cache
+def _completions() -> TypeAdapter[ChatCompletion]:
+    # Made when it is needed first: it takes as long as to import a dozen modules.
+    return TypeAdapter(ChatCompletion)
 
 
 def to_data(completion: ChatCompletion) -> dict[str, Any]:
     """A whole answer in JSON form, as caches and processes exchange it."""
-    data: dict[str, Any] = _completions.dump_python(completion, mode="json", exclude_defaults=True)
+    adapter = _completions()
+    data: dict[str, Any] = adapter.dump_python(completion, mode="json", exclude_defaults=True)
     return data
 
 
 def from_data(data: Mapping[str, Any]) -> ChatCompletion:
     """The whole answer of what `to_data` has given."""
-    return _completions.validate_python(data)
+    return _completions().validate_python(data)
 
 
 Piece: TypeAlias = (

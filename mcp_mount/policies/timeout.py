@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import heapq
 import sys
 import threading
@@ -236,6 +235,9 @@ class _Watches:
 
 
 def _interrupt(thread: int) -> None:
+    # Few calls are ever interrupted, and importing it takes 2 ms.
+    import ctypes
+
     set_exception: Any = ctypes.pythonapi.PyThreadState_SetAsyncExc
     set_exception(ctypes.c_ulong(thread), ctypes.py_object(_Interrupted))
 

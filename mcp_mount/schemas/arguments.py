@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, Final, Protocol, TypeAlias, get_args, get_origin
 
 from pydantic import (
@@ -268,6 +267,9 @@ def unknown_argument(name: str, names: Iterable[str]) -> str:
         name: The unknown argument.
         names: The arguments that there are.
     """
+    # Needed for errors alone, and importing it takes a while.
+    from difflib import get_close_matches
+
     known = list(names)
     nearest = get_close_matches(name[:_LONGEST_NAME], known, 1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""

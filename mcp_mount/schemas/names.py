@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final
 
@@ -47,6 +46,9 @@ def suggestion(name: Any, known: Iterable[str]) -> str:
     Returns:
         The nearest name, or else all of them.
     """
+    # Needed for errors alone, and importing it takes a while.
+    from difflib import get_close_matches
+
     names = sorted(set(known))
     text = str(name).lower()
     lowered = {one.lower(): one for one in names}
