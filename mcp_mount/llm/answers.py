@@ -132,6 +132,19 @@ class Delta:
     logprobs: Any = None
     model: str | None = None
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a piece of text and nothing else, as nearly all are."""
+        return bool(self.text) and not (
+            self.finish
+            or self.tool
+            or self.usage
+            or self.reasoning
+            or self.refusal
+            or self.model
+            or self.logprobs
+        )
+
 
 @dataclass(slots=True)
 class ChatCompletion:

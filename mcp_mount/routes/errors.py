@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from fastapi.routing import APIRoute
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from mcp_mount.features import ToolError
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.routes.gate import gated_body
 from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount.wire.errors import CallRejected, ProtocolError, ResourceNotFoundError
 from mcp_mount.wire.logs import own_logger
@@ -117,29 +114,6 @@ def told(error: Exception, what: str) -> dict[str, Any]:
     return _error(status, "failed", f"{what} failed")
 
 
-class OpenAIRoute(APIRoute):
-    """A route for OpenAI's clients: its body has the server's limit, which FastAPI has none for,
-    and whatever refuses a request does so in OpenAI's form."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def answer(request: Request) -> Response:
-            try:
-                read = _ReadRequest(request, await gated_body(request))
-                return await handle(read)
-            except RequestValidationError as error:
-                # The first part of each place is "body".
-                return _unfit([{**one, "loc": one["loc"][1:]} for one in error.errors()])
-            except ValidationError as error:
-                # It fits the form of its route, and not that of what the models take.
-                return _unfit(error.errors(include_url=False))
-            except HTTPException as error:
-                return failed(error, "The request")
-
-        return answer
-
-
 def unfit(param: str, message: str) -> RequestValidationError:
     """The error for a parameter of a request that does not fit.
 
@@ -150,18 +124,12 @@ def unfit(param: str, message: str) -> RequestValidationError:
     return RequestValidationError([{"type": "value_error", "loc": ("body", param), "msg": message}])
 
 
-class _ReadRequest(Request):
-    """A request whose body has been read."""
+def answer_unfit_openai(errors: Sequence[Any]) -> JSONResponse:
+    """The response to a request that does not fit.
 
-    def __init__(self, request: Request, body: bytes) -> None:
-        super().__init__(request.scope, request.receive)
-        self._read = body
-
-    async def body(self) -> bytes:
-        return self._read
-
-
-def _unfit(errors: Sequence[Any]) -> JSONResponse:
+    Args:
+        errors: What is wrong, as pydantic tells it.
+    """
     first, *more = errors or [{"loc": (), "msg": "The request does not fit"}]
     param = ".".join(map(str, first["loc"])) or None
     said = str(first["msg"]).removeprefix("Value error, ")

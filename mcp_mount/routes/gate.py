@@ -60,6 +60,22 @@ async def gate(request: Request) -> None:
         raise HTTPException(415, f"The Content-Type must be {JSON}")
 
 
+class ReadRequest(Request):
+    """A request whose body has been read.
+
+    Attributes:
+        known: The request as the protocol knows it, once it has been checked.
+    """
+
+    def __init__(self, request: Request, body: bytes) -> None:
+        super().__init__(request.scope, request.receive)
+        self.known: ProtocolRequest | None = None
+        self._read = body
+
+    async def body(self) -> bytes:
+        return self._read
+
+
 async def known(request: Request) -> ProtocolRequest:
     """A request as the protocol knows it, with its caller.
 
@@ -69,6 +85,8 @@ async def known(request: Request) -> ProtocolRequest:
     Raises:
         HTTPException: 401, 403 or 503, if the server authenticates callers and refuses this one.
     """
+    if isinstance(request, ReadRequest) and request.known is not None:
+        return request.known
     own = request_of(request.scope, read_headers(request.scope))
     server: Protocol | None = protocol_of(request)
     if server is not None and server.settings.auth is not None and own.token is None:
@@ -79,6 +97,8 @@ async def known(request: Request) -> ProtocolRequest:
             raise http_error(server, error, own) from None
         # Whatever else stands before this route need not do it again.
         request.scope[HOST_REQUEST] = own
+    if isinstance(request, ReadRequest):
+        request.known = own
     return own
 
 

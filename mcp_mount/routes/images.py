@@ -14,9 +14,10 @@ from typing_extensions import Unpack
 
 from mcp_mount.backends.images.drawing import draw
 from mcp_mount.features import Image, ToolError
-from mcp_mount.routes.errors import OpenAIRoute, failed, openai_error
+from mcp_mount.routes.errors import failed, openai_error
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.http_calls import HTTPCall
+from mcp_mount.routes.openai.route import OpenAIRoute
 from mcp_mount.routes.options import NamedRouterOptions
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.schemas.functions import is_coroutine_function

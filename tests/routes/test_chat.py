@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from fastapi import APIRouter, Depends, FastAPI, HTTPException
 from pydantic import BaseModel
 
 from mcp_mount import (
@@ -238,7 +239,6 @@ def test_a_request_may_have_nulls_and_other_forms() -> None:
         ({"n": 0}, "n"),
         ({"temperature": "hot"}, "temperature"),
         ({"stream": "maybe"}, "stream"),
-        ({"temperature": "\ud800"}, "temperature"),
     ],
 )
 def test_a_request_that_does_not_fit_is_refused_in_the_clients_form(
@@ -261,7 +261,9 @@ def test_a_request_that_does_not_fit_is_refused_in_the_clients_form(
     assert error["message"].startswith(param)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'"a"', b"NaN"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b"\xff", b'"a"', b"NaN", rb'{"a":"\ud800"}']
+)
 def test_a_body_that_is_no_request_is_refused(body: bytes) -> None:
     headers = {"content-type": "application/json"}
     answer = get(build(says("a")[0]), URL, "POST", content=body, headers=headers)
@@ -568,3 +570,30 @@ def test_a_client_that_leaves_a_stream_ends_a_plain_model_at_its_next_piece() ->
 
     asyncio.run(asyncio.wait_for(Leaver(build(model), stream=True).run(), 20))
     assert ended.is_set()
+
+
+def test_dependencies_of_the_user_guard_the_routes_of_models() -> None:
+    def refuse() -> None:
+        raise HTTPException(418, "teapot")
+
+    router = CompletionsRouter()
+    router.chat("a")(lambda request: "x")
+    app, outer = FastAPI(), APIRouter()
+    outer.include_router(router, dependencies=[Depends(refuse)])
+    app.include_router(outer)
+    answer = ask(app)  # type: ignore[arg-type]
+    assert (answer.status_code, answer.json()["error"]["message"]) == (418, "teapot")
+    app.dependency_overrides[refuse] = lambda: None
+    assert ask(app).status_code == 200  # type: ignore[arg-type]
+
+
+def test_the_documents_of_a_server_describe_the_routes_of_models() -> None:
+    described = get(build(says("a")[0]), "/openapi.json").json()
+    for path, schema in (
+        ("/v1/chat/completions", "ChatRequest"),
+        ("/v1/completions", "TextRequest"),
+        ("/v1/responses", "ResponseRequest"),
+        ("/v1/embeddings", "EmbeddingRequest"),
+    ):
+        content = described["paths"][path]["post"]["requestBody"]["content"]
+        assert content["application/json"]["schema"]["$ref"].endswith(f"/{schema}")

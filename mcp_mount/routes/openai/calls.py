@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 from fastapi import Request, Response
 
@@ -17,16 +18,17 @@ from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import NO_PIECES
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.routes.errors import failed, told
-from mcp_mount.routes.gate import hooks_of, incoming_of, runner_of
+from mcp_mount.routes.gate import checked, hooks_of, incoming_of, known, runner_of
 from mcp_mount.routes.openai.events import EventResponse
-from mcp_mount.routes.parts import registry_of
+from mcp_mount.routes.parts import protocol_of, registry_of
 from mcp_mount.transports.asgi import Departure, run_calls
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.pieces import PieceStream
-from mcp_mount.transports.scopes import read_headers, request_of
 from mcp_mount.transports.threads import Runner
 from mcp_mount.wire.cancellation import cancel
 from mcp_mount.wire.messages import JSON
+
+T = TypeVar("T")
 
 _SILENCE: Final = 15.0
 """After how many seconds without a piece a comment is sent, so that nobody takes the connection for
@@ -91,7 +93,16 @@ async def _call_of(
 ) -> ModelCall:
     whole = registry_of(request, registry)
     incoming = await incoming_for(request, whole, METHOD, wanted.model)
-    return whole.model_call(incoming, wanted, pieces)
+    return await opened(request, incoming, partial(whole.model_call, incoming, wanted, pieces))
+
+
+async def opened(request: Request, incoming: IncomingRequest, make: Callable[[], T]) -> T:
+    """What `make` makes of a request: off the event loop, if the rules that it asks may block."""
+    server = protocol_of(request)
+    if incoming.request.may_block or (server is not None and server.settings.may_block):
+        found: T = await checked(request, make)
+        return found
+    return make()
 
 
 async def incoming_for(
@@ -105,7 +116,7 @@ async def incoming_for(
         method: How logs and audits name the kind of call.
         name: The name of the model.
     """
-    read = request_of(request.scope, read_headers(request.scope))
+    read = await known(request)
     read.body = await request.body()
     incoming = incoming_of(read, name or "", registry, hooks_of(request))
     incoming.method = method

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
 from fastapi import Request, Response
 
 from mcp_mount.features import Registry
-from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, Usage
+from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, ToolDelta, Usage
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.routes.openai.calls import answer
 from mcp_mount.wire.encoding import encode
 
 DONE: Final = b"data: [DONE]\n\n"
+
+
+_TEXT: Final = b'%b"choices":[{"index":%d,"delta":{"content":%b},"finish_reason":null}]}\n\n'
+"""A chunk of nothing but text."""
 
 
 class ChatFace:
@@ -53,7 +57,7 @@ class ChatFrame:
         self._with_usage = with_usage
         self._usage: Usage | None = None
         self._begun: set[int] = set()
-        self._head = self._head_of(model)
+        self._head = b""
 
     def whole(self, completions: Sequence[ChatCompletion]) -> bytes:
         """The answer in one piece."""
@@ -79,7 +83,9 @@ class ChatFrame:
 
     def events(self, deltas: Sequence[Delta]) -> bytes:
         """Pieces of a streamed answer, as events."""
-        return b"".join(event for delta in deltas for event in self._events(delta))
+        if not self._head:
+            self._head = self._head_of(self._model)
+        return b"".join([event for delta in deltas for event in self._events(delta)])
 
     def end(self) -> bytes:
         """The events that end a streamed answer."""
@@ -92,7 +98,14 @@ class ChatFrame:
         """The events that end a streamed answer that has failed on its way."""
         return b"data: %b\n\n" % encode(error) + DONE
 
-    def _events(self, delta: Delta) -> Iterator[bytes]:
+    def _events(self, delta: Delta) -> Iterable[bytes]:
+        if delta.choice in self._begun and delta.is_text:
+            # Nearly all pieces.
+            text = encode(delta.text)
+            return (_TEXT % (self._head, delta.choice, text),)
+        return self._other_events(delta)
+
+    def _other_events(self, delta: Delta) -> Iterator[bytes]:
         if delta.usage is not None:
             self._usage = delta.usage
         if delta.model is not None:
@@ -157,18 +170,22 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
 
 
 def _delta(delta: Delta) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
     if delta.text:
-        return {"content": delta.text}
+        shown["content"] = delta.text
     if delta.reasoning:
-        return {"reasoning_content": delta.reasoning, "reasoning": delta.reasoning}
+        shown["reasoning_content"] = shown["reasoning"] = delta.reasoning
     if delta.refusal:
-        return {"refusal": delta.refusal}
-    tool = delta.tool
-    if tool is None:
-        return {}
+        shown["refusal"] = delta.refusal
+    if delta.tool is not None:
+        shown["tool_calls"] = [_tool_delta(delta.tool)]
+    return shown
+
+
+def _tool_delta(tool: ToolDelta) -> dict[str, Any]:
     shown: dict[str, Any] = {"index": tool.index}
     function: dict[str, Any] = {"arguments": tool.arguments}
     if tool.id or tool.name:
         shown |= {"id": tool.id, "type": "function"}
         function["name"] = tool.name
-    return {"tool_calls": [{**shown, "function": function}]}
+    return {**shown, "function": function}

@@ -6,6 +6,7 @@ import base64
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal
 
 from fastapi import Request, Response
@@ -16,7 +17,7 @@ from mcp_mount.features.embeddings import METHOD
 from mcp_mount.llm.answers import Embeddings, Usage
 from mcp_mount.routes.errors import failed
 from mcp_mount.routes.gate import runner_of
-from mcp_mount.routes.openai.calls import incoming_for
+from mcp_mount.routes.openai.calls import incoming_for, opened
 from mcp_mount.routes.openai.text import refuse_tokens
 from mcp_mount.routes.parts import registry_of
 from mcp_mount.transports.asgi import run_calls
@@ -78,7 +79,9 @@ class EmbeddingsFace:
         try:
             registry = registry_of(request, self._registry)
             incoming = await incoming_for(request, registry, METHOD, wanted.model)
-            call = registry.embedding_call(incoming, wanted.model, wanted.input, wanted.options())
+            options = wanted.options()
+            make = partial(registry.embedding_call, incoming, wanted.model, wanted.input, options)
+            call = await opened(request, incoming, make)
             what = f"The model {call.model.name!r}"
             await run_calls([call], runner_of(request), request.receive)
             whole = _whole(call.embeddings(), call.model.name, wanted.encoding_format)

@@ -8,9 +8,9 @@ from fastapi import Request
 
 from mcp_mount.features import Registry
 from mcp_mount.routes.errors import openai_error
-from mcp_mount.routes.gate import incoming_of
+from mcp_mount.routes.gate import incoming_of, known
+from mcp_mount.routes.openai.calls import opened
 from mcp_mount.routes.parts import registry_of
-from mcp_mount.transports.scopes import read_headers, request_of
 
 
 class ModelList:
@@ -25,16 +25,20 @@ class ModelList:
 
     async def list_models(self, request: Request) -> Any:
         """List the models that the caller may ask."""
-        return {"object": "list", "data": self._cards(request)}
+        return {"object": "list", "data": await self._cards(request)}
 
     async def show_model(self, name: str, request: Request) -> Any:
         """Describe one model."""
-        for card in self._cards(request):
+        for card in await self._cards(request):
             if card["id"] == name:
                 return card
         return openai_error(404, "model_not_found", f"Unknown model {name!r}", param="model")
 
-    def _cards(self, request: Request) -> list[dict[str, Any]]:
-        incoming = incoming_of(request_of(request.scope, read_headers(request.scope)))
+    async def _cards(self, request: Request) -> list[dict[str, Any]]:
+        incoming = incoming_of(await known(request))
         models = registry_of(request, self._registry).offered_models
-        return [one.card(name) for name, one in models.items() if incoming.permits(one.rules)]
+
+        def cards() -> list[dict[str, Any]]:
+            return [one.card(name) for name, one in models.items() if incoming.permits(one.rules)]
+
+        return await opened(request, incoming, cards)

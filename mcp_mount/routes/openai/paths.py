@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import Depends
 
-from mcp_mount.routes.errors import OpenAIRoute
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.openai.chat import ChatFace
 from mcp_mount.routes.openai.embeddings import EmbeddingsFace
 from mcp_mount.routes.openai.listing import ModelList
 from mcp_mount.routes.openai.responses import ResponsesFace
+from mcp_mount.routes.openai.route import OpenAIRoute
 from mcp_mount.routes.openai.text import TextFace
 from mcp_mount.routes.router import MCPRouter
 

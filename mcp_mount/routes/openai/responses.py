@@ -117,6 +117,7 @@ class _ResponseFrame:
         """The events of a piece. Only the first answer counts: a response has one."""
         if delta.usage is not None:
             self._usage = delta.usage
+        self._model = delta.model or self._model
         if delta.choice:
             return
         for member, kind in SPOKEN.items():

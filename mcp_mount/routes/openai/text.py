@@ -160,6 +160,7 @@ class _TextFrame:
     def _choices(self, delta: Delta) -> Iterator[dict[str, Any]]:
         if delta.usage is not None:
             self._usage += delta.usage
+        self._model = delta.model or self._model
         said = bool(delta.text) or delta.finish is not None
         if said and self._wanted.echo and delta.choice not in self._echoed:
             self._echoed.add(delta.choice)
