@@ -6,6 +6,7 @@ from mcp_mount.backends.models.connections import ConnectionOptions
 from mcp_mount.backends.models.health import Breaker
 from mcp_mount.backends.models.openai import OpenAI
 from mcp_mount.backends.models.routes import Route
+from mcp_mount.backends.models.standin import stand_in
 from mcp_mount.backends.models.tools import Tools
 from mcp_mount.llm.answers import (
     ChatCompletion,
@@ -50,4 +51,5 @@ __all__ = [
     "ToolDelta",
     "Tools",
     "Usage",
+    "stand_in",
 ]

@@ -1,11 +1,13 @@
 """The shop's tools: mcp_mount_django finds them in every app, as the admin finds admin.py."""
 
+import os
 from typing import Annotated
 
 from django.db.models import F
 from pydantic import BaseModel, Field
 
-from mcp_mount import ToolError
+from mcp_mount import CompletionsRouter, ToolError
+from mcp_mount.models import OpenAI, Tools, stand_in
 from mcp_mount_django import server
 from shop.models import Order, Product
 
@@ -64,6 +66,30 @@ def place_order(
     return Receipt(
         order=order.pk, product=ProductCard.of(product), total=str(product.price * quantity)
     )
+
+
+@server.tool(
+    title="List the orders", annotations={"readOnlyHint": True}, permission="shop.view_order"
+)
+def orders(customer: str = "") -> list[str]:
+    """List the orders of a customer, or all of them."""
+    found = Order.objects.filter(customer__icontains=customer).select_related("product")
+    return [str(order) for order in found[:50]]
+
+
+# The shop's assistant: a model that looks up products and orders for the user who asks it. Without
+# the URL of a model it is a stand-in that repeats what it is told.
+UPSTREAM = os.environ.get("SHOP_MODEL_URL")
+
+assistant = CompletionsRouter()
+assistant.add_model(
+    "assistant",
+    stand_in
+    if UPSTREAM is None
+    else OpenAI(UPSTREAM, os.environ["SHOP_MODEL"], key=os.environ.get("SHOP_MODEL_KEY")),
+    tools=Tools("search_products", "orders"),
+)
+server.include_router(assistant)
 
 
 @server.prompt(title="Recommend a gift")
