@@ -30,17 +30,15 @@ def _asking(**params: Any) -> Request:
 def ask_within(session: str) -> Act:
     """A call that asks on its stream, and the answer beside it (2025-11-25)."""
     data = call("ask", in_session=True).within(session).encode()
-    besides: dict[Connection, Connection] = {}
 
     async def act(connection: Connection) -> bool:
-        if connection not in besides:
-            besides[connection] = await Connection.open(connection.port)
+        beside = await connection.beside()
         await connection.begin(data)
         right = False
         async for message in messages(connection):
             if "method" in message:
                 answer = reply(message["id"], _YES, session)
-                accepted = await besides[connection].request(answer.encode())
+                accepted = await beside.request(answer.encode())
                 assert accepted.status == 202, accepted
             else:
                 right = "hello" in str(message)

@@ -152,10 +152,26 @@ def in_flask() -> Any:
     return app
 
 
-def beside_flask() -> Any:
+def frozen() -> Any:
+    """What exists at the start is never looked at by the garbage collector again."""
+    import gc
+
+    server = alone()
+    gc.collect()
+    gc.freeze()
+    return server
+
+
+def before_flask() -> Any:
     from mcp_mount_flask import mount
 
     return mount(plain_flask(), "/mcp", alone())
+
+
+def before_flask_asgi() -> Any:
+    from mcp_mount_flask import mount_asgi
+
+    return mount_asgi(plain_flask(), "/mcp", alone())
 
 
 def in_django() -> Any:
@@ -174,13 +190,22 @@ def in_django_asgi() -> Any:
     return django_project.asgi()
 
 
-def beside_django() -> Any:
+def before_django() -> Any:
     from benchmarks import django_project
 
     django_project.configure("mcp_mount_django")
     from mcp_mount_django import mount
 
     return mount(django_project.wsgi(), "/mcp", _django_server())
+
+
+def before_django_asgi() -> Any:
+    from benchmarks import django_project
+
+    django_project.configure("mcp_mount_django")
+    from mcp_mount_django import mount
+
+    return mount(django_project.asgi(), "/mcp", _django_server())
 
 
 def _django_server() -> Any:

@@ -42,9 +42,10 @@ class Connection:
     def __init__(
         self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self.port = port
+        self._port = port
         self._reader = reader
         self._writer = writer
+        self._beside: Connection | None = None
         self.size = 0
 
     @classmethod
@@ -53,6 +54,14 @@ class Connection:
 
     def close(self) -> None:
         self._writer.close()
+        if self._beside is not None:
+            self._beside.close()
+
+    async def beside(self) -> Connection:
+        """Another connection to the server, for what is sent while this one reads a stream."""
+        if self._beside is None:
+            self._beside = await Connection.open(self._port)
+        return self._beside
 
     async def request(self, data: bytes) -> Response:
         """Send a request and read the whole answer."""

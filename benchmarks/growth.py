@@ -104,7 +104,7 @@ def listening(options: Options) -> Page:
 
 def overload(options: Options) -> Page:
     """More requests than can be answered."""
-    found = list(curves.overloaded(max(options.seconds, 3.0)))
+    found = list(curves.overloaded(options.seconds))
     heads = (
         *("requests wait in", "offered per s", "answered per s", "refused", "p50 ms", "p99 ms"),
         *("refusal, p99 ms", "errors"),

@@ -43,6 +43,7 @@ def once(target: Target, seconds: float) -> Measurement:
             target.server,
             target.factory,
             python=python,
+            options=target.options,
             ready=lambda port: asyncio.run(prepare(port, target.request)),
         ) as server,
     ):

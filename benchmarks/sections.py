@@ -12,7 +12,7 @@ from benchmarks import work as works
 from benchmarks.charts import bars
 from benchmarks.parts import Options, Page
 from benchmarks.tables import number, table
-from benchmarks.targets import LIMIT
+from benchmarks.targets import CHOICES, LIMIT
 
 
 def targets(options: Options) -> Page:
@@ -61,6 +61,27 @@ def targets(options: Options) -> Page:
             ),
         },
     )
+
+
+def choices(options: Options) -> Page:
+    """Web servers, loops, threads and kinds of functions."""
+    found = rounds.measure(CHOICES, options.rounds, options.seconds)
+    rows = [
+        (
+            target.title,
+            number(one.per_second),
+            number(one.cpu),
+            number(one.p50),
+            number(one.p99),
+            one.errors,
+            f"{one.memory:.0f}",
+            f"{one.threads:.0f}",
+        )
+        for target in CHOICES
+        for one in (found[target.name],)
+    ]
+    heads = ("choice", "requests/s", "CPU µs", "p50 ms", "p99 ms", "errors", "MB", "threads")
+    return Page(table(heads, rows))
 
 
 def inside(options: Options) -> Page:
@@ -130,6 +151,7 @@ def around(options: Options) -> Page:
 SECTIONS: Mapping[str, Callable[[Options], Page]] = {
     "targets": targets,
     "inside": inside,
+    "choices": choices,
     "start": start,
     "work": work,
     "policies": around,

@@ -64,7 +64,13 @@ class Server:
 
 
 def command(
-    server: str, factory: str, port: int, *, python: str = sys.executable, workers: int = 1
+    server: str,
+    factory: str,
+    port: int,
+    *,
+    python: str = sys.executable,
+    workers: int = 1,
+    options: Sequence[str] = (),
 ) -> list[str]:
     """The command line of a web server, "uvicorn" or "gunicorn", for "module:factory"."""
     if server == "gunicorn":
@@ -72,7 +78,7 @@ def command(
     else:
         words = ["uvicorn", "--factory", factory, "--port", str(port), *UVICORN]
         words += ["--backlog", "8192"]
-    return [python, "-m", *words, "--workers", str(workers)]
+    return [python, "-m", *words, "--workers", str(workers), *options]
 
 
 @contextmanager
@@ -82,6 +88,7 @@ def serving(
     *,
     python: str = sys.executable,
     workers: int = 1,
+    options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     seconds: float = 30.0,
     ready: Callable[[int], object] = lambda port: None,
@@ -93,6 +100,7 @@ def serving(
         factory: What makes the application, as "module:function".
         python: The interpreter, of another environment for peers.
         workers: How many processes serve; each has a core of its own, if there are enough.
+        options: More options of the web server.
         environment: Further environment variables.
         seconds: How long it may take to listen.
         ready: Called with the port; it returns when the server has answered.
@@ -101,7 +109,7 @@ def serving(
         The server, after `ready` has returned.
     """
     port = free_port()
-    words = command(server, factory, port, python=python, workers=workers)
+    words = command(server, factory, port, python=python, workers=workers, options=options)
     with pinned(range(workers)):
         started = time.perf_counter()
         running_server = running(words, port, environment=environment, seconds=seconds)

@@ -23,6 +23,7 @@ class Target:
         request: What is sent.
         view: The target with the host's plain view, to compare with.
         peer: The environment of another project's server.
+        options: More options of the web server; later ones win.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Target:
     request: Request
     view: str | None = None
     peer: Peer | None = None
+    options: tuple[str, ...] = ()
 
     @property
     def is_asgi(self) -> bool:
@@ -43,9 +45,15 @@ LIMIT = "limit"
 
 
 def _target(
-    name: str, title: str, server: str, factory: str, request: Request, view: str | None = None
+    name: str,
+    title: str,
+    server: str,
+    factory: str,
+    request: Request,
+    view: str | None = None,
+    options: tuple[str, ...] = (),
 ) -> Target:
-    return Target(name, title, server, APPLICATIONS + factory, request, view)
+    return Target(name, title, server, APPLICATIONS + factory, request, view, options=options)
 
 
 TARGETS = (
@@ -62,7 +70,7 @@ TARGETS = (
         "flask-front",
         "in front of Flask",
         "gunicorn",
-        "beside_flask",
+        "before_flask",
         echo("echo_plain"),
         "flask-view",
     ),
@@ -72,7 +80,7 @@ TARGETS = (
         "django-front",
         "in front of Django",
         "gunicorn",
-        "beside_django",
+        "before_django",
         echo("echo_plain"),
         "django-view",
     ),
@@ -89,6 +97,51 @@ TARGETS = (
     ),
 )
 """Ours, and what they are compared with."""
+
+_PLAIN = echo("echo_plain")
+
+CHOICES = (
+    _target("usual", "alone: uvloop, httptools", "uvicorn", "alone", echo()),
+    _target("asyncio", "asyncio's loop", "uvicorn", "alone", echo(), options=("--loop", "asyncio")),
+    _target(
+        "h11", "h11 in place of httptools", "uvicorn", "alone", echo(), options=("--http", "h11")
+    ),
+    _target("frozen", "`gc.freeze()` at the start", "uvicorn", "frozen", echo()),
+    _target(
+        "flask-1", "in Flask, 1 thread", "gunicorn", "in_flask", _PLAIN, options=("--threads", "1")
+    ),
+    _target("flask-8", "in Flask, 8 threads", "gunicorn", "in_flask", _PLAIN),
+    _target(
+        "flask-32",
+        "in Flask, 32 threads",
+        "gunicorn",
+        "in_flask",
+        _PLAIN,
+        options=("--threads", "32"),
+    ),
+    _target("flask-async", "in Flask, 8 threads, `async def`", "gunicorn", "in_flask", echo()),
+    _target(
+        "flask-asgi", "in front of Flask, uvicorn, `def`", "uvicorn", "before_flask_asgi", _PLAIN
+    ),
+    _target(
+        "flask-asgi-async",
+        "in front of Flask, uvicorn, `async def`",
+        "uvicorn",
+        "before_flask_asgi",
+        echo(),
+    ),
+    _target(
+        "django-asgi-async", "in Django, uvicorn, `async def`", "uvicorn", "in_django_asgi", echo()
+    ),
+    _target(
+        "django-asgi-front",
+        "in front of Django, uvicorn, `async def`",
+        "uvicorn",
+        "before_django_asgi",
+        echo(),
+    ),
+)
+"""What users can choose."""
 
 SDK = Peer("mcp", ("mcp==2.3.0", "uvicorn[standard]==0.54.0"))
 FASTMCP = Peer("fastmcp", ("fastmcp==4.2.3", "uvicorn[standard]==0.54.0"))
