@@ -2,10 +2,12 @@
 
 from mcp_mount.backends.models.anthropic import Anthropic
 from mcp_mount.backends.models.choices import Candidate, ModelChoice
+from mcp_mount.backends.models.clients import ClientModel
 from mcp_mount.backends.models.connections import ConnectionOptions
 from mcp_mount.backends.models.health import Breaker
 from mcp_mount.backends.models.openai import OpenAI
 from mcp_mount.backends.models.routes import Route
+from mcp_mount.backends.models.sampling import Sampling
 from mcp_mount.backends.models.standin import stand_in
 from mcp_mount.backends.models.tools import Tools
 from mcp_mount.llm.answers import (
@@ -32,6 +34,7 @@ __all__ = [
     "ChatCompletion",
     "ChatMessage",
     "ChatRequest",
+    "ClientModel",
     "ConnectionOptions",
     "Delta",
     "EmbeddingModel",
@@ -47,6 +50,7 @@ __all__ = [
     "Reasoning",
     "Refusal",
     "Route",
+    "Sampling",
     "ToolCall",
     "ToolDelta",
     "Tools",

@@ -9,7 +9,7 @@ from typing_extensions import Unpack
 
 from mcp_mount.backends.models.embeddings import FunctionEmbedding, OnlyEmbeds
 from mcp_mount.backends.models.functions import FunctionModel
-from mcp_mount.backends.models.named import Named
+from mcp_mount.backends.models.given import AgentObject, RunnableObject, model_of
 from mcp_mount.backends.models.standin import NAME as STAND_IN
 from mcp_mount.backends.models.standin import stand_in
 from mcp_mount.backends.models.tools import Tools, ToolUser
@@ -123,21 +123,22 @@ class CompletionsRouter(MCPRouter):
     def add_model(
         self,
         name: str,
-        model: Model | EmbeddingModel | Callable[..., Any] | str,
+        model: Model | EmbeddingModel | AgentObject | RunnableObject | Callable[..., Any] | str,
         **options: Unpack[ModelOptions],
     ) -> None:
         """Register a model.
 
         Args:
             name: Its name.
-            model: What answers: a `Model` or an `EmbeddingModel`, a function as for `chat`, or the
-                name of another model.
+            model: What answers: a `Model` or an `EmbeddingModel`, a function as for `chat`, the
+                name of another model, an agent of pydantic-ai, or a chat model, chain or agent of
+                LangChain.
             options: As those of `chat`.
 
         Raises:
             DefinitionError: As `chat`.
         """
-        self._add_model(name, _model_of(model), options)
+        self._add_model(name, model_of(model), options)
 
     def _add_model(self, name: str, given: Model | EmbeddingModel, options: Any) -> None:
         refuse_unknown("a chat model has no option", options, ModelOptions.__annotations__)
@@ -169,21 +170,3 @@ class CompletionsRouter(MCPRouter):
             answers=answers,
         )
         self.registry.add_model(entry, aliases)
-
-
-def _model_of(model: Any) -> Model | EmbeddingModel:
-    """What answers for a model that a user has given.
-
-    Raises:
-        DefinitionError: If it is none.
-    """
-    if isinstance(model, str):
-        return Named(model)
-    if hasattr(model, "is_async") and (hasattr(model, "answer") or hasattr(model, "embed")):
-        own: Model | EmbeddingModel = model
-        return own
-    if callable(model):
-        return FunctionModel(model)
-    raise DefinitionError(
-        f"a chat model is a function, a Model or the name of one, not {type(model).__name__}"
-    )

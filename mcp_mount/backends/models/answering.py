@@ -72,11 +72,24 @@ async def ended(gathering: Gathering, reader: AnswerReader, asked: Asking) -> Ch
     Raises:
         ModelError: If it is not at its end.
     """
-    last = list(reader.end())
-    for delta in (*gathering.endings(), *last):
-        await _put(delta, gathering, asked)
-    gathering.model = reader.model
+    for delta in last_pieces(gathering, reader):
+        if asked.request.stream:
+            await asked.pieces.put(delta)
     return gathering.whole()
+
+
+def last_pieces(gathering: Gathering, reader: AnswerReader) -> list[Delta]:
+    """The pieces that end an answer: why it ends, if it has not said so, and its usage.
+
+    Raises:
+        ModelError: If it is not at its end.
+    """
+    usage = list(reader.end())
+    last = [*gathering.endings(), *usage]
+    for delta in last:
+        gathering.add(delta)
+    gathering.model = reader.model
+    return last
 
 
 async def _put(delta: Delta, gathering: Gathering, asked: Asking) -> None:

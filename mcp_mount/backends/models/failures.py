@@ -72,6 +72,41 @@ def refusal(
         data = from_json(body)
     except ValueError:
         data = None
+    return _refusal(status, headers, data, secret)
+
+
+def client_failure(error: Exception) -> tuple[ModelError, str | None] | None:
+    """The error for an exception of the client of a provider.
+
+    Args:
+        error: One of openai's, anthropic's, pydantic-ai's, or one made after them: those have the
+            status of a response, or a name that says what has happened.
+
+    Returns:
+        As `refusal`; None for other exceptions.
+    """
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        # pydantic-ai's has the one of its client as its cause.
+        response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+        headers = getattr(response, "headers", None) or {}
+        body = getattr(error, "body", None)
+        data = body if isinstance(body, dict) and "error" in body else {"error": body}
+        return _refusal(status, headers, data, None)
+    names = "".join(one.__name__ for one in type(error).__mro__)
+    if "Timeout" in names:
+        return ModelError("The upstream model does not answer in time", status=504), str(error)
+    if "APIConnectionError" in names or "TransportError" in names:
+        return ModelError("The upstream model cannot be reached, or breaks off"), str(error)
+    if "APIError" in names:
+        failure = broken_off(getattr(error, "body", None) or {"message": str(error)})
+        return failure, str(failure)
+    return None
+
+
+def _refusal(
+    status: int, headers: Mapping[str, str], data: Any, secret: str | None
+) -> tuple[ModelError, str | None]:
     words, code, param = _read(data, secret)
     after = _retry_after(headers)
     line = f"status {status}" + (f", {words}" if words else "")

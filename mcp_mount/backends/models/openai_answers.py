@@ -23,6 +23,7 @@ _FINISHES: Final[Mapping[str, str]] = {
     "model_length": "length",
     "safety": "content_filter",
     "recitation": "content_filter",
+    "refusal": "content_filter",
 }
 """What upstreams of other kinds say in place of OpenAI's words."""
 
