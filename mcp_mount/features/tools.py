@@ -22,6 +22,7 @@ from mcp_mount.calls.tasks import TaskPolicy
 from mcp_mount.elsewhere import value_here
 from mcp_mount.features import content
 from mcp_mount.features.definitions import ANY_ENTRY, Definition, check_definition, members
+from mcp_mount.features.hints import check_hints
 from mcp_mount.features.pages import tool_meta
 from mcp_mount.schemas.arguments import (
     MAX_TOLD,
@@ -193,7 +194,8 @@ class ToolDefinition(Definition, total=False):
     """What users may say of a tool."""
 
     annotations: Any
-    """Hints for clients, such as {"readOnlyHint": True}."""
+    """Hints for clients, such as {"readOnlyHint": True}. A misspelt one is refused; other keys are
+    sent as they are."""
     input_schema: Mapping[str, Any] | HandlerArguments | None
     """A JSON Schema in place of the signature's; the function gets what it allows by name. Needs
     the `schema` extra."""
@@ -221,6 +223,7 @@ def _output_schema(name: str, value: Any) -> None:
 
 _CHECKS: Final[Mapping[str, Check]] = {
     **ANY_ENTRY,
+    "annotations": or_none(check_hints),
     "input_schema": or_none(_input_schema),
     "output_schema": _output_schema,
     "page": or_none(text),

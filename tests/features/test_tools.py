@@ -717,3 +717,34 @@ def test_a_result_that_breaks_its_promise_is_an_error(
     assert result["isError"] is True
     assert "not a number" not in text(result)
     assert "Tool 'promise' failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("readonlyhint", "readOnlyHint"),
+        ("readOnly", "readOnlyHint"),
+        ("read_only_hint", "readOnlyHint"),
+        ("readOnlyHnt", "readOnlyHint"),
+        ("destructive", "destructiveHint"),
+        ("idempotencyHint", "idempotentHint"),
+        ("openworldHint", "openWorldHint"),
+        ("Title", "title"),
+    ],
+)
+def test_a_misspelt_hint_is_refused(key: str, meant: str) -> None:
+    with pytest.raises(DefinitionError, match=f"no hint '{key}'; did you mean '{meant}'"):
+        MCPServer().tool(name="one", annotations={key: True})(lambda: 1)
+
+
+@pytest.mark.parametrize("hints", [{"readOnlyHint": "yes"}, {"title": 5}, {"idempotentHint": 2}])
+def test_a_hint_of_another_kind_is_refused(hints: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match=r"annotations\['\w+'\] is "):
+        MCPServer().tool(name="one", annotations=hints)(lambda: 1)
+
+
+def test_other_keys_beside_hints_stay() -> None:
+    own = {"title": "One", "readOnlyHint": True, "x-cost": 3, "audience": ["user"], "title_de": "E"}
+    server = MCPServer()
+    server.tool(name="one", annotations=own)(lambda: 1)
+    assert server.registry.tools["one"].definition()["annotations"] == own
