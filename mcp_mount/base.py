@@ -43,6 +43,7 @@ from mcp_mount.routes.router import (
 )
 from mcp_mount.schemas.arguments import request_types
 from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.lifespans import check_lifespan
 from mcp_mount.schemas.names import options_of, refuse_unknown, refuse_unknown_options
 from mcp_mount.schemas.values import text
 from mcp_mount.transports.driving import follow, follow_async
@@ -133,6 +134,7 @@ class MCPServer(HandlerDecorators, FastAPI):
             key: value for key, value in options.items() if key not in OPTIONS
         }
         refuse_dependencies(fastapi.get("dependencies"))
+        check_lifespan(fastapi.get("lifespan"))
         if not text("path", path).startswith("/") or path.rstrip("/") == "":
             raise ValueError(f"path must start with '/' and name something, not {path!r}")
         own = checked({key: value for key, value in given.items() if key in OPTIONS})

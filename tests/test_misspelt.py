@@ -295,3 +295,10 @@ def test_a_task_policy_whose_when_is_no_function_is_refused() -> None:
     wrong: Any = True
     with pytest.raises(TypeError, match=r"when=…\) is a function of the arguments, not True"):
         TaskPolicy(when=wrong)
+
+
+@pytest.mark.parametrize("wrong", [[1], 5, "x", [lambda: None]])
+@pytest.mark.parametrize("make", [MCPServer, ToolsRouter])
+def test_dependencies_of_another_kind_are_refused_in_words_of_ours(make: Any, wrong: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"a list of Depends\(function\).* permission="):
+        make(dependencies=wrong)

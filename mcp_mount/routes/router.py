@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 import fastapi.routing
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, params
 from fastapi.routing import APIRoute
 from typing_extensions import Unpack
 
@@ -43,6 +43,7 @@ from mcp_mount.routes.options import (
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.pipelines import Stage, pipeline_of
 from mcp_mount.schemas.functions import naming
+from mcp_mount.schemas.lifespans import check_lifespan
 from mcp_mount.schemas.names import (
     keywords_of,
     refuse_unknown,
@@ -362,6 +363,7 @@ class MCPRouter(HandlerDecorators, APIRouter):
         refuse_unknown_options(self, without_checks(options), also=RouterPolicies.__annotations__)
         declared, rest = split(options)
         refuse_dependencies(rest.get("dependencies"))
+        check_lifespan(rest.get("lifespan"))
         self.registry = registry_of("router", name or rest.get("prefix", ""), declared)
         if self.registry.rules:
             rest["dependencies"] = [Depends(Guard(self.registry.rules))]
@@ -457,9 +459,19 @@ def refuse_dependencies(dependencies: Sequence[Any] | None) -> None:
         dependencies: Those of a server, a router or an inclusion.
 
     Raises:
+        DefinitionError: If there are any that FastAPI does not know either.
         ValueError: If there are any.
     """
-    if any(not isinstance(one.dependency, Guard) for one in dependencies or ()):
+    if dependencies is None:
+        return
+    if not isinstance(dependencies, Sequence) or not all(
+        isinstance(one, params.Depends) for one in dependencies
+    ):
+        raise DefinitionError(
+            f"dependencies is a list of Depends(function) for HTTP routes, not {dependencies!r}; "
+            "write permission= on the router or the server"
+        )
+    if any(not isinstance(one.dependency, Guard) for one in dependencies):
         raise ValueError(
             "dependencies guard HTTP routes; MCP requests do not run them, so the tools would be "
             "open. Use permission= on the router or the server, or middleware (add_middleware)."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,15 @@ from starlette.requests import Request
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from mcp_mount import Context, MCPServer, SyncContext, ToolsRouter, mount_asgi, mount_wsgi
+from mcp_mount import (
+    Context,
+    DefinitionError,
+    MCPServer,
+    SyncContext,
+    ToolsRouter,
+    mount_asgi,
+    mount_wsgi,
+)
 from mcp_mount.testing import AsyncClient, Client, HTTPError, RPCError
 from mcp_mount_flask import MCPMount
 from mcp_mount_starlette import MCPMount as StarletteMount
@@ -385,3 +393,32 @@ def test_the_lifespan_of_a_partial_application_runs() -> None:
     with Client(partial(Configured(), log), path="/mcp") as client:
         assert client.call_tool("plain").text == "shop"
     assert log == ["asked"]
+
+
+async def without_yield(server: Any) -> None: ...
+
+
+def without_async(server: Any) -> Iterator[None]:
+    yield
+
+
+@asynccontextmanager
+async def without_server() -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize(
+    ("lifespan", "words"),
+    [
+        (5, "not 5"),
+        (without_yield, "it has no 'yield'"),
+        (without_async, "it has no 'async'"),
+        (without_server, "it takes no server"),
+    ],
+)
+@pytest.mark.parametrize("make", [MCPServer, ToolsRouter])
+def test_what_is_no_lifespan_is_refused_where_it_is_given(
+    make: Any, lifespan: Any, words: str
+) -> None:
+    with pytest.raises(DefinitionError, match=f"lifespan is a function of the server.*{words}"):
+        make(lifespan=lifespan)
