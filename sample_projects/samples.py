@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ class Sample:
     """A project: its web server, the command that makes its database, and calls to try.
 
     database: the environment variable that names its database file.
+    upstream: an application that it asks, and the environment variable that has its URL.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Sample:
     prepare: tuple[tuple[str, ...], ...]
     database: str
     calls: tuple[tuple[str, Mapping[str, Any]], ...]
+    upstream: tuple[str, str] | None = None
 
     def environment(self, folder: Path) -> dict[str, str]:
         return {self.database: str(folder / f"{self.name}.sqlite3")}
@@ -57,7 +59,17 @@ class Sample:
         else:
             words += ["--port", str(port), "--log-level", "warning"]
         environment = self.environment(folder)
-        with running(words, port, cwd=HERE / self.name, environment=environment):
+        with ExitStack() as stack:
+            if self.upstream is not None:
+                target, variable = self.upstream
+                other = free_port()
+                beside = [sys.executable, "-m", "uvicorn", target, "--port", str(other)]
+                beside += ["--log-level", "warning"]
+                stack.enter_context(
+                    running(beside, other, cwd=HERE / self.name, environment=environment)
+                )
+                environment[variable] = f"http://127.0.0.1:{other}/v1"
+            stack.enter_context(running(words, port, cwd=HERE / self.name, environment=environment))
             yield f"http://127.0.0.1:{port}/mcp"
 
 
@@ -95,6 +107,11 @@ SAMPLES = (
         "server:app",
         (("notebook.py",),),
         "NOTEBOOK_DATABASE",
-        (("notes", {}), ("word_count", {"text": "two words"})),
+        (
+            ("notes", {}),
+            ("word_count", {"text": "two words"}),
+            ("chat", {"message": "Hello", "model": "smart"}),
+        ),
+        upstream=("upstream:app", "NOTEBOOK_UPSTREAM"),
     ),
 )

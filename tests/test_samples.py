@@ -118,6 +118,18 @@ def test_the_notebook_has_all_its_faces(urls: dict[str, str]) -> None:
     question = {"messages": [{"role": "user", "content": "Good morning"}]}
     chat = httpx2.post(f"{url}/v1/chat/completions", json=question).json()
     assert chat["choices"][0]["message"]["content"] == "Good morning "
+    answered = {
+        httpx2.post(f"{url}/v1/chat/completions", json={**question, "model": "smart"}).json()[
+            "model"
+        ]
+        for _ in range(4)
+    }
+    assert answered == {"north", "south"}
+    httpx2.post(f"{url}/tools/write_note", json={"text": "Buy milk"})
+    asked = {"role": "user", "content": 'call notes {"containing": "milk"}'}
+    looked_up = {"model": "secretary", "messages": [asked]}
+    chat = httpx2.post(f"{url}/v1/chat/completions", json=looked_up).json()
+    assert "Buy milk" in chat["choices"][0]["message"]["content"]
     drawn = httpx2.post(f"{url}/v1/images/generations", json={"prompt": "x", "size": "32x32"})
     assert drawn.json()["data"][0]["b64_json"]
 

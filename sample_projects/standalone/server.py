@@ -1,6 +1,7 @@
 """An MCP server of its own, composed of routers, middleware and a route of the user's."""
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from mcp_mount import ChatRequest, CompletionsRouter, ImageRouter, MCPServer, ToolsRouter
+from mcp_mount.models import OpenAI, Route, Tools
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -47,7 +49,8 @@ async def word_count(text: str) -> int:
     return len(text.split())
 
 
-completions = CompletionsRouter()
+# MCP clients have a tool `chat` as well.
+completions = CompletionsRouter(timeout=60, chat_tool=True)
 
 
 @completions.prompt
@@ -61,6 +64,15 @@ def echo(request: ChatRequest) -> Iterator[str]:
     """A model that gives back what it was told, word by word."""
     for word in request.messages[-1].text.split():
         yield word + " "
+
+
+UPSTREAM = os.environ.get("NOTEBOOK_UPSTREAM", "http://127.0.0.1:8001/v1")
+completions.add_model("north", OpenAI(UPSTREAM, "north"))
+completions.add_model("south", OpenAI(UPSTREAM, "south"))
+# One after the other in turn; where neither answers, the echo does.
+completions.add_model("smart", Route(["north", "south"], "echo", retries=1))
+# It looks into the notebook for whoever asks.
+completions.add_model("secretary", "smart", tools=Tools("notes", "word_count", max_calls=4))
 
 
 custom = APIRouter()
