@@ -8,18 +8,25 @@ check, and the server's own authentication and permissions apply.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import BytesIO
 from typing import Any
 
+from django.conf import settings
+from django.core import signals
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
-from django.core.handlers.wsgi import WSGIHandler
+from django.core.handlers.wsgi import WSGIHandler, get_script_name
 from django.http import HttpRequest
+from django.urls import set_script_prefix, set_urlconf
 
 from mcp_mount.transports.scopes import HOST_PREFIX, HOST_REQUEST, Receive, Scope, Send
 from mcp_mount.transports.wsgi import Environ, StartResponse
 from mcp_mount.transports.wsgi_app import WSGIApp
+from mcp_mount.wire.messages import JSON
+from mcp_mount_django.authentication import USER_OF_TEST
+from mcp_mount_django.threads import own_event_loop
 from mcp_mount_django.users import anonymous, set_user
-from mcp_mount_django.view import ServerView
+from mcp_mount_django.view import BEGUN, ServerView
 
 _PREFIX = "mcp_mount_django.prefix"
 
@@ -45,7 +52,12 @@ class DirectWSGIApp(WSGIApp):
         """Serve a request: through the view, unless it comes from there."""
         if HOST_REQUEST in environ:
             return super().__call__(environ, start_response)
-        answer: Iterable[bytes] = self._handler(_split(environ), start_response)
+        own = _split(environ)
+        if not environ.get("PATH_INFO"):
+            direct = self._handler.answer_directly(own, start_response)
+            if direct is not None:
+                return direct
+        answer: Iterable[bytes] = self._handler(own, start_response)
         return answer
 
 
@@ -85,6 +97,14 @@ def _call(view: ServerView, request: HttpRequest, prefix: str) -> Any:
     return view(request, rest[1:] if rest else None)
 
 
+def _with_length(response: Any) -> Any:
+    """A response with its length, which CommonMiddleware adds in a project: without it, servers
+    send chunks."""
+    if not response.streaming and response.status_code != 204:
+        response.headers.setdefault("Content-Length", str(len(response.content)))
+    return response
+
+
 class _WSGI(WSGIHandler):
     """Django's WSGI handler, with the server's view instead of middleware and URLs."""
 
@@ -95,10 +115,105 @@ class _WSGI(WSGIHandler):
     def load_middleware(self, is_async: bool = False) -> None:
         self._middleware_chain: Any = convert_exception_to_response(self._respond)
 
+    def answer_directly(
+        self, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes] | None:
+        """Answer a direct call as `__call__` does, with the signals of a request and the prefix for
+        URLs, but without the objects of a request and a response: a third of the time.
+
+        Args:
+            environ: The WSGI environment of a request to the mount point.
+            start_response: WSGI's.
+
+        Returns:
+            The response; None for the long way, which finds the whole body.
+        """
+        view, host = self._view, environ.get("HTTP_HOST")
+        authentication = view.authentication
+        if (
+            host is None
+            or not view.hosts.has(host)
+            or authentication.is_own
+            or authentication.login_required
+            or USER_OF_TEST in environ
+        ):
+            return None
+        asked = view.direct.find(environ, host)
+        if asked is None or asked.is_async:
+            return None
+        body = _body(environ, view.server.core.protocol.settings.max_body_bytes)
+        call = None if body is None else view.direct.read(asked, body)
+        if body is None or call is None:
+            return None
+        # From here on as Django's handler.
+        set_script_prefix(get_script_name(environ))
+        signals.request_started.send(sender=self.__class__, environ=environ)
+        set_urlconf(settings.ROOT_URLCONF)
+        with own_event_loop():
+            outcome = view.direct.run(call)
+        if outcome.reply is not None:
+            length = str(len(outcome.reply))
+            start_response("200 OK", [("Content-Type", JSON), ("Content-Length", length)])
+            return _Sent([outcome.reply])
+        environ[BEGUN] = call, outcome
+        response: Any = self.get_response(self.request_class(environ))
+        response._handler_class = self.__class__
+        start_response(
+            f"{response.status_code} {response.reason_phrase}",
+            [
+                *response.items(),
+                *(("Set-Cookie", one.output(header="")) for one in response.cookies.values()),
+            ],
+        )
+        answer: Iterable[bytes] = response
+        return answer
+
     def _respond(self, request: HttpRequest) -> Any:
         # WSGI environs contain bytes as latin-1 text (PEP 3333); Django has decoded the path.
         prefix = request.META[_PREFIX].encode("latin-1").decode(errors="replace")
-        return _call(self._view, request, prefix)
+        return _with_length(_call(self._view, request, prefix))
+
+
+class _Sent(list[bytes]):
+    """A finished response, after which the request has ended."""
+
+    def close(self) -> None:
+        signals.request_finished.send(sender=_WSGI)
+
+
+def _body(environ: Environ, limit: int) -> bytes | None:
+    """The body of a request, which stays where others may read it; None for one that the long way
+    reads, or refuses.
+
+    Args:
+        environ: The WSGI environment.
+        limit: The most bytes that the server takes.
+    """
+    length = environ["CONTENT_LENGTH"]
+    if not (length.isascii() and length.isdecimal()) or int(length) > limit:
+        return None
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if most is not None and int(length) > most:
+        return None
+    try:
+        body: bytes = environ["wsgi.input"].read(int(length))
+    except Exception as error:
+        environ["wsgi.input"] = _Broken(error)
+        return None
+    environ["wsgi.input"] = BytesIO(body)
+    return body
+
+
+class _Broken:
+    """The input of a request that could not be read."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def read(self, size: int = -1) -> bytes:
+        raise self._error
+
+    readline = read
 
 
 class _ASGI(ASGIHandler):
@@ -112,4 +227,4 @@ class _ASGI(ASGIHandler):
         self._middleware_chain: Any = convert_exception_to_response(self._respond)
 
     async def _respond(self, request: Any) -> Any:
-        return await _call(self._view, request, request.scope[_PREFIX])
+        return _with_length(await _call(self._view, request, request.scope[_PREFIX]))

@@ -9,12 +9,11 @@ Tests hold both ways together (tests/mcp_mount_django/test_direct.py).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest
 
 from mcp_mount.base import MCPServer
 from mcp_mount.calls.catalogue import DirectTool
@@ -57,18 +56,18 @@ class DjangoDirectCalls:
         # Under ASGI, too: Django makes a META of every request.
         self._calls = WSGIDirectCalls(self._protocol, PLAIN)
 
-    def find(self, request: HttpRequest, host: str) -> DirectTool | None:
+    def find(self, meta: Mapping[str, Any], host: str) -> DirectTool | None:
         """The tool that the headers of a request name, if it may be a direct call.
 
         Args:
-            request: Django's request to the endpoint.
+            meta: The META of Django's request to the endpoint.
             host: What it says by `get_host`; another one than the Host header goes the long way.
         """
-        asked = self._calls.find(request.META, with_coroutines=True)
+        asked = self._calls.find(meta, with_coroutines=True)
         if (
             asked is None
             or self._server.user_middleware
-            or request.META.get("HTTP_HOST") != host
+            or meta.get("HTTP_HOST") != host
             or not has_nothing_around(asked.function)
         ):
             return None

@@ -60,6 +60,10 @@ from mcp_mount_django.threads import (
 
 Opened: TypeAlias = Reply | Exchange | Resumption
 
+BEGUN: Final = "mcp_mount_django.begun"
+"""The key of a WSGI environment under which a direct call stands whose handler has run already,
+with its outcome."""
+
 _UNKNOWN: Final = object()
 
 
@@ -74,6 +78,12 @@ class ServerView:
         server: The server.
         calls: Runs its calls.
         authentication: Authenticates its requests.
+
+    Attributes:
+        server: The server.
+        authentication: Authenticates its requests.
+        direct: Finds and runs its direct calls.
+        hosts: The hosts that Django lets in.
     """
 
     # The endpoint accepts only JSON, and checks origins itself, so no form can reach it. A session
@@ -84,10 +94,10 @@ class ServerView:
 
     def __init__(self, server: MCPServer, calls: Calls, authentication: Authentication) -> None:
         self.server = server
-        self._authentication = authentication
+        self.authentication = authentication
         self._runner = Runner(calls.run, run_in_request_thread, calls.run_async)
-        self._direct = DjangoDirectCalls(server)
-        self._hosts = AllowedHosts()
+        self.direct = DjangoDirectCalls(server)
+        self.hosts = AllowedHosts()
         self._wsgi = WSGITransport(server.core.protocol, self._runner)
         self._asgi = ASGITransport(server.core.protocol, self._runner)
         # Django reads these attributes of every view when it reverses a URL.
@@ -118,7 +128,7 @@ class ServerView:
             rest: The part of its path below the server, without the leading slash.
         """
         # Raises DisallowedHost, which Django answers, if the host is not in ALLOWED_HOSTS.
-        visit = _Visit(request, rest, self._hosts.host_of(request))
+        visit = _Visit(request, rest, self.hosts.host_of(request))
         if rest is not None and f"/{rest}" == WELL_KNOWN:
             # Clients that are to log in read here how, so it needs no login.
             document = metadata_response(self.server, request, mount_of(request, rest))
@@ -134,8 +144,8 @@ class ServerView:
             if (refusal := self._read_body(visit)) is not None:
                 return _finished(refusal)
             self._find_direct(visit)
-            if visit.call is not None and not visit.call.tool.is_async:
-                visit.outcome = self._direct.run(visit.call)
+            if visit.call is not None and visit.outcome is None and not visit.call.tool.is_async:
+                visit.outcome = self.direct.run(visit.call)
                 if visit.outcome.reply is not None:
                     return HttpResponse(visit.outcome.reply, content_type=JSON)
             read = self._read(visit)
@@ -150,20 +160,20 @@ class ServerView:
                 return bridge_wsgi(self.server, self._runner, request, visit.rest, read)
             read.max_blocking = self._wsgi.waiting(multithread=is_multithread(request.META))
             if visit.call is not None:
-                opened: Opened = self._direct.open(visit.call, read, visit.outcome)
+                opened: Opened = self.direct.open(visit.call, read, visit.outcome)
             else:
                 opened = follow(self.server.core.protocol.open(read))
             answer = self._wsgi.answer(opened)
             return _finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
 
     async def _respond_async(self, visit: _Visit) -> HttpResponseBase:
-        may_block = self.server.core.is_guarded or self._authentication.may_block(visit.request)
+        may_block = self.server.core.is_guarded or self.authentication.may_block(visit.request)
         if not may_block:
             if (refusal := self._read_body(visit)) is not None:
                 return _finished(refusal)
             self._find_direct(visit)
             if visit.call is not None and not visit.call.tool.is_async:
-                visit.outcome = await self._direct.run_on_thread(visit.call)
+                visit.outcome = await self.direct.run_on_thread(visit.call)
                 if visit.outcome.reply is not None:
                     return HttpResponse(visit.outcome.reply, content_type=JSON)
         with request_thread() as thread:
@@ -199,7 +209,7 @@ class ServerView:
         opened: Opened
         opening = self.server.core.protocol.open(read)
         if visit.call is not None:
-            opened = self._direct.open(visit.call, read, visit.outcome)
+            opened = self.direct.open(visit.call, read, visit.outcome)
         elif read.may_block:
             opened = await off_loop(self._runner, partial(follow, opening))
         else:
@@ -211,7 +221,7 @@ class ServerView:
         return _streaming(Streamed(answer.events, answer.end, thread))
 
     def _let_in(self, read: ProtocolRequest, request: HttpRequest) -> Flow[Reply | None]:
-        return self._authentication.let_in(self.server.core.protocol, read, request)
+        return self.authentication.let_in(self.server.core.protocol, read, request)
 
     def _is_bridged(self, visit: _Visit) -> bool:
         """Whether the whole ASGI application must see the request, and not only MCP."""
@@ -233,8 +243,11 @@ class ServerView:
 
     def _find_direct(self, visit: _Visit) -> None:
         """Note the direct call of a request, if it is one and its caller is let in."""
-        asked = None if visit.rest else self._direct.find(visit.request, visit.host)
-        call = None if asked is None else self._direct.read(asked, visit.body)
+        if (begun := visit.request.META.get(BEGUN)) is not None:
+            visit.call, visit.outcome = begun
+            return
+        asked = None if visit.rest else self.direct.find(visit.request.META, visit.host)
+        call = None if asked is None else self.direct.read(asked, visit.body)
         if call is not None:
             visit.caller = self._admit(visit.request)
             if not isinstance(visit.caller, ProtocolError):
@@ -302,7 +315,7 @@ class ServerView:
     def _admit(self, request: HttpRequest) -> str | ProtocolError | None:
         """The caller of a request, or why they are refused."""
         try:
-            return self._authentication.admit(request)
+            return self.authentication.admit(request)
         except ProtocolError as error:
             return error
 

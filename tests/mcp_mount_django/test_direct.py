@@ -20,6 +20,7 @@ from tests.transports.plain_shop import (
     Application,
     Environ,
     Twins,
+    answer_of,
     changed,
     changes,
     edits,
@@ -431,6 +432,36 @@ def test_authenticators_are_asked_once(kind: str, counted: list[Any]) -> None:
     assert ask(twins)[0].startswith("401")
     assert len(asked) == 6
     assert len(counted) == (0 if kind == "asgi" else 1)
+
+
+class Gone:
+    """The input of a client that has left."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise OSError("gone")
+
+    readline = read
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "beside"])
+@pytest.mark.parametrize("lost", ["short", "gone"])
+def test_a_body_that_does_not_come_whole_is_refused(
+    known: dict[str, DjangoTwins], counted: list[Any], kind: str, lost: str
+) -> None:
+    environ, body = request("echo", {"text": "a"})
+    content = json.dumps(body).encode()
+    environ["CONTENT_LENGTH"] = str(len(content))
+
+    def ask_one(application: Application) -> Any:
+        def serve(own: Environ, start_response: Any) -> Any:
+            return application({**own, "wsgi.input": Gone()}, start_response)
+
+        return answer_of(serve if lost == "gone" else application, environ, content[:-5])
+
+    answers = [ask_one(one) for one in known[kind].applications]
+    assert answers[0] == answers[1]
+    assert answers[0][0].startswith("400")
+    assert counted == []
 
 
 def test_no_vary_header_for_a_session_that_is_not_there(known: dict[str, DjangoTwins]) -> None:
