@@ -10,6 +10,7 @@ from mcp_mount.backends.models.routes import Route
 from mcp_mount.backends.models.sampling import Sampling
 from mcp_mount.backends.models.standin import stand_in
 from mcp_mount.backends.models.tools import Tools
+from mcp_mount.features.prices import Price
 from mcp_mount.llm.answers import (
     ChatCompletion,
     Delta,
@@ -24,12 +25,14 @@ from mcp_mount.llm.answers import (
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces
 from mcp_mount.llm.requests import ChatMessage, ChatRequest
+from mcp_mount.policies.budget import Budget
 from mcp_mount.routes.options import EmbeddingOptions, ModelOptions
 
 __all__ = [
     "Anthropic",
     "Asking",
     "Breaker",
+    "Budget",
     "Candidate",
     "ChatCompletion",
     "ChatMessage",
@@ -47,6 +50,7 @@ __all__ = [
     "ModelOptions",
     "OpenAI",
     "Pieces",
+    "Price",
     "Reasoning",
     "Refusal",
     "Route",

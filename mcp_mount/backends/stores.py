@@ -43,6 +43,23 @@ class Limits:
     awaited_limiter: Callable[[], Awaitable[Any]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What is to be added to a number that a store keeps.
+
+    Attributes:
+        key: Of the number, which begins at 0.
+        amount: May be below 0.
+        ttl: For how many seconds the number is kept from now on.
+        limit: What it must not exceed then; None for no limit.
+    """
+
+    key: str
+    amount: int
+    ttl: float
+    limit: int | None = None
+
+
 class Store(Protocol):
     """Keeps values by their keys for some time, in seconds.
 
@@ -65,6 +82,13 @@ class Store(Protocol):
 
     def release(self, key: str, token: str) -> Do[None]:
         """Give up a key that was claimed with `token`."""
+
+    def count(self, counts: Sequence[Count]) -> Do[int]:
+        """Add to several numbers, or to none if one would exceed its limit.
+
+        Returns:
+            The place of the first that would; -1 if none does.
+        """
 
     def limits(self, strategy: str) -> Limits: ...
 
@@ -111,6 +135,8 @@ class MemoryStore:
         self._longest = 0.0
         self._values: OrderedDict[str, tuple[float, Any]] = OrderedDict()
         self._versions: OrderedDict[str, tuple[float, Any]] = OrderedDict()
+        self._counts: dict[str, tuple[float, int]] = {}
+        self._next_sweep = 0.0
         self._lock = threading.Lock()
         self._limits: dict[str, Limits] = {}
 
@@ -128,6 +154,9 @@ class MemoryStore:
 
     def release(self, key: str, token: str) -> Do[None]:
         return Do(lambda: None)
+
+    def count(self, counts: Sequence[Count]) -> Do[int]:
+        return Do(partial(self._count, counts))
 
     def limits(self, strategy: str) -> Limits:
         with self._lock:
@@ -149,6 +178,24 @@ class MemoryStore:
                 expires, value = self._table(key).get(key, (0.0, None))
                 found.append(value if expires > now else None)
         return found
+
+    def _count(self, counts: Sequence[Count]) -> int:
+        now = time.monotonic()
+        with self._lock:
+            if now >= self._next_sweep:
+                self._next_sweep = now + _SLACK_SECONDS
+                self._counts = {key: one for key, one in self._counts.items() if one[0] > now}
+            known = [self._counts.get(one.key, (0.0, 0)) for one in counts]
+            sums = [
+                one.amount + (number if expires > now else 0)
+                for one, (expires, number) in zip(counts, known, strict=True)
+            ]
+            for place, (one, total) in enumerate(zip(counts, sums, strict=True)):
+                if one.limit is not None and total > one.limit:
+                    return place
+            for one, total in zip(counts, sums, strict=True):
+                self._counts[one.key] = now + one.ttl, total
+        return -1
 
     def _set(self, key: str, value: Any, ttl: float) -> None:
         now = time.monotonic()
@@ -217,6 +264,14 @@ class RedisStore:
     def release(self, key: str, token: str) -> Do[None]:
         return self._command("eval", _RELEASE, 1, _PREFIX + key, token)
 
+    def count(self, counts: Sequence[Count]) -> Do[int]:
+        keys = [_PREFIX + one.key for one in counts]
+        given: list[Any] = []
+        for one in counts:
+            limit = "" if one.limit is None else one.limit
+            given += [one.amount, max(1, int(one.ttl * 1000)), limit]
+        return self._command("eval", _COUNT, len(keys), *keys, *given)
+
     def limits(self, strategy: str) -> Limits:
         known = self._limits.get(strategy)
         if known is None:
@@ -282,6 +337,19 @@ class _Connection:
         finally:
             await self.client.aclose()
 
+
+_COUNT: Final = """
+for i = 1, #KEYS do
+  local limit = tonumber(ARGV[3 * i])
+  local sum = tonumber(redis.call("get", KEYS[i]) or "0") + tonumber(ARGV[3 * i - 2])
+  if limit and sum > limit then return i - 1 end
+end
+for i = 1, #KEYS do
+  redis.call("incrby", KEYS[i], ARGV[3 * i - 2])
+  redis.call("pexpire", KEYS[i], ARGV[3 * i - 1])
+end
+return -1
+"""
 
 _RELEASE: Final = """
 if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) else return 0 end

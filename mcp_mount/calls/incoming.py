@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
 from mcp_mount.calls.questions import Dialogue
+from mcp_mount.calls.spending import Spending
 from mcp_mount.calls.tasks import TaskHandle
 from mcp_mount.wire.errors import ProtocolError, access_denied, requires_extension
 from mcp_mount.wire.messages import MessageId, Request, Rule
@@ -133,6 +134,7 @@ class IncomingRequest:
         passing: The policies, by their keys, that hold for the models that a route asks here, since
             they hold for the route.
         passed: Those that held for the route that makes this request.
+        spending: What it uses up, where a budget asks for that.
     """
 
     id: MessageId
@@ -157,6 +159,7 @@ class IncomingRequest:
     progress: Progress | None = None
     passing: frozenset[Any] = frozenset()
     passed: frozenset[Any] = frozenset()
+    spending: Spending | None = None
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules."""

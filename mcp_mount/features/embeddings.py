@@ -13,8 +13,9 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import HandlerCall
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
+from mcp_mount.features.metering import tokens_of_texts
 from mcp_mount.features.models import ChatModel, named_model
-from mcp_mount.llm.answers import Embeddings
+from mcp_mount.llm.answers import Embeddings, Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import CallRejected
@@ -95,9 +96,22 @@ class EmbeddingCall(Call):
                 f"The model {self.model.name!r} has returned {len(value.vectors)} vectors for "
                 f"{len(self._texts)} texts"
             )
+        self._note_spending(value)
         result = Result(b'"value":%b' % encode(_embeddings.dump_python(value, mode="json")))
         self._completed = result, value
         return result
+
+    def _note_spending(self, value: Embeddings) -> None:
+        """Note what the vectors have taken, where a budget asks for that."""
+        spending, price = self.incoming.spending, self.model.price
+        if spending is not None:
+            used = value.usage or Usage(tokens_of_texts(self._texts))
+            cost = price.cost(used) if price is not None and spending.counts_money else 0.0
+            spending.add(used.input_tokens, used.output_tokens, cost)
+
+    def most(self, max_tokens: int) -> Usage:
+        """How many tokens it takes, at most."""
+        return Usage(tokens_of_texts(self._texts))
 
     def _note_refusal(self, call: Call, error: Exception) -> Result:
         self.refusal = error

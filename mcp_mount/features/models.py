@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -14,8 +15,11 @@ from mcp_mount.calls.catalogue import HandlerCall
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
+from mcp_mount.calls.spending import Spending
 from mcp_mount.context.context import Context, SyncContext
-from mcp_mount.llm.answers import ChatCompletion, from_data, to_data
+from mcp_mount.features.metering import Meter, input_estimate
+from mcp_mount.features.prices import Pricing
+from mcp_mount.llm.answers import ChatCompletion, Usage, from_data, to_data
 from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
@@ -109,6 +113,16 @@ class ModelCall(Call):
         """The answer of the model itself, if it has given one in this call."""
         return None if self._completed is None else self._completed[1]
 
+    def most(self, max_tokens: int) -> Usage:
+        """How many tokens it takes, at most.
+
+        Args:
+            max_tokens: The longest answer, where the request does not say it.
+        """
+        request = self.asked.request
+        written = (request.max_tokens or max_tokens) * request.n
+        return Usage(input_estimate(request), written)
+
     def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
         """Let the model be asked what call middleware has put in place of the request."""
         if arguments is not self._given:
@@ -117,11 +131,38 @@ class ModelCall(Call):
 
     def _answer(self, context: Any = None) -> Any:
         self.asked.context = context
-        return self.model.model.answer(self.asked)
+        if self.incoming.spending is None:
+            return self.model.model.answer(self.asked)
+        with self._metered(self.incoming.spending) as answers:
+            answers.append(self.model.model.answer(self.asked))
+            return answers[0]
 
     async def _answer_async(self, context: Any = None) -> Any:
         self.asked.context = context
-        return await self.model.model.answer(self.asked)  # type: ignore[misc]
+        model: Any = self.model.model
+        if self.incoming.spending is None:
+            return await model.answer(self.asked)
+        with self._metered(self.incoming.spending) as answers:
+            answers.append(await model.answer(self.asked))
+            return answers[0]
+
+    @contextmanager
+    def _metered(self, outer: Spending) -> Iterator[list[Any]]:
+        """Note what the answer has taken, which is added to a list, also if it has no end."""
+        asked, price, answers = self.asked, self.model.price, list[Any]()
+        pieces, meter = asked.pieces, Meter(asked.pieces)
+        own, asked.pieces = Spending(outer), meter
+        self.incoming.spending = own
+        try:
+            yield answers
+        finally:
+            self.incoming.spending, asked.pieces = outer, pieces
+            # What a route asks others for is theirs.
+            if not self.is_route or price is not None:
+                used = meter.usage(asked.request, answers[0] if answers else None)
+                if used is not None:
+                    cost = price.cost(used) if price is not None and own.counts_money else 0.0
+                    own.be_at_least(used.input_tokens, used.output_tokens, cost)
 
     def _encode_answer(self, value: Any, revision: Revision) -> Result:
         completion = value if isinstance(value, ChatCompletion) else ChatCompletion(str(value))
@@ -152,6 +193,7 @@ class ChatModel:
         created: When it was registered, in seconds since 1970.
         embedding: What represents texts by vectors under this name.
         answers: Whether the model answers conversations.
+        price: What it costs, if that is known.
     """
 
     name: str
@@ -162,6 +204,7 @@ class ChatModel:
     created: int = field(default_factory=lambda: int(time.time()))
     embedding: EmbeddingModel | None = None
     answers: bool = True
+    price: Pricing | None = None
 
     @property
     def function(self) -> Any:

@@ -9,6 +9,7 @@ from mcp_mount.calls.call import Policy
 from mcp_mount.calls.policies import Policies
 from mcp_mount.observability.records import Redaction
 from mcp_mount.policies import (
+    budget,
     cache,
     checks,
     concurrency,
@@ -51,6 +52,8 @@ KINDS: Final = (
     PolicyKind(lambda levels: levels.dependencies),
     checks.KIND,
     cache.KIND,
+    # What is kept costs nothing.
+    budget.KIND,
     concurrency.KIND,
     timeout.KIND,
     sizes.RESULT_KIND,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
 
+from mcp_mount.policies.budget import Budget
 from mcp_mount.policies.cache import Cache
 from mcp_mount.policies.concurrency import MaxConcurrency
 from mcp_mount.policies.middleware import CallMiddleware
@@ -31,6 +32,9 @@ class CommonPolicies(TypedDict, total=False):
     """A function of the `Caller`, or several that must all hold."""
     throttle: str | Throttle | Sequence[str | Throttle] | None
     """How often each caller may call, such as "10/minute". Those of all levels hold."""
+    budget: str | Budget | Sequence[str | Budget] | None
+    """How much models may use up for each caller, such as "5 USD/day", "100000 tokens/day" or
+    "1000 requests/hour". Those of all levels hold."""
     max_concurrency: int | MaxConcurrency | None
     """How many calls run at a time in a process. Those of all levels hold, each with its count."""
     timeout: float | Timeout | None

@@ -39,7 +39,8 @@ class Throttle:
             the subject of the access token, or else the address and the bearer token or key.
             "everyone" shares one. A function of the call returns the name of the count, or None for
             a call that is not counted.
-        cost: How much a call counts.
+        cost: How much a call counts: a number, or a function of the call that returns one, such as
+            that of the pictures it asks for. 0 is not counted.
         strategy: A strategy of the library `limits`.
         name: The name of the count; by default that of the tool, router or server that declares it.
 
@@ -52,7 +53,7 @@ class Throttle:
         rate: str,
         *,
         key: Key = "caller",
-        cost: int = 1,
+        cost: int | Callable[[Call], int] = 1,
         strategy: Strategy = "moving-window",
         name: str | None = None,
     ) -> None:
@@ -70,7 +71,11 @@ class Throttle:
             refuse_what_answers_later("key=", key)
         refuse_unknown("a throttle has no strategy", [strategy], get_args(Strategy))
         self.key = key
-        self.cost: int = whole(1)("cost", cost)
+        if callable(cost):
+            refuse_what_answers_later("cost=", cost)
+        else:
+            whole(1)("cost", cost)
+        self.cost = cost
         self.strategy = strategy
         self.name = None if name is None else text("name", name)
 
@@ -95,9 +100,16 @@ class Throttled:
 
     def flow(self, call: Call) -> Flow[Result]:
         key = None if call.is_counted(self._name) else self._key(call)
-        if key is not None:
+        cost = 0 if key is None else self._cost(call)
+        if key is not None and cost:
             for rate in self._throttle.rates:
-                wait = yield self._hit(rate, key)
+                if cost > rate.amount:
+                    raise CallRejected(
+                        f"{call.name} counts {cost} for this request, and no more than {rate} are "
+                        "allowed: ask for less",
+                        status=400,
+                    )
+                wait = yield self._hit(rate, key, cost)
                 if wait is not None:
                     seconds = max(1, math.ceil(wait))
                     raise CallRejected(
@@ -117,9 +129,19 @@ class Throttled:
             return answer_of(key, key(call))
         return self._callers.counted_as(call.incoming.request)
 
-    def _hit(self, rate: RateLimitItem, key: str) -> Do[float | None]:
+    def _cost(self, call: Call) -> int:
+        """How much a call counts."""
+        cost = self._throttle.cost
+        if not callable(cost):
+            return cost
+        counted = answer_of(cost, cost(call))
+        if isinstance(counted, bool) or not isinstance(counted, int) or counted < 0:
+            raise TypeError(f"cost= must return a number from 0 on, not {counted!r}")
+        return counted
+
+    def _hit(self, rate: RateLimitItem, key: str, cost: int) -> Do[float | None]:
         """Count a call: in how many seconds it may come again if it comes too often, else None."""
-        counted = (rate, self._name, key, self._throttle.cost)
+        counted = (rate, self._name, key, cost)
         hit = partial(_hit, self._limits.limiter, *counted)
         awaited = self._limits.awaited_limiter
         return Do(hit, None if awaited is None else partial(_hit_awaited, awaited, *counted))

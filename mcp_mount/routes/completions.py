@@ -14,6 +14,7 @@ from mcp_mount.backends.models.standin import NAME as STAND_IN
 from mcp_mount.backends.models.standin import stand_in
 from mcp_mount.backends.models.tools import Tools, ToolUser
 from mcp_mount.features.models import ChatModel
+from mcp_mount.features.prices import Price, listed_price
 from mcp_mount.llm.models import EmbeddingModel, Model
 from mcp_mount.policies.chain import policies_of
 from mcp_mount.policies.options import split
@@ -158,12 +159,18 @@ class CompletionsRouter(MCPRouter):
             raise DefinitionError(
                 f"the model {name!r} answers no conversation, so it has no tools="
             )
+        price = rest.get("price")
+        if price is not None and not isinstance(price, Price):
+            raise DefinitionError(f"price is a Price(input=…, output=…), not {price!r}")
+        if price is None:
+            price = listed_price(name, given)
         if tools is not None:
             model = ToolUser(model, tools if isinstance(tools, Tools) else Tools())
         entry = ChatModel(
             name,
             model,
             description=rest.get("description"),
+            price=price,
             rules=rules_of(declared),
             policies=policies_of(f"model:{name}", declared),
             embedding=embedding,

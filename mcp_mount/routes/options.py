@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from mcp_mount.backends.models.tools import Tools
 from mcp_mount.features.definitions import Definition
 from mcp_mount.features.pages import PageDefinition
+from mcp_mount.features.prices import Price
 from mcp_mount.features.resources import ResourceDefinition
 from mcp_mount.features.tools import ToolDefinition
 from mcp_mount.policies.options import (
@@ -57,6 +58,9 @@ class EmbeddingOptions(ResourcePolicies, total=False):
     """Other names by which clients may ask for it."""
     description: str | None
     """What it is, for lists of models."""
+    price: Price | None
+    """What it costs, for budgets, audits and functions that choose; where it is left out, that of
+    an upstream is looked up (extra `prices`)."""
 
 
 class ModelOptions(EmbeddingOptions, total=False):

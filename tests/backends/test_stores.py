@@ -189,3 +189,55 @@ def test_a_tag_that_one_process_drops_is_dropped_in_all(drop: str, site: Site) -
     for number in range(PROCESSES):
         site.call(number, "report")
     assert site.runs()["report"] == 2
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_a_budget_is_exact_over_all_processes(kind: str, store: str) -> None:
+    import threading
+
+    from mcp_mount import CompletionsRouter, MCPServer
+    from mcp_mount.models import Budget, Usage
+    from tests.routes.test_composition import get
+
+    asked: list[int] = []
+
+    def process() -> MCPServer:
+        server = MCPServer(f"budgets of {kind}", store=store, open=True)
+        router = CompletionsRouter(
+            budget=Budget("1000 tokens/month; 40 requests/month", key="everyone")
+        )
+
+        @router.chat("plain")
+        def plain(request: Any) -> Any:
+            asked.append(1)
+            return iter(["a", Usage(15, 5)])
+
+        @router.chat("coroutine")
+        async def coroutine(request: Any) -> Any:
+            asked.append(1)
+            return iter(["a", Usage(15, 5)])
+
+        server.include_router(router)
+        return server
+
+    servers = [process() for _ in range(PROCESSES)]
+    barrier = threading.Barrier(64)
+
+    def ask(number: int, max_tokens: int = 1) -> int:
+        messages = [{"role": "user", "content": "hi"}]
+        body = {"model": kind, "messages": messages, "max_tokens": max_tokens}
+        server = servers[number % PROCESSES]
+        status: int = get(server, "/v1/chat/completions", "POST", json=body).status_code
+        return status
+
+    def ask_together(number: int) -> int:
+        barrier.wait()
+        return ask(number)
+
+    with ThreadPoolExecutor(64) as pool:
+        assert Counter(pool.map(ask_together, range(64))) == {200: 40, 429: 24}
+    assert len(asked) == 40
+    with redis.Redis.from_url(store) as client:
+        [tokens] = client.keys(f"*budgets of {kind}*tokens*")
+        assert client.get(tokens) == b"800"
+        assert client.pttl(tokens) > 0

@@ -10,7 +10,7 @@ from mcp_mount import DefinitionError
 from mcp_mount.policies.chain import READERS, PolicyChain, policies_of, read
 from mcp_mount.policies.kinds import PolicyLevel
 
-OF_SEVERAL = ("call_middleware", "max_concurrency", "redact", "throttle")
+OF_SEVERAL = ("budget", "call_middleware", "max_concurrency", "redact", "throttle")
 """The options of which those of all levels hold: None declares nothing."""
 
 

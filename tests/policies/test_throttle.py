@@ -10,7 +10,7 @@ import pytest
 
 from mcp_mount import Audit, Call, CallRecord, DefinitionError, MCPServer, Throttle, ToolsRouter
 from mcp_mount.auth import APIKeys
-from mcp_mount.testing import RPCError
+from mcp_mount.testing import Client, RPCError
 from tests.faces import Connect
 from tests.policies.crowd import crowd
 
@@ -222,3 +222,34 @@ def test_made_up_credentials_do_not_get_more_and_more_counts(connect: Connect) -
             let_in += not client.call_tool("look").is_error
     # Twenty of them, and one count for all the rest.
     assert let_in == 21
+
+
+def test_a_cost_may_depend_on_the_call() -> None:
+    server = MCPServer(open=True)
+
+    @server.tool(throttle=Throttle("5/hour", cost=lambda call: call.arguments["n"]))
+    def paint(n: int) -> int:
+        return n
+
+    with Client(server) as client:
+        results = [client.call_tool("paint", {"n": n}) for n in (0, 3, 3, 2, 0, 1)]
+        assert [one.is_error for one in results] == [False, False, True, False, False, True]
+        words = "paint counts 6 for this request, and no more than 5 per 1 hour are allowed"
+        assert client.call_tool("paint", {"n": 6}).text == f"{words}: ask for less"
+
+
+@pytest.mark.parametrize("cost", [None, "1", -1, True, 1.5])
+def test_a_cost_that_is_no_number_refuses_the_call(
+    cost: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = MCPServer(open=True)
+    runs: list[int] = []
+
+    @server.tool(throttle=Throttle("5/hour", cost=lambda call: cost))
+    def paint() -> None:
+        runs.append(1)
+
+    with Client(server) as client:
+        assert client.call_tool("paint").is_error
+    assert not runs
+    assert "cost= must return a number from 0 on" in caplog.text

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 from mcp_mount.backends.models.health import Health
+from mcp_mount.features.prices import Pricing
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
 from mcp_mount.transports.threads import run_in_thread
@@ -26,11 +27,13 @@ class Candidate:
         name: Its name.
         weight: That of the route; 0 for a fallback.
         health: How it does.
+        price: What it costs, if that is known.
     """
 
     name: str
     weight: float
     health: Health
+    price: Pricing | None = None
 
     @property
     def busy(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mcp_mount.context import operations
 from mcp_mount.context.operations import perform_async
 from mcp_mount.llm.answers import ChatCompletion
@@ -27,6 +29,11 @@ class Named:
         if not name:
             raise DefinitionError("a model is named by a text that is not empty")
         self.name = name
+
+    @property
+    def members(self) -> Sequence[str]:
+        """The names of all models that it may ask."""
+        return (self.name,)
 
     async def answer(self, asking: Asking) -> ChatCompletion:
         """Answer a request, by the other model; the answer names it."""

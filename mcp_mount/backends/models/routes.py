@@ -113,7 +113,7 @@ class Route:
                 unknown.append(repr(name))
                 continue
             health = health_of(handlers, model.name)
-            found.append(Candidate(name, self._weights.get(name, 0.0), health))
+            found.append(Candidate(name, self._weights.get(name, 0.0), health, model.price))
         if unknown:
             raise DefinitionError(
                 f"the route {own_name!r} names {', '.join(unknown)}, which is no model of this "

@@ -72,6 +72,12 @@ class ToolUser:
         self._model = model
         self._tools = tools
 
+    @property
+    def members(self) -> Sequence[str]:
+        """The names of all models that it may ask, besides its own."""
+        names: Sequence[str] = getattr(self._model, "members", ())
+        return names
+
     async def answer(self, asking: Asking) -> ChatCompletion:
         """Answer a request, with as many rounds of calls as it takes."""
         return await _Conversation(self._model, self._tools, asking).run()

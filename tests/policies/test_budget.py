@@ -1,0 +1,419 @@
+"""Budgets: how much callers may use up, and what counts."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from typing import Any
+
+import httpx2
+import pytest
+
+from mcp_mount import (
+    ChatRequest,
+    CompletionsRouter,
+    Context,
+    DefinitionError,
+    MCPServer,
+    SyncContext,
+)
+from mcp_mount.models import Budget, ModelError, Price, Route, Usage
+from mcp_mount.policies.windows import allowances
+from mcp_mount.testing import Client
+from tests.routes.test_composition import get
+
+URL = "/v1/chat/completions"
+HI = [{"role": "user", "content": "hi"}]
+HI_AT_MOST = 6
+"""How many tokens are reserved for it."""
+
+
+def build(budget: Any = None, **options: Any) -> tuple[MCPServer, CompletionsRouter]:
+    server = MCPServer("tests", open=True)
+    router = CompletionsRouter(budget=budget, **options)
+    server.include_router(router)
+    return server, router
+
+
+def ask(server: MCPServer, **request: Any) -> Any:
+    return get(server, URL, "POST", json={"messages": HI, "max_tokens": 10} | request)
+
+
+def statuses(server: MCPServer, count: int, **request: Any) -> list[int]:
+    return [ask(server, **request).status_code for _ in range(count)]
+
+
+def takes(input_tokens: int, output_tokens: int) -> Any:
+    def model(request: ChatRequest) -> Iterator[Any]:
+        yield "a"
+        yield Usage(input_tokens, output_tokens)
+
+    return model
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_requests_are_counted(stream: bool) -> None:
+    server, router = build("2 requests/day")
+    router.add_model("a", takes(1, 1))
+    assert statuses(server, 3, stream=stream) == [200, 200, 429]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_tokens_count_that_the_model_tells(stream: bool) -> None:
+    server, router = build("100 tokens/day")
+    router.add_model("a", takes(30, 12))
+    # 84 of 100 are used up after two, and a third one reserves 16.
+    assert statuses(server, 4, stream=stream) == [200, 200, 200, 429]
+
+
+def test_a_refusal_says_when_the_window_ends() -> None:
+    server, router = build("1 requests/month")
+    router.add_model("a", takes(1, 1))
+    ask(server)
+    refused = ask(server)
+    wait = int(refused.headers["retry-after"])
+    now = datetime.now(timezone.utc)
+    end = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=timezone.utc)
+    assert abs((end - now).total_seconds() - wait) < 60
+    message = refused.json()["error"]["message"]
+    assert message.startswith("The budget of 1 requests per month has not enough left for a: ")
+
+
+def test_money_counts_by_the_price() -> None:
+    server, router = build("1 USD/day")
+    router.add_model("a", takes(100_000, 100_000), price=Price(input=1, output=2, cached=0))
+    assert statuses(server, 5) == [200, 200, 200, 200, 429], "0.30 USD each, as long as there is 1"
+
+
+def test_a_model_that_costs_nothing_is_there_when_all_is_spent() -> None:
+    server, router = build("0.1 USD/day")
+    router.add_model("dear", takes(100_000, 0), price=Price(1, 1))
+    router.add_model("free", takes(100_000, 0), price=Price(0, 0))
+    assert statuses(server, 2, model="dear") == [200, 429]
+    assert statuses(server, 2, model="free") == [200, 200]
+
+
+def test_a_function_without_a_price_costs_nothing_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server, router = build("0.001 USD/day")
+    router.add_model("unpriced", takes(100_000, 0))
+    assert statuses(server, 3) == [200, 200, 200]
+    assert [one.message for one in caplog.records if "has no price" in one.message] == [
+        "The model 'unpriced' has no price, so it costs nothing in budgets of money: declare "
+        "price=Price(input=…, output=…)"
+    ]
+
+
+class _Listed:
+    is_async = False
+    wants_context = False
+
+    def __init__(self, model: str) -> None:
+        self.priced_as = model, "https://api.openai.com/v1"
+
+    def answer(self, asked: Any) -> Any:
+        from mcp_mount.models import ChatCompletion
+
+        return ChatCompletion("a", usage=Usage(1_000_000, 0))
+
+
+def test_the_price_of_an_upstream_is_looked_up() -> None:
+    server, router = build("3 USD/day")
+    router.add_model("a", _Listed("gpt-4o"))
+    assert statuses(server, 3) == [200, 200, 429], "2.50 USD each"
+
+
+def test_an_upstream_whose_price_is_not_known_is_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server, router = build("3 USD/day")
+    router.add_model("a", _Listed("nobody-knows"))
+    assert statuses(server, 1) == [500]
+    assert "the price of 'nobody-knows' at https://api.openai.com/v1 is not known" in caplog.text
+    assert "declare price=Price(…) of the model 'a'" in caplog.text
+
+
+@pytest.mark.parametrize("budget", ["50 tokens/day", Budget("50 tokens/day", max_tokens=45)])
+def test_a_request_that_may_take_more_than_all_is_told_what_to_do(budget: Any) -> None:
+    server, router = build(budget)
+    router.add_model("a", takes(1, 1))
+    refused = get(server, URL, "POST", json={"messages": HI})
+    assert refused.status_code == 400
+    assert "limit the answer by max_tokens" in refused.json()["error"]["message"]
+    assert ask(server, max_tokens=50 - HI_AT_MOST).status_code == 200
+    assert ask(server, n=5).status_code == 400
+
+
+def test_several_budgets_hold_together() -> None:
+    server, router = build(["100 requests/day", "3 requests/week"])
+    router.add_model("a", takes(1, 1), budget="2 requests/hour; 1000 tokens/hour")
+    router.add_model("b", takes(1, 1))
+    assert statuses(server, 3, model="a") == [200, 200, 429]
+    assert statuses(server, 2, model="b") == [200, 429], "what was refused was not counted"
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("caller", [200, 429, 200]),
+        ("everyone", [200, 429, 429]),
+        (lambda call: call.headers.get("x-team"), [200, 429, 200]),
+        (lambda call: None, [200, 200, 200]),
+    ],
+)
+def test_a_key_says_who_shares_a_budget(key: Any, expected: list[int]) -> None:
+    server, router = build(Budget("1 requests/day", key=key))
+    router.add_model("a", takes(1, 1))
+    seen = []
+    for name in ("one", "one", "two"):
+        headers = {"x-api-key": name, "x-team": name}
+        body = {"messages": HI}
+        seen.append(get(server, URL, "POST", json=body, headers=headers).status_code)
+    assert seen == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        (("x" * 60,), 100 - HI_AT_MOST - 20),
+        ((Usage(40, 0), "x" * 60), 100 - 40 - 20),
+        ((Usage(40, 30), "x"), 100 - 70),
+        ((), 100),
+    ],
+    ids=["text", "usage first", "usage", "nothing"],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_fails_counts_what_has_come(said: Any, left: int, stream: bool) -> None:
+    server, router = build("100 tokens/day")
+
+    @router.chat("a")
+    async def breaks(request: ChatRequest) -> AsyncIterator[Any]:
+        for piece in said:
+            yield piece
+        if request.max_tokens == 1:
+            raise ModelError("Broken off")
+
+    ask(server, max_tokens=1, stream=stream)
+    assert ask(server, max_tokens=left - HI_AT_MOST + 1).status_code in (400, 429)
+    assert ask(server, max_tokens=left - HI_AT_MOST).status_code == 200
+
+
+def test_a_model_that_tells_no_usage_counts_by_its_text() -> None:
+    server, router = build("100 tokens/day")
+    router.add_model("a", lambda request: "x" * 180)
+    # 66 of 100 are used up, and another request reserves 16; then 132.
+    assert statuses(server, 3) == [200, 200, 429]
+
+
+def test_what_was_refused_for_other_reasons_is_given_back() -> None:
+    server, router = build("2 requests/day; 1000 tokens/day")
+    router.add_model("a", takes(1, 1), budget="1 requests/day")
+    router.add_model("b", takes(1, 1))
+    assert statuses(server, 3, model="a") == [200, 429, 429]
+    assert statuses(server, 2, model="b") == [200, 429]
+
+
+def test_kept_answers_cost_nothing() -> None:
+    server, router = build("1 requests/day", cache=60)
+    router.add_model("a", takes(1, 1))
+    assert statuses(server, 3) == [200, 200, 200]
+
+
+def test_a_route_and_its_members_count_once() -> None:
+    server, router = build("2 requests/day; 200 tokens/day")
+    router.add_model("smart", Route("inner"))
+    router.add_model("inner", Route("a"))
+    router.add_model("a", takes(60, 20))
+    assert statuses(server, 3) == [200, 200, 429]
+
+
+def test_the_budget_of_a_member_is_its_own() -> None:
+    server, router = build("3 requests/day")
+    router.add_model("smart", Route("a", "b"))
+    router.add_model("a", takes(1, 1), budget="1 requests/day")
+    router.add_model("b", takes(1, 1))
+    assert [ask(server).json()["model"] for _ in range(3)] == ["a", "b", "b"]
+    assert ask(server).status_code == 429
+
+
+def test_failed_attempts_of_a_route_count_what_they_took() -> None:
+    server, router = build("100 tokens/day")
+    router.add_model("smart", Route("a", "b"))
+    router.add_model("b", takes(5, 5))
+
+    @router.chat("a")
+    async def breaks(request: ChatRequest) -> AsyncIterator[Any]:
+        yield Usage(60, 0)
+        raise ModelError("Broken off")
+
+    assert statuses(server, 1) == [200]
+    assert ask(server, max_tokens=30 - HI_AT_MOST + 1).status_code == 429
+    assert ask(server, max_tokens=30 - HI_AT_MOST, model="b").status_code == 200
+
+
+def test_a_route_costs_what_its_members_cost() -> None:
+    server, router = build("1 USD/day")
+    router.add_model("smart", Route("cheap"))
+    router.add_model("cheap", takes(300_000, 0), price=Price(1, 1))
+    assert statuses(server, 5) == [200, 200, 200, 200, 429]
+
+
+def test_a_budget_of_a_tool_counts_what_it_asks_models() -> None:
+    server, router = build()
+    router.add_model("a", takes(40, 20))
+
+    @server.tool(budget="100 tokens/day")
+    async def asks_async(times: int, ctx: Context) -> int:
+        for _ in range(times):
+            await ctx.complete("hi", model="a")
+        return times
+
+    @server.tool(budget="100 tokens/day")
+    def asks_sync(times: int, ctx: SyncContext) -> int:
+        for _ in range(times):
+            ctx.complete("hi", model="a")
+        return times
+
+    with Client(server) as client:
+        for tool in ("asks_async", "asks_sync"):
+            results = [client.call_tool(tool, {"times": 1}) for _ in range(3)]
+            assert [one.is_error for one in results] == [False, False, True]
+        assert "has not enough left for asks_sync" in results[-1].text
+
+
+def test_a_model_that_passes_on_the_usage_of_others_counts_it_once() -> None:
+    server, router = build("100 tokens/day")
+
+    @router.chat("first")
+    async def asks(request: ChatRequest, ctx: Context) -> Any:
+        return await ctx.complete("hi", model="second", max_tokens=10)
+
+    router.add_model("second", takes(20, 20), budget="100 requests/day")
+    assert ask(server, model="first").status_code == 200
+    # Both are calls of the router, which has the budget: each counts for itself.
+    assert ask(server, model="second", max_tokens=20 - HI_AT_MOST + 1).status_code == 429
+    assert ask(server, model="second", max_tokens=20 - HI_AT_MOST).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_a_budget_is_exact_for_many_at_once(kind: str) -> None:
+    server, router = build(Budget("1000 tokens/day; 40 requests/day", key="everyone"))
+    asked: list[int] = []
+
+    @router.chat("plain")
+    def plain(request: ChatRequest) -> Iterator[Any]:
+        asked.append(1)
+        yield "a"
+        yield Usage(4, 8)
+
+    @router.chat("coroutine")
+    async def coroutine(request: ChatRequest) -> AsyncIterator[Any]:
+        asked.append(1)
+        await asyncio.sleep(0.001)
+        yield "a"
+        yield Usage(4, 8)
+
+    barrier = threading.Barrier(64)
+
+    def one(number: int) -> int:
+        barrier.wait()
+        status: int = ask(server, model=kind).status_code
+        return status
+
+    with ThreadPoolExecutor(64) as pool:
+        counted = Counter(pool.map(one, range(64)))
+    assert counted == {200: 40, 429: 24}
+    assert len(asked) == 40
+
+
+def test_a_plain_function_that_goes_on_keeps_what_it_has_reserved() -> None:
+    server, router = build("100 tokens/day")
+    may_end, has_ended = threading.Event(), threading.Event()
+
+    @router.chat("a", timeout=0.05)
+    def slow(request: ChatRequest) -> Iterator[Any]:
+        if request.max_tokens == 90:
+            assert may_end.wait(20)
+        yield Usage(5, 5)
+        has_ended.set()
+
+    async def together() -> None:
+        transport = httpx2.ASGITransport(app=server)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+
+            async def status(max_tokens: int) -> int:
+                body = {"messages": HI, "max_tokens": max_tokens}
+                return (await client.post(URL, json=body)).status_code
+
+            try:
+                assert await status(90) == 504
+                assert await status(5) == 429
+            finally:
+                may_end.set()
+            assert await asyncio.to_thread(has_ended.wait, 20)
+            for _ in range(1000):
+                if await status(5) == 200:
+                    return
+            raise AssertionError("what it did not use was not given back")
+
+    asyncio.run(together())
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ("5 USD/day", [(5_000_000_000, "USD", "day")]),
+        ("0.05 usd per hour", [(50_000_000, "USD", "hour")]),
+        ("100_000 tokens/week", [(100_000, "tokens", "week")]),
+        ("1 request/minute; 5 tokens / month", [(1, "requests", "minute"), (5, "tokens", "month")]),
+    ],
+)
+def test_a_budget_is_written_in_words(limit: str, expected: Any) -> None:
+    assert [(one.amount, one.unit, one.period) for one in allowances(limit)] == expected
+
+
+@pytest.mark.parametrize(
+    ("period", "begin", "left"),
+    [
+        ("minute", "20260228T2359", 1),
+        ("hour", "20260228T2300", 1),
+        ("day", "20260228T0000", 1),
+        ("week", "20260223T0000", 86401),
+        ("month", "20260201T0000", 1),
+    ],
+)
+def test_windows_are_those_of_the_calendar(period: str, begin: str, left: float) -> None:
+    [allowance] = allowances(f"1 requests/{period}")
+    now = datetime(2026, 2, 28, 23, 59, 59, tzinfo=timezone.utc)
+    assert allowance.window(now) == (begin, left)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Budget("5 EUR/day"),
+        lambda: Budget("5 USD"),
+        lambda: Budget("0 USD/day"),
+        lambda: Budget("1.5 tokens/day"),
+        lambda: Budget("5 USD/year"),
+        lambda: Budget(""),
+        lambda: Budget("5 USD/day;"),
+        lambda: Budget(5),  # type: ignore[arg-type]
+        lambda: Budget("5 USD/day", key="nobody"),  # type: ignore[arg-type]
+        lambda: Budget("5 USD/day", max_tokens=0),
+        lambda: Budget("5 USD/day", name=5),  # type: ignore[arg-type]
+        lambda: Price(-1, 1),
+        lambda: Price(1, float("nan")),
+        lambda: Price(1, None),  # type: ignore[arg-type]
+        lambda: build(budget=[]),
+        lambda: build()[1].add_model("a", takes(1, 1), price=5),  # type: ignore[arg-type]
+    ],
+)
+def test_what_no_budget_or_price_can_be_is_refused(make: Any) -> None:
+    with pytest.raises(DefinitionError):
+        make()
