@@ -186,7 +186,7 @@ async def _answer(path: str, asked: dict[str, Any], behaviour: str, answer: _Ans
     elif path.endswith("/embeddings"):
         await answer.json(_embeddings(asked))
     else:
-        form = _Anthropic(asked) if path.endswith("/messages") else _OpenAI(asked)
+        form = AnthropicForm(asked) if path.endswith("/messages") else OpenAIForm(asked)
         if asked.get("stream"):
             await _stream(form, behaviour, answer)
         else:
@@ -234,7 +234,18 @@ async def _events(form: Any, behaviour: str) -> AsyncIterator[tuple[int, bytes]]
                 yield -1, event
 
 
-class _OpenAI:
+class _Form:
+    def events(self, behaviour: str) -> Iterator[bytes]:
+        raise NotImplementedError
+
+    def data(self, behaviour: str) -> list[Any]:
+        """The data of the events, decoded, without the one that ends the stream."""
+        lines = [line for event in self.events(behaviour) for line in event.split(b"\n")]
+        texts = [line[6:] for line in lines if line.startswith(b"data: ")]
+        return [json.loads(text) for text in texts if text != b"[DONE]"]
+
+
+class OpenAIForm(_Form):
     """Answers in OpenAI's form."""
 
     first_text = 1
@@ -323,7 +334,7 @@ class _OpenAI:
         return _event({"id": "1", "model": model, "choices": [one], "usage": None})
 
 
-class _Anthropic:
+class AnthropicForm(_Form):
     """Answers in the form of Anthropic's Messages API."""
 
     first_text = 3

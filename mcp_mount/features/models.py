@@ -98,10 +98,13 @@ class ModelCall(Call):
 
         Raises:
             Exception: What has ended it instead.
+            Suspended: If the client must be asked first, which ends the outer call, too.
         """
         if self.result is None and self.failure is None and self.error is None:
             raise ModelError("The client has left", status=499)
         result = self.finish()
+        if result.suspended is not None:
+            raise result.suspended
         if self.refusal is not None:
             raise self.refusal
         if self._completed is not None and self._completed[0] is result:
