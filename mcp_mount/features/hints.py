@@ -7,7 +7,6 @@ Other keys are a user's own, and stay as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -57,5 +56,8 @@ def _meant(key: str) -> str | None:
     plain = key.lower().replace("_", "").replace("-", "")
     if plain in _MEANT:
         return _MEANT[plain]
+    # It is imported by tools that have other keys only.
+    from difflib import get_close_matches
+
     near = get_close_matches(plain, [name.lower() for name in _FLAGS], n=1, cutoff=_SAME)
     return _MEANT[near[0]] if near else None
