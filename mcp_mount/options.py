@@ -3,7 +3,8 @@
 `ServerOptions` is that declaration, for type checkers and for the program alike: `MCPServer(...)`,
 `MCPServer.configure`, the settings of the protocol, the keys of Flask's configuration (MCP_NAME,
 ...) and those of Django's setting MCP_MOUNT ("NAME", ...) are all read off it. To add an option,
-add a member here, and read its value where it counts.
+add a member here, and read its value where it counts; one of the part "settings" needs a field of
+the same name in `protocol.settings.Settings`. CONTRIBUTING.md has the steps.
 """
 
 # No `from __future__ import annotations`: the program reads the metadata of `Annotated`.
@@ -152,7 +153,7 @@ class Option:
     """What an option of a server is, besides its name and type.
 
     Args:
-        part: The part of a server that reads it.
+        part: The part of a server that reads it; of "settings" the field of this name.
         default: Its value where nobody gives one, as `check` returns it.
         check: Checks a value, and returns the form in which it is kept.
         is_object: Whether its value is a function or another object, which configuration that

@@ -1,4 +1,10 @@
-"""The arguments by which users declare policies: the same for a tool, a router and a server."""
+"""The arguments by which users declare policies: the same for a tool, a router and a server.
+
+A new one goes to the narrowest type that has all who may declare it: `CommonPolicies` for
+everything, `ServerPolicies` for tools, routers and servers, `RouterPolicies` for tools and routers,
+`PolicyOptions` for tools alone, besides `ResourcePolicies` and `PromptPolicies`. Those of a server
+are options of a server, with rows in the tables of the Flask and the Django page.
+"""
 
 from __future__ import annotations
 
