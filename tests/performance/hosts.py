@@ -201,6 +201,19 @@ async def at_once(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
+async def by_hand(scope: Any, receive: Any, send: Any) -> None:
+    """An ASGI application that knows one tool, and checks nothing."""
+    request = json.loads((await receive())["body"])
+    text = request["params"]["arguments"]["text"]
+    result = {"content": [{"type": "text", "text": text}], "structuredContent": {"result": text}}
+    response = {"jsonrpc": "2.0", "id": request["id"], "result": result}
+    body = json.dumps(response).encode()
+    length = (b"content-length", str(len(body)).encode())
+    headers = [(b"content-type", b"application/json"), length]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 def at_once_wsgi(environ: Any, start_response: Any) -> list[bytes]:
     """A WSGI application that does nothing but answer."""
     start_response("200 OK", [])
@@ -313,42 +326,57 @@ class Host:
 
     Attributes:
         make: Makes both.
+        driver: The host that shows what sending a request costs by itself.
         without: The host that shows what the request would cost without mcp-mount.
     """
 
     make: Callable[[], Call]
+    driver: str
     without: str | None = None
 
 
-NOTHING, NOTHING_WSGI = "nothing", "nothing, WSGI"
+NOTHING, NOTHING_WSGI, BY_HAND = "nothing", "nothing, WSGI", "written by hand"
 FLASK_VIEW, DJANGO_VIEW = "a view of Flask", "a view of Django"
 DJANGO_ASGI_VIEW = "a view of Django, ASGI"
 
+
+def asgi(
+    make: Callable[[], Any],
+    request: Request | None,
+    without: str | None = None,
+    path: str = "/mcp",
+) -> Host:
+    return Host(lambda: over_asgi(make(), request, path), NOTHING, without)
+
+
+def wsgi(
+    make: Callable[[], Any], request: Request, without: str | None = None, path: str = "/mcp"
+) -> Host:
+    return Host(lambda: over_wsgi(make(), request, path), NOTHING_WSGI, without)
+
+
+CALL, CALL_PLAIN = call(), call("echo_plain")
+
 HOSTS = {
     # Without mcp-mount.
-    NOTHING: Host(lambda: over_asgi(at_once, PLAIN)),
-    NOTHING_WSGI: Host(lambda: over_wsgi(at_once_wsgi, PLAIN)),
-    FLASK_VIEW: Host(lambda: over_wsgi(flask_app(), PLAIN, "/view")),
-    DJANGO_VIEW: Host(lambda: over_wsgi(django_wsgi(), PLAIN, "/view")),
-    DJANGO_ASGI_VIEW: Host(lambda: over_asgi(django_asgi(), PLAIN, "/view")),
+    NOTHING: asgi(lambda: at_once, PLAIN),
+    NOTHING_WSGI: wsgi(lambda: at_once_wsgi, PLAIN),
+    BY_HAND: asgi(lambda: by_hand, CALL),
+    FLASK_VIEW: wsgi(flask_app, PLAIN, path="/view"),
+    DJANGO_VIEW: wsgi(django_wsgi, PLAIN, path="/view"),
+    DJANGO_ASGI_VIEW: asgi(django_asgi, PLAIN, path="/view"),
     # With it. Hosts call what is usual on them: plain functions under WSGI.
-    "alone": Host(lambda: over_asgi(alone(), call()), NOTHING),
-    "alone, session": Host(lambda: over_asgi(alone()), NOTHING),
-    "alone, plain function": Host(lambda: over_asgi(alone(), call("echo_plain")), NOTHING),
-    "alone, context and throttle": Host(
-        lambda: over_asgi(alone(), call("echo_throttled")), NOTHING
-    ),
-    "alone, WSGI": Host(lambda: over_wsgi(alone().wsgi, call("echo_plain")), NOTHING_WSGI),
-    "alone, WSGI, coroutine": Host(lambda: over_wsgi(alone().wsgi, call()), NOTHING_WSGI),
-    "in Starlette": Host(
-        lambda: over_asgi(mounted(Starlette(), mcp_mount_starlette.mount), call()), NOTHING
-    ),
-    "in FastAPI": Host(
-        lambda: over_asgi(mounted(FastAPI(), mcp_mount_fastapi.mount), call()), NOTHING
-    ),
-    "in Flask": Host(lambda: over_wsgi(in_flask(), call("echo_plain")), FLASK_VIEW),
-    "beside Flask": Host(lambda: over_wsgi(beside_flask(), call("echo_plain")), NOTHING_WSGI),
-    "in Django": Host(lambda: over_wsgi(django_wsgi(), call("echo_plain")), DJANGO_VIEW),
-    "in Django, ASGI": Host(lambda: over_asgi(django_asgi(), call()), DJANGO_ASGI_VIEW),
-    "beside Django": Host(lambda: over_wsgi(beside_django(), call("echo_plain")), NOTHING_WSGI),
+    "alone": asgi(alone, CALL, NOTHING),
+    "alone, session": asgi(alone, None, NOTHING),
+    "alone, plain function": asgi(alone, CALL_PLAIN, NOTHING),
+    "alone, context and throttle": asgi(alone, call("echo_throttled"), NOTHING),
+    "alone, WSGI": wsgi(lambda: alone().wsgi, CALL_PLAIN, NOTHING_WSGI),
+    "alone, WSGI, coroutine": wsgi(lambda: alone().wsgi, CALL, NOTHING_WSGI),
+    "in Starlette": asgi(lambda: mounted(Starlette(), mcp_mount_starlette.mount), CALL, NOTHING),
+    "in FastAPI": asgi(lambda: mounted(FastAPI(), mcp_mount_fastapi.mount), CALL, NOTHING),
+    "in Flask": wsgi(in_flask, CALL_PLAIN, FLASK_VIEW),
+    "beside Flask": wsgi(beside_flask, CALL_PLAIN, NOTHING_WSGI),
+    "in Django": wsgi(django_wsgi, CALL_PLAIN, DJANGO_VIEW),
+    "in Django, ASGI": asgi(django_asgi, CALL, DJANGO_ASGI_VIEW),
+    "beside Django": wsgi(beside_django, CALL_PLAIN, NOTHING_WSGI),
 }

@@ -1,1 +1,1 @@
-"""Tests in a real browser: `make test-system`."""
+"""Tests with programs of the system, a browser and Valgrind: `make test-system`."""

@@ -31,6 +31,7 @@ _PROGRAMS = {
     "chromium": "apt-get install chromium",
     "chromedriver": "apt-get install chromium-driver",
     "npm": "apt-get install npm",
+    "valgrind": "apt-get install valgrind",
 }
 _MODULES = {
     "selenium": "pip install selenium",

@@ -13,7 +13,7 @@ from tests.system.browser import ALLOWED, HERE, chromium, missing, pages
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a browser and the like, end with one line; beside other tests, skip."""
+    """Without a browser, Valgrind and the like, end with one line; beside other tests, skip."""
     if not (lacking := missing()):
         return
     words = f"tests/system needs what is not here: {'; '.join(lacking)}"
