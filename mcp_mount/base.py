@@ -199,7 +199,8 @@ class MCPServer(HandlerDecorators, FastAPI):
                 return
             try:
                 # All faces of a server have the same names, its documents and metadata, too.
-                core.protocol.check_host(request_of(scope, read_headers(scope)))
+                own = request_of(scope, read_headers(scope))
+                core.protocol.check_host(own)
             except ProtocolError as error:
                 refused = JSONResponse({"detail": error.message}, error.status(stateless=True))
                 await refused(scope, receive, send)
@@ -207,6 +208,11 @@ class MCPServer(HandlerDecorators, FastAPI):
             if self._hides(scope):
                 await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
                 return
+            if core.short_ways and not self.user_middleware and not self.dependency_overrides:
+                short = core.short_ways.get(route_path(scope))
+                if short is not None and scope["method"] == "POST":
+                    await short(own, scope, receive, send)
+                    return
         await super().__call__(scope, receive, send)
 
     def run(

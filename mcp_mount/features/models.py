@@ -75,13 +75,7 @@ class ModelCall(Call):
         policies = model.policies.chain
         kind = Context if model.model.is_async else SyncContext
         super().__init__(
-            replace(
-                incoming,
-                method=METHOD,
-                params={"name": model.name},
-                passed=incoming.passing,
-                passing=incoming.passing if self.is_route else frozenset(),
-            ),
+            self._own(incoming),
             self._answer_async if model.model.is_async else self._answer,
             is_async=model.model.is_async,
             encode=self._encode_answer,
@@ -92,6 +86,21 @@ class ModelCall(Call):
             validate=self._take_arguments if policies else None,
         )
         self._given = self.arguments
+
+    def _own(self, incoming: IncomingRequest) -> IncomingRequest:
+        """The request of this call, within the one that asks for the model."""
+        params = {"name": self.model.name}
+        if incoming.method == METHOD and not (incoming.path or incoming.passing):
+            # The client asks, and there is nothing else that the request is for.
+            incoming.params = params
+            return incoming
+        return replace(
+            incoming,
+            method=METHOD,
+            params=params,
+            passed=incoming.passing,
+            passing=incoming.passing if self.is_route else frozenset(),
+        )
 
     def completion(self) -> ChatCompletion:
         """The answer, once the call has ended.

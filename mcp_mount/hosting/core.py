@@ -6,7 +6,7 @@ Transports, routes and integrations work with it, as `server.core`; users have n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -91,6 +91,8 @@ class ServerCore:
         registry: What it offers.
         protocol: Opens requests.
         http_tool_paths: The registries whose tools are served as plain HTTP, by their paths.
+        short_ways: What answers requests to routes that need nothing of what FastAPI does, by their
+            paths, as far as FastAPI has led there before.
         resource_server: Verifies tokens; None without `auth`.
     """
 
@@ -105,6 +107,7 @@ class ServerCore:
         self.runner = runner
         self.resource_server: ResourceServer | None = None
         self.http_tool_paths: dict[str, list[Registry]] = {}
+        self.short_ways: dict[str, Callable[..., Awaitable[None]]] = {}
         self._rules: dict[str, Any] = {}
         self._needs_loop = False
         self._observability = Observability()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
@@ -280,7 +280,8 @@ class Gathering:
     def whole(self) -> ChatCompletion:
         """The whole answer."""
         first, *others = [one.whole() for one in self._choices] or [ChatCompletion()]
-        return replace(first, usage=self._usage, model=self.model, others=others)
+        first.usage, first.model, first.others = self._usage, self.model, others
+        return first
 
 
 class _Choice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -67,9 +67,20 @@ class ReadRequest(Request):
         known: The request as the protocol knows it, once it has been checked.
     """
 
-    def __init__(self, request: Request, body: bytes) -> None:
+    def __init__(
+        self, request: Request, body: bytes, unchecked: ProtocolRequest | None = None
+    ) -> None:
+        """Take over a request.
+
+        Args:
+            request: The request.
+            body: Its body.
+            unchecked: The request as the protocol knows it before it has been checked, if that has
+                been read.
+        """
         super().__init__(request.scope, request.receive)
         self.known: ProtocolRequest | None = None
+        self.unchecked = unchecked
         self._read = body
 
     async def body(self) -> bytes:
@@ -85,9 +96,13 @@ async def known(request: Request) -> ProtocolRequest:
     Raises:
         HTTPException: 401, 403 or 503, if the server authenticates callers and refuses this one.
     """
-    if isinstance(request, ReadRequest) and request.known is not None:
-        return request.known
-    own = request_of(request.scope, read_headers(request.scope))
+    own = None
+    if isinstance(request, ReadRequest):
+        if request.known is not None:
+            return request.known
+        own = request.unchecked
+    if own is None:
+        own = request_of(request.scope, read_headers(request.scope))
     server: Protocol | None = protocol_of(request)
     if server is not None and server.settings.auth is not None and own.token is None:
         try:
@@ -174,20 +189,21 @@ def runner_of(request: Request) -> Runner:
     return runner
 
 
-async def gated_body(request: Request) -> bytes:
+async def gated_body(request: Request, headers: Mapping[str, str] | None = None) -> bytes:
     """The body of a request, within the server's limit.
 
     Args:
         request: The request.
+        headers: Its headers, if they have been read.
 
     Raises:
         HTTPException: 413 if the body is too large, 400 if it is not complete.
     """
     server: Protocol | None = protocol_of(request)
     limit = MAX_BODY_BYTES if server is None else server.settings.max_body_bytes
-    headers = read_headers(request.scope)
+    known = read_headers(request.scope) if headers is None else headers
     try:
-        body = await read_body(headers, request.receive, limit)
+        body = await read_body(known, request.receive, limit)
     except ClientLeft:
         raise HTTPException(400, "The body is not complete") from None
     if body is None:

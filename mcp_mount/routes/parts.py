@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import Request
@@ -20,6 +21,7 @@ class ServerParts(typing.Protocol):
     registry: Registry
     runner: Runner
     http_tool_paths: dict[str, list[Registry]]
+    short_ways: dict[str, Callable[..., Awaitable[None]]]
 
 
 def parts_of(request: Request) -> ServerParts | None:

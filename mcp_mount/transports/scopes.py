@@ -5,7 +5,7 @@ Also the keys under which parts of this library pass values to one another in a 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -187,7 +187,7 @@ def read_headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
-async def read_body(headers: dict[str, str], receive: Receive, limit: int) -> bytes | None:
+async def read_body(headers: Mapping[str, str], receive: Receive, limit: int) -> bytes | None:
     """The whole body.
 
     A body that exceeds the limit is read all the same, up to `MAX_DRAINED` bytes, and dropped: many

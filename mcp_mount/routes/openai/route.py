@@ -13,9 +13,13 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.routes.errors import answer_unfit_openai, failed
 from mcp_mount.routes.gate import Guard, ReadRequest, gate, gated_body
+from mcp_mount.routes.parts import parts_of
+from mcp_mount.transports.paths import route_path
 
 
 class OpenAIRoute(APIRoute):
@@ -27,22 +31,39 @@ class OpenAIRoute(APIRoute):
         short = _ShortWay.of(self)
 
         async def answer(request: Request) -> Response:
-            try:
-                read = ReadRequest(request, await gated_body(request))
-                if short is None or short.is_overridden:
-                    return await handle(read)
-                return await short.answer(read)
-            except RequestValidationError as error:
-                # The first part of each place is "body".
-                told = [{**one, "loc": one["loc"][1:]} for one in error.errors()]
-                return answer_unfit_openai(told)
-            except ValidationError as error:
-                # It fits the form of its route, and not that of what the models take.
-                return answer_unfit_openai(error.errors(include_url=False))
-            except HTTPException as error:
-                return failed(error, "The request")
+            if short is not None and not short.is_overridden:
+                short.note(request)
+                return await _answered(request, short.answer)
+            return await _answered(request, handle)
 
         return answer
+
+
+async def _answered(
+    request: Request,
+    answer: Callable[[ReadRequest], Awaitable[Response]],
+    unchecked: ProtocolRequest | None = None,
+) -> Response:
+    """Answer a request, or refuse it in OpenAI's form.
+
+    Args:
+        request: The request.
+        answer: Answers it, or raises what refuses it.
+        unchecked: The request as the protocol knows it, if it has been read.
+    """
+    try:
+        headers = None if unchecked is None else unchecked.headers
+        read = ReadRequest(request, await gated_body(request, headers), unchecked)
+        return await answer(read)
+    except RequestValidationError as error:
+        # The first part of each place is "body".
+        told = [{**one, "loc": one["loc"][1:]} for one in error.errors()]
+        return answer_unfit_openai(told)
+    except ValidationError as error:
+        # It fits the form of its route, and not that of what the models take.
+        return answer_unfit_openai(error.errors(include_url=False))
+    except HTTPException as error:
+        return failed(error, "The request")
 
 
 class _ShortWay:
@@ -85,6 +106,32 @@ class _ShortWay:
     def is_overridden(self) -> bool:
         """Whether a test has put other dependencies in place of some."""
         return bool(getattr(self._overrides, "dependency_overrides", None))
+
+    def note(self, request: Request) -> None:
+        """Have the server lead further requests to this path here by itself, past FastAPI."""
+        scope = request.scope
+        parts = parts_of(request)
+        path = route_path(scope)
+        if parts is None or scope.get("path_params") or path in parts.short_ways:
+            return
+        # Within a mount there may be middleware.
+        if scope.get("app_root_path", scope.get("root_path", "")) == scope.get("root_path", ""):
+            parts.short_ways[path] = self.respond
+
+    async def respond(
+        self, unchecked: ProtocolRequest, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer a request that has come past FastAPI.
+
+        Args:
+            unchecked: The request as the protocol knows it.
+            scope: Of the request.
+            receive: ASGI's.
+            send: ASGI's.
+        """
+        request = Request(scope, receive, send)
+        response = await _answered(request, self.answer, unchecked)
+        await response(scope, receive, send)
 
     async def answer(self, request: ReadRequest) -> Response:
         """Answer a request. Raises what refuses it."""
