@@ -23,6 +23,7 @@ from mcp_mount.llm.answers import ChatCompletion, Usage, from_data, to_data
 from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import INVALID_PARAMS, CallRejected, ProtocolError
 from mcp_mount.wire.messages import Rule
@@ -124,6 +125,16 @@ class ModelCall(Call):
     def known_completion(self) -> ChatCompletion | None:
         """The answer of the model itself, if it has given one in this call."""
         return None if self._completed is None else self._completed[1]
+
+    def known_cost(self) -> float | None:
+        """What the answer has cost, if that is known: of a route, its members have a cost each."""
+        completion, price = self.known_completion(), self.model.price
+        if completion is None or completion.usage is None or price is None or not price.is_at_hand:
+            return None
+        try:
+            return price.cost(completion.usage)
+        except DefinitionError:
+            return None
 
     def most(self, max_tokens: int) -> Usage:
         """How many tokens it takes, at most.

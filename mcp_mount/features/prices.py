@@ -16,7 +16,14 @@ _TABLE: Final = "genai_prices"
 
 
 class Pricing(Protocol):
-    """What answers cost."""
+    """What answers cost.
+
+    Attributes:
+        is_at_hand: Whether it is known at once.
+    """
+
+    @property
+    def is_at_hand(self) -> bool: ...
 
     def cost(self, usage: Usage) -> float:
         """The cost of an answer, in US dollars.
@@ -53,6 +60,11 @@ class Price:
                 raise DefinitionError(
                     f"the price of {name} tokens is US dollars for a million, not {value!r}"
                 )
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether it is known at once."""
+        return True
 
     def cost(self, usage: Usage) -> float:
         """The cost of an answer."""
@@ -92,11 +104,12 @@ class ListedPrice:
             output_tokens=usage.output_tokens,
             cache_read_tokens=min(usage.cached_tokens, usage.input_tokens),
         )
+        where = "" if self.url is None else f" at {self.url}"
         try:
             found = genai_prices.calc_price(asked, self.model, provider_api_url=self.url)
         except LookupError:
             raise DefinitionError(
-                f"the price of {self.model!r} at {self.url} is not known: {declare}"
+                f"the price of {self.model!r}{where} is not known: {declare}"
             ) from None
         return float(found.total_price)
 

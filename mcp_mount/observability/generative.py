@@ -27,6 +27,8 @@ _FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
 _INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 _OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 _CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+_COST: Final = "operation.cost"
+"""No attribute of the conventions: it is what Logfire shows."""
 _TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105
 _INPUT_MESSAGES: Final = "gen_ai.input.messages"
 _OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
@@ -141,7 +143,7 @@ class ModelTelemetry:
         completion = None if error else call.known_completion()
         if completion is not None:
             dimensions[_RESPONSE_MODEL] = completion.model or call.model.name
-            self._note(span, completion)
+            self._note(span, completion, call.known_cost())
         if call.is_within_model:
             # Its tokens and its time are those of the model that has asked it.
             return
@@ -155,7 +157,7 @@ class ModelTelemetry:
             ):
                 self._tokens.record(count, {**dimensions, _TOKEN_TYPE: kind})
 
-    def _note(self, span: Span, completion: ChatCompletion) -> None:
+    def _note(self, span: Span, completion: ChatCompletion, cost: float | None) -> None:
         attributes: dict[str, Any] = {
             _FINISH_REASONS: [one.finish for one in completion.choices],
         }
@@ -167,6 +169,8 @@ class ModelTelemetry:
             attributes[_OUTPUT_TOKENS] = usage.output_tokens
             if usage.cached_tokens:
                 attributes[_CACHED_TOKENS] = usage.cached_tokens
+        if cost is not None:
+            attributes[_COST] = cost
         if self._content and span.is_recording():
             said = [
                 {

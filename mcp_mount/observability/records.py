@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, Run, proceed
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
+from mcp_mount.features.models import ModelCall
 from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
 from mcp_mount.wire.errors import Exited, ProtocolError, ToolError, contained_async
 from mcp_mount.wire.logs import own_logger
@@ -40,6 +41,9 @@ class CallRecord:
         seconds: How long it took.
         size: The size of the encoded result, in bytes.
         path: The tools that called this one, the outermost first.
+        input_tokens: Tokens that a model has read, if it tells that; None of other calls.
+        output_tokens: Tokens that it has written.
+        cost: What its answer has cost in US dollars, if its price is known.
     """
 
     method: str
@@ -54,6 +58,9 @@ class CallRecord:
     seconds: float
     size: int
     path: Sequence[str] = ()
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,22 @@ def record_of(
     result: Result | None = None,
 ) -> CallRecord:
     """The record of a call that began at `started` (of `time.perf_counter`)."""
-    return _record(call.incoming, redact(call.arguments), started, outcome, result)
+    record = _record(call.incoming, redact(call.arguments), started, outcome, result)
+    return _with_usage(record, call) if isinstance(call, ModelCall) else record
+
+
+def _with_usage(record: CallRecord, call: ModelCall) -> CallRecord:
+    """The record of a call of a model, with what it has taken."""
+    completion = call.known_completion()
+    if completion is None or completion.usage is None:
+        return record
+    usage = completion.usage
+    return replace(
+        record,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cost=call.known_cost(),
+    )
 
 
 def record_of_request(

@@ -15,7 +15,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.calls.spending import Spending
 from mcp_mount.features.embeddings import EmbeddingCall
 from mcp_mount.features.models import ChatModel, ModelCall
-from mcp_mount.features.prices import ListedPrice, Pricing
+from mcp_mount.features.prices import Pricing
 from mcp_mount.llm.answers import Usage
 from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import guarding
@@ -206,7 +206,7 @@ def _highest_cost(call: Call, most: Usage) -> Flow[float]:
     if not isinstance(call, ModelCall | EmbeddingCall):
         return 0.0
     prices = list(_prices(call.model, call.incoming.handlers, set()))
-    if any(isinstance(one, ListedPrice) and not one.is_at_hand for one in prices):
+    if not all(one.is_at_hand for one in prices):
         # The table is read, once: that takes a while.
         costs: list[float] = yield Run(lambda: [one.cost(most) for one in prices])
     else:

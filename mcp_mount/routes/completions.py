@@ -51,7 +51,9 @@ class CompletionsRouter(MCPRouter):
 
     def __init__(self, *, chat_tool: bool = False, **options: Unpack[NamedRouterOptions]) -> None:
         super().__init__(**options)
-        self.registry.add_stand_in(ChatModel(STAND_IN, FunctionModel(stand_in), _STAND_IN))
+        self.registry.add_stand_in(
+            ChatModel(STAND_IN, FunctionModel(stand_in), _STAND_IN, price=Price(0, 0))
+        )
         if chat_tool:
             self.add_tool(chat, annotations={"openWorldHint": True})
         add_routes(self)

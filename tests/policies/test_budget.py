@@ -14,6 +14,8 @@ import httpx2
 import pytest
 
 from mcp_mount import (
+    Audit,
+    CallRecord,
     ChatRequest,
     CompletionsRouter,
     Context,
@@ -21,7 +23,7 @@ from mcp_mount import (
     MCPServer,
     SyncContext,
 )
-from mcp_mount.models import Budget, ModelError, Price, Route, Usage
+from mcp_mount.models import Anthropic, Budget, ModelError, OpenAI, Price, Route, Usage
 from mcp_mount.policies.windows import allowances
 from mcp_mount.testing import Client
 from tests.routes.test_composition import get
@@ -417,3 +419,40 @@ def test_windows_are_those_of_the_calendar(period: str, begin: str, left: float)
 def test_what_no_budget_or_price_can_be_is_refused(make: Any) -> None:
     with pytest.raises(DefinitionError):
         make()
+
+
+def test_the_audit_has_tokens_and_costs() -> None:
+    records: list[CallRecord] = []
+    server = MCPServer("tests", open=True, audit=Audit(after=records.append))
+    router = CompletionsRouter()
+    router.add_model("smart", Route("a", "b"))
+    router.add_model("a", takes(3, 500_000), price=Price(0, 4))
+    server.include_router(router)
+    router.add_model("b", lambda request: "x")
+    assert statuses(server, 1, model="smart") + statuses(server, 1, model="b") == [200, 200]
+    told = [(one.name, one.input_tokens, one.output_tokens, one.cost) for one in records]
+    assert told == [
+        ("a", 3, 500_000, 2.0),
+        ("smart", 3, 500_000, None),
+        ("b", None, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "allowed"),
+    [
+        (lambda: OpenAI("https://api.openai.com/v1", "gpt-5", key="k"), True),
+        (lambda: Anthropic("claude-sonnet-4-5", key="k"), True),
+        (lambda: OpenAI("http://localhost:11434/v1", "llama3.2"), False),
+    ],
+)
+def test_upstreams_have_listed_prices(model: Any, allowed: bool) -> None:
+    router = CompletionsRouter()
+    router.add_model("a", model())
+    price = router.registry.models["a"].price
+    assert price is not None
+    if allowed:
+        assert price.cost(Usage(1_000_000, 1_000_000)) > 1
+    else:
+        with pytest.raises(DefinitionError, match="declare price="):
+            price.cost(Usage(1, 1))

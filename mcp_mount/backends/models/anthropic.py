@@ -67,6 +67,7 @@ class Anthropic:
         base_url = filled("base_url", base_url).rstrip("/").removesuffix("/v1")
         self._upstream = Upstream("Anthropic", base_url, ("x-api-key", ""), key, **options)
         self._model = filled("model", model)
+        self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
         self._defaults = {
             "max_tokens": whole(1)("max_tokens", max_tokens),
             **mapping("defaults", defaults or {}),

@@ -58,6 +58,8 @@ class ClientModel:
         # The methods themselves are plain in either kind of client: they return coroutines.
         self.is_async = hasattr(client, "__aenter__")
         self._model = filled("model", model)
+        url = getattr(client, "base_url", None)
+        self.priced_as = self._model, None if url is None else str(url)
         self._defaults = dict(mapping("defaults", defaults or {}))
         if not self._is_openai:
             self._defaults = {"max_tokens": DEFAULT_MAX_TOKENS, **self._defaults}

@@ -61,6 +61,7 @@ class OpenAI:
         authorization = ("authorization", "Bearer ")
         self._upstream = Upstream("OpenAI", base_url, authorization, key, **options)
         self._model = filled("model", model)
+        self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
         self._defaults = dict(mapping("defaults", defaults or {}))
         host = self._upstream.url.host
         is_new = any(host == one or host.endswith(f".{one}") for one in _NEW_LIMIT)
