@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,8 @@ from mcp_mount import (
     mount_asgi,
     mount_wsgi,
 )
-from mcp_mount.policies import Cache
+from mcp_mount.auth import JWT, TokenVerifier
+from mcp_mount.policies import Cache, MaxConcurrency, Throttle, Timeout
 from mcp_mount_flask import MCPBlueprint, MCPMount
 from mcp_mount_flask import mount as mount_flask
 from mcp_mount_starlette import mount as mount_starlette
@@ -302,3 +304,23 @@ def test_a_task_policy_whose_when_is_no_function_is_refused() -> None:
 def test_dependencies_of_another_kind_are_refused_in_words_of_ours(make: Any, wrong: Any) -> None:
     with pytest.raises(DefinitionError, match=r"a list of Depends\(function\).* permission="):
         make(dependencies=wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "wrong", "meant"),
+    [
+        (Throttle, "1/minute", "ky", "key"),
+        (Cache, 60, "tag", "tags"),
+        (Timeout, 5, "interupt", "interrupt"),
+        (MaxConcurrency, 5, "wiat", "wait"),
+        (JWT, "https://issuer.example", "audiences", "audience"),
+        (TokenVerifier, len, "authorization_server", "authorization_servers"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_an_option_of_a_policy_that_means_nothing_is_refused(
+    kind: Any, first: Any, wrong: str, meant: str
+) -> None:
+    words = f"{kind.__name__} has no option '{wrong}'; did you mean '{meant}'?"
+    with pytest.raises(DefinitionError, match=re.escape(words)):
+        kind(first, **{wrong: 1})

@@ -12,6 +12,7 @@ from typing import Any
 from mcp_mount.auth.verifiers import InvalidToken, bearer_of
 from mcp_mount.calls.flows import Flow, Run
 from mcp_mount.schemas.functions import is_coroutine_function
+from mcp_mount.schemas.names import naming_options
 from mcp_mount.schemas.permissions import Names
 from mcp_mount.wire.credentials import credential_headers
 from mcp_mount.wire.tokens import AccessToken
@@ -52,6 +53,7 @@ class APIKeys:
     name = "key"
     needs_resource = False
 
+    @naming_options
     def __init__(
         self,
         keys: Mapping[str, str] | APIKey | Iterable[APIKey] = (),

@@ -24,6 +24,7 @@ from mcp_mount.auth.verifiers import (
 )
 from mcp_mount.calls.flows import Flow
 from mcp_mount.schemas.extras import requires
+from mcp_mount.schemas.names import naming_options
 from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.tokens import AccessToken
 
@@ -52,6 +53,7 @@ class Introspection:
         ValueError: If a URL is not secure.
     """
 
+    @naming_options
     def __init__(
         self,
         endpoint: str,

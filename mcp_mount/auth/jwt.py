@@ -26,7 +26,7 @@ from mcp_mount.auth.verifiers import (
 )
 from mcp_mount.calls.flows import Flow
 from mcp_mount.schemas.extras import requires
-from mcp_mount.schemas.names import several_names, suggestion
+from mcp_mount.schemas.names import naming_options, several_names, suggestion
 from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.tokens import AccessToken
 
@@ -72,6 +72,7 @@ class JWT:
         ValueError: If a URL, a key or an algorithm is not secure.
     """
 
+    @naming_options
     def __init__(
         self,
         issuer: str,

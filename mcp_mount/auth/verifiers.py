@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from mcp_mount.calls.flows import Flow, Run, awaited
 from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
-from mcp_mount.schemas.names import several_names
+from mcp_mount.schemas.names import naming_options, several_names
 from mcp_mount.schemas.values import unlike
 from mcp_mount.wire.tokens import AccessToken
 
@@ -104,6 +104,7 @@ class TokenVerifier:
 
     name = "own"
 
+    @naming_options
     def __init__(
         self,
         verify: Callable[..., Any],

@@ -15,6 +15,7 @@ from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.features.models import ModelCall
 from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
+from mcp_mount.schemas.names import naming_options
 from mcp_mount.wire.errors import Exited, ProtocolError, ToolError, contained_async
 from mcp_mount.wire.logs import own_logger
 
@@ -235,6 +236,7 @@ class Audit:
         after: Gets the `CallRecord`, however the call ended, also if it was refused.
     """
 
+    @naming_options
     def __init__(
         self,
         *,

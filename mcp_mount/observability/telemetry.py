@@ -24,6 +24,7 @@ from mcp_mount.features.models import ModelCall
 from mcp_mount.observability import generative
 from mcp_mount.observability.generative import ModelTelemetry
 from mcp_mount.observability.records import CallOutcome, Redaction
+from mcp_mount.schemas.names import naming_options
 from mcp_mount.schemas.values import flag
 from mcp_mount.wire.errors import ProtocolError
 
@@ -70,6 +71,7 @@ class Telemetry:
         DefinitionError: If `content` is neither True nor False.
     """
 
+    @naming_options
     def __init__(
         self,
         *,

@@ -25,7 +25,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
-from mcp_mount.schemas.names import several_names
+from mcp_mount.schemas.names import naming_options, several_names
 from mcp_mount.wire.answers import answer_of
 from mcp_mount.wire.credentials import credential_headers, forwarded_headers
 from mcp_mount.wire.messages import Request
@@ -75,6 +75,7 @@ class Cache:
         DefinitionError: If an argument is not one of these.
     """
 
+    @naming_options
     def __init__(self, ttl: float, *, per: Per = "caller", tags: Sequence[str] = ()) -> None:
         if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= _LONGEST:
             raise DefinitionError(f"cache is a number of seconds, at most seven days, not {ttl!r}")

@@ -13,6 +13,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import PolicyKind
 from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.names import naming_options
 from mcp_mount.schemas.values import seconds
 from mcp_mount.wire.errors import CallRejected
 
@@ -28,6 +29,7 @@ class MaxConcurrency:
         DefinitionError: If the limit is not a number from 1 on, or the time is none.
     """
 
+    @naming_options
     def __init__(self, limit: int, *, wait: float = 30.0) -> None:
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise DefinitionError(f"max_concurrency is a number of calls from 1 on, not {limit!r}")

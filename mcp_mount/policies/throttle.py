@@ -17,7 +17,7 @@ from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import guarding
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
-from mcp_mount.schemas.names import refuse_unknown
+from mcp_mount.schemas.names import naming_options, refuse_unknown
 from mcp_mount.schemas.values import text, whole
 from mcp_mount.wire.answers import answer_of
 from mcp_mount.wire.errors import CallRejected
@@ -48,6 +48,7 @@ class Throttle:
         DefinitionError: If an argument is not one of these.
     """
 
+    @naming_options
     def __init__(
         self,
         rate: str,

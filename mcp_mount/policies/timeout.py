@@ -22,6 +22,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import instance_of
 from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.names import naming_options
 from mcp_mount.schemas.values import flag
 from mcp_mount.schemas.values import seconds as a_time
 from mcp_mount.wire.errors import CallRejected, EndsRun, OutOfTime
@@ -58,6 +59,7 @@ class Timeout:
         DefinitionError: If the time is not a number above 0, or Python cannot interrupt functions.
     """
 
+    @naming_options
     def __init__(self, seconds: float, *, interrupt: bool = False) -> None:
         checked = a_time("timeout", seconds)
         if flag("interrupt", interrupt) and not _CAN_INTERRUPT:

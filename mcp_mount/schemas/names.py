@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache, wraps
 from typing import Any, Final
 
+from typing_extensions import ParamSpec
+
 from mcp_mount.schemas.functions import DefinitionError
+
+P = ParamSpec("P")
 
 _MAX_LISTED: Final = 60
 """How many names an error lists."""
@@ -151,6 +155,24 @@ def options_of(kind: type) -> frozenset[str]:
         if base is not object and "__init__" in vars(base)
         for name in keywords_of(vars(base)["__init__"])
     )
+
+
+def naming_options(init: Callable[P, None]) -> Callable[P, None]:
+    """A decorator of `__init__`: a keyword argument that it does not have is refused in words that
+    name the nearest one. Its signature stays as it is, for type checkers and for IDEs.
+
+    Args:
+        init: The `__init__` of a class of which users make objects.
+    """
+    known = frozenset(keywords_of(init))
+    kind = init.__qualname__.partition(".")[0]
+
+    @wraps(init)
+    def checked(*args: P.args, **options: P.kwargs) -> None:
+        refuse_unknown(f"{kind} has no option", options, known)
+        init(*args, **options)
+
+    return checked
 
 
 def keywords_of(function: Any) -> list[str]:
