@@ -34,6 +34,8 @@ _LATE_SECONDS: Final = 3600.0
 
 _OUT_OF_TIME: Final = 504
 
+_NOT_SETTLED: Final = "The budget %s does not know what a call has used: what it reserved counts"
+
 
 class Budget:
     """Limits how much callers may use up: what models take for them, and how often they are asked.
@@ -115,7 +117,11 @@ class Budgeted:
                 # Its time is over, but it goes on.
                 call.tracker.when_idle(partial(self._settle_late, settle))
             elif counts := settle():
-                yield self._store.count(counts)
+                try:
+                    yield self._store.count(counts)
+                except Exception:
+                    # The model has answered: what stays reserved is on the safe side.
+                    logger.exception(_NOT_SETTLED, self._name)
 
     def _reserved(self, call: Call, key: str) -> Flow[Sequence[tuple[Allowance, Count]]]:
         """Reserve what a call may take at most.
@@ -165,7 +171,7 @@ class Budgeted:
             if counts := settle():
                 self._store.count(counts).do()
         except Exception:
-            logger.exception("The budget %s has not given back what a call did not use", self._name)
+            logger.exception(_NOT_SETTLED, self._name)
 
     def _key(self, call: Call) -> str | None:
         key = self._budget.key

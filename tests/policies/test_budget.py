@@ -23,9 +23,11 @@ from mcp_mount import (
     MCPServer,
     SyncContext,
 )
+from mcp_mount.backends.stores import MemoryStore
 from mcp_mount.models import Anthropic, Budget, ModelError, OpenAI, Price, Route, Usage
 from mcp_mount.policies.windows import allowances
 from mcp_mount.testing import Client
+from tests.routes.test_chat import Leaver
 from tests.routes.test_composition import get
 
 URL = "/v1/chat/completions"
@@ -456,3 +458,38 @@ def test_upstreams_have_listed_prices(model: Any, allowed: bool) -> None:
     else:
         with pytest.raises(DefinitionError, match="declare price="):
             price.cost(Usage(1, 1))
+
+
+def test_an_answer_whose_client_leaves_counts_what_has_come() -> None:
+    server, router = build(Budget("5000 tokens/day", key="everyone"))
+
+    @router.chat("a")
+    async def model(request: ChatRequest) -> AsyncIterator[Any]:
+        yield "x" * 300
+        if request.max_tokens is None:
+            await asyncio.sleep(3600)
+
+    asyncio.run(asyncio.wait_for(Leaver(server, stream=True).run(), 20))
+    left = 5000 - HI_AT_MOST - 100
+    assert ask(server, max_tokens=left - HI_AT_MOST + 1).status_code == 429
+    assert ask(server, max_tokens=left - HI_AT_MOST).status_code == 200
+
+
+def test_a_store_that_fails_after_the_answer_does_not_fail_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(MemoryStore):
+        counted = 0
+
+        def count(self, counts: Any) -> Any:
+            self.counted += 1
+            if self.counted > 1:
+                raise ConnectionError("The store is away")
+            return super().count(counts)
+
+    server = MCPServer("tests", open=True, store=Failing())
+    router = CompletionsRouter(budget="1000 tokens/day")
+    router.add_model("a", takes(1, 1))
+    server.include_router(router)
+    assert statuses(server, 2) == [200, 500]
+    assert "what it reserved counts" in caplog.text

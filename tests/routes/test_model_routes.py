@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from mcp_mount import ChatRequest, CompletionsRouter, Context, DefinitionError, MCPServer
+from mcp_mount import (
+    ChatRequest,
+    CompletionsRouter,
+    Context,
+    DefinitionError,
+    MCPServer,
+    SyncContext,
+)
 from mcp_mount.models import (
     Breaker,
     ChatCompletion,
@@ -21,6 +28,7 @@ from mcp_mount.models import (
     Route,
     Usage,
 )
+from tests.faces import Connect
 from tests.routes.test_chat import URL, Leaver
 from tests.routes.test_composition import get
 
@@ -517,3 +525,40 @@ def test_a_plain_member_ends_when_its_client_leaves() -> None:
 def test_what_no_route_can_be_is_refused(make: Any) -> None:
     with pytest.raises(DefinitionError):
         make()
+
+
+@pytest.mark.parametrize("asks", ["asks", "asks_async"])
+def test_handlers_ask_routes_on_each_host(asks: str, connect_stateless: Connect) -> None:
+    server, router = build(Route("a", "b", "c", first_piece=20))
+    router.add_model("a", fails())
+
+    @router.chat("b")
+    def plain(request: ChatRequest) -> str:
+        raise ModelError("Down")
+
+    @router.chat("c")
+    async def coroutine(request: ChatRequest) -> str:
+        return request.text
+
+    @server.tool
+    def asks_(text: str, ctx: SyncContext) -> list[str | None]:
+        completion = ctx.complete(text, model="smart")
+        return [completion.model, completion.text]
+
+    @server.tool
+    async def asks_async_(text: str, ctx: Context) -> list[str | None]:
+        completion = await ctx.complete(text, model="smart")
+        return [completion.model, completion.text]
+
+    with connect_stateless(server) as client:
+        assert client.call_tool(f"{asks}_", {"text": "hi"}).data == ["c", "hi"]
+
+
+def test_the_log_says_who_has_not_answered(caplog: pytest.LogCaptureFixture) -> None:
+    server, router = build(Route("a", "b"))
+    router.add_model("a", fails())
+    router.add_model("b", says("b"))
+    answer(server)
+    assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [
+        "The model 'a' has not answered 'smart': Overloaded"
+    ]

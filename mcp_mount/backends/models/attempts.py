@@ -16,6 +16,9 @@ from mcp_mount.llm.models import Asking, ReaderLeft
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.wire.cancellation import cancel
 from mcp_mount.wire.errors import ClientError
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 4.0
@@ -25,11 +28,23 @@ stop a thread: a plain function may go on for long."""
 
 
 class Attempts:
-    """The attempts to get one answer, and why they have failed so far."""
+    """The attempts to get one answer, and why they have failed so far.
+
+    Args:
+        name: The name of the route.
+        breaker: When members are left alone.
+        retries: How often each is asked again.
+        again: Whether a failure may pass.
+    """
 
     def __init__(
-        self, breaker: Breaker | None, retries: int, again: Callable[[ModelError], bool]
+        self,
+        name: str,
+        breaker: Breaker | None,
+        retries: int,
+        again: Callable[[ModelError], bool],
     ) -> None:
+        self._name = name
         self._breaker = breaker
         self._retries = retries
         self._again = again
@@ -80,6 +95,9 @@ class Attempts:
                 if answered or (held.has_begun and asked.request.stream):
                     raise
                 self._failures[member.name] = error
+                logger.warning(
+                    "The model %r has not answered %r: %s", member.name, self._name, error
+                )
             finally:
                 member.health.end(self._breaker, answered=answered, retry_after=retry_after)
             if retry_after:
@@ -87,12 +105,9 @@ class Attempts:
                 return None
         return None
 
-    def failure(self, name: str) -> ModelError:
-        """Why there is no answer.
-
-        Args:
-            name: The name of the route.
-        """
+    def failure(self) -> ModelError:
+        """Why there is no answer."""
+        name = self._name
         waits = [one.retry_after for one in self._failures.values() if one.retry_after]
         after = min([*self._rests, *waits], default=None)
         if len(self._failures) == 1 and not self._rests:

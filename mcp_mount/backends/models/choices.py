@@ -37,7 +37,7 @@ class Candidate:
 
     @property
     def busy(self) -> int:
-        """How many requests it is answering, in this process."""
+        """How many requests of routes it is answering, in this process."""
         return self.health.busy
 
     @property

@@ -90,13 +90,14 @@ class Route:
 
     async def answer(self, asked: Asking) -> ChatCompletion:
         """Ask one member after the other."""
-        attempts = Attempts(self._breaker, self._retries, self._retry_on)
+        name = asked.context._incoming.params["name"]
+        attempts = Attempts(name, self._breaker, self._retries, self._retry_on)
         for one in await self._order(asked):
             ask = partial(self._ask, asked, one)
             completion = await attempts.ask(one, asked, ask)
             if completion is not None:
                 return completion
-        raise attempts.failure(asked.context._incoming.params["name"])
+        raise attempts.failure()
 
     async def _order(self, asked: Asking) -> Sequence[Candidate]:
         """The members in the order in which they are asked."""
