@@ -29,11 +29,11 @@ def _asking(**params: Any) -> Request:
 
 def ask_within(session: str) -> Act:
     """A call that asks on its stream, and the answer beside it (2025-11-25)."""
-    data = call("ask", in_session=True).within(session).encode()
+    following = call("ask", in_session=True).within(session).encoder()
 
     async def act(connection: Connection) -> bool:
         beside = await connection.beside()
-        await connection.begin(data)
+        await connection.begin(following())
         right = False
         async for message in messages(connection):
             if "method" in message:

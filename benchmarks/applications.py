@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mcp_mount import MCPServer
 
-KEY = "a-secret-key-for-the-benchmark"
+KEY = "a-secret-key-for-the-benchmarks-of-mcp-mount"
 
 
 async def echo(text: str) -> str:

@@ -153,10 +153,10 @@ Act = Callable[[Connection], Awaitable[bool]]
 
 def sending(request: Request) -> Act:
     """Send a request and look for what its answer has to contain."""
-    data = request.encode()
+    following = request.encoder()
 
     async def act(connection: Connection) -> bool:
-        return is_right(request, await connection.request(data))
+        return is_right(request, await connection.request(following()))
 
     return act
 

@@ -14,7 +14,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
-KEY = "a-secret-key-for-the-benchmark"
+KEY = "a-secret-key-for-the-benchmarks-of-mcp-mount"
 
 
 @csrf_exempt

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.client import Act, hammer, prepare, sending
-from benchmarks.messages import Request
+from benchmarks.messages import FIRST_ID, Request
 from benchmarks.servers import Server
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
@@ -132,6 +132,8 @@ def _wrk(
         words += ["--duration", f"{seconds:.0f}s" if seconds >= 1 else "1s", "--timeout", "30s"]
         words += ["--script", str(SCRIPT), f"http://127.0.0.1:{port}"]
         variables = {**os.environ, "BENCH_REQUEST": file.name}
+        if request.in_session:
+            variables["BENCH_ID"] = str(FIRST_ID)
         done = subprocess.run(words, env=variables, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     count = found["requests"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,10 @@ from tests.requests import (
     stateless,
 )
 
+HOST = "127.0.0.1:8000"
+"""What clients call the server; some servers refuse a name without a port."""
+FIRST_ID = 1_000_000
+"""The id of the first request in a session; of those after it, each has an id of its own."""
 REVISION = "2025-11-25"
 """The revision of the sessions that are measured."""
 
@@ -48,9 +53,18 @@ class Request:
         """The request in a session that is open."""
         return replace(self, headers={**self.headers, "mcp-session-id": session})
 
+    def encoder(self) -> Callable[[], bytes]:
+        """Makes the bytes of one request after another: in a session, each has a new id."""
+        data = self.encode()
+        if not self.in_session:
+            return lambda: data
+        before, _, after = data.partition(b"%d" % FIRST_ID)
+        ids = itertools.count(FIRST_ID)
+        return lambda: b"%b%d%b" % (before, next(ids), after)
+
     def encode(self) -> bytes:
         """The request as HTTP/1.1."""
-        own = {"host": "127.0.0.1", **self.headers, "content-length": str(len(self.body))}
+        own = {"host": HOST, **self.headers, "content-length": str(len(self.body))}
         lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {own[name]}" for name in own), "", ""]
         return "\r\n".join(lines).encode() + self.body
 
@@ -73,7 +87,7 @@ def request(
     params = {**params, "_meta": own} if own else params
     if in_session:
         headers = session_headers("", REVISION)
-        body = json.dumps(message(method, params)).encode()
+        body = json.dumps(message(method, params, FIRST_ID)).encode()
     else:
         headers, body = stateless(method, params)
     return Request(path, headers, body, expect.encode(), in_session=in_session, varies=varies)
