@@ -318,7 +318,10 @@ def _aliases_of(function: Any) -> list[str]:
 
 
 def has_nothing_around(function: Any) -> bool:
-    """Whether calls of a handler have neither a transaction nor anybody who is told of them."""
+    """Whether calls of a handler have neither a transaction nor anybody who is told of them.
+
+    A handler that Django's `non_atomic_requests` excepts from ATOMIC_REQUESTS counts as having one.
+    """
     return (
         not call_finished.receivers
         and not hasattr(function, _ATOMIC)
