@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from mcp_mount.backends.models.choices import Candidate
 from mcp_mount.backends.models.health import Breaker
 from mcp_mount.backends.models.held import HeldPieces
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.models import Asking, ReaderLeft
@@ -78,12 +81,13 @@ class Attempts:
             if rest > 0:
                 self._rests.append(rest)
                 return None
-            held = HeldPieces(asked.pieces, member.name)
+            named = partial(_named, asked.context._incoming, member)
+            held = HeldPieces(asked.pieces, named)
             answered, retry_after = None, None
             try:
                 completion = await ask(held)
                 answered = True
-                return completion
+                return replace(completion, model=named(completion.model))
             except (ModelRefused, ClientError) as error:
                 self._refusals.append(_as_model_error(error))
                 return None
@@ -160,6 +164,14 @@ async def begun_within(
         await wait_until_done(task)
         raise
     return task.result()
+
+
+def _named(incoming: IncomingRequest, member: Candidate, told: str | None) -> str:
+    """The name of the model that answers, as clients may ask for it: an upstream tells names of its
+    own, a member that is a route that of its member."""
+    handlers = incoming.handlers
+    is_ours = told is not None and handlers is not None and handlers.model(told) is not None
+    return told if told is not None and is_ours else member.name
 
 
 def _pause(number: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mcp_mount.llm.answers import Delta
@@ -17,7 +17,8 @@ class HeldPieces:
 
     Args:
         pieces: Where they go.
-        name: The name of the member, which the first piece tells.
+        named: Returns the name of the model that answers, which the first piece tells, out of the
+            one that the member tells.
 
     Attributes:
         first: Done once that piece has come.
@@ -25,9 +26,9 @@ class HeldPieces:
         reader_left: Whether nobody reads the answer any more.
     """
 
-    def __init__(self, pieces: Pieces, name: str) -> None:
+    def __init__(self, pieces: Pieces, named: Callable[[str | None], str]) -> None:
         self._pieces = pieces
-        self._name = name
+        self._named = named
         self._loop = asyncio.get_running_loop()
         self.first: asyncio.Future[None] = self._loop.create_future()
         self.has_begun = False
@@ -72,7 +73,7 @@ class HeldPieces:
                 return ()
             self.has_begun = True
         due, self._held = self._held, []
-        due[0] = replace(due[0], model=due[0].model or self._name)
+        due[0] = replace(due[0], model=self._named(due[0].model))
         self._loop.call_soon_threadsafe(self._tell)
         return due
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any, Final, TypeAlias
@@ -134,7 +133,6 @@ class Route:
             completion = await answering
         else:
             completion = await begun_within(self._first_piece, answering, held)
-        completion = replace(completion, model=completion.model or member.name)
         if not held.has_begun:
             # It was kept from an earlier call, or has no pieces.
             for delta in completion.deltas():
