@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from benchmarks import load, pages
 from benchmarks.environment import environment
@@ -31,6 +32,8 @@ def main() -> None:
     parser.add_argument("--peers", action="store_true", help="servers of other projects as well")
     parser.add_argument("--print", action="store_true", help="print only, write nothing to docs")
     asked = parser.parse_args()
+    if not Path("/proc/self/stat").exists():
+        parser.error("CPU time and memory are read from /proc, which this system does not have")
     only = [word for words in asked.only for word in words.split(",") if word]
     named = {target.name: target for target in TARGETS + PEERS}
     unknown = [word for word in only if word not in named and word not in SECTIONS]
