@@ -112,9 +112,10 @@ def start(options: Options) -> Page:
     """Imports, and Django's checks."""
     found = starting.measure(options.rounds)
     rows = [
-        (title, f"{seconds:.2f}", f"{memory:.0f}") for title, (seconds, memory) in found.items()
+        (title, f"{seconds:.2f}", f"{cpu:.2f}", f"{memory:.0f}")
+        for title, (seconds, cpu, memory) in found.items()
     ]
-    return Page(table(("in a new process", "seconds", "MB"), rows))
+    return Page(table(("in a new process", "seconds", "CPU seconds", "MB"), rows))
 
 
 def work(options: Options) -> Page:
