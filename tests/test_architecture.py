@@ -143,6 +143,15 @@ def test_importing_the_library_leaves_optional_parts_alone() -> None:
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"
 
 
+@pytest.mark.parametrize("package", ["mcp_mount_starlette", "mcp_mount_fastapi"])
+def test_mounting_alone_imports_nothing_for_existing_endpoints(package: str) -> None:
+    import subprocess
+    import sys
+
+    script = f"import sys; from {package} import mount; print('mcp_mount.openapi' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "False"
+
+
 def test_importing_the_django_package_needs_no_settings() -> None:
     """wsgi.py and asgi.py may import it before they name them."""
     import subprocess
