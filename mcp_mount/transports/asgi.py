@@ -461,6 +461,7 @@ class _Attended:
         self._waiting: Any = None
         self._left = False
         self._given_up = False
+        self._told = False
 
     def __await__(self) -> Generator[Any, Any, bool]:
         coroutine = self._running
@@ -471,21 +472,28 @@ class _Attended:
         self._task = asyncio.current_task()
         if self._on_wait is not None:
             self._on_wait()
-        watch, told = self._watch(), False
+        watch = self._watch()
         try:
             while True:
+                value = failure = None
                 try:
                     value = yield self._waiting
                 except BaseException as error:
-                    told = told or self._given_up
-                    self._waiting = coroutine.throw(error)
+                    failure = error
+                # Not while it is handled here: it would be the context of what the coroutine
+                # raises, and anyio takes a CancelledError in the context of its own for its own.
+                if failure is not None:
+                    self._waiting = coroutine.throw(failure)
+                elif self._given_up and not self._told:
+                    # Once: what cleans up may wait as well.
+                    self._told = True
+                    self._waiting = coroutine.throw(asyncio.CancelledError())
                 else:
-                    if self._given_up and not told:
-                        # Once: what cleans up may wait as well.
-                        told = True
-                        self._waiting = coroutine.throw(asyncio.CancelledError())
-                    else:
-                        self._waiting = coroutine.send(value)
+                    self._waiting = coroutine.send(value)
+                if self._given_up and not self._told:
+                    # What it waited for was cancelled by somebody else, such as a group of tasks,
+                    # which has caught that.
+                    self._cancel_wait()
         except StopIteration:
             return not self._left
         except asyncio.CancelledError:
@@ -493,6 +501,8 @@ class _Attended:
                 return not self._left
             raise
         finally:
+            # Its traceback holds this frame: the frame must not hold it.
+            failure = None
             self._call.on_cancel = None
             if self._given_up and self._task is not None:
                 unmark_cancelled(self._task)
@@ -523,8 +533,11 @@ class _Attended:
         self._given_up = True
         if self._task is not None:
             mark_cancelled(self._task)
+        self._cancel_wait()
+
+    def _cancel_wait(self) -> None:
         with suppress(AttributeError):
-            self._waiting.cancel()
+            self._told = self._waiting.cancel()
 
 
 async def _departure(receive: Receive) -> None:

@@ -172,16 +172,25 @@ class _Begun:
 
     def __await__(self) -> Generator[Any, Any, Any]:
         waits_for = self._waits_for
+        failure: BaseException | None = None
         try:
             while True:
+                value = failure = None
                 try:
                     value = yield waits_for
                 except BaseException as error:
-                    waits_for = self._coroutine.throw(error)
+                    failure = error
+                # Not while it is handled here: it would be the context of what the coroutine
+                # raises, and anyio takes a CancelledError in the context of its own for its own.
+                if failure is not None:
+                    waits_for = self._coroutine.throw(failure)
                 else:
                     waits_for = self._coroutine.send(value)
         except StopIteration as end:
             return end.value
+        finally:
+            # Its traceback holds this frame: the frame must not hold it.
+            failure = None
 
 
 def again(message: MutableMapping[str, Any], receive: Receive) -> Receive:

@@ -543,3 +543,38 @@ def test_clients_of_a_server_learn_when_to_come_again(upstream: Upstream) -> Non
     answer = post(serve(model_of("openai", upstream, "429")))
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
     assert answer.json()["error"]["type"] == "rate_limit_error"
+
+
+def test_a_client_that_leaves_at_any_moment_ends_the_request_of_the_upstream(
+    upstream: Upstream,
+) -> None:
+    server = serve(model_of("openai", upstream, "stall"))
+    data = json.dumps({"messages": [{"role": "user", "content": "a"}]}).encode()
+    headers = [(b"content-type", b"application/json"), (b"host", b"testserver")]
+    path = "/v1/chat/completions"
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+    scope |= {"http_version": "1.1", "root_path": "", "scheme": "http", "query_string": b""}
+
+    async def leave_after(steps: int) -> None:
+        messages = iter([{"type": "http.request", "body": data}])
+
+        async def receive() -> Any:
+            for message in messages:
+                return message
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None: ...
+
+        answering = asyncio.create_task(server({**scope, "state": {}}, receive, send))
+        _, pending = await asyncio.wait([answering], timeout=10)
+        assert not pending, f"after {steps} steps of the loop"
+
+    async def leave() -> None:
+        # Connecting takes about ten steps, in which anyio cancels tasks of its own.
+        for steps in range(30):
+            await leave_after(steps)
+        await until(lambda: upstream.open == 0)
+
+    asyncio.run(leave())
