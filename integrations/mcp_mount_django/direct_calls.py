@@ -9,24 +9,20 @@ Tests hold both ways together (tests/mcp_mount_django/test_direct.py).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from asgiref.sync import sync_to_async
 
 from mcp_mount.base import MCPServer
 from mcp_mount.calls.catalogue import DirectTool
 from mcp_mount.protocol import Reply, Request
-from mcp_mount.protocol.direct import DirectCall
+from mcp_mount.protocol.direct import DirectCall, Resumed
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.transports.direct_wsgi import WSGIDirectCalls
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.threads import PLAIN
 from mcp_mount_django.calls import has_nothing_around
-
-Resumed: TypeAlias = Callable[[], Any]
-"""Goes on with a handler that has run: see `Call.resume`."""
 
 
 class Outcome(NamedTuple):
@@ -91,13 +87,7 @@ class DjangoDirectCalls:
 
     def run(self, call: DirectCall) -> Outcome:
         """Run the plain function of a call here."""
-        assert call.validated is not None
-        args, kwargs = call.validated
-        try:
-            value = call.tool.function(*args, **kwargs)
-        except BaseException as error:
-            return Outcome(None, partial(_raise, error))
-        return self._outcome(call, value)
+        return Outcome(*self._protocol.direct.run(call))
 
     async def run_on_thread(self, call: DirectCall) -> Outcome:
         """Run the plain function of a call where Django runs a plain view: one hop, as it costs the
@@ -136,19 +126,3 @@ class DjangoDirectCalls:
             assert isinstance(opened, Exchange), "its arguments have been validated"
             opened.calls[0].resume(outcome.resumed)
         return opened
-
-    def _outcome(self, call: DirectCall, value: Any) -> Outcome:
-        resumed = partial(_itself, value)
-        try:
-            return Outcome(self._protocol.direct.reply(call, value), resumed)
-        except Exception:
-            # The value does not fit, or is none of the tool's own.
-            return Outcome(None, resumed)
-
-
-def _raise(error: BaseException) -> Any:
-    raise error
-
-
-def _itself(value: Any) -> Any:
-    return value

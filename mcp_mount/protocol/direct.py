@@ -34,6 +34,15 @@ from mcp_mount.wire.revisions import LATEST, SESSION_REVISIONS
 
 METHOD: Final = "tools/call"
 
+ACCEPTS: Final = frozenset(
+    {
+        "application/json, text/event-stream",
+        "application/json,text/event-stream",
+        "text/event-stream, application/json",
+    }
+)
+"""How clients write that they accept both kinds of responses; other ways go the long way."""
+
 _VERSION: Final = LATEST.name
 _MAX_HOSTS: Final = 1000
 _NO_INFO: Final[dict[str, Any]] = {}

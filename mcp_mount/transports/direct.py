@@ -11,6 +11,7 @@ from typing import Any, Final
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.serving import serving
 from mcp_mount.protocol.direct import (
+    ACCEPTS,
     METHOD,
     Asked,
     DirectCall,
@@ -34,14 +35,7 @@ from mcp_mount.wire.messages import JSON
 _METHOD: Final = METHOD.encode()
 _JSON: Final = JSON.encode()
 
-_ACCEPTS: Final = frozenset(
-    {
-        b"application/json, text/event-stream",
-        b"application/json,text/event-stream",
-        b"text/event-stream, application/json",
-    }
-)
-"""How clients write that they accept both kinds of responses; other ways go the long way."""
+_ACCEPTS: Final = frozenset(one.encode() for one in ACCEPTS)
 
 
 class ASGIDirectCalls:

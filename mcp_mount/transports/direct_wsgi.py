@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import DirectTool
-from mcp_mount.protocol.direct import METHOD, DirectCall, DirectCalls, Resumed
+from mcp_mount.protocol.direct import ACCEPTS, METHOD, DirectCall, DirectCalls, Resumed
 from mcp_mount.protocol.exchange import Protocol
 from mcp_mount.transports.scopes import HOST_REQUEST
 from mcp_mount.transports.threads import Runner
 from mcp_mount.wire.messages import JSON
-
-_ACCEPTS: Final = frozenset(
-    {
-        "application/json, text/event-stream",
-        "application/json,text/event-stream",
-        "text/event-stream, application/json",
-    }
-)
-"""How clients write that they accept both kinds of responses; other ways go the long way."""
 
 
 class WSGIDirectCalls:
@@ -59,7 +50,7 @@ class WSGIDirectCalls:
             get("HTTP_MCP_METHOD") != METHOD
             or not self._is_plain
             or environ["REQUEST_METHOD"] != "POST"
-            or get("HTTP_ACCEPT") not in _ACCEPTS
+            or get("HTTP_ACCEPT") not in ACCEPTS
             or get("CONTENT_TYPE") != JSON
             # Only by its length a body is read in the same way by all.
             or not get("CONTENT_LENGTH", "").isdecimal()
