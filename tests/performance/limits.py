@@ -53,12 +53,12 @@ LIMITS = {
         "A direct call on a thread of the pool, and what wakes the loop up again.",
     ),
     "alone, context and throttle": Limit(
-        *(164, 115, 6.77),
+        *(164, 115, 6.81),
         "The long way: headers and message as objects, admission, a call with its channel to the "
         "client, the flow of the throttle around it, the reply in general.",
     ),
     "alone, WSGI": Limit(
-        *(36, 5, 1.25),
+        *(36, 5, 1.26),
         "A direct call: one walk over the environment, one over the body, the tool, one reply.",
     ),
     "alone, WSGI, coroutine": Limit(
@@ -67,11 +67,11 @@ LIMITS = {
         "thread waits. How often either finds the other waiting varies by eight calls.",
     ),
     "in Starlette": Limit(
-        *(18, 20, 1.25),
+        *(18, 20, 1.26),
         "A direct call in front of the application, which has nothing in between.",
     ),
     "in FastAPI": Limit(
-        *(18, 35, 1.83),
+        *(18, 35, 1.84),
         "A direct call in front of the application, after FastAPI's own __call__.",
     ),
     "in Flask": Limit(
@@ -85,15 +85,15 @@ LIMITS = {
     ),
     "in Django": Limit(
         *(49, 10, 1.26),
-        "Django's dispatch as for a view, then a direct call, with the authentication of the server "
-        "and the check that the middleware of the project may run where it does.",
+        "Django's dispatch as for a view, then a direct call, with the server's authentication and "
+        "the check that the project's middleware may run where it does.",
     ),
     "in Django, ASGI": Limit(
         *(149, 65, None),
         "Django's dispatch as for a view, then the long way on the loop.",
     ),
     "beside Django": Limit(
-        *(35, 90, 0.48),
+        *(35, 90, 0.47),
         "A direct call in front of the project, with Django's signals around it, which care for "
         "connections to databases.",
     ),
