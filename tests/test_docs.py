@@ -261,7 +261,10 @@ def test_the_fastapi_snippet_runs() -> None:
 
 def test_the_composition_snippet_runs() -> None:
     with Client(execute(blocks(README)[3])["app"]) as client:
-        assert [tool["name"] for tool in client.list_tools()] == ["generate_image"]
+        assert [tool["name"] for tool in client.list_tools()] == [
+            "generate_image",
+            "edit_image",
+        ]
 
 
 def test_the_snippet_of_existing_endpoints_runs() -> None:

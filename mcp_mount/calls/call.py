@@ -511,3 +511,12 @@ class Call:
         what = f"{kind} {self.name!r}" if self.name else kind
         logger.error("%s failed", what, exc_info=failure)
         self.incoming.hooks.failed(self, failure)
+
+
+class RouteCall(Call):
+    """A call of a handler that only asks others, such as a tool that asks a model: what is declared
+    around both counts it once."""
+
+    __slots__ = ()
+
+    is_route = True

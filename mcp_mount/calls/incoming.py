@@ -95,6 +95,12 @@ class ServerHandlers(Protocol):
         """The `ModelCall` of the chat model that a `ChatRequest` names, or of `model`, which has no
         name; its answer goes to `pieces`."""
 
+    def image_call(
+        self, incoming: IncomingRequest, request: Any, pieces: Any, number: int = 0
+    ) -> Any:
+        """The `ImageCall` of the backend that an `ImageRequest` names; pictures on their way go to
+        `pieces`."""
+
     def tools_for(self, incoming: IncomingRequest) -> list[dict[str, Any]]:
         """The definitions of the tools that a caller may use and models may see."""
 

@@ -151,6 +151,33 @@ def model_call_of(
         raise ModelRefused(str(_told(error)), status=status, again=False) from None
 
 
+def image_call_of(incoming: IncomingRequest, number: int, request: Any, pieces: Any) -> Any:
+    """The call of an image backend, within the one that answers a request.
+
+    Args:
+        incoming: The request.
+        number: The number of the call among those that the handler makes.
+        request: The `ImageRequest`.
+        pieces: Takes pictures on their way.
+
+    Raises:
+        ModelError: If there is no such backend, the caller may not ask it, or more than `DEEPEST`
+            handlers call one another.
+    """
+    path = (*(incoming.path or (_own_name(incoming),)), request.model or "")
+    if len(path) > DEEPEST:
+        raise ModelError(f"More than {DEEPEST} handlers call one another", status=500, again=False)
+    if incoming.handlers is None:
+        raise ModelError("There is no server to ask models of", status=500, again=False)
+    prefix = f"{incoming.prefix}{number}."
+    inner = replace(incoming, revision=LATEST, path=path, prefix=prefix, is_plain=False)
+    try:
+        return incoming.handlers.image_call(inner, request, pieces)
+    except ProtocolError as error:
+        status = error.status(stateless=True)
+        raise ModelRefused(str(_told(error)), status=status, again=False) from None
+
+
 def result_of(call: Call) -> dict[str, Any]:
     """The result of a call of another handler, decoded.
 

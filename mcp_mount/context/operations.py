@@ -15,6 +15,7 @@ from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.questions import InputRequest, PendingInput, PendingQuestions
 from mcp_mount.context.nested import (
     call_of,
+    image_call_of,
     model_call_of,
     named,
     result_of,
@@ -23,6 +24,7 @@ from mcp_mount.context.nested import (
 )
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError, ModelRefused
+from mcp_mount.llm.images import NO_IMAGE_PIECES, ImagePieces, ImageRequest, Picture
 from mcp_mount.llm.models import NO_PIECES, Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.wire.encoding import encode
@@ -154,8 +156,30 @@ def complete(
     number = context._next_call()
     make = partial(model_call_of, context._incoming, number, request, pieces, model)
     inner = yield from _run(context, make)
+    completion: ChatCompletion = _answer_of(inner, inner.completion)
+    return completion
+
+
+def draw(
+    context: OperationContext, request: ImageRequest, pieces: ImagePieces = NO_IMAGE_PIECES
+) -> Operation[Picture]:
+    """Ask an image backend; its picture.
+
+    Args:
+        context: The context of the handler that asks.
+        request: What the backend is asked.
+        pieces: Takes pictures on their way, if `request.stream`.
+    """
+    make = partial(image_call_of, context._incoming, context._next_call(), request, pieces)
+    inner = yield from _run(context, make)
+    picture: Picture = _answer_of(inner, inner.picture)
+    return picture
+
+
+def _answer_of(inner: Any, answer: Callable[[], T]) -> T:
+    """The answer of a model whose call has ended; a ModelError, if it has none."""
     try:
-        completion: ChatCompletion = inner.completion()
+        return answer()
     except (ModelError, ClientError):
         raise
     except CallRejected as error:
@@ -166,7 +190,6 @@ def complete(
         logger.error("The model %r failed", inner.model.name, exc_info=error)
         message = f"The model {inner.model.name!r} failed"
         raise ModelError(message, status=500, again=True) from None
-    return completion
 
 
 def tools_of(context: OperationContext) -> list[dict[str, Any]]:

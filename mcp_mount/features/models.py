@@ -21,6 +21,7 @@ from mcp_mount.features.metering import Meter, input_estimate
 from mcp_mount.features.prices import Pricing
 from mcp_mount.llm.answers import ChatCompletion, Usage, from_data, to_data
 from mcp_mount.llm.errors import ModelError, ModelRefused
+from mcp_mount.llm.images import ImageBackend
 from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import DefinitionError
@@ -217,6 +218,8 @@ class ChatModel:
         embedding: What represents texts by vectors under this name.
         answers: Whether the model answers conversations.
         price: What it costs, if that is known.
+        image: What draws pictures under this name.
+        answers_any_name: Whether requests for names that there are not are its own.
     """
 
     name: str
@@ -228,6 +231,8 @@ class ChatModel:
     embedding: EmbeddingModel | None = None
     answers: bool = True
     price: Pricing | None = None
+    image: ImageBackend | None = None
+    answers_any_name: bool = False
 
     @property
     def function(self) -> Any:

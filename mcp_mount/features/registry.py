@@ -15,14 +15,16 @@ from mcp_mount.calls.catalogue import DirectTool, Method
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
-from mcp_mount.features import completion, embeddings, models, prompts, resources, tools
+from mcp_mount.features import completion, embeddings, images, models, prompts, resources, tools
 from mcp_mount.features.completion import EVERYTHING, Completer
 from mcp_mount.features.embeddings import EmbeddingCall
+from mcp_mount.features.images import ImageCall
 from mcp_mount.features.listing import Entry, Listing
 from mcp_mount.features.models import ChatModel, ModelCall
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import Tool
+from mcp_mount.llm.images import ImagePieces, ImageRequest
 from mcp_mount.llm.models import Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.arguments import check_request
@@ -176,10 +178,17 @@ class Registry:
 
     @property
     def offered_models(self) -> Mapping[str, ChatModel]:
-        """The chat models by their names, or those that stand in for them."""
-        if any(one.answers for one in self.models.values()):
+        """The models by their names, and those that stand in for the kinds that there are not."""
+        if not self.stand_ins:
             return self.models
-        return {**self.stand_ins, **self.models}
+        answers = any(one.answers for one in self.models.values())
+        draws = any(one.image is not None for one in self.models.values())
+        missing = {
+            name: one
+            for name, one in self.stand_ins.items()
+            if not (answers if one.answers else draws)
+        }
+        return {**missing, **self.models} if missing else self.models
 
     def model(self, name: str) -> ChatModel | None:
         """The chat model of a name; None if there is none."""
@@ -205,6 +214,17 @@ class Registry:
         """The call of the model that a request for vectors names; see
         `features.embeddings.embedding_call`."""
         return embeddings.embedding_call(self.models, incoming, name, texts, options)
+
+    def image_call(
+        self,
+        incoming: IncomingRequest,
+        request: ImageRequest,
+        pieces: ImagePieces,
+        number: int = 0,
+    ) -> ImageCall:
+        """The call of the backend that a request for a picture names; see
+        `features.images.image_call`."""
+        return images.image_call(self.offered_models, incoming, request, pieces, number)
 
     def tools_for(self, incoming: IncomingRequest) -> list[dict[str, Any]]:
         """The definitions of the tools that a caller may use and models may see."""

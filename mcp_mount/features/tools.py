@@ -13,7 +13,7 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic_core import ValidationError, from_json
 from typing_extensions import Unpack
 
-from mcp_mount.calls.call import Call, Checks
+from mcp_mount.calls.call import Call, Checks, RouteCall
 from mcp_mount.calls.catalogue import DirectTool, HandlerCall
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
@@ -247,6 +247,8 @@ class Tool:
     checks: Checks | None = None
     members: Mapping[str, Any] = field(default_factory=dict)
     """The members of the definition that do not depend on the revision."""
+    is_route: bool = False
+    """Whether it only asks another entry, so that policies around both count its calls once."""
 
     @classmethod
     def of(
@@ -380,7 +382,8 @@ class Tool:
             args, kwargs = (), None
         else:
             args, kwargs = validated or self.arguments.validate(arguments)
-        return Call(
+        kind = RouteCall if self.is_route else Call
+        return kind(
             incoming,
             self.function,
             args,

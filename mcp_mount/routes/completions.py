@@ -22,7 +22,7 @@ from mcp_mount.routes.chat_tool import chat
 from mcp_mount.routes.openai.paths import add_routes
 from mcp_mount.routes.options import EmbeddingOptions, ModelOptions, NamedRouterOptions
 from mcp_mount.routes.permissions import rules_of
-from mcp_mount.routes.router import MCPRouter
+from mcp_mount.routes.router import MCPRouter, add_asking_tool
 from mcp_mount.schemas.functions import DefinitionError, name_of
 from mcp_mount.schemas.names import refuse_unknown
 
@@ -55,7 +55,7 @@ class CompletionsRouter(MCPRouter):
             ChatModel(STAND_IN, FunctionModel(stand_in), _STAND_IN, price=Price(0, 0))
         )
         if chat_tool:
-            self.add_tool(chat, annotations={"openWorldHint": True})
+            add_asking_tool(self, chat, "chat", annotations={"openWorldHint": True})
         add_routes(self)
 
     @overload

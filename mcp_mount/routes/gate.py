@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from fastapi import HTTPException, Request
 
@@ -29,6 +29,8 @@ from mcp_mount.transports.threads import PLAIN, Runner, off_loop
 from mcp_mount.wire.messages import JSON, Rule
 from mcp_mount.wire.revisions import LATEST
 
+FORM: Final = "multipart/form-data"
+
 
 async def gate(request: Request) -> None:
     """Refuse requests that the MCP endpoint would refuse, and bodies that a cross-site form could
@@ -42,6 +44,24 @@ async def gate(request: Request) -> None:
     Raises:
         HTTPException: 401, 403, 415 or 421.
     """
+    await _admit(request, (JSON,))
+
+
+async def form_gate(request: Request) -> None:
+    """Refuse requests as `gate` does, but for forms with files.
+
+    A form of another site comes with its Origin, which is refused.
+
+    Args:
+        request: The request.
+
+    Raises:
+        HTTPException: As `gate`.
+    """
+    await _admit(request, (JSON, FORM))
+
+
+async def _admit(request: Request, media_types: Sequence[str]) -> None:
     own = await known(request)
     server: Protocol | None = protocol_of(request)
     if server is not None:
@@ -56,8 +76,8 @@ async def gate(request: Request) -> None:
         except ProtocolError as error:
             raise http_error(server, error, own) from None
     media_type = own.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.method == "POST" and media_type != JSON:
-        raise HTTPException(415, f"The Content-Type must be {JSON}")
+    if request.method == "POST" and media_type not in media_types:
+        raise HTTPException(415, f"The Content-Type must be {' or '.join(media_types)}")
 
 
 class ReadRequest(Request):
@@ -117,6 +137,15 @@ async def known(request: Request) -> ProtocolRequest:
     return own
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def signed(function: F) -> F:
+    """Mark an endpoint whose URL is the permission: rules of routers do not hold for it."""
+    function.is_signed = True  # type: ignore[attr-defined]
+    return function
+
+
 class Guard:
     """The rules of a router before its HTTP routes, as a FastAPI dependency: 401 or 403."""
 
@@ -124,6 +153,9 @@ class Guard:
         self._rules = rules
 
     async def __call__(self, request: Request) -> None:
+        if getattr(request.scope.get("endpoint"), "is_signed", False):
+            # The URL is the permission: whoever got it may have it shown, without credentials.
+            return
         own = await known(request)
         error = await checked(request, partial(check_rules, own, self._rules))
         if error is not None:

@@ -1,144 +1,264 @@
-"""ImageRouter: image generation, as an MCP tool and over HTTP."""
+"""ImageRouter: image generation and editing, as MCP tools and over HTTP."""
 
 from __future__ import annotations
 
-import base64
-import time
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Annotated, Any, Literal
+from typing import Any, Final, Literal, TypeVar, overload
 
-from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Depends
 from typing_extensions import Unpack
 
-from mcp_mount.backends.images.drawing import draw
-from mcp_mount.features import Image, ToolError
-from mcp_mount.routes.errors import failed, openai_error
-from mcp_mount.routes.gate import gate
-from mcp_mount.routes.http_calls import HTTPCall
+from mcp_mount.backends.images.functions import FunctionBackend
+from mcp_mount.backends.images.limits import LimitedBackend, OnlyDraws
+from mcp_mount.backends.images.standin import NAME as STAND_IN
+from mcp_mount.backends.images.standin import StandInBackend
+from mcp_mount.backends.images.stores import ImageStore, MemoryImages
+from mcp_mount.calls.tasks import TaskPolicy
+from mcp_mount.features.models import ChatModel
+from mcp_mount.llm.images import ImageBackend
+from mcp_mount.policies.chain import policies_of
+from mcp_mount.policies.options import split
+from mcp_mount.routes.gate import form_gate, gate
+from mcp_mount.routes.image_tools import ImageTools
+from mcp_mount.routes.openai.files import ImageFiles
+from mcp_mount.routes.openai.images import ImagesFace
 from mcp_mount.routes.openai.route import OpenAIRoute
-from mcp_mount.routes.options import NamedRouterOptions
-from mcp_mount.routes.router import MCPRouter
-from mcp_mount.schemas.functions import is_coroutine_function
+from mcp_mount.routes.options import ImageOptions, NamedRouterOptions
+from mcp_mount.routes.permissions import rules_of
+from mcp_mount.routes.router import MCPRouter, add_asking_tool
+from mcp_mount.schemas.functions import DefinitionError, name_of
+from mcp_mount.schemas.names import refuse_unknown
+from mcp_mount.schemas.values import filled, flag, or_none, seconds, unlike, whole
 from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 
-_MAX_PIXELS = 2048
-_TOOL = "generate_image"
+F = TypeVar("F", bound=Callable[..., Any])
 
-Size = Annotated[
-    str,
-    Field(
-        pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$",
-        description=f"Width and height in pixels, such as 512x512; at most {_MAX_PIXELS} each",
-    ),
-]
-Prompt = Annotated[str, Field(min_length=1, max_length=4000, description="What to show")]
-
-Draw = Callable[[str, tuple[int, int]], Any]
-
-
-class ImageRequest(BaseModel):
-    """A request of the OpenAI images interface."""
-
-    model_config = ConfigDict(extra="allow")
-
-    prompt: Prompt
-    n: int = Field(1, ge=1, le=10)
-    size: Size = "512x512"
-    response_format: Literal["b64_json", "url"] = "b64_json"
+_UNNAMED: Final = "image"
+_DESCRIPTION: Final = "No image model: it draws text and diagrams, for development and tests"
 
 
 class ImageRouter(MCPRouter):
-    """Image generation: the MCP tool `generate_image` and `POST /v1/images/generations`.
+    """Image generation and editing: the MCP tools `generate_image` and `edit_image`, and
+    `POST /v1/images/generations` and `POST /v1/images/edits` in OpenAI's form.
+
+    Each picture is a call of its backend, of its own. A request that names no backend gets the
+    first one. As long as a server has none, one answers that needs no model, for development; it
+    needs the extra `images`. Without that there is no tool, and the HTTP routes answer 503.
 
     Args:
-        generate: Takes the prompt and the size (width, height), and returns an `Image`, a PIL image
-            or bytes; it may be a coroutine function. By default it draws an abstract picture, for
-            development; this needs the extra `images`. Without the extra there is no tool, and the
-            HTTP route answers 503.
-        options: Those of `MCPRouter`.
+        generate: A function that draws: see `backend`. It answers to every name that no other
+            backend has.
+        store: Keeps the pictures that clients want as URLs; by default this process does.
+        url_seconds: For how long.
+        files_url: What these URLs begin with, before `/v1/images/files/`; by default as the client
+            has asked.
+        max_side: The largest width and height, in pixels.
+        max_image_bytes: The largest picture that a backend may return.
+        max_images: How many pictures a request to edit may have.
+        image_tools: Whether MCP clients have the tools.
+        results: Whether results of the tools have the picture, or a link to a resource.
+        task: Whether calls of the tools run as tasks: as of `tool`.
+        options: Policies of all backends and tools registered here; arguments of FastAPI's
+            APIRouter.
+
+    Raises:
+        DefinitionError: For an option that does not exist or cannot have its value.
     """
 
-    def __init__(self, generate: Draw | None = None, **options: Unpack[NamedRouterOptions]) -> None:
+    def __init__(
+        self,
+        generate: Callable[..., Any] | ImageBackend | None = None,
+        *,
+        store: ImageStore | None = None,
+        url_seconds: float = 3600.0,
+        files_url: str | None = None,
+        max_side: int = 2048,
+        max_image_bytes: int = 20 * 1024 * 1024,
+        max_images: int = 16,
+        image_tools: bool = True,
+        results: Literal["image", "link"] = "image",
+        task: bool | Literal["required"] | TaskPolicy = False,
+        **options: Unpack[NamedRouterOptions],
+    ) -> None:
         super().__init__(**options)
-        if generate is None and find_spec("PIL") is not None:
-            generate = draw
-        self._generate = generate
-        self._is_async = generate is not None and is_coroutine_function(generate)
-        if generate is None:
+        if store is not None and (other := unlike(store, ImageStore)):
+            raise DefinitionError(f"store is an object with save and load, not {other}")
+        if results not in ("image", "link"):
+            raise DefinitionError(f'results is "image" or "link", not {results!r}')
+        kept = MemoryImages() if store is None else store
+        self._files = ImageFiles(
+            kept, seconds("url_seconds", url_seconds), or_none(filled)("files_url", files_url)
+        )
+        self._limits: dict[str, int] = {
+            "max_side": whole(1)("max_side", max_side),
+            "max_bytes": whole(1)("max_image_bytes", max_image_bytes),
+        }
+        most = whole(1)("max_images", max_images)
+        self._tools = ImageTools(self._files, links=results == "link", max_images=most)
+        self._has_tools = flag("image_tools", image_tools)
+        self._task = task
+        if generate is not None:
+            self._add(_UNNAMED, _backend_of(generate), {}, answers_any_name=True)
+        elif find_spec("PIL") is not None:
+            stand_in = LimitedBackend(StandInBackend(), **self._limits)
+            self.registry.add_stand_in(_model(STAND_IN, stand_in, _DESCRIPTION, any_name=True))
+            self._add_tools(edits=True)
+        else:
             logger.warning(
                 "ImageRouter has no backend: install mcp-mount[images] or pass generate="
             )
-        else:
-            # A plain function stays one, so that under WSGI it runs on the request's thread.
-            self.add_tool(
-                self._generate_async if self._is_async else self._generate_sync,
-                name=_TOOL,
-                annotations={"readOnlyHint": True},
-            )
-        self.add_api_route(
-            "/v1/images/generations",
-            self.create_images,
-            methods=["POST"],
-            dependencies=[Depends(gate)],
-            tags=["images"],
-            summary="Generate images",
-            response_model=None,
-            route_class_override=OpenAIRoute,
-        )
+        if results == "link" and self._has_tools:
+            for template, media_type, read in self._tools.readers():
+                self._add_reader(template, media_type, read)
+        self._add_routes(most)
 
-    async def create_images(self, wanted: ImageRequest, request: Request) -> Any:
-        """Generate images; each comes Base64-encoded, or as a data: URL.
+    @overload
+    def backend(self, name: F, /) -> F: ...
+    @overload
+    def backend(
+        self, name: str | None = None, *, edits: bool = False, **options: Unpack[ImageOptions]
+    ) -> Callable[[F], F]: ...
+    def backend(
+        self, name: Any = None, *, edits: bool = False, **options: Unpack[ImageOptions]
+    ) -> Any:
+        """Register a function as an image backend.
 
-        Each counts as a call of the tool, within all that is declared around it.
+        It takes an `ImageRequest`, or the prompt and the size (width, height); and a `Context` (a
+        `SyncContext` in a `def`) if it wants one. It returns bytes, an `Image` or a PIL image. It
+        may be a coroutine function, and a generator of either kind that yields `PartialImage` and
+        then the whole picture.
+
+        Args:
+            name: The name of the backend; by default that of the function.
+            edits: Whether it edits pictures: `request.images`.
+            options: What is declared of the backend, and its policies.
+
+        Raises:
+            DefinitionError: For a function that cannot be a backend, a name that is taken, an
+                option that does not exist or cannot have its value.
         """
-        if self._generate is None:
-            return openai_error(503, "no_backend", "This server has no image backend")
-        arguments = {"prompt": wanted.prompt, "size": wanted.size}
-        images: list[dict[str, str]] = []
-        for _ in range(wanted.n):
-            call = HTTPCall(request, "images/generations", _TOOL, self.registry)
-            try:
-                media_type, encoded = await call.tool(arguments, _encoded)
-            except Exception as error:
-                return failed(error, "The image backend")
-            if wanted.response_format == "url":
-                images.append({"url": f"data:{media_type};base64,{encoded}"})
-            else:
-                images.append({"b64_json": encoded})
-        return {"created": int(time.time()), "data": images}
+        flag("edits", edits)
+        if callable(name):
+            self._add(name_of(name), FunctionBackend(name, edits=edits), options)
+            return name
 
-    async def _generate_async(self, prompt: Prompt, size: Size = "512x512") -> Image:
-        """Generate an image from a description."""
-        assert self._generate is not None
-        return _as_image(await self._generate(prompt, _parse_size(size)))
+        def register(function: F) -> F:
+            own = name or name_of(function)
+            self._add(own, FunctionBackend(function, edits=edits), options)
+            return function
 
-    def _generate_sync(self, prompt: Prompt, size: Size = "512x512") -> Image:
-        """Generate an image from a description."""
-        assert self._generate is not None
-        return _as_image(self._generate(prompt, _parse_size(size)))
+        return register
+
+    def add_backend(
+        self,
+        name: str,
+        backend: ImageBackend | Callable[..., Any],
+        **options: Unpack[ImageOptions],
+    ) -> None:
+        """Register an image backend.
+
+        Args:
+            name: Its name.
+            backend: What draws: an `ImageBackend`, such as `OpenAIImages`, or a function as for
+                `backend`.
+            options: As those of `backend`.
+
+        Raises:
+            DefinitionError: As `backend`.
+        """
+        self._add(name, _backend_of(backend), options)
+
+    def _add(
+        self, name: str, backend: ImageBackend, options: Any, *, answers_any_name: bool = False
+    ) -> None:
+        refuse_unknown("an image backend has no option", options, ImageOptions.__annotations__)
+        declared, rest = split(options)
+        if not name or not isinstance(name, str):
+            raise DefinitionError(f"an image backend needs a name, not {name!r}")
+        aliases = rest.get("aliases", ())
+        if isinstance(aliases, str) or not all(isinstance(one, str) and one for one in aliases):
+            raise DefinitionError(f"aliases are a list of names, not {aliases!r}")
+        limited = LimitedBackend(backend, **self._limits)
+        entry = ChatModel(
+            name,
+            OnlyDraws(backend),
+            description=rest.get("description"),
+            rules=rules_of(declared),
+            policies=policies_of(f"image:{name}", declared),
+            answers=False,
+            image=limited,
+            answers_any_name=answers_any_name,
+        )
+        self.registry.add_model(entry, aliases)
+        self._add_tools(edits=limited.edits)
+
+    def _add_tools(self, *, edits: bool) -> None:
+        """Add the tools that are not there yet."""
+        handlers: list[Callable[..., Any]] = [self._tools.generate_image]
+        if edits:
+            handlers.append(self._tools.edit_image)
+        for handler in handlers:
+            name = name_of(handler)
+            if self._has_tools and name not in self.registry.tools:
+                hints = {"readOnlyHint": True}
+                add_asking_tool(self, handler, name=name, annotations=hints, task=self._task)
+
+    def _add_reader(self, template: str, media_type: str, read: Callable[[str], bytes]) -> None:
+        def picture(name: str) -> bytes:
+            return read(name)
+
+        self.resource(template, name="image", mime_type=media_type)(picture)
+
+    def _add_routes(self, max_images: int) -> None:
+        face = ImagesFace(self.registry, self._files, max_images)
+        for path, method, endpoint, check, summary in (
+            ("generations", "POST", face.generate, gate, "Generate images"),
+            ("edits", "POST", face.edit, form_gate, "Edit images"),
+            ("files/{name}", "GET", self._files.show, None, "Show an image"),
+        ):
+            self.add_api_route(
+                f"/v1/images/{path}",
+                endpoint,
+                methods=[method],
+                dependencies=[] if check is None else [Depends(check)],
+                tags=["images"],
+                summary=summary,
+                response_model=None,
+                route_class_override=OpenAIRoute,
+            )
 
 
-def _parse_size(size: str) -> tuple[int, int]:
-    """Width and height of "512x512".
+def _backend_of(given: Any) -> ImageBackend:
+    """What a user gave as a backend.
 
     Raises:
-        ToolError: If one is too large.
+        DefinitionError: If it is none.
     """
-    width, _, height = size.partition("x")
-    if max(int(width), int(height)) > _MAX_PIXELS:
-        raise ToolError(f"size must be at most {_MAX_PIXELS}x{_MAX_PIXELS}")
-    return int(width), int(height)
+    if callable(getattr(given, "draw", None)):
+        other = unlike(given, ImageBackend)
+        if other is not None:
+            raise DefinitionError(
+                f"an image backend has is_async, wants_context, edits and draw; {other} has not"
+            )
+        backend: ImageBackend = given
+        return backend
+    if not callable(given):
+        raise DefinitionError(
+            f"an image backend is a function, or an object with draw such as OpenAIImages(…), not "
+            f"{given!r}"
+        )
+    return FunctionBackend(given)
 
 
-def _encoded(image: Image) -> tuple[str, str]:
-    """The media type and the data of an image, in Base64."""
-    data = image.read()
-    return image.media_type(data), base64.b64encode(data).decode()
-
-
-def _as_image(value: Any) -> Image:
-    return value if isinstance(value, Image) else Image(value)
+def _model(name: str, backend: ImageBackend, description: str, *, any_name: bool) -> ChatModel:
+    return ChatModel(
+        name,
+        OnlyDraws(backend),
+        description,
+        answers=False,
+        image=backend,
+        answers_any_name=any_name,
+    )

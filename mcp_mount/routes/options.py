@@ -71,6 +71,15 @@ class ModelOptions(EmbeddingOptions, total=False):
     use."""
 
 
+class ImageOptions(ResourcePolicies, total=False):
+    """What may be declared of an image backend, besides its name."""
+
+    aliases: Sequence[str]
+    """Other names by which clients may ask for it."""
+    description: str | None
+    """What it is, for lists of models."""
+
+
 class _RouteOptions(TypedDict, total=False):
     """FastAPI's arguments for all routes of an application, a router or an inclusion."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fastapi import Request
@@ -22,6 +22,9 @@ class ServerParts(typing.Protocol):
     runner: Runner
     http_tool_paths: dict[str, list[Registry]]
     short_ways: dict[str, Callable[..., Awaitable[None]]]
+
+    def secret_keys(self) -> Sequence[str | bytes]:
+        """The keys that it seals with, the oldest first."""
 
 
 def parts_of(request: Request) -> ServerParts | None:

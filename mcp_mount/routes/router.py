@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
@@ -475,6 +475,27 @@ def refuse_dependencies(dependencies: Sequence[Any] | None) -> None:
         raise ValueError(
             "dependencies guard HTTP routes; MCP requests do not run them, so the tools would be "
             "open. Use permission= on the router or the server, or middleware (add_middleware)."
+        )
+
+
+def add_asking_tool(
+    router: MCPRouter, function: Callable[..., Any], name: str, **options: Unpack[ToolOptions]
+) -> None:
+    """Register a tool that only asks a model of the server: throttles, limits and budgets that are
+    declared around both count its calls once.
+
+    Args:
+        router: The router that gets the tool.
+        function: Its handler.
+        name: Its name.
+        options: As those of `HandlerDecorators.tool`.
+
+    Raises:
+        DefinitionError: As `HandlerDecorators.tool`.
+    """
+    with naming(function):
+        router.registry.add_tools(
+            [replace(_tool(function, {"name": name, **options}), is_route=True)]
         )
 
 

@@ -37,7 +37,7 @@ def register(server: Any) -> None:
     """Register all on a server, or on what stands for one in a host."""
     server.include_router(tools())
     server.include_router(chats())
-    server.include_router(ImageRouter(lambda prompt, size: Image(data=b"png", format="png")))
+    server.include_router(ImageRouter(lambda prompt, size: Image(data=b"\x89PNG\r\n\x1a\n")))
     add_asking_tools(server)
     add_policies(server)
     add_resources(server)
@@ -81,7 +81,7 @@ def tools() -> ToolsRouter:
 
     @tools.tool
     def picture() -> list[Any]:
-        return ["A point", Image(data=b"png", format="png")]
+        return ["A point", Image(data=b"\x89PNG\r\n\x1a\n")]
 
     @tools.tool
     def fail() -> None:

@@ -59,7 +59,7 @@ def test_the_composition_of_the_design_runs_as_it_stands(tmp_path: Path) -> None
             async with Client(f"{url}/mcp") as client:
                 return [tool.name for tool in (await client.list_tools()).tools]
 
-        assert anyio.run(session) == ["generate_image"]
+        assert anyio.run(session) == ["generate_image", "edit_image"]
         for path in ("health", "docs", "mcp"):
             assert f"Incoming: {url}/{path}\n" in log.read_text()
 

@@ -135,7 +135,7 @@ def test_middleware_observers_and_depth_hold(models: Models, face: str, level: A
     options = level({"call_middleware": middleware})
     options.setdefault("server", {}).update(audit=Audit(after=records.append))
     assert is_good(send(build(models, **options), face), face)
-    name = "images/generations generate_image" if face == "images" else "chat/completions model"
+    name = "images/generations image" if face == "images" else "chat/completions model"
     assert seen == [name]
     assert [f"{one.method} {one.name} {one.outcome}" for one in records] == [f"{name} ok"]
 

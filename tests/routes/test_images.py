@@ -43,19 +43,25 @@ def test_the_same_prompt_gives_the_same_picture() -> None:
     assert draw("a cat") == draw("a cat") != draw("a dog")
 
 
-def test_images_come_as_base64_or_as_data_url() -> None:
-    answer = generate(make(), n=2, size="32x32").json()
+def test_images_come_as_base64_or_as_a_url_that_shows_them() -> None:
+    server = make()
+    answer = generate(server, n=2, size="32x32").json()
     assert len(answer["data"]) == 2
+    assert (answer["output_format"], answer["size"]) == ("png", "32x32")
     assert answer["created"] > 1_700_000_000
-    url = generate(make(), size="32x32", response_format="url").json()["data"][0]["url"]
-    assert opened(url.removeprefix("data:image/png;base64,")).size == (32, 32)
+    url = generate(server, size="32x32", response_format="url").json()["data"][0]["url"]
+    assert url.startswith("http://testserver/v1/images/files/")
+    shown = get(server, url)
+    assert shown.headers["content-type"] == "image/png"
+    assert shown.headers["x-content-type-options"] == "nosniff"
+    assert PILImage.open(BytesIO(shown.content)).size == (32, 32)
 
 
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
         ({"prompt": ""}, 400),
-        ({"prompt": "x" * 5000}, 400),
+        ({"prompt": "x" * 40_000}, 400),
         ({"n": 0}, 400),
         ({"n": 11}, 400),
         ({"size": "big"}, 400),

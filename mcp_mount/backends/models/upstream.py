@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import Any, Final, TypeAlias
 
 from typing_extensions import Unpack
@@ -23,6 +24,9 @@ logger = own_logger("mcp_mount")
 
 Key: TypeAlias = str | Callable[[], str | Awaitable[str]] | None
 """What authenticates this server: a text, or a function that returns one for each request."""
+
+FormFiles: TypeAlias = Sequence[tuple[str, tuple[str, bytes, str]]]
+"""Files of a form: the name of the field, and the name, content and media type of the file."""
 
 _OK: Final = 200
 _SERVER_ERROR: Final = 500
@@ -76,7 +80,7 @@ class Upstream:
 
     @asynccontextmanager
     async def ask(
-        self, path: str, body: Mapping[str, Any], **headers: str
+        self, path: str, body: Mapping[str, Any], files: FormFiles | None = None, /, **headers: str
     ) -> AsyncIterator[UpstreamReply]:
         """Post a request, and read the answer within the block; what ends the block closes the
         connection, unless the answer was read to its end.
@@ -84,6 +88,8 @@ class Upstream:
         Args:
             path: Below the base URL.
             body: The request, in JSON form.
+            files: Files of a form, whose other fields are the request: their names, and of each the
+                file name, the content and the media type.
             headers: Of the request, with `_` for `-`.
 
         Raises:
@@ -99,9 +105,13 @@ class Upstream:
             name, before = self._key_header
             sent[name] = before + key
         sent |= self._connections.headers
+        content: dict[str, Any] = {"content": _encoded(body)}
+        if files is not None:
+            sent["content-type"] = f"multipart/form-data; boundary={token_hex(16)}"
+            content = {"data": {name: _field(one) for name, one in body.items()}, "files": files}
         refused = None
         try:
-            async with client.stream("POST", url, content=_encoded(body), headers=sent) as response:
+            async with client.stream("POST", url, headers=sent, **content) as response:
                 reply = UpstreamReply(response, self._connections.most_bytes)
                 if reply.status == _OK:
                     yield reply
@@ -149,7 +159,12 @@ class Upstream:
         return _checked(await key if inspect.isawaitable(key) else key)
 
 
-def _encoded(body: Mapping[str, Any]) -> bytes:
+def _field(value: Any) -> str:
+    """A field of a form, for a value in JSON form."""
+    return value if isinstance(value, str) else _encoded(value).decode()
+
+
+def _encoded(body: Any) -> bytes:
     try:
         return encode(body)
     except ValueError as error:

@@ -1,0 +1,164 @@
+"""Python functions as image backends."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any
+
+from mcp_mount.backends.images.pictures import picture_of
+from mcp_mount.context.context import Context, SyncContext
+from mcp_mount.llm.images import ImageAsking, PartialPicture, Picture
+from mcp_mount.schemas.functions import (
+    DefinitionError,
+    describe,
+    is_coroutine_function,
+    routine_of,
+    signature_of,
+    unwrap,
+)
+from mcp_mount.transports.threads import run_in_thread
+
+
+class PartialImage:
+    """A picture on its way, which a function that draws may yield before the whole one.
+
+    Args:
+        source: Bytes, a path, an `Image` or a PIL image.
+    """
+
+    def __init__(self, source: Any) -> None:
+        picture = picture_of(source)
+        self.picture = PartialPicture(picture.data, picture.media_type)
+
+
+class FunctionBackend:
+    """A function that draws, as an image backend.
+
+    It takes an `ImageRequest`, or the prompt and the size (width, height); and the context if a
+    parameter is annotated `Context` (in an `async def`) or `SyncContext` (in a `def`). It returns
+    bytes, an `Image`, a PIL image or a `Picture`; a generator yields `PartialImage` first.
+
+    Args:
+        function: The function: plain, a coroutine function, or a generator of either kind.
+        edits: Whether it edits the pictures of a request.
+
+    Raises:
+        DefinitionError: If it takes other parameters.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, edits: bool = False) -> None:
+        self.function = function
+        self.edits = edits
+        self.is_async = is_coroutine_function(function) or inspect.isasyncgenfunction(
+            routine_of(unwrap(function))
+        )
+        self._context, self._takes_size = self._parameters()
+        self.wants_context = self._context is not None
+        if edits and self._takes_size:
+            raise DefinitionError(
+                f"{describe(function)}: a function that edits takes an ImageRequest, which has the "
+                "pictures, not a prompt and a size"
+            )
+
+    def draw(self, asked: ImageAsking) -> Any:
+        """Draw a picture; a coroutine, if the function is one."""
+        return self._draw_async(asked) if self.is_async else self._draw_here(asked)
+
+    async def _draw_async(self, asked: ImageAsking) -> Picture:
+        value = self._call(asked)
+        if inspect.isawaitable(value):
+            value = await value
+        if isinstance(value, AsyncIterator):
+            found: Any = None
+            try:
+                async for one in value:
+                    if isinstance(one, PartialImage):
+                        await asked.pieces.put(one.picture)
+                    else:
+                        found = one
+            finally:
+                # At once, and here: the garbage collector would close it in a task of its own.
+                close = getattr(value, "aclose", None)
+                if close is not None:
+                    await close()
+            return await run_in_thread(partial(self._picture, found, asked))
+        if isinstance(value, Iterator):
+            # Each of its steps may block.
+            return await run_in_thread(partial(self._exhaust, value, asked))
+        if isinstance(value, bytes | Picture):
+            return self._picture(value, asked)
+        # It may have to be read or encoded.
+        return await run_in_thread(partial(self._picture, value, asked))
+
+    def _draw_here(self, asked: ImageAsking) -> Picture:
+        value = self._call(asked)
+        if isinstance(value, AsyncIterator) or inspect.isawaitable(value):
+            if inspect.iscoroutine(value):
+                value.close()
+            raise TypeError(
+                f"{describe(self.function)} is a plain function and returned what an event loop "
+                "is needed for: write it with async def"
+            )
+        if isinstance(value, Iterator):
+            return self._exhaust(value, asked)
+        return self._picture(value, asked)
+
+    def _exhaust(self, steps: Iterator[Any], asked: ImageAsking) -> Picture:
+        found: Any = None
+        try:
+            for one in steps:
+                if isinstance(one, PartialImage):
+                    asked.pieces.put_from_thread(one.picture)
+                else:
+                    found = one
+        finally:
+            close = getattr(steps, "close", None)
+            if close is not None:
+                close()
+        return self._picture(found, asked)
+
+    def _picture(self, value: Any, asked: ImageAsking) -> Picture:
+        if value is None or isinstance(value, PartialImage):
+            raise TypeError(f"{describe(self.function)} has drawn no picture")
+        return picture_of(value, asked.request.output_format)
+
+    def _call(self, asked: ImageAsking) -> Any:
+        request = asked.request
+        args = (request.prompt, request.pixels) if self._takes_size else (request,)
+        if self._context is None:
+            return self.function(*args)
+        return self.function(*args, **{self._context: asked.context})
+
+    def _parameters(self) -> tuple[str | None, bool]:
+        """The name of the parameter for the context, and whether there is one for the size."""
+        wanted, other = (Context, SyncContext) if self.is_async else (SyncContext, Context)
+        context, needed, most = None, 0, 0
+        for one in signature_of(self.function).parameters.values():
+            if _is(one.annotation, wanted):
+                context = one.name
+            elif _is(one.annotation, other):
+                raise DefinitionError(
+                    f"{describe(self.function)}: write {one.name}: {wanted.__name__}, "
+                    f"{'in an async def' if self.is_async else 'in a def'}"
+                )
+            elif one.kind is one.VAR_POSITIONAL:
+                most += 2
+            elif one.kind is not one.VAR_KEYWORD:
+                is_needed = one.default is one.empty
+                if one.kind is not one.KEYWORD_ONLY:
+                    needed, most = needed + is_needed, most + 1
+                elif is_needed:
+                    needed = 3
+        if needed > 2 or not most:
+            raise DefinitionError(
+                f"{describe(self.function)}: an image backend takes an ImageRequest, or a prompt "
+                f"and a size; and a {wanted.__name__} if it wants one"
+            )
+        return context, needed == 2
+
+
+def _is(annotation: Any, kind: type) -> bool:
+    origin = getattr(annotation, "__origin__", annotation)
+    return isinstance(origin, type) and issubclass(origin, kind)

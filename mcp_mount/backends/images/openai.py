@@ -1,0 +1,179 @@
+"""Upstreams with OpenAI's interface for pictures."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from typing_extensions import Unpack
+
+from mcp_mount.backends.images.pictures import MEDIA_TYPES, media_type_of
+from mcp_mount.backends.models.connections import ConnectionOptions
+from mcp_mount.backends.models.failures import bad_answer, broken_off, decoded
+from mcp_mount.backends.models.replies import UpstreamReply
+from mcp_mount.backends.models.upstream import FormFiles, Key, Upstream
+from mcp_mount.llm.images import AUTO, ImageAsking, ImageRequest, PartialPicture, Picture
+from mcp_mount.schemas.values import filled, flag, mapping, or_none
+
+_DATA_URL = "data:"
+
+
+class OpenAIImages:
+    """A model of an upstream with OpenAI's interface that generates and edits pictures.
+
+    All options of a request go to the upstream as they are.
+
+    Args:
+        base_url: The URL before `/images/generations`, such as "https://api.openai.com/v1". A query
+            in it (`?api-version=…`) is sent with each request.
+        model: The name of the model there.
+        key: The API key, sent as a bearer token; or a function that returns it for each request,
+            plain and quick or a coroutine function. None for none.
+        defaults: Options for requests that do not give them, in the form of the upstream.
+        edits: Whether the model edits pictures.
+        streams: Whether it sends pictures on their way; by default where its name has "gpt-image".
+        asks_base64: Whether `response_format` asks for the picture itself. The models of OpenAI
+            that send no URLs refuse it; by default it is sent to all whose name has no "gpt-image".
+        options: How the upstream is reached: headers, timeouts, limits, a proxy.
+
+    Raises:
+        DefinitionError: For an argument that cannot be.
+        MissingExtra: If httpx2 is not installed: it comes with the extra `llm`.
+    """
+
+    is_async = True
+    wants_context = False
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        key: Key = None,
+        defaults: Mapping[str, Any] | None = None,
+        edits: bool = True,
+        streams: bool | None = None,
+        asks_base64: bool | None = None,
+        **options: Unpack[ConnectionOptions],
+    ) -> None:
+        authorization = ("authorization", "Bearer ")
+        self._upstream = Upstream("OpenAIImages", base_url, authorization, key, **options)
+        self._model = filled("model", model)
+        self._defaults = dict(mapping("defaults", defaults or {}))
+        self.edits = flag("edits", edits)
+        is_new = "gpt-image" in model
+        given = or_none(flag)("streams", streams)
+        self._streams = is_new if given is None else given
+        given = or_none(flag)("asks_base64", asks_base64)
+        self._asks_base64 = not is_new if given is None else given
+
+    def __repr__(self) -> str:
+        return f"{repr(self._upstream)[:-1]}, {self._model!r})"
+
+    async def draw(self, asked: ImageAsking) -> Picture:
+        """Ask the upstream for one picture.
+
+        Raises:
+            ModelError: If it does not answer.
+        """
+        request = asked.request
+        body = {**self._defaults, **_options(request), "model": self._model}
+        if self._asks_base64:
+            body["response_format"] = "b64_json"
+        if request.stream and self._streams:
+            body |= {"stream": True, "partial_images": request.partial_images}
+        path, files = "/images/generations", None
+        if request.images:
+            path, files = "/images/edits", _files(request)
+        async with self._upstream.ask(path, body, files) as reply:
+            if reply.is_stream:
+                return await _streamed(reply, asked)
+            return _picture_in(await reply.json())
+
+
+def _options(request: ImageRequest) -> dict[str, Any]:
+    options = request.options()
+    if options.get("size") == AUTO:
+        # Older models do not know the word, and it is what all do without it.
+        del options["size"]
+    return options
+
+
+def _files(request: ImageRequest) -> FormFiles:
+    name = "image" if len(request.images) == 1 else "image[]"
+    named = [(name, one) for one in request.images]
+    if request.mask is not None:
+        named.append(("mask", request.mask))
+    return [
+        (
+            field,
+            (
+                f"{field.strip('[]')}{number}.{MEDIA_TYPES.get(one.media_type, 'png')}",
+                one.data,
+                one.media_type,
+            ),
+        )
+        for number, (field, one) in enumerate(named)
+    ]
+
+
+async def _streamed(reply: UpstreamReply, asked: ImageAsking) -> Picture:
+    """The picture at the end of a stream; those on their way go to whoever asks.
+
+    Raises:
+        ModelError: If there is none.
+    """
+    async with aclosing(reply.events()) as events:
+        async for data in events:
+            event = {} if data == b"[DONE]" else decoded(data)
+            if not isinstance(event, dict):
+                raise bad_answer("is no event")
+            kind = str(event.get("type", ""))
+            if kind.endswith(".partial_image"):
+                if asked.request.stream:
+                    partial, media_type = _content(event)
+                    await asked.pieces.put(PartialPicture(partial, media_type))
+            elif kind.endswith(".completed"):
+                return _picture_of(event, event)
+            elif event.get("error") or kind == "error":
+                raise broken_off(event.get("error") or event)
+    raise bad_answer("ends before its picture")
+
+
+def _picture_in(answer: Any) -> Picture:
+    data = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(data, list) or not data or not isinstance(data[0], dict):
+        raise bad_answer("has no picture")
+    return _picture_of(data[0], answer)
+
+
+def _picture_of(one: Mapping[str, Any], whole: Mapping[str, Any]) -> Picture:
+    content, media_type = _content(one)
+    revised, usage = one.get("revised_prompt"), whole.get("usage")
+    return Picture(
+        content,
+        media_type,
+        revised_prompt=revised if isinstance(revised, str) else None,
+        usage=usage if isinstance(usage, dict) else None,
+    )
+
+
+def _content(one: Mapping[str, Any]) -> tuple[bytes, str]:
+    text, url = one.get("b64_json"), one.get("url")
+    if not isinstance(text, str) and isinstance(url, str):
+        if not url.startswith(_DATA_URL):
+            raise bad_answer("has a URL in place of the picture: try asks_base64=True")
+        text = url.partition(",")[2]
+    if not isinstance(text, str):
+        raise bad_answer("has no picture")
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise bad_answer("has a picture that is no Base64") from None
+    media_type = media_type_of(content)
+    if media_type is None:
+        raise bad_answer("has a picture that is no PNG, JPEG or WebP")
+    return content, media_type

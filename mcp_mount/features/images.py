@@ -1,0 +1,196 @@
+"""The call of a backend that draws pictures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.catalogue import HandlerCall
+from mcp_mount.calls.incoming import IncomingRequest
+from mcp_mount.calls.results import Result
+from mcp_mount.context.context import Context, SyncContext
+from mcp_mount.features.models import ChatModel, named_model
+from mcp_mount.llm.errors import ModelError
+from mcp_mount.llm.images import ImageAsking, ImagePieces, ImageRequest, Picture
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.errors import CallRejected
+from mcp_mount.wire.revisions import Revision
+
+GENERATE: Final = "images/generations"
+EDIT: Final = "images/edits"
+"""How logs, audits and call middleware name the method of a call."""
+
+
+class ImageCall(Call):
+    """A call of an image backend: one picture.
+
+    Attributes:
+        model: The backend, as it is registered.
+        asked: What it is asked.
+        refusal: What has ended it, in place of a picture.
+    """
+
+    __slots__ = ("_completed", "_given", "asked", "model", "refusal")
+
+    def __init__(
+        self,
+        incoming: IncomingRequest,
+        model: ChatModel,
+        request: ImageRequest,
+        pieces: ImagePieces,
+        number: int = 0,
+    ) -> None:
+        """Prepare a call.
+
+        Args:
+            incoming: The request that asks for it.
+            model: The backend.
+            request: What it is asked.
+            pieces: Takes pictures on their way.
+            number: Tells the pictures of one request apart, so that a cache does.
+        """
+        backend = model.image
+        assert backend is not None, "only such models are called"
+        self.model = model
+        self.asked = ImageAsking(request, pieces)
+        self.refusal: Exception | None = None
+        self._completed: tuple[Result, Picture] | None = None
+        policies = model.policies.chain
+        arguments = None
+        if policies:
+            arguments = request.shown()
+            if number:
+                arguments["number"] = number
+        super().__init__(
+            replace(
+                incoming,
+                method=EDIT if request.images else GENERATE,
+                params={"name": model.name},
+                passed=incoming.passing,
+                passing=frozenset(),
+            ),
+            self._draw_async if backend.is_async else self._draw,
+            is_async=backend.is_async,
+            encode=self._encode_picture,
+            recover=self._note_refusal,
+            context=("context", Context if backend.is_async else SyncContext)
+            if backend.wants_context
+            else None,
+            policies=policies,
+            arguments=arguments,
+            validate=self._take_arguments if policies else None,
+        )
+        self._given = self.arguments
+
+    def picture(self) -> Picture:
+        """The picture, once the call has ended.
+
+        Raises:
+            Exception: What has ended it instead.
+            Suspended: If the client must be asked first, which ends the outer call, too.
+        """
+        if self.result is None and self.failure is None and self.error is None:
+            raise ModelError("The client has left", status=499)
+        result = self.finish()
+        if result.suspended is not None:
+            raise result.suspended
+        if self.refusal is not None:
+            raise self.refusal
+        if self._completed is not None and self._completed[0] is result:
+            return self._completed[1]
+        # It was kept from an earlier call, or made by call middleware.
+        value = from_json(b"{%b}" % result.members)["value"]
+        return Picture(**{**value, "data": base64.b64decode(value["data"])})
+
+    def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
+        """Let the backend be asked what call middleware has put in place of the request."""
+        if arguments is not self._given:
+            request = self.asked.request
+            fresh = ImageRequest.model_validate(
+                {key: one for key, one in arguments.items() if key != "number"}
+            )
+            self.asked.request = fresh.with_files(request.images, request.mask)
+        return (), {}
+
+    def _draw(self, context: Any = None) -> Any:
+        self.asked.context = context
+        backend: Any = self.model.image
+        return backend.draw(self.asked)
+
+    async def _draw_async(self, context: Any = None) -> Any:
+        self.asked.context = context
+        backend: Any = self.model.image
+        return await backend.draw(self.asked)
+
+    def _encode_picture(self, value: Any, revision: Revision) -> Result:
+        assert isinstance(value, Picture), "a backend returns a Picture"
+        # Only policies look at the result.
+        data = encode(_kept(value)) if self.policies else b"null"
+        result = Result(b'"value":%b' % data)
+        self._completed = result, value
+        return result
+
+    def _note_refusal(self, call: Call, error: Exception) -> Result:
+        self.refusal = error
+        if not isinstance(error, ModelError | CallRejected):
+            # The log has it from whoever answers.
+            call.incoming.hooks.failed(call, error)
+        return Result(b"", failed=True)
+
+
+def _kept(picture: Picture) -> dict[str, Any]:
+    """A picture in JSON form."""
+    members = {one.name: getattr(picture, one.name) for one in fields(picture)}
+    return {**members, "data": base64.b64encode(picture.data).decode()}
+
+
+def image_call(
+    models: Mapping[str, ChatModel],
+    incoming: IncomingRequest,
+    request: ImageRequest,
+    pieces: ImagePieces,
+    number: int = 0,
+) -> ImageCall:
+    """The call of the backend that a request for a picture names.
+
+    Args:
+        models: The models of a server, by their names.
+        incoming: The request that asks for it.
+        request: What the backend is asked. One that names none gets the first that its caller may
+            ask; one with pictures the first that edits such.
+        pieces: Takes pictures on their way.
+        number: Tells the pictures of one request apart.
+
+    Raises:
+        ModelError: 404 if there is no such backend, or its caller may not know of it; 400 if it is
+            of another kind; 503 if there is none at all.
+        ProtocolError: 401 or 403, if an access token with more scopes is missing.
+    """
+    name = request.model
+    drawing = {key: one for key, one in models.items() if one.image is not None}
+    if not drawing:
+        raise ModelError(
+            "This server has no image backend", status=503, code="no_backend", again=False
+        )
+    if name is not None and name not in models:
+        # A backend without a name of its own answers to every name.
+        name = next((key for key, one in drawing.items() if one.answers_any_name), name)
+    if name in models and name not in drawing:
+        other = named_model(models, incoming, name)
+        raise _unfit(f"The model {other.name!r} draws no pictures", "model")
+    if name is None and request.images:
+        editing = {key: one for key, one in drawing.items() if one.image and one.image.edits}
+        drawing = editing or drawing
+    model = named_model(drawing, incoming, name)
+    if request.images and not (model.image is not None and model.image.edits):
+        raise _unfit(f"The image backend {model.name!r} edits no pictures", "model")
+    return ImageCall(incoming, model, request, pieces, number)
+
+
+def _unfit(message: str, param: str) -> ModelError:
+    return ModelError(message, status=400, param=param, again=False)

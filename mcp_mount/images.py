@@ -1,0 +1,33 @@
+"""Image backends: what they are asked and return, where they are, and where pictures are kept."""
+
+from mcp_mount.backends.images.functions import PartialImage
+from mcp_mount.backends.images.openai import OpenAIImages
+from mcp_mount.backends.images.standin import StandInBackend
+from mcp_mount.backends.images.stores import DirectoryImages, ImageStore, MemoryImages
+from mcp_mount.llm.errors import ModelError
+from mcp_mount.llm.images import (
+    ImageAsking,
+    ImageBackend,
+    ImagePieces,
+    ImageRequest,
+    PartialPicture,
+    Picture,
+)
+from mcp_mount.routes.options import ImageOptions
+
+__all__ = [
+    "DirectoryImages",
+    "ImageAsking",
+    "ImageBackend",
+    "ImageOptions",
+    "ImagePieces",
+    "ImageRequest",
+    "ImageStore",
+    "MemoryImages",
+    "ModelError",
+    "OpenAIImages",
+    "PartialImage",
+    "PartialPicture",
+    "Picture",
+    "StandInBackend",
+]

@@ -1,0 +1,164 @@
+"""The tools by which MCP clients ask the image backends of a server."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from mcp_mount.backends.images.pictures import MEDIA_TYPES, media_type_of
+from mcp_mount.calls.results import ContentBlock
+from mcp_mount.context import operations
+from mcp_mount.context.context import Context
+from mcp_mount.context.operations import perform_async
+from mcp_mount.features import Image, ToolError
+from mcp_mount.llm.images import ImageRequest, PartialPicture, Picture
+from mcp_mount.routes.openai.files import ImageFiles
+from mcp_mount.transports.threads import run_in_thread
+
+SCHEME: Final = "image://"
+
+Prompt = Annotated[str, Field(min_length=1, max_length=32_000, description="What to show")]
+Size = Annotated[
+    str,
+    Field(
+        pattern=r"^(auto|[1-9]\d{1,3}x[1-9]\d{1,3})$",
+        description='Width and height in pixels, such as "512x512", or "auto"',
+    ),
+]
+Model = Annotated[str | None, Field(description="Which image backend; by default the first")]
+Quality = Annotated[str | None, Field(max_length=64, description='Such as "low", "high", "auto"')]
+Background = Literal["transparent", "opaque", "auto"] | None
+Format = Literal["png", "jpeg", "webp"] | None
+Given = Annotated[
+    str, Field(description="A picture: a data: URL, Base64, or the image: URI of an earlier result")
+]
+
+
+class ImageTools:
+    """The handlers of the tools.
+
+    Args:
+        files: Keeps pictures.
+        links: Whether results have links to pictures, in place of the pictures.
+        max_images: How many pictures may be edited at one time.
+    """
+
+    def __init__(self, files: ImageFiles, *, links: bool, max_images: int) -> None:
+        self._files = files
+        self._links = links
+        self._max_images = max_images
+
+    async def generate_image(
+        self,
+        prompt: Prompt,
+        ctx: Context[Any],
+        size: Size = "auto",
+        model: Model = None,
+        quality: Quality = None,
+        background: Background = None,
+        output_format: Format = None,
+    ) -> Image:
+        """Generate an image from a description."""
+        options = {"size": size, "quality": quality, "background": background}
+        request = _request(prompt, model, output_format=output_format, **options)
+        shown: Image = await self._drawn(ctx, request)
+        return shown
+
+    async def edit_image(
+        self,
+        prompt: Annotated[Prompt, Field(description="What to change")],
+        images: Annotated[list[Given], Field(min_length=1, description="What to change it in")],
+        ctx: Context[Any],
+        mask: Annotated[
+            str | None, Field(description="A picture that is transparent where to change the first")
+        ] = None,
+        size: Size = "auto",
+        model: Model = None,
+        quality: Quality = None,
+        background: Background = None,
+        output_format: Format = None,
+    ) -> Image:
+        """Change one or several images by a description."""
+        if len(images) > self._max_images:
+            raise ToolError(f"At most {self._max_images} pictures can be edited at one time")
+        given = [await run_in_thread(partial(self._given, one)) for one in images]
+        hiding = None if mask is None else await run_in_thread(partial(self._given, mask))
+        options = {"size": size, "quality": quality, "background": background}
+        request = _request(prompt, model, output_format=output_format, **options)
+        shown: Image = await self._drawn(ctx, request.with_files(given, hiding))
+        return shown
+
+    async def _drawn(self, ctx: Context[Any], request: ImageRequest) -> Any:
+        picture = await perform_async(operations.draw(ctx, request, _DrawingProgress(ctx)))
+        shown: Any = Image(data=picture.data, format=picture.media_type)
+        if self._links:
+            shown = await run_in_thread(partial(self._link, picture))
+        said = picture.description or picture.revised_prompt
+        return shown if said is None else [shown, said]
+
+    def _link(self, picture: Picture) -> ContentBlock:
+        name = self._files.save(picture)
+        ending = name.rpartition(".")[2]
+        return ContentBlock(
+            type="resource_link",
+            uri=f"{SCHEME}{name}",
+            name=f"image.{ending}",
+            mimeType=picture.media_type,
+            size=len(picture.data),
+        )
+
+    def _given(self, value: str) -> Picture:
+        data: bytes | None
+        if value.startswith(SCHEME):
+            data = self._files.load(value.removeprefix(SCHEME))
+            if data is None:
+                raise ToolError("There is no such picture, or it has expired")
+        else:
+            text = value.partition(",")[2] if value.startswith("data:") else value
+            try:
+                data = base64.b64decode(text, validate=True)
+            except (binascii.Error, ValueError):
+                raise ToolError("A picture is a data: URL, Base64, or an image: URI") from None
+        media_type = media_type_of(data)
+        if media_type is None:
+            raise ToolError("A picture is a PNG, JPEG or WebP")
+        return Picture(data, media_type)
+
+    def readers(self) -> list[tuple[str, str, Callable[[str], bytes]]]:
+        """The resources of pictures that results link to: a template, a media type and a reader."""
+        return [
+            (f"{SCHEME}{{name}}.{ending}", media_type, partial(self._read, ending))
+            for media_type, ending in MEDIA_TYPES.items()
+        ]
+
+    def _read(self, ending: str, name: str) -> bytes:
+        data = self._files.load(f"{name}.{ending}")
+        if data is None:
+            raise LookupError("There is no such picture, or it has expired")
+        return data
+
+
+def _request(prompt: str, model: str | None, **options: Any) -> ImageRequest:
+    known = {name: one for name, one in options.items() if one is not None}
+    return ImageRequest(prompt=prompt, model=model, stream=True, partial_images=3, **known)
+
+
+class _DrawingProgress:
+    """Tells the client of pictures on their way."""
+
+    def __init__(self, context: Context[Any]) -> None:
+        self._context = context
+        self._count = 0
+
+    async def put(self, delta: PartialPicture) -> None:
+        self._count += 1
+        await self._context.report_progress(self._count, message="The picture is being drawn")
+
+    def put_from_thread(self, delta: PartialPicture) -> None:
+        """Say nothing: a plain function keeps its thread until it has ended."""
+        self._count += 1

@@ -1,0 +1,299 @@
+"""`/v1/images/generations` and `/v1/images/edits`: pictures, whole or while they are drawn."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Final
+
+from fastapi import Request, Response
+
+from mcp_mount.backends.images.pictures import MEDIA_TYPES
+from mcp_mount.features import Registry
+from mcp_mount.features.images import EDIT, GENERATE, ImageCall
+from mcp_mount.llm.errors import ModelError
+from mcp_mount.llm.images import AUTO, NO_IMAGE_PIECES, ImageRequest, PartialPicture, Picture
+from mcp_mount.routes.errors import failed, told
+from mcp_mount.routes.gate import runner_of
+from mcp_mount.routes.openai.calls import incoming_for, opened
+from mcp_mount.routes.openai.events import EventResponse
+from mcp_mount.routes.openai.files import ImageFiles
+from mcp_mount.routes.openai.forms import edit_request
+from mcp_mount.routes.parts import registry_of
+from mcp_mount.transports.asgi import Departure, run_calls
+from mcp_mount.transports.lasting import keep, wait_until_done
+from mcp_mount.transports.pieces import PieceStream
+from mcp_mount.transports.threads import Runner
+from mcp_mount.wire.cancellation import cancel
+from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.messages import JSON
+
+_SILENCE: Final = 15.0
+_KEEP_ALIVE: Final = b": keep-alive\n\n"
+_NO_USAGE: Final = {
+    "total_tokens": 0,
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "input_tokens_details": {"text_tokens": 0, "image_tokens": 0},
+}
+
+
+class ImagesFace:
+    """Pictures over HTTP.
+
+    Args:
+        registry: That of the router.
+        files: Makes URLs of pictures.
+        max_images: How many pictures a request to edit may have.
+    """
+
+    def __init__(self, registry: Registry, files: ImageFiles, max_images: int) -> None:
+        self._registry = registry
+        self._files = files
+        self._max_images = max_images
+
+    async def generate(self, wanted: ImageRequest, request: Request) -> Response:
+        """Draw pictures of a prompt, within all that is declared around the backend."""
+        return await self._answer(wanted, request, GENERATE)
+
+    async def edit(self, request: Request) -> Response:
+        """Change pictures by a prompt, within all that is declared around the backend.
+
+        The body is a form with `image` (several of `image[]`), `mask` and `prompt`, or JSON with
+        data: URLs.
+        """
+        return await self._answer(await edit_request(request, self._max_images), request, EDIT)
+
+    async def _answer(self, wanted: ImageRequest, request: Request, method: str) -> Response:
+        calls: list[ImageCall] = []
+        try:
+            registry = registry_of(request, self._registry)
+            streams = [PieceStream() for _ in range(wanted.n)] if wanted.stream else None
+            incoming = await incoming_for(request, registry, method, wanted.model)
+            for number in range(wanted.n):
+                pieces: Any = NO_IMAGE_PIECES if streams is None else streams[number]
+                make = partial(registry.image_call, incoming, wanted, pieces, number)
+                calls.append(await opened(request, incoming, make))
+            if streams is None:
+                pictures = await _drawn(calls, request)
+                data = [await self._item(one, wanted, request) for one in pictures]
+                return Response(encode(_whole(data, pictures, wanted)), media_type=JSON)
+            kind = "image_edit" if method == EDIT else "image_generation"
+            reading = _ImageReading(calls, streams, runner_of(request), wanted.partial_images)
+            item = partial(self._item, wanted=wanted, request=request)
+            return await _streamed(request, reading, _Events(kind, wanted, item))
+        except Exception as error:
+            return failed(error, _what(calls))
+
+    async def _item(
+        self, picture: Picture, wanted: ImageRequest, request: Request
+    ) -> dict[str, Any]:
+        item: dict[str, Any]
+        if wanted.response_format == "url":
+            item = {"url": await self._files.url_of(picture, request)}
+        else:
+            item = {"b64_json": _base64(picture.data)}
+        if picture.revised_prompt is not None:
+            item["revised_prompt"] = picture.revised_prompt
+        return item
+
+
+def _what(calls: Sequence[ImageCall]) -> str:
+    return f"The image backend {calls[0].model.name!r}" if calls else "The image backend"
+
+
+async def _drawn(calls: Sequence[ImageCall], request: Request) -> list[Picture]:
+    """The pictures of all calls: coroutines draw at the same time.
+
+    Raises:
+        Exception: What has ended the first of them that has failed.
+    """
+    runner = runner_of(request)
+    if len(calls) == 1 or not calls[0].is_async:
+        pictures = []
+        for call in calls:
+            await run_calls([call], runner, request.receive)
+            pictures.append(call.picture())
+        return pictures
+
+    async def draw(call: ImageCall) -> Picture:
+        # Nobody watches for the client here.
+        await run_calls([call], runner)
+        return call.picture()
+
+    tasks = [keep(asyncio.create_task(draw(one))) for one in calls]
+
+    def leave() -> None:
+        for task in tasks:
+            if not task.done():
+                cancel(task)
+
+    departure = Departure(request.receive, leave)
+    try:
+        return await asyncio.gather(*tasks)
+    except asyncio.CancelledError:
+        if not departure.left:
+            raise
+        raise ModelError("The client has left", status=499) from None
+    finally:
+        departure.end_watch()
+        leave()
+        for task in tasks:
+            await wait_until_done(task)
+
+
+async def _streamed(request: Request, reading: _ImageReading, events: _Events) -> EventResponse:
+    """The answer as it comes; what fails before its first piece has a status of its own."""
+    departure = Departure(request.receive, reading.leave)
+    pieces = reading.pieces()
+    try:
+        first = await anext(pieces)
+        begun = await events.of(first)
+    except BaseException:
+        departure.end_watch()
+        await pieces.aclose()
+        raise
+    return EventResponse(_written(begun, pieces, events, _what(reading.calls)), departure)
+
+
+async def _written(
+    begun: bytes, pieces: AsyncGenerator[Any, None], events: _Events, what: str
+) -> AsyncIterator[bytes]:
+    async with aclosing(pieces):
+        yield begun
+        try:
+            async for piece in pieces:
+                yield _KEEP_ALIVE if piece is None else await events.of(piece)
+        except Exception as error:
+            yield b"event: error\ndata: %b\n\n" % encode({"type": "error", **told(error, what)})
+
+
+class _Events:
+    """Writes the events of a stream in OpenAI's form.
+
+    Args:
+        kind: What the names of the events begin with.
+        wanted: The request.
+        item: Makes the members for a picture.
+    """
+
+    def __init__(self, kind: str, wanted: ImageRequest, item: Callable[..., Any]) -> None:
+        self._kind = kind
+        self._item = item
+        self._common = {
+            "created_at": int(time.time()),
+            "size": wanted.size,
+            "quality": wanted.quality or AUTO,
+            "background": wanted.background or AUTO,
+        }
+        self._index = 0
+
+    async def of(self, piece: Picture | PartialPicture) -> bytes:
+        """The event for a picture, or one on its way."""
+        whole = {**self._common, "output_format": MEDIA_TYPES.get(piece.media_type, "png")}
+        if isinstance(piece, Picture):
+            self._index = 0
+            name = f"{self._kind}.completed"
+            whole |= {**(await self._item(piece)), "usage": piece.usage or _NO_USAGE}
+        else:
+            name = f"{self._kind}.partial_image"
+            whole |= {"b64_json": _base64(piece.data), "partial_image_index": self._index}
+            self._index += 1
+        return b"event: %b\ndata: %b\n\n" % (name.encode(), encode({"type": name, **whole}))
+
+
+class _ImageReading:
+    """Runs the calls that answer one request, one after another, and reads what they give.
+
+    Args:
+        calls: The calls.
+        streams: Where each puts its pieces.
+        runner: How they run.
+        partial_images: How many pictures on their way are wanted of each.
+    """
+
+    def __init__(
+        self,
+        calls: Sequence[ImageCall],
+        streams: Sequence[PieceStream],
+        runner: Runner,
+        partial_images: int,
+    ) -> None:
+        self.calls = calls
+        self._streams = streams
+        self._runner = runner
+        self._most = partial_images
+        self._left = False
+
+    def leave(self) -> None:
+        """Read no more."""
+        self._left = True
+        for stream in self._streams:
+            stream.close()
+
+    async def pieces(self) -> AsyncGenerator[Any, None]:
+        """Pictures on their way and whole ones; None after a silence.
+
+        Raises:
+            Exception: What has ended a call.
+        """
+        silence = None
+        for call, stream in zip(self.calls, self._streams, strict=True):
+            running = keep(asyncio.create_task(self._run(call, stream)))
+            given = 0
+            try:
+                while (taken := await stream.take(silence)) is not None:
+                    if not taken:
+                        yield None
+                    for partial_ in taken[: self._most - given]:
+                        given += 1
+                        silence = _SILENCE
+                        yield partial_
+                if self._left:
+                    raise ModelError("The client has left", status=499)
+                await running
+                yield call.picture()
+                silence = _SILENCE
+            finally:
+                stream.close()
+                if not running.done():
+                    if call.is_async:
+                        cancel(running)
+                    # Python cannot stop a thread: a plain function ends with its next piece.
+                    await wait_until_done(running)
+
+    async def _run(self, call: ImageCall, stream: PieceStream) -> None:
+        try:
+            # Nobody watches for the client here: the reader does.
+            await run_calls([call], self._runner)
+        finally:
+            stream.end()
+
+
+def _whole(
+    data: list[dict[str, Any]], pictures: Sequence[Picture], wanted: ImageRequest
+) -> dict[str, Any]:
+    whole: dict[str, Any] = {"created": int(time.time()), "data": data}
+    whole["output_format"] = MEDIA_TYPES.get(pictures[0].media_type, "png")
+    for name in ("size", "quality", "background"):
+        value = getattr(wanted, name)
+        if value not in (None, AUTO):
+            whole[name] = value
+    used = [one.usage for one in pictures if one.usage is not None]
+    if used:
+        names = ("total_tokens", "input_tokens", "output_tokens")
+        whole["usage"] = {**used[-1], **{name: _sum(used, name) for name in names}}
+    return whole
+
+
+def _sum(used: Sequence[Any], name: str) -> int:
+    values = [one.get(name) for one in used]
+    return sum(one for one in values if isinstance(one, int))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
