@@ -29,11 +29,6 @@ class Spending:
         self.output_tokens = 0
         self.cost = 0.0
 
-    @property
-    def tokens(self) -> int:
-        """All tokens."""
-        return self.input_tokens + self.output_tokens
-
     def add(self, input_tokens: int, output_tokens: int, cost: float) -> None:
         """Note what was used up."""
         with self._lock:

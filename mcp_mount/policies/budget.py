@@ -228,10 +228,10 @@ def _prices(model: ChatModel, handlers: Any, seen: set[str]) -> Iterator[Pricing
     if model.price is not None:
         yield model.price
         return
-    names: Sequence[str] | None = getattr(model.model, "members", None)
-    if names is None:
+    names: Sequence[str] = getattr(model.model, "members", ())
+    if not names:
         _warn_of_no_price(model.name)
-    for name in names or ():
+    for name in names:
         member = handlers.model(name)
         if member is not None:
             yield from _prices(member, handlers, seen)

@@ -24,7 +24,17 @@ from mcp_mount import (
     SyncContext,
 )
 from mcp_mount.backends.stores import MemoryStore
-from mcp_mount.models import Anthropic, Budget, ModelError, OpenAI, Price, Route, Usage
+from mcp_mount.models import (
+    Anthropic,
+    Budget,
+    Embeddings,
+    ModelError,
+    OpenAI,
+    Price,
+    Route,
+    ToolCall,
+    Usage,
+)
 from mcp_mount.policies.windows import allowances
 from mcp_mount.testing import Client
 from tests.routes.test_chat import Leaver
@@ -493,3 +503,66 @@ def test_a_store_that_fails_after_the_answer_does_not_fail_it(
     server.include_router(router)
     assert statuses(server, 2) == [200, 500]
     assert "what it reserved counts" in caplog.text
+
+
+TOOL = {"type": "function", "function": {"name": "x" * 3000, "parameters": {}}}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"tools": [TOOL]},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x" * 3000}}},
+        {"messages": [*HI, {"role": "assistant", "tool_calls": [TOOL]}]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url"}, "hi"]}]},
+        {"n": 128},
+    ],
+    ids=["tools", "format", "calls", "image", "several"],
+)
+def test_the_worst_case_counts_all_that_a_request_has(request_: Any) -> None:
+    server, router = build("900 tokens/minute")
+    router.add_model("a", takes(1, 1))
+    assert ask(server).status_code == 200
+    refused = ask(server, **request_)
+    assert refused.status_code == 400
+    assert "the whole budget of 900 tokens per minute" in refused.json()["error"]["message"]
+
+
+def test_embeddings_count() -> None:
+    server, router = build("30 tokens/day; 1 USD/day")
+
+    @router.embedding("told", price=Price(1, 0))
+    def told(texts: list[str]) -> Embeddings:
+        return Embeddings([[1.0] for _ in texts], usage=Usage(12))
+
+    @router.embedding("untold", price=Price(1, 0))
+    def untold(texts: list[str]) -> list[list[float]]:
+        return [[1.0] for _ in texts]
+
+    def embed(model: str, *texts: Any) -> int:
+        body = {"model": model, "input": texts}
+        status: int = get(server, "/v1/embeddings", "POST", json=body).status_code
+        return status
+
+    assert embed("told", "abc") == 200
+    assert embed("untold", "abcdef", "ghi") == 200
+    assert embed("untold", "x" * 3 * (30 - 12 - 3 + 1)) == 429
+    assert embed("untold", "x" * 3 * (30 - 12 - 3)) == 200
+
+
+def test_a_model_with_tools_costs_what_its_rounds_take() -> None:
+    server, router = build("1 USD/day")
+    rounds: list[int] = []
+
+    @server.tool
+    def look() -> str:
+        return "seen"
+
+    @router.chat("clerk", tools="auto", price=Price(1, 1))
+    def clerk(request: ChatRequest) -> Any:
+        rounds.append(1)
+        said = ToolCall("look") if request.messages[-1].role == "user" else "done"
+        return iter([said, Usage(200_000, 0)])
+
+    assert statuses(server, 4) == [200, 200, 200, 429], "0.40 USD each, as long as there is 1"
+    assert len(rounds) == 6

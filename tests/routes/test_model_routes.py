@@ -16,6 +16,7 @@ from mcp_mount import (
     CompletionsRouter,
     Context,
     DefinitionError,
+    MaxConcurrency,
     MCPServer,
     SyncContext,
 )
@@ -482,7 +483,7 @@ def test_nothing_is_asked_again_for_a_client_that_has_left(
     assert (asked, ended) == (["a"], ["a"])
 
 
-def test_a_plain_member_ends_when_its_client_leaves() -> None:
+def test_a_plain_member_ends_when_its_client_leaves(caplog: pytest.LogCaptureFixture) -> None:
     ended: list[str] = []
     server, router = build(Route("a", "b", retries=3))
 
@@ -497,6 +498,7 @@ def test_a_plain_member_ends_when_its_client_leaves() -> None:
     router.add_model("b", fails())
     asyncio.run(asyncio.wait_for(Leaver(server, stream=True).run(), 20))
     assert ended == ["a"]
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -562,3 +564,65 @@ def test_the_log_says_who_has_not_answered(caplog: pytest.LogCaptureFixture) -> 
     assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [
         "The model 'a' has not answered 'smart': Overloaded"
     ]
+
+
+def test_one_request_tries_a_member_that_has_rested() -> None:
+    server, router = build(Route("a", "b", breaker=Breaker(failures=1, cooldown=0.001)))
+    is_tried, may_end = threading.Event(), threading.Event()
+    asked: list[str] = []
+
+    @router.chat("a")
+    def recovering(request: ChatRequest) -> str:
+        asked.append(request.text)
+        if request.text == "fail":
+            raise ModelError("Down")
+        is_tried.set()
+        assert may_end.wait(20)
+        return "a"
+
+    @router.chat("b")
+    async def other(request: ChatRequest) -> str:
+        await asyncio.sleep(0.01)
+        return "b"
+
+    answer(server, messages=[{"role": "user", "content": "fail"}])
+    messages = [{"role": "user", "content": "try"}]
+    trial = threading.Thread(target=ask, args=(server,), kwargs={"messages": messages})
+    trial.start()
+    try:
+        assert is_tried.wait(20)
+        assert answer(server)[0] == "b"
+    finally:
+        may_end.set()
+        trial.join()
+    assert asked == ["fail", "try"]
+    assert answer(server)[0] == "a"
+
+
+def test_a_choice_of_no_model_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    server, router = build(Route(["a"], choose=lambda choice: []))
+    router.add_model("a", says("a"))
+    assert ask(server).status_code == 500
+    assert "choose= has named no model for 'smart'" in caplog.text
+
+
+def test_a_member_that_is_busy_is_passed_over() -> None:
+    server, router = build(Route("a", "b"))
+    is_asked, may_end = threading.Event(), threading.Event()
+
+    @router.chat("a", max_concurrency=MaxConcurrency(1, wait=0))
+    def slow(request: ChatRequest) -> str:
+        is_asked.set()
+        assert may_end.wait(20)
+        return "a"
+
+    router.add_model("b", says("b"))
+    waiting = threading.Thread(target=ask, args=(server,))
+    waiting.start()
+    try:
+        assert is_asked.wait(20)
+        assert answer(server)[0] == "b"
+        assert ask(server, model="a").status_code == 503
+    finally:
+        may_end.set()
+        waiting.join()
