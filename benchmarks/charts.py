@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 _COLOURS = ("#2a6f97", "#e07a2f", "#5b8c3e", "#a23b72", "#6c6c6c", "#c9a227", "#3d3d8f")
+_GREYS = ("#9a9a9a", "#c4c4c4")
 _STYLE = (
     "<style>text{font:13px sans-serif;fill:#333}.t{font-size:15px;font-weight:bold}"
     ".s{font-size:11px;fill:#666}line{stroke:#ddd}</style>"
@@ -14,7 +15,11 @@ _STYLE = (
 
 
 def bars(
-    title: str, rows: Sequence[tuple[str, Sequence[float]]], series: Sequence[str], unit: str
+    title: str,
+    rows: Sequence[tuple[str, Sequence[float]]],
+    series: Sequence[str],
+    unit: str,
+    ours: str = "",
 ) -> str:
     """A chart of horizontal bars.
 
@@ -23,6 +28,7 @@ def bars(
         rows: The label of each row, and one value for each of the series.
         series: What the values are; with one only, there is no legend.
         unit: The unit of all values.
+        ours: With what the labels of rows begin; the bars of the others are grey.
     """
     thick = 16
     row_height = thick * len(series) + 10
@@ -38,9 +44,10 @@ def bars(
         for number, value in enumerate(values):
             long = width * value / most
             at = y + number * thick
+            colour = _COLOURS[number] if label.startswith(ours) else _GREYS[number]
             parts.append(
                 f'<rect x="{left}" y="{at}" width="{long:.1f}" height="{thick - 2}" '
-                f'fill="{_COLOURS[number]}"/>'
+                f'fill="{colour}"/>'
             )
             parts.append(_text(left + long + 5, at + 12, _short(value), "s"))
     return _svg(left + width + right, height, parts)

@@ -14,6 +14,8 @@ from benchmarks.parts import Options, Page
 from benchmarks.tables import number, table
 from benchmarks.targets import CHOICES, LIMIT
 
+OURS = "mcp-mount"
+
 
 def targets(options: Options) -> Page:
     """Requests per second and what they cost, each target on one core."""
@@ -54,12 +56,14 @@ def targets(options: Options) -> Page:
                 [(title, [found[name].per_second]) for title, name in shown],
                 [""],
                 "more is better",
+                OURS,
             ),
             "cpu": bars(
                 "CPU time per request",
                 [(title, [found[name].cpu]) for title, name in shown],
                 [""],
                 "µs, less is better",
+                OURS,
             ),
         },
     )
@@ -104,6 +108,7 @@ def inside(options: Options) -> Page:
         ],
         ("warm", "cold"),
         "µs, less is better",
+        OURS,
     )
     return Page(table(heads, rows), {"inside": chart})
 

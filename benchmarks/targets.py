@@ -58,27 +58,31 @@ def _target(
 
 TARGETS = (
     _target(LIMIT, "hand-written ASGI application (the limit)", "uvicorn", "limit", echo()),
-    _target("alone", "alone, `async def`", "uvicorn", "alone", echo()),
-    _target("alone-sync", "alone, `def`", "uvicorn", "alone", echo("echo_plain")),
-    _target("alone-session", "alone, session", "uvicorn", "alone", echo(in_session=True)),
+    _target("alone", "mcp-mount alone, `async def`", "uvicorn", "alone", echo()),
+    _target("alone-sync", "mcp-mount alone, `def`", "uvicorn", "alone", echo("echo_plain")),
+    _target("alone-session", "mcp-mount alone, session", "uvicorn", "alone", echo(in_session=True)),
     _target("fastapi-view", "FastAPI: an endpoint", "uvicorn", "plain_fastapi", plain()),
-    _target("fastapi", "in FastAPI", "uvicorn", "in_fastapi", echo(), "fastapi-view"),
-    _target("starlette", "in Starlette", "uvicorn", "in_starlette", echo()),
+    _target("fastapi", "mcp-mount in FastAPI", "uvicorn", "in_fastapi", echo(), "fastapi-view"),
+    _target("starlette", "mcp-mount in Starlette", "uvicorn", "in_starlette", echo()),
     _target("flask-view", "Flask: a JSON view", "gunicorn", "plain_flask", plain()),
-    _target("flask", "in Flask", "gunicorn", "in_flask", echo("echo_plain"), "flask-view"),
+    _target(
+        "flask", "mcp-mount in Flask", "gunicorn", "in_flask", echo("echo_plain"), "flask-view"
+    ),
     _target(
         "flask-front",
-        "in front of Flask",
+        "mcp-mount in front of Flask",
         "gunicorn",
         "before_flask",
         echo("echo_plain"),
         "flask-view",
     ),
     _target("django-view", "Django: a JSON view", "gunicorn", "plain_django", plain()),
-    _target("django", "in Django", "gunicorn", "in_django", echo("echo_plain"), "django-view"),
+    _target(
+        "django", "mcp-mount in Django", "gunicorn", "in_django", echo("echo_plain"), "django-view"
+    ),
     _target(
         "django-front",
-        "in front of Django",
+        "mcp-mount in front of Django",
         "gunicorn",
         "before_django",
         echo("echo_plain"),
@@ -89,7 +93,7 @@ TARGETS = (
     ),
     _target(
         "django-asgi",
-        "in Django, ASGI",
+        "mcp-mount in Django, ASGI",
         "uvicorn",
         "in_django_asgi",
         echo("echo_plain"),
