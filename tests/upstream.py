@@ -42,6 +42,12 @@ USAGE = {
     "prompt_tokens_details": {"cached_tokens": 4},
     "completion_tokens_details": {"reasoning_tokens": 2},
 }
+ANTHROPIC_USAGE = {
+    "input_tokens": 7,
+    "cache_read_input_tokens": 4,
+    "cache_creation_input_tokens": 0,
+    "output_tokens": 7,
+}
 PIECE_SECONDS = 0.05
 
 
@@ -359,12 +365,7 @@ class AnthropicForm(_Form):
             **self._head(),
             "content": blocks,
             "stop_reason": self._reason(behaviour, self._tools(behaviour)),
-            "usage": {
-                "input_tokens": 7,
-                "cache_read_input_tokens": 4,
-                "cache_creation_input_tokens": 0,
-                "output_tokens": 7,
-            },
+            "usage": ANTHROPIC_USAGE,
         }
 
     def events(self, behaviour: str) -> Iterator[bytes]:
@@ -387,7 +388,7 @@ class AnthropicForm(_Form):
             pieces = ["", text[:3], text[3:]] if text != "{}" else []
             yield from self._block(index + number, block, "partial_json", pieces)
         delta = {"stop_reason": self._reason(behaviour, tools), "stop_sequence": None}
-        yield _typed("message_delta", delta=delta, usage={"output_tokens": 7})
+        yield _typed("message_delta", delta=delta, usage=ANTHROPIC_USAGE)
         yield _typed("message_stop")
 
     def error(self) -> bytes:

@@ -86,22 +86,28 @@ def client_failure(error: Exception) -> tuple[ModelError, str | None] | None:
         As `refusal`; None for other exceptions.
     """
     status = getattr(error, "status_code", None)
-    if isinstance(status, int):
+    if isinstance(status, int) and status >= 400:
         # pydantic-ai's has the one of its client as its cause.
         response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
         headers = getattr(response, "headers", None) or {}
-        body = getattr(error, "body", None)
-        data = body if isinstance(body, dict) and "error" in body else {"error": body}
-        return _refusal(status, headers, data, None)
+        return _refusal(status, headers, {"error": _error_in(error)}, None)
     names = "".join(one.__name__ for one in type(error).__mro__)
     if "Timeout" in names:
         return ModelError("The upstream model does not answer in time", status=504), str(error)
     if "APIConnectionError" in names or "TransportError" in names:
         return ModelError("The upstream model cannot be reached, or breaks off"), str(error)
     if "APIError" in names:
-        failure = broken_off(getattr(error, "body", None) or {"message": str(error)})
+        # In the middle of a stream, after status 200.
+        failure = broken_off(_error_in(error) or {"message": str(error)})
         return failure, str(failure)
     return None
+
+
+def _error_in(error: Exception) -> Any:
+    """What the upstream says, in an exception of a client: anthropic's has the whole body, openai's
+    its member "error"."""
+    body = getattr(error, "body", None)
+    return body["error"] if isinstance(body, dict) and "error" in body else body
 
 
 def _refusal(
@@ -154,8 +160,10 @@ def _short(value: Any) -> str | None:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """In how many seconds to try again (RFC 9110, 10.2.3), if the upstream says so."""
     text = headers.get("retry-after", "")
+    exactly = headers.get("retry-after-ms", "")
     try:
-        after = float(text)
+        # OpenAI and Azure say it in both units.
+        after = float(exactly) / 1000 if exactly else float(text)
     except ValueError:
         try:
             after = parsedate_to_datetime(text).timestamp() - time.time()

@@ -48,7 +48,7 @@ class Runnable:
         reader, gathering = OpenAIAnswer(), Gathering()
         usage = dict.fromkeys(("input_tokens", "output_tokens", "cache_read", "reasoning"), 0)
         with client_failures():
-            async with aclosing(self._messages(request)) as messages:
+            async with aclosing(self._messages(request, usage)) as messages:
                 async for message in messages:
                     _count(message, usage)
                     for delta in reader.read(_chunk(message, with_calls=not self._is_graph)):
@@ -60,13 +60,16 @@ class Runnable:
         reader.is_done = True
         return await ended(gathering, reader, asked)
 
-    async def _messages(self, request: ChatRequest) -> Any:
+    async def _messages(self, request: ChatRequest, usage: dict[str, int]) -> Any:
         """What it says: its message, or the pieces of it."""
         messages: Any = request.dumped_messages()
         if self._is_graph:
             given = {"messages": messages}
             if not request.stream:
-                yield (await self.function.ainvoke(given))["messages"][-1]
+                *steps, last = (await self.function.ainvoke(given))["messages"]
+                for message in steps[len(messages) :]:
+                    _count(message, usage)
+                yield last
                 return
             async for message, _ in self.function.astream(given, stream_mode="messages"):
                 if getattr(message, "type", None) in _AI:

@@ -135,10 +135,11 @@ class APIError(Exception):
 
 
 class APIStatusError(APIError):
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, **headers: str) -> None:
         super().__init__(f"Error code: {status}")
         self.status_code = status
-        self.response = SimpleNamespace(headers={"retry-after": "7"})
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.response = SimpleNamespace(headers=named or {"retry-after": "7"})
         self.body = {"message": "Slow down", "code": "slow"}
 
 
@@ -159,6 +160,7 @@ FAILURES: list[tuple[Exception, tuple[int, float | None, str]]] = [
     (APIConnectionError("Connection error."), (502, None, "cannot be reached")),
     (TransportError("peer closed connection"), (502, None, "cannot be reached")),
     (APIError("Overloaded"), (502, None, "breaks off: Overloaded")),
+    (APIStatusError(200), (502, None, "breaks off: Slow down")),
 ]
 
 
@@ -174,6 +176,26 @@ def test_failures_of_a_client_are_model_errors(
     assert (caught.value.status, caught.value.retry_after) == expected[:2]
     if stream:
         assert client.stream.is_closed
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"retry_after": "0.5"}, 0.5),
+        ({"retry_after": "2", "retry_after_ms": "1500"}, 1.5),
+        ({"retry_after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0),
+        ({"retry_after": "-3"}, 0),
+        ({"retry_after": "soon"}, None),
+        ({"retry_after": "nan"}, None),
+    ],
+)
+def test_an_upstream_says_when_to_come_again(
+    headers: dict[str, str], expected: float | None
+) -> None:
+    client = SomeClient(OpenAIForm, failure=APIStatusError(429, **headers))
+    with pytest.raises(ModelError) as caught:
+        ask(ClientModel(client, "m"))
+    assert caught.value.retry_after == expected
 
 
 def test_other_failures_of_a_client_pass() -> None:
@@ -235,7 +257,9 @@ class Graph:
     def get_state(self) -> None: ...
 
     async def ainvoke(self, given: Any) -> Any:
-        return {"messages": [*given["messages"], Message("Hello", usage_metadata=COUNTS)]}
+        called = Message(usage_metadata={"input_tokens": 3})
+        last = Message("Hello", usage_metadata={**COUNTS, "input_tokens": 0})
+        return {"messages": [*given["messages"], called, Message("Sunny", type="tool"), last]}
 
     async def astream(self, given: Any, *, stream_mode: str) -> AsyncIterator[Any]:
         assert stream_mode == "messages"
