@@ -23,11 +23,16 @@ SECONDS = 900
 """How long an installation may take."""
 
 
-def python_of(package: Package) -> Path:
-    """The interpreter of a client's environment, which is made if it is not there."""
-    folder = ENVIRONMENTS / str(package)
+def python_of(package: Package, locks: Path = LOCKS) -> Path:
+    """The interpreter of a client's environment, which is made if it is not there.
+
+    Args:
+        package: The client.
+        locks: Where its lock is.
+    """
+    folder = ENVIRONMENTS / (str(package) if locks is LOCKS else f"models-{package}")
     python = folder / "bin" / "python"
-    lock = lock_of(package)
+    lock = locks / f"{package}.txt"
     mark = folder / ".lock"
     digest = sha256(lock.read_bytes()).hexdigest()
     if not mark.exists() or mark.read_text() != digest:
