@@ -15,6 +15,7 @@ from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.features.models import ChatModel, named_model
+from mcp_mount.llm.answers import Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.images import ImageAsking, ImagePieces, ImageRequest, Picture
 from mcp_mount.wire.encoding import encode
@@ -129,11 +130,23 @@ class ImageCall(Call):
 
     def _encode_picture(self, value: Any, revision: Revision) -> Result:
         assert isinstance(value, Picture), "a backend returns a Picture"
+        self._note_spending(value)
         # Only policies look at the result.
         data = encode(_kept(value)) if self.policies else b"null"
         result = Result(b'"value":%b' % data)
         self._completed = result, value
         return result
+
+    def _note_spending(self, picture: Picture) -> None:
+        """Note what the picture has taken, where a budget asks for that."""
+        spending, price = self.incoming.spending, self.model.price
+        if spending is not None:
+            used = usage_of(picture)
+            spending.add(
+                used.input_tokens,
+                used.output_tokens,
+                0.0 if price is None else price.cost(used),
+            )
 
     def _note_refusal(self, call: Call, error: Exception) -> Result:
         self.refusal = error
@@ -141,6 +154,13 @@ class ImageCall(Call):
             # The log has it from whoever answers.
             call.incoming.hooks.failed(call, error)
         return Result(b"", failed=True)
+
+
+def usage_of(picture: Picture) -> Usage:
+    """How many tokens a picture took, if its backend says so."""
+    told = picture.usage or {}
+    counts = [told.get(name) for name in ("input_tokens", "output_tokens")]
+    return Usage(*(one if isinstance(one, int) and one > 0 else 0 for one in counts))
 
 
 def _kept(picture: Picture) -> dict[str, Any]:

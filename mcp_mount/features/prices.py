@@ -55,11 +55,7 @@ class Price:
             value = getattr(self, name)
             if value is None and name == "cached":
                 continue
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not isfinite(value) or value < 0:
-                raise DefinitionError(
-                    f"the price of {name} tokens is US dollars for a million, not {value!r}"
-                )
+            _check_price(f"the price of {name} tokens is US dollars for a million", value)
 
     @property
     def is_at_hand(self) -> bool:
@@ -72,6 +68,32 @@ class Price:
         again = min(usage.cached_tokens, usage.input_tokens)
         read = (usage.input_tokens - again) * self.input + again * cached
         return (read + usage.output_tokens * self.output) / _MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class PicturePrice:
+    """What each picture of an image backend costs, in US dollars.
+
+    Args:
+        dollars: The price of a picture.
+
+    Raises:
+        DefinitionError: If it is none.
+    """
+
+    dollars: float
+
+    def __post_init__(self) -> None:
+        _check_price("price is US dollars for a picture", self.dollars)
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether it is known at once."""
+        return True
+
+    def cost(self, usage: Usage) -> float:
+        """The cost of a picture, whatever it took."""
+        return self.dollars
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +145,9 @@ def listed_price(name: str, model: Any) -> ListedPrice | None:
     """
     known = getattr(model, "priced_as", None)
     return None if known is None else ListedPrice(name, *known)
+
+
+def _check_price(what: str, value: Any) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not isfinite(value) or value < 0:
+        raise DefinitionError(f"{what}, not {value!r}")

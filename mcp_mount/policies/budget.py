@@ -14,6 +14,7 @@ from mcp_mount.calls.flows import Flow, Run, proceed
 from mcp_mount.calls.results import Result
 from mcp_mount.calls.spending import Spending
 from mcp_mount.features.embeddings import EmbeddingCall
+from mcp_mount.features.images import ImageCall
 from mcp_mount.features.models import ChatModel, ModelCall
 from mcp_mount.features.prices import Pricing
 from mcp_mount.llm.answers import Usage
@@ -139,8 +140,9 @@ class Budgeted:
         reserved = []
         for one in self._budget.allowances:
             amount = _amount(one, most, cost)
-            if not isinstance(call, ModelCall | EmbeddingCall):
-                # What it asks models is not known yet: it begins as long as something is left.
+            if one.unit == "tokens" or not isinstance(call, ModelCall | EmbeddingCall | ImageCall):
+                # What a tool or a picture takes is not known yet: it begins as long as something
+                # is left.
                 amount = max(1, amount)
             window, left = one.window(now)
             kept = f"budget:{self._name}:{one.unit}:{one.period}:{window}:{key}"
@@ -209,7 +211,7 @@ def _refusal(name: str, allowance: Allowance, amount: int, seconds: float) -> Ca
 
 def _highest_cost(call: Call, most: Usage) -> Flow[float]:
     """What a call costs at most, by the price of the dearest model that may answer it."""
-    if not isinstance(call, ModelCall | EmbeddingCall):
+    if not isinstance(call, ModelCall | EmbeddingCall | ImageCall):
         return 0.0
     prices = list(_prices(call.model, call.incoming.handlers, set()))
     if not all(one.is_at_hand for one in prices):
@@ -241,8 +243,7 @@ def _warn_of_no_price(name: str) -> None:
     if name not in _warned:
         _warned.add(name)
         logger.warning(
-            "The model %r has no price, so it costs nothing in budgets of money: declare "
-            "price=Price(input=…, output=…)",
+            "The model %r has no price, so it costs nothing in budgets of money: declare price=",
             name,
         )
 

@@ -16,6 +16,7 @@ from mcp_mount.backends.images.standin import StandInBackend
 from mcp_mount.backends.images.stores import ImageStore, MemoryImages
 from mcp_mount.calls.tasks import TaskPolicy
 from mcp_mount.features.models import ChatModel
+from mcp_mount.features.prices import PicturePrice
 from mcp_mount.llm.images import ImageBackend
 from mcp_mount.policies.chain import policies_of
 from mcp_mount.policies.options import split
@@ -191,6 +192,7 @@ class ImageRouter(MCPRouter):
             answers=False,
             image=limited,
             answers_any_name=answers_any_name,
+            price=None if rest.get("price") is None else PicturePrice(rest["price"]),
         )
         self.registry.add_model(entry, aliases)
         self._add_tools(edits=limited.edits)

@@ -78,6 +78,8 @@ class ImageOptions(ResourcePolicies, total=False):
     """Other names by which clients may ask for it."""
     description: str | None
     """What it is, for lists of models."""
+    price: float | None
+    """What a picture costs, in US dollars, for budgets and audits."""
 
 
 class _RouteOptions(TypedDict, total=False):

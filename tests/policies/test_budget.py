@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +21,7 @@ from mcp_mount import (
     CompletionsRouter,
     Context,
     DefinitionError,
+    ImageRouter,
     MCPServer,
     SyncContext,
 )
@@ -118,8 +120,7 @@ def test_a_function_without_a_price_costs_nothing_and_the_log_says_so(
     router.add_model("unpriced", takes(100_000, 0))
     assert statuses(server, 3) == [200, 200, 200]
     assert [one.message for one in caplog.records if "has no price" in one.message] == [
-        "The model 'unpriced' has no price, so it costs nothing in budgets of money: declare "
-        "price=Price(input=…, output=…)"
+        "The model 'unpriced' has no price, so it costs nothing in budgets of money: declare price="
     ]
 
 
@@ -505,6 +506,9 @@ def test_a_store_that_fails_after_the_answer_does_not_fail_it(
     assert "what it reserved counts" in caplog.text
 
 
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 TOOL = {"type": "function", "function": {"name": "x" * 3000, "parameters": {}}}
 
 
@@ -566,3 +570,30 @@ def test_a_model_with_tools_costs_what_its_rounds_take() -> None:
 
     assert statuses(server, 4) == [200, 200, 200, 429], "0.40 USD each, as long as there is 1"
     assert len(rounds) == 6
+
+
+def test_each_picture_counts() -> None:
+    server = MCPServer("tests", open=True)
+    images = ImageRouter(budget="5 requests/day; 1 USD/day")
+    drawn: list[str] = []
+
+    @images.backend("dear", price=0.3)
+    def dear(prompt: str, size: tuple[int, int]) -> bytes:
+        drawn.append(prompt)
+        return PNG
+
+    @images.backend("cheap", price=0)
+    async def cheap(prompt: str, size: tuple[int, int]) -> bytes:
+        drawn.append(prompt)
+        return PNG
+
+    server.include_router(images)
+
+    def draw(model: str, n: int) -> int:
+        body = {"prompt": "a cat", "model": model, "n": n}
+        status: int = get(server, "/v1/images/generations", "POST", json=body).status_code
+        return status
+
+    assert draw("dear", 2) == 200
+    assert [draw("dear", 2), draw("cheap", 1), draw("cheap", 2)] == [429, 200, 429]
+    assert 4 <= len(drawn) <= 5
