@@ -15,6 +15,7 @@ from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.features.metering import tokens_of_texts
 from mcp_mount.features.models import ChatModel, named_model
+from mcp_mount.features.prices import known_cost
 from mcp_mount.llm.answers import Embeddings, Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.wire.encoding import encode
@@ -108,6 +109,11 @@ class EmbeddingCall(Call):
             used = value.usage or Usage(tokens_of_texts(self._texts))
             cost = price.cost(used) if price is not None and spending.counts_money else 0.0
             spending.add(used.input_tokens, used.output_tokens, cost)
+
+    def used(self) -> tuple[Usage | None, float | None]:
+        """The tokens and the cost of the vectors, if they are known."""
+        known = self._completed
+        return known_cost(self.model.price, None if known is None else known[1].usage)
 
     def most(self, max_tokens: int) -> Usage:
         """How many tokens it takes, at most."""

@@ -15,6 +15,7 @@ from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.features.models import ChatModel, named_model
+from mcp_mount.features.prices import known_cost
 from mcp_mount.llm.answers import Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.images import ImageAsking, ImagePieces, ImageRequest, Picture
@@ -136,6 +137,12 @@ class ImageCall(Call):
         result = Result(b'"value":%b' % data)
         self._completed = result, value
         return result
+
+    def used(self) -> tuple[Usage | None, float | None]:
+        """The tokens and the cost of the picture, if they are known."""
+        known = self._completed
+        usage, cost = known_cost(self.model.price, None if known is None else usage_of(known[1]))
+        return usage if usage != Usage() else None, cost
 
     def _note_spending(self, picture: Picture) -> None:
         """Note what the picture has taken, where a budget asks for that."""

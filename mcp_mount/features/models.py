@@ -18,13 +18,12 @@ from mcp_mount.calls.results import Result
 from mcp_mount.calls.spending import Spending
 from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.features.metering import Meter, input_estimate
-from mcp_mount.features.prices import Pricing
+from mcp_mount.features.prices import Pricing, known_cost
 from mcp_mount.llm.answers import ChatCompletion, Usage, from_data, to_data
 from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.images import ImageBackend
 from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
-from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import INVALID_PARAMS, CallRejected, ProtocolError
 from mcp_mount.wire.messages import Rule
@@ -127,15 +126,11 @@ class ModelCall(Call):
         """The answer of the model itself, if it has given one in this call."""
         return None if self._completed is None else self._completed[1]
 
-    def known_cost(self) -> float | None:
-        """What the answer has cost, if that is known: of a route, its members have a cost each."""
-        completion, price = self.known_completion(), self.model.price
-        if completion is None or completion.usage is None or price is None or not price.is_at_hand:
-            return None
-        try:
-            return price.cost(completion.usage)
-        except DefinitionError:
-            return None
+    def used(self) -> tuple[Usage | None, float | None]:
+        """The tokens and the cost of the answer, if they are known: of a route, its members have a
+        cost each."""
+        completion = self.known_completion()
+        return known_cost(self.model.price, None if completion is None else completion.usage)
 
     def most(self, max_tokens: int) -> Usage:
         """How many tokens it takes, at most.

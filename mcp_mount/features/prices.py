@@ -136,6 +136,16 @@ class ListedPrice:
         return float(found.total_price)
 
 
+def known_cost(price: Pricing | None, usage: Usage | None) -> tuple[Usage | None, float | None]:
+    """What was used, and its cost, if that is known at once."""
+    if price is None or usage is None or not price.is_at_hand:
+        return usage, None
+    try:
+        return usage, price.cost(usage)
+    except DefinitionError:
+        return usage, None
+
+
 def listed_price(name: str, model: Any) -> ListedPrice | None:
     """The listed price of a model that says as what it is listed, by `priced_as`.
 

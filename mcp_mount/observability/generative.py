@@ -143,7 +143,7 @@ class ModelTelemetry:
         completion = None if error else call.known_completion()
         if completion is not None:
             dimensions[_RESPONSE_MODEL] = completion.model or call.model.name
-            self._note(span, completion, call.known_cost())
+            self._note(span, completion, call.used()[1])
         if call.is_within_model:
             # Its tokens and its time are those of the model that has asked it.
             return

@@ -13,6 +13,8 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, Run, proceed
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
+from mcp_mount.features.embeddings import EmbeddingCall
+from mcp_mount.features.images import ImageCall
 from mcp_mount.features.models import ModelCall
 from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
 from mcp_mount.schemas.names import naming_options
@@ -44,7 +46,7 @@ class CallRecord:
         path: The tools that called this one, the outermost first.
         input_tokens: Tokens that a model has read, if it tells that; None of other calls.
         output_tokens: Tokens that it has written.
-        cost: What its answer has cost in US dollars, if its price is known.
+        cost: What its answer, or its picture, has cost in US dollars, if its price is known.
     """
 
     method: str
@@ -159,21 +161,12 @@ def record_of(
 ) -> CallRecord:
     """The record of a call that began at `started` (of `time.perf_counter`)."""
     record = _record(call.incoming, redact(call.arguments), started, outcome, result)
-    return _with_usage(record, call) if isinstance(call, ModelCall) else record
-
-
-def _with_usage(record: CallRecord, call: ModelCall) -> CallRecord:
-    """The record of a call of a model, with what it has taken."""
-    completion = call.known_completion()
-    if completion is None or completion.usage is None:
+    if not isinstance(call, ModelCall | EmbeddingCall | ImageCall):
         return record
-    usage = completion.usage
-    return replace(
-        record,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cost=call.known_cost(),
-    )
+    usage, cost = call.used()
+    if usage is not None:
+        record = replace(record, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+    return record if cost is None else replace(record, cost=cost)
 
 
 def record_of_request(

@@ -533,7 +533,10 @@ def test_the_worst_case_counts_all_that_a_request_has(request_: Any) -> None:
 
 
 def test_embeddings_count() -> None:
-    server, router = build("30 tokens/day; 1 USD/day")
+    records: list[CallRecord] = []
+    server = MCPServer("tests", open=True, audit=Audit(after=records.append))
+    router = CompletionsRouter(budget="30 tokens/day; 1 USD/day")
+    server.include_router(router)
 
     @router.embedding("told", price=Price(1, 0))
     def told(texts: list[str]) -> Embeddings:
@@ -549,6 +552,7 @@ def test_embeddings_count() -> None:
         return status
 
     assert embed("told", "abc") == 200
+    assert (records[0].input_tokens, records[0].cost) == (12, 12 / 1_000_000)
     assert embed("untold", "abcdef", "ghi") == 200
     assert embed("untold", "x" * 3 * (30 - 12 - 3 + 1)) == 429
     assert embed("untold", "x" * 3 * (30 - 12 - 3)) == 200
@@ -573,7 +577,8 @@ def test_a_model_with_tools_costs_what_its_rounds_take() -> None:
 
 
 def test_each_picture_counts() -> None:
-    server = MCPServer("tests", open=True)
+    records: list[CallRecord] = []
+    server = MCPServer("tests", open=True, audit=Audit(after=records.append))
     images = ImageRouter(budget="5 requests/day; 1 USD/day")
     drawn: list[str] = []
 
@@ -597,3 +602,5 @@ def test_each_picture_counts() -> None:
     assert draw("dear", 2) == 200
     assert [draw("dear", 2), draw("cheap", 1), draw("cheap", 2)] == [429, 200, 429]
     assert 4 <= len(drawn) <= 5
+    costs = {one.name: one.cost for one in records if one.outcome == "ok"}
+    assert costs == {"dear": 0.3, "cheap": 0}
