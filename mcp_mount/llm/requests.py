@@ -159,7 +159,7 @@ def arguments_of(call: Mapping[str, Any]) -> Any:
     text = call.get("function", {}).get("arguments") or "{}"
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -85,7 +85,8 @@ class ClientModel:
                         gathering.add(delta)
                         await asked.pieces.put(delta)
             finally:
-                await said.close()
+                if hasattr(said, "close"):
+                    await said.close()
             return await ended(gathering, reader, asked)
 
     def _answer_here(self, asked: Asking) -> ChatCompletion:
@@ -101,7 +102,8 @@ class ClientModel:
                         gathering.add(delta)
                         asked.pieces.put_from_thread(delta)
             finally:
-                said.close()
+                if hasattr(said, "close"):
+                    said.close()
             for delta in last_pieces(gathering, reader):
                 asked.pieces.put_from_thread(delta)
             return gathering.whole()

@@ -112,6 +112,9 @@ def openai_body(
         defaults: Options that the request may not give.
     """
     options = request.options()
+    if options.get("n") == 1:
+        # What everybody does anyhow, and some know no such option.
+        del options["n"]
     if "max_tokens" in options:
         options[limit] = options.pop("max_tokens")
     return {**defaults, **options, "messages": request.dumped_messages()}

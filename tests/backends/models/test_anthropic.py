@@ -290,3 +290,13 @@ def test_tools_of_the_server_of_the_model_are_not_the_clients(upstream: Upstream
     )
     said = ask(model_of("anthropic", upstream), stream=True)
     assert (said.text, said.tool_calls, said.finish) == ("Hello", [], "stop")
+
+
+@pytest.mark.parametrize("text", ["[1]", "no JSON", "[" * 100_000, {"x": 1}, None])
+def test_arguments_of_a_call_are_sent_as_an_object(text: Any, upstream: Upstream) -> None:
+    call = {"id": "1", "function": {"name": "a", "arguments": text}}
+    body = asked(upstream, {"messages": [HELLO, {"role": "assistant", "tool_calls": [call]}]})
+    [use] = body["messages"][-1]["content"]
+    known = {"[1]": {"arguments": [1]}, None: {}}
+    expected = text if isinstance(text, dict) else known.get(text, {"arguments": text})
+    assert use["input"] == expected

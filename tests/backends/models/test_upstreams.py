@@ -137,8 +137,10 @@ def test_a_query_of_the_base_url_is_sent_with_each_request(upstream: Upstream) -
 
 
 def test_the_limit_of_an_answer_has_the_name_that_is_set(upstream: Upstream) -> None:
-    ask(model_of("openai", upstream, max_tokens_name="num_predict"), max_tokens=5)
-    assert upstream.requests[0]["body"]["num_predict"] == 5
+    ask(model_of("openai", upstream, max_tokens_name="num_predict"), max_tokens=5, n=1)
+    [request] = upstream.requests
+    assert request["body"]["num_predict"] == 5
+    assert "n" not in request["body"]
 
 
 def test_an_upstream_that_refuses_stream_options_gets_none(upstream: Upstream) -> None:
@@ -386,6 +388,11 @@ CALLS = [ToolCall("a", {"x": 1}, "1"), ToolCall("b", {"y": 2}, "2")]
                 ),
             ],
             {"text": "a", "reasoning": "b", "usage": Usage(3, 2, 2)},
+        ),
+        # Arguments that are no JSON that Python can read.
+        (
+            [_call(0, "1", "a", "[" * 100_000), "[DONE]"],
+            {"calls": [ToolCall("a", "[" * 100_000, "1")]},
         ),
         # Half of a surrogate pair.
         (['{"choices":[{"delta":{"content":"\\ud83d"}}]}', "[DONE]"], {"text": "\ud83d"}),
