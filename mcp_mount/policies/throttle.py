@@ -76,6 +76,9 @@ class Throttle:
             refuse_what_answers_later("cost=", cost)
         else:
             whole(1)("cost", cost)
+            for one in self.rates:
+                if cost > one.amount:
+                    raise DefinitionError(f"cost is {cost}: no call would ever be within {one}")
         self.cost = cost
         self.strategy = strategy
         self.name = None if name is None else text("name", name)

@@ -20,6 +20,10 @@ WRONG: dict[str, tuple[Callable[..., Any], str]] = {
         lambda: Throttle("1/hour", strategy="window"),
         "a throttle has no strategy 'window'; ",
     ),
+    "a cost that is too high": (
+        lambda: Throttle("5/minute; 2/second", cost=3),
+        "cost is 3: no call would ever be within 2 per 1 second",
+    ),
     "a cost": (lambda: Throttle("1/hour", cost="x"), "cost is a number from 1 on, not 'x'"),
     "the name of a count": (lambda: Throttle("1/hour", name=5), "name is a text, not 5"),
     "tags": (lambda: Cache(5, tags=5), "tags is a name, or a list of names, not 5"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from mcp_mount import (
@@ -626,3 +628,31 @@ def test_a_member_that_is_busy_is_passed_over() -> None:
     finally:
         may_end.set()
         waiting.join()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("next_", ["plain", "coroutine"])
+def test_on_one_thread_the_next_is_asked_when_a_plain_function_has_ended(
+    next_: str, stream: bool
+) -> None:
+    server, router = build(Route("slow", next_, first_piece=0.05, breaker=Breaker(failures=1)))
+
+    @router.chat("slow")
+    def slow(request: ChatRequest) -> str:
+        time.sleep(0.3)
+        return "late"
+
+    @router.chat("plain")
+    def plain(request: ChatRequest) -> str:
+        return "answer"
+
+    @router.chat("coroutine")
+    async def coroutine(request: ChatRequest) -> str:
+        return "answer"
+
+    body = {"model": "smart", "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
+    transport = httpx2.WSGITransport(server.wsgi)
+    with httpx2.Client(transport=transport, base_url="http://127.0.0.1") as client:
+        for _ in range(2):
+            reply = client.post(URL, json=body)
+            assert (reply.status_code, f'"model":"{next_}"' in reply.text) == (200, True)

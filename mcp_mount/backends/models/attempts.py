@@ -16,6 +16,7 @@ from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.models import Asking, ReaderLeft
+from mcp_mount.transports.executor import waiting_thread
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.wire.cancellation import cancel
 from mcp_mount.wire.errors import ClientError
@@ -155,7 +156,9 @@ async def begun_within(
         await asyncio.wait(events, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if not task.done() and held.give_up():
             cancel(task)
-            await asyncio.wait({task}, timeout=_CLEANING_SECONDS)
+            # On the thread of its request, a plain function is in the way of all others.
+            is_in_the_way = waiting_thread() is not None
+            await asyncio.wait({task}, timeout=None if is_in_the_way else _CLEANING_SECONDS)
             raise ModelError(f"The model said nothing within {limit:g} seconds", status=504)
         await asyncio.wait({task})
     except asyncio.CancelledError:

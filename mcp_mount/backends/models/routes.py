@@ -44,6 +44,7 @@ class Route:
             of the `ModelError`. By default those that say so by `ModelError.again`; others are
             passed on at once.
         first_piece: After how many seconds without any piece of its answer a member is given up.
+            Python cannot stop a plain function: under WSGI the next one is asked when it has ended.
         breaker: When a member is left alone for a while; None asks members however they do.
         choose: In which order the members are asked: by "weights", the "least_busy" first, or as a
             function says. It gets a `ModelChoice`, and returns a name or several; None for the
