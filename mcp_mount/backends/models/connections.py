@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -18,6 +19,9 @@ _IDLE_SECONDS: Final = 4.0
 that meets that moment fails."""
 
 _MAX_IDLE: Final = 100
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header (RFC 9110, 5.6.2)."""
 
 
 class ConnectionOptions(TypedDict, total=False):
@@ -80,7 +84,8 @@ class Connections:
 
         refuse_unknown(f"{name} has no option", options, ConnectionOptions.__annotations__)
         known = {option: _CHECKS[option](option, value) for option, value in options.items()}
-        self.headers = {header(one): header(text) for one, text in known.pop("headers", {}).items()}
+        given = known.pop("headers", {})
+        self.headers = {_header_name(one): header(text) for one, text in given.items()}
         self.most_bytes: int = known.pop("max_answer_bytes", 32 * 1024 * 1024)
         connect = known.pop("connect_timeout", 10.0)
         timeout = httpx2.Timeout(known.pop("timeout", 600.0), connect=connect, pool=connect)
@@ -141,6 +146,13 @@ async def _closing(client: Any) -> AsyncGenerator[None, None]:
         yield
     finally:
         await client.aclose()
+
+
+def _header_name(name: Any) -> str:
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise DefinitionError(f"headers: {name!r} is no name of a header")
+    # Ours are in lower case, and give way to the user's.
+    return name.lower()
 
 
 def header(text: Any) -> str:

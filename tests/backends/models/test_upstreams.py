@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from mcp_mount import CompletionsRouter, DefinitionError, MCPServer
 from mcp_mount.llm.requests import chat_request
 from mcp_mount.models import Anthropic, Asking, ModelError, OpenAI, ToolCall, Usage
 from mcp_mount.schemas.extras import MissingExtra
+from mcp_mount_flask import MCPMount
 from tests.backends.models.asking import KINDS, Taken, ask, ask_in_pieces, events, model_of, tool
 from tests.routes.test_composition import get
 from tests.upstream import Upstream, until
@@ -146,6 +148,11 @@ def test_the_limit_of_an_answer_has_the_name_that_is_set(upstream: Upstream) -> 
 def test_an_upstream_that_refuses_stream_options_gets_none(upstream: Upstream) -> None:
     ask(model_of("openai", upstream, stream_usage=False), stream=True)
     assert "stream_options" not in upstream.requests[0]["body"]
+
+
+def test_headers_of_the_user_come_before_others(upstream: Upstream) -> None:
+    ask(model_of("openai", upstream, headers={"Authorization": "Basic eA=="}))
+    assert upstream.requests[0]["headers"]["authorization"] == "Basic eA=="
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -497,6 +504,7 @@ def test_other_vectors_than_wanted_are_a_model_error(data: Any, upstream: Upstre
         ({"key": ""}, "key is a text, or a function that returns one, not an empty one"),
         ({"key": "sk-secret\n"}, "a character that cannot be sent"),
         ({"headers": {"x": "é"}}, "a character that cannot be sent"),
+        ({"headers": {"x y": "z"}}, "'x y' is no name of a header"),
         ({"timeout": 0}, "timeout is a number of seconds above 0"),
         ({"timeot": 3}, "OpenAI has no option 'timeot'"),
         ({"proxy": "nowhere"}, "proxy is the URL of a proxy"),
@@ -544,6 +552,17 @@ def test_a_server_answers_by_its_upstream(kind: str, upstream: Upstream) -> None
     streamed = post(server, stream=True).text
     assert streamed.count('"content":" you"') == 1
     assert streamed.endswith("data: [DONE]\n\n")
+
+
+def test_a_server_under_wsgi_answers_by_its_upstream(kind: str, upstream: Upstream) -> None:
+    app = Flask("shop")
+    MCPMount(app, "/mcp", server=serve(model_of(kind, upstream)))
+    messages = [{"role": "user", "content": "Hello you there"}]
+    for stream in STREAMS:
+        body = {"messages": messages, "stream": stream}
+        said = app.test_client().post("/mcp/v1/chat/completions", json=body).text
+        assert said.count(" you") == 1
+    assert len({one["port"] for one in upstream.requests}) == 1
 
 
 def test_clients_of_a_server_learn_when_to_come_again(upstream: Upstream) -> None:
