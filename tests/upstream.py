@@ -23,11 +23,13 @@ fails once. A name after a colon tells models apart: "ok:first".
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from email import message_from_bytes
 from typing import Any
 
 import pytest
@@ -99,7 +101,7 @@ class Upstream:
             await _Answer(send).json(self.counts())
             return
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        asked = json.loads(body)
+        asked = _asked(headers, body)
         name = asked["model"]
         request = {"path": scope["path"], "query": scope["query_string"].decode(), "body": asked}
         self.requests.append({**request, "headers": headers, "port": scope["client"][1]})
@@ -136,6 +138,25 @@ async def _body(receive: Any) -> bytes:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body
+
+
+def _asked(headers: dict[str, str], body: bytes) -> dict[str, Any]:
+    """What a request asks: JSON, or a form, whose files are under "files"."""
+    kind = headers.get("content-type", "")
+    if not kind.startswith("multipart/"):
+        whole: dict[str, Any] = json.loads(body)
+        return whole
+    form = message_from_bytes(b"content-type: %b\r\n\r\n%b" % (kind.encode(), body))
+    asked: dict[str, Any] = {"files": []}
+    for part in form.get_payload():
+        name = part.get_param("name", header="content-disposition")
+        data = part.get_payload(decode=True)
+        if part.get_filename() is None:
+            asked[name] = data.decode()
+        else:
+            about = (name, part.get_filename(), part.get_content_type(), data)
+            asked["files"].append(about)
+    return asked
 
 
 async def _left(receive: Any) -> None:
@@ -190,6 +211,8 @@ async def _answer(path: str, asked: dict[str, Any], behaviour: str, answer: _Ans
             await answer.write(b'{"text": "' + b"x" * 65536)
             # Where the client has left, nothing else lets others run.
             await asyncio.sleep(0)
+    elif "/images/" in path:
+        await _images(path, asked, behaviour, answer)
     elif path.endswith("/embeddings"):
         await answer.json(_embeddings(asked))
     else:
@@ -421,6 +444,33 @@ class AnthropicForm(_Form):
 
 def _arguments(tool: dict[str, Any]) -> dict[str, int]:
     return dict.fromkeys(tool["input_schema"].get("properties", {}), 1)
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+async def _images(path: str, asked: dict[str, Any], behaviour: str, answer: _Answer) -> None:
+    """Pictures that tell what was asked for; "gif" gives another format, "url" a URL."""
+    size = asked.get("size", "auto")
+    data = b"GIF89a" if behaviour == "gif" else PNG + f"{asked['prompt']} {size}".encode()
+    encoded = base64.b64encode(data).decode()
+    usage = {"total_tokens": 5, "input_tokens": 2, "output_tokens": 3}
+    if not asked.get("stream"):
+        one = {"url": "http://127.0.0.1/secret"} if behaviour == "url" else {"b64_json": encoded}
+        item = {**one, "revised_prompt": f"{asked['prompt']}, revised"}
+        await answer.json({"created": 1, "data": [item], "usage": usage})
+        return
+    kind = "image_edit" if path.endswith("/edits") else "image_generation"
+    await answer.start(kind="text/event-stream")
+    for index in range(int(asked["partial_images"])):
+        partial = base64.b64encode(PNG + str(index).encode()).decode()
+        name = f"{kind}.partial_image"
+        await answer.write(_typed(name, b64_json=partial, partial_image_index=index))
+    if behaviour == "error":
+        await answer.write(_event({"error": {"message": "The stand-in is tired"}}))
+    elif behaviour != "cut":
+        await answer.write(_typed(f"{kind}.completed", b64_json=encoded, usage=usage))
+    await answer.write(b"", more=False)
 
 
 def _embeddings(asked: dict[str, Any]) -> dict[str, Any]:

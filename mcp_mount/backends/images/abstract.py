@@ -1,49 +1,38 @@
-"""The embedded image backend: a drawing made of a prompt's hash, for development and tests.
-
-It needs no model and no network; the same prompt gives the same picture. Needs Pillow (the
-`images` extra).
-"""
+"""An abstract picture made of a prompt's hash: the same prompt gives the same picture."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any
+
+from mcp_mount.backends.images.canvas import Canvas
 
 
-def draw(prompt: str, size: tuple[int, int]) -> Any:
-    """Return a PIL image of `size` (width and height in pixels) for a prompt."""
-    from PIL import Image, ImageDraw
-
+def draw(canvas: Canvas, prompt: str) -> None:
+    """Draw shapes that depend on a prompt, and the prompt."""
     numbers = _numbers(prompt)
-    width, height = size
-    picture = Image.new("RGB", size, _colour(numbers))
-    canvas = ImageDraw.Draw(picture, "RGBA")
+    width, height = canvas.width, canvas.height
+    canvas.pen.rectangle((0, 0, width, height), fill=_colour(numbers))
     for _ in range(24):
         x, y = next(numbers) * width // 255, next(numbers) * height // 255
-        radius = (next(numbers) + 32) * min(size) // 900
+        radius = (next(numbers) + 32) * min(width, height) // 900
         box = (x - radius, y - radius, x + radius, y + radius)
-        shape = canvas.ellipse if next(numbers) % 2 else canvas.rectangle
+        shape = canvas.pen.ellipse if next(numbers) % 2 else canvas.pen.rectangle
         shape(box, fill=(*_colour(numbers), 150))
-    _caption(canvas, prompt, size)
-    return picture
+    caption(canvas, prompt)
 
 
-def _caption(canvas: Any, prompt: str, size: tuple[int, int]) -> None:
-    width, height = size
-    lines = textwrap.wrap(prompt, max(8, width // 8))[:3]
-    top = height - 14 * len(lines) - 10
-    canvas.rectangle((0, top, width, height), fill=(0, 0, 0, 160))
-    for number, line in enumerate(lines):
-        # Pillow's built-in bitmap font knows Latin-1 only.
-        text = line.encode("latin-1", "replace").decode("latin-1")
-        canvas.text((8, top + 5 + 14 * number), text, fill=(255, 255, 255, 255))
+def caption(canvas: Canvas, prompt: str) -> None:
+    """Write a prompt at the bottom of a picture."""
+    left, top, right, bottom = canvas.inner
+    upper = bottom - (bottom - top) / 4
+    canvas.pen.rectangle((left, upper, right, bottom), fill=(0, 0, 0, 160))
+    canvas.text(prompt, (left + 4, upper, right - 4, bottom), (255, 255, 255, 255), lines=3)
 
 
 def _numbers(seed: str) -> Iterator[int]:
     """Endless bytes that only depend on the seed."""
-    block = seed.encode()
+    block = seed.encode("utf-8", "surrogatepass")
     while True:
         block = blake2b(block).digest()
         yield from block

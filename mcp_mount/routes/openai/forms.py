@@ -36,14 +36,10 @@ async def edit_request(request: Request, max_images: int) -> ImageRequest:
     """
     if request.headers.get("content-type", "").lower().startswith(FORM):
         form = await _form(request, max_images)
-        fields = {name: one for name, one in form.multi_items() if name not in _FILES}
-        for name, one in fields.items():
-            if not isinstance(one, str):
-                raise unfit(name[:100], "This is no file")
-        files = [one for name, one in form.multi_items() if name in _IMAGES]
-        images = [await _uploaded("image", one) for one in files]
-        masks = [await _uploaded("mask", one) for one in form.getlist("mask")]
-        mask = masks[-1] if masks else None
+        try:
+            fields, images, mask = await _read(form)
+        finally:
+            await form.close()
     else:
         data = _json(await request.body())
         fields = {name: one for name, one in data.items() if name not in _FILES}
@@ -58,6 +54,24 @@ async def edit_request(request: Request, max_images: int) -> ImageRequest:
         raise unfit("image", "A picture to edit is missing")
     wanted = ImageRequest.model_validate(fields)
     return wanted.with_files(images, mask)
+
+
+async def _read(form: FormData) -> tuple[dict[str, Any], list[Picture], Picture | None]:
+    """The fields, the pictures and the mask of a form."""
+    fields: dict[str, Any] = {}
+    images: list[Picture] = []
+    mask = None
+    for name, one in form.multi_items():
+        if name in _IMAGES:
+            images.append(await _uploaded("image", one))
+        elif name == "mask":
+            mask = await _uploaded("mask", one)
+        elif not isinstance(one, str):
+            raise unfit(name[:100], "This is no file")
+        elif one:
+            # Forms have no null: an empty field is left out.
+            fields[name] = one
+    return fields, images, mask
 
 
 async def _form(request: Request, max_images: int) -> FormData:
@@ -91,9 +105,7 @@ async def _form(request: Request, max_images: int) -> FormData:
 async def _uploaded(param: str, value: UploadFile | str) -> Picture:
     if isinstance(value, str):
         return picture_in(param, value)
-    data = await value.read()
-    await value.close()
-    return _picture(param, data)
+    return _picture(param, await value.read())
 
 
 def _json(body: bytes) -> Mapping[str, Any]:
