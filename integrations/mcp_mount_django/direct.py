@@ -30,6 +30,9 @@ from mcp_mount_django.view import BEGUN, ServerView
 
 _PREFIX = "mcp_mount_django.prefix"
 
+_LONGEST_LENGTH = 18
+"""How many digits a Content-Length has at most that is read here."""
+
 
 def is_from_view(scope: Scope) -> bool:
     """Whether a request has already come through the server's view."""
@@ -190,7 +193,9 @@ def _body(environ: Environ, limit: int) -> bytes | None:
         limit: The most bytes that the server takes.
     """
     length = environ["CONTENT_LENGTH"]
-    if not (length.isascii() and length.isdecimal()) or int(length) > limit:
+    if not (length.isascii() and length.isdecimal() and len(length) <= _LONGEST_LENGTH):
+        return None
+    if int(length) > limit:
         return None
     most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     if most is not None and int(length) > most:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from copy import copy
+from functools import partial
 from inspect import isawaitable
 from types import CoroutineType, TracebackType
 from typing import Any, Protocol, TypeAlias
@@ -52,6 +53,25 @@ class Policy(Protocol):
 
     def flow(self, call: Call) -> Flow[Result]:
         """The flow of one call."""
+
+
+class Encoded:
+    """In place of a value of a handler: its result, for what may be encoded once only.
+
+    Args:
+        result: The result.
+    """
+
+    __slots__ = ("result",)
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+
+
+def _encoded_once(
+    encode: Callable[[Any, Revision], Result], value: Any, revision: Revision
+) -> Result:
+    return value.result if type(value) is Encoded else encode(value, revision)
 
 
 class Call:
@@ -290,9 +310,10 @@ class Call:
         """Let the call run what goes on with a handler that has begun already.
 
         Args:
-            function: In place of the handler; it has its arguments.
+            function: In place of the handler; it has its arguments. It may return an `Encoded`.
         """
         self.function, self.args, self.kwargs = function, (), {}
+        self._encode = partial(_encoded_once, self._encode)
 
     def cancel(self) -> None:
         """Let the call end, for its client wants no answer any more. From any thread.

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json, to_json
 
+from mcp_mount.calls.call import Encoded
 from mcp_mount.calls.catalogue import Catalogue, DirectTool
 from mcp_mount.calls.flows import Do
 from mcp_mount.calls.incoming import IncomingRequest
@@ -234,36 +235,32 @@ class DirectCalls:
             value = call.tool.function(*args, **kwargs)
         except BaseException as error:
             return None, partial(raise_again, error)
-        resumed = partial(return_again, value)
-        try:
-            return self.reply(call, value), resumed
-        except Exception:
-            # The value does not fit, or is none of the tool's own.
-            return None, resumed
+        return self.outcome(call, value)
 
-    def reply(self, call: DirectCall, value: Any) -> bytes:
-        """The body of the reply to a call whose handler has returned.
+    def outcome(self, call: DirectCall, value: Any) -> tuple[bytes | None, Resumed]:
+        """What `run` returns, for a handler that has returned a value.
 
-        Args:
-            call: The call.
-            value: What the handler returned.
-
-        Raises:
-            Exception: What the tool raises for a value that does not fit.
+        The value is encoded once: an iterator gives what it has once only.
         """
         if isinstance(value, self._settings.hooks.responses):
-            raise TypeError("A response of the framework is for the long way")
-        if call.session is None:
-            result = call.tool.encode(value, LATEST)
-            if result.meta:
-                raise TypeError("A result with metadata is for the long way")
-            return b'{"jsonrpc":"2.0","id":%b,"result":{"resultType":"complete",%b%b}' % (
-                to_json(call.id),
-                result.members,
-                self._stateless.end,
-            )
-        result = call.tool.encode(value, call.session.revision)
-        return encode_result(call.id, *self._sessions.result_parts(result))
+            # A response of the framework.
+            return None, partial(return_again, value)
+        revision = LATEST if call.session is None else call.session.revision
+        try:
+            result = call.tool.encode(value, revision)
+        except BaseException as error:
+            return None, partial(raise_again, error)
+        resumed = partial(return_again, Encoded(result))
+        if result.meta:
+            return None, resumed
+        if call.session is not None:
+            return encode_result(call.id, *self._sessions.result_parts(result)), resumed
+        reply = b'{"jsonrpc":"2.0","id":%b,"result":{"resultType":"complete",%b%b}' % (
+            to_json(call.id),
+            result.members,
+            self._stateless.end,
+        )
+        return reply, resumed
 
     def incoming(self, call: DirectCall, request: Request) -> IncomingRequest:
         """The request of a call as the long way has it.

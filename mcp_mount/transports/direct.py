@@ -143,11 +143,8 @@ class ASGIDirectCalls:
                 return partial(_Begun, value, waits_for)
         elif isawaitable(value):
             return partial(return_again, value)
-        try:
-            return self._calls.reply(call, value)
-        except Exception:
-            # The value does not fit, or is none of the tool's own.
-            return partial(return_again, value)
+        reply, resumed = self._calls.outcome(call, value)
+        return resumed if reply is None else reply
 
 
 class _Begun:

@@ -43,6 +43,7 @@ class _Answers:
         self._is_waking = False
         self._deadlines: dict[Started, float] = {}
         self._looks_at = inf
+        self._timer: asyncio.TimerHandle | None = None
 
     def expect(self, started: Started, seconds: float) -> None:
         """Let a function have `Started.stop_waiting` called when it has taken this long.
@@ -52,8 +53,7 @@ class _Answers:
         loop = started.future.get_loop()
         deadline = self._deadlines[started] = loop.time() + seconds
         if deadline < self._looks_at:
-            self._looks_at = deadline
-            loop.call_at(deadline, self._look, loop)
+            self._look_at(deadline, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time() + _CLOCK_RESOLUTION
@@ -61,9 +61,15 @@ class _Answers:
             if deadline <= now:
                 del self._deadlines[started]
                 started.stop_waiting()
-        self._looks_at = min(self._deadlines.values(), default=inf)
+        self._looks_at = inf
         if self._deadlines:
-            loop.call_at(self._looks_at, self._look, loop)
+            self._look_at(min(self._deadlines.values()), loop)
+
+    def _look_at(self, deadline: float, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks_at = deadline
+        self._timer = loop.call_at(deadline, self._look, loop)
 
     def put(self, started: Started, outcome: Outcome) -> None:
         """Give a function's outcome to who waits for it on the loop, from any thread."""
@@ -75,8 +81,11 @@ class _Answers:
                 if loop is not None:
                     loop.call_soon_threadsafe(self._take)
             except RuntimeError:
-                # The loop is closed: nobody waits any more.
+                # The loop is closed: nobody waits any more. What is kept here would keep it.
+                self._is_waking = False
                 self._ready.clear()
+                self._deadlines.clear()
+                self._timer = None
 
     def _take(self) -> None:
         # First: what is put from here on wakes the loop again.

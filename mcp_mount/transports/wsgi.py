@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -38,6 +39,9 @@ StartResponse: TypeAlias = Callable[..., Any]
 
 MOUNTED: Final = "mcp_mount.mounted"
 """The key of a WSGI environment under which a server notes whether it is mounted in anything."""
+
+_LONGEST_LENGTH: Final = 18
+"""How many digits a Content-Length may have that some server could serve."""
 
 _DRAINED_AT_ONCE: Final = 64 * 1024
 
@@ -339,7 +343,8 @@ def body_length(environ: Environ) -> int | None:
         return None
     if not (length.isascii() and length.isdecimal()):
         raise IncompleteBody
-    return int(length)
+    # Python refuses to read numbers of thousands of digits.
+    return int(length) if len(length) <= _LONGEST_LENGTH else sys.maxsize
 
 
 class whole_body:

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -72,6 +72,24 @@ VALUES: dict[str, Any] = {
 }
 
 
+def _generate(kind: str) -> Iterator[Any]:
+    yield 1
+    if kind == "fails":
+        raise ValueError("midway")
+    yield "two" if kind == "unfit" else 2
+
+
+class Awaitable:
+    """What a handler returns that has forgotten to await it."""
+
+    def __await__(self) -> Iterator[Any]:
+        return iter(())
+
+
+ITERATORS = ("fits", "fails", "unfit")
+"""What gives its values once only."""
+
+
 class Shop:
     """A server with tools of all kinds, and how often each handler has run."""
 
@@ -130,6 +148,22 @@ class Shop:
             runs["plain_number"] += 1
             value: int = VALUES[kind]
             return value
+
+        @server.tool
+        async def iterates(kind: str) -> Iterable[int]:
+            return _generate(kind)
+
+        @server.tool
+        def plain_iterates(kind: str) -> Iterable[int]:
+            return _generate(kind)
+
+        @server.tool
+        async def lists(kind: str) -> list[int]:
+            return _generate(kind)  # type: ignore[return-value]
+
+        @server.tool
+        async def forgets_to_wait(kind: str) -> str:
+            return Awaitable()  # type: ignore[return-value]
 
         @server.tool
         def plain_fails(kind: str) -> str:
@@ -267,11 +301,16 @@ CALLS = [
     *(("plain_number", {"kind": kind}) for kind in VALUES),
     *(("plain_fails", {"kind": kind}) for kind in ERRORS),
     *(("waits", {"kind": kind}) for kind in ("", *ERRORS)),
+    *(("iterates", {"kind": kind}) for kind in ITERATORS),
+    *(("plain_iterates", {"kind": kind}) for kind in ITERATORS),
+    *(("lists", {"kind": kind}) for kind in ITERATORS),
+    ("forgets_to_wait", {"kind": "a"}),
 ]
 
 DIRECT = {
     *("echo", "point", "free", "number", "fails", "waits"),
     *("plain", "plain_free", "plain_number", "plain_fails"),
+    *("iterates", "plain_iterates", "lists", "forgets_to_wait"),
 }
 
 
@@ -456,18 +495,23 @@ def test_a_tool_that_is_replaced_is_called_no_more() -> None:
     assert b'"text":"aa"' in asyncio.run(send(server, raw(headers), content))[2]
 
 
-@pytest.mark.parametrize("kind", ["text", "point", "none", "object", "tool", "value", "exit"])
+@pytest.mark.parametrize(
+    "kind", ["text", "point", "none", "object", "tool", "value", "exit", *ITERATORS]
+)
 def test_a_response_begins_before_a_slow_plain_function_ends(kind: str) -> None:
     def ask(*, direct: bool) -> tuple[Any, ...]:
         server = MCPServer("slow", secret_key=KEY, open=True, keep_alive=0.03)
         begun = threading.Event()
 
-        @server.tool
         def slow() -> Any:
             assert begun.wait(20)
             if kind in ERRORS:
                 raise ERRORS[kind]
-            return VALUES[kind]
+            return _generate(kind) if kind in ITERATORS else VALUES[kind]
+
+        if kind in ITERATORS:
+            slow.__annotations__["return"] = Iterable[int]
+        server.tool(slow)
 
         if not direct:
             server.core.protocol.direct.find = lambda *args: None  # type: ignore[method-assign]

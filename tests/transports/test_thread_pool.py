@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -65,6 +66,48 @@ def test_who_waits_for_a_function_is_told_when_it_takes_long() -> None:
         return told, await long.future, await longer.future
 
     assert asyncio.run(run()) == ((None, None), (True, None), (True, None))
+
+
+def test_one_timer_is_enough_for_all_deadlines() -> None:
+    async def run() -> int:
+        pool, end = make(8), threading.Event()
+        loop = asyncio.get_running_loop()
+        made: list[Any] = []
+        own = loop.call_at
+
+        def call_at(*args: Any, **kwargs: Any) -> Any:
+            made.append(own(*args, **kwargs))
+            return made[-1]
+
+        loop.call_at = call_at  # type: ignore[method-assign]
+        started = [pool.start(lambda: end.wait(20), seconds) for seconds in (5, 0.02, 3, 0.04)]
+        await started[1].future
+        await started[3].future
+        end.set()
+        await asyncio.gather(*(one.future for one in started))
+        return sum(not timer.cancelled() and timer.when() > loop.time() for timer in made)
+
+    assert asyncio.run(run()) <= 1
+
+
+@pytest.mark.parametrize("seconds", [None, 60.0])
+def test_functions_that_outlive_their_loop_do_not_keep_it(seconds: float | None) -> None:
+    pool, end = make(), threading.Event()
+
+    async def run() -> Any:
+        for _ in range(3):
+            pool.start(lambda: end.wait(20), seconds)
+        return weakref.ref(asyncio.get_running_loop())
+
+    seen = asyncio.run(run())
+    end.set()
+    until(lambda: pool._busy == 0)
+
+    def is_gone() -> bool:
+        gc.collect()
+        return seen() is None
+
+    until(is_gone)
 
 
 @pytest.mark.parametrize(
