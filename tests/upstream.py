@@ -521,6 +521,7 @@ def serving() -> Iterator[Upstream]:
         upstream, port=port, log_config=None, log_level=100, lifespan="off", ws="none"
     )
     config.timeout_graceful_shutdown = 1
+    config.timeout_keep_alive = 60
     upstream.server = server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -535,13 +536,13 @@ def serving() -> Iterator[Upstream]:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so, for ten seconds at most."""
+    """Wait until something is so, for half a minute at most."""
 
     async def wait() -> None:
         while not is_so():
             await asyncio.sleep(0.005)
 
-    await asyncio.wait_for(wait(), 10)
+    await asyncio.wait_for(wait(), 30)
 
 
 @pytest.fixture(scope="session")

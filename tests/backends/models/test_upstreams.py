@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 
 from mcp_mount import CompletionsRouter, DefinitionError, MCPServer
+from mcp_mount.backends.models import answering, connections
 from mcp_mount.llm.requests import chat_request
 from mcp_mount.models import Anthropic, Asking, ModelError, OpenAI, ToolCall, Usage
 from mcp_mount.schemas.extras import MissingExtra
@@ -35,6 +36,13 @@ def _collected() -> Iterator[None]:
     """Whatever nobody has closed is found here, and warns."""
     yield
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine loses no connections."""
+    monkeypatch.setattr(connections, "_IDLE_SECONDS", 60)
+    monkeypatch.setattr(answering, "_DRAIN_SECONDS", 10)
 
 
 @pytest.mark.parametrize("stream", STREAMS)
@@ -195,7 +203,8 @@ ERRORS = {
 def test_what_goes_wrong_is_a_model_error(
     kind: str, stream: bool, behaviour: str, upstream: Upstream
 ) -> None:
-    model = model_of(kind, upstream, behaviour, max_answer_bytes=100_000, timeout=0.5)
+    timeout = 0.3 if behaviour == "stall" else 30
+    model = model_of(kind, upstream, behaviour, max_answer_bytes=100_000, timeout=timeout)
     with pytest.raises(ModelError) as caught:
         ask(model, stream=stream)
     error = caught.value
@@ -269,18 +278,22 @@ def test_requests_share_connections_which_end_with_their_loop(
 
 
 def test_many_streams_run_at_one_time(kind: str, upstream: Upstream) -> None:
-    model = model_of(kind, upstream, "slow")
+    model = model_of(kind, upstream, "hang")
 
     async def several() -> None:
         request = chat_request("a b", stream=True)
-        await asyncio.gather(*(model.answer(Asking(request, Taken())) for _ in range(50)))
+        tasks = [asyncio.create_task(model.answer(Asking(request, Taken()))) for _ in range(150)]
+        await until(lambda: upstream.open == 150)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await until(lambda: upstream.open == 0)
 
     asyncio.run(several())
-    assert upstream.most_open > 25
 
 
 def test_requests_above_the_limit_wait_and_then_are_refused(upstream: Upstream) -> None:
-    model = model_of("openai", upstream, "stall", max_connections=1, connect_timeout=0.1)
+    model = model_of("openai", upstream, "stall", max_connections=1, connect_timeout=1)
 
     async def two() -> None:
         request = chat_request("a")
@@ -594,7 +607,7 @@ def test_a_client_that_leaves_at_any_moment_ends_the_request_of_the_upstream(
         async def send(message: Any) -> None: ...
 
         answering = asyncio.create_task(server({**scope, "state": {}}, receive, send))
-        _, pending = await asyncio.wait([answering], timeout=10)
+        _, pending = await asyncio.wait([answering], timeout=30)
         assert not pending, f"after {steps} steps of the loop"
 
     async def leave() -> None:
