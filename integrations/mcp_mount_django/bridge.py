@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 
 from mcp_mount.base import MCPServer
 from mcp_mount.protocol import Request
-from mcp_mount.transports.in_process import Application, ApplicationExchange, Message
+from mcp_mount.transports.in_process import Application, ApplicationExchange, ClientGone, Message
 from mcp_mount.transports.scopes import HOST_REQUEST, RUNNER, Scope
 from mcp_mount.transports.threads import Runner
 from mcp_mount.wire.logs import own_logger
@@ -166,7 +166,8 @@ class _ViewExchange(ApplicationExchange):
         after a whole response."""
         self.leave()
         await asyncio.wait([self._task])
-        if not self._task.cancelled() and (error := self._task.exception()) is not None:
+        error = None if self._task.cancelled() else self._task.exception()
+        if error is not None and not isinstance(error, ClientGone):
             logger.error("A request failed after its response", exc_info=error)
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor as AnyExecutor
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Final
@@ -189,6 +189,13 @@ class Streamed:
         self._events = events
         self._end = end
         self._thread = thread
+        self._is_closed = False
+
+    def __del__(self) -> None:
+        # Django drops a response unclosed when the client leaves while middleware still has it.
+        if not self._is_closed:
+            with suppress(RuntimeError):
+                self._thread.loop.call_soon_threadsafe(_end_soon, self._end)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -200,10 +207,10 @@ class Streamed:
         """End the stream. The response calls this when it is complete or its client has
         disconnected.
         """
+        self._is_closed = True
         if is_on_event_loop():
             # The loop of a test client, which closes responses there: nothing may block.
-            _ending.add(task := asyncio.ensure_future(self._end()))
-            task.add_done_callback(_ending.discard)
+            _end_soon(self._end)
             return
         end: Any = self._end()
         self._thread.serve(asyncio.run_coroutine_threadsafe(end, self._thread.loop))
@@ -211,6 +218,11 @@ class Streamed:
 
 
 _ending: Final[set[asyncio.Future[None]]] = set()
+
+
+def _end_soon(end: Callable[[], Awaitable[None]]) -> None:
+    _ending.add(task := asyncio.ensure_future(end()))
+    task.add_done_callback(_ending.discard)
 
 
 def is_on_event_loop() -> bool:

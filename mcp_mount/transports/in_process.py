@@ -13,6 +13,10 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Any]
 Message: TypeAlias = MutableMapping[str, Any]
 
 
+class ClientGone(OSError):
+    """What an application meets that sends something to a client that has left."""
+
+
 class ApplicationExchange:
     """One request and its response, as the application has them (ASGI 3.0, "HTTP").
 
@@ -78,7 +82,7 @@ class ApplicationExchange:
         await self._room.wait()
         if self._left.is_set():
             # ASGI 2.4: an application that sends without end must end.
-            raise OSError("The client has left")
+            raise ClientGone("The client has left")
         if message["type"] == "http.response.body":
             self._room.clear()
         self.sent(message)
