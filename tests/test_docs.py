@@ -73,6 +73,24 @@ def test_the_examples_of_the_models_page_run() -> None:
     assert Client(names["server"]).call_tool("mood", {"text": "x"}).text.endswith("x")
 
 
+def test_the_examples_of_the_images_page_run() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "images.md"):
+        names = execute(block, **names)
+    client = TestClient(names["server"], base_url="http://localhost")
+
+    def drawn(model: str, prompt: str = "a cat", **more: Any) -> Any:
+        body = {"prompt": prompt, "model": model, **more}
+        return client.post("/v1/images/generations", json=body)
+
+    assert drawn("gpt-image-1", size="16x16", response_format="url").json()["data"][0]["url"]
+    assert drawn("painter", "my secret").json()["error"]["message"] == "This is not painted here"
+    streamed = drawn("painter", stream=True, partial_images=2).text
+    assert streamed.count("image_generation.partial_image") == 2
+    assert drawn("figures", chart={"values": [1, 2]}).status_code == 200
+    assert drawn("gpt-image").status_code in (401, 403, 404)
+
+
 def test_the_examples_of_the_resources_page_run() -> None:
     names: dict[str, Any] = {}
     for block in blocks(ROOT / "docs" / "resources.md"):

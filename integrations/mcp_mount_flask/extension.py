@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import IO, Any, Final
 from weakref import WeakSet
 
+from fastapi import APIRouter
 from flask import Flask, Response, current_app, request
 from flask import Request as FlaskRequest
 from typing_extensions import Unpack
@@ -22,6 +23,7 @@ from mcp_mount.options import OPTIONS, NamedMCPServerOptions, configured, refuse
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.exchange import error_reply
+from mcp_mount.routes.options import IncludeOptions
 from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.arguments import request_types
 from mcp_mount.schemas.names import refuse_unknown
@@ -121,6 +123,20 @@ class MCPMount(HandlerDecorators):
     def title(self) -> str:
         """The name of the server."""
         return self.server.title
+
+    def include_router(self, router: APIRouter, **options: Unpack[IncludeOptions]) -> None:
+        """Include a router in the server: see `MCPServer.include_router`.
+
+        Its HTTP routes are below the path of the server: `/mcp/v1/chat/completions`.
+
+        Args:
+            router: One of ours, or FastAPI's.
+            options: FastAPI's.
+
+        Raises:
+            DefinitionError: As `MCPServer.include_router`.
+        """
+        self.server.include_router(router, **options)
 
     def init_app(self, app: Flask) -> None:
         """Mount the server in an application. Its state is kept in `app.extensions["mcp_mount"]`.

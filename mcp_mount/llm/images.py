@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 
 AUTO: Final = "auto"
 _DEFAULT_PIXELS: Final = (512, 512)
+_SIZE: Final = re.compile(r"[1-9][0-9]{1,3}x[1-9][0-9]{1,3}")
 _FILES: Final = ("image", "images", "mask")
 
 
@@ -70,7 +79,7 @@ class ImageRequest(BaseModel):
     prompt: str = Field(min_length=1, max_length=32_000)
     model: str | None = None
     n: int = Field(1, ge=1, le=10)
-    size: str = Field(AUTO, pattern=r"^(auto|[1-9]\d{1,3}x[1-9]\d{1,3})$")
+    size: str = AUTO
     quality: str | None = Field(None, max_length=64)
     background: Literal["transparent", "opaque", "auto"] | None = None
     output_format: Literal["png", "jpeg", "webp"] | None = None
@@ -88,6 +97,13 @@ class ImageRequest(BaseModel):
         if not isinstance(data, Mapping):
             return data
         return {key: one for key, one in data.items() if one is not None and key not in _FILES}
+
+    @field_validator("size")
+    @classmethod
+    def _is_size(cls, size: str) -> str:
+        if size != AUTO and not _SIZE.fullmatch(size):
+            raise ValueError('a width and a height from 10 to 9999, such as "1024x1024", or "auto"')
+        return size
 
     @property
     def images(self) -> Sequence[Picture]:

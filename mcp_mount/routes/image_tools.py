@@ -26,7 +26,7 @@ Prompt = Annotated[str, Field(min_length=1, max_length=32_000, description="What
 Size = Annotated[
     str,
     Field(
-        pattern=r"^(auto|[1-9]\d{1,3}x[1-9]\d{1,3})$",
+        pattern=r"^(auto|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$",
         description='Width and height in pixels, such as "512x512", or "auto"',
     ),
 ]
