@@ -201,8 +201,9 @@ class DirectCalls:
             return None
         if isinstance(asked, Session):
             name = params.get("name")
-            tool = self._catalogue.direct_tool(name) if type(name) is str else None
-            if tool is None or len(params) != (2 if meta is None else 3):
+            # By what is declared now, when the body has come.
+            tool = self.find(name, _VERSION, None, "") if type(name) is str else None
+            if not isinstance(tool, DirectTool) or len(params) != (2 if meta is None else 3):
                 return None
             if meta is not None and (type(meta) is not dict or VERSION_META in meta):
                 return None
@@ -210,6 +211,8 @@ class DirectCalls:
         if (
             len(params) != 3
             or params.get("name") != asked.name
+            # Another one, if something has been declared while the body came.
+            or self._catalogue.direct_tool(asked.name) is not asked
             or type(meta) is not dict
             or meta.get(VERSION_META) != _VERSION
             or type(meta.get(CAPABILITIES_META)) is not dict

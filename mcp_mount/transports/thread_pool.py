@@ -135,6 +135,9 @@ class Started:
             return None, error
 
 
+def _nothing() -> None: ...
+
+
 class ThreadPool:
     """Runs plain functions on threads of the operating system, which are made as they are needed.
 
@@ -227,6 +230,8 @@ class ThreadPool:
                     self._idle -= 1
                     is_served = self._threads > 0
                 if not is_served:
+                    # The next thread takes it all the same, when its caller has been told.
+                    work.function = _nothing
                     raise
 
     def _serve(self) -> None:

@@ -41,15 +41,16 @@ class Limit:
 
 LIMITS = {
     "alone": Limit(
-        *(22, 5, 1.18),
-        "A direct call: one walk over the headers, one over the body, the tool, one reply.",
+        *(24, 5, 1.18),
+        "A direct call: one walk over the headers, one over the body, a look whether the tool is still "
+        "that of the headers, the tool, one reply.",
     ),
     "alone, session": Limit(
-        *(26, 5, 1.16),
+        *(29, 5, 1.16),
         "A direct call, which also looks up the session that its header names.",
     ),
     "alone, plain function": Limit(
-        *(42, 55, None),
+        *(43, 55, None),
         "A direct call on a thread of the pool, and what wakes the loop up again.",
     ),
     "alone, context and throttle": Limit(
@@ -58,7 +59,7 @@ LIMITS = {
         "client, the flow of the throttle around it, the reply in general.",
     ),
     "alone, WSGI": Limit(
-        *(36, 5, 1.26),
+        *(38, 5, 1.26),
         "A direct call: one walk over the environment, one over the body, the tool, one reply.",
     ),
     "alone, WSGI, coroutine": Limit(
@@ -67,24 +68,24 @@ LIMITS = {
         "thread waits. How often either finds the other waiting varies by eight calls.",
     ),
     "in Starlette": Limit(
-        *(18, 20, 1.26),
+        *(20, 20, 1.26),
         "A direct call in front of the application, which has nothing in between.",
     ),
     "in FastAPI": Limit(
-        *(18, 35, 1.84),
+        *(20, 35, 1.84),
         "A direct call in front of the application, after FastAPI's own __call__.",
     ),
     "in Flask": Limit(
-        *(36, -20, 1.10),
+        *(38, -20, 1.10),
         "Flask's dispatch as for a view, then a direct call. It leaves out what JSON costs a view.",
     ),
     "beside Flask": Limit(
-        *(40, 25, 0.24),
+        *(42, 25, 0.24),
         "A direct call in front of the application, with an application context for the tool and a "
         "request context that is made when the tool looks at it.",
     ),
     "in Django": Limit(
-        *(49, 10, 1.26),
+        *(51, 10, 1.26),
         "Django's dispatch as for a view, then a direct call, with the server's authentication and "
         "the check that the project's middleware may run where it does.",
     ),

@@ -479,6 +479,44 @@ def test_what_is_declared_later_holds(options: dict[str, Any]) -> None:
     assert direct == []
 
 
+@pytest.mark.parametrize("revision", REVISIONS[:2])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda server: server.remove_tool("echo"),
+        lambda server: server.configure(permission=lambda request: False),
+        lambda server: server.configure(caller=lambda request: "a"),
+    ],
+    ids=["removed", "guarded", "counted"],
+)
+def test_what_is_declared_while_the_body_comes_holds(change: Any, revision: str) -> None:
+    server = MCPServer("slowly", secret_key=KEY, open=True)
+    server.tool(name="echo")(lambda text: text)
+    headers, body = request(revision, "echo", {"text": "a"})
+    if revision != STATELESS:
+        headers["mcp-session-id"] = Session(server, revision).headers["mcp-session-id"]
+
+    async def run() -> list[Any]:
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            if sent:
+                change(server)
+            return {"type": "http.request", "body": json.dumps(body).encode()}
+
+        async def note(one: Any) -> None:
+            sent.append(one)
+
+        for _ in range(2):
+            await server(scope_of(raw(headers)), receive, note)
+        return sent
+
+    with counted() as direct:
+        sent = asyncio.run(run())
+    assert direct == []
+    assert sent[0]["status"] == 200
+
+
 def test_a_tool_that_is_replaced_is_called_no_more() -> None:
     server = Shop(direct=True).server
     headers, body = request(STATELESS, "echo", {"text": "a"})
