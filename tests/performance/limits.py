@@ -42,8 +42,8 @@ class Limit:
 LIMITS = {
     "alone": Limit(
         *(24, 5, 1.18),
-        "A direct call: one walk over the headers, one over the body, a look whether the tool is still "
-        "that of the headers, the tool, one reply.",
+        "A direct call: one walk over the headers, one over the body, a look whether the tool is "
+        "still that of the headers, the tool, one reply.",
     ),
     "alone, session": Limit(
         *(29, 5, 1.16),
