@@ -47,12 +47,10 @@ def main() -> None:
     options = Options(targets, asked.rounds, asked.seconds)
     if load.WRK is None:
         print(load.HINT, file=sys.stderr)
-    about = described(environment())
-    print(about)
     for name in parts:
-        begun = time.monotonic()
+        begun, about = time.monotonic(), described(environment())
         page = SECTIONS[name](options)
-        print(page.text, flush=True)
+        print(f"{page.text}\n{about}", flush=True)
         print(f"({name} took {time.monotonic() - begun:.0f} s)", file=sys.stderr, flush=True)
         if not chosen and not asked.print:
             pages.write(name, page, about)

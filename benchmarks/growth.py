@@ -25,11 +25,11 @@ def concurrency(options: Options) -> Page:
     rows = [
         (title, f"{count:,}", *_figures(one), f"{one.threads:.0f}") for title, count, one in found
     ]
-    many, late = curves.by_name(found, "per_second"), curves.by_name(found, "p99")
+    used, late = curves.by_name(found, "cpu"), curves.by_name(found, "p99")
     return Page(
         table(heads, rows),
         {
-            "concurrency": lines("Requests per second", many, "connections", "more is better"),
+            "concurrency": lines("CPU time per request", used, "connections", "µs"),
             "concurrency-p99": lines("99th percentile", late, "connections", "ms"),
         },
     )
