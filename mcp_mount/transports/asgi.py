@@ -100,7 +100,14 @@ class ASGITransport:
                 return
             (reply, resumed), error = outcome
             assert error is None
-            done = reply or resumed
+            if reply is None:
+                exchange = self._resumed(call, scope)
+                exchange.calls[0].resume(resumed)
+                # Here: on a thread, it would wait behind all functions that have not begun.
+                exchange.calls[0].run()
+                await _send_reply(exchange.reply(), send)
+                return
+            done = reply
         if isinstance(done, bytes):
             headers = [_CONTENT_TYPE, (b"content-length", b"%d" % len(done))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -250,8 +257,7 @@ class ASGITransport:
         self, call: DirectCall, started: Started, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Begin the response to a direct call whose plain function has taken long already."""
-        exchange = self._protocol.open_direct(call, request_of(scope, read_headers(scope)))
-        assert isinstance(exchange, Exchange), "its arguments have been validated"
+        exchange = self._resumed(call, scope)
         send_late = partial(_send_late, exchange, receive, send)
         late = LateStart(exchange, send_late, resumable=False)
         late.begin()
@@ -260,10 +266,16 @@ class ASGITransport:
             assert outcome is not None
             (_, resumed), _ = outcome
             exchange.calls[0].resume(resumed)
-            await run_calls(exchange.calls, self._runner)
+            exchange.calls[0].run()
             await late.finish()
         finally:
             await late.give_up()
+
+    def _resumed(self, call: DirectCall, scope: Scope) -> Exchange:
+        """A direct call whose handler has begun, for the long way."""
+        exchange = self._protocol.open_direct(call, request_of(scope, read_headers(scope)))
+        assert isinstance(exchange, Exchange), "its arguments have been validated"
+        return exchange
 
     async def _stream(
         self, exchange: Exchange, runner: Runner, receive: Receive, send: Send, *, resumable: bool
