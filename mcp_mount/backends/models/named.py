@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from collections.abc import Sequence
 
 from mcp_mount.context import operations
@@ -40,6 +42,4 @@ class Named:
         request = asking.request.model_copy(update={"model": self.name})
         operation = operations.complete(asking.context, request, asking.pieces)
         completion = await perform_async(operation)
-        if completion.model is None:
-            completion.model = self.name
-        return completion
+        return replace(completion, model=completion.model or self.name)
