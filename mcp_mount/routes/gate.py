@@ -76,6 +76,8 @@ async def _admit(request: Request, media_types: Sequence[str]) -> None:
         except ProtocolError as error:
             raise http_error(server, error, own) from None
     media_type = own.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == FORM and server is None and _is_of_another_site(own):
+        raise HTTPException(403, "Forms of other sites are refused: send JSON")
     if request.method == "POST" and media_type not in media_types:
         raise HTTPException(415, f"The Content-Type must be {' or '.join(media_types)}")
 
@@ -135,6 +137,16 @@ async def known(request: Request) -> ProtocolRequest:
     if isinstance(request, ReadRequest):
         request.known = own
     return own
+
+
+def _is_of_another_site(request: ProtocolRequest) -> bool:
+    """Whether a page of another site has sent a request, in an application that has no list of
+    origins: browsers send forms without asking."""
+    headers = request.headers
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    return origin.partition("://")[2] != headers.get("host", "")
 
 
 F = TypeVar("F", bound=Callable[..., Any])

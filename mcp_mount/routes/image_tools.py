@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
@@ -94,7 +96,9 @@ class ImageTools:
         return shown
 
     async def _drawn(self, ctx: Context[Any], request: ImageRequest) -> Any:
-        picture = await perform_async(operations.draw(ctx, request, _DrawingProgress(ctx)))
+        progress = _DrawingProgress(ctx)
+        picture = await perform_async(operations.draw(ctx, request, progress))
+        await progress.told()
         shown: Any = Image(data=picture.data, format=picture.media_type)
         if self._links:
             shown = await run_in_thread(partial(self._link, picture))
@@ -153,12 +157,18 @@ class _DrawingProgress:
 
     def __init__(self, context: Context[Any]) -> None:
         self._context = context
+        self._loop = asyncio.get_running_loop()
         self._count = 0
+        self._telling: list[Future[None]] = []
 
     async def put(self, delta: PartialPicture) -> None:
         self._count += 1
         await self._context.report_progress(self._count, message="The picture is being drawn")
 
     def put_from_thread(self, delta: PartialPicture) -> None:
-        """Say nothing: a plain function keeps its thread until it has ended."""
-        self._count += 1
+        """Tell it without waiting: under WSGI the thread that sends is the one that draws."""
+        self._telling.append(asyncio.run_coroutine_threadsafe(self.put(delta), self._loop))
+
+    async def told(self) -> None:
+        """Wait until all has been told."""
+        await asyncio.gather(*map(asyncio.wrap_future, self._telling), return_exceptions=True)

@@ -500,11 +500,11 @@ def test_models_that_ask_one_another_in_a_circle_fail() -> None:
 class Leaver:
     """A client that reads the first chunk of a stream and leaves."""
 
-    def __init__(self, server: MCPServer, *, stream: bool) -> None:
+    def __init__(self, server: MCPServer, *, stream: bool, path: str = URL, **more: Any) -> None:
         self._server = server
-        self._body = json.dumps(
-            {"stream": stream, "messages": [{"role": "user", "content": "hi"}]}
-        ).encode()
+        self._path = path
+        messages = [{"role": "user", "content": "hi"}]
+        self._body = json.dumps({"stream": stream, "messages": messages, **more}).encode()
         self._leaves = asyncio.Event()
         self._is_read = False
         if not stream:
@@ -517,8 +517,8 @@ class Leaver:
             "http_version": "1.1",
             "method": "POST",
             "scheme": "http",
-            "path": URL,
-            "raw_path": URL.encode(),
+            "path": self._path,
+            "raw_path": self._path.encode(),
             "query_string": b"",
             "root_path": "",
             "headers": [

@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from PIL import Image as PILImage
 from starlette.testclient import TestClient
 
@@ -18,6 +19,7 @@ from mcp_mount import Context, DefinitionError, ImageRouter, MCPServer, SyncCont
 from mcp_mount.images import ImageRequest, ModelError, PartialImage, Picture
 from mcp_mount.testing import Client
 from tests.requests import ask, call
+from tests.routes.test_chat import Leaver
 from tests.routes.test_composition import get
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -488,6 +490,23 @@ def test_a_form_of_another_site_is_refused(editing: MCPServer) -> None:
     assert answer.status_code == 403
 
 
+def test_a_form_of_another_site_is_refused_in_a_plain_application() -> None:
+    app = FastAPI()
+    app.include_router(ImageRouter(image_tools=False))
+    files = [("image", ("a.png", PNG))]
+
+    def send(**headers: str) -> int:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        path, data = "/v1/images/edits", {"prompt": "x"}
+        answer = get(app, path, "POST", data=data, files=files, headers=named)
+        assert set(answer.json()) == {"error"}
+        return answer.status_code
+
+    assert send() == send(origin="http://testserver") == send(sec_fetch_site="same-origin") == 400
+    assert send(origin="https://evil.example") == send(origin="null") == 403
+    assert send(sec_fetch_site="cross-site") == 403
+
+
 def test_the_tool_edits_pictures(editing: MCPServer) -> None:
     encoded = base64.b64encode(PNG + b"e").decode()
     arguments = {"prompt": "x", "images": [encoded], "mask": f"data:image/png;base64,{encoded}"}
@@ -513,8 +532,9 @@ def test_results_may_be_links_to_resources_that_last_for_a_while() -> None:
     assert "error" in ask(server, "resources/read", {"uri": missing})
 
 
-def test_the_tool_reports_pictures_on_their_way() -> None:
-    with Client(make(generate=_in_pieces)) as client:
+@pytest.mark.parametrize("backend", [_in_pieces, _in_pieces_here])
+def test_the_tool_reports_pictures_on_their_way(backend: Any) -> None:
+    with Client(make(generate=backend)) as client:
         result = client.call_tool("generate_image", {"prompt": "x"})
         assert result.progress == [1, 2]
 
@@ -523,6 +543,38 @@ def test_the_tools_may_be_left_out_and_run_as_tasks() -> None:
     assert ask(make(generate=_backend, image_tools=False), "tools/list")["result"]["tools"] == []
     server = make(generate=_backend, task=True)
     assert server.registry.tools["generate_image"].task is not None
+
+
+def test_the_tools_run_as_tasks() -> None:
+    with Client(make(generate=_in_pieces, task="required"), tasks=True) as client:
+        [block] = client.call_tool("generate_image", {"prompt": "x"}).content
+        assert base64.b64decode(block["data"]) == JPEG + b"x"
+
+
+# Who leaves.
+
+
+@pytest.mark.parametrize(("stream", "n"), [(False, 1), (False, 3), (True, 2)])
+def test_a_client_that_leaves_ends_coroutines_at_once(stream: bool, n: int) -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+
+    async def draw(request: ImageRequest) -> AsyncIterator[Any]:
+        begun.append(1)
+        try:
+            yield PartialImage(PNG)
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    async def run() -> None:
+        more: Any = {"prompt": "x", "n": n, "partial_images": 1}
+        path = "/v1/images/generations"
+        leaver = Leaver(make(generate=draw), stream=stream, path=path, **more)
+        await asyncio.wait_for(leaver.run(), 10)
+
+    asyncio.run(run())
+    assert (len(begun), len(ended)) in ((n, n), (1, 1))
 
 
 # URLs.
