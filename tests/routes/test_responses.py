@@ -337,3 +337,58 @@ def test_a_model_that_fails_on_its_way_ends_the_response() -> None:
     assert last["type"] == "response.failed"
     assert last["response"]["status"] == "failed"
     assert last["response"]["error"] == {"code": "gone", "message": "Gone"}
+
+
+NAMESPACE = {
+    "type": "namespace",
+    "name": "agents",
+    "tools": [{"type": "function", "name": "close", "parameters": {"type": "object"}}],
+}
+CUSTOM = {"type": "custom", "name": "patch", "description": "Apply", "format": {"type": "grammar"}}
+
+
+def test_tools_of_a_namespace_and_tools_that_take_text_are_functions_for_the_model() -> None:
+    seen = seen_by_model(
+        tools=[NAMESPACE, CUSTOM],
+        input=[
+            {"role": "user", "content": "Go"},
+            {"type": "function_call", "call_id": "a", "namespace": "agents", "name": "close"},
+            {"type": "custom_tool_call", "call_id": "b", "name": "patch", "input": "*** é"},
+            {"type": "custom_tool_call_output", "call_id": "b", "output": "done"},
+        ],
+    )
+    assert [one["function"]["name"] for one in seen["tools"]] == ["agents__close", "patch"]
+    assert list(seen["tools"][1]["function"]["parameters"]["properties"]) == ["input"]
+    _, turn, output = seen["messages"]
+    assert [one["function"] for one in turn["tool_calls"]] == [
+        {"name": "agents__close", "arguments": ""},
+        {"name": "patch", "arguments": '{"input":"*** é"}'},
+    ]
+    assert output == {"role": "tool", "tool_call_id": "b", "content": "done"}
+
+
+def test_calls_of_such_tools_come_back_as_the_client_named_them() -> None:
+    def model(request: ChatRequest) -> Iterator[Any]:
+        yield ToolCall("agents__close", {"target": "x"}, id="a")
+        yield ToolCall("patch", {"input": "*** Begin"}, id="b")
+
+    found = events(model, tools=[NAMESPACE, CUSTOM])
+    assert without_ids(found[-1]["response"]["output"]) == [
+        {
+            "type": "function_call",
+            "status": "completed",
+            "call_id": "a",
+            "namespace": "agents",
+            "name": "close",
+            "arguments": '{"target":"x"}',
+        },
+        {
+            "type": "custom_tool_call",
+            "status": "completed",
+            "call_id": "b",
+            "name": "patch",
+            "input": "*** Begin",
+        },
+    ]
+    deltas = [one["delta"] for one in found if one["type"].endswith("_input.delta")]
+    assert deltas == ["*** Begin"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.routes.errors import unfit
+from mcp_mount.wire.encoding import encode
 
 _STORED: Final = ("previous_response_id", "conversation")
 """Options that refer to what an earlier request has left."""
@@ -35,10 +36,21 @@ _LEFT_OUT: Final = {
     "stream_options",
     "truncation",
     "max_tool_calls",
+    "client_metadata",
 }
 """Options that mean nothing to a model: they are for OpenAI's storage, or for tools of its own."""
 
-_OF_CALL: Final = ("name", "arguments")
+BETWEEN: Final = "__"
+"""Stands between a namespace and the name of a tool in it."""
+
+TEXT: Final = "input"
+"""The argument of a tool that takes text, as models know it."""
+
+_TEXT_ARGUMENT: Final = {
+    "type": "object",
+    "properties": {TEXT: {"type": "string"}},
+    "required": [TEXT],
+}
 
 _OFFERED: Final = ("web_search", "web_search_preview")
 """Tools of OpenAI's servers that some clients offer in every request: the model has no need of
@@ -106,7 +118,7 @@ class ResponseRequest(BaseModel):
             "model": self.model,
             "messages": [*(instructions if self.instructions else ()), *_messages(self.input)],
             "stream": self.stream,
-            "tools": [tool for one in self.tools for tool in _tool(one)] or None,
+            "tools": list(_tools(self.tools)) or None,
             "tool_choice": _choice(self.tool_choice),
             "response_format": _format(self.text.get("format")),
             "verbosity": self.text.get("verbosity"),
@@ -119,6 +131,20 @@ class ResponseRequest(BaseModel):
             given.pop("tool_choice")
             given.pop("parallel_tool_calls", None)
         return ChatRequest.model_validate(given)
+
+    def tool_calls(self) -> dict[str, dict[str, Any]]:
+        """What the client calls its tools, by the names that the model has for them."""
+        found: dict[str, dict[str, Any]] = {}
+        for one in self.tools:
+            if one.get("type") == "custom":
+                found[str(one.get("name"))] = {"type": "custom_tool_call", "name": one.get("name")}
+            elif one.get("type") == "namespace":
+                for tool in _objects(one.get("tools"), "tools"):
+                    own = {"namespace": one.get("name"), "name": tool.get("name")}
+                    custom = tool.get("type") == "custom"
+                    own["type"] = "custom_tool_call" if custom else "function_call"
+                    found[f"{one.get('name')}{BETWEEN}{tool.get('name')}"] = own
+        return found
 
     def shown(self) -> dict[str, Any]:
         """The request, as the response repeats it."""
@@ -170,11 +196,15 @@ def _assistants_part(item: Mapping[str, Any], where: str) -> dict[str, Any] | No
     kind = item.get("type", "message")
     if kind == "message" and item.get("role") == "assistant":
         return {"content": _content(item.get("content"), where)}
-    if kind == "function_call":
-        function = {key: _text(item.get(key, ""), f"{where}.{key}") for key in _OF_CALL}
-        return {
-            "tool_calls": [{"id": item.get("call_id"), "type": "function", "function": function}]
-        }
+    if kind in ("function_call", "custom_tool_call"):
+        if kind == "function_call":
+            arguments = _text(item.get("arguments", ""), f"{where}.arguments")
+        else:
+            text = _text(item.get("input", ""), f"{where}.input")
+            arguments = encode({TEXT: text}).decode()
+        function = {"name": _name(item, where), "arguments": arguments}
+        call = {"id": item.get("call_id"), "type": "function", "function": function}
+        return {"tool_calls": [call]}
     if kind == "reasoning":
         parts = [
             one
@@ -191,7 +221,7 @@ def _message(item: Mapping[str, Any], where: str) -> dict[str, Any]:
     if kind == "message":
         content = _content(item.get("content"), where)
         return {"role": item.get("role"), "content": content}
-    if kind == "function_call_output":
+    if kind in ("function_call_output", "custom_tool_call_output"):
         output = _content(item.get("output"), where)
         return {"role": "tool", "tool_call_id": item.get("call_id"), "content": output}
     if kind == "item_reference":
@@ -207,6 +237,12 @@ def _content(given: Any, where: str) -> Any:
     if all(one["type"] == "text" for one in parts):
         return "".join(one["text"] for one in parts)
     return parts
+
+
+def _name(item: Mapping[str, Any], where: str) -> str:
+    name = _text(item.get("name", ""), f"{where}.name")
+    within = item.get("namespace")
+    return name if within is None else f"{_text(within, f'{where}.namespace')}{BETWEEN}{name}"
 
 
 def _objects(given: Any, where: str) -> Sequence[Mapping[str, Any]]:
@@ -242,13 +278,21 @@ def _part(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     raise unfit(where, f"content of type {str(kind)[:100]!r} is not supported")
 
 
-def _tool(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    kind = given.get("type")
-    if kind == "function":
-        function = {key: given[key] for key in given if key != "type" and given[key] is not None}
-        yield {"type": "function", "function": function}
-    elif kind not in _OFFERED:
-        raise unfit("tools", f"those of type {str(kind)[:100]!r} are not supported")
+def _tools(given: Iterable[Mapping[str, Any]], within: str = "") -> Iterator[dict[str, Any]]:
+    """The tools of a client, as functions: those of a namespace have its name before their own,
+    and those that take text have one argument."""
+    for tool in given:
+        kind, name = tool.get("type"), f"{within}{tool.get('name')}"
+        if kind == "function":
+            function = {key: tool[key] for key in tool if key != "type" and tool[key] is not None}
+            yield {"type": "function", "function": {**function, "name": name}}
+        elif kind == "custom":
+            described = {"name": name, "description": str(tool.get("description") or "")}
+            yield {"type": "function", "function": {**described, "parameters": _TEXT_ARGUMENT}}
+        elif kind == "namespace" and not within:
+            yield from _tools(_objects(tool.get("tools"), "tools"), f"{name}{BETWEEN}")
+        elif kind not in _OFFERED:
+            raise unfit("tools", f"those of type {str(kind)[:100]!r} are not supported")
 
 
 def _choice(given: Any) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
+from pydantic_core import from_json
+
 from mcp_mount.llm.answers import ToolDelta
+from mcp_mount.routes.openai.response_input import TEXT
 
 Event: TypeAlias = dict[str, Any]
 
@@ -167,16 +170,23 @@ class CallItem(OutputItem):
     prefix = "fc"
     delta = "function_call_arguments"
 
-    def __init__(self, place: int, call: ToolDelta) -> None:
+    def __init__(self, place: int, call: ToolDelta, named: Mapping[str, Any]) -> None:
+        """Begin a call.
+
+        Args:
+            place: The number of the item in the output.
+            call: The first piece of it.
+            named: What the client calls the tool: its name, and its namespace if it has one.
+        """
         super().__init__(place)
         self._call_id = call.id or f"call_{secrets.token_hex(12)}"
-        self._name = call.name
+        self._named = named
 
     def end(self) -> Iterator[Event]:
         yield {
             "type": "response.function_call_arguments.done",
             **self._where(),
-            "name": self._name,
+            "name": self._named["name"],
             "arguments": self._text,
         }
         yield from super().end()
@@ -187,9 +197,44 @@ class CallItem(OutputItem):
             "type": "function_call",
             "status": status,
             "call_id": self._call_id,
-            "name": self._name,
+            **self._named,
             "arguments": text,
         }
+
+
+class TextCallItem(CallItem):
+    """A call of a tool of the client that takes text. The model writes it as the argument of a
+    function, so it is known at the end."""
+
+    prefix = "ctc"
+
+    def add(self, text: str, logprobs: Any = None) -> Iterator[Event]:
+        self._said.append(text)
+        yield from ()
+
+    def end(self) -> Iterator[Event]:
+        text = self._input(self._text)
+        kind, where = "response.custom_tool_call_input", self._where()
+        yield {"type": f"{kind}.delta", **where, "delta": text}
+        yield {"type": f"{kind}.done", **where, "input": text}
+        yield from OutputItem.end(self)
+
+    def _item(self, text: str, status: str) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "type": "custom_tool_call",
+            "status": status,
+            "call_id": self._call_id,
+            **self._named,
+            "input": self._input(text),
+        }
+
+    def _input(self, arguments: str) -> str:
+        try:
+            return str(from_json(arguments)[TEXT])
+        except (ValueError, TypeError, KeyError):
+            # No argument of that name: then what it has written.
+            return arguments
 
 
 SPOKEN: Final = {"reasoning": ReasoningItem, "text": TextItem, "refusal": RefusalItem}

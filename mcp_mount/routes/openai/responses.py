@@ -14,10 +14,16 @@ from typing import Any, Final
 from fastapi import Request, Response
 
 from mcp_mount.features import Registry
-from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
+from mcp_mount.llm.answers import ChatCompletion, Delta, ToolDelta, Usage
 from mcp_mount.routes.openai.calls import answer
 from mcp_mount.routes.openai.response_input import ResponseRequest
-from mcp_mount.routes.openai.response_output import SPOKEN, CallItem, Event, OutputItem
+from mcp_mount.routes.openai.response_output import (
+    SPOKEN,
+    CallItem,
+    Event,
+    OutputItem,
+    TextCallItem,
+)
 from mcp_mount.wire.encoding import encode
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -46,6 +52,7 @@ class _ResponseFrame:
     def __init__(self, wanted: ResponseRequest, model: str) -> None:
         self._model = model
         self._shown = wanted.shown()
+        self._named = wanted.tool_calls()
         self._id = f"resp_{secrets.token_hex(24)}"
         self._created = int(time.time())
         self._number = 0
@@ -131,12 +138,17 @@ class _ResponseFrame:
         if delta.tool is not None:
             call = self._calls.get(delta.tool.index)
             if call is None:
-                call = CallItem(len(self._items), delta.tool)
+                call = self._call(delta.tool)
                 yield from self._open(call)
                 self._calls[delta.tool.index] = call
             if delta.tool.arguments:
                 yield from call.add(delta.tool.arguments)
         self._finish = delta.finish or self._finish
+
+    def _call(self, first: ToolDelta) -> CallItem:
+        named = dict(self._named.get(first.name, {"name": first.name}))
+        kind = TextCallItem if named.pop("type", "") == "custom_tool_call" else CallItem
+        return kind(len(self._items), first, named)
 
     def _open(self, item: OutputItem) -> Iterator[Event]:
         # Of several calls, some models send the pieces in turn: they end together.
