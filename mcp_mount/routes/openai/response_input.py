@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.routes.errors import unfit
+from mcp_mount.routes.openai.response_tools import (
+    BETWEEN,
+    TEXT,
+    as_choice,
+    as_functions,
+    objects,
+    text_of,
+    tool_calls,
+)
 from mcp_mount.wire.encoding import encode
 
 _STORED: Final = ("previous_response_id", "conversation")
@@ -39,22 +48,6 @@ _LEFT_OUT: Final = {
     "client_metadata",
 }
 """Options that mean nothing to a model: they are for OpenAI's storage, or for tools of its own."""
-
-BETWEEN: Final = "__"
-"""Stands between a namespace and the name of a tool in it."""
-
-TEXT: Final = "input"
-"""The argument of a tool that takes text, as models know it."""
-
-_TEXT_ARGUMENT: Final = {
-    "type": "object",
-    "properties": {TEXT: {"type": "string"}},
-    "required": [TEXT],
-}
-
-_OFFERED: Final = ("web_search", "web_search_preview")
-"""Tools of OpenAI's servers that some clients offer in every request: the model has no need of
-them, and does without."""
 
 
 class ResponseRequest(BaseModel):
@@ -118,8 +111,8 @@ class ResponseRequest(BaseModel):
             "model": self.model,
             "messages": [*(instructions if self.instructions else ()), *_messages(self.input)],
             "stream": self.stream,
-            "tools": list(_tools(self.tools)) or None,
-            "tool_choice": _choice(self.tool_choice),
+            "tools": list(as_functions(self.tools)) or None,
+            "tool_choice": as_choice(self.tool_choice),
             "response_format": _format(self.text.get("format")),
             "verbosity": self.text.get("verbosity"),
             "reasoning_effort": self.reasoning.get("effort"),
@@ -134,17 +127,7 @@ class ResponseRequest(BaseModel):
 
     def tool_calls(self) -> dict[str, dict[str, Any]]:
         """What the client calls its tools, by the names that the model has for them."""
-        found: dict[str, dict[str, Any]] = {}
-        for one in self.tools:
-            if one.get("type") == "custom":
-                found[str(one.get("name"))] = {"type": "custom_tool_call", "name": one.get("name")}
-            elif one.get("type") == "namespace":
-                for tool in _objects(one.get("tools"), "tools"):
-                    own = {"namespace": one.get("name"), "name": tool.get("name")}
-                    custom = tool.get("type") == "custom"
-                    own["type"] = "custom_tool_call" if custom else "function_call"
-                    found[f"{one.get('name')}{BETWEEN}{tool.get('name')}"] = own
-        return found
+        return tool_calls(self.tools)
 
     def shown(self) -> dict[str, Any]:
         """The request, as the response repeats it."""
@@ -198,9 +181,9 @@ def _assistants_part(item: Mapping[str, Any], where: str) -> dict[str, Any] | No
         return {"content": _content(item.get("content"), where)}
     if kind in ("function_call", "custom_tool_call"):
         if kind == "function_call":
-            arguments = _text(item.get("arguments", ""), f"{where}.arguments")
+            arguments = text_of(item.get("arguments", ""), f"{where}.arguments")
         else:
-            text = _text(item.get("input", ""), f"{where}.input")
+            text = text_of(item.get("input", ""), f"{where}.input")
             arguments = encode({TEXT: text}).decode()
         function = {"name": _name(item, where), "arguments": arguments}
         call = {"id": item.get("call_id"), "type": "function", "function": function}
@@ -209,7 +192,7 @@ def _assistants_part(item: Mapping[str, Any], where: str) -> dict[str, Any] | No
         parts = [
             one
             for key in ("content", "summary")
-            for one in _objects(item.get(key), f"{where}.{key}")
+            for one in objects(item.get(key), f"{where}.{key}")
         ]
         text = "\n\n".join(str(one.get("text", "")) for one in parts)
         return {"reasoning_content": text} if text else {}
@@ -233,30 +216,16 @@ def _content(given: Any, where: str) -> Any:
     """The content of a message: its text, if it has no other parts."""
     if given is None or isinstance(given, str):
         return given
-    parts = [_part(one, where) for one in _objects(given, f"{where}.content")]
+    parts = [_part(one, where) for one in objects(given, f"{where}.content")]
     if all(one["type"] == "text" for one in parts):
         return "".join(one["text"] for one in parts)
     return parts
 
 
 def _name(item: Mapping[str, Any], where: str) -> str:
-    name = _text(item.get("name", ""), f"{where}.name")
+    name = text_of(item.get("name", ""), f"{where}.name")
     within = item.get("namespace")
-    return name if within is None else f"{_text(within, f'{where}.namespace')}{BETWEEN}{name}"
-
-
-def _objects(given: Any, where: str) -> Sequence[Mapping[str, Any]]:
-    if given is not None and not isinstance(given, list):
-        raise unfit(where, "a list is expected")
-    if not all(isinstance(one, Mapping) for one in given or ()):
-        raise unfit(where, "a list of objects is expected")
-    return given or ()
-
-
-def _text(given: Any, where: str) -> str:
-    if not isinstance(given, str):
-        raise unfit(where, "text is expected")
-    return given
+    return name if within is None else f"{text_of(within, f'{where}.namespace')}{BETWEEN}{name}"
 
 
 def _part(given: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -276,36 +245,6 @@ def _part(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     if kind in ("input_image", "input_file"):
         raise unfit(where, "files are not stored here, so send the data itself")
     raise unfit(where, f"content of type {str(kind)[:100]!r} is not supported")
-
-
-def _tools(given: Iterable[Mapping[str, Any]], within: str = "") -> Iterator[dict[str, Any]]:
-    """The tools of a client, as functions: those of a namespace have its name before their own,
-    and those that take text have one argument."""
-    for tool in given:
-        kind, name = tool.get("type"), f"{within}{tool.get('name')}"
-        if kind == "function":
-            function = {key: tool[key] for key in tool if key != "type" and tool[key] is not None}
-            yield {"type": "function", "function": {**function, "name": name}}
-        elif kind == "custom":
-            described = {"name": name, "description": str(tool.get("description") or "")}
-            yield {"type": "function", "function": {**described, "parameters": _TEXT_ARGUMENT}}
-        elif kind == "namespace" and not within:
-            yield from _tools(_objects(tool.get("tools"), "tools"), f"{name}{BETWEEN}")
-        elif kind not in _OFFERED:
-            raise unfit("tools", f"those of type {str(kind)[:100]!r} are not supported")
-
-
-def _choice(given: Any) -> Any:
-    if not isinstance(given, Mapping):
-        return given
-    if given.get("type") == "function":
-        return {"type": "function", "function": {"name": given.get("name")}}
-    if given.get("type") == "allowed_tools":
-        names = [one.get("name") for one in _objects(given.get("tools"), "tool_choice.tools")]
-        tools = [{"type": "function", "function": {"name": name}} for name in names]
-        allowed = {"mode": given.get("mode", "auto"), "tools": tools}
-        return {"type": "allowed_tools", "allowed_tools": allowed}
-    raise unfit("tool_choice", f"{str(given.get('type'))[:100]!r} is not supported")
 
 
 def _format(given: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from pydantic_core import from_json
 
 from mcp_mount.llm.answers import ToolDelta
-from mcp_mount.routes.openai.response_input import TEXT
+from mcp_mount.routes.openai.response_tools import TEXT
 
 Event: TypeAlias = dict[str, Any]
 
