@@ -63,6 +63,9 @@ CLIENTS = (
             "responses schema": 36,
             "responses tools": [CALLS, "w0, w1"],
             "images": [2, "iVBOR"],
+            "image edits": ["iVBOR", "iVBOR"],
+            "image stream": ["image_generation.completed"],
+            "image url": "image/png",
             "retry": "at last",
             "failure": ["The model 'broken' failed", 1],
             "errors": [
@@ -88,6 +91,8 @@ CLIENTS = (
             "responses": PIECES,
             "responses stream": "Hello",
             "images": "iVBOR",
+            "image edits": "iVBOR",
+            "image stream": ["image_generation.completed"],
             "retry": "at last",
             "errors": ["NotFoundError", "not_found_error"],
             "leaving": "0",

@@ -30,7 +30,7 @@ async function see(what, task) {
 }
 
 async function openai() {
-  const { default: OpenAI } = await import("openai");
+  const { default: OpenAI, toFile } = await import("openai");
   const { zodResponseFormat } = await import("openai/helpers/zod");
   const { z } = await import("zod");
   const client = new OpenAI({ baseURL, apiKey: "none", timeout: 20_000 });
@@ -105,6 +105,19 @@ async function openai() {
   await see("images", async () => {
     const answer = await client.images.generate({ prompt: "A cat", size: "256x256" });
     return answer.data[0].b64_json.slice(0, 5);
+  });
+  await see("image edits", async () => {
+    const drawn = await client.images.generate({ prompt: "A cat", size: "64x64" });
+    const picture = Buffer.from(drawn.data[0].b64_json, "base64");
+    const image = await toFile(picture, "a.png", { type: "image/png" });
+    const answer = await client.images.edit({ prompt: "A hat", image });
+    return answer.data[0].b64_json.slice(0, 5);
+  });
+  await see("image stream", async () => {
+    const stream = await client.images.generate({ prompt: "A cat", stream: true });
+    const types = [];
+    for await (const event of stream) types.push(event.type);
+    return types;
   });
   await see("retry", () => said("busy", `${Math.random()}`));
   await see("errors", async () => {

@@ -5,9 +5,11 @@ python openai_python.py URL
 
 from __future__ import annotations
 
+import base64
 import sys
 import time
 from typing import Any
+from urllib.request import urlopen
 
 import openai
 from pydantic import BaseModel
@@ -163,6 +165,30 @@ def responses_tools() -> Any:
 def images() -> Any:
     answer = client.images.generate(prompt="A cat", size="256x256", n=2)
     return [len(answer.data), answer.data[0].b64_json[:5]]
+
+
+@report.see("image edits")
+def edits() -> Any:
+    drawn = client.images.generate(prompt="A cat", size="64x64").data[0].b64_json
+    picture = base64.b64decode(drawn)
+    one = client.images.edit(prompt="A hat", image=("a.png", picture))
+    files = [("a.png", picture), ("b.png", picture)]
+    options: Any = {"mask": ("m.png", picture), "size": "64x64"}
+    several = client.images.edit(prompt="A hat", image=files, **options)
+    return [answer.data[0].b64_json[:5] for answer in (one, several)]
+
+
+@report.see("image stream")
+def image_stream() -> Any:
+    events = client.images.generate(prompt="A cat", size="auto", stream=True, partial_images=2)
+    return [event.type for event in events]
+
+
+@report.see("image url")
+def image_url() -> Any:
+    url = client.images.generate(prompt="A cat", response_format="url").data[0].url
+    with urlopen(url) as response:
+        return response.headers["content-type"]
 
 
 @report.see("retry")
