@@ -401,17 +401,6 @@ class Registry:
         for follower in self._followers:
             yield from follower._with_followers()
 
-    def policies_within(self, whole: Registry) -> Policies | None:
-        """The policies of this registry where `whole` includes it, by however many others; None if
-        it does not."""
-        if self is whole:
-            return self.policies
-        for follower in self._followers:
-            outer = follower.policies_within(whole)
-            if outer is not None:
-                return self.policies.within(outer)
-        return None
-
     def _guard(self, entry: Any) -> Any:
         """An entry with the rules and policies of this registry."""
         if not self.rules and self.policies is NO_POLICIES:

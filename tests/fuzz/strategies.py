@@ -237,6 +237,7 @@ paths = st.one_of(
             *("/", "/mcp", "/mcp/", "/mcp//", "/mcp/mcp", "/docs", "/openapi.json", "/mcp/docs"),
             *("/tools", "/mcp/tools", "/tools/echo", "/mcp/tools/echo", "/tools/%00", "/v1/models"),
             *("/mcp/v1/models", "/v1/chat/completions", "/mcp/v1/images/generations"),
+            *("/v1/images/edits", "/mcp/v1/images/files/a.png", "/v1/images/files/"),
             "/.well-known/oauth-protected-resource",
             "/.well-known/oauth-protected-resource/mcp",
             "/mcp/.well-known/oauth-protected-resource",
