@@ -58,6 +58,7 @@ fuzz: $(INSTALLED)
 # Each client is installed into an environment of its own.
 clients: $(INSTALLED)
 	@$(BIN)/python -m tests.clients.run $(CLIENTS)
+	@$(BIN)/python -m tests.clients.models.run $(MODEL_CLIENTS)
 
 test-system: $(INSTALLED)
 	$(BIN)/python -m pytest tests/system $(ARGS)
@@ -79,4 +80,4 @@ bench: $(INSTALLED)
 		$(if $(PEERS),--peers) $(ARGS)
 
 clean:
-	rm -rf .venv .venv-* tests/*/node_modules tests/clients/.environments benchmarks/peers/.environments build dist .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* tests/*/node_modules tests/clients/models/node_modules tests/clients/.environments benchmarks/peers/.environments build dist .mypy_cache .ruff_cache

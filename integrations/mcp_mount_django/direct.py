@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from django.urls import set_script_prefix, set_urlconf
 
 from mcp_mount.transports.scopes import HOST_PREFIX, HOST_REQUEST, Receive, Scope, Send
-from mcp_mount.transports.wsgi import Environ, StartResponse
+from mcp_mount.transports.wsgi import Environ, IncompleteBody, StartResponse, body_length
 from mcp_mount.transports.wsgi_app import WSGIApp
 from mcp_mount.wire.messages import JSON
 from mcp_mount_django.authentication import USER_OF_TEST
@@ -29,9 +29,6 @@ from mcp_mount_django.users import anonymous, set_user
 from mcp_mount_django.view import BEGUN, ServerView
 
 _PREFIX = "mcp_mount_django.prefix"
-
-_LONGEST_LENGTH = 18
-"""How many digits a Content-Length has at most that is read here."""
 
 
 def is_from_view(scope: Scope) -> bool:
@@ -192,21 +189,20 @@ def _body(environ: Environ, limit: int) -> bytes | None:
         environ: The WSGI environment.
         limit: The most bytes that the server takes.
     """
-    length = environ["CONTENT_LENGTH"]
-    if not (length.isascii() and length.isdecimal() and len(length) <= _LONGEST_LENGTH):
-        return None
-    if int(length) > limit:
+    try:
+        length = body_length(environ)
+    except IncompleteBody:
         return None
     most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    if most is not None and int(length) > most:
+    if length is None or length > limit or (most is not None and length > most):
         return None
     try:
-        body: bytes = environ["wsgi.input"].read(int(length))
+        body: bytes = environ["wsgi.input"].read(length)
     except Exception as error:
         environ["wsgi.input"] = _Broken(error)
         return None
     environ["wsgi.input"] = BytesIO(body)
-    return body
+    return body if len(body) == length else None
 
 
 class _Broken:

@@ -59,7 +59,7 @@ class DjangoDirectCalls:
             meta: The META of Django's request to the endpoint.
             host: What it says by `get_host`; another one than the Host header goes the long way.
         """
-        asked = self._calls.find(meta, with_coroutines=True)
+        asked = self._calls.find(meta, stands_alone=False, with_coroutines=True)
         if (
             asked is None
             or self._server.user_middleware

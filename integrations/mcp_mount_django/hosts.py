@@ -15,7 +15,7 @@ class AllowedHosts:
 
     def __init__(self) -> None:
         self._known: set[str] = set()
-        self._settings: tuple[list[Any], bool] = [], False
+        self._known_by: tuple[tuple[Any, ...], bool] = (), False
 
     def host_of(self, request: HttpRequest) -> str:
         """What `get_host` returns.
@@ -36,10 +36,11 @@ class AllowedHosts:
 
     def has(self, host: str) -> bool:
         """Whether a Host header is known to be let in as it is, by the settings of this moment."""
-        allowed, by_proxy = settings.ALLOWED_HOSTS, settings.USE_X_FORWARDED_HOST
-        if (allowed, by_proxy) != self._settings or len(self._known) > _MAX_HOSTS:
+        # A copy, since projects may change the list.
+        allowed = tuple(settings.ALLOWED_HOSTS)
+        known_by = allowed, settings.USE_X_FORWARDED_HOST
+        if known_by != self._known_by or len(self._known) > _MAX_HOSTS:
             self._known = set()
-            # A copy, since projects may change the list.
-            self._settings = [*allowed], by_proxy
+            self._known_by = known_by
         # Without ALLOWED_HOSTS it is DEBUG that lets local ones in.
         return host in self._known and bool(allowed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -34,6 +35,7 @@ from mcp_mount.transports.scopes import HOST_REQUEST
 from mcp_mount.transports.wsgi import (
     EventStream,
     IncompleteBody,
+    body_length,
     is_multithread,
     read_headers,
     whole_body,
@@ -316,7 +318,7 @@ class MCPMount(HandlerDecorators):
         way, which finds the body that was read.
         """
         endpoint = self.server.core.wsgi_endpoint
-        asked = endpoint.direct.find(current.environ)
+        asked = endpoint.direct.find(current.environ, stands_alone=False)
         if asked is None:
             return None
         body = self._body_or_refusal(current)
@@ -428,9 +430,11 @@ def _plain_length(current: FlaskRequest) -> int | None:
         or not _OF_BODIES.isdisjoint(vars(current))
     ):
         return None
-    length: str = current.environ.get("CONTENT_LENGTH") or ""
-    is_plain = length.isascii() and length.isdecimal()
-    return int(length) if is_plain and "HTTP_TRANSFER_ENCODING" not in current.environ else None
+    if "HTTP_TRANSFER_ENCODING" in current.environ:
+        return None
+    with suppress(IncompleteBody):
+        return body_length(current.environ)
+    return None
 
 
 def _body_read_before(current: FlaskRequest) -> bytes | None:

@@ -98,8 +98,10 @@ class ASGITransport:
             if outcome is None:
                 await self._answer_late(call, done, scope, receive, send)
                 return
-            (reply, resumed), error = outcome
-            assert error is None
+            answered, error = outcome
+            if error is not None:
+                raise error
+            reply, resumed = answered
             if reply is None:
                 exchange = self._resumed(call, scope)
                 exchange.calls[0].resume(resumed)
@@ -264,7 +266,10 @@ class ASGITransport:
         try:
             outcome = await started.future
             assert outcome is not None
-            (_, resumed), _ = outcome
+            answered, error = outcome
+            if error is not None:
+                raise error
+            _, resumed = answered
             exchange.calls[0].resume(resumed)
             exchange.calls[0].run()
             await late.finish()

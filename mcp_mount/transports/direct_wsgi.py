@@ -34,7 +34,7 @@ class WSGIDirectCalls:
         self,
         environ: Mapping[str, Any],
         *,
-        stands_alone: bool = False,
+        stands_alone: bool,
         with_coroutines: bool = False,
     ) -> DirectTool | None:
         """The tool that the headers of a request name, if it may be a direct call; None for the

@@ -103,7 +103,9 @@ class mount_wsgi(Wrapped):
     ) -> Reply | None:
         """The reply to a direct call; None for the long way."""
         endpoint = self.server.core.wsgi_endpoint
-        asked = None if self.server.user_middleware else endpoint.direct.find(environ)
+        if self.server.user_middleware:
+            return None
+        asked = endpoint.direct.find(environ, stands_alone=False)
         if asked is None:
             return None
         manager, read = directly(environ)

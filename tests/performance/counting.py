@@ -75,7 +75,7 @@ class Counting:
 
 
 def calls_of(host: Host, counting: Counting) -> Calls:
-    """The calls of the third request, and so of every later one.
+    """The calls of a request after the first two: the fewest of several.
 
     Threads may find their work in one round or in two, so it is the smallest of a few counts.
     """

@@ -41,61 +41,106 @@ class Limit:
 
 LIMITS = {
     "alone": Limit(
-        *(24, 5, 1.18),
-        "A direct call: one walk over the headers, one over the body, a look whether the tool is "
-        "still that of the headers, the tool, one reply.",
+        ours=24,
+        others=5,
+        instructions=1.18,
+        reason=(
+            "A direct call: one walk over the headers, one over the body, a look whether the "
+            "tool is still that of the headers, the tool, one reply."
+        ),
     ),
     "alone, session": Limit(
-        *(29, 5, 1.16),
-        "A direct call, which also looks up the session that its header names.",
+        ours=29,
+        others=5,
+        instructions=1.16,
+        reason=("A direct call, which also looks up the session that its header names."),
     ),
     "alone, plain function": Limit(
-        *(43, 55, None),
-        "A direct call on a thread of the pool, and what wakes the loop up again.",
+        ours=43,
+        others=55,
+        instructions=None,
+        reason=("A direct call on a thread of the pool, and what wakes the loop up again."),
     ),
     "alone, context and throttle": Limit(
-        *(164, 115, 6.81),
-        "The long way: headers and message as objects, admission, a call with its channel to the "
-        "client, the flow of the throttle around it, the reply in general.",
+        ours=164,
+        others=115,
+        instructions=6.81,
+        reason=(
+            "The long way: headers and message as objects, admission, a call with its channel "
+            "to the client, the flow of the throttle around it, the reply in general."
+        ),
     ),
     "alone, WSGI": Limit(
-        *(38, 5, 1.26),
-        "A direct call: one walk over the environment, one over the body, the tool, one reply.",
+        ours=38,
+        others=5,
+        instructions=1.26,
+        reason=(
+            "A direct call: one walk over the environment, one over the body, the tool, one reply."
+        ),
     ),
     "alone, WSGI, coroutine": Limit(
-        *(136, 130, None),
-        "The long way on the thread of the request; the tool on the background loop, while the "
-        "thread waits. How often either finds the other waiting varies by eight calls.",
+        ours=136,
+        others=130,
+        instructions=None,
+        reason=(
+            "The long way on the thread of the request; the tool on the background loop, "
+            "while the thread waits. How often either finds the other waiting varies by eight "
+            "calls."
+        ),
     ),
     "in Starlette": Limit(
-        *(20, 20, 1.26),
-        "A direct call in front of the application, which has nothing in between.",
+        ours=20,
+        others=20,
+        instructions=1.26,
+        reason=("A direct call in front of the application, which has nothing in between."),
     ),
     "in FastAPI": Limit(
-        *(20, 35, 1.84),
-        "A direct call in front of the application, after FastAPI's own __call__.",
+        ours=20,
+        others=35,
+        instructions=1.84,
+        reason=("A direct call in front of the application, after FastAPI's own __call__."),
     ),
     "in Flask": Limit(
-        *(38, -20, 1.10),
-        "Flask's dispatch as for a view, then a direct call. It leaves out what JSON costs a view.",
+        ours=38,
+        others=-20,
+        instructions=1.10,
+        reason=(
+            "Flask's dispatch as for a view, then a direct call. It leaves out what JSON "
+            "costs a view."
+        ),
     ),
     "beside Flask": Limit(
-        *(42, 25, 0.24),
-        "A direct call in front of the application, with an application context for the tool and a "
-        "request context that is made when the tool looks at it.",
+        ours=42,
+        others=25,
+        instructions=0.24,
+        reason=(
+            "A direct call in front of the application, with an application context for the "
+            "tool and a request context that is made when the tool looks at it."
+        ),
     ),
     "in Django": Limit(
-        *(51, 10, 1.26),
-        "Django's dispatch as for a view, then a direct call, with the server's authentication and "
-        "the check that the project's middleware may run where it does.",
+        ours=51,
+        others=10,
+        instructions=1.26,
+        reason=(
+            "Django's dispatch as for a view, then a direct call, with the server's "
+            "authentication and the check that the project's middleware may run where it "
+            "does."
+        ),
     ),
     "in Django, ASGI": Limit(
-        *(149, 65, None),
-        "Django's dispatch as for a view, then the long way on the loop.",
+        ours=149,
+        others=65,
+        instructions=None,
+        reason=("Django's dispatch as for a view, then the long way on the loop."),
     ),
     "beside Django": Limit(
-        *(35, 90, 0.47),
-        "A direct call in front of the project, with Django's signals around it, which care for "
-        "connections to databases.",
+        ours=38,
+        others=90,
+        instructions=0.47,
+        reason=(
+            "A direct call in front of the project, with Django's signals around it, which "
+            "care for connections to databases."
+        ),
     ),
 }
