@@ -23,6 +23,7 @@ from mcp_mount.policies.options import split
 from mcp_mount.routes.gate import form_gate, gate
 from mcp_mount.routes.image_tools import ImageTools
 from mcp_mount.routes.openai.files import ImageFiles
+from mcp_mount.routes.openai.forms import EDIT_BODY
 from mcp_mount.routes.openai.images import ImagesFace
 from mcp_mount.routes.openai.route import OpenAIRoute
 from mcp_mount.routes.options import ImageOptions, NamedRouterOptions
@@ -229,6 +230,7 @@ class ImageRouter(MCPRouter):
                 tags=["images"],
                 summary=summary,
                 response_model=None,
+                openapi_extra={"requestBody": EDIT_BODY} if path == "edits" else None,
                 route_class_override=OpenAIRoute,
             )
 

@@ -22,6 +22,35 @@ _IMAGES: Final = ("image", "image[]", "images", "images[]")
 _FILES: Final = frozenset({*_IMAGES, "mask"})
 
 
+_FILE: Final = {"type": "string", "format": "binary"}
+
+EDIT_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        FORM: {
+            "schema": {
+                "type": "object",
+                "required": ["prompt", "image"],
+                "properties": {
+                    "prompt": {"type": "string", "minLength": 1},
+                    "image": {"type": "array", "items": _FILE, "minItems": 1},
+                    "mask": _FILE,
+                    "model": {"type": "string"},
+                    "n": {"type": "integer", "minimum": 1, "maximum": 10},
+                    "size": {"type": "string"},
+                    "quality": {"type": "string"},
+                    "background": {"enum": ["transparent", "opaque", "auto"]},
+                    "output_format": {"enum": ["png", "jpeg", "webp"]},
+                    "response_format": {"enum": ["b64_json", "url"]},
+                    "stream": {"type": "boolean"},
+                },
+            }
+        }
+    },
+}
+"""The body as the OpenAPI document tells it."""
+
+
 async def edit_request(request: Request, max_images: int) -> ImageRequest:
     """The request to edit pictures that an HTTP request has.
 
