@@ -620,3 +620,14 @@ def test_a_url_shows_the_picture_without_credentials() -> None:
         assert client.post("/v1/images/generations", json=body).status_code == 401
         answer = client.post("/v1/images/generations", json=body, headers=headers)
         assert client.get(answer.json()["data"][0]["url"]).content == JPEG + b"x"
+
+
+def test_urls_begin_as_the_router_says_and_come_in_streams_as_well() -> None:
+    server = serve(ImageRouter(_backend, files_url="https://example.com/mcp/"))
+    begin = "https://example.com/mcp/v1/images/files/"
+    wanted = {"response_format": "url", "prompt": "x"}
+    [event] = events(generate(server, stream=True, **wanted).text)
+    for url in (event["url"], generate(server, **wanted).json()["data"][0]["url"]):
+        assert url.startswith(begin)
+        shown = get(server, url.removeprefix("https://example.com/mcp"))
+        assert shown.content == JPEG + b"x"
