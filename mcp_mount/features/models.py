@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ class ModelCall(Call):
 
     __slots__ = (
         "_completed",
+        "_copy",
         "_given",
         "asked",
         "is_route",
@@ -87,6 +89,8 @@ class ModelCall(Call):
             validate=self._take_arguments if policies else None,
         )
         self._given = self.arguments
+        # Middleware may change members, and leave out what was not set.
+        self._copy = deepcopy(self._given) if policies else None
 
     def _own(self, incoming: IncomingRequest) -> IncomingRequest:
         """The request of this call, within the one that asks for the model."""
@@ -143,8 +147,8 @@ class ModelCall(Call):
         return Usage(input_estimate(request), written)
 
     def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
-        """Let the model be asked what call middleware has put in place of the request."""
-        if arguments is not self._given:
+        """Let the model be asked what call middleware has made of the request."""
+        if arguments is not self._given or arguments != self._copy:
             self.asked.request = ChatRequest.model_validate(arguments)
         return (), {}
 
@@ -184,7 +188,11 @@ class ModelCall(Call):
                     own.be_at_least(used.input_tokens, used.output_tokens, cost)
 
     def _encode_answer(self, value: Any, revision: Revision) -> Result:
-        completion = value if isinstance(value, ChatCompletion) else ChatCompletion(str(value))
+        completion = ChatCompletion(value) if isinstance(value, str) else value
+        if not isinstance(completion, ChatCompletion):
+            raise TypeError(
+                f"A model answers with a ChatCompletion, not {type(completion).__name__}"
+            )
         # Only policies look at the result.
         data = encode(to_data(completion)) if self.policies else b"null"
         result = Result(b'"value":%b' % data)

@@ -105,6 +105,14 @@ class ChatRequest(BaseModel):
     def _several(cls, stop: Any) -> Any:
         return [stop] if isinstance(stop, str) else stop
 
+    @field_validator("tools")
+    @classmethod
+    def _functions_with_names(cls, tools: list[dict[str, Any]] | None) -> Any:
+        for tool in tools or ():
+            if tool.get("type", "function") == "function" and not name_of_tool(tool):
+                raise ValueError("a function needs a name")
+        return tools
+
     @property
     def text(self) -> str:
         """The text of the last message of the user; "" if there is none."""
@@ -152,6 +160,13 @@ def chat_request(question: Any, **options: Any) -> ChatRequest:
 def schema_format(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     """The `response_format` that asks for JSON of a schema."""
     return {"type": "json_schema", "json_schema": {"name": name, "schema": dict(schema)}}
+
+
+def name_of_tool(tool: Mapping[str, Any]) -> str:
+    """The name of the function that a tool of a request is; "" if it is none."""
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 def arguments_of(call: Mapping[str, Any]) -> Any:

@@ -206,7 +206,7 @@ class ImageRouter(MCPRouter):
         for handler in handlers:
             name = name_of(handler)
             if self._has_tools and name not in self.registry.tools:
-                hints = {"readOnlyHint": True}
+                hints = {"openWorldHint": True}
                 add_asking_tool(self, handler, name=name, annotations=hints, task=self._task)
 
     def _add_reader(self, template: str, media_type: str, read: Callable[[str], bytes]) -> None:

@@ -51,6 +51,8 @@ class Anthropic:
 
     is_async = True
     wants_context = False
+    provider = "anthropic"
+    """As OpenTelemetry names it."""
 
     def __init__(
         self,

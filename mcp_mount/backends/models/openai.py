@@ -46,6 +46,8 @@ class OpenAI:
 
     is_async = True
     wants_context = False
+    provider = "openai"
+    """As OpenTelemetry names it."""
 
     def __init__(
         self,
@@ -111,10 +113,10 @@ def openai_body(
         limit: How the limit of the answer is called.
         defaults: Options that the request may not give.
     """
-    options = request.options()
+    options = {**defaults, **request.options()}
     if options.get("n") == 1:
         # What everybody does anyhow, and some know no such option.
         del options["n"]
     if "max_tokens" in options:
         options[limit] = options.pop("max_tokens")
-    return {**defaults, **options, "messages": request.dumped_messages()}
+    return {**options, "messages": request.dumped_messages()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mcp_mount.llm.answers import ChatCompletion, ToolCall
-from mcp_mount.llm.errors import ModelError
+from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.models import Asking
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, arguments_of
 from mcp_mount.schemas.values import whole
@@ -51,7 +51,8 @@ class Sampling:
             )
         except ClientError as error:
             message = f"The MCP client answers for no model: {error}"
-            raise ModelError(message, status=400, code="no_client_model", again=True) from None
+            # Not a failure of this model: other callers' clients may have one.
+            raise ModelRefused(message, status=400, code="no_client_model", again=True) from None
         completion = _completion(answer)
         if request.stream:
             for delta in completion.deltas():

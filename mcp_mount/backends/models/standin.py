@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mcp_mount.llm.answers import Piece, ToolCall, Usage
-from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.llm.requests import ChatRequest, name_of_tool
 
 NAME: Final = "stand-in"
 
@@ -29,7 +29,7 @@ def stand_in(request: ChatRequest) -> Iterator[Piece]:
     """
     last = request.messages[-1]
     asked = _CALL.fullmatch(request.text)
-    known = {one.get("function", {}).get("name") for one in request.tools or ()}
+    known = {name_of_tool(one) for one in request.tools or ()}
     if last.role == "tool":
         yield from _words(f"The tool has answered: {last.text}")
     elif asked is not None and asked[1] in known:

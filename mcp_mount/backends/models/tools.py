@@ -16,7 +16,7 @@ from mcp_mount.context.nested import CallFailed
 from mcp_mount.context.operations import perform_async
 from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, Usage
 from mcp_mount.llm.models import Asking, Model, Pieces
-from mcp_mount.llm.requests import ChatMessage, ChatRequest
+from mcp_mount.llm.requests import ChatMessage, ChatRequest, name_of_tool
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.values import whole
 from mcp_mount.wire.errors import ClientError
@@ -118,7 +118,7 @@ class _Conversation:
         for number in range(self._limits.max_rounds + 1):
             # The last time without them, so that the model answers with what it has.
             may_call = number < self._limits.max_rounds and self._calls < self._limits.max_calls
-            completion = await self._ask(may_call=may_call)
+            completion = await self._ask(may_call=may_call, is_first=number == 0)
             own = [call for call in completion.tool_calls if call.name in self._own]
             if not own or not may_call:
                 return await self._ended(completion, own)
@@ -129,12 +129,13 @@ class _Conversation:
             self._messages += [_said(completion, own), *await self._called(own)]
         raise AssertionError("the last round ends the answer")
 
-    async def _ask(self, *, may_call: bool) -> ChatCompletion:
+    async def _ask(self, *, may_call: bool, is_first: bool) -> ChatCompletion:
         tools = [*(self._request.tools or ())]
         if may_call:
             tools += [own.definition for own in self._own.values()]
         update = {"messages": self._messages, "tools": tools or None, "n": 1}
-        if not may_call and not self._request.tools:
+        if not is_first or not (may_call or self._request.tools):
+            # A model that must call a tool would never answer.
             update["tool_choice"] = None
         request = self._request.model_copy(update=update)
         operation = operations.complete(
@@ -206,7 +207,7 @@ class _WithoutCalls:
 
 def _own_tools(context: Context[Any], tools: Tools, request: ChatRequest) -> dict[str, _Own]:
     """The tools of the server that a model may use for its caller, by the names that it knows."""
-    taken = {one.get("function", {}).get("name") for one in request.tools or ()}
+    taken = {name_of_tool(one) for one in request.tools or ()}
     found: dict[str, _Own] = {}
     for definition in operations.tools_of(context):
         name = definition["name"]

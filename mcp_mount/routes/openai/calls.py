@@ -81,8 +81,12 @@ async def answer(
             return await _streamed(request, reading, form_of(calls[0].model.name))
         for question in questions:
             calls.append(await _call_of(request, registry, question, NO_PIECES))
-        await run_calls(calls, runner_of(request), request.receive)
-        body = form_of(calls[0].model.name).whole([call.completion() for call in calls])
+        completions = []
+        for call in calls:
+            # One after another: those behind one that fails would be asked, and paid, for nothing.
+            await run_calls([call], runner_of(request), request.receive)
+            completions.append(call.completion())
+        body = form_of(calls[0].model.name).whole(completions)
         return Response(body, media_type=JSON)
     except Exception as error:
         return failed(error, _what(calls))
