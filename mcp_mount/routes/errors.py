@@ -172,9 +172,8 @@ def _status(error: Exception) -> tuple[int, dict[str, str]]:
 def _may_try_again(error: Exception) -> bool:
     """Whether the client may try once more: when all models of a route are left alone for a while.
     Any other failure comes after as many tries as may help."""
-    return (
-        isinstance(error, ModelError) and error.status == _UNAVAILABLE and bool(error.retry_after)
-    )
+    is_away = isinstance(error, ModelError) and error.status == _UNAVAILABLE
+    return is_away and getattr(error, "retry_after", None) is not None
 
 
 async def answer_unfit(request: Request, error: Exception) -> Response:
