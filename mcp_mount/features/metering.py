@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
 from mcp_mount.llm.models import Pieces
-from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.llm.requests import ChatRequest, is_text
 from mcp_mount.wire.encoding import encode
 
 _BYTES_OF_TOKEN: Final = 3
-"""Few tokens of a model have less, in any language: an estimate must not be too low."""
+"""Few tokens of a model have less, in most languages."""
 
 _TOKENS_OF_PART: Final = 2000
-"""Of an image or a file: about as many as a large image has."""
+"""Of a picture, however large its data are; and of a file, besides its data."""
+
+_PICTURES: Final = ("image_url", "input_image", "image")
 
 _TOKENS_OF_MESSAGE: Final = 5
 
 
 def input_estimate(request: ChatRequest) -> int:
-    """How many tokens a request has, at most."""
+    """About how many tokens a request has; rather too many."""
     size, tokens = 0, 0
     for message in request.messages:
         tokens += _TOKENS_OF_MESSAGE
         size += len(message.text.encode("utf-8", "surrogatepass"))
-        if isinstance(message.content, list):
-            tokens += _TOKENS_OF_PART * sum(not _is_text(part) for part in message.content)
+        for part in message.content if isinstance(message.content, list) else ():
+            if not is_text(part):
+                is_picture = part.get("type") in _PICTURES
+                tokens += _TOKENS_OF_PART
+                size += 0 if is_picture else _size(part)
         if message.tool_calls:
             size += _size(message.tool_calls)
     for further in (request.tools, request.response_format):
@@ -36,7 +41,7 @@ def input_estimate(request: ChatRequest) -> int:
 
 
 def tokens_of_texts(texts: Sequence[Any]) -> int:
-    """How many tokens texts have, at most; a text may be a list of tokens."""
+    """About how many tokens texts have; a text may be a list of tokens."""
     return sum(
         -(-len(one.encode("utf-8", "surrogatepass")) // _BYTES_OF_TOKEN)
         if isinstance(one, str)
@@ -46,7 +51,7 @@ def tokens_of_texts(texts: Sequence[Any]) -> int:
 
 
 def output_estimate(completion: ChatCompletion) -> int:
-    """How many tokens an answer has, at most."""
+    """About how many tokens an answer has; rather too many."""
     size = 0
     for one in completion.choices:
         texts = (one.text, one.reasoning, one.refusal, *(c.arguments_text for c in one.tool_calls))
@@ -76,19 +81,23 @@ class Meter:
         self._count(delta)
         self._pieces.put_from_thread(delta)
 
-    def usage(self, request: ChatRequest, completion: ChatCompletion | None) -> Usage | None:
+    def usage(
+        self, request: ChatRequest, completion: ChatCompletion | None, *, is_cut: bool = False
+    ) -> Usage | None:
         """What an answer has taken; None if there was none.
 
         Args:
             request: What the model was asked.
             completion: The whole answer, if there is one.
+            is_cut: Whether the model was still answering, and nobody waits for it any more: it has
+                read the request then.
         """
         told = self._usage if completion is None else completion.usage
         written = -(-self._size // _BYTES_OF_TOKEN)
         if completion is not None:
             return told or Usage(input_estimate(request), output_estimate(completion))
         if told is None:
-            return Usage(input_estimate(request), written) if written else None
+            return Usage(input_estimate(request), written) if written or is_cut else None
         # Some tell it at first, before they have written.
         return Usage(told.input_tokens, max(told.output_tokens, written), told.cached_tokens)
 
@@ -99,10 +108,6 @@ class Meter:
         if delta.tool is not None:
             text += delta.tool.arguments
         self._size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-def _is_text(part: Mapping[str, Any]) -> bool:
-    return isinstance(part.get("text"), str)
 
 
 def _size(value: Any) -> int:

@@ -23,7 +23,7 @@ from mcp_mount.features.prices import Pricing, known_cost
 from mcp_mount.llm.answers import ChatCompletion, Usage, from_data, to_data
 from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.images import ImageBackend
-from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces
+from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces, ReaderLeft
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import INVALID_PARAMS, CallRejected, ProtocolError
@@ -146,6 +146,11 @@ class ModelCall(Call):
         written = (request.max_tokens or max_tokens) * request.n
         return Usage(input_estimate(request), written)
 
+    def limit_answer(self, max_tokens: int) -> None:
+        """Ask for no longer an answer, if the request does not limit it."""
+        if self.asked.request.max_tokens is None:
+            self.asked.request = self.asked.request.model_copy(update={"max_tokens": max_tokens})
+
     def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
         """Let the model be asked what call middleware has made of the request."""
         if arguments is not self._given or arguments != self._copy:
@@ -176,13 +181,21 @@ class ModelCall(Call):
         pieces, meter = asked.pieces, Meter(asked.pieces)
         own, asked.pieces = Spending(outer), meter
         self.incoming.spending = own
+        is_cut = False
         try:
             yield answers
+        except BaseException as error:
+            is_cut = isinstance(error, ReaderLeft) or not isinstance(error, Exception)
+            raise
         finally:
             self.incoming.spending, asked.pieces = outer, pieces
             # What a route asks others for is theirs.
             if not self.is_route or price is not None:
-                used = meter.usage(asked.request, answers[0] if answers else None)
+                whole = answers[0] if answers else None
+                used = meter.usage(asked.request, whole, is_cut=is_cut)
+                if self.is_route and whole is None and own.output_tokens:
+                    # What rounds have taken that have ended.
+                    used = Usage(own.input_tokens, own.output_tokens)
                 if used is not None:
                     cost = price.cost(used) if price is not None and own.counts_money else 0.0
                     own.be_at_least(used.input_tokens, used.output_tokens, cost)

@@ -46,7 +46,7 @@ class ChatMessage(BaseModel):
     def text(self) -> str:
         """The text of the message, out of its parts if it has several."""
         if isinstance(self.content, list):
-            return "".join(part["text"] for part in self.content if _is_text(part))
+            return "".join(part["text"] for part in self.content if is_text(part))
         return self.content or ""
 
 
@@ -182,7 +182,8 @@ def _text_part(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def _is_text(part: Mapping[str, Any]) -> bool:
+def is_text(part: Mapping[str, Any]) -> bool:
+    """Whether a part of a message is text."""
     return part.get("type") in ("text", "input_text", "output_text") and isinstance(
         part.get("text"), str
     )

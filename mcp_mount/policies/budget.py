@@ -49,7 +49,8 @@ class Budget:
         limit: Such as "5 USD/day", "100000 tokens/day" or "1000 requests/hour"; several with ";".
         key: Who shares a count: each "caller" has one, "everyone" shares one, or as a function of
             the call says; None from it for a call that is not counted.
-        max_tokens: The longest answer to reserve for where the request does not limit it.
+        max_tokens: The longest answer, where the request does not limit it and tokens or money are
+            counted: so many are reserved, and asked for at most.
         name: The name of the count; by default that of the model, tool, router or server that
             declares it.
 
@@ -73,6 +74,11 @@ class Budget:
         self.key = key
         self.max_tokens: int = whole(1)("max_tokens", max_tokens)
         self.name = None if name is None else text("name", name)
+
+    @property
+    def limits_answers(self) -> bool:
+        """Whether what it counts depends on how long answers are."""
+        return any(one.unit != "requests" for one in self.allowances)
 
     @property
     def is_of_money(self) -> bool:
@@ -132,6 +138,8 @@ class Budgeted:
         """
         most = Usage()
         if isinstance(call, ModelCall | EmbeddingCall):
+            if isinstance(call, ModelCall) and self._budget.limits_answers:
+                call.limit_answer(self._budget.max_tokens)
             most = call.most(self._budget.max_tokens)
         cost = 0.0
         if self._budget.is_of_money:

@@ -19,7 +19,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, RedirectResponse
 
-from mcp_mount import CallRejected, Context, MCPError, MCPServer, ResourceError, ToolError
+from mcp_mount import Audit, CallRejected, Context, MCPError, MCPServer, ResourceError, ToolError
+from mcp_mount.auth import TokenVerifier
+from mcp_mount.models import Budget
+from mcp_mount.options import OPTIONS
 from mcp_mount.transports.direct import ASGIDirectCalls
 from tests.fuzz.strategies import values
 from tests.requests import (
@@ -451,18 +454,64 @@ def test_a_body_over_the_limit_is_refused() -> None:
             shop.server.configure(max_body_bytes=4 * 1024 * 1024)
 
 
+def _refuse(call: Any, call_next: Any) -> Any:
+    raise CallRejected("refused", status=429)
+
+
+def change(server: MCPServer, options: dict[str, Any]) -> None:
+    if "auth" in options:
+        options = {**options, "resource": "http://127.0.0.1:8000/mcp"}
+    server.configure(**options)
+
+
+AROUND: dict[str, Any] = {
+    "allowed_hosts": ["elsewhere.example"],
+    "audit": Audit(),
+    "auth": TokenVerifier(lambda token: None),
+    "budget": Budget("1 requests/day"),
+    "cache": 60.0,
+    "call_middleware": _refuse,
+    "caller": lambda request: "a",
+    "extra_arguments": "ignore",
+    "log_calls": True,
+    "max_argument_depth": 5,
+    "max_concurrency": 5,
+    "max_result_bytes": 1000,
+    "permission": lambda request: False,
+    "roles": ["admin"],
+    "scopes": ["write"],
+    "telemetry": True,
+    "throttle": "1000/minute",
+    "timeout": 60.0,
+    "when": lambda caller: False,
+}
+"""Options of a server that stand around its calls, so that none is direct."""
+
+HARMLESS = {
+    # What the server says of itself, or lists.
+    *("name", "version", "display_name", "description", "website_url", "icons", "instructions"),
+    *("docs", "open", "list_step_up", "list_ttl_ms", "page_size"),
+    # A request with an Origin, or a larger body, goes the long way.
+    *("allowed_origins", "max_body_bytes"),
+    # How long things last that direct calls do not begin.
+    *("keep_alive", "poll_seconds", "max_poll_seconds", "waiting_threads", "session_ttl"),
+    "task_limits",
+    # Nothing without another option, which stands around.
+    *("auth_required", "find_user", "redact", "resource", "scope_hierarchy", "store"),
+    # Read where it is used: for sessions, and by what is shared.
+    *("secret_key", "backplane"),
+}
+"""Options that leave direct calls as they are. A backplane that is shared stands around them
+(tests/protocol/test_backplanes.py)."""
+
+
+def test_every_option_is_one_that_stands_around_calls_or_is_harmless() -> None:
+    assert AROUND.keys() | HARMLESS == OPTIONS.keys()
+    assert not AROUND.keys() & HARMLESS
+
+
 @pytest.mark.parametrize(
-    "options",
-    [
-        {"permission": lambda request: False},
-        {"caller": lambda request: "a"},
-        {"timeout": 60.0},
-        {"log_calls": True},
-        {"allowed_hosts": ["elsewhere.example"]},
-        {"extra_arguments": "ignore"},
-        {"telemetry": True},
-    ],
-    ids=lambda options: next(iter(options)),
+    "options", [{name: value} for name, value in AROUND.items()], ids=lambda one: next(iter(one))
 )
 def test_what_is_declared_later_holds(options: dict[str, Any]) -> None:
     server = Shop(direct=True).server
@@ -470,9 +519,9 @@ def test_what_is_declared_later_holds(options: dict[str, Any]) -> None:
     content = [json.dumps(body).encode()]
     for _ in range(2):
         asyncio.run(send(server, raw(headers), content))
-    server.configure(**options)
+    change(server, options)
     other = Shop(direct=False).server
-    other.configure(**options)
+    change(other, options)
     with counted() as direct:
         answers = [asyncio.run(send(one, raw(headers), content)) for one in (server, other)]
     assert answers[0] == answers[1]

@@ -159,8 +159,8 @@ async def _events(
     first: Sequence[Delta], deltas: AsyncGenerator[Sequence[Delta], None], form: Form, what: str
 ) -> AsyncIterator[bytes]:
     async with aclosing(deltas):
-        yield form.events(first)
         try:
+            yield form.events(first)
             async for taken in deltas:
                 yield form.events(taken) if taken else _KEEP_ALIVE
         except Exception as error:
