@@ -471,6 +471,34 @@ def test_upstreams_have_listed_prices(model: Any, allowed: bool) -> None:
             price.cost(Usage(1, 1))
 
 
+def test_a_reservation_limits_the_answer() -> None:
+    seen: list[int | None] = []
+
+    def model(request: ChatRequest) -> str:
+        seen.append(request.max_tokens)
+        return "a"
+
+    for budget in (Budget("100 tokens/day", max_tokens=50), Budget("5 requests/day")):
+        server, router = build(budget)
+        router.chat("model")(model)
+        ask(server, max_tokens=None)
+        ask(server, max_tokens=7)
+    assert seen == [50, 7, None, 7]
+
+
+def test_a_client_that_leaves_before_the_answer_has_had_its_request_read() -> None:
+    server, router = build(Budget(f"{2 * HI_AT_MOST + 1} tokens/day", key="everyone", max_tokens=1))
+
+    @router.chat("model")
+    async def model(request: ChatRequest) -> str:
+        if request.max_tokens == 1:
+            await asyncio.sleep(3600)
+        return "a"
+
+    asyncio.run(asyncio.wait_for(Leaver(server, stream=False).run(), 20))
+    assert ask(server, max_tokens=2).status_code == 429
+
+
 def test_an_answer_whose_client_leaves_counts_what_has_come() -> None:
     server, router = build(Budget("5000 tokens/day", key="everyone"))
 
