@@ -39,9 +39,10 @@ class _Loop:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.ended = False
+        self._stops = False
         self._waiting: set[Future[Any]] = set()
         self._made: Future[asyncio.AbstractEventLoop] = Future()
-        start_thread(self._run, "mcp-mount-loop")
+        start_thread(self._run, "mcp-mount-loop", stop=self._stop)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -54,6 +55,10 @@ class _Loop:
         if self.ended:
             _fail(outcome)
 
+    def _stop(self) -> None:
+        self._stops = True
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
     def _run(self) -> None:
         try:
             # Made here: gevent's sockets belong to the thread that makes them.
@@ -61,7 +66,7 @@ class _Loop:
             if is_green():
                 loop.set_default_executor(NativePool(_MAX_THREADS, "mcp-mount-worker"))
             self._made.set_result(loop)
-            while not loop.is_closed():
+            while not (loop.is_closed() or self._stops):
                 _run_until_stopped(loop)
         except BaseException as error:
             if not self._made.done():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import queue
 import sys
 import threading
@@ -9,7 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, Generic, ParamSpec, TypeVar
+from contextlib import suppress
+from typing import Any, ClassVar, Final, Generic, ParamSpec, TypeVar
 
 from mcp_mount.calls.green import is_eventlet, is_gevent
 
@@ -21,15 +24,24 @@ _MAX_SECONDS: Final = 60.0
 waited for."""
 
 
+_ENDING_SECONDS: Final = 5.0
+"""How long the end of a process waits for threads that gevent has a hub for."""
+
+
 class NoThread(RuntimeError):
     """A thread that cannot be had here."""
 
 
-def start_thread(function: Callable[[], object], name: str) -> None:
+def start_thread(function: Callable[[], object], name: str, *, stop: Callable[[], object]) -> None:
     """Run a function on a daemon thread of the operating system, and never in a greenlet.
 
     An event loop needs one: as a greenlet it would be the running loop of all greenlets on its
     thread, and Django, for one, refuses database work where a loop is running.
+
+    Args:
+        function: What the thread runs.
+        name: Of the thread.
+        stop: Lets the function return soon. It is called at the end of the process under gevent.
 
     Raises:
         NoThread: Under eventlet, whose locks do not work between threads.
@@ -40,17 +52,93 @@ def start_thread(function: Callable[[], object], name: str) -> None:
             "threads: use gevent, or plain functions"
         )
     if is_gevent():
-        sys.modules["gevent.monkey"].get_original("_thread", "start_new_thread")(function, ())
+        _GeventThread(function, stop).start()
     else:
         threading.Thread(target=function, name=name, daemon=True).start()
 
 
+class _GeventThread:
+    """A thread of the operating system under gevent, which makes a hub for each thread that waits.
+
+    A thread that ends has to destroy its hub, or its memory and files stay. And a thread that is
+    not at its end when the interpreter finalizes corrupts memory there or never lets it end (seen
+    with gevent 26.9 and greenlet 3.5), so that the end of the process waits for it.
+    """
+
+    alive: ClassVar[set[_GeventThread]] = set()
+    pid: ClassVar[int] = 0
+
+    def __init__(self, function: Callable[[], object], stop: Callable[[], object]) -> None:
+        self._function = function
+        self._stop = stop
+
+    def start(self) -> None:
+        kind = type(self)
+        if kind.pid != os.getpid():
+            # The first one, or the first one after a fork, which threads do not survive.
+            kind.alive = set()
+            if not kind.pid:
+                atexit.register(kind.finish)
+            kind.pid = os.getpid()
+        # The first hub of a process imports modules; two threads that do so at once wait for each
+        # other for ever.
+        sys.modules["gevent.hub"].get_hub()
+        kind.alive.add(self)
+        try:
+            _original("_thread", "start_new_thread")(self._run, ())
+        except BaseException:
+            kind.alive.discard(self)
+            raise
+
+    def _run(self) -> None:
+        try:
+            self._function()
+        finally:
+            sys.modules["gevent.hub"].get_hub().destroy(destroy_loop=True)
+            self.alive.discard(self)
+
+    @classmethod
+    def finish(cls) -> None:
+        if cls.pid != os.getpid():
+            return
+        deadline = time.monotonic() + _ENDING_SECONDS
+        for thread in list(cls.alive):
+            with suppress(RuntimeError):
+                thread._stop()
+        # No lock or event, which may be of before gevent patched or of after it.
+        while cls.alive and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+
+def native_lock() -> threading.Lock:
+    """A lock for threads of the operating system that hold it for a moment only.
+
+    Those of gevent lose a wake-up now and then when several threads contend for one (gevent 26.9).
+    """
+    lock: threading.Lock = _original("_thread", "allocate_lock")()
+    return lock
+
+
+def native_queue() -> queue.SimpleQueue[Any]:
+    """A queue that threads of the operating system take from, and that any thread may put into."""
+    made: queue.SimpleQueue[Any] = _original("queue", "SimpleQueue")()
+    return made
+
+
+def _original(module: str, name: str) -> Any:
+    patcher = sys.modules.get("gevent.monkey")
+    if patcher is None:
+        return getattr(sys.modules[module], name)
+    return patcher.get_original(module, name)
+
+
 class Inbox(Generic[T]):
-    """A queue that any thread may put something into, and one thread or greenlet takes from.
+    """A queue that any thread may put something into, and that one greenlet (or thread) takes from.
 
     The queues of `queue` are not for this: gevent replaces them by its own, which wake nobody on
-    another thread. Its locks do, and so does a condition that is made of them. Where nothing is
-    replaced, the queue of the standard library does it in C.
+    another thread, and the original ones would stop all greenlets of a thread. Its locks do wake,
+    and so does a condition that is made of them. Where nothing is replaced, the queue of the
+    standard library does it in C.
     """
 
     def __init__(self) -> None:
@@ -107,8 +195,8 @@ class NativePool(ThreadPoolExecutor):
     def __init__(self, max_workers: int, thread_name_prefix: str) -> None:
         super().__init__(max_workers, thread_name_prefix)
         self._most, self._name = max_workers, thread_name_prefix
-        self._work: Inbox[Callable[[], None] | None] = Inbox()
-        self._state = threading.Lock()
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = native_queue()
+        self._state = native_lock()
         self._begun = 0
         self._free = 0
 
@@ -132,13 +220,16 @@ class NativePool(ThreadPoolExecutor):
                 self._begun += starts
         self._work.put(run)
         if starts:
-            start_thread(self._serve, self._name)
+            start_thread(self._serve, self._name, stop=self._stop_one)
         return outcome
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let the threads end when they have done what was submitted."""
         for _ in range(self._begun):
-            self._work.put(None)
+            self._stop_one()
+
+    def _stop_one(self) -> None:
+        self._work.put(None)
 
     def _serve(self) -> None:
         while (run := self._work.get()) is not None:

@@ -19,7 +19,7 @@ from math import inf
 from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary, ref
 
-from mcp_mount.transports.os_threads import Inbox, start_thread
+from mcp_mount.transports.os_threads import native_lock, native_queue, start_thread
 
 T = TypeVar("T")
 
@@ -160,8 +160,8 @@ class ThreadPool:
 
     def _forget_threads(self) -> None:
         """Begin without threads: those of a process that has forked are not in its child."""
-        self._work: Inbox[Started] = Inbox()
-        self._state = threading.Lock()
+        self._work: queue.SimpleQueue[Started | None] = native_queue()
+        self._state = native_lock()
         self._ended = threading.Condition(self._state)
         self._threads = 0
         self._idle = 0
@@ -224,7 +224,7 @@ class ThreadPool:
         self._work.put(work)
         if starts:
             try:
-                start_thread(self._serve, self._name)
+                start_thread(self._serve, self._name, stop=self._stop_one)
             except BaseException:
                 with self._state:
                     self._threads -= 1
@@ -240,7 +240,7 @@ class ThreadPool:
         inbox, state = self._work, self._state
         while True:
             try:
-                work = inbox.get(_IDLE_SECONDS)
+                work = inbox.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
                 with state:
                     if self._waiting >= self._idle:
@@ -248,6 +248,8 @@ class ThreadPool:
                         continue
                     self._threads -= 1
                     self._idle -= 1
+                return
+            if work is None:
                 return
             with state:
                 self._waiting -= 1
@@ -263,6 +265,9 @@ class ThreadPool:
             work.answers.put(work, outcome)
             # Not for as long as the thread is idle.
             del work, outcome
+
+    def _stop_one(self) -> None:
+        self._work.put(None)
 
     def _finish(self) -> None:
         """Wait for what runs, at the end of the process."""

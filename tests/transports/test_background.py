@@ -53,14 +53,20 @@ def test_who_waits_for_a_loop_that_has_ended_is_told_and_the_next_gets_a_new_one
     assert isinstance(outcome.exception(20), background.LoopEnded)
     cancel()
     assert background.loop() is not ended
+    del ended.close
+    ended._closed = False  # type: ignore[attr-defined]
+    ended.close()
     assert background.spawn(forty_two())[0].result(20) == 42
 
 
-GREEN = """
+PATCHED = """
 from mcp_mount.transports import background
 from gevent import monkey
 monkey.patch_all()
-import asyncio, gevent
+import asyncio, gevent, time
+"""
+
+SERVED = """
 served = []
 async def slow():
     await asyncio.sleep(0.2)
@@ -78,14 +84,30 @@ served.append("begun")
 print(outcome.result(20), served)
 """
 
+BUSY_AT_THE_END = """
+async def busy():
+    while True:
+        await asyncio.to_thread(time.sleep, 0)
+for _ in range(8):
+    background.spawn(busy())
+print(background.spawn(asyncio.sleep(0.05, "begun"))[0].result(20))
+"""
+
 
 @pytest.mark.parametrize("early", [True, False], ids=["early", "late"])
-def test_under_gevent_the_loop_has_a_thread_and_others_are_served_meanwhile(early: bool) -> None:
-    lines = GREEN.strip().splitlines()
-    script = "\n".join([*lines[1:3], lines[0], *lines[3:]] if early else lines)
+@pytest.mark.parametrize(
+    ("script", "printed"),
+    [
+        pytest.param(SERVED, "slow ['begun', 'other']\n", id="others are served meanwhile"),
+        pytest.param(BUSY_AT_THE_END, "begun\n", id="the process ends while coroutines run"),
+    ],
+)
+def test_under_gevent_the_loop_has_a_thread_and(script: str, printed: str, early: bool) -> None:
+    lines = PATCHED.strip().splitlines()
+    head = [*lines[1:3], lines[0], *lines[3:]] if early else lines
     environment = {"PYTHONPATH": PYTHONPATH}
-    words = [sys.executable, "-c", script]
+    words = [sys.executable, "-c", "\n".join(head) + script]
     done = subprocess.run(
         words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
     )
-    assert (done.stdout, done.stderr) == ("slow ['begun', 'other']\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
