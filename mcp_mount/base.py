@@ -41,6 +41,7 @@ from mcp_mount.routes.router import (
     refuse_unknown_inclusion,
     routers_of_ours,
 )
+from mcp_mount.routes.signing_in import SignInRoute
 from mcp_mount.schemas.arguments import request_types
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.lifespans import check_lifespan
@@ -153,7 +154,11 @@ class MCPServer(HandlerDecorators, FastAPI):
         if RequestValidationError not in (fastapi.get("exception_handlers") or {}):
             self.add_exception_handler(RequestValidationError, answer_unfit)
         guard_documents(self.router.routes, self._documents, self.registry)
-        self.router.routes[:0] = [EndpointRoute(core), MetadataRoute(core)]
+        self.router.routes[:0] = [
+            EndpointRoute(core),
+            MetadataRoute(core),
+            SignInRoute(core),
+        ]
         self._not_found = self.router.default
         self.router.default = self._default
 

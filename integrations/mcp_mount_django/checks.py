@@ -24,9 +24,8 @@ from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wire.rules import HasPermission
 from mcp_mount_django.calls import WITHOUT_CONTEXT
 from mcp_mount_django.options import imported, misplaced, unknown
-from mcp_mount_django.patterns import url_patterns
+from mcp_mount_django.patterns import mounted
 from mcp_mount_django.servers import MCPServer, servers
-from mcp_mount_django.view import ServerView
 from mcp_mount_django.well_known import serves_metadata
 from mcp_mount_django.wrapping import unguarded
 
@@ -128,13 +127,6 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
                 )
             )
     return problems
-
-
-def mounted() -> Iterator[tuple[str, Any]]:
-    """Yield the servers in the project's URLs, each with its path."""
-    for prefix, pattern in url_patterns():
-        if isinstance(pattern.callback, ServerView):
-            yield prefix, pattern.callback.server
 
 
 def _check_settings() -> Iterator[CheckMessage]:

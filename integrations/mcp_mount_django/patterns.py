@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, get_resolver
+
+from mcp_mount_django.view import ServerView
 
 
 def url_patterns(
@@ -26,3 +29,10 @@ def url_patterns(
             yield from url_patterns(pattern, prefix + str(pattern.pattern).removeprefix("/"))
         elif isinstance(pattern, URLPattern):
             yield prefix, pattern
+
+
+def mounted() -> Iterator[tuple[str, Any]]:
+    """Yield the servers in the project's URLs, each with its path."""
+    for prefix, pattern in url_patterns():
+        if isinstance(pattern.callback, ServerView):
+            yield prefix, pattern.callback.server

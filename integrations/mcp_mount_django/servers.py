@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
+from importlib import import_module
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
@@ -33,6 +34,7 @@ from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.transports.scopes import Receive, Scope, Send
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi_app import WSGIApp
+from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_django.authentication import Authentication
 from mcp_mount_django.authenticators import Authenticator
 from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
@@ -42,7 +44,7 @@ from mcp_mount_django.exposing.server_methods import ExposeMixin
 from mcp_mount_django.options import defaults
 from mcp_mount_django.tested import connections_of_the_test
 from mcp_mount_django.view import ServerView
-from mcp_mount_django.well_known import serves_metadata
+from mcp_mount_django.well_known import serves_issuer, serves_metadata
 
 request_types.append(HttpRequest)
 around_test_requests.append(connections_of_the_test)
@@ -119,12 +121,15 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
                 varies=lambda request: active_variant(),
                 guards=lambda: self.authentication.login_required,
                 serves_metadata=serves_metadata,
+                serves_issuer=serves_issuer,
+                accounts=lambda: import_module("mcp_mount_django.accounts").accounts(),
                 request_type=HttpRequest,
                 exceptions=ExceptionHooks(
                     translate, report, responses=HttpResponseBase, value_of=value_of
                 ),
             )
         )
+        self._find_signed_in()
         servers.add(self)
 
     def configure(self, **options: Unpack[NamedServerOptions]) -> None:
@@ -144,6 +149,12 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
         super().configure(**options)
         if own:
             self.authentication.find_user = found["find_user"]
+        self._find_signed_in()
+
+    def _find_signed_in(self) -> None:
+        """Let people who have signed in be users of the project, unless the user says how."""
+        if self.core.sign_in is not None and self.authentication.find_user is None:
+            self.authentication.find_user = _signed_in
 
     is_beside = False
     """Whether the server is in front of the project, and not in its URLs."""
@@ -208,6 +219,11 @@ class _ServerPattern(URLPattern):
 
     def resolve(self, path: str) -> ResolverMatch | None:
         return super().resolve(path) if path else self._at_mount_point
+
+
+def _signed_in(token: AccessToken) -> Any:
+    # Models are there only when the apps are ready.
+    return import_module("mcp_mount_django.accounts").user_of_token(token)
 
 
 def _refuse_unverified(options: Mapping[str, Any]) -> None:

@@ -142,7 +142,7 @@ class ServerView:
         request.META = request.environ = own_environ(request.META)  # type: ignore[attr-defined]
         with own_event_loop():
             if (refusal := self._read_body(visit)) is not None:
-                return _finished(refusal)
+                return finished(refusal)
             self._find_direct(visit)
             if visit.call is not None and visit.outcome is None and not visit.call.tool.is_async:
                 visit.outcome = self.direct.run(visit.call)
@@ -155,7 +155,7 @@ class ServerView:
             # preflights, which have no credentials (Fetch, "CORS protocol and credentials"), and
             # lets pages read why they are refused.
             if read.refused is not None and not self.server.user_middleware:
-                return _finished(read.refused)
+                return finished(read.refused)
             if self._is_bridged(visit):
                 return bridge_wsgi(self.server, self._runner, request, visit.rest, read)
             read.max_blocking = self._wsgi.waiting(multithread=is_multithread(request.META))
@@ -164,13 +164,13 @@ class ServerView:
             else:
                 opened = follow(self.server.core.protocol.open(read))
             answer = self._wsgi.answer(opened)
-            return _finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
+            return finished(answer) if isinstance(answer, Reply) else _streaming(answer.events)
 
     async def _respond_async(self, visit: _Visit) -> HttpResponseBase:
         may_block = self.server.core.is_guarded or self.authentication.may_block(visit.request)
         if not may_block:
             if (refusal := self._read_body(visit)) is not None:
-                return _finished(refusal)
+                return finished(refusal)
             self._find_direct(visit)
             if visit.call is not None and not visit.call.tool.is_async:
                 visit.outcome = await self.direct.run_on_thread(visit.call)
@@ -197,12 +197,12 @@ class ServerView:
         else:
             read = self._read(visit)
         if isinstance(read, Reply):
-            return _finished(read)
+            return finished(read)
         if read.refused is None:
             read.refused = await follow_async(self._let_in(read, request), self._runner)
         # See `_respond`.
         if read.refused is not None and not self.server.user_middleware:
-            return _finished(read.refused)
+            return finished(read.refused)
         read.may_block = may_block or self.server.core.protocol.settings.may_block
         if self._is_bridged(visit):
             return await bridge_asgi(self.server, self._runner, thread, request, visit.rest, read)
@@ -217,7 +217,7 @@ class ServerView:
         is_late = visit.outcome is not None and visit.outcome.is_late
         answer = await self._asgi.answer(opened, is_late=is_late)
         if isinstance(answer, Reply):
-            return _finished(answer)
+            return finished(answer)
         return _streaming(Streamed(answer.events, answer.end, thread))
 
     def _let_in(self, read: ProtocolRequest, request: HttpRequest) -> Flow[Reply | None]:
@@ -352,14 +352,19 @@ def metadata_response(server: MCPServer, request: HttpRequest, path: str) -> Htt
         path: The path of the server.
     """
     url = request.build_absolute_uri(path)
-    return _finished(server.core.metadata_reply(request.method or "", url))
+    return finished(server.core.metadata_reply(request.method or "", url))
 
 
 async def _awaited(response: HttpResponseBase) -> HttpResponseBase:
     return response
 
 
-def _finished(reply: Reply) -> HttpResponse:
+def finished(reply: Reply) -> HttpResponse:
+    """Return a finished reply as Django's response.
+
+    Args:
+        reply: The reply.
+    """
     if len(reply.headers) == 1 and reply.headers[0][0] == "content-type":
         # Its own argument costs half of what headers= does.
         kind = reply.headers[0][1]

@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.urls import Resolver404, get_script_prefix, path, resolve
 
 from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN
+from mcp_mount_django.patterns import mounted
 from mcp_mount_django.view import ServerView, metadata_response
 
 
@@ -77,10 +78,45 @@ def serves_metadata(path: str) -> bool:
         return False
 
 
+def authorization_server(request: HttpRequest, issuer_path: str = "") -> HttpResponseBase:
+    """Return the metadata of the project's own authorization server (RFC 8414).
+
+    Args:
+        request: Django's request.
+        issuer_path: The path of the issuer that is asked for, without the leading slash.
+
+    Raises:
+        Http404: If no server has a `SignIn`, and there is no server at the path.
+    """
+    if any(server.core.sign_in is not None for _, server in mounted()):
+        from mcp_mount_django.signin import authorization_server
+
+        return authorization_server(request, issuer_path)
+    if not issuer_path:
+        raise Http404
+    return no_authorization_server(request, issuer_path)
+
+
+authorization_server.login_required = False  # type: ignore[attr-defined]
+
+
+def serves_issuer(path: str) -> bool:
+    """Whether the metadata of the server's own authorization server are at the root of the domain.
+
+    Args:
+        path: The path of the server.
+    """
+    if get_script_prefix() != "/":
+        return False
+    try:
+        return resolve(AUTHORIZATION_SERVERS[0]).func is authorization_server
+    except Resolver404:
+        return False
+
+
 urlpatterns = [
     path(f"{WELL_KNOWN[1:]}/<path:resource>", metadata),
-    *(
-        path(f"{place[1:]}/<path:resource>", no_authorization_server)
-        for place in AUTHORIZATION_SERVERS
-    ),
+    path(AUTHORIZATION_SERVERS[0][1:], authorization_server),
+    path(f"{AUTHORIZATION_SERVERS[0][1:]}/<path:issuer_path>", authorization_server),
+    path(f"{AUTHORIZATION_SERVERS[1][1:]}/<path:resource>", no_authorization_server),
 ]

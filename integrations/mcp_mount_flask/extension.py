@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from io import BytesIO
 from typing import IO, Any, Final
 from weakref import WeakSet
@@ -62,6 +63,9 @@ _OF_BODIES: Final = frozenset({"_cached_data", "stream", "form", "files"})
 
 _JSON_HEADERS: Final = [("content-type", JSON)]
 
+_SIGNING_IN: Final = "mcp_mount_flask.signing_in"
+"""What serves a SignIn, which few servers have."""
+
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -118,6 +122,7 @@ class MCPMount(HandlerDecorators):
         self.exposed: list[Exposed] = []
         self._exposes: list[FlaskExposeOptions] = []
         self._apps: WeakSet[Flask] = WeakSet()
+        self._issuer_of: WeakSet[Flask] = WeakSet()
         if app is not None:
             self.init_app(app)
 
@@ -163,6 +168,7 @@ class MCPMount(HandlerDecorators):
         host = replace(
             host_of(app),
             serves_metadata=lambda path: path == self.path,
+            serves_issuer=lambda path: path == self.path and app in self._issuer_of,
             guards=lambda: has_own_gate(app),
             request_type=FlaskRequest,
         )
@@ -184,9 +190,19 @@ class MCPMount(HandlerDecorators):
                 strict_slashes=True,
             )
 
+        if self.server.core.sign_in is not None and not _has_rule(app, AUTHORIZATION_SERVERS[0]):
+            self._issuer_of.add(app)
+            app.add_url_rule(
+                AUTHORIZATION_SERVERS[0],
+                endpoint=f"{endpoint}_issuer",
+                view_func=partial(self._authorization_server, ""),
+                provide_automatic_options=False,
+                methods=["GET", "OPTIONS"],
+            )
         for place, view in (
             (WELL_KNOWN, self._metadata),
-            *((place, self._no_authorization_server) for place in AUTHORIZATION_SERVERS),
+            (AUTHORIZATION_SERVERS[0], partial(self._authorization_server, self.path)),
+            (AUTHORIZATION_SERVERS[1], self._no_authorization_server),
         ):
             app.add_url_rule(
                 place + self.path,
@@ -258,6 +274,14 @@ class MCPMount(HandlerDecorators):
             return _response(error_reply(error))
         return _response(self.server.core.metadata_reply(request.method, url_of(self.path)))
 
+    def _authorization_server(self, issuer_path: str) -> BaseResponse:
+        """Serve the metadata of the authorization server, which are outside of the mount point
+        (RFC 8414).
+        """
+        if self.server.core.sign_in is None:
+            return self._no_authorization_server()
+        return _response(import_module(_SIGNING_IN).metadata(self.server, self.path, issuer_path))
+
     def _no_authorization_server(self) -> BaseResponse:
         """Answer clients that look for an authorization server here: 404 in JSON instead of a page
         of the application.
@@ -270,6 +294,14 @@ class MCPMount(HandlerDecorators):
         tell_of_unmatched(app)
         keep_environ(current)
         wsgi = self.server.wsgi
+        sign_in = self.server.core.sign_in
+        if sign_in is not None and f"/{rest}/".startswith(f"{sign_in.path}/"):
+            # In the request context, where the application knows who is logged in. Its forms are
+            # sealed for their person and browser, so that no other site can send them.
+            sent = self._body_or_refusal(current)
+            if isinstance(sent, Reply):
+                return _response(sent)
+            return _response(import_module(_SIGNING_IN).answer(self.server, self.path, rest, sent))
         if not rest and not self.server.user_middleware and not csrf_applies(app):
             direct = self._answer_directly(current)
             if direct is not None:
@@ -390,6 +422,11 @@ class MCPMount(HandlerDecorators):
         if len(body) > limit:
             raise RequestEntityTooLarge
         return body
+
+
+def _has_rule(app: Flask, path: str) -> bool:
+    """Whether an application has a rule for a path."""
+    return any(rule.rule == path for rule in app.url_map.iter_rules())
 
 
 def _checked_prefix(prefix: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
+from importlib import import_module
 from typing import Any, Final
 
 from flask import (
@@ -90,6 +91,11 @@ def has_own_gate(app: Flask) -> bool:
     )
 
 
+def _accounts(app: Flask) -> Any:
+    # Only a SignIn asks, which needs more than others import.
+    return import_module("mcp_mount_flask.signing_in").accounts_of(app)
+
+
 def host_of(app: Flask, *, is_beside: bool = False) -> Host:
     """Return the Flask application as the host of a server: its keys, debug flag and host names.
 
@@ -126,6 +132,7 @@ def host_of(app: Flask, *, is_beside: bool = False) -> Host:
         debug=lambda: app.debug,
         host_names=host_names,
         detach=detach,
+        accounts=partial(_accounts, app),
         without_permissions=lambda: "Flask",
         exceptions=exception_hooks(app, has_request=not is_beside),
     )

@@ -19,7 +19,8 @@ from mcp_mount.hosting.exception_handlers import exception_hooks
 from mcp_mount.hosting.host import Host
 from mcp_mount.hosting.openness import may_guard
 from mcp_mount.transports.paths import clean_prefix, route_path
-from mcp_mount.wire.resource_metadata import WELL_KNOWN
+from mcp_mount.transports.scopes import ISSUER_PATH
+from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN
 from mcp_mount.wrapping.arguments import check_mount
 from mcp_mount_starlette.front import answer_in_front
 
@@ -120,6 +121,9 @@ def mount(app: App, path: str, server: MCPServer) -> App:
             serves_metadata=lambda wanted: (
                 exact.match(wanted) is not None or before.serves_metadata(wanted)
             ),
+            serves_issuer=lambda wanted: (
+                exact.match(wanted) is not None and _has_issuer(app.router.routes, server)
+            ),
             guards=lambda: may_guard(app.user_middleware),
             without_permissions=partial(_without_permissions, app, server),
         )
@@ -134,6 +138,19 @@ def mount(app: App, path: str, server: MCPServer) -> App:
         changed()
     app.router.lifespan_context = _composed(app, server)
     return app
+
+
+def _has_issuer(routes: Sequence[BaseRoute], server: MCPServer) -> bool:
+    """Whether a server's own authorization server has the root of the domain: it is the first such
+    server, and the application has no such document of its own.
+    """
+    first: _Metadata | None = None
+    for route in routes:
+        if getattr(route, "path", None) == AUTHORIZATION_SERVERS[0]:
+            return False
+        if first is None and isinstance(route, _Metadata) and route.signs_in:
+            first = route
+    return first is not None and first.server is server
 
 
 def _without_permissions(app: Starlette, server: MCPServer) -> str | None:
@@ -202,26 +219,37 @@ class _Metadata(BaseRoute):
     matches_by_path = True
 
     def __init__(self, path: str, server: MCPServer) -> None:
+        self._path = path
         self._exact = compile_path(path)[0]
-        self._server = server
+        self.server = server
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether the server is an authorization server as well."""
+        return self.server.core.sign_in is not None
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         found = scope["type"] == "http" and self._place(route_path(scope)) is not None
         return (Match.FULL if found else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        place = self._place(route_path(scope)) or ""
-        root_path = scope.get("root_path", "") + route_path(scope).removeprefix(place)
-        inner = {**scope, "root_path": root_path, "path": root_path + place}
-        await self._server(inner, receive, send)
+        path = route_path(scope)
+        place = self._place(path) or ""
+        outer = path.removeprefix(place)
+        root_path = scope.get("root_path", "") + (outer or self._path)
+        inner = {**scope, "root_path": root_path, "path": root_path + place, ISSUER_PATH: outer}
+        await self.server(inner, receive, send)
 
     def _place(self, path: str) -> str | None:
+        """Return the place of metadata at a path, before the path of the server."""
         if not path.startswith("/.well-known/"):
             return None
+        if path == AUTHORIZATION_SERVERS[0]:
+            return path if self.signs_in and "{" not in self._path else None
         mount = "/" + "/".join(path.split("/")[3:])
         if self._exact.match(mount) is None:
             return None
-        return self._server.core.discovery_place(path, mount)
+        return self.server.core.discovery_place(path, mount)
 
 
 def _composed(app: Starlette, server: MCPServer) -> Any:

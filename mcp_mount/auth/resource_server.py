@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from mcp_mount.auth.users import user_of
-from mcp_mount.auth.verifiers import InvalidToken, Verifier, secure_url
+from mcp_mount.auth.verifiers import InvalidToken, Issuer, Verifier, secure_url
 from mcp_mount.calls.flows import Flow
 from mcp_mount.protocol.settings import Settings, challenge_header
 from mcp_mount.schemas.permissions import Names
@@ -63,6 +63,7 @@ class ResourceServer:
         self._authorization_servers = [
             url for one in verifiers for url in one.authorization_servers
         ]
+        self._issuers = [one for one in verifiers if isinstance(one, Issuer)]
         self.needs_url = resource is None and any(one.needs_resource for one in verifiers)
         self._settings = settings
         self._implied = _closed(hierarchy or {})
@@ -135,7 +136,7 @@ class ResourceServer:
             if challenge.error != "insufficient_scope":
                 return own
             return f'{own}, error="insufficient_scope", scope="{" ".join(challenge.scopes)}"'
-        if not self._authorization_servers:
+        if not self.has_servers:
             return challenge_header(challenge, {})
         url = self.resource or request.url()
         if url is None:
@@ -145,16 +146,18 @@ class ResourceServer:
     @property
     def has_servers(self) -> bool:
         """Whether tokens are of authorization servers, and not only keys or of the host's own."""
-        return bool(self._authorization_servers)
+        return bool(self._authorization_servers or self._issuers)
 
     def metadata(self, url: str) -> dict[str, Any] | None:
         """The metadata of the resource at `url` (RFC 9728, section 2); None if tokens are of no
         authorization server."""
-        if not self._authorization_servers:
+        if not self.has_servers:
             return None
+        resource = self.resource or url
+        own = [one.issuer_at(resource) for one in self._issuers]
         document: dict[str, Any] = {
-            "resource": self.resource or url,
-            "authorization_servers": self._authorization_servers,
+            "resource": resource,
+            "authorization_servers": [*own, *self._authorization_servers],
             "bearer_methods_supported": ["header"],
             "resource_name": self._settings.display_name or self._settings.name,
         }
@@ -179,8 +182,11 @@ class ResourceServer:
         if implied:
             token = replace(token, scopes=token.scopes.union(*implied))
         user: Any = None
-        if self._find_user is not None:
-            user = yield from user_of(token, self._find_user)
+        find = self._find_user
+        if find is None and isinstance(verifier, Issuer):
+            find = verifier.find_user
+        if find is not None:
+            user = yield from user_of(token, find)
         request.token = token
         request.caller = lambda: caller
         request.on_token(token, user)

@@ -11,7 +11,7 @@ from functools import partial
 from hashlib import sha256
 from math import isfinite
 from time import monotonic
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
 from mcp_mount.calls.flows import Flow, Run, awaited
@@ -59,6 +59,18 @@ class Verifier(Protocol):
             InvalidToken: If the credential is not accepted.
             ProtocolError: 503, if it cannot be verified now.
         """
+
+
+@runtime_checkable
+class Issuer(Verifier, Protocol):
+    """A verifier of the tokens that the server issues itself (`SignIn`)."""
+
+    def issuer_at(self, url: str) -> str:
+        """The issuer for the MCP endpoint at a URL."""
+
+    @property
+    def find_user(self) -> Callable[[AccessToken], Any] | None:
+        """Finds the host's user of one of its tokens; None if the host has no way to."""
 
 
 def verifiers_of(auth: Any) -> Sequence[Verifier]:

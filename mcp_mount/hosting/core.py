@@ -58,6 +58,7 @@ from mcp_mount.wire.resource_metadata import discovery_path, metadata_reply
 from mcp_mount.wire.sealing import TokenSealer
 
 if TYPE_CHECKING:
+    from mcp_mount.auth.authorization.sign_in import SignIn
     from mcp_mount.auth.resource_server import ResourceServer
 
 
@@ -94,6 +95,7 @@ class ServerCore:
         short_ways: What answers requests to routes that need nothing of what FastAPI does, by their
             paths, as far as FastAPI has led there before.
         resource_server: Verifies tokens; None without `auth`.
+        sign_in: Issues tokens, to people who sign in; None without a `SignIn`.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class ServerCore:
         self.is_attached = False
         self.runner = runner
         self.resource_server: ResourceServer | None = None
+        self.sign_in: SignIn | None = None
         self.http_tool_paths: dict[str, list[Registry]] = {}
         self.short_ways: dict[str, Callable[..., Awaitable[None]]] = {}
         self._rules: dict[str, Any] = {}
@@ -196,7 +199,10 @@ class ServerCore:
         if host.request_type is not None:
             refuse_rules(rules, host.request_type)
         declared = read(policies)
-        resource_server = self._resource_server(values) if "auth" in parts else self.resource_server
+        resource_server, sign_in = self.resource_server, self.sign_in
+        if "auth" in parts:
+            resource_server = self._resource_server(values)
+            sign_in = self._sign_in(values)
         observability = self._observability
         if "observability" in parts:
             observability = observability.changed(
@@ -214,6 +220,7 @@ class ServerCore:
                 self.registry.listing.clear()
                 self._describe_application(values, changed)
             self.protocol.settings.auth = self.resource_server = resource_server
+            self.sign_in = sign_in
             self._observability = observability
             self._observe(*watched)
             self._environment.callers.function = values["caller"]
@@ -299,7 +306,8 @@ class ServerCore:
         resource = self.resource_server
         if resource is None:
             return None
-        return discovery_path(path, mount, has_servers=resource.has_servers)
+        has_others = resource.has_servers and self.sign_in is None
+        return discovery_path(path, mount, has_servers=has_others)
 
     def metadata_reply(self, method: str, url: str | None) -> Reply:
         """The reply to a request for the metadata of the server as a protected resource.
@@ -413,10 +421,22 @@ class ServerCore:
             resource=values["resource"],
             hierarchy=values["scope_hierarchy"],
             find_user=values["find_user"],
-            has_root=self._serves_root,
+            has_root=self.serves_root,
         )
 
-    def _serves_root(self, path: str) -> bool:
+    def _sign_in(self, values: Mapping[str, Any]) -> SignIn | None:
+        """What issues tokens by these options; None without a `SignIn`.
+
+        Raises:
+            DefinitionError: For two of them, and for one that serves another server.
+        """
+        if values["auth"] is None:
+            return None
+        from mcp_mount.hosting.signing_in import sign_in_of
+
+        return sign_in_of(values["auth"], self)
+
+    def serves_root(self, path: str) -> bool:
         """Whether metadata for a path are served at the root of the domain."""
         return self.host.serves_metadata(path) if self.is_attached else path == self.mcp_path
 

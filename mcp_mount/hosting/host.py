@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mcp_mount.backends.tasks.contexts import Around, current_context
 from mcp_mount.calls.call import Call
@@ -15,6 +15,9 @@ from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.settings import bearer
 from mcp_mount.wire.errors import Challenge
+
+if TYPE_CHECKING:
+    from mcp_mount.auth.authorization.accounts import Accounts
 
 around_test_requests: Final[list[Callable[[], AbstractContextManager[None]]]] = []
 """Entered by the clients for tests around each request that they make on the thread of the test: a
@@ -37,6 +40,9 @@ class Host:
             authenticates.
         serves_metadata: Whether the host serves the metadata of the resource at a path, by
             RFC 9728.
+        serves_issuer: Whether the host serves the metadata of the server's own authorization server
+            at the root of the domain, for an MCP endpoint at a path: no other server, and nothing
+            of the application, has that place.
         detach: Prepares a call to outlive its request, as a task, and gives the context variables
             to run it in.
         around_task: What a task runs in, entered on a thread that it has for itself; None where it
@@ -49,6 +55,7 @@ class Host:
         without_permissions: Returns what it is called in errors, if it has no permissions by name;
             None if it may have some.
         guards: Whether it evidently refuses callers before they reach the server.
+        accounts: Returns the accounts that people sign in with; None if the host knows none.
         exceptions: Translates those of the framework that tell a client something (Http404, a
             werkzeug HTTPException) into ours: ToolError for words, ResourceNotFoundError for what
             does not exist, `CallRejected(words, status=403)` for who may not,
@@ -62,6 +69,7 @@ class Host:
     host_names: Callable[[], Sequence[str]] = _no_names
     challenge: Callable[[ProtocolRequest, Challenge], str] = bearer
     serves_metadata: Callable[[str], bool] = lambda path: False
+    serves_issuer: Callable[[str], bool] = lambda path: False
     detach: Callable[[Call], Context] = current_context
     around_task: Callable[[Call], Around | None] = lambda call: None
     varies: Callable[[ProtocolRequest], str] = accepted_languages
@@ -69,4 +77,5 @@ class Host:
     app: Any = None
     without_permissions: Callable[[], str | None] = lambda: None
     guards: Callable[[], bool] = bool
+    accounts: Callable[[], Accounts | None] = lambda: None
     exceptions: ExceptionHooks = NO_HOOKS

@@ -77,11 +77,13 @@ def bearer(request: Request, challenge: Challenge) -> str:
 
 def challenge_header(challenge: Challenge, further: Mapping[str, str]) -> str:
     """The header of the scheme Bearer with further parameters."""
+    # The description comes last: official clients look for "scope=" and "resource_metadata=" from
+    # the left, also within another parameter.
     given = {
         "error": challenge.error,
-        "error_description": challenge.description,
-        "scope": " ".join(challenge.scopes) or None,
         **further,
+        "scope": " ".join(challenge.scopes) or None,
+        "error_description": challenge.description,
     }
     shown = [f'{name}="{_quoted(value)}"' for name, value in given.items() if value is not None]
     return " ".join(["Bearer", ", ".join(shown)]).strip()

@@ -60,6 +60,11 @@ class ClientLeft(Exception):
     """The client closed the connection before its request was complete."""
 
 
+ISSUER_PATH: Final = "mcp_mount.issuer_path"
+"""The key of a scope under which an integration says which issuer's metadata a request asks for, at
+the root of the domain: its path."""
+
+
 def _known(scope: Scope) -> Request | None:
     found: Request | None = scope.get(HOST_REQUEST) or scope.get("wsgi_environ", {}).get(
         HOST_REQUEST

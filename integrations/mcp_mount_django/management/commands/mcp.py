@@ -17,7 +17,8 @@ from django.core.management.base import BaseCommand
 
 from mcp_mount.cli import console
 from mcp_mount.cli.main import protected_output, serve_stdio
-from mcp_mount_django.checks import INCOMPLETE, UNREACHED, mounted
+from mcp_mount_django.checks import INCOMPLETE, UNREACHED
+from mcp_mount_django.patterns import mounted
 from mcp_mount_django.probe import probe
 from mcp_mount_django.servers import MCPServer, default_server, servers
 from mcp_mount_django.terminal import Terminal

@@ -1,0 +1,122 @@
+"""The application's accounts, as far as signing in needs them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+from urllib.parse import urlencode
+
+from mcp_mount.auth.authorization.connections import ConnectionStore
+from mcp_mount.calls.flows import Flow, Run, awaited
+from mcp_mount.schemas.functions import is_coroutine_function
+from mcp_mount.wire.tokens import AccessToken
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is logged in to the application.
+
+    Args:
+        id: Their id in the application; a primary key, say.
+        name: How the pages call them; by default the id.
+    """
+
+    id: str
+    name: str = ""
+
+
+FindPerson: TypeAlias = Callable[[Any], Any]
+"""Of the host's request: the id of who is logged in, or a `Person`; None for nobody."""
+
+FindStamp: TypeAlias = Callable[[str], Any]
+"""Of a person's id: a text that changes when all their connections are to end, as with a new
+password, or a list of such texts, the first for new connections and the others still good (while
+keys rotate); None for a person who may not come any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The accounts of an application, which its integration or the user's own functions know.
+
+    Args:
+        find: Finds who is logged in, by the host's request. It may be a coroutine function.
+        login: The path or URL of the login page, or a function of the path to come back to that
+            returns the whole URL.
+        stamp: What the credentials of a person are at now. It may be a coroutine function.
+        next_name: The parameter of the login page for the path to come back to.
+        store: Where the host keeps connections; None if it has no place for them.
+        find_user: Finds the host's user of an access token.
+    """
+
+    find: FindPerson
+    login: str | Callable[[str], str]
+    stamp: FindStamp
+    next_name: str = "next"
+    store: ConnectionStore | None = None
+    find_user: Callable[[AccessToken], Any] | None = None
+
+    def login_url(self, path: str) -> str:
+        """The URL of the login page that leads back to a path of this origin."""
+        if callable(self.login):
+            return self.login(path)
+        separator = "&" if "?" in self.login else "?"
+        return f"{self.login}{separator}{urlencode({self.next_name: path})}"
+
+    def person(self, request: Any) -> Flow[Person | None]:
+        """Who is logged in.
+
+        Args:
+            request: The host's request.
+
+        Raises:
+            TypeError: If the user's function returns neither an id nor a person.
+        """
+        found = yield from _asked(self.find, request)
+        if found is None or found is False or found == "":
+            return None
+        if isinstance(found, Person):
+            return found if found.id else None
+        if isinstance(found, bool) or not isinstance(found, str | int):
+            raise TypeError(
+                "user= of SignIn returns the id of who is logged in (a str or an int), a Person, "
+                f"or None, not {type(found).__name__}"
+            )
+        return Person(str(found), str(found))
+
+    def stamps_of(self, user: str) -> Flow[Sequence[str]]:
+        """The stamps that are good for a person, the newest first; none for one who may not come
+        any more."""
+        stamp = yield from _asked(self.stamp, user)
+        if stamp is None or stamp is False:
+            return ()
+        return [str(one) for one in stamp] if isinstance(stamp, list | tuple) else [str(stamp)]
+
+
+def of_request(function: Callable[..., Any]) -> FindPerson:
+    """A function of the host's request; in Flask it may take no argument, since the request is at
+    hand everywhere."""
+    try:
+        takes_none = not inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        takes_none = False
+    if not takes_none:
+        return function
+    if is_coroutine_function(function):
+
+        async def awaits(request: Any) -> Any:
+            return await function()
+
+        return awaits
+    return lambda request: function()
+
+
+def _asked(function: Callable[[Any], Any], argument: Any) -> Flow[Any]:
+    answer = yield Run(partial(function, argument), is_coroutine_function(function))
+    if inspect.isawaitable(answer):
+        # Of a plain function that calls a coroutine function.
+        waiting: Awaitable[Any] = answer
+        answer = yield Run(partial(awaited, waiting), True)
+    return answer

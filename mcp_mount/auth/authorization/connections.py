@@ -1,0 +1,145 @@
+"""Connections: each is one person's consent for one assistant, and the only state that is kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, runtime_checkable
+
+MAX_LISTED: Final = 1000
+"""The most connections that a list has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One person's consent for one assistant: what codes and tokens stand for.
+
+    Attributes:
+        id: Its id, which codes and tokens carry.
+        user: The id of the person, as the host knows it.
+        client: The digest of the client's id.
+        client_name: What the client calls itself.
+        client_host: The host that published the client's metadata; None for a client that has
+            registered itself, which anybody can do under any name.
+        resource: The URL of the MCP endpoint that its tokens are for.
+        scopes: What was granted.
+        stamp: What the host said of the person's credentials when they consented; tokens end when
+            it changes, as by a new password.
+        created: When the code was redeemed, in seconds since the epoch.
+        used: When its refresh token was last replaced.
+        generation: How often its refresh token has been replaced.
+        revoked: When it was revoked; None as long as it holds.
+    """
+
+    id: str
+    user: str
+    client: str
+    client_name: str
+    client_host: str | None
+    resource: str
+    scopes: tuple[str, ...]
+    stamp: str
+    created: float
+    used: float
+    generation: int = 0
+    revoked: float | None = None
+
+
+@runtime_checkable
+class ConnectionStore(Protocol):
+    """Keeps connections. Each operation is atomic, over all processes that share the store.
+
+    The functions may block; they are called where the host lets plain functions run. They raise
+    whatever their database raises: the client is told to try again later.
+    """
+
+    is_shared: bool
+    """Whether all processes of the application see the same connections, after restarts as well."""
+
+    def add(self, connection: Connection) -> bool:
+        """Add a connection; returns False, and changes nothing, if its id is there already."""
+
+    def get(self, id: str) -> Connection | None:
+        """The connection with an id."""
+
+    def rotate(self, id: str, generation: int, used: float, stamp: str) -> bool:
+        """Count the generation of a connection up, if it is `generation` and not revoked.
+
+        Args:
+            id: The connection.
+            generation: Its present generation.
+            used: The time, in seconds since the epoch.
+            stamp: The newest stamp of its person.
+
+        Returns:
+            Whether it was so: of several callers one is told True.
+        """
+
+    def revoke(self, id: str, at: float) -> bool:
+        """Revoke a connection; returns whether it was there and not revoked before."""
+
+    def list(self, user: str | None = None) -> Sequence[Connection]:
+        """The connections that hold, of a person or of all, the newest first.
+
+        At most `MAX_LISTED` are returned.
+        """
+
+    def purge(self, before: float) -> int:
+        """Delete connections that were last used, or were revoked, before a time.
+
+        Returns:
+            How many there were.
+        """
+
+
+class MemoryConnections:
+    """Connections in the memory of one process: they end with it."""
+
+    is_shared = False
+
+    def __init__(self) -> None:
+        self._connections: dict[str, Connection] = {}
+        self._lock = threading.Lock()
+
+    def add(self, connection: Connection) -> bool:
+        with self._lock:
+            return self._connections.setdefault(connection.id, connection) is connection
+
+    def get(self, id: str) -> Connection | None:
+        return self._connections.get(id)
+
+    def rotate(self, id: str, generation: int, used: float, stamp: str) -> bool:
+        with self._lock:
+            known = self._connections.get(id)
+            if known is None or known.generation != generation or known.revoked is not None:
+                return False
+            self._connections[id] = replace(
+                known, generation=generation + 1, used=used, stamp=stamp
+            )
+            return True
+
+    def revoke(self, id: str, at: float) -> bool:
+        with self._lock:
+            known = self._connections.get(id)
+            if known is None or known.revoked is not None:
+                return False
+            self._connections[id] = replace(known, revoked=at)
+            return True
+
+    def list(self, user: str | None = None) -> Sequence[Connection]:
+        with self._lock:
+            held = [one for one in self._connections.values() if one.revoked is None]
+        own = [one for one in held if user is None or one.user == user]
+        return sorted(own, key=lambda one: one.created, reverse=True)[:MAX_LISTED]
+
+    def purge(self, before: float) -> int:
+        with self._lock:
+            ended = [
+                one.id
+                for one in self._connections.values()
+                if (one.used if one.revoked is None else one.revoked) < before
+            ]
+            for one in ended:
+                del self._connections[one]
+            return len(ended)

@@ -1,0 +1,168 @@
+"""Connections in a table of any database that Python has a DB-API 2.0 driver for (PEP 249)."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, fields
+from typing import Any, Final
+
+from mcp_mount.auth.authorization.connections import MAX_LISTED, Connection
+
+TABLE: Final = "mcp_mount_connections"
+
+_CREATE: Final = f"""CREATE TABLE IF NOT EXISTS {TABLE} (
+    id VARCHAR(64) PRIMARY KEY,
+    user_id VARCHAR(255) NOT NULL,
+    client VARCHAR(64) NOT NULL,
+    client_name VARCHAR(200) NOT NULL,
+    client_host VARCHAR(255),
+    resource VARCHAR(2000) NOT NULL,
+    scopes VARCHAR(4000) NOT NULL,
+    stamp VARCHAR(255) NOT NULL,
+    created DOUBLE PRECISION NOT NULL,
+    used DOUBLE PRECISION NOT NULL,
+    generation INTEGER NOT NULL,
+    revoked DOUBLE PRECISION
+)"""
+"""SQL that SQLite, PostgreSQL, MySQL and MariaDB read alike."""
+
+# The names in the statements below are those of this module: nothing in them is from outside.
+_COLUMNS: Final = ["user_id" if one.name == "user" else one.name for one in fields(Connection)]
+
+_NAMES: Final = ", ".join(_COLUMNS)
+
+_PLACE: Final[dict[str, Callable[[int], str]]] = {
+    "qmark": lambda number: "?",
+    "numeric": lambda number: f":{number}",
+    "named": lambda number: f":p{number}",
+    "format": lambda number: "%s",
+    "pyformat": lambda number: f"%(p{number})s",
+}
+"""How drivers write parameters."""
+
+
+class DatabaseConnections:
+    """Keeps connections in a table, which it makes at the first use.
+
+    Args:
+        connect: Opens a DB-API connection, which is closed after each operation: a pool may be
+            behind it. It is called on several threads.
+    """
+
+    is_shared = True
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+        self._is_made = False
+        self._lock = threading.Lock()
+
+    def add(self, connection: Connection) -> bool:
+        values = {**asdict(connection), "scopes": " ".join(connection.scopes)}
+        places = ", ".join("{}" for _ in _COLUMNS)
+        statement = f"INSERT INTO {TABLE} ({_NAMES}) VALUES ({places})"  # noqa: S608
+        with self._cursor() as (raw, cursor):
+            try:
+                _execute(cursor, raw, statement, *values.values())
+            except Exception as error:
+                # Drivers have their own classes for it, of the same name (PEP 249).
+                if not _is_integrity_error(error):
+                    raise
+                raw.rollback()
+                return False
+        return True
+
+    def get(self, id: str) -> Connection | None:
+        found = self._select("WHERE id = {}", id)
+        return found[0] if found else None
+
+    def rotate(self, id: str, generation: int, used: float, stamp: str) -> bool:
+        statement = (
+            f"UPDATE {TABLE} SET generation = generation + 1, used = {{}}, stamp = {{}} "  # noqa: S608
+            "WHERE id = {} AND generation = {} AND revoked IS NULL"
+        )
+        return bool(self._change(statement, used, stamp, id, generation))
+
+    def revoke(self, id: str, at: float) -> bool:
+        statement = (
+            f"UPDATE {TABLE} SET revoked = {{}} "  # noqa: S608
+            "WHERE id = {} AND revoked IS NULL"
+        )
+        return bool(self._change(statement, at, id))
+
+    def list(self, user: str | None = None) -> Sequence[Connection]:
+        where, given = "WHERE revoked IS NULL", []
+        if user is not None:
+            where, given = f"{where} AND user_id = {{}}", [user]
+        # Neither LIMIT nor FETCH FIRST is read by all of them.
+        return self._select(f"{where} ORDER BY created DESC", *given)
+
+    def purge(self, before: float) -> int:
+        statement = (
+            f"DELETE FROM {TABLE} "  # noqa: S608
+            "WHERE revoked < {} OR (revoked IS NULL AND used < {})"
+        )
+        return self._change(statement, before, before)
+
+    def _select(self, where: str, *given: Any) -> Sequence[Connection]:
+        with self._cursor() as (raw, cursor):
+            _execute(cursor, raw, f"SELECT {_NAMES} FROM {TABLE} {where}", *given)  # noqa: S608
+            return [_connection(row) for row in cursor.fetchmany(MAX_LISTED)]
+
+    def _change(self, statement: str, *given: Any) -> int:
+        with self._cursor() as (raw, cursor):
+            _execute(cursor, raw, statement, *given)
+            count: int = cursor.rowcount
+            return count
+
+    @contextmanager
+    def _cursor(self) -> Iterator[tuple[Any, Any]]:
+        """A cursor on a connection of its own, whose changes are committed at the end."""
+        with closing(self._connect()) as raw:
+            if not self._is_made:
+                with self._lock, closing(raw.cursor()) as cursor:
+                    cursor.execute(_CREATE)
+                    raw.commit()
+                    self._is_made = True
+            with closing(raw.cursor()) as cursor:
+                yield raw, cursor
+            raw.commit()
+
+
+def _execute(cursor: Any, raw: Any, statement: str, *given: Any) -> None:
+    """Execute a statement, whose parameters stand as {}."""
+    style = _style_of(raw)
+    place = _PLACE[style]
+    numbers = iter(range(1, len(given) + 1))
+    written = re.sub(r"\{\}", lambda _: place(next(numbers)), statement)
+    if style in ("named", "pyformat"):
+        cursor.execute(written, {f"p{number}": one for number, one in enumerate(given, 1)})
+    else:
+        cursor.execute(written, given)
+
+
+def _style_of(raw: Any) -> str:
+    """How the driver of a connection writes parameters (PEP 249, `paramstyle`)."""
+    for kind in type(raw).__mro__:
+        module: Any = kind.__module__
+        while module:
+            style = getattr(sys.modules.get(module), "paramstyle", None)
+            if style in _PLACE:
+                return str(style)
+            module = module.rpartition(".")[0]
+    raise TypeError(
+        f"the function given as store= of SignIn returned {type(raw).__name__}, whose module has "
+        "no paramstyle: it must return a DB-API connection"
+    )
+
+
+def _is_integrity_error(error: Exception) -> bool:
+    return any(kind.__name__ == "IntegrityError" for kind in type(error).__mro__)
+
+
+def _connection(row: Sequence[Any]) -> Connection:
+    values = dict(zip((one.name for one in fields(Connection)), row, strict=True))
+    return Connection(**{**values, "scopes": tuple(values["scopes"].split())})

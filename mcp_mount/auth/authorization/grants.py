@@ -1,0 +1,318 @@
+"""Codes and refresh tokens into access tokens (OAuth 2.1, sections 4.1.3 and 4.3)."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from typing import Any, Final
+
+from mcp_mount.auth.authorization.accounts import Accounts
+from mcp_mount.auth.authorization.connections import Connection, ConnectionStore
+from mcp_mount.auth.authorization.errors import OAuthError, invalid_grant, unavailable
+from mcp_mount.auth.authorization.events import Events, Kind, SignInEvent
+from mcp_mount.auth.authorization.sealed import Code, Seals
+from mcp_mount.calls.flows import Flow, Run
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount.signin")
+
+_VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+"""RFC 7636, section 4.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long things are good, in seconds.
+
+    Args:
+        access: Access tokens.
+        refresh: Refresh tokens that are not used.
+        connection: A connection as a whole.
+        grace: How long a refresh token that was replaced is still taken: clients in two windows
+            refresh at once, and answers get lost. 0 takes it once only.
+    """
+
+    access: float = 3600.0
+    refresh: float = 30 * 24 * 3600.0
+    connection: float = 180 * 24 * 3600.0
+    grace: float = 60.0
+
+
+class Grants:
+    """Turns codes and refresh tokens into access tokens.
+
+    Args:
+        seals: Opens and seals them.
+        store: Keeps the connections.
+        lifetimes: How long they are good.
+        events: Is told.
+        clock: The time, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        seals: Seals,
+        store: ConnectionStore,
+        lifetimes: Lifetimes,
+        events: Events,
+        clock: Callable[[], float],
+    ) -> None:
+        self._seals = seals
+        self._store = store
+        self._lifetimes = lifetimes
+        self._events = events
+        self._clock = clock
+
+    def redeem(
+        self,
+        code: str,
+        *,
+        client: str,
+        verifier: str | None,
+        redirect_uri: str | None,
+        resources: list[str],
+        accounts: Accounts,
+        address: str | None,
+    ) -> Flow[dict[str, Any]]:
+        """Redeem an authorization code.
+
+        Args:
+            code: The code.
+            client: The digest of the client's id.
+            verifier: The code verifier (RFC 7636).
+            redirect_uri: The redirect URI, if the client repeats it.
+            resources: The resources that the client names (RFC 8707).
+            accounts: The application's.
+            address: The client's.
+
+        Returns:
+            The token response.
+
+        Raises:
+            OAuthError: If it is not good, or was redeemed before.
+        """
+        held = self._seals.open_code(code)
+        if held is None or held.client != client:
+            raise invalid_grant("The code is not valid, or has expired")
+        if redirect_uri is not None and redirect_uri != held.redirect_uri:
+            raise invalid_grant("The redirect URI is not that of the authorization request")
+        if verifier is None:
+            raise OAuthError("invalid_request", "The code_verifier is missing")
+        if not _VERIFIER.fullmatch(verifier) or not _fits(verifier, held.challenge):
+            raise invalid_grant("The code_verifier does not fit the code_challenge")
+        _check_resources(resources, held.resource)
+        yield from self._check_person(held.user, held.stamp, accounts)
+        now = self._clock()
+        made = _connection(held, now)
+        if not (yield from self._ask(self._store.add, made)):
+            # RFC 6749, section 4.1.2: the tokens of a code that comes twice are revoked.
+            yield from self._ask(self._store.revoke, made.id, now)
+            self._tell("code reused", made, address)
+            raise invalid_grant("The code was redeemed before")
+        self._tell("tokens issued", made, address)
+        return self._tokens(made)
+
+    def refresh(
+        self,
+        token: str,
+        *,
+        client: str,
+        resources: list[str],
+        scopes: list[str],
+        accounts: Accounts,
+        address: str | None,
+    ) -> Flow[dict[str, Any]]:
+        """Replace a refresh token, and issue an access token.
+
+        Args:
+            token: The refresh token.
+            client: The digest of the client's id.
+            resources: The resources that the client names.
+            scopes: The scopes that it names; none for all that were granted.
+            accounts: The application's.
+            address: The client's.
+
+        Returns:
+            The token response.
+
+        Raises:
+            OAuthError: If it is not good any more, or was used before.
+        """
+        opened = self._seals.open_refresh_token(token, self._lifetimes.refresh)
+        held = None if opened is None else (yield from self._ask(self._store.get, opened[0]))
+        now = self._clock()
+        if opened is None or held is None or held.client != client or held.revoked is not None:
+            raise invalid_grant("The refresh token is not valid, has expired, or was revoked")
+        if now - held.created > self._lifetimes.connection:
+            self._tell("connection ended", held, address, "it is too old")
+            raise invalid_grant("The connection has expired: the person must sign in again")
+        _check_resources(resources, held.resource)
+        if not set(scopes) <= set(held.scopes):
+            raise OAuthError("invalid_scope", "No more scopes than were granted can be asked for")
+        try:
+            stamp = yield from self._check_person(held.user, held.stamp, accounts)
+        except OAuthError as error:
+            if error.status != 400:
+                raise
+            yield from self._ask(self._store.revoke, held.id, now)
+            self._tell("connection ended", held, address, "the person may not come any more")
+            raise
+        generation = opened[1]
+        if generation == held.generation:
+            if (yield from self._ask(self._store.rotate, held.id, generation, now, stamp)):
+                self._tell("tokens refreshed", held, address)
+                return self._tokens(held, generation + 1)
+            # Somebody else did so in the meantime.
+            held = yield from self._ask(self._store.get, held.id)
+        if (
+            held is not None
+            and held.revoked is None
+            and generation == held.generation - 1
+            and now - held.used <= self._lifetimes.grace
+        ):
+            # A second window, or a client that did not get the answer: it gets the same generation.
+            return self._tokens(held, held.generation)
+        if held is not None:
+            # OAuth 2.1, section 4.3.1: one of two holders has stolen it.
+            yield from self._ask(self._store.revoke, held.id, now)
+            self._tell("refresh token reused", held, address)
+        raise invalid_grant("The refresh token was used before")
+
+    def revoke(self, token: str, *, client: str, address: str | None) -> Flow[None]:
+        """Revoke the connection of a token (RFC 7009). A token that is not good changes nothing.
+
+        Args:
+            token: An access token or a refresh token.
+            client: The digest of the client's id.
+            address: The client's.
+        """
+        refresh = self._seals.open_refresh_token(token, self._lifetimes.connection)
+        access = self._seals.open_access_token(token, self._lifetimes.connection)
+        id = refresh[0] if refresh is not None else access[0] if access is not None else None
+        held = None if id is None else (yield from self._ask(self._store.get, id))
+        if held is not None and held.client == client:
+            yield from self.end(held, address)
+
+    def end(self, connection: Connection, address: str | None) -> Flow[None]:
+        """Revoke a connection."""
+        if (yield from self._ask(self._store.revoke, connection.id, self._clock())):
+            self._tell("connection revoked", connection, address)
+
+    def _check_person(self, user: str, stamp: str, accounts: Accounts) -> Flow[str]:
+        """Refuse a person who may not come any more.
+
+        Returns:
+            The newest stamp of the person.
+
+        Raises:
+            OAuthError: For such a person, and 503 where that cannot be found out.
+        """
+        try:
+            stamps = yield from accounts.stamps_of(user)
+        except Exception:
+            logger.exception("It could not be found out whether a person may come")
+            raise unavailable() from None
+        if stamp not in stamps:
+            raise invalid_grant("The person must sign in again")
+        return stamps[0]
+
+    def _tokens(self, connection: Connection, generation: int = 0) -> dict[str, Any]:
+        response: dict[str, Any] = {
+            "access_token": self._seals.access_token(connection.id),
+            "token_type": "Bearer",
+            "expires_in": int(self._lifetimes.access),
+            "refresh_token": self._seals.refresh_token(connection.id, generation),
+        }
+        if connection.scopes:
+            response["scope"] = " ".join(connection.scopes)
+        return response
+
+    def _ask(self, function: Callable[..., Any], *arguments: Any) -> Flow[Any]:
+        return (yield from ask_store(function, *arguments))
+
+    def _tell(
+        self, kind: Kind, connection: Connection, address: str | None, detail: str = ""
+    ) -> None:
+        self._events.tell(event_of(kind, connection, address, detail))
+
+
+def ask_store(function: Callable[..., Any], *arguments: Any) -> Flow[Any]:
+    """Do an operation of a store, which may block.
+
+    Raises:
+        OAuthError: 503, if it fails.
+    """
+    try:
+        return (yield Run(partial(function, *arguments)))
+    except Exception:
+        logger.exception("The store of connections failed")
+        raise unavailable() from None
+
+
+def event_of(
+    kind: Kind, connection: Connection, address: str | None, detail: str = ""
+) -> SignInEvent:
+    """What happened to a connection."""
+    return SignInEvent(
+        kind,
+        connection.user,
+        connection.client_name,
+        connection.client_host,
+        connection.id,
+        connection.scopes,
+        address,
+        detail,
+    )
+
+
+def _connection(code: Code, now: float) -> Connection:
+    return Connection(
+        id=code.connection,
+        user=code.user,
+        client=code.client,
+        client_name=code.client_name,
+        client_host=code.client_host,
+        resource=code.resource,
+        scopes=tuple(code.scopes),
+        stamp=code.stamp,
+        created=now,
+        used=now,
+    )
+
+
+def _fits(verifier: str, challenge: str) -> bool:
+    """Whether a code verifier is that of a challenge, by S256 (RFC 7636, section 4.6)."""
+    digest = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=")
+    return hmac.compare_digest(digest, challenge.encode("utf-8", "surrogatepass"))
+
+
+def _check_resources(named: list[str], resource: str) -> None:
+    """Refuse a token request for other resources than was consented to (RFC 8707, section 2.2).
+
+    Raises:
+        OAuthError: For another one.
+    """
+    if any(not is_resource(one, resource) for one in named):
+        raise OAuthError("invalid_target", "The resource is not that of the authorization request")
+
+
+def is_resource(named: str, resource: str) -> bool:
+    """Whether a client's `resource` means the MCP endpoint: by its URL, with or without a slash at
+    the end, or by its origin, which clients name that know no more."""
+    wanted = canonical(resource)
+    return canonical(named) in (wanted, "/".join(wanted.split("/")[:3]))
+
+
+def canonical(url: str) -> str:
+    """A URL for comparison: its host in lower case, without the usual port and a slash at the end
+    (RFC 3986, section 6.2.2; basic/authorization, "Canonical Server URI")."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    scheme, authority = scheme.lower(), authority.lower()
+    authority = authority.removesuffix({"https": ":443", "http": ":80"}.get(scheme, ":"))
+    return f"{scheme}{separator}{authority}{slash}{path}".rstrip("/")

@@ -1,0 +1,390 @@
+"""The authorization server: its endpoints, and what each answers.
+
+It reads requests as hosts have read them (`WebRequest`) and returns replies, by flows: a host
+drives them on its request's thread or on its event loop.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from secrets import token_urlsafe
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+from pydantic_core import from_json, to_json
+
+from mcp_mount.auth.authorization.client_lookup import ClientLookup
+from mcp_mount.auth.authorization.clients import (
+    ClientRefused,
+    OAuthClient,
+    digest_of,
+    read_metadata,
+)
+from mcp_mount.auth.authorization.connections import ConnectionStore
+from mcp_mount.auth.authorization.consent import Consent, ScopeTool
+from mcp_mount.auth.authorization.errors import (
+    ANYWHERE,
+    NOT_KEPT,
+    OAuthError,
+    PageError,
+    invalid_client,
+)
+from mcp_mount.auth.authorization.events import Events, SignInEvent
+from mcp_mount.auth.authorization.forms import first, read_form_body
+from mcp_mount.auth.authorization.grants import Grants, Lifetimes, ask_store
+from mcp_mount.auth.authorization.limits import AddressLimits
+from mcp_mount.auth.authorization.metadata import server_metadata
+from mcp_mount.auth.authorization.pages import page
+from mcp_mount.auth.authorization.sealed import Seals
+from mcp_mount.auth.authorization.web import WebRequest
+from mcp_mount.calls.flows import Flow
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.messages import JSON, Reply
+
+logger = own_logger("mcp_mount.signin")
+
+MAX_REGISTRATION: Final = 16 * 1024
+"""The largest registration that is read, in bytes."""
+
+_METHODS: Final[Mapping[str, tuple[str, ...]]] = {
+    "": ("GET", "POST"),
+    "/authorize": ("GET", "POST"),
+    "/token": ("POST",),
+    "/register": ("POST",),
+    "/revoke": ("POST",),
+}
+"""The endpoints, below the path of the authorization server, and their methods."""
+
+_FROM_SCRIPTS: Final = ("/token", "/register", "/revoke")
+"""Endpoints that take no cookie: clients in browsers may call them from any origin."""
+
+_PURGE_SECONDS: Final = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What the application's owner has chosen.
+
+    Attributes:
+        scopes: The scopes that there are, with words for people.
+        lifetimes: How long things are good.
+        clients: The clients that are configured, by their ids.
+        registers: Whether clients may register themselves.
+        reads_documents: Whether clients may publish their metadata.
+        admits: Whether codes may be sent to a redirect URI.
+    """
+
+    scopes: Mapping[str, str]
+    lifetimes: Lifetimes
+    clients: Mapping[str, OAuthClient]
+    registers: bool
+    reads_documents: bool
+    admits: Callable[[str], bool]
+
+
+class AuthorizationServer:
+    """Answers the requests for one server's authorization server.
+
+    Args:
+        options: What the application's owner has chosen.
+        seals: Seals ids, forms, codes and tokens.
+        store: Keeps the connections.
+        events: Is told what happens.
+        limits: How often addresses may ask.
+        server_name: Returns what the MCP server is called.
+        tools: Returns the tools that a scope opens.
+        clock: The time, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        options: ServerOptions,
+        seals: Seals,
+        store: ConnectionStore,
+        events: Events,
+        limits: AddressLimits,
+        server_name: Callable[[], str],
+        tools: Callable[[str], Sequence[ScopeTool]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._options = options
+        self._seals = seals
+        self._store = store
+        self._events = events
+        self._limits = limits
+        self._server_name = server_name
+        self._clock = clock
+        self.clients = ClientLookup(
+            seals, options.clients, events, reads_documents=options.reads_documents
+        )
+        self._consent = Consent(
+            seals, self.clients, events, options.scopes, options.admits, server_name, tools
+        )
+        self._grants = Grants(seals, store, options.lifetimes, events, clock)
+        self._purged = 0.0
+
+    def metadata(self, issuer: str, base: str) -> dict[str, Any]:
+        """The metadata document of the authorization server (RFC 8414).
+
+        Args:
+            issuer: The issuer.
+            base: The URL below which the endpoints are.
+        """
+        return server_metadata(
+            issuer, base, list(self._options.scopes), registers=self._options.registers
+        )
+
+    def respond(self, request: WebRequest) -> Flow[Reply]:
+        """Respond to a request below the path of the authorization server."""
+        place = request.place.rstrip("/")
+        methods = _METHODS.get(place)
+        if methods is None or (place == "/register" and not self._options.registers):
+            return Reply.of_json(404, b'{"detail":"Not Found"}')
+        if request.method == "OPTIONS" and place in _FROM_SCRIPTS:
+            return _preflight(request)
+        if request.method not in methods:
+            reply = Reply.of_json(405, b'{"detail":"Method Not Allowed"}')
+            reply.headers.append(("allow", ", ".join(methods)))
+            return reply
+        try:
+            if place == "/token":
+                return (yield from self._token(request))
+            if place == "/register":
+                return (yield from self._register(request))
+            if place == "/revoke":
+                return (yield from self._revoke(request))
+            if place == "/authorize":
+                return (yield from self._consent.respond(request))
+            return (yield from self._connected(request))
+        except PageError as error:
+            return page(request, "error.html", {"message": error.message}, status=error.status)
+        except OAuthError as error:
+            if place not in _FROM_SCRIPTS:
+                message = "This does not work just now. Try again later."
+                return page(request, "error.html", {"message": message}, status=error.status)
+            return error.reply(by_header="authorization" in request.headers)
+
+    def _token(self, request: WebRequest) -> Flow[Reply]:
+        """The token endpoint (OAuth 2.1, section 3.2)."""
+        form = _form_of(request)
+        # One client's failures do not stop the others of a hosted assistant at its address.
+        who = f"{request.address} {digest_of(first(form, 'client_id') or '')}"
+        yield from self._limits.refuse_often("failures", who)
+        try:
+            response = yield from self._granted(form, request)
+        except OAuthError as error:
+            if error.status in (400, 401):
+                yield from self._limits.count("failures", who)
+            raise
+        yield from self._purge()
+        return Reply(200, to_json(response), [("content-type", JSON), *NOT_KEPT, *ANYWHERE])
+
+    def _granted(self, form: dict[str, list[str]], request: WebRequest) -> Flow[dict[str, Any]]:
+        client = self._client_of(form, request)
+        grant = first(form, "grant_type")
+        resources = form.get("resource", [])
+        if grant == "authorization_code":
+            code = first(form, "code")
+            if code is None:
+                raise OAuthError("invalid_request", "The code is missing")
+            return (
+                yield from self._grants.redeem(
+                    code,
+                    client=client,
+                    verifier=first(form, "code_verifier"),
+                    redirect_uri=first(form, "redirect_uri"),
+                    resources=resources,
+                    accounts=request.accounts,
+                    address=request.address,
+                )
+            )
+        if grant == "refresh_token":
+            token = first(form, "refresh_token")
+            if token is None:
+                raise OAuthError("invalid_request", "The refresh_token is missing")
+            return (
+                yield from self._grants.refresh(
+                    token,
+                    client=client,
+                    resources=resources,
+                    scopes=[
+                        one
+                        for one in (first(form, "scope") or "").split()
+                        if one != "offline_access"
+                    ],
+                    accounts=request.accounts,
+                    address=request.address,
+                )
+            )
+        if grant is None:
+            raise OAuthError("invalid_request", "The grant_type is missing")
+        raise OAuthError(
+            "unsupported_grant_type", "grant_type is authorization_code or refresh_token"
+        )
+
+    def _client_of(self, form: Mapping[str, list[str]], request: WebRequest) -> str:
+        """The digest of the id of the client that sends a form.
+
+        Every client here is a public one: the id says which, and a secret is not looked at.
+
+        Raises:
+            OAuthError: If it sends no id, two, or one that is not known.
+        """
+        named = first(dict(form), "client_id")
+        basic = _basic(request.headers.get("authorization", ""))
+        if named is not None and basic is not None and named != basic:
+            raise OAuthError("invalid_request", "The client_id comes twice, and differs")
+        client_id = named or basic
+        if client_id is None:
+            raise invalid_client("The client_id is missing")
+        if not self.clients.is_known(client_id):
+            raise invalid_client("The client is not registered here: register anew")
+        return digest_of(client_id)
+
+    def _register(self, request: WebRequest) -> Flow[Reply]:
+        """Dynamic client registration (RFC 7591). No row is kept: the id holds what is needed."""
+        yield from self._limits.refuse_often("registrations", request.address)
+        yield from self._limits.count("registrations", request.address)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise OAuthError("invalid_client_metadata", "A registration is application/json")
+        if len(request.body) > MAX_REGISTRATION:
+            raise OAuthError("invalid_client_metadata", "The registration is too long", status=413)
+        try:
+            document = from_json(request.body, allow_inf_nan=False)
+        except (ValueError, RecursionError):
+            raise OAuthError("invalid_client_metadata", "The registration is no JSON") from None
+        try:
+            metadata = read_metadata(document)
+            for uri in metadata.redirect_uris:
+                if not self._options.admits(uri):
+                    raise ClientRefused(
+                        "invalid_redirect_uri", "A redirect URI is not admitted by this server"
+                    )
+            client_id = self._seals.client_id(
+                metadata.name, list(metadata.redirect_uris), metadata.uri
+            )
+        except ClientRefused as error:
+            raise OAuthError(error.error, error.description) from None
+        except ValueError:
+            raise OAuthError(
+                "invalid_client_metadata", "The names and redirect URIs are too long together"
+            ) from None
+        self._events.tell(
+            SignInEvent("client registered", client=metadata.name, address=request.address)
+        )
+        response = {
+            **metadata.echoed,
+            "client_id": client_id,
+            "client_id_issued_at": int(self._clock()),
+            "redirect_uris": metadata.redirect_uris,
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "none",
+        }
+        return Reply(201, to_json(response), [("content-type", JSON), *NOT_KEPT, *ANYWHERE])
+
+    def _revoke(self, request: WebRequest) -> Flow[Reply]:
+        """Token revocation (RFC 7009)."""
+        form = _form_of(request)
+        client = self._client_of(form, request)
+        token = first(form, "token")
+        if token is None:
+            raise OAuthError("invalid_request", "The token is missing")
+        yield from self._grants.revoke(token, client=client, address=request.address)
+        return Reply(200, b"", [*NOT_KEPT, *ANYWHERE])
+
+    def _connected(self, request: WebRequest) -> Flow[Reply]:
+        """The page on which people see their connections, and end them."""
+        person = yield from request.accounts.person(request.host_request)
+        if person is None:
+            login = request.accounts.login_url(f"{request.path}/")
+            return Reply(302, b"", [("location", login), ("cache-control", "no-store")])
+        browser = request.cookie() or token_urlsafe(32)
+        tied = sha256(browser.encode()).hexdigest()
+        if request.method == "POST":
+            sent = read_form_body(request.headers.get("content-type", ""), request.body)
+            removal = self._seals.open_removal(first(sent, "form") or "")
+            if (
+                removal is None
+                or removal[1] != person.id
+                or not hmac.compare_digest(removal[2], tied)
+            ):
+                raise PageError("This form has expired. Open the page again.", status=403)
+            held = yield from ask_store(self._store.get, removal[0])
+            if held is not None and held.user == person.id:
+                yield from self._grants.end(held, request.address)
+            return Reply(
+                303, b"", [("location", f"{request.path}/"), ("cache-control", "no-store")]
+            )
+        mine = yield from ask_store(self._store.list, person.id)
+        values = {
+            "server_name": self._server_name(),
+            "person": person.name or person.id,
+            "action": f"{request.path}/",
+            "connections": [
+                {
+                    "client_name": one.client_name or "An assistant without a name",
+                    "client_host": one.client_host,
+                    "created": _day(one.created),
+                    "used": _day(one.used),
+                    "scopes": [self._options.scopes.get(name, name) for name in one.scopes],
+                    "form": self._seals.removal(one.id, person.id, tied),
+                }
+                for one in mine
+            ],
+        }
+        return page(request, "connected.html", values, browser=browser)
+
+    def _purge(self) -> Flow[None]:
+        """Delete the connections that cannot be used any more, once a day."""
+        now = self._clock()
+        if now - self._purged > _PURGE_SECONDS:
+            self._purged = now
+            before = now - self._options.lifetimes.refresh - _PURGE_SECONDS
+            # If that fails it is tried again tomorrow; this request has what it wanted.
+            with suppress(OAuthError):
+                yield from ask_store(self._store.purge, before)
+
+
+def _form_of(request: WebRequest) -> dict[str, list[str]]:
+    kind = request.headers.get("content-type", "")
+    return read_form_body(kind, request.body, several=("resource",))
+
+
+def _basic(header: str) -> str | None:
+    """The client id of HTTP Basic (RFC 6749, section 2.3.1)."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name = b64decode(value.strip(), validate=True).decode().partition(":")[0]
+    except ValueError:
+        raise OAuthError("invalid_request", "The Authorization header cannot be read") from None
+    return unquote_plus(name) or None
+
+
+def _preflight(request: WebRequest) -> Reply:
+    return Reply(
+        204,
+        b"",
+        [
+            *ANYWHERE,
+            ("access-control-allow-methods", "POST, OPTIONS"),
+            (
+                "access-control-allow-headers",
+                "content-type, authorization, mcp-protocol-version",
+            ),
+            ("access-control-max-age", "3600"),
+        ],
+    )
+
+
+def _day(moment: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(moment))

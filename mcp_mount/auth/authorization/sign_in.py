@@ -1,0 +1,380 @@
+"""`auth=SignIn(…)`: people sign in with the application's own accounts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from mcp_mount.auth.authorization.accounts import Accounts, FindPerson, FindStamp, of_request
+from mcp_mount.auth.authorization.connections import (
+    Connection,
+    ConnectionStore,
+    MemoryConnections,
+)
+from mcp_mount.auth.authorization.consent import ScopeTool
+from mcp_mount.auth.authorization.events import Events, Listener
+from mcp_mount.auth.authorization.grants import Lifetimes, canonical
+from mcp_mount.auth.authorization.limits import AddressLimits
+from mcp_mount.auth.authorization.redirects import RedirectRefused, check_redirect_uri
+from mcp_mount.auth.authorization.sealed import Seals
+from mcp_mount.auth.authorization.server import AuthorizationServer, ServerOptions
+from mcp_mount.auth.authorization.stores import store_of
+from mcp_mount.auth.authorization.web import Render
+from mcp_mount.auth.verifiers import (
+    InvalidToken,
+    VerificationCache,
+    bearer_of,
+    digest,
+    secure_url,
+)
+from mcp_mount.calls.flows import Flow, Run
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.names import naming_options
+from mcp_mount.schemas.values import flag, seconds, text
+from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.sealing import Keys
+from mcp_mount.wire.tokens import AccessToken
+
+if TYPE_CHECKING:
+    from limits.strategies import RateLimiter
+
+logger = own_logger("mcp_mount.signin")
+
+KNOWN_SECONDS: Final = 10.0
+"""How long a process takes a connection for good without asking its store and the application: at
+most so long after it was revoked, or the person's password was changed, is a token taken."""
+
+
+_USUAL: Final = Lifetimes()
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a SignIn needs to know of the server that it is for.
+
+    Attributes:
+        keys: The secret keys, oldest first.
+        name: Returns the name of the server.
+        title: Returns what people call it.
+        accounts: Returns the accounts that the host knows by itself; None if it knows none.
+        tools: Returns the tools that a scope opens.
+        limiter: Returns what counts, in the server's store.
+        has_origin: Whether the metadata of the authorization server are at the root of the domain,
+            for the path of an MCP endpoint.
+    """
+
+    keys: Keys
+    name: Callable[[], str]
+    title: Callable[[], str]
+    accounts: Callable[[], Accounts | None]
+    tools: Callable[[str], Sequence[ScopeTool]]
+    limiter: Callable[[], RateLimiter]
+    has_origin: Callable[[str], bool]
+
+
+class SignIn:
+    """An OAuth 2.1 authorization server for assistants, with the application's own accounts.
+
+    Give it to a server as `auth=`. People log in on the application's own login page, see what an
+    assistant asks for, and consent. Django's users, and Flask-Login's, are found; elsewhere `user=`
+    and `login=` say who is logged in, and where people log in. Needs the extra `signin`.
+
+    Args:
+        scopes: What assistants may ask for: names, with words for the people who consent. Tools
+            declare the names by `scopes=`. Without any, an assistant may do all that the person
+            may.
+        user: Of the host's request: the id of who is logged in, or a `Person`; None for nobody. It
+            may be a coroutine function. In Flask it may take no argument.
+        login: The path or URL of the login page, which comes back to the path in its parameter
+            `next`; or a function of that path that returns the whole URL.
+        still_valid: Of a person's id: a text that changes when all connections of the person are to
+            end, as with a new password (or a list of such texts, the newest first, while keys
+            rotate); None for a person who may not come any more. By default, Django's session
+            hash, Flask-Login's id of the user, and elsewhere nothing ends them.
+        store: Where connections are kept: "redis://…", a `ConnectionStore`, or a function that
+            opens a DB-API connection (SQLite, PostgreSQL). By default Django's database, and
+            elsewhere the memory of this process, which forgets them.
+        issuer: The issuer, an https URL. By default the origin of the MCP endpoint.
+        path: Where its pages are, below the mount point; in Django the URLconf says so.
+        cimd: Whether clients may publish their metadata (Client ID Metadata Documents).
+        registration: Whether clients may register themselves (RFC 7591).
+        redirects: Where codes may be sent: host names ("claude.ai"), "localhost", and private
+            schemes ("cursor:"). By default anywhere that RFC 8252 admits.
+        render: Makes pages of the application's own templates: a plain function of the name
+            ("consent.html", "redirect.html", "connected.html", "error.html") and of what a template
+            gets, which returns the HTML, or None for the built-in page. By default, Django and
+            Flask look for templates of these names in "mcp_mount/".
+        on_event: Is told of each `SignInEvent`; a plain function that does not block for long.
+        access: How long an access token is good, in seconds.
+        refresh: How long a refresh token is good that is not used, in seconds.
+        lifetime: How long a connection is good at most, in seconds.
+        grace: How long a refresh token that was replaced is still taken, in seconds. 0 takes each
+            once, and ends connections of clients that refresh in two windows at once.
+
+    Raises:
+        DefinitionError: For an option that does not exist or cannot have its value.
+        ValueError: For an issuer that is no https URL.
+    """
+
+    authorization_servers: Sequence[str] = ()
+    name = "signin"
+    needs_resource = True
+
+    @naming_options
+    def __init__(
+        self,
+        *,
+        scopes: Mapping[str, str] | None = None,
+        user: FindPerson | None = None,
+        login: str | Callable[[str], str] | None = None,
+        still_valid: FindStamp | None = None,
+        store: str | ConnectionStore | Callable[[], Any] | None = None,
+        issuer: str | None = None,
+        path: str = "/assistants",
+        cimd: bool = True,
+        registration: bool = True,
+        redirects: Sequence[str] | None = None,
+        render: Render | None = None,
+        on_event: Listener | None = None,
+        access: float = _USUAL.access,
+        refresh: float = _USUAL.refresh,
+        lifetime: float = _USUAL.connection,
+        grace: float = _USUAL.grace,
+    ) -> None:
+        self.scopes = _scopes(scopes or {})
+        self._user = None if user is None else of_request(user)
+        self._login = login
+        self._still_valid = still_valid
+        self._store = None if store is None else store_of(store)
+        self.issuer = None if issuer is None else secure_url(issuer, "issuer").rstrip("/")
+        if not text("path", path).startswith("/") or path.rstrip("/") == "":
+            raise DefinitionError(f"path must start with '/' and name something, not {path!r}")
+        self.path = path.rstrip("/")
+        self.render = render
+        self.events = Events(on_event)
+        self._lifetimes = Lifetimes(
+            seconds("access", access),
+            seconds("refresh", refresh),
+            seconds("lifetime", lifetime),
+            grace if grace == 0 else seconds("grace", grace),
+        )
+        self._options = ServerOptions(
+            scopes=self.scopes,
+            lifetimes=self._lifetimes,
+            clients={},
+            registers=flag("registration", registration),
+            reads_documents=flag("cimd", cimd),
+            admits=_admitting(redirects),
+        )
+        self._known: VerificationCache[Connection] = VerificationCache()
+        self._site: Site | None = None
+        self._seals: Seals | None = None
+        self._server: AuthorizationServer | None = None
+        self._warned = False
+
+    def serve(self, site: Site) -> None:
+        """Serve one MCP server.
+
+        Args:
+            site: What is needed of it.
+
+        Raises:
+            DefinitionError: If it serves another one already.
+        """
+        if self._site is not None and self._site.keys != site.keys:
+            raise DefinitionError(
+                "a SignIn serves one server: give each its own (they may share a store)"
+            )
+        self._site = site
+        self._seals = self._server = None
+
+    @property
+    def store(self) -> ConnectionStore:
+        """Where connections are kept."""
+        if self._store is None:
+            accounts = None if self._site is None else self._site.accounts()
+            own = None if accounts is None else accounts.store
+            self._store = own or MemoryConnections()
+        if not self._store.is_shared and not self._warned:
+            self._warned = True
+            logger.warning(
+                "SignIn keeps connections in the memory of this process: they end with it, and "
+                "other workers do not know them. Give it a store=, such as 'redis://…' or a "
+                "function that opens a database connection."
+            )
+        return self._store
+
+    @property
+    def server(self) -> AuthorizationServer:
+        """The authorization server.
+
+        It is made at the first use, when the host has its configuration.
+        """
+        if self._server is None:
+            assert self._site is not None, "a server has this as its auth="
+            self._server = AuthorizationServer(
+                self._options,
+                self.seals,
+                self.store,
+                self.events,
+                AddressLimits(self._site.limiter, self._site.name),
+                self._site.title,
+                self._site.tools,
+            )
+        return self._server
+
+    @property
+    def seals(self) -> Seals:
+        """Seals and opens its tokens."""
+        if self._seals is None:
+            assert self._site is not None, "a server has this as its auth="
+            self._seals = Seals(self._site.keys, self._site.name)
+        return self._seals
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts of the application.
+
+        Raises:
+            DefinitionError: If neither the host knows any, nor the user has said.
+        """
+        own = None if self._site is None else self._site.accounts()
+        find = self._user or (None if own is None else own.find)
+        login = self._login or (None if own is None else own.login)
+        if find is None or login is None:
+            raise DefinitionError(
+                "SignIn must know who is logged in, and where people log in: give it user= (a "
+                "function of the request that returns an id, or None) and login= (such as "
+                "'/login')"
+            )
+        stamp: FindStamp = self._still_valid or _nothing_ends
+        if self._still_valid is None and own is not None and self._user is None:
+            stamp = own.stamp
+        next_name = "next" if own is None else own.next_name
+        return Accounts(find, login, stamp, next_name)
+
+    def issuer_at(self, url: str) -> str:
+        """The issuer for the MCP endpoint at a URL (RFC 8414, section 2): its origin, where the
+        host serves the metadata there, and else the endpoint's own URL."""
+        if self.issuer is not None:
+            return self.issuer
+        parts = urlsplit(url)
+        # Clients compare it as a string, some after they have made it canonical.
+        origin = canonical(f"{parts.scheme}://{parts.netloc}")
+        assert self._site is not None, "a server has this as its auth="
+        if self._site.has_origin(parts.path.rstrip("/")):
+            return origin
+        return origin + parts.path.rstrip("/")
+
+    @property
+    def find_user(self) -> Callable[[AccessToken], Any] | None:
+        """Finds the host's user of one of its tokens; None if the host has no way to."""
+        own = None if self._site is None or self._user is not None else self._site.accounts()
+        return None if own is None else own.find_user
+
+    def credential(self, headers: Mapping[str, str]) -> str | None:
+        return bearer_of(headers)
+
+    def verify(self, credential: str, resource: str | None) -> Flow[AccessToken]:
+        opened = self.seals.open_access_token(credential, self._lifetimes.access)
+        if opened is None:
+            raise InvalidToken("The access token is not valid, or has expired")
+        id, sealed_at = opened
+        key = digest(id, None)
+        held = self._known.get(key)
+        if held is None:
+            held = yield from self._asked(id)
+            self._known.put(key, held, KNOWN_SECONDS)
+        if resource is not None and held.resource.rstrip("/") != resource.rstrip("/"):
+            raise InvalidToken("The access token is for another server")
+        return AccessToken(
+            held.user,
+            frozenset(held.scopes),
+            client_id=held.client,
+            issuer=self.issuer,
+            expires_at=sealed_at + self._lifetimes.access,
+            claims={"connection": held.id, "client_name": held.client_name},
+        )
+
+    def _asked(self, id: str) -> Flow[Connection]:
+        """The connection of an access token, which holds.
+
+        Raises:
+            InvalidToken: If it does not hold any more.
+            ProtocolError: 503, if that cannot be found out.
+        """
+        try:
+            held: Connection | None = yield Run(partial(self.store.get, id))
+            stamps = () if held is None else (yield from self.accounts.stamps_of(held.user))
+        except Exception:
+            logger.exception("It could not be found out whether a connection holds")
+            raise ProtocolError(
+                INTERNAL_ERROR, "The access token cannot be verified now", status=503
+            ) from None
+        if held is None or held.revoked is not None:
+            raise InvalidToken("The access token was revoked")
+        if held.stamp not in stamps:
+            raise InvalidToken("The person must sign in again")
+        if time.time() - held.created > self._lifetimes.connection:
+            raise InvalidToken("The connection has expired")
+        return held
+
+
+def _nothing_ends(user: str) -> str:
+    return ""
+
+
+def _scopes(scopes: Mapping[str, str]) -> dict[str, str]:
+    """Checked scopes (RFC 6749, section 3.3).
+
+    Raises:
+        DefinitionError: For a name that cannot be one.
+    """
+    if not isinstance(scopes, Mapping):
+        raise DefinitionError('scopes is a mapping of names to words: {"orders:read": "See …"}')
+    for name, words in scopes.items():
+        if not isinstance(name, str) or not name:
+            raise DefinitionError(f"scopes has names of strings, not {name!r}")
+        if not all("!" <= one <= "~" and one not in '"\\' for one in name):
+            raise DefinitionError(
+                f"a scope has no spaces, quotation marks or backslashes: {name!r}"
+            )
+        if not isinstance(words, str):
+            raise DefinitionError(f"scopes[{name!r}] is a text for people, not {words!r}")
+    return dict(scopes)
+
+
+def _admitting(redirects: Sequence[str] | None) -> Callable[[str], bool]:
+    """Whether codes may be sent to a redirect URI.
+
+    Raises:
+        DefinitionError: For what names no place.
+    """
+    if redirects is None:
+        return lambda uri: True
+    if isinstance(redirects, str) or not redirects:
+        raise DefinitionError('redirects is a list, such as ["claude.ai", "localhost", "cursor:"]')
+    hosts: set[str] = set()
+    schemes: set[str] = set()
+    for one in redirects:
+        if not isinstance(one, str) or "/" in one or not one:
+            raise DefinitionError(f'redirects has host names and "scheme:", not {one!r}')
+        (schemes if one.endswith(":") else hosts).add(one.rstrip(":").lower())
+
+    def admits(uri: str) -> bool:
+        try:
+            parts = check_redirect_uri(uri)
+        except RedirectRefused:
+            return False
+        if parts.scheme not in ("http", "https"):
+            return parts.scheme in schemes
+        host = parts.hostname or ""
+        is_local = host in ("127.0.0.1", "::1", "localhost")
+        return ("localhost" if is_local else host) in hosts
+
+    return admits
