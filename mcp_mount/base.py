@@ -30,7 +30,7 @@ from mcp_mount.options import OPTIONS, MCPServerOptions, NamedServerOptions, che
 from mcp_mount.policies.cache import invalidate
 from mcp_mount.policies.options import CHECKS, without_checks
 from mcp_mount.routes.documents import guard_documents, hidden
-from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute
+from mcp_mount.routes.endpoint import EndpointRoute, MetadataRoute, SignInRoute
 from mcp_mount.routes.errors import answer_unfit
 from mcp_mount.routes.openapi import describe_tools, without_paths
 from mcp_mount.routes.options import IncludeOptions
@@ -41,7 +41,6 @@ from mcp_mount.routes.router import (
     refuse_unknown_inclusion,
     routers_of_ours,
 )
-from mcp_mount.routes.signing_in import SignInRoute
 from mcp_mount.schemas.arguments import request_types
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.lifespans import check_lifespan

@@ -20,9 +20,9 @@ from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
 from django.urls import get_script_prefix, get_urlconf, re_path
 
-from mcp_mount.hosting.signing_in import respond, server_metadata_reply
 from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.routes.signing_in import respond, server_metadata_reply
 from mcp_mount.transports.driving import follow
 from mcp_mount.transports.wsgi import read_headers, server_of
 from mcp_mount_django.paths import path_of

@@ -1,77 +1,132 @@
-"""The routes of a server's authorization server: below the mount point, and its metadata."""
+"""The answers of a server's authorization server, for every host.
+
+A host reads a request, and says where the MCP endpoint and the authorization server are; the rest
+is here.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
-
-from mcp_mount.transports.driving import follow_async
-from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.scopes import (
-    ISSUER_PATH,
-    ClientLeft,
-    Receive,
-    Scope,
-    Send,
-    read_body,
-    read_headers,
-    request_of,
-)
-from mcp_mount.wire.messages import Reply
-from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS
-
-if TYPE_CHECKING:
-    from mcp_mount.transports.threads import Runner
-
-_MAX_BODY: Final = 64 * 1024
+from mcp_mount.auth.authorization.sign_in import SignIn
+from mcp_mount.auth.authorization.web import Render, WebRequest
+from mcp_mount.auth.resource_server import ResourceServer
+from mcp_mount.calls.flows import Flow
+from mcp_mount.protocol import Protocol as ProtocolCore
+from mcp_mount.wire.messages import Reply, Request
+from mcp_mount.wire.resource_metadata import metadata_reply
 
 
-class SignInRoute(BaseRoute):
-    """The authorization server of a server with a `SignIn`."""
+class SigningParts(Protocol):
+    """What is needed of the parts of a server."""
 
-    def __init__(self, core: Any) -> None:
-        self._core = core
+    mcp_path: str
+    is_attached: bool
+    protocol: ProtocolCore
+    resource_server: ResourceServer | None
+    sign_in: SignIn | None
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        sign_in = self._core.sign_in
-        if scope["type"] != "http" or sign_in is None:
-            return Match.NONE, {}
-        path = route_path(scope)
-        own = sign_in.path
-        found = path == own or path.startswith(own + "/") or self._metadata_of(path) is not None
-        return (Match.FULL if found else Match.NONE), {}
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        from mcp_mount.hosting.signing_in import respond, server_metadata_reply
+def respond(
+    core: SigningParts,
+    request: Request,
+    place: str,
+    query: str,
+    *,
+    base: str | None = None,
+    render: Render | None = None,
+) -> Flow[Reply]:
+    """Respond to a request below the path of a server's authorization server.
 
-        core = self._core
-        path, headers = route_path(scope), read_headers(scope)
-        is_metadata = self._metadata_of(path) is not None
-        try:
-            body = await read_body(headers, receive, _MAX_BODY)
-        except ClientLeft:
-            return
-        request = request_of(scope, headers, body or b"")
-        if body is None:
-            reply = Reply.of_json(413, b'{"detail":"Content Too Large"}')
-        elif is_metadata:
-            asked = None if core.is_attached else self._metadata_of(path)
-            reply = server_metadata_reply(core, request, scope.get(ISSUER_PATH, asked))
-        else:
-            query = scope.get("query_string", b"").decode("latin-1")
-            runner: Runner = core.runner
-            place = path[len(core.sign_in.path) :]
-            reply = await follow_async(respond(core, request, place, query), runner)
-        response = Response(reply.body, reply.status)
-        response.raw_headers.extend(
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers
+    Args:
+        core: The parts of the server.
+        request: The request, with its body. Its `url` is that of the MCP endpoint.
+        place: The part of its path below the authorization server.
+        query: Its query.
+        base: The URL of the authorization server; by default it is below the mount point.
+        render: Makes pages of the host's own templates.
+    """
+    sign_in = core.sign_in
+    assert sign_in is not None, "the server has a SignIn"
+    resource = _resource(core, request)
+    if resource is None:
+        return _unvouched()
+    return (
+        yield from sign_in.server.respond(
+            WebRequest(
+                method=request.method,
+                place=place,
+                query=query,
+                headers=request.headers,
+                body=request.body,
+                base=base_of(core, resource) if base is None else base,
+                resource=resource,
+                issuer=sign_in.issuer_at(resource),
+                accounts=sign_in.accounts,
+                host_request=request.host_request(),
+                address=request.address,
+                render=sign_in.render or render or _built_in,
+            )
         )
-        await response(scope, receive, send)
+    )
 
-    def _metadata_of(self, path: str) -> str | None:
-        """The path of the issuer whose metadata are at a path; None for any other path."""
-        if path == AUTHORIZATION_SERVERS[0] or path.startswith(AUTHORIZATION_SERVERS[0] + "/"):
-            return path[len(AUTHORIZATION_SERVERS[0]) :]
+
+def server_metadata_reply(
+    core: SigningParts, request: Request, path: str | None, *, base: str | None = None
+) -> Reply:
+    """The reply to a request for the metadata of the authorization server (RFC 8414).
+
+    Args:
+        core: The parts of the server.
+        request: The request. Its `url` is that of the MCP endpoint.
+        path: The path of the issuer that is asked for, behind the well-known one: "" for the
+            origin; None for whichever there is, as below the mount point.
+        base: The URL of the authorization server; by default it is below the mount point.
+    """
+    sign_in = core.sign_in
+    resource = None if sign_in is None else _resource(core, request)
+    if sign_in is None or resource is None:
+        return metadata_reply(request.method, None)
+    issuer = sign_in.issuer_at(resource)
+    own = "/".join(["", *issuer.split("/")[3:]])
+    if path is not None and own.rstrip("/") != path.rstrip("/"):
+        return metadata_reply(request.method, None)
+    base = base_of(core, resource) if base is None else base
+    return metadata_reply(request.method, sign_in.server.metadata(issuer, base))
+
+
+def base_of(core: SigningParts, resource: str) -> str:
+    """The URL of the authorization server of the MCP endpoint at a URL.
+
+    Args:
+        core: The parts of the server.
+        resource: The URL of the MCP endpoint.
+    """
+    assert core.sign_in is not None, "the server has a SignIn"
+    outer = resource.rstrip("/")
+    return (outer if core.is_attached else outer.removesuffix(core.mcp_path)) + core.sign_in.path
+
+
+def _built_in(name: str, values: Mapping[str, Any]) -> None:
+    """No template of the application's: the built-in pages are used."""
+
+
+def _resource(core: SigningParts, request: Request) -> str | None:
+    """The URL of the MCP endpoint, if somebody vouches for its host name: anybody can write a Host
+    header, and codes and tokens would be for that."""
+    resource_server = core.resource_server
+    if resource_server is not None and resource_server.resource is not None:
+        return resource_server.resource
+    url = request.url()
+    if url is None or not core.protocol.settings.vouches_for(url, request):
         return None
+    return url
+
+
+def _unvouched() -> Reply:
+    body = (
+        b"Nobody vouches for this host name: give MCPServer its allowed_hosts=, or resource= (the "
+        b"URL of the MCP endpoint).\n"
+    )
+    return Reply(400, body, [("content-type", "text/plain; charset=utf-8")])

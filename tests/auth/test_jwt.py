@@ -268,6 +268,6 @@ def test_without_a_token_the_challenge_names_no_error(issuer: Issuer) -> None:
     response = post(build(JWT(issuer.url), scopes="read write"), None)
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == (
-        'Bearer scope="read write", '
-        'resource_metadata="https://testserver/.well-known/oauth-protected-resource/mcp"'
+        "Bearer resource_metadata="
+        '"https://testserver/.well-known/oauth-protected-resource/mcp", scope="read write"'
     )

@@ -77,7 +77,7 @@ def test_the_metadata_are_where_the_challenge_says(guarded: str, issuers: dict[s
     below = f"{guarded}{WELL_KNOWN}"
     header = answer.headers["www-authenticate"]
     shown = header.partition('resource_metadata="')[2].partition('"')[0]
-    assert header == f'Bearer scope="orders:read", resource_metadata="{shown}"'
+    assert header == f'Bearer resource_metadata="{shown}", scope="orders:read"'
     document = httpx2.get(shown)
     assert document.status_code == 200
     assert document.headers["access-control-allow-origin"] == "*"

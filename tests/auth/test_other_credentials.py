@@ -227,8 +227,8 @@ def test_a_missing_scope_is_asked_for(issuer: Issuer) -> None:
     assert response.status_code == 403
     assert response.headers["www-authenticate"] == (
         'Bearer error="insufficient_scope", '
-        'error_description="The access token must be good for: write", scope="write", '
-        'resource_metadata="https://api.example.com/.well-known/oauth-protected-resource/mcp"'
+        'resource_metadata="https://api.example.com/.well-known/oauth-protected-resource/mcp", '
+        'scope="write", error_description="The access token must be good for: write"'
     )
     # What no token would change stays unknown.
     response = call(server, "close", **bearer(token))

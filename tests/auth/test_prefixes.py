@@ -86,7 +86,7 @@ DJANGO = """
     def ask(path, **options):
         client = Client(**options)
         refused = client.post("/api/mcp", {}, content_type="application/json")
-        print(refused.status_code, refused["WWW-Authenticate"].partition("resource_metadata=")[2])
+        print(refused.status_code, refused["WWW-Authenticate"].partition("data=")[2].split(",")[0])
         document = client.get(path)
         print(document.status_code, document.json()["resource"])
 

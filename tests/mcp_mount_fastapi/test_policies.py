@@ -66,7 +66,7 @@ def test_a_missing_scope_is_named() -> None:
     assert known.status_code == 403
     assert known.headers["www-authenticate"] == (
         'Bearer error="insufficient_scope", '
-        'error_description="The access token must be good for: write", scope="write"'
+        'scope="write", error_description="The access token must be good for: write"'
     )
     unknown = client().post("/mcp", content=body, headers=own)
     assert (unknown.status_code, unknown.headers["www-authenticate"]) == (

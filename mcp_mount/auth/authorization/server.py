@@ -68,7 +68,7 @@ _PURGE_SECONDS: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class ServerOptions:
+class SignInOptions:
     """What the application's owner has chosen.
 
     Attributes:
@@ -104,7 +104,7 @@ class AuthorizationServer:
 
     def __init__(
         self,
-        options: ServerOptions,
+        options: SignInOptions,
         seals: Seals,
         store: ConnectionStore,
         events: Events,

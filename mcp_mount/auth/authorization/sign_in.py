@@ -21,7 +21,7 @@ from mcp_mount.auth.authorization.grants import Lifetimes, canonical
 from mcp_mount.auth.authorization.limits import AddressLimits
 from mcp_mount.auth.authorization.redirects import RedirectRefused, check_redirect_uri
 from mcp_mount.auth.authorization.sealed import Seals
-from mcp_mount.auth.authorization.server import AuthorizationServer, ServerOptions
+from mcp_mount.auth.authorization.server import AuthorizationServer, SignInOptions
 from mcp_mount.auth.authorization.stores import store_of
 from mcp_mount.auth.authorization.web import Render
 from mcp_mount.auth.verifiers import (
@@ -163,7 +163,7 @@ class SignIn:
             seconds("lifetime", lifetime),
             grace if grace == 0 else seconds("grace", grace),
         )
-        self._options = ServerOptions(
+        self._options = SignInOptions(
             scopes=self.scopes,
             lifetimes=self._lifetimes,
             clients={},
