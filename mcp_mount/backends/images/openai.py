@@ -11,10 +11,10 @@ from typing import Any
 from typing_extensions import Unpack
 
 from mcp_mount.backends.images.pictures import MEDIA_TYPES, media_type_of
-from mcp_mount.backends.models.connections import ConnectionOptions
-from mcp_mount.backends.models.failures import bad_answer, broken_off, decoded
-from mcp_mount.backends.models.replies import UpstreamReply
-from mcp_mount.backends.models.upstream import FormFiles, Key, Upstream
+from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
+from mcp_mount.backends.models.upstreams.failures import bad_answer, broken_off, decoded
+from mcp_mount.backends.models.upstreams.replies import UpstreamReply
+from mcp_mount.backends.models.upstreams.upstream import FormFiles, Key, Upstream
 from mcp_mount.llm.images import AUTO, ImageAsking, ImageRequest, PartialPicture, Picture
 from mcp_mount.schemas.values import filled, flag, mapping, or_none
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from mcp_mount.backends.models.answering import AnswerReader, ended, last_pieces
-from mcp_mount.backends.models.anthropic import DEFAULT_MAX_TOKENS, anthropic_reader
-from mcp_mount.backends.models.anthropic_requests import anthropic_body
-from mcp_mount.backends.models.failures import client_failure
-from mcp_mount.backends.models.openai import openai_body
-from mcp_mount.backends.models.openai_answers import OpenAIAnswer
+from mcp_mount.backends.models.upstreams.answering import AnswerReader, ended, last_pieces
+from mcp_mount.backends.models.upstreams.anthropic import DEFAULT_MAX_TOKENS, anthropic_reader
+from mcp_mount.backends.models.upstreams.anthropic_requests import anthropic_body
+from mcp_mount.backends.models.upstreams.failures import client_failure
+from mcp_mount.backends.models.upstreams.openai import openai_body
+from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswer
 from mcp_mount.llm.answers import ChatCompletion, Gathering
 from mcp_mount.llm.models import Asking
 from mcp_mount.llm.requests import ChatRequest

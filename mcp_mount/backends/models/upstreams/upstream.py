@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias
 
 from typing_extensions import Unpack
 
-from mcp_mount.backends.models.connections import ConnectionOptions, Connections, header
-from mcp_mount.backends.models.failures import refusal
-from mcp_mount.backends.models.replies import UpstreamReply
+from mcp_mount.backends.models.upstreams.connections import ConnectionOptions, Connections, header
+from mcp_mount.backends.models.upstreams.failures import refusal
+from mcp_mount.backends.models.upstreams.replies import UpstreamReply
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError

@@ -7,15 +7,15 @@ from typing import Any, Final
 
 from typing_extensions import Unpack
 
-from mcp_mount.backends.models.answering import answer_of
-from mcp_mount.backends.models.anthropic_answers import AnthropicAnswer
-from mcp_mount.backends.models.anthropic_requests import (
+from mcp_mount.backends.models.upstreams.answering import answer_of
+from mcp_mount.backends.models.upstreams.anthropic_answers import AnthropicAnswer
+from mcp_mount.backends.models.upstreams.anthropic_requests import (
     answers_by_tool,
     anthropic_body,
     wraps_answer,
 )
-from mcp_mount.backends.models.connections import ConnectionOptions
-from mcp_mount.backends.models.upstream import Key, Upstream
+from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
+from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.models import Asking
 from mcp_mount.llm.requests import ChatRequest

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from typing_extensions import Unpack
 
-from mcp_mount.backends.models.answering import answer_of
-from mcp_mount.backends.models.connections import ConnectionOptions
-from mcp_mount.backends.models.openai_answers import OpenAIAnswer, embeddings_in
-from mcp_mount.backends.models.upstream import Key, Upstream
+from mcp_mount.backends.models.upstreams.answering import answer_of
+from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
+from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswer, embeddings_in
+from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
 from mcp_mount.llm.answers import ChatCompletion, Embeddings
 from mcp_mount.llm.models import Asking
 from mcp_mount.llm.requests import ChatRequest

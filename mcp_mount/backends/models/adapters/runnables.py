@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import Any, Final
 
-from mcp_mount.backends.models.answering import ended
-from mcp_mount.backends.models.clients import client_failures
-from mcp_mount.backends.models.openai_answers import OpenAIAnswer
-from mcp_mount.backends.models.reading import count_in, object_in, text_in
+from mcp_mount.backends.models.adapters.clients import client_failures
+from mcp_mount.backends.models.upstreams.answering import ended
+from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswer
+from mcp_mount.backends.models.upstreams.reading import count_in, object_in, text_in
 from mcp_mount.llm.answers import ChatCompletion, Gathering
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import Asking

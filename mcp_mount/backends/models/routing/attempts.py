@@ -9,9 +9,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from mcp_mount.backends.models.choices import Candidate
-from mcp_mount.backends.models.health import Breaker
-from mcp_mount.backends.models.held import HeldPieces
+from mcp_mount.backends.models.routing.choices import Candidate
+from mcp_mount.backends.models.routing.health import Breaker
+from mcp_mount.backends.models.routing.held import HeldPieces
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError, ModelRefused

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
-from mcp_mount.backends.models.health import Health
+from mcp_mount.backends.models.routing.health import Health
 from mcp_mount.features.prices import Pricing
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function

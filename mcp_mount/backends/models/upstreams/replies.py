@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from mcp_mount.backends.models.events import EventLines
-from mcp_mount.backends.models.failures import bad_answer, decoded
+from mcp_mount.backends.models.upstreams.events import EventLines
+from mcp_mount.backends.models.upstreams.failures import bad_answer, decoded
 
 
 class UpstreamReply:

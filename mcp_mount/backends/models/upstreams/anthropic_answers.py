@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from mcp_mount.backends.models.anthropic_requests import ANSWER_TOOL
-from mcp_mount.backends.models.failures import bad_answer, broken_off
-from mcp_mount.backends.models.reading import count_in, object_in, objects_in, text_in
+from mcp_mount.backends.models.upstreams.anthropic_requests import ANSWER_TOOL
+from mcp_mount.backends.models.upstreams.failures import bad_answer, broken_off
+from mcp_mount.backends.models.upstreams.reading import count_in, object_in, objects_in, text_in
 from mcp_mount.llm.answers import Delta, ToolDelta, Usage
 from mcp_mount.wire.encoding import encode
 

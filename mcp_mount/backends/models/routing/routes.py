@@ -7,10 +7,10 @@ from functools import partial
 from math import inf
 from typing import Any, Final, TypeAlias
 
-from mcp_mount.backends.models.attempts import Attempts, begun_within
-from mcp_mount.backends.models.choices import Candidate, Choose, Choosing, Strategy
-from mcp_mount.backends.models.health import Breaker, health_of
-from mcp_mount.backends.models.held import HeldPieces
+from mcp_mount.backends.models.routing.attempts import Attempts, begun_within
+from mcp_mount.backends.models.routing.choices import Candidate, Choose, Choosing, Strategy
+from mcp_mount.backends.models.routing.health import Breaker, health_of
+from mcp_mount.backends.models.routing.held import HeldPieces
 from mcp_mount.calls.incoming import ServerHandlers
 from mcp_mount.context.operations import complete, perform_async
 from mcp_mount.llm.answers import ChatCompletion

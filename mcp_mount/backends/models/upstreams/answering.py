@@ -8,8 +8,8 @@ from typing import Any, Final, Protocol
 
 import anyio
 
-from mcp_mount.backends.models.failures import decoded
-from mcp_mount.backends.models.replies import UpstreamReply
+from mcp_mount.backends.models.upstreams.failures import decoded
+from mcp_mount.backends.models.upstreams.replies import UpstreamReply
 from mcp_mount.llm.answers import ChatCompletion, Delta, Gathering
 from mcp_mount.llm.models import Asking
 

@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 
 from mcp_mount import CompletionsRouter, DefinitionError, MCPServer
-from mcp_mount.backends.models import answering, connections
+from mcp_mount.backends.models.upstreams import answering, connections
 from mcp_mount.llm.requests import chat_request
 from mcp_mount.models import Anthropic, Asking, ModelError, OpenAI, ToolCall, Usage
 from mcp_mount.schemas.extras import MissingExtra

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mcp_mount.backends.models.clients import client_failures
+from mcp_mount.backends.models.adapters.clients import client_failures
 from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import Asking
