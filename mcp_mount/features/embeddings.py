@@ -85,6 +85,10 @@ class EmbeddingCall(Call):
         # They were kept from an earlier call, or made by call middleware.
         return _embeddings.validate_python(from_json(b"{%b}" % result.members)["value"])
 
+    def known_embeddings(self) -> Embeddings | None:
+        """The vectors of the model itself, if it has given some in this call."""
+        return None if self._completed is None else self._completed[1]
+
     def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
         """Take what call middleware may have put in place of the texts and options."""
         options = dict(arguments)

@@ -109,6 +109,10 @@ class ImageCall(Call):
         value = from_json(b"{%b}" % result.members)["value"]
         return Picture(**{**value, "data": base64.b64decode(value["data"])})
 
+    def known_picture(self) -> Picture | None:
+        """The picture of the backend itself, if it has drawn one in this call."""
+        return None if self._completed is None else self._completed[1]
+
     def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
         """Let the backend be asked what call middleware has put in place of the request."""
         if arguments is not self._given:

@@ -46,6 +46,8 @@ class OpenAIImages:
 
     is_async = True
     wants_context = False
+    provider = "openai"
+    """As OpenTelemetry names it."""
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class OpenAIImages:
     ) -> None:
         authorization = ("authorization", "Bearer ")
         self._upstream = Upstream("OpenAIImages", base_url, authorization, key, **options)
+        self.address = self._upstream.address
         self._model = filled("model", model)
         self._defaults = dict(mapping("defaults", defaults or {}))
         self.edits = flag("edits", edits)

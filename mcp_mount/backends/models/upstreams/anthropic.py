@@ -53,6 +53,8 @@ class Anthropic:
     wants_context = False
     provider = "anthropic"
     """As OpenTelemetry names it."""
+    has_system_apart = True
+    """Whether what the system says is no part of the conversation."""
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Anthropic:
             raise DefinitionError("Anthropic needs a key=, or headers= with one")
         base_url = filled("base_url", base_url).rstrip("/").removesuffix("/v1")
         self._upstream = Upstream("Anthropic", base_url, ("x-api-key", ""), key, **options)
+        self.address = self._upstream.address
         self._model = filled("model", model)
         self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
         self._defaults = {

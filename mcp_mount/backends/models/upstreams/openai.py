@@ -62,6 +62,7 @@ class OpenAI:
     ) -> None:
         authorization = ("authorization", "Bearer ")
         self._upstream = Upstream("OpenAI", base_url, authorization, key, **options)
+        self.address = self._upstream.address
         self._model = filled("model", model)
         self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
         self._defaults = dict(mapping("defaults", defaults or {}))

@@ -75,6 +75,12 @@ class Upstream:
         self._key = key if key is None or callable(key) else _checked(key)
         self._connections = Connections(name, url, options)
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Its host and port."""
+        known = {"https": 443, "http": 80}
+        return self.url.host, self.url.port or known[self.url.scheme]
+
     def __repr__(self) -> str:
         return f"{self._name}({str(self.url.copy_with(query=None))!r})"
 
