@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 from mcp_mount.backends.images.pictures import MEDIA_TYPES, media_type_of
 from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
 from mcp_mount.backends.models.upstreams.failures import bad_answer, broken_off, decoded
+from mcp_mount.backends.models.upstreams.options import IMAGE_OPTIONS, PassedOptions
 from mcp_mount.backends.models.upstreams.replies import UpstreamReply
 from mcp_mount.backends.models.upstreams.upstream import FormFiles, Key, Upstream
 from mcp_mount.llm.images import AUTO, ImageAsking, ImageRequest, PartialPicture, Picture
@@ -24,7 +25,8 @@ _DATA_URL = "data:"
 class OpenAIImages:
     """A model of an upstream with OpenAI's interface that generates and edits pictures.
 
-    All options of a request go to the upstream as they are.
+    Options of a request that change the picture alone go to the upstream as they are; `passes`
+    names further ones, and all others are refused.
 
     Args:
         base_url: The URL before `/images/generations`, such as "https://api.openai.com/v1". A query
@@ -33,6 +35,7 @@ class OpenAIImages:
         key: The API key, sent as a bearer token; or a function that returns it for each request,
             plain and quick or a coroutine function. None for none.
         defaults: Options for requests that do not give them, in the form of the upstream.
+        passes: The names of further options that requests may give, such as "moderation".
         edits: Whether the model edits pictures.
         streams: Whether it sends pictures on their way; by default where its name has "gpt-image".
         asks_base64: Whether `response_format` asks for the picture itself. The models of OpenAI
@@ -56,6 +59,7 @@ class OpenAIImages:
         *,
         key: Key = None,
         defaults: Mapping[str, Any] | None = None,
+        passes: Collection[str] = (),
         edits: bool = True,
         streams: bool | None = None,
         asks_base64: bool | None = None,
@@ -66,6 +70,7 @@ class OpenAIImages:
         self.address = self._upstream.address
         self._model = filled("model", model)
         self._defaults = dict(mapping("defaults", defaults or {}))
+        self._passed = PassedOptions(IMAGE_OPTIONS, passes)
         self.edits = flag("edits", edits)
         is_new = "gpt-image" in model
         given = or_none(flag)("streams", streams)
@@ -83,7 +88,7 @@ class OpenAIImages:
             ModelError: If it does not answer.
         """
         request = asked.request
-        body = {**self._defaults, **_options(request), "model": self._model}
+        body = {**self._defaults, **self._options(request), "model": self._model}
         if self._asks_base64:
             body["response_format"] = "b64_json"
         if request.stream and self._streams:
@@ -96,13 +101,12 @@ class OpenAIImages:
                 return await _streamed(reply, asked)
             return _picture_in(await reply.json())
 
-
-def _options(request: ImageRequest) -> dict[str, Any]:
-    options = request.options()
-    if options.get("size") == AUTO:
-        # Older models do not know the word, and it is what all do without it.
-        del options["size"]
-    return options
+    def _options(self, request: ImageRequest) -> dict[str, Any]:
+        options = self._passed.of(request.options())
+        if options.get("size") == AUTO:
+            # Older models do not know the word, and it is what all do without it.
+            del options["size"]
+        return options
 
 
 def _files(request: ImageRequest) -> FormFiles:

@@ -3,7 +3,7 @@ with the same methods. The packages are not imported here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from mcp_mount.backends.models.upstreams.anthropic_requests import anthropic_bod
 from mcp_mount.backends.models.upstreams.failures import client_failure
 from mcp_mount.backends.models.upstreams.openai import openai_body
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswer
+from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.llm.answers import ChatCompletion, Gathering
 from mcp_mount.llm.models import Asking
 from mcp_mount.llm.requests import ChatRequest
@@ -38,15 +39,22 @@ class ClientModel:
             `messages.create`.
         model: The name of the model there.
         defaults: Options for requests that do not give them.
+        passes: The names of further options that requests may give, besides those that change the
+            answer alone; "tools" lets tools through that the provider runs.
 
     Raises:
-        DefinitionError: For another object.
+        DefinitionError: For another object, or names that are no options.
     """
 
     wants_context = False
 
     def __init__(
-        self, client: Any, model: str, *, defaults: Mapping[str, Any] | None = None
+        self,
+        client: Any,
+        model: str,
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        passes: Collection[str] = (),
     ) -> None:
         create = creates_by(client)
         if create is None:
@@ -61,6 +69,7 @@ class ClientModel:
         url = getattr(client, "base_url", None)
         self.priced_as = self._model, None if url is None else str(url)
         self._defaults = dict(mapping("defaults", defaults or {}))
+        self._passed = PassedOptions(CHAT_OPTIONS, passes)
         if not self._is_openai:
             self._defaults = {"max_tokens": DEFAULT_MAX_TOKENS, **self._defaults}
 
@@ -113,14 +122,13 @@ class ClientModel:
         the versions of the packages know different ones."""
         arguments: dict[str, Any] = {"model": self._model, "stream": request.stream}
         if not self._is_openai:
-            body = anthropic_body(request, self._defaults)
+            body = anthropic_body(request, self._passed, self._defaults)
             arguments |= {name: body.pop(name) for name in _SAID_APART}
             return {**arguments, "extra_body": body}, anthropic_reader(request, body)
-        body = openai_body(request, defaults=self._defaults)
+        body = openai_body(request, self._passed, defaults=self._defaults)
         arguments["messages"] = body.pop("messages")
         if request.stream:
-            known = request.stream_options or {}
-            body["stream_options"] = {**known, "include_usage": True}
+            body["stream_options"] = {"include_usage": True}
         return {**arguments, "extra_body": body}, OpenAIAnswer()
 
 

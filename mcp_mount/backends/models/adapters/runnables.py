@@ -8,6 +8,7 @@ from typing import Any, Final
 from mcp_mount.backends.models.adapters.clients import client_failures
 from mcp_mount.backends.models.upstreams.answering import ended
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswer
+from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.backends.models.upstreams.reading import count_in, object_in, text_in
 from mcp_mount.llm.answers import ChatCompletion, Gathering
 from mcp_mount.llm.errors import ModelError
@@ -15,14 +16,15 @@ from mcp_mount.llm.models import Asking
 from mcp_mount.llm.requests import ChatRequest
 
 _AI: Final = ("ai", "AIMessageChunk")
+_PASSED: Final = PassedOptions(CHAT_OPTIONS)
 
 
 class Runnable:
     """A chat model, chain or agent of LangChain as a model.
 
-    A chat model gets the options and tools of the request. A graph (`create_agent`) gets the
-    messages, and keeps the tools that it calls for itself; so does a chain, which must take
-    messages.
+    A chat model gets the tools of the request, and its options that change the answer alone. A
+    graph (`create_agent`) gets the messages, and keeps the tools that it calls for itself; so does
+    a chain, which must take messages.
 
     Args:
         runnable: The object: it has `ainvoke` and `astream`.
@@ -85,7 +87,7 @@ class Runnable:
     def _with_options(self, request: ChatRequest) -> tuple[Any, dict[str, Any]]:
         if not self._is_chat_model:
             return self.function, {}
-        options = request.options()
+        options = _PASSED.of_chat(request)
         tools, choice = options.pop("tools", None), options.pop("tool_choice", None)
         options.pop("n", None)
         if not tools:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from typing_extensions import Unpack
@@ -15,6 +15,7 @@ from mcp_mount.backends.models.upstreams.anthropic_requests import (
     wraps_answer,
 )
 from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
+from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.models import Asking
@@ -31,8 +32,9 @@ class Anthropic:
     """A model of Anthropic, or of an upstream with its Messages API.
 
     Requests are translated: system messages, tools, pictures, the form of the answer. Options
-    without a counterpart, such as `seed`, are left out. `reasoning_effort` is sent as the effort;
-    thinking is a default: `defaults={"thinking": {"type": "adaptive"}}`.
+    without a counterpart, such as `seed`, are left out; those that do more than change the answer
+    are refused, unless `passes` names them. `reasoning_effort` is sent as the effort; thinking is a
+    default: `defaults={"thinking": {"type": "adaptive"}}`.
 
     Args:
         model: The name of the model.
@@ -42,6 +44,8 @@ class Anthropic:
         max_tokens: The limit of an answer, in tokens, for requests that give none.
         defaults: Further options for requests that do not give them, in OpenAI's form or
             Anthropic's.
+        passes: The names of further options that requests may give, in Anthropic's form, such as
+            "container"; "tools" lets tools through that Anthropic runs.
         options: How the upstream is reached: headers, timeouts, limits, a proxy.
 
     Raises:
@@ -64,6 +68,7 @@ class Anthropic:
         base_url: str = "https://api.anthropic.com",
         max_tokens: int = DEFAULT_MAX_TOKENS,
         defaults: Mapping[str, Any] | None = None,
+        passes: Collection[str] = (),
         **options: Unpack[ConnectionOptions],
     ) -> None:
         if key is None and "headers" not in options:
@@ -77,6 +82,7 @@ class Anthropic:
             "max_tokens": whole(1)("max_tokens", max_tokens),
             **mapping("defaults", defaults or {}),
         }
+        self._passed = PassedOptions(CHAT_OPTIONS, passes)
 
     def __repr__(self) -> str:
         return f"{repr(self._upstream)[:-1]}, {self._model!r})"
@@ -87,7 +93,7 @@ class Anthropic:
         Raises:
             ModelError: If it does not answer.
         """
-        body = {"model": self._model, **anthropic_body(asked.request, self._defaults)}
+        body = {"model": self._model, **anthropic_body(asked.request, self._passed, self._defaults)}
         if asked.request.stream:
             body["stream"] = True
         version = {"anthropic_version": _VERSION}

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from mcp_mount.backends.models.upstreams.options import PassedOptions
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, arguments_of
 
 ANSWER_TOOL: Final = "answer_in_json"
 """The tool by whose arguments a model answers in JSON."""
 
-_SAME: Final = (
-    *("temperature", "top_p", "top_k", "thinking", "cache_control", "container", "output_config"),
-    *("context_management", "mcp_servers"),
-)
+_SAME: Final = ("temperature", "top_p", "top_k", "thinking", "cache_control", "output_config")
 """Options that both forms have, and Anthropic's own."""
+
+_OWNERS: Final = ("container", "context_management", "mcp_servers")
+"""Options of Anthropic's that only defaults may have, or requests by `passes=`."""
+
+_TRANSLATED: Final = ("messages", "service_tier", "tools")
+"""What requests are translated from, though `passes=` may have its name."""
 
 _OBJECTS: Final = {"thinking", "output_config"}
 _SERVICE_TIERS: Final = ("auto", "standard_only")
@@ -23,7 +27,9 @@ _EFFORTS: Final = {"minimal": "low"}
 _DATA: Final = "data:"
 
 
-def anthropic_body(request: ChatRequest, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def anthropic_body(
+    request: ChatRequest, passed: PassedOptions, defaults: Mapping[str, Any]
+) -> dict[str, Any]:
     """A request in Anthropic's form, but for its model and stream.
 
     Options that Anthropic has no counterpart for, such as `seed`, `logprobs` and penalties, are
@@ -31,16 +37,18 @@ def anthropic_body(request: ChatRequest, defaults: Mapping[str, Any]) -> dict[st
 
     Args:
         request: The request.
+        passed: Which of its options the upstream gets.
         defaults: Options that the request may not give, in OpenAI's form or Anthropic's; with
             `max_tokens`.
 
     Raises:
-        ModelError: If it asks for what Anthropic cannot do.
+        ModelError: If it asks for what Anthropic cannot do, or has an option that does not pass.
     """
-    given = {**defaults, **request.options()}
+    given = {**defaults, **passed.of_chat(request)}
     if given.get("n", 1) != 1:
         raise _refused("The model gives one answer to a request", "n")
-    body: dict[str, Any] = {name: given[name] for name in _SAME if name in given}
+    as_given = (*_SAME, *_OWNERS, *(name for name in passed.further if name not in _TRANSLATED))
+    body: dict[str, Any] = {name: given[name] for name in as_given if name in given}
     for name in _OBJECTS & body.keys():
         if not isinstance(body[name], dict):
             raise _refused(f"{name} is an object", name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from typing_extensions import Unpack
@@ -10,6 +10,11 @@ from typing_extensions import Unpack
 from mcp_mount.backends.models.upstreams.answering import answer_of
 from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswer, embeddings_in
+from mcp_mount.backends.models.upstreams.options import (
+    CHAT_OPTIONS,
+    EMBEDDING_OPTIONS,
+    PassedOptions,
+)
 from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
 from mcp_mount.llm.answers import ChatCompletion, Embeddings
 from mcp_mount.llm.models import Asking
@@ -23,7 +28,8 @@ _NEW_LIMIT: Final = ("openai.com", "openai.azure.com", "cognitiveservices.azure.
 class OpenAI:
     """A model of an upstream with OpenAI's interface, for chat and for embeddings.
 
-    All options of a request go to the upstream as they are.
+    Options of a request that change the answer alone go to the upstream as they are; `passes` names
+    further ones, and all others are refused.
 
     Args:
         base_url: The URL before `/chat/completions`, such as "https://api.openai.com/v1". A query
@@ -33,6 +39,8 @@ class OpenAI:
             plain and quick or a coroutine function. None for none.
         defaults: Options for requests that do not give them, in OpenAI's form or that of the
             upstream.
+        passes: The names of further options that requests may give, such as "plugins"; "tools"
+            lets tools through that the upstream runs.
         max_tokens_name: How the upstream calls the limit of an answer; by default
             "max_completion_tokens" at OpenAI and Azure, "max_tokens" elsewhere.
         stream_usage: Whether streams are asked for their usage; an upstream that refuses
@@ -56,6 +64,7 @@ class OpenAI:
         *,
         key: Key = None,
         defaults: Mapping[str, Any] | None = None,
+        passes: Collection[str] = (),
         max_tokens_name: str | None = None,
         stream_usage: bool = True,
         **options: Unpack[ConnectionOptions],
@@ -66,6 +75,8 @@ class OpenAI:
         self._model = filled("model", model)
         self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
         self._defaults = dict(mapping("defaults", defaults or {}))
+        self._passed = PassedOptions(CHAT_OPTIONS, passes)
+        self._passed_to_embed = PassedOptions(EMBEDDING_OPTIONS, passes)
         host = self._upstream.url.host
         is_new = any(host == one or host.endswith(f".{one}") for one in _NEW_LIMIT)
         self._limit = or_none(filled)("max_tokens_name", max_tokens_name) or (
@@ -82,12 +93,12 @@ class OpenAI:
         Raises:
             ModelError: If it does not answer.
         """
-        body = {**openai_body(asked.request, self._limit, self._defaults), "model": self._model}
+        body = openai_body(asked.request, self._passed, self._limit, self._defaults)
+        body["model"] = self._model
         if asked.request.stream:
             body["stream"] = True
             if self._stream_usage:
-                known = asked.request.stream_options or {}
-                body["stream_options"] = {**known, "include_usage": True}
+                body["stream_options"] = {"include_usage": True}
         async with self._upstream.ask("/chat/completions", body) as reply:
             return await answer_of(reply, OpenAIAnswer(), asked)
 
@@ -99,22 +110,30 @@ class OpenAI:
         Raises:
             ModelError: If it does not answer.
         """
-        body = {**options, "model": self._model, "input": list(texts)}
+        given = self._passed_to_embed.of(options)
+        body = {**given, "model": self._model, "input": list(texts)}
         async with self._upstream.ask("/embeddings", body) as reply:
             return embeddings_in(await reply.json(), len(texts))
 
 
 def openai_body(
-    request: ChatRequest, limit: str = "max_completion_tokens", defaults: Mapping[str, Any] = {}
+    request: ChatRequest,
+    passed: PassedOptions,
+    limit: str = "max_completion_tokens",
+    defaults: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
     """A request in OpenAI's form, but for its model and stream.
 
     Args:
         request: The request.
+        passed: Which of its options the upstream gets.
         limit: How the limit of the answer is called.
         defaults: Options that the request may not give.
+
+    Raises:
+        ModelError: If it has an option that does not pass.
     """
-    options = {**defaults, **request.options()}
+    options = {**defaults, **passed.of_chat(request)}
     if options.get("n") == 1:
         # What everybody does anyhow, and some know no such option.
         del options["n"]

@@ -144,7 +144,6 @@ def wanted(schema: Any, name: str = "answer") -> dict[str, Any]:
                 "top_k": 3,
                 "user": "ann",
                 "reasoning_effort": "minimal",
-                "service_tier": "auto",
             },
             {
                 "stop_sequences": ["x"],
@@ -153,7 +152,6 @@ def wanted(schema: Any, name: str = "answer") -> dict[str, Any]:
                 "top_k": 3,
                 "metadata": {"user_id": "ann"},
                 "output_config": {"effort": "low"},
-                "service_tier": "auto",
             },
         ),
         ({"tools": TOOLS, "tool_choice": "auto"}, {"tool_choice": {"type": "auto"}}),
@@ -168,8 +166,8 @@ def wanted(schema: Any, name: str = "answer") -> dict[str, Any]:
             {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
         ),
         (
-            {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
-            {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+            {"tools": [{"type": "bash_20250124", "name": "bash"}]},
+            {"tools": [{"type": "bash_20250124", "name": "bash"}]},
         ),
         ({"stream": True}, {"stream": True}),
         (

@@ -115,7 +115,7 @@ def test_an_openai_upstream_is_asked_for_what_the_client_has_asked(upstream: Ups
         "stop": ["x"],
         "logit_bias": {"1": 2},
         "response_format": {"type": "json_object"},
-        "own_option": [1],
+        "min_p": 0.1,
     }
     model = model_of(
         "openai",
