@@ -3,7 +3,12 @@
 from mcp_mount.backends.images.functions import PartialImage
 from mcp_mount.backends.images.openai import OpenAIImages
 from mcp_mount.backends.images.standin import StandInBackend
-from mcp_mount.backends.images.stores import DirectoryImages, ImageStore, MemoryImages
+from mcp_mount.backends.images.stores import (
+    DirectoryImages,
+    ImageStore,
+    LinkingStore,
+    MemoryImages,
+)
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.images import (
     ImageAsking,
@@ -23,6 +28,7 @@ __all__ = [
     "ImagePieces",
     "ImageRequest",
     "ImageStore",
+    "LinkingStore",
     "MemoryImages",
     "ModelError",
     "OpenAIImages",
