@@ -22,6 +22,8 @@ class ChatMessage(BaseModel):
         name: The name of who says it, if there are several in one role.
         tool_calls: The tools that an assistant calls.
         tool_call_id: The call that the message of a tool answers.
+        reasoning_details: What the provider of an assistant's message wants back: see
+            `ChatCompletion`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -31,6 +33,7 @@ class ChatMessage(BaseModel):
     name: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
+    reasoning_details: list[dict[str, Any]] | None = None
 
     @field_validator("content", mode="before")
     @classmethod

@@ -198,11 +198,15 @@ class _WithoutCalls:
 
     async def put(self, delta: Delta) -> None:
         if delta.text or delta.reasoning or delta.refusal:
-            await self._pieces.put(replace(delta, finish=None, usage=None, tool=None))
+            await self._pieces.put(_spoken(delta))
 
     def put_from_thread(self, delta: Delta) -> None:
         if delta.text or delta.reasoning or delta.refusal:
-            self._pieces.put_from_thread(replace(delta, finish=None, usage=None, tool=None))
+            self._pieces.put_from_thread(_spoken(delta))
+
+
+def _spoken(delta: Delta) -> Delta:
+    return replace(delta, finish=None, usage=None, tool=None, reasoning_details=())
 
 
 def _own_tools(context: Context[Any], tools: Tools, request: ChatRequest) -> dict[str, _Own]:
@@ -235,7 +239,10 @@ def _said(completion: ChatCompletion, calls: Sequence[ToolCall]) -> ChatMessage:
         }
         for call in calls
     ]
-    return ChatMessage(role="assistant", content=completion.text or None, tool_calls=tool_calls)
+    message = ChatMessage(role="assistant", content=completion.text or None, tool_calls=tool_calls)
+    if completion.reasoning_details:
+        message.reasoning_details = [dict(one) for one in completion.reasoning_details]
+    return message
 
 
 def _text_of(result: Mapping[str, Any]) -> str:

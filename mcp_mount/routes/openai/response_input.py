@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.routes.errors import unfit
+from mcp_mount.routes.openai.response_reasoning import WANTED, details_in
 from mcp_mount.routes.openai.response_tools import (
     BETWEEN,
     TEXT,
@@ -37,10 +38,10 @@ _OWN: Final = {
     "reasoning",
     "max_output_tokens",
     "top_logprobs",
+    "include",
 }
 _LEFT_OUT: Final = {
     "store",
-    "include",
     "metadata",
     "stream_options",
     "truncation",
@@ -48,6 +49,10 @@ _LEFT_OUT: Final = {
     "client_metadata",
 }
 """Options that mean nothing to a model: they are for OpenAI's storage, or for tools of its own."""
+
+
+_JOINED: Final = ("tool_calls", "reasoning_details")
+"""What several items add to one message."""
 
 
 class ResponseRequest(BaseModel):
@@ -63,6 +68,7 @@ class ResponseRequest(BaseModel):
         text: The form of the answer: `{"format": …}`.
         reasoning: How much the model is to reason: `{"effort": …}`.
         max_output_tokens: The longest answer, in tokens.
+        include: What the response is to have besides: "reasoning.encrypted_content".
     """
 
     model_config = ConfigDict(extra="allow")
@@ -81,6 +87,7 @@ class ResponseRequest(BaseModel):
     top_logprobs: int | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     parallel_tool_calls: bool = True
+    include: list[str] = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod
@@ -125,6 +132,11 @@ class ResponseRequest(BaseModel):
             given.pop("parallel_tool_calls", None)
         return ChatRequest.model_validate(given)
 
+    @property
+    def wants_details(self) -> bool:
+        """Whether the response is to have what the provider wants back of its reasoning."""
+        return WANTED in self.include
+
     def tool_calls(self) -> dict[str, dict[str, Any]]:
         """What the client calls its tools, by the names that the model has for them."""
         return tool_calls(self.tools)
@@ -166,10 +178,9 @@ def _messages(given: str | Sequence[Mapping[str, Any]]) -> Iterator[dict[str, An
         if "content" in turn and "content" in own:
             yield turn
             turn = {}
-        calls = turn.get("tool_calls", []) + own.get("tool_calls", [])
+        lists = {name: turn.get(name, []) + own.get(name, []) for name in _JOINED}
         turn = {"role": "assistant", **turn, **own}
-        if calls:
-            turn["tool_calls"] = calls
+        turn |= {name: one for name, one in lists.items() if one}
     if turn:
         yield turn
 
@@ -189,6 +200,9 @@ def _assistants_part(item: Mapping[str, Any], where: str) -> dict[str, Any] | No
         call = {"id": item.get("call_id"), "type": "function", "function": function}
         return {"tool_calls": [call]}
     if kind == "reasoning":
+        details = details_in(item.get("encrypted_content"))
+        if details:
+            return {"reasoning_details": details}
         parts = [
             one
             for key in ("content", "summary")

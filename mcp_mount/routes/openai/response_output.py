@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json
 
-from mcp_mount.llm.answers import ToolDelta
+from mcp_mount.llm.answers import ToolDelta, join_details
+from mcp_mount.routes.openai.response_reasoning import written
 from mcp_mount.routes.openai.response_tools import TEXT
 
 Event: TypeAlias = dict[str, Any]
@@ -144,6 +145,10 @@ class ReasoningItem(OutputItem):
     prefix = "rs"
     delta = "reasoning_summary_text"
 
+    def __init__(self, place: int) -> None:
+        super().__init__(place)
+        self._details: list[dict[str, Any]] = []
+
     def begin(self) -> Iterator[Event]:
         yield from super().begin()
         kind = "response.reasoning_summary_part.added"
@@ -156,9 +161,16 @@ class ReasoningItem(OutputItem):
         yield {"type": kind, **where, "part": _summary(text)}
         yield from super().end()
 
+    def keep(self, details: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what the provider wants back."""
+        join_details(self._details, details)
+
     def _item(self, text: str, status: str) -> dict[str, Any]:
-        summary = [_summary(text)] if status == "completed" else []
-        return {"id": self.id, "type": "reasoning", "summary": summary}
+        summary = [_summary(text)] if text and status == "completed" else []
+        item = {"id": self.id, "type": "reasoning", "summary": summary}
+        if self._details and status == "completed":
+            item["encrypted_content"] = written(self._details)
+        return item
 
     def _where(self) -> Event:
         return {**super()._where(), "summary_index": 0}

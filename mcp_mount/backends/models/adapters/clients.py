@@ -68,6 +68,7 @@ class ClientModel:
         self._model = filled("model", model)
         url = getattr(client, "base_url", None)
         self.priced_as = self._model, None if url is None else str(url)
+        self._host: str = getattr(url, "host", "")
         self._defaults = dict(mapping("defaults", defaults or {}))
         self._passed = PassedOptions(CHAT_OPTIONS, passes)
         if not self._is_openai:
@@ -125,7 +126,7 @@ class ClientModel:
             body = anthropic_body(request, self._passed, self._defaults)
             arguments |= {name: body.pop(name) for name in _SAID_APART}
             return {**arguments, "extra_body": body}, anthropic_reader(request, body)
-        body = openai_body(request, self._passed, defaults=self._defaults)
+        body = openai_body(request, self._passed, self._host, defaults=self._defaults)
         arguments["messages"] = body.pop("messages")
         if request.stream:
             body["stream_options"] = {"include_usage": True}

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from mcp_mount.backends.models.upstreams.anthropic_requests import ANSWER_TOOL
+from mcp_mount.backends.models.upstreams.anthropic_thinking import detail_of
 from mcp_mount.backends.models.upstreams.failures import bad_answer, broken_off
 from mcp_mount.backends.models.upstreams.reading import count_in, object_in, objects_in, text_in
 from mcp_mount.llm.answers import Delta, ToolDelta, Usage
@@ -44,6 +45,7 @@ class AnthropicAnswer:
         self._usage: dict[str, Any] = {}
         self._tools = 0
         self._blocks: dict[int, _Block] = {}
+        self._thinking: dict[int, dict[str, Any]] = {}
 
     def read(self, event: Any) -> Iterator[Delta]:
         """The pieces in an event, or in the whole.
@@ -97,6 +99,8 @@ class AnthropicAnswer:
 
     def _start(self, index: int, block: dict[str, Any]) -> Iterator[Delta]:
         if block.get("type") != "tool_use":
+            if block.get("type") in ("thinking", "redacted_thinking"):
+                self._thinking[index] = dict(block)
             yield from _said(block, "text", "thinking")
             return
         name = text_in(block, "name")
@@ -110,6 +114,10 @@ class AnthropicAnswer:
 
     def _continue(self, index: int, delta: dict[str, Any]) -> Iterator[Delta]:
         yield from _said(delta, "text_delta", "thinking_delta")
+        if index in self._thinking:
+            thinking = self._thinking[index]
+            for name in ("thinking", "signature"):
+                thinking[name] = text_in(thinking, name) + text_in(delta, name)
         if delta.get("type") == "input_json_delta" and index in self._blocks:
             yield from self._arguments(self._blocks[index], text_in(delta, "partial_json"))
 
@@ -123,6 +131,9 @@ class AnthropicAnswer:
             yield Delta(text=text)
 
     def _stop(self, index: int) -> Iterator[Delta]:
+        detail = detail_of(self._thinking.pop(index, {}), index)
+        if detail is not None:
+            yield Delta(reasoning_details=[detail])
         block = self._blocks.pop(index, None)
         if block is None:
             return

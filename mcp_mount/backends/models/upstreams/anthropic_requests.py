@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from mcp_mount.backends.models.upstreams.anthropic_thinking import thinking_blocks
 from mcp_mount.backends.models.upstreams.options import PassedOptions
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, arguments_of
@@ -189,7 +190,12 @@ def _messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
         if one.role in ("system", "developer"):
             continue
         if one.role == "assistant":
-            role, blocks = "assistant", [*_blocks(one), *map(_tool_use, one.tool_calls or ())]
+            role = "assistant"
+            blocks = [
+                *thinking_blocks(one.reasoning_details or ()),
+                *_blocks(one),
+                *map(_tool_use, one.tool_calls or ()),
+            ]
         elif one.role in ("tool", "function"):
             role, blocks = "user", [_tool_result(one)]
         elif one.role == "user":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import Unpack
 
 from mcp_mount.backends.models.upstreams.answering import answer_of
 from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswer, embeddings_in
+from mcp_mount.backends.models.upstreams.openai_reasoning import is_openai, messages_of
 from mcp_mount.backends.models.upstreams.options import (
     CHAT_OPTIONS,
     EMBEDDING_OPTIONS,
@@ -20,9 +21,6 @@ from mcp_mount.llm.answers import ChatCompletion, Embeddings
 from mcp_mount.llm.models import Asking
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.values import filled, flag, mapping, or_none
-
-_NEW_LIMIT: Final = ("openai.com", "openai.azure.com", "cognitiveservices.azure.com")
-"""Where `max_tokens` is refused for models that reason."""
 
 
 class OpenAI:
@@ -77,10 +75,9 @@ class OpenAI:
         self._defaults = dict(mapping("defaults", defaults or {}))
         self._passed = PassedOptions(CHAT_OPTIONS, passes)
         self._passed_to_embed = PassedOptions(EMBEDDING_OPTIONS, passes)
-        host = self._upstream.url.host
-        is_new = any(host == one or host.endswith(f".{one}") for one in _NEW_LIMIT)
+        # OpenAI's models that reason refuse `max_tokens`.
         self._limit = or_none(filled)("max_tokens_name", max_tokens_name) or (
-            "max_completion_tokens" if is_new else "max_tokens"
+            "max_completion_tokens" if is_openai(self._upstream.url.host) else "max_tokens"
         )
         self._stream_usage = flag("stream_usage", stream_usage)
 
@@ -93,7 +90,8 @@ class OpenAI:
         Raises:
             ModelError: If it does not answer.
         """
-        body = openai_body(asked.request, self._passed, self._limit, self._defaults)
+        host = self._upstream.url.host
+        body = openai_body(asked.request, self._passed, host, self._limit, self._defaults)
         body["model"] = self._model
         if asked.request.stream:
             body["stream"] = True
@@ -119,6 +117,7 @@ class OpenAI:
 def openai_body(
     request: ChatRequest,
     passed: PassedOptions,
+    host: str,
     limit: str = "max_completion_tokens",
     defaults: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
@@ -127,6 +126,7 @@ def openai_body(
     Args:
         request: The request.
         passed: Which of its options the upstream gets.
+        host: That of the upstream.
         limit: How the limit of the answer is called.
         defaults: Options that the request may not give.
 
@@ -139,4 +139,4 @@ def openai_body(
         del options["n"]
     if "max_tokens" in options:
         options[limit] = options.pop("max_tokens")
-    return {**options, "messages": request.dumped_messages()}
+    return {**options, "messages": messages_of(request, host)}

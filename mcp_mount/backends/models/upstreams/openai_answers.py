@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from mcp_mount.backends.models.upstreams.failures import bad_answer, broken_off
+from mcp_mount.backends.models.upstreams.openai_reasoning import OwnReasoning
 from mcp_mount.backends.models.upstreams.reading import count_in, object_in, objects_in, text_in
 from mcp_mount.llm.answers import Delta, Embeddings, ToolDelta, Usage
 from mcp_mount.wire.encoding import encode
@@ -84,13 +85,17 @@ class OpenAIAnswer:
         text, thought = _content(said.get("content"))
         reasoning = text_in(said, "reasoning_content") or text_in(said, "reasoning") + thought
         refusal = text_in(said, "refusal")
-        if reasoning:
-            yield Delta(reasoning=reasoning, choice=number)
+        details = objects_in(said, "reasoning_details")
+        calls.reasoned.note(said, details)
+        if reasoning or details:
+            yield Delta(reasoning=reasoning, reasoning_details=details, choice=number)
         if refusal:
             yield Delta(refusal=refusal, choice=number)
         if text or logprobs is not None:
             yield Delta(text=text, choice=number, logprobs=logprobs)
         for place, call in enumerate(objects_in(said, "tool_calls")):
+            if own := calls.reasoned.take():
+                yield Delta(reasoning_details=[own], choice=number)
             yield Delta(tool=calls.read(call, place), choice=number)
         reason = text_in(choice, "finish_reason")
         if reason == "error":
@@ -108,6 +113,7 @@ class _Calls:
 
     def __init__(self) -> None:
         self.is_finished = False
+        self.reasoned = OwnReasoning()
         self._own: dict[int, int] = {}
         self._ids: list[str] = []
 
