@@ -107,7 +107,7 @@ class _Conversation:
         self._request = asking.request
         self._context: Context[Any] = asking.context
         self._pieces = asking.pieces
-        self._own = _own_tools(self._context, tools, asking.request)
+        self._own: dict[str, _Own] = {}
         self._messages: list[ChatMessage] = list(asking.request.messages)
         self._texts: list[str] = []
         self._reasoning: list[str] = []
@@ -115,6 +115,8 @@ class _Conversation:
         self._calls = 0
 
     async def run(self) -> ChatCompletion:
+        definitions = await perform_async(operations.tools_of(self._context))
+        self._own = _own_tools(definitions, self._limits, self._request)
         for number in range(self._limits.max_rounds + 1):
             # The last time without them, so that the model answers with what it has.
             may_call = number < self._limits.max_rounds and self._calls < self._limits.max_calls
@@ -209,11 +211,13 @@ def _spoken(delta: Delta) -> Delta:
     return replace(delta, finish=None, usage=None, tool=None, reasoning_details=())
 
 
-def _own_tools(context: Context[Any], tools: Tools, request: ChatRequest) -> dict[str, _Own]:
+def _own_tools(
+    definitions: Sequence[dict[str, Any]], tools: Tools, request: ChatRequest
+) -> dict[str, _Own]:
     """The tools of the server that a model may use for its caller, by the names that it knows."""
     taken = {name_of_tool(one) for one in request.tools or ()}
     found: dict[str, _Own] = {}
-    for definition in operations.tools_of(context):
+    for definition in definitions:
         name = definition["name"]
         known_as = _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME]
         if not tools.include(name) or known_as in taken:
