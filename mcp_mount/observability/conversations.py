@@ -5,8 +5,6 @@ Data of pictures and files is shown by its digest: what collects spans refuses w
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
@@ -14,6 +12,8 @@ from typing import Any, Final
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.images import Picture
 from mcp_mount.llm.requests import arguments_of, is_text, name_of_tool
+from mcp_mount.wire.binary import decode_base64
+from mcp_mount.wire.data_urls import data_url
 
 _SYSTEM: Final = ("system", "developer")
 
@@ -130,16 +130,19 @@ def _part(part: Mapping[str, Any]) -> Part:
 
 
 def _link(modality: str, url: str) -> Part:
-    if not url.startswith("data:"):
-        return {"type": "uri", "modality": modality, "uri": url}
-    head, _, data = url.removeprefix("data:").partition(",")
-    return _digest(modality, head.partition(";")[0] or None, _decoded(data))
+    try:
+        file = data_url(url)
+        if file is None:
+            return {"type": "uri", "modality": modality, "uri": url}
+        return _digest(modality, file.media_type or None, file.data())
+    except ValueError:
+        return _digest(modality, None, url.encode("utf-8", "surrogatepass"))
 
 
 def _decoded(data: str) -> bytes:
     try:
-        return b64decode(data)
-    except (binascii.Error, ValueError):
+        return decode_base64(data)
+    except ValueError:
         return data.encode("utf-8", "surrogatepass")
 
 

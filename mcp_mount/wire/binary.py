@@ -123,14 +123,26 @@ def encode_base64(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
+def decode_base64(text: str) -> bytes:
+    """Decode Base64 of either alphabet, with or without padding and line breaks.
+
+    Args:
+        text: The text.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    known = text.translate(_ALPHABET).rstrip("=")
+    try:
+        return base64.b64decode(known + "=" * (-len(known) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("bytes must be sent as Base64") from None
+
+
 def _decoded(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    text = value.translate(_ALPHABET).rstrip("=")
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("bytes must be sent as Base64") from None
+    return decode_base64(value)
 
 
 def _as_it_is(value: Any) -> Any:

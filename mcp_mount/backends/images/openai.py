@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Collection, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -18,8 +16,8 @@ from mcp_mount.backends.models.upstreams.replies import UpstreamReply
 from mcp_mount.backends.models.upstreams.upstream import FormFiles, Key, Upstream
 from mcp_mount.llm.images import AUTO, ImageAsking, ImageRequest, PartialPicture, Picture
 from mcp_mount.schemas.values import filled, flag, mapping, or_none
-
-_DATA_URL = "data:"
+from mcp_mount.wire.binary import decode_base64
+from mcp_mount.wire.data_urls import data_url
 
 
 class OpenAIImages:
@@ -169,16 +167,18 @@ def _picture_of(one: Mapping[str, Any], whole: Mapping[str, Any]) -> Picture:
 
 
 def _content(one: Mapping[str, Any]) -> tuple[bytes, str]:
-    text, url = one.get("b64_json"), one.get("url")
-    if not isinstance(text, str) and isinstance(url, str):
-        if not url.startswith(_DATA_URL):
-            raise bad_answer("has a URL in place of the picture: try asks_base64=True")
-        text = url.partition(",")[2]
-    if not isinstance(text, str):
-        raise bad_answer("has no picture")
+    text = one.get("b64_json")
     try:
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        url = data_url(one.get("url"))
+        if isinstance(text, str):
+            content = decode_base64(text)
+        elif url is not None:
+            content = url.data()
+        elif isinstance(one.get("url"), str):
+            raise bad_answer("has a URL in place of the picture: try asks_base64=True")
+        else:
+            raise bad_answer("has no picture")
+    except ValueError:
         raise bad_answer("has a picture that is no Base64") from None
     media_type = media_type_of(content)
     if media_type is None:

@@ -10,7 +10,7 @@ from mcp_mount.backends.models.adapters.clients import client_failures
 from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import Asking
-from mcp_mount.llm.requests import ChatMessage, ChatRequest
+from mcp_mount.llm.requests import ChatMessage, ChatRequest, file_in
 from mcp_mount.wire.encoding import encode
 
 _SETTINGS: Final = {
@@ -113,9 +113,9 @@ def _part(part: Mapping[str, Any]) -> Any:
         return part["text"]
     picture = part.get("image_url")
     url = picture.get("url") if isinstance(picture, Mapping) else picture
-    if isinstance(url, str) and url.startswith("data:") and ";base64," in url:
-        media_type, _, data = url.removeprefix("data:").partition(";base64,")
-        return {"kind": "binary", "data": data, "media_type": media_type}
+    file = file_in(url)
+    if file is not None:
+        return {"kind": "binary", "data": file.base64(), "media_type": file.media_type}
     if isinstance(url, str) and url.startswith("https://"):
         return {"kind": "image-url", "url": url}
     raise ModelError(

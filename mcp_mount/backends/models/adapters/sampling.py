@@ -8,7 +8,7 @@ from typing import Any, Final
 from mcp_mount.llm.answers import ChatCompletion, ToolCall
 from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.models import Asking
-from mcp_mount.llm.requests import ChatMessage, ChatRequest, arguments_of
+from mcp_mount.llm.requests import ChatMessage, ChatRequest, arguments_of, file_in
 from mcp_mount.schemas.values import whole
 from mcp_mount.wire.errors import ClientError
 
@@ -118,10 +118,9 @@ def _content(part: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"]}
     picture, sound = part.get("image_url"), part.get("input_audio")
-    url = picture.get("url") if isinstance(picture, Mapping) else picture
-    if isinstance(url, str) and url.startswith("data:") and ";base64," in url:
-        media_type, _, data = url.removeprefix("data:").partition(";base64,")
-        return {"type": "image", "data": data, "mimeType": media_type}
+    file = file_in(picture.get("url") if isinstance(picture, Mapping) else picture)
+    if file is not None:
+        return {"type": "image", "data": file.base64(), "mimeType": file.media_type}
     if isinstance(sound, Mapping) and isinstance(sound.get("data"), str):
         media_type = f"audio/{sound.get('format', 'wav')}"
         return {"type": "audio", "data": sound["data"], "mimeType": media_type}

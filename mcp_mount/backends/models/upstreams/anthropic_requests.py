@@ -8,7 +8,7 @@ from typing import Any, Final
 from mcp_mount.backends.models.upstreams.anthropic_thinking import thinking_blocks
 from mcp_mount.backends.models.upstreams.options import PassedOptions
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.requests import ChatMessage, ChatRequest, arguments_of
+from mcp_mount.llm.requests import ChatMessage, ChatRequest, arguments_of, file_in
 
 ANSWER_TOOL: Final = "answer_in_json"
 """The tool by whose arguments a model answers in JSON."""
@@ -25,7 +25,6 @@ _TRANSLATED: Final = ("messages", "service_tier", "tools")
 _OBJECTS: Final = {"thinking", "output_config"}
 _SERVICE_TIERS: Final = ("auto", "standard_only")
 _EFFORTS: Final = {"minimal": "low"}
-_DATA: Final = "data:"
 
 
 def anthropic_body(
@@ -264,12 +263,10 @@ def _source(url: Any, what: str) -> dict[str, Any]:
     """Where a picture or document is: in the URL itself, or at it."""
     if isinstance(url, str) and url.startswith("https://"):
         return {"type": "url", "url": url}
-    if isinstance(url, str) and url.startswith(_DATA):
-        head, comma, data = url[len(_DATA) :].partition(",")
-        media_type, *marks = head.split(";")
-        if comma and "base64" in marks:
-            return {"type": "base64", "media_type": media_type, "data": data}
-    raise _refused(f"{what} is an https URL, or a data URL in Base64", "messages")
+    file = file_in(url)
+    if file is None:
+        raise _refused(f"{what} is an https URL, or a data URL", "messages")
+    return {"type": "base64", "media_type": file.media_type, "data": file.base64()}
 
 
 def _text_block(text: Any) -> dict[str, Any]:
