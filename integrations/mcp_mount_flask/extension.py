@@ -270,7 +270,7 @@ class MCPMount(HandlerDecorators):
         tell_of_unmatched(app)
         keep_environ(current)
         wsgi = self.server.wsgi
-        if not rest and not self.server.user_middleware and not csrf_applies(app):
+        if not rest and self.server.core.allows_direct_calls and not csrf_applies(app):
             direct = self._answer_directly(current)
             if direct is not None:
                 return direct

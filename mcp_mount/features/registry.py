@@ -11,7 +11,7 @@ from typing import Any, Literal
 from weakref import WeakSet
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.catalogue import DirectTool, Method
+from mcp_mount.calls.catalogue import Method
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
@@ -23,7 +23,7 @@ from mcp_mount.features.listing import Entry, Listing
 from mcp_mount.features.models import ChatModel, ModelCall
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
-from mcp_mount.features.tools import Tool
+from mcp_mount.features.tools import DirectTools, Tool
 from mcp_mount.llm.images import ImagePieces, ImageRequest
 from mcp_mount.llm.models import Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
@@ -50,6 +50,7 @@ class Registry:
 
     Attributes:
         on_change: Called with the kind of an entry that was added.
+        direct_tools: The tools that have nothing around their calls.
         needs_loop: Whether some of the rules must be asked on a thread.
         lifespan: Returns what the lifespan of the server yielded.
     """
@@ -71,7 +72,7 @@ class Registry:
         self.models: dict[str, ChatModel] = {}
         self.stand_ins: dict[str, ChatModel] = {}
         self.version = 0
-        self._direct: dict[str, DirectTool | None] = {}
+        self.direct_tools = DirectTools(self.tools)
         self.on_change: Callable[[str], None] = lambda kind: None
         self.lifespan: Callable[[], Any] = _no_lifespan
         self.listing = listing or Listing()
@@ -355,20 +356,9 @@ class Registry:
         for follower in followers:
             yield from follower.everywhere(name)
 
-    def direct_tool(self, name: str) -> DirectTool | None:
-        """A tool that has nothing around its calls; None for any other."""
-        try:
-            return self._direct[name]
-        except KeyError:
-            tool = self.tools.get(name)
-            if tool is None:
-                return None
-            found = self._direct[name] = tool.direct()
-            return found
-
     def forget_direct_tools(self) -> None:
         """Look anew which tools have nothing around their calls: policies have been declared."""
-        self._direct = {}
+        self.direct_tools = DirectTools(self.tools)
 
     def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
         """The rules of a tool, with those of all that is around it; None if there is none."""
@@ -410,7 +400,7 @@ class Registry:
 
     def _changed(self) -> None:
         self.version += 1
-        self._direct = {}
+        self.direct_tools = DirectTools(self.tools)
         self.listing.clear()
         methods = {
             "tools/list": self._list("tools", self.tools.values()),

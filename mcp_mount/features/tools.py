@@ -10,7 +10,7 @@ from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
-from pydantic_core import ValidationError, from_json
+from pydantic_core import ValidationError, from_json, to_json
 from typing_extensions import Unpack
 
 from mcp_mount.calls.call import Call, Checks, RouteCall
@@ -151,7 +151,10 @@ class Output:
         """
         if type(value) is str and self.type is str and revision.structured_content:
             # The most common case in one step: it takes a third of the time.
-            data = encode(value)
+            try:
+                data = to_json(value)
+            except ValueError:
+                data = encode(value)
             return Result(_TEXT_TWICE % (data, data))
         if _is_call_result(value):
             return _encode_call_result(value, revision)
@@ -462,6 +465,35 @@ class Tool:
         if isinstance(error, NotFinite):
             return error_result(f"The tool {self.name!r} failed. {error}.")
         return error_result(f"The tool {self.name!r} failed. The server has logged the reason.")
+
+
+class DirectTools(dict[str | bytes, DirectTool | None]):
+    """The tools that have nothing around their calls, by their names; None for any other name.
+
+    What a name is found to be is kept, also under its bytes: to find it again calls no function.
+
+    Args:
+        tools: All tools, by their names.
+    """
+
+    __slots__ = ("_tools",)
+
+    def __init__(self, tools: Mapping[str, Tool]) -> None:
+        super().__init__()
+        self._tools = tools
+
+    def __missing__(self, name: str | bytes) -> DirectTool | None:
+        text = name if isinstance(name, str) else name.decode("latin-1")
+        tool = self._tools.get(text)
+        if tool is None:
+            # Not kept: clients ask for any name.
+            return None
+        if text not in self:
+            # Whatever other threads do: a tool that is another object under its bytes would always
+            # look as if it had been replaced meanwhile.
+            self.setdefault(text, tool.direct())
+        found = self[name] = self[text]
+        return found
 
 
 def answer_call(tools: Mapping[str, Tool], incoming: IncomingRequest) -> Result | Call:

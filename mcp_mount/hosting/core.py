@@ -285,6 +285,12 @@ class ServerCore:
             name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"]
         )
 
+    @property
+    def allows_direct_calls(self) -> bool:
+        """Whether direct calls may be answered in front of the server's routes: it has no
+        middleware, which would have to see them."""
+        return not self._application.user_middleware
+
     def discovery_place(self, path: str, mount: str) -> str | None:
         """The place of a request for metadata that stand outside of a mount point (RFC 9728).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, get_args, get_origin
 
 from pydantic import (
@@ -160,6 +161,12 @@ class Arguments:
             rewritten = self._bounds.schema is not own_schema
             validator = validator_of(self._bounds.schema, is_rewritten=rewritten)
             self._validator: Any = _AsJSON(validator) if _is_strict(core_schema) else validator
+            # Where nothing is to be measured without a step in between.
+            self._validate_first: Callable[[Any], Any] = (
+                partial(self._bounds.validate, self._validator)
+                if self._bounds.is_measured
+                else self._validator.validate_python
+            )
             schema = finite_schema(SchemaGenerator().generate(core_schema))
         except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
             raise _explain(function, parameters) from None
@@ -171,7 +178,7 @@ class Arguments:
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Validate arguments: see `HandlerArguments.validate`."""
         try:
-            validated = self._bounds.validate(self._validator, arguments)
+            validated = self._validate_first(arguments)
         except ValidationError as error:
             validated = self._validate_read(arguments, error)
         except TooCostly as error:
