@@ -80,7 +80,7 @@ class Registry:
         self._without_permissions: Callable[[], str | None] = lambda: None
         # Routers and blueprints live as long as the program; applications come and go.
         self._followers: WeakSet[Registry] = WeakSet()
-        self._methods: dict[str, Method] = {}
+        self._methods: Mapping[str, Method] | None = None
         self._changed()
 
     def add_tool(self, tool: Tool) -> None:
@@ -307,7 +307,10 @@ class Registry:
     @property
     def methods(self) -> Mapping[str, Method]:
         """The methods answered now. Those for tools always are, others once there is something."""
-        return self._methods
+        methods = self._methods
+        if methods is None:
+            methods = self._methods = self._answering()
+        return methods
 
     def capabilities(self) -> dict[str, Any]:
         declared: dict[str, Any] = {"tools": {"listChanged": True}}
@@ -402,12 +405,16 @@ class Registry:
         self.version += 1
         self.direct_tools = DirectTools(self.tools)
         self.listing.clear()
+        # Made when they are asked for: with each of many tools it would take longer.
+        self._methods = None
+
+    def _answering(self) -> Mapping[str, Method]:
         methods = {
             "tools/list": self._list("tools", self.tools.values()),
             "tools/call": Method(partial(tools.answer_call, self.tools), "name"),
         }
         if self.resources:
-            every = self.resources.values()
+            every = list(self.resources.values())
             methods |= {
                 "resources/list": self._list(
                     "resources", [one for one in every if one.template is None]
@@ -426,7 +433,7 @@ class Registry:
             subjects: dict[str, Prompt | Resource] = {**self.prompts, **self.resources}
             complete = partial(completion.answer_complete, self.completers, subjects)
             methods["completion/complete"] = Method(complete)
-        self._methods = methods
+        return methods
 
     def _list(self, member: str, entries: Iterable[Entry]) -> Method:
         return Method(partial(self.listing.answer, member, list(entries), self.version))

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
+from functools import cache
 from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -568,17 +569,28 @@ def _adapter(
     if (hint := value_here(annotation)) is not None:
         # Before pydantic is asked: some of them are models, whose members would be the result.
         raise DefinitionError(f"{describe(function)} {hint}")
+    if any(annotation is one for one in _SCALARS):
+        adapter, schema = _of_scalar(annotation)
+        return adapter, dict(schema)
     try:
-        adapter = adapter_of(annotation, reads_json=False)
-        schema = _with_root(
-            finite_schema(adapter.json_schema(mode="serialization", schema_generator=_Schema))
-        )
+        return _made(annotation)
     except (PydanticUserError, TypeError, NameError) as error:
         raise DefinitionError(
             f"{describe(function)}: values of the return type {annotation!r} have no JSON form "
             f"({str(error).splitlines()[0]}); annotate another type or pass output_schema=False"
         ) from None
-    return adapter, schema
+
+
+def _made(annotation: Any) -> tuple[TypeAdapter[Any], dict[str, Any]]:
+    adapter = adapter_of(annotation, reads_json=False)
+    schema = adapter.json_schema(mode="serialization", schema_generator=_Schema)
+    return adapter, _with_root(finite_schema(schema))
+
+
+_SCALARS: Final = (str, int, float, bool, NoneType)
+
+_of_scalar: Final = cache(_made)
+"""As `_made`, for the types that most tools return: they have one adapter."""
 
 
 def _with_root(schema: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from pydantic import (
     TypeAdapter,
 )
 from pydantic.experimental.arguments_schema import generate_arguments_schema
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ArgsKwargs, SchemaError, SchemaValidator, ValidationError, to_json
 
 from mcp_mount.context.context import Context, SyncContext
@@ -498,12 +497,14 @@ def _explain(function: Callable[..., Any], parameters: list[inspect.Parameter]) 
     return DefinitionError(f"{describe(function)}: its parameters have no JSON form")
 
 
+_title_of: Final = SchemaGenerator().get_title_from_name
+
+
 def _finish(schema: dict[str, Any], documentation: Documentation) -> dict[str, Any]:
     """Add what the docstring says of parameters; drop the titles made of their names."""
-    title_of = GenerateJsonSchema().get_title_from_name
     properties = schema.setdefault("properties", {})
     for name, field in properties.items():
-        if field.get("title") == title_of(name):
+        if field.get("title") == _title_of(name):
             del field["title"]
         if name in documentation.parameters:
             field.setdefault("description", documentation.parameters[name])
