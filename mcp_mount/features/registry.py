@@ -235,6 +235,17 @@ class Registry:
             if one.is_seen_by_models and incoming.permits(one.rules)
         ]
 
+    def largest_body(self, usual: int) -> int:
+        """How large a body may be that is for a tool or a model over plain HTTP: as large as that
+        one takes which takes most.
+
+        Args:
+            usual: What those take that declare nothing.
+        """
+        every = [one.policies for one in self.tools.values()]
+        every += [one.policies for one in self.offered_models.values()]
+        return max([usual, *(body_limit(one, usual) for one in every)])
+
     def add_prompt(self, prompt: Prompt) -> None:
         self._add("prompt", prompt.name, prompt, lambda registry: registry.prompts)
 
@@ -437,6 +448,17 @@ class Registry:
 
     def _list(self, member: str, entries: Iterable[Entry]) -> Method:
         return Method(partial(self.listing.answer, member, list(entries), self.version))
+
+
+def body_limit(policies: Policies, usual: int) -> int:
+    """How large a body may be that is for an entry: as the innermost level says.
+
+    Args:
+        policies: Those of the entry.
+        usual: What holds where none says it.
+    """
+    limit: int | None = policies.nearest("max_body_bytes", None)
+    return usual if limit is None else limit
 
 
 def _no_lifespan() -> Any:

@@ -93,12 +93,12 @@ class EmbeddingModel(Protocol):
     is_async: bool
 
     def embed(
-        self, texts: Sequence[str | Sequence[int]], options: Mapping[str, Any]
+        self, texts: Sequence[str], options: Mapping[str, Any]
     ) -> Embeddings | Awaitable[Embeddings]:
         """Represent texts by vectors.
 
         Args:
-            texts: The texts; a client may send the numbers of tokens in place of a text.
+            texts: The texts.
             options: All others that the request gives, such as `dimensions` and `user`, in OpenAI's
                 form; without `model`, `input` and `encoding_format`.
 

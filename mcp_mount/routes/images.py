@@ -25,7 +25,7 @@ from mcp_mount.routes.image_tools import ImageTools
 from mcp_mount.routes.openai.files import ImageFiles
 from mcp_mount.routes.openai.forms import EDIT_BODY
 from mcp_mount.routes.openai.images import ImagesFace
-from mcp_mount.routes.openai.route import OpenAIRoute
+from mcp_mount.routes.openai.route import route_class_of
 from mcp_mount.routes.options import ImageOptions, NamedRouterOptions
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import MCPRouter, add_asking_tool
@@ -217,6 +217,7 @@ class ImageRouter(MCPRouter):
 
     def _add_routes(self, max_images: int) -> None:
         face = ImagesFace(self.registry, self._files, max_images)
+        route_class = route_class_of(self.registry)
         for path, method, endpoint, check, summary in (
             ("generations", "POST", face.generate, gate, "Generate images"),
             ("edits", "POST", face.edit, form_gate, "Edit images"),
@@ -231,7 +232,7 @@ class ImageRouter(MCPRouter):
                 summary=summary,
                 response_model=None,
                 openapi_extra={"requestBody": EDIT_BODY} if path == "edits" else None,
-                route_class_override=OpenAIRoute,
+                route_class_override=route_class,
             )
 
 
