@@ -9,6 +9,7 @@ from mcp_mount.backends.images.stores import (
     LinkingStore,
     MemoryImages,
 )
+from mcp_mount.features.prices import Price
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.images import (
     ImageAsking,
@@ -35,5 +36,6 @@ __all__ = [
     "PartialImage",
     "PartialPicture",
     "Picture",
+    "Price",
     "StandInBackend",
 ]

@@ -52,6 +52,11 @@ def tokens_of_texts(texts: Sequence[Any]) -> int:
     )
 
 
+def tokens_of_pictures(number: int) -> int:
+    """About how many tokens pictures have that a model is given."""
+    return number * _TOKENS_OF_PART
+
+
 def output_estimate(completion: ChatCompletion) -> int:
     """About how many tokens an answer has; rather too many."""
     size = 0

@@ -16,7 +16,7 @@ from mcp_mount.backends.images.standin import StandInBackend
 from mcp_mount.backends.images.stores import ImageStore, MemoryImages
 from mcp_mount.calls.tasks import TaskPolicy
 from mcp_mount.features.models import ChatModel
-from mcp_mount.features.prices import PicturePrice
+from mcp_mount.features.prices import PicturePrice, Price, Pricing
 from mcp_mount.llm.images import ImageBackend
 from mcp_mount.policies.chain import policies_of
 from mcp_mount.policies.options import split
@@ -193,7 +193,7 @@ class ImageRouter(MCPRouter):
             answers=False,
             image=limited,
             answers_any_name=answers_any_name,
-            price=None if rest.get("price") is None else PicturePrice(rest["price"]),
+            price=_price_of(rest.get("price")),
         )
         self.registry.add_model(entry, aliases)
         self._add_tools(edits=limited.edits)
@@ -256,6 +256,15 @@ def _backend_of(given: Any) -> ImageBackend:
             f"{given!r}"
         )
     return FunctionBackend(given)
+
+
+def _price_of(given: float | Price | None) -> Pricing | None:
+    """What a user gave as the price of pictures.
+
+    Raises:
+        DefinitionError: If it is none.
+    """
+    return given if given is None or isinstance(given, Price) else PicturePrice(given)
 
 
 def _model(name: str, backend: ImageBackend, description: str, *, any_name: bool) -> ChatModel:

@@ -66,6 +66,8 @@ class ToolUser:
     is_async = True
     wants_context = True
     is_route = True
+    has_rounds = True
+    """What each round takes is reserved and counted for itself."""
 
     def __init__(self, model: Model, tools: Tools) -> None:
         self.function = getattr(model, "function", model)
@@ -112,6 +114,9 @@ class _Conversation:
         self._texts: list[str] = []
         self._reasoning: list[str] = []
         self._usage: Usage | None = None
+        self._rounds = asking.rounds
+        # Call middleware may let the call run again.
+        self._rounds.clear()
         self._calls = 0
 
     async def run(self) -> ChatCompletion:
@@ -145,6 +150,7 @@ class _Conversation:
         )
         completion = await perform_async(operation)
         if completion.usage is not None:
+            self._rounds.append(completion.usage)
             self._usage = completion.usage + (self._usage or Usage())
         self._texts.append(completion.text)
         self._reasoning.append(completion.reasoning)

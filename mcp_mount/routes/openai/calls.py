@@ -27,6 +27,7 @@ from mcp_mount.routes.gate import (
     usual_body_limit,
 )
 from mcp_mount.routes.openai.reading import Reading, StreamForm, streamed
+from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import protocol_of, registry_of
 from mcp_mount.transports.asgi import run_calls
 from mcp_mount.transports.pieces import PieceStream
@@ -71,10 +72,12 @@ async def answer(
         for question in questions:
             calls.append(await _call_of(request, registry, question, NO_PIECES))
         completions = []
-        for call in calls:
-            # One after another: those behind one that fails would be asked, and paid, for nothing.
-            await run_calls([call], runner_of(request), request.receive)
-            completions.append(call.completion())
+        async with together(calls):
+            for call in calls:
+                # One after another: those behind one that fails would be asked, and paid, for
+                # nothing.
+                await run_calls([call], runner_of(request), request.receive)
+                completions.append(call.completion())
         body = form_of(calls[0].model.name).whole(completions)
         return Response(body, media_type=JSON)
     except Exception as error:

@@ -23,6 +23,7 @@ from mcp_mount.routes.openai.calls import called, incoming_for
 from mcp_mount.routes.openai.files import ImageFiles
 from mcp_mount.routes.openai.forms import edit_request
 from mcp_mount.routes.openai.reading import Reading, streamed
+from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import registry_of
 from mcp_mount.transports.asgi import Departure, run_calls
 from mcp_mount.transports.lasting import keep, wait_until_done
@@ -76,7 +77,8 @@ class ImagesFace:
                 make = partial(registry.image_call, incoming, wanted, pieces, number)
                 calls.append(await called(request, incoming, make))
             if streams is None:
-                pictures = await _drawn(calls, request)
+                async with together(calls):
+                    pictures = await _drawn(calls, request)
                 data = [await self._item(one, wanted, request) for one in pictures]
                 return Response(encode(_whole(data, pictures, wanted)), media_type=JSON)
             item = partial(self._item, wanted=wanted, request=request)

@@ -14,6 +14,7 @@ from mcp_mount.llm.errors import ModelError
 from mcp_mount.routes.errors import told
 from mcp_mount.routes.gate import runner_of
 from mcp_mount.routes.openai.events import EventResponse
+from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import keep_alive_of
 from mcp_mount.transports.asgi import Departure, run_calls
 from mcp_mount.transports.lasting import keep, wait_until_done
@@ -98,6 +99,11 @@ class Reading(Generic[C]):
         Raises:
             Exception: What has ended a call.
         """
+        async with together(self.calls), aclosing(self._all()) as all_:
+            async for taken in all_:
+                yield taken
+
+    async def _all(self) -> AsyncGenerator[Sequence[Any] | None, None]:
         silence = self._keep_alive
         for number, (call, stream) in enumerate(zip(self.calls, self._streams, strict=True)):
             running = keep(asyncio.create_task(self._run(call, stream)))
