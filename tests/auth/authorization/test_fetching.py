@@ -580,28 +580,30 @@ def test_one_who_waits_for_another_waits_until_the_deadline(
 
 
 def test_four_are_fetched_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    queue, context = Crowd(10), authority().trusting()
-    slots = fetching._slots
+    slots, context = fetching._slots, authority().trusting()
+    # Each has come who is being answered or waits for a turn; nobody is let go before.
+    crowd = Crowd(10)
 
     class Slots:
         def acquire(self, timeout: float) -> bool:
-            queue.come()
+            if slots.acquire(blocking=False):
+                return True
+            crowd.come()
             return slots.acquire(timeout=timeout)
 
         def release(self) -> None:
             slots.release()
 
     monkeypatch.setattr(fetching, "_slots", Slots())
-    lock, four = threading.Lock(), Crowd(4)
+    lock = threading.Lock()
     under_way: list[int] = [0, 0]
 
     def say(connection: Any) -> None:
         with lock:
             under_way[0] += 1
             under_way[1] = max(under_way)
-        four.come()
-        four.complete.wait(60)
-        queue.complete.wait(60)
+        crowd.come()
+        crowd.complete.wait(60)
         with lock:
             under_way[0] -= 1
         connection.sendall(answer())
