@@ -249,6 +249,62 @@ class TextCallItem(CallItem):
             return arguments
 
 
+class WholeCallItem(CallItem):
+    """A call of a tool that the client runs and that is no function: it comes as a whole."""
+
+    def add(self, text: str, logprobs: Any = None) -> Iterator[Event]:
+        self._said.append(text)
+        yield from ()
+
+    def end(self) -> Iterator[Event]:
+        yield from OutputItem.end(self)
+
+    def _item(self, text: str, status: str) -> dict[str, Any]:
+        members = {"id": self.id, "status": status, "call_id": self._call_id}
+        return {**members, **self._called(_object(text))}
+
+    def _called(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class ShellItem(WholeCallItem):
+    """A command that the client is to run."""
+
+    prefix = "lsh"
+
+    def _called(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        command = arguments.get("command", [])
+        if isinstance(command, str):
+            command = ["bash", "-lc", command]
+        action = {"type": "exec", "env": {}, **arguments, "command": command}
+        return {"type": "local_shell_call", "action": action}
+
+
+class SearchItem(WholeCallItem):
+    """A search for tools that the client is to make among its own."""
+
+    prefix = "tsc"
+
+    def _called(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "tool_search_call", "execution": "client", "arguments": arguments}
+
+
+CALLED: Final[Mapping[str, type[CallItem]]] = {
+    "custom_tool_call": TextCallItem,
+    "local_shell_call": ShellItem,
+    "tool_search_call": SearchItem,
+}
+"""The items of calls that are none of functions."""
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = from_json(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 SPOKEN: Final = {"reasoning": ReasoningItem, "text": TextItem, "refusal": RefusalItem}
 """The items that the members of a piece belong to, in the order in which they come."""
 

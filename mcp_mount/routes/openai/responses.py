@@ -18,12 +18,12 @@ from mcp_mount.llm.answers import ChatCompletion, Delta, ToolDelta, Usage
 from mcp_mount.routes.openai.calls import answer
 from mcp_mount.routes.openai.response_input import ResponseRequest
 from mcp_mount.routes.openai.response_output import (
+    CALLED,
     SPOKEN,
     CallItem,
     Event,
     OutputItem,
     ReasoningItem,
-    TextCallItem,
 )
 from mcp_mount.wire.encoding import encode
 
@@ -155,7 +155,7 @@ class _ResponseFrame:
 
     def _call(self, first: ToolDelta) -> CallItem:
         named = dict(self._named.get(first.name, {"name": first.name}))
-        kind = TextCallItem if named.pop("type", "") == "custom_tool_call" else CallItem
+        kind = CALLED.get(named.pop("type", ""), CallItem)
         return kind(len(self._items), first, named)
 
     def _open(self, item: OutputItem) -> Iterator[Event]:
