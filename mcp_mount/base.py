@@ -301,9 +301,11 @@ class MCPServer(HandlerDecorators, FastAPI):
     async def _refused_to_start(self) -> JSONResponse | None:
         """Start what nothing else has started; the refusal of a request if that fails."""
         settings = self.core.protocol.settings
-        if settings.startup is not None and settings.startup.is_needed():
+        if settings.startup is not None:
             try:
-                await settings.startup.start()
+                settings.startup.check()
+                if settings.startup.is_needed():
+                    await settings.startup.start()
             except ProtocolError as error:
                 return JSONResponse({"detail": error.message}, error.status(stateless=True))
         settings.startup = None

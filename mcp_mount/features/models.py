@@ -26,6 +26,8 @@ from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.images import ImageBackend
 from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces, ReaderLeft
 from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.names import suggestion
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import INVALID_PARAMS, CallRejected, ProtocolError
 from mcp_mount.wire.messages import Rule
@@ -345,6 +347,29 @@ def unknown_model(
     return ModelRefused(
         f"{what}; known: {listed}", status=404, code="model_not_found", param="model", again=False
     )
+
+
+def check_members(models: Mapping[str, ChatModel]) -> None:
+    """Check that the models that others ask by their names are there: those of routes, and those
+    that have another name.
+
+    Args:
+        models: All models of a server.
+
+    Raises:
+        DefinitionError: For names that no model has, or none that answers conversations.
+    """
+    answering = {name: one for name, one in models.items() if one.answers}
+    problems = []
+    for asker in {one.name: one for one in models.values()}.values():
+        for name in getattr(asker.model, "members", ()):
+            if name in answering:
+                continue
+            what = "answers no conversations" if name in models else "is no model of this server"
+            hint = suggestion(name, set(answering) - {asker.name})
+            problems.append(f"the model {asker.name!r} asks {name!r}, which {what}; {hint}")
+    if problems:
+        raise DefinitionError("\n".join(problems))
 
 
 _MAX_LISTED: Final = 20

@@ -191,6 +191,14 @@ class Registry:
         }
         return {**missing, **self.models} if missing else self.models
 
+    def check_models(self) -> None:
+        """Check that models are there that others ask by their names.
+
+        Raises:
+            DefinitionError: With the names that no model has.
+        """
+        models.check_members(self.offered_models)
+
     def model(self, name: str) -> ChatModel | None:
         """The chat model of a name; None if there is none."""
         return self.offered_models.get(name)

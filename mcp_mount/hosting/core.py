@@ -147,7 +147,7 @@ class ServerCore:
             self.tasks,
         )
         self.registry.on_change = self._tell
-        self.lifespan = Lifespan(settings, application)
+        self.lifespan = Lifespan(settings, application, self.registry.check_models)
         self.registry.lifespan = self.lifespan.yielded
         self.asgi_endpoint = ASGITransport(self.protocol, runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, runner)
@@ -356,8 +356,9 @@ class ServerCore:
 
     @property
     def has_lifespan(self) -> bool:
-        """Whether the server has something to start, of its own or of a router's."""
-        return self.lifespan.is_declared
+        """Whether the server has something to start, of its own or of a router's, or cannot start
+        at all."""
+        return self.lifespan.is_declared or not self.lifespan.can_start
 
     def warn_if_open(self) -> None:
         """Log a warning if everybody may call tools that may write, and nobody said so."""

@@ -439,8 +439,8 @@ def test_routes_in_a_circle_are_an_error() -> None:
 def test_a_route_may_be_given_before_its_members(caplog: pytest.LogCaptureFixture) -> None:
     server, router = build(Route("a", "late"))
     router.add_model("a", says("a"))
-    assert ask(server).status_code == 500
-    assert "the route 'smart' names 'late', which is no model of this server" in caplog.text
+    assert ask(server).status_code == 503
+    assert "the model 'smart' asks 'late', which is no model of this server" in caplog.text
     router.add_model("late", says("late"))
     assert answer(server)[0] == "a"
 
