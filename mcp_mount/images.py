@@ -3,7 +3,13 @@
 from mcp_mount.backends.images.functions import PartialImage
 from mcp_mount.backends.images.openai import OpenAIImages
 from mcp_mount.backends.images.standin import StandInBackend
-from mcp_mount.backends.images.stores import DirectoryImages, ImageStore, MemoryImages
+from mcp_mount.backends.images.stores import (
+    DirectoryImages,
+    ImageStore,
+    LinkingStore,
+    MemoryImages,
+)
+from mcp_mount.features.prices import Price
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.images import (
     ImageAsking,
@@ -23,11 +29,13 @@ __all__ = [
     "ImagePieces",
     "ImageRequest",
     "ImageStore",
+    "LinkingStore",
     "MemoryImages",
     "ModelError",
     "OpenAIImages",
     "PartialImage",
     "PartialPicture",
     "Picture",
+    "Price",
     "StandInBackend",
 ]

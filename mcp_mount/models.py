@@ -1,15 +1,15 @@
 """Chat models: what they say, where they are, and how requests are routed to several of them."""
 
-from mcp_mount.backends.models.anthropic import Anthropic
-from mcp_mount.backends.models.choices import Candidate, ModelChoice
-from mcp_mount.backends.models.clients import ClientModel
-from mcp_mount.backends.models.connections import ConnectionOptions
-from mcp_mount.backends.models.health import Breaker
-from mcp_mount.backends.models.openai import OpenAI
-from mcp_mount.backends.models.routes import Route
-from mcp_mount.backends.models.sampling import Sampling
+from mcp_mount.backends.models.adapters.clients import ClientModel
+from mcp_mount.backends.models.adapters.sampling import Sampling
+from mcp_mount.backends.models.routing.choices import Candidate, ModelChoice
+from mcp_mount.backends.models.routing.health import Breaker
+from mcp_mount.backends.models.routing.routes import Route
 from mcp_mount.backends.models.standin import stand_in
 from mcp_mount.backends.models.tools import Tools
+from mcp_mount.backends.models.upstreams.anthropic import Anthropic
+from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
+from mcp_mount.backends.models.upstreams.openai import OpenAI
 from mcp_mount.features.prices import Price
 from mcp_mount.llm.answers import (
     ChatCompletion,

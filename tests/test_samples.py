@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -59,33 +60,40 @@ def test_the_shop_shows_its_products_and_after_a_login_the_orders(urls: dict[str
         assert "Hello, demo" in page.text
 
 
-def test_the_assistant_of_the_shop_knows_what_its_user_may_know(urls: dict[str, str]) -> None:
-    url = urls["django_shop"]
+@pytest.mark.parametrize(
+    ("server", "target"),
+    [("gunicorn", "config.wsgi"), ("uvicorn", "config.asgi:application")],
+)
+def test_the_assistant_of_the_shop_knows_what_its_user_may_know(
+    server: str, target: str, tmp_path: Path
+) -> None:
+    sample = replace(BY_NAME["django_shop"], server=server, target=target)
+    sample.make_database(tmp_path, os.environ)
+    with sample.serve(tmp_path) as url:
+        # It places an order.
+        anyio.run(call_tools, sample, url)
+        for user, knows in (("", False), ("guest", False), ("clerk", True), ("demo", True)):
+            with httpx2.Client(base_url=url.removesuffix("/mcp")) as client:
+                if user:
+                    form = client.get("/login/").text
+                    token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', form)[0]
+                    fields = {"csrfmiddlewaretoken": token, "username": user, "password": user}
+                    assert client.post("/login/", data=fields).status_code == 302
+                assert "Green tea" in _said(client, 'call search_products {"query": "tea"}')
+                order = "1 x MUG-01 for demo"
+                assert (order in _said(client, 'call orders {"customer": "demo"}')) is knows
+                # It is none of the assistant's tools.
+                words = "call place_order {}"
+                assert _said(client, words) == f"(stand-in model) You said: {words}"
 
-    def ask(client: httpx2.Client, text: str) -> str:
-        body = {"messages": [{"role": "user", "content": text}]}
-        token = client.cookies.get("csrftoken", "")
-        answer = client.post(
-            f"{url}/mcp/v1/chat/completions", json=body, headers={"X-CSRFToken": token}
-        )
-        assert answer.status_code == 200, answer.text
-        said: str = answer.json()["choices"][0]["message"]["content"]
-        return said
 
-    # It places an order.
-    anyio.run(call_tools, BY_NAME["django_shop"], f"{url}/mcp")
-    with httpx2.Client(follow_redirects=True) as client:
-        assert "Green tea" in ask(client, 'call search_products {"query": "tea"}')
-        order = "1 x MUG-01 for demo"
-        assert order not in ask(client, "call orders {}")
-        form = client.get(f"{url}/login/").text
-        token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', form)[0]
-        fields = {"csrfmiddlewaretoken": token, "username": "demo", "password": "demo"}
-        client.post(f"{url}/login/", data=fields, headers={"referer": f"{url}/login/"})
-        assert (
-            ask(client, "call place_order {}") == "(stand-in model) You said: call place_order {}"
-        )
-        assert order in ask(client, 'call orders {"customer": "demo"}')
+def _said(client: httpx2.Client, text: str) -> str:
+    body = {"messages": [{"role": "user", "content": text}]}
+    headers = {"X-CSRFToken": client.cookies.get("csrftoken", "")}
+    answer = client.post("/mcp/v1/chat/completions", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    said: str = answer.json()["choices"][0]["message"]["content"]
+    return said
 
 
 def test_the_helpdesk_shows_its_tickets_after_a_login(urls: dict[str, str]) -> None:

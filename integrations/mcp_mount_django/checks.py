@@ -20,6 +20,7 @@ from django.utils.module_loading import import_string
 
 import mcp_mount
 from mcp_mount.hosting.openness import open_tools
+from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wire.rules import HasPermission
 from mcp_mount_django.calls import WITHOUT_CONTEXT
@@ -60,6 +61,7 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
         problems += _check_coroutines(server)
         problems += _check_tasks(server)
         problems += _check_permissions(server)
+        problems += _check_models(server)
     return problems
 
 
@@ -234,6 +236,14 @@ def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:
             hint=WITHOUT_CONTEXT[0].upper() + WITHOUT_CONTEXT[1:] + ".",
             id="mcp_mount.E012",
         )
+
+
+def _check_models(server: MCPServer) -> Iterator[CheckMessage]:
+    """Check for models that routes name and nobody has registered: the server would not start."""
+    try:
+        server.registry.check_models()
+    except DefinitionError as error:
+        yield Error(f"The server {server.title!r} cannot start: {error}.", id="mcp_mount.E016")
 
 
 def _check_permissions(server: MCPServer) -> Iterator[CheckMessage]:

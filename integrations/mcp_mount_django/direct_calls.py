@@ -16,8 +16,9 @@ from asgiref.sync import sync_to_async
 
 from mcp_mount.base import MCPServer
 from mcp_mount.calls.catalogue import DirectTool
+from mcp_mount.calls.results import Result
 from mcp_mount.protocol import Reply, Request
-from mcp_mount.protocol.direct import DirectCall, Resumed
+from mcp_mount.protocol.direct import DirectCall, Resumed, resumed
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.transports.direct_wsgi import WSGIDirectCalls
 from mcp_mount.transports.lasting import keep, wait_until_done
@@ -30,12 +31,12 @@ class Outcome(NamedTuple):
 
     Attributes:
         reply: The body of the reply, if the handler has returned what fits.
-        resumed: Goes on with it the long way.
+        rest: Its result, or what goes on with it the long way.
         is_late: Whether it goes on so long that the response is to begin now.
     """
 
     reply: bytes | None
-    resumed: Resumed
+    rest: Result | Resumed
     is_late: bool = False
 
 
@@ -62,7 +63,7 @@ class DjangoDirectCalls:
         asked = self._calls.find(meta, stands_alone=False, with_coroutines=True)
         if (
             asked is None
-            or self._server.user_middleware
+            or not self._server.core.allows_direct_calls
             or meta.get("HTTP_HOST") != host
             or not has_nothing_around(asked.function)
         ):
@@ -109,7 +110,7 @@ class DjangoDirectCalls:
             raise
         if not running.done():
             # It is called on the same thread, so after this function.
-            return Outcome(None, lambda: outcomes[0].resumed(), is_late=True)
+            return Outcome(None, lambda: resumed(outcomes[0].rest)(), is_late=True)
         running.result()
         return outcomes[0]
 
@@ -124,5 +125,5 @@ class DjangoDirectCalls:
         opened = self._protocol.open_direct(call, read)
         if outcome is not None:
             assert isinstance(opened, Exchange), "its arguments have been validated"
-            opened.calls[0].resume(outcome.resumed)
+            opened.calls[0].resume(resumed(outcome.rest))
         return opened

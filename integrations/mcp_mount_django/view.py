@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -257,6 +258,10 @@ class ServerView:
         """Read the body of a request, or return the refusal of it."""
         request, protocol = visit.request, self.server.core.protocol
         limit = protocol.settings.max_body_bytes
+        length = request.META.get("CONTENT_LENGTH") or ""
+        if visit.rest and not (length.isdecimal() and int(length) <= limit):
+            # The route says the limit, once it knows what the request is for.
+            limit = self.server.registry.largest_body(limit)
         try:
             if request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH"):
                 # A chunked body, which Django does not read under WSGI.
@@ -267,7 +272,7 @@ class ServerView:
         except RequestDataTooBig:
             # Django has not read any of it.
             drain(request.read)
-            return protocol.too_large()
+            return protocol.too_large(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         except IncompleteBody:
             return protocol.incomplete()
         if body is None or len(body) > limit:

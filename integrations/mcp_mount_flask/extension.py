@@ -294,15 +294,7 @@ class MCPMount(HandlerDecorators):
         tell_of_unmatched(app)
         keep_environ(current)
         wsgi = self.server.wsgi
-        sign_in = self.server.core.sign_in
-        if sign_in is not None and f"/{rest}/".startswith(f"{sign_in.path}/"):
-            # In the request context, where the application knows who is logged in. Its forms are
-            # sealed for their person and browser, so that no other site can send them.
-            sent = self._body_or_refusal(current)
-            if isinstance(sent, Reply):
-                return _response(sent)
-            return _response(import_module(_SIGNING_IN).answer(self.server, self.path, rest, sent))
-        if not rest and not self.server.user_middleware and not csrf_applies(app):
+        if not rest and self.server.core.allows_direct_calls and not csrf_applies(app):
             direct = self._answer_directly(current)
             if direct is not None:
                 return direct
@@ -323,10 +315,15 @@ class MCPMount(HandlerDecorators):
         }
         if not wsgi.is_direct(environ):
             try:
-                before = _read_before()
+                before = _read_before() or _limited(current)
             except FormNotKept as error:
                 refused = ProtocolError(INVALID_REQUEST, str(error), status=400)
                 return _response(self.server.core.protocol.refuse(refused, read))
+            except RequestEntityTooLarge:
+                limit = current.max_content_length
+                return _response(self.server.core.protocol.too_large(limit))
+            except IncompleteBody:
+                return _response(self.server.core.protocol.incomplete())
             if before is None:
                 return Response.from_app(wsgi.bridge, environ)
             body, length = before
@@ -455,6 +452,32 @@ def _read_before() -> tuple[IO[bytes], int] | None:
     """
     body = _body_read_before(request)
     return form_parsed_before(request) if body is None else (BytesIO(body), len(body))
+
+
+def _limited(current: FlaskRequest) -> tuple[IO[bytes], int] | None:
+    """Return the body of a request of unknown length, which is within the application's limit, as a
+    stream and its length.
+
+    Returns:
+        None if there is no limit, or the length says that the body is within it.
+
+    Raises:
+        RequestEntityTooLarge: If it is larger.
+        IncompleteBody: If the client disconnected before its end.
+    """
+    limit = current.max_content_length
+    if limit is None:
+        return None
+    length = current.content_length
+    if length is None and current.environ.get("wsgi.input_terminated"):
+        with whole_body():
+            body = current.environ["wsgi.input"].read(limit + 1)
+        if len(body) <= limit:
+            return BytesIO(body), len(body)
+        length = len(body)
+    if length is not None and length > limit:
+        raise RequestEntityTooLarge
+    return None
 
 
 def _plain_length(current: FlaskRequest) -> int | None:

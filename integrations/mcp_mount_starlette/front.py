@@ -10,7 +10,6 @@ application of which it is not certain, go their usual way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, APIWebSocketRoute
@@ -122,25 +121,29 @@ class _Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (
-            scope["type"] != "http"
-            or scope["path"] != self._path
-            or scope.get("root_path")
-            or _TELEMETRY in scope
-            or self._server.user_middleware
+            scope["type"] == "http"
+            and scope["path"] == self._path
+            and not scope.get("root_path")
+            and _TELEMETRY not in scope
+            and self._server.core.allows_direct_calls
             # Routes may have come since, before that of the server.
-            or self._host.router.routes[: self._count] != self._known
+            and self._host.router.routes[: self._count] == self._known
         ):
-            await self.app(scope, receive, send)
-            return
+            endpoint = self._server.core.asgi_endpoint
+            asked = endpoint.direct.find(scope, self._path, stands_alone=False)
+            if asked is not None:
+                await endpoint.answer_directly(
+                    asked, scope, receive, send, self._completed, self.app
+                )
+                return
+        await self.app(scope, receive, send)
 
-        async def otherwise(_: Any, receive: Receive, send: Send) -> None:
-            await self.app(scope, receive, send)
-
-        inner = {
+    def _completed(self, scope: Scope) -> Scope:
+        """The scope of a request as the application's routes would give it to the server."""
+        return {
             **scope,
             "root_path": self._path,
             HOST_APP: self._host,
             SERVER: self._server,
             "mcp_mount.mounted": True,
         }
-        await self._server.core.asgi_endpoint(inner, receive, send, otherwise)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from mcp_mount.calls.activity import RunTracker
 from mcp_mount.calls.flows import Flow
+from mcp_mount.calls.groups import CallGroup
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.questions import Suspended
 from mcp_mount.calls.results import Result, suspension
@@ -91,6 +92,7 @@ class Call:
         meta: The `_meta` of the request.
         state: A dict in which call middleware keeps data.
         task: Set if the call is to become a task.
+        group: The calls that answer the same request together; None for one alone.
         cancelled: Whether the client wants no answer any more.
         limit: Runs a plain function within its time limit.
         accept: Raises for a result that must not be sent.
@@ -117,6 +119,7 @@ class Call:
         "cancelled",
         "failure",
         "function",
+        "group",
         "incoming",
         "is_async",
         "kwargs",
@@ -174,6 +177,7 @@ class Call:
         self.policies = policies
         self.arguments: Mapping[str, Any] = {} if arguments is None else arguments
         self.failure: Exception | None = None
+        self.group: CallGroup | None = None
         self.tracker = RunTracker() if policies else None
         self.accept: Callable[[Result], None] | None = None
         self.limit: Callable[[Callable[[], Any]], Any] | None = None

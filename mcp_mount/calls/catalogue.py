@@ -82,8 +82,10 @@ class Catalogue(ServerHandlers, Protocol):
     def serves(self, uri: str, incoming: IncomingRequest) -> bool:
         """Whether there is a resource at `uri`, or a template of it, that the caller may use."""
 
-    def direct_tool(self, name: str) -> DirectTool | None:
-        """A tool that has nothing around its calls; None for any other."""
+    @property
+    def direct_tools(self) -> Mapping[str | bytes, DirectTool | None]:
+        """The tools that have nothing around their calls, by their names, also as bytes; None for
+        any other name. Another object after each change."""
 
     def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
         """The rules of a tool, with those of all that is around it; None if there is none."""

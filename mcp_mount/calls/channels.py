@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.questions import PendingInput
+
+T = TypeVar("T")
 
 
 class SyncChannel(Protocol):
@@ -34,8 +36,9 @@ class SyncChannel(Protocol):
 class AsyncChannel(Protocol):
     """The way from a coroutine function to the client, while its call runs."""
 
-    async def open(self, make: Callable[[], Call], *, may_block: bool) -> Call:
-        """Make another call: where plain functions run, if what its rules ask may block."""
+    async def open(self, make: Callable[[], T], *, may_block: bool) -> T:
+        """Make another call, or what else asks rules: where plain functions run, if they may
+        block."""
 
     async def run(self, call: Call) -> None:
         """Run another call within this one."""

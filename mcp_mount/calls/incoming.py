@@ -141,6 +141,8 @@ class IncomingRequest:
             they hold for the route.
         passed: Those that held for the route that makes this request.
         spending: What it uses up, where a budget asks for that.
+        turns: The turns of limited policies that it and those around it have, by their keys: what
+            its handler calls need not wait for these.
     """
 
     id: MessageId
@@ -166,6 +168,7 @@ class IncomingRequest:
     passing: frozenset[Any] = frozenset()
     passed: frozenset[Any] = frozenset()
     spending: Spending | None = None
+    turns: Mapping[Any, Any] | None = None
 
     def permits(self, rules: Sequence[Rule]) -> bool:
         """Whether the caller fulfils all rules."""

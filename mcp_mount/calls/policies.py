@@ -48,6 +48,14 @@ class Policies(Protocol):
     def ignores_extra_arguments(self) -> bool:
         """Whether arguments that a handler does not have are dropped, and not refused."""
 
+    def nearest(self, name: str, default: Any) -> Any:
+        """The value of an option at the innermost level that declares it; `default` if none does.
+
+        Args:
+            name: The option, such as "max_body_bytes".
+            default: For an option that no level declares.
+        """
+
     def within(self, outer: Policies) -> Policies:
         """These policies, in an entry that is included in what has `outer`."""
 
@@ -55,6 +63,9 @@ class Policies(Protocol):
 class _NoPolicies:
     chain: Sequence[Policy] = ()
     ignores_extra_arguments = False
+
+    def nearest(self, name: str, default: Any) -> Any:
+        return default
 
     def within(self, outer: Policies) -> Policies:
         return outer

@@ -192,10 +192,15 @@ def _answer_of(inner: Any, answer: Callable[[], T]) -> T:
         raise ModelError(message, status=500, again=True) from None
 
 
-def tools_of(context: OperationContext) -> list[dict[str, Any]]:
+def tools_of(context: OperationContext) -> Operation[list[dict[str, Any]]]:
     """The definitions of the tools of the server that the caller may use and models may see."""
     handlers = context._incoming.handlers
-    return [] if handlers is None else handlers.tools_for(context._incoming)
+    if handlers is None:
+        return []
+    definitions: list[dict[str, Any]] = yield from _made(
+        context, partial(handlers.tools_for, context._incoming)
+    )
+    return definitions
 
 
 def call(
@@ -209,15 +214,17 @@ def call(
 def _run(context: OperationContext, make: Callable[[], Any]) -> Operation[Any]:
     """Make another call and run it within this one; the call, which has ended."""
     incoming, channel = context._incoming, context._channel
-    inner: Any
-    if context._is_async:
-        # Its rules may block: off the event loop then.
-        inner = yield channel.open(make, may_block=incoming.request.may_block)
-    else:
-        inner = make()
+    inner = yield from _made(context, make)
     if inner.wants_context:
         inner.bind(channel if inner.is_async is context._is_async else channel.other())
     if inner.result is None:
         yield channel.run(inner)
     incoming.asked |= inner.incoming.asked
     return inner
+
+
+def _made(context: OperationContext, make: Callable[[], Any]) -> Operation[Any]:
+    """What a function makes by asking rules, which may block: off the event loop then."""
+    if not context._is_async:
+        return make()
+    return (yield context._channel.open(make, may_block=context._incoming.request.may_block))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -16,6 +17,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.features.metering import tokens_of_texts
 from mcp_mount.features.models import ChatModel, named_model
 from mcp_mount.features.prices import known_cost
+from mcp_mount.features.reserving import Metered, metered
 from mcp_mount.llm.answers import Embeddings, Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.wire.encoding import encode
@@ -59,7 +61,7 @@ class EmbeddingCall(Call):
         self._completed: tuple[Result, Embeddings] | None = None
         super().__init__(
             replace(incoming, method=METHOD, params={"name": model.name}),
-            model.embedding.embed,
+            self._embed_async if model.embedding.is_async else self._embed,
             (texts, options),
             is_async=model.embedding.is_async,
             encode=self._encode_vectors,
@@ -85,11 +87,39 @@ class EmbeddingCall(Call):
         # They were kept from an earlier call, or made by call middleware.
         return _embeddings.validate_python(from_json(b"{%b}" % result.members)["value"])
 
+    def known_embeddings(self) -> Embeddings | None:
+        """The vectors of the model itself, if it has given some in this call."""
+        return None if self._completed is None else self._completed[1]
+
     def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
         """Take what call middleware may have put in place of the texts and options."""
         options = dict(arguments)
         self._texts = options.pop("input")
         return (self._texts, options), {}
+
+    def _embed(self, texts: Sequence[str], options: Mapping[str, Any]) -> Any:
+        model: Any = self.model.embedding
+        if self.incoming.spending is None:
+            return model.embed(texts, options)
+        with metered(self, self.model.price) as asking:
+            return asking.ask(partial(model.embed, texts, options))
+
+    async def _embed_async(self, texts: Sequence[str], options: Mapping[str, Any]) -> Any:
+        model: Any = self.model.embedding
+        if self.incoming.spending is None:
+            return await model.embed(texts, options)
+        with metered(self, self.model.price) as asking:
+            return await asking.ask_async(partial(model.embed, texts, options))
+
+    def note_spending(self, asking: Metered) -> None:
+        """Note what the vectors have taken."""
+        if asking.answer is not None:
+            asking.note(asking.answer.usage or Usage(tokens_of_texts(self._texts)))
+        elif asking.is_cut:
+            asking.note(asking.most)
+
+    def limit_answer(self, max_tokens: int) -> None:
+        """Nothing: vectors have no length that may be asked for."""
 
     def _encode_vectors(self, value: Embeddings, revision: Revision) -> Result:
         if len(value.vectors) != len(self._texts):
@@ -97,18 +127,9 @@ class EmbeddingCall(Call):
                 f"The model {self.model.name!r} has returned {len(value.vectors)} vectors for "
                 f"{len(self._texts)} texts"
             )
-        self._note_spending(value)
         result = Result(b'"value":%b' % encode(_embeddings.dump_python(value, mode="json")))
         self._completed = result, value
         return result
-
-    def _note_spending(self, value: Embeddings) -> None:
-        """Note what the vectors have taken, where a budget asks for that."""
-        spending, price = self.incoming.spending, self.model.price
-        if spending is not None:
-            used = value.usage or Usage(tokens_of_texts(self._texts))
-            cost = price.cost(used) if price is not None and spending.counts_money else 0.0
-            spending.add(used.input_tokens, used.output_tokens, cost)
 
     def used(self) -> tuple[Usage | None, float | None]:
         """The tokens and the cost of the vectors, if they are known."""

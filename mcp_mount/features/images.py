@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -14,8 +15,10 @@ from mcp_mount.calls.catalogue import HandlerCall
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.context.context import Context, SyncContext
+from mcp_mount.features.metering import tokens_of_pictures, tokens_of_texts
 from mcp_mount.features.models import ChatModel, named_model
-from mcp_mount.features.prices import known_cost
+from mcp_mount.features.prices import Price, known_cost
+from mcp_mount.features.reserving import Metered, metered
 from mcp_mount.llm.answers import Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.images import ImageAsking, ImagePieces, ImageRequest, Picture
@@ -109,6 +112,10 @@ class ImageCall(Call):
         value = from_json(b"{%b}" % result.members)["value"]
         return Picture(**{**value, "data": base64.b64decode(value["data"])})
 
+    def known_picture(self) -> Picture | None:
+        """The picture of the backend itself, if it has drawn one in this call."""
+        return None if self._completed is None else self._completed[1]
+
     def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
         """Let the backend be asked what call middleware has put in place of the request."""
         if arguments is not self._given:
@@ -122,16 +129,45 @@ class ImageCall(Call):
     def _draw(self, context: Any = None) -> Any:
         self.asked.context = context
         backend: Any = self.model.image
-        return backend.draw(self.asked)
+        if self.incoming.spending is None:
+            return backend.draw(self.asked)
+        with metered(self, self.model.price) as asking:
+            return asking.ask(partial(backend.draw, self.asked))
 
     async def _draw_async(self, context: Any = None) -> Any:
         self.asked.context = context
         backend: Any = self.model.image
-        return await backend.draw(self.asked)
+        if self.incoming.spending is None:
+            return await backend.draw(self.asked)
+        with metered(self, self.model.price) as asking:
+            return await asking.ask_async(partial(backend.draw, self.asked))
+
+    def most(self, max_tokens: int) -> Usage:
+        """How many tokens it takes, at most, if it takes any.
+
+        Args:
+            max_tokens: Those of the picture.
+        """
+        request = self.asked.request
+        given = len(request.images) + (request.mask is not None)
+        return Usage(tokens_of_pictures(given) + tokens_of_texts([request.prompt]), max_tokens)
+
+    def limit_answer(self, max_tokens: int) -> None:
+        """Nothing: a picture has no length that may be asked for."""
+
+    def note_spending(self, asking: Metered) -> None:
+        """Note what the picture has taken; one that nobody waits for any more is paid as well."""
+        picture: Picture | None = asking.answer
+        if picture is not None:
+            used = usage_of(picture)
+            is_told = used != Usage() or not isinstance(self.model.price, Price)
+            # A price of tokens is of no use without their number.
+            asking.note(used if is_told else asking.most)
+        elif asking.is_cut:
+            asking.note(Usage(asking.most.input_tokens))
 
     def _encode_picture(self, value: Any, revision: Revision) -> Result:
         assert isinstance(value, Picture), "a backend returns a Picture"
-        self._note_spending(value)
         # Only policies look at the result.
         data = encode(_kept(value)) if self.policies else b"null"
         result = Result(b'"value":%b' % data)
@@ -142,18 +178,9 @@ class ImageCall(Call):
         """The tokens and the cost of the picture, if they are known."""
         known = self._completed
         usage, cost = known_cost(self.model.price, None if known is None else usage_of(known[1]))
-        return usage if usage != Usage() else None, cost
-
-    def _note_spending(self, picture: Picture) -> None:
-        """Note what the picture has taken, where a budget asks for that."""
-        spending, price = self.incoming.spending, self.model.price
-        if spending is not None:
-            used = usage_of(picture)
-            spending.add(
-                used.input_tokens,
-                used.output_tokens,
-                0.0 if price is None else price.cost(used),
-            )
+        if usage == Usage():
+            return None, None if isinstance(self.model.price, Price) else cost
+        return usage, cost
 
     def _note_refusal(self, call: Call, error: Exception) -> Result:
         self.refusal = error

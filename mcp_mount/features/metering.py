@@ -34,6 +34,8 @@ def input_estimate(request: ChatRequest) -> int:
                 size += 0 if is_picture else _size(part)
         if message.tool_calls:
             size += _size(message.tool_calls)
+        if message.reasoning_details:
+            size += _size(message.reasoning_details)
     for further in (request.tools, request.response_format):
         if further:
             size += _size(further)
@@ -48,6 +50,11 @@ def tokens_of_texts(texts: Sequence[Any]) -> int:
         else len(one)
         for one in texts
     )
+
+
+def tokens_of_pictures(number: int) -> int:
+    """About how many tokens pictures have that a model is given."""
+    return number * _TOKENS_OF_PART
 
 
 def output_estimate(completion: ChatCompletion) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -16,15 +17,17 @@ from mcp_mount.calls.catalogue import HandlerCall
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
-from mcp_mount.calls.spending import Spending
 from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.features.metering import Meter, input_estimate
 from mcp_mount.features.prices import Pricing, known_cost
+from mcp_mount.features.reserving import Metered, metered
 from mcp_mount.llm.answers import ChatCompletion, Usage, from_data, to_data
 from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.images import ImageBackend
 from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces, ReaderLeft
 from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.names import suggestion
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import INVALID_PARAMS, CallRejected, ProtocolError
 from mcp_mount.wire.messages import Rule
@@ -47,6 +50,7 @@ class ModelCall(Call):
         "_completed",
         "_copy",
         "_given",
+        "_meter",
         "asked",
         "is_route",
         "is_within_model",
@@ -75,6 +79,7 @@ class ModelCall(Call):
         self.refusal: Exception | None = None
         self.is_within_model = bool(incoming.path) and incoming.method == METHOD
         self._completed: tuple[Result, ChatCompletion] | None = None
+        self._meter: Meter | None = None
         policies = model.policies.chain
         kind = Context if model.model.is_async else SyncContext
         super().__init__(
@@ -134,7 +139,11 @@ class ModelCall(Call):
         """The tokens and the cost of the answer, if they are known: of a route, its members have a
         cost each."""
         completion = self.known_completion()
-        return known_cost(self.model.price, None if completion is None else completion.usage)
+        usage = None if completion is None else completion.usage
+        rounds: Sequence[Usage | None] = self.asked.rounds or [usage]
+        costs = [known_cost(self.model.price, one)[1] for one in rounds]
+        known = [one for one in costs if one is not None]
+        return usage, sum(known) if known else None
 
     def most(self, max_tokens: int) -> Usage:
         """How many tokens it takes, at most.
@@ -159,46 +168,52 @@ class ModelCall(Call):
 
     def _answer(self, context: Any = None) -> Any:
         self.asked.context = context
+        answer = partial(self.model.model.answer, self.asked)
         if self.incoming.spending is None:
-            return self.model.model.answer(self.asked)
-        with self._metered(self.incoming.spending) as answers:
-            answers.append(self.model.model.answer(self.asked))
-            return answers[0]
+            return answer()
+        with self._metered() as asking:
+            return asking.ask(answer, passes_on=self._passes_on)
 
     async def _answer_async(self, context: Any = None) -> Any:
         self.asked.context = context
         model: Any = self.model.model
         if self.incoming.spending is None:
             return await model.answer(self.asked)
-        with self._metered(self.incoming.spending) as answers:
-            answers.append(await model.answer(self.asked))
-            return answers[0]
+        with self._metered() as asking:
+            answer = partial(model.answer, self.asked)
+            return await asking.ask_async(answer, passes_on=self._passes_on)
+
+    @property
+    def _passes_on(self) -> bool:
+        """Whether others count what the answer takes: the members of a route that has no price of
+        its own, and each round of a model with tools."""
+        has_rounds = getattr(self.model.model, "has_rounds", False)
+        return self.is_route and (has_rounds or self.model.price is None)
 
     @contextmanager
-    def _metered(self, outer: Spending) -> Iterator[list[Any]]:
-        """Note what the answer has taken, which is added to a list, also if it has no end."""
-        asked, price, answers = self.asked, self.model.price, list[Any]()
-        pieces, meter = asked.pieces, Meter(asked.pieces)
-        own, asked.pieces = Spending(outer), meter
-        self.incoming.spending = own
-        is_cut = False
+    def _metered(self) -> Iterator[Metered]:
+        """Count the pieces of the answer, for one that has no end."""
+        pieces = self.asked.pieces
+        self._meter = self.asked.pieces = Meter(pieces)
         try:
-            yield answers
-        except BaseException as error:
-            is_cut = isinstance(error, ReaderLeft) or not isinstance(error, Exception)
-            raise
+            with metered(self, self.model.price) as asking:
+                yield asking
         finally:
-            self.incoming.spending, asked.pieces = outer, pieces
-            # What a route asks others for is theirs.
-            if not self.is_route or price is not None:
-                whole = answers[0] if answers else None
-                used = meter.usage(asked.request, whole, is_cut=is_cut)
-                if self.is_route and whole is None and own.output_tokens:
-                    # What rounds have taken that have ended.
-                    used = Usage(own.input_tokens, own.output_tokens)
-                if used is not None:
-                    cost = price.cost(used) if price is not None and own.counts_money else 0.0
-                    own.be_at_least(used.input_tokens, used.output_tokens, cost)
+            self.asked.pieces = pieces
+
+    def note_spending(self, asking: Metered) -> None:
+        """Note what the answer has taken, also if it has no end."""
+        if self._passes_on:
+            return
+        answer, own = asking.answer, asking.spending
+        whole = ChatCompletion(answer) if isinstance(answer, str) else answer
+        assert self._meter is not None, "it counts while the model is asked"
+        used = self._meter.usage(self.asked.request, whole, is_cut=asking.is_cut)
+        if self.is_route and whole is None and own.output_tokens:
+            # What its members have taken.
+            used = Usage(own.input_tokens, own.output_tokens)
+        if used is not None:
+            asking.note(used)
 
     def _encode_answer(self, value: Any, revision: Revision) -> Result:
         completion = ChatCompletion(value) if isinstance(value, str) else value
@@ -214,7 +229,7 @@ class ModelCall(Call):
 
     def _note_refusal(self, call: Call, error: Exception) -> Result:
         self.refusal = error
-        if not isinstance(error, ModelError | CallRejected):
+        if not isinstance(error, ModelError | CallRejected | ReaderLeft):
             # The log has it from whoever answers.
             call.incoming.hooks.failed(call, error)
         return Result(b"", failed=True)
@@ -284,7 +299,14 @@ def model_call(
     """
     name = request.model
     if unnamed is not None:
-        return ModelCall(incoming, ChatModel(name or "", unnamed), request, pieces)
+        # It is what stands behind the model that asks.
+        own = models.get(str(incoming.params.get("name")))
+        behind = ChatModel(
+            name or ("" if own is None else own.name),
+            unnamed,
+            price=None if own is None else own.price,
+        )
+        return ModelCall(incoming, behind, request, pieces)
     known = models if name else {key: one for key, one in models.items() if one.answers}
     return ModelCall(incoming, named_model(known, incoming, name), request, pieces)
 
@@ -325,6 +347,29 @@ def unknown_model(
     return ModelRefused(
         f"{what}; known: {listed}", status=404, code="model_not_found", param="model", again=False
     )
+
+
+def check_members(models: Mapping[str, ChatModel]) -> None:
+    """Check that the models that others ask by their names are there: those of routes, and those
+    that have another name.
+
+    Args:
+        models: All models of a server.
+
+    Raises:
+        DefinitionError: For names that no model has, or none that answers conversations.
+    """
+    answering = {name: one for name, one in models.items() if one.answers}
+    problems = []
+    for asker in {one.name: one for one in models.values()}.values():
+        for name in getattr(asker.model, "members", ()):
+            if name in answering:
+                continue
+            what = "answers no conversations" if name in models else "is no model of this server"
+            hint = suggestion(name, set(answering) - {asker.name})
+            problems.append(f"the model {asker.name!r} asks {name!r}, which {what}; {hint}")
+    if problems:
+        raise DefinitionError("\n".join(problems))
 
 
 _MAX_LISTED: Final = 20

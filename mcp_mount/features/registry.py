@@ -11,7 +11,7 @@ from typing import Any, Literal
 from weakref import WeakSet
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.catalogue import DirectTool, Method
+from mcp_mount.calls.catalogue import Method
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
@@ -23,7 +23,7 @@ from mcp_mount.features.listing import Entry, Listing
 from mcp_mount.features.models import ChatModel, ModelCall
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
-from mcp_mount.features.tools import Tool
+from mcp_mount.features.tools import DirectTools, Tool
 from mcp_mount.llm.images import ImagePieces, ImageRequest
 from mcp_mount.llm.models import Model, Pieces
 from mcp_mount.llm.requests import ChatRequest
@@ -50,6 +50,7 @@ class Registry:
 
     Attributes:
         on_change: Called with the kind of an entry that was added.
+        direct_tools: The tools that have nothing around their calls.
         needs_loop: Whether some of the rules must be asked on a thread.
         lifespan: Returns what the lifespan of the server yielded.
     """
@@ -71,7 +72,7 @@ class Registry:
         self.models: dict[str, ChatModel] = {}
         self.stand_ins: dict[str, ChatModel] = {}
         self.version = 0
-        self._direct: dict[str, DirectTool | None] = {}
+        self.direct_tools = DirectTools(self.tools)
         self.on_change: Callable[[str], None] = lambda kind: None
         self.lifespan: Callable[[], Any] = _no_lifespan
         self.listing = listing or Listing()
@@ -79,7 +80,7 @@ class Registry:
         self._without_permissions: Callable[[], str | None] = lambda: None
         # Routers and blueprints live as long as the program; applications come and go.
         self._followers: WeakSet[Registry] = WeakSet()
-        self._methods: dict[str, Method] = {}
+        self._methods: Mapping[str, Method] | None = None
         self._changed()
 
     def add_tool(self, tool: Tool) -> None:
@@ -190,6 +191,14 @@ class Registry:
         }
         return {**missing, **self.models} if missing else self.models
 
+    def check_models(self) -> None:
+        """Check that models are there that others ask by their names.
+
+        Raises:
+            DefinitionError: With the names that no model has.
+        """
+        models.check_members(self.offered_models)
+
     def model(self, name: str) -> ChatModel | None:
         """The chat model of a name; None if there is none."""
         return self.offered_models.get(name)
@@ -233,6 +242,17 @@ class Registry:
             for one in self.tools.values()
             if one.is_seen_by_models and incoming.permits(one.rules)
         ]
+
+    def largest_body(self, usual: int) -> int:
+        """How large a body may be that is for a tool or a model over plain HTTP: as large as that
+        one takes which takes most.
+
+        Args:
+            usual: What those take that declare nothing.
+        """
+        every = [one.policies for one in self.tools.values()]
+        every += [one.policies for one in self.offered_models.values()]
+        return max([usual, *(body_limit(one, usual) for one in every)])
 
     def add_prompt(self, prompt: Prompt) -> None:
         self._add("prompt", prompt.name, prompt, lambda registry: registry.prompts)
@@ -306,7 +326,10 @@ class Registry:
     @property
     def methods(self) -> Mapping[str, Method]:
         """The methods answered now. Those for tools always are, others once there is something."""
-        return self._methods
+        methods = self._methods
+        if methods is None:
+            methods = self._methods = self._answering()
+        return methods
 
     def capabilities(self) -> dict[str, Any]:
         declared: dict[str, Any] = {"tools": {"listChanged": True}}
@@ -355,20 +378,9 @@ class Registry:
         for follower in followers:
             yield from follower.everywhere(name)
 
-    def direct_tool(self, name: str) -> DirectTool | None:
-        """A tool that has nothing around its calls; None for any other."""
-        try:
-            return self._direct[name]
-        except KeyError:
-            tool = self.tools.get(name)
-            if tool is None:
-                return None
-            found = self._direct[name] = tool.direct()
-            return found
-
     def forget_direct_tools(self) -> None:
         """Look anew which tools have nothing around their calls: policies have been declared."""
-        self._direct = {}
+        self.direct_tools = DirectTools(self.tools)
 
     def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
         """The rules of a tool, with those of all that is around it; None if there is none."""
@@ -410,14 +422,18 @@ class Registry:
 
     def _changed(self) -> None:
         self.version += 1
-        self._direct = {}
+        self.direct_tools = DirectTools(self.tools)
         self.listing.clear()
+        # Made when they are asked for: with each of many tools it would take longer.
+        self._methods = None
+
+    def _answering(self) -> Mapping[str, Method]:
         methods = {
             "tools/list": self._list("tools", self.tools.values()),
             "tools/call": Method(partial(tools.answer_call, self.tools), "name"),
         }
         if self.resources:
-            every = self.resources.values()
+            every = list(self.resources.values())
             methods |= {
                 "resources/list": self._list(
                     "resources", [one for one in every if one.template is None]
@@ -436,10 +452,21 @@ class Registry:
             subjects: dict[str, Prompt | Resource] = {**self.prompts, **self.resources}
             complete = partial(completion.answer_complete, self.completers, subjects)
             methods["completion/complete"] = Method(complete)
-        self._methods = methods
+        return methods
 
     def _list(self, member: str, entries: Iterable[Entry]) -> Method:
         return Method(partial(self.listing.answer, member, list(entries), self.version))
+
+
+def body_limit(policies: Policies, usual: int) -> int:
+    """How large a body may be that is for an entry: as the innermost level says.
+
+    Args:
+        policies: Those of the entry.
+        usual: What holds where none says it.
+    """
+    limit: int | None = policies.nearest("max_body_bytes", None)
+    return usual if limit is None else limit
 
 
 def _no_lifespan() -> Any:

@@ -6,11 +6,12 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
+from functools import cache
 from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
-from pydantic_core import ValidationError, from_json
+from pydantic_core import ValidationError, from_json, to_json
 from typing_extensions import Unpack
 
 from mcp_mount.calls.call import Call, Checks, RouteCall
@@ -151,7 +152,10 @@ class Output:
         """
         if type(value) is str and self.type is str and revision.structured_content:
             # The most common case in one step: it takes a third of the time.
-            data = encode(value)
+            try:
+                data = to_json(value)
+            except ValueError:
+                data = encode(value)
             return Result(_TEXT_TWICE % (data, data))
         if _is_call_result(value):
             return _encode_call_result(value, revision)
@@ -464,6 +468,35 @@ class Tool:
         return error_result(f"The tool {self.name!r} failed. The server has logged the reason.")
 
 
+class DirectTools(dict[str | bytes, DirectTool | None]):
+    """The tools that have nothing around their calls, by their names; None for any other name.
+
+    What a name is found to be is kept, also under its bytes: to find it again calls no function.
+
+    Args:
+        tools: All tools, by their names.
+    """
+
+    __slots__ = ("_tools",)
+
+    def __init__(self, tools: Mapping[str, Tool]) -> None:
+        super().__init__()
+        self._tools = tools
+
+    def __missing__(self, name: str | bytes) -> DirectTool | None:
+        text = name if isinstance(name, str) else name.decode("latin-1")
+        tool = self._tools.get(text)
+        if tool is None:
+            # Not kept: clients ask for any name.
+            return None
+        if text not in self:
+            # Whatever other threads do: a tool that is another object under its bytes would always
+            # look as if it had been replaced meanwhile.
+            self.setdefault(text, tool.direct())
+        found = self[name] = self[text]
+        return found
+
+
 def answer_call(tools: Mapping[str, Tool], incoming: IncomingRequest) -> Result | Call:
     """Answer `tools/call`; arguments that do not fit are told to the model as a result."""
     name = incoming.params["name"]
@@ -536,17 +569,28 @@ def _adapter(
     if (hint := value_here(annotation)) is not None:
         # Before pydantic is asked: some of them are models, whose members would be the result.
         raise DefinitionError(f"{describe(function)} {hint}")
+    if any(annotation is one for one in _SCALARS):
+        adapter, schema = _of_scalar(annotation)
+        return adapter, dict(schema)
     try:
-        adapter = adapter_of(annotation, reads_json=False)
-        schema = _with_root(
-            finite_schema(adapter.json_schema(mode="serialization", schema_generator=_Schema))
-        )
+        return _made(annotation)
     except (PydanticUserError, TypeError, NameError) as error:
         raise DefinitionError(
             f"{describe(function)}: values of the return type {annotation!r} have no JSON form "
             f"({str(error).splitlines()[0]}); annotate another type or pass output_schema=False"
         ) from None
-    return adapter, schema
+
+
+def _made(annotation: Any) -> tuple[TypeAdapter[Any], dict[str, Any]]:
+    adapter = adapter_of(annotation, reads_json=False)
+    schema = adapter.json_schema(mode="serialization", schema_generator=_Schema)
+    return adapter, _with_root(finite_schema(schema))
+
+
+_SCALARS: Final = (str, int, float, bool, NoneType)
+
+_of_scalar: Final = cache(_made)
+"""As `_made`, for the types that most tools return: they have one adapter."""
 
 
 def _with_root(schema: dict[str, Any]) -> dict[str, Any]:

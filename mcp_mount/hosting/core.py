@@ -150,7 +150,7 @@ class ServerCore:
             self.tasks,
         )
         self.registry.on_change = self._tell
-        self.lifespan = Lifespan(settings, application)
+        self.lifespan = Lifespan(settings, application, self.registry.check_models)
         self.registry.lifespan = self.lifespan.yielded
         self.asgi_endpoint = ASGITransport(self.protocol, runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, runner)
@@ -292,6 +292,12 @@ class ServerCore:
             name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"]
         )
 
+    @property
+    def allows_direct_calls(self) -> bool:
+        """Whether direct calls may be answered in front of the server's routes: it has no
+        middleware, which would have to see them."""
+        return not self._application.user_middleware
+
     def discovery_place(self, path: str, mount: str) -> str | None:
         """The place of a request for metadata that stand outside of a mount point (RFC 9728).
 
@@ -358,8 +364,9 @@ class ServerCore:
 
     @property
     def has_lifespan(self) -> bool:
-        """Whether the server has something to start, of its own or of a router's."""
-        return self.lifespan.is_declared
+        """Whether the server has something to start, of its own or of a router's, or cannot start
+        at all."""
+        return self.lifespan.is_declared or not self.lifespan.can_start
 
     def warn_if_open(self) -> None:
         """Log a warning if everybody may call tools that may write, and nobody said so."""

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 from weakref import WeakSet
 
 from mcp_mount.protocol.settings import Settings
+from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.transports.lasting import keep
 from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.wire.logs import own_logger
@@ -25,6 +26,8 @@ logger = own_logger("mcp_mount")
 
 LifespanContext: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 """A lifespan as Starlette keeps it: a function of the application."""
+
+_FAILED: Final = "The server could not start; its log says why"
 
 _ENDING_SECONDS: Final = 5.0
 """How long lifespans may take to end when a process without lifespan events ends."""
@@ -41,6 +44,8 @@ class Lifespan:
     Args:
         settings: Those of the server; requests find the lifespan there.
         application: The server, which the user's lifespan is called with.
+        check_declared: Called before it starts, once all has been declared. Raises DefinitionError
+            for what does not fit together.
 
     Attributes:
         value: What the user's lifespan has yielded.
@@ -48,7 +53,9 @@ class Lifespan:
         is_late: Whether a request has started it.
     """
 
-    def __init__(self, settings: Settings, application: Any) -> None:
+    def __init__(
+        self, settings: Settings, application: Any, check_declared: Callable[[], None]
+    ) -> None:
         self.value: Any = None
         self.state: dict[str, Any] = {}
         self.is_late = False
@@ -58,6 +65,7 @@ class Lifespan:
         self._settings = settings
         settings.startup = self
         self._application = application
+        self._check_declared = check_declared
         self._begun: Future[None] | None = None
         self._lock = threading.Lock()
         self._pid = 0
@@ -153,6 +161,28 @@ class Lifespan:
         await self._wait()
         yield self.state or None
 
+    def check(self) -> None:
+        """Check what has been declared, before a request is answered.
+
+        Raises:
+            ProtocolError: 503, if it does not fit together; the log says what. The next request
+                tries again.
+        """
+        try:
+            self._check_declared()
+        except DefinitionError as error:
+            logger.error("The server %r cannot start: %s", self._application.title, error)
+            raise ProtocolError(INTERNAL_ERROR, _FAILED, status=503) from None
+
+    @property
+    def can_start(self) -> bool:
+        """Whether what has been declared fits together."""
+        try:
+            self._check_declared()
+        except DefinitionError:
+            return False
+        return True
+
     def is_needed(self) -> bool:
         """Whether a request must start it, or wait until another one has."""
         if not self.is_declared or not self.is_running:
@@ -172,9 +202,7 @@ class Lifespan:
         try:
             await self._wait()
         except Exception as error:
-            raise ProtocolError(
-                INTERNAL_ERROR, "The server could not start; its log says why", status=503
-            ) from error
+            raise ProtocolError(INTERNAL_ERROR, _FAILED, status=503) from error
 
     def _claim(self, *, late: bool = False) -> bool:
         """Claim the lifespan: the first one who asks runs it.
@@ -201,6 +229,7 @@ class Lifespan:
         begun = self._begun
         assert begun is not None, "it is claimed before it runs"
         try:
+            self._check_declared()
             assert self._context is not None, "a server has a router"
             async with self._context(app) as state:
                 self.state = dict(state or {})

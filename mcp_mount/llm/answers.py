@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
@@ -120,6 +120,7 @@ class Delta:
         logprobs: The log probabilities of its tokens, as OpenAI has them.
         model: The name of the model that answers, if it is another one than was asked; in the first
             piece.
+        reasoning_details: Pieces of what the provider wants back: see `ChatCompletion`.
     """
 
     text: str = ""
@@ -131,6 +132,7 @@ class Delta:
     choice: int = 0
     logprobs: Any = None
     model: str | None = None
+    reasoning_details: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_text(self) -> bool:
@@ -143,6 +145,7 @@ class Delta:
             or self.refusal
             or self.model
             or self.logprobs
+            or self.reasoning_details
         )
 
 
@@ -160,6 +163,8 @@ class ChatCompletion:
         model: The name of the model that has answered, if it is another one than was asked.
         logprobs: The log probabilities of its tokens, as OpenAI has them.
         others: The second and further answers, where several were asked for.
+        reasoning_details: What the provider wants back unchanged with the message, such as the
+            signature of its reasoning, in the form that OpenRouter has for it.
     """
 
     text: str = ""
@@ -171,6 +176,7 @@ class ChatCompletion:
     model: str | None = None
     logprobs: Any = None
     others: Sequence[ChatCompletion] = ()
+    reasoning_details: Sequence[Mapping[str, Any]] = ()
 
     @property
     def finish(self) -> str:
@@ -189,6 +195,8 @@ class ChatCompletion:
         for number, one in enumerate(self.choices):
             if one.reasoning:
                 yield Delta(reasoning=one.reasoning, choice=number)
+            if one.reasoning_details:
+                yield Delta(reasoning_details=one.reasoning_details, choice=number)
             if one.refusal:
                 yield Delta(refusal=one.refusal, choice=number)
             if one.text:
@@ -287,11 +295,12 @@ class Gathering:
 class _Choice:
     """One answer in the making."""
 
-    __slots__ = ("finish", "logprobs", "reasoning", "refusal", "text", "tools")
+    __slots__ = ("details", "finish", "logprobs", "reasoning", "refusal", "text", "tools")
 
     def __init__(self) -> None:
         self.text: list[str] = []
         self.reasoning: list[str] = []
+        self.details: list[dict[str, Any]] = []
         self.refusal: list[str] = []
         self.tools: dict[int, ToolDelta] = {}
         self.finish: str | None = None
@@ -304,6 +313,8 @@ class _Choice:
             self.reasoning.append(delta.reasoning)
         elif delta.refusal:
             self.refusal.append(delta.refusal)
+        if delta.reasoning_details:
+            join_details(self.details, delta.reasoning_details)
         if delta.tool is not None:
             known = self.tools.setdefault(delta.tool.index, ToolDelta(delta.tool.index))
             known.id = known.id or delta.tool.id
@@ -325,7 +336,33 @@ class _Choice:
             "".join(self.refusal),
             self.finish,
             logprobs=self.logprobs,
+            reasoning_details=self.details,
         )
+
+
+def join_details(known: list[dict[str, Any]], more: Sequence[Mapping[str, Any]]) -> None:
+    """Add pieces of what a provider wants back to those before: several make one item, if they are
+    texts of the same place.
+
+    Args:
+        known: The items so far.
+        more: The pieces.
+    """
+    for piece in more:
+        given = {key: one for key, one in piece.items() if one is not None}
+        last = known[-1] if known else {}
+        name = _PIECEWISE.get(str(given.get("type")))
+        is_same = all(last.get(one) == given.get(one) for one in ("type", "index"))
+        # With its signature an item is whole.
+        if name is None or not is_same or "signature" in last:
+            known.append(given)
+            continue
+        text = f"{last.get(name, '')}{given.get(name, '')}"
+        last |= {**given, name: text}
+
+
+_PIECEWISE: Final = {"reasoning.text": "text", "reasoning.summary": "summary"}
+"""The types of items that come in pieces, and their members that are joined."""
 
 
 def deltas_of(piece: Any, gathering: Gathering) -> Iterator[Delta]:

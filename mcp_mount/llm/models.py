@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from mcp_mount.llm.answers import ChatCompletion, Delta, Embeddings
+from mcp_mount.llm.answers import ChatCompletion, Delta, Embeddings, Usage
 from mcp_mount.llm.requests import ChatRequest
 
 
@@ -50,11 +50,14 @@ class Asking:
             whole as well.
         context: The context of the call, `Context` or `SyncContext`; None if the model does not
             want one.
+        rounds: How many tokens there were each time that a model with tools has asked its model:
+            each has a price of its own, which may depend on their number.
     """
 
     request: ChatRequest
     pieces: Pieces
     context: Any = None
+    rounds: list[Usage] = field(default_factory=list)
 
 
 class Model(Protocol):
@@ -93,12 +96,12 @@ class EmbeddingModel(Protocol):
     is_async: bool
 
     def embed(
-        self, texts: Sequence[str | Sequence[int]], options: Mapping[str, Any]
+        self, texts: Sequence[str], options: Mapping[str, Any]
     ) -> Embeddings | Awaitable[Embeddings]:
         """Represent texts by vectors.
 
         Args:
-            texts: The texts; a client may send the numbers of tokens in place of a text.
+            texts: The texts.
             options: All others that the request gives, such as `dimensions` and `user`, in OpenAI's
                 form; without `model`, `input` and `encoding_format`.
 

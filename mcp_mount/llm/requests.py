@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from mcp_mount.wire.data_urls import DataURL, data_url
+
 
 class ChatMessage(BaseModel):
     """One message of a conversation. Members that have no attribute here are kept as they came.
@@ -22,6 +24,8 @@ class ChatMessage(BaseModel):
         name: The name of who says it, if there are several in one role.
         tool_calls: The tools that an assistant calls.
         tool_call_id: The call that the message of a tool answers.
+        reasoning_details: What the provider of an assistant's message wants back: see
+            `ChatCompletion`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -31,6 +35,7 @@ class ChatMessage(BaseModel):
     name: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
+    reasoning_details: list[dict[str, Any]] | None = None
 
     @field_validator("content", mode="before")
     @classmethod
@@ -176,6 +181,20 @@ def arguments_of(call: Mapping[str, Any]) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def file_in(url: Any) -> DataURL | None:
+    """The file in a data: URL that a part of a message has; None for another URL, and for one that
+    does not say what it is.
+
+    Args:
+        url: The URL.
+    """
+    try:
+        found = data_url(url)
+    except ValueError:
+        return None
+    return found if found is not None and found.media_type else None
 
 
 def _text_part(text: str) -> dict[str, Any]:

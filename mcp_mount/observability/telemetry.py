@@ -20,9 +20,9 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
-from mcp_mount.features.models import ModelCall
-from mcp_mount.observability import generative
-from mcp_mount.observability.generative import ModelTelemetry
+from mcp_mount.llm.errors import ModelError
+from mcp_mount.observability import conventions
+from mcp_mount.observability.generative import GenerativeTrace, ModelTelemetry
 from mcp_mount.observability.records import CallOutcome, Redaction
 from mcp_mount.schemas.names import naming_options
 from mcp_mount.schemas.values import flag
@@ -36,13 +36,10 @@ _SCOPE: Final = "mcp_mount"
 
 _PROPAGATED: Final = ("traceparent", "tracestate", "baggage")
 
-_TARGETS: Final = {"tools/call": "gen_ai.tool.name", "prompts/get": "gen_ai.prompt.name"}
+_TARGETS: Final = {"tools/call": conventions.TOOL_NAME, "prompts/get": conventions.PROMPT_NAME}
 
 Target: TypeAlias = tuple[str, str]
 """An attribute and its value."""
-
-_BUCKETS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
-"""Of the metric `mcp.server.operation.duration`, in seconds, as the conventions advise."""
 
 
 class _Strings(Getter[Mapping[str, Any]]):
@@ -85,10 +82,10 @@ class Telemetry:
         self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
         meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
         self._duration = meter.create_histogram(
-            "mcp.server.operation.duration",
+            conventions.MCP_DURATION,
             unit="s",
             description="Duration of an MCP request as the server sees it.",
-            explicit_bucket_boundaries_advisory=_BUCKETS,
+            explicit_bucket_boundaries_advisory=conventions.MCP_SECONDS,
         )
 
     def around(self, redact: Redaction) -> Traced:
@@ -153,19 +150,20 @@ class Telemetry:
                 context.detach(token)
 
     @contextmanager
-    def model_span(self, call: ModelCall) -> Iterator[Span]:
-        """The span of a call of a chat model, current in what runs in it.
+    def model_span(self, traced: GenerativeTrace) -> Iterator[Span]:
+        """The span of a call of a model, current in what runs in it.
 
         Args:
-            call: The call.
+            traced: The call.
         """
-        parent, links = (None, []) if call.incoming.path else _origin(call.incoming)
+        incoming = traced.call.incoming
+        parent, links = (None, []) if incoming.path else _origin(incoming)
         token = None if parent is None else context.attach(parent)
         try:
             with self._tracer.start_as_current_span(
-                generative.name_of(call),
-                kind=SpanKind.CLIENT if generative.is_client(call) else SpanKind.INTERNAL,
-                attributes=generative.dimensions_of(call),
+                traced.name,
+                kind=SpanKind.CLIENT if traced.is_client else SpanKind.INTERNAL,
+                attributes=traced.dimensions,
                 links=links,
                 record_exception=False,
                 set_status_on_exception=False,
@@ -186,25 +184,23 @@ class Telemetry:
         """Note on its span, and in the metrics, how a request ended."""
         further: dict[str, Any] = {}
         if outcome.error is not None:
-            further["error.type"] = outcome.error
+            further[conventions.ERROR_TYPE] = outcome.error
             message = str(error) if isinstance(error, ProtocolError) else None
             span.set_status(Status(StatusCode.ERROR, message))
         if isinstance(error, ProtocolError):
-            further["rpc.response.status_code"] = str(error.kind.code)
+            further[conventions.RPC_STATUS] = str(error.kind.code)
         span.set_attributes(further)
         if dimensions:
             self._duration.record(time.perf_counter() - started, {**dimensions, **further})
 
     def show_arguments(self, span: Span, call: Call, redact: Redaction) -> None:
         if self._content and span.is_recording() and call.method == "tools/call":
-            span.set_attribute(
-                "gen_ai.tool.call.arguments", to_json(redact(call.arguments)).decode()
-            )
+            span.set_attribute(conventions.TOOL_ARGUMENTS, to_json(redact(call.arguments)).decode())
 
     def show_result(self, span: Span, call: Call, result: Result) -> None:
         if self._content and span.is_recording() and call.method == "tools/call":
             shown = b"{%b}" % result.members
-            span.set_attribute("gen_ai.tool.call.result", shown.decode())
+            span.set_attribute(conventions.TOOL_RESULT, shown.decode())
 
 
 class Traced:
@@ -215,8 +211,9 @@ class Traced:
         self._redact = redact
 
     def flow(self, call: Call) -> Flow[Result]:
-        if isinstance(call, ModelCall):
-            return (yield from self._model_flow(call))
+        generative = GenerativeTrace.of(call)
+        if generative is not None:
+            return (yield from self._model_flow(call, generative))
         started, telemetry = time.perf_counter(), self._telemetry
         with telemetry.span(call.incoming, _target(call.incoming)) as (span, dimensions):
             telemetry.show_arguments(span, call, self._redact)
@@ -232,22 +229,25 @@ class Traced:
             telemetry.end(span, dimensions, started, CallOutcome.of(result))
         return result
 
-    def _model_flow(self, call: ModelCall) -> Flow[Result]:
+    def _model_flow(self, call: Call, traced: GenerativeTrace) -> Flow[Result]:
         started, telemetry = time.perf_counter(), self._telemetry
-        with telemetry.model_span(call) as span:
-            first = telemetry.models.begin(span, call)
+        with telemetry.model_span(traced) as span:
+            telemetry.models.begin(span, traced, self._redact)
             further: dict[str, Any] = {}
             try:
                 result = yield from proceed()
             except BaseException as error:
-                outcome = CallOutcome.of_error(call.recognised(error))
-                if outcome.error is not None:
-                    further["error.type"] = outcome.error
+                told = call.recognised(error)
+                kind = CallOutcome.of_error(told).error
+                if kind is not None:
+                    # What is refused by an upstream has a number of its own.
+                    kind = str(told.status) if isinstance(told, ModelError) else kind
+                    further[conventions.ERROR_TYPE] = kind
                     span.set_status(Status(StatusCode.ERROR))
                     span.set_attributes(further)
-                telemetry.models.end(span, call, time.perf_counter() - started, first, further)
+                telemetry.models.end(span, traced, time.perf_counter() - started, further)
                 raise
-            telemetry.models.end(span, call, time.perf_counter() - started, first, further)
+            telemetry.models.end(span, traced, time.perf_counter() - started, further)
         return result
 
 
@@ -274,37 +274,37 @@ def _target(incoming: IncomingRequest) -> Target | None:
 def _name(incoming: IncomingRequest, target: Target | None, *, inner: bool) -> str:
     method = incoming.method
     if inner and method == "tools/call":
-        method = "execute_tool"
+        method = conventions.EXECUTE_TOOL
     return method if target is None else f"{method} {target[1]}"
 
 
 def _dimensions(incoming: IncomingRequest, target: Target | None) -> dict[str, Any]:
     """The attributes of spans and metrics alike: each has few values."""
     dimensions: dict[str, Any] = {
-        "mcp.method.name": incoming.method,
-        "mcp.protocol.version": incoming.revision.name,
-        "network.transport": "pipe" if incoming.request.is_trusted_local else "tcp",
+        conventions.MCP_METHOD: incoming.method,
+        conventions.MCP_REVISION: incoming.revision.name,
+        conventions.TRANSPORT: "pipe" if incoming.request.is_trusted_local else "tcp",
     }
     if not incoming.request.is_trusted_local:
-        dimensions["network.protocol.name"] = "http"
+        dimensions[conventions.PROTOCOL] = "http"
     if target is not None:
         dimensions[target[0]] = target[1]
     if incoming.method == "tools/call":
-        dimensions["gen_ai.operation.name"] = "execute_tool"
+        dimensions[conventions.OPERATION] = conventions.EXECUTE_TOOL
     return dimensions
 
 
 def _details(incoming: IncomingRequest) -> dict[str, Any]:
     """The attributes of spans alone."""
-    details: dict[str, Any] = {"jsonrpc.request.id": str(incoming.id)}
+    details: dict[str, Any] = {conventions.RPC_ID: str(incoming.id)}
     named = _target(incoming)
     if named is not None:
         details[named[0]] = named[1]
     uri = incoming.params.get("uri")
     if isinstance(uri, str):
-        details["mcp.resource.uri"] = uri
+        details[conventions.MCP_RESOURCE] = uri
     if incoming.session is not None:
-        details["mcp.session.id"] = incoming.session
+        details[conventions.MCP_SESSION] = incoming.session
     if incoming.request.address is not None:
-        details["client.address"] = incoming.request.address
+        details[conventions.CLIENT_ADDRESS] = incoming.request.address
     return details

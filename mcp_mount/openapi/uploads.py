@@ -6,8 +6,6 @@ them.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import mimetypes
 import re
 import secrets
@@ -17,11 +15,12 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from mcp_mount.schemas.arguments import InvalidArguments
+from mcp_mount.wire.binary import decode_base64
+from mcp_mount.wire.data_urls import data_url
 
 MULTIPART: Final = "multipart/form-data"
 _OCTETS: Final = "application/octet-stream"
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f]")
-_URLSAFE: Final = str.maketrans("-_", "+/", "\r\n\t ")
 
 _MEDIA_TYPE: Final = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
 """RFC 6838, section 4.2."""
@@ -94,24 +93,23 @@ def upload_of(name: str, value: Any, content_type: str | None = None) -> Upload:
     """
     if not isinstance(value, str):
         raise InvalidArguments(f"{name}: must be a string: a file as Base64, or as a data: URI")
-    known: dict[str, str] = {}
-    text = value
-    if value[:5].lower() == "data:":
-        head, comma, text = value[5:].partition(",")
-        kind, *marks = head.split(";")
-        known = {key.strip().lower(): one for key, _, one in (m.partition("=") for m in marks)}
-        if not comma:
-            raise InvalidArguments(f"{name}: is no data: URI, which has a comma before its data")
-        if kind and not _MEDIA_TYPE.fullmatch(kind):
-            raise InvalidArguments(f"{name}: {kind!r} is no media type, such as image/png")
-        content_type = kind or content_type
-        if "base64" not in known:
-            return _upload(name, unquote(text).encode(errors="replace"), known, content_type)
-        text = unquote(text)
-    text = text.translate(_URLSAFE).rstrip("=")
     try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
+        url = data_url(value)
+    except ValueError:
+        raise InvalidArguments(
+            f"{name}: is no data: URI, which has a comma before its data"
+        ) from None
+    known: Mapping[str, str] = {}
+    if url is not None:
+        known = url.parameters
+        if url.media_type and not _MEDIA_TYPE.fullmatch(url.media_type):
+            raise InvalidArguments(
+                f"{name}: {url.media_type!r} is no media type, such as image/png"
+            )
+        content_type = url.media_type or content_type
+    try:
+        data = decode_base64(value) if url is None else url.data()
+    except ValueError:
         raise InvalidArguments(
             f"{name}: is no file: send it as Base64, or as data:TYPE;name=NAME;base64,DATA"
         ) from None

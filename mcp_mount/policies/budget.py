@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from mcp_mount.backends.stores import Count, Store
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.callers import Callers
 from mcp_mount.calls.flows import Flow, Run, proceed
 from mcp_mount.calls.results import Result
-from mcp_mount.calls.spending import Spending
+from mcp_mount.calls.spending import nanos_of
 from mcp_mount.features.embeddings import EmbeddingCall
 from mcp_mount.features.images import ImageCall
 from mcp_mount.features.models import ChatModel, ModelCall
 from mcp_mount.features.prices import Pricing
+from mcp_mount.features.reserving import DEFAULT_MAX_TOKENS
 from mcp_mount.llm.answers import Usage
+from mcp_mount.llm.errors import ModelRefused
 from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import guarding
+from mcp_mount.policies.reservations import Held, Reserved, refusal
 from mcp_mount.policies.throttle import Key
-from mcp_mount.policies.windows import NANO, Allowance, allowances, utc_now
+from mcp_mount.policies.windows import Allowance, allowances, utc_now
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.schemas.values import text, whole
 from mcp_mount.wire.answers import answer_of
 from mcp_mount.wire.errors import CallRejected
-from mcp_mount.wire.logs import own_logger
-
-logger = own_logger("mcp_mount")
 
 _LATE_SECONDS: Final = 3600.0
 """For how long the count of a window is kept after its end, for calls that end later."""
 
 _OUT_OF_TIME: Final = 504
-
-_NOT_SETTLED: Final = "The budget %s does not know what a call has used: what it reserved counts"
 
 
 class Budget:
@@ -63,7 +61,7 @@ class Budget:
         limit: str,
         *,
         key: Key = "caller",
-        max_tokens: int = 4096,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
         name: str | None = None,
     ) -> None:
         self.allowances = allowances(limit)
@@ -103,85 +101,90 @@ class Budgeted:
         self._callers = callers
 
     def flow(self, call: Call) -> Flow[Result]:
-        key = None if call.is_counted((Budget, self._name)) else self._key(call)
-        if key is None:
+        reserved = yield from self._reserved(call)
+        if reserved is None:
             return (yield from proceed())
-        reserved = yield from self._reserved(call, key)
-        outer = call.incoming.spending
-        spent = Spending(outer, counts_money=self._budget.is_of_money)
-        call.incoming.spending = spent
+        incoming = call.incoming
+        outer = incoming.spending
+        spent = incoming.spending = reserved.begin(outer)
         was_asked = True
         try:
             return (yield from proceed())
         except CallRejected as error:
             was_asked = error.status == _OUT_OF_TIME
             raise
+        except ModelRefused:
+            # A route, or a tool that only asks a model, is for nothing else.
+            was_asked = not call.is_route
+            raise
         finally:
-            call.incoming.spending = outer
-            settle = partial(self._settled, reserved, spent, was_asked=was_asked)
             assert call.tracker is not None, "a call with policies tells when its handler has ended"
-            if call.tracker.is_running:
-                # Its time is over, but it goes on.
-                call.tracker.when_idle(partial(self._settle_late, settle))
-            elif counts := settle():
-                try:
-                    yield self._store.count(counts)
-                except Exception:
-                    # The model has answered: what stays reserved is on the safe side.
-                    logger.exception(_NOT_SETTLED, self._name)
+            if not call.tracker.is_running:
+                incoming.spending = outer
+            # Else its time is over, but it goes on: what it still takes counts here.
+            spent.end()
+            yield from reserved.settle(was_asked=was_asked)
 
-    def _reserved(self, call: Call, key: str) -> Flow[Sequence[tuple[Allowance, Count]]]:
-        """Reserve what a call may take at most.
+    def _reserved(self, call: Call) -> Flow[Reserved | None]:
+        """Reserve what a call may take at most; None if it is not counted here.
 
         Raises:
             CallRejected: If there is not so much left.
         """
+        if call.is_counted((Budget, self._name)):
+            return None
+        if call.group is not None:
+            give_back = partial(Reserved.settle, was_asked=False)
+            reserved = yield from call.group.share(call, self, self._reserve, give_back)
+            if reserved is not None:
+                return reserved
+        return (yield from self._reserve([call])).get(call)
+
+    def _reserve(self, calls: Sequence[Call]) -> Flow[dict[Call, Reserved]]:
+        """Reserve what calls may take at most, in one step."""
+        held: dict[Call, list[Held]] = {}
+        for call in calls:
+            key = self._key(call)
+            if key is not None:
+                held[call] = yield from self._worst_case(call, key)
+        sums: dict[str, Held] = {}
+        for one in (one for several in held.values() for one in several):
+            known = sums.setdefault(one.key, replace(one, amount=0))
+            known.amount += one.amount
+        # What a tool will ask is not known yet: it begins as long as something is left. A model
+        # that costs nothing is there even when all money is spent.
+        least = 0 if calls[0].is_route or _asks_model(calls[0]) else 1
+        asked = [one for one in sums.values() if one.amount or least]
+        place = yield self._store.count(
+            [
+                Count(one.key, one.amount, one.ttl, one.allowance.amount - (0 if one.amount else 1))
+                for one in asked
+            ]
+        )
+        if place >= 0:
+            one = asked[place]
+            raise refusal(calls[0].name, one.allowance, one.amount)
+        budget = self._budget
+        limit = budget.max_tokens if budget.limits_answers else None
+        return {call: Reserved(self._name, self._store, one, limit) for call, one in held.items()}
+
+    def _worst_case(self, call: Call, key: str) -> Flow[list[Held]]:
+        """What a call may take at most, of each allowance."""
         most = Usage()
-        if isinstance(call, ModelCall | EmbeddingCall):
-            if isinstance(call, ModelCall) and self._budget.limits_answers:
+        if _asks_model(call):
+            if self._budget.limits_answers:
                 call.limit_answer(self._budget.max_tokens)
             most = call.most(self._budget.max_tokens)
         cost = 0.0
         if self._budget.is_of_money:
             cost = yield from _highest_cost(call, most)
         now = utc_now()
-        reserved = []
+        held = []
         for one in self._budget.allowances:
-            amount = _amount(one, most, cost)
-            if one.unit == "tokens" or not isinstance(call, ModelCall | EmbeddingCall | ImageCall):
-                # What a tool or a picture takes is not known yet: it begins as long as something
-                # is left.
-                amount = max(1, amount)
             window, left = one.window(now)
             kept = f"budget:{self._name}:{one.unit}:{one.period}:{window}:{key}"
-            reserved.append((one, Count(kept, amount, left + _LATE_SECONDS, one.amount)))
-        # A model that costs nothing is there even when all money is spent.
-        reserved = [(one, count) for one, count in reserved if count.amount]
-        place = yield self._store.count([count for _, count in reserved])
-        if place >= 0:
-            allowance, count = reserved[place]
-            raise _refusal(call.name, allowance, count.amount, allowance.window(utc_now())[1])
-        return reserved
-
-    @staticmethod
-    def _settled(
-        reserved: Sequence[tuple[Allowance, Count]], spent: Spending, *, was_asked: bool
-    ) -> list[Count]:
-        """What is to be added to the counts, now that it is known what a call has taken."""
-        used = Usage(spent.input_tokens, spent.output_tokens)
-        found = []
-        for one, count in reserved:
-            amount = int(was_asked) if one.unit == "requests" else _amount(one, used, spent.cost)
-            if amount != count.amount:
-                found.append(Count(count.key, amount - count.amount, count.ttl))
-        return found
-
-    def _settle_late(self, settle: Any) -> None:
-        try:
-            if counts := settle():
-                self._store.count(counts).do()
-        except Exception:
-            logger.exception(_NOT_SETTLED, self._name)
+            held.append(Held(one, kept, left + _LATE_SECONDS, _amount(one, most, cost)))
+        return held
 
     def _key(self, call: Call) -> str | None:
         key = self._budget.key
@@ -193,33 +196,21 @@ class Budgeted:
         return self._callers.counted_as(call.incoming.request)
 
 
+def _asks_model(call: Call) -> TypeGuard[ModelCall | EmbeddingCall | ImageCall]:
+    return isinstance(call, ModelCall | EmbeddingCall | ImageCall)
+
+
 def _amount(allowance: Allowance, usage: Usage, cost: float) -> int:
     if allowance.unit == "requests":
         return 1
     if allowance.unit == "tokens":
         return usage.input_tokens + usage.output_tokens
-    return math.ceil(cost * NANO)
-
-
-def _refusal(name: str, allowance: Allowance, amount: int, seconds: float) -> CallRejected:
-    if amount > allowance.amount:
-        return CallRejected(
-            f"{name} may take more for this request than the whole budget of {allowance.words}: "
-            "limit the answer by max_tokens, or ask less",
-            status=400,
-        )
-    wait = max(1, math.ceil(seconds))
-    return CallRejected(
-        f"The budget of {allowance.words} has not enough left for {name}: try again in {wait} "
-        f"second{'s' if wait > 1 else ''}",
-        status=429,
-        retry_after=wait,
-    )
+    return nanos_of(cost)
 
 
 def _highest_cost(call: Call, most: Usage) -> Flow[float]:
     """What a call costs at most, by the price of the dearest model that may answer it."""
-    if not isinstance(call, ModelCall | EmbeddingCall | ImageCall):
+    if not _asks_model(call):
         return 0.0
     prices = list(_prices(call.model, call.incoming.handlers, set()))
     if not all(one.is_at_hand for one in prices):
@@ -239,24 +230,10 @@ def _prices(model: ChatModel, handlers: Any, seen: set[str]) -> Iterator[Pricing
         yield model.price
         return
     names: Sequence[str] = getattr(model.model, "members", ())
-    if not names:
-        _warn_of_no_price(model.name)
     for name in names:
         member = handlers.model(name)
         if member is not None:
             yield from _prices(member, handlers, seen)
-
-
-def _warn_of_no_price(name: str) -> None:
-    if name not in _warned:
-        _warned.add(name)
-        logger.warning(
-            "The model %r has no price, so it costs nothing in budgets of money: declare price=",
-            name,
-        )
-
-
-_warned: Final[set[str]] = set()
 
 
 def _read(key: str, value: Any) -> list[Budget]:

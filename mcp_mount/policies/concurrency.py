@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final
 
 from mcp_mount.calls.call import Call
@@ -20,6 +22,9 @@ from mcp_mount.wire.errors import CallRejected
 
 class MaxConcurrency:
     """Limits how many calls run at a time in this process; others wait for their turn.
+
+    What a call makes its handler call in turn runs within the turn of that call, one at a time, or
+    in one that is free.
 
     Args:
         limit: How many calls run at a time.
@@ -39,43 +44,78 @@ class MaxConcurrency:
     def flow(self, call: Call) -> Flow[Result]:
         if call.is_counted(self):
             return (yield from proceed())
-        turn = self._turns.take()
+        incoming = call.incoming
+        outer = incoming.turns or {}
+        turns, turn = outer.get(self, self._turns).take()
         if turn is not None:
-            try:
-                yield Wait(turn, self._wait)
-            except TimeoutError:
-                self._turns.leave(turn)
-                raise CallRejected(
-                    f"{call.name} is busy: try again in a few seconds", status=503, retry_after=1
-                ) from None
-            except BaseException:
-                self._turns.leave(turn)
-                raise
+            yield from self._come(call, turns, turn)
+        if call.group is not None:
+            call.group.begun.add(self)
+        # What it calls waits for nobody else: its own turn is passed on, to one at a time.
+        own = _Turns(1, around=turns)
+        incoming.turns = {**outer, self: own}
         assert call.tracker is not None, "a call with policies tells when its handler has ended"
         try:
             return (yield from proceed())
         finally:
-            # The handler may go on when nobody waits for it any more.
-            call.tracker.when_idle(self._turns.pass_on)
+            if not call.tracker.is_running:
+                incoming.turns = outer
+            # The handler may go on when nobody waits for it any more, and what it has called, too.
+            call.tracker.when_idle(partial(own.close, turns.pass_on))
+
+    def _come(self, call: Call, turns: _Turns, turn: Future[None]) -> Flow[None]:
+        """Wait until a turn comes.
+
+        Raises:
+            CallRejected: If that takes too long.
+        """
+        try:
+            try:
+                yield Wait(turn, self._wait)
+            except TimeoutError:
+                if call.group is None or self not in call.group.begun:
+                    raise CallRejected(
+                        f"{call.name} is busy: try again in a few seconds",
+                        status=503,
+                        retry_after=1,
+                    ) from None
+                # Others have begun for the same answer, which is nothing without this one.
+                yield Wait(turn)
+        except BaseException:
+            turns.leave(turn)
+            raise
 
 
 class _Turns:
-    """Turns, first come, first served; for threads and event loops alike."""
+    """Turns, first come, first served; for threads and event loops alike.
 
-    def __init__(self, free: int) -> None:
+    Args:
+        free: How many there are.
+        around: Where else a turn may be free; it is waited for here.
+    """
+
+    def __init__(self, free: int, around: _Turns | None = None) -> None:
         self._free = free
+        self._around = around
+        self._is_closed = False
         self._waiting: deque[Future[None]] = deque()
         self._lock = threading.Lock()
 
-    def take(self) -> Future[None] | None:
-        """Take a turn that is free; else a future that is done when the turn has come."""
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return None
-            turn: Future[None] = Future()
-            self._waiting.append(turn)
-            return turn
+    def take(self) -> tuple[_Turns, Future[None] | None]:
+        """Take a turn that is free; else a future that is done when the turn has come.
+
+        Returns:
+            Whose turn it is, and the future.
+        """
+        one: _Turns | None = self
+        while one is not None:
+            if one._take_free():
+                return one, None
+            one = one._around
+        one = self
+        while one._is_closed and one._around is not None:
+            one = one._around
+        return one, one._wait()
 
     def pass_on(self) -> None:
         """End a turn."""
@@ -93,6 +133,35 @@ class _Turns:
                 self._waiting.remove(turn)
                 return
         self.pass_on()
+
+    def close(self, then: Callable[[], None]) -> None:
+        """Let nobody take the one turn that there is any more.
+
+        Args:
+            then: Called once whoever has it now, or waits for it already, has ended.
+        """
+        self._is_closed = True
+        turn = self._wait()
+        if turn is None:
+            then()
+        else:
+            turn.add_done_callback(lambda _: then())
+
+    def _take_free(self) -> bool:
+        with self._lock:
+            is_free = self._free > 0
+            self._free -= is_free
+            return is_free
+
+    def _wait(self) -> Future[None] | None:
+        """A future for the next turn; None if it has come already."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return None
+            turn: Future[None] = Future()
+            self._waiting.append(turn)
+            return turn
 
 
 _limit: Final = instance_of(MaxConcurrency)

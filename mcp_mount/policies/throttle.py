@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -103,26 +103,44 @@ class Throttled:
         self._limits = store.limits(throttle.strategy)
 
     def flow(self, call: Call) -> Flow[Result]:
-        key = None if call.is_counted(self._name) else self._key(call)
-        cost = 0 if key is None else self._cost(call)
-        if key is not None and cost:
+        if not call.is_counted(self._name):
+            admitted = None
+            if call.group is not None:
+                admitted = yield from call.group.share(call, self, self._admit)
+            if admitted is None:
+                yield from self._admit([call])
+        return (yield from proceed())
+
+    def _admit(self, calls: Sequence[Call]) -> Flow[dict[Call, bool]]:
+        """Count calls that are made together.
+
+        Raises:
+            CallRejected: If they come too often.
+        """
+        costs: dict[str, int] = {}
+        for call in calls:
+            key = self._key(call)
+            cost = 0 if key is None else self._cost(call)
+            if key is not None and cost:
+                costs[key] = costs.get(key, 0) + cost
+        for key, cost in costs.items():
             for rate in self._throttle.rates:
                 if cost > rate.amount:
                     raise CallRejected(
-                        f"{call.name} counts {cost} for this request, and no more than {rate} are "
-                        "allowed: ask for less",
+                        f"{calls[0].name} counts {cost} for this request, and no more than {rate} "
+                        "are allowed: ask for less",
                         status=400,
                     )
                 wait = yield self._hit(rate, key, cost)
                 if wait is not None:
                     seconds = max(1, math.ceil(wait))
                     raise CallRejected(
-                        f"{call.name} was called too often ({rate}): "
+                        f"{calls[0].name} was called too often ({rate}): "
                         f"try again in {seconds} second{'s' if seconds > 1 else ''}",
                         status=429,
                         retry_after=seconds,
                     )
-        return (yield from proceed())
+        return dict.fromkeys(calls, True)
 
     def _key(self, call: Call) -> str | None:
         key = self._throttle.key

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
+from mcp_mount.calls.spending import NANO
 from mcp_mount.schemas.functions import DefinitionError
-
-NANO: Final = 1_000_000_000
-"""Money is counted in billionths of a dollar: whole numbers add up exactly."""
 
 _PERIODS: Final = ("minute", "hour", "day", "week", "month")
 _UNITS: Final = ("USD", "tokens", "requests")

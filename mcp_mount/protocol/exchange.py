@@ -239,6 +239,7 @@ class Protocol:
         startup = self.settings.startup
         if startup is not None:
             try:
+                startup.check()
                 if startup.is_needed():
                     yield Run(startup.start, is_async=True)
             except ProtocolError as error:

@@ -97,6 +97,13 @@ def _quoted(value: str) -> str:
 class Startup(Protocol):
     """What must have begun before a server answers: its lifespan."""
 
+    def check(self) -> None:
+        """Check what has been declared.
+
+        Raises:
+            ProtocolError: 503, if it does not fit together.
+        """
+
     def is_needed(self) -> bool:
         """Whether it has not begun, and there is something to begin."""
 

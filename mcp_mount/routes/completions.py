@@ -7,8 +7,8 @@ from typing import Any, Final, TypeVar, overload
 
 from typing_extensions import Unpack
 
-from mcp_mount.backends.models.embeddings import FunctionEmbedding, OnlyEmbeds
-from mcp_mount.backends.models.functions import FunctionModel
+from mcp_mount.backends.models.adapters.embeddings import FunctionEmbedding, OnlyEmbeds
+from mcp_mount.backends.models.adapters.functions import FunctionModel
 from mcp_mount.backends.models.given import AgentObject, RunnableObject, model_of
 from mcp_mount.backends.models.standin import NAME as STAND_IN
 from mcp_mount.backends.models.standin import stand_in

@@ -233,23 +233,35 @@ def runner_of(request: Request) -> Runner:
     return runner
 
 
-async def gated_body(request: Request, headers: Mapping[str, str] | None = None) -> bytes:
-    """The body of a request, within the server's limit.
+def usual_body_limit(request: Request) -> int:
+    """How large the body of a request may be, if nothing else is declared of what it is for."""
+    server: Protocol | None = protocol_of(request)
+    return MAX_BODY_BYTES if server is None else server.settings.max_body_bytes
+
+
+async def gated_body(
+    request: Request, limit: int, headers: Mapping[str, str] | None = None
+) -> bytes:
+    """The body of a request, within a limit.
 
     Args:
         request: The request.
+        limit: In bytes.
         headers: Its headers, if they have been read.
 
     Raises:
         HTTPException: 413 if the body is too large, 400 if it is not complete.
     """
-    server: Protocol | None = protocol_of(request)
-    limit = MAX_BODY_BYTES if server is None else server.settings.max_body_bytes
     known = read_headers(request.scope) if headers is None else headers
     try:
         body = await read_body(known, request.receive, limit)
     except ClientLeft:
         raise HTTPException(400, "The body is not complete") from None
     if body is None:
-        raise HTTPException(413, f"The body exceeds {limit} bytes")
+        raise too_large(limit)
     return body
+
+
+def too_large(limit: int) -> HTTPException:
+    """The refusal of a body that is larger than `limit`."""
+    return HTTPException(413, f"The body exceeds {limit} bytes")

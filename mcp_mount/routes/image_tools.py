@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -21,6 +19,8 @@ from mcp_mount.features import Image, ToolError
 from mcp_mount.llm.images import ImageRequest, PartialPicture, Picture
 from mcp_mount.routes.openai.files import ImageFiles
 from mcp_mount.transports.threads import run_in_thread
+from mcp_mount.wire.binary import decode_base64
+from mcp_mount.wire.data_urls import data_url
 
 SCHEME: Final = "image://"
 
@@ -123,10 +123,10 @@ class ImageTools:
             if data is None:
                 raise ToolError("There is no such picture, or it has expired")
         else:
-            text = value.partition(",")[2] if value.startswith("data:") else value
             try:
-                data = base64.b64decode(text, validate=True)
-            except (binascii.Error, ValueError):
+                url = data_url(value)
+                data = decode_base64(value) if url is None else url.data()
+            except ValueError:
                 raise ToolError("A picture is a data: URL, Base64, or an image: URI") from None
         media_type = media_type_of(data)
         if media_type is None:

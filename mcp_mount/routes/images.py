@@ -16,7 +16,7 @@ from mcp_mount.backends.images.standin import StandInBackend
 from mcp_mount.backends.images.stores import ImageStore, MemoryImages
 from mcp_mount.calls.tasks import TaskPolicy
 from mcp_mount.features.models import ChatModel
-from mcp_mount.features.prices import PicturePrice
+from mcp_mount.features.prices import PicturePrice, Price, Pricing
 from mcp_mount.llm.images import ImageBackend
 from mcp_mount.policies.chain import policies_of
 from mcp_mount.policies.options import split
@@ -25,7 +25,7 @@ from mcp_mount.routes.image_tools import ImageTools
 from mcp_mount.routes.openai.files import ImageFiles
 from mcp_mount.routes.openai.forms import EDIT_BODY
 from mcp_mount.routes.openai.images import ImagesFace
-from mcp_mount.routes.openai.route import OpenAIRoute
+from mcp_mount.routes.openai.route import route_class_of
 from mcp_mount.routes.options import ImageOptions, NamedRouterOptions
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import MCPRouter, add_asking_tool
@@ -193,7 +193,7 @@ class ImageRouter(MCPRouter):
             answers=False,
             image=limited,
             answers_any_name=answers_any_name,
-            price=None if rest.get("price") is None else PicturePrice(rest["price"]),
+            price=_price_of(rest.get("price")),
         )
         self.registry.add_model(entry, aliases)
         self._add_tools(edits=limited.edits)
@@ -217,6 +217,7 @@ class ImageRouter(MCPRouter):
 
     def _add_routes(self, max_images: int) -> None:
         face = ImagesFace(self.registry, self._files, max_images)
+        route_class = route_class_of(self.registry)
         for path, method, endpoint, check, summary in (
             ("generations", "POST", face.generate, gate, "Generate images"),
             ("edits", "POST", face.edit, form_gate, "Edit images"),
@@ -231,7 +232,7 @@ class ImageRouter(MCPRouter):
                 summary=summary,
                 response_model=None,
                 openapi_extra={"requestBody": EDIT_BODY} if path == "edits" else None,
-                route_class_override=OpenAIRoute,
+                route_class_override=route_class,
             )
 
 
@@ -255,6 +256,15 @@ def _backend_of(given: Any) -> ImageBackend:
             f"{given!r}"
         )
     return FunctionBackend(given)
+
+
+def _price_of(given: float | Price | None) -> Pricing | None:
+    """What a user gave as the price of pictures.
+
+    Raises:
+        DefinitionError: If it is none.
+    """
+    return given if given is None or isinstance(given, Price) else PicturePrice(given)
 
 
 def _model(name: str, backend: ImageBackend, description: str, *, any_name: bool) -> ChatModel:

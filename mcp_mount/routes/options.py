@@ -78,8 +78,9 @@ class ImageOptions(ResourcePolicies, total=False):
     """Other names by which clients may ask for it."""
     description: str | None
     """What it is, for lists of models."""
-    price: float | None
-    """What a picture costs, in US dollars, for budgets and audits."""
+    price: float | Price | None
+    """What a picture costs, for budgets and audits: US dollars for each, or a `Price` of its
+    tokens, where the backend says how many there were."""
 
 
 class _RouteOptions(TypedDict, total=False):

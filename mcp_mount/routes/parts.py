@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Request
 
@@ -41,6 +41,16 @@ def protocol_of(request: Request) -> Protocol | None:
     """The protocol of the server that answers a request, if it is one."""
     parts = parts_of(request)
     return None if parts is None else parts.protocol
+
+
+_KEEP_ALIVE: Final = 15.0
+"""Where no server says it."""
+
+
+def keep_alive_of(request: Request) -> float:
+    """After how many seconds of silence a comment is sent on an event stream."""
+    server = protocol_of(request)
+    return _KEEP_ALIVE if server is None else server.settings.keep_alive
 
 
 def registry_of(request: Request, default: Registry) -> Registry:

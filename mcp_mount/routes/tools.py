@@ -15,6 +15,7 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.features import Tool, ToolError
+from mcp_mount.features.registry import body_limit
 from mcp_mount.routes.gate import (
     checked,
     gate,
@@ -23,6 +24,7 @@ from mcp_mount.routes.gate import (
     http_error,
     incoming_of,
     runner_of,
+    usual_body_limit,
 )
 from mcp_mount.routes.options import NamedRouterOptions
 from mcp_mount.routes.parts import parts_of, protocol_of, registry_of
@@ -115,7 +117,9 @@ class ToolsRouter(MCPRouter):
             except ProtocolError as error:
                 server = protocol_of(request)
                 raise http_error(server, error, incoming.request) from None
-        body = incoming.request.body = await gated_body(request)
+        body = incoming.request.body = await gated_body(
+            request, body_limit(tool.policies, usual_body_limit(request))
+        )
         arguments = _arguments(body)
         outcome = _Outcome(tool)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, get_args, get_origin
 
 from pydantic import (
@@ -13,7 +14,6 @@ from pydantic import (
     TypeAdapter,
 )
 from pydantic.experimental.arguments_schema import generate_arguments_schema
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ArgsKwargs, SchemaError, SchemaValidator, ValidationError, to_json
 
 from mcp_mount.context.context import Context, SyncContext
@@ -160,6 +160,12 @@ class Arguments:
             rewritten = self._bounds.schema is not own_schema
             validator = validator_of(self._bounds.schema, is_rewritten=rewritten)
             self._validator: Any = _AsJSON(validator) if _is_strict(core_schema) else validator
+            # Where nothing is to be measured without a step in between.
+            self._validate_first: Callable[[Any], Any] = (
+                partial(self._bounds.validate, self._validator)
+                if self._bounds.is_measured
+                else self._validator.validate_python
+            )
             schema = finite_schema(SchemaGenerator().generate(core_schema))
         except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
             raise _explain(function, parameters) from None
@@ -171,7 +177,7 @@ class Arguments:
     def validate(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Validate arguments: see `HandlerArguments.validate`."""
         try:
-            validated = self._bounds.validate(self._validator, arguments)
+            validated = self._validate_first(arguments)
         except ValidationError as error:
             validated = self._validate_read(arguments, error)
         except TooCostly as error:
@@ -491,12 +497,14 @@ def _explain(function: Callable[..., Any], parameters: list[inspect.Parameter]) 
     return DefinitionError(f"{describe(function)}: its parameters have no JSON form")
 
 
+_title_of: Final = SchemaGenerator().get_title_from_name
+
+
 def _finish(schema: dict[str, Any], documentation: Documentation) -> dict[str, Any]:
     """Add what the docstring says of parameters; drop the titles made of their names."""
-    title_of = GenerateJsonSchema().get_title_from_name
     properties = schema.setdefault("properties", {})
     for name, field in properties.items():
-        if field.get("title") == title_of(name):
+        if field.get("title") == _title_of(name):
             del field["title"]
         if name in documentation.parameters:
             field.setdefault("description", documentation.parameters[name])

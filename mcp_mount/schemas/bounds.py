@@ -53,6 +53,7 @@ class Bounds:
     Attributes:
         schema: The core schema to validate by; the very same object if nothing is to be counted.
         is_ambiguous: Whether tries of unions are counted.
+        is_measured: Whether `validate` does more than the validator.
     """
 
     def __init__(self, schema: Any) -> None:
@@ -64,7 +65,7 @@ class Bounds:
         recursive = _recursive(schema)
         self.schema = _counting(schema, recursive) if recursive else schema
         self.is_ambiguous = self.schema is not schema
-        self._is_measured = bool(recursive) or _has_free_names(schema)
+        self.is_measured = bool(recursive) or _has_free_names(schema)
 
     def validate(self, validator: Any, value: Any) -> Any:
         """Validate a value.
@@ -77,7 +78,7 @@ class Bounds:
             TooCostly: If that would take too long, or too much memory.
             ValidationError: If it does not fit.
         """
-        if not self._is_measured:
+        if not self.is_measured:
             return validator.validate_python(value)
         with counted(value):
             return validator.validate_python(value)

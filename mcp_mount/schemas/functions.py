@@ -17,6 +17,9 @@ _HAS_SECTIONS: Final = re.compile(
 )
 
 
+_IN_OTHER_STYLES: Final = re.compile(r"^\s*(:|@|--)", re.MULTILINE)
+"""What only sections of reST, Epydoc and NumPy have: without it, a text is in Google style."""
+
 _RUNS_COROUTINES: Final = frozenset(
     {
         *("run", "run_until_complete", "run_coroutine_threadsafe", "run_sync", "from_thread"),
@@ -201,10 +204,13 @@ class Documentation:
         self.description = text
         self.parameters: Mapping[str, str] = {}
         if _HAS_SECTIONS.search(text):
-            from docstring_parser import ParseError, parse
+            from docstring_parser import DocstringStyle, ParseError, parse
 
+            # By itself it reads the text in each style and takes that which finds most.
+            others = _IN_OTHER_STYLES.search(text)
+            style = DocstringStyle.AUTO if others else DocstringStyle.GOOGLE
             try:
-                parsed = parse(text)
+                parsed = parse(text, style)
             except ParseError:
                 return
             self.description = (parsed.description or "").strip()

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from mcp_mount.calls.call import Call
-from mcp_mount.protocol.direct import DirectCall
+from mcp_mount.protocol.direct import Asked, DirectCall, resumed
 from mcp_mount.protocol.exchange import Exchange, Opened, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.async_streams import AsyncStream
@@ -70,58 +70,73 @@ class ASGITransport:
     def __init__(self, protocol: Protocol, runner: Runner = PLAIN) -> None:
         self._protocol = protocol
         self._runner = runner
-        self._direct = ASGIDirectCalls(protocol, runner)
+        self.direct = ASGIDirectCalls(protocol, runner)
 
-    async def __call__(
-        self, scope: Scope, receive: Receive, send: Send, otherwise: Application | None = None
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        root_path = scope.get("root_path", "")
+        stands_alone = not scope.get("mcp_mount.mounted", True) and not root_path
+        asked = self.direct.find(scope, root_path, stands_alone=stands_alone)
+        if asked is None:
+            await self.serve(scope, receive, send)
+        else:
+            await self.answer_directly(asked, scope, receive, send, _as_it_is, self.serve)
+
+    async def answer_directly(
+        self,
+        asked: Asked,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        complete: Callable[[Scope], Scope],
+        otherwise: Application,
     ) -> None:
-        """Answer a request.
+        """Answer a request that may be a direct call.
 
         Args:
+            asked: What its headers name, as `direct` has found.
             scope: Of the request.
             receive: ASGI's.
             send: ASGI's.
-            otherwise: Answers it if it is no direct call; by default the long way.
+            complete: Returns the scope for the long way, where a handler takes time or has failed.
+            otherwise: Answers the request if it is no direct call.
         """
-        asked = self._direct.find(scope)
-        if asked is None:
-            await (otherwise or self._serve_any)(scope, receive, send)
-            return
         message = await receive()
-        call = self._direct.read(asked, message)
+        call = self.direct.read(asked, message)
         if call is None:
-            await (otherwise or self._serve_any)(scope, again(message, receive), send)
+            await otherwise(scope, again(message, receive), send)
             return
-        done = self._direct.run(call)
-        if isinstance(done, Started):
-            outcome = await done.future
+        body, rest = self.direct.run(call)
+        if body is None and type(rest) is Started:
+            outcome = await rest.future
             if outcome is None:
-                await self._answer_late(call, done, scope, receive, send)
+                await self._answer_late(call, rest, complete(scope), receive, send)
                 return
-            answered, error = outcome
+            (body, after), error = outcome
             if error is not None:
                 raise error
-            reply, resumed = answered
-            if reply is None:
-                exchange = self._resumed(call, scope)
-                exchange.calls[0].resume(resumed)
+            if body is None:
+                exchange = self._resumed(call, complete(scope))
+                exchange.calls[0].resume(resumed(after))
                 # Here: on a thread, it would wait behind all functions that have not begun.
                 exchange.calls[0].run()
                 await _send_reply(exchange.reply(), send)
                 return
-            done = reply
-        if isinstance(done, bytes):
-            headers = [_CONTENT_TYPE, (b"content-length", b"%d" % len(done))]
+        if body is not None:
+            headers = [_CONTENT_TYPE, (b"content-length", b"%d" % len(body))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": done})
+            await send({"type": "http.response.body", "body": body})
             return
+        scope = complete(scope)
         opened = self._protocol.open_direct(call, request_of(scope, read_headers(scope)))
-        if done is not None:
+        if rest is not None:
             assert isinstance(opened, Exchange), "its arguments have been validated"
-            opened.calls[0].resume(done)
+            assert not isinstance(rest, Started), "its outcome has been taken"
+            opened.calls[0].resume(resumed(rest))
         await self._answer(opened, scope, receive, send, self._runner)
 
-    async def _serve_any(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request the long way, whatever it is."""
         headers = read_headers(scope)
         limit = self._protocol.settings.max_body_bytes
         try:
@@ -266,11 +281,10 @@ class ASGITransport:
         try:
             outcome = await started.future
             assert outcome is not None
-            answered, error = outcome
+            (_, after), error = outcome
             if error is not None:
                 raise error
-            _, resumed = answered
-            exchange.calls[0].resume(resumed)
+            exchange.calls[0].resume(resumed(after))
             exchange.calls[0].run()
             await late.finish()
         finally:
@@ -334,6 +348,10 @@ async def _send_late(
         await _send_events(response.events(), [departure], send)
     finally:
         departure.end_watch()
+
+
+def _as_it_is(scope: Scope) -> Scope:
+    return scope
 
 
 def _nothing() -> None:

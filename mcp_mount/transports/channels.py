@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.channels import AsyncChannel, SyncChannel
@@ -13,6 +14,8 @@ from mcp_mount.transports import background
 from mcp_mount.transports.driving import Spawn, drive, drive_within, spawner
 from mcp_mount.transports.threads import Runner, open_call
 from mcp_mount.wire.errors import ClientError
+
+T = TypeVar("T")
 
 
 class ThreadChannel:
@@ -61,8 +64,9 @@ class LoopChannel:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
-    async def open(self, make: Callable[[], Call], *, may_block: bool) -> Call:
-        """Make another call: where plain functions run, if what its rules ask may block."""
+    async def open(self, make: Callable[[], T], *, may_block: bool) -> T:
+        """Make another call, or what else asks rules: where plain functions run, if they may
+        block."""
         return await open_call(self._runner, make, may_block=may_block)
 
     async def run(self, call: Call) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Coroutine, Generator, Mapping, MutableMap
 from functools import partial
 from inspect import isawaitable
 from types import CoroutineType
-from typing import Any, Final
+from typing import Any
 
 from mcp_mount.calls.call import Call
+from mcp_mount.calls.results import Result
 from mcp_mount.calls.serving import serving
 from mcp_mount.protocol.direct import (
-    ACCEPTS,
-    METHOD,
     Asked,
     DirectCall,
     DirectCalls,
@@ -30,12 +29,6 @@ from mcp_mount.transports.scopes import (
 )
 from mcp_mount.transports.thread_pool import Started
 from mcp_mount.transports.threads import Runner, run_in_thread, start_in_pool
-from mcp_mount.wire.messages import JSON
-
-_METHOD: Final = METHOD.encode()
-_JSON: Final = JSON.encode()
-
-_ACCEPTS: Final = frozenset(one.encode() for one in ACCEPTS)
 
 
 class ASGIDirectCalls:
@@ -52,8 +45,14 @@ class ASGIDirectCalls:
         self._is_plain = runner.run_async is Call.run_async
         self._has_pool = runner.run is Call.run and runner.off_loop is run_in_thread
 
-    def find(self, scope: Scope) -> Asked | None:
-        """What the headers of a request name, if it may be a direct call; None for the long way."""
+    def find(self, scope: Scope, root_path: str, *, stands_alone: bool) -> Asked | None:
+        """What the headers of a request name, if it may be a direct call; None for the long way.
+
+        Args:
+            scope: Of the request.
+            root_path: What its `root_path` is to the server.
+            stands_alone: Whether the server is not mounted in another application.
+        """
         if (
             not self._is_plain
             or scope["method"] != "POST"
@@ -64,36 +63,23 @@ class ASGIDirectCalls:
             return None
         pairs = scope["headers"]
         headers: dict[bytes, bytes] = dict(pairs)
-        get = headers.get
         if (
             # The long way joins repeated headers.
-            len(headers) != len(pairs)
-            or get(b"accept") not in _ACCEPTS
-            or get(b"content-type") != _JSON
-            or b"origin" in headers
-            or b"sec-fetch-site" in headers
+            len(headers) != len(pairs) or b"origin" in headers or b"sec-fetch-site" in headers
         ):
             return None
-        server = scope.get("server")
-        host = get(b"host")
-        root_path = scope.get("root_path", "")
-        stands_alone = not scope.get("mcp_mount.mounted", True) and not root_path
-        if host is None or not self._calls.allows(
-            host.decode("latin-1"),
+        get, server = headers.get, scope.get("server")
+        seen = (
+            get(b"host"),
+            get(b"accept"),
+            get(b"content-type"),
+            get(b"mcp-protocol-version"),
+            get(b"mcp-method"),
             None if server is None else server[0],
-            stands_alone=stands_alone,
-        ):
-            return None
-        token, version = get(b"mcp-session-id"), get(b"mcp-protocol-version")
-        if token is None and get(b"mcp-method") != _METHOD:
-            return None
-        name = get(b"mcp-name")
-        return self._calls.find(
-            None if name is None else name.decode("latin-1"),
-            None if version is None else version.decode("latin-1"),
-            None if token is None else token.decode("latin-1"),
-            scope.get(ENDPOINT, root_path),
+            stands_alone,
         )
+        token, mount = get(b"mcp-session-id"), scope.get(ENDPOINT, root_path)
+        return self._calls.find(seen, get(b"mcp-name"), token, mount)
 
     def read(self, asked: Asked, message: Mapping[str, Any]) -> DirectCall | None:
         """The call in the body of a request; None for the long way.
@@ -106,45 +92,45 @@ class ASGIDirectCalls:
             return None
         return self._calls.read(asked, message.get("body", b""))
 
-    def run(self, call: DirectCall) -> bytes | Resumed | Started | None:
+    def run(self, call: DirectCall) -> tuple[bytes | None, Result | Resumed | Started | None]:
         """Run the handler of a call up to where it waits; a plain function on a thread.
 
         Args:
             call: The call.
 
         Returns:
-            The body of the reply, if the handler has returned; what goes on with the handler the
-            long way, if it waits or has failed; what a thread has begun, whose outcome is both of
-            these, the first being None if there is no such reply; None if it has not begun.
+            The body of the reply, if the handler has returned what fits. And its result; or what
+            goes on with it the long way, if it waits or has failed; or what a thread has begun,
+            whose outcome is a `Done`; None if it has not begun.
         """
         tool = call.tool
         try:
             call.validated = args, kwargs = tool.validate(call.arguments)
         except Exception:
             # Once more the long way, which knows what to tell the client.
-            return None
+            return None, None
         if not tool.is_async:
             # In a session, the client may cancel the call meanwhile, by another request.
             if call.session is None and self._has_pool and serving.get() is None:
-                return start_in_pool(partial(self._calls.run, call), self._settings.begin_after)
-            return None
+                run = partial(self._calls.run, call)
+                return None, start_in_pool(run, self._settings.begin_after)
+            return None, None
         try:
             value = tool.function(*args, **kwargs)
         except BaseException as error:
-            return partial(raise_again, error)
+            return None, partial(raise_again, error)
         if type(value) is CoroutineType:
             try:
                 waits_for = value.send(None)
             except StopIteration as end:
                 value = end.value
             except BaseException as error:
-                return partial(raise_again, error)
+                return None, partial(raise_again, error)
             else:
-                return partial(_Begun, value, waits_for)
+                return None, partial(_Begun, value, waits_for)
         elif isawaitable(value):
-            return partial(return_again, value)
-        reply, resumed = self._calls.outcome(call, value)
-        return resumed if reply is None else reply
+            return None, partial(return_again, value)
+        return self._calls.outcome(call, value)
 
 
 class _Begun:

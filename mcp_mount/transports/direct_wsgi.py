@@ -7,11 +7,11 @@ from typing import Any
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import DirectTool
-from mcp_mount.protocol.direct import ACCEPTS, METHOD, DirectCall, DirectCalls, Resumed
+from mcp_mount.calls.results import Result
+from mcp_mount.protocol.direct import DirectCall, DirectCalls, Resumed
 from mcp_mount.protocol.exchange import Protocol
 from mcp_mount.transports.scopes import HOST_REQUEST
 from mcp_mount.transports.threads import Runner
-from mcp_mount.wire.messages import JSON
 
 
 class WSGIDirectCalls:
@@ -47,11 +47,8 @@ class WSGIDirectCalls:
         """
         get = environ.get
         if (
-            get("HTTP_MCP_METHOD") != METHOD
-            or not self._is_plain
+            not self._is_plain
             or environ["REQUEST_METHOD"] != "POST"
-            or get("HTTP_ACCEPT") not in ACCEPTS
-            or get("CONTENT_TYPE") != JSON
             # Only by its length a body is read in the same way by all.
             or not get("CONTENT_LENGTH", "").isdecimal()
             or "HTTP_TRANSFER_ENCODING" in environ
@@ -61,11 +58,16 @@ class WSGIDirectCalls:
             or HOST_REQUEST in environ
         ):
             return None
-        server = get("SERVER_NAME", "")
-        if not self._calls.allows(get("HTTP_HOST"), server, stands_alone=stands_alone):
-            return None
-        version = get("HTTP_MCP_PROTOCOL_VERSION")
-        asked = self._calls.find(get("HTTP_MCP_NAME"), version, None, "")
+        seen = (
+            get("HTTP_HOST"),
+            get("HTTP_ACCEPT"),
+            get("CONTENT_TYPE"),
+            get("HTTP_MCP_PROTOCOL_VERSION"),
+            get("HTTP_MCP_METHOD"),
+            get("SERVER_NAME", ""),
+            stands_alone,
+        )
+        asked = self._calls.find(seen, get("HTTP_MCP_NAME"), None, "")
         if not isinstance(asked, DirectTool) or (asked.is_async and not with_coroutines):
             return None
         return asked
@@ -79,20 +81,18 @@ class WSGIDirectCalls:
         """
         return self._calls.read(asked, body)
 
-    def run(self, call: DirectCall) -> bytes | Resumed | None:
+    def run(self, call: DirectCall) -> tuple[bytes | None, Result | Resumed | None]:
         """Run the handler of a call.
 
         Args:
             call: The call.
 
         Returns:
-            The body of the reply, if the handler has returned what fits; else what goes on with
-            the handler the long way; None if it has not run.
+            As `DirectCalls.run`; twice None if the handler has not run.
         """
         try:
             call.validated = call.tool.validate(call.arguments)
         except Exception:
             # Once more the long way, which knows what to tell the client.
-            return None
-        body, resumed = self._calls.run(call)
-        return resumed if body is None else body
+            return None, None
+        return self._calls.run(call)

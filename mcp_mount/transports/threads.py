@@ -119,9 +119,9 @@ async def off_loop(runner: Runner, function: Callable[[], T]) -> T:
     return outcome.result()
 
 
-async def open_call(runner: Runner, make: Callable[[], Call], *, may_block: bool) -> Call:
-    """Make a call within another one: on the thread that waits, if one does, or where it may block;
-    its rules ask what they ask of any request."""
+async def open_call(runner: Runner, make: Callable[[], T], *, may_block: bool) -> T:
+    """Make a call within another one, or a list of what may be called: on the thread that waits, if
+    one does, or where it may block; rules ask what they ask of any request."""
     if may_block or waiting_thread() is not None:
         return await off_loop(runner, make)
     return make()

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.green import is_green
-from mcp_mount.protocol.direct import DirectCall
+from mcp_mount.protocol.direct import DirectCall, resumed
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.background import LoopEnded
@@ -158,15 +158,15 @@ class WSGITransport:
             read: Returns the request, for the long way.
             multithread: As for `respond_to`.
         """
-        done = self.direct.run(call)
-        if isinstance(done, bytes):
-            return Reply(200, done, [_CONTENT_TYPE])
+        body, rest = self.direct.run(call)
+        if body is not None:
+            return Reply(200, body, [_CONTENT_TYPE])
         request = read()
         request.max_blocking = self.waiting(multithread=multithread)
         opened = self._protocol.open_direct(call, request)
-        if done is not None:
+        if rest is not None:
             assert isinstance(opened, Exchange), "its arguments have been validated"
-            opened.calls[0].resume(done)
+            opened.calls[0].resume(resumed(rest))
         answer = self.answer(opened)
         assert isinstance(answer, Reply), "a plain function without a context says nothing"
         return answer

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Final
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, ClassVar, Final
 
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaValidator
@@ -27,10 +29,32 @@ _ALPHABET: Final = str.maketrans("-_", "+/", "\t\r\n ")
 """The URL-safe alphabet is taken as well, and line breaks as in MIME."""
 
 
+_PLAIN: Final = (str, int, bool, NoneType)
+"""Types whose values are in JSON what they are in Python."""
+
+
 class SchemaGenerator(GenerateJsonSchema):
-    """JSON Schemas in which bytes are Base64, defaults too."""
+    """JSON Schemas in which bytes are Base64, defaults too.
+
+    Every tool makes two or three: what is the same for all of them is worked out once.
+    """
+
+    _names_of_methods: ClassVar[Mapping[Any, str] | None] = None
+
+    def build_schema_type_to_method(self) -> Any:
+        names = SchemaGenerator._names_of_methods
+        if names is None:
+            found: dict[Any, Any] = super().build_schema_type_to_method()
+            SchemaGenerator._names_of_methods = {
+                kind: method.__name__ for kind, method in found.items()
+            }
+            return found
+        return {kind: getattr(self, name) for kind, name in names.items()}
 
     def encode_default(self, dft: Any) -> Any:
+        if type(dft) in _PLAIN:
+            # pydantic makes an adapter for each default.
+            return dft
         return encode_base64(dft) if isinstance(dft, bytes) else super().encode_default(dft)
 
 
@@ -123,14 +147,26 @@ def encode_base64(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
+def decode_base64(text: str) -> bytes:
+    """Decode Base64 of either alphabet, with or without padding and line breaks.
+
+    Args:
+        text: The text.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    known = text.translate(_ALPHABET).rstrip("=")
+    try:
+        return base64.b64decode(known + "=" * (-len(known) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("bytes must be sent as Base64") from None
+
+
 def _decoded(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    text = value.translate(_ALPHABET).rstrip("=")
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("bytes must be sent as Base64") from None
+    return decode_base64(value)
 
 
 def _as_it_is(value: Any) -> Any:

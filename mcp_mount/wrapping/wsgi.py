@@ -103,7 +103,7 @@ class mount_wsgi(Wrapped):
     ) -> Reply | None:
         """The reply to a direct call; None for the long way."""
         endpoint = self.server.core.wsgi_endpoint
-        if self.server.user_middleware:
+        if not self.server.core.allows_direct_calls:
             return None
         asked = endpoint.direct.find(environ, stands_alone=False)
         if asked is None:

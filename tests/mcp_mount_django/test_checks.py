@@ -179,6 +179,49 @@ def test_a_misspelt_permission_is_found(server: Any) -> None:
         assert problems() == [misspelt]
 
 
+def test_a_misspelt_model_of_a_route_is_found(server: Any) -> None:
+    from mcp_mount import CompletionsRouter
+    from mcp_mount.models import Route
+
+    server.is_beside = True
+    router = CompletionsRouter()
+    router.add_model("smart", Route(["clade"]))
+    router.add_model("claude", lambda request: "Hello")
+    server.include_router(router)
+    assert problems() == [
+        "mcp_mount.E016 The server 'checked' cannot start: the model 'smart' asks 'clade', which "
+        "is no model of this server; did you mean 'claude'? There are: claude."
+    ]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_server_with_a_misspelt_model_answers_nothing(
+    is_async: bool, server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    import asyncio
+
+    from django.test import AsyncClient, Client, override_settings
+    from django.urls import include, path
+
+    from mcp_mount import CompletionsRouter
+    from mcp_mount.models import Route
+
+    router = CompletionsRouter()
+    router.add_model("smart", Route(["clade"]))
+    server.include_router(router)
+
+    class Urls:
+        urlpatterns = (path("mcp", include(server.urls)),)
+
+    with override_settings(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["testserver"]):
+        if is_async:
+            answer: Any = asyncio.run(AsyncClient().get("/mcp/v1/models"))
+        else:
+            answer = Client().get("/mcp/v1/models")
+    assert answer.status_code == 503
+    assert "the model 'smart' asks 'clade', which is no model of this server" in caplog.text
+
+
 def test_urls_before_the_apps_are_loaded_are_told_where_to_be(
     server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

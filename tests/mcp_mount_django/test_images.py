@@ -105,6 +105,41 @@ def test_a_storage_loses_what_has_expired(tmp_path: Path, monkeypatch: pytest.Mo
         assert store.load(old) is None
 
 
+def test_clients_get_urls_of_the_storage_where_they_are_wanted(tmp_path: Path) -> None:
+    from django.core.files.storage import FileSystemStorage, InMemoryStorage
+
+    from mcp_mount_django.images import StorageImages
+
+    class Signing(InMemoryStorage):
+        """As those of S3 and Azure, in django-storages."""
+
+        def url(self, name: str | None, parameters: Any = None, expire: Any = None) -> str:
+            return f"https://bucket.example/{name}?expires={expire}"
+
+    files = FileSystemStorage(tmp_path, base_url="/media/")
+    assert StorageImages(files).url("a.png", 60) is None
+    assert StorageImages(files, storage_urls=True).url("a.png", 60) == "/media/mcp-images/a.png"
+    signed = StorageImages(Signing(), storage_urls=True).url("a.png", 60.5)
+    assert signed == "https://bucket.example/mcp-images/a.png?expires=60"
+
+
+def test_a_storage_that_deletes_nothing_keeps_pictures(caplog: pytest.LogCaptureFixture) -> None:
+    from django.core.files.storage import InMemoryStorage
+
+    from mcp_mount.backends.images.stores import new_name
+    from mcp_mount.images import Picture
+    from mcp_mount_django.images import StorageImages
+
+    class Refusing(InMemoryStorage):
+        def listdir(self, path: str) -> Any:
+            raise PermissionError("AccessDenied")
+
+    store, name = StorageImages(Refusing()), new_name(Picture(PNG, "image/png"), 60)
+    store.save(name, PNG)
+    assert store.load(name) == PNG
+    assert "could not be deleted" in caplog.text
+
+
 def test_a_storage_that_cannot_be_is_refused() -> None:
     from mcp_mount_django.images import StorageImages
 

@@ -41,45 +41,45 @@ class Limit:
 
 LIMITS = {
     "alone": Limit(
-        ours=24,
+        ours=15,
         others=5,
-        instructions=1.18,
+        instructions=1.06,
         reason=(
             "A direct call: one walk over the headers, one over the body, a look whether the "
             "tool is still that of the headers, the tool, one reply."
         ),
     ),
     "alone, session": Limit(
-        ours=29,
+        ours=21,
         others=5,
-        instructions=1.16,
+        instructions=1.07,
         reason=("A direct call, which also looks up the session that its header names."),
     ),
     "alone, plain function": Limit(
-        ours=43,
+        ours=33,
         others=55,
         instructions=None,
         reason=("A direct call on a thread of the pool, and what wakes the loop up again."),
     ),
     "alone, context and throttle": Limit(
-        ours=164,
+        ours=162,
         others=115,
-        instructions=6.81,
+        instructions=6.76,
         reason=(
             "The long way: headers and message as objects, admission, a call with its channel "
             "to the client, the flow of the throttle around it, the reply in general."
         ),
     ),
     "alone, WSGI": Limit(
-        ours=38,
+        ours=32,
         others=5,
-        instructions=1.26,
+        instructions=1.20,
         reason=(
             "A direct call: one walk over the environment, one over the body, the tool, one reply."
         ),
     ),
     "alone, WSGI, coroutine": Limit(
-        ours=136,
+        ours=131,
         others=130,
         instructions=None,
         reason=(
@@ -89,19 +89,19 @@ LIMITS = {
         ),
     ),
     "in Starlette": Limit(
-        ours=20,
-        others=20,
-        instructions=1.26,
+        ours=15,
+        others=15,
+        instructions=1.13,
         reason=("A direct call in front of the application, which has nothing in between."),
     ),
     "in FastAPI": Limit(
-        ours=20,
-        others=35,
-        instructions=1.84,
+        ours=15,
+        others=30,
+        instructions=1.70,
         reason=("A direct call in front of the application, after FastAPI's own __call__."),
     ),
     "in Flask": Limit(
-        ours=38,
+        ours=34,
         others=-20,
         instructions=1.10,
         reason=(
@@ -110,18 +110,18 @@ LIMITS = {
         ),
     ),
     "beside Flask": Limit(
-        ours=42,
+        ours=37,
         others=25,
-        instructions=0.24,
+        instructions=0.23,
         reason=(
             "A direct call in front of the application, with an application context for the "
             "tool and a request context that is made when the tool looks at it."
         ),
     ),
     "in Django": Limit(
-        ours=51,
+        ours=46,
         others=10,
-        instructions=1.26,
+        instructions=1.25,
         reason=(
             "Django's dispatch as for a view, then a direct call, with the server's "
             "authentication and the check that the project's middleware may run where it "
@@ -129,13 +129,13 @@ LIMITS = {
         ),
     ),
     "in Django, ASGI": Limit(
-        ours=149,
+        ours=146,
         others=65,
         instructions=None,
         reason=("Django's dispatch as for a view, then the long way on the loop."),
     ),
     "beside Django": Limit(
-        ours=38,
+        ours=33,
         others=90,
         instructions=0.47,
         reason=(

@@ -631,3 +631,53 @@ def test_urls_begin_as_the_router_says_and_come_in_streams_as_well() -> None:
         assert url.startswith(begin)
         shown = get(server, url.removeprefix("https://example.com/mcp"))
         assert shown.content == JPEG + b"x"
+
+
+class Shelf:
+    """A store that has URLs of its own, or fails."""
+
+    def __init__(self, base: str = "", fails: str = "") -> None:
+        self._base = base
+        self._fails = fails
+        self.names: list[str] = []
+
+    def save(self, name: str, data: bytes) -> None:
+        if self._fails == "save":
+            raise OSError("disk /dev/secret is full")
+        self.names.append(name)
+
+    def load(self, name: str) -> bytes | None:
+        if self._fails == "load":
+            raise OSError("disk /dev/secret is gone")
+        return b"?"
+
+    def url(self, name: str, seconds: float) -> str | None:
+        return f"{self._base}{name}?for={seconds:.0f}" if self._base else None
+
+
+@pytest.mark.parametrize(
+    ("base", "begins"),
+    [
+        ("https://bucket.example/a/", "https://bucket.example/a/"),
+        ("/media/", "http://testserver/media/"),
+        ("", "http://testserver/v1/images/files/"),
+    ],
+)
+def test_a_store_may_have_urls_of_its_own(base: str, begins: str) -> None:
+    shelf = Shelf(base)
+    server = serve(ImageRouter(_backend, store=shelf, url_seconds=60))
+    url = generate(server, response_format="url").json()["data"][0]["url"]
+    assert url.startswith(begins)
+    assert url.endswith(f"{shelf.names[0]}?for=60") is bool(base)
+
+
+def test_a_store_that_fails_is_told_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    server = serve(ImageRouter(_backend, store=Shelf(fails="save")))
+    answer = generate(server, response_format="url")
+    assert error(answer) == (500, "The picture could not be kept")
+    assert answer.headers["x-should-retry"] == "false"
+    assert "disk /dev/secret is full" in caplog.text
+    server = serve(ImageRouter(_backend, store=Shelf(fails="load")))
+    answer = get(server, generate(server, response_format="url").json()["data"][0]["url"])
+    assert error(answer) == (500, "The picture could not be read")
+    assert "disk /dev/secret is gone" in caplog.text

@@ -295,13 +295,16 @@ def test_options_reach_the_model_in_the_form_of_chat_completions() -> None:
         ({"input": None}, "input"),
         ({"input": []}, "messages"),
         ({"input": [{"type": "item_reference", "id": "x"}]}, "not stored"),
-        ({"input": [{"type": "mcp_call"}]}, "mcp_call"),
+        ({"input": [{"type": "song"}]}, "song"),
+        ({"input": [{"type": ["mcp_call"]}]}, "mcp_call"),
+        ({"tools": [{"type": "function"}]}, "name"),
+        ({"tools": [{"type": "custom", "name": 3}]}, "name"),
+        ({"input": [{"type": "tool_search_output", "tools": 3}]}, "a list is expected"),
         ({"input": [{"role": "user", "content": [{"type": "video"}]}]}, "video"),
         ({"input": [{"role": "user", "content": [3]}]}, "objects"),
         ({"input": [{"content": "a"}]}, "role"),
         ({"input": [{"role": "user", "content": 3}]}, "content"),
         ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "not stored"),
-        ({"tools": [{"type": "file_search"}]}, "file_search"),
         ({"tools": [{"type": "function", "name": "a"}], "tool_choice": {"type": "mcp"}}, "mcp"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"stream": "perhaps"}, "stream"),
@@ -392,3 +395,133 @@ def test_calls_of_such_tools_come_back_as_the_client_named_them() -> None:
     ]
     deltas = [one["delta"] for one in found if one["type"].endswith("_input.delta")]
     assert deltas == ["*** Begin"]
+
+
+SEARCH = {
+    "type": "tool_search",
+    "execution": "client",
+    "description": "Finds tools",
+    "parameters": {"type": "object", "properties": {"query": {"type": "string"}}},
+}
+SHELL = {"type": "local_shell"}
+
+
+def test_tools_that_the_provider_would_run_are_left_out() -> None:
+    run_elsewhere = [
+        {"type": kind}
+        for kind in (
+            "web_search",
+            "web_search_preview_2025_03_11",
+            "file_search",
+            "code_interpreter",
+            "image_generation",
+            "mcp",
+            "computer_use_preview",
+            "tool_search",
+            "of_next_year",
+        )
+    ]
+    function = {"type": "function", "name": "move", "defer_loading": True}
+    seen = seen_by_model(tools=[*run_elsewhere, function])
+    assert seen["tools"] == [{"type": "function", "function": {"name": "move"}}]
+    whole = ask(everything, tools=[*run_elsewhere, function, SEARCH]).json()
+    assert whole["tools"] == [function, SEARCH], "the client sees which there were"
+    assert "tools" not in seen_by_model(tools=run_elsewhere, tool_choice="required")
+
+
+def test_a_choice_of_such_a_tool_is_refused() -> None:
+    tools = [{"type": "web_search"}, CUSTOM]
+    answer = ask(everything, tools=tools, tool_choice={"type": "web_search"})
+    assert answer.status_code == 400
+    assert "no tool of the client" in answer.json()["error"]["message"]
+    seen = seen_by_model(tools=tools, tool_choice={"type": "custom", "name": "patch"})
+    assert seen["tool_choice"] == {"type": "function", "function": {"name": "patch"}}
+    allowed = {"type": "allowed_tools", "tools": [{"type": "web_search"}, SHELL]}
+    seen = seen_by_model(tools=[SHELL], tool_choice=allowed)
+    assert seen["tool_choice"]["allowed_tools"]["tools"] == [
+        {"type": "function", "function": {"name": "local_shell"}}
+    ]
+
+
+def test_the_model_reads_the_grammar_of_a_tool_that_takes_text() -> None:
+    form = {"type": "grammar", "syntax": "lark", "definition": "start: word"}
+    [tool] = seen_by_model(tools=[{**CUSTOM, "format": form}])["tools"]
+    text = tool["function"]["parameters"]["properties"]["input"]
+    assert text["description"] == "Text by this lark grammar:\nstart: word"
+
+
+def test_items_of_what_a_provider_has_run_are_passed_over() -> None:
+    seen = seen_by_model(
+        input=[
+            {"role": "user", "content": "Look"},
+            {"type": "function_call", "call_id": "a", "name": "move", "arguments": "{}"},
+            {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+            {"type": "mcp_list_tools", "tools": []},
+            {"type": "function_call_output", "call_id": "a", "output": "done"},
+        ]
+    )
+    assert [one["role"] for one in seen["messages"]] == ["user", "assistant", "tool"]
+
+
+def test_a_shell_and_a_search_of_the_client_are_functions_for_the_model() -> None:
+    found = {"type": "function", "name": "draw", "parameters": {"type": "object"}}
+    seen = seen_by_model(
+        tools=[SHELL, SEARCH],
+        input=[
+            {"role": "user", "content": "Look"},
+            {
+                "type": "local_shell_call",
+                "call_id": "a",
+                "action": {"type": "exec", "command": ["ls"], "env": {}, "timeout_ms": None},
+            },
+            {"type": "local_shell_call_output", "id": "a", "output": "a.txt"},
+            {"type": "tool_search_call", "call_id": "b", "arguments": {"query": "draw"}},
+            {"type": "tool_search_output", "call_id": "b", "tools": [found, found]},
+        ],
+    )
+    assert [one["function"]["name"] for one in seen["tools"]] == [
+        "local_shell",
+        "tool_search",
+        "draw",
+    ]
+    _, shell, listed, search, told = seen["messages"]
+    assert [one["tool_calls"][0]["function"] for one in (shell, search)] == [
+        {"name": "local_shell", "arguments": '{"command":["ls"]}'},
+        {"name": "tool_search", "arguments": '{"query":"draw"}'},
+    ]
+    assert (listed["tool_call_id"], listed["content"]) == ("a", "a.txt")
+    assert (told["tool_call_id"], told["content"]) == ("b", "Found these tools: draw")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_calls_of_them_come_back_as_items_of_their_own(stream: bool) -> None:
+    def model(request: ChatRequest) -> Iterator[Any]:
+        yield ToolCall("local_shell", {"command": ["ls"], "timeout_ms": 9}, id="a")
+        yield ToolCall("local_shell", {"command": "ls | wc"}, id="b")
+        yield ToolCall("tool_search", {"query": "draw"}, id="c")
+        yield ToolCall("tool_search", "no JSON", id="d")
+
+    tools = [SHELL, SEARCH]
+    if stream:
+        found = events(model, tools=tools)
+        kinds = {one["type"] for one in found[2:-1]}
+        assert kinds == {"response.output_item.added", "response.output_item.done"}
+        whole = found[-1]["response"]
+    else:
+        whole = ask(model, tools=tools).json()
+    shell = {"type": "local_shell_call", "status": "completed"}
+    search = {"type": "tool_search_call", "status": "completed", "execution": "client"}
+    assert without_ids(whole["output"]) == [
+        {
+            **shell,
+            "call_id": "a",
+            "action": {"type": "exec", "env": {}, "command": ["ls"], "timeout_ms": 9},
+        },
+        {
+            **shell,
+            "call_id": "b",
+            "action": {"type": "exec", "env": {}, "command": ["bash", "-lc", "ls | wc"]},
+        },
+        {**search, "call_id": "c", "arguments": {"query": "draw"}},
+        {**search, "call_id": "d", "arguments": {}},
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mcp_mount import ChatRequest
-from mcp_mount.models import ChatCompletion, Finish, ModelError, Usage
+from mcp_mount.models import ChatCompletion, Delta, Finish, ModelError, Usage
 from tests.routes.test_chat import build
 from tests.routes.test_composition import get
 
@@ -59,6 +59,71 @@ def test_each_prompt_has_its_answers(echo: bool) -> None:
             texts[choice["index"]] += choice["text"]
     assert texts == expected
     assert (last, chunks[-1]["choices"], chunks[-1]["usage"]["total_tokens"]) == ("[DONE]", [], 4)
+
+
+def streamed(*models: Any, **request: Any) -> list[dict[str, Any]]:
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    answer = ask(*models, **options, **request)
+    *lines, last = [one.removeprefix("data: ") for one in answer.text.split("\n\n") if one]
+    assert last == "[DONE]"
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("given", [1, 2, 3])
+def test_the_numbers_of_answers_tell_their_prompts_however_many_a_model_gives(given: int) -> None:
+    def model(request: ChatRequest) -> ChatCompletion:
+        others = [ChatCompletion(f"{request.text}{one}") for one in range(1, given)]
+        return ChatCompletion(f"{request.text}0", others=others)
+
+    options: dict[str, Any] = {"prompt": ["a", "b"], "n": 2, "echo": True}
+    expected = {0: "aa0", 1: "aa1", 2: "bb0", 3: "bb1"}
+    if given == 1:
+        expected = {0: "aa0", 2: "bb0"}
+    whole = ask(model, **options).json()
+    assert {one["index"]: one["text"] for one in whole["choices"]} == expected
+    texts: dict[int, str] = {}
+    for chunk in streamed(model, **options):
+        for choice in chunk["choices"]:
+            texts[choice["index"]] = texts.get(choice["index"], "") + choice["text"]
+    assert texts == expected
+
+
+def test_more_answers_to_one_prompt_than_were_asked_for_are_all_there() -> None:
+    whole = ask(two, prompt="a", echo=True).json()
+    assert [one["text"] for one in whole["choices"]] == ["aa1", "aa2"]
+    chunks = streamed(two, prompt="a", echo=True)
+    assert {one["index"] for chunk in chunks for one in chunk["choices"]} == {0, 1}
+
+
+def test_pieces_that_a_model_keeps_are_not_changed() -> None:
+    pieces = [Delta(text="x"), Delta(finish="stop")]
+    chunks = streamed(lambda request: iter(pieces), prompt=["a", "b", "c"])
+    indices = [one["index"] for chunk in chunks for one in chunk["choices"] if one["text"]]
+    assert indices == [0, 1, 2]
+    assert pieces == [Delta(text="x"), Delta(finish="stop")]
+
+
+def test_usage_that_is_told_several_times_counts_once_for_each_prompt() -> None:
+    def model(request: ChatRequest) -> Iterator[Any]:
+        yield Usage(1, 0)
+        yield "x"
+        yield Usage(1, 1)
+
+    assert streamed(model, prompt=["a", "b"])[-1]["usage"]["total_tokens"] == 4
+    assert ask(model, prompt=["a", "b"]).json()["usage"]["total_tokens"] == 4
+
+
+def test_places_in_a_text_count_what_is_before_them() -> None:
+    def model(request: ChatRequest) -> Iterator[Delta]:
+        for text in ("ab", "cd"):
+            yield Delta(text=text, logprobs={"content": [{"token": text, "logprob": -1.0}]})
+
+    places = [2, 4]
+    [choice] = ask(model, prompt="xy", echo=True, logprobs=1).json()["choices"]
+    assert choice["logprobs"]["text_offset"] == places
+    chunks = streamed(model, prompt="xy", echo=True, logprobs=1)
+    told = [one["logprobs"] for chunk in chunks for one in chunk["choices"] if one["logprobs"]]
+    assert [place for one in told for place in one["text_offset"]] == places
 
 
 def test_log_probabilities_have_the_older_form() -> None:

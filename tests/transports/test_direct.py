@@ -17,13 +17,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
 from mcp_mount import Audit, CallRejected, Context, MCPError, MCPServer, ResourceError, ToolError
 from mcp_mount.auth import TokenVerifier
 from mcp_mount.models import Budget
 from mcp_mount.options import OPTIONS
 from mcp_mount.transports.direct import ASGIDirectCalls
+from mcp_mount_starlette import mount
 from tests.fuzz.strategies import values
 from tests.requests import (
     ACCEPT,
@@ -660,3 +662,71 @@ def test_a_client_that_leaves_cancels_a_handler_that_waits() -> None:
         asyncio.run(run())
     assert ended == ["ended", "ended"]
     assert len(direct) == 1
+
+
+class OutOfStock(Exception):
+    """Something that a tool raises and an application knows how to answer."""
+
+
+@pytest.mark.parametrize("kind", ["at once", "waits", "plain"])
+@pytest.mark.parametrize("host", ["alone", "starlette"])
+def test_exception_handlers_get_the_applications_request(host: str, kind: str) -> None:
+    """A scope is completed when a direct call turns to the long way."""
+    server = MCPServer("stock", secret_key=KEY, open=True)
+    application: Any = server
+    if host == "starlette":
+        application = Starlette()
+        mount(application, "/mcp", server)
+    seen: list[Any] = []
+
+    def handle(request: Any, error: Exception) -> PlainTextResponse:
+        seen.append((request.app, request.url.path, dict(request.state._state)))
+        return PlainTextResponse("Out of stock", 409)
+
+    application.add_exception_handler(OutOfStock, handle)
+
+    async def buy() -> str:
+        if kind == "waits":
+            await asyncio.sleep(0)
+        raise OutOfStock
+
+    def buy_plain() -> str:
+        raise OutOfStock
+
+    server.tool(name="buy")(buy_plain if kind == "plain" else buy)
+    headers, body = request(STATELESS, "buy", {})
+    with counted() as direct:
+        for _ in range(2):
+            # The first one goes the long way.
+            answer = asyncio.run(send(application, raw(headers), [json.dumps(body).encode()]))
+            assert b"Out of stock" in answer[2]
+    assert len(direct) == 1
+    assert seen[0] == seen[1] == (application, "/mcp", {})
+
+
+def test_names_that_are_no_tools_are_not_kept() -> None:
+    tools = Shop(direct=True).server.registry.direct_tools
+    known = tools["echo"]
+    assert known is not None
+    assert tools[b"echo"] is known
+    assert tools["echo"] is known
+    assert tools["limited"] is None
+    assert tools[b"unknown"] is tools["unknown"] is tools["\xe9"] is tools[b"\xe9"] is None
+    assert set(tools) == {"echo", b"echo", "limited"}
+
+
+def test_hosts_that_are_seen_are_kept_within_bounds() -> None:
+    server = Shop(direct=True).server
+    server.configure(allowed_hosts=["*"])
+    find = server.core.protocol.direct
+    headers, body = request(STATELESS, "echo", {"text": "a"})
+    asyncio.run(send(server, raw(headers), [json.dumps(body).encode()]))
+    rest = ACCEPT, "application/json", STATELESS, "tools/call", "127.0.0.1", True
+    for number in range(2_500):
+        assert find.find((f"{number}.example", *rest), "echo", None, "") is not None
+    assert find.find(("a" * 1_000 + ".example", *rest), "echo", None, "") is not None
+    assert 0 < len(find._seen) <= 1_000
+    assert all(len(str(one[0])) < 100 for one in find._seen)
+    server.configure(allowed_hosts=["elsewhere.example"])
+    assert find.find(("1.example", *rest), "echo", None, "") is None
+    assert find.find(("elsewhere.example", *rest), "echo", None, "") is not None

@@ -60,13 +60,15 @@ def request_document(
     secured.send(_request(parts, host))
     secured.put_back(_final_head(secured))
     # An answer is read as http.client does it, which never has more than `_Secured` lets through.
-    response = HTTPResponse(secured)  # type: ignore[arg-type]
     try:
-        response.begin()
-        _check_status(response.status)
-        _check_type(response.headers)
-        length = _length(response.headers, max_bytes)
-        body = response.read(max_bytes + 1)
+        # Closed here: from Python 3.13 on the garbage collector may close it in a wrong order.
+        with HTTPResponse(secured) as response:  # type: ignore[arg-type]
+            response.begin()
+            headers = response.headers
+            _check_status(response.status)
+            _check_type(headers)
+            length = _length(headers, max_bytes)
+            body = response.read(max_bytes + 1)
     except HTTPException as error:
         raise _no_http() from error
     except ValueError as error:
@@ -77,7 +79,7 @@ def request_document(
         raise _too_long(max_bytes)
     if length is not None and len(body) != length:
         raise DocumentRefused("The client's document is cut off")
-    return response.headers, body
+    return headers, body
 
 
 def joined(headers: HTTPMessage, name: str) -> str:

@@ -186,7 +186,8 @@ def _resolved(host: str, port: int, left: SecondsLeft, resolve: Resolve) -> list
     minute. So it runs on a thread that is left behind when time runs out, and that ends with the
     process.
     """
-    if not _lookups.acquire(timeout=left()):
+    places = _lookups
+    if not places.acquire(timeout=left()):
         raise TimeoutError
     answer: Future[tuple[list[tuple[Any, ...]], BaseException | None]] = Future()
 
@@ -198,13 +199,13 @@ def _resolved(host: str, port: int, left: SecondsLeft, resolve: Resolve) -> list
         except BaseException as error:
             found, failed = [], error
         finally:
-            _lookups.release()
+            places.release()
         answer.set_result((found, failed))
 
     try:
         threading.Thread(target=look_up, name="mcp-mount-names", daemon=True).start()
     except BaseException:
-        _lookups.release()
+        places.release()
         raise
     try:
         found, failed = answer.result(timeout=left())

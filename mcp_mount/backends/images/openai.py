@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import aclosing
 from typing import Any
 
 from typing_extensions import Unpack
 
 from mcp_mount.backends.images.pictures import MEDIA_TYPES, media_type_of
-from mcp_mount.backends.models.connections import ConnectionOptions
-from mcp_mount.backends.models.failures import bad_answer, broken_off, decoded
-from mcp_mount.backends.models.replies import UpstreamReply
-from mcp_mount.backends.models.upstream import FormFiles, Key, Upstream
+from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
+from mcp_mount.backends.models.upstreams.failures import bad_answer, broken_off, decoded
+from mcp_mount.backends.models.upstreams.options import IMAGE_OPTIONS, PassedOptions
+from mcp_mount.backends.models.upstreams.replies import UpstreamReply
+from mcp_mount.backends.models.upstreams.upstream import FormFiles, Key, Upstream
 from mcp_mount.llm.images import AUTO, ImageAsking, ImageRequest, PartialPicture, Picture
 from mcp_mount.schemas.values import filled, flag, mapping, or_none
-
-_DATA_URL = "data:"
+from mcp_mount.wire.binary import decode_base64
+from mcp_mount.wire.data_urls import data_url
 
 
 class OpenAIImages:
     """A model of an upstream with OpenAI's interface that generates and edits pictures.
 
-    All options of a request go to the upstream as they are.
+    Options of a request that change the picture alone go to the upstream as they are; `passes`
+    names further ones, and all others are refused.
 
     Args:
         base_url: The URL before `/images/generations`, such as "https://api.openai.com/v1". A query
@@ -33,6 +33,7 @@ class OpenAIImages:
         key: The API key, sent as a bearer token; or a function that returns it for each request,
             plain and quick or a coroutine function. None for none.
         defaults: Options for requests that do not give them, in the form of the upstream.
+        passes: The names of further options that requests may give, such as "moderation".
         edits: Whether the model edits pictures.
         streams: Whether it sends pictures on their way; by default where its name has "gpt-image".
         asks_base64: Whether `response_format` asks for the picture itself. The models of OpenAI
@@ -46,6 +47,8 @@ class OpenAIImages:
 
     is_async = True
     wants_context = False
+    provider = "openai"
+    """As OpenTelemetry names it."""
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class OpenAIImages:
         *,
         key: Key = None,
         defaults: Mapping[str, Any] | None = None,
+        passes: Collection[str] = (),
         edits: bool = True,
         streams: bool | None = None,
         asks_base64: bool | None = None,
@@ -61,8 +65,10 @@ class OpenAIImages:
     ) -> None:
         authorization = ("authorization", "Bearer ")
         self._upstream = Upstream("OpenAIImages", base_url, authorization, key, **options)
+        self.address = self._upstream.address
         self._model = filled("model", model)
         self._defaults = dict(mapping("defaults", defaults or {}))
+        self._passed = PassedOptions(IMAGE_OPTIONS, passes)
         self.edits = flag("edits", edits)
         is_new = "gpt-image" in model
         given = or_none(flag)("streams", streams)
@@ -80,7 +86,7 @@ class OpenAIImages:
             ModelError: If it does not answer.
         """
         request = asked.request
-        body = {**self._defaults, **_options(request), "model": self._model}
+        body = {**self._defaults, **self._options(request), "model": self._model}
         if self._asks_base64:
             body["response_format"] = "b64_json"
         if request.stream and self._streams:
@@ -93,13 +99,12 @@ class OpenAIImages:
                 return await _streamed(reply, asked)
             return _picture_in(await reply.json())
 
-
-def _options(request: ImageRequest) -> dict[str, Any]:
-    options = request.options()
-    if options.get("size") == AUTO:
-        # Older models do not know the word, and it is what all do without it.
-        del options["size"]
-    return options
+    def _options(self, request: ImageRequest) -> dict[str, Any]:
+        options = self._passed.of(request.options())
+        if options.get("size") == AUTO:
+            # Older models do not know the word, and it is what all do without it.
+            del options["size"]
+        return options
 
 
 def _files(request: ImageRequest) -> FormFiles:
@@ -162,16 +167,18 @@ def _picture_of(one: Mapping[str, Any], whole: Mapping[str, Any]) -> Picture:
 
 
 def _content(one: Mapping[str, Any]) -> tuple[bytes, str]:
-    text, url = one.get("b64_json"), one.get("url")
-    if not isinstance(text, str) and isinstance(url, str):
-        if not url.startswith(_DATA_URL):
-            raise bad_answer("has a URL in place of the picture: try asks_base64=True")
-        text = url.partition(",")[2]
-    if not isinstance(text, str):
-        raise bad_answer("has no picture")
+    text = one.get("b64_json")
     try:
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        url = data_url(one.get("url"))
+        if isinstance(text, str):
+            content = decode_base64(text)
+        elif url is not None:
+            content = url.data()
+        elif isinstance(one.get("url"), str):
+            raise bad_answer("has a URL in place of the picture: try asks_base64=True")
+        else:
+            raise bad_answer("has no picture")
+    except ValueError:
         raise bad_answer("has a picture that is no Base64") from None
     media_type = media_type_of(content)
     if media_type is None:

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from mcp_mount.backends.images.pictures import MEDIA_TYPES
 from mcp_mount.llm.images import Picture
@@ -38,6 +38,22 @@ class ImageStore(Protocol):
 
     def load(self, name: str) -> bytes | None:
         """A picture; None if there is none of this name."""
+
+
+@runtime_checkable
+class LinkingStore(ImageStore, Protocol):
+    """A store that shows pictures itself, at URLs of its own."""
+
+    def url(self, name: str, seconds: float) -> str | None:
+        """Where a picture is shown, absolute or on the host of the server.
+
+        Args:
+            name: The name of a picture that is kept.
+            seconds: For how long.
+
+        Returns:
+            The URL; None if the server is to show the picture.
+        """
 
 
 def new_name(picture: Picture, seconds: float) -> str:

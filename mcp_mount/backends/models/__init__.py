@@ -1,1 +1,1 @@
-"""Functions that complete prompts, behind the chat and prompt routes."""
+"""Chat models and models of embeddings, whatever answers behind them."""

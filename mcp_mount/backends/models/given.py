@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from mcp_mount.backends.models.functions import FunctionModel
-from mcp_mount.backends.models.named import Named
+from mcp_mount.backends.models.adapters.functions import FunctionModel
+from mcp_mount.backends.models.routing.named import Named
 from mcp_mount.llm.models import EmbeddingModel, Model
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.values import kind_of
@@ -49,11 +49,11 @@ def model_of(given: Any) -> Model | EmbeddingModel:
         own: Model | EmbeddingModel = given
         return own
     if hasattr(given, "run_stream") and hasattr(given, "run"):
-        from mcp_mount.backends.models.agents import Agent
+        from mcp_mount.backends.models.adapters.agents import Agent
 
         return Agent(given)
     if hasattr(given, "ainvoke") and hasattr(given, "astream"):
-        from mcp_mount.backends.models.runnables import Runnable
+        from mcp_mount.backends.models.adapters.runnables import Runnable
 
         return Runnable(given)
     if callable(given):

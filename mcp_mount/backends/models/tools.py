@@ -66,6 +66,8 @@ class ToolUser:
     is_async = True
     wants_context = True
     is_route = True
+    has_rounds = True
+    """What each round takes is reserved and counted for itself."""
 
     def __init__(self, model: Model, tools: Tools) -> None:
         self.function = getattr(model, "function", model)
@@ -107,14 +109,19 @@ class _Conversation:
         self._request = asking.request
         self._context: Context[Any] = asking.context
         self._pieces = asking.pieces
-        self._own = _own_tools(self._context, tools, asking.request)
+        self._own: dict[str, _Own] = {}
         self._messages: list[ChatMessage] = list(asking.request.messages)
         self._texts: list[str] = []
         self._reasoning: list[str] = []
         self._usage: Usage | None = None
+        self._rounds = asking.rounds
+        # Call middleware may let the call run again.
+        self._rounds.clear()
         self._calls = 0
 
     async def run(self) -> ChatCompletion:
+        definitions = await perform_async(operations.tools_of(self._context))
+        self._own = _own_tools(definitions, self._limits, self._request)
         for number in range(self._limits.max_rounds + 1):
             # The last time without them, so that the model answers with what it has.
             may_call = number < self._limits.max_rounds and self._calls < self._limits.max_calls
@@ -143,6 +150,7 @@ class _Conversation:
         )
         completion = await perform_async(operation)
         if completion.usage is not None:
+            self._rounds.append(completion.usage)
             self._usage = completion.usage + (self._usage or Usage())
         self._texts.append(completion.text)
         self._reasoning.append(completion.reasoning)
@@ -198,18 +206,24 @@ class _WithoutCalls:
 
     async def put(self, delta: Delta) -> None:
         if delta.text or delta.reasoning or delta.refusal:
-            await self._pieces.put(replace(delta, finish=None, usage=None, tool=None))
+            await self._pieces.put(_spoken(delta))
 
     def put_from_thread(self, delta: Delta) -> None:
         if delta.text or delta.reasoning or delta.refusal:
-            self._pieces.put_from_thread(replace(delta, finish=None, usage=None, tool=None))
+            self._pieces.put_from_thread(_spoken(delta))
 
 
-def _own_tools(context: Context[Any], tools: Tools, request: ChatRequest) -> dict[str, _Own]:
+def _spoken(delta: Delta) -> Delta:
+    return replace(delta, finish=None, usage=None, tool=None, reasoning_details=())
+
+
+def _own_tools(
+    definitions: Sequence[dict[str, Any]], tools: Tools, request: ChatRequest
+) -> dict[str, _Own]:
     """The tools of the server that a model may use for its caller, by the names that it knows."""
     taken = {name_of_tool(one) for one in request.tools or ()}
     found: dict[str, _Own] = {}
-    for definition in operations.tools_of(context):
+    for definition in definitions:
         name = definition["name"]
         known_as = _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME]
         if not tools.include(name) or known_as in taken:
@@ -235,7 +249,10 @@ def _said(completion: ChatCompletion, calls: Sequence[ToolCall]) -> ChatMessage:
         }
         for call in calls
     ]
-    return ChatMessage(role="assistant", content=completion.text or None, tool_calls=tool_calls)
+    message = ChatMessage(role="assistant", content=completion.text or None, tool_calls=tool_calls)
+    if completion.reasoning_details:
+        message.reasoning_details = [dict(one) for one in completion.reasoning_details]
+    return message
 
 
 def _text_of(result: Mapping[str, Any]) -> str:

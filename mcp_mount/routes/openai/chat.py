@@ -159,6 +159,8 @@ def _message(one: ChatCompletion) -> dict[str, Any]:
     if one.reasoning:
         # Both names are in use.
         message["reasoning_content"] = message["reasoning"] = one.reasoning
+    if one.reasoning_details:
+        message["reasoning_details"] = one.reasoning_details
     if one.tool_calls:
         message["tool_calls"] = [_tool_call(call) for call in one.tool_calls]
     return message
@@ -175,6 +177,8 @@ def _delta(delta: Delta) -> dict[str, Any]:
         shown["content"] = delta.text
     if delta.reasoning:
         shown["reasoning_content"] = shown["reasoning"] = delta.reasoning
+    if delta.reasoning_details:
+        shown["reasoning_details"] = delta.reasoning_details
     if delta.refusal:
         shown["refusal"] = delta.refusal
     if delta.tool is not None:

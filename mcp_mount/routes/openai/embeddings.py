@@ -17,8 +17,8 @@ from mcp_mount.features.embeddings import METHOD
 from mcp_mount.llm.answers import Embeddings, Usage
 from mcp_mount.routes.errors import failed
 from mcp_mount.routes.gate import runner_of
-from mcp_mount.routes.openai.calls import incoming_for, opened
-from mcp_mount.routes.openai.text import refuse_tokens
+from mcp_mount.routes.openai.calls import called, incoming_for
+from mcp_mount.routes.openai.text import has_tokens
 from mcp_mount.routes.parts import registry_of
 from mcp_mount.transports.asgi import run_calls
 from mcp_mount.wire.encoding import encode
@@ -33,7 +33,9 @@ class EmbeddingRequest(BaseModel):
 
     Attributes:
         model: The name of the model; None for the first that represents texts by vectors.
-        input: The text, or several.
+        input: The text, or several. Numbers of tokens in place of text are refused: only the model
+            that has made them can read them. LangChain's client sends such by default, and text
+            with `check_embedding_ctx_length=False`.
         encoding_format: How vectors are written: as numbers, or as the Base64 of 32-bit floats.
         dimensions: How many numbers a vector is to have.
     """
@@ -55,7 +57,13 @@ class EmbeddingRequest(BaseModel):
     @field_validator("input", mode="before")
     @classmethod
     def _several(cls, given: Any) -> Any:
-        return refuse_tokens([given] if isinstance(given, str) else given)
+        texts = [given] if isinstance(given, str) else given
+        if has_tokens(texts):
+            raise ValueError(
+                "Numbers of tokens are not supported: send text. LangChain does so with "
+                "OpenAIEmbeddings(check_embedding_ctx_length=False)"
+            )
+        return texts
 
     def options(self) -> dict[str, Any]:
         """What the model gets besides the texts."""
@@ -81,7 +89,7 @@ class EmbeddingsFace:
             incoming = await incoming_for(request, registry, METHOD, wanted.model)
             options = wanted.options()
             make = partial(registry.embedding_call, incoming, wanted.model, wanted.input, options)
-            call = await opened(request, incoming, make)
+            call = await called(request, incoming, make)
             what = f"The model {call.model.name!r}"
             await run_calls([call], runner_of(request), request.receive)
             whole = _whole(call.embeddings(), call.model.name, wanted.encoding_format)

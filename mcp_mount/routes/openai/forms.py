@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
@@ -15,6 +13,7 @@ from mcp_mount.backends.images.pictures import media_type_of
 from mcp_mount.llm.images import ImageRequest, Picture
 from mcp_mount.routes.errors import unfit
 from mcp_mount.routes.gate import FORM
+from mcp_mount.wire.data_urls import data_url
 
 _MAX_FIELDS: Final = 50
 _MAX_FIELD_BYTES: Final = 256 * 1024
@@ -163,13 +162,13 @@ def picture_in(param: str, value: Any) -> Picture:
             value = value.get("url")
     if not isinstance(value, str):
         raise unfit(param, "A picture is a file of the form, or a data: URL")
-    kind, separator, text = value.partition(",")
-    if not separator or not kind.startswith("data:") or not kind.endswith(";base64"):
-        # Nothing is fetched for clients: what they name may be within this network.
-        raise unfit(param, "A picture is a file of the form, or a data: URL in Base64")
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        url = data_url(value)
+        if url is None:
+            # Nothing is fetched for clients: what they name may be within this network.
+            raise unfit(param, "A picture is a file of the form, or a data: URL in Base64")
+        data = url.data()
+    except ValueError:
         raise unfit(param, "The data: URL is no Base64") from None
     return _picture(param, data)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -17,23 +17,21 @@ from mcp_mount.features import Registry
 from mcp_mount.features.images import EDIT, GENERATE, ImageCall
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.images import AUTO, NO_IMAGE_PIECES, ImageRequest, PartialPicture, Picture
-from mcp_mount.routes.errors import failed, told
+from mcp_mount.routes.errors import failed
 from mcp_mount.routes.gate import runner_of
-from mcp_mount.routes.openai.calls import incoming_for, opened
-from mcp_mount.routes.openai.events import EventResponse
+from mcp_mount.routes.openai.calls import called, incoming_for
 from mcp_mount.routes.openai.files import ImageFiles
 from mcp_mount.routes.openai.forms import edit_request
+from mcp_mount.routes.openai.reading import Reading, streamed
+from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import registry_of
 from mcp_mount.transports.asgi import Departure, run_calls
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.pieces import PieceStream
-from mcp_mount.transports.threads import Runner
 from mcp_mount.wire.cancellation import cancel
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.messages import JSON
 
-_SILENCE: Final = 15.0
-_KEEP_ALIVE: Final = b": keep-alive\n\n"
 _NO_USAGE: Final = {
     "total_tokens": 0,
     "input_tokens": 0,
@@ -77,15 +75,16 @@ class ImagesFace:
             for number in range(wanted.n):
                 pieces: Any = NO_IMAGE_PIECES if streams is None else streams[number]
                 make = partial(registry.image_call, incoming, wanted, pieces, number)
-                calls.append(await opened(request, incoming, make))
+                calls.append(await called(request, incoming, make))
             if streams is None:
-                pictures = await _drawn(calls, request)
+                async with together(calls):
+                    pictures = await _drawn(calls, request)
                 data = [await self._item(one, wanted, request) for one in pictures]
                 return Response(encode(_whole(data, pictures, wanted)), media_type=JSON)
-            kind = "image_edit" if method == EDIT else "image_generation"
-            reading = _ImageReading(calls, streams, runner_of(request), wanted.partial_images)
             item = partial(self._item, wanted=wanted, request=request)
-            return await _streamed(request, reading, _Events(kind, wanted, item))
+            reading = _ImageReading(request, calls, streams, wanted.partial_images, item)
+            kind = "image_edit" if method == EDIT else "image_generation"
+            return await streamed(request, reading, _Events(kind, wanted), _what(calls))
         except Exception as error:
             return failed(error, _what(calls))
 
@@ -146,30 +145,12 @@ async def _drawn(calls: Sequence[ImageCall], request: Request) -> list[Picture]:
             await wait_until_done(task)
 
 
-async def _streamed(request: Request, reading: _ImageReading, events: _Events) -> EventResponse:
-    """The answer as it comes; what fails before its first piece has a status of its own."""
-    departure = Departure(request.receive, reading.leave)
-    pieces = reading.pieces()
-    try:
-        first = await anext(pieces)
-        begun = await events.of(first)
-    except BaseException:
-        departure.end_watch()
-        await pieces.aclose()
-        raise
-    return EventResponse(_written(begun, pieces, events, _what(reading.calls)), departure)
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A whole picture, with the members that say where it is."""
 
-
-async def _written(
-    begun: bytes, pieces: AsyncGenerator[Any, None], events: _Events, what: str
-) -> AsyncIterator[bytes]:
-    async with aclosing(pieces):
-        yield begun
-        try:
-            async for piece in pieces:
-                yield _KEEP_ALIVE if piece is None else await events.of(piece)
-        except Exception as error:
-            yield b"event: error\ndata: %b\n\n" % encode({"type": "error", **told(error, what)})
+    picture: Picture
+    item: dict[str, Any]
 
 
 class _Events:
@@ -178,12 +159,10 @@ class _Events:
     Args:
         kind: What the names of the events begin with.
         wanted: The request.
-        item: Makes the members for a picture.
     """
 
-    def __init__(self, kind: str, wanted: ImageRequest, item: Callable[..., Any]) -> None:
+    def __init__(self, kind: str, wanted: ImageRequest) -> None:
         self._kind = kind
-        self._item = item
         self._common = {
             "created_at": int(time.time()),
             "size": wanted.size,
@@ -192,13 +171,25 @@ class _Events:
         }
         self._index = 0
 
-    async def of(self, piece: Picture | PartialPicture) -> bytes:
-        """The event for a picture, or one on its way."""
-        whole = {**self._common, "output_format": MEDIA_TYPES.get(piece.media_type, "png")}
-        if isinstance(piece, Picture):
+    def events(self, pieces: Sequence[_Drawn | PartialPicture]) -> bytes:
+        """The events for pictures, and for those on their way."""
+        return b"".join(map(self._event, pieces))
+
+    def end(self) -> bytes:
+        """Nothing: the last picture is the end."""
+        return b""
+
+    def failure(self, error: dict[str, Any]) -> bytes:
+        """The event that ends a stream that has failed on its way."""
+        return b"event: error\ndata: %b\n\n" % encode({"type": "error", **error})
+
+    def _event(self, piece: _Drawn | PartialPicture) -> bytes:
+        picture = piece.picture if isinstance(piece, _Drawn) else piece
+        whole = {**self._common, "output_format": MEDIA_TYPES.get(picture.media_type, "png")}
+        if isinstance(piece, _Drawn):
             self._index = 0
             name = f"{self._kind}.completed"
-            whole |= {**(await self._item(piece)), "usage": piece.usage or _NO_USAGE}
+            whole |= {**piece.item, "usage": piece.picture.usage or _NO_USAGE}
         else:
             name = f"{self._kind}.partial_image"
             whole |= {"b64_json": _base64(piece.data), "partial_image_index": self._index}
@@ -206,72 +197,38 @@ class _Events:
         return b"event: %b\ndata: %b\n\n" % (name.encode(), encode({"type": name, **whole}))
 
 
-class _ImageReading:
-    """Runs the calls that answer one request, one after another, and reads what they give.
-
-    Args:
-        calls: The calls.
-        streams: Where each puts its pieces.
-        runner: How they run.
-        partial_images: How many pictures on their way are wanted of each.
-    """
+class _ImageReading(Reading[ImageCall]):
+    """Reads what backends draw."""
 
     def __init__(
         self,
+        request: Request,
         calls: Sequence[ImageCall],
         streams: Sequence[PieceStream],
-        runner: Runner,
         partial_images: int,
+        item: Callable[[Picture], Awaitable[dict[str, Any]]],
     ) -> None:
-        self.calls = calls
-        self._streams = streams
-        self._runner = runner
-        self._most = partial_images
-        self._left = False
+        """Prepare.
 
-    def leave(self) -> None:
-        """Read no more."""
-        self._left = True
-        for stream in self._streams:
-            stream.close()
-
-    async def pieces(self) -> AsyncGenerator[Any, None]:
-        """Pictures on their way and whole ones; None after a silence.
-
-        Raises:
-            Exception: What has ended a call.
+        Args:
+            request: The HTTP request.
+            calls: The calls.
+            streams: Where each puts its pictures.
+            partial_images: How many pictures on their way are wanted of each.
+            item: Makes the members for a whole picture.
         """
-        silence = None
-        for call, stream in zip(self.calls, self._streams, strict=True):
-            running = keep(asyncio.create_task(self._run(call, stream)))
-            given = 0
-            try:
-                while (taken := await stream.take(silence)) is not None:
-                    if not taken:
-                        yield None
-                    for partial_ in taken[: self._most - given]:
-                        given += 1
-                        silence = _SILENCE
-                        yield partial_
-                if self._left:
-                    raise ModelError("The client has left", status=499)
-                await running
-                yield call.picture()
-                silence = _SILENCE
-            finally:
-                stream.close()
-                if not running.done():
-                    if call.is_async:
-                        cancel(running)
-                    # Python cannot stop a thread: a plain function ends with its next piece.
-                    await wait_until_done(running)
+        super().__init__(request, calls, streams)
+        self._left_of = [partial_images] * len(calls)
+        self._item = item
 
-    async def _run(self, call: ImageCall, stream: PieceStream) -> None:
-        try:
-            # Nobody watches for the client here: the reader does.
-            await run_calls([call], self._runner)
-        finally:
-            stream.end()
+    def shown(self, number: int, pieces: list[Any]) -> Sequence[PartialPicture]:
+        wanted = pieces[: self._left_of[number]]
+        self._left_of[number] -= len(wanted)
+        return wanted
+
+    async def rest(self, number: int, *, has_spoken: bool) -> Sequence[_Drawn]:
+        picture = self.calls[number].picture()
+        return [_Drawn(picture, await self._item(picture))]
 
 
 def _whole(

@@ -9,7 +9,7 @@ from mcp_mount.routes.openai.chat import ChatFace
 from mcp_mount.routes.openai.embeddings import EmbeddingsFace
 from mcp_mount.routes.openai.listing import ModelList
 from mcp_mount.routes.openai.responses import ResponsesFace
-from mcp_mount.routes.openai.route import OpenAIRoute
+from mcp_mount.routes.openai.route import route_class_of
 from mcp_mount.routes.openai.text import TextFace
 from mcp_mount.routes.router import MCPRouter
 
@@ -17,6 +17,7 @@ from mcp_mount.routes.router import MCPRouter
 def add_routes(router: MCPRouter) -> None:
     """Add the routes for models to a router."""
     registry = router.registry
+    route_class = route_class_of(registry)
     listing = ModelList(registry)
     chat = ChatFace(registry).answer
     responses = ResponsesFace(registry).answer
@@ -37,5 +38,5 @@ def add_routes(router: MCPRouter) -> None:
             tags=["models"],
             summary=summary,
             response_model=None,
-            route_class_override=OpenAIRoute,
+            route_class_override=route_class,
         )

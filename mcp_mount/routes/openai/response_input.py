@@ -9,11 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.routes.errors import unfit
+from mcp_mount.routes.openai.response_reasoning import WANTED, details_in
 from mcp_mount.routes.openai.response_tools import (
     BETWEEN,
+    LOADED,
     TEXT,
     as_choice,
     as_functions,
+    is_offered,
     objects,
     text_of,
     tool_calls,
@@ -37,10 +40,30 @@ _OWN: Final = {
     "reasoning",
     "max_output_tokens",
     "top_logprobs",
+    "include",
 }
+_UNREADABLE: Final = (
+    "additional_tools",
+    "code_interpreter_call",
+    "compaction",
+    "compaction_trigger",
+    "computer_call",
+    "computer_call_output",
+    "context_compaction",
+    "file_search_call",
+    "ghost_snapshot",
+    "image_generation_call",
+    "mcp_approval_request",
+    "mcp_approval_response",
+    "mcp_call",
+    "mcp_list_tools",
+    "web_search_call",
+)
+"""Items of what a provider has run or keeps, in a conversation that has begun elsewhere: the model
+reads the rest."""
+
 _LEFT_OUT: Final = {
     "store",
-    "include",
     "metadata",
     "stream_options",
     "truncation",
@@ -48,6 +71,10 @@ _LEFT_OUT: Final = {
     "client_metadata",
 }
 """Options that mean nothing to a model: they are for OpenAI's storage, or for tools of its own."""
+
+
+_JOINED: Final = ("tool_calls", "reasoning_details")
+"""What several items add to one message."""
 
 
 class ResponseRequest(BaseModel):
@@ -63,6 +90,7 @@ class ResponseRequest(BaseModel):
         text: The form of the answer: `{"format": …}`.
         reasoning: How much the model is to reason: `{"effort": …}`.
         max_output_tokens: The longest answer, in tokens.
+        include: What the response is to have besides: "reasoning.encrypted_content".
     """
 
     model_config = ConfigDict(extra="allow")
@@ -81,6 +109,7 @@ class ResponseRequest(BaseModel):
     top_logprobs: int | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     parallel_tool_calls: bool = True
+    include: list[str] = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod
@@ -111,7 +140,7 @@ class ResponseRequest(BaseModel):
             "model": self.model,
             "messages": [*(instructions if self.instructions else ()), *_messages(self.input)],
             "stream": self.stream,
-            "tools": list(as_functions(self.tools)) or None,
+            "tools": as_functions(self._all_tools()) or None,
             "tool_choice": as_choice(self.tool_choice),
             "response_format": _format(self.text.get("format")),
             "verbosity": self.text.get("verbosity"),
@@ -125,9 +154,25 @@ class ResponseRequest(BaseModel):
             given.pop("parallel_tool_calls", None)
         return ChatRequest.model_validate(given)
 
+    @property
+    def wants_details(self) -> bool:
+        """Whether the response is to have what the provider wants back of its reasoning."""
+        return WANTED in self.include
+
     def tool_calls(self) -> dict[str, dict[str, Any]]:
         """What the client calls its tools, by the names that the model has for them."""
-        return tool_calls(self.tools)
+        return tool_calls(self._all_tools())
+
+    def _all_tools(self) -> list[Mapping[str, Any]]:
+        """The tools of the request, and those that the client has found on its way."""
+        items = () if isinstance(self.input, str) else self.input
+        found = [
+            tool
+            for number, item in enumerate(items)
+            if item.get("type") in LOADED
+            for tool in objects(item.get("tools"), f"input.{number}.tools")
+        ]
+        return [*self.tools, *found]
 
     def shown(self) -> dict[str, Any]:
         """The request, as the response repeats it."""
@@ -142,7 +187,7 @@ class ResponseRequest(BaseModel):
             "temperature": self.temperature,
             "text": {"format": {"type": "text"}, **self.text},
             "tool_choice": self.tool_choice or "auto",
-            "tools": self.tools,
+            "tools": [one for one in self.tools if is_offered(one)],
             "top_p": self.top_p,
             "truncation": "disabled",
         }
@@ -158,6 +203,8 @@ def _messages(given: str | Sequence[Mapping[str, Any]]) -> Iterator[dict[str, An
     for number, item in enumerate(given):
         own = _assistants_part(item, f"input.{number}")
         if own is None:
+            if item.get("type") in _UNREADABLE:
+                continue
             if turn:
                 yield turn
             turn = {}
@@ -166,10 +213,9 @@ def _messages(given: str | Sequence[Mapping[str, Any]]) -> Iterator[dict[str, An
         if "content" in turn and "content" in own:
             yield turn
             turn = {}
-        calls = turn.get("tool_calls", []) + own.get("tool_calls", [])
+        lists = {name: turn.get(name, []) + own.get(name, []) for name in _JOINED}
         turn = {"role": "assistant", **turn, **own}
-        if calls:
-            turn["tool_calls"] = calls
+        turn |= {name: one for name, one in lists.items() if one}
     if turn:
         yield turn
 
@@ -179,16 +225,14 @@ def _assistants_part(item: Mapping[str, Any], where: str) -> dict[str, Any] | No
     kind = item.get("type", "message")
     if kind == "message" and item.get("role") == "assistant":
         return {"content": _content(item.get("content"), where)}
-    if kind in ("function_call", "custom_tool_call"):
-        if kind == "function_call":
-            arguments = text_of(item.get("arguments", ""), f"{where}.arguments")
-        else:
-            text = text_of(item.get("input", ""), f"{where}.input")
-            arguments = encode({TEXT: text}).decode()
-        function = {"name": _name(item, where), "arguments": arguments}
-        call = {"id": item.get("call_id"), "type": "function", "function": function}
+    if kind in _CALLS:
+        function = {"name": _name(item, where), "arguments": _arguments(item, where)}
+        call = {"id": _call_id(item), "type": "function", "function": function}
         return {"tool_calls": [call]}
     if kind == "reasoning":
+        details = details_in(item.get("encrypted_content"))
+        if details:
+            return {"reasoning_details": details}
         parts = [
             one
             for key in ("content", "summary")
@@ -204,9 +248,13 @@ def _message(item: Mapping[str, Any], where: str) -> dict[str, Any]:
     if kind == "message":
         content = _content(item.get("content"), where)
         return {"role": item.get("role"), "content": content}
-    if kind in ("function_call_output", "custom_tool_call_output"):
+    if kind in ("function_call_output", "custom_tool_call_output", "local_shell_call_output"):
         output = _content(item.get("output"), where)
-        return {"role": "tool", "tool_call_id": item.get("call_id"), "content": output}
+        return {"role": "tool", "tool_call_id": _call_id(item), "content": output}
+    if kind == "tool_search_output":
+        names = [one["function"]["name"] for one in as_functions(objects(item.get("tools"), where))]
+        found = f"Found these tools: {', '.join(names)}" if names else "No tool was found"
+        return {"role": "tool", "tool_call_id": _call_id(item), "content": found}
     if kind == "item_reference":
         raise unfit(where, "responses are not stored here, so send the item itself")
     raise unfit(where, f"items of type {str(kind)[:100]!r} are not supported")
@@ -222,7 +270,32 @@ def _content(given: Any, where: str) -> Any:
     return parts
 
 
+_CALLS: Final = ("function_call", "custom_tool_call", "local_shell_call", "tool_search_call")
+
+
+def _call_id(item: Mapping[str, Any]) -> Any:
+    # Some clients have only one of them for a shell.
+    return item.get("call_id") or item.get("id")
+
+
+def _arguments(item: Mapping[str, Any], where: str) -> str:
+    """The arguments of a call, as JSON."""
+    kind = item["type"]
+    if kind == "function_call":
+        return text_of(item.get("arguments", ""), f"{where}.arguments")
+    if kind == "custom_tool_call":
+        return encode({TEXT: text_of(item.get("input", ""), f"{where}.input")}).decode()
+    given = item.get("action" if kind == "local_shell_call" else "arguments") or {}
+    if not isinstance(given, Mapping):
+        return text_of(given, f"{where}.arguments")
+    known = {key: one for key, one in given.items() if one and key != "type"}
+    return encode(known).decode()
+
+
 def _name(item: Mapping[str, Any], where: str) -> str:
+    if item["type"] in ("local_shell_call", "tool_search_call"):
+        name: str = item["type"].removesuffix("_call")
+        return name
     name = text_of(item.get("name", ""), f"{where}.name")
     within = item.get("namespace")
     return name if within is None else f"{text_of(within, f'{where}.namespace')}{BETWEEN}{name}"

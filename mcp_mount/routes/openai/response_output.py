@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json
 
-from mcp_mount.llm.answers import ToolDelta
+from mcp_mount.llm.answers import ToolDelta, join_details
+from mcp_mount.routes.openai.response_reasoning import written
 from mcp_mount.routes.openai.response_tools import TEXT
 
 Event: TypeAlias = dict[str, Any]
@@ -144,6 +145,10 @@ class ReasoningItem(OutputItem):
     prefix = "rs"
     delta = "reasoning_summary_text"
 
+    def __init__(self, place: int) -> None:
+        super().__init__(place)
+        self._details: list[dict[str, Any]] = []
+
     def begin(self) -> Iterator[Event]:
         yield from super().begin()
         kind = "response.reasoning_summary_part.added"
@@ -156,9 +161,16 @@ class ReasoningItem(OutputItem):
         yield {"type": kind, **where, "part": _summary(text)}
         yield from super().end()
 
+    def keep(self, details: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what the provider wants back."""
+        join_details(self._details, details)
+
     def _item(self, text: str, status: str) -> dict[str, Any]:
-        summary = [_summary(text)] if status == "completed" else []
-        return {"id": self.id, "type": "reasoning", "summary": summary}
+        summary = [_summary(text)] if text and status == "completed" else []
+        item = {"id": self.id, "type": "reasoning", "summary": summary}
+        if self._details and status == "completed":
+            item["encrypted_content"] = written(self._details)
+        return item
 
     def _where(self) -> Event:
         return {**super()._where(), "summary_index": 0}
@@ -235,6 +247,62 @@ class TextCallItem(CallItem):
         except (ValueError, TypeError, KeyError):
             # No argument of that name: then what it has written.
             return arguments
+
+
+class WholeCallItem(CallItem):
+    """A call of a tool that the client runs and that is no function: it comes as a whole."""
+
+    def add(self, text: str, logprobs: Any = None) -> Iterator[Event]:
+        self._said.append(text)
+        yield from ()
+
+    def end(self) -> Iterator[Event]:
+        yield from OutputItem.end(self)
+
+    def _item(self, text: str, status: str) -> dict[str, Any]:
+        members = {"id": self.id, "status": status, "call_id": self._call_id}
+        return {**members, **self._called(_object(text))}
+
+    def _called(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class ShellItem(WholeCallItem):
+    """A command that the client is to run."""
+
+    prefix = "lsh"
+
+    def _called(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        command = arguments.get("command", [])
+        if isinstance(command, str):
+            command = ["bash", "-lc", command]
+        action = {"type": "exec", "env": {}, **arguments, "command": command}
+        return {"type": "local_shell_call", "action": action}
+
+
+class SearchItem(WholeCallItem):
+    """A search for tools that the client is to make among its own."""
+
+    prefix = "tsc"
+
+    def _called(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "tool_search_call", "execution": "client", "arguments": arguments}
+
+
+CALLED: Final[Mapping[str, type[CallItem]]] = {
+    "custom_tool_call": TextCallItem,
+    "local_shell_call": ShellItem,
+    "tool_search_call": SearchItem,
+}
+"""The items of calls that are none of functions."""
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = from_json(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 SPOKEN: Final = {"reasoning": ReasoningItem, "text": TextItem, "refusal": RefusalItem}

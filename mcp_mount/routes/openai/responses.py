@@ -18,11 +18,12 @@ from mcp_mount.llm.answers import ChatCompletion, Delta, ToolDelta, Usage
 from mcp_mount.routes.openai.calls import answer
 from mcp_mount.routes.openai.response_input import ResponseRequest
 from mcp_mount.routes.openai.response_output import (
+    CALLED,
     SPOKEN,
     CallItem,
     Event,
     OutputItem,
-    TextCallItem,
+    ReasoningItem,
 )
 from mcp_mount.wire.encoding import encode
 
@@ -53,6 +54,7 @@ class _ResponseFrame:
         self._model = model
         self._shown = wanted.shown()
         self._named = wanted.tool_calls()
+        self._wants_details = wanted.wants_details
         self._id = f"resp_{secrets.token_hex(24)}"
         self._created = int(time.time())
         self._number = 0
@@ -135,6 +137,12 @@ class _ResponseFrame:
                     item = kind(len(self._items))
                     yield from self._open(item)
                 yield from item.add(text, delta.logprobs)
+        if delta.reasoning_details and self._wants_details:
+            item = self._items[-1] if self._items else None
+            if not isinstance(item, ReasoningItem) or item.is_done:
+                item = ReasoningItem(len(self._items))
+                yield from self._open(item)
+            item.keep(delta.reasoning_details)
         if delta.tool is not None:
             call = self._calls.get(delta.tool.index)
             if call is None:
@@ -147,7 +155,7 @@ class _ResponseFrame:
 
     def _call(self, first: ToolDelta) -> CallItem:
         named = dict(self._named.get(first.name, {"name": first.name}))
-        kind = TextCallItem if named.pop("type", "") == "custom_tool_call" else CallItem
+        kind = CALLED.get(named.pop("type", ""), CallItem)
         return kind(len(self._items), first, named)
 
     def _open(self, item: OutputItem) -> Iterator[Event]:

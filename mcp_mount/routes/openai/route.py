@@ -15,16 +15,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mcp_mount.features import Registry
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.routes.errors import answer_unfit_openai, failed
-from mcp_mount.routes.gate import Guard, ReadRequest, gate, gated_body
-from mcp_mount.routes.parts import parts_of
+from mcp_mount.routes.gate import Guard, ReadRequest, gate, gated_body, usual_body_limit
+from mcp_mount.routes.parts import parts_of, registry_of
 from mcp_mount.transports.paths import route_path
+from mcp_mount.transports.scopes import read_headers
 
 
 class OpenAIRoute(APIRoute):
-    """A route for OpenAI's clients: its body has the server's limit, which FastAPI has none for,
-    and whatever refuses a request does so in OpenAI's form."""
+    """A route for OpenAI's clients: its body has a limit, and whatever refuses a request does so in
+    OpenAI's form.
+
+    Attributes:
+        registry: That of its router, for a router that no server includes.
+    """
+
+    registry: Registry
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -33,14 +41,24 @@ class OpenAIRoute(APIRoute):
         async def answer(request: Request) -> Response:
             if short is not None and not short.is_overridden:
                 short.note(request)
-                return await _answered(request, short.answer)
-            return await _answered(request, handle)
+                return await _answered(request, self.registry, short.answer)
+            return await _answered(request, self.registry, handle)
 
         return answer
 
 
+def route_class_of(registry: Registry) -> type[OpenAIRoute]:
+    """The class of the routes of a router: FastAPI makes copies of routes by their class.
+
+    Args:
+        registry: That of the router.
+    """
+    return type("OpenAIRoute", (OpenAIRoute,), {"registry": registry})
+
+
 async def _answered(
     request: Request,
+    own: Registry,
     answer: Callable[[ReadRequest], Awaitable[Response]],
     unchecked: ProtocolRequest | None = None,
 ) -> Response:
@@ -48,12 +66,18 @@ async def _answered(
 
     Args:
         request: The request.
+        own: The registry of the router.
         answer: Answers it, or raises what refuses it.
         unchecked: The request as the protocol knows it, if it has been read.
     """
     try:
-        headers = None if unchecked is None else unchecked.headers
-        read = ReadRequest(request, await gated_body(request, headers), unchecked)
+        headers = read_headers(request.scope) if unchecked is None else unchecked.headers
+        limit = usual_body_limit(request)
+        length = headers.get("content-length", "")
+        if not length.isdecimal() or int(length) > limit:
+            # The model that it is for, which only the body tells, may take more than others.
+            limit = registry_of(request, own).largest_body(limit)
+        read = ReadRequest(request, await gated_body(request, limit, headers), unchecked)
         return await answer(read)
     except RequestValidationError as error:
         # The first part of each place is "body".
@@ -72,14 +96,22 @@ class _ShortWay:
     FastAPI takes ten times as long for it as the body's own model.
     """
 
-    def __init__(self, route: Any, endpoint: Any, body: type[BaseModel], checks: list[Any]) -> None:
+    def __init__(
+        self,
+        route: Any,
+        endpoint: Any,
+        body: type[BaseModel],
+        checks: list[Any],
+        registry: Registry,
+    ) -> None:
+        self._registry = registry
         self._overrides = route.dependency_overrides_provider
         self._endpoint: Callable[[Any, Request], Awaitable[Response]] = endpoint
         self._validate = body.model_validate_json
         self._checks = checks
 
     @classmethod
-    def of(cls, route: APIRoute) -> _ShortWay | None:
+    def of(cls, route: OpenAIRoute) -> _ShortWay | None:
         """The short way of a route; None if it has none."""
         own = _included(route)
         if own is None:
@@ -100,7 +132,7 @@ class _ShortWay:
         if hints.get("return") is not Response:
             # FastAPI makes a response of it.
             return None
-        return cls(own, route.endpoint, body, checks)
+        return cls(own, route.endpoint, body, checks, route.registry)
 
     @property
     def is_overridden(self) -> bool:
@@ -130,7 +162,7 @@ class _ShortWay:
             send: ASGI's.
         """
         request = Request(scope, receive, send)
-        response = await _answered(request, self.answer, unchecked)
+        response = await _answered(request, self._registry, self.answer, unchecked)
         await response(scope, receive, send)
 
     async def answer(self, request: ReadRequest) -> Response:

@@ -61,7 +61,10 @@ class TextRequest(BaseModel):
     @field_validator("prompt", mode="before")
     @classmethod
     def _several(cls, prompt: Any) -> Any:
-        return refuse_tokens([prompt] if isinstance(prompt, str) else prompt)
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        if has_tokens(prompts):
+            raise ValueError("Numbers of tokens are not supported: send text")
+        return prompts
 
     def questions(self) -> list[ChatRequest]:
         """What the model is asked: for each prompt a conversation that begins with it."""
@@ -75,15 +78,9 @@ class TextRequest(BaseModel):
         ]
 
 
-def refuse_tokens(texts: Any) -> Any:
-    """Texts of a client, which may be the numbers of tokens.
-
-    Raises:
-        ValueError: If they are.
-    """
-    if isinstance(texts, list) and any(isinstance(one, int | list) for one in texts):
-        raise ValueError("Numbers of tokens are not supported: send text")
-    return texts
+def has_tokens(texts: Any) -> bool:
+    """Whether a client has sent the numbers of tokens in place of text."""
+    return isinstance(texts, list) and any(isinstance(one, int | list) for one in texts)
 
 
 class TextFace:
@@ -104,13 +101,17 @@ class TextFace:
 
 
 class _TextFrame:
-    """The frame of the answers to one request."""
+    """The frame of the answers to one request.
+
+    The answers to a prompt have `n` numbers in a row, whether or not the model gives as many: by
+    them clients find the prompt.
+    """
 
     def __init__(self, wanted: TextRequest, model: str) -> None:
         self._wanted = wanted
         self._model = model
-        self._usage = Usage()
-        self._echoed: set[int] = set()
+        self._usages: dict[int, Usage] = {}
+        self._lengths: dict[int, int] = {}
         self._head = {
             "id": f"cmpl-{secrets.token_hex(12)}",
             "object": "text_completion",
@@ -119,21 +120,21 @@ class _TextFrame:
 
     def whole(self, completions: Sequence[ChatCompletion]) -> bytes:
         """The answers in one piece."""
-        prompts = self._wanted.prompt if self._wanted.echo else [""] * len(completions)
-        texts = [
-            (prompt + one.text, one)
-            for prompt, whole in zip(prompts, completions, strict=True)
-            for one in whole.choices
-        ]
+        choices = []
+        for asked, whole in enumerate(completions):
+            begun = self._wanted.prompt[asked] if self._wanted.echo else ""
+            first = asked * self._wanted.n
+            # Of more answers than were asked for, the numbers are those of the next prompt.
+            given = whole.choices if len(completions) == 1 else whole.choices[: self._wanted.n]
+            for number, one in enumerate(given, first):
+                logprobs = _logprobs(one.logprobs, len(begun))
+                choices.append(_choice(number, begun + one.text, one.finish, logprobs))
         usage = sum((one.usage for one in completions if one.usage is not None), Usage())
         return encode(
             {
                 **self._head,
                 "model": completions[0].model or self._model,
-                "choices": [
-                    _choice(number, text, one.finish, one.logprobs)
-                    for number, (text, one) in enumerate(texts)
-                ],
+                "choices": choices,
                 "usage": usage_of(usage),
             }
         )
@@ -150,7 +151,8 @@ class _TextFrame:
         """The events that end streamed answers."""
         if not (self._wanted.stream_options or {}).get("include_usage"):
             return DONE
-        last = {**self._head, "model": self._model, "choices": [], "usage": usage_of(self._usage)}
+        usage = usage_of(sum(self._usages.values(), Usage()))
+        last = {**self._head, "model": self._model, "choices": [], "usage": usage}
         return b"data: %b\n\n" % encode(last) + DONE
 
     def failure(self, error: dict[str, Any]) -> bytes:
@@ -158,34 +160,41 @@ class _TextFrame:
         return b"data: %b\n\n" % encode(error) + DONE
 
     def _choices(self, delta: Delta) -> Iterator[dict[str, Any]]:
+        asked = min(delta.choice // self._wanted.n, len(self._wanted.prompt) - 1)
         if delta.usage is not None:
-            self._usage += delta.usage
+            # A model may tell it several times: the last one counts.
+            self._usages[asked] = delta.usage
         self._model = delta.model or self._model
-        said = bool(delta.text) or delta.finish is not None
-        if said and self._wanted.echo and delta.choice not in self._echoed:
-            self._echoed.add(delta.choice)
-            yield _choice(delta.choice, self._wanted.prompt[delta.choice // self._wanted.n])
-        if said:
-            yield _choice(delta.choice, delta.text, delta.finish, delta.logprobs)
+        if not (delta.text or delta.finish is not None):
+            return
+        if delta.choice not in self._lengths:
+            begun = self._wanted.prompt[asked] if self._wanted.echo else ""
+            self._lengths[delta.choice] = len(begun)
+            if begun:
+                yield _choice(delta.choice, begun)
+        length = self._lengths[delta.choice]
+        self._lengths[delta.choice] += len(delta.text)
+        logprobs = _logprobs(delta.logprobs, length)
+        yield _choice(delta.choice, delta.text, delta.finish, logprobs)
 
 
 def _choice(
     number: int, text: str, finish: str | None = None, logprobs: Any = None
 ) -> dict[str, Any]:
-    return {
-        "index": number,
-        "text": text,
-        "logprobs": _logprobs(logprobs),
-        "finish_reason": finish,
-    }
+    return {"index": number, "text": text, "logprobs": logprobs, "finish_reason": finish}
 
 
-def _logprobs(given: Any) -> dict[str, Any] | None:
-    """The log probabilities of a chat completion, in the form of text completions."""
+def _logprobs(given: Any, begun: int) -> dict[str, Any] | None:
+    """The log probabilities of a chat completion, in the form of text completions.
+
+    Args:
+        given: Those of a chat completion.
+        begun: How long the text before them is.
+    """
     tokens = given.get("content") if isinstance(given, Mapping) else None
     if not tokens:
         return None
-    offsets, place = [], 0
+    offsets, place = [], begun
     for one in tokens:
         offsets.append(place)
         place += len(one["token"])

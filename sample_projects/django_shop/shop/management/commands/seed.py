@@ -1,6 +1,7 @@
-"""`manage.py seed`: the sample's products and its user."""
+"""`manage.py seed`: the sample's products and its users."""
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.management.base import BaseCommand
 
 from shop.models import Product
@@ -15,7 +16,7 @@ PRODUCTS = [
 
 
 class Command(BaseCommand):
-    help = "Fill the shop with sample products and the user demo (password demo)."
+    help = "Fill the shop with products, and the users demo, clerk and guest (passwords alike)."
 
     def handle(self, *args, **options) -> None:
         for sku, name, price, stock in PRODUCTS:
@@ -24,4 +25,7 @@ class Command(BaseCommand):
         users = get_user_model().objects
         if not users.filter(username="demo").exists():
             users.create_superuser("demo", password="demo")
+            users.create_user("guest", password="guest")
+            clerk = users.create_user("clerk", password="clerk")
+            clerk.user_permissions.add(Permission.objects.get(codename="view_order"))
         self.stdout.write(f"{Product.objects.count()} products")

@@ -1,0 +1,1 @@
+"""Servers of model providers over HTTP, as models."""

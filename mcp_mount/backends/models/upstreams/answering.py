@@ -1,0 +1,98 @@
+"""From what an upstream sends to the answer of a model, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import Any, Final, Protocol
+
+import anyio
+
+from mcp_mount.backends.models.upstreams.failures import decoded
+from mcp_mount.backends.models.upstreams.replies import UpstreamReply
+from mcp_mount.llm.answers import ChatCompletion, Delta, Gathering
+from mcp_mount.llm.models import Asking
+
+_DONE: Final = b"[DONE]"
+_DRAIN_SECONDS: Final = 0.2
+
+
+class AnswerReader(Protocol):
+    """Makes pieces of what an upstream sends in its own form.
+
+    Attributes:
+        model: The name of the model that answers, as it says itself.
+        is_done: Whether the upstream has said that its answer is at its end.
+    """
+
+    model: str | None
+    is_done: bool
+
+    def read(self, chunk: Any) -> Iterator[Delta]: ...
+
+    def end(self) -> Iterator[Delta]: ...
+
+
+async def answer_of(reply: UpstreamReply, reader: AnswerReader, asked: Asking) -> ChatCompletion:
+    """The answer in a response; its pieces go to whoever asks as they come.
+
+    Args:
+        reply: The response, with a JSON object or a stream of events, whatever was asked for.
+        reader: Knows the form of the upstream.
+        asked: What the model was asked.
+
+    Raises:
+        ModelError: If it is none.
+    """
+    gathering = Gathering()
+    if reply.is_stream:
+        async with aclosing(reply.events()) as events:
+            async for data in events:
+                if data == _DONE:
+                    reader.is_done = True
+                else:
+                    for delta in reader.read(decoded(data)):
+                        await _put(delta, gathering, asked)
+                if reader.is_done:
+                    break
+            with anyio.move_on_after(_DRAIN_SECONDS):
+                # A response that has been read to its end leaves its connection to the next one.
+                async for _ in events:
+                    pass
+    else:
+        for delta in reader.read(await reply.json()):
+            await _put(delta, gathering, asked)
+        reader.is_done = True
+    return await ended(gathering, reader, asked)
+
+
+async def ended(gathering: Gathering, reader: AnswerReader, asked: Asking) -> ChatCompletion:
+    """The answer, after its last piece.
+
+    Raises:
+        ModelError: If it is not at its end.
+    """
+    for delta in last_pieces(gathering, reader):
+        if asked.request.stream:
+            await asked.pieces.put(delta)
+    return gathering.whole()
+
+
+def last_pieces(gathering: Gathering, reader: AnswerReader) -> list[Delta]:
+    """The pieces that end an answer: why it ends, if it has not said so, and its usage.
+
+    Raises:
+        ModelError: If it is not at its end.
+    """
+    usage = list(reader.end())
+    last = [*gathering.endings(), *usage]
+    for delta in last:
+        gathering.add(delta)
+    gathering.model = reader.model
+    return last
+
+
+async def _put(delta: Delta, gathering: Gathering, asked: Asking) -> None:
+    gathering.add(delta)
+    if asked.request.stream:
+        await asked.pieces.put(delta)
