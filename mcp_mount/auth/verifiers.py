@@ -150,24 +150,29 @@ class TokenVerifier:
 
 
 class VerificationCache(Generic[T]):
-    """What is known of credentials for a while, by their digests: they are not kept."""
+    """What is known of credentials for a while, by their digests: they are not kept.
 
-    def __init__(self) -> None:
+    Args:
+        clock: The time, in seconds since some moment.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._entries: OrderedDict[bytes, tuple[float, T]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: bytes) -> T | None:
         expires, value = self._entries.get(key, (0.0, None))
-        return value if expires > monotonic() else None
+        return value if expires > self._clock() else None
 
     def put(self, key: bytes, value: T, ttl: float) -> None:
         if ttl <= 0:
             return
         with self._lock:
-            self._entries[key] = (monotonic() + ttl, value)
+            self._entries[key] = (self._clock() + ttl, value)
             while (
                 len(self._entries) > _MAX_KNOWN
-                or next(iter(self._entries.values()))[0] <= monotonic()
+                or next(iter(self._entries.values()))[0] <= self._clock()
             ):
                 self._entries.popitem(last=False)
 

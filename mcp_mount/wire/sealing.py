@@ -6,11 +6,12 @@ Session ids are tokens of this kind, so that every worker that has the key serve
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
-from itsdangerous import BadData, BadSignature, SignatureExpired, URLSafeTimedSerializer
+from itsdangerous import BadData, BadSignature, URLSafeTimedSerializer
 
 from mcp_mount.wire.logs import own_logger
 
@@ -21,6 +22,9 @@ MAX_TOKEN: Final = 4096
 
 FORMAT: Final = 1
 """The form of the claims of all purposes; another number after each change of one of them."""
+
+_MAX_AHEAD: Final = 60
+"""How far the clocks of two machines may be apart, in seconds."""
 
 Keys = Callable[[], Sequence[str | bytes]]
 
@@ -91,11 +95,8 @@ class TokenSealer:
         if len(token) > self._max_length:
             raise TokenRefused("too long")
         try:
-            sealed, sealed_at = self._serializer().loads(
-                token, max_age=int(ttl), return_timestamp=True
-            )
-        except SignatureExpired:
-            raise TokenRefused("expired") from None
+            # Without max_age, which refuses what another machine has sealed whose clock is ahead.
+            sealed, sealed_at = self._serializer().loads(token, return_timestamp=True)
         except BadSignature:
             if self._alone and token.count(".") == 2:
                 logger.warning(
@@ -107,6 +108,9 @@ class TokenSealer:
             raise TokenRefused("not sealed here") from None
         except (BadData, ValueError, RecursionError):
             raise TokenRefused("unreadable") from None
+        age = int(time.time()) - sealed_at.timestamp()
+        if not -_MAX_AHEAD <= age <= ttl:
+            raise TokenRefused("expired")
         if not isinstance(sealed, list) or len(sealed) != 3 or sealed[0] != FORMAT:
             # Of an older version, or of a newer one while workers are replaced one by one.
             raise TokenRefused("of another version")

@@ -52,3 +52,20 @@ def test_keys_are_asked_for_at_the_first_use() -> None:
     seal = TokenSealer("test", lambda: keys)
     keys.append("late")
     assert TokenSealer("test", lambda: ["late"]).open(seal.seal(1), ttl=60)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_good"), [(-61, False), (-60, True), (0, True), (60, True), (61, False)]
+)
+def test_the_clock_of_another_machine_may_be_a_little_ahead(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, is_good: bool
+) -> None:
+    seal = TokenSealer("test", lambda: ["key"])
+    monkeypatch.setattr("time.time", lambda: 1795765924.7)
+    token = seal.seal(1)
+    monkeypatch.setattr("time.time", lambda: 1795765924.2 + seconds)
+    if is_good:
+        assert seal.open(token, ttl=60)[0] == 1
+    else:
+        with pytest.raises(TokenRefused, match="expired"):
+            seal.open(token, ttl=60)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
@@ -87,12 +88,14 @@ class Accounts:
         return Person(str(found), str(found))
 
     def stamps_of(self, user: str) -> Flow[Sequence[str]]:
-        """The stamps that are good for a person, the newest first; none for one who may not come
-        any more."""
+        """The digests of the stamps that are good for a person, the newest first; none for one who
+        may not come any more."""
         stamp = yield from _asked(self.stamp, user)
         if stamp is None or stamp is False:
             return ()
-        return [str(one) for one in stamp] if isinstance(stamp, list | tuple) else [str(stamp)]
+        # Codes, which clients can read, and stores hold them: a stamp may be the hash of a session,
+        # or the key of one (Flask-Login's alternative tokens).
+        return [_digest(one) for one in (stamp if isinstance(stamp, list | tuple) else [stamp])]
 
 
 def of_request(function: Callable[..., Any]) -> FindPerson:
@@ -111,6 +114,10 @@ def of_request(function: Callable[..., Any]) -> FindPerson:
 
         return awaits
     return lambda request: function()
+
+
+def _digest(stamp: Any) -> str:
+    return sha256(str(stamp).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _asked(function: Callable[[Any], Any], argument: Any) -> Flow[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -88,7 +88,9 @@ _TEXTS: Final = (
 )
 
 
-def read_metadata(document: Any) -> ClientMetadata:
+def read_metadata(
+    document: Any, admits: Callable[[str], bool] = lambda uri: True
+) -> ClientMetadata:
     """Check client metadata: of a registration, or of a document that the client publishes.
 
     What is not known is ignored (RFC 7591, section 2). Every client is a public one: a secret or a
@@ -96,6 +98,7 @@ def read_metadata(document: Any) -> ClientMetadata:
 
     Args:
         document: The metadata, a JSON value.
+        admits: Whether codes may be sent to a redirect URI.
 
     Raises:
         ClientRefused: For metadata that are not accepted.
@@ -119,7 +122,10 @@ def read_metadata(document: Any) -> ClientMetadata:
         except RedirectRefused as error:
             problem = problem or str(error)
         else:
-            good.append(one)
+            if admits(one):
+                good.append(one)
+            else:
+                problem = problem or "A redirect URI is not admitted by this server"
     if not good:
         raise ClientRefused("invalid_redirect_uri", problem)
     uris = list(dict.fromkeys(good))
@@ -143,12 +149,19 @@ def read_metadata(document: Any) -> ClientMetadata:
         if value:
             # An empty one breaks the TypeScript clients when it comes back.
             texts[name] = value
-    name = " ".join(texts.get("client_name", "").split())[:MAX_NAME]
+    name = _shown(texts.get("client_name", ""))
     uri = texts.get("client_uri")
     contacts = document.get("contacts")
     if isinstance(contacts, list) and contacts and all(isinstance(one, str) for one in contacts):
         return ClientMetadata(tuple(uris), name, _web(uri), {**texts, "contacts": contacts})
     return ClientMetadata(tuple(uris), name, _web(uri), texts)
+
+
+def _shown(name: str) -> str:
+    """A name as pages, logs and databases have it: on one line, and without characters that turn
+    its direction around or that PostgreSQL refuses. Words of Persian and of emoji have joiners."""
+    kept = (one for one in " ".join(name.split()) if one.isprintable() or one in "\u200c\u200d")
+    return "".join(kept)[:MAX_NAME]
 
 
 def _web(uri: str | None) -> str | None:

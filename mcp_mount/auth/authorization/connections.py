@@ -24,8 +24,8 @@ class Connection:
             registered itself, which anybody can do under any name.
         resource: The URL of the MCP endpoint that its tokens are for.
         scopes: What was granted.
-        stamp: What the host said of the person's credentials when they consented; tokens end when
-            it changes, as by a new password.
+        stamp: The digest of what the host said of the person's credentials when they consented;
+            tokens end when it changes, as by a new password.
         created: When the code was redeemed, in seconds since the epoch.
         used: When its refresh token was last replaced.
         generation: How often its refresh token has been replaced.
@@ -104,7 +104,10 @@ class MemoryConnections:
 
     def add(self, connection: Connection) -> bool:
         with self._lock:
-            return self._connections.setdefault(connection.id, connection) is connection
+            if connection.id in self._connections:
+                return False
+            self._connections[connection.id] = connection
+            return True
 
     def get(self, id: str) -> Connection | None:
         return self._connections.get(id)

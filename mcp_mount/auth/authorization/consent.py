@@ -17,7 +17,7 @@ from mcp_mount.auth.authorization.clients import OAuthClient
 from mcp_mount.auth.authorization.errors import OAuthError, PageError, RedirectedError
 from mcp_mount.auth.authorization.events import Events, Kind, SignInEvent
 from mcp_mount.auth.authorization.forms import first, read_form, read_form_body
-from mcp_mount.auth.authorization.grants import is_resource
+from mcp_mount.auth.authorization.grants import is_resource, stamps_now
 from mcp_mount.auth.authorization.pages import page
 from mcp_mount.auth.authorization.redirects import (
     is_loopback,
@@ -115,7 +115,17 @@ class Consent:
             asked = self._request(query, client, uri, request)
         except RedirectedError as error:
             answer = [("error", error.error), ("error_description", error.description)]
-            return _redirect(_answer(uri, answer, first(query, "state"), request.issuer))
+            url = _answer(uri, answer, first(query, "state"), request.issuer)
+            if client.host is None and not is_loopback(urlsplit(uri)):
+                # Nobody is sent by itself to a place that nobody vouches for (OAuth 2.1, 7.13.2).
+                values = {
+                    "message": "The assistant's request is not accepted",
+                    "client_name": client.name or "the assistant",
+                    "url": url,
+                    "goes_back": False,
+                }
+                return page(request, "redirect.html", values, status=400)
+            return _redirect(url)
         self._tell("consent asked", person, asked, request)
         browser = request.cookie() or token_urlsafe(32)
         form = ConsentForm(asdict(asked), person.id, _digest(browser), token_urlsafe(16))
@@ -181,7 +191,9 @@ class Consent:
         Raises:
             RedirectedError: For parameters that are not accepted.
         """
-        if first(query, "response_type") != "code":
+        if (kind := first(query, "response_type")) is None:
+            raise RedirectedError("invalid_request", "response_type is missing")
+        if kind != "code":
             raise RedirectedError("unsupported_response_type", "response_type must be code")
         if first(query, "response_mode") not in (None, "query"):
             raise RedirectedError("invalid_request", "response_mode must be query")
@@ -260,7 +272,7 @@ class Consent:
             # Nobody is sent by itself to a client that nobody vouches for, after a no.
             values |= {"message": "Not connected", "goes_back": asked.client_host is not None}
         else:
-            stamps = yield from request.accounts.stamps_of(person.id)
+            stamps = yield from stamps_now(request.accounts, person.id)
             if not stamps:
                 raise PageError("Your account may not connect assistants.", status=403)
             self._tell("consent granted", person, asked, request, form.connection)
@@ -272,7 +284,7 @@ class Consent:
                 client_name=asked.client_name,
                 client_host=asked.client_host,
                 redirect_uri=asked.redirect_uri,
-                challenge=asked.challenge,
+                challenge=_digest(asked.challenge),
                 resource=asked.resource,
                 scopes=asked.scopes,
             )
@@ -313,5 +325,5 @@ def _answer(uri: str, answer: list[tuple[str, str]], state: str | None, issuer: 
     return with_parameters(uri, [*answer, ("iss", issuer)])
 
 
-def _digest(browser: str) -> str:
-    return sha256(browser.encode()).hexdigest()
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

@@ -98,7 +98,9 @@ class DatabaseConnections:
         if user is not None:
             where, given = f"{where} AND user_id = {{}}", [user]
         # Neither LIMIT nor FETCH FIRST is read by all of them.
-        return self._select(f"{where} ORDER BY created DESC", *given)
+        found = self._select(f"{where} ORDER BY created DESC", *given)
+        # MySQL takes "Ann" for "ann", as most of its collations do.
+        return [one for one in found if user is None or one.user == user]
 
     def purge(self, before: float) -> int:
         statement = (
@@ -123,13 +125,24 @@ class DatabaseConnections:
         """A cursor on a connection of its own, whose changes are committed at the end."""
         with closing(self._connect()) as raw:
             if not self._is_made:
-                with self._lock, closing(raw.cursor()) as cursor:
-                    cursor.execute(_CREATE)
-                    raw.commit()
-                    self._is_made = True
+                self._make(raw)
             with closing(raw.cursor()) as cursor:
                 yield raw, cursor
             raw.commit()
+
+    def _make(self, raw: Any) -> None:
+        """Make the table, if it is not there."""
+        with self._lock, closing(raw.cursor()) as cursor:
+            try:
+                cursor.execute(_CREATE)
+            except Exception:
+                # PostgreSQL refuses it where another process makes it at this moment, and where
+                # the application may not make tables: then somebody else has made it.
+                raw.rollback()
+                cursor.execute(f"SELECT {_NAMES} FROM {TABLE} WHERE 1 = 0")  # noqa: S608
+                cursor.fetchall()
+            raw.commit()
+            self._is_made = True
 
 
 def _execute(cursor: Any, raw: Any, statement: str, *given: Any) -> None:

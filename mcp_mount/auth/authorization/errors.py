@@ -15,6 +15,10 @@ ANYWHERE: Final = (("access-control-allow-origin", "*"),)
 """Clients in browsers read what needs no cookie from any origin."""
 
 
+RETRY_SECONDS: Final = 5
+"""When to try again, where a store does not answer."""
+
+
 class OAuthError(Exception):
     """An error that a client is told in JSON (RFC 6749, section 5.2; RFC 7591, section 3.2.2).
 
@@ -38,7 +42,7 @@ class OAuthError(Exception):
         """The error as an HTTP response.
 
         Args:
-            by_header: Whether the client sent its id in the Authorization header.
+            by_header: Whether the client sent its id by HTTP Basic.
         """
         body = to_json({"error": self.error, "error_description": self.description})
         headers = [("content-type", JSON), *NOT_KEPT, *ANYWHERE]
@@ -46,9 +50,11 @@ class OAuthError(Exception):
             # RFC 6749, section 5.2: with the scheme that the client used. Without one, a browser
             # would ask its person for a password.
             headers.append(("www-authenticate", 'Basic realm="token endpoint"'))
-        if self.retry_after is not None:
-            headers.append(("retry-after", str(self.retry_after)))
-        return Reply(self.status, body, headers)
+        return Reply(self.status, body, [*headers, *self.retry_header()])
+
+    def retry_header(self) -> list[tuple[str, str]]:
+        """The header that says when to try again, where there is one."""
+        return [] if self.retry_after is None else [("retry-after", str(self.retry_after))]
 
 
 class RedirectedError(Exception):
@@ -91,5 +97,5 @@ def unavailable() -> OAuthError:
         "temporarily_unavailable",
         "The authorization server cannot reach its store: try again later",
         status=503,
-        retry_after=5,
+        retry_after=RETRY_SECONDS,
     )

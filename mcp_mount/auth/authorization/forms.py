@@ -31,6 +31,9 @@ def read_form(data: bytes | str, *, several: Collection[str] = ()) -> dict[str, 
         raise OAuthError("invalid_request", "The parameters are too long")
     try:
         text = data.decode("ascii") if isinstance(data, bytes) else data
+        if not text.isascii():
+            # A host has read its bytes as Latin-1: a state would not come back as it was.
+            raise ValueError
         pairs = parse_qsl(text, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError:
         raise OAuthError("invalid_request", "The parameters cannot be read") from None

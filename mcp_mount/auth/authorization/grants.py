@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -166,17 +166,19 @@ class Grants:
         if generation == held.generation:
             if (yield from self._ask(self._store.rotate, held.id, generation, now, stamp)):
                 self._tell("tokens refreshed", held, address)
-                return self._tokens(held, generation + 1)
+                return self._tokens(held, generation + 1, scopes)
             # Somebody else did so in the meantime.
             held = yield from self._ask(self._store.get, held.id)
         if (
             held is not None
             and held.revoked is None
             and generation == held.generation - 1
+            # Whoever came first may have noted a later time than this one has.
+            and self._lifetimes.grace > 0
             and now - held.used <= self._lifetimes.grace
         ):
             # A second window, or a client that did not get the answer: it gets the same generation.
-            return self._tokens(held, held.generation)
+            return self._tokens(held, held.generation, scopes)
         if held is not None:
             # OAuth 2.1, section 4.3.1: one of two holders has stolen it.
             yield from self._ask(self._store.revoke, held.id, now)
@@ -193,7 +195,9 @@ class Grants:
         """
         refresh = self._seals.open_refresh_token(token, self._lifetimes.connection)
         access = self._seals.open_access_token(token, self._lifetimes.connection)
-        id = refresh[0] if refresh is not None else access[0] if access is not None else None
+        id = None if access is None else access.connection
+        if refresh is not None:
+            id = refresh[0]
         held = None if id is None else (yield from self._ask(self._store.get, id))
         if held is not None and held.client == client:
             yield from self.end(held, address)
@@ -212,24 +216,30 @@ class Grants:
         Raises:
             OAuthError: For such a person, and 503 where that cannot be found out.
         """
-        try:
-            stamps = yield from accounts.stamps_of(user)
-        except Exception:
-            logger.exception("It could not be found out whether a person may come")
-            raise unavailable() from None
+        stamps = yield from stamps_now(accounts, user)
         if stamp not in stamps:
             raise invalid_grant("The person must sign in again")
         return stamps[0]
 
-    def _tokens(self, connection: Connection, generation: int = 0) -> dict[str, Any]:
+    def _tokens(
+        self, connection: Connection, generation: int = 0, wanted: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """The token response.
+
+        Args:
+            connection: The connection.
+            generation: That of the refresh token.
+            wanted: The scopes that the access token is to have; none for all that were granted.
+        """
+        scopes = [one for one in connection.scopes if one in wanted]
         response: dict[str, Any] = {
-            "access_token": self._seals.access_token(connection.id),
+            "access_token": self._seals.access_token(connection.id, scopes or None),
             "token_type": "Bearer",
             "expires_in": int(self._lifetimes.access),
             "refresh_token": self._seals.refresh_token(connection.id, generation),
         }
         if connection.scopes:
-            response["scope"] = " ".join(connection.scopes)
+            response["scope"] = " ".join(scopes or connection.scopes)
         return response
 
     def _ask(self, function: Callable[..., Any], *arguments: Any) -> Flow[Any]:
@@ -251,6 +261,19 @@ def ask_store(function: Callable[..., Any], *arguments: Any) -> Flow[Any]:
         return (yield Run(partial(function, *arguments)))
     except Exception:
         logger.exception("The store of connections failed")
+        raise unavailable() from None
+
+
+def stamps_now(accounts: Accounts, user: str) -> Flow[Sequence[str]]:
+    """The stamps that are good for a person.
+
+    Raises:
+        OAuthError: 503, if that cannot be found out.
+    """
+    try:
+        return (yield from accounts.stamps_of(user))
+    except Exception:
+        logger.exception("It could not be found out whether a person may come")
         raise unavailable() from None
 
 
@@ -286,9 +309,10 @@ def _connection(code: Code, now: float) -> Connection:
 
 
 def _fits(verifier: str, challenge: str) -> bool:
-    """Whether a code verifier is that of a challenge, by S256 (RFC 7636, section 4.6)."""
-    digest = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=")
-    return hmac.compare_digest(digest, challenge.encode("utf-8", "surrogatepass"))
+    """Whether a code verifier is that of a challenge, by S256 (RFC 7636, section 4.6), whose digest
+    a code holds."""
+    made = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=")
+    return hmac.compare_digest(sha256(made).hexdigest(), challenge)
 
 
 def _check_resources(named: list[str], resource: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 MAX_REDIRECT_URI: Final = 2048
 
@@ -120,4 +120,6 @@ def where(uri: str) -> str:
 def with_parameters(uri: str, parameters: Sequence[tuple[str, str]]) -> str:
     """A redirect URI with parameters added to its query (RFC 6749, section 4.1.2)."""
     base, _, query = uri.partition("?")
-    return f"{base}?{'&'.join(filter(None, (query, urlencode(parameters))))}"
+    # A space is %20: not everybody reads a plus as one (VS Code, clients in Swift).
+    added = urlencode(parameters, quote_via=quote)
+    return f"{base}?{'&'.join(filter(None, (query, added)))}"

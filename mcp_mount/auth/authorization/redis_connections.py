@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
+from secrets import token_urlsafe
 from typing import Any, Final
-
-from pydantic_core import from_json, to_json
 
 from mcp_mount.auth.authorization.connections import MAX_LISTED, Connection
 from mcp_mount.schemas.extras import requires
 
 _PREFIX: Final = "mcp-mount:signin:"
-_KEPT_SECONDS: Final = 181 * 24 * 3600
-"""How long a connection is kept that nobody uses or revokes: no connection is good for longer."""
+_KEPT_SECONDS: Final = 400 * 24 * 3600
+"""How long a connection is kept that nobody changes, where `purge` does not delete it before."""
 
-_CHANGE: Final = """
-local held = redis.call('GET', KEYS[1])
-if not held then return 0 end
-local row = cjson.decode(held)
-if row.revoked ~= cjson.null then return 0 end
-if ARGV[1] == 'rotate' then
-  if row.generation ~= tonumber(ARGV[2]) then return 0 end
-  row.generation = row.generation + 1
-  row.used = tonumber(ARGV[3])
-  row.stamp = ARGV[4]
-else
-  row.revoked = tonumber(ARGV[2])
+# Scripts run alone: of several callers one is told 1. Each call has a mark of its own, by which a
+# script knows its own work again: the client sends a command twice if the answer got lost.
+_ADD: Final = """
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  return redis.call('HGET', KEYS[1], 'added_by') == ARGV[1] and 1 or 0
 end
-redis.call('SET', KEYS[1], cjson.encode(row), 'KEEPTTL')
+redis.call('HSET', KEYS[1], 'added_by', ARGV[1], unpack(ARGV, 4))
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+for place = 2, 3 do
+  redis.call('SADD', KEYS[place], ARGV[3])
+  redis.call('EXPIRE', KEYS[place], ARGV[2])
+end
 return 1
 """
-"""Changes a connection that is not revoked; it runs alone, so that of two callers one is told 1."""
+
+_CHANGE: Final = """
+if redis.call('HGET', KEYS[1], 'changed_by') == ARGV[1] then return 1 end
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if redis.call('HEXISTS', KEYS[1], 'revoked') == 1 then return 0 end
+if ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'generation') ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], 'changed_by', ARGV[1], unpack(ARGV, 4))
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
 
 
 class RedisConnections:
     """Keeps connections in Redis or Valkey. Needs the extra `redis`.
 
-    A connection is a JSON text at `mcp-mount:signin:c:{id}`; the ids of a person's connections are
-    a set at `mcp-mount:signin:u:{user}`, and all ids one at `mcp-mount:signin:all`.
+    A connection is a hash at `mcp-mount:signin:c:{id}`; the ids of a person's connections are a set
+    at `mcp-mount:signin:u:{user}`, and all ids one at `mcp-mount:signin:all`.
 
     Args:
         url: Such as "redis://localhost:6379/0".
@@ -65,24 +71,20 @@ class RedisConnections:
         )
 
     def add(self, connection: Connection) -> bool:
-        row = to_json(asdict(connection)).decode()
-        if not self._client.set(_key(connection.id), row, nx=True, ex=_KEPT_SECONDS):
-            return False
-        pipe = self._client.pipeline(transaction=False)
-        for index in (_index(connection.user), _index(None)):
-            pipe.sadd(index, connection.id)
-            pipe.expire(index, _KEPT_SECONDS)
-        pipe.execute()
-        return True
+        keys = (_key(connection.id), _index(connection.user), _index(None))
+        fields = [one for pair in _row(connection).items() for one in pair]
+        given = (token_urlsafe(8), _KEPT_SECONDS, connection.id, *fields)
+        return bool(self._client.eval(_ADD, len(keys), *keys, *given))
 
     def get(self, id: str) -> Connection | None:
-        return _connection(self._client.get(_key(id)))
+        return _connection(self._client.hgetall(_key(id)))
 
     def rotate(self, id: str, generation: int, used: float, stamp: str) -> bool:
-        return self._change(id, "rotate", generation, repr(used), stamp)
+        values = {"generation": str(generation + 1), "used": repr(used), "stamp": stamp}
+        return self._change(id, str(generation), values)
 
     def revoke(self, id: str, at: float) -> bool:
-        return self._change(id, "revoke", repr(at))
+        return self._change(id, "", {"revoked": repr(at)})
 
     def list(self, user: str | None = None) -> Sequence[Connection]:
         held = [one for one in self._all(_index(user)).values() if one is not None]
@@ -100,14 +102,18 @@ class RedisConnections:
                 self._client.srem(_index(held.user), id)
         return count
 
-    def _change(self, id: str, *arguments: Any) -> bool:
-        return bool(self._client.eval(_CHANGE, 1, _key(id), *arguments))
+    def _change(self, id: str, generation: str, values: Mapping[str, str]) -> bool:
+        fields = [one for pair in values.items() for one in pair]
+        given = (token_urlsafe(8), _KEPT_SECONDS, generation, *fields)
+        return bool(self._client.eval(_CHANGE, 1, _key(id), *given))
 
     def _all(self, index: str) -> dict[str, Connection | None]:
         """The connections of an index; None for those that have expired."""
         ids = list(self._client.smembers(index))
-        rows = [self._client.get(_key(one)) for one in ids]
-        return {id: _connection(row) for id, row in zip(ids, rows, strict=True)}
+        pipe = self._client.pipeline(transaction=False)
+        for id in ids:
+            pipe.hgetall(_key(id))
+        return {id: _connection(row) for id, row in zip(ids, pipe.execute(), strict=True)}
 
 
 def _key(id: str) -> str:
@@ -118,10 +124,27 @@ def _index(user: str | None) -> str:
     return f"{_PREFIX}all" if user is None else f"{_PREFIX}u:{user}"
 
 
-def _connection(row: str | None) -> Connection | None:
-    if row is None:
+def _row(connection: Connection) -> dict[str, str]:
+    """The fields of a hash: those that are None are left out, and all others are texts."""
+    row = {name: str(value) for name, value in asdict(connection).items() if value is not None}
+    return {**row, "scopes": " ".join(connection.scopes)}
+
+
+def _connection(row: Mapping[str, str]) -> Connection | None:
+    if not row:
         return None
-    values = from_json(row)
-    # Lua writes an empty list as {}, and whole numbers without a fraction.
-    made = Connection(**{**values, "scopes": tuple(values["scopes"] or ())})
-    return replace(made, created=float(made.created), used=float(made.used))
+    revoked = row.get("revoked")
+    return Connection(
+        id=row["id"],
+        user=row["user"],
+        client=row["client"],
+        client_name=row["client_name"],
+        client_host=row.get("client_host"),
+        resource=row["resource"],
+        scopes=tuple(row["scopes"].split()),
+        stamp=row["stamp"],
+        created=float(row["created"]),
+        used=float(row["used"]),
+        generation=int(row["generation"]),
+        revoked=None if revoked is None else float(revoked),
+    )

@@ -68,7 +68,21 @@ class ConsentForm:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What an authorization code holds."""
+    """What an authorization code holds. It is signed, and its client can read it: what others must
+    not learn is in it as a digest.
+
+    Attributes:
+        connection: The id of the connection that it makes.
+        user: The id of the person.
+        stamp: The digest of the person's stamp.
+        client: The digest of the client's id.
+        client_name: What the client calls itself.
+        client_host: The host that published the client's metadata, if one did.
+        redirect_uri: Where it is sent.
+        challenge: The digest of the code challenge (RFC 7636, section 4.4: nobody reads it here).
+        resource: The URL of the MCP endpoint.
+        scopes: What was granted.
+    """
 
     connection: str
     user: str
@@ -80,6 +94,21 @@ class Code:
     challenge: str
     resource: str
     scopes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """What an access token holds.
+
+    Attributes:
+        connection: The id of its connection.
+        scopes: The scopes that it has; None for all of its connection.
+        sealed: When it was sealed, in seconds since the epoch.
+    """
+
+    connection: str
+    scopes: list[str] | None
+    sealed: float
 
 
 class Seals:
@@ -94,7 +123,9 @@ class Seals:
         def sealer(purpose: str, max_length: int = 4096) -> TokenSealer:
             return TokenSealer(f"signin.{purpose}", keys, server=server, max_length=max_length)
 
-        self._client = sealer("client")
+        # An id is in the line of a request, which gunicorn limits to 4094 bytes, and again in what
+        # a login page carries.
+        self._client = sealer("client", 1536)
         self._request = sealer("request", 8192)
         self._form = sealer("form", 16384)
         self._code = sealer("code", 8192)
@@ -146,17 +177,17 @@ class Seals:
         claims = _opened(self._refresh, sealed, ttl)
         return None if claims is None else (claims[0], claims[1])
 
-    def access_token(self, connection: str) -> str:
-        """An access token."""
-        return self._access.seal([connection])
+    def access_token(self, connection: str, scopes: list[str] | None = None) -> str:
+        """An access token, with all scopes of its connection or with fewer."""
+        return self._access.seal([connection] if scopes is None else [connection, scopes])
 
-    def open_access_token(self, sealed: str, ttl: float) -> tuple[str, float] | None:
-        """The connection of an access token, and when it was sealed."""
+    def open_access_token(self, sealed: str, ttl: float) -> AccessClaims | None:
+        """What an access token holds; None for none that is good now."""
         try:
             claims, sealed_at = self._access.open(sealed, ttl=ttl)
         except TokenRefused:
             return None
-        return claims[0], sealed_at
+        return AccessClaims(claims[0], claims[1] if len(claims) > 1 else None, sealed_at)
 
     def removal(self, connection: str, user: str, browser: str) -> str:
         """What the form holds by which a person revokes a connection."""

@@ -111,7 +111,7 @@ class AuthorizationServer:
         limits: AddressLimits,
         server_name: Callable[[], str],
         tools: Callable[[str], Sequence[ScopeTool]],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = lambda: time.time(),
     ) -> None:
         self._options = options
         self._seals = seals
@@ -167,8 +167,11 @@ class AuthorizationServer:
         except OAuthError as error:
             if place not in _FROM_SCRIPTS:
                 message = "This does not work just now. Try again later."
-                return page(request, "error.html", {"message": message}, status=error.status)
-            return error.reply(by_header="authorization" in request.headers)
+                reply = page(request, "error.html", {"message": message}, status=error.status)
+                reply.headers += error.retry_header()
+                return reply
+            scheme = request.headers.get("authorization", "").partition(" ")[0]
+            return error.reply(by_header=scheme.lower() == "basic")
 
     def _token(self, request: WebRequest) -> Flow[Reply]:
         """The token endpoint (OAuth 2.1, section 3.2)."""
@@ -261,12 +264,7 @@ class AuthorizationServer:
         except (ValueError, RecursionError):
             raise OAuthError("invalid_client_metadata", "The registration is no JSON") from None
         try:
-            metadata = read_metadata(document)
-            for uri in metadata.redirect_uris:
-                if not self._options.admits(uri):
-                    raise ClientRefused(
-                        "invalid_redirect_uri", "A redirect URI is not admitted by this server"
-                    )
+            metadata = read_metadata(document, self._options.admits)
             client_id = self._seals.client_id(
                 metadata.name, list(metadata.redirect_uris), metadata.uri
             )
@@ -347,7 +345,8 @@ class AuthorizationServer:
         now = self._clock()
         if now - self._purged > _PURGE_SECONDS:
             self._purged = now
-            before = now - self._options.lifetimes.refresh - _PURGE_SECONDS
+            lifetimes = self._options.lifetimes
+            before = now - max(lifetimes.refresh, lifetimes.access) - _PURGE_SECONDS
             # If that fails it is tried again tomorrow; this request has what it wanted.
             with suppress(OAuthError):
                 yield from ask_store(self._store.purge, before)

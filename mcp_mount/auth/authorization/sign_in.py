@@ -16,6 +16,7 @@ from mcp_mount.auth.authorization.connections import (
     MemoryConnections,
 )
 from mcp_mount.auth.authorization.consent import ScopeTool
+from mcp_mount.auth.authorization.errors import RETRY_SECONDS
 from mcp_mount.auth.authorization.events import Events, Listener
 from mcp_mount.auth.authorization.grants import Lifetimes, canonical
 from mcp_mount.auth.authorization.limits import AddressLimits
@@ -284,20 +285,19 @@ class SignIn:
         opened = self.seals.open_access_token(credential, self._lifetimes.access)
         if opened is None:
             raise InvalidToken("The access token is not valid, or has expired")
-        id, sealed_at = opened
-        key = digest(id, None)
+        key = digest(opened.connection, None)
         held = self._known.get(key)
         if held is None:
-            held = yield from self._asked(id)
+            held = yield from self._asked(opened.connection)
             self._known.put(key, held, KNOWN_SECONDS)
-        if resource is not None and held.resource.rstrip("/") != resource.rstrip("/"):
+        if resource is not None and canonical(held.resource) != canonical(resource):
             raise InvalidToken("The access token is for another server")
         return AccessToken(
             held.user,
-            frozenset(held.scopes),
+            frozenset(held.scopes if opened.scopes is None else opened.scopes),
             client_id=held.client,
             issuer=self.issuer,
-            expires_at=sealed_at + self._lifetimes.access,
+            expires_at=opened.sealed + self._lifetimes.access,
             claims={"connection": held.id, "client_name": held.client_name},
         )
 
@@ -314,7 +314,10 @@ class SignIn:
         except Exception:
             logger.exception("It could not be found out whether a connection holds")
             raise ProtocolError(
-                INTERNAL_ERROR, "The access token cannot be verified now", status=503
+                INTERNAL_ERROR,
+                "The access token cannot be verified now",
+                status=503,
+                retry_after=RETRY_SECONDS,
             ) from None
         if held is None or held.revoked is not None:
             raise InvalidToken("The access token was revoked")

@@ -74,4 +74,8 @@ class WebRequest:
 
 
 def _is_token(value: str) -> bool:
-    return 20 <= len(value) <= 100 and all(one.isalnum() or one in "-_" for one in value)
+    return (
+        20 <= len(value) <= 100
+        and value.isascii()
+        and all(one.isalnum() or one in "-_" for one in value)
+    )
