@@ -25,7 +25,7 @@ from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wire.rules import HasPermission
 from mcp_mount_django.calls import WITHOUT_CONTEXT
 from mcp_mount_django.options import imported, misplaced, unknown
-from mcp_mount_django.patterns import mounted
+from mcp_mount_django.patterns import mounted, url_patterns
 from mcp_mount_django.servers import MCPServer, servers
 from mcp_mount_django.well_known import serves_metadata
 from mcp_mount_django.wrapping import unguarded
@@ -62,6 +62,7 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
         problems += _check_tasks(server)
         problems += _check_permissions(server)
         problems += _check_models(server)
+    problems += _check_signing_in(list(routes.values()))
     return problems
 
 
@@ -225,6 +226,41 @@ def _check_routes(server: MCPServer, paths: Sequence[str]) -> Iterator[CheckMess
                 hint='Add path("", include("mcp_mount_django.well_known")) to the URLs.',
                 id="mcp_mount.W007",
             )
+
+
+def _check_signing_in(mounted_servers: Sequence[MCPServer]) -> Iterator[CheckMessage]:
+    """Check that people reach the pages on which they sign in."""
+    signing = [one for one in mounted_servers if one.core.sign_in is not None]
+    if not signing:
+        return
+    if not apps.is_installed("django.contrib.auth"):
+        yield Error(
+            "A server has a SignIn, and the project has no users.",
+            hint='Add "django.contrib.auth" to INSTALLED_APPS.',
+            id="mcp_mount.E017",
+        )
+    if len(signing) > 1:
+        names = ", ".join(repr(one.title) for one in signing)
+        yield Error(
+            f"More than one server has a SignIn: {names}.",
+            hint="Give one of them auth=SignIn(…).",
+            id="mcp_mount.E018",
+        )
+    if not any(getattr(pattern.callback, "signs_in", False) for _, pattern in url_patterns()):
+        yield Error(
+            f"The server {signing[0].title!r} has a SignIn, whose pages have no URL.",
+            hint='Add path("assistants/", include("mcp_mount_django.signin")) to the URLs.',
+            id="mcp_mount.E019",
+        )
+    opener = getattr(settings, "SECURE_CROSS_ORIGIN_OPENER_POLICY", None)
+    guards = "django.middleware.security.SecurityMiddleware" in settings.MIDDLEWARE
+    if guards and opener == "same-origin":
+        yield Info(
+            "Assistants that open the login page in a popup lose it: the project's pages have the "
+            "header Cross-Origin-Opener-Policy: same-origin.",
+            hint="Set that header to unsafe-none in the response of the login view.",
+            id="mcp_mount.I020",
+        )
 
 
 def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:

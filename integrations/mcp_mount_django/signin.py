@@ -56,6 +56,7 @@ def page(request: HttpRequest, place: str) -> HttpResponseBase:
 # endpoints take no cookie. LoginRequiredMiddleware would redirect clients to a login page.
 page.csrf_exempt = True  # type: ignore[attr-defined]
 page.login_required = False  # type: ignore[attr-defined]
+page.signs_in = True  # type: ignore[attr-defined]
 
 
 def authorization_server(request: HttpRequest, issuer_path: str = "") -> HttpResponseBase:
