@@ -54,10 +54,10 @@ def check_redirect_uri(uri: str) -> SplitResult:
         port = parts.port
     except ValueError:
         raise RedirectRefused("A redirect URI is a URL") from None
-    scheme = uri.partition(":")[0]
+    scheme, colon, _ = uri.partition(":")
     if "#" in uri:
         raise RedirectRefused("A redirect URI has no fragment")
-    if scheme != scheme.lower() or not _PRIVATE_SCHEME.fullmatch(scheme):
+    if not colon or scheme != scheme.lower() or not _PRIVATE_SCHEME.fullmatch(scheme):
         raise RedirectRefused("A redirect URI begins with a scheme in lower case")
     if "@" in parts.netloc:
         raise RedirectRefused("A redirect URI has no user name")
