@@ -176,6 +176,11 @@ class VerificationCache(Generic[T]):
             ):
                 self._entries.popitem(last=False)
 
+    def forget(self, key: bytes) -> None:
+        """Know nothing of a credential any more."""
+        with self._lock:
+            self._entries.pop(key, None)
+
 
 def refuse_bound(claims: Mapping[str, Any]) -> None:
     """Refuse a token that is good only together with a key of its client (`cnf`, RFC 7800).

@@ -14,8 +14,12 @@ from mcp_mount.auth.authorization.web import Render, WebRequest
 from mcp_mount.auth.resource_server import ResourceServer
 from mcp_mount.calls.flows import Flow
 from mcp_mount.protocol import Protocol as ProtocolCore
+from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.messages import Reply, Request
 from mcp_mount.wire.resource_metadata import metadata_reply
+
+logger = own_logger("mcp_mount.signin")
 
 
 class SigningParts(Protocol):
@@ -52,6 +56,11 @@ def respond(
     resource = _resource(core, request)
     if resource is None:
         return _unvouched()
+    try:
+        accounts = sign_in.accounts
+    except DefinitionError as error:
+        logger.error("%s", error)
+        return _plain(503, "Nobody can sign in here yet: see the log of the server.")
     return (
         yield from sign_in.server.respond(
             WebRequest(
@@ -63,7 +72,7 @@ def respond(
                 base=base_of(core, resource) if base is None else base,
                 resource=resource,
                 issuer=sign_in.issuer_at(resource),
-                accounts=sign_in.accounts,
+                accounts=accounts,
                 host_request=request.host_request(),
                 address=request.address,
                 render=sign_in.render or render or _built_in,
@@ -125,8 +134,13 @@ def _resource(core: SigningParts, request: Request) -> str | None:
 
 
 def _unvouched() -> Reply:
-    body = (
-        b"Nobody vouches for this host name: give MCPServer its allowed_hosts=, or resource= (the "
-        b"URL of the MCP endpoint).\n"
+    return _plain(
+        400,
+        "Nobody vouches for this host name: give MCPServer its allowed_hosts=, or resource= (the "
+        "URL of the MCP endpoint).",
     )
-    return Reply(400, body, [("content-type", "text/plain; charset=utf-8")])
+
+
+def _plain(status: int, words: str) -> Reply:
+    headers = [("content-type", "text/plain; charset=utf-8"), ("cache-control", "no-store")]
+    return Reply(status, f"{words}\n".encode(), headers)

@@ -11,9 +11,13 @@ from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 from mcp_mount.auth.authorization.connections import ConnectionStore
+from mcp_mount.auth.authorization.errors import PageError
 from mcp_mount.calls.flows import Flow, Run, awaited
 from mcp_mount.schemas.functions import is_coroutine_function
+from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.tokens import AccessToken
+
+logger = own_logger("mcp_mount.signin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +77,16 @@ class Accounts:
             request: The host's request.
 
         Raises:
-            TypeError: If the user's function returns neither an id nor a person.
+            PageError: If that cannot be found out.
         """
-        found = yield from _asked(self.find, request)
-        if found is None or found is False or found == "":
-            return None
-        if isinstance(found, Person):
-            return found if found.id else None
-        if isinstance(found, bool) or not isinstance(found, str | int):
-            raise TypeError(
-                "user= of SignIn returns the id of who is logged in (a str or an int), a Person, "
-                f"or None, not {type(found).__name__}"
-            )
-        return Person(str(found), str(found))
+        try:
+            found = yield from _asked(self.find, request)
+            return _checked(found)
+        except Exception:
+            logger.exception("It could not be found out who is logged in")
+            raise PageError(
+                "It cannot be found out who you are just now. Try again later.", status=503
+            ) from None
 
     def stamps_of(self, user: str) -> Flow[Sequence[str]]:
         """The digests of the stamps that are good for a person, the newest first; none for one who
@@ -114,6 +115,24 @@ def of_request(function: Callable[..., Any]) -> FindPerson:
 
         return awaits
     return lambda request: function()
+
+
+def _checked(found: Any) -> Person | None:
+    """The person that a user's function has found.
+
+    Raises:
+        TypeError: If it is neither an id nor a person.
+    """
+    if found is None or found is False or found == "":
+        return None
+    if isinstance(found, Person):
+        return found if found.id else None
+    if isinstance(found, bool) or not isinstance(found, str | int):
+        raise TypeError(
+            "user= of SignIn returns the id of who is logged in (a str or an int), a Person, "
+            f"or None, not {type(found).__name__}"
+        )
+    return Person(str(found), str(found))
 
 
 def _digest(stamp: Any) -> str:

@@ -17,7 +17,7 @@ from mcp_mount.auth.authorization.connections import (
 )
 from mcp_mount.auth.authorization.consent import ScopeTool
 from mcp_mount.auth.authorization.errors import RETRY_SECONDS
-from mcp_mount.auth.authorization.events import Events, Listener
+from mcp_mount.auth.authorization.events import Events, Listener, SignInEvent
 from mcp_mount.auth.authorization.grants import Lifetimes, canonical
 from mcp_mount.auth.authorization.limits import AddressLimits
 from mcp_mount.auth.authorization.redirects import RedirectRefused, check_redirect_uri
@@ -158,6 +158,7 @@ class SignIn:
         self.path = path.rstrip("/")
         self.render = render
         self.events = Events(on_event)
+        self.events.listeners.insert(0, self._forget_ended)
         self._lifetimes = Lifetimes(
             seconds("access", access),
             seconds("refresh", refresh),
@@ -300,6 +301,11 @@ class SignIn:
             expires_at=opened.sealed + self._lifetimes.access,
             claims={"connection": held.id, "client_name": held.client_name},
         )
+
+    def _forget_ended(self, event: SignInEvent) -> None:
+        """Take no token of a connection that has ended in this process any more."""
+        if event.connection is not None and event.kind != "tokens refreshed":
+            self._known.forget(digest(event.connection, None))
 
     def _asked(self, id: str) -> Flow[Connection]:
         """The connection of an access token, which holds.
