@@ -104,7 +104,7 @@ class SignInRoute(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Few servers have one, and it imports more than the others need.
-        from mcp_mount.routes.signing_in import respond, server_metadata_reply
+        from mcp_mount.routes.signing_in import respond, server_metadata_reply, too_large
 
         core = self._core
         path, headers = route_path(scope), read_headers(scope)
@@ -115,7 +115,7 @@ class SignInRoute(BaseRoute):
             return
         request = request_of(scope, headers, body or b"")
         if body is None:
-            reply = Reply.of_json(413, b'{"detail":"Content Too Large"}')
+            reply = too_large()
         elif is_metadata:
             asked = None if core.is_attached else self._metadata_of(path)
             reply = server_metadata_reply(core, request, scope.get(ISSUER_PATH, asked))

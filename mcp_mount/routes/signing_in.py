@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from mcp_mount.auth.authorization.errors import OAuthError
 from mcp_mount.auth.authorization.sign_in import SignIn
 from mcp_mount.auth.authorization.web import Render, WebRequest
 from mcp_mount.auth.resource_server import ResourceServer
@@ -103,6 +104,12 @@ def server_metadata_reply(
         return metadata_reply(request.method, None)
     base = base_of(core, resource) if base is None else base
     return metadata_reply(request.method, sign_in.server.metadata(issuer, base))
+
+
+def too_large() -> Reply:
+    """The reply to a request whose body is not read, in the words of OAuth: with others, clients
+    open a browser."""
+    return OAuthError("invalid_request", "The request is too large", status=413).reply()
 
 
 def base_of(core: SigningParts, resource: str) -> str:

@@ -9,7 +9,7 @@ from mcp_mount.auth.authorization.clients import GRANTS
 
 
 def server_metadata(
-    issuer: str, base: str, scopes: Sequence[str], *, registers: bool
+    issuer: str, base: str, scopes: Sequence[str], *, registers: bool, reads_documents: bool
 ) -> dict[str, Any]:
     """The metadata document.
 
@@ -18,6 +18,7 @@ def server_metadata(
         base: The URL below which the endpoints are.
         scopes: The scopes that there are.
         registers: Whether clients may register themselves.
+        reads_documents: Whether clients may publish their metadata.
     """
     document: dict[str, Any] = {
         "issuer": issuer,
@@ -32,8 +33,9 @@ def server_metadata(
         "code_challenge_methods_supported": ["S256"],
         # RFC 9207: a client that talks to several servers sees which one answers.
         "authorization_response_iss_parameter_supported": True,
-        "client_id_metadata_document_supported": True,
     }
+    if reads_documents:
+        document["client_id_metadata_document_supported"] = True
     if registers:
         document["registration_endpoint"] = f"{base}/register"
     if scopes:

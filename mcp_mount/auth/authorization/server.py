@@ -137,7 +137,11 @@ class AuthorizationServer:
             base: The URL below which the endpoints are.
         """
         return server_metadata(
-            issuer, base, list(self._options.scopes), registers=self._options.registers
+            issuer,
+            base,
+            list(self._options.scopes),
+            registers=self._options.registers,
+            reads_documents=self._options.reads_documents,
         )
 
     def respond(self, request: WebRequest) -> Flow[Reply]:

@@ -152,7 +152,7 @@ class SignIn:
         self._login = login
         self._still_valid = still_valid
         self._store = None if store is None else store_of(store)
-        self.issuer = None if issuer is None else secure_url(issuer, "issuer").rstrip("/")
+        self.issuer = None if issuer is None else _issuer(issuer)
         if not text("path", path).startswith("/") or path.rstrip("/") == "":
             raise DefinitionError(f"path must start with '/' and name something, not {path!r}")
         self.path = path.rstrip("/")
@@ -332,6 +332,17 @@ class SignIn:
         if time.time() - held.created > self._lifetimes.connection:
             raise InvalidToken("The connection has expired")
         return held
+
+
+def _issuer(url: str) -> str:
+    """A checked issuer (RFC 8414, section 2), in the one form that all documents have.
+
+    Raises:
+        ValueError: For what is none.
+    """
+    if "?" in secure_url(text("issuer", url), "issuer") or "#" in url:
+        raise ValueError(f"issuer has neither a query nor a fragment: {url!r}")
+    return canonical(url)
 
 
 def _nothing_ends(user: str) -> str:
