@@ -74,8 +74,9 @@ class ModelCall(Call):
             pieces: Takes the pieces of its answer.
         """
         self.model = model
-        self.asked = Asking(request, pieces)
         self.is_route = getattr(model.model, "is_route", False)
+        own = self._own(incoming)
+        self.asked = Asking(request, pieces, incoming=own, name=model.name)
         self.refusal: Exception | None = None
         self.is_within_model = bool(incoming.path) and incoming.method == METHOD
         self._completed: tuple[Result, ChatCompletion] | None = None
@@ -83,7 +84,7 @@ class ModelCall(Call):
         policies = model.policies.chain
         kind = Context if model.model.is_async else SyncContext
         super().__init__(
-            self._own(incoming),
+            own,
             self._answer_async if model.model.is_async else self._answer,
             is_async=model.model.is_async,
             encode=self._encode_answer,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.llm.answers import ChatCompletion, Delta, Embeddings, Usage
 from mcp_mount.llm.requests import ChatRequest
 
@@ -52,12 +53,17 @@ class Asking:
             want one.
         rounds: How many tokens there were each time that a model with tools has asked its model:
             each has a price of its own, which may depend on their number.
+        incoming: The request that asks for it: its caller, and the handlers of the server. None
+            outside a server.
+        name: The name of the model, as it is registered; "" outside a server.
     """
 
     request: ChatRequest
     pieces: Pieces
     context: Any = None
     rounds: list[Usage] = field(default_factory=list)
+    incoming: IncomingRequest | None = None
+    name: str = ""
 
 
 class Model(Protocol):

@@ -82,7 +82,7 @@ class Attempts:
             if rest > 0:
                 self._rests.append(rest)
                 return None
-            named = partial(_named, asked.context._incoming, member)
+            named = partial(_named, asked.incoming, member)
             held = HeldPieces(asked.pieces, named)
             answered, retry_after = None, None
             try:
@@ -169,10 +169,10 @@ async def begun_within(
     return task.result()
 
 
-def _named(incoming: IncomingRequest, member: Candidate, told: str | None) -> str:
+def _named(incoming: IncomingRequest | None, member: Candidate, told: str | None) -> str:
     """The name of the model that answers, as clients may ask for it: an upstream tells names of its
     own, a member that is a route that of its member."""
-    handlers = incoming.handlers
+    handlers = None if incoming is None else incoming.handlers
     is_ours = told is not None and handlers is not None and handlers.model(told) is not None
     return told if told is not None and is_ours else member.name
 

@@ -90,8 +90,7 @@ class Route:
 
     async def answer(self, asked: Asking) -> ChatCompletion:
         """Ask one member after the other."""
-        name = asked.context._incoming.params["name"]
-        attempts = Attempts(name, self._breaker, self._retries, self._retry_on)
+        attempts = Attempts(asked.name, self._breaker, self._retries, self._retry_on)
         for one in await self._order(asked):
             ask = partial(self._ask, asked, one)
             completion = await attempts.ask(one, asked, ask)
@@ -101,8 +100,10 @@ class Route:
 
     async def _order(self, asked: Asking) -> Sequence[Candidate]:
         """The members in the order in which they are asked."""
-        incoming = asked.context._incoming
-        candidates = self._candidates(incoming.handlers, incoming.params["name"])
+        incoming = asked.incoming
+        if incoming is None or incoming.handlers is None:
+            raise RuntimeError("A route asks the models of a server, and there is none here")
+        candidates = self._candidates(incoming.handlers, asked.name)
         return await self._choosing.order(asked.request, incoming.request, candidates)
 
     def _candidates(self, handlers: ServerHandlers, own_name: str) -> list[Candidate]:
