@@ -42,7 +42,7 @@ NO_PIECES: Final[Pieces] = _NoPieces()
 
 
 @dataclass(slots=True)
-class Asking:
+class Invocation:
     """What a model is asked.
 
     Attributes:
@@ -72,17 +72,17 @@ class Model(Protocol):
     Attributes:
         is_async: Whether `answer` is a coroutine function. A plain one runs on the thread of the
             request, or on one of a pool.
-        wants_context: Whether `Asking` has the context of the call.
+        wants_context: Whether `Invocation` has the context of the call.
     """
 
     is_async: bool
     wants_context: bool
 
-    def answer(self, asked: Asking) -> ChatCompletion | Awaitable[ChatCompletion]:
+    def answer(self, invocation: Invocation) -> ChatCompletion | Awaitable[ChatCompletion]:
         """Answer a request.
 
         Args:
-            asked: The request.
+            invocation: The request.
 
         Returns:
             The whole answer.

@@ -15,7 +15,7 @@ from mcp_mount.backends.images.standin import NAME as STAND_IN
 from mcp_mount.backends.images.standin import StandInBackend
 from mcp_mount.backends.images.stores import ImageStore, MemoryImages
 from mcp_mount.calls.tasks import TaskPolicy
-from mcp_mount.features.models import ChatModel
+from mcp_mount.features.models import RegisteredModel
 from mcp_mount.features.prices import PicturePrice, Price, Pricing
 from mcp_mount.llm.images import ImageBackend
 from mcp_mount.policies.chain import policies_of
@@ -24,7 +24,7 @@ from mcp_mount.routes.gate import form_gate, gate
 from mcp_mount.routes.image_tools import ImageTools
 from mcp_mount.routes.openai.files import ImageFiles
 from mcp_mount.routes.openai.forms import EDIT_BODY
-from mcp_mount.routes.openai.images import ImagesFace
+from mcp_mount.routes.openai.images import ImagesEndpoint
 from mcp_mount.routes.openai.route import route_class_of
 from mcp_mount.routes.options import ImageOptions, NamedRouterOptions
 from mcp_mount.routes.permissions import rules_of
@@ -184,7 +184,7 @@ class ImageRouter(MCPRouter):
         if isinstance(aliases, str) or not all(isinstance(one, str) and one for one in aliases):
             raise DefinitionError(f"aliases are a list of names, not {aliases!r}")
         limited = LimitedBackend(backend, **self._limits)
-        entry = ChatModel(
+        entry = RegisteredModel(
             name,
             OnlyDraws(backend),
             description=rest.get("description"),
@@ -216,7 +216,7 @@ class ImageRouter(MCPRouter):
         self.resource(template, name="image", mime_type=media_type)(picture)
 
     def _add_routes(self, max_images: int) -> None:
-        face = ImagesFace(self.registry, self._files, max_images)
+        face = ImagesEndpoint(self.registry, self._files, max_images)
         route_class = route_class_of(self.registry)
         for path, method, endpoint, check, summary in (
             ("generations", "POST", face.generate, gate, "Generate images"),
@@ -267,8 +267,10 @@ def _price_of(given: float | Price | None) -> Pricing | None:
     return given if given is None or isinstance(given, Price) else PicturePrice(given)
 
 
-def _model(name: str, backend: ImageBackend, description: str, *, any_name: bool) -> ChatModel:
-    return ChatModel(
+def _model(
+    name: str, backend: ImageBackend, description: str, *, any_name: bool
+) -> RegisteredModel:
+    return RegisteredModel(
         name,
         OnlyDraws(backend),
         description,
