@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from weakref import WeakSet
 
 from mcp_mount.calls.call import Call
@@ -468,6 +468,10 @@ class Registry:
         return Method(partial(self.listing.answer, member, list(entries), self.version))
 
 
+REMEDY: Final = "remedy"
+"""The attribute of a function of ours that says what to write where its name is taken."""
+
+
 def body_limit(policies: Policies, usual: int) -> int:
     """How large a body may be that is for an entry: as the innermost level says.
 
@@ -568,7 +572,10 @@ def _check_completer(completer: Completer, subject: Prompt | Resource) -> None:
 def _refuse_duplicate(kind: str, key: Any, entries: Mapping[Any, Any], entry: Any) -> None:
     known = entries.get(key)
     if known is not None and known is not entry:
+        remedy = getattr(entry.function, REMEDY, None)
+        if remedy is None:
+            remedy = f"pass another name{'' if kind == 'model' else '='}"
         raise DefinitionError(
             f"{describe(entry.function)}: the {kind} {key!r} is already defined by "
-            f"{describe(known.function)}; pass another name{'' if kind == 'model' else '='}"
+            f"{describe(known.function)}; {remedy}"
         )
