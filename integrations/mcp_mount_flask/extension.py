@@ -29,17 +29,17 @@ from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.arguments import request_types
 from mcp_mount.schemas.names import refuse_unknown
 from mcp_mount.schemas.values import filled
-from mcp_mount.transports.paths import clean_prefix
-from mcp_mount.transports.resuming import ClosingAfterRetry
-from mcp_mount.transports.scopes import HOST_REQUEST
-from mcp_mount.transports.wsgi import (
-    EventStream,
+from mcp_mount.transports.environs import (
     IncompleteBody,
     body_length,
     is_multithread,
     read_headers,
     whole_body,
 )
+from mcp_mount.transports.paths import clean_prefix
+from mcp_mount.transports.resuming import ClosingAfterRetry
+from mcp_mount.transports.scopes import HOST_REQUEST
+from mcp_mount.transports.wsgi import EventStream
 from mcp_mount.wire.errors import INVALID_REQUEST
 from mcp_mount.wire.messages import JSON
 from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN, metadata_reply
@@ -289,7 +289,7 @@ class MCPMount(HandlerDecorators):
             "PATH_INFO": current.environ["PATH_INFO"].removeprefix(prefix),
             HOST_REQUEST: read,
         }
-        if not wsgi.is_direct(environ):
+        if not wsgi.is_unbridged(environ):
             try:
                 before = _read_before() or _limited(current)
             except FormNotKept as error:

@@ -14,13 +14,13 @@ from flask import Request as FlaskRequest
 
 import mcp_mount
 from mcp_mount.base import MCPServer
+from mcp_mount.transports.environs import Environ
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.scopes import HOST_REQUEST, Scope
-from mcp_mount.transports.wsgi import Environ
 from mcp_mount.wrapping.arguments import check_mount
 from mcp_mount.wrapping.wsgi import DirectlyWithin
 from mcp_mount_flask.host import host_of
-from mcp_mount_flask.late import can_be_late, late_request
+from mcp_mount_flask.lazy import can_be_lazy, lazy_request
 from mcp_mount_flask.requests import environ_beside, environ_of_scope, read_request
 
 
@@ -51,7 +51,7 @@ def mount(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_wsgi:
             yield
 
     def directly(environ: Environ) -> DirectlyWithin:
-        within = late_request if can_be_late(app) else _request
+        within = lazy_request if can_be_lazy(app) else _request
         return within(app, environ), partial(read_request, place)
 
     return mcp_mount.mount_wsgi(app, path, server, around=around, directly=directly)

@@ -9,15 +9,10 @@ from io import BytesIO
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from mcp_mount.base import MCPServer
+from mcp_mount.transports.environs import Environ, is_multithread, own_environ
 from mcp_mount.transports.resuming import ClosingAfterRetry
 from mcp_mount.transports.scopes import HOST_PREFIX
-from mcp_mount.transports.wsgi import (
-    Environ,
-    StartResponse,
-    is_multithread,
-    own_environ,
-    send_reply,
-)
+from mcp_mount.transports.wsgi import StartResponse, send_reply
 from mcp_mount.wire.messages import Reply, Request
 from mcp_mount.wrapping.arguments import Wrapped
 

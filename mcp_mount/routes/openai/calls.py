@@ -30,7 +30,7 @@ from mcp_mount.routes.gate import (
 from mcp_mount.routes.openai.reading import Reading, StreamWriter, streamed
 from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import protocol_of, registry_of
-from mcp_mount.transports.asgi import run_calls
+from mcp_mount.transports.attending import run_calls
 from mcp_mount.transports.pieces import PieceStream
 from mcp_mount.wire.messages import JSON
 

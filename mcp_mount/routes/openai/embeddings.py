@@ -20,7 +20,7 @@ from mcp_mount.routes.gate import runner_of
 from mcp_mount.routes.openai.calls import called, incoming_for
 from mcp_mount.routes.openai.text import has_tokens
 from mcp_mount.routes.parts import registry_of
-from mcp_mount.transports.asgi import run_calls
+from mcp_mount.transports.attending import run_calls
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.messages import JSON
 

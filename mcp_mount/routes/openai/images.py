@@ -25,7 +25,7 @@ from mcp_mount.routes.openai.forms import edit_request
 from mcp_mount.routes.openai.reading import Reading, streamed
 from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import registry_of
-from mcp_mount.transports.asgi import Departure, run_calls
+from mcp_mount.transports.attending import Departure, run_calls
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.pieces import PieceStream
 from mcp_mount.wire.cancellation import cancel
