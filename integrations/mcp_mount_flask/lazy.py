@@ -8,6 +8,7 @@ is the application context, whose teardown functions end the sessions of databas
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Final
@@ -57,11 +58,11 @@ class LazyRequestContext(RequestContext):
 
     Args:
         app: The application.
-        environ: The WSGI environment of the request.
+        environ: Makes the WSGI environment of the request.
         app_context: The application context that it is pushed in.
     """
 
-    def __init__(self, app: Flask, environ: Environ, app_context: AppContext) -> None:
+    def __init__(self, app: Flask, environ: Callable[[], Environ], app_context: AppContext) -> None:
         # Not the base class's: it would make the request. What is missing is asked of __getattr__.
         self.app = app
         self.lazy = _Lazy(environ, app_context)
@@ -88,7 +89,7 @@ class _Lazy:
 
     __slots__ = ("_environ", "_lock", "app_context", "pushed")
 
-    def __init__(self, environ: Environ, app_context: AppContext) -> None:
+    def __init__(self, environ: Callable[[], Environ], app_context: AppContext) -> None:
         self._environ = environ
         self._lock = threading.RLock()
         self.app_context = app_context
@@ -111,8 +112,7 @@ class _Lazy:
             in_app = _app_variable.set(self.app_context)
             in_request = _request_variable.set(context)
             try:
-                # Copied, as it was for this request: Flask writes into it.
-                made = RequestContext(context.app, dict(self._environ))
+                made = RequestContext(context.app, self._environ())
                 made.push()
             finally:
                 # Also what `push` has set.
@@ -134,12 +134,12 @@ class lazy_request:
 
     Args:
         app: The application, for which `can_be_lazy`.
-        environ: The WSGI environment of the request.
+        environ: Makes the WSGI environment of the request.
     """
 
     __slots__ = ("_app", "_context", "_environ", "_pushed")
 
-    def __init__(self, app: Flask, environ: Environ) -> None:
+    def __init__(self, app: Flask, environ: Callable[[], Environ]) -> None:
         self._app = app
         self._environ = environ
 

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Final
 
-from mcp_mount.protocol.direct import Asked, DirectCall, resumed
+from mcp_mount.protocol.direct import DirectCall, resumed
 from mcp_mount.protocol.exchange import Exchange, Opened, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.async_streams import AsyncStream
@@ -21,7 +21,6 @@ from mcp_mount.transports.driving import (
     follow_async,
     open_request_async,
 )
-from mcp_mount.transports.in_process import Application
 from mcp_mount.transports.late import LateResponse, LateStart
 from mcp_mount.transports.resuming import AsyncReader, go_on_unheard, pump
 from mcp_mount.transports.scopes import (
@@ -53,35 +52,32 @@ class ASGITransport:
         root_path = scope.get("root_path", "")
         stands_alone = not scope.get("mcp_mount.mounted", True) and not root_path
         asked = self.direct.find(scope, root_path, stands_alone=stands_alone)
-        if asked is None:
-            await self.serve(scope, receive, send)
-        else:
-            await self.answer_directly(asked, scope, receive, send, _as_it_is, self.serve)
+        if asked is not None:
+            message = await receive()
+            call = self.direct.read(asked, message)
+            if call is not None:
+                await self.answer_directly(call, scope, receive, send, _as_it_is)
+                return
+            receive = again(message, receive)
+        await self.serve(scope, receive, send)
 
     async def answer_directly(
         self,
-        asked: Asked,
+        call: DirectCall,
         scope: Scope,
         receive: Receive,
         send: Send,
         complete: Callable[[Scope], Scope],
-        otherwise: Application,
     ) -> None:
-        """Answer a request that may be a direct call.
+        """Answer a direct call.
 
         Args:
-            asked: What its headers name, as `direct` has found.
+            call: The call, as `direct` has found and read it.
             scope: Of the request.
             receive: ASGI's.
             send: ASGI's.
             complete: Returns the scope for the long way, where a handler takes time or has failed.
-            otherwise: Answers the request if it is no direct call.
         """
-        message = await receive()
-        call = self.direct.read(asked, message)
-        if call is None:
-            await otherwise(scope, again(message, receive), send)
-            return
         body, rest = self.direct.run(call)
         if body is None and type(rest) is Started:
             outcome = await rest.future

@@ -16,7 +16,7 @@ from mcp_mount.routes.gate import runner_of
 from mcp_mount.routes.openai.events import EventResponse
 from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import keep_alive_of
-from mcp_mount.transports.asgi import Departure, run_calls
+from mcp_mount.transports.attending import Departure, run_calls
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.pieces import PieceStream
 from mcp_mount.wire.cancellation import cancel
