@@ -1,8 +1,11 @@
 """What a server keeps in memory for clients that ask for much: real servers, one scenario each.
 
-Prints a Markdown table: resident memory before and after, and the objects that are left. The server
-runs in a process of its own on a loopback port; `--checkout PATH` measures another checkout, names
-of scenarios as arguments select some. Each scenario has a bound in count and in time.
+Resident memory before and after, and the objects that are left. The server runs in a process of its
+own on a loopback port. Each scenario has a bound in count and in time; `make bench` gives it less
+of that. By itself, `--checkout PATH` measures another checkout, and words in the names of scenarios
+select some:
+
+    python -m benchmarks.memory [WORD ...]
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -27,6 +30,7 @@ MAX_SECONDS = 240.0
 COUNTED = ("EventLog", "Task", "RunningTask", "Session", "Call")
 STATELESS = "2026-07-28"
 META = "io.modelcontextprotocol/"
+HEADS = ("scenario", "server", "MB before", "MB after", "MB peak", "what came of it", "kept")
 ADA, BOB = "key-of-ada-for-the-benchmark", "key-of-bob-for-the-benchmark"
 
 
@@ -43,6 +47,7 @@ def build() -> Any:
         secret_key="for-the-benchmark",
         auth=APIKeys({"ada": ADA, "bob": BOB}),
         auth_required=False,
+        open=True,
     )
 
     @server.tool(task=TaskPolicy())
@@ -309,20 +314,23 @@ def serving(kind: str, checkout: Path) -> Iterator[Measured]:
             process.wait()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("only", nargs="*", help="words in the names of the scenarios to run")
-    parser.add_argument("--checkout", type=Path, default=HERE.parent)
-    options = parser.parse_args()
-    print("| scenario | server | MB before | MB after | MB peak | what came of it | kept |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+def measure(
+    words: Sequence[str] = (), seconds: float = MAX_SECONDS, checkout: Path = HERE.parent
+) -> Iterator[tuple[str, ...]]:
+    """Run scenarios one after another.
+
+    Args:
+        words: Words in the names of those to run; by default all.
+        seconds: How long one may take.
+        checkout: The checkout whose server is measured.
+    """
     for name, (kind, run) in SCENARIOS.items():
-        if options.only and not any(word in name for word in options.only):
+        if words and not any(word in name for word in words):
             continue
-        with serving(kind, options.checkout.resolve()) as server:
+        with serving(kind, checkout) as server:
             server.vitals()
             before, counts = server.megabytes(), Counter[str]()
-            server.deadline = time.monotonic() + MAX_SECONDS
+            server.deadline = time.monotonic() + seconds
             holding = run(server, counts)
             if holding is not None:
                 next(holding)
@@ -332,7 +340,18 @@ def main() -> None:
                 holding.close()
         came = ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items()))
         left = ", ".join(f"{count:,} {what}" for what, count in kept.items() if count)
-        print(f"| {name} | {kind} | {before} | {after} | {peak} | {came} | {left} |", flush=True)
+        yield name, kind, str(before), str(after), str(peak), came, left
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("only", nargs="*", help="words in the names of the scenarios to run")
+    parser.add_argument("--checkout", type=Path, default=HERE.parent)
+    options = parser.parse_args()
+    print(f"| {' | '.join(HEADS)} |")
+    print("|---" * len(HEADS) + "|", flush=True)
+    for row in measure(options.only, checkout=options.checkout.resolve()):
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks import growth, in_process, policies, rounds, starting
+from benchmarks import growth, in_process, memory, policies, rounds, starting
 from benchmarks import work as works
 from benchmarks.charts import bars
 from benchmarks.parts import Options, Page
@@ -156,6 +156,11 @@ def around(options: Options) -> Page:
     return Page(table(("µs per call", "`def`, WSGI", "`async def`, ASGI"), [first, *rows]))
 
 
+def kept(options: Options) -> Page:
+    """What clients that ask for much leave in memory."""
+    return Page(table(memory.HEADS, list(memory.measure(seconds=10 * options.seconds))))
+
+
 SECTIONS: Mapping[str, Callable[[Options], Page]] = {
     "targets": targets,
     "inside": inside,
@@ -164,5 +169,6 @@ SECTIONS: Mapping[str, Callable[[Options], Page]] = {
     "work": work,
     "policies": around,
     **growth.SECTIONS,
+    "memory": kept,
 }
 """By the name that selects them (`ONLY=`)."""

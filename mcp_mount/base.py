@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
@@ -46,13 +45,10 @@ from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.lifespans import check_lifespan
 from mcp_mount.schemas.names import options_of, refuse_unknown, refuse_unknown_options
 from mcp_mount.schemas.values import text
+from mcp_mount.transports.direct import again
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import (
-    ENDPOINT,
-    HOST_APP,
-    LOOP,
-    SERVER,
     Receive,
     Scope,
     Send,
@@ -187,33 +183,13 @@ class MCPServer(HandlerDecorators, FastAPI):
             endpoint = core.asgi_endpoint
             asked = endpoint.direct.find(scope, root_path, stands_alone=alone)
             if asked is not None:
-                await endpoint.answer_directly(
-                    asked, scope, receive, send, self._completed, self._serve
-                )
-                return
+                message = await receive()
+                call = endpoint.direct.read(asked, message)
+                if call is not None:
+                    await endpoint.answer_directly(call, scope, receive, send, core.complete)
+                    return
+                receive = again(message, receive)
         await self._serve(scope, receive, send)
-
-    def _completed(self, scope: Scope) -> Scope:
-        """A scope with what parts of this library find there."""
-        core = self.core
-        # FastAPI replaces scope["app"] with this server, so this is the time to look.
-        outer = scope.get("app")
-        scope["mcp_mount.mounted"] = core.is_attached or outer is not None
-        if HOST_APP not in scope:
-            scope[HOST_APP] = self if outer is None else outer
-        if outer is None:
-            scope["app"] = self
-        scope[SERVER] = self
-        if core.needs_loop:
-            scope[LOOP] = asyncio.get_running_loop()
-        scope.setdefault("state", {})
-        if core.lifespan.is_late:
-            # No web server gives it to its requests.
-            scope["state"] = {**core.lifespan.state, **scope["state"]}
-        if core.resource_server is not None:
-            path = "" if scope["mcp_mount.mounted"] else core.mcp_path
-            scope[ENDPOINT] = scope.get("root_path", "") + path
-        return scope
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request the long way."""
@@ -223,7 +199,7 @@ class MCPServer(HandlerDecorators, FastAPI):
             if refused is not None:
                 await refused(scope, receive, send)
                 return
-        self._completed(scope)
+        core.complete(scope)
         if not self.user_middleware and core.is_endpoint(scope):
             # Nothing stands between: skip what FastAPI does for its own routes.
             await core.asgi_endpoint.serve(scope, receive, send)

@@ -12,8 +12,8 @@ from mcp_mount.backends.images.stores import (
 from mcp_mount.features.prices import Price
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.images import (
-    ImageAsking,
     ImageBackend,
+    ImageInvocation,
     ImagePieces,
     ImageRequest,
     PartialPicture,
@@ -23,8 +23,8 @@ from mcp_mount.routes.options import ImageOptions
 
 __all__ = [
     "DirectoryImages",
-    "ImageAsking",
     "ImageBackend",
+    "ImageInvocation",
     "ImageOptions",
     "ImagePieces",
     "ImageRequest",

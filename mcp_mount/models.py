@@ -23,14 +23,13 @@ from mcp_mount.llm.answers import (
     Usage,
 )
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import Asking, EmbeddingModel, Model, Pieces
+from mcp_mount.llm.models import EmbeddingModel, Invocation, Model, Pieces
 from mcp_mount.llm.requests import ChatMessage, ChatRequest
 from mcp_mount.policies.budget import Budget
 from mcp_mount.routes.options import EmbeddingOptions, ModelOptions
 
 __all__ = [
     "Anthropic",
-    "Asking",
     "Breaker",
     "Budget",
     "Candidate",
@@ -44,6 +43,7 @@ __all__ = [
     "EmbeddingOptions",
     "Embeddings",
     "Finish",
+    "Invocation",
     "Model",
     "ModelChoice",
     "ModelError",

@@ -38,9 +38,9 @@ from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_django.authentication import Authentication
 from mcp_mount_django.authenticators import Authenticator
 from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
-from mcp_mount_django.direct import DirectASGI, DirectWSGIApp, is_from_view
 from mcp_mount_django.exceptions import report, translate, value_of
 from mcp_mount_django.exposing.server_methods import ExposeMixin
+from mcp_mount_django.in_front import FrontASGI, FrontWSGIApp, is_from_view
 from mcp_mount_django.options import defaults
 from mcp_mount_django.tested import connections_of_the_test
 from mcp_mount_django.view import ServerView
@@ -167,18 +167,18 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
     @cached_property
     def wsgi(self) -> WSGIApp:
         """The server as a WSGI application, with Django's requests and authentication."""
-        return DirectWSGIApp(self, self.view)
+        return FrontWSGIApp(self, self.view)
 
     @cached_property
-    def _direct(self) -> DirectASGI:
-        return DirectASGI(self.view)
+    def _front(self) -> FrontASGI:
+        return FrontASGI(self.view)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request as an ASGI application, with Django's requests and authentication."""
         if scope["type"] != "http" or is_from_view(scope):
             await super().__call__(scope, receive, send)
         else:
-            await self._direct(scope, receive, send)
+            await self._front(scope, receive, send)
 
     def _make_runner(self) -> Runner:
         return Runner(

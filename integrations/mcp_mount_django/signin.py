@@ -24,7 +24,7 @@ from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.routes.signing_in import respond, server_metadata_reply
 from mcp_mount.transports.driving import follow
-from mcp_mount.transports.wsgi import read_headers, server_of
+from mcp_mount.transports.environs import read_headers, server_of
 from mcp_mount_django.paths import path_of
 from mcp_mount_django.patterns import url_patterns
 from mcp_mount_django.view import ServerView, finished

@@ -22,13 +22,10 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.direct import DirectCall
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.resumption import Resumption
-from mcp_mount.transports.asgi import ASGITransport
+from mcp_mount.transports.answering import AsyncAnswers
 from mcp_mount.transports.driving import follow, follow_async
-from mcp_mount.transports.lasting import ended
-from mcp_mount.transports.threads import Runner, off_loop
-from mcp_mount.transports.wsgi import (
+from mcp_mount.transports.environs import (
     IncompleteBody,
-    WSGITransport,
     drain,
     is_multithread,
     own_environ,
@@ -37,6 +34,9 @@ from mcp_mount.transports.wsgi import (
     server_of,
     whole_body,
 )
+from mcp_mount.transports.lasting import ended
+from mcp_mount.transports.threads import Runner, off_loop
+from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wire.messages import JSON
 from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wire.sse import HEADERS
@@ -100,7 +100,7 @@ class ServerView:
         self.direct = DjangoDirectCalls(server)
         self.hosts = AllowedHosts()
         self._wsgi = WSGITransport(server.core.protocol, self._runner)
-        self._asgi = ASGITransport(server.core.protocol, self._runner)
+        self._answers = AsyncAnswers(server.core.protocol, self._runner)
         # Django reads these attributes of every view when it reverses a URL.
         self.__name__ = self.__qualname__ = "mcp"
         self.__doc__ = f"The MCP server {server.title!r}"
@@ -216,7 +216,7 @@ class ServerView:
         else:
             opened = await follow_async(opening, self._runner)
         is_late = visit.outcome is not None and visit.outcome.is_late
-        answer = await self._asgi.answer(opened, is_late=is_late)
+        answer = await self._answers.answer(opened, is_late=is_late)
         if isinstance(answer, Reply):
             return finished(answer)
         return _streaming(Streamed(answer.events, answer.end, thread))

@@ -8,7 +8,7 @@ from flask import Request
 from flask.globals import request_ctx
 from werkzeug.datastructures import EnvironHeaders
 
-from mcp_mount.transports.wsgi import own_environ
+from mcp_mount.transports.environs import own_environ
 
 
 def keep_environ(request: Request) -> None:

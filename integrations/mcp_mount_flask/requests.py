@@ -13,8 +13,8 @@ from a2wsgi.wsgi import build_environ
 from flask import request
 
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.transports.environs import Environ, read_headers, server_of
 from mcp_mount.transports.scopes import HOST_PREFIX, Scope
-from mcp_mount.transports.wsgi import Environ, read_headers, server_of
 from mcp_mount_flask.host import current_caller, current_role, note_user
 
 

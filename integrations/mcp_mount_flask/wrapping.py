@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,13 +14,12 @@ from flask import Request as FlaskRequest
 
 import mcp_mount
 from mcp_mount.base import MCPServer
+from mcp_mount.transports.environs import Environ
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.scopes import HOST_REQUEST, Scope
-from mcp_mount.transports.wsgi import Environ
-from mcp_mount.wrapping.arguments import check_mount
-from mcp_mount.wrapping.wsgi import DirectlyWithin
+from mcp_mount.wrapping.arguments import DirectlyWithin, check_mount
 from mcp_mount_flask.host import host_of
-from mcp_mount_flask.late import can_be_late, late_request
+from mcp_mount_flask.lazy import can_be_lazy, lazy_request
 from mcp_mount_flask.requests import environ_beside, environ_of_scope, read_request
 
 
@@ -51,8 +50,10 @@ def mount(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_wsgi:
             yield
 
     def directly(environ: Environ) -> DirectlyWithin:
-        within = late_request if can_be_late(app) else _request
-        return within(app, environ), partial(read_request, place)
+        # Copied, as it was for this request: Flask writes into it.
+        own: Callable[[], Environ] = partial(dict, environ)
+        within = lazy_request if can_be_lazy(app) else _request
+        return within(app, own), partial(read_request, place)
 
     return mcp_mount.mount_wsgi(app, path, server, around=around, directly=directly)
 
@@ -85,14 +86,19 @@ def mount_asgi(app: Flask, path: str, server: MCPServer) -> mcp_mount.mount_asgi
             scope[HOST_REQUEST] = known
             yield
 
+    def directly(scope: Scope) -> DirectlyWithin | None:
+        if not can_be_lazy(app):
+            return None
+        own = partial(environ_of_scope, scope)
+        return lazy_request(app, own), partial(read_request, clean_prefix(path))
+
     inner: Any = WSGIMiddleware(app)  # type: ignore[arg-type]
-    return mcp_mount.mount_asgi(inner, path, server, around=around)
+    return mcp_mount.mount_asgi(inner, path, server, around=around, directly=directly)
 
 
 @contextmanager
-def _request(app: Flask, environ: Environ) -> Iterator[None]:
-    # Copied, as it was for this request: Flask writes into it.
-    with app.request_context(dict(environ)):
+def _request(app: Flask, environ: Callable[[], Environ]) -> Iterator[None]:
+    with app.request_context(environ()):
         yield
 
 

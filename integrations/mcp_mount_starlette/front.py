@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Match, Mount, Route, Router, WebSocketR
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount.base import MCPServer
+from mcp_mount.transports.direct import again
 from mcp_mount.transports.scopes import HOST_APP, SERVER
 
 _STACKS = (Starlette.build_middleware_stack, FastAPI.build_middleware_stack)
@@ -132,10 +133,12 @@ class _Front:
             endpoint = self._server.core.asgi_endpoint
             asked = endpoint.direct.find(scope, self._path, stands_alone=False)
             if asked is not None:
-                await endpoint.answer_directly(
-                    asked, scope, receive, send, self._completed, self.app
-                )
-                return
+                message = await receive()
+                call = endpoint.direct.read(asked, message)
+                if call is not None:
+                    await endpoint.answer_directly(call, scope, receive, send, self._completed)
+                    return
+                receive = again(message, receive)
         await self.app(scope, receive, send)
 
     def _completed(self, scope: Scope) -> Scope:

@@ -131,7 +131,7 @@ class Call:
         "tracker",
     )
 
-    is_route = False
+    delegates = False
     """Whether it only asks other models, which count as this call."""
 
     def __init__(
@@ -266,7 +266,7 @@ class Call:
             key: Names the policy, wherever it holds.
         """
         incoming = self.incoming
-        if self.is_route:
+        if self.delegates:
             incoming.passing |= {key}
         return key in incoming.passed
 
@@ -538,10 +538,10 @@ class Call:
         self.incoming.hooks.failed(self, failure)
 
 
-class RouteCall(Call):
+class DelegatingCall(Call):
     """A call of a handler that only asks others, such as a tool that asks a model: what is declared
     around both counts it once."""
 
     __slots__ = ()
 
-    is_route = True
+    delegates = True

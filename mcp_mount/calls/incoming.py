@@ -92,7 +92,7 @@ class ServerHandlers(Protocol):
     def model_call(
         self, incoming: IncomingRequest, request: Any, pieces: Any, model: Any = None
     ) -> Any:
-        """The `ModelCall` of the chat model that a `ChatRequest` names, or of `model`, which has no
+        """The `ChatCall` of the chat model that a `ChatRequest` names, or of `model`, which has no
         name; its answer goes to `pieces`."""
 
     def image_call(
@@ -105,7 +105,7 @@ class ServerHandlers(Protocol):
         """The definitions of the tools that a caller may use and models may see."""
 
     def model(self, name: str) -> Any:
-        """The `ChatModel` of a name; None if there is none."""
+        """The `RegisteredModel` of a name; None if there is none."""
 
     def answer(self, incoming: IncomingRequest) -> Any:
         """The `Result` of a request, or the `Call` that gives it; None for an unknown method."""

@@ -156,7 +156,7 @@ def complete(
     number = context._next_call()
     make = partial(model_call_of, context._incoming, number, request, pieces, model)
     inner = yield from _run(context, make)
-    completion: ChatCompletion = _answer_of(inner, inner.completion)
+    completion: ChatCompletion = _answer_of(inner, inner.answer)
     return completion
 
 
@@ -172,7 +172,7 @@ def draw(
     """
     make = partial(image_call_of, context._incoming, context._next_call(), request, pieces)
     inner = yield from _run(context, make)
-    picture: Picture = _answer_of(inner, inner.picture)
+    picture: Picture = _answer_of(inner, inner.answer)
     return picture
 
 

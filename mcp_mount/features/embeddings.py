@@ -8,20 +8,18 @@ from functools import partial
 from typing import Any, Final
 
 from pydantic import TypeAdapter
-from pydantic_core import from_json
 
-from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import HandlerCall
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.features.metering import tokens_of_texts
-from mcp_mount.features.models import ChatModel, named_model
+from mcp_mount.features.model_calls import ModelCall
+from mcp_mount.features.models import RegisteredModel, named_model
 from mcp_mount.features.prices import known_cost
 from mcp_mount.features.reserving import Metered, metered
 from mcp_mount.llm.answers import Embeddings, Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.wire.encoding import encode
-from mcp_mount.wire.errors import CallRejected
 from mcp_mount.wire.revisions import Revision
 
 METHOD: Final = "embeddings"
@@ -30,19 +28,15 @@ METHOD: Final = "embeddings"
 _embeddings: Final = TypeAdapter(Embeddings)
 
 
-class EmbeddingCall(Call):
-    """A call of a model that represents texts by vectors.
+class EmbeddingCall(ModelCall[Embeddings]):
+    """A call of a model that represents texts by vectors."""
 
-    Attributes:
-        model: The model, as it is registered.
-    """
-
-    __slots__ = ("_completed", "_texts", "model", "refusal")
+    __slots__ = ("_texts",)
 
     def __init__(
         self,
         incoming: IncomingRequest,
-        model: ChatModel,
+        model: RegisteredModel,
         texts: Sequence[str],
         options: Mapping[str, Any],
     ) -> None:
@@ -55,41 +49,17 @@ class EmbeddingCall(Call):
             options: All other options of the request.
         """
         assert model.embedding is not None, "only such models are called"
-        self.model = model
-        self.refusal: Exception | None = None
         self._texts = texts
-        self._completed: tuple[Result, Embeddings] | None = None
         super().__init__(
             replace(incoming, method=METHOD, params={"name": model.name}),
+            model,
             self._embed_async if model.embedding.is_async else self._embed,
             (texts, options),
             is_async=model.embedding.is_async,
             encode=self._encode_vectors,
-            recover=self._note_refusal,
-            policies=model.policies.chain,
             arguments={**options, "input": texts},
             validate=self._take_arguments,
         )
-
-    def embeddings(self) -> Embeddings:
-        """The vectors, once the call has ended.
-
-        Raises:
-            Exception: What has ended it instead.
-        """
-        if self.result is None and self.failure is None and self.error is None:
-            raise ModelError("The client has left", status=499)
-        result = self.finish()
-        if self.refusal is not None:
-            raise self.refusal
-        if self._completed is not None and self._completed[0] is result:
-            return self._completed[1]
-        # They were kept from an earlier call, or made by call middleware.
-        return _embeddings.validate_python(from_json(b"{%b}" % result.members)["value"])
-
-    def known_embeddings(self) -> Embeddings | None:
-        """The vectors of the model itself, if it has given some in this call."""
-        return None if self._completed is None else self._completed[1]
 
     def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
         """Take what call middleware may have put in place of the texts and options."""
@@ -101,25 +71,22 @@ class EmbeddingCall(Call):
         model: Any = self.model.embedding
         if self.incoming.spending is None:
             return model.embed(texts, options)
-        with metered(self, self.model.price) as asking:
-            return asking.ask(partial(model.embed, texts, options))
+        with metered(self, self.model.price) as metering:
+            return metering.ask(partial(model.embed, texts, options))
 
     async def _embed_async(self, texts: Sequence[str], options: Mapping[str, Any]) -> Any:
         model: Any = self.model.embedding
         if self.incoming.spending is None:
             return await model.embed(texts, options)
-        with metered(self, self.model.price) as asking:
-            return await asking.ask_async(partial(model.embed, texts, options))
+        with metered(self, self.model.price) as metering:
+            return await metering.ask_async(partial(model.embed, texts, options))
 
-    def note_spending(self, asking: Metered) -> None:
+    def note_spending(self, metering: Metered) -> None:
         """Note what the vectors have taken."""
-        if asking.answer is not None:
-            asking.note(asking.answer.usage or Usage(tokens_of_texts(self._texts)))
-        elif asking.is_cut:
-            asking.note(asking.most)
-
-    def limit_answer(self, max_tokens: int) -> None:
-        """Nothing: vectors have no length that may be asked for."""
+        if metering.answer is not None:
+            metering.note(metering.answer.usage or Usage(tokens_of_texts(self._texts)))
+        elif metering.is_cut:
+            metering.note(metering.most)
 
     def _encode_vectors(self, value: Embeddings, revision: Revision) -> Result:
         if len(value.vectors) != len(self._texts):
@@ -127,29 +94,23 @@ class EmbeddingCall(Call):
                 f"The model {self.model.name!r} has returned {len(value.vectors)} vectors for "
                 f"{len(self._texts)} texts"
             )
-        result = Result(b'"value":%b' % encode(_embeddings.dump_python(value, mode="json")))
-        self._completed = result, value
-        return result
+        return self._keep(value, encode(_embeddings.dump_python(value, mode="json")))
 
     def used(self) -> tuple[Usage | None, float | None]:
         """The tokens and the cost of the vectors, if they are known."""
-        known = self._completed
-        return known_cost(self.model.price, None if known is None else known[1].usage)
+        known = self.known_answer()
+        return known_cost(self.model.price, None if known is None else known.usage)
 
     def most(self, max_tokens: int) -> Usage:
         """How many tokens it takes, at most."""
         return Usage(tokens_of_texts(self._texts))
 
-    def _note_refusal(self, call: Call, error: Exception) -> Result:
-        self.refusal = error
-        if not isinstance(error, ModelError | CallRejected):
-            # The log has it from whoever answers.
-            call.incoming.hooks.failed(call, error)
-        return Result(b"", failed=True)
+    def _answer_in(self, value: Any) -> Embeddings:
+        return _embeddings.validate_python(value)
 
 
 def embedding_call(
-    models: Mapping[str, ChatModel],
+    models: Mapping[str, RegisteredModel],
     incoming: IncomingRequest,
     name: str | None,
     texts: Sequence[str],

@@ -8,22 +8,19 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any, Final
 
-from pydantic_core import from_json
-
-from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import HandlerCall
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.features.metering import tokens_of_pictures, tokens_of_texts
-from mcp_mount.features.models import ChatModel, named_model
+from mcp_mount.features.model_calls import ModelCall
+from mcp_mount.features.models import RegisteredModel, named_model
 from mcp_mount.features.prices import Price, known_cost
 from mcp_mount.features.reserving import Metered, metered
 from mcp_mount.llm.answers import Usage
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.images import ImageAsking, ImagePieces, ImageRequest, Picture
+from mcp_mount.llm.images import ImageInvocation, ImagePieces, ImageRequest, Picture
 from mcp_mount.wire.encoding import encode
-from mcp_mount.wire.errors import CallRejected
 from mcp_mount.wire.revisions import Revision
 
 GENERATE: Final = "images/generations"
@@ -31,21 +28,19 @@ EDIT: Final = "images/edits"
 """How logs, audits and call middleware name the method of a call."""
 
 
-class ImageCall(Call):
+class ImageCall(ModelCall[Picture]):
     """A call of an image backend: one picture.
 
     Attributes:
-        model: The backend, as it is registered.
-        asked: What it is asked.
-        refusal: What has ended it, in place of a picture.
+        invocation: What it is asked.
     """
 
-    __slots__ = ("_completed", "_given", "asked", "model", "refusal")
+    __slots__ = ("_given", "invocation")
 
     def __init__(
         self,
         incoming: IncomingRequest,
-        model: ChatModel,
+        model: RegisteredModel,
         request: ImageRequest,
         pieces: ImagePieces,
         number: int = 0,
@@ -61,10 +56,7 @@ class ImageCall(Call):
         """
         backend = model.image
         assert backend is not None, "only such models are called"
-        self.model = model
-        self.asked = ImageAsking(request, pieces)
-        self.refusal: Exception | None = None
-        self._completed: tuple[Result, Picture] | None = None
+        self.invocation = ImageInvocation(request, pieces)
         policies = model.policies.chain
         arguments = None
         if policies:
@@ -79,68 +71,43 @@ class ImageCall(Call):
                 passed=incoming.passing,
                 passing=frozenset(),
             ),
+            model,
             self._draw_async if backend.is_async else self._draw,
             is_async=backend.is_async,
             encode=self._encode_picture,
-            recover=self._note_refusal,
             context=("context", Context if backend.is_async else SyncContext)
             if backend.wants_context
             else None,
-            policies=policies,
             arguments=arguments,
             validate=self._take_arguments if policies else None,
         )
         self._given = self.arguments
 
-    def picture(self) -> Picture:
-        """The picture, once the call has ended.
-
-        Raises:
-            Exception: What has ended it instead.
-            Suspended: If the client must be asked first, which ends the outer call, too.
-        """
-        if self.result is None and self.failure is None and self.error is None:
-            raise ModelError("The client has left", status=499)
-        result = self.finish()
-        if result.suspended is not None:
-            raise result.suspended
-        if self.refusal is not None:
-            raise self.refusal
-        if self._completed is not None and self._completed[0] is result:
-            return self._completed[1]
-        # It was kept from an earlier call, or made by call middleware.
-        value = from_json(b"{%b}" % result.members)["value"]
-        return Picture(**{**value, "data": base64.b64decode(value["data"])})
-
-    def known_picture(self) -> Picture | None:
-        """The picture of the backend itself, if it has drawn one in this call."""
-        return None if self._completed is None else self._completed[1]
-
     def _take_arguments(self, arguments: Mapping[str, Any]) -> HandlerCall:
         """Let the backend be asked what call middleware has put in place of the request."""
         if arguments is not self._given:
-            request = self.asked.request
+            request = self.invocation.request
             fresh = ImageRequest.model_validate(
                 {key: one for key, one in arguments.items() if key != "number"}
             )
-            self.asked.request = fresh.with_files(request.images, request.mask)
+            self.invocation.request = fresh.with_files(request.images, request.mask)
         return (), {}
 
     def _draw(self, context: Any = None) -> Any:
-        self.asked.context = context
+        self.invocation.context = context
         backend: Any = self.model.image
         if self.incoming.spending is None:
-            return backend.draw(self.asked)
-        with metered(self, self.model.price) as asking:
-            return asking.ask(partial(backend.draw, self.asked))
+            return backend.draw(self.invocation)
+        with metered(self, self.model.price) as metering:
+            return metering.ask(partial(backend.draw, self.invocation))
 
     async def _draw_async(self, context: Any = None) -> Any:
-        self.asked.context = context
+        self.invocation.context = context
         backend: Any = self.model.image
         if self.incoming.spending is None:
-            return await backend.draw(self.asked)
-        with metered(self, self.model.price) as asking:
-            return await asking.ask_async(partial(backend.draw, self.asked))
+            return await backend.draw(self.invocation)
+        with metered(self, self.model.price) as metering:
+            return await metering.ask_async(partial(backend.draw, self.invocation))
 
     def most(self, max_tokens: int) -> Usage:
         """How many tokens it takes, at most, if it takes any.
@@ -148,46 +115,37 @@ class ImageCall(Call):
         Args:
             max_tokens: Those of the picture.
         """
-        request = self.asked.request
+        request = self.invocation.request
         given = len(request.images) + (request.mask is not None)
         return Usage(tokens_of_pictures(given) + tokens_of_texts([request.prompt]), max_tokens)
 
-    def limit_answer(self, max_tokens: int) -> None:
-        """Nothing: a picture has no length that may be asked for."""
-
-    def note_spending(self, asking: Metered) -> None:
+    def note_spending(self, metering: Metered) -> None:
         """Note what the picture has taken; one that nobody waits for any more is paid as well."""
-        picture: Picture | None = asking.answer
+        picture: Picture | None = metering.answer
         if picture is not None:
             used = usage_of(picture)
             is_told = used != Usage() or not isinstance(self.model.price, Price)
             # A price of tokens is of no use without their number.
-            asking.note(used if is_told else asking.most)
-        elif asking.is_cut:
-            asking.note(Usage(asking.most.input_tokens))
+            metering.note(used if is_told else metering.most)
+        elif metering.is_cut:
+            metering.note(Usage(metering.most.input_tokens))
 
     def _encode_picture(self, value: Any, revision: Revision) -> Result:
         assert isinstance(value, Picture), "a backend returns a Picture"
         # Only policies look at the result.
         data = encode(_kept(value)) if self.policies else b"null"
-        result = Result(b'"value":%b' % data)
-        self._completed = result, value
-        return result
+        return self._keep(value, data)
 
     def used(self) -> tuple[Usage | None, float | None]:
         """The tokens and the cost of the picture, if they are known."""
-        known = self._completed
-        usage, cost = known_cost(self.model.price, None if known is None else usage_of(known[1]))
+        picture = self.known_answer()
+        usage, cost = known_cost(self.model.price, None if picture is None else usage_of(picture))
         if usage == Usage():
             return None, None if isinstance(self.model.price, Price) else cost
         return usage, cost
 
-    def _note_refusal(self, call: Call, error: Exception) -> Result:
-        self.refusal = error
-        if not isinstance(error, ModelError | CallRejected):
-            # The log has it from whoever answers.
-            call.incoming.hooks.failed(call, error)
-        return Result(b"", failed=True)
+    def _answer_in(self, value: Any) -> Picture:
+        return Picture(**{**value, "data": base64.b64decode(value["data"])})
 
 
 def usage_of(picture: Picture) -> Usage:
@@ -204,7 +162,7 @@ def _kept(picture: Picture) -> dict[str, Any]:
 
 
 def image_call(
-    models: Mapping[str, ChatModel],
+    models: Mapping[str, RegisteredModel],
     incoming: IncomingRequest,
     request: ImageRequest,
     pieces: ImagePieces,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from weakref import WeakSet
 
 from mcp_mount.calls.call import Call
@@ -15,12 +15,22 @@ from mcp_mount.calls.catalogue import Method
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.calls.results import Result
-from mcp_mount.features import completion, embeddings, images, models, prompts, resources, tools
+from mcp_mount.features import (
+    chat,
+    completion,
+    embeddings,
+    images,
+    models,
+    prompts,
+    resources,
+    tools,
+)
+from mcp_mount.features.chat import ChatCall
 from mcp_mount.features.completion import EVERYTHING, Completer
 from mcp_mount.features.embeddings import EmbeddingCall
 from mcp_mount.features.images import ImageCall
 from mcp_mount.features.listing import Entry, Listing
-from mcp_mount.features.models import ChatModel, ModelCall
+from mcp_mount.features.models import RegisteredModel
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
 from mcp_mount.features.tools import DirectTools, Tool
@@ -69,8 +79,8 @@ class Registry:
         self.resources: dict[str, Resource] = {}
         self.prompts: dict[str, Prompt] = {}
         self.completers: dict[tuple[str, str], Completer] = {}
-        self.models: dict[str, ChatModel] = {}
-        self.stand_ins: dict[str, ChatModel] = {}
+        self.models: dict[str, RegisteredModel] = {}
+        self.stand_ins: dict[str, RegisteredModel] = {}
         self.version = 0
         self.direct_tools = DirectTools(self.tools)
         self.on_change: Callable[[str], None] = lambda kind: None
@@ -161,7 +171,7 @@ class Registry:
             entries(registry).pop(key, None)
         self.refresh(kind)
 
-    def add_model(self, model: ChatModel, aliases: Sequence[str] = ()) -> None:
+    def add_model(self, model: RegisteredModel, aliases: Sequence[str] = ()) -> None:
         """Add a chat model under its name and others, or under none if one is taken."""
         names = [model.name, *aliases]
         for name in names:
@@ -169,7 +179,7 @@ class Registry:
         for name in names:
             self._add("model", name, model, lambda registry: registry.models)
 
-    def add_stand_in(self, model: ChatModel) -> None:
+    def add_stand_in(self, model: RegisteredModel) -> None:
         """Add a chat model that is there until another one is registered, here and wherever this
         registry is included; the first of that name."""
         for registry, guarded in self._line(model, {}).items():
@@ -178,7 +188,7 @@ class Registry:
             registry.needs_loop |= any(map(needs_loop, guarded.rules))
 
     @property
-    def offered_models(self) -> Mapping[str, ChatModel]:
+    def offered_models(self) -> Mapping[str, RegisteredModel]:
         """The models by their names, and those that stand in for the kinds that there are not."""
         if not self.stand_ins:
             return self.models
@@ -199,7 +209,7 @@ class Registry:
         """
         models.check_members(self.offered_models)
 
-    def model(self, name: str) -> ChatModel | None:
+    def model(self, name: str) -> RegisteredModel | None:
         """The chat model of a name; None if there is none."""
         return self.offered_models.get(name)
 
@@ -209,9 +219,9 @@ class Registry:
         request: ChatRequest,
         pieces: Pieces,
         model: Model | None = None,
-    ) -> ModelCall:
-        """The call of the chat model that a request names; see `features.models.model_call`."""
-        return models.model_call(self.offered_models, incoming, request, pieces, model)
+    ) -> ChatCall:
+        """The call of the chat model that a request names; see `features.chat.model_call`."""
+        return chat.model_call(self.offered_models, incoming, request, pieces, model)
 
     def embedding_call(
         self,
@@ -458,6 +468,10 @@ class Registry:
         return Method(partial(self.listing.answer, member, list(entries), self.version))
 
 
+REMEDY: Final = "remedy"
+"""The attribute of a function of ours that says what to write where its name is taken."""
+
+
 def body_limit(policies: Policies, usual: int) -> int:
     """How large a body may be that is for an entry: as the innermost level says.
 
@@ -558,7 +572,10 @@ def _check_completer(completer: Completer, subject: Prompt | Resource) -> None:
 def _refuse_duplicate(kind: str, key: Any, entries: Mapping[Any, Any], entry: Any) -> None:
     known = entries.get(key)
     if known is not None and known is not entry:
+        remedy = getattr(entry.function, REMEDY, None)
+        if remedy is None:
+            remedy = f"pass another name{'' if kind == 'model' else '='}"
         raise DefinitionError(
             f"{describe(entry.function)}: the {kind} {key!r} is already defined by "
-            f"{describe(known.function)}; pass another name{'' if kind == 'model' else '='}"
+            f"{describe(known.function)}; {remedy}"
         )

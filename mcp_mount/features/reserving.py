@@ -129,21 +129,21 @@ def metered(call: Any, price: Pricing | None) -> Iterator[Metered]:
         price: What the model costs, if that is known.
     """
     outer = call.incoming.spending
-    asking = Metered(call, price, outer)
-    call.incoming.spending = asking.spending
+    metering = Metered(call, price, outer)
+    call.incoming.spending = metering.spending
     try:
-        yield asking
+        yield metering
     except BaseException as error:
         is_cut = isinstance(error, ReaderLeft) or not isinstance(error, Exception)
-        asking.is_cut = asking.has_begun and is_cut
+        metering.is_cut = metering.has_begun and is_cut
         raise
     finally:
         call.incoming.spending = outer
         try:
-            if asking.has_begun:
-                call.note_spending(asking)
+            if metering.has_begun:
+                call.note_spending(metering)
         finally:
-            asking.spending.end()
+            metering.spending.end()
 
 
 _warned: Final[set[str]] = set()

@@ -14,7 +14,7 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic_core import ValidationError, from_json, to_json
 from typing_extensions import Unpack
 
-from mcp_mount.calls.call import Call, Checks, RouteCall
+from mcp_mount.calls.call import Call, Checks, DelegatingCall
 from mcp_mount.calls.catalogue import DirectTool, HandlerCall
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.policies import NO_POLICIES, Policies
@@ -251,7 +251,7 @@ class Tool:
     checks: Checks | None = None
     members: Mapping[str, Any] = field(default_factory=dict)
     """The members of the definition that do not depend on the revision."""
-    is_route: bool = False
+    delegates: bool = False
     """Whether it only asks another entry, so that policies around both count its calls once."""
 
     @classmethod
@@ -386,7 +386,7 @@ class Tool:
             args, kwargs = (), None
         else:
             args, kwargs = validated or self.arguments.validate(arguments)
-        kind = RouteCall if self.is_route else Call
+        kind = DelegatingCall if self.delegates else Call
         return kind(
             incoming,
             self.function,

@@ -5,6 +5,7 @@ Transports, routes and integrations work with it, as `server.core`; users have n
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from contextvars import Context
@@ -49,7 +50,7 @@ from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.listening import before_shutdown, listen
 from mcp_mount.transports.outbox import Outbox
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.scopes import HOST_APP, SERVER
+from mcp_mount.transports.scopes import ENDPOINT, HOST_APP, LOOP, SERVER, Scope
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wire.errors import Challenge
@@ -297,6 +298,27 @@ class ServerCore:
         """Whether direct calls may be answered in front of the server's routes: it has no
         middleware, which would have to see them."""
         return not self._application.user_middleware
+
+    def complete(self, scope: Scope) -> Scope:
+        """A scope, with what parts of this library look for there on the long way."""
+        # FastAPI replaces scope["app"] with the server, so this is the time to look.
+        outer = scope.get("app")
+        scope["mcp_mount.mounted"] = self.is_attached or outer is not None
+        if HOST_APP not in scope:
+            scope[HOST_APP] = self._application if outer is None else outer
+        if outer is None:
+            scope["app"] = self._application
+        scope[SERVER] = self._application
+        if self.needs_loop:
+            scope[LOOP] = asyncio.get_running_loop()
+        scope.setdefault("state", {})
+        if self.lifespan.is_late:
+            # No web server gives it to its requests.
+            scope["state"] = {**self.lifespan.state, **scope["state"]}
+        if self.resource_server is not None:
+            path = "" if scope["mcp_mount.mounted"] else self.mcp_path
+            scope[ENDPOINT] = scope.get("root_path", "") + path
+        return scope
 
     def discovery_place(self, path: str, mount: str) -> str | None:
         """The place of a request for metadata that stand outside of a mount point (RFC 9728).

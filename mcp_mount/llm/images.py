@@ -170,7 +170,7 @@ NO_IMAGE_PIECES: Final[ImagePieces] = _NoImagePieces()
 
 
 @dataclass(slots=True)
-class ImageAsking:
+class ImageInvocation:
     """What an image backend is asked.
 
     Attributes:
@@ -190,7 +190,7 @@ class ImageBackend(Protocol):
     Attributes:
         is_async: Whether `draw` is a coroutine function. A plain one runs on the thread of the
             request, or on one of a pool.
-        wants_context: Whether `ImageAsking` has the context of the call.
+        wants_context: Whether `ImageInvocation` has the context of the call.
         edits: Whether it edits pictures that a client sends: `request.images`.
     """
 
@@ -198,11 +198,11 @@ class ImageBackend(Protocol):
     wants_context: bool
     edits: bool
 
-    def draw(self, asked: ImageAsking) -> Picture | Awaitable[Picture]:
+    def draw(self, invocation: ImageInvocation) -> Picture | Awaitable[Picture]:
         """Draw one picture.
 
         Args:
-            asked: The request.
+            invocation: The request.
 
         Returns:
             The picture.

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.llm.answers import ChatCompletion, Delta, Embeddings, Usage
 from mcp_mount.llm.requests import ChatRequest
 
@@ -41,7 +42,7 @@ NO_PIECES: Final[Pieces] = _NoPieces()
 
 
 @dataclass(slots=True)
-class Asking:
+class Invocation:
     """What a model is asked.
 
     Attributes:
@@ -52,12 +53,17 @@ class Asking:
             want one.
         rounds: How many tokens there were each time that a model with tools has asked its model:
             each has a price of its own, which may depend on their number.
+        incoming: The request that asks for it: its caller, and the handlers of the server. None
+            outside a server.
+        name: The name of the model, as it is registered; "" outside a server.
     """
 
     request: ChatRequest
     pieces: Pieces
     context: Any = None
     rounds: list[Usage] = field(default_factory=list)
+    incoming: IncomingRequest | None = None
+    name: str = ""
 
 
 class Model(Protocol):
@@ -66,17 +72,17 @@ class Model(Protocol):
     Attributes:
         is_async: Whether `answer` is a coroutine function. A plain one runs on the thread of the
             request, or on one of a pool.
-        wants_context: Whether `Asking` has the context of the call.
+        wants_context: Whether `Invocation` has the context of the call.
     """
 
     is_async: bool
     wants_context: bool
 
-    def answer(self, asked: Asking) -> ChatCompletion | Awaitable[ChatCompletion]:
+    def answer(self, invocation: Invocation) -> ChatCompletion | Awaitable[ChatCompletion]:
         """Answer a request.
 
         Args:
-            asked: The request.
+            invocation: The request.
 
         Returns:
             The whole answer.

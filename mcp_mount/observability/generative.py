@@ -103,14 +103,14 @@ class ModelTelemetry:
             redact: Leaves secrets out of the request.
         """
         operation = trace.operation
-        asked = operation.asked
+        invocation = operation.invocation
         if span.is_recording():
             span.set_attributes(operation.request())
             if self._content:
                 span.set_attributes(_json(operation.said_in(redact)))
-        if asked is not None and asked.request.stream:
+        if invocation is not None and invocation.request.stream:
             span.set_attribute(conventions.STREAM, True)
-            trace.first = asked.pieces = FirstPiece(asked.pieces)
+            trace.first = invocation.pieces = FirstPiece(invocation.pieces)
 
     def end(self, span: Span, trace: GenerativeTrace, seconds: float, error: Attributes) -> None:
         """Note what a model has answered.

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from mcp_mount.calls.call import Call
+from mcp_mount.features.chat import ChatCall
 from mcp_mount.features.embeddings import EmbeddingCall
 from mcp_mount.features.images import ImageCall, usage_of
-from mcp_mount.features.models import ModelCall
 from mcp_mount.llm.answers import Usage
 from mcp_mount.observability import conventions, conversations
 from mcp_mount.observability.records import Redaction
 
-GenerativeCall: TypeAlias = ModelCall | EmbeddingCall | ImageCall
+GenerativeCall: TypeAlias = ChatCall | EmbeddingCall | ImageCall
 
 Attributes: TypeAlias = dict[str, Any]
 
@@ -29,7 +29,7 @@ class GenerativeOperation(Protocol):
     """
 
     name: str
-    asked: Any
+    invocation: Any
     is_within_model: bool
 
     def backend(self) -> Any:
@@ -57,45 +57,45 @@ class GenerativeOperation(Protocol):
 class _Chat:
     name = conventions.CHAT
 
-    def __init__(self, call: ModelCall) -> None:
+    def __init__(self, call: ChatCall) -> None:
         self._call = call
-        self.asked = call.asked
+        self.invocation = call.invocation
         self.is_within_model = call.is_within_model
 
     def backend(self) -> Any:
         return self._call.model.model
 
     def request(self) -> Attributes:
-        asked = self.asked.request
-        given = {**(asked.model_extra or {}), **{name: getattr(asked, name) for name in _OWN}}
+        request = self.invocation.request
+        given = {**(request.model_extra or {}), **{name: getattr(request, name) for name in _OWN}}
         attributes = {
             attribute: given[option]
             for option, attribute in conventions.REQUEST_OPTIONS.items()
             if isinstance(given.get(option), int | float | list)
         }
-        if asked.n != 1:
-            attributes[conventions.CHOICES] = asked.n
-        wanted = (asked.response_format or {}).get("type")
+        if request.n != 1:
+            attributes[conventions.CHOICES] = request.n
+        wanted = (request.response_format or {}).get("type")
         if wanted in conventions.OUTPUT_TYPES:
             attributes[conventions.OUTPUT_TYPE] = conventions.OUTPUT_TYPES[wanted]
         return attributes
 
     def response(self) -> Attributes | None:
-        completion = self._call.known_completion()
+        completion = self._call.known_answer()
         if completion is None:
             return None
         return {conventions.FINISH_REASONS: [one.finish for one in completion.choices]}
 
     def usage(self) -> Usage | None:
-        completion = self._call.known_completion()
+        completion = self._call.known_answer()
         return None if completion is None else completion.usage
 
     def answerer(self) -> str | None:
-        completion = self._call.known_completion()
+        completion = self._call.known_answer()
         return None if completion is None else completion.model
 
     def said_in(self, redact: Redaction) -> Attributes:
-        request, said = self.asked.request, Attributes()
+        request, said = self.invocation.request, Attributes()
         given = redact({"messages": request.dumped_messages(), "tools": request.tools or []})
         messages, tools = given["messages"], given["tools"]
         if isinstance(messages, list):
@@ -112,7 +112,7 @@ class _Chat:
         return said
 
     def said_out(self) -> Attributes:
-        completion = self._call.known_completion()
+        completion = self._call.known_answer()
         if completion is None:
             return {}
         return {conventions.OUTPUT_MESSAGES: conversations.output_messages(completion)}
@@ -126,7 +126,7 @@ class _Embedding:
     """The conventions record no texts of such calls."""
 
     name = conventions.EMBEDDINGS
-    asked = None
+    invocation = None
     is_within_model = False
 
     def __init__(self, call: EmbeddingCall) -> None:
@@ -140,17 +140,17 @@ class _Embedding:
         return {conventions.DIMENSIONS: wanted} if isinstance(wanted, int) else {}
 
     def response(self) -> Attributes | None:
-        known = self._call.known_embeddings()
+        known = self._call.known_answer()
         if known is None:
             return None
         return {conventions.DIMENSIONS: len(known.vectors[0])} if known.vectors else {}
 
     def usage(self) -> Usage | None:
-        known = self._call.known_embeddings()
+        known = self._call.known_answer()
         return None if known is None else known.usage
 
     def answerer(self) -> str | None:
-        known = self._call.known_embeddings()
+        known = self._call.known_answer()
         return None if known is None else known.model
 
     def said_in(self, redact: Redaction) -> Attributes:
@@ -166,7 +166,7 @@ class _Image:
 
     def __init__(self, call: ImageCall) -> None:
         self._call = call
-        self.asked = call.asked
+        self.invocation = call.invocation
 
     def backend(self) -> Any:
         backend = self._call.model.image
@@ -176,10 +176,10 @@ class _Image:
         return {conventions.OUTPUT_TYPE: conventions.OUTPUT_TYPES["image"]}
 
     def response(self) -> Attributes | None:
-        return None if self._call.known_picture() is None else {}
+        return None if self._call.known_answer() is None else {}
 
     def usage(self) -> Usage | None:
-        picture = self._call.known_picture()
+        picture = self._call.known_answer()
         used = None if picture is None else usage_of(picture)
         return used if used != Usage() else None
 
@@ -187,13 +187,13 @@ class _Image:
         return None
 
     def said_in(self, redact: Redaction) -> Attributes:
-        asked = self.asked.request
-        given: Mapping[str, Any] = redact({"prompt": asked.prompt})
-        shown = conversations.picture_asked(given["prompt"], asked.images)
+        request = self.invocation.request
+        given: Mapping[str, Any] = redact({"prompt": request.prompt})
+        shown = conversations.picture_asked(given["prompt"], request.images)
         return {conventions.INPUT_MESSAGES: shown}
 
     def said_out(self) -> Attributes:
-        picture = self._call.known_picture()
+        picture = self._call.known_answer()
         if picture is None:
             return {}
         return {conventions.OUTPUT_MESSAGES: conversations.picture_drawn(picture)}
@@ -201,7 +201,7 @@ class _Image:
 
 def operation_of(call: Call) -> GenerativeOperation | None:
     """What a call of a model says of itself; None for other calls."""
-    if isinstance(call, ModelCall):
+    if isinstance(call, ChatCall):
         return _Chat(call)
     if isinstance(call, EmbeddingCall):
         return _Embedding(call)

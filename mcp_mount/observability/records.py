@@ -13,9 +13,7 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, Run, proceed
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
-from mcp_mount.features.embeddings import EmbeddingCall
-from mcp_mount.features.images import ImageCall
-from mcp_mount.features.models import ModelCall
+from mcp_mount.features.model_calls import ModelCall
 from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
 from mcp_mount.schemas.names import naming_options
 from mcp_mount.wire.errors import Exited, ProtocolError, ToolError, contained_async
@@ -161,7 +159,7 @@ def record_of(
 ) -> CallRecord:
     """The record of a call that began at `started` (of `time.perf_counter`)."""
     record = _record(call.incoming, redact(call.arguments), started, outcome, result)
-    if not isinstance(call, ModelCall | EmbeddingCall | ImageCall):
+    if not isinstance(call, ModelCall):
         return record
     usage, cost = call.used()
     if usage is not None:

@@ -13,9 +13,8 @@ from mcp_mount.calls.callers import Callers
 from mcp_mount.calls.flows import Flow, Run, proceed
 from mcp_mount.calls.results import Result
 from mcp_mount.calls.spending import nanos_of
-from mcp_mount.features.embeddings import EmbeddingCall
-from mcp_mount.features.images import ImageCall
-from mcp_mount.features.models import ChatModel, ModelCall
+from mcp_mount.features.model_calls import ModelCall
+from mcp_mount.features.models import RegisteredModel
 from mcp_mount.features.prices import Pricing
 from mcp_mount.features.reserving import DEFAULT_MAX_TOKENS
 from mcp_mount.llm.answers import Usage
@@ -115,7 +114,7 @@ class Budgeted:
             raise
         except ModelRefused:
             # A route, or a tool that only asks a model, is for nothing else.
-            was_asked = not call.is_route
+            was_asked = not call.delegates
             raise
         finally:
             assert call.tracker is not None, "a call with policies tells when its handler has ended"
@@ -153,7 +152,7 @@ class Budgeted:
             known.amount += one.amount
         # What a tool will ask is not known yet: it begins as long as something is left. A model
         # that costs nothing is there even when all money is spent.
-        least = 0 if calls[0].is_route or _asks_model(calls[0]) else 1
+        least = 0 if calls[0].delegates or _asks_model(calls[0]) else 1
         asked = [one for one in sums.values() if one.amount or least]
         place = yield self._store.count(
             [
@@ -196,8 +195,8 @@ class Budgeted:
         return self._callers.counted_as(call.incoming.request)
 
 
-def _asks_model(call: Call) -> TypeGuard[ModelCall | EmbeddingCall | ImageCall]:
-    return isinstance(call, ModelCall | EmbeddingCall | ImageCall)
+def _asks_model(call: Call) -> TypeGuard[ModelCall[Any]]:
+    return isinstance(call, ModelCall)
 
 
 def _amount(allowance: Allowance, usage: Usage, cost: float) -> int:
@@ -221,7 +220,7 @@ def _highest_cost(call: Call, most: Usage) -> Flow[float]:
     return max(costs, default=0.0)
 
 
-def _prices(model: ChatModel, handlers: Any, seen: set[str]) -> Iterator[Pricing]:
+def _prices(model: RegisteredModel, handlers: Any, seen: set[str]) -> Iterator[Pricing]:
     """The prices of a model, or of those that it may ask."""
     if model.name in seen:
         return

@@ -13,7 +13,7 @@ from mcp_mount.backends.models.given import AgentObject, RunnableObject, model_o
 from mcp_mount.backends.models.standin import NAME as STAND_IN
 from mcp_mount.backends.models.standin import stand_in
 from mcp_mount.backends.models.tools import Tools, ToolUser
-from mcp_mount.features.models import ChatModel
+from mcp_mount.features.models import RegisteredModel
 from mcp_mount.features.prices import Price, listed_price
 from mcp_mount.llm.models import EmbeddingModel, Model
 from mcp_mount.policies.chain import policies_of
@@ -52,7 +52,7 @@ class CompletionsRouter(MCPRouter):
     def __init__(self, *, chat_tool: bool = False, **options: Unpack[NamedRouterOptions]) -> None:
         super().__init__(**options)
         self.registry.add_stand_in(
-            ChatModel(STAND_IN, FunctionModel(stand_in), _STAND_IN, price=Price(0, 0))
+            RegisteredModel(STAND_IN, FunctionModel(stand_in), _STAND_IN, price=Price(0, 0))
         )
         if chat_tool:
             add_asking_tool(self, chat, "chat", annotations={"openWorldHint": True})
@@ -168,7 +168,7 @@ class CompletionsRouter(MCPRouter):
             price = listed_price(name, given)
         if tools is not None:
             model = ToolUser(model, tools if isinstance(tools, Tools) else Tools())
-        entry = ChatModel(
+        entry = RegisteredModel(
             name,
             model,
             description=rest.get("description"),

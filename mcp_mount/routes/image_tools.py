@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ from mcp_mount.context import operations
 from mcp_mount.context.context import Context
 from mcp_mount.context.operations import perform_async
 from mcp_mount.features import Image, ToolError
+from mcp_mount.features.registry import REMEDY
 from mcp_mount.llm.images import ImageRequest, PartialPicture, Picture
 from mcp_mount.routes.openai.files import ImageFiles
 from mcp_mount.transports.threads import run_in_thread
@@ -41,6 +42,20 @@ Given = Annotated[
 ]
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _nameable(function: F) -> F:
+    """Mark a handler whose tool has another name in a second router of a server."""
+    remedy = (
+        'a second ImageRouter needs image_tools="posters", by which its tools are '
+        "posters_generate_image and posters_edit_image, or image_tools=False: the tools of the "
+        "first ask all backends of the server, by model="
+    )
+    setattr(function, REMEDY, remedy)
+    return function
+
+
 class ImageTools:
     """The handlers of the tools.
 
@@ -48,13 +63,34 @@ class ImageTools:
         files: Keeps pictures.
         links: Whether results have links to pictures, in place of the pictures.
         max_images: How many pictures may be edited at one time.
+        group: Tells them apart from those of another router: it begins the names of tools and
+            follows the scheme of links. None for the only ones.
+        first: Returns the backend that is asked if a client names none, by whether it must edit;
+            None for the first of the server.
     """
 
-    def __init__(self, files: ImageFiles, *, links: bool, max_images: int) -> None:
+    def __init__(
+        self,
+        files: ImageFiles,
+        *,
+        links: bool,
+        max_images: int,
+        group: str | None,
+        first: Callable[[bool], str | None],
+    ) -> None:
+        self._scheme = SCHEME if group is None else f"{SCHEME}{group}/"
+        self._group = group
+        self._first = first
         self._files = files
         self._links = links
         self._max_images = max_images
 
+    def name_of(self, handler: Callable[..., Any]) -> str:
+        """The name of the tool that a handler is."""
+        name: str = handler.__name__
+        return name if self._group is None else f"{self._group}_{name}"
+
+    @_nameable
     async def generate_image(
         self,
         prompt: Prompt,
@@ -67,10 +103,12 @@ class ImageTools:
     ) -> Image:
         """Generate an image from a description."""
         options = {"size": size, "quality": quality, "background": background}
-        request = _request(prompt, model, output_format=output_format, **options)
+        asked = model or self._first(False)
+        request = _request(prompt, asked, output_format=output_format, **options)
         shown: Image = await self._drawn(ctx, request)
         return shown
 
+    @_nameable
     async def edit_image(
         self,
         prompt: Annotated[Prompt, Field(description="What to change")],
@@ -91,7 +129,8 @@ class ImageTools:
         given = [await run_in_thread(partial(self._given, one)) for one in images]
         hiding = None if mask is None else await run_in_thread(partial(self._given, mask))
         options = {"size": size, "quality": quality, "background": background}
-        request = _request(prompt, model, output_format=output_format, **options)
+        asked = model or self._first(True)
+        request = _request(prompt, asked, output_format=output_format, **options)
         shown: Image = await self._drawn(ctx, request.with_files(given, hiding))
         return shown
 
@@ -110,7 +149,7 @@ class ImageTools:
         ending = name.rpartition(".")[2]
         return ContentBlock(
             type="resource_link",
-            uri=f"{SCHEME}{name}",
+            uri=f"{self._scheme}{name}",
             name=f"image.{ending}",
             mimeType=picture.media_type,
             size=len(picture.data),
@@ -119,7 +158,7 @@ class ImageTools:
     def _given(self, value: str) -> Picture:
         data: bytes | None
         if value.startswith(SCHEME):
-            data = self._files.load(value.removeprefix(SCHEME))
+            data = self._files.load(value.removeprefix(self._scheme))
             if data is None:
                 raise ToolError("There is no such picture, or it has expired")
         else:
@@ -136,7 +175,7 @@ class ImageTools:
     def readers(self) -> list[tuple[str, str, Callable[[str], bytes]]]:
         """The resources of pictures that results link to: a template, a media type and a reader."""
         return [
-            (f"{SCHEME}{{name}}.{ending}", media_type, partial(self._read, ending))
+            (f"{self._scheme}{{name}}.{ending}", media_type, partial(self._read, ending))
             for media_type, ending in MEDIA_TYPES.items()
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, Final, Literal, TypeVar, overload
@@ -15,7 +16,7 @@ from mcp_mount.backends.images.standin import NAME as STAND_IN
 from mcp_mount.backends.images.standin import StandInBackend
 from mcp_mount.backends.images.stores import ImageStore, MemoryImages
 from mcp_mount.calls.tasks import TaskPolicy
-from mcp_mount.features.models import ChatModel
+from mcp_mount.features.models import RegisteredModel
 from mcp_mount.features.prices import PicturePrice, Price, Pricing
 from mcp_mount.llm.images import ImageBackend
 from mcp_mount.policies.chain import policies_of
@@ -24,7 +25,7 @@ from mcp_mount.routes.gate import form_gate, gate
 from mcp_mount.routes.image_tools import ImageTools
 from mcp_mount.routes.openai.files import ImageFiles
 from mcp_mount.routes.openai.forms import EDIT_BODY
-from mcp_mount.routes.openai.images import ImagesFace
+from mcp_mount.routes.openai.images import ImagesEndpoint
 from mcp_mount.routes.openai.route import route_class_of
 from mcp_mount.routes.options import ImageOptions, NamedRouterOptions
 from mcp_mount.routes.permissions import rules_of
@@ -38,6 +39,7 @@ logger = own_logger("mcp_mount")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_GROUP: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _UNNAMED: Final = "image"
 _DESCRIPTION: Final = "No image model: it draws text and diagrams, for development and tests"
 
@@ -60,7 +62,9 @@ class ImageRouter(MCPRouter):
         max_side: The largest width and height, in pixels.
         max_image_bytes: The largest picture that a backend may return.
         max_images: How many pictures a request to edit may have.
-        image_tools: Whether MCP clients have the tools.
+        image_tools: Whether MCP clients have the tools. A word begins their names, for a second
+            router of a server: with "posters" they are `posters_generate_image` and
+            `posters_edit_image`, and ask the first backend of this router if clients name none.
         results: Whether results of the tools have the picture, or a link to a resource.
         task: Whether calls of the tools run as tasks: as of `tool`.
         options: Policies of all backends and tools registered here; arguments of FastAPI's
@@ -80,7 +84,7 @@ class ImageRouter(MCPRouter):
         max_side: int = 2048,
         max_image_bytes: int = 20 * 1024 * 1024,
         max_images: int = 16,
-        image_tools: bool = True,
+        image_tools: bool | str = True,
         results: Literal["image", "link"] = "image",
         task: bool | Literal["required"] | TaskPolicy = False,
         **options: Unpack[NamedRouterOptions],
@@ -99,8 +103,20 @@ class ImageRouter(MCPRouter):
             "max_bytes": whole(1)("max_image_bytes", max_image_bytes),
         }
         most = whole(1)("max_images", max_images)
-        self._tools = ImageTools(self._files, links=results == "link", max_images=most)
-        self._has_tools = flag("image_tools", image_tools)
+        group = image_tools if isinstance(image_tools, str) else None
+        if group is not None and not _GROUP.fullmatch(group):
+            raise DefinitionError(
+                f"image_tools is True, False, or a word that begins the names of the tools, not "
+                f"{image_tools!r}"
+            )
+        self._tools = ImageTools(
+            self._files,
+            links=results == "link",
+            max_images=most,
+            group=group,
+            first=self._first_of_own if group is not None else lambda edits: None,
+        )
+        self._has_tools = group is not None or flag("image_tools", image_tools)
         self._task = task
         if generate is not None:
             self._add(_UNNAMED, _backend_of(generate), {}, answers_any_name=True)
@@ -184,7 +200,7 @@ class ImageRouter(MCPRouter):
         if isinstance(aliases, str) or not all(isinstance(one, str) and one for one in aliases):
             raise DefinitionError(f"aliases are a list of names, not {aliases!r}")
         limited = LimitedBackend(backend, **self._limits)
-        entry = ChatModel(
+        entry = RegisteredModel(
             name,
             OnlyDraws(backend),
             description=rest.get("description"),
@@ -198,13 +214,20 @@ class ImageRouter(MCPRouter):
         self.registry.add_model(entry, aliases)
         self._add_tools(edits=limited.edits)
 
+    def _first_of_own(self, edits: bool) -> str | None:
+        """The first backend of this router; None without one."""
+        for name, one in self.registry.models.items():
+            if one.image is not None and (one.image.edits or not edits):
+                return name
+        return None
+
     def _add_tools(self, *, edits: bool) -> None:
         """Add the tools that are not there yet."""
         handlers: list[Callable[..., Any]] = [self._tools.generate_image]
         if edits:
             handlers.append(self._tools.edit_image)
         for handler in handlers:
-            name = name_of(handler)
+            name = self._tools.name_of(handler)
             if self._has_tools and name not in self.registry.tools:
                 hints = {"openWorldHint": True}
                 add_asking_tool(self, handler, name=name, annotations=hints, task=self._task)
@@ -216,7 +239,7 @@ class ImageRouter(MCPRouter):
         self.resource(template, name="image", mime_type=media_type)(picture)
 
     def _add_routes(self, max_images: int) -> None:
-        face = ImagesFace(self.registry, self._files, max_images)
+        face = ImagesEndpoint(self.registry, self._files, max_images)
         route_class = route_class_of(self.registry)
         for path, method, endpoint, check, summary in (
             ("generations", "POST", face.generate, gate, "Generate images"),
@@ -267,8 +290,10 @@ def _price_of(given: float | Price | None) -> Pricing | None:
     return given if given is None or isinstance(given, Price) else PicturePrice(given)
 
 
-def _model(name: str, backend: ImageBackend, description: str, *, any_name: bool) -> ChatModel:
-    return ChatModel(
+def _model(
+    name: str, backend: ImageBackend, description: str, *, any_name: bool
+) -> RegisteredModel:
+    return RegisteredModel(
         name,
         OnlyDraws(backend),
         description,

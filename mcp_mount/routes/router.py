@@ -495,7 +495,7 @@ def add_asking_tool(
     """
     with naming(function):
         router.registry.add_tools(
-            [replace(_tool(function, {"name": name, **options}), is_route=True)]
+            [replace(_tool(function, {"name": name, **options}), delegates=True)]
         )
 
 

@@ -31,7 +31,7 @@ from mcp_mount.routes.parts import parts_of, protocol_of, registry_of
 from mcp_mount.routes.router import MCPRouter
 from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount.schemas.values import flag
-from mcp_mount.transports.asgi import run_calls
+from mcp_mount.transports.attending import run_calls
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import read_headers, request_of
 from mcp_mount.wire.encoding import NotFinite, encode, without_surrogates

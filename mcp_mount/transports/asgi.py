@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
-    Coroutine,
-    Generator,
     Sequence,
 )
-from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from contextlib import aclosing
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from mcp_mount.calls.call import Call
-from mcp_mount.protocol.direct import Asked, DirectCall, resumed
+from mcp_mount.protocol.direct import DirectCall, resumed
 from mcp_mount.protocol.exchange import Exchange, Opened, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.async_streams import AsyncStream
-from mcp_mount.transports.channels import silence
+from mcp_mount.transports.attending import Departure, run_calls
 from mcp_mount.transports.direct import ASGIDirectCalls, again
 from mcp_mount.transports.driving import (
-    drive_async,
     follow_async,
     open_request_async,
-    spawner,
 )
-from mcp_mount.transports.executor import waiting_thread
-from mcp_mount.transports.in_process import Application
-from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.late import LateResponse, LateStart
 from mcp_mount.transports.resuming import AsyncReader, go_on_unheard, pump
 from mcp_mount.transports.scopes import (
@@ -47,21 +36,7 @@ from mcp_mount.transports.scopes import (
 from mcp_mount.transports.thread_pool import Started
 from mcp_mount.transports.threads import PLAIN, Runner
 from mcp_mount.wire import sse
-from mcp_mount.wire.cancellation import cancel, mark_cancelled, unmark_cancelled
 from mcp_mount.wire.messages import JSON, Reply
-
-
-@dataclass(slots=True)
-class AsyncEvents:
-    """A response that has begun. Close the iterator of its events when the client has left.
-
-    Attributes:
-        events: The events, encoded.
-        end: Closes it, and waits until everything that belongs to the response has ended.
-    """
-
-    events: AsyncIterator[bytes]
-    end: Callable[[], Awaitable[None]]
 
 
 class ASGITransport:
@@ -77,35 +52,32 @@ class ASGITransport:
         root_path = scope.get("root_path", "")
         stands_alone = not scope.get("mcp_mount.mounted", True) and not root_path
         asked = self.direct.find(scope, root_path, stands_alone=stands_alone)
-        if asked is None:
-            await self.serve(scope, receive, send)
-        else:
-            await self.answer_directly(asked, scope, receive, send, _as_it_is, self.serve)
+        if asked is not None:
+            message = await receive()
+            call = self.direct.read(asked, message)
+            if call is not None:
+                await self.answer_directly(call, scope, receive, send, _as_it_is)
+                return
+            receive = again(message, receive)
+        await self.serve(scope, receive, send)
 
     async def answer_directly(
         self,
-        asked: Asked,
+        call: DirectCall,
         scope: Scope,
         receive: Receive,
         send: Send,
         complete: Callable[[Scope], Scope],
-        otherwise: Application,
     ) -> None:
-        """Answer a request that may be a direct call.
+        """Answer a direct call.
 
         Args:
-            asked: What its headers name, as `direct` has found.
+            call: The call, as `direct` has found and read it.
             scope: Of the request.
             receive: ASGI's.
             send: ASGI's.
             complete: Returns the scope for the long way, where a handler takes time or has failed.
-            otherwise: Answers the request if it is no direct call.
         """
-        message = await receive()
-        call = self.direct.read(asked, message)
-        if call is None:
-            await otherwise(scope, again(message, receive), send)
-            return
         body, rest = self.direct.run(call)
         if body is None and type(rest) is Started:
             outcome = await rest.future
@@ -168,83 +140,6 @@ class ASGITransport:
                 await self._stream(opened, runner, receive, send, resumable=resumable)
             else:
                 await self._run(opened, runner, receive, send, resumable=resumable)
-
-    async def answer(
-        self, opened: Reply | Exchange | Resumption, *, is_late: bool = False
-    ) -> Reply | AsyncEvents:
-        """Answer a request that the protocol has opened, for a framework that writes the response.
-
-        The framework cancels the task, or closes the iterator, when the client leaves.
-
-        Args:
-            opened: What the protocol has opened.
-            is_late: Whether a handler without a context has begun so long ago that the response
-                begins now.
-        """
-        if isinstance(opened, Reply):
-            return opened
-        if isinstance(opened, Resumption):
-            return _read(AsyncReader(opened, self._protocol.settings.keep_alive))
-        if not (opened.accepts_stream and any(call.wants_context for call in opened.calls)):
-            return await self._answer_silent(opened, is_late=is_late)
-        # What the host does with the response may need the thread that the calls have as well.
-        held = waiting_thread() is not None
-        stream = AsyncStream(opened.calls, self._runner, resumable=opened.resumable, held=held)
-        try:
-            first = await stream.next(opened.begin_after)
-        except BaseException:
-            if opened.outlives_client:
-                stream.mute()
-                await wait_until_done(keep(asyncio.create_task(stream.ended())))
-            else:
-                await stream.aclose()
-            raise
-        if first is None:
-            await stream.aclose()
-            return opened.reply()
-        if opened.resumable:
-            resumption, task = pump(first, stream, opened)
-            reader = AsyncReader(resumption, opened.keep_alive)
-            return _read(reader, task, first, stream.release)
-        return AsyncEvents(_whole(first, stream, opened), stream.aclose)
-
-    async def _answer_silent(self, exchange: Exchange, *, is_late: bool) -> Reply | AsyncEvents:
-        """Run handlers without a context, in a task that a framework may cancel."""
-        runs = run_calls(exchange.calls, self._runner)
-        if not exchange.accepts_stream and not exchange.outlives_client:
-            await runs
-            return exchange.reply()
-        running = keep(asyncio.create_task(runs))
-        try:
-            silence = exchange.begin_after if exchange.accepts_stream else None
-            silence = 0 if is_late else silence
-            await asyncio.wait([running], timeout=silence)
-        except asyncio.CancelledError:
-            if not exchange.outlives_client:
-                cancel(running)
-            # What the request has is the handler's until it has ended.
-            await wait_until_done(running)
-            raise
-        if running.done():
-            running.result()
-            return exchange.reply()
-        response = LateResponse(exchange, resumable=True)
-
-        def settle(done: asyncio.Future[bool]) -> None:
-            if done.cancelled() or done.exception() is not None:
-                response.drop()
-            else:
-                response.end()
-
-        running.add_done_callback(settle)
-
-        async def end() -> None:
-            response.leave()
-            if not exchange.outlives_client:
-                cancel(running)
-            await asyncio.wait([running])
-
-        return AsyncEvents(response.events(), end)
 
     async def _run(
         self, exchange: Exchange, runner: Runner, receive: Receive, send: Send, *, resumable: bool
@@ -316,11 +211,11 @@ class ASGITransport:
                 reader = AsyncReader(pump(first, stream, exchange)[0], exchange.keep_alive)
                 is_handed_over = True
                 departure.leave = reader.close
-                events = _begun(first, reader.events())
+                events = begun_events(first, reader.events())
                 await _send_events(events, [departure], send)
             else:
                 is_handed_over = True
-                await _send_events(_whole(first, stream, exchange), [departure], send)
+                await _send_events(whole_events(first, stream, exchange), [departure], send)
         finally:
             departure.end_watch()
             if not is_handed_over:
@@ -366,7 +261,7 @@ async def _leave(stream: AsyncStream, exchange: Exchange) -> None:
         await stream.aclose()
 
 
-async def _begun(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def begun_events(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The events of a log; before them the comment that began the response, if one did."""
     async with aclosing(events):  # type: ignore[type-var]
         if first is sse.KEEP_ALIVE:
@@ -375,55 +270,9 @@ async def _begun(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[by
             yield event
 
 
-class Departure:
-    """Watches for the departure of the client, and calls `leave` then."""
-
-    def __init__(self, receive: Receive, leave: Callable[[], None]) -> None:
-        self.left = False
-        self.leave = leave
-        self._watch = asyncio.create_task(_departure(receive))
-        self._watch.add_done_callback(self._done)
-
-    def end_watch(self) -> None:
-        self._watch.cancel()
-
-    def _done(self, watch: asyncio.Task[None]) -> None:
-        if not watch.cancelled():
-            self.left = True
-            self.leave()
-
-
-def _read(
-    reader: AsyncReader,
-    lasting: asyncio.Task[None] | None = None,
-    first: bytes = b"",
-    begin: Callable[[], None] = lambda: None,
-) -> AsyncEvents:
-    """The events that a reader reads.
-
-    Args:
-        reader: Reads the log.
-        lasting: The task that goes on when the client has left.
-        first: The event that began the response.
-        begin: Called when the response has begun, or never will.
-    """
-
-    async def end() -> None:
-        begin()
-        reader.close()
-        if lasting is not None:
-            await asyncio.wait([lasting])
-
-    async def events() -> AsyncIterator[bytes]:
-        begin()
-        async with aclosing(_begun(first, reader.events())) as all_:  # type: ignore[type-var]
-            async for event in all_:
-                yield event
-
-    return AsyncEvents(events(), end)
-
-
-async def _whole(first: bytes, stream: AsyncStream, exchange: Exchange) -> AsyncIterator[bytes]:
+async def whole_events(
+    first: bytes, stream: AsyncStream, exchange: Exchange
+) -> AsyncIterator[bytes]:
     """All events of a stream, which ends with its connection."""
     event: bytes | None = first
     stream.release()
@@ -436,149 +285,6 @@ async def _whole(first: bytes, stream: AsyncStream, exchange: Exchange) -> Async
                 yield event
     finally:
         await _leave(stream, exchange)
-
-
-async def run_calls(
-    calls: Sequence[Call],
-    runner: Runner,
-    receive: Receive | None = None,
-    *,
-    on_wait: Callable[[], None] | None = None,
-) -> bool:
-    """Run calls that send nothing to the client before they end.
-
-    Args:
-        calls: What to run, one after another.
-        runner: How the host runs handlers.
-        receive: ASGI's receive, if a client that leaves cancels the calls; without it the host may
-            cancel the task itself.
-        on_wait: Called when a handler begins to take time.
-
-    Returns:
-        Whether the client is still there, as far as it was watched.
-    """
-    for call in calls:
-        if call.wants_context:
-            silence(call, runner, spawner(asyncio.get_running_loop()))
-        if call.cancelled:
-            continue
-        if not call.is_async and not call.policies:
-            if on_wait is not None:
-                on_wait()
-            await runner.off_loop(partial(runner.run, call))
-            continue
-        running = drive_async(call, runner) if call.policies else runner.run_async(call)
-        if not await _Attended(call, running, receive, on_wait):
-            return False
-    return True
-
-
-class _Attended:
-    """Awaits a call in the current task, and cancels it when its client leaves or cancels it.
-
-    Most handlers end without waiting for anything, so no task that watches for the client is made
-    until the coroutine first waits. receive: ASGI's receive, which tells when the client leaves;
-    without it the host cancels the task itself.
-    """
-
-    def __init__(
-        self,
-        call: Call,
-        running: Coroutine[Any, Any, None],
-        receive: Receive | None,
-        on_wait: Callable[[], None] | None,
-    ) -> None:
-        self._task: asyncio.Task[Any] | None = None
-        self._on_wait = on_wait
-        self._call = call
-        self._running = running
-        self._receive = receive
-        self._waiting: Any = None
-        self._left = False
-        self._given_up = False
-        self._told = False
-
-    def __await__(self) -> Generator[Any, Any, bool]:
-        coroutine = self._running
-        try:
-            self._waiting = coroutine.send(None)
-        except StopIteration:
-            return True
-        self._task = asyncio.current_task()
-        if self._on_wait is not None:
-            self._on_wait()
-        watch = self._watch()
-        try:
-            while True:
-                value = failure = None
-                try:
-                    value = yield self._waiting
-                except BaseException as error:
-                    failure = error
-                # Not while it is handled here: it would be the context of what the coroutine
-                # raises, and anyio takes a CancelledError in the context of its own for its own.
-                if failure is not None:
-                    self._waiting = coroutine.throw(failure)
-                elif self._given_up and not self._told:
-                    # Once: what cleans up may wait as well.
-                    self._told = True
-                    self._waiting = coroutine.throw(asyncio.CancelledError())
-                else:
-                    self._waiting = coroutine.send(value)
-                if self._given_up and not self._told:
-                    # What it waited for was cancelled by somebody else, such as a group of tasks,
-                    # which has caught that.
-                    self._cancel_wait()
-        except StopIteration:
-            return not self._left
-        except asyncio.CancelledError:
-            if self._given_up:
-                return not self._left
-            raise
-        finally:
-            # Its traceback holds this frame: the frame must not hold it.
-            failure = None
-            self._call.on_cancel = None
-            if self._given_up and self._task is not None:
-                unmark_cancelled(self._task)
-            if watch is not None:
-                watch.remove_done_callback(self._leave)
-                watch.cancel()
-
-    def _watch(self) -> asyncio.Task[None] | None:
-        loop = asyncio.get_running_loop()
-
-        def give_up() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._give_up)
-
-        self._call.on_cancel = give_up
-        if self._receive is None:
-            return None
-        watch = loop.create_task(_departure(self._receive))
-        watch.add_done_callback(self._leave)
-        return watch
-
-    def _leave(self, watch: asyncio.Task[None]) -> None:
-        if not watch.cancelled():
-            self._left = True
-            self._give_up()
-
-    def _give_up(self) -> None:
-        self._given_up = True
-        if self._task is not None:
-            mark_cancelled(self._task)
-        self._cancel_wait()
-
-    def _cancel_wait(self) -> None:
-        with suppress(AttributeError):
-            self._told = self._waiting.cancel()
-
-
-async def _departure(receive: Receive) -> None:
-    """Return when the client has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _send_events(

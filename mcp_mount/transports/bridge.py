@@ -16,18 +16,12 @@ from urllib.parse import quote
 from a2wsgi.asgi import build_scope
 
 from mcp_mount.transports import background
+from mcp_mount.transports.environs import Environ, IncompleteBody, body_length, whole_body
 from mcp_mount.transports.executor import Executor
 from mcp_mount.transports.in_process import Application, ApplicationExchange, Message
 from mcp_mount.transports.scopes import RUNNER, WAITING, Scope
 from mcp_mount.transports.threads import Runner
-from mcp_mount.transports.wsgi import (
-    Environ,
-    IncompleteBody,
-    StartResponse,
-    body_length,
-    status_line,
-    whole_body,
-)
+from mcp_mount.transports.wsgi import StartResponse, status_line
 from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")

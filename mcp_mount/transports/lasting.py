@@ -58,6 +58,8 @@ async def ended(activity: Activity) -> None:
     A cancellation is raised only then: even when the event loop ends, what a handler uses must not
     be closed before the handler has ended.
     """
+    if not activity.is_running:
+        return
     loop = asyncio.get_running_loop()
     # Not a task: when the loop ends, its tasks are cancelled one by one.
     idle: asyncio.Future[None] = loop.create_future()

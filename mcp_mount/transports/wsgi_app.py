@@ -7,17 +7,10 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from mcp_mount.transports.bridge import Bridge, scope_of
+from mcp_mount.transports.environs import MOUNTED, Environ, is_multithread, own_environ
 from mcp_mount.transports.scopes import ENDPOINT, has_role, note_token
 from mcp_mount.transports.threads import Runner
-from mcp_mount.transports.wsgi import (
-    MOUNTED,
-    Environ,
-    StartResponse,
-    WSGITransport,
-    is_multithread,
-    own_environ,
-    status_line,
-)
+from mcp_mount.transports.wsgi import StartResponse, WSGITransport, status_line
 from mcp_mount.wire.messages import Request
 
 _OWN_REQUEST: Final = "mcp_mount.own_request"
@@ -65,7 +58,7 @@ class WSGIApp:
                 **environ,
                 ENDPOINT: environ.get("SCRIPT_NAME", "") + self._server.mcp_path,
             }
-        if self.is_direct(environ):
+        if self.is_unbridged(environ):
             environ = own_environ(environ)
             if self._server.gives_environ:
                 return self._server.wsgi_endpoint(environ, start_response)
@@ -86,7 +79,7 @@ class WSGIApp:
         request.on_token = lambda token, user: note_token(request.host_request().scope, token, user)
         request.has_role = lambda name: has_role(request.host_request().scope, name)
 
-    def is_direct(self, environ: Environ) -> bool:
+    def is_unbridged(self, environ: Environ) -> bool:
         """Whether a request is for MCP and nothing stands between."""
         return not self._application.user_middleware and self._is_endpoint(environ)
 

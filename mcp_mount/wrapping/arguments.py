@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from mcp_mount.base import MCPServer
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.transports.paths import clean_prefix, is_below
+from mcp_mount.wire.messages import Request
+
+DirectlyWithin: TypeAlias = tuple[AbstractContextManager[Any], Callable[[], Request]]
+"""What a direct call runs in, and what reads its request there, should it go the long way."""
 
 
 class Wrapped:

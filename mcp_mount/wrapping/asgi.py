@@ -8,11 +8,13 @@ from typing import Any
 
 from mcp_mount.base import MCPServer
 from mcp_mount.calls.activity import Activity
+from mcp_mount.protocol.direct import DirectCall
+from mcp_mount.transports.direct import again
 from mcp_mount.transports.lasting import ended
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.scopes import HOST_PREFIX, Receive, Scope, Send
+from mcp_mount.transports.scopes import HOST_PREFIX, HOST_REQUEST, Receive, Scope, Send
 from mcp_mount.transports.threads import running_functions
-from mcp_mount.wrapping.arguments import Wrapped
+from mcp_mount.wrapping.arguments import DirectlyWithin, Wrapped
 
 
 class mount_asgi(Wrapped):
@@ -26,6 +28,8 @@ class mount_asgi(Wrapped):
         path: Where the server stands, such as "/mcp".
         server: The server.
         around: What a request to the server runs in, such as the host's application context.
+        directly: What it runs in if it is a direct call, by its scope; it must be the same to the
+            handler. None, and what returns None, is for the long way.
 
     Raises:
         TypeError: If the arguments are swapped, or `app` is no ASGI application.
@@ -40,9 +44,11 @@ class mount_asgi(Wrapped):
         server: MCPServer,
         *,
         around: Callable[[Scope], AbstractContextManager[Any]] | None = None,
+        directly: Callable[[Scope], DirectlyWithin | None] | None = None,
     ) -> None:
         super().__init__(app, path, server, 3)
         self._around = around
+        self._directly = directly
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" and self.server.core.has_lifespan:
@@ -60,6 +66,19 @@ class mount_asgi(Wrapped):
             if self._around is None:
                 await self.server(inner, receive, send)
                 return
+            if self._directly is not None and path == self.path:
+                endpoint = self.server.core.asgi_endpoint
+                asked = None
+                if self.server.core.allows_direct_calls:
+                    asked = endpoint.direct.find(inner, inner["root_path"], stands_alone=False)
+                within = None if asked is None else self._directly(inner)
+                if asked is not None and within is not None:
+                    message = await receive()
+                    call = endpoint.direct.read(asked, message)
+                    if call is not None:
+                        await self._answer_directly(call, inner, receive, send, within)
+                        return
+                    receive = again(message, receive)
             activity = Activity()
             running_functions.set(activity)
             with self._around(inner):
@@ -70,6 +89,25 @@ class mount_asgi(Wrapped):
                     await ended(activity)
         else:
             await self.app(scope, receive, send)
+
+    async def _answer_directly(
+        self, call: DirectCall, scope: Scope, receive: Receive, send: Send, within: DirectlyWithin
+    ) -> None:
+        core = self.server.core
+        manager, read = within
+
+        def complete(scope: Scope) -> Scope:
+            scope[HOST_REQUEST] = read()
+            return core.complete(scope)
+
+        activity = Activity()
+        running_functions.set(activity)
+        with manager:
+            try:
+                await core.asgi_endpoint.answer_directly(call, scope, receive, send, complete)
+            finally:
+                # As in the long way.
+                await ended(activity)
 
 
 class _Lifespan:

@@ -6,20 +6,15 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from io import BytesIO
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from mcp_mount.base import MCPServer
+from mcp_mount.transports.environs import Environ, is_multithread, own_environ
 from mcp_mount.transports.resuming import ClosingAfterRetry
 from mcp_mount.transports.scopes import HOST_PREFIX
-from mcp_mount.transports.wsgi import (
-    Environ,
-    StartResponse,
-    is_multithread,
-    own_environ,
-    send_reply,
-)
-from mcp_mount.wire.messages import Reply, Request
-from mcp_mount.wrapping.arguments import Wrapped
+from mcp_mount.transports.wsgi import StartResponse, send_reply
+from mcp_mount.wire.messages import Reply
+from mcp_mount.wrapping.arguments import DirectlyWithin, Wrapped
 
 
 @runtime_checkable
@@ -30,9 +25,6 @@ class SupportsClose(Protocol):
 
 
 Around = Callable[[Environ], AbstractContextManager[Any]]
-
-DirectlyWithin: TypeAlias = tuple[AbstractContextManager[Any], Callable[[], Request]]
-"""What a direct call runs in, and what reads its request there, should it go the long way."""
 
 
 class mount_wsgi(Wrapped):

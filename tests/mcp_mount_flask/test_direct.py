@@ -41,7 +41,7 @@ from hypothesis import strategies as st
 
 from mcp_mount import MCPServer
 from mcp_mount_flask import MCPMount, mount
-from mcp_mount_flask.late import LateRequestContext
+from mcp_mount_flask.lazy import LazyRequestContext
 from tests.transports.plain_shop import (
     CALLS,
     DIRECT,
@@ -345,7 +345,7 @@ def test_a_body_that_is_not_read_by_its_length_goes_the_long_way(
     ],
     ids=lambda value: value if str(value).isupper() else "",
 )
-# Werkzeug 2.3 warns of another name when it makes a context, which a late one need not be.
+# Werkzeug 2.3 warns of another name when it makes a context, which a lazy one need not be.
 @pytest.mark.filterwarnings("ignore:Current server name")
 @pytest.mark.parametrize("kind", ["inside", "beside, without functions"])
 def test_applications_answer_alike_however_they_are_configured(
@@ -538,7 +538,7 @@ def beside(app: Flask) -> tuple[Application, list[Any]]:
 def test_a_request_context_is_made_when_something_looks_at_it() -> None:
     _, kinds = beside(Flask("shop", static_folder=None))
     # The first request goes the long way.
-    assert kinds == [RequestContext, LateRequestContext, LateRequestContext]
+    assert kinds == [RequestContext, LazyRequestContext, LazyRequestContext]
 
 
 class OwnSessions(SecureCookieSessionInterface):

@@ -15,8 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import Any
@@ -54,23 +53,23 @@ class Counting:
         self._calls: Calls | None = None
         threading.setprofile(self._profile)
 
-    @contextmanager
-    def counted(self) -> Iterator[Calls]:
+    def calls_of(self, function: Callable[[], object]) -> Calls:
         calls: Calls = Counter()
         self._calls = calls
         sys.setprofile(self._profile)
         try:
-            yield calls
+            function()
         finally:
             sys.setprofile(None)
             self._calls = None
+        return calls
 
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
         calls, code = self._calls, frame.f_code
         if event == "call" and calls is not None and code.co_name not in _COMPREHENSIONS:
             module = frame.f_globals["__name__"]
             # Neither what sends the request, nor the tool.
-            if not module.startswith("tests.") and module not in ("__main__", "contextlib"):
+            if not module.startswith("tests.") and module != "__main__":
                 calls[module, getattr(code, "co_qualname", code.co_name)] += 1
 
 
@@ -85,9 +84,7 @@ def calls_of(host: Host, counting: Counting) -> Calls:
     for _ in range(ROUNDS):
         # Threads finish what is left of the request before.
         time.sleep(PAUSE)
-        with counting.counted() as calls:
-            send(1)
-        found.append(calls)
+        found.append(counting.calls_of(lambda: send(1)))
     return min(found, key=lambda calls: sum(calls.values()))
 
 

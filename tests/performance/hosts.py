@@ -185,6 +185,10 @@ def beside_flask() -> Any:
     return mcp_mount_flask.mount(flask_app(), "/mcp", alone())
 
 
+def beside_flask_asgi() -> Any:
+    return mcp_mount_flask.mount_asgi(flask_app(), "/mcp", alone())
+
+
 def beside_django() -> Any:
     return mcp_mount_django.mount(django_wsgi(), "/mcp", django_server())
 
@@ -376,6 +380,7 @@ HOSTS = {
     "in FastAPI": asgi(lambda: mounted(FastAPI(), mcp_mount_fastapi.mount), CALL, NOTHING),
     "in Flask": wsgi(in_flask, CALL_PLAIN, FLASK_VIEW),
     "beside Flask": wsgi(beside_flask, CALL_PLAIN, NOTHING_WSGI),
+    "beside Flask, ASGI": asgi(beside_flask_asgi, CALL, NOTHING),
     "in Django": wsgi(django_wsgi, CALL_PLAIN, DJANGO_VIEW),
     "in Django, ASGI": asgi(django_asgi, CALL, DJANGO_ASGI_VIEW),
     "beside Django": wsgi(beside_django, CALL_PLAIN, NOTHING_WSGI),

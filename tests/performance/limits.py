@@ -118,6 +118,15 @@ LIMITS = {
             "tool and a request context that is made when the tool looks at it."
         ),
     ),
+    "beside Flask, ASGI": Limit(
+        ours=34,
+        others=20,
+        instructions=None,
+        reason=(
+            "A direct call in front of the application, with an application context for the "
+            "tool and a request context that is made when the tool looks at it."
+        ),
+    ),
     "in Django": Limit(
         ours=46,
         others=10,

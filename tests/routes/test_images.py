@@ -545,6 +545,44 @@ def test_the_tools_may_be_left_out_and_run_as_tasks() -> None:
     assert server.registry.tools["generate_image"].task is not None
 
 
+@pytest.mark.parametrize("links", [False, True])
+def test_the_tools_of_two_routers_have_names_and_backends_of_their_own(links: bool) -> None:
+    server = MCPServer(secret_key="k")
+    results: Any = "link" if links else "image"
+    for group, mark in ((True, b"1"), ("posters", b"2")):
+        router = ImageRouter(image_tools=group, results=results)
+        backend = router.backend(f"backend{mark.decode()}", edits=True)
+        backend(lambda request, mark=mark: PNG + mark)
+        server.include_router(router)
+    tools = {one["name"] for one in ask(server, "tools/list")["result"]["tools"]}
+    names = ("generate_image", "edit_image", "posters_generate_image", "posters_edit_image")
+    assert tools == set(names)
+    given = base64.b64encode(PNG).decode()
+    for name, mark in zip(names, (b"1", b"1", b"2", b"2"), strict=True):
+        arguments = {"prompt": "x"} | ({"images": [given]} if "edit" in name else {})
+        [block] = call(server, name, arguments)["content"]
+        if links:
+            read = ask(server, "resources/read", {"uri": block["uri"]})["result"]["contents"]
+            edit = name.replace("generate", "edit")
+            again = call(server, edit, {"prompt": "x", "images": [block["uri"]]})
+            assert not again.get("isError"), again
+            assert base64.b64decode(read[0]["blob"]) == PNG + mark
+        else:
+            assert base64.b64decode(block["data"]) == PNG + mark
+    other = call(server, "posters_generate_image", {"prompt": "x", "model": "backend1"})
+    assert not other.get("isError"), "the backends of the other router are there as well"
+
+
+def test_a_second_router_is_told_what_to_write() -> None:
+    server = make(generate=_backend)
+    with pytest.raises(DefinitionError, match='image_tools="posters", by which its tools are'):
+        server.include_router(ImageRouter())
+    server.include_router(ImageRouter(image_tools=False))
+    for wrong in ("", "a b", 3):
+        with pytest.raises(DefinitionError, match="image_tools is"):
+            ImageRouter(image_tools=wrong)  # type: ignore[arg-type]
+
+
 def test_the_tools_run_as_tasks() -> None:
     with Client(make(generate=_in_pieces, task="required"), tasks=True) as client:
         [block] = client.call_tool("generate_image", {"prompt": "x"}).content

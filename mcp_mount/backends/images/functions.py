@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp_mount.backends.images.pictures import picture_of
 from mcp_mount.context.context import Context, SyncContext
-from mcp_mount.llm.images import ImageAsking, PartialPicture, Picture
+from mcp_mount.llm.images import ImageInvocation, PartialPicture, Picture
 from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,
@@ -62,12 +62,12 @@ class FunctionBackend:
                 "pictures, not a prompt and a size"
             )
 
-    def draw(self, asked: ImageAsking) -> Any:
+    def draw(self, invocation: ImageInvocation) -> Any:
         """Draw a picture; a coroutine, if the function is one."""
-        return self._draw_async(asked) if self.is_async else self._draw_here(asked)
+        return self._draw_async(invocation) if self.is_async else self._draw_here(invocation)
 
-    async def _draw_async(self, asked: ImageAsking) -> Picture:
-        value = self._call(asked)
+    async def _draw_async(self, invocation: ImageInvocation) -> Picture:
+        value = self._call(invocation)
         if inspect.isawaitable(value):
             value = await value
         if isinstance(value, AsyncIterator):
@@ -75,7 +75,7 @@ class FunctionBackend:
             try:
                 async for one in value:
                     if isinstance(one, PartialImage):
-                        await asked.pieces.put(one.picture)
+                        await invocation.pieces.put(one.picture)
                     else:
                         found = one
             finally:
@@ -83,17 +83,17 @@ class FunctionBackend:
                 close = getattr(value, "aclose", None)
                 if close is not None:
                     await close()
-            return await run_in_thread(partial(self._picture, found, asked))
+            return await run_in_thread(partial(self._picture, found, invocation))
         if isinstance(value, Iterator):
             # Each of its steps may block.
-            return await run_in_thread(partial(self._exhaust, value, asked))
+            return await run_in_thread(partial(self._exhaust, value, invocation))
         if isinstance(value, bytes | Picture):
-            return self._picture(value, asked)
+            return self._picture(value, invocation)
         # It may have to be read or encoded.
-        return await run_in_thread(partial(self._picture, value, asked))
+        return await run_in_thread(partial(self._picture, value, invocation))
 
-    def _draw_here(self, asked: ImageAsking) -> Picture:
-        value = self._call(asked)
+    def _draw_here(self, invocation: ImageInvocation) -> Picture:
+        value = self._call(invocation)
         if isinstance(value, AsyncIterator) or inspect.isawaitable(value):
             if inspect.iscoroutine(value):
                 value.close()
@@ -102,34 +102,34 @@ class FunctionBackend:
                 "is needed for: write it with async def"
             )
         if isinstance(value, Iterator):
-            return self._exhaust(value, asked)
-        return self._picture(value, asked)
+            return self._exhaust(value, invocation)
+        return self._picture(value, invocation)
 
-    def _exhaust(self, steps: Iterator[Any], asked: ImageAsking) -> Picture:
+    def _exhaust(self, steps: Iterator[Any], invocation: ImageInvocation) -> Picture:
         found: Any = None
         try:
             for one in steps:
                 if isinstance(one, PartialImage):
-                    asked.pieces.put_from_thread(one.picture)
+                    invocation.pieces.put_from_thread(one.picture)
                 else:
                     found = one
         finally:
             close = getattr(steps, "close", None)
             if close is not None:
                 close()
-        return self._picture(found, asked)
+        return self._picture(found, invocation)
 
-    def _picture(self, value: Any, asked: ImageAsking) -> Picture:
+    def _picture(self, value: Any, invocation: ImageInvocation) -> Picture:
         if value is None or isinstance(value, PartialImage):
             raise TypeError(f"{describe(self.function)} has drawn no picture")
-        return picture_of(value, asked.request.output_format)
+        return picture_of(value, invocation.request.output_format)
 
-    def _call(self, asked: ImageAsking) -> Any:
-        request = asked.request
+    def _call(self, invocation: ImageInvocation) -> Any:
+        request = invocation.request
         args = (request.prompt, request.pixels) if self._takes_size else (request,)
         if self._context is None:
             return self.function(*args)
-        return self.function(*args, **{self._context: asked.context})
+        return self.function(*args, **{self._context: invocation.context})
 
     def _parameters(self) -> tuple[str | None, bool]:
         """The name of the parameter for the context, and whether there is one for the size."""

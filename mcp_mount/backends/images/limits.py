@@ -7,8 +7,8 @@ from typing import Any
 from mcp_mount.backends.images.pictures import MEDIA_TYPES, media_type_of
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.images import ImageAsking, ImageBackend, ImageRequest, Picture
-from mcp_mount.llm.models import Asking
+from mcp_mount.llm.images import ImageBackend, ImageInvocation, ImageRequest, Picture
+from mcp_mount.llm.models import Invocation
 
 
 class LimitedBackend:
@@ -29,23 +29,23 @@ class LimitedBackend:
         self._max_side = max_side
         self._max_bytes = max_bytes
 
-    def draw(self, asked: ImageAsking) -> Any:
+    def draw(self, invocation: ImageInvocation) -> Any:
         """Draw a picture; a coroutine, if the backend's method is one.
 
         Raises:
             ModelError: If the request or the picture exceeds a limit.
         """
-        return self._draw_async(asked) if self.is_async else self._draw(asked)
+        return self._draw_async(invocation) if self.is_async else self._draw(invocation)
 
-    def _draw(self, asked: ImageAsking) -> Picture:
-        self._check_request(asked.request)
+    def _draw(self, invocation: ImageInvocation) -> Picture:
+        self._check_request(invocation.request)
         backend: Any = self.backend
-        return self._checked(backend.draw(asked))
+        return self._checked(backend.draw(invocation))
 
-    async def _draw_async(self, asked: ImageAsking) -> Picture:
-        self._check_request(asked.request)
+    async def _draw_async(self, invocation: ImageInvocation) -> Picture:
+        self._check_request(invocation.request)
         backend: Any = self.backend
-        return self._checked(await backend.draw(asked))
+        return self._checked(await backend.draw(invocation))
 
     def _check_request(self, request: ImageRequest) -> None:
         if max(request.pixels) > self._max_side and request.size != "auto":
@@ -84,7 +84,7 @@ class OnlyDraws:
     def __init__(self, backend: Any) -> None:
         self.function = getattr(backend, "function", backend)
 
-    def answer(self, asked: Asking) -> ChatCompletion:
+    def answer(self, invocation: Invocation) -> ChatCompletion:
         """Refuse."""
         raise ModelError(
             "This model draws pictures, and answers no conversation",

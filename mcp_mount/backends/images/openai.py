@@ -14,7 +14,7 @@ from mcp_mount.backends.models.upstreams.failures import bad_answer, broken_off,
 from mcp_mount.backends.models.upstreams.options import IMAGE_OPTIONS, PassedOptions
 from mcp_mount.backends.models.upstreams.replies import UpstreamReply
 from mcp_mount.backends.models.upstreams.upstream import FormFiles, Key, Upstream
-from mcp_mount.llm.images import AUTO, ImageAsking, ImageRequest, PartialPicture, Picture
+from mcp_mount.llm.images import AUTO, ImageInvocation, ImageRequest, PartialPicture, Picture
 from mcp_mount.schemas.values import filled, flag, mapping, or_none
 from mcp_mount.wire.binary import decode_base64
 from mcp_mount.wire.data_urls import data_url
@@ -79,13 +79,13 @@ class OpenAIImages:
     def __repr__(self) -> str:
         return f"{repr(self._upstream)[:-1]}, {self._model!r})"
 
-    async def draw(self, asked: ImageAsking) -> Picture:
+    async def draw(self, invocation: ImageInvocation) -> Picture:
         """Ask the upstream for one picture.
 
         Raises:
             ModelError: If it does not answer.
         """
-        request = asked.request
+        request = invocation.request
         body = {**self._defaults, **self._options(request), "model": self._model}
         if self._asks_base64:
             body["response_format"] = "b64_json"
@@ -96,7 +96,7 @@ class OpenAIImages:
             path, files = "/images/edits", _files(request)
         async with self._upstream.ask(path, body, files) as reply:
             if reply.is_stream:
-                return await _streamed(reply, asked)
+                return await _streamed(reply, invocation)
             return _picture_in(await reply.json())
 
     def _options(self, request: ImageRequest) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _files(request: ImageRequest) -> FormFiles:
     ]
 
 
-async def _streamed(reply: UpstreamReply, asked: ImageAsking) -> Picture:
+async def _streamed(reply: UpstreamReply, invocation: ImageInvocation) -> Picture:
     """The picture at the end of a stream; those on their way go to whoever asks.
 
     Raises:
@@ -138,9 +138,9 @@ async def _streamed(reply: UpstreamReply, asked: ImageAsking) -> Picture:
                 raise bad_answer("is no event")
             kind = str(event.get("type", ""))
             if kind.endswith(".partial_image"):
-                if asked.request.stream:
+                if invocation.request.stream:
                     partial, media_type = _content(event)
-                    await asked.pieces.put(PartialPicture(partial, media_type))
+                    await invocation.pieces.put(PartialPicture(partial, media_type))
             elif kind.endswith(".completed"):
                 return _picture_of(event, event)
             elif event.get("error") or kind == "error":

@@ -15,7 +15,7 @@ from mcp_mount.backends.images.canvas import Canvas
 from mcp_mount.backends.images.figures import FIGURES
 from mcp_mount.backends.images.pictures import picture_of
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.images import AUTO, ImageAsking, ImageRequest, Picture
+from mcp_mount.llm.images import AUTO, ImageInvocation, ImageRequest, Picture
 from mcp_mount.schemas.extras import requires
 
 NAME: Final = "stand-in-image"
@@ -43,16 +43,16 @@ class StandInBackend:
         with requires("images", "StandInBackend()"):
             import PIL.Image  # noqa: F401
 
-    def draw(self, asked: ImageAsking) -> Picture:
+    def draw(self, invocation: ImageInvocation) -> Picture:
         """Draw a picture.
 
         Args:
-            asked: The request.
+            invocation: The request.
 
         Raises:
             ModelError: For parameters that do not fit, and a picture that cannot be read.
         """
-        request = asked.request
+        request = invocation.request
         if request.images:
             canvas, said = _edited(request)
         else:

@@ -28,12 +28,12 @@ def stand_in(request: ChatRequest) -> Iterator[Piece]:
         The pieces of the answer: word by word.
     """
     last = request.messages[-1]
-    asked = _CALL.fullmatch(request.text)
+    command = _CALL.fullmatch(request.text)
     known = {name_of_tool(one) for one in request.tools or ()}
     if last.role == "tool":
         yield from _words(f"The tool has answered: {last.text}")
-    elif asked is not None and asked[1] in known:
-        yield ToolCall(asked[1], _arguments(asked[2]), id=f"call_{len(request.messages)}")
+    elif command is not None and command[1] in known:
+        yield ToolCall(command[1], _arguments(command[2]), id=f"call_{len(request.messages)}")
     else:
         yield from _words(f"(stand-in model) You said: {request.text}")
     yield Usage(sum(len(one.text.split()) for one in request.messages), 1)

@@ -15,7 +15,7 @@ from mcp_mount.context.context import Context
 from mcp_mount.context.nested import CallFailed
 from mcp_mount.context.operations import perform_async
 from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, Usage
-from mcp_mount.llm.models import Asking, Model, Pieces
+from mcp_mount.llm.models import Invocation, Model, Pieces
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, name_of_tool
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.values import whole
@@ -65,7 +65,7 @@ class ToolUser:
 
     is_async = True
     wants_context = True
-    is_route = True
+    delegates = True
     has_rounds = True
     """What each round takes is reserved and counted for itself."""
 
@@ -80,9 +80,9 @@ class ToolUser:
         names: Sequence[str] = getattr(self._model, "members", ())
         return names
 
-    async def answer(self, asking: Asking) -> ChatCompletion:
+    async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Answer a request, with as many rounds of calls as it takes."""
-        return await _Conversation(self._model, self._tools, asking).run()
+        return await _Conversation(self._model, self._tools, invocation).run()
 
 
 @dataclass(slots=True)
@@ -103,18 +103,18 @@ class _Own:
 class _Conversation:
     """One answer."""
 
-    def __init__(self, model: Model, tools: Tools, asking: Asking) -> None:
+    def __init__(self, model: Model, tools: Tools, invocation: Invocation) -> None:
         self._model = model
         self._limits = tools
-        self._request = asking.request
-        self._context: Context[Any] = asking.context
-        self._pieces = asking.pieces
+        self._request = invocation.request
+        self._context: Context[Any] = invocation.context
+        self._pieces = invocation.pieces
         self._own: dict[str, _Own] = {}
-        self._messages: list[ChatMessage] = list(asking.request.messages)
+        self._messages: list[ChatMessage] = list(invocation.request.messages)
         self._texts: list[str] = []
         self._reasoning: list[str] = []
         self._usage: Usage | None = None
-        self._rounds = asking.rounds
+        self._rounds = invocation.rounds
         # Call middleware may let the call run again.
         self._rounds.clear()
         self._calls = 0

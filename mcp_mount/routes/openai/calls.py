@@ -11,7 +11,8 @@ from fastapi import Request, Response
 
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.features import Registry
-from mcp_mount.features.models import METHOD, ChatModel, ModelCall
+from mcp_mount.features.chat import METHOD, ChatCall
+from mcp_mount.features.models import RegisteredModel
 from mcp_mount.features.registry import body_limit
 from mcp_mount.llm.answers import ChatCompletion, Delta
 from mcp_mount.llm.models import NO_PIECES
@@ -26,17 +27,17 @@ from mcp_mount.routes.gate import (
     too_large,
     usual_body_limit,
 )
-from mcp_mount.routes.openai.reading import Reading, StreamForm, streamed
+from mcp_mount.routes.openai.reading import Reading, StreamWriter, streamed
 from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import protocol_of, registry_of
-from mcp_mount.transports.asgi import run_calls
+from mcp_mount.transports.attending import run_calls
 from mcp_mount.transports.pieces import PieceStream
 from mcp_mount.wire.messages import JSON
 
 T = TypeVar("T")
 
 
-class Form(StreamForm, Protocol):
+class AnswerWriter(StreamWriter, Protocol):
     """How an answer is written: in one piece, or as events."""
 
     def whole(self, completions: Sequence[ChatCompletion]) -> bytes:
@@ -47,7 +48,7 @@ async def answer(
     request: Request,
     registry: Registry,
     questions: Sequence[ChatRequest],
-    form_of: Callable[[str], Form],
+    writer_of: Callable[[str], AnswerWriter],
 ) -> Response:
     """Ask the model that a request names, within all that is declared around it.
 
@@ -56,19 +57,19 @@ async def answer(
         registry: That of the router, for a router that no server includes.
         questions: What the model is asked, at least one, all for the same model; each is a call of
             its own.
-        form_of: Makes the form of the answer for the name of the model.
+        writer_of: Makes what writes the answer for the name of the model.
 
     Returns:
         The answer; or the error, in OpenAI's form.
     """
-    calls: list[ModelCall] = []
+    calls: list[ChatCall] = []
     try:
         if questions[0].stream:
             streams = [PieceStream() for _ in questions]
             for question, pieces in zip(questions, streams, strict=True):
                 calls.append(await _call_of(request, registry, question, pieces))
             reading = _ChatReading(request, calls, streams)
-            return await streamed(request, reading, form_of(calls[0].model.name), _what(calls))
+            return await streamed(request, reading, writer_of(calls[0].model.name), _what(calls))
         for question in questions:
             calls.append(await _call_of(request, registry, question, NO_PIECES))
         completions = []
@@ -77,8 +78,8 @@ async def answer(
                 # One after another: those behind one that fails would be asked, and paid, for
                 # nothing.
                 await run_calls([call], runner_of(request), request.receive)
-                completions.append(call.completion())
-        body = form_of(calls[0].model.name).whole(completions)
+                completions.append(call.answer())
+        body = writer_of(calls[0].model.name).whole(completions)
         return Response(body, media_type=JSON)
     except Exception as error:
         return failed(error, _what(calls))
@@ -86,7 +87,7 @@ async def answer(
 
 async def _call_of(
     request: Request, registry: Registry, wanted: ChatRequest, pieces: Any
-) -> ModelCall:
+) -> ChatCall:
     whole = registry_of(request, registry)
     incoming = await incoming_for(request, whole, METHOD, wanted.model)
     return await called(request, incoming, partial(whole.model_call, incoming, wanted, pieces))
@@ -95,7 +96,7 @@ async def _call_of(
 class _ModelsCall(Protocol):
     """A call of a model."""
 
-    model: ChatModel
+    model: RegisteredModel
 
 
 M = TypeVar("M", bound=_ModelsCall)
@@ -149,11 +150,11 @@ async def incoming_for(
     return incoming
 
 
-def _what(calls: Sequence[ModelCall]) -> str:
+def _what(calls: Sequence[ChatCall]) -> str:
     return f"The model {calls[0].model.name!r}" if calls else "The model"
 
 
-class _ChatReading(Reading[ModelCall]):
+class _ChatReading(Reading[ChatCall]):
     """Reads what models say. Where a request asks several questions, the choices of their answers
     are counted through."""
 
@@ -162,10 +163,10 @@ class _ChatReading(Reading[ModelCall]):
             return pieces
         # As many numbers for each as were asked for, also if there are fewer answers: by these a
         # client finds its question. A piece may be the user's own, who may yield it again.
-        n = self.calls[number].asked.request.n
+        n = self.calls[number].invocation.request.n
         return [replace(one, choice=number * n + one.choice) for one in pieces if one.choice < n]
 
     async def rest(self, number: int, *, has_spoken: bool) -> Sequence[Delta]:
-        completion = self.calls[number].completion()
+        completion = self.calls[number].answer()
         # Without a piece it was kept from an earlier call.
         return () if has_spoken else self.shown(number, list(completion.deltas()))

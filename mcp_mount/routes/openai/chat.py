@@ -23,7 +23,7 @@ _TEXT: Final = b'%b"choices":[{"index":%d,"delta":{"content":%b},"finish_reason"
 """A chunk of nothing but text."""
 
 
-class ChatFace:
+class ChatEndpoint:
     """Chat completions.
 
     Args:
@@ -35,12 +35,12 @@ class ChatFace:
 
     async def answer(self, wanted: ChatRequest, request: Request) -> Response:
         """Answer a conversation, within all that is declared around the model."""
-        form = partial(ChatFrame, with_usage=wanted.wants_usage)
-        return await answer(request, self._registry, [wanted], form)
+        writer = partial(ChatWriter, with_usage=wanted.wants_usage)
+        return await answer(request, self._registry, [wanted], writer)
 
 
-class ChatFrame:
-    """The frame of one answer: its id and its moment stand on every piece of it.
+class ChatWriter:
+    """Writes one answer: its id and its time stand on every piece of it.
 
     Args:
         model: The name of the model.

@@ -20,7 +20,7 @@ from mcp_mount.routes.gate import runner_of
 from mcp_mount.routes.openai.calls import called, incoming_for
 from mcp_mount.routes.openai.text import has_tokens
 from mcp_mount.routes.parts import registry_of
-from mcp_mount.transports.asgi import run_calls
+from mcp_mount.transports.attending import run_calls
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.messages import JSON
 
@@ -71,7 +71,7 @@ class EmbeddingRequest(BaseModel):
         return self.model_dump(exclude_unset=True, exclude=own)
 
 
-class EmbeddingsFace:
+class EmbeddingsEndpoint:
     """Embeddings.
 
     Args:
@@ -92,7 +92,7 @@ class EmbeddingsFace:
             call = await called(request, incoming, make)
             what = f"The model {call.model.name!r}"
             await run_calls([call], runner_of(request), request.receive)
-            whole = _whole(call.embeddings(), call.model.name, wanted.encoding_format)
+            whole = _whole(call.answer(), call.model.name, wanted.encoding_format)
         except Exception as error:
             return failed(error, what)
         return Response(encode(whole), media_type=JSON)

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mcp_mount.transports.asgi import Departure
+from mcp_mount.transports.attending import Departure
 
 _HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 """Without them proxies keep events back."""

@@ -25,7 +25,7 @@ from mcp_mount.routes.openai.forms import edit_request
 from mcp_mount.routes.openai.reading import Reading, streamed
 from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import registry_of
-from mcp_mount.transports.asgi import Departure, run_calls
+from mcp_mount.transports.attending import Departure, run_calls
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.pieces import PieceStream
 from mcp_mount.wire.cancellation import cancel
@@ -40,7 +40,7 @@ _NO_USAGE: Final = {
 }
 
 
-class ImagesFace:
+class ImagesEndpoint:
     """Pictures over HTTP.
 
     Args:
@@ -116,13 +116,13 @@ async def _drawn(calls: Sequence[ImageCall], request: Request) -> list[Picture]:
         pictures = []
         for call in calls:
             await run_calls([call], runner, request.receive)
-            pictures.append(call.picture())
+            pictures.append(call.answer())
         return pictures
 
     async def draw(call: ImageCall) -> Picture:
         # Nobody watches for the client here.
         await run_calls([call], runner)
-        return call.picture()
+        return call.answer()
 
     tasks = [keep(asyncio.create_task(draw(one))) for one in calls]
 
@@ -227,7 +227,7 @@ class _ImageReading(Reading[ImageCall]):
         return wanted
 
     async def rest(self, number: int, *, has_spoken: bool) -> Sequence[_Drawn]:
-        picture = self.calls[number].picture()
+        picture = self.calls[number].answer()
         return [_Drawn(picture, await self._item(picture))]
 
 

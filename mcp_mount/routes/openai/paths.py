@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import Depends
 
 from mcp_mount.routes.gate import gate
-from mcp_mount.routes.openai.chat import ChatFace
-from mcp_mount.routes.openai.embeddings import EmbeddingsFace
+from mcp_mount.routes.openai.chat import ChatEndpoint
+from mcp_mount.routes.openai.embeddings import EmbeddingsEndpoint
 from mcp_mount.routes.openai.listing import ModelList
-from mcp_mount.routes.openai.responses import ResponsesFace
+from mcp_mount.routes.openai.responses import ResponsesEndpoint
 from mcp_mount.routes.openai.route import route_class_of
-from mcp_mount.routes.openai.text import TextFace
+from mcp_mount.routes.openai.text import TextEndpoint
 from mcp_mount.routes.router import MCPRouter
 
 
@@ -19,15 +19,15 @@ def add_routes(router: MCPRouter) -> None:
     registry = router.registry
     route_class = route_class_of(registry)
     listing = ModelList(registry)
-    chat = ChatFace(registry).answer
-    responses = ResponsesFace(registry).answer
-    embeddings = EmbeddingsFace(registry).answer
+    chat = ChatEndpoint(registry).answer
+    responses = ResponsesEndpoint(registry).answer
+    embeddings = EmbeddingsEndpoint(registry).answer
     for path, method, endpoint, summary in (
         ("/v1/models", "GET", listing.list_models, "List the models"),
         ("/v1/models/{name:path}", "GET", listing.show_model, "Describe a model"),
         ("/v1/chat/completions", "POST", chat, "Answer a conversation"),
         ("/v1/responses", "POST", responses, "Respond to a conversation"),
-        ("/v1/completions", "POST", TextFace(registry).answer, "Continue a text"),
+        ("/v1/completions", "POST", TextEndpoint(registry).answer, "Continue a text"),
         ("/v1/embeddings", "POST", embeddings, "Represent texts by vectors"),
     ):
         router.add_api_route(

@@ -16,7 +16,7 @@ from mcp_mount.routes.gate import runner_of
 from mcp_mount.routes.openai.events import EventResponse
 from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import keep_alive_of
-from mcp_mount.transports.asgi import Departure, run_calls
+from mcp_mount.transports.attending import Departure, run_calls
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.pieces import PieceStream
 from mcp_mount.wire.cancellation import cancel
@@ -30,7 +30,7 @@ _WHILE_WAITING: Final = 3
 noticed when something is sent to it, and a model that has said nothing is easily let go."""
 
 
-class StreamForm(Protocol):
+class StreamWriter(Protocol):
     """How a streamed answer is written."""
 
     def events(self, pieces: Sequence[Any]) -> bytes:
@@ -148,7 +148,7 @@ async def _leave(call: Call, running: asyncio.Task[None], stream: PieceStream) -
 
 
 async def streamed(
-    request: Request, reading: Reading[Any], form: StreamForm, what: str
+    request: Request, reading: Reading[Any], writer: StreamWriter, what: str
 ) -> EventResponse:
     """The answer to a request as it comes.
 
@@ -159,7 +159,7 @@ async def streamed(
     Args:
         request: The HTTP request.
         reading: The answer.
-        form: How it is written.
+        writer: Writes it.
         what: What answers, for an event that says that it has failed.
 
     Raises:
@@ -169,30 +169,30 @@ async def streamed(
     pieces = reading.pieces()
     try:
         first = await anext(pieces, ())
-        begun = _written(first, form)
+        begun = _written(first, writer)
     except BaseException:
         departure.end_watch()
         await pieces.aclose()
         raise
-    return EventResponse(_events(begun, pieces, form, what), departure)
+    return EventResponse(_events(begun, pieces, writer, what), departure)
 
 
-def _written(pieces: Sequence[Any] | None, form: StreamForm) -> bytes:
-    return form.events(()) + _KEEP_ALIVE if pieces is None else form.events(pieces)
+def _written(pieces: Sequence[Any] | None, writer: StreamWriter) -> bytes:
+    return writer.events(()) + _KEEP_ALIVE if pieces is None else writer.events(pieces)
 
 
 async def _events(
     begun: bytes,
     pieces: AsyncGenerator[Sequence[Any] | None, None],
-    form: StreamForm,
+    writer: StreamWriter,
     what: str,
 ) -> AsyncIterator[bytes]:
     async with aclosing(pieces):
         yield begun
         try:
             async for taken in pieces:
-                yield _written(taken, form)
+                yield _written(taken, writer)
         except Exception as error:
-            yield form.failure(told(error, what))
+            yield writer.failure(told(error, what))
         else:
-            yield form.end()
+            yield writer.end()

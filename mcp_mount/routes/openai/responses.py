@@ -31,7 +31,7 @@ _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_
 """Why a response is incomplete, by the reason why its answer ends."""
 
 
-class ResponsesFace:
+class ResponsesEndpoint:
     """Responses.
 
     Args:
@@ -43,12 +43,12 @@ class ResponsesFace:
 
     async def answer(self, wanted: ResponseRequest, request: Request) -> Response:
         """Respond to a conversation, within all that is declared around the model."""
-        form = partial(_ResponseFrame, wanted)
-        return await answer(request, self._registry, [wanted.question()], form)
+        writer = partial(_ResponseWriter, wanted)
+        return await answer(request, self._registry, [wanted.question()], writer)
 
 
-class _ResponseFrame:
-    """The frame of one response: whole, or as events that are numbered through."""
+class _ResponseWriter:
+    """Writes one response: whole, or as events that are numbered through."""
 
     def __init__(self, wanted: ResponseRequest, model: str) -> None:
         self._model = model

@@ -83,7 +83,7 @@ def has_tokens(texts: Any) -> bool:
     return isinstance(texts, list) and any(isinstance(one, int | list) for one in texts)
 
 
-class TextFace:
+class TextEndpoint:
     """Text completions.
 
     Args:
@@ -96,12 +96,12 @@ class TextFace:
     async def answer(self, wanted: TextRequest, request: Request) -> Response:
         """Continue texts, within all that is declared around the model."""
         return await answer(
-            request, self._registry, wanted.questions(), partial(_TextFrame, wanted)
+            request, self._registry, wanted.questions(), partial(_TextWriter, wanted)
         )
 
 
-class _TextFrame:
-    """The frame of the answers to one request.
+class _TextWriter:
+    """Writes the answers to one request.
 
     The answers to a prompt have `n` numbers in a row, whether or not the model gives as many: by
     them clients find the prompt.

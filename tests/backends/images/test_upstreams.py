@@ -10,7 +10,7 @@ import pytest
 
 from mcp_mount import DefinitionError
 from mcp_mount.images import (
-    ImageAsking,
+    ImageInvocation,
     ImageRequest,
     ModelError,
     OpenAIImages,
@@ -34,7 +34,7 @@ class Taken:
 
 
 def draw(backend: OpenAIImages, request: ImageRequest, taken: Taken | None = None) -> Picture:
-    return asyncio.run(backend.draw(ImageAsking(request, taken or Taken())))
+    return asyncio.run(backend.draw(ImageInvocation(request, taken or Taken())))
 
 
 def asked(**options: Any) -> ImageRequest:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mcp_mount.llm.requests import chat_request
-from mcp_mount.models import Anthropic, Asking, ChatCompletion, Delta, OpenAI
+from mcp_mount.models import Anthropic, ChatCompletion, Delta, Invocation, OpenAI
 from tests.upstream import Upstream
 
 KINDS = ("openai", "anthropic")
@@ -43,7 +43,7 @@ def ask_in_pieces(
     """The whole answer, and its pieces if `stream`."""
     taken = Taken()
 
-    asking = Asking(chat_request(question, **options), taken, context)
+    asking = Invocation(chat_request(question, **options), taken, context)
     if model.is_async:
         return asyncio.run(model.answer(asking)), taken.deltas
     return model.answer(asking), taken.deltas

@@ -9,7 +9,7 @@ from typing import Any, Final
 from mcp_mount.backends.models.adapters.clients import client_failures
 from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import Asking
+from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, file_in
 from mcp_mount.wire.encoding import encode
 
@@ -43,19 +43,19 @@ class Agent:
     def __init__(self, agent: Any) -> None:
         self.function = agent
 
-    async def answer(self, asked: Asking) -> ChatCompletion:
+    async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Run the agent.
 
         Raises:
             ModelError: If the model behind it does not answer.
         """
-        request = asked.request
+        request = invocation.request
         if request.n != 1:
             raise ModelError("The model gives one answer", status=400, param="n")
         arguments = self._arguments(request)
         if request.stream and getattr(self.function, "output_type", str) is str:
             with client_failures():
-                return await self._stream(asked, arguments)
+                return await self._stream(invocation, arguments)
         with client_failures():
             run = await self.function.run(**arguments)
         output = run.output
@@ -63,18 +63,18 @@ class Agent:
         completion = ChatCompletion(text, usage=_usage(run), model=_model(run))
         if request.stream:
             for delta in completion.deltas():
-                await asked.pieces.put(delta)
+                await invocation.pieces.put(delta)
         return completion
 
-    async def _stream(self, asked: Asking, arguments: dict[str, Any]) -> ChatCompletion:
+    async def _stream(self, invocation: Invocation, arguments: dict[str, Any]) -> ChatCompletion:
         texts: list[str] = []
         async with self.function.run_stream(**arguments) as run:
             async for text in run.stream_text(delta=True):
                 texts.append(text)
-                await asked.pieces.put(Delta(text=text))
+                await invocation.pieces.put(Delta(text=text))
             usage, model = _usage(run), _model(run)
-        await asked.pieces.put(Delta(finish="stop"))
-        await asked.pieces.put(Delta(usage=usage))
+        await invocation.pieces.put(Delta(finish="stop"))
+        await invocation.pieces.put(Delta(usage=usage))
         return ChatCompletion("".join(texts), usage=usage, model=model)
 
     def _arguments(self, request: ChatRequest) -> dict[str, Any]:

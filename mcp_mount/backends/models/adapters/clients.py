@@ -15,7 +15,7 @@ from mcp_mount.backends.models.upstreams.openai import openai_body
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswer
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.llm.answers import ChatCompletion, Gathering
-from mcp_mount.llm.models import Asking
+from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.values import filled, kind_of, mapping
@@ -74,48 +74,48 @@ class ClientModel:
         if not self._is_openai:
             self._defaults = {"max_tokens": DEFAULT_MAX_TOKENS, **self._defaults}
 
-    def answer(self, asked: Asking) -> Any:
+    def answer(self, invocation: Invocation) -> Any:
         """Ask the client; a coroutine, if it is an asynchronous one.
 
         Raises:
             ModelError: If the upstream does not answer.
         """
-        return self._answer_async(asked) if self.is_async else self._answer_here(asked)
+        return self._answer_async(invocation) if self.is_async else self._answer_here(invocation)
 
-    async def _answer_async(self, asked: Asking) -> ChatCompletion:
-        arguments, reader = self._asked(asked.request)
+    async def _answer_async(self, invocation: Invocation) -> ChatCompletion:
+        arguments, reader = self._asked(invocation.request)
         gathering = Gathering()
         with client_failures():
             said = await self._create(**arguments)
-            if not asked.request.stream:
+            if not invocation.request.stream:
                 return _whole(said, reader, gathering)
             try:
                 async for chunk in said:
                     for delta in reader.read(_data(chunk)):
                         gathering.add(delta)
-                        await asked.pieces.put(delta)
+                        await invocation.pieces.put(delta)
             finally:
                 if hasattr(said, "close"):
                     await said.close()
-            return await ended(gathering, reader, asked)
+            return await ended(gathering, reader, invocation)
 
-    def _answer_here(self, asked: Asking) -> ChatCompletion:
-        arguments, reader = self._asked(asked.request)
+    def _answer_here(self, invocation: Invocation) -> ChatCompletion:
+        arguments, reader = self._asked(invocation.request)
         gathering = Gathering()
         with client_failures():
             said = self._create(**arguments)
-            if not asked.request.stream:
+            if not invocation.request.stream:
                 return _whole(said, reader, gathering)
             try:
                 for chunk in said:
                     for delta in reader.read(_data(chunk)):
                         gathering.add(delta)
-                        asked.pieces.put_from_thread(delta)
+                        invocation.pieces.put_from_thread(delta)
             finally:
                 if hasattr(said, "close"):
                     said.close()
             for delta in last_pieces(gathering, reader):
-                asked.pieces.put_from_thread(delta)
+                invocation.pieces.put_from_thread(delta)
             return gathering.whole()
 
     def _asked(self, request: ChatRequest) -> tuple[dict[str, Any], AnswerReader]:

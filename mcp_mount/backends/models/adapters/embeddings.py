@@ -8,7 +8,7 @@ from typing import Any
 
 from mcp_mount.llm.answers import ChatCompletion, Embeddings
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import Asking
+from mcp_mount.llm.models import Invocation
 from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,
@@ -84,7 +84,7 @@ class OnlyEmbeds:
     def __init__(self, embedding: Any) -> None:
         self.function = getattr(embedding, "function", embedding)
 
-    def answer(self, asked: Asking) -> ChatCompletion:
+    def answer(self, invocation: Invocation) -> ChatCompletion:
         """Refuse."""
         raise ModelError(
             "This model represents texts by vectors, and answers no conversation",

@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.llm.answers import ChatCompletion, Gathering, deltas_of
-from mcp_mount.llm.models import Asking, Pieces
+from mcp_mount.llm.models import Invocation, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import (
     DefinitionError,
@@ -44,19 +44,19 @@ class FunctionModel:
         self._context = self._context_parameter()
         self.wants_context = self._context is not None
 
-    def answer(self, asked: Asking) -> Any:
+    def answer(self, invocation: Invocation) -> Any:
         """Answer a request; a coroutine, if the function is one."""
-        return self._answer_async(asked) if self.is_async else self._answer_here(asked)
+        return self._answer_async(invocation) if self.is_async else self._answer_here(invocation)
 
-    async def _answer_async(self, asked: Asking) -> ChatCompletion:
-        value = self._call(asked)
+    async def _answer_async(self, invocation: Invocation) -> ChatCompletion:
+        value = self._call(invocation)
         if inspect.isawaitable(value):
             value = await value
         gathering = Gathering()
         if isinstance(value, AsyncIterator):
             try:
                 async for piece in value:
-                    await _put(piece, gathering, asked.pieces)
+                    await _put(piece, gathering, invocation.pieces)
             finally:
                 # At once, and here: the garbage collector would close it in a task of its own.
                 close = getattr(value, "aclose", None)
@@ -64,16 +64,16 @@ class FunctionModel:
                     await close()
         elif isinstance(value, Iterator):
             # Each of its steps may block.
-            await run_in_thread(partial(_exhaust, value, gathering, asked.pieces))
+            await run_in_thread(partial(_exhaust, value, gathering, invocation.pieces))
         else:
-            await _put(value, gathering, asked.pieces)
+            await _put(value, gathering, invocation.pieces)
         for delta in gathering.endings():
             gathering.add(delta)
-            await asked.pieces.put(delta)
+            await invocation.pieces.put(delta)
         return gathering.whole()
 
-    def _answer_here(self, asked: Asking) -> ChatCompletion:
-        value = self._call(asked)
+    def _answer_here(self, invocation: Invocation) -> ChatCompletion:
+        value = self._call(invocation)
         if isinstance(value, AsyncIterator) or inspect.isawaitable(value):
             if inspect.iscoroutine(value):
                 value.close()
@@ -83,16 +83,16 @@ class FunctionModel:
             )
         gathering = Gathering()
         steps = value if isinstance(value, Iterator) else iter([value])
-        _exhaust(steps, gathering, asked.pieces)
+        _exhaust(steps, gathering, invocation.pieces)
         for delta in gathering.endings():
             gathering.add(delta)
-            asked.pieces.put_from_thread(delta)
+            invocation.pieces.put_from_thread(delta)
         return gathering.whole()
 
-    def _call(self, asked: Asking) -> Any:
+    def _call(self, invocation: Invocation) -> Any:
         if self._context is None:
-            return self.function(asked.request)
-        return self.function(asked.request, **{self._context: asked.context})
+            return self.function(invocation.request)
+        return self.function(invocation.request, **{self._context: invocation.context})
 
     def _context_parameter(self) -> str | None:
         """The name of the parameter that gets the context."""

@@ -12,7 +12,7 @@ from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOpti
 from mcp_mount.backends.models.upstreams.reading import count_in, object_in, text_in
 from mcp_mount.llm.answers import ChatCompletion, Gathering
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import Asking
+from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatRequest
 
 _AI: Final = ("ai", "AIMessageChunk")
@@ -38,13 +38,13 @@ class Runnable:
         self._is_graph = hasattr(runnable, "get_state")
         self._is_chat_model = hasattr(runnable, "bind_tools")
 
-    async def answer(self, asked: Asking) -> ChatCompletion:
+    async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Run it.
 
         Raises:
             ModelError: If the model behind it does not answer.
         """
-        request = asked.request
+        request = invocation.request
         if request.n != 1:
             raise ModelError("The model gives one answer", status=400, param="n")
         reader, gathering = OpenAIAnswer(), Gathering()
@@ -56,11 +56,11 @@ class Runnable:
                     for delta in reader.read(_chunk(message, with_calls=not self._is_graph)):
                         gathering.add(delta)
                         if request.stream:
-                            await asked.pieces.put(delta)
+                            await invocation.pieces.put(delta)
         if any(usage.values()):
             list(reader.read({"choices": [], "usage": _openai_usage(usage)}))
         reader.is_done = True
-        return await ended(gathering, reader, asked)
+        return await ended(gathering, reader, invocation)
 
     async def _messages(self, request: ChatRequest, usage: dict[str, int]) -> Any:
         """What it says: its message, or the pieces of it."""

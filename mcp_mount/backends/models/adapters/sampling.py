@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mcp_mount.llm.answers import ChatCompletion, ToolCall
 from mcp_mount.llm.errors import ModelError, ModelRefused
-from mcp_mount.llm.models import Asking
+from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, arguments_of, file_in
 from mcp_mount.schemas.values import whole
 from mcp_mount.wire.errors import ClientError
@@ -36,17 +36,17 @@ class Sampling:
     def __init__(self, *, max_tokens: int = 1024) -> None:
         self._max_tokens: int = whole(1)("max_tokens", max_tokens)
 
-    async def answer(self, asked: Asking) -> ChatCompletion:
+    async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Ask the client.
 
         Raises:
             ModelError: If it has no model, or does not answer.
         """
-        request = asked.request
+        request = invocation.request
         options = _options(request)
         messages = [message for one in request.messages for message in _messages(one)]
         try:
-            answer = await asked.context.sample(
+            answer = await invocation.context.sample(
                 messages, max_tokens=request.max_tokens or self._max_tokens, **options
             )
         except ClientError as error:
@@ -56,7 +56,7 @@ class Sampling:
         completion = _completion(answer)
         if request.stream:
             for delta in completion.deltas():
-                await asked.pieces.put(delta)
+                await invocation.pieces.put(delta)
         return completion
 
 

@@ -15,7 +15,7 @@ from mcp_mount.backends.models.routing.held import HeldPieces
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError, ModelRefused
-from mcp_mount.llm.models import Asking, ReaderLeft
+from mcp_mount.llm.models import Invocation, ReaderLeft
 from mcp_mount.transports.executor import waiting_thread
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.wire.cancellation import cancel
@@ -59,14 +59,14 @@ class Attempts:
     async def ask(
         self,
         member: Candidate,
-        asked: Asking,
+        invocation: Invocation,
         ask: Callable[[HeldPieces], Awaitable[ChatCompletion]],
     ) -> ChatCompletion | None:
         """Ask a member as often as that may help.
 
         Args:
             member: The member.
-            asked: What the route is asked.
+            invocation: What the route is asked.
             ask: Asks it once.
 
         Returns:
@@ -82,8 +82,8 @@ class Attempts:
             if rest > 0:
                 self._rests.append(rest)
                 return None
-            named = partial(_named, asked.context._incoming, member)
-            held = HeldPieces(asked.pieces, named)
+            named = partial(_named, invocation.incoming, member)
+            held = HeldPieces(invocation.pieces, named)
             answered, retry_after = None, None
             try:
                 completion = await ask(held)
@@ -97,7 +97,7 @@ class Attempts:
                     raise ReaderLeft from None
                 # What is wrong with the request is no failure of the member.
                 answered, retry_after = not self._again(error), error.retry_after
-                if answered or (held.has_begun and asked.request.stream):
+                if answered or (held.has_begun and invocation.request.stream):
                     raise
                 self._failures[member.name] = error
                 logger.warning(
@@ -169,10 +169,10 @@ async def begun_within(
     return task.result()
 
 
-def _named(incoming: IncomingRequest, member: Candidate, told: str | None) -> str:
+def _named(incoming: IncomingRequest | None, member: Candidate, told: str | None) -> str:
     """The name of the model that answers, as clients may ask for it: an upstream tells names of its
     own, a member that is a route that of its member."""
-    handlers = incoming.handlers
+    handlers = None if incoming is None else incoming.handlers
     is_ours = told is not None and handlers is not None and handlers.model(told) is not None
     return told if told is not None and is_ours else member.name
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from mcp_mount.context import operations
 from mcp_mount.context.operations import perform_async
 from mcp_mount.llm.answers import ChatCompletion
-from mcp_mount.llm.models import Asking
+from mcp_mount.llm.models import Invocation
 from mcp_mount.schemas.functions import DefinitionError
 
 
@@ -24,7 +24,7 @@ class Named:
 
     is_async = True
     wants_context = True
-    is_route = True
+    delegates = True
 
     def __init__(self, name: str) -> None:
         if not name:
@@ -36,9 +36,9 @@ class Named:
         """The names of all models that it may ask."""
         return (self.name,)
 
-    async def answer(self, asking: Asking) -> ChatCompletion:
+    async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Answer a request, by the other model; the answer names it."""
-        request = asking.request.model_copy(update={"model": self.name})
-        operation = operations.complete(asking.context, request, asking.pieces)
+        request = invocation.request.model_copy(update={"model": self.name})
+        operation = operations.complete(invocation.context, request, invocation.pieces)
         completion = await perform_async(operation)
         return replace(completion, model=completion.model or self.name)

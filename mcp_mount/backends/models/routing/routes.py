@@ -15,7 +15,7 @@ from mcp_mount.calls.incoming import ServerHandlers
 from mcp_mount.context.operations import complete, perform_async
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import Asking
+from mcp_mount.llm.models import Invocation
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.schemas.values import or_none, seconds, whole
 
@@ -56,7 +56,7 @@ class Route:
 
     is_async = True
     wants_context = True
-    is_route = True
+    delegates = True
 
     def __init__(
         self,
@@ -88,22 +88,23 @@ class Route:
         """The names of all models that it may ask."""
         return (*self._weights, *self._fallbacks)
 
-    async def answer(self, asked: Asking) -> ChatCompletion:
+    async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Ask one member after the other."""
-        name = asked.context._incoming.params["name"]
-        attempts = Attempts(name, self._breaker, self._retries, self._retry_on)
-        for one in await self._order(asked):
-            ask = partial(self._ask, asked, one)
-            completion = await attempts.ask(one, asked, ask)
+        attempts = Attempts(invocation.name, self._breaker, self._retries, self._retry_on)
+        for one in await self._order(invocation):
+            ask = partial(self._ask, invocation, one)
+            completion = await attempts.ask(one, invocation, ask)
             if completion is not None:
                 return completion
         raise attempts.failure()
 
-    async def _order(self, asked: Asking) -> Sequence[Candidate]:
+    async def _order(self, invocation: Invocation) -> Sequence[Candidate]:
         """The members in the order in which they are asked."""
-        incoming = asked.context._incoming
-        candidates = self._candidates(incoming.handlers, incoming.params["name"])
-        return await self._choosing.order(asked.request, incoming.request, candidates)
+        incoming = invocation.incoming
+        if incoming is None or incoming.handlers is None:
+            raise RuntimeError("A route asks the models of a server, and there is none here")
+        candidates = self._candidates(incoming.handlers, invocation.name)
+        return await self._choosing.order(invocation.request, incoming.request, candidates)
 
     def _candidates(self, handlers: ServerHandlers, own_name: str) -> list[Candidate]:
         found, unknown = [], []
@@ -122,14 +123,16 @@ class Route:
             )
         return found
 
-    async def _ask(self, asked: Asking, member: Candidate, held: HeldPieces) -> ChatCompletion:
+    async def _ask(
+        self, invocation: Invocation, member: Candidate, held: HeldPieces
+    ) -> ChatCompletion:
         """Ask a member; the whole of its answer."""
         wanted: dict[str, Any] = {"model": member.name}
-        if self._first_piece is not None and not asked.request.stream:
+        if self._first_piece is not None and not invocation.request.stream:
             # Otherwise nothing would come before the whole answer does.
             wanted |= {"stream": True, "stream_options": {"include_usage": True}}
-        request = asked.request.model_copy(update=wanted)
-        answering = perform_async(complete(asked.context, request, held))
+        request = invocation.request.model_copy(update=wanted)
+        answering = perform_async(complete(invocation.context, request, held))
         if self._first_piece is None:
             completion = await answering
         else:

@@ -11,7 +11,7 @@ import anyio
 from mcp_mount.backends.models.upstreams.failures import decoded
 from mcp_mount.backends.models.upstreams.replies import UpstreamReply
 from mcp_mount.llm.answers import ChatCompletion, Delta, Gathering
-from mcp_mount.llm.models import Asking
+from mcp_mount.llm.models import Invocation
 
 _DONE: Final = b"[DONE]"
 _DRAIN_SECONDS: Final = 0.2
@@ -33,13 +33,15 @@ class AnswerReader(Protocol):
     def end(self) -> Iterator[Delta]: ...
 
 
-async def answer_of(reply: UpstreamReply, reader: AnswerReader, asked: Asking) -> ChatCompletion:
+async def answer_of(
+    reply: UpstreamReply, reader: AnswerReader, invocation: Invocation
+) -> ChatCompletion:
     """The answer in a response; its pieces go to whoever asks as they come.
 
     Args:
         reply: The response, with a JSON object or a stream of events, whatever was asked for.
         reader: Knows the form of the upstream.
-        asked: What the model was asked.
+        invocation: What the model was asked.
 
     Raises:
         ModelError: If it is none.
@@ -52,7 +54,7 @@ async def answer_of(reply: UpstreamReply, reader: AnswerReader, asked: Asking) -
                     reader.is_done = True
                 else:
                     for delta in reader.read(decoded(data)):
-                        await _put(delta, gathering, asked)
+                        await _put(delta, gathering, invocation)
                 if reader.is_done:
                     break
             with anyio.move_on_after(_DRAIN_SECONDS):
@@ -61,20 +63,22 @@ async def answer_of(reply: UpstreamReply, reader: AnswerReader, asked: Asking) -
                     pass
     else:
         for delta in reader.read(await reply.json()):
-            await _put(delta, gathering, asked)
+            await _put(delta, gathering, invocation)
         reader.is_done = True
-    return await ended(gathering, reader, asked)
+    return await ended(gathering, reader, invocation)
 
 
-async def ended(gathering: Gathering, reader: AnswerReader, asked: Asking) -> ChatCompletion:
+async def ended(
+    gathering: Gathering, reader: AnswerReader, invocation: Invocation
+) -> ChatCompletion:
     """The answer, after its last piece.
 
     Raises:
         ModelError: If it is not at its end.
     """
     for delta in last_pieces(gathering, reader):
-        if asked.request.stream:
-            await asked.pieces.put(delta)
+        if invocation.request.stream:
+            await invocation.pieces.put(delta)
     return gathering.whole()
 
 
@@ -92,7 +96,7 @@ def last_pieces(gathering: Gathering, reader: AnswerReader) -> list[Delta]:
     return last
 
 
-async def _put(delta: Delta, gathering: Gathering, asked: Asking) -> None:
+async def _put(delta: Delta, gathering: Gathering, invocation: Invocation) -> None:
     gathering.add(delta)
-    if asked.request.stream:
-        await asked.pieces.put(delta)
+    if invocation.request.stream:
+        await invocation.pieces.put(delta)

@@ -18,7 +18,7 @@ from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
 from mcp_mount.llm.answers import ChatCompletion
-from mcp_mount.llm.models import Asking
+from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.values import filled, mapping, whole
@@ -87,18 +87,21 @@ class Anthropic:
     def __repr__(self) -> str:
         return f"{repr(self._upstream)[:-1]}, {self._model!r})"
 
-    async def answer(self, asked: Asking) -> ChatCompletion:
+    async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Ask the upstream.
 
         Raises:
             ModelError: If it does not answer.
         """
-        body = {"model": self._model, **anthropic_body(asked.request, self._passed, self._defaults)}
-        if asked.request.stream:
+        body = {
+            "model": self._model,
+            **anthropic_body(invocation.request, self._passed, self._defaults),
+        }
+        if invocation.request.stream:
             body["stream"] = True
         version = {"anthropic_version": _VERSION}
         async with self._upstream.ask("/v1/messages", body, **version) as reply:
-            return await answer_of(reply, anthropic_reader(asked.request, body), asked)
+            return await answer_of(reply, anthropic_reader(invocation.request, body), invocation)
 
 
 def anthropic_reader(request: ChatRequest, body: Mapping[str, Any]) -> AnthropicAnswer:

@@ -18,7 +18,7 @@ from mcp_mount.backends.models.upstreams.options import (
 )
 from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
 from mcp_mount.llm.answers import ChatCompletion, Embeddings
-from mcp_mount.llm.models import Asking
+from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.values import filled, flag, mapping, or_none
 
@@ -84,21 +84,21 @@ class OpenAI:
     def __repr__(self) -> str:
         return f"{repr(self._upstream)[:-1]}, {self._model!r})"
 
-    async def answer(self, asked: Asking) -> ChatCompletion:
+    async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Ask the upstream.
 
         Raises:
             ModelError: If it does not answer.
         """
         host = self._upstream.url.host
-        body = openai_body(asked.request, self._passed, host, self._limit, self._defaults)
+        body = openai_body(invocation.request, self._passed, host, self._limit, self._defaults)
         body["model"] = self._model
-        if asked.request.stream:
+        if invocation.request.stream:
             body["stream"] = True
             if self._stream_usage:
                 body["stream_options"] = {"include_usage": True}
         async with self._upstream.ask("/chat/completions", body) as reply:
-            return await answer_of(reply, OpenAIAnswer(), asked)
+            return await answer_of(reply, OpenAIAnswer(), invocation)
 
     async def embed(
         self, texts: Sequence[str | Sequence[int]], options: Mapping[str, Any]

@@ -15,7 +15,7 @@ from flask import Flask
 from mcp_mount import CompletionsRouter, DefinitionError, MCPServer
 from mcp_mount.backends.models.upstreams import answering, connections
 from mcp_mount.llm.requests import chat_request
-from mcp_mount.models import Anthropic, Asking, ModelError, OpenAI, ToolCall, Usage
+from mcp_mount.models import Anthropic, Invocation, ModelError, OpenAI, ToolCall, Usage
 from mcp_mount.schemas.extras import MissingExtra
 from mcp_mount_flask import MCPMount
 from tests.backends.models.asking import KINDS, Taken, ask, ask_in_pieces, events, model_of, tool
@@ -242,7 +242,9 @@ def test_the_key_is_never_shown(
 
 async def _leave(model: Any, stream: bool, upstream: Upstream) -> None:
     taken = Taken()
-    asking = asyncio.create_task(model.answer(Asking(chat_request("a b", stream=stream), taken)))
+    asking = asyncio.create_task(
+        model.answer(Invocation(chat_request("a b", stream=stream), taken))
+    )
     await until(lambda: upstream.open == 1 and (bool(taken.deltas) or not stream))
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -268,7 +270,7 @@ def test_requests_share_connections_which_end_with_their_loop(
 
     async def several() -> None:
         for stream in (True, False, True):
-            await model.answer(Asking(chat_request("a b", stream=stream), Taken()))
+            await model.answer(Invocation(chat_request("a b", stream=stream), Taken()))
 
     asyncio.run(several())
     asyncio.run(several())
@@ -282,7 +284,9 @@ def test_many_streams_run_at_one_time(kind: str, upstream: Upstream) -> None:
 
     async def several() -> None:
         request = chat_request("a b", stream=True)
-        tasks = [asyncio.create_task(model.answer(Asking(request, Taken()))) for _ in range(150)]
+        tasks = [
+            asyncio.create_task(model.answer(Invocation(request, Taken()))) for _ in range(150)
+        ]
         await until(lambda: upstream.open == 150)
         for task in tasks:
             task.cancel()
@@ -297,10 +301,10 @@ def test_requests_above_the_limit_wait_and_then_are_refused(upstream: Upstream) 
 
     async def two() -> None:
         request = chat_request("a")
-        first = asyncio.create_task(model.answer(Asking(request, Taken())))
+        first = asyncio.create_task(model.answer(Invocation(request, Taken())))
         await until(lambda: upstream.open == 1)
         with pytest.raises(ModelError) as caught:
-            await model.answer(Asking(request, Taken()))
+            await model.answer(Invocation(request, Taken()))
         assert (caught.value.status, caught.value.retry_after) == (503, 1)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
@@ -325,7 +329,7 @@ def test_an_upstream_sets_no_cookies(upstream: Upstream) -> None:
     async def twice() -> None:
         for _ in range(2):
             with pytest.raises(ModelError):
-                await model.answer(Asking(chat_request("a"), Taken()))
+                await model.answer(Invocation(chat_request("a"), Taken()))
 
     asyncio.run(twice())
     assert "cookie" not in upstream.requests[1]["headers"]

@@ -1,4 +1,4 @@
-"""Many requests of the fuzz at real hosts: `python -m benchmarks.fuzz --requests 50000`.
+"""Many requests of the fuzz at real hosts: `python -m tests.fuzz.at_once --requests 50000`.
 
 The requests are made once, by the strategies of tests/fuzz, and sent in random order by clients
 at the same time, which the tests do not do. Whatever the tests take for a fault ends it.

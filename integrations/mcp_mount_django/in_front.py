@@ -19,8 +19,9 @@ from django.core.handlers.wsgi import WSGIHandler, get_script_name
 from django.http import HttpRequest
 from django.urls import set_script_prefix, set_urlconf
 
+from mcp_mount.transports.environs import Environ, IncompleteBody, body_length
 from mcp_mount.transports.scopes import HOST_PREFIX, HOST_REQUEST, Receive, Scope, Send
-from mcp_mount.transports.wsgi import Environ, IncompleteBody, StartResponse, body_length
+from mcp_mount.transports.wsgi import StartResponse
 from mcp_mount.transports.wsgi_app import WSGIApp
 from mcp_mount.wire.messages import JSON
 from mcp_mount_django.authentication import USER_OF_TEST
@@ -36,7 +37,7 @@ def is_from_view(scope: Scope) -> bool:
     return HOST_REQUEST in scope or HOST_REQUEST in scope.get("wsgi_environ", {})
 
 
-class DirectWSGIApp(WSGIApp):
+class FrontWSGIApp(WSGIApp):
     """The WSGI application of a Django server.
 
     Args:
@@ -61,7 +62,7 @@ class DirectWSGIApp(WSGIApp):
         return answer
 
 
-class DirectASGI:
+class FrontASGI:
     """The ASGI application of a Django server.
 
     Args:

@@ -8,6 +8,7 @@ is the application context, whose teardown functions end the sessions of databas
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Final
@@ -18,7 +19,7 @@ from flask import Request as FlaskRequest
 from flask.ctx import AppContext, RequestContext
 from flask.sessions import SecureCookieSessionInterface
 
-from mcp_mount.transports.wsgi import Environ
+from mcp_mount.transports.environs import Environ
 
 _app_variable: Final = getattr(flask.globals, "_cv_app", None)
 _request_variable: Final = getattr(flask.globals, "_cv_request", None)
@@ -29,8 +30,8 @@ _IS_KNOWN: Final = isinstance(_app_variable, ContextVar) and isinstance(
 """Whether Flask keeps its contexts as in versions 2.3 to 3.1: two, each in a variable."""
 
 
-def can_be_late(app: Flask) -> bool:
-    """Whether nobody can tell a request context that is made late from one that is made at once.
+def can_be_lazy(app: Flask) -> bool:
+    """Whether nobody can tell a request context that is made lazily from one that is made at once.
 
     That is so if nothing happens when it is made and when it ends: there are no functions to call
     at its end, and Flask's own functions make it, with a session that lives in the cookie.
@@ -52,33 +53,33 @@ def can_be_late(app: Flask) -> bool:
     )
 
 
-class LateRequestContext(RequestContext):
+class LazyRequestContext(RequestContext):
     """A request context that is made at the first look at it, and is an ordinary one from then on.
 
     Args:
         app: The application.
-        environ: The WSGI environment of the request.
+        environ: Makes the WSGI environment of the request.
         app_context: The application context that it is pushed in.
     """
 
-    def __init__(self, app: Flask, environ: Environ, app_context: AppContext) -> None:
+    def __init__(self, app: Flask, environ: Callable[[], Environ], app_context: AppContext) -> None:
         # Not the base class's: it would make the request. What is missing is asked of __getattr__.
         self.app = app
-        self.late = _Late(environ, app_context)
+        self.lazy = _Lazy(environ, app_context)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "late" or (name.startswith("__") and name.endswith("__")):
+        if name == "lazy" or (name.startswith("__") and name.endswith("__")):
             raise AttributeError(name)
-        self.late.make(self)
+        self.lazy.make(self)
         return getattr(self, name)
 
     def copy(self) -> RequestContext:
-        self.late.make(self)
+        self.lazy.make(self)
         return self.copy()
 
 
-class _Late:
-    """How a request context is made late.
+class _Lazy:
+    """How a request context is made lazily.
 
     Attributes:
         app_context: The application context that it is pushed in.
@@ -88,14 +89,14 @@ class _Late:
 
     __slots__ = ("_environ", "_lock", "app_context", "pushed")
 
-    def __init__(self, environ: Environ, app_context: AppContext) -> None:
+    def __init__(self, environ: Callable[[], Environ], app_context: AppContext) -> None:
         self._environ = environ
         self._lock = threading.RLock()
         self.app_context = app_context
         self.pushed: tuple[Token[Any], AppContext | None] | None = None
 
     def make(self, context: RequestContext) -> None:
-        """Make an ordinary context of a late one, which has been pushed once.
+        """Make an ordinary context of a lazy one, which has been pushed once.
 
         The handler may have threads that look at it at a time, so it is made as another object,
         whose parts are handed over in one step.
@@ -106,13 +107,12 @@ class _Late:
         assert _app_variable is not None
         assert _request_variable is not None
         with self._lock:
-            if type(context) is not LateRequestContext:
+            if type(context) is not LazyRequestContext:
                 return
             in_app = _app_variable.set(self.app_context)
             in_request = _request_variable.set(context)
             try:
-                # Copied, as it was for this request: Flask writes into it.
-                made = RequestContext(context.app, dict(self._environ))
+                made = RequestContext(context.app, self._environ())
                 made.push()
             finally:
                 # Also what `push` has set.
@@ -129,17 +129,17 @@ class _Late:
             context.__class__ = RequestContext  # type: ignore[assignment]
 
 
-class late_request:
-    """Run what is within in an application context, and a request context that is made late.
+class lazy_request:
+    """Run what is within in an application context, and a request context that is made lazily.
 
     Args:
-        app: The application, for which `can_be_late`.
-        environ: The WSGI environment of the request.
+        app: The application, for which `can_be_lazy`.
+        environ: Makes the WSGI environment of the request.
     """
 
     __slots__ = ("_app", "_context", "_environ", "_pushed")
 
-    def __init__(self, app: Flask, environ: Environ) -> None:
+    def __init__(self, app: Flask, environ: Callable[[], Environ]) -> None:
         self._app = app
         self._environ = environ
 
@@ -152,15 +152,15 @@ class late_request:
         if current is None or current.app is not self._app:
             current = own = self._app.app_context()
             own.push()
-        self._context = LateRequestContext(self._app, self._environ, current)
+        self._context = LazyRequestContext(self._app, self._environ, current)
         token = _request_variable.set(self._context)
-        self._pushed = self._context.late.pushed = (token, own)
+        self._pushed = self._context.lazy.pushed = (token, own)
 
     def __exit__(
         self, kind: type | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         context = self._context
-        if type(context) is not LateRequestContext or not can_be_late(self._app):
+        if type(context) is not LazyRequestContext or not can_be_lazy(self._app):
             # It was made, or is made for what the handler has added to its end.
             context.pop(error)
             return
