@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, RequestDataTooBig
+from django.db import connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template import TemplateDoesNotExist
@@ -22,7 +23,7 @@ from django.urls import get_script_prefix, get_urlconf, re_path
 
 from mcp_mount.protocol import Reply
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.routes.signing_in import respond, server_metadata_reply
+from mcp_mount.routes.signing_in import respond, server_metadata_reply, too_large
 from mcp_mount.transports.driving import follow
 from mcp_mount.transports.environs import read_headers, server_of
 from mcp_mount_django.paths import path_of
@@ -39,10 +40,14 @@ def page(request: HttpRequest, place: str) -> HttpResponseBase:
     """
     server, path = signing_in()
     base = path_of(request).removesuffix(place).rstrip("/")
+    try:
+        read = _read(request, path)
+    except RequestDataTooBig:
+        return finished(too_large())
     reply: Reply = follow(
         respond(
             server.core,
-            _read(request, path),
+            read,
             f"/{place}".rstrip("/"),
             request.META.get("QUERY_STRING", ""),
             base=request.build_absolute_uri(base),
@@ -57,6 +62,10 @@ def page(request: HttpRequest, place: str) -> HttpResponseBase:
 page.csrf_exempt = True  # type: ignore[attr-defined]
 page.login_required = False  # type: ignore[attr-defined]
 page.signs_in = True  # type: ignore[attr-defined]
+# As with ATOMIC_REQUESTS = False: each operation of the store is atomic by itself. What ends a
+# connection must not be rolled back with a request that fails, and SQLite refuses at once, instead
+# of waiting, a transaction that has read before it writes.
+page._non_atomic_requests = set(connections.settings)  # type: ignore[attr-defined]
 
 
 def authorization_server(request: HttpRequest, issuer_path: str = "") -> HttpResponseBase:

@@ -117,6 +117,7 @@ class Shop:
                     accounts=self.sign_in.accounts,
                     host_request={"user": user},
                     address="192.0.2.1",
+                    render=self.sign_in.render or (lambda name, values: None),
                 )
             )
         )
@@ -197,7 +198,8 @@ class Shop:
 
     def connect(self, client_id: str, user: str = "ann", **changed: Any) -> dict[str, Any]:
         """The tokens of a new connection."""
-        answer = self.redeem(client_id, self.code(client_id, user, **changed))
+        uri = changed.get("redirect_uri", CALLBACK)
+        answer = self.redeem(client_id, self.code(client_id, user, **changed), redirect_uri=uri)
         assert answer.status == 200, answer.body
         return answer.body
 
