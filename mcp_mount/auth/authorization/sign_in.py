@@ -362,7 +362,7 @@ def _scopes(scopes: Mapping[str, str]) -> dict[str, str]:
             raise DefinitionError(f"scopes has names of strings, not {name!r}")
         if not all("!" <= one <= "~" and one not in '"\\' for one in name):
             raise DefinitionError(
-                f"a scope has no spaces, quotation marks or backslashes: {name!r}"
+                f"a name in scopes has no spaces, quotation marks or backslashes: {name!r}"
             )
         if not isinstance(words, str):
             raise DefinitionError(f"scopes[{name!r}] is a text for people, not {words!r}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -707,6 +709,23 @@ def test_a_store_that_is_away_is_told_as_503(store: Away) -> None:
     store.is_away = False
     assert shop.redeem(client, code).status == 200
     assert shop.refresh(client, tokens["refresh_token"]).status == 200
+
+
+@pytest.mark.parametrize("kind", ["redis", "database"])
+def test_a_real_store_that_is_away(kind: str, tmp_path: Path) -> None:
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(tmp_path / "nowhere" / "connections.sqlite3")
+
+    shop = Shop({"store": "redis://127.0.0.1:1" if kind == "redis" else connect})
+    client = shop.client()
+    answer = shop.redeem(client, shop.code(client))
+    assert answer.error == (503, "temporarily_unavailable")
+    assert answer.headers["retry-after"] == "5"
+    assert shop.send("GET", "/", user="ann").status == 503
+    token = shop.sign_in.seals.access_token("x")
+    with pytest.raises(ProtocolError) as caught:
+        shop.verify(token)
+    assert caught.value.status(stateless=True) == 503
 
 
 def test_an_access_token_cannot_be_verified_then(store: Away) -> None:
