@@ -35,12 +35,13 @@ def measure(rounds: int) -> dict[str, tuple[float, float, float]]:
     found: dict[str, list[tuple[float, float, float]]] = {title: [] for title in STATEMENTS}
     for _ in range(rounds):
         for title, statement in STATEMENTS.items():
-            found[title].append(_once(statement))
+            found[title].append(once(statement))
     columns = {title: zip(*some, strict=True) for title, some in found.items()}
     return {title: (min(a), min(b), min(c)) for title, (a, b, c) in columns.items()}
 
 
-def _once(statement: str) -> tuple[float, float, float]:
+def once(statement: str) -> tuple[float, float, float]:
+    """Run a statement in a process: its seconds, those of CPU time, and the memory in MB."""
     code = f"{statement}\nprint(open('/proc/self/status').read().split('VmRSS:')[1].split()[0])"
     with pinned([0]):
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
