@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from mcp_mount.auth.authorization.errors import OAuthError
+from mcp_mount.auth.authorization.grants import canonical
 from mcp_mount.auth.authorization.sign_in import SignIn
 from mcp_mount.auth.authorization.web import Render, WebRequest
 from mcp_mount.auth.resource_server import ResourceServer
@@ -70,7 +71,7 @@ def respond(
                 query=query,
                 headers=request.headers,
                 body=request.body,
-                base=base_of(core, resource) if base is None else base,
+                base=base_of(core, resource) if base is None else canonical(base),
                 resource=resource,
                 issuer=sign_in.issuer_at(resource),
                 accounts=accounts,
@@ -102,7 +103,7 @@ def server_metadata_reply(
     own = "/".join(["", *issuer.split("/")[3:]])
     if path is not None and own.rstrip("/") != path.rstrip("/"):
         return metadata_reply(request.method, None)
-    base = base_of(core, resource) if base is None else base
+    base = base_of(core, resource) if base is None else canonical(base)
     return metadata_reply(request.method, sign_in.server.metadata(issuer, base))
 
 
@@ -137,7 +138,8 @@ def _resource(core: SigningParts, request: Request) -> str | None:
     url = request.url()
     if url is None or not core.protocol.settings.vouches_for(url, request):
         return None
-    return url
+    # In the form that the issuer has: clients compare the origins of the two.
+    return canonical(url)
 
 
 def _unvouched() -> Reply:

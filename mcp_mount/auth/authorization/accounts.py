@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from typing import Any, TypeAlias
@@ -125,8 +125,12 @@ def _checked(found: Any) -> Person | None:
     """
     if found is None or found is False or found == "":
         return None
-    if isinstance(found, Person):
+    if isinstance(found, Person) and isinstance(found.id, str):
         return found if found.id else None
+    if isinstance(found, Person):
+        # A number, most likely: stores have texts, and would give another id back.
+        id = _checked(found.id)
+        return None if id is None else replace(id, name=found.name or id.name)
     if isinstance(found, bool) or not isinstance(found, str | int):
         raise TypeError(
             "user= of SignIn returns the id of who is logged in (a str or an int), a Person, "

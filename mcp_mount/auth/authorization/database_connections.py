@@ -159,7 +159,8 @@ def _execute(cursor: Any, raw: Any, statement: str, *given: Any) -> None:
 
 def _style_of(raw: Any) -> str:
     """How the driver of a connection writes parameters (PEP 249, `paramstyle`)."""
-    for kind in type(raw).__mro__:
+    # What SQLAlchemy's pools give out (`engine.raw_connection`) is around that of the driver.
+    for kind in type(getattr(raw, "driver_connection", raw)).__mro__:
         module: Any = kind.__module__
         while module:
             style = getattr(sys.modules.get(module), "paramstyle", None)

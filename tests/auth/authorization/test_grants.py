@@ -767,6 +767,21 @@ def test_if_nobody_knows_whether_a_person_may_come_that_is_503_too(shop: Shop) -
     assert len(shop.sign_in.store.list("ann")) == 1
 
 
+def test_a_connection_that_is_revoked_meanwhile_is_no_reuse() -> None:
+    class Slow(MemoryConnections):
+        """Revokes, as another process may, between the look at a connection and its rotation."""
+
+        def rotate(self, id: str, generation: int, used: float, stamp: str) -> bool:
+            self.revoke(id, used)
+            return super().rotate(id, generation, used, stamp)
+
+    shop = Shop({"store": Slow()})
+    client = shop.client()
+    tokens = shop.connect(client)
+    assert shop.refresh(client, tokens["refresh_token"]).error == GRANT
+    assert "refresh token reused" not in shop.kinds()
+
+
 def test_a_failing_listener_stops_nobody(shop: Shop) -> None:
     def fails(event: Any) -> None:
         raise OSError("the log is full")

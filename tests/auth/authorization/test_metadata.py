@@ -188,6 +188,7 @@ def test_one_string_for_the_issuer_everywhere(host: str) -> None:
     headers = {"host": host}
     issuer = ask(made, AS, headers=headers).json()["issuer"]
     assert issuer == "https://shop.example"
+    assert ask(made, AS, headers=headers).json() == ask(made, AS).json()
     servers = ask(made, PR, headers=headers).json()["authorization_servers"]
     assert servers == [issuer]
 
