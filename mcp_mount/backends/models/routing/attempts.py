@@ -1,4 +1,4 @@
-"""The attempts of a route to get one answer, as long as another one may help."""
+"""One answer of a route: asking its members, with retries, until one of them answers."""
 
 from __future__ import annotations
 

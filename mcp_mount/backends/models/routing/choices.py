@@ -27,7 +27,7 @@ class Candidate:
     Attributes:
         name: Its name.
         weight: That of the route; 0 for a fallback.
-        health: How it does.
+        health: Its failures and its load.
         price: What it costs, if that is known.
         trials: Says which process may try it after it has rested; None for all.
     """
@@ -69,7 +69,7 @@ Choose: TypeAlias = Callable[[ModelChoice], Any]
 come after them. None leaves it to the weights."""
 
 
-class Choosing:
+class MemberOrder:
     """The order of the members of one route, for one request after the other.
 
     Args:

@@ -1,4 +1,4 @@
-"""How the members of routes do: whether they answer, how busy they are, when to leave them alone.
+"""The health of the members of routes: failures, requests under way, cooldowns.
 
 What is known of a member is shared by all routes of its server in this process. Who tries one that
 has rested is shared by all processes: see `trials`.

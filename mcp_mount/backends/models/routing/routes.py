@@ -8,7 +8,7 @@ from math import inf
 from typing import Any, Final, TypeAlias
 
 from mcp_mount.backends.models.routing.attempts import Attempts, begun_within
-from mcp_mount.backends.models.routing.choices import Candidate, Choose, Choosing, Strategy
+from mcp_mount.backends.models.routing.choices import Candidate, Choose, MemberOrder, Strategy
 from mcp_mount.backends.models.routing.health import Breaker, health_of
 from mcp_mount.backends.models.routing.held import HeldPieces
 from mcp_mount.backends.models.routing.trials import Trials
@@ -82,7 +82,7 @@ class Route:
         if breaker is not None and not isinstance(breaker, Breaker):
             raise DefinitionError(f"breaker is a Breaker or None, not {breaker!r}")
         self._breaker = breaker
-        self._choosing = Choosing(choose)
+        self._choosing = MemberOrder(choose)
 
     @property
     def members(self) -> tuple[str, ...]:
