@@ -260,7 +260,7 @@ def over_asgi(application: Any, request: Request | None = None, path: str = "/mc
 
         await application(scope, receive, send)
         assert sent[0]["status"] == 200, sent
-        return sent[0]["headers"], b"".join(part["body"] for part in sent[1:])
+        return sent[0]["headers"], b"".join(part.get("body", b"") for part in sent[1:])
 
     async def send_many(request: Request, times: int) -> tuple[Any, bytes]:
         headers, body = request

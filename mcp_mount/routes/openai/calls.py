@@ -31,6 +31,7 @@ from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.openai.unheard import UnheardPieces
 from mcp_mount.routes.parts import protocol_of, registry_of
 from mcp_mount.transports.pieces import PieceStream
+from mcp_mount.transports.scopes import RESUMED
 from mcp_mount.wire.messages import JSON
 
 T = TypeVar("T")
@@ -72,6 +73,8 @@ async def answer(
         unheard = UnheardPieces(request.receive)
         for question in questions:
             calls.append(await _call_of(request, registry, question, unheard))
+        if (begun := _begun(request)) is not None:
+            calls[0].resume(begun)
         completions = []
         async with together(calls):
             for call in calls:
@@ -83,6 +86,13 @@ async def answer(
         return Response(body, media_type=JSON)
     except Exception as error:
         return failed(error, _what(calls))
+
+
+def _begun(request: Request) -> Callable[[], Any] | None:
+    """What goes on with the model of a request, if a short way has run it already."""
+    scope = request.scope
+    found: Callable[[], Any] | None = scope.get(RESUMED)
+    return scope.get("wsgi_environ", {}).get(RESUMED) if found is None else found
 
 
 async def _call_of(
