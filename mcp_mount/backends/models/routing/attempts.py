@@ -126,13 +126,17 @@ class Attempts:
         waits = [one.retry_after for one in self._failures.values() if one.retry_after]
         after = min([*self._rests, *waits], default=None)
         if len(self._failures) == 1 and not self._rests:
-            return next(iter(self._failures.values()))
+            only = next(iter(self._failures.values()))
+            only.was_retried = True
+            return only
         if self._failures:
             told = "; ".join(f"{one}: {error}" for one, error in self._failures.items())
             status = list(self._failures.values())[-1].status
-            return ModelError(
+            error = ModelError(
                 f"No model of {name!r} has answered: {told}", status=status, retry_after=after
             )
+            error.was_retried = True
+            return error
         if self._rests:
             after = min([*self._rests, *_times(self._refusals)])
             return ModelError(
