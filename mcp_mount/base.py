@@ -204,6 +204,15 @@ class MCPServer(HandlerDecorators, FastAPI):
             # Nothing stands between: skip what FastAPI does for its own routes.
             await core.asgi_endpoint.serve(scope, receive, send)
             return
+        short = core.short_way(route_path(scope))
+        if short is not None and short.direct is not None:
+            await short.direct.answer(scope, receive, send, self._serve_route)
+        else:
+            await self._serve_route(scope, receive, send)
+
+    async def _serve_route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request to another route than that of MCP the long way."""
+        core = self.core
         try:
             # All faces of a server have the same names, its documents and metadata, too.
             own = request_of(scope, read_headers(scope))
@@ -215,11 +224,12 @@ class MCPServer(HandlerDecorators, FastAPI):
         if self._hides(scope):
             await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
             return
-        if core.short_ways and not self.user_middleware and not self.dependency_overrides:
-            short = core.short_ways.get(route_path(scope))
-            if short is not None and scope["method"] == "POST":
-                await short(own, scope, receive, send)
-                return
+        short = core.short_way(route_path(scope))
+        if short is not None and scope["method"] == "POST":
+            # As FastAPI does: mounted, it is the application around so far.
+            scope["app"] = self
+            await short.respond(own, scope, receive, send)
+            return
         await super().__call__(scope, receive, send)
 
     def run(

@@ -1,4 +1,4 @@
-"""Direct calls in Django: plain tool calls that the view answers on the spot.
+"""Direct calls and chats in Django: requests that the view answers on the spot.
 
 They are those of mcp_mount/protocol/direct.py that have nothing of Django around their handlers
 either: no transaction, and no receiver of `call_finished`. Host, size, authentication and CSRF
@@ -22,6 +22,7 @@ from mcp_mount.protocol.direct import DirectCall, Resumed, resumed
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.transports.direct_wsgi import WSGIDirectCalls
 from mcp_mount.transports.lasting import keep, wait_until_done
+from mcp_mount.transports.short_ways import DirectRequest, DirectRequests
 from mcp_mount.transports.threads import PLAIN
 from mcp_mount_django.calls import has_nothing_around
 
@@ -38,6 +39,30 @@ class Outcome(NamedTuple):
     reply: bytes | None
     rest: Result | Resumed
     is_late: bool = False
+
+
+class DirectRouteCall(NamedTuple):
+    """A request to an HTTP route that needs nothing but its handler.
+
+    Attributes:
+        direct: Runs it.
+        asked: What it asks.
+    """
+
+    direct: DirectRequests
+    asked: DirectRequest
+
+    def run(self) -> bytes | Resumed:
+        """Run the handler here: the body of the reply, or what goes on with it the long way."""
+        return self.direct.run(self.asked)
+
+    async def run_on_thread(self) -> bytes | Resumed:
+        """Run a plain function where Django runs a plain view."""
+        running = keep(asyncio.create_task(sync_to_async(self.run, thread_sensitive=True)()))
+        # If the client has left: what the request has is the handler's until it has ended.
+        if (cancellation := await wait_until_done(running)) is not None:
+            raise cancellation
+        return running.result()
 
 
 class DjangoDirectCalls:
@@ -113,6 +138,30 @@ class DjangoDirectCalls:
             return Outcome(None, lambda: resumed(outcomes[0].rest)(), is_late=True)
         running.result()
         return outcomes[0]
+
+    def find_route(
+        self, meta: Mapping[str, Any], host: str, rest: str, body: bytes
+    ) -> DirectRouteCall | None:
+        """What a request to an HTTP route asks, if it needs nothing but the handler of that.
+
+        Args:
+            meta: As for `find`.
+            host: As for `find`.
+            rest: The path below the server.
+            body: Its body.
+        """
+        short = self._server.core.short_way(f"/{rest}")
+        direct = None if short is None else short.direct
+        if (
+            direct is None
+            or meta.get("HTTP_HOST") != host
+            or not direct.find(meta, stands_alone=False)
+        ):
+            return None
+        asked: DirectRequest | None = direct.read(body)
+        if asked is None or not has_nothing_around(asked.function):
+            return None
+        return DirectRouteCall(direct, asked)
 
     def open(self, call: DirectCall, read: Request, outcome: Outcome | None) -> Reply | Exchange:
         """Open a direct call for the long way.

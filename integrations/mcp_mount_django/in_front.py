@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from django.urls import set_script_prefix, set_urlconf
 
 from mcp_mount.transports.environs import Environ, IncompleteBody, body_length
-from mcp_mount.transports.scopes import HOST_PREFIX, HOST_REQUEST, Receive, Scope, Send
+from mcp_mount.transports.scopes import HOST_PREFIX, HOST_REQUEST, RESUMED, Receive, Scope, Send
 from mcp_mount.transports.wsgi import StartResponse
 from mcp_mount.transports.wsgi_app import WSGIApp
 from mcp_mount.wire.messages import JSON
@@ -54,10 +54,13 @@ class FrontWSGIApp(WSGIApp):
         if HOST_REQUEST in environ:
             return super().__call__(environ, start_response)
         own = _split(environ)
-        if not environ.get("PATH_INFO"):
+        rest = environ.get("PATH_INFO", "")
+        if not rest:
             direct = self._handler.answer_directly(own, start_response)
-            if direct is not None:
-                return direct
+        else:
+            direct = self._handler.answer_route(own, rest[1:], start_response)
+        if direct is not None:
+            return direct
         answer: Iterable[bytes] = self._handler(own, start_response)
         return answer
 
@@ -129,15 +132,8 @@ class _WSGI(WSGIHandler):
         Returns:
             The response; None for the long way, which finds the whole body.
         """
-        view, host = self._view, environ.get("HTTP_HOST")
-        authentication = view.authentication
-        if (
-            host is None
-            or not view.hosts.has(host)
-            or authentication.is_own
-            or authentication.login_required
-            or USER_OF_TEST in environ
-        ):
+        view, host = self._view, self._plain_host(environ)
+        if host is None:
             return None
         asked = view.direct.find(environ, host)
         if asked is None or asked.is_async:
@@ -146,17 +142,63 @@ class _WSGI(WSGIHandler):
         call = None if body is None else view.direct.read(asked, body)
         if body is None or call is None:
             return None
-        # From here on as Django's handler.
-        set_script_prefix(get_script_name(environ))
-        signals.request_started.send(sender=self.__class__, environ=environ)
-        set_urlconf(settings.ROOT_URLCONF)
+        self._begin(environ)
         with own_event_loop():
             outcome = view.direct.run(call)
         if outcome.reply is not None:
-            length = str(len(outcome.reply))
-            start_response("200 OK", [("Content-Type", JSON), ("Content-Length", length)])
-            return _Sent([outcome.reply])
+            return _sent(outcome.reply, start_response)
         environ[BEGUN] = call, outcome
+        return self._go_on(environ, start_response)
+
+    def answer_route(
+        self, environ: Environ, rest: str, start_response: StartResponse
+    ) -> Iterable[bytes] | None:
+        """Answer a request to an HTTP route that needs nothing but its handler, as
+        `answer_directly` does.
+
+        Args:
+            environ: The WSGI environment.
+            rest: The path below the server.
+            start_response: WSGI's.
+        """
+        view, host = self._view, self._plain_host(environ)
+        if host is None or view.server.core.short_way(f"/{rest}") is None:
+            return None
+        body = _body(environ, view.server.core.protocol.settings.max_body_bytes)
+        route = None if body is None else view.direct.find_route(environ, host, rest, body)
+        if route is None:
+            return None
+        self._begin(environ)
+        with own_event_loop():
+            done = route.run()
+        if isinstance(done, bytes):
+            return _sent(done, start_response)
+        environ[RESUMED] = done
+        return self._go_on(environ, start_response)
+
+    def _plain_host(self, environ: Environ) -> str | None:
+        """The host that a request names, if it is one of the project's and nobody asks who the
+        caller is; None for the long way."""
+        host: str | None = environ.get("HTTP_HOST")
+        authentication = self._view.authentication
+        if (
+            host is None
+            or not self._view.hosts.has(host)
+            or authentication.is_own
+            or authentication.login_required
+            or USER_OF_TEST in environ
+        ):
+            return None
+        return host
+
+    def _begin(self, environ: Environ) -> None:
+        """Begin a request as Django's handler does."""
+        set_script_prefix(get_script_name(environ))
+        signals.request_started.send(sender=self.__class__, environ=environ)
+        set_urlconf(settings.ROOT_URLCONF)
+
+    def _go_on(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Go on with a request that has begun as Django's handler does."""
         response: Any = self.get_response(self.request_class(environ))
         response._handler_class = self.__class__
         start_response(
@@ -173,6 +215,12 @@ class _WSGI(WSGIHandler):
         # WSGI environs contain bytes as latin-1 text (PEP 3333); Django has decoded the path.
         prefix = request.META[_PREFIX].encode("latin-1").decode(errors="replace")
         return _with_length(_call(self._view, request, prefix))
+
+
+def _sent(body: bytes, start_response: StartResponse) -> Iterable[bytes]:
+    length = str(len(body))
+    start_response("200 OK", [("Content-Type", JSON), ("Content-Length", length)])
+    return _Sent([body])
 
 
 class _Sent(list[bytes]):

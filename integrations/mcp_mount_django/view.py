@@ -35,6 +35,7 @@ from mcp_mount.transports.environs import (
     whole_body,
 )
 from mcp_mount.transports.lasting import ended
+from mcp_mount.transports.scopes import RESUMED
 from mcp_mount.transports.threads import Runner, off_loop
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wire.messages import JSON
@@ -46,7 +47,7 @@ from mcp_mount_django.calls import (
     Calls,
     active_variant,
 )
-from mcp_mount_django.direct_calls import DjangoDirectCalls, Outcome
+from mcp_mount_django.direct_calls import DirectRouteCall, DjangoDirectCalls, Outcome
 from mcp_mount_django.hosts import AllowedHosts
 from mcp_mount_django.paths import mount_of
 from mcp_mount_django.rights import Rights
@@ -149,6 +150,12 @@ class ServerView:
                 visit.outcome = self.direct.run(visit.call)
                 if visit.outcome.reply is not None:
                     return HttpResponse(visit.outcome.reply, content_type=JSON)
+            if visit.rest and (route := self._find_route(visit)) is not None:
+                done = route.run()
+                if isinstance(done, bytes):
+                    return HttpResponse(done, content_type=JSON)
+                # For the bridge.
+                request.META[RESUMED] = done
             read = self._read(visit)
             if read.refused is None:
                 read.refused = follow(self._let_in(read, request))
@@ -177,6 +184,12 @@ class ServerView:
                 visit.outcome = await self.direct.run_on_thread(visit.call)
                 if visit.outcome.reply is not None:
                     return HttpResponse(visit.outcome.reply, content_type=JSON)
+            route = self._find_route(visit) if visit.rest else None
+            if route is not None and not route.asked.is_async:
+                done = await route.run_on_thread()
+                if isinstance(done, bytes):
+                    return HttpResponse(done, content_type=JSON)
+                visit.request.scope[RESUMED] = done  # type: ignore[attr-defined]
         with request_thread() as thread:
             try:
                 response = await self._respond_within(thread, visit, may_block=may_block)
@@ -253,6 +266,15 @@ class ServerView:
             visit.caller = self._admit(visit.request)
             if not isinstance(visit.caller, ProtocolError):
                 visit.call = call
+
+    def _find_route(self, visit: _Visit) -> DirectRouteCall | None:
+        """What a request to an HTTP route asks, if it needs nothing but the handler of that and its
+        caller is let in."""
+        assert visit.rest is not None
+        route = self.direct.find_route(visit.request.META, visit.host, visit.rest, visit.body)
+        if route is not None:
+            visit.caller = self._admit(visit.request)
+        return None if isinstance(visit.caller, ProtocolError) else route
 
     def _read_body(self, visit: _Visit) -> Reply | None:
         """Read the body of a request, or return the refusal of it."""

@@ -16,6 +16,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from mcp_mount.base import MCPServer
 from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
+from mcp_mount.protocol.direct import Resumed
 from mcp_mount.protocol.exchange import error_reply
 from mcp_mount.transports.environs import (
     IncompleteBody,
@@ -25,7 +26,7 @@ from mcp_mount.transports.environs import (
     whole_body,
 )
 from mcp_mount.transports.resuming import ClosingAfterRetry
-from mcp_mount.transports.scopes import HOST_REQUEST
+from mcp_mount.transports.scopes import HOST_REQUEST, RESUMED
 from mcp_mount.transports.wsgi import EventStream
 from mcp_mount.wire.errors import INVALID_REQUEST
 from mcp_mount.wire.messages import JSON
@@ -99,10 +100,12 @@ class FlaskViews:
             if isinstance(sent, Reply):
                 return _response(sent)
             return _response(import_module(_SIGNING_IN).answer(self.server, self.path, rest, sent))
-        if not rest and self.server.core.allows_direct_calls and not csrf_applies(app):
-            direct = self._answer_directly(current)
-            if direct is not None:
+        resumed: Resumed | None = None
+        if self.server.core.allows_direct_calls and not csrf_applies(app):
+            direct = self._answer_route(current, rest) if rest else self._answer_directly(current)
+            if isinstance(direct, BaseResponse):
                 return direct
+            resumed = direct
         if current.method == "OPTIONS" and not self.server.user_middleware:
             # As for the application's other routes: what it has for CORS adds its headers.
             return self._options(rest)
@@ -118,6 +121,8 @@ class FlaskViews:
             "PATH_INFO": current.environ["PATH_INFO"].removeprefix(prefix),
             HOST_REQUEST: read,
         }
+        if resumed is not None:
+            environ[RESUMED] = resumed
         if not wsgi.is_unbridged(environ):
             try:
                 before = _read_before() or _limited(current)
@@ -168,6 +173,24 @@ class FlaskViews:
                 multithread=is_multithread(current.environ),
             )
         )
+
+    def _answer_route(self, current: FlaskRequest, rest: str) -> BaseResponse | Resumed | None:
+        """Answer a request to an HTTP route that needs nothing but its handler.
+
+        Returns:
+            The response; what goes on with the handler the long way, if that has failed; None if it
+            has not run. The long way finds the body that was read.
+        """
+        short = self.server.core.short_way(f"/{rest}")
+        direct = None if short is None else short.direct
+        if direct is None or not direct.find(current.environ, stands_alone=False):
+            return None
+        if _plain_length(current) is None:
+            return None
+        body = self._body_or_refusal(current)
+        asked = None if isinstance(body, Reply) else direct.read(body)
+        done = None if asked is None else direct.run(asked)
+        return Response(done, 200, content_type=JSON) if isinstance(done, bytes) else done
 
     def _options(self, rest: str) -> BaseResponse:
         response = current_app.make_default_options_response()

@@ -1,10 +1,10 @@
-"""Direct calls in front of an application's own routes.
+"""Direct calls and chats in front of an application's own routes.
 
 Between an application without middleware and its routes stand an error handler, an exit stack and
-every route before the server's. For a direct call (`mcp_mount.protocol.direct`) none of them does
-anything, and together they take as long as the call. So such a call is answered before they are
-asked, where it is certain that it would have come to the server: all other requests, and every
-application of which it is not certain, go their usual way.
+every route before the server's. For a direct call (`mcp_mount.protocol.direct`), or a direct chat,
+none of them does anything, and together they take as long as the call. So such a request is
+answered before they are asked, where it is certain that it would have come to the server: all
+other requests, and every application of which it is not certain, go their usual way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount.base import MCPServer
 from mcp_mount.transports.direct import again
-from mcp_mount.transports.scopes import HOST_APP, SERVER
+from mcp_mount.transports.scopes import HOST_APP, RESUMED, SERVER
+from mcp_mount.transports.short_ways import DirectRequests
 
 _STACKS = (Starlette.build_middleware_stack, FastAPI.build_middleware_stack)
 _ROUTERS = (Router, APIRouter)
@@ -119,11 +120,12 @@ class _Front:
         self._server = server
         self._known = [*before, route]
         self._count = len(self._known)
+        self._paths: dict[str, bool] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (
             scope["type"] == "http"
-            and scope["path"] == self._path
+            and scope["path"].startswith(self._path)
             and not scope.get("root_path")
             and _TELEMETRY not in scope
             and self._server.core.allows_direct_calls
@@ -131,8 +133,18 @@ class _Front:
             and self._host.router.routes[: self._count] == self._known
         ):
             endpoint = self._server.core.asgi_endpoint
-            asked = endpoint.direct.find(scope, self._path, stands_alone=False)
-            if asked is not None:
+            if scope["path"] != self._path:
+                if (direct := self._direct(scope)) is not None:
+                    inner = self._completed(scope)
+
+                    async def otherwise(_: Scope, receive: Receive, send: Send) -> None:
+                        if RESUMED in inner:
+                            scope[RESUMED] = inner[RESUMED]
+                        await self.app(scope, receive, send)
+
+                    await direct.answer(inner, receive, send, otherwise)
+                    return
+            elif (asked := endpoint.direct.find(scope, self._path, stands_alone=False)) is not None:
                 message = await receive()
                 call = endpoint.direct.read(asked, message)
                 if call is not None:
@@ -150,3 +162,16 @@ class _Front:
             SERVER: self._server,
             "mcp_mount.mounted": True,
         }
+
+    def _direct(self, scope: Scope) -> DirectRequests | None:
+        """What answers direct requests to a path below that of the server, if something does and
+        none of the routes before takes it."""
+        path = scope["path"]
+        short = self._server.core.short_way(path[len(self._path) :])
+        if short is None or short.direct is None or scope["method"] != "POST":
+            return None
+        is_free = self._paths.get(path)
+        if is_free is None:
+            is_free = all(one.matches(scope)[0] is not Match.FULL for one in self._known[:-1])
+            self._paths[path] = is_free
+        return short.direct if is_free else None

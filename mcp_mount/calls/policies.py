@@ -48,6 +48,10 @@ class Policies(Protocol):
     def ignores_extra_arguments(self) -> bool:
         """Whether arguments that a handler does not have are dropped, and not refused."""
 
+    @property
+    def environment(self) -> Any:
+        """What the server gives its entries, such as a store; None without policies."""
+
     def nearest(self, name: str, default: Any) -> Any:
         """The value of an option at the innermost level that declares it; `default` if none does.
 
@@ -63,6 +67,7 @@ class Policies(Protocol):
 class _NoPolicies:
     chain: Sequence[Policy] = ()
     ignores_extra_arguments = False
+    environment = None
 
     def nearest(self, name: str, default: Any) -> Any:
         return default

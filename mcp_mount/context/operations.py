@@ -25,7 +25,7 @@ from mcp_mount.context.nested import (
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.images import NO_IMAGE_PIECES, ImagePieces, ImageRequest, Picture
-from mcp_mount.llm.models import NO_PIECES, Model, Pieces
+from mcp_mount.llm.models import NO_PIECES, Model, Pieces, ReaderLeft
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import CallRejected, ClientError
@@ -180,7 +180,7 @@ def _answer_of(inner: Any, answer: Callable[[], T]) -> T:
     """The answer of a model whose call has ended; a ModelError, if it has none."""
     try:
         return answer()
-    except (ModelError, ClientError):
+    except (ModelError, ClientError, ReaderLeft):
         raise
     except CallRejected as error:
         # One whose time is over was asked, and has not answered.

@@ -82,10 +82,12 @@ class ModelCall(Call, Generic[T]):
             Suspended: If the client must be asked first, which ends the outer call, too.
         """
         if self.result is None and self.failure is None and self.error is None:
-            raise ModelError("The client has left", status=499)
+            raise _client_left()
         result = self.finish()
         if result.suspended is not None:
             raise result.suspended
+        if isinstance(self.refusal, ReaderLeft):
+            raise _client_left()
         if self.refusal is not None:
             raise self.refusal
         if self._answered is not None and self._answered[0] is result:
@@ -145,3 +147,7 @@ class ModelCall(Call, Generic[T]):
             # The log has it from whoever answers.
             call.incoming.hooks.failed(call, error)
         return Result(b"", failed=True)
+
+
+def _client_left() -> ModelError:
+    return ModelError("The client has left", status=499)

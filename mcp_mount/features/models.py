@@ -54,6 +54,17 @@ class RegisteredModel:
         """What the user has registered, for errors."""
         return getattr(self.model, "function", self.model)
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether its calls are nothing but the model and its request: no rules, no policies, no
+        limit of its own for bodies, no context."""
+        return (
+            getattr(self.model, "needs_only_request", False)
+            and not self.rules
+            and not self.policies.chain
+            and self.policies.nearest("max_body_bytes", None) is None
+        )
+
     def card(self, name: str) -> dict[str, Any]:
         """The model as `GET /v1/models` lists it, under one of its names."""
         card = {"id": name, "object": "model", "created": self.created, "owned_by": "server"}

@@ -83,6 +83,7 @@ class Registry:
         self.stand_ins: dict[str, RegisteredModel] = {}
         self.version = 0
         self.direct_tools = DirectTools(self.tools)
+        self._direct_models: dict[str | None, RegisteredModel | None] = {}
         self.on_change: Callable[[str], None] = lambda kind: None
         self.lifespan: Callable[[], Any] = _no_lifespan
         self.listing = listing or Listing()
@@ -184,6 +185,7 @@ class Registry:
         registry is included; the first of that name."""
         for registry, guarded in self._line(model, {}).items():
             registry.stand_ins.setdefault(model.name, guarded)
+            registry.forget_direct()
             registry.guarded |= bool(guarded.rules)
             registry.needs_loop |= any(map(needs_loop, guarded.rules))
 
@@ -388,9 +390,24 @@ class Registry:
         for follower in followers:
             yield from follower.everywhere(name)
 
-    def forget_direct_tools(self) -> None:
-        """Look anew which tools have nothing around their calls: policies have been declared."""
-        self.direct_tools = DirectTools(self.tools)
+    def direct_model(self, name: str | None) -> RegisteredModel | None:
+        """The chat model that a request names, if it has nothing around its calls; None for any
+        other. Without a name it is the first one.
+        """
+        try:
+            return self._direct_models[name]
+        except KeyError:
+            answering = (one for one in self.offered_models.values() if one.answers)
+            model = next(answering, None) if name is None else self.model(name)
+            if model is None:
+                return None
+            found = self._direct_models[name] = model if model.is_direct else None
+            return found
+
+    def forget_direct(self) -> None:
+        """Look anew which tools and models have nothing around their calls: policies have been
+        declared."""
+        self.direct_tools, self._direct_models = DirectTools(self.tools), {}
 
     def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
         """The rules of a tool, with those of all that is around it; None if there is none."""
@@ -432,7 +449,7 @@ class Registry:
 
     def _changed(self) -> None:
         self.version += 1
-        self.direct_tools = DirectTools(self.tools)
+        self.forget_direct()
         self.listing.clear()
         # Made when they are asked for: with each of many tools it would take longer.
         self._methods = None

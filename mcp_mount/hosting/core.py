@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -50,7 +50,8 @@ from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.listening import before_shutdown, listen
 from mcp_mount.transports.outbox import Outbox
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.scopes import ENDPOINT, HOST_APP, LOOP, SERVER, Scope
+from mcp_mount.transports.scopes import ENDPOINT, HOST_APP, LOOP, ROOT, SERVER, Scope
+from mcp_mount.transports.short_ways import ShortWay
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wire.errors import Challenge
@@ -75,6 +76,7 @@ class FastAPIApplication(Protocol):
     openapi_schema: dict[str, Any] | None
     debug: bool
     user_middleware: list[Any]
+    dependency_overrides: dict[Any, Any]
 
 
 class ServerCore:
@@ -111,7 +113,7 @@ class ServerCore:
         self.resource_server: ResourceServer | None = None
         self.sign_in: SignIn | None = None
         self.http_tool_paths: dict[str, list[Registry]] = {}
-        self.short_ways: dict[str, Callable[..., Awaitable[None]]] = {}
+        self.short_ways: dict[str, ShortWay] = {}
         self._rules: dict[str, Any] = {}
         self._needs_loop = False
         self._observability = Observability()
@@ -171,7 +173,7 @@ class ServerCore:
 
     def _declare(self, policies: Mapping[str, Any]) -> None:
         self._level.declare(policies)
-        self.registry.forget_direct_tools()
+        self.registry.forget_direct()
 
     def _prepared(
         self, options: Mapping[str, Any], changed: Collection[str], host: Host
@@ -309,6 +311,7 @@ class ServerCore:
         if outer is None:
             scope["app"] = self._application
         scope[SERVER] = self._application
+        scope[ROOT] = scope.get("root_path", "")
         if self.needs_loop:
             scope[LOOP] = asyncio.get_running_loop()
         scope.setdefault("state", {})
@@ -319,6 +322,18 @@ class ServerCore:
             path = "" if scope["mcp_mount.mounted"] else self.mcp_path
             scope[ENDPOINT] = scope.get("root_path", "") + path
         return scope
+
+    def short_way(self, path: str) -> ShortWay | None:
+        """The short way to the route at a path, if there is one and nothing of the application has
+        to see its requests.
+
+        Args:
+            path: The path below the mount point.
+        """
+        application = self._application
+        if not self.short_ways or application.user_middleware or application.dependency_overrides:
+            return None
+        return self.short_ways.get(path)
 
     def discovery_place(self, path: str, mount: str) -> str | None:
         """The place of a request for metadata that stand outside of a mount point (RFC 9728).

@@ -184,6 +184,13 @@ class ChatCompletion:
         return self.finish_reason or ("tool_calls" if self.tool_calls else "stop")
 
     @property
+    def is_text(self) -> bool:
+        """Whether it is text and nothing else, as nearly all are."""
+        return self.logprobs is None and not (
+            self.tool_calls or self.others or self.refusal or self.reasoning
+        )
+
+    @property
     def choices(self) -> Sequence[ChatCompletion]:
         """All answers, this one first."""
         return (self, *self.others)

@@ -18,6 +18,9 @@ class ModelError(ToolError):
         retry_after: In how many seconds another try may do better.
         param: The parameter of the request that is wrong.
         again: Whether the same request may get an answer later, or from another model.
+
+    Attributes:
+        was_retried: Whether a route has asked as often as may help, so that its client need not.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class ModelError(ToolError):
         self.code = code
         self.retry_after = retry_after
         self.param = param
+        self.was_retried = False
         self.again = status in (408, 409, 429) or status >= 500 if again is None else again
 
 

@@ -14,6 +14,7 @@ from mcp_mount.calls.flows import Flow, Run, proceed
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
 from mcp_mount.features.model_calls import ModelCall
+from mcp_mount.llm.models import ReaderLeft
 from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
 from mcp_mount.schemas.names import naming_options
 from mcp_mount.wire.errors import Exited, ProtocolError, ToolError, contained_async
@@ -90,7 +91,7 @@ class CallOutcome:
             return cls("tool_error", "tool_error")
         if isinstance(error, Exited):
             return cls("error", type(error.__cause__).__qualname__)
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, ReaderLeft):
             return cls("error", type(error).__qualname__)
         return cls("cancelled", "cancelled")
 

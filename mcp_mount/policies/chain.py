@@ -18,7 +18,7 @@ from mcp_mount.policies import (
     throttle,
     timeout,
 )
-from mcp_mount.policies.kinds import MAKING, Levels, PolicyKind, PolicyLevel
+from mcp_mount.policies.kinds import MAKING, Levels, PolicyEnvironment, PolicyKind, PolicyLevel
 from mcp_mount.policies.options import CHECKS, RULES
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import several_names
@@ -121,6 +121,11 @@ class PolicyChain:
         if self._chain is not None:
             return self._ignores_extra_arguments
         return bool(self.nearest("extra_arguments", "forbid") == "ignore")
+
+    @property
+    def environment(self) -> PolicyEnvironment:
+        """What the server gives."""
+        return Levels(self.levels).environment
 
     def within(self, outer: Policies) -> Policies:
         """These policies, in an entry that is included in what has `outer`."""

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, overload
 
 from typing_extensions import Unpack
 
-from mcp_mount.backends.models.adapters.embeddings import FunctionEmbedding, OnlyEmbeds
+from mcp_mount.backends.models.adapters.embeddings import EmbeddingOnlyModel, FunctionEmbedding
 from mcp_mount.backends.models.adapters.functions import FunctionModel
 from mcp_mount.backends.models.given import AgentObject, RunnableObject, model_of
 from mcp_mount.backends.models.standin import NAME as STAND_IN
@@ -148,7 +148,7 @@ class CompletionsRouter(MCPRouter):
         declared, rest = split(options)
         embedding: Any = given if hasattr(given, "embed") else None
         answers = hasattr(given, "answer")
-        model: Any = given if answers else OnlyEmbeds(given)
+        model: Any = given if answers else EmbeddingOnlyModel(given)
         if not name or not isinstance(name, str):
             raise DefinitionError(f"a chat model needs a name, not {name!r}")
         aliases = rest.get("aliases", ())

@@ -25,7 +25,6 @@ _MAX_TOLD: Final = 50
 _LONGEST_MESSAGE: Final = 2000
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
-_UNAVAILABLE: Final = 503
 
 _TYPES: Final = {
     400: "invalid_request_error",
@@ -170,10 +169,14 @@ def _status(error: Exception) -> tuple[int, dict[str, str]]:
 
 
 def _may_try_again(error: Exception) -> bool:
-    """Whether the client may try once more: when all models of a route are left alone for a while.
-    Any other failure comes after as many tries as may help."""
-    is_away = isinstance(error, ModelError) and error.status == _UNAVAILABLE
-    return is_away and getattr(error, "retry_after", None) is not None
+    """Whether the client may try once more: where a model says when to come again, and no route has
+    tried as often as may help."""
+    return (
+        isinstance(error, ModelError)
+        and error.again
+        and error.retry_after is not None
+        and not error.was_retried
+    )
 
 
 async def answer_unfit(request: Request, error: Exception) -> Response:

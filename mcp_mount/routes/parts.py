@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import Request
@@ -11,6 +11,7 @@ from fastapi import Request
 from mcp_mount.features import Registry
 from mcp_mount.protocol import Protocol
 from mcp_mount.transports.scopes import SERVER
+from mcp_mount.transports.short_ways import ShortWay
 from mcp_mount.transports.threads import Runner
 
 
@@ -21,7 +22,7 @@ class ServerParts(typing.Protocol):
     registry: Registry
     runner: Runner
     http_tool_paths: dict[str, list[Registry]]
-    short_ways: dict[str, Callable[..., Awaitable[None]]]
+    short_ways: dict[str, ShortWay]
 
     def secret_keys(self) -> Sequence[str | bytes]:
         """The keys that it seals with, the oldest first."""

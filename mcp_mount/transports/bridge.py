@@ -8,7 +8,8 @@ application between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
@@ -16,9 +17,15 @@ from urllib.parse import quote
 from a2wsgi.asgi import build_scope
 
 from mcp_mount.transports import background
+from mcp_mount.transports.departures import departure_of
 from mcp_mount.transports.environs import Environ, IncompleteBody, body_length, whole_body
 from mcp_mount.transports.executor import Executor
-from mcp_mount.transports.in_process import Application, ApplicationExchange, Message
+from mcp_mount.transports.in_process import (
+    Application,
+    ApplicationExchange,
+    ClientGone,
+    Message,
+)
 from mcp_mount.transports.scopes import RUNNER, WAITING, Scope
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import StartResponse, status_line
@@ -27,6 +34,9 @@ from mcp_mount.wire.logs import own_logger
 logger = own_logger("mcp_mount")
 
 _CHUNK: Final = 65536
+
+_LOOK_SECONDS: Final = 0.5
+"""How often a web server is asked whether the client has left."""
 
 _ASCII: Final = "".join(map(chr, range(128)))
 
@@ -77,7 +87,9 @@ class Bridge:
             message = self._executor.heard()
             if message is None:
                 self._has_more = False
-                self._outcome.result()
+                # A client that has left hears nothing.
+                with suppress(ClientGone):
+                    self._outcome.result()
                 if not self._has_begun:
                     # ASGI lets an application leave a client without answer that has left itself.
                     self._start_response(status_line(400), [("content-length", "0")])
@@ -110,6 +122,8 @@ class _BridgedExchange(ApplicationExchange):
         self._executor = executor
         self._input = _Body(environ)
         self._loop = background.loop()
+        self._has_left = departure_of(environ)
+        self._timer: asyncio.TimerHandle | None = None
 
     def sent(self, message: Message) -> None:
         self._executor.say(message)
@@ -124,6 +138,24 @@ class _BridgedExchange(ApplicationExchange):
     def let_leave(self) -> None:
         """Tell the application that nobody reads what it sends. On the thread."""
         self._loop.call_soon_threadsafe(self.leave)
+
+    async def departure(self) -> None:
+        if self._has_left is None:
+            # It shows when something is sent to the client.
+            return await super().departure()
+        self._look(self._has_left)
+        try:
+            await super().departure()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _look(self, has_left: Callable[[], bool]) -> None:
+        """Look whether the client has left, now and again."""
+        if has_left():
+            self.leave()
+        else:
+            self._timer = self._loop.call_later(_LOOK_SECONDS, self._look, has_left)
 
     async def next_body(self) -> Message | None:
         if self._input.ended:

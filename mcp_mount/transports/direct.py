@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Generator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
 from functools import partial
 from inspect import isawaitable
 from types import CoroutineType
@@ -131,6 +131,29 @@ class ASGIDirectCalls:
         elif isawaitable(value):
             return None, partial(return_again, value)
         return self._calls.outcome(call, value)
+
+
+def begin(function: Callable[..., Any], *args: Any) -> tuple[Any, Resumed | None]:
+    """Run a coroutine function up to where it waits.
+
+    Args:
+        function: The function.
+        args: Its arguments.
+
+    Returns:
+        What it has returned, and None; or None, and what goes on with it, if it waits or has
+        failed.
+    """
+    try:
+        value = function(*args)
+        if type(value) is not CoroutineType:
+            return None, partial(return_again, value)
+        waits_for = value.send(None)
+    except StopIteration as end:
+        return end.value, None
+    except BaseException as error:
+        return None, partial(raise_again, error)
+    return None, partial(_Begun, value, waits_for)
 
 
 class _Begun:

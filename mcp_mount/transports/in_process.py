@@ -71,10 +71,14 @@ class ApplicationExchange:
         self._left.set()
         self._room.set()
 
+    async def departure(self) -> None:
+        """Wait until the client has left."""
+        await self._left.wait()
+
     async def _receive(self) -> Message:
         message = await self.next_body()
         if message is None:
-            await self._left.wait()
+            await self.departure()
             return {"type": "http.disconnect"}
         return message
 

@@ -51,6 +51,14 @@ HOST_REQUEST: Final = "mcp_mount.request"
 """The key of a scope, or of a WSGI environment, under which an integration passes a `Request`
 that knows the framework's own request and its caller."""
 
+RESUMED: Final = "mcp_mount.resumed"
+"""The key of a scope, or of a WSGI environment, under which a short way that has run the model of a
+request passes to the long way what goes on with that."""
+
+ROOT: Final = "mcp_mount.root"
+"""The key of a scope under which a server notes its own root path: within a mount of its own the
+scope has another one."""
+
 HOST_PREFIX: Final = "mcp_mount.host_prefix"
 """The key of a scope, or of a WSGI environment, under which a mount beside passes the prefix of
 the application around it; the server's own prefix is that and the path of the mount."""

@@ -53,12 +53,12 @@ async def run_in_thread(function: Callable[[], T]) -> T:
     return await _own_pool().run(_for_pool(function))
 
 
-def start_in_pool(function: Callable[[], Any], seconds: float) -> Started:
+def start_in_pool(function: Callable[[], Any], seconds: float | None = None) -> Started:
     """Have a thread of our own pool run a function, to its end whoever waits for it.
 
     Args:
         function: The function. It runs in the context variables of the caller.
-        seconds: When to call `Started.stop_waiting`.
+        seconds: When to call `Started.stop_waiting`; by default never.
     """
     return _own_pool().start(_for_pool(function), seconds)
 

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, Final, Protocol
 
+from mcp_mount.calls.call import Call
 from mcp_mount.transports.bridge import Bridge, scope_of
 from mcp_mount.transports.environs import MOUNTED, Environ, is_multithread, own_environ
 from mcp_mount.transports.scopes import ENDPOINT, has_role, note_token
+from mcp_mount.transports.short_ways import ShortWay, answered
 from mcp_mount.transports.threads import Runner
-from mcp_mount.transports.wsgi import StartResponse, WSGITransport, status_line
+from mcp_mount.transports.wsgi import StartResponse, WSGITransport, send_reply, status_line
 from mcp_mount.wire.messages import Request
 
 _OWN_REQUEST: Final = "mcp_mount.own_request"
@@ -36,6 +38,8 @@ class WSGIParts(Protocol):
     def gives_environ(self) -> bool: ...
 
     def is_endpoint(self, scope: Mapping[str, Any]) -> bool: ...
+
+    def short_way(self, path: str) -> ShortWay | None: ...
 
     def request_beside(self, scope: MutableMapping[str, Any]) -> Any: ...
 
@@ -64,6 +68,15 @@ class WSGIApp:
                 return self._server.wsgi_endpoint(environ, start_response)
             complete = partial(self._complete, environ)
             return self._server.wsgi_endpoint(environ, start_response, complete=complete)
+        short = self._server.short_way(environ.get("PATH_INFO", ""))
+        has_plain_runner = self._server.runner.run is Call.run
+        if short is not None and short.direct is not None and has_plain_runner:
+            environ = own_environ(environ)
+            stands_alone = not environ.get(MOUNTED, True) and not environ.get("SCRIPT_NAME")
+            is_usual = short.direct.find(environ, stands_alone=stands_alone)
+            reply = answered(short.direct, environ) if is_usual else None
+            if reply is not None:
+                return send_reply(reply, start_response)
         return self.bridge(environ, start_response)
 
     def _request(self, environ: Environ) -> Any:

@@ -12,6 +12,7 @@ from mcp_mount.base import MCPServer
 from mcp_mount.transports.environs import Environ, is_multithread, own_environ
 from mcp_mount.transports.resuming import ClosingAfterRetry
 from mcp_mount.transports.scopes import HOST_PREFIX
+from mcp_mount.transports.short_ways import answered
 from mcp_mount.transports.wsgi import StartResponse, send_reply
 from mcp_mount.wire.messages import Reply
 from mcp_mount.wrapping.arguments import DirectlyWithin, Wrapped
@@ -80,6 +81,11 @@ class mount_wsgi(Wrapped):
         if path is None:
             answer: Iterable[bytes] = self.app(environ, start_response)
             return answer
+        if self._directly is not None:
+            environ = own_environ(environ)
+            reply = self._answer_route(environ, path[len(self.path) :], self._directly)
+            if reply is not None:
+                return send_reply(reply, start_response)
         inner = {
             **environ,
             "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + self.path,
@@ -113,6 +119,18 @@ class mount_wsgi(Wrapped):
             return None
         with manager:
             return endpoint.answer_directly(call, read, multithread=is_multithread(environ))
+
+    def _answer_route(
+        self, environ: Environ, rest: str, directly: Callable[[Environ], DirectlyWithin]
+    ) -> Reply | None:
+        """The reply to a direct request to an HTTP route; None for the long way, for
+        which the body of the request is in the environment once more."""
+        short = self.server.core.short_way(rest)
+        direct = None if short is None else short.direct
+        if direct is None or not direct.find(environ, stands_alone=False):
+            return None
+        manager, _ = directly(environ)
+        return answered(direct, environ, manager)
 
     def _serve(
         self, environ: Environ, start_response: StartResponse, around: Around

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel
 
 from mcp_mount import ChatRequest, CompletionsRouter, Context, MCPServer, SyncContext
 from mcp_mount.models import ModelError, OpenAI, Route, Usage
+
+OPEN: Counter[str] = Counter()
+"""How many generators are at work, by the name of their model."""
 
 UPSTREAM = os.environ.get("ASKING_UPSTREAM", "http://127.0.0.1:9")
 OPTIONS: dict[str, Any] = {"secret_key": "for-tests-only", "open": True}
@@ -20,6 +26,15 @@ OPTIONS: dict[str, Any] = {"secret_key": "for-tests-only", "open": True}
 class Point(BaseModel):
     x: int
     y: int
+
+
+@contextmanager
+def working(name: str) -> Iterator[None]:
+    OPEN[name] += 1
+    try:
+        yield
+    finally:
+        OPEN[name] -= 1
 
 
 def nobody(request: Any) -> bool:
@@ -67,6 +82,22 @@ def models() -> CompletionsRouter:
             yield "dear"
             yield Usage(60, 60)
 
+    @router.chat
+    def speaks(request: ChatRequest) -> Iterator[str]:
+        with working("speaks"):
+            while True:
+                yield "more "
+                time.sleep(0.02)
+
+    @router.chat
+    async def speaks_async(request: ChatRequest) -> AsyncIterator[str]:
+        with working("speaks_async"):
+            while True:
+                yield "more "
+                await asyncio.sleep(0.02)
+
+    for name in ("endless", "hang", "stall"):
+        router.add_model(name, OpenAI(f"{UPSTREAM}/v1", name))
     router.add_model("gpt", OpenAI(f"{UPSTREAM}/v1", "ok"))
     router.add_model("down", OpenAI(f"{UPSTREAM}/v1", "500"))
     router.add_model("smart", Route("hidden", "broken", "down", "late", "gpt"))
@@ -93,6 +124,20 @@ def register(server: Any) -> None:
     @server.tool
     async def find_async(ctx: Context, model: str) -> Point:
         return await ctx.complete("Where?", model=model, returns=Point)
+
+    @server.tool(annotations={"readOnlyHint": True})
+    def at_work() -> dict[str, int]:
+        gc.collect()
+        tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task)]
+        return {
+            "generators": OPEN.total(),
+            "tasks": sum(not one.done() for one in tasks),
+            "sockets": sum(
+                os.readlink(f"/proc/self/fd/{one}").startswith("socket:")
+                for one in os.listdir("/proc/self/fd")
+                if os.path.islink(f"/proc/self/fd/{one}")
+            ),
+        }
 
     server.include_router(models())
 

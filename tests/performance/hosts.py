@@ -29,7 +29,7 @@ import mcp_mount_django
 import mcp_mount_fastapi
 import mcp_mount_flask
 import mcp_mount_starlette
-from mcp_mount import Context, MCPServer
+from mcp_mount import ChatRequest, CompletionsRouter, Context, MCPServer
 from tests.requests import (
     CAPABILITIES,
     CLIENT_INFO,
@@ -82,6 +82,23 @@ def filled(server: Any) -> Any:
     server.tool(echo)
     server.tool(echo_plain)
     server.tool(throttle="1000/second")(echo_throttled)
+    return server
+
+
+def chatting() -> MCPServer:
+    """A server with a trivial chat model of either kind."""
+    server = MCPServer("tests", secret_key=KEY, open=True)
+    chats = CompletionsRouter()
+
+    @chats.chat
+    async def quick(request: ChatRequest) -> str:
+        return "hello"
+
+    @chats.chat
+    def plain(request: ChatRequest) -> str:
+        return "hello"
+
+    server.include_router(chats)
     return server
 
 
@@ -260,7 +277,7 @@ def over_asgi(application: Any, request: Request | None = None, path: str = "/mc
 
         await application(scope, receive, send)
         assert sent[0]["status"] == 200, sent
-        return sent[0]["headers"], b"".join(part["body"] for part in sent[1:])
+        return sent[0]["headers"], b"".join(part.get("body", b"") for part in sent[1:])
 
     async def send_many(request: Request, times: int) -> tuple[Any, bytes]:
         headers, body = request
@@ -361,6 +378,14 @@ def wsgi(
 
 CALL, CALL_PLAIN = call(), call("echo_plain")
 
+CHATS = "/v1/chat/completions"
+
+
+def ask(model: str) -> Request:
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello?"}]}
+    return PLAIN[0], json.dumps(body).encode()
+
+
 HOSTS = {
     # Without mcp-mount.
     NOTHING: asgi(lambda: at_once, PLAIN),
@@ -376,6 +401,9 @@ HOSTS = {
     "alone, context and throttle": asgi(alone, call("echo_throttled"), NOTHING),
     "alone, WSGI": wsgi(lambda: alone().wsgi, CALL_PLAIN, NOTHING_WSGI),
     "alone, WSGI, coroutine": wsgi(lambda: alone().wsgi, CALL, NOTHING_WSGI),
+    "alone, chat": asgi(chatting, ask("quick"), NOTHING, CHATS),
+    "alone, chat, plain function": asgi(chatting, ask("plain"), NOTHING, CHATS),
+    "alone, WSGI, chat": wsgi(lambda: chatting().wsgi, ask("plain"), NOTHING_WSGI, CHATS),
     "in Starlette": asgi(lambda: mounted(Starlette(), mcp_mount_starlette.mount), CALL, NOTHING),
     "in FastAPI": asgi(lambda: mounted(FastAPI(), mcp_mount_fastapi.mount), CALL, NOTHING),
     "in Flask": wsgi(in_flask, CALL_PLAIN, FLASK_VIEW),

@@ -88,6 +88,26 @@ LIMITS = {
             "calls."
         ),
     ),
+    "alone, chat": Limit(
+        ours=35,
+        others=8,
+        instructions=None,
+        reason=(
+            "A direct chat: one walk over headers, one pass over the body, the model, one reply."
+        ),
+    ),
+    "alone, chat, plain function": Limit(
+        ours=50,
+        others=55,
+        instructions=None,
+        reason=("A direct chat on a thread of the pool, and what wakes the loop up again."),
+    ),
+    "alone, WSGI, chat": Limit(
+        ours=35,
+        others=14,
+        instructions=None,
+        reason=("A direct chat on the thread of the request."),
+    ),
     "in Starlette": Limit(
         ours=15,
         others=15,
@@ -144,7 +164,7 @@ LIMITS = {
         reason=("Django's dispatch as for a view, then the long way on the loop."),
     ),
     "beside Django": Limit(
-        ours=33,
+        ours=35,
         others=90,
         instructions=0.47,
         reason=(

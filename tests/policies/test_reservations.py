@@ -467,3 +467,45 @@ def test_a_picture_whose_client_leaves_is_paid() -> None:
     leaver = Leaver(server, stream=False, path="/v1/images/generations", prompt="x")
     asyncio.run(asyncio.wait_for(leaver.run(), 20))
     store.comes_to(250_000_000)
+
+
+def _passes(call: Any, call_next: Any) -> Any:
+    return call_next()
+
+
+async def _passes_later(call: Any, call_next: Any) -> Any:
+    return await call_next()
+
+
+@pytest.mark.parametrize("middleware", [_passes, _passes_later])
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_pictures_are_admitted_together_on_one_thread(kind: str, middleware: Any) -> None:
+    store = Elsewhere()
+    server = MCPServer("tests", open=True, store=store)
+    images = ImageRouter(
+        call_middleware=middleware,
+        throttle=Throttle("3/minute", key="everyone"),
+        budget=everyone("3 requests/day"),
+        max_concurrency=MaxConcurrency(1, wait=0),
+    )
+    server.include_router(images)
+
+    @images.backend("plain")
+    def plain(prompt: str, size: tuple[int, int]) -> bytes:
+        return PNG
+
+    @images.backend("coroutine")
+    async def coroutine(prompt: str, size: tuple[int, int]) -> bytes:
+        await asyncio.sleep(0)
+        return PNG
+
+    transport = httpx2.WSGITransport(server.wsgi)
+    with httpx2.Client(transport=transport, base_url="http://127.0.0.1") as client:
+        statuses = [
+            client.post(
+                "/v1/images/generations", json={"prompt": "x", "n": n, "model": kind}
+            ).status_code
+            for n in (2, 2, 1)
+        ]
+    assert statuses == [200, 429, 200]
+    assert store.used() == [3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ from mcp_mount.models import (
     ModelError,
     Reasoning,
     Refusal,
+    Route,
     ToolCall,
     Usage,
 )
@@ -498,10 +500,22 @@ def test_models_that_ask_one_another_in_a_circle_fail() -> None:
 
 
 class Leaver:
-    """A client that reads the first chunk of a stream and leaves."""
+    """A client that reads the first chunk of a stream and leaves.
 
-    def __init__(self, server: MCPServer, *, stream: bool, path: str = URL, **more: Any) -> None:
+    leaves_after: one that waits for a whole answer leaves after this, by default at once.
+    """
+
+    def __init__(
+        self,
+        server: MCPServer,
+        *,
+        stream: bool,
+        path: str = URL,
+        leaves_after: threading.Event | None = None,
+        **more: Any,
+    ) -> None:
         self._server = server
+        self._leaves_after = leaves_after
         self._path = path
         messages = [{"role": "user", "content": "hi"}]
         self._body = json.dumps({"stream": stream, "messages": messages, **more}).encode()
@@ -536,11 +550,41 @@ class Leaver:
             self._is_read = True
             return {"type": "http.request", "body": self._body}
         await self._leaves.wait()
+        while self._leaves_after is not None and not self._leaves_after.is_set():
+            await asyncio.sleep(0.001)
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Any) -> None:
         if message["type"] == "http.response.body":
             self._leaves.set()
+
+
+@pytest.mark.parametrize("options", [{}, {"max_concurrency": 5}], ids=["", "policy"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("asked", ["speaks", "route"])
+def test_a_client_that_leaves_ends_a_plain_generator_at_its_next_piece(
+    stream: bool, options: Any, asked: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+    server = MCPServer("tests", open=True)
+    router = CompletionsRouter(**options)
+
+    @router.chat
+    def speaks(request: ChatRequest) -> Iterator[str]:
+        try:
+            while True:
+                begun.set()
+                yield "more"
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    router.add_model("route", Route("speaks"))
+    server.include_router(router)
+    leaver = Leaver(server, stream=stream, model=asked, leaves_after=begun)
+    asyncio.run(asyncio.wait_for(leaver.run(), 20))
+    assert ended.wait(20)
+    assert "failed" not in caplog.text
 
 
 @pytest.mark.parametrize("stream", [False, True])

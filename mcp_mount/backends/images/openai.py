@@ -12,7 +12,7 @@ from mcp_mount.backends.images.pictures import MEDIA_TYPES, media_type_of
 from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
 from mcp_mount.backends.models.upstreams.failures import bad_answer, broken_off, decoded
 from mcp_mount.backends.models.upstreams.options import IMAGE_OPTIONS, PassedOptions
-from mcp_mount.backends.models.upstreams.replies import UpstreamReply
+from mcp_mount.backends.models.upstreams.responses import UpstreamResponse
 from mcp_mount.backends.models.upstreams.upstream import FormFiles, Key, Upstream
 from mcp_mount.llm.images import AUTO, ImageInvocation, ImageRequest, PartialPicture, Picture
 from mcp_mount.schemas.values import filled, flag, mapping, or_none
@@ -125,7 +125,7 @@ def _files(request: ImageRequest) -> FormFiles:
     ]
 
 
-async def _streamed(reply: UpstreamReply, invocation: ImageInvocation) -> Picture:
+async def _streamed(reply: UpstreamResponse, invocation: ImageInvocation) -> Picture:
     """The picture at the end of a stream; those on their way go to whoever asks.
 
     Raises:

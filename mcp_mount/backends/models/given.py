@@ -1,11 +1,11 @@
-"""What users give for a model: a function, a name, a client or agent, or a model itself."""
+"""Telling apart what users give to `add_model`: a function, a name, an agent, a model itself."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
 from mcp_mount.backends.models.adapters.functions import FunctionModel
-from mcp_mount.backends.models.routing.named import Named
+from mcp_mount.backends.models.routing.named import NamedModel
 from mcp_mount.llm.models import EmbeddingModel, Model
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.values import kind_of
@@ -42,20 +42,20 @@ def model_of(given: Any) -> Model | EmbeddingModel:
         DefinitionError: If it is none of these.
     """
     if isinstance(given, str):
-        return Named(given)
+        return NamedModel(given)
     if isinstance(given, type):
         raise DefinitionError(f"a chat model is an object, not {kind_of(given)}: call it")
     if hasattr(given, "is_async") and (hasattr(given, "answer") or hasattr(given, "embed")):
         own: Model | EmbeddingModel = given
         return own
     if hasattr(given, "run_stream") and hasattr(given, "run"):
-        from mcp_mount.backends.models.adapters.agents import Agent
+        from mcp_mount.backends.models.adapters.agents import AgentModel
 
-        return Agent(given)
+        return AgentModel(given)
     if hasattr(given, "ainvoke") and hasattr(given, "astream"):
-        from mcp_mount.backends.models.adapters.runnables import Runnable
+        from mcp_mount.backends.models.adapters.runnables import RunnableModel
 
-        return Runnable(given)
+        return RunnableModel(given)
     if callable(given):
         return FunctionModel(given)
     if hasattr(given, "chat") or hasattr(given, "messages"):

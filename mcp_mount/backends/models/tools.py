@@ -86,7 +86,7 @@ class ToolUser:
 
 
 @dataclass(slots=True)
-class _Own:
+class _ServerTool:
     """A tool of the server, as the model knows it.
 
     Attributes:
@@ -109,7 +109,7 @@ class _Conversation:
         self._request = invocation.request
         self._context: Context[Any] = invocation.context
         self._pieces = invocation.pieces
-        self._own: dict[str, _Own] = {}
+        self._own: dict[str, _ServerTool] = {}
         self._messages: list[ChatMessage] = list(invocation.request.messages)
         self._texts: list[str] = []
         self._reasoning: list[str] = []
@@ -146,7 +146,7 @@ class _Conversation:
             update["tool_choice"] = None
         request = self._request.model_copy(update=update)
         operation = operations.complete(
-            self._context, request, _WithoutCalls(self._pieces), self._model
+            self._context, request, _SpokenPieces(self._pieces), self._model
         )
         completion = await perform_async(operation)
         if completion.usage is not None:
@@ -198,7 +198,7 @@ class _Conversation:
         return _text_of(result)
 
 
-class _WithoutCalls:
+class _SpokenPieces:
     """Passes on what a model says, but not what ends a round or is for the server."""
 
     def __init__(self, pieces: Pieces) -> None:
@@ -219,10 +219,10 @@ def _spoken(delta: Delta) -> Delta:
 
 def _own_tools(
     definitions: Sequence[dict[str, Any]], tools: Tools, request: ChatRequest
-) -> dict[str, _Own]:
+) -> dict[str, _ServerTool]:
     """The tools of the server that a model may use for its caller, by the names that it knows."""
     taken = {name_of_tool(one) for one in request.tools or ()}
-    found: dict[str, _Own] = {}
+    found: dict[str, _ServerTool] = {}
     for definition in definitions:
         name = definition["name"]
         known_as = _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME]
@@ -235,7 +235,7 @@ def _own_tools(
             "parameters": definition["inputSchema"],
         }
         only_reads = bool((definition.get("annotations") or {}).get("readOnlyHint"))
-        found[known_as] = _Own(name, {"type": "function", "function": function}, only_reads)
+        found[known_as] = _ServerTool(name, {"type": "function", "function": function}, only_reads)
     return found
 
 

@@ -15,7 +15,6 @@ from mcp_mount.features.chat import METHOD, ChatCall
 from mcp_mount.features.models import RegisteredModel
 from mcp_mount.features.registry import body_limit
 from mcp_mount.llm.answers import ChatCompletion, Delta
-from mcp_mount.llm.models import NO_PIECES
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.routes.errors import failed
 from mcp_mount.routes.gate import (
@@ -29,9 +28,10 @@ from mcp_mount.routes.gate import (
 )
 from mcp_mount.routes.openai.reading import Reading, StreamWriter, streamed
 from mcp_mount.routes.openai.together import together
+from mcp_mount.routes.openai.unheard import UnheardPieces
 from mcp_mount.routes.parts import protocol_of, registry_of
-from mcp_mount.transports.attending import run_calls
 from mcp_mount.transports.pieces import PieceStream
+from mcp_mount.transports.scopes import RESUMED
 from mcp_mount.wire.messages import JSON
 
 T = TypeVar("T")
@@ -70,19 +70,29 @@ async def answer(
                 calls.append(await _call_of(request, registry, question, pieces))
             reading = _ChatReading(request, calls, streams)
             return await streamed(request, reading, writer_of(calls[0].model.name), _what(calls))
+        unheard = UnheardPieces(request.receive)
         for question in questions:
-            calls.append(await _call_of(request, registry, question, NO_PIECES))
+            calls.append(await _call_of(request, registry, question, unheard))
+        if (begun := _begun(request)) is not None:
+            calls[0].resume(begun)
         completions = []
         async with together(calls):
             for call in calls:
                 # One after another: those behind one that fails would be asked, and paid, for
                 # nothing.
-                await run_calls([call], runner_of(request), request.receive)
+                await unheard.run(call, runner_of(request))
                 completions.append(call.answer())
         body = writer_of(calls[0].model.name).whole(completions)
         return Response(body, media_type=JSON)
     except Exception as error:
         return failed(error, _what(calls))
+
+
+def _begun(request: Request) -> Callable[[], Any] | None:
+    """What goes on with the model of a request, if a short way has run it already."""
+    scope = request.scope
+    found: Callable[[], Any] | None = scope.get(RESUMED)
+    return scope.get("wsgi_environ", {}).get(RESUMED) if found is None else found
 
 
 async def _call_of(

@@ -17,6 +17,7 @@ from mcp_mount.features import Registry
 from mcp_mount.features.images import EDIT, GENERATE, ImageCall
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.images import AUTO, NO_IMAGE_PIECES, ImageRequest, PartialPicture, Picture
+from mcp_mount.policies.concurrency import MaxConcurrency
 from mcp_mount.routes.errors import failed
 from mcp_mount.routes.gate import runner_of
 from mcp_mount.routes.openai.calls import called, incoming_for
@@ -26,6 +27,7 @@ from mcp_mount.routes.openai.reading import Reading, streamed
 from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import registry_of
 from mcp_mount.transports.attending import Departure, run_calls
+from mcp_mount.transports.executor import waiting_thread
 from mcp_mount.transports.lasting import keep, wait_until_done
 from mcp_mount.transports.pieces import PieceStream
 from mcp_mount.wire.cancellation import cancel
@@ -105,6 +107,13 @@ def _what(calls: Sequence[ImageCall]) -> str:
     return f"The image backend {calls[0].model.name!r}" if calls else "The image backend"
 
 
+def _at_the_same_time(call: ImageCall) -> bool:
+    """Whether pictures are drawn at the same time: coroutines are. Under WSGI they have one thread
+    for plain call middleware: one that waited there for the turn of another would stop both."""
+    waits = any(isinstance(one, MaxConcurrency) for one in call.policies)
+    return call.is_async and not (waits and waiting_thread() is not None)
+
+
 async def _drawn(calls: Sequence[ImageCall], request: Request) -> list[Picture]:
     """The pictures of all calls: coroutines draw at the same time.
 
@@ -112,7 +121,7 @@ async def _drawn(calls: Sequence[ImageCall], request: Request) -> list[Picture]:
         Exception: What has ended the first of them that has failed.
     """
     runner = runner_of(request)
-    if len(calls) == 1 or not calls[0].is_async:
+    if len(calls) == 1 or not _at_the_same_time(calls[0]):
         pictures = []
         for call in calls:
             await run_calls([call], runner, request.receive)

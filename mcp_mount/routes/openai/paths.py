@@ -6,6 +6,7 @@ from fastapi import Depends
 
 from mcp_mount.routes.gate import gate
 from mcp_mount.routes.openai.chat import ChatEndpoint
+from mcp_mount.routes.openai.direct import DirectChats
 from mcp_mount.routes.openai.embeddings import EmbeddingsEndpoint
 from mcp_mount.routes.openai.listing import ModelList
 from mcp_mount.routes.openai.responses import ResponsesEndpoint
@@ -18,6 +19,7 @@ def add_routes(router: MCPRouter) -> None:
     """Add the routes for models to a router."""
     registry = router.registry
     route_class = route_class_of(registry)
+    direct_class = route_class_of(registry, DirectChats)
     listing = ModelList(registry)
     chat = ChatEndpoint(registry).answer
     responses = ResponsesEndpoint(registry).answer
@@ -38,5 +40,5 @@ def add_routes(router: MCPRouter) -> None:
             tags=["models"],
             summary=summary,
             response_model=None,
-            route_class_override=route_class,
+            route_class_override=direct_class if endpoint is chat else route_class,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeAlias
 
 import fastapi.routing
 from fastapi.exceptions import RequestValidationError
@@ -19,9 +19,13 @@ from mcp_mount.features import Registry
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.routes.errors import answer_unfit_openai, failed
 from mcp_mount.routes.gate import Guard, ReadRequest, gate, gated_body, usual_body_limit
-from mcp_mount.routes.parts import parts_of, registry_of
+from mcp_mount.routes.parts import ServerParts, parts_of, registry_of
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.scopes import read_headers
+from mcp_mount.transports.scopes import ROOT, read_headers
+from mcp_mount.transports.short_ways import DirectRequests, ShortWay
+
+MakeDirect: TypeAlias = Callable[[ServerParts], DirectRequests]
+"""Makes what answers the direct requests to a route, of the parts of a server."""
 
 
 class OpenAIRoute(APIRoute):
@@ -30,9 +34,11 @@ class OpenAIRoute(APIRoute):
 
     Attributes:
         registry: That of its router, for a router that no server includes.
+        direct: Answers the direct requests to it, made of the parts of a server; None without such.
     """
 
     registry: Registry
+    direct: MakeDirect | None = None
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -47,13 +53,14 @@ class OpenAIRoute(APIRoute):
         return answer
 
 
-def route_class_of(registry: Registry) -> type[OpenAIRoute]:
+def route_class_of(registry: Registry, direct: MakeDirect | None = None) -> type[OpenAIRoute]:
     """The class of the routes of a router: FastAPI makes copies of routes by their class.
 
     Args:
         registry: That of the router.
+        direct: Makes what answers their direct requests.
     """
-    return type("OpenAIRoute", (OpenAIRoute,), {"registry": registry})
+    return type("OpenAIRoute", (OpenAIRoute,), {"registry": registry, "direct": direct})
 
 
 async def _answered(
@@ -103,12 +110,15 @@ class _ShortWay:
         body: type[BaseModel],
         checks: list[Any],
         registry: Registry,
+        direct: MakeDirect | None,
     ) -> None:
         self._registry = registry
         self._overrides = route.dependency_overrides_provider
         self._endpoint: Callable[[Any, Request], Awaitable[Response]] = endpoint
         self._validate = body.model_validate_json
         self._checks = checks
+        # Rules of the router are asked on the long way.
+        self._direct = direct if all(one is gate for one in checks) else None
 
     @classmethod
     def of(cls, route: OpenAIRoute) -> _ShortWay | None:
@@ -132,7 +142,7 @@ class _ShortWay:
         if hints.get("return") is not Response:
             # FastAPI makes a response of it.
             return None
-        return cls(own, route.endpoint, body, checks, route.registry)
+        return cls(own, route.endpoint, body, checks, route.registry, route.direct)
 
     @property
     def is_overridden(self) -> bool:
@@ -147,8 +157,9 @@ class _ShortWay:
         if parts is None or scope.get("path_params") or path in parts.short_ways:
             return
         # Within a mount there may be middleware.
-        if scope.get("app_root_path", scope.get("root_path", "")) == scope.get("root_path", ""):
-            parts.short_ways[path] = self.respond
+        if scope.get(ROOT) == scope.get("root_path", ""):
+            direct = None if self._direct is None else self._direct(parts)
+            parts.short_ways[path] = ShortWay(self.respond, direct)
 
     async def respond(
         self, unchecked: ProtocolRequest, scope: Scope, receive: Receive, send: Send

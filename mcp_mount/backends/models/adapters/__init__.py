@@ -1,1 +1,1 @@
-"""Functions, agents and clients of the user's, and the client's own model, as models."""
+"""Adapters: functions, agents, client objects and the MCP client's model, as models."""

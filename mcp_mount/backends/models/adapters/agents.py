@@ -26,7 +26,7 @@ _SETTINGS: Final = {
 """Options of requests, and how pydantic-ai calls them."""
 
 
-class Agent:
+class AgentModel:
     """An agent of pydantic-ai as a model.
 
     It gets the conversation, and the settings that it knows; it calls its own tools, and those of

@@ -12,7 +12,7 @@ from mcp_mount.backends.models.upstreams.anthropic import DEFAULT_MAX_TOKENS, an
 from mcp_mount.backends.models.upstreams.anthropic_requests import anthropic_body
 from mcp_mount.backends.models.upstreams.failures import client_failure
 from mcp_mount.backends.models.upstreams.openai import openai_body
-from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswer
+from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswerReader
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.llm.answers import ChatCompletion, Gathering
 from mcp_mount.llm.models import Invocation
@@ -130,7 +130,7 @@ class ClientModel:
         arguments["messages"] = body.pop("messages")
         if request.stream:
             body["stream_options"] = {"include_usage": True}
-        return {**arguments, "extra_body": body}, OpenAIAnswer()
+        return {**arguments, "extra_body": body}, OpenAIAnswerReader()
 
 
 def creates_by(client: Any) -> tuple[Any, bool] | None:

@@ -71,7 +71,7 @@ class FunctionEmbedding:
         return self.function(list(texts), **given)
 
 
-class OnlyEmbeds:
+class EmbeddingOnlyModel:
     """Stands where a model has no answer to a conversation.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mcp_mount.backends.models.adapters.clients import client_failures
 from mcp_mount.backends.models.upstreams.answering import ended
-from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswer
+from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswerReader
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.backends.models.upstreams.reading import count_in, object_in, text_in
 from mcp_mount.llm.answers import ChatCompletion, Gathering
@@ -19,7 +19,7 @@ _AI: Final = ("ai", "AIMessageChunk")
 _PASSED: Final = PassedOptions(CHAT_OPTIONS)
 
 
-class Runnable:
+class RunnableModel:
     """A chat model, chain or agent of LangChain as a model.
 
     A chat model gets the tools of the request, and its options that change the answer alone. A
@@ -47,7 +47,7 @@ class Runnable:
         request = invocation.request
         if request.n != 1:
             raise ModelError("The model gives one answer", status=400, param="n")
-        reader, gathering = OpenAIAnswer(), Gathering()
+        reader, gathering = OpenAIAnswerReader(), Gathering()
         usage = dict.fromkeys(("input_tokens", "output_tokens", "cache_read", "reasoning"), 0)
         with client_failures():
             async with aclosing(self._messages(request, usage)) as messages:

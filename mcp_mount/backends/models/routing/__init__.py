@@ -1,1 +1,1 @@
-"""Models that ask other models of their server: routes, and models under another name."""
+"""Routing: models that ask other models of their server, by their names."""

@@ -1,16 +1,17 @@
-"""The attempts of a route to get one answer, as long as another one may help."""
+"""One answer of a route: asking its members, with retries, until one of them answers."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from mcp_mount.backends.models.routing.choices import Candidate
-from mcp_mount.backends.models.routing.health import Breaker
+from mcp_mount.backends.models.routing.health import TRIAL_SECONDS, Breaker, Permit
 from mcp_mount.backends.models.routing.held import HeldPieces
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.llm.answers import ChatCompletion
@@ -26,6 +27,8 @@ logger = own_logger("mcp_mount")
 
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 4.0
+_CLIENT_LEFT: Final = 499
+
 _CLEANING_SECONDS: Final = 0.2
 """How long a member that is given up may take to end before the next one is asked. Python cannot
 stop a thread: a plain function may go on for long."""
@@ -78,15 +81,19 @@ class Attempts:
         for number in range(self._retries + 1):
             if number:
                 await asyncio.sleep(_pause(number))
-            rest = member.health.begin(self._breaker)
-            if rest > 0:
-                self._rests.append(rest)
+            permit = member.health.begin(self._breaker)
+            if not isinstance(permit, Permit):
+                self._rests.append(permit)
                 return None
             named = partial(_named, invocation.incoming, member)
             held = HeldPieces(invocation.pieces, named)
             answered, retry_after = None, None
             try:
-                completion = await ask(held)
+                async with _claimed(member, permit) as is_ours:
+                    if not is_ours:
+                        self._rests.append(TRIAL_SECONDS)
+                        return None
+                    completion = await ask(held)
                 answered = True
                 return replace(completion, model=named(completion.model))
             except (ModelRefused, ClientError) as error:
@@ -95,6 +102,9 @@ class Attempts:
             except ModelError as error:
                 if held.reader_left:
                     raise ReaderLeft from None
+                if error.status == _CLIENT_LEFT:
+                    # It was not asked to its end: that is no failure, and no answer either.
+                    raise
                 # What is wrong with the request is no failure of the member.
                 answered, retry_after = not self._again(error), error.retry_after
                 if answered or (held.has_begun and invocation.request.stream):
@@ -104,7 +114,7 @@ class Attempts:
                     "The model %r has not answered %r: %s", member.name, self._name, error
                 )
             finally:
-                member.health.end(self._breaker, answered=answered, retry_after=retry_after)
+                member.health.end(permit, self._breaker, answered=answered, retry_after=retry_after)
             if retry_after:
                 # It has said when: until then others may do better.
                 return None
@@ -116,13 +126,17 @@ class Attempts:
         waits = [one.retry_after for one in self._failures.values() if one.retry_after]
         after = min([*self._rests, *waits], default=None)
         if len(self._failures) == 1 and not self._rests:
-            return next(iter(self._failures.values()))
+            only = next(iter(self._failures.values()))
+            only.was_retried = True
+            return only
         if self._failures:
             told = "; ".join(f"{one}: {error}" for one, error in self._failures.items())
             status = list(self._failures.values())[-1].status
-            return ModelError(
+            error = ModelError(
                 f"No model of {name!r} has answered: {told}", status=status, retry_after=after
             )
+            error.was_retried = True
+            return error
         if self._rests:
             after = min([*self._rests, *_times(self._refusals)])
             return ModelError(
@@ -167,6 +181,13 @@ async def begun_within(
         await wait_until_done(task)
         raise
     return task.result()
+
+
+def _claimed(member: Candidate, permit: Permit) -> AbstractAsyncContextManager[bool]:
+    """Whether this process may ask a member: not if another one tries it after its rest."""
+    if member.trials is None or not permit.is_trial:
+        return nullcontext(True)
+    return member.trials.claimed()
 
 
 def _named(incoming: IncomingRequest | None, member: Candidate, told: str | None) -> str:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 from mcp_mount.backends.models.routing.health import Health
+from mcp_mount.backends.models.routing.trials import Trials
 from mcp_mount.features.prices import Pricing
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
@@ -26,14 +27,16 @@ class Candidate:
     Attributes:
         name: Its name.
         weight: That of the route; 0 for a fallback.
-        health: How it does.
+        health: Its failures and its load.
         price: What it costs, if that is known.
+        trials: Says which process may try it after it has rested; None for all.
     """
 
     name: str
     weight: float
     health: Health
     price: Pricing | None = None
+    trials: Trials | None = None
 
     @property
     def busy(self) -> int:
@@ -66,7 +69,7 @@ Choose: TypeAlias = Callable[[ModelChoice], Any]
 come after them. None leaves it to the weights."""
 
 
-class Choosing:
+class MemberOrder:
     """The order of the members of one route, for one request after the other.
 
     Args:

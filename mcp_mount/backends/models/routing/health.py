@@ -1,6 +1,7 @@
-"""How the members of routes do: whether they answer, how busy they are, when to leave them alone.
+"""The health of the members of routes: failures, requests under way, cooldowns.
 
-What is known of a member is shared by all routes of its server in this process.
+What is known of a member is shared by all routes of its server in this process. Who tries one that
+has rested is shared by all processes: see `trials`.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from mcp_mount.schemas.values import seconds, whole
 
 _LONGEST_REST: Final = 3600.0
 """An upstream may ask for any time: after this one it is tried again."""
 
-_TRIAL_SECONDS: Final = 1.0
+TRIAL_SECONDS: Final = 1.0
 """When to come again while another request tries a member that has rested."""
 
 
@@ -41,62 +42,83 @@ class Breaker:
         return f"Breaker(failures={self.failures}, cooldown={self.cooldown:g})"
 
 
-class Health:
-    """How one member does.
+class Permit:
+    """Lets one request ask a member. One that is forgotten counts no more.
 
     Attributes:
-        busy: How many requests it is answering.
+        is_trial: Whether the member has rested, so that no other request may ask it meanwhile.
     """
 
+    def __init__(self, *, is_trial: bool) -> None:
+        self.is_trial = is_trial
+
+
+class Health:
+    """How one member does."""
+
     def __init__(self) -> None:
-        self.busy = 0
         self._failures = 0
         self._rests_until = 0.0
-        self._is_tried = False
+        # Whoever asks may end without a word, such as with its event loop.
+        self._permits: WeakSet[Permit] = WeakSet()
+        self._trial: ref[Permit] | None = None
         self._lock = threading.Lock()
+
+    @property
+    def busy(self) -> int:
+        """How many requests it is answering."""
+        return len(self._permits)
 
     @property
     def rest(self) -> float:
         """In how many seconds it may be asked again; 0 if it may be asked now."""
         return max(0.0, self._rests_until - time.monotonic())
 
-    def begin(self, breaker: Breaker | None) -> float:
+    def begin(self, breaker: Breaker | None) -> Permit | float:
         """Begin to ask the member.
 
         Args:
             breaker: That of the route; without one, members are asked however they do.
 
         Returns:
-            0; in how many seconds to come again, if it must not be asked now.
+            What lets it be asked, for `end`; in how many seconds to come again, if it must not be
+            asked now.
         """
+        is_trial = False
         with self._lock:
             if breaker is not None:
                 if (rest := self.rest) > 0:
                     return rest
-                if self._failures >= breaker.failures:
-                    if self._is_tried:
-                        return _TRIAL_SECONDS
-                    self._is_tried = True
-            self.busy += 1
-            return 0.0
+                is_trial = self._failures >= breaker.failures
+                if is_trial and self._trial is not None and self._trial() is not None:
+                    return TRIAL_SECONDS
+            permit = Permit(is_trial=is_trial)
+            if is_trial:
+                self._trial = ref(permit)
+            self._permits.add(permit)
+            return permit
 
     def end(
         self,
+        permit: Permit,
         breaker: Breaker | None,
         *,
         answered: bool | None,
         retry_after: float | None = None,
     ) -> None:
-        """Note how it went; once for each `begin` that has let the request through.
+        """Note how it went.
 
         Args:
+            permit: What `begin` has returned.
             breaker: That of the route.
             answered: Whether the member has answered; None if it was not asked, or not to its end.
             retry_after: When it says to come again, in seconds, if it does.
         """
         with self._lock:
-            self.busy -= 1
-            self._is_tried = False
+            self._permits.discard(permit)
+            if self._trial is not None and self._trial() is permit:
+                # Others that began before do not end it.
+                self._trial = None
             if answered is None or breaker is None:
                 return
             if answered:

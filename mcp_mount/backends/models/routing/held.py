@@ -1,4 +1,4 @@
-"""The first pieces of an answer, held until it is certain whose answer it is."""
+"""A buffer for the first pieces of a member's answer, until the route commits to that member."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from mcp_mount.llm.models import Invocation
 from mcp_mount.schemas.functions import DefinitionError
 
 
-class Named:
+class NamedModel:
     """Asks another model of the server.
 
     Args:

@@ -8,9 +8,10 @@ from math import inf
 from typing import Any, Final, TypeAlias
 
 from mcp_mount.backends.models.routing.attempts import Attempts, begun_within
-from mcp_mount.backends.models.routing.choices import Candidate, Choose, Choosing, Strategy
+from mcp_mount.backends.models.routing.choices import Candidate, Choose, MemberOrder, Strategy
 from mcp_mount.backends.models.routing.health import Breaker, health_of
 from mcp_mount.backends.models.routing.held import HeldPieces
+from mcp_mount.backends.models.routing.trials import Trials
 from mcp_mount.calls.incoming import ServerHandlers
 from mcp_mount.context.operations import complete, perform_async
 from mcp_mount.llm.answers import ChatCompletion
@@ -81,7 +82,7 @@ class Route:
         if breaker is not None and not isinstance(breaker, Breaker):
             raise DefinitionError(f"breaker is a Breaker or None, not {breaker!r}")
         self._breaker = breaker
-        self._choosing = Choosing(choose)
+        self._choosing = MemberOrder(choose)
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -115,7 +116,8 @@ class Route:
                 unknown.append(repr(name))
                 continue
             health = health_of(handlers, model.name)
-            found.append(Candidate(name, self._weights.get(name, 0.0), health, model.price))
+            weight = self._weights.get(name, 0.0)
+            found.append(Candidate(name, weight, health, model.price, _trials_of(model)))
         if unknown:
             raise DefinitionError(
                 f"the route {own_name!r} names {', '.join(unknown)}, which is no model of this "
@@ -142,6 +144,14 @@ class Route:
             for delta in completion.deltas():
                 await held.put(delta)
         return completion
+
+
+def _trials_of(model: Any) -> Trials | None:
+    """The trials of a model that has rested, for all processes of its server."""
+    environment = model.policies.environment
+    if environment is None:
+        return None
+    return Trials(environment.store, f"trial:{environment.name()}:{model.name}")
 
 
 def _weights_of(members: Any) -> dict[str, float]:

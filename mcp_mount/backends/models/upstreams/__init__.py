@@ -1,1 +1,1 @@
-"""Servers of model providers over HTTP, as models."""
+"""Upstreams: models that a provider serves over HTTP."""

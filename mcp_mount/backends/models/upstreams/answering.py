@@ -1,4 +1,4 @@
-"""From what an upstream sends to the answer of a model, piece by piece."""
+"""Reading the response of an upstream into the answer of a model, whole or as a stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 import anyio
 
 from mcp_mount.backends.models.upstreams.failures import decoded
-from mcp_mount.backends.models.upstreams.replies import UpstreamReply
+from mcp_mount.backends.models.upstreams.responses import UpstreamResponse
 from mcp_mount.llm.answers import ChatCompletion, Delta, Gathering
 from mcp_mount.llm.models import Invocation
 
@@ -34,7 +34,7 @@ class AnswerReader(Protocol):
 
 
 async def answer_of(
-    reply: UpstreamReply, reader: AnswerReader, invocation: Invocation
+    reply: UpstreamResponse, reader: AnswerReader, invocation: Invocation
 ) -> ChatCompletion:
     """The answer in a response; its pieces go to whoever asks as they come.
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from typing_extensions import Unpack
 
 from mcp_mount.backends.models.upstreams.answering import answer_of
-from mcp_mount.backends.models.upstreams.anthropic_answers import AnthropicAnswer
+from mcp_mount.backends.models.upstreams.anthropic_answers import AnthropicAnswerReader
 from mcp_mount.backends.models.upstreams.anthropic_requests import (
     answers_by_tool,
     anthropic_body,
@@ -104,7 +104,7 @@ class Anthropic:
             return await answer_of(reply, anthropic_reader(invocation.request, body), invocation)
 
 
-def anthropic_reader(request: ChatRequest, body: Mapping[str, Any]) -> AnthropicAnswer:
+def anthropic_reader(request: ChatRequest, body: Mapping[str, Any]) -> AnthropicAnswerReader:
     """What reads the answer to a request.
 
     Args:
@@ -112,4 +112,4 @@ def anthropic_reader(request: ChatRequest, body: Mapping[str, Any]) -> Anthropic
         body: Its translation.
     """
     is_json = answers_by_tool(body)
-    return AnthropicAnswer(is_json=is_json, unwraps=is_json and wraps_answer(request))
+    return AnthropicAnswerReader(is_json=is_json, unwraps=is_json and wraps_answer(request))

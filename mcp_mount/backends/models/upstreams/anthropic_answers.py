@@ -23,7 +23,7 @@ _FINISHES: Final[Mapping[str, str]] = {
 """Why an answer ends, where that is not of itself."""
 
 
-class AnthropicAnswer:
+class AnthropicAnswerReader:
     """Makes pieces of an answer, which comes whole or in events.
 
     Args:

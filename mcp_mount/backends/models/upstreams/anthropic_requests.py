@@ -1,4 +1,4 @@
-"""Requests in OpenAI's form, as those of Anthropic's Messages API."""
+"""Translating requests of OpenAI's form into those of Anthropic's Messages API."""
 
 from __future__ import annotations
 

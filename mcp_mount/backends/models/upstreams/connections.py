@@ -73,7 +73,7 @@ class Connections:
 
     Attributes:
         headers: Those of each request.
-        most_bytes: How large an answer may be.
+        max_bytes: How large an answer may be.
 
     Raises:
         DefinitionError: For an option that cannot be.
@@ -86,7 +86,7 @@ class Connections:
         known = {option: _CHECKS[option](option, value) for option, value in options.items()}
         given = known.pop("headers", {})
         self.headers = {_header_name(one): header(text) for one, text in given.items()}
-        self.most_bytes: int = known.pop("max_answer_bytes", 32 * 1024 * 1024)
+        self.max_bytes: int = known.pop("max_answer_bytes", 32 * 1024 * 1024)
         connect = known.pop("connect_timeout", 10.0)
         timeout = httpx2.Timeout(known.pop("timeout", 600.0), connect=connect, pool=connect)
         limits = httpx2.Limits(

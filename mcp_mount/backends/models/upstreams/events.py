@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-class EventLines:
+class EventParser:
     """Takes the bytes of a stream, and gives the data of its events.
 
     Names and ids of events are not kept: providers repeat the name in the data.

@@ -1,4 +1,4 @@
-"""What upstreams answer in place of an answer, as errors for the callers of models."""
+"""Translating error responses of upstreams into errors for the callers of models."""
 
 from __future__ import annotations
 

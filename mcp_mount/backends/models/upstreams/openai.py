@@ -9,7 +9,7 @@ from typing_extensions import Unpack
 
 from mcp_mount.backends.models.upstreams.answering import answer_of
 from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
-from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswer, embeddings_in
+from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswerReader, embeddings_in
 from mcp_mount.backends.models.upstreams.openai_reasoning import is_openai, messages_of
 from mcp_mount.backends.models.upstreams.options import (
     CHAT_OPTIONS,
@@ -98,7 +98,7 @@ class OpenAI:
             if self._stream_usage:
                 body["stream_options"] = {"include_usage": True}
         async with self._upstream.ask("/chat/completions", body) as reply:
-            return await answer_of(reply, OpenAIAnswer(), invocation)
+            return await answer_of(reply, OpenAIAnswerReader(), invocation)
 
     async def embed(
         self, texts: Sequence[str | Sequence[int]], options: Mapping[str, Any]

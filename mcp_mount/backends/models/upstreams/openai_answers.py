@@ -31,7 +31,7 @@ _FINISHES: Final[Mapping[str, str]] = {
 _OWN_FINISHES: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
-class OpenAIAnswer:
+class OpenAIAnswerReader:
     """Makes pieces of an answer, which comes whole or in chunks.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from mcp_mount.backends.models.upstreams.connections import ConnectionOptions, Connections, header
 from mcp_mount.backends.models.upstreams.failures import refusal
-from mcp_mount.backends.models.upstreams.replies import UpstreamReply
+from mcp_mount.backends.models.upstreams.responses import UpstreamResponse
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError
@@ -87,7 +87,7 @@ class Upstream:
     @asynccontextmanager
     async def ask(
         self, path: str, body: Mapping[str, Any], files: FormFiles | None = None, /, **headers: str
-    ) -> AsyncIterator[UpstreamReply]:
+    ) -> AsyncIterator[UpstreamResponse]:
         """Post a request, and read the answer within the block; what ends the block closes the
         connection, unless the answer was read to its end.
 
@@ -118,7 +118,7 @@ class Upstream:
         refused = None
         try:
             async with client.stream("POST", url, headers=sent, **content) as response:
-                reply = UpstreamReply(response, self._connections.most_bytes)
+                reply = UpstreamResponse(response, self._connections.max_bytes)
                 if reply.status == _OK:
                     yield reply
                 else:
@@ -144,7 +144,7 @@ class Upstream:
             # Its traceback holds this frame: the frame must not hold it.
             refused = None
 
-    async def _refusal(self, reply: UpstreamReply, key: str | None) -> ModelError:
+    async def _refusal(self, reply: UpstreamResponse, key: str | None) -> ModelError:
         """The error for a response that is no answer."""
         try:
             body = await reply.body(_MAX_ERROR_BYTES)

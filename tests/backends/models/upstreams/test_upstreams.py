@@ -267,6 +267,8 @@ def test_requests_share_connections_which_end_with_their_loop(
     kind: str, upstream: Upstream
 ) -> None:
     model = model_of(kind, upstream, "ok")
+    # Loops of other tests, such as the one in the background of WSGI, keep theirs.
+    before = upstream.connections
 
     async def several() -> None:
         for stream in (True, False, True):
@@ -276,7 +278,7 @@ def test_requests_share_connections_which_end_with_their_loop(
     asyncio.run(several())
     ports = [one["port"] for one in upstream.requests]
     assert (len(set(ports)), len(ports)) == (2, 6)
-    asyncio.run(until(lambda: upstream.connections == 0))
+    asyncio.run(until(lambda: upstream.connections <= before))
 
 
 def test_many_streams_run_at_one_time(kind: str, upstream: Upstream) -> None:

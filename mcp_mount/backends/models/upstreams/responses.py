@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from mcp_mount.backends.models.upstreams.events import EventLines
+from mcp_mount.backends.models.upstreams.events import EventParser
 from mcp_mount.backends.models.upstreams.failures import bad_answer, decoded
 
 
-class UpstreamReply:
+class UpstreamResponse:
     """The response of an upstream.
 
     Attributes:
@@ -18,9 +18,9 @@ class UpstreamReply:
         headers: Its headers.
     """
 
-    def __init__(self, response: Any, most_bytes: int) -> None:
+    def __init__(self, response: Any, max_bytes: int) -> None:
         self._response = response
-        self._most = most_bytes
+        self._most = max_bytes
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
@@ -52,7 +52,7 @@ class UpstreamReply:
         Raises:
             ModelError: If they are too large.
         """
-        lines = EventLines()
+        lines = EventParser()
         async with aclosing(self._chunks(self._most)) as chunks:
             async for chunk in chunks:
                 for data in lines.feed(chunk):
