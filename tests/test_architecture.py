@@ -137,7 +137,7 @@ def test_importing_the_library_leaves_optional_parts_alone() -> None:
         " 'limits', 'redis', 'jwt', 'a2wsgi', 'ctypes', 'difflib', 'html.parser',"
         " 'mcp_mount.openapi', 'mcp_mount.routes.completions', 'mcp_mount.routes.openai',"
         " 'mcp_mount.routes.images', 'mcp_mount.backends.images', 'mcp_mount.transports.wsgi_app',"
-        " 'mcp_mount.observability.telemetry')"
+        " 'mcp_mount.observability.telemetry', 'mcp_mount.auth.authorization')"
         " if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"

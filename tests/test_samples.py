@@ -7,17 +7,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
+from mcp import Client
 
 from sample_projects.demo import call_tools
 from sample_projects.processes import ROOT
 from sample_projects.samples import SAMPLES
+from tests.auth.authorization.people import Browser, SigningIn
+from tests.auth.oauth import connected
 
 BY_NAME = {sample.name: sample for sample in SAMPLES}
 
@@ -115,6 +118,110 @@ def test_the_weather_service_keeps_its_own_api(urls: dict[str, str]) -> None:
         "/stations/{code}",
     ]
     assert httpx2.post(f"{url}/mcp/tools/weather", json={"station": "LIS"}).json()["hour"] == 12
+
+
+class SampleBrowser(Browser):
+    """A browser whose person knows the login pages of the samples."""
+
+    def log_in(self, url: str, page: httpx2.Response) -> httpx2.Response:
+        fields = {"username": self.user, "name": self.user, "password": self.user}
+        fields |= dict(re.findall(r'name="(csrfmiddlewaretoken)" value="(\w+)"', page.text))
+        return self.http.post(url, data=fields, headers={"referer": url})
+
+
+@contextmanager
+def signing_in(user: str, url: str) -> Iterator[SigningIn]:
+    person = SigningIn(user, url)
+    person.browser.http.close()
+    person.browser = SampleBrowser(user, url)
+    try:
+        yield person
+    finally:
+        person.browser.http.close()
+
+
+PAGES = {
+    "django_shop": ("/login/", "/assistants/"),
+    "flask_helpdesk": ("/login", "/mcp/assistants/"),
+    "fastapi_weather": ("/login", "/mcp/assistants/"),
+}
+"""The login page, and that of the connected assistants."""
+
+
+@pytest.mark.parametrize(
+    ("name", "tool", "arguments", "said", "scope"),
+    [
+        ("django_shop", "my_orders", {}, "1 x TEA-07 for demo", "orders:read"),
+        ("flask_helpdesk", "answer", {"ticket": 3, "body": "Yes"}, '"waiting"', "tickets:answer"),
+        ("fastapi_weather", "keep_station", {"station": "NBO"}, "NBO is kept.", "stations:keep"),
+    ],
+)
+def test_a_person_connects_an_assistant_with_their_account(
+    urls: dict[str, str], name: str, tool: str, arguments: dict[str, object], said: str, scope: str
+) -> None:
+    async def calls(person: SigningIn) -> tuple[str, int]:
+        async with connected(urls[name] + "/mcp", person) as client:
+            if name == "django_shop":
+                await client.call_tool("place_order", {"sku": "TEA-07", "customer": "demo"})
+            assert tool in [one.name for one in (await client.list_tools()).tools]
+            before = len(person.visited)
+            return (await client.call_tool(tool, arguments)).content[0].text, before
+
+    with signing_in("demo", urls[name]) as person:
+        text, before = anyio.run(calls, person)
+        page = person.browser.http.get(urls[name] + PAGES[name][1])
+    assert said in text
+    # Nobody signs in before it is needed, and then for what is needed.
+    assert (before, person.scopes()) == (0, [scope])
+    assert "<strong>tests</strong>" in page.text
+
+
+def test_an_order_is_cancelled_by_its_own_person_only(urls: dict[str, str]) -> None:
+    url = urls["django_shop"]
+
+    async def calls() -> list[str]:
+        wanted = {"sku": "SPN-11", "customer": "demo"}
+        async with Client(url + "/mcp") as client:
+            made = (await client.call_tool("place_order", wanted)).structured_content
+        assert made is not None
+        said = []
+        for user in ("guest", "demo"):
+            with signing_in(user, url) as person:
+                async with connected(url + "/mcp", person) as client:
+                    done = await client.call_tool("cancel_order", {"number": made["order"]})
+            said.append(done.content[0].text)
+        return said
+
+    guest, demo = anyio.run(calls)
+    assert guest.startswith("You have no order")
+    assert demo == "Cancelled: 1 x SPN-11 for demo"
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    ("wanted", "is_own"),
+    [
+        ("/mcp/assistants/?a=b", True),
+        ("https://evil.example/", False),
+        ("//evil.example/", False),
+        ("/\\evil.example/", False),
+        ("\\\\evil.example/", False),
+        ("/\t/evil.example/", False),
+        ("\t//evil.example/", False),
+        ("javascript:alert(1)", False),
+        ("", False),
+    ],
+)
+def test_a_login_page_leads_back_within_the_sample_only(
+    urls: dict[str, str], name: str, wanted: str, is_own: bool
+) -> None:
+    with httpx2.Client() as client:
+        page = httpx2.URL(urls[name] + PAGES[name][0], params={"next": wanted})
+        form = client.get(page).text
+        fields = {"username": "demo", "name": "demo", "password": "demo"}
+        fields |= dict(re.findall(r'name="(csrfmiddlewaretoken)" value="(\w+)"', form))
+        done = client.post(page, data=fields, headers={"referer": str(page)})
+    assert done.headers["location"] == (wanted if is_own else "/")
 
 
 def test_the_notebook_has_all_its_faces(urls: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ Counted = Literal["registrations", "failures"]
 
 
 class AddressLimits:
-    """Counts what addresses do, in the server's store. Needs the extra `throttle`.
+    """Counts what addresses do, in the server's store. Needs the extra `signin`.
 
     Args:
         limiter: Returns the limiter of the store.
@@ -36,7 +36,7 @@ class AddressLimits:
         registrations: str = "120/minute; 5000/day",
         failures: str = "30/minute",
     ) -> None:
-        with requires("throttle", "SignIn"):
+        with requires("signin", "SignIn"):
             from limits import parse_many
         self._limiter = limiter
         self._name = name

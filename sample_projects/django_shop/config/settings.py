@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from mcp_mount.auth import SignIn
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # For the sample only: a real project keeps its key out of the repository.
@@ -56,6 +58,19 @@ DATABASES = {
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
+LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"
 USE_TZ = True
+
+# Assistants may look around and order without an account. Those of people who sign in see and
+# cancel the orders of their person; the lists show these tools to all, so that assistants know
+# that they can ask to sign in.
+MCP_MOUNT = {
+    "AUTH": SignIn(scopes={"orders:read": "See your orders", "orders:write": "Cancel your orders"}),
+    "AUTH_REQUIRED": False,
+    "DISPLAY_NAME": "The tea shop",
+    "LIST_STEP_UP": True,
+    # Anybody may order, on purpose.
+    "OPEN": True,
+}

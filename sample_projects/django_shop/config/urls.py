@@ -1,4 +1,4 @@
-"""URLs of the sample shop. MCP is one line."""
+"""URLs of the sample shop. MCP is one line, signing in are two."""
 
 from django.contrib import admin
 from django.contrib.auth import views as auth_views
@@ -9,8 +9,10 @@ from mcp_mount_django import server
 
 urlpatterns = [
     path("", views.catalogue, name="catalogue"),
-    path("login/", auth_views.LoginView.as_view(template_name="shop/login.html"), name="login"),
+    path("login/", views.Login.as_view(), name="login"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
+    path("", include("mcp_mount_django.well_known")),
+    path("assistants/", include("mcp_mount_django.signin")),
     path("mcp", include(server.urls)),
 ]

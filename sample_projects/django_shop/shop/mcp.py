@@ -6,7 +6,7 @@ from typing import Annotated
 from django.db.models import F
 from pydantic import BaseModel, Field
 
-from mcp_mount import CompletionsRouter, ToolError
+from mcp_mount import CompletionsRouter, SyncContext, ToolError
 from mcp_mount.models import OpenAI, Tools, stand_in
 from mcp_mount_django import server
 from shop.models import Order, Product
@@ -75,6 +75,29 @@ def orders(customer: str = "") -> list[str]:
     """List the orders of a customer, or all of them."""
     found = Order.objects.filter(customer__icontains=customer).select_related("product")
     return [str(order) for order in found[:50]]
+
+
+@server.tool(title="My orders", annotations={"readOnlyHint": True}, scopes="orders:read")
+def my_orders(ctx: SyncContext) -> list[str]:
+    """List the orders of the person who has signed in."""
+    mine = Order.objects.filter(customer=ctx.request.user.get_username())
+    return [f"No. {order.pk}: {order}" for order in mine.select_related("product")[:50]]
+
+
+@server.tool(title="Cancel an order", scopes="orders:write")
+def cancel_order(number: int, ctx: SyncContext) -> str:
+    """Cancel an order of the person who has signed in.
+
+    Args:
+        number: The number of the order, as my_orders gives it.
+    """
+    mine = Order.objects.filter(customer=ctx.request.user.get_username(), pk=number)
+    order = mine.select_related("product").first()
+    if order is None:
+        raise ToolError(f"You have no order {number}; my_orders lists yours.")
+    Product.objects.filter(pk=order.product_id).update(stock=F("stock") + order.quantity)
+    order.delete()
+    return f"Cancelled: {order}"
 
 
 # The shop's assistant: a model that looks up products and orders for the user who asks it. Without

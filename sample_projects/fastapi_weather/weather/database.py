@@ -1,7 +1,9 @@
-"""Stations and their observations. `python -m weather.database` makes the sample data."""
+"""Stations, their observations, and people. `python -m weather.database` makes the sample data."""
 
+import hashlib
 import math
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,11 @@ CREATE TABLE IF NOT EXISTS station (
 CREATE TABLE IF NOT EXISTS observation (
     station TEXT NOT NULL REFERENCES station (code), hour INTEGER NOT NULL,
     temperature REAL NOT NULL, humidity INTEGER NOT NULL, PRIMARY KEY (station, hour)
+);
+CREATE TABLE IF NOT EXISTS person (name TEXT PRIMARY KEY, password TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS kept (
+    person TEXT NOT NULL REFERENCES person (name), station TEXT NOT NULL REFERENCES station (code),
+    PRIMARY KEY (person, station)
 );
 """
 
@@ -30,10 +37,19 @@ def path() -> str:
     return os.environ.get("WEATHER_DATABASE", str(default))
 
 
+def open_database() -> sqlite3.Connection:
+    return sqlite3.connect(path())
+
+
+def hashed(password: str, salt: str) -> str:
+    digest = hashlib.scrypt(password.encode(), salt=salt.encode(), n=2**14, r=8, p=1)
+    return f"{salt}${digest.hex()}"
+
+
 @contextmanager
 def connect() -> Iterator[sqlite3.Connection]:
     """A connection that commits at the end, and rolls back after an exception."""
-    connection = sqlite3.connect(path())
+    connection = open_database()
     connection.row_factory = sqlite3.Row
     try:
         with connection:
@@ -45,6 +61,10 @@ def connect() -> Iterator[sqlite3.Connection]:
 def prepare() -> None:
     with connect() as connection:
         connection.executescript(SCHEMA)
+        connection.execute(
+            "INSERT OR IGNORE INTO person VALUES (?, ?)",
+            ("demo", hashed("demo", secrets.token_hex(16))),
+        )
         for code, city, latitude, longitude, mean in STATIONS:
             connection.execute(
                 "INSERT OR REPLACE INTO station VALUES (?, ?, ?, ?)",

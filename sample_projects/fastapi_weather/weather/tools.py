@@ -1,12 +1,15 @@
 """The service's tools."""
 
 import asyncio
+import os
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from mcp_mount import Cache, Context, MCPServer, ToolError, ToolsRouter
-from weather.database import connect
+from mcp_mount import Cache, Context, MCPServer, SyncContext, ToolError, ToolsRouter
+from mcp_mount.auth import SignIn
+from weather.database import connect, open_database
+from weather.people import current, password_of
 
 tools = ToolsRouter(throttle="300/minute", timeout=10)
 
@@ -58,6 +61,29 @@ async def compare(codes: list[Code], ctx: Context) -> dict[str, float]:
     return means
 
 
+@tools.tool(annotations={"readOnlyHint": True}, scopes="stations:read")
+def my_stations(ctx: SyncContext) -> list[Station]:
+    """List the stations that the person who has signed in has kept."""
+    with connect() as connection:
+        rows = connection.execute(
+            "SELECT station.* FROM station JOIN kept ON code = station WHERE person = ?",
+            (ctx.access_token.subject,),
+        )
+        return [Station(**row) for row in rows]
+
+
+@tools.tool(annotations={"destructiveHint": False}, scopes="stations:keep")
+def keep_station(station: Code, ctx: SyncContext) -> str:
+    """Keep a station for the person who has signed in."""
+    with connect() as connection:
+        if not connection.execute("SELECT 1 FROM station WHERE code = ?", (station,)).fetchone():
+            raise ToolError(f"There is no station {station!r}.")
+        connection.execute(
+            "INSERT OR IGNORE INTO kept VALUES (?, ?)", (ctx.access_token.subject, station)
+        )
+    return f"{station} is kept."
+
+
 def _mean(code: str) -> float:
     with connect() as connection:
         query = "SELECT round(avg(temperature), 1) FROM observation WHERE station = ?"
@@ -67,5 +93,23 @@ def _mean(code: str) -> float:
     return mean
 
 
-server = MCPServer("weather", instructions="Observations of four weather stations.", log_calls=True)
+server = MCPServer(
+    "weather",
+    display_name="The weather service",
+    instructions="Observations of four weather stations.",
+    log_calls=True,
+    auth=SignIn(
+        scopes={"stations:read": "See your stations", "stations:keep": "Keep stations for you"},
+        user=current,
+        login="/login",
+        still_valid=password_of,
+        store=open_database,
+    ),
+    # The weather is for everybody; the lists show the tools for those who sign in as well, so that
+    # assistants know that they can ask to.
+    auth_required=False,
+    list_step_up=True,
+    # What it seals for assistants is good after a restart, and in other workers.
+    secret_key=os.environ.get("WEATHER_SECRET_KEY", "sample-key-of-the-weather"),
+)
 server.include_router(tools)

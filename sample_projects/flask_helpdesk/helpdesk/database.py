@@ -14,9 +14,13 @@ TICKETS = [
 ]
 
 
+def connect() -> sqlite3.Connection:
+    return sqlite3.connect(current_app.config["DATABASE"])
+
+
 def connection() -> sqlite3.Connection:
     if "connection" not in g:
-        g.connection = sqlite3.connect(current_app.config["DATABASE"])
+        g.connection = connect()
         g.connection.row_factory = sqlite3.Row
         g.connection.execute("PRAGMA foreign_keys = ON")
     return g.connection

@@ -27,9 +27,20 @@ def login() -> str | Response:
         )
         if person and check_password_hash(person["password"], request.form["password"]):
             session["person"] = person["name"]
-            return redirect(url_for("pages.tickets"))
+            return redirect(way_back() or url_for("pages.tickets"))
         flash("Wrong name or password")
     return render_template("login.html")
+
+
+def way_back() -> str | None:
+    """The path that the person wanted to see before the login, if it is one of this site.
+
+    Anything else would let a link to the login page lead to another site: "//evil.example" and
+    "/\\evil.example" are hosts for a browser, which also drops tabs and line ends.
+    """
+    path = request.args.get("next", "")
+    is_own = path.startswith("/") and not path.startswith("//") and path.isprintable()
+    return path if is_own and "\\" not in path else None
 
 
 @blueprint.post("/logout")

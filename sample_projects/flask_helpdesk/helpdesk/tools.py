@@ -4,14 +4,38 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from flask import current_app
+from flask import current_app, session
 from pydantic import Field
 
-from helpdesk.database import connection
-from mcp_mount import ToolError
+from helpdesk.database import connect, connection
+from mcp_mount import SyncContext, ToolError
+from mcp_mount.auth import SignIn
 from mcp_mount_flask import MCPMount
 
-mcp = MCPMount(path="/mcp", name="helpdesk", instructions="The tickets of the IT helpdesk.")
+
+def password_of(name: str) -> str | None:
+    """The hash of a person's password: a new one ends the connections of their assistants."""
+    row = connection().execute("SELECT password FROM person WHERE name = ?", (name,)).fetchone()
+    return None if row is None else row["password"]
+
+
+mcp = MCPMount(
+    path="/mcp",
+    name="helpdesk",
+    display_name="The helpdesk",
+    instructions="The tickets of the IT helpdesk.",
+    auth=SignIn(
+        scopes={"tickets:answer": "Answer tickets in your name"},
+        user=lambda: session.get("person"),
+        login="/login",
+        still_valid=password_of,
+        store=connect,
+    ),
+    # Everything else is open to assistants without an account; the lists show the tools for those
+    # who sign in as well, so that assistants know that they can ask to.
+    auth_required=False,
+    list_step_up=True,
+)
 
 Status = Literal["open", "waiting", "closed"]
 Priority = Annotated[int, Field(ge=1, le=5, description="1 is the most urgent")]
@@ -65,6 +89,20 @@ def comment(ticket: int, body: str, close: bool = False) -> Ticket:
         if close:
             database.execute("UPDATE ticket SET status = 'closed' WHERE id = ?", (ticket,))
         row = database.execute("SELECT * FROM ticket WHERE id = ?", (ticket,)).fetchone()
+    return _ticket(row)
+
+
+@mcp.tool(annotations={"destructiveHint": False}, scopes="tickets:answer")
+def answer(ticket: int, body: str, ctx: SyncContext) -> Ticket:
+    """Answer a ticket in the name of the person who has signed in; it waits for a reply then."""
+    with connection() as database:
+        row = database.execute(
+            "UPDATE ticket SET status = 'waiting' WHERE id = ? RETURNING *", (ticket,)
+        ).fetchone()
+        if row is None:
+            raise ToolError(f"There is no ticket {ticket}; list_tickets shows them.")
+        words = f"{ctx.access_token.subject}: {body}"
+        database.execute("INSERT INTO comment (ticket_id, body) VALUES (?, ?)", (ticket, words))
     return _ticket(row)
 
 
