@@ -11,11 +11,13 @@ from threading import Barrier
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import httpx2
 import pytest
 
 from mcp_mount.auth.authorization.connections import MemoryConnections
 from mcp_mount.auth.verifiers import InvalidToken
 from mcp_mount.wire.errors import ProtocolError
+from tests.auth.authorization.served import ServedShop, Street
 from tests.auth.authorization.shop import (
     CALLBACK,
     FORM,
@@ -24,9 +26,11 @@ from tests.auth.authorization.shop import (
     VERIFIER,
     Clock,
     Shop,
+    answer_of,
     basic,
     words,
 )
+from tests.requests import stateless
 
 GRANT = (400, "invalid_grant")
 REQUEST = (400, "invalid_request")
@@ -740,6 +744,38 @@ def test_an_access_token_cannot_be_verified_then(store: Away) -> None:
     # A token that is none is refused all the same.
     with pytest.raises(InvalidToken):
         shop.verify("x")
+
+
+def test_over_http_that_is_503_and_nothing_is_told_of_the_store(
+    store: Away, one_street: Street
+) -> None:
+    shop = ServedShop({"store": store}, street=one_street)
+
+    @shop.mcp.tool(scopes="orders:read")
+    def orders() -> str:
+        """Show orders."""
+        return "orders"
+
+    client = shop.client()
+    tokens, code = shop.connect(client), shop.code(client)
+    page = shop.authorize(client)
+    headers, body = stateless("tools/call", {"name": "orders", "arguments": {}})
+    headers |= {"authorization": f"Bearer {tokens['access_token']}", "host": "shop.example"}
+    headers["x-forwarded-proto"] = "https"
+    store.is_away = True
+    answer = httpx2.post(f"{one_street.url}/mcp", content=body, headers=headers, timeout=60)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert "internal" not in answer.text
+    assert shop.redeem(client, code).error == (503, "temporarily_unavailable")
+    # Consent needs no store: the code is good when it is back.
+    code = dict(answer_of(shop.decide(page)))["code"]
+    assert shop.send("GET", "/", user="ann").status == 503
+    store.is_away = False
+    assert shop.redeem(client, code).status == 200
+    answer = httpx2.post(f"{one_street.url}/mcp", content=body, headers=headers, timeout=60)
+    assert answer.status_code == 200
+    assert "orders" in answer.text
 
 
 def test_the_page_of_connections_says_so_then(store: Away) -> None:
