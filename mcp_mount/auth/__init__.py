@@ -1,4 +1,5 @@
-"""Who calls, by what the request brings: access tokens (OAuth 2.1, RFC 9728) and API keys.
+"""Who calls, by what the request brings: access tokens (OAuth 2.1, RFC 9728) and API keys; and
+`SignIn`, which issues access tokens to people with the application's own accounts.
 
 MCPServer("shop", auth=JWT("https://login.example.com"), resource="https://api.example.com/mcp")
 """

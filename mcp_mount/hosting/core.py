@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -62,7 +63,11 @@ from mcp_mount.wire.sealing import TokenSealer
 if TYPE_CHECKING:
     from mcp_mount.auth.authorization.sign_in import SignIn
     from mcp_mount.auth.resource_server import ResourceServer
+    from mcp_mount.auth.verifiers import Verifier
 
+
+_SIGN_IN: Final = "mcp_mount.auth.authorization.sign_in"
+"""The module of `SignIn`, which servers import that have one."""
 
 NO_OPTIONS: Final[Mapping[str, Any]] = {}
 
@@ -204,8 +209,8 @@ class ServerCore:
         declared = read(policies)
         resource_server, sign_in = self.resource_server, self.sign_in
         if "auth" in parts:
-            resource_server = self._resource_server(values)
-            sign_in = self._sign_in(values)
+            verifiers, sign_in = self._verifiers(values)
+            resource_server = self._resource_server(values, verifiers)
         observability = self._observability
         if "observability" in parts:
             observability = observability.changed(
@@ -451,15 +456,17 @@ class ServerCore:
         # FastAPI makes its document once, of what these were then.
         application.openapi_schema = None
 
-    def _resource_server(self, values: Mapping[str, Any]) -> ResourceServer | None:
+    def _resource_server(
+        self, values: Mapping[str, Any], verifiers: Sequence[Verifier] | None
+    ) -> ResourceServer | None:
         """What lets requests in by these options; None without `auth`."""
-        if values["auth"] is None:
+        if verifiers is None:
             return None
         # It is imported by servers that need it only.
         from mcp_mount.auth.resource_server import ResourceServer
 
         return ResourceServer(
-            values["auth"],
+            verifiers,
             self.protocol.settings,
             required=values["auth_required"],
             resource=values["resource"],
@@ -468,17 +475,21 @@ class ServerCore:
             has_root=self.serves_root,
         )
 
-    def _sign_in(self, values: Mapping[str, Any]) -> SignIn | None:
-        """What issues tokens by these options; None without a `SignIn`.
+    def _verifiers(
+        self, values: Mapping[str, Any]
+    ) -> tuple[Sequence[Verifier] | None, SignIn | None]:
+        """What verifies tokens by these options, and the `SignIn` among it that issues some.
 
         Raises:
-            DefinitionError: For two of them, and for one that serves another server.
+            DefinitionError: For two of them.
         """
-        if values["auth"] is None:
-            return None
-        from mcp_mount.hosting.signing_in import sign_in_of
+        auth = values["auth"]
+        if auth is None or _SIGN_IN not in sys.modules:
+            # Nobody can have made one.
+            return auth, None
+        from mcp_mount.hosting.signing_in import with_sign_in
 
-        return sign_in_of(values["auth"], self)
+        return with_sign_in(auth, self)
 
     def serves_root(self, path: str) -> bool:
         """Whether metadata for a path are served at the root of the domain."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from mcp_mount.auth.authorization.consent import ScopeTool
 from mcp_mount.auth.authorization.sign_in import SignIn, Site
+from mcp_mount.auth.verifiers import Verifier
 from mcp_mount.features.registry import Registry
 from mcp_mount.hosting.host import Host
 from mcp_mount.protocol import Protocol as ProtocolCore
@@ -29,21 +30,23 @@ class SiteParts(Protocol):
     def secret_keys(self) -> Sequence[str | bytes]: ...
 
 
-def sign_in_of(auth: Sequence[Any], core: SiteParts) -> SignIn | None:
-    """The `SignIn` among the verifiers of a server, which serves that server from now on.
+def with_sign_in(
+    auth: Sequence[Verifier], core: SiteParts
+) -> tuple[Sequence[Verifier], SignIn | None]:
+    """The verifiers of a server, and the `SignIn` among them, which serves that server.
 
     Args:
-        auth: The verifiers.
+        auth: What the user gave.
         core: The parts of the server.
 
     Raises:
-        DefinitionError: For two of them, and for one that serves another server.
+        DefinitionError: For two of them.
     """
     found = [one for one in auth if isinstance(one, SignIn)]
     if len(found) > 1:
         raise DefinitionError("auth= has two SignIn: a server has one")
-    for one in found:
-        one.serve(
+    for given in found:
+        own = given.serving(
             Site(
                 keys=core.secret_keys,
                 name=lambda: core.protocol.settings.name,
@@ -56,8 +59,8 @@ def sign_in_of(auth: Sequence[Any], core: SiteParts) -> SignIn | None:
                 ),
             )
         )
-        return one
-    return None
+        return [own if one is given else one for one in auth], own
+    return auth, None
 
 
 def _tools(core: SiteParts, scope: str) -> Iterator[ScopeTool]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mcp_mount.auth.authorization.errors import OAuthError
 from mcp_mount.calls.flows import Flow, Run
-from mcp_mount.schemas.extras import requires
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -36,8 +35,8 @@ class AddressLimits:
         registrations: str = "120/minute; 5000/day",
         failures: str = "30/minute",
     ) -> None:
-        with requires("signin", "SignIn"):
-            from limits import parse_many
+        from limits import parse_many
+
         self._limiter = limiter
         self._name = name
         self._rates: dict[str, list[RateLimitItem]] = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -33,6 +35,7 @@ from mcp_mount.auth.verifiers import (
     secure_url,
 )
 from mcp_mount.calls.flows import Flow, Run
+from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import naming_options
 from mcp_mount.schemas.values import flag, seconds, text
@@ -119,6 +122,7 @@ class SignIn:
 
     Raises:
         DefinitionError: For an option that does not exist or cannot have its value.
+        MissingExtra: If the extra is not installed.
         ValueError: For an issuer that is no https URL.
     """
 
@@ -147,6 +151,8 @@ class SignIn:
         lifetime: float = _USUAL.connection,
         grace: float = _USUAL.grace,
     ) -> None:
+        with requires("signin", "auth=SignIn(…)"):
+            import_module("limits")
         self.scopes = _scopes(scopes or {})
         self._user = None if user is None else of_request(user)
         self._login = login
@@ -179,21 +185,21 @@ class SignIn:
         self._server: AuthorizationServer | None = None
         self._warned = False
 
-    def serve(self, site: Site) -> None:
-        """Serve one MCP server.
+    def serving(self, site: Site) -> SignIn:
+        """Return what serves an MCP server: this object for the first one, and a copy with the same
+        options for each other one, as where settings name a SignIn for all servers.
 
         Args:
-            site: What is needed of it.
-
-        Raises:
-            DefinitionError: If it serves another one already.
+            site: What is needed of the server.
         """
-        if self._site is not None and self._site.keys != site.keys:
-            raise DefinitionError(
-                "a SignIn serves one server: give each its own (they may share a store)"
-            )
-        self._site = site
-        self._seals = self._server = None
+        if self._site is None or self._site.keys == site.keys:
+            self._site = site
+            self._seals = self._server = None
+            return self
+        other = copy(self)
+        other._known = VerificationCache()
+        other._site = None
+        return other.serving(site)
 
     @property
     def store(self) -> ConnectionStore:

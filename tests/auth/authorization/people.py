@@ -6,6 +6,7 @@ import re
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
+from weakref import finalize
 
 import httpx2
 from mcp.client.auth import AuthorizationCodeResult
@@ -29,6 +30,7 @@ class Browser:
         self.user = user
         self.origin = origin
         self.http = httpx2.Client(timeout=30)
+        finalize(self, self.http.close)
 
     def open(self, url: str) -> httpx2.Response:
         """Open a URL, and log in if the host asks for that."""
