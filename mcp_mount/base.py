@@ -152,7 +152,7 @@ class MCPServer(HandlerDecorators, FastAPI):
         self.router.routes[:0] = [
             EndpointRoute(core),
             MetadataRoute(core),
-            SignInRoute(core),
+            SignInRoute(core, lambda: self.router.routes),
         ]
         self._not_found = self.router.default
         self.router.default = self._default

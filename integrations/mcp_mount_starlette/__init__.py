@@ -18,9 +18,10 @@ from mcp_mount.features import DefinitionError
 from mcp_mount.hosting.exception_handlers import exception_hooks
 from mcp_mount.hosting.host import Host
 from mcp_mount.hosting.openness import may_guard
+from mcp_mount.hosting.root import may_be_at_root, place_below
+from mcp_mount.routes.endpoint import has_own
 from mcp_mount.transports.paths import clean_prefix, route_path
-from mcp_mount.transports.scopes import ISSUER_PATH
-from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN
+from mcp_mount.wire.resource_metadata import ALIASES, AUTHORIZATION_SERVERS, WELL_KNOWN
 from mcp_mount.wrapping.arguments import check_mount
 from mcp_mount_starlette.front import answer_in_front
 
@@ -113,6 +114,7 @@ def mount(app: App, path: str, server: MCPServer) -> App:
     place = _place(app.router.routes, path)
     exact = compile_path(path)[0]
     before = server.core.host
+    root = _Root(path, server, app.router.routes)
     server.core.attach(
         Host(
             app=app,
@@ -121,15 +123,13 @@ def mount(app: App, path: str, server: MCPServer) -> App:
             serves_metadata=lambda wanted: (
                 exact.match(wanted) is not None or before.serves_metadata(wanted)
             ),
-            serves_issuer=lambda wanted: (
-                exact.match(wanted) is not None and _has_issuer(app.router.routes, server)
-            ),
+            serves_issuer=lambda wanted: exact.match(wanted) is not None and root.has_origin(),
             guards=lambda: may_guard(app.user_middleware),
             without_permissions=partial(_without_permissions, app, server),
         )
     )
     route = MCPMount(path, server)
-    app.router.routes[place:place] = [route, _Metadata(path, server)]
+    app.router.routes[place:place] = [route, root]
     if "{" not in path:
         answer_in_front(app, route, server)
     changed = getattr(app.router, "_mark_routes_changed", None)
@@ -138,19 +138,6 @@ def mount(app: App, path: str, server: MCPServer) -> App:
         changed()
     app.router.lifespan_context = _composed(app, server)
     return app
-
-
-def _has_issuer(routes: Sequence[BaseRoute], server: MCPServer) -> bool:
-    """Whether a server's own authorization server has the root of the domain: it is the first such
-    server, and the application has no such document of its own.
-    """
-    first: _Metadata | None = None
-    for route in routes:
-        if getattr(route, "path", None) == AUTHORIZATION_SERVERS[0]:
-            return False
-        if first is None and isinstance(route, _Metadata) and route.signs_in:
-            first = route
-    return first is not None and first.server is server
 
 
 def _without_permissions(app: Starlette, server: MCPServer) -> str | None:
@@ -200,7 +187,12 @@ def _takes(route: BaseRoute, method: str, path: str) -> bool:
     if type(route).__name__ == "Host":
         # It receives requests for its own host name, whatever their path.
         return False
-    scope = {
+    return route.matches(_scope(method, path))[0] is Match.FULL
+
+
+def _scope(method: str, path: str) -> Scope:
+    """Return the scope of a request, as far as routes look at it."""
+    return {
         "type": "http",
         "method": method,
         "path": path,
@@ -210,17 +202,19 @@ def _takes(route: BaseRoute, method: str, path: str) -> bool:
         "query_string": b"",
         "headers": [],
     }
-    return route.matches(scope)[0] is Match.FULL
 
 
-class _Metadata(BaseRoute):
-    """Serves the metadata for access tokens, which are outside of the mount point (RFC 9728)."""
+class _Root(BaseRoute):
+    """Serves what is outside of the mount point: metadata (RFC 9728, RFC 8414), and the endpoints
+    of the server's own authorization server, where clients look for them without metadata.
+    """
 
     matches_by_path = True
 
-    def __init__(self, path: str, server: MCPServer) -> None:
+    def __init__(self, path: str, server: MCPServer, routes: Sequence[BaseRoute]) -> None:
         self._path = path
         self._exact = compile_path(path)[0]
+        self._routes = routes
         self.server = server
 
     @property
@@ -228,28 +222,57 @@ class _Metadata(BaseRoute):
         """Whether the server is an authorization server as well."""
         return self.server.core.sign_in is not None
 
+    @property
+    def has_servers(self) -> bool:
+        """Whether the server takes tokens of authorization servers."""
+        resource = self.server.core.resource_server
+        return resource is not None and resource.has_servers
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        found = scope["type"] == "http" and self._place(route_path(scope)) is not None
+        found = scope["type"] == "http" and self._place(scope) is not None
         return (Match.FULL if found else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = route_path(scope)
-        place = self._place(path) or ""
-        outer = path.removeprefix(place)
-        root_path = scope.get("root_path", "") + (outer or self._path)
-        inner = {**scope, "root_path": root_path, "path": root_path + place, ISSUER_PATH: outer}
+        place = self._place(scope) or ""
+        root_path = scope.get("root_path", "") + self._mount_of(route_path(scope))
+        inner = {**scope, "root_path": root_path, "path": root_path + place}
         await self.server(inner, receive, send)
 
-    def _place(self, path: str) -> str | None:
-        """Return the place of metadata at a path, before the path of the server."""
-        if not path.startswith("/.well-known/"):
+    def has_origin(self) -> bool:
+        """Whether the issuer of the server's authorization server is the origin: it is the first
+        such server, and the application has no such document of its own.
+        """
+        if "{" in self._path or not self.signs_in:
+            return False
+        own = [one for one in self._routes if isinstance(one, _Root)]
+        if next(one for one in own if one.signs_in) is not self:
+            return False
+        return not has_own(self._routes, _scope("GET", AUTHORIZATION_SERVERS[0]), but=own)
+
+    def _mount_of(self, path: str) -> str:
+        """Return the mount point, of which parameters are in the path of a request."""
+        if "{" not in self._path:
+            return self._path
+        return "/" + "/".join(path.split("/")[3:]).rstrip("/")
+
+    def _place(self, scope: Scope) -> str | None:
+        """Return the place below the mount point at which a request is answered."""
+        path = route_path(scope)
+        if not may_be_at_root(path) or self.server.core.resource_server is None:
             return None
-        if path == AUTHORIZATION_SERVERS[0]:
-            return path if self.signs_in and "{" not in self._path else None
-        mount = "/" + "/".join(path.split("/")[3:])
+        mount = self._mount_of(path)
         if self._exact.match(mount) is None:
             return None
-        return self.server.core.discovery_place(path, mount)
+        own = [one for one in self._routes if isinstance(one, _Root)]
+        if path in ALIASES and has_own(self._routes, scope, but=own):
+            return None
+        return place_below(
+            self.server.core,
+            path,
+            mount,
+            has_origin=self.has_origin(),
+            is_only="{" not in self._path and sum(one.has_servers for one in own) == 1,
+        )
 
 
 def _composed(app: Starlette, server: MCPServer) -> Any:

@@ -138,9 +138,12 @@ class ResourceServer:
             return f'{own}, error="insufficient_scope", scope="{" ".join(challenge.scopes)}"'
         if not self.has_servers:
             return challenge_header(challenge, {})
-        url = self.resource or request.url()
-        if url is None:
+        own = request.url()
+        if own is None and self.resource is None:
             return challenge_header(challenge, {})
+        url = self.resource or own or ""
+        if own is not None and own.endswith("/"):
+            url = f"{url.rstrip('/')}/"
         return challenge_header(challenge, {"resource_metadata": self._metadata_url(url)})
 
     @property
@@ -154,6 +157,9 @@ class ResourceServer:
         if not self.has_servers:
             return None
         resource = self.resource or url
+        if url.endswith("/"):
+            # Some clients compare it with what they were given, and that may end with a slash.
+            resource = f"{resource.rstrip('/')}/"
         own = [one.issuer_at(resource) for one in self._issuers]
         document: dict[str, Any] = {
             "resource": resource,
@@ -212,7 +218,8 @@ class ResourceServer:
     def _metadata_url(self, url: str) -> str:
         parts = urlsplit(url)
         path = parts.path.rstrip("/")
-        place = WELL_KNOWN + path if self._has_root(path) else path + WELL_KNOWN
+        slash = parts.path[len(path) :] if path else ""
+        place = (WELL_KNOWN + path if self._has_root(path) else path + WELL_KNOWN) + slash
         return urlunsplit((parts.scheme, parts.netloc, place, "", ""))
 
 

@@ -56,8 +56,9 @@ from mcp_mount.transports.short_ways import ShortWay
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wire.errors import Challenge
+from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.messages import Reply
-from mcp_mount.wire.resource_metadata import discovery_path, metadata_reply
+from mcp_mount.wire.resource_metadata import metadata_reply
 from mcp_mount.wire.sealing import TokenSealer
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     from mcp_mount.auth.resource_server import ResourceServer
     from mcp_mount.auth.verifiers import Verifier
 
+
+logger = own_logger("mcp_mount")
 
 _SIGN_IN: Final = "mcp_mount.auth.authorization.sign_in"
 """The module of `SignIn`, which servers import that have one."""
@@ -97,6 +100,7 @@ class ServerCore:
         values: The options that keep a value, by their names.
         host: The application that the server is mounted in; a host that knows nothing before.
         is_attached: Whether an integration has mounted it.
+        is_bare: Whether an application has mounted it without one.
         registry: What it offers.
         protocol: Opens requests.
         http_tool_paths: The registries whose tools are served as plain HTTP, by their paths.
@@ -113,7 +117,7 @@ class ServerCore:
         self.mcp_path = path
         self.values: dict[str, Any] = {**DEFAULTS, **_kept(options)}
         self.host = Host()
-        self.is_attached = False
+        self.is_attached = self.is_bare = False
         self.runner = runner
         self.resource_server: ResourceServer | None = None
         self.sign_in: SignIn | None = None
@@ -311,6 +315,8 @@ class ServerCore:
         # FastAPI replaces scope["app"] with the server, so this is the time to look.
         outer = scope.get("app")
         scope["mcp_mount.mounted"] = self.is_attached or outer is not None
+        if outer is not None and not self.is_attached:
+            self.note_bare_mount()
         if HOST_APP not in scope:
             scope[HOST_APP] = self._application if outer is None else outer
         if outer is None:
@@ -339,23 +345,6 @@ class ServerCore:
         if not self.short_ways or application.user_middleware or application.dependency_overrides:
             return None
         return self.short_ways.get(path)
-
-    def discovery_place(self, path: str, mount: str) -> str | None:
-        """The place of a request for metadata that stand outside of a mount point (RFC 9728).
-
-        Args:
-            path: The path of the request.
-            mount: The path of the mount point.
-
-        Returns:
-            The part before the mount point, below which the server answers it; None for any other
-            request, and for a server without access tokens.
-        """
-        resource = self.resource_server
-        if resource is None:
-            return None
-        has_others = resource.has_servers and self.sign_in is None
-        return discovery_path(path, mount, has_servers=has_others)
 
     def metadata_reply(self, method: str, url: str | None) -> Reply:
         """The reply to a request for the metadata of the server as a protected resource.
@@ -493,7 +482,22 @@ class ServerCore:
 
     def serves_root(self, path: str) -> bool:
         """Whether metadata for a path are served at the root of the domain."""
-        return self.host.serves_metadata(path) if self.is_attached else path == self.mcp_path
+        if self.is_attached:
+            return self.host.serves_metadata(path)
+        return path == self.mcp_path and not self.is_bare
+
+    def note_bare_mount(self) -> None:
+        """Note that an application has mounted the server by itself, and not by an integration: it
+        gets no requests outside of its mount point."""
+        if not self.is_bare:
+            self.is_bare = True
+            if self.sign_in is not None:
+                logger.warning(
+                    "The server %r is mounted by app.mount, so that clients find its authorization "
+                    "server only if they look below the mount point, which few do: use "
+                    "mount(app, path, server) of mcp_mount_fastapi or mcp_mount_starlette.",
+                    self._application.title,
+                )
 
     def _observe(
         self, policies: list[Callable[[Redaction], Policy]], observers: Sequence[Observer]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_mount.backends.tasks.contexts import Around, current_context
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 around_test_requests: Final[list[Callable[[], AbstractContextManager[None]]]] = []
 """Entered by the clients for tests around each request that they make on the thread of the test: a
 framework that ends a request's connections lets those of the test be."""
+
+
+def _of_middleware() -> Accounts:
+    # Only a SignIn asks, which needs more than others import.
+    return import_module("mcp_mount.hosting.middleware_accounts").accounts()  # type: ignore[no-any-return]
 
 
 def _no_names() -> Sequence[str]:
@@ -55,7 +61,8 @@ class Host:
         without_permissions: Returns what it is called in errors, if it has no permissions by name;
             None if it may have some.
         guards: Whether it evidently refuses callers before they reach the server.
-        accounts: Returns the accounts that people sign in with; None if the host knows none.
+        accounts: Returns the accounts that people sign in with; None if the host knows none. By
+            default, those that AuthenticationMiddleware knows.
         exceptions: Translates those of the framework that tell a client something (Http404, a
             werkzeug HTTPException) into ours: ToolError for words, ResourceNotFoundError for what
             does not exist, `CallRejected(words, status=403)` for who may not,
@@ -77,5 +84,5 @@ class Host:
     app: Any = None
     without_permissions: Callable[[], str | None] = lambda: None
     guards: Callable[[], bool] = bool
-    accounts: Callable[[], Accounts | None] = lambda: None
+    accounts: Callable[[], Accounts | None] = _of_middleware
     exceptions: ExceptionHooks = NO_HOOKS

@@ -20,6 +20,7 @@ class SiteParts(Protocol):
 
     mcp_path: str
     is_attached: bool
+    is_bare: bool
     protocol: ProtocolCore
     registry: Registry
     host: Host
@@ -55,7 +56,9 @@ def with_sign_in(
                 tools=lambda scope: list(_tools(core, scope)),
                 limiter=lambda: core.store.limits("fixed-window").limiter,
                 has_origin=lambda path: (
-                    core.host.serves_issuer(path) if core.is_attached else path == core.mcp_path
+                    core.host.serves_issuer(path)
+                    if core.is_attached
+                    else path == core.mcp_path and not core.is_bare
                 ),
             )
         )

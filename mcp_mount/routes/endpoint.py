@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.driving import follow_async
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import (
-    ISSUER_PATH,
+    RUNNER,
     ClientLeft,
     Receive,
     Scope,
@@ -24,7 +24,7 @@ from mcp_mount.transports.scopes import (
     request_of,
 )
 from mcp_mount.wire.messages import Reply
-from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN
+from mcp_mount.wire.resource_metadata import ALIASES, AUTHORIZATION_SERVERS, WELL_KNOWN
 
 if TYPE_CHECKING:
     from mcp_mount.transports.threads import Runner
@@ -57,14 +57,17 @@ class MetadataRoute(BaseRoute):
         if scope["type"] != "http" or self._server.resource_server is None:
             return Match.NONE, {}
         own = self._server.mcp_path
-        places = [WELL_KNOWN]
+        places = [WELL_KNOWN, f"{WELL_KNOWN}/"]
         if not self._server.is_attached:
-            # The second one is for a prefix that a proxy takes away.
-            places += [WELL_KNOWN + own, own + WELL_KNOWN]
+            # The last ones are for a prefix that a proxy takes away.
+            places += [WELL_KNOWN + own, f"{WELL_KNOWN}{own}/"]
+            places += [own + WELL_KNOWN, f"{own}{WELL_KNOWN}/"]
         return (Match.FULL if route_path(scope) in places else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         url = endpoint_url(scope, read_headers(scope))
+        if url is not None and scope["path"].endswith("/"):
+            url += "/"
         reply = self._server.metadata_reply(scope["method"], url)
         response = Response(reply.body, reply.status, dict(reply.headers))
         await response(scope, receive, send)
@@ -90,16 +93,14 @@ class EndpointRoute(BaseRoute):
 class SignInRoute(BaseRoute):
     """The authorization server of a server with a `SignIn`."""
 
-    def __init__(self, core: Any) -> None:
+    def __init__(self, core: Any, routes: Callable[[], Sequence[BaseRoute]]) -> None:
         self._core = core
+        self._routes = routes
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        sign_in = self._core.sign_in
-        if scope["type"] != "http" or sign_in is None:
+        if scope["type"] != "http" or self._core.sign_in is None:
             return Match.NONE, {}
-        path = route_path(scope)
-        own = sign_in.path
-        found = path == own or path.startswith(own + "/") or self._metadata_of(path) is not None
+        found = self._metadata_of(scope) or self._page_of(scope) is not None
         return (Match.FULL if found else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,8 +108,8 @@ class SignInRoute(BaseRoute):
         from mcp_mount.routes.signing_in import respond, server_metadata_reply, too_large
 
         core = self._core
-        path, headers = route_path(scope), read_headers(scope)
-        is_metadata = self._metadata_of(path) is not None
+        headers = read_headers(scope)
+        place = self._metadata_of(scope)
         try:
             body = await read_body(headers, receive, _MAX_FORM)
         except ClientLeft:
@@ -116,22 +117,54 @@ class SignInRoute(BaseRoute):
         request = request_of(scope, headers, body or b"")
         if body is None:
             reply = too_large()
-        elif is_metadata:
-            asked = None if core.is_attached else self._metadata_of(path)
-            reply = server_metadata_reply(core, request, scope.get(ISSUER_PATH, asked))
+        elif place is not None:
+            reply = server_metadata_reply(core, request, place)
         else:
             query = scope.get("query_string", b"").decode("latin-1")
-            runner: Runner = core.runner
-            place = path[len(core.sign_in.path) :]
-            reply = await follow_async(respond(core, request, place, query), runner)
+            runner: Runner = scope.get(RUNNER, core.runner)
+            if core.gives_environ:
+                # As to handlers and rules, in front of a WSGI application.
+                request.host_request = lambda: scope["wsgi_environ"]
+            page = self._page_of(scope) or ""
+            reply = await follow_async(respond(core, request, page, query), runner)
         response = Response(reply.body, reply.status)
         response.raw_headers.extend(
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers
         )
         await response(scope, receive, send)
 
-    def _metadata_of(self, path: str) -> str | None:
-        """The path of the issuer whose metadata are at a path; None for any other path."""
-        if path == AUTHORIZATION_SERVERS[0] or path.startswith(AUTHORIZATION_SERVERS[0] + "/"):
-            return path[len(AUTHORIZATION_SERVERS[0]) :]
+    def _metadata_of(self, scope: Scope) -> str | None:
+        """The metadata that are asked for: see `server_metadata_reply`; None for anything else."""
+        path = route_path(scope)
+        if not self._core.is_attached:
+            # Below the path of the issuer, where a proxy takes a prefix away.
+            path = path.removeprefix(self._core.mcp_path) or path
+        if any(path == one or path.startswith(f"{one}/") for one in AUTHORIZATION_SERVERS):
+            return path
         return None
+
+    def _page_of(self, scope: Scope) -> str | None:
+        """The part of a path below the authorization server; None for one that is not."""
+        path: str = route_path(scope)
+        own: str = self._core.sign_in.path
+        if path == own or path.startswith(f"{own}/"):
+            return path[len(own) :]
+        if path in ALIASES and not scope["mcp_mount.mounted"] and not scope.get("root_path"):
+            return path if not has_own(self._routes(), scope, but=(self,)) else None
+        return None
+
+
+def has_own(routes: Iterable[BaseRoute], scope: Scope, *, but: Collection[BaseRoute]) -> bool:
+    """Whether some routes have one for the path of a request, and not just for all paths.
+
+    Args:
+        routes: The routes.
+        scope: The scope of the request.
+        but: Routes that do not count.
+    """
+    elsewhere = {**scope, "path": f"{scope['path']}-of-nobody"}
+    return any(
+        route.matches(scope)[0] is not Match.NONE and route.matches(elsewhere)[0] is Match.NONE
+        for route in routes
+        if route not in but
+    )

@@ -19,7 +19,7 @@ from mcp_mount.protocol import Protocol as ProtocolCore
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.messages import Reply, Request
-from mcp_mount.wire.resource_metadata import metadata_reply
+from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS, metadata_reply
 
 logger = own_logger("mcp_mount.signin")
 
@@ -29,6 +29,7 @@ class SigningParts(Protocol):
 
     mcp_path: str
     is_attached: bool
+    is_bare: bool
     protocol: ProtocolCore
     resource_server: ResourceServer | None
     sign_in: SignIn | None
@@ -84,15 +85,15 @@ def respond(
 
 
 def server_metadata_reply(
-    core: SigningParts, request: Request, path: str | None, *, base: str | None = None
+    core: SigningParts, request: Request, place: str, *, base: str | None = None
 ) -> Reply:
     """The reply to a request for the metadata of the authorization server (RFC 8414).
 
     Args:
         core: The parts of the server.
         request: The request. Its `url` is that of the MCP endpoint.
-        path: The path of the issuer that is asked for, behind the well-known one: "" for the
-            origin; None for whichever there is, as below the mount point.
+        place: What is asked for: the well-known path, and the path of an issuer behind it, as at
+            the root; without one it is whichever issuer there is, as below the mount point.
         base: The URL of the authorization server; by default it is below the mount point.
     """
     sign_in = core.sign_in
@@ -100,8 +101,13 @@ def server_metadata_reply(
     if sign_in is None or resource is None:
         return metadata_reply(request.method, None)
     issuer = sign_in.issuer_at(resource)
-    own = "/".join(["", *issuer.split("/")[3:]])
-    if path is not None and own.rstrip("/") != path.rstrip("/"):
+    own = "/".join(["", *issuer.split("/")[3:]]).rstrip("/")
+    kind = next(one for one in AUTHORIZATION_SERVERS if place.startswith(one))
+    asked = place.removeprefix(kind)
+    # Where nobody serves documents at the root, one below the path of the issuer is the last that
+    # clients look for, by the name that OpenID Connect has for it (RFC 8414, section 5).
+    is_served = kind == AUTHORIZATION_SERVERS[0] or (bool(own) and not asked)
+    if not is_served or (asked and own != asked.rstrip("/")):
         return metadata_reply(request.method, None)
     base = base_of(core, resource) if base is None else canonical(base)
     return metadata_reply(request.method, sign_in.server.metadata(issuer, base))
@@ -122,7 +128,8 @@ def base_of(core: SigningParts, resource: str) -> str:
     """
     assert core.sign_in is not None, "the server has a SignIn"
     outer = resource.rstrip("/")
-    return (outer if core.is_attached else outer.removesuffix(core.mcp_path)) + core.sign_in.path
+    is_mounted = core.is_attached or core.is_bare
+    return (outer if is_mounted else outer.removesuffix(core.mcp_path)) + core.sign_in.path
 
 
 def _built_in(name: str, values: Mapping[str, Any]) -> None:

@@ -68,11 +68,6 @@ class ClientLeft(Exception):
     """The client closed the connection before its request was complete."""
 
 
-ISSUER_PATH: Final = "mcp_mount.issuer_path"
-"""The key of a scope under which an integration says which issuer's metadata a request asks for, at
-the root of the domain: its path."""
-
-
 def _known(scope: Scope) -> Request | None:
     found: Request | None = scope.get(HOST_REQUEST) or scope.get("wsgi_environ", {}).get(
         HOST_REQUEST
@@ -172,6 +167,9 @@ def endpoint_url(scope: Scope, headers: dict[str, str]) -> str | None:
     if not host:
         return None
     path = scope.get(ENDPOINT, scope.get("root_path", ""))
+    if path and scope["path"] == f"{path}/":
+        # Clients compare it with what they were given.
+        path += "/"
     return f"{scope.get('scheme', 'http')}://{host}{path}"
 
 

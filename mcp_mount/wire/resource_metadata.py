@@ -20,22 +20,9 @@ AUTHORIZATION_SERVERS: Final = (
 that has none (basic/authorization, "Authorization Server Metadata Discovery")."""
 
 
-def discovery_path(path: str, mount: str, *, has_servers: bool) -> str | None:
-    """What a request for the metadata of a server is within it; None for any other request.
-
-    Clients look for these outside of the mount point, and a page of the host's, with status 200,
-    would be the end of it for them.
-
-    Args:
-        path: That of the request.
-        mount: Where the server is mounted.
-        has_servers: Whether its tokens are of authorization servers, which may be the host itself.
-    """
-    for place in (WELL_KNOWN,) if has_servers else (WELL_KNOWN, *AUTHORIZATION_SERVERS):
-        if path == place + mount:
-            return place
-    return None
-
+ALIASES: Final = ("/authorize", "/token", "/register", "/revoke")
+"""Where some clients look for the endpoints of an authorization server: at the origin, whatever its
+metadata say (2025-03-26, "Fallbacks for Servers without Metadata Discovery")."""
 
 _HEADERS: Final = (
     ("content-type", JSON),
@@ -50,7 +37,10 @@ _HEADERS: Final = (
 def metadata_reply(method: str, document: Mapping[str, Any] | None) -> Reply:
     """The reply to a request for metadata; there are none if the document is None."""
     if document is None:
-        return Reply.of_json(404, b'{"detail":"Not Found"}')
+        reply = Reply.of_json(404, b'{"detail":"Not Found"}')
+        # Clients in browsers must see the status, to look elsewhere.
+        reply.headers.append(_HEADERS[1])
+        return reply
     if method not in ("GET", "HEAD", "OPTIONS"):
         reply = Reply.of_json(405, b'{"detail":"Method Not Allowed"}')
         reply.headers.append(("allow", "GET"))

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from mcp_mount.base import MCPServer
+from mcp_mount.hosting.root import may_be_at_root, place_below
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.transports.paths import clean_prefix, is_below
 from mcp_mount.wire.messages import Request
+from mcp_mount.wire.resource_metadata import ALIASES
 
 DirectlyWithin: TypeAlias = tuple[AbstractContextManager[Any], Callable[[], Request]]
 """What a direct call runs in, and what reads its request there, should it go the long way."""
@@ -38,7 +41,14 @@ class Wrapped:
         self.path = _literal(path)
         _refuse_unreachable(app, self.path)
         self.server = server
-        _serve_metadata(server, self.path)
+        self._others: list[Wrapped] = []
+        inner: Any = app
+        while isinstance(inner, Wrapped):
+            self._others.append(inner)
+            inner._others.append(self)
+            inner = inner.app
+        self._before = len(self._others)
+        self._attach()
 
     def inner_path(self, path: str) -> str | None:
         """The path of a request that is for the server; None if it is for the application.
@@ -48,11 +58,43 @@ class Wrapped:
 
         Returns:
             The path, which begins with the mount point: that of metadata, which stand before it
-            (RFC 9728), has them below it.
+            (RFC 9728, RFC 8414), has them below it. The endpoints of an authorization server are
+            not taken at the root, since nobody knows what the application has there.
         """
-        place = self.server.core.discovery_place(path, self.path)
-        path = path if place is None else self.path + place
+        if may_be_at_root(path):
+            place = place_below(
+                self.server.core,
+                path,
+                self.path,
+                has_origin=path not in ALIASES and self._has_origin(),
+                is_only=not any(one._has_servers for one in self._others),
+            )
+            return None if place is None else self.path + place
         return path if is_below(path, self.path) else None
+
+    @property
+    def _has_servers(self) -> bool:
+        resource = self.server.core.resource_server
+        return resource is not None and resource.has_servers
+
+    def _has_origin(self) -> bool:
+        """Whether the issuer of the server's own authorization server is the origin: of several
+        such servers, that of the first one."""
+        sign_in = self.server.core.sign_in
+        if sign_in is None or urlsplit(sign_in.issuer or "").path.rstrip("/"):
+            return False
+        return all(one.server.core.sign_in is None for one in self._others[: self._before])
+
+    def _attach(self) -> None:
+        """Note what is served at the root of the domain, if the host itself is there: it serves
+        nothing else of that."""
+        self.server.core.attach(
+            replace(
+                self.server.core.host,
+                serves_metadata=lambda wanted: wanted == self.path,
+                serves_issuer=lambda wanted: wanted == self.path and self._has_origin(),
+            )
+        )
 
 
 def check_mount(
@@ -131,16 +173,3 @@ def _refuse_unreachable(app: Any, path: str) -> None:
                 "mount the longer path last"
             )
         app = app.app
-
-
-def _serve_metadata(server: MCPServer, path: str) -> None:
-    """Note that the metadata of a server are served where RFC 9728 has them.
-
-    That is so if the host itself is at the root of its domain: the host serves nothing else.
-
-    Args:
-        server: The server.
-        path: Its mount point.
-    """
-    host = replace(server.core.host, serves_metadata=lambda wanted: wanted == path)
-    server.core.attach(host)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
-from tests.auth.authorization.people import Browser, SigningIn
+from tests.auth.authorization.people import SigningIn
 from tests.auth.oauth import connected, run
 
 UVICORN = ("-m", "uvicorn", "--log-level", "warning", "--factory")
@@ -45,7 +43,12 @@ def serving(host: str, folder: Path, *, port: int = 0, **environment: str) -> It
     port = port or free_port()
     words, _ = HOSTS.get(host, (UVICORN, ""))
     if words is GTHREAD:
-        command = [*words, f"tests.integrations.signing_in_apps:{host}()", "-b", f"127.0.0.1:{port}"]
+        command = [
+            *words,
+            f"tests.integrations.signing_in_apps:{host}()",
+            "-b",
+            f"127.0.0.1:{port}",
+        ]
     else:
         command = [*words, f"tests.integrations.signing_in_apps:{host}", "--port", str(port)]
     variables = {"PYTHONPATH": PYTHONPATH, **environment}

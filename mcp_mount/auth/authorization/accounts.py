@@ -49,7 +49,7 @@ class Accounts:
     Args:
         find: Finds who is logged in, by the host's request. It may be a coroutine function.
         login: The path or URL of the login page, or a function of the path to come back to that
-            returns the whole URL.
+            returns the whole URL. None where only the user can say.
         stamp: What the credentials of a person are at now. It may be a coroutine function.
         next_name: The parameter of the login page for the path to come back to.
         store: Where the host keeps connections; None if it has no place for them.
@@ -57,7 +57,7 @@ class Accounts:
     """
 
     find: FindPerson
-    login: str | Callable[[str], str]
+    login: str | Callable[[str], str] | None
     stamp: FindStamp
     next_name: str = "next"
     store: ConnectionStore | None = None
@@ -65,6 +65,7 @@ class Accounts:
 
     def login_url(self, path: str) -> str:
         """The URL of the login page that leads back to a path of this origin."""
+        assert self.login is not None, "the user has said it"
         if callable(self.login):
             return self.login(path)
         separator = "&" if "?" in self.login else "?"

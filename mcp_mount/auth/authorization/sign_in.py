@@ -163,8 +163,8 @@ class SignIn:
             raise DefinitionError(f"path must start with '/' and name something, not {path!r}")
         self.path = path.rstrip("/")
         self.render = render
-        self.events = Events(on_event)
-        self.events.listeners.insert(0, self._forget_ended)
+        self._listener = on_event
+        self.events = self._own_events()
         self._lifetimes = Lifetimes(
             seconds("access", access),
             seconds("refresh", refresh),
@@ -198,8 +198,14 @@ class SignIn:
             return self
         other = copy(self)
         other._known = VerificationCache()
+        other.events = other._own_events()
         other._site = None
         return other.serving(site)
+
+    def _own_events(self) -> Events:
+        events = Events(self._listener)
+        events.listeners.insert(0, self._forget_ended)
+        return events
 
     @property
     def store(self) -> ConnectionStore:
