@@ -239,13 +239,6 @@ def _check_signing_in(mounted_servers: Sequence[MCPServer]) -> Iterator[CheckMes
             hint='Add "django.contrib.auth" to INSTALLED_APPS.',
             id="mcp_mount.E017",
         )
-    if len(signing) > 1:
-        names = ", ".join(repr(one.title) for one in signing)
-        yield Error(
-            f"More than one server has a SignIn: {names}.",
-            hint="Give one of them auth=SignIn(…).",
-            id="mcp_mount.E018",
-        )
     if not any(getattr(pattern.callback, "signs_in", False) for _, pattern in url_patterns()):
         yield Error(
             f"The server {signing[0].title!r} has a SignIn, whose pages have no URL.",

@@ -26,35 +26,28 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.routes.signing_in import respond, server_metadata_reply, too_large
 from mcp_mount.transports.driving import follow
 from mcp_mount.transports.environs import read_headers, server_of
-from mcp_mount_django.paths import path_of
-from mcp_mount_django.patterns import url_patterns
-from mcp_mount_django.view import ServerView, finished
+from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS
+from mcp_mount_django.patterns import mounted, url_patterns
+from mcp_mount_django.view import finished
 
 
 def page(request: HttpRequest, place: str) -> HttpResponseBase:
-    """Respond to a request for the authorization server.
+    """Respond to a request for the authorization server of the first server that has one.
 
     Args:
         request: Django's request.
         place: The part of its path below the authorization server.
+
+    Raises:
+        ImproperlyConfigured: If no server has one.
     """
-    server, path = signing_in()
-    base = path_of(request).removesuffix(place).rstrip("/")
-    try:
-        read = _read(request, path)
-    except RequestDataTooBig:
-        return finished(too_large())
-    reply: Reply = follow(
-        respond(
-            server.core,
-            read,
-            f"/{place}".rstrip("/"),
-            request.META.get("QUERY_STRING", ""),
-            base=request.build_absolute_uri(base),
-            render=render,
+    found = signing_in()
+    if not found:
+        raise ImproperlyConfigured(
+            "mcp_mount_django.signin needs a server with auth=SignIn(…) in the URLs."
         )
-    )
-    return finished(reply)
+    server, path = found[0]
+    return _page(server, request, path, place.rstrip("/"))
 
 
 # Its forms are sealed for their person and browser, so that no other site can send them; the other
@@ -68,65 +61,73 @@ page.signs_in = True  # type: ignore[attr-defined]
 page._non_atomic_requests = set(connections.settings)  # type: ignore[attr-defined]
 
 
-def authorization_server(request: HttpRequest, issuer_path: str = "") -> HttpResponseBase:
-    """Return the metadata of the authorization server (RFC 8414).
+def answer_below(server: Any, request: HttpRequest, mount: str, rest: str) -> HttpResponseBase:
+    """Respond to a request below a server, for its authorization server or the metadata of that.
 
     Args:
+        server: The server.
         request: Django's request.
-        issuer_path: The path of the issuer that is asked for, without the leading slash.
+        mount: The path of the server.
+        rest: The part of the path of the request below that.
     """
-    server, path = signing_in()
-    base = request.build_absolute_uri(get_script_prefix() + own_prefix().strip("/"))
-    asked = f"/{issuer_path}" if issuer_path else ""
-    return finished(server_metadata_reply(server.core, _read(request, path), asked, base=base))
+    path = mount.removeprefix(get_script_prefix().rstrip("/"))
+    if f"/{rest}".startswith(AUTHORIZATION_SERVERS):
+        return _metadata(server, request, path, f"/{rest}")
+    return _page(server, request, path, f"/{rest}".removeprefix(server.core.sign_in.path)[1:])
 
 
-authorization_server.login_required = False  # type: ignore[attr-defined]
+def metadata(server: Any, request: HttpRequest, place: str) -> HttpResponseBase:
+    """Return the metadata of the authorization server of a server (RFC 8414).
 
-
-def signing_in() -> tuple[Any, str]:
-    """Return the server of the project that has a `SignIn`, and its path in the URLs.
-
-    Raises:
-        ImproperlyConfigured: If there is none, or more than one.
+    Args:
+        server: The server.
+        request: Django's request.
+        place: Their path, with that of the issuer.
     """
-    return _signing_in(get_urlconf())
+    path = next(path for one, path in signing_in() if one is server)
+    return _metadata(server, request, path, place)
 
 
-@cache
-def _signing_in(urlconf: str | None) -> tuple[Any, str]:
-    found = [
-        (pattern.callback.server, prefix)
-        for prefix, pattern in url_patterns()
-        if isinstance(pattern.callback, ServerView)
-        and pattern.callback.server.core.sign_in is not None
-    ]
-    if len(found) != 1:
-        raise ImproperlyConfigured(
-            "mcp_mount_django.signin needs one server with auth=SignIn(…) in the URLs; there "
-            f"{'are ' + str(len(found)) if found else 'is none'}."
+def signing_in() -> list[tuple[Any, str]]:
+    """Return the servers of the project that have a `SignIn`, and their paths in the URLs."""
+    return [(one, path) for path, one in mounted() if one.core.sign_in is not None]
+
+
+def _page(server: Any, request: HttpRequest, path: str, place: str) -> HttpResponseBase:
+    try:
+        read = _read(request, path)
+    except RequestDataTooBig:
+        return finished(too_large())
+    reply: Reply = follow(
+        respond(
+            server.core,
+            read,
+            f"/{place}".rstrip("/"),
+            request.META.get("QUERY_STRING", ""),
+            base=_base(server, request, path),
+            render=render,
         )
-    return found[0]
+    )
+    return finished(reply)
 
 
-def own_prefix() -> str:
-    """Return the path of the authorization server in the project's URLs.
+def _metadata(server: Any, request: HttpRequest, path: str, place: str) -> HttpResponseBase:
+    base = _base(server, request, path)
+    return finished(server_metadata_reply(server.core, _read(request, path), place, base=base))
 
-    Raises:
-        ImproperlyConfigured: If it has none.
-    """
-    return _own_prefix(get_urlconf())
+
+def _base(server: Any, request: HttpRequest, path: str) -> str:
+    """Return the URL of the authorization server of a server: where this module is in the URLs, for
+    the first one, and below the server for each other one."""
+    own = _own_prefix(get_urlconf())
+    if own is None or signing_in()[0][0] is not server:
+        own = path.rstrip("/") + server.core.sign_in.path
+    return request.build_absolute_uri(get_script_prefix() + own.strip("/"))
 
 
 @cache
-def _own_prefix(urlconf: str | None) -> str:
-    for prefix, pattern in url_patterns():
-        if pattern.callback is page:
-            return prefix
-    raise ImproperlyConfigured(
-        'Add path("assistants/", include("mcp_mount_django.signin")) to the URLs: a server has '
-        "auth=SignIn(…)."
-    )
+def _own_prefix(urlconf: str | None) -> str | None:
+    return next((prefix for prefix, one in url_patterns() if one.callback is page), None)
 
 
 def render(name: str, values: Mapping[str, Any]) -> str | None:

@@ -7,8 +7,10 @@ import inspect
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any, Final, TypeAlias
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import connections
@@ -39,7 +41,7 @@ from mcp_mount.transports.scopes import RESUMED
 from mcp_mount.transports.threads import Runner, off_loop
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wire.messages import JSON
-from mcp_mount.wire.resource_metadata import WELL_KNOWN
+from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN
 from mcp_mount.wire.sse import HEADERS
 from mcp_mount_django.authentication import Authentication
 from mcp_mount_django.bridge import bridge_asgi, bridge_wsgi, expected
@@ -65,6 +67,9 @@ Opened: TypeAlias = Reply | Exchange | Resumption
 BEGUN: Final = "mcp_mount_django.begun"
 """The key of a WSGI environment under which a direct call stands whose handler has run already,
 with its outcome."""
+
+_SIGNIN: Final = "mcp_mount_django.signin"
+"""What serves a SignIn, which few projects have."""
 
 _UNKNOWN: Final = object()
 
@@ -131,13 +136,25 @@ class ServerView:
         """
         # Raises DisallowedHost, which Django answers, if the host is not in ALLOWED_HOSTS.
         visit = _Visit(request, rest, self.hosts.host_of(request))
-        if rest is not None and f"/{rest}" == WELL_KNOWN:
+        if rest and f"/{rest}".rstrip("/") == WELL_KNOWN:
             # Clients that are to log in read here how, so it needs no login.
-            document = metadata_response(self.server, request, mount_of(request, rest))
+            slash = "/" if rest.endswith("/") else ""
+            document = metadata_response(self.server, request, mount_of(request, rest) + slash)
             return _awaited(document) if is_on_event_loop() else document
+        if rest and self._is_for_sign_in(f"/{rest}"):
+            below = import_module(_SIGNIN).answer_below
+            respond = partial(below, self.server, request, mount_of(request, rest), rest)
+            return sync_to_async(respond)() if is_on_event_loop() else respond()
         if is_on_event_loop():
             return self._respond_async(visit)
         return self._respond(visit)
+
+    def _is_for_sign_in(self, path: str) -> bool:
+        """Whether a path below the server is one of its authorization server."""
+        sign_in = self.server.core.sign_in
+        if sign_in is None:
+            return False
+        return f"{path}/".startswith(f"{sign_in.path}/") or path.startswith(AUTHORIZATION_SERVERS)
 
     def _respond(self, visit: _Visit) -> HttpResponseBase:
         request = visit.request
@@ -323,7 +340,8 @@ class ServerView:
             has_permission=rights.has_permission,
             has_scope=rights.has_scope,
             has_role=rights.has_role,
-            url=lambda: request.build_absolute_uri(prefix),
+            # Clients compare it with what they were given.
+            url=lambda: request.build_absolute_uri(f"{prefix}/" if visit.rest == "" else prefix),
             address=request.META.get("REMOTE_ADDR"),
             server=server_of(request.META),
             mount=prefix,

@@ -29,6 +29,7 @@ from mcp_mount_flask.csrf import exempt
 from mcp_mount_flask.exposing import FlaskExposeOptions, check_options, expose
 from mcp_mount_flask.host import has_own_gate, host_of
 from mcp_mount_flask.mounts import add_mount, check_application
+from mcp_mount_flask.root import add_root, has_origin
 from mcp_mount_flask.view import FlaskViews
 
 request_types.append(FlaskRequest)
@@ -90,7 +91,6 @@ class MCPMount(HandlerDecorators):
         self.exposed: list[Exposed] = []
         self._exposes: list[FlaskExposeOptions] = []
         self._apps: WeakSet[Flask] = WeakSet()
-        self._issuer_of: WeakSet[Flask] = WeakSet()
         if app is not None:
             self.init_app(app)
 
@@ -136,7 +136,7 @@ class MCPMount(HandlerDecorators):
         host = replace(
             host_of(app),
             serves_metadata=lambda path: path == self.path,
-            serves_issuer=lambda path: path == self.path and app in self._issuer_of,
+            serves_issuer=lambda path: path == self.path and has_origin(app, self.path),
             guards=lambda: has_own_gate(app),
             request_type=FlaskRequest,
         )
@@ -158,27 +158,20 @@ class MCPMount(HandlerDecorators):
                 strict_slashes=True,
             )
 
-        if self.server.core.sign_in is not None and not _has_rule(app, AUTHORIZATION_SERVERS[0]):
-            self._issuer_of.add(app)
-            app.add_url_rule(
-                AUTHORIZATION_SERVERS[0],
-                endpoint=f"{endpoint}_issuer",
-                view_func=partial(self._views.authorization_server, ""),
-                provide_automatic_options=False,
-                methods=["GET", "OPTIONS"],
-            )
-        for place, view in (
-            (WELL_KNOWN, self._views.metadata),
-            (AUTHORIZATION_SERVERS[0], partial(self._views.authorization_server, self.path)),
-            (AUTHORIZATION_SERVERS[1], self._views.no_authorization_server),
-        ):
-            app.add_url_rule(
-                place + self.path,
-                endpoint=f"{endpoint}{place.replace('/', '_').replace('.', '_')}",
-                view_func=view,
-                provide_automatic_options=False,
-                methods=["GET", "OPTIONS"],
-            )
+        add_root(app, self, self._views)
+        exempt(app, self._views.alias)
+        for place in (WELL_KNOWN, *AUTHORIZATION_SERVERS):
+            whole = place + self.path
+            view = partial(self._views.authorization_server, whole)
+            for rule in (whole, f"{whole}/"):
+                app.add_url_rule(
+                    rule,
+                    endpoint=f"{endpoint}{place.replace('/', '_').replace('.', '_')}",
+                    view_func=self._views.metadata if place == WELL_KNOWN else view,
+                    provide_automatic_options=False,
+                    methods=["GET", "OPTIONS"],
+                    strict_slashes=True,
+                )
 
     def _configured(self, app: Flask) -> dict[str, Any]:
         """Return the options that the configuration of an application sets, checked.
@@ -232,11 +225,6 @@ class MCPMount(HandlerDecorators):
         # Applications to come get what the present ones have taken.
         self._exposes.append(options)
         return self.exposed[-1] if self._apps else None
-
-
-def _has_rule(app: Flask, path: str) -> bool:
-    """Whether an application has a rule for a path."""
-    return any(rule.rule == path for rule in app.url_map.iter_rules())
 
 
 def _checked_prefix(prefix: str) -> str:

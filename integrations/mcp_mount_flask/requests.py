@@ -33,7 +33,8 @@ def read_request(path: str, body: bytes = b"") -> ProtocolRequest:
         lambda: current,
         caller=current_caller,
         has_role=current_role,
-        url=partial(url_of, path),
+        # Clients compare it with what they were given.
+        url=partial(url_of, f"{path}/" if current.path == f"{path}/" else path),
         address=current.remote_addr,
         server=server_of(current.environ),
         mount=current.script_root + path,

@@ -84,30 +84,27 @@ def render(name: str, values: Mapping[str, Any]) -> str | None:
         return None
 
 
-def answer(server: MCPServer, path: str, rest: str, body: bytes) -> Reply:
+def answer(server: MCPServer, path: str, place: str, body: bytes) -> Reply:
     """Answer a request for the authorization server of a server.
 
     Args:
         server: The server.
         path: Its mount point.
-        rest: The part of the path of the request below that.
+        place: The part of the path of the request below the authorization server.
         body: The body of the request.
     """
     read = read_request(path, body)
-    sign_in = server.core.sign_in
-    assert sign_in is not None, "the server has a SignIn"
-    place = f"/{rest}".removeprefix(sign_in.path)
     query = request.query_string.decode("latin-1")
     return follow(respond(server.core, read, place, query, render=render))
 
 
-def metadata(server: MCPServer, path: str, issuer_path: str) -> Reply:
+def metadata(server: MCPServer, path: str, place: str) -> Reply:
     """Answer a request for the metadata of the authorization server of a server.
 
     Args:
         server: The server.
         path: Its mount point.
-        issuer_path: The path of the issuer that is asked for.
+        place: The path of the request.
     """
     read: Request = read_request(path)
-    return server_metadata_reply(server.core, read, issuer_path)
+    return server_metadata_reply(server.core, read, place)

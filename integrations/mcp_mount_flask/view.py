@@ -30,7 +30,7 @@ from mcp_mount.transports.scopes import HOST_REQUEST, RESUMED
 from mcp_mount.transports.wsgi import EventStream
 from mcp_mount.wire.errors import INVALID_REQUEST
 from mcp_mount.wire.messages import JSON
-from mcp_mount.wire.resource_metadata import metadata_reply
+from mcp_mount.wire.resource_metadata import AUTHORIZATION_SERVERS, WELL_KNOWN, metadata_reply
 from mcp_mount.wire.sse import HEADERS
 from mcp_mount_flask.contexts import keep_environ, within_request
 from mcp_mount_flask.csrf import applies as csrf_applies
@@ -38,6 +38,7 @@ from mcp_mount_flask.csrf import check as check_csrf
 from mcp_mount_flask.forms import FormNotKept, form_parsed_before
 from mcp_mount_flask.mounts import tell_of_unmatched
 from mcp_mount_flask.requests import read_request, url_of
+from mcp_mount_flask.root import first_signing_in, has_origin, only_resource
 
 _OF_BODIES: Final = frozenset({"_cached_data", "stream", "form", "files"})
 """The attributes that a request has of its own once somebody has looked at its body."""
@@ -67,24 +68,63 @@ class FlaskViews:
             self.server.core.protocol.check_host(read)
         except ProtocolError as error:
             return _response(error_reply(error))
-        return _response(self.server.core.metadata_reply(request.method, url_of(self.path)))
+        url = url_of(self.path)
+        if request.path.endswith("/"):
+            # Clients compare it with what they were given.
+            url += "/"
+        return _response(self.server.core.metadata_reply(request.method, url))
 
-    def authorization_server(self, issuer_path: str) -> BaseResponse:
+    def authorization_server(self, place: str) -> BaseResponse:
         """Serve the metadata of the authorization server, which are outside of the mount point
-        (RFC 8414).
+        (RFC 8414); 404 in JSON, instead of a page of the application, if there are none.
 
         Args:
-            issuer_path: The path of the issuer that is asked for.
+            place: Their path, with that of the issuer.
         """
         if self.server.core.sign_in is None:
-            return self.no_authorization_server()
-        return _response(import_module(_SIGNING_IN).metadata(self.server, self.path, issuer_path))
+            return _response(metadata_reply(request.method, None))
+        return _response(import_module(_SIGNING_IN).metadata(self.server, self.path, place))
 
-    def no_authorization_server(self) -> BaseResponse:
-        """Answer clients that look for an authorization server here: 404 in JSON instead of a page
-        of the application.
+    def root(self, name: str) -> BaseResponse:
+        """Serve metadata at the root of the domain; 404 in JSON for those that there are not.
+
+        Args:
+            name: The last part of their path.
         """
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        place = f"/.well-known/{name}"
+        if place == WELL_KNOWN:
+            mount = only_resource(app)
+            if mount is not None:
+                return FlaskViews(mount.server, mount.path).metadata()
+        elif place == AUTHORIZATION_SERVERS[0]:
+            mount = first_signing_in(app)
+            if mount is not None and has_origin(app, mount.path):
+                return FlaskViews(mount.server, mount.path).authorization_server(place)
+        return self._nothing()
+
+    def alias(self, name: str) -> BaseResponse:
+        """Serve an endpoint of the authorization server at the root of the domain.
+
+        Args:
+            name: The name of the endpoint.
+        """
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        return self._sign_in(f"/{name}") if has_origin(app, self.path) else self._nothing()
+
+    def _nothing(self) -> BaseResponse:
         return _response(metadata_reply(request.method, None))
+
+    def _sign_in(self, place: str) -> BaseResponse:
+        """Answer a request for the authorization server.
+
+        In the request context, where the application knows who is logged in. Its forms are sealed
+        for their person and browser, so that no other site can send them.
+        """
+        sent = self._body_or_refusal(request._get_current_object())  # type: ignore[attr-defined]
+        if isinstance(sent, Reply):
+            return _response(sent)
+        return _response(import_module(_SIGNING_IN).answer(self.server, self.path, place, sent))
 
     def serve(self, rest: str = "") -> BaseResponse:
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
@@ -94,12 +134,7 @@ class FlaskViews:
         wsgi = self.server.wsgi
         sign_in = self.server.core.sign_in
         if sign_in is not None and f"/{rest}/".startswith(f"{sign_in.path}/"):
-            # In the request context, where the application knows who is logged in. Its forms are
-            # sealed for their person and browser, so that no other site can send them.
-            sent = self._body_or_refusal(current)
-            if isinstance(sent, Reply):
-                return _response(sent)
-            return _response(import_module(_SIGNING_IN).answer(self.server, self.path, rest, sent))
+            return self._sign_in(f"/{rest}".removeprefix(sign_in.path))
         resumed: Resumed | None = None
         if self.server.core.allows_direct_calls and not csrf_applies(app):
             direct = self._answer_route(current, rest) if rest else self._answer_directly(current)

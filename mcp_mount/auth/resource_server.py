@@ -138,11 +138,11 @@ class ResourceServer:
             return f'{own}, error="insufficient_scope", scope="{" ".join(challenge.scopes)}"'
         if not self.has_servers:
             return challenge_header(challenge, {})
-        own = request.url()
-        if own is None and self.resource is None:
+        asked = request.url()
+        url = self.resource or asked
+        if url is None:
             return challenge_header(challenge, {})
-        url = self.resource or own or ""
-        if own is not None and own.endswith("/"):
+        if asked is not None and asked.endswith("/"):
             url = f"{url.rstrip('/')}/"
         return challenge_header(challenge, {"resource_metadata": self._metadata_url(url)})
 

@@ -1,6 +1,7 @@
-"""What a server answers at the root of its host, outside of its mount point: metadata, where
-clients look for them (RFC 9728, RFC 8414), and the endpoints of its authorization server, where some
-clients look for those.
+"""What a server answers at the root of its host, outside of its mount point.
+
+These are metadata, where clients look for them (RFC 9728, RFC 8414), and the endpoints of its
+authorization server, where some clients look for those.
 """
 
 from __future__ import annotations

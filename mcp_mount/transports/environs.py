@@ -50,6 +50,9 @@ def endpoint_url(environ: Environ) -> str | None:
     if not host:
         return None
     path: str = environ.get(ENDPOINT) or environ.get("SCRIPT_NAME") or ""
+    if path and f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" == f"{path}/":
+        # Clients compare it with what they were given.
+        path += "/"
     scheme = environ.get("wsgi.url_scheme", "http")
     return f"{scheme}://{host}{quote(path.encode('latin-1'))}"
 

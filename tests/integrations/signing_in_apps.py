@@ -239,6 +239,20 @@ def flask_session() -> Any:
     return app
 
 
+def flask_two() -> Any:
+    """Two servers in one application, which has a page at every path."""
+    from flask import session
+
+    from mcp_mount_flask import MCPMount
+
+    app = _flask_application()
+    app.add_url_rule("/<path:rest>", "page", lambda rest: "a page")
+    for path, name in (("/api/mcp", "orders"), ("/other/mcp", "other")):
+        auth = signing_in(user=lambda: session.get("user"), login="/login")
+        register(MCPMount(app, path, name=name, auth=auth, **OPTIONS))
+    return app
+
+
 def flask_beside() -> Any:
     from flask import session
 

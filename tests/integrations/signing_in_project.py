@@ -12,15 +12,13 @@ import django
 from django.conf import settings
 from django.urls import include, path
 
-PREFIX = os.environ.get("PREFIX", "")
-
 if not settings.configured:
     settings.configure(
         SECRET_KEY="for-tests-only-for-tests-only-for-tests-only",
         ALLOWED_HOSTS=["127.0.0.1"],
         ROOT_URLCONF=__name__,
         LOGIN_URL="login",
-        FORCE_SCRIPT_NAME=PREFIX or None,
+        FORCE_SCRIPT_NAME=os.environ.get("PREFIX"),
         INSTALLED_APPS=[
             "django.contrib.auth",
             "django.contrib.contenttypes",
@@ -66,8 +64,7 @@ if not settings.configured:
         # For all servers of the project.
         MCP_MOUNT={"AUTH": "tests.integrations.signing_in_apps.AUTH", "SCOPES": "orders:read"},
     )
-
-django.setup()
+    django.setup()
 
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView

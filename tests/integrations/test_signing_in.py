@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
@@ -33,6 +35,13 @@ HOSTS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 """Which server serves each application, and where its MCP endpoint is."""
 
+OTHERS: dict[str, tuple[tuple[str, ...], str]] = {
+    "two": (UVICORN, ""),
+    "own_issuer": (UVICORN, ""),
+    "flask_two": (GTHREAD, ""),
+}
+"""Applications for single questions."""
+
 NAMES = {"django_wsgi": "1", "django_asgi": "1"}
 """The caller where it is not the name that people log in by: the primary key of the user."""
 
@@ -41,16 +50,12 @@ NAMES = {"django_wsgi": "1", "django_asgi": "1"}
 def serving(host: str, folder: Path, *, port: int = 0, **environment: str) -> Iterator[str]:
     """Serve an application; the origin."""
     port = port or free_port()
-    words, _ = HOSTS.get(host, (UVICORN, ""))
+    words = {**HOSTS, **OTHERS}[host][0]
+    app = f"tests.integrations.signing_in_apps:{host}"
     if words is GTHREAD:
-        command = [
-            *words,
-            f"tests.integrations.signing_in_apps:{host}()",
-            "-b",
-            f"127.0.0.1:{port}",
-        ]
+        command = [*words, f"{app}()", "-b", f"127.0.0.1:{port}"]
     else:
-        command = [*words, f"tests.integrations.signing_in_apps:{host}", "--port", str(port)]
+        command = [*words, app, "--port", str(port)]
     variables = {"PYTHONPATH": PYTHONPATH, **environment}
     if host.startswith("django"):
         variables["DATABASE"] = str(folder / "db.sqlite3")
@@ -107,3 +112,146 @@ def test_the_official_client_signs_in_and_steps_up(host: str, mode: str, serve: 
     assert len(person.visited) == 1
     assert called(url, person, mode, "cancel_order", number=7) == f"{name} cancelled 7"
     assert set(person.scopes()[1].split()) == {"orders:read", "orders:write"}
+
+
+def test_a_tool_of_django_has_the_user_of_the_project(serve: Serve) -> None:
+    for host in ("django_wsgi", "django_asgi"):
+        origin = serve(host)
+        assert called(f"{origin}/api/mcp", SigningIn("bob", origin), "auto", "user") == (
+            "User bob True"
+        )
+
+
+def refreshed(origin: str, person: SigningIn) -> httpx2.Response:
+    document = httpx2.get(f"{origin}/.well-known/oauth-authorization-server").json()
+    return httpx2.post(
+        document["token_endpoint"],
+        data={
+            "grant_type": "refresh_token",
+            "refresh_token": person.tokens.refresh_token,
+            "client_id": person.client.client_id,
+        },
+    )
+
+
+@pytest.mark.parametrize("host", ["starlette", "flask", "flask_beside", "django_wsgi"])
+def test_a_connection_outlives_a_restart_of_the_server(host: str, tmp_path: Path) -> None:
+    port = free_port()
+    with serving(host, tmp_path, port=port) as origin:
+        url = origin + HOSTS[host][1]
+        person = SigningIn("ann", origin)
+        called(url, person, "auto")
+    with serving(host, tmp_path, port=port):
+        assert called(url, person, "auto").endswith(": orders:read")
+        answer = refreshed(origin, person)
+        assert answer.status_code == 200, answer.text
+        headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
+        assert httpx2.post(url, json={}, headers=headers).status_code == 400
+    assert len(person.visited) == 1
+
+
+@pytest.mark.parametrize(
+    "host", ["alone", "fastapi", "flask_session", "wsgi_beside", "django_wsgi"]
+)
+def test_who_disconnects_an_assistant_ends_its_tokens(host: str, serve: Serve) -> None:
+    origin = serve(host)
+    url = origin + HOSTS[host][1]
+    person = SigningIn("ann", origin)
+    called(url, person, "auto")
+    document = httpx2.get(f"{origin}/.well-known/oauth-authorization-server").json()
+    page = person.browser.open(document["token_endpoint"].removesuffix("token"))
+    assert "tests" in page.text
+    headers = {"authorization": f"Bearer {person.tokens.access_token}"}
+    while 'name="form"' in page.text:
+        done = person.browser.decide(page, "remove")
+        assert done.status_code == 303, done.text
+        page = person.browser.open(document["token_endpoint"].removesuffix("token"))
+    # Another worker would take it for as long as it is known to hold: 0.2 s here.
+    deadline = time.monotonic() + 30
+    while (answer := httpx2.post(url, json={}, headers=headers)).status_code != 401:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    assert refreshed(origin, person).json()["error"] == "invalid_grant"
+
+
+RESOURCE = "/.well-known/oauth-protected-resource"
+ISSUER = "/.well-known/oauth-authorization-server"
+OPENID = "/.well-known/openid-configuration"
+
+
+@pytest.mark.parametrize("host", [host for host in HOSTS if host != "bare"])
+def test_metadata_are_at_the_root_in_the_words_of_the_origin(host: str, serve: Serve) -> None:
+    origin = serve(host)
+    path = HOSTS[host][1]
+    document = httpx2.get(f"{origin}{ISSUER}").json()
+    assert document["issuer"] == origin
+    assert document["authorization_endpoint"].startswith(f"{origin}/")
+    has_other = host.startswith("django")
+    for place, resource in (
+        (f"{RESOURCE}{path}", f"{origin}{path}"),
+        # As VS Code compares it with what it was given.
+        (f"{RESOURCE}{path}/", f"{origin}{path}/"),
+        (RESOURCE, None if has_other else f"{origin}{path}"),
+    ):
+        answer = httpx2.get(origin + place)
+        if resource is None:
+            assert answer.status_code == 404
+            continue
+        assert answer.status_code == 200, place
+        assert answer.json()["resource"] == resource
+        assert answer.json()["authorization_servers"] == [origin]
+    for place in (f"{ISSUER}{path}", OPENID, f"{OPENID}{path}", f"{path}{OPENID}"):
+        answer = httpx2.get(origin + place)
+        assert (place, answer.status_code) == (place, 404)
+        assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("host", [host for host in HOSTS if host != "bare"])
+def test_a_challenge_is_for_the_url_that_the_client_was_given(host: str, serve: Serve) -> None:
+    url = serve(host) + HOSTS[host][1]
+    for asked in (url, f"{url}/"):
+        answer = httpx2.post(asked, json={})
+        assert answer.status_code == 401
+        shown = answer.headers["www-authenticate"].partition('resource_metadata="')[2]
+        document = httpx2.get(shown.partition('"')[0])
+        assert document.status_code == 200
+        assert document.json()["resource"] == asked
+
+
+@pytest.mark.parametrize("host", ["alone", "starlette", "fastapi", "flask", "django_wsgi"])
+def test_endpoints_are_at_the_origin_where_the_host_has_none(host: str, serve: Serve) -> None:
+    origin = serve(host)
+    body = {"redirect_uris": ["http://localhost/callback"]}
+    made = httpx2.post(f"{origin}/register", json=body)
+    assert made.status_code == 201, made.text
+    for place in ("/token", "/revoke"):
+        answer = httpx2.post(origin + place, data={"client_id": made.json()["client_id"]})
+        assert answer.json()["error"] == "invalid_request", place
+    asked = httpx2.get(f"{origin}/authorize?client_id={made.json()['client_id']}")
+    assert asked.status_code == 302
+    assert "/login" in asked.headers["location"] or "/enter" in asked.headers["location"]
+
+
+def test_a_host_that_is_an_authorization_server_itself_stays_one(serve: Serve) -> None:
+    origin = serve("own_issuer")
+    url = f"{origin}/api/mcp"
+    assert httpx2.get(f"{origin}{ISSUER}").json() == {"issuer": "https://own.example"}
+    assert httpx2.get(f"{origin}/token").json() == "the application's own"
+    person = SigningIn("ann", origin)
+    assert called(url, person, "auto") == "ann: orders:read"
+    assert person.answer["iss"] == url
+
+
+@pytest.mark.parametrize("host", ["two", "flask_two", "django_wsgi"])
+def test_of_two_servers_the_first_has_the_origin(host: str, mode: str, serve: Serve) -> None:
+    origin = serve(host)
+    for path, issuer in (("/api/mcp", origin), ("/other/mcp", f"{origin}/other/mcp")):
+        person = SigningIn("ann", origin)
+        assert called(origin + path, person, mode).endswith(": orders:read")
+        assert person.answer["iss"] == issuer
+        # It is good for the one that it was issued for.
+        other = {"/api/mcp": "/other/mcp", "/other/mcp": "/api/mcp"}[path]
+        headers = {"authorization": f"Bearer {person.tokens.access_token}"}
+        assert httpx2.post(origin + other, json={}, headers=headers).status_code == 401
+    assert httpx2.get(f"{origin}{RESOURCE}").status_code == 404
