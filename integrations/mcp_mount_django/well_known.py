@@ -12,7 +12,6 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
-from django.db import connections
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import (
@@ -89,23 +88,6 @@ def authorization_server(
 authorization_server.login_required = False  # type: ignore[attr-defined]
 
 
-def alias(request: HttpRequest, place: str) -> HttpResponseBase:
-    """Respond to a request for an endpoint of the authorization server at the root.
-
-    Args:
-        request: Django's request.
-        place: The name of the endpoint.
-    """
-    found: HttpResponseBase = import_module(_SIGNIN).page(request, place)
-    return found
-
-
-# As for the pages of the authorization server themselves.
-alias.csrf_exempt = True  # type: ignore[attr-defined]
-alias.login_required = False  # type: ignore[attr-defined]
-alias._non_atomic_requests = set(connections.settings)  # type: ignore[attr-defined]
-
-
 def serves_metadata(path: str) -> bool:
     """Whether the metadata of a server at `path` are served where RFC 9728 requires."""
     if get_script_prefix() != "/":
@@ -179,7 +161,10 @@ class _AliasPattern(_RootPattern):
         if found is None:
             return None
         first = next((place for place, one in mounted() if one.core.sign_in is not None), None)
-        return found if first is not None and serves_issuer(first) else None
+        if first is None or not serves_issuer(first):
+            return None
+        found.func = import_module(_SIGNIN).page
+        return found
 
 
 @cache
@@ -213,5 +198,5 @@ urlpatterns: list[Any] = [
             path(f"{one[1:]}/<path:issuer_path>", authorization_server, {"kind": one}),
         )
     ),
-    _pattern(f"(?P<place>{'|'.join(one[1:] for one in ALIASES)})", alias, _AliasPattern),
+    _pattern(f"(?P<place>{'|'.join(one[1:] for one in ALIASES)})", metadata, _AliasPattern),
 ]

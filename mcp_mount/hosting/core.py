@@ -51,7 +51,7 @@ from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.listening import before_shutdown, listen
 from mcp_mount.transports.outbox import Outbox
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.scopes import ENDPOINT, HOST_APP, LOOP, ROOT, SERVER, Scope
+from mcp_mount.transports.scopes import BARE, ENDPOINT, HOST_APP, LOOP, ROOT, SERVER, Scope
 from mcp_mount.transports.short_ways import ShortWay
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
@@ -317,6 +317,7 @@ class ServerCore:
         scope["mcp_mount.mounted"] = self.is_attached or outer is not None
         if outer is not None and not self.is_attached:
             self.note_bare_mount()
+            scope[BARE] = True
         if HOST_APP not in scope:
             scope[HOST_APP] = self._application if outer is None else outer
         if outer is None:

@@ -47,6 +47,10 @@ ENDPOINT: Final = "mcp_mount.endpoint"
 """The key of a scope, or of a WSGI environment, under which a server passes the path of its MCP
 endpoint."""
 
+BARE: Final = "mcp_mount.bare"
+"""The key of a scope under which a server notes that an application has mounted it by itself, which
+redirects requests to the path with a slash."""
+
 HOST_REQUEST: Final = "mcp_mount.request"
 """The key of a scope, or of a WSGI environment, under which an integration passes a `Request`
 that knows the framework's own request and its caller."""
@@ -167,7 +171,7 @@ def endpoint_url(scope: Scope, headers: dict[str, str]) -> str | None:
     if not host:
         return None
     path = scope.get(ENDPOINT, scope.get("root_path", ""))
-    if path and scope["path"] == f"{path}/":
+    if path and scope["path"] == f"{path}/" and not scope.get(BARE):
         # Clients compare it with what they were given.
         path += "/"
     return f"{scope.get('scheme', 'http')}://{host}{path}"

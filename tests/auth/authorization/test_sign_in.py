@@ -159,9 +159,24 @@ def test_an_option_that_does_not_exist_is_named() -> None:
         SignIn(scope={"a": "b"})  # type: ignore[call-arg]
 
 
-def test_a_sign_in_serves_one_server(shop: Shop) -> None:
-    with pytest.raises(DefinitionError, match="serves one server"):
-        MCPServer("other", auth=shop.sign_in, secret_key="x")
+def test_a_second_server_gets_a_sign_in_of_its_own(shop: Shop) -> None:
+    other = MCPServer("other", auth=shop.sign_in, secret_key="x")
+    third = MCPServer("third", auth=shop.sign_in, secret_key="x")
+    own = [one.core.sign_in for one in (shop.mcp, other, third)]
+    assert own[0] is shop.sign_in
+    assert len({id(one) for one in own}) == 3
+    assert len({id(one and one.events) for one in own}) == 3
+    # Each opens what it has sealed, and nothing of the others.
+    assert own[1] is not None
+    token = own[1].seals.client_id("tests", [], None)
+    assert [one is not None and one.seals.open_client_id(token) is not None for one in own] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_server_has_one_sign_in() -> None:
     with pytest.raises(DefinitionError, match="two SignIn"):
         MCPServer(
             "two",
@@ -170,7 +185,7 @@ def test_a_sign_in_serves_one_server(shop: Shop) -> None:
         )
 
 
-@pytest.mark.parametrize("given", [{}, {"user": str}, {"login": "/login"}])
+@pytest.mark.parametrize("given", [{}, {"user": str}])
 def test_without_accounts_one_is_told_what_to_give(given: dict[str, Any]) -> None:
     sign_in = SignIn(**given)
     MCPServer("shop", auth=sign_in, secret_key="x")
