@@ -19,9 +19,9 @@ from benchmarks.environment import environment
 from benchmarks.servers import pinned
 from benchmarks.tables import described
 from mcp_mount import MCPServer
+from mcp_mount.auth import SignIn
 from mcp_mount.auth.authorization.connections import Connection, ConnectionStore, MemoryConnections
 from mcp_mount.auth.authorization.sealed import Code
-from mcp_mount.auth.authorization.sign_in import SignIn
 from mcp_mount.auth.authorization.stores import store_of
 from mcp_mount.auth.verifiers import VerificationCache
 from mcp_mount.transports.driving import follow
@@ -70,10 +70,10 @@ REGISTRATIONS: Final = {
 IMPORTS: Final = {
     "`import mcp_mount`": "import mcp_mount",
     "`from mcp_mount.auth import JWT`": "from mcp_mount.auth import JWT",
-    "`SignIn` besides": "from mcp_mount.auth.authorization.sign_in import SignIn",
+    "`SignIn` besides": "from mcp_mount.auth import SignIn",
     "a server with one that has been asked": (
         "from mcp_mount import MCPServer; "
-        "from mcp_mount.auth.authorization.sign_in import SignIn; "
+        "from mcp_mount.auth import SignIn; "
         "auth = SignIn(user=str, login='/login'); "
         "MCPServer('shop', auth=auth, secret_key='k' * 50); auth.server"
     ),
