@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
+from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import Pieces
 from mcp_mount.llm.requests import ChatRequest, is_text
-from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.encoding import NotFinite, encode
 
 _BYTES_OF_TOKEN: Final = 3
 """Few tokens of a model have less, in most languages."""
@@ -118,4 +119,8 @@ class Meter:
 
 
 def _size(value: Any) -> int:
-    return len(encode(value))
+    try:
+        return len(encode(value))
+    except NotFinite as error:
+        # Numbers such as 1e999.
+        raise ModelError(str(error), status=400, again=False) from None

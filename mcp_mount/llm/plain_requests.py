@@ -14,7 +14,8 @@ from typing import Any, Final
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError
 from pydantic_core import core_schema as core
 
-from mcp_mount.llm.requests import ChatMessage, ChatRequest
+from mcp_mount.llm.requests import MAX_TOKENS, ChatMessage, ChatRequest
+from mcp_mount.wire.encoding import may_have_no_numbers
 
 _TEXT: Final = core.str_schema(strict=True)
 _OBJECT: Final = core.dict_schema(core.str_schema(), core.any_schema(), strict=True)
@@ -37,7 +38,7 @@ _REQUEST: Final[dict[str, CoreSchema]] = {
     "stream_options": _OBJECT,
     "temperature": _NUMBER,
     "top_p": _NUMBER,
-    "max_tokens": core.int_schema(strict=True, ge=1),
+    "max_tokens": core.int_schema(strict=True, ge=1, le=MAX_TOKENS),
     "n": core.int_schema(strict=True, ge=1, le=128),
     "stop": core.list_schema(_TEXT, strict=True),
     "seed": core.int_schema(strict=True),
@@ -52,6 +53,8 @@ def plain_request(body: bytes) -> ChatRequest | None:
     Args:
         body: JSON, as a client has sent it.
     """
+    if may_have_no_numbers(body):
+        return None
     try:
         found: ChatRequest = _validator().validate_json(body)
     except ValidationError:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from mcp_mount.wire.data_urls import DataURL, data_url
+
+MAX_TOKENS: Final = 2**31 - 1
+"""The largest limit of an answer: what it costs at most is counted, in whole numbers that stores
+can keep."""
 
 
 class ChatMessage(BaseModel):
@@ -77,7 +81,7 @@ class ChatRequest(BaseModel):
         reasoning_effort: How much the model is to reason.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     model: str | None = None
     messages: list[ChatMessage] = Field(min_length=1)
@@ -85,7 +89,7 @@ class ChatRequest(BaseModel):
     stream_options: dict[str, Any] | None = None
     temperature: float | None = None
     top_p: float | None = None
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS)
     n: int = Field(1, ge=1, le=128)
     stop: list[str] | None = None
     seed: int | None = None

@@ -92,7 +92,7 @@ def encode_typed(adapter: TypeAdapter[Any], value: Any, *, is_open: bool = True)
     except ValueError as error:
         plain = adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
         data = to_json(_replaced(plain, error))
-    if is_open or _is_suspect(data):
+    if is_open or may_have_no_numbers(data):
         _check(data, lambda: adapter.dump_python(value, by_alias=True, warnings=False))
     return data
 
@@ -116,14 +116,14 @@ def _check(data: bytes, plain: Callable[[], Any]) -> None:
         NotFinite: If there are any.
     """
     place: str | None = None
-    if _is_suspect(data):
+    if may_have_no_numbers(data):
         place = next(_not_finite(from_json(data), ""), None)
     if place is None:
-        if not _is_suspect(data) and b"null" not in data:
+        if not may_have_no_numbers(data) and b"null" not in data:
             return
         values = plain()
         try:
-            if not _is_suspect(to_json(values)):
+            if not may_have_no_numbers(to_json(values)):
                 return
         except ValueError:
             # Surrogates that have been replaced in the data, or what only its type can encode.
@@ -134,7 +134,7 @@ def _check(data: bytes, plain: Callable[[], Any]) -> None:
         raise NotFinite(f"The value has NaN or an infinity{where}, which JSON does not have")
 
 
-def _is_suspect(data: bytes) -> bool:
+def may_have_no_numbers(data: bytes) -> bool:
     """Whether NaN or an infinity may be in encoded data; the words may also be in a text."""
     return b"NaN" in data or b"Infinity" in data
 

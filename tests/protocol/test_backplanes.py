@@ -19,6 +19,7 @@ from mcp_mount.backends.backplane import MemoryBackplane
 from mcp_mount.calls.backplane import BackplaneUnavailable, Message, SessionState
 from mcp_mount.calls.flows import Do
 from mcp_mount.protocol import Reply, Request
+from mcp_mount.transports.answering import AsyncAnswers
 from mcp_mount.transports.driving import open_request_async
 from mcp_mount.transports.threads import PLAIN
 from tests.requests import JSON_HEADERS, ask, initialize, message, meta, session_headers, stateless
@@ -137,7 +138,7 @@ class OnALoop:
 
     async def _serve(self, server: MCPServer, request: Request, pieces: Queue[Any]) -> None:
         opened = await open_request_async(server.core.protocol, request, PLAIN)
-        reply = await server.core.asgi_endpoint.answer(opened)
+        reply = await AsyncAnswers(server.core.protocol, server.core.runner).answer(opened)
         if isinstance(reply, Reply):
             pieces.put((reply.status, dict(reply.headers)))
             pieces.put(reply.body)

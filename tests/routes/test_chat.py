@@ -25,6 +25,7 @@ from mcp_mount.models import (
     ChatCompletion,
     Finish,
     ModelError,
+    Price,
     Reasoning,
     Refusal,
     Route,
@@ -270,6 +271,46 @@ def test_a_body_that_is_no_request_is_refused(body: bytes) -> None:
     headers = {"content-type": "application/json"}
     answer = get(build(says("a")[0]), URL, "POST", content=body, headers=headers)
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"price": Price(1, 1), "budget": "1000000 USD/day"}], ids=["direct", "budget"]
+)
+@pytest.mark.parametrize(
+    "member",
+    [
+        b'"temperature": NaN',
+        b'"top_p": 1e999',
+        b'"stream_options": {"x": -Infinity}',
+        b'"logit_bias": {"1": Infinity}',
+        b'"max_tokens": 2147483648',
+        b'"max_tokens": 1' + b"0" * 400,
+    ],
+)
+def test_numbers_that_are_none_or_too_large_are_refused_before_a_model_is_asked(
+    member: bytes, options: dict[str, Any]
+) -> None:
+    asked: list[ChatRequest] = []
+    server = MCPServer("tests", open=True)
+    router = CompletionsRouter()
+
+    @router.chat(**options)
+    def model(request: ChatRequest) -> str:
+        asked.append(request)
+        return "ok"
+
+    server.include_router(router)
+    headers = {"content-type": "application/json"}
+    body = b'{"messages": [{"role": "user", "content": "NaN"}], %b}' % member
+    answer = get(server, URL, "POST", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert not asked
+
+
+def test_a_text_may_speak_of_numbers_that_are_none() -> None:
+    message = {"role": "user", "content": "Is NaN -Infinity?"}
+    answer = ask(build(lambda request: request.text), messages=[message])
+    assert answer.json()["choices"][0]["message"]["content"] == "Is NaN -Infinity?"
 
 
 def test_an_error_of_a_model_has_its_status_and_words() -> None:

@@ -79,6 +79,13 @@ def test_a_function_may_take_the_number_of_dimensions() -> None:
     assert len(ask(function).json()["data"][0]["embedding"]) == 4
 
 
+def test_dimensions_that_a_client_leaves_out_are_the_default_of_the_function() -> None:
+    def function(texts: list[str], dimensions: int = 5) -> list[list[float]]:
+        return [[0.0] * dimensions for _ in texts]
+
+    assert len(ask(function).json()["data"][0]["embedding"]) == 5
+
+
 def test_dimensions_that_the_vectors_do_not_have_are_refused() -> None:
     assert ask(lengths, dimensions=2).status_code == 200
     answer = ask(lengths, dimensions=3)

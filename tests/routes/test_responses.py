@@ -525,3 +525,32 @@ def test_calls_of_them_come_back_as_items_of_their_own(stream: bool) -> None:
         {**search, "call_id": "c", "arguments": {"query": "draw"}},
         {**search, "call_id": "d", "arguments": {}},
     ]
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        b'"metadata": {"a": NaN}',
+        b'"metadata": {"a": 1e999}',
+        b'"temperature": 1e999',
+        b'"text": {"format": {"type": "json_object", "x": 1e999}}',
+        b'"input": [{"type": "local_shell_call", "action": {"command": 1e999}}]',
+        b'"input": [{"type": "reasoning", "encrypted_content": "mcpm1.W3sieCI6MWU5OTl9XQ=="}]',
+        b'"max_output_tokens": 1' + b"0" * 400,
+    ],
+)
+def test_numbers_that_are_none_or_too_large_are_refused_before_a_model_is_asked(
+    member: bytes,
+) -> None:
+    asked: list[ChatRequest] = []
+
+    def model(request: ChatRequest) -> str:
+        asked.append(request)
+        return "ok"
+
+    server = build(model, budget="1000000 tokens/day")
+    headers = {"content-type": "application/json"}
+    given = b"" if b"input" in member else b'"input": "hi", '
+    answer = get(server, URL, "POST", content=b"{%b%b}" % (given, member), headers=headers)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert not asked

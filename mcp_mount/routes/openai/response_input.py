@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.llm.requests import MAX_TOKENS, ChatRequest
 from mcp_mount.routes.errors import unfit
 from mcp_mount.routes.openai.response_reasoning import WANTED, details_in
 from mcp_mount.routes.openai.response_tools import (
@@ -93,7 +93,7 @@ class ResponseRequest(BaseModel):
         include: What the response is to have besides: "reasoning.encrypted_content".
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     model: str | None = None
     input: str | list[dict[str, Any]]
@@ -103,7 +103,7 @@ class ResponseRequest(BaseModel):
     tool_choice: str | dict[str, Any] | None = None
     text: dict[str, Any] = Field(default_factory=dict)
     reasoning: dict[str, Any] = Field(default_factory=dict)
-    max_output_tokens: int | None = Field(None, ge=1)
+    max_output_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS)
     temperature: float | None = None
     top_p: float | None = None
     top_logprobs: int | None = None

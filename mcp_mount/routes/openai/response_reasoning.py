@@ -40,7 +40,7 @@ def details_in(content: Any) -> list[dict[str, Any]]:
     if not isinstance(content, str) or not content.startswith(_MARK):
         return []
     try:
-        details = from_json(base64.urlsafe_b64decode(content[len(_MARK) :]))
+        details = from_json(base64.urlsafe_b64decode(content[len(_MARK) :]), allow_inf_nan=False)
     except (binascii.Error, ValueError):
         return []
     if not isinstance(details, list):

@@ -15,6 +15,7 @@ from fastapi import Request, Response
 
 from mcp_mount.features import Registry
 from mcp_mount.llm.answers import ChatCompletion, Delta, ToolDelta, Usage
+from mcp_mount.routes.errors import unfit
 from mcp_mount.routes.openai.calls import answer
 from mcp_mount.routes.openai.response_input import ResponseRequest
 from mcp_mount.routes.openai.response_output import (
@@ -25,7 +26,7 @@ from mcp_mount.routes.openai.response_output import (
     OutputItem,
     ReasoningItem,
 )
-from mcp_mount.wire.encoding import encode
+from mcp_mount.wire.encoding import NotFinite, encode
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why a response is incomplete, by the reason why its answer ends."""
@@ -43,8 +44,13 @@ class ResponsesEndpoint:
 
     async def answer(self, wanted: ResponseRequest, request: Request) -> Response:
         """Respond to a conversation, within all that is declared around the model."""
-        writer = partial(_ResponseWriter, wanted)
-        return await answer(request, self._registry, [wanted.question()], writer)
+        try:
+            question = wanted.question()
+            # The response repeats it: before a model is asked, and paid.
+            encode(wanted.shown())
+        except NotFinite as error:
+            raise unfit("JSON", str(error)) from None
+        return await answer(request, self._registry, [question], partial(_ResponseWriter, wanted))
 
 
 class _ResponseWriter:

@@ -10,6 +10,7 @@ import fastapi.routing
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,12 +18,13 @@ from starlette.types import Receive, Scope, Send
 
 from mcp_mount.features import Registry
 from mcp_mount.protocol import Request as ProtocolRequest
-from mcp_mount.routes.errors import answer_unfit_openai, failed
-from mcp_mount.routes.gate import Guard, ReadRequest, gate, gated_body, usual_body_limit
+from mcp_mount.routes.errors import answer_unfit_openai, failed, unfit
+from mcp_mount.routes.gate import FORM, Guard, ReadRequest, gate, gated_body, usual_body_limit
 from mcp_mount.routes.parts import ServerParts, parts_of, registry_of
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import ROOT, read_headers
 from mcp_mount.transports.short_ways import DirectRequests, ShortWay
+from mcp_mount.wire.encoding import may_have_no_numbers
 
 MakeDirect: TypeAlias = Callable[[ServerParts], DirectRequests]
 """Makes what answers the direct requests to a route, of the parts of a server."""
@@ -84,8 +86,10 @@ async def _answered(
         if not length.isdecimal() or int(length) > limit:
             # The model that it is for, which only the body tells, may take more than others.
             limit = registry_of(request, own).largest_body(limit)
-        read = ReadRequest(request, await gated_body(request, limit, headers), unchecked)
-        return await answer(read)
+        body = await gated_body(request, limit, headers)
+        if may_have_no_numbers(body) and FORM not in headers.get("content-type", "").lower():
+            _refuse_no_numbers(body)
+        return await answer(ReadRequest(request, body, unchecked))
     except RequestValidationError as error:
         # The first part of each place is "body".
         told = [{**one, "loc": one["loc"][1:]} for one in error.errors()]
@@ -95,6 +99,15 @@ async def _answered(
         return answer_unfit_openai(error.errors(include_url=False))
     except HTTPException as error:
         return failed(error, "The request")
+
+
+def _refuse_no_numbers(body: bytes) -> None:
+    """Refuse NaN and infinities, which pydantic and FastAPI read: a model would be asked, and its
+    answer, which repeats parts of the request, could not be written."""
+    try:
+        from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise unfit("JSON", str(error)) from None
 
 
 class _ShortWay:

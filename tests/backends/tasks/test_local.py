@@ -28,6 +28,7 @@ from mcp_mount import (
     elicitation,
 )
 from mcp_mount.protocol import Request
+from mcp_mount.transports.answering import AsyncAnswers
 from mcp_mount.transports.driving import follow
 from mcp_mount.wire.errors import INTERNAL_ERROR
 from tests.requests import Session, meta, stateless
@@ -336,7 +337,7 @@ def test_coroutines_run_on_the_loop_of_their_request(server: MCPServer) -> None:
             "tools/call", {"_meta": meta(capabilities=KNOWS), "name": "where", "arguments": {}}
         )
         opened = follow(server.core.protocol.open(Request("POST", headers, body)))
-        reply = await server.core.asgi_endpoint.answer(opened)
+        reply = await AsyncAnswers(server.core.protocol, server.core.runner).answer(opened)
         task_id = json.loads(reply.body)["result"]["taskId"]  # type: ignore[union-attr]
         while get(server, task_id)["status"] != "completed":
             await asyncio.sleep(0.005)

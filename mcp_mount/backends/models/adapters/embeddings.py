@@ -23,7 +23,8 @@ class FunctionEmbedding:
     """A function that represents texts by vectors, as a model.
 
     It takes a list of texts, and `dimensions` if it has a parameter of that name: how many numbers
-    a vector is to have, or None. It returns `Embeddings`, or a list of as many vectors: lists of
+    a vector is to have; where a client does not say it, the default of the parameter, or None. It
+    returns `Embeddings`, or a list of as many vectors: lists of
     numbers, or a NumPy array.
 
     Args:
@@ -49,7 +50,9 @@ class FunctionEmbedding:
                 f"{describe(function)}: an embedding function takes a list of texts, and "
                 f"{_DIMENSIONS} if it wants that{', not ' + ', '.join(needed) if needed else ''}"
             )
-        self._takes_dimensions = any(one.name == _DIMENSIONS for one in parameters[1:])
+        own = next((one for one in parameters[1:] if one.name == _DIMENSIONS), None)
+        self._takes_dimensions = own is not None
+        self._has_default = own is not None and own.default is not own.empty
 
     def embed(self, texts: Sequence[Any], options: Mapping[str, Any]) -> Any:
         """Represent texts by vectors; a coroutine, if the function is one."""
@@ -67,7 +70,8 @@ class FunctionEmbedding:
         return _as_embeddings(await self._call(texts, wanted), wanted)
 
     def _call(self, texts: Sequence[Any], wanted: int | None) -> Any:
-        given = {_DIMENSIONS: wanted} if self._takes_dimensions else {}
+        is_left_out = not self._takes_dimensions or (wanted is None and self._has_default)
+        given = {} if is_left_out else {_DIMENSIONS: wanted}
         return self.function(list(texts), **given)
 
 

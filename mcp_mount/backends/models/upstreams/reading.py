@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+_MOST: Final = 2**53
+"""More tokens than there can be: a price times a larger number may be none."""
 
 
 def text_in(value: Any, name: str) -> str:
@@ -26,4 +29,4 @@ def objects_in(value: Any, name: str) -> list[dict[str, Any]]:
 def count_in(value: Any, name: str) -> int:
     """The number of tokens in a member; 0 if there is none."""
     found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, int) and found > 0 else 0
+    return min(found, _MOST) if isinstance(found, int) and found > 0 else 0
