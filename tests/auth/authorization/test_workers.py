@@ -125,7 +125,7 @@ class Site:
         new.replace(ahead)
 
     def processes(self) -> set[str]:
-        return {httpx2.get(f"{self.url}/process", timeout=60).text for _ in range(20)}
+        return {httpx2.get(f"{self.url}/process", timeout=60).text for _ in range(MANY)}
 
     def restart(self) -> None:
         """Replace all workers."""
@@ -256,7 +256,6 @@ def test_without_grace_one_of_parallel_refreshes_works(serve: Serve, host: str) 
 def test_a_restart_in_the_middle_is_not_noticed(site: Site) -> None:
     client = site.client()
     browser = site.browser()
-    site.restart()
     page = browser.open(site.request(client))
     site.restart()
     done = browser.decide(page)
