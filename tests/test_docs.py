@@ -152,6 +152,37 @@ def test_the_examples_of_the_security_page_run() -> None:
         assert own.list_tools() == []
 
 
+def test_the_examples_of_the_page_of_signing_in_run() -> None:
+    with_login, by_hand, fastapi, way_back = map(execute, blocks(ROOT / "docs" / "signing-in.md"))
+    with_login["manager"].user_loader(lambda id: None)
+    for names in (with_login, by_hand):
+        # The user loader and the login view are the reader's own.
+        names["app"].add_url_rule("/login", "login", lambda: "")
+        names["app"].config["TRUSTED_HOSTS"] = ["localhost"]
+        answer = names["app"].test_client().get("/mcp/assistants/", base_url="http://localhost")
+        assert answer.headers["location"] == "/login?next=%2Fmcp%2Fassistants%2F"
+    with TestClient(fastapi["app"], base_url="http://localhost") as client:
+        answer = client.get("/mcp/assistants/", follow_redirects=False)
+        assert answer.headers["location"] == "/login?next=%2Fmcp%2Fassistants%2F"
+    assert way_back["way_back"]("/mcp/assistants/?a=b") == "/mcp/assistants/?a=b"
+    for other in ("//evil.example", "/\\evil.example", "/\t/evil.example", "https://a.b", ""):
+        assert way_back["way_back"](other) == "/"
+
+
+def test_the_page_of_authorization_names_modules_and_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "authorization.md").read_text()
+    tests = re.findall(r"`(\S+\.py)::(\w+)`", page)
+    assert len(tests) > 80
+    for file, name in tests:
+        folder = ROOT if "/" in file else ROOT / "tests" / "auth" / "authorization"
+        assert f"def {name}(" in (folder / file).read_text(), name
+    modules = re.findall(r"`(\S+\.py)`", page)
+    assert len(modules) > 60
+    for file in modules:
+        folder = ROOT if "/" in file else ROOT / "mcp_mount" / "auth" / "authorization"
+        assert (folder / file).exists(), file
+
+
 def test_the_examples_of_the_testing_page_pass() -> None:
     [block] = blocks(ROOT / "docs" / "testing.md")
     names = execute(block)
