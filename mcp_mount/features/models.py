@@ -76,6 +76,11 @@ def named_model(
 ) -> RegisteredModel:
     """The model of a name, for a caller; without a name the first that the caller may ask.
 
+    Args:
+        models: The models, by their names and aliases.
+        incoming: The request of the caller.
+        name: The name.
+
     Raises:
         ModelError: 404 if there is no such model, or its caller may not know of it.
         ProtocolError: 401 or 403, if an access token with more scopes is missing.
@@ -100,7 +105,13 @@ def named_model(
 def unknown_model(
     models: Mapping[str, RegisteredModel], incoming: IncomingRequest, name: str | None
 ) -> ModelError:
-    """The error for a model that there is not, for a caller."""
+    """The error for a model that there is not. It lists those that the caller may ask.
+
+    Args:
+        models: The models, by their names and aliases.
+        incoming: The request of the caller.
+        name: The name; None if the request has none.
+    """
     known = [key for key, one in models.items() if incoming.permits(one.rules)]
     listed = ", ".join(known[:_MAX_LISTED]) or "none"
     what = "There is no model" if name is None else f"Unknown model {name[:_LONGEST_NAME]!r}"

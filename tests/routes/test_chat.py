@@ -23,6 +23,7 @@ from mcp_mount import (
 )
 from mcp_mount.models import (
     ChatCompletion,
+    Delta,
     Finish,
     ModelError,
     Price,
@@ -187,6 +188,24 @@ def test_several_answers_have_a_choice_each() -> None:
         for choice in chunk["choices"]:
             texts[choice["index"]] += choice["delta"].get("content", "")
     assert texts == {0: "one", 1: "two"}
+
+
+def test_a_piece_may_say_several_things() -> None:
+    def model(request: ChatRequest) -> Iterator[Any]:
+        yield Delta(text="a", reasoning="b", refusal="c")
+
+    message = ask(build(model)).json()["choices"][0]["message"]
+    assert (message["content"], message["reasoning"], message["refusal"]) == ("a", "b", "c")
+
+
+def test_a_text_keeps_what_its_provider_wants_back() -> None:
+    details = [{"type": "reasoning.encrypted", "data": "x"}]
+
+    def model(request: ChatRequest) -> ChatCompletion:
+        return ChatCompletion("a", reasoning_details=details)
+
+    message = ask(build(model)).json()["choices"][0]["message"]
+    assert (message["content"], message["reasoning_details"]) == ("a", details)
 
 
 def test_the_answering_model_is_named() -> None:
