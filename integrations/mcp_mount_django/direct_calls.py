@@ -158,7 +158,7 @@ class DjangoDirectCalls:
             or not direct.find(meta, stands_alone=False)
         ):
             return None
-        asked: DirectRequest | None = direct.read(body)
+        asked: DirectRequest | None = direct.read(body, meta)
         if asked is None or not has_nothing_around(asked.function):
             return None
         return DirectRouteCall(direct, asked)

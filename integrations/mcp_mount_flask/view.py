@@ -223,7 +223,7 @@ class FlaskViews:
         if _plain_length(current) is None:
             return None
         body = self._body_or_refusal(current)
-        asked = None if isinstance(body, Reply) else direct.read(body)
+        asked = None if isinstance(body, Reply) else direct.read(body, current.environ)
         done = None if asked is None else direct.run(asked)
         return Response(done, 200, content_type=JSON) if isinstance(done, bytes) else done
 

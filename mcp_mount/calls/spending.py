@@ -89,12 +89,25 @@ class Spending:
         self.nanos = 0
 
     def add(self, input_tokens: int, output_tokens: int, cost: float) -> None:
-        """Note what was used up; the cost is in US dollars."""
+        """Note what was used up.
+
+        Args:
+            input_tokens: Tokens that models have read.
+            output_tokens: Tokens that models have written.
+            cost: In US dollars.
+        """
         with self._lock:
             self._add(input_tokens, output_tokens, nanos_of(cost))
 
     def be_at_least(self, input_tokens: int, output_tokens: int, cost: float) -> None:
-        """Note what a call says of itself: it may count what it has called, which is known."""
+        """Note what a call says of itself. Its numbers may have what it has called in them, which
+        is noted already: only what is missing is added.
+
+        Args:
+            input_tokens: Tokens that it says were read.
+            output_tokens: Tokens that it says were written.
+            cost: In US dollars.
+        """
         with self._lock:
             self._add(
                 max(0, input_tokens - self.input_tokens),
@@ -103,7 +116,12 @@ class Spending:
             )
 
     def expect(self, tokens: int, nanos: int) -> None:
-        """Note what the call takes at most, as long as it has not ended."""
+        """Note what the call takes at most, as long as it has not ended.
+
+        Args:
+            tokens: Tokens, read and written.
+            nanos: The cost, in billionths of a dollar.
+        """
         with self._lock:
             self._most = tokens, nanos
             one = self

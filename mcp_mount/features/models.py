@@ -76,6 +76,11 @@ def named_model(
 ) -> RegisteredModel:
     """The model of a name, for a caller; without a name the first that the caller may ask.
 
+    Args:
+        models: The models, by their names and aliases.
+        incoming: The request of the caller.
+        name: The name.
+
     Raises:
         ModelError: 404 if there is no such model, or its caller may not know of it.
         ProtocolError: 401 or 403, if an access token with more scopes is missing.
@@ -100,7 +105,13 @@ def named_model(
 def unknown_model(
     models: Mapping[str, RegisteredModel], incoming: IncomingRequest, name: str | None
 ) -> ModelError:
-    """The error for a model that there is not, for a caller."""
+    """The error for a model that there is not. It lists those that the caller may ask.
+
+    Args:
+        models: The models, by their names and aliases.
+        incoming: The request of the caller.
+        name: The name; None if the request has none.
+    """
     known = [key for key, one in models.items() if incoming.permits(one.rules)]
     listed = ", ".join(known[:_MAX_LISTED]) or "none"
     what = "There is no model" if name is None else f"Unknown model {name[:_LONGEST_NAME]!r}"
@@ -110,26 +121,67 @@ def unknown_model(
 
 
 def check_members(models: Mapping[str, RegisteredModel]) -> None:
-    """Check that the models that others ask by their names are there: those of routes, and those
-    that have another name.
+    """Check that the models that others ask by their names are there, and are others: those of
+    routes, and those that have another name.
 
     Args:
         models: All models of a server.
 
     Raises:
-        DefinitionError: For names that no model has, or none that answers conversations.
+        DefinitionError: For names that no model has, or none that answers conversations, and for
+            models that ask themselves, be it by way of others.
     """
     answering = {name: one for name, one in models.items() if one.answers}
+    askers = {one.name: one for one in models.values()}
     problems = []
-    for asker in {one.name: one for one in models.values()}.values():
-        for name in getattr(asker.model, "members", ()):
+    for asker in askers.values():
+        for name in _members(asker):
             if name in answering:
                 continue
             what = "answers no conversations" if name in models else "is no model of this server"
             hint = suggestion(name, set(answering) - {asker.name})
             problems.append(f"the model {asker.name!r} asks {name!r}, which {what}; {hint}")
+    problems += [
+        f"the model {circle[0]!r} asks itself: {' → '.join([*circle, circle[0]])}"
+        for circle in _circles(askers, answering)
+    ]
     if problems:
-        raise DefinitionError("\n".join(problems))
+        # In one line, since it goes to the log.
+        ended = [one if one.endswith("?") else f"{one}." for one in problems[:-1]]
+        raise DefinitionError(" Besides, ".join([*ended, problems[-1]]))
+
+
+def _members(model: RegisteredModel) -> Sequence[str]:
+    """The names of the models that a model may ask."""
+    names: Sequence[str] = getattr(model.model, "members", ())
+    return names
+
+
+def _circles(
+    askers: Mapping[str, RegisteredModel], known: Mapping[str, RegisteredModel]
+) -> list[list[str]]:
+    """The circles in which models ask one another, each once.
+
+    Args:
+        askers: All models, by their own names.
+        known: Those that may be asked, by all names that they have.
+    """
+    found: dict[frozenset[str], list[str]] = {}
+    done: set[str] = set()
+
+    def follow(name: str, path: list[str]) -> None:
+        if name in path:
+            circle = path[path.index(name) :]
+            found.setdefault(frozenset(circle), circle)
+        elif name not in done:
+            for member in _members(askers[name]):
+                if member in known:
+                    follow(known[member].name, [*path, name])
+            done.add(name)
+
+    for name in askers:
+        follow(name, [])
+    return list(found.values())
 
 
 _MAX_LISTED: Final = 20

@@ -187,7 +187,11 @@ class ChatCompletion:
     def is_text(self) -> bool:
         """Whether it is text and nothing else, as nearly all are."""
         return self.logprobs is None and not (
-            self.tool_calls or self.others or self.refusal or self.reasoning
+            self.tool_calls
+            or self.others
+            or self.refusal
+            or self.reasoning
+            or self.reasoning_details
         )
 
     @property
@@ -316,9 +320,9 @@ class _Choice:
     def add(self, delta: Delta) -> None:
         if delta.text:
             self.text.append(delta.text)
-        elif delta.reasoning:
+        if delta.reasoning:
             self.reasoning.append(delta.reasoning)
-        elif delta.refusal:
+        if delta.refusal:
             self.refusal.append(delta.refusal)
         if delta.reasoning_details:
             join_details(self.details, delta.reasoning_details)

@@ -3,7 +3,7 @@
 `ChatRequest` takes whatever clients send, by functions in Python that look at a body before its
 fields are read: 9 µs for a short one. Most bodies need none of that: a schema without these
 functions reads them in 5. What does not fit it may be a request all the same: `ChatRequest` has the
-last word. A test holds both together (tests/llm/test_plain_requests.py).
+last word. A test holds both together (tests/routes/test_direct_chats.py).
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ from mcp_mount.features.prices import Pricing
 from mcp_mount.features.reserving import DEFAULT_MAX_TOKENS
 from mcp_mount.llm.answers import Usage
 from mcp_mount.llm.errors import ModelRefused
+from mcp_mount.policies.allowances import Allowance, allowances, utc_now
 from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.reading import guarding
 from mcp_mount.policies.reservations import Held, Reserved, refusal
 from mcp_mount.policies.throttle import Key
-from mcp_mount.policies.windows import Allowance, allowances, utc_now
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.schemas.values import text, whole
 from mcp_mount.wire.answers import answer_of

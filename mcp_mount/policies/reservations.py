@@ -12,7 +12,7 @@ from typing import Final
 from mcp_mount.backends.stores import Count, Store
 from mcp_mount.calls.flows import Flow
 from mcp_mount.calls.spending import Spending
-from mcp_mount.policies.windows import Allowance, utc_now
+from mcp_mount.policies.allowances import Allowance, utc_now
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.lasting import keep
 from mcp_mount.transports.threads import PLAIN

@@ -24,7 +24,7 @@ from mcp_mount.routes.options import EmbeddingOptions, ModelOptions, NamedRouter
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import MCPRouter, add_asking_tool
 from mcp_mount.schemas.functions import DefinitionError, name_of
-from mcp_mount.schemas.names import refuse_unknown
+from mcp_mount.schemas.names import list_of_names, refuse_unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,8 +34,9 @@ _STAND_IN: Final = "No language model: it repeats what it is told, for developme
 class CompletionsRouter(MCPRouter):
     """LLM calls: `@router.prompt` and `@router.completion` for MCP, chat models over HTTP.
 
-    `POST /v1/chat/completions` answers in the form that OpenAI's clients speak, whole or streamed;
-    `GET /v1/models` lists the models that the caller may ask. Where several such routers are
+    In the form that OpenAI's clients speak, `/v1/chat/completions`, `/v1/responses` and
+    `/v1/completions` answer, whole or streamed; `/v1/embeddings` represents texts by vectors, and
+    `/v1/models` lists the models that the caller may ask. Where several such routers are
     included in a server, each answers for the models of all. A request that names no model gets the
     first one. As long as a server has no model, one answers that needs none, for development:
     "stand-in".
@@ -151,9 +152,7 @@ class CompletionsRouter(MCPRouter):
         model: Any = given if answers else EmbeddingOnlyModel(given)
         if not name or not isinstance(name, str):
             raise DefinitionError(f"a chat model needs a name, not {name!r}")
-        aliases = rest.get("aliases", ())
-        if isinstance(aliases, str) or not all(isinstance(one, str) and one for one in aliases):
-            raise DefinitionError(f"aliases are a list of names, not {aliases!r}")
+        aliases = list_of_names("aliases", rest.get("aliases", ()))
         tools = rest.get("tools")
         if tools is not None and not isinstance(tools, Tools) and tools != "auto":
             raise DefinitionError(f'tools is Tools(…) or "auto", not {tools!r}')

@@ -31,7 +31,7 @@ from mcp_mount.routes.options import ImageOptions, NamedRouterOptions
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.routes.router import MCPRouter, add_asking_tool
 from mcp_mount.schemas.functions import DefinitionError, name_of
-from mcp_mount.schemas.names import refuse_unknown
+from mcp_mount.schemas.names import list_of_names, refuse_unknown
 from mcp_mount.schemas.values import filled, flag, or_none, seconds, unlike, whole
 from mcp_mount.wire.logs import own_logger
 
@@ -41,7 +41,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _GROUP: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _UNNAMED: Final = "image"
-_DESCRIPTION: Final = "No image model: it draws text and diagrams, for development and tests"
+_STAND_IN: Final = "No image model: it draws text and diagrams, for development and tests"
 
 
 class ImageRouter(MCPRouter):
@@ -122,7 +122,16 @@ class ImageRouter(MCPRouter):
             self._add(_UNNAMED, _backend_of(generate), {}, answers_any_name=True)
         elif find_spec("PIL") is not None:
             stand_in = LimitedBackend(StandInBackend(), **self._limits)
-            self.registry.add_stand_in(_model(STAND_IN, stand_in, _DESCRIPTION, any_name=True))
+            self.registry.add_stand_in(
+                RegisteredModel(
+                    STAND_IN,
+                    OnlyDraws(stand_in),
+                    _STAND_IN,
+                    answers=False,
+                    image=stand_in,
+                    answers_any_name=True,
+                )
+            )
             self._add_tools(edits=True)
         else:
             logger.warning(
@@ -196,9 +205,7 @@ class ImageRouter(MCPRouter):
         declared, rest = split(options)
         if not name or not isinstance(name, str):
             raise DefinitionError(f"an image backend needs a name, not {name!r}")
-        aliases = rest.get("aliases", ())
-        if isinstance(aliases, str) or not all(isinstance(one, str) and one for one in aliases):
-            raise DefinitionError(f"aliases are a list of names, not {aliases!r}")
+        aliases = list_of_names("aliases", rest.get("aliases", ()))
         limited = LimitedBackend(backend, **self._limits)
         entry = RegisteredModel(
             name,
@@ -288,16 +295,3 @@ def _price_of(given: float | Price | None) -> Pricing | None:
         DefinitionError: If it is none.
     """
     return given if given is None or isinstance(given, Price) else PicturePrice(given)
-
-
-def _model(
-    name: str, backend: ImageBackend, description: str, *, any_name: bool
-) -> RegisteredModel:
-    return RegisteredModel(
-        name,
-        OnlyDraws(backend),
-        description,
-        answers=False,
-        image=backend,
-        answers_any_name=any_name,
-    )

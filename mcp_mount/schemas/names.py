@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, wraps
 from typing import Any, Final
 
@@ -38,6 +38,22 @@ def several_names(option: str, value: Any) -> list[str]:
     if not isinstance(names, Collection) or not all(isinstance(one, str) for one in names):
         raise DefinitionError(f"{option} is a name, or a list of names, not {value!r}")
     return list(names)
+
+
+def list_of_names(option: str, value: Any) -> Sequence[str]:
+    """Names that are given in a list, and not alone.
+
+    Args:
+        option: The name of the option.
+        value: What the user gave.
+
+    Raises:
+        DefinitionError: For a text, and for a list with an empty name or what is no name.
+    """
+    is_list = isinstance(value, Collection) and not isinstance(value, str)
+    if not is_list or not all(isinstance(one, str) and one for one in value):
+        raise DefinitionError(f"{option} are a list of names, not {value!r}")
+    return list(value)
 
 
 def suggestion(name: Any, known: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from a2wsgi.asgi import build_scope
 
 from mcp_mount.transports import background
-from mcp_mount.transports.departures import departure_of
+from mcp_mount.transports.departures import LOOK_SECONDS, departure_of
 from mcp_mount.transports.environs import Environ, IncompleteBody, body_length, whole_body
 from mcp_mount.transports.executor import Executor
 from mcp_mount.transports.in_process import (
@@ -34,9 +34,6 @@ from mcp_mount.wire.logs import own_logger
 logger = own_logger("mcp_mount")
 
 _CHUNK: Final = 65536
-
-_LOOK_SECONDS: Final = 0.5
-"""How often a web server is asked whether the client has left."""
 
 _ASCII: Final = "".join(map(chr, range(128)))
 
@@ -155,7 +152,7 @@ class _BridgedExchange(ApplicationExchange):
         if has_left():
             self.leave()
         else:
-            self._timer = self._loop.call_later(_LOOK_SECONDS, self._look, has_left)
+            self._timer = self._loop.call_later(LOOK_SECONDS, self._look, has_left)
 
     async def next_body(self) -> Message | None:
         if self._input.ended:

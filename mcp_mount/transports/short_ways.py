@@ -37,8 +37,9 @@ class DirectRequests(Protocol):
     def find(self, environ: Mapping[str, Any], *, stands_alone: bool) -> bool:
         """Whether a request under WSGI may be one, by its headers."""
 
-    def read(self, body: bytes) -> Any:
-        """The `DirectRequest` that has a body; None for the long way."""
+    def read(self, body: bytes, environ: Mapping[str, Any], /) -> Any:
+        """The `DirectRequest` that has a body; None for the long way. The environment tells while
+        it runs whether its client has left, if its web server does."""
 
     def run(self, request: Any, /) -> bytes | Resumed:
         """Run the handler of what `read` has returned, on this thread: the body of the reply, or
@@ -78,7 +79,7 @@ def answered(
     except IncompleteBody:
         body = b""
     environ["wsgi.input"] = BytesIO(body)
-    asked = direct.read(body) if len(body) == size else None
+    asked = direct.read(body, environ) if len(body) == size else None
     if asked is None:
         return None
     with manager or nullcontext():

@@ -69,7 +69,7 @@ def echo(request: ChatRequest) -> Iterator[str]:
 UPSTREAM = os.environ.get("NOTEBOOK_UPSTREAM", "http://127.0.0.1:8001/v1")
 completions.add_model("north", OpenAI(UPSTREAM, "north"))
 completions.add_model("south", OpenAI(UPSTREAM, "south"))
-# One after the other in turn; where neither answers, the echo does.
+# They take turns. Where one fails, the other one is asked, and then the echo.
 completions.add_model("smart", Route(["north", "south"], "echo", retries=1))
 # It looks into the notebook for whoever asks.
 completions.add_model("secretary", "smart", tools=Tools("notes", "word_count", max_calls=4))

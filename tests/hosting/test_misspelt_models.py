@@ -153,6 +153,50 @@ def test_other_names_and_tools_are_checked_too(name: str, words: str) -> None:
         server.registry.check_models()
 
 
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        ({"r": Route(["r"])}, "the model 'r' asks itself: r → r"),
+        ({"r": Route("claude", "r")}, "the model 'r' asks itself: r → r"),
+        ({"r": "r"}, "the model 'r' asks itself: r → r"),
+        ({"r": Route("also-r")}, "the model 'r' asks itself: r → r"),
+        ({"a": "b", "b": Route("claude", "r"), "r": "a"}, "'a' asks itself: a → b → r → a"),
+    ],
+)
+def test_a_model_that_asks_itself_keeps_the_server_from_starting(
+    models: dict[str, Any], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, router = build("claude"), CompletionsRouter()
+    for name, model in models.items():
+        router.add_model(name, model, aliases=["also-r"] if name == "r" else ())
+    server.include_router(router)
+    with pytest.raises(DefinitionError) as caught, TestClient(server):
+        pass
+    assert str(caught.value).endswith(words)
+    asked = TestClient(server).get("/v1/models")
+    assert asked.status_code == 503
+    assert words in caplog.text
+
+
+def test_models_that_are_asked_on_two_ways_are_no_circle() -> None:
+    server, router = build("claude"), CompletionsRouter()
+    router.add_model("a", Route("b", "smart"))
+    router.add_model("b", Route("smart", "claude"))
+    server.include_router(router)
+    server.registry.check_models()
+
+
+def test_all_that_does_not_fit_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    server, router = build(), CompletionsRouter()
+    router.add_model("self", Route("self"))
+    server.include_router(router)
+    assert TestClient(server).get("/v1/models").status_code == 503
+    [line] = [one.getMessage() for one in caplog.records if "cannot start" in one.getMessage()]
+    assert "There are: claude, self. Besides, the model 'self' asks itself" in line
+    assert "\n" not in line
+    assert "\\n" not in line
+
+
 def test_the_stand_in_may_be_named_as_long_as_it_is_there() -> None:
     server = MCPServer("tests", open=True)
     server.include_router(CompletionsRouter())

@@ -37,7 +37,7 @@ from mcp_mount.models import (
     ToolCall,
     Usage,
 )
-from mcp_mount.policies.windows import allowances
+from mcp_mount.policies.allowances import allowances
 from mcp_mount.testing import Client
 from tests.routes.test_chat import Leaver
 from tests.routes.test_composition import get

@@ -22,6 +22,7 @@ OPTIONS: dict[str, Any] = {
     "keep_alive": 0.3,
     "max_body_bytes": MAX_BODY_BYTES,
 }
+BEGUN: Counter[str] = Counter()
 ENDED: Counter[str] = Counter()
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -31,6 +32,7 @@ def register(server: Any) -> None:
 
     @usual.chat
     async def silent(request: ChatRequest) -> AsyncIterator[str]:
+        BEGUN["silent"] += 1
         try:
             await asyncio.Event().wait()
             yield "never"
@@ -50,6 +52,10 @@ def register(server: Any) -> None:
     @usual.chat
     def ended(request: ChatRequest) -> str:
         return str(ENDED[request.text])
+
+    @usual.chat
+    def begun(request: ChatRequest) -> str:
+        return str(BEGUN[request.text])
 
     @usual.chat(max_body_bytes=60_000)
     def most(request: ChatRequest) -> str:

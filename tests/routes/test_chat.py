@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException
@@ -23,6 +23,7 @@ from mcp_mount import (
 )
 from mcp_mount.models import (
     ChatCompletion,
+    Delta,
     Finish,
     ModelError,
     Price,
@@ -154,7 +155,8 @@ def test_the_usage_comes_only_if_it_is_asked_for() -> None:
     ("said", "content", "reason"),
     [
         ("text", "text", "stop"),
-        (None, "", "stop"),
+        ("", "", "stop"),
+        (iter(()), "", "stop"),
         (ChatCompletion("whole", finish_reason="length"), "whole", "length"),
         (ChatCompletion(tool_calls=[CALL]), None, "tool_calls"),
         (Refusal("no"), None, "stop"),
@@ -188,6 +190,24 @@ def test_several_answers_have_a_choice_each() -> None:
     assert texts == {0: "one", 1: "two"}
 
 
+def test_a_piece_may_say_several_things() -> None:
+    def model(request: ChatRequest) -> Iterator[Any]:
+        yield Delta(text="a", reasoning="b", refusal="c")
+
+    message = ask(build(model)).json()["choices"][0]["message"]
+    assert (message["content"], message["reasoning"], message["refusal"]) == ("a", "b", "c")
+
+
+def test_a_text_keeps_what_its_provider_wants_back() -> None:
+    details = [{"type": "reasoning.encrypted", "data": "x"}]
+
+    def model(request: ChatRequest) -> ChatCompletion:
+        return ChatCompletion("a", reasoning_details=details)
+
+    message = ask(build(model)).json()["choices"][0]["message"]
+    assert (message["content"], message["reasoning_details"]) == ("a", details)
+
+
 def test_the_answering_model_is_named() -> None:
     def other(request: ChatRequest) -> ChatCompletion:
         return ChatCompletion("a", model="gpt-5")
@@ -204,6 +224,29 @@ def test_what_no_model_can_say_is_an_error(said: Any, caplog: pytest.LogCaptureF
     assert answer.status_code == 500
     assert answer.json()["error"]["message"] == "The model 'model' failed"
     assert "returns or yields text, ToolCall" in caplog.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_function_that_returns_nothing_is_an_error(
+    is_async: bool, stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def forgetful(request: ChatRequest) -> Any:
+        request.text.upper()
+
+    async def forgetful_async(request: ChatRequest) -> Any:
+        request.text.upper()
+
+    answer = ask(build(forgetful_async if is_async else forgetful), stream=stream)
+    assert answer.status_code == 500
+    assert "failed" in answer.json()["error"]["message"]
+    assert "returned None. A chat model returns or yields text" in caplog.text
+    assert 'for an empty answer write return ""' in caplog.text
+
+
+def test_a_generator_that_yields_nothing_answers_nothing() -> None:
+    [choice] = ask(build(says()[0])).json()["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("", "stop")
 
 
 def test_a_request_may_have_nulls_and_other_forms() -> None:
@@ -482,6 +525,30 @@ def test_what_cannot_be_a_model_is_refused(register: Any) -> None:
     with pytest.raises(DefinitionError):
         register(router)(lambda request: "x") or register(router)
     assert set(router.registry.models) == {"b"}
+
+
+@pytest.mark.parametrize(
+    "kind", [str, int, dict, list[dict[str, str]], Context, "str | None", Annotated[str, "text"]]
+)
+def test_a_function_of_anything_but_a_request_is_told_what_to_write(kind: Any) -> None:
+    def model(prompt: Any) -> str:
+        return ""
+
+    model.__annotations__["prompt"] = kind
+    with pytest.raises(
+        DefinitionError,
+        match=r"write prompt: ChatRequest, and read prompt\.text",
+    ):
+        CompletionsRouter().chat(model)
+
+
+@pytest.mark.parametrize("kind", [Any, object, BaseModel, "ChatRequest | str", "ChatRequest"])
+def test_a_parameter_that_may_be_a_request_gets_it(kind: Any) -> None:
+    def model(request: Any) -> str:
+        return str(request.text)
+
+    model.__annotations__["request"] = kind
+    assert ask(build(model)).status_code == 200
 
 
 def test_a_coroutine_context_in_a_plain_function_is_refused() -> None:

@@ -248,8 +248,8 @@ def counted(*, possible: bool = True) -> Iterator[list[Any]]:
     found: list[Any] = []
     own = DirectChats.read
 
-    def read(self: DirectChats, body: bytes) -> Any:
-        chat = own(self, body) if possible else None
+    def read(self: DirectChats, body: bytes, environ: Any) -> Any:
+        chat = own(self, body, environ) if possible else None
         if chat is not None:
             found.append(chat)
         return chat

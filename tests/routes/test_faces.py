@@ -7,7 +7,8 @@ import base64
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
 import httpx2
@@ -71,8 +72,8 @@ def begin_and_leave(
         asyncio.run(until(has_begun))
 
 
-def ended(url: str, name: str) -> int:
-    body = question("ended")
+def ended(url: str, name: str, counted: str = "ended") -> int:
+    body = question(counted)
     body["messages"][0]["content"] = name
     answer = post(f"{url}/chat/completions", json=body).json()
     return int(answer["choices"][0]["message"]["content"])
@@ -83,6 +84,20 @@ def test_a_client_that_leaves_before_the_first_piece_ends_the_model(served: Serv
     begin_and_leave(f"{url}/chat/completions", question("silent", stream=True))
     begin_and_leave(f"{url}/completions", {"model": "silent", "prompt": "x", "stream": True})
     asyncio.run(until(lambda: ended(url, "silent") == before + 2))
+
+
+@pytest.mark.parametrize("more", [{}, {"user": "me"}], ids=["direct", "usual"])
+def test_a_client_that_waits_for_a_whole_answer_and_leaves_ends_the_model(
+    served: Served, more: dict[str, Any]
+) -> None:
+    url, before = served.url, ended(served.url, "silent")
+    begun = ended(url, "silent", "begun")
+    where = httpx2.URL(f"{url}/chat/completions")
+    with closing(HTTPConnection(where.host, where.port)) as client:
+        body = json.dumps(question("silent", **more))
+        client.request("POST", where.path, body, {"Content-Type": "application/json"})
+        asyncio.run(until(lambda: ended(url, "silent", "begun") == begun + 1))
+    asyncio.run(until(lambda: ended(url, "silent") == before + 1))
 
 
 def test_a_client_that_leaves_before_the_first_picture_ends_the_backend(served: Served) -> None:

@@ -11,7 +11,7 @@ where a model has begun before that turns out, it goes on there. A test holds bo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -19,16 +19,26 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.serving import serving
 from mcp_mount.features.models import RegisteredModel
 from mcp_mount.llm.answers import ChatCompletion
+from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import NO_PIECES, Invocation
 from mcp_mount.llm.plain_requests import plain_request
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.protocol.direct import Resumed, raise_again, return_again
 from mcp_mount.routes.openai.chat import ChatWriter
 from mcp_mount.routes.parts import ServerParts
+from mcp_mount.transports.departures import departure_of, unless_left
 from mcp_mount.transports.direct import again, begin
 from mcp_mount.transports.driving import wait_for
 from mcp_mount.transports.in_process import Application
-from mcp_mount.transports.scopes import HOST_REQUEST, RESUMED, RUNNER, Receive, Scope, Send
+from mcp_mount.transports.scopes import (
+    HOST_REQUEST,
+    RESUMED,
+    RUNNER,
+    ClientLeft,
+    Receive,
+    Scope,
+    Send,
+)
 from mcp_mount.transports.threads import run_in_thread, start_in_pool
 from mcp_mount.wire.host_names import parse_authority
 from mcp_mount.wire.messages import JSON, Request
@@ -43,10 +53,12 @@ class DirectChat(NamedTuple):
     Attributes:
         model: The model.
         request: What it is asked.
+        environ: The WSGI environment that brought it; an empty one under ASGI.
     """
 
     model: RegisteredModel
     request: ChatRequest
+    environ: Mapping[str, Any]
 
     @property
     def function(self) -> Any:
@@ -137,11 +149,12 @@ class DirectChats:
             and self._allows(get("HTTP_HOST"), get("SERVER_NAME", ""), stands_alone=stands_alone)
         )
 
-    def read(self, body: bytes) -> DirectChat | None:
+    def read(self, body: bytes, environ: Mapping[str, Any]) -> DirectChat | None:
         """The chat in the body of a request; None for the long way.
 
         Args:
             body: Its body.
+            environ: Its WSGI environment; an empty one under ASGI.
         """
         if len(body) > self._settings.max_body_bytes:
             return None
@@ -149,7 +162,7 @@ class DirectChats:
         if request is None or request.stream:
             return None
         model = self._registry.direct_model(request.model)
-        return None if model is None else DirectChat(model, request)
+        return None if model is None else DirectChat(model, request, environ)
 
     def run(self, chat: DirectChat) -> bytes | Resumed:
         """Ask the model of a chat on this thread, which waits for it if it is a coroutine.
@@ -163,8 +176,12 @@ class DirectChats:
         model, asked = chat.model.model, Invocation(chat.request, NO_PIECES)
         try:
             value: Any = (
-                wait_for(partial(_answer, model, asked)) if model.is_async else model.answer(asked)
+                wait_for(partial(_answer, model, asked, departure_of(chat.environ)))
+                if model.is_async
+                else model.answer(asked)
             )
+        except ClientLeft:
+            return partial(raise_again, ModelError("The client has left", status=499))
         except BaseException as error:
             return partial(raise_again, error)
         return self._reply(chat, value) or partial(return_again, value)
@@ -218,7 +235,7 @@ class DirectChats:
         """The chat in the first message of ASGI's receive; None for the long way."""
         if message["type"] != "http.request" or message.get("more_body", False):
             return None
-        chat = self.read(message.get("body", b""))
+        chat = self.read(message.get("body", b""), {})
         if chat is None or chat.model.model.is_async:
             return chat
         # Where a thread waits for this request, plain functions run there.
@@ -237,5 +254,6 @@ class DirectChats:
             return None
 
 
-async def _answer(model: Any, asked: Invocation) -> Any:
-    return await model.answer(asked)
+async def _answer(model: Any, asked: Invocation, has_left: Callable[[], bool] | None) -> Any:
+    answer = model.answer(asked)
+    return await (answer if has_left is None else unless_left(answer, has_left))

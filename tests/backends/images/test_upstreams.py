@@ -167,6 +167,7 @@ def test_an_answer_without_a_picture_is_an_error(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
+        ({"base_url": "https://x/v1/images/generations"}, "write 'https://x/v1'"),
         ({"base_url": "ftp://x"}, "base_url begins with"),
         ({"model": ""}, "model is empty"),
         ({"edits": "yes"}, "edits is True or False"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.llm.answers import ChatCompletion, Gathering, deltas_of
@@ -59,6 +60,7 @@ class FunctionModel:
         value = self._call(invocation)
         if inspect.isawaitable(value):
             value = await value
+        self._refuse_none(value)
         if type(value) is str and not invocation.request.stream:
             return _of_text(value)
         gathering = Gathering()
@@ -90,6 +92,7 @@ class FunctionModel:
                 f"{describe(self.function)} is a plain function and returned what an event loop "
                 "is needed for: write it with async def"
             )
+        self._refuse_none(value)
         if type(value) is str and not invocation.request.stream:
             return _of_text(value)
         gathering = Gathering()
@@ -105,9 +108,23 @@ class FunctionModel:
             return self.function(invocation.request)
         return self.function(invocation.request, **{self._context: invocation.context})
 
+    def _refuse_none(self, value: Any) -> None:
+        """Raise an error for a function that has no `return`: nobody means an empty answer."""
+        if value is None:
+            raise TypeError(
+                f"{describe(self.function)} returned None. A chat model returns or yields text, or "
+                'what else it may say; for an empty answer write return ""'
+            )
+
     def _context_parameter(self) -> str | None:
         """The name of the parameter that gets the context."""
         parameters = list(signature_of(self.function).parameters.values())
+        if parameters and not _may_be_request(parameters[0].annotation):
+            name = parameters[0].name
+            raise DefinitionError(
+                f"{describe(self.function)}: the first parameter of a chat model is its request: "
+                f"write {name}: {ChatRequest.__name__}, and read {name}.text or {name}.messages"
+            )
         wanted, other = (Context, SyncContext) if self.is_async else (SyncContext, Context)
         found = None
         for parameter in parameters[1:]:
@@ -156,6 +173,19 @@ def _exhaust(steps: Iterator[Any], gathering: Gathering, pieces: Pieces) -> None
         close = getattr(steps, "close", None)
         if close is not None:
             close()
+
+
+def _may_be_request(annotation: Any) -> bool:
+    """Whether a parameter with an annotation may get a request."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return any(map(_may_be_request, get_args(annotation)))
+    kind = annotation if origin is None else origin
+    if kind in (Any, inspect.Parameter.empty) or not isinstance(kind, type):
+        return True
+    if getattr(kind, "_is_protocol", False):
+        return True
+    return issubclass(ChatRequest, kind) or issubclass(kind, ChatRequest)
 
 
 def _is(annotation: Any, kind: type) -> bool:

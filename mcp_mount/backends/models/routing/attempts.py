@@ -121,7 +121,11 @@ class Attempts:
         return None
 
     def failure(self) -> ModelError:
-        """Why there is no answer."""
+        """Why there is no answer.
+
+        Raises:
+            RuntimeError: If no member was to be asked at all.
+        """
         name = self._name
         waits = [one.retry_after for one in self._failures.values() if one.retry_after]
         after = min([*self._rests, *waits], default=None)
@@ -160,6 +164,11 @@ async def begun_within(
     limit: float, answering: Coroutine[Any, Any, ChatCompletion], held: HeldPieces
 ) -> ChatCompletion:
     """A whole answer, if its first piece comes in time.
+
+    Args:
+        limit: How many seconds the first piece may take.
+        answering: Asks the member.
+        held: Takes the pieces of its answer.
 
     Raises:
         ModelError: 504 if it does not.

@@ -100,10 +100,12 @@ class OpenAI:
         async with self._upstream.ask("/chat/completions", body) as reply:
             return await answer_of(reply, OpenAIAnswerReader(), invocation)
 
-    async def embed(
-        self, texts: Sequence[str | Sequence[int]], options: Mapping[str, Any]
-    ) -> Embeddings:
-        """Ask the upstream for the vectors of texts: see `EmbeddingModel`.
+    async def embed(self, texts: Sequence[str], options: Mapping[str, Any]) -> Embeddings:
+        """Ask the upstream for the vectors of texts.
+
+        Args:
+            texts: The texts.
+            options: Those of the request, in OpenAI's form.
 
         Raises:
             ModelError: If it does not answer.

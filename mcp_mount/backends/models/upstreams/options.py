@@ -7,7 +7,7 @@ read and store what belongs to the owner's account pass only by `passes=`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from mcp_mount.llm.errors import ModelError
@@ -126,14 +126,22 @@ def _refuse_kept_files(request: ChatRequest) -> None:
     """Refuse references to files that the provider keeps for the owner of the key."""
     for message in request.messages:
         for part in message.content if isinstance(message.content, list) else ():
-            if any("file_id" in one for one in _objects_in(part)):
+            if _has_kept_file(part):
                 raise _refused("Files are not kept here, so send the data itself", "messages")
 
 
-def _objects_in(part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """A part of a message, and the objects that are its members."""
-    yield part
-    yield from (one for one in part.values() if isinstance(one, Mapping))
+def _has_kept_file(part: Any) -> bool:
+    """Whether a part of a message names a file, at any depth: documents have parts of their own."""
+    open_: list[Any] = [part]
+    while open_:
+        one = open_.pop()
+        if isinstance(one, Mapping):
+            if "file_id" in one:
+                return True
+            open_ += one.values()
+        elif isinstance(one, list):
+            open_ += one
+    return False
 
 
 def _refused(message: str, param: str) -> ModelError:

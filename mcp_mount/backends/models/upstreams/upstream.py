@@ -31,6 +31,11 @@ FormFiles: TypeAlias = Sequence[tuple[str, tuple[str, bytes, str]]]
 _OK: Final = 200
 _SERVER_ERROR: Final = 500
 _MAX_ERROR_BYTES: Final = 64 * 1024
+_ENDPOINTS: Final = (
+    *("/chat/completions", "/completions", "/responses", "/embeddings", "/v1/messages"),
+    *("/images/generations", "/images/edits"),
+)
+"""What documentation of providers has after the base URL."""
 
 
 class Upstream:
@@ -69,6 +74,7 @@ class Upstream:
             raise DefinitionError("base_url begins with https:// or http:// and a host")
         if url.userinfo:
             raise DefinitionError("base_url has a password in it: use key= or headers= for it")
+        _refuse_endpoint(url)
         self.url = url
         self._name = name
         self._key_header = key_header
@@ -163,6 +169,18 @@ class Upstream:
             return self._key
         key = self._key()
         return _checked(await key if inspect.isawaitable(key) else key)
+
+
+def _refuse_endpoint(url: Any) -> None:
+    """Raise an error for the URL of an endpoint: the path of one would be appended to it."""
+    path = url.path.rstrip("/")
+    for endpoint in _ENDPOINTS:
+        if path.endswith(endpoint):
+            base = url.copy_with(path=path.removesuffix(endpoint), query=None)
+            shown = str(base).rstrip("/") + ("?…" if url.query else "")
+            raise DefinitionError(
+                f"base_url is the URL before {endpoint!r}, which is appended to it: write {shown!r}"
+            )
 
 
 def _field(value: Any) -> str:

@@ -428,14 +428,6 @@ def test_a_route_may_have_routes_as_members(stream: bool) -> None:
     assert answer(server, stream=stream) == ("b", "b")
 
 
-def test_routes_in_a_circle_are_an_error() -> None:
-    server, router = build(Route("other"))
-    router.add_model("other", Route("smart"))
-    reply = ask(server)
-    assert reply.status_code == 500
-    assert "'smart' asks itself: smart → other → smart" in reply.json()["error"]["message"]
-
-
 def test_a_route_may_be_given_before_its_members(caplog: pytest.LogCaptureFixture) -> None:
     server, router = build(Route("a", "late"))
     router.add_model("a", says("a"))

@@ -102,6 +102,13 @@ def test_the_owner_may_let_tools_of_the_provider_pass(kind: str, upstream: Upstr
         {"type": "file", "file": {"file_id": "file-1"}},
         {"type": "document", "source": {"type": "file", "file_id": "file-1"}},
         {"type": "input_image", "file_id": "file-1"},
+        {
+            "type": "document",
+            "source": {
+                "type": "content",
+                "content": [{"type": "image", "source": {"type": "file", "file_id": "file-1"}}],
+            },
+        },
     ],
 )
 def test_files_that_the_provider_keeps_are_refused(

@@ -519,6 +519,12 @@ def test_other_vectors_than_wanted_are_a_model_error(data: Any, upstream: Upstre
         ({"base_url": "api.openai.com"}, "base_url begins with https://"),
         ({"base_url": ""}, "base_url is empty"),
         ({"base_url": "https://user:word@host/v1"}, "base_url has a password in it"),
+        (
+            {"base_url": "https://host/v1/chat/completions"},
+            "base_url is the URL before '/chat/completions', .* write 'https://host/v1'",
+        ),
+        ({"base_url": "https://host/v1/embeddings/"}, "write 'https://host/v1'"),
+        ({"base_url": "https://host/x/chat/completions?key=word@"}, r"write 'https://host/x\?…'"),
         ({"model": ""}, "model is empty"),
         ({"key": ""}, "key is a text, or a function that returns one, not an empty one"),
         ({"key": "sk-secret\n"}, "a character that cannot be sent"),
@@ -537,6 +543,11 @@ def test_what_cannot_be_is_refused_when_it_is_declared(
         OpenAI(**{"base_url": "https://api.example/v1", "model": "m"} | options)
     assert "secret" not in str(caught.value)
     assert "word@" not in str(caught.value)
+
+
+def test_anthropic_adds_its_path_itself() -> None:
+    with pytest.raises(DefinitionError, match=r"write 'https://api\.anthropic\.com'"):
+        Anthropic("claude", key="k", base_url="https://api.anthropic.com/v1/messages")
 
 
 def test_anthropic_needs_a_key() -> None:

@@ -10,8 +10,6 @@ from typing import Any, Final
 from mcp_mount.calls.spending import NANO
 from mcp_mount.schemas.functions import DefinitionError
 
-_PERIODS: Final = ("minute", "hour", "day", "week", "month")
-_UNITS: Final = ("USD", "tokens", "requests")
 _LIMIT: Final = re.compile(
     r"([\d_]+(?:\.\d+)?)\s*(usd|tokens?|requests?)\s*(?:/|\bper\b)\s*(minute|hour|day|week|month)",
     re.IGNORECASE,
