@@ -80,7 +80,11 @@ def test_rounds_count_answers_and_no_errors(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(load, "WRK", None)
     monkeypatch.setattr(load, "WARM", 0.05)
     target = TARGETS[1]
-    found = rounds.measure([target], 1, 0.2)[target.name]
+    # On a busy machine no answer may come in the first of these times.
+    for seconds in (0.2, 2.0, 20.0):
+        found = rounds.measure([target], 1, seconds)[target.name]
+        if found.per_second:
+            break
     assert found.per_second > 0
     assert found.p99 >= found.p50 > 0
     assert found.errors == 0
