@@ -48,6 +48,9 @@ OTHERS: dict[str, tuple[tuple[str, ...], str]] = {
     "two": (UVICORN, ""),
     "own_issuer": (UVICORN, ""),
     "flask_two": (GTHREAD, ""),
+    "flask_prefix": (GTHREAD, ""),
+    "uvicorn_prefix": ((*UVICORN, "--root-path", "/app"), ""),
+    "django_prefix": (GTHREAD, ""),
 }
 """Applications for single questions."""
 
@@ -307,3 +310,23 @@ def test_fastmcps_client_signs_in(host: str, serve: Serve, tmp_path: Path) -> No
         finally:
             client.kill()
     assert said == [f"{NAMES.get(host, 'ann')}: orders:read"] * 2
+
+
+@pytest.mark.parametrize("host", ["alone", "starlette", "flask", "wsgi_beside", "django_asgi"])
+def test_a_challenge_can_be_read_by_clients_in_browsers(host: str, serve: Serve) -> None:
+    url = serve(host) + HOSTS[host][1]
+    answer = httpx2.post(url, json={}, headers={"origin": "http://localhost:6274"})
+    assert answer.status_code == 401
+    assert answer.headers["access-control-expose-headers"] == "WWW-Authenticate"
+
+
+@pytest.mark.parametrize("host", ["flask_prefix", "uvicorn_prefix", "django_prefix"])
+def test_below_a_prefix_the_issuer_has_it(host: str, mode: str, serve: Serve) -> None:
+    origin = serve(host)
+    url = f"{origin}/app/api/mcp"
+    person = SigningIn("ann", origin)
+    assert called(url, person, mode).endswith(": orders:read")
+    assert person.answer["iss"] == url
+    document = httpx2.get(f"{url}{ISSUER}").json()
+    assert document["issuer"] == url
+    assert document["token_endpoint"].startswith(f"{origin}/app/")
