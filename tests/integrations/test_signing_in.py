@@ -18,7 +18,7 @@ import pytest
 from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
 from tests.auth.authorization.people import REFRESH, Browser, SigningIn
 from tests.auth.oauth import connected, run
-from tests.clients.environments import PROGRAMS, python_of, variables
+from tests.clients.environments import ENVIRONMENTS, PROGRAMS, python_of, variables
 from tests.clients.table import Package
 from tests.node import install
 
@@ -293,6 +293,9 @@ def test_a_typescript_client_signs_in_and_refreshes(
 
 @pytest.mark.parametrize("host", ["starlette", "flask", "django_wsgi"])
 def test_fastmcps_client_signs_in(host: str, serve: Serve, tmp_path: Path) -> None:
+    if not (ENVIRONMENTS / str(FASTMCP) / ".lock").exists():
+        # That takes minutes, and several processes of pytest would do it at once.
+        pytest.skip("make clients installs FastMCP")
     origin = serve(host)
     words = [python_of(FASTMCP), PROGRAMS / "fastmcp_sign_in.py", origin + HOSTS[host][1]]
     with subprocess.Popen(
