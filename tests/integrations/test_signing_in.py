@@ -307,8 +307,9 @@ def test_fastmcps_client_signs_in(host: str, serve: Serve, tmp_path: Path) -> No
             done = browser.decide(browser.open(client.stdout.readline().strip()))
             found = REFRESH.search(done.text)
             assert found is not None, done.text
-            # The client listens there.
-            assert httpx2.get(unescape(found[1])).status_code == 200
+            # The client listens there, a moment after it has opened the browser.
+            with httpx2.Client(transport=httpx2.HTTPTransport(retries=8)) as back:
+                assert back.get(unescape(found[1])).status_code == 200
             said = [client.stdout.readline().strip() for _ in range(2)]
         finally:
             client.kill()
