@@ -284,6 +284,9 @@ class Protocol:
         if challenge is not None:
             header = self.settings.challenge(request, challenge)
             reply.headers.append(("www-authenticate", header))
+            if "origin" in request.headers:
+                # Clients in browsers read it, where the application lets their origin read at all.
+                reply.headers.append(("access-control-expose-headers", "WWW-Authenticate"))
         return reply
 
     def check_caller(self, request: Request) -> None:

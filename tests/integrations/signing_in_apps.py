@@ -291,11 +291,38 @@ def wsgi_beside() -> Any:
 
 
 def flask_prefix() -> Any:
-    """An application whose proxy keeps its prefix for itself."""
+    """Below a prefix, which the application finds in SCRIPT_NAME."""
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
     from werkzeug.wrappers import Response
 
-    return DispatcherMiddleware(Response("elsewhere", status=404), {"/app": flask_session()})
+    return DispatcherMiddleware(Response("elsewhere", status=404), {"/app": flask()})
+
+
+def uvicorn_prefix() -> Any:
+    """Below a prefix, which the web server knows and leaves in the paths."""
+    from fastapi import FastAPI
+
+    from mcp_mount_fastapi import mount
+
+    app = FastAPI()
+    app.add_route("/login", log_in, methods=["GET", "POST"])
+    mount(app, "/api/mcp", server_of(user=of_cookie, login="/app/login"))
+
+    async def with_whole_path(scope: Any, receive: Any, send: Any) -> None:
+        # Uvicorn puts the prefix before the path, as for a proxy that takes it away.
+        if scope["type"] == "http":
+            scope["path"] = scope["path"].removeprefix("/app")
+        await app(scope, receive, send)
+
+    return with_whole_path
+
+
+def django_prefix() -> Any:
+    """Below a prefix, which the web server has in SCRIPT_NAME."""
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+    from werkzeug.wrappers import Response
+
+    return DispatcherMiddleware(Response("elsewhere", status=404), {"/app": django_wsgi()})
 
 
 def django_wsgi() -> Any:

@@ -18,7 +18,6 @@ if not settings.configured:
         ALLOWED_HOSTS=["127.0.0.1"],
         ROOT_URLCONF=__name__,
         LOGIN_URL="login",
-        FORCE_SCRIPT_NAME=os.environ.get("PREFIX"),
         INSTALLED_APPS=[
             "django.contrib.auth",
             "django.contrib.contenttypes",

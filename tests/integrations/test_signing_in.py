@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,15 @@ import httpx2
 import pytest
 
 from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
-from tests.auth.authorization.people import SigningIn
+from tests.auth.authorization.people import REFRESH, Browser, SigningIn
 from tests.auth.oauth import connected, run
+from tests.clients.environments import ENVIRONMENTS, PROGRAMS, python_of, variables
+from tests.clients.table import Package
+from tests.node import install
+
+FASTMCP = Package("fastmcp", "4.2.3")
+
+TYPESCRIPT = Path(__file__).parent.parent / "typescript"
 
 UVICORN = ("-m", "uvicorn", "--log-level", "warning", "--factory")
 GTHREAD = ("-m", "gunicorn", "--threads", "4", "--log-level", "warning", "--no-control-socket")
@@ -39,6 +48,9 @@ OTHERS: dict[str, tuple[tuple[str, ...], str]] = {
     "two": (UVICORN, ""),
     "own_issuer": (UVICORN, ""),
     "flask_two": (GTHREAD, ""),
+    "flask_prefix": (GTHREAD, ""),
+    "uvicorn_prefix": ((*UVICORN, "--root-path", "/app"), ""),
+    "django_prefix": (GTHREAD, ""),
 }
 """Applications for single questions."""
 
@@ -255,3 +267,70 @@ def test_of_two_servers_the_first_has_the_origin(host: str, mode: str, serve: Se
         headers = {"authorization": f"Bearer {person.tokens.access_token}"}
         assert httpx2.post(origin + other, json={}, headers=headers).status_code == 401
     assert httpx2.get(f"{origin}{RESOURCE}").status_code == 404
+
+
+@pytest.mark.parametrize("generation", ["v1", "v2"])
+@pytest.mark.parametrize("host", ["fastapi", "flask", "django_wsgi"])
+def test_a_typescript_client_signs_in_and_refreshes(
+    host: str, generation: str, serve: Serve
+) -> None:
+    install(TYPESCRIPT)
+    words = ["node", "sign_in.mjs", serve(host) + HOSTS[host][1], "ann", generation]
+    done = subprocess.run(words, cwd=TYPESCRIPT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    name = NAMES.get(host, "ann")
+    assert json.loads(done.stdout) == {
+        "asked": 1,
+        "forgotten": [],
+        "scope": "orders:read",
+        "refused": "UnauthorizedError",
+        "state": "a+b/c==",
+        "first": f"{name}: orders:read",
+        "second": f"{name}: orders:read",
+        "rotated": True,
+    }
+
+
+@pytest.mark.parametrize("host", ["starlette", "flask", "django_wsgi"])
+def test_fastmcps_client_signs_in(host: str, serve: Serve, tmp_path: Path) -> None:
+    if not (ENVIRONMENTS / str(FASTMCP) / ".lock").exists():
+        # That takes minutes, and several processes of pytest would do it at once.
+        pytest.skip("make clients installs FastMCP")
+    origin = serve(host)
+    words = [python_of(FASTMCP), PROGRAMS / "fastmcp_sign_in.py", origin + HOSTS[host][1]]
+    with subprocess.Popen(
+        words, cwd=tmp_path, env=variables(tmp_path), stdout=subprocess.PIPE, text=True
+    ) as client:
+        try:
+            assert client.stdout is not None
+            browser = Browser("ann", origin)
+            done = browser.decide(browser.open(client.stdout.readline().strip()))
+            found = REFRESH.search(done.text)
+            assert found is not None, done.text
+            # The client listens there, a moment after it has opened the browser.
+            with httpx2.Client(transport=httpx2.HTTPTransport(retries=8)) as back:
+                assert back.get(unescape(found[1])).status_code == 200
+            said = [client.stdout.readline().strip() for _ in range(2)]
+        finally:
+            client.kill()
+    assert said == [f"{NAMES.get(host, 'ann')}: orders:read"] * 2
+
+
+@pytest.mark.parametrize("host", ["alone", "starlette", "flask", "wsgi_beside", "django_asgi"])
+def test_a_challenge_can_be_read_by_clients_in_browsers(host: str, serve: Serve) -> None:
+    url = serve(host) + HOSTS[host][1]
+    answer = httpx2.post(url, json={}, headers={"origin": "http://localhost:6274"})
+    assert answer.status_code == 401
+    assert answer.headers["access-control-expose-headers"] == "WWW-Authenticate"
+
+
+@pytest.mark.parametrize("host", ["flask_prefix", "uvicorn_prefix", "django_prefix"])
+def test_below_a_prefix_the_issuer_has_it(host: str, mode: str, serve: Serve) -> None:
+    origin = serve(host)
+    url = f"{origin}/app/api/mcp"
+    person = SigningIn("ann", origin)
+    assert called(url, person, mode).endswith(": orders:read")
+    assert person.answer["iss"] == url
+    document = httpx2.get(f"{url}{ISSUER}").json()
+    assert document["issuer"] == url
+    assert document["token_endpoint"].startswith(f"{origin}/app/")

@@ -74,3 +74,5 @@ MCP_MOUNT = {
     # Anybody may order, on purpose.
     "OPEN": True,
 }
+# The login page has the header that this asks for: see `Login` in shop/views.py.
+SILENCED_SYSTEM_CHECKS = ["mcp_mount.I020"]
