@@ -154,7 +154,9 @@ def _error(
 def _status(error: Exception) -> tuple[int, dict[str, str]]:
     """The HTTP status of a failure, and headers for it."""
     after: float | None = getattr(error, "retry_after", None)
-    headers = {} if after is None else {"Retry-After": str(max(1, math.ceil(after)))}
+    # Of the user's own errors it may be any number.
+    is_time = after is not None and math.isfinite(after)
+    headers = {"Retry-After": str(max(1, math.ceil(after or 0)))} if is_time else {}
     if isinstance(error, ModelError | CallRejected):
         return error.status, headers
     if isinstance(error, HTTPException):

@@ -372,6 +372,17 @@ def test_an_error_of_a_model_has_its_status_and_words() -> None:
         }
 
 
+@pytest.mark.parametrize("after", [float("nan"), float("inf")])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_time_that_is_none_is_not_told(stream: bool, after: float) -> None:
+    def busy(request: ChatRequest) -> str:
+        raise ModelError("Come later", status=503, retry_after=after)
+
+    answer = ask(build(busy), stream=stream)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (503, "Come later")
+    assert "retry-after" not in answer.headers
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_fails_is_not_asked_again(stream: bool) -> None:
     def broken(request: ChatRequest) -> Iterator[str]:
