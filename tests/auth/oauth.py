@@ -56,8 +56,10 @@ class Person:
 
 
 @asynccontextmanager
-async def connected(url: str, person: Person, mode: str = "auto") -> AsyncIterator[Client]:
-    metadata = OAuthClientMetadata(client_name="tests", redirect_uris=[REDIRECT])  # type: ignore[list-item]
+async def connected(
+    url: str, person: Person, mode: str = "auto", redirect: str = REDIRECT
+) -> AsyncIterator[Client]:
+    metadata = OAuthClientMetadata(client_name="tests", redirect_uris=[redirect])  # type: ignore[list-item]
     provider = OAuthClientProvider(url, metadata, person, person.visit, person.come_back)
     async with (
         httpx2.AsyncClient(auth=provider, timeout=60) as http,
