@@ -27,6 +27,7 @@ from mcp_mount.hosting.host import Host
 from mcp_mount.hosting.lifespan import Lifespan
 from mcp_mount.hosting.openness import (
     may_guard,
+    open_models,
     open_tools,
     tell_undocumented,
     warn_if_open,
@@ -398,7 +399,8 @@ class ServerCore:
         return self.lifespan.is_declared or not self.lifespan.can_start
 
     def warn_if_open(self) -> None:
-        """Log a warning if everybody may call tools that may write, and nobody said so."""
+        """Log a warning if everybody may call tools that may write or ask models with the owner's
+        key, and nobody said so."""
         application, host = self._application, self.host
         warn_of_completers(self.registry)
         tell_undocumented(application.title, self.registry)
@@ -407,6 +409,7 @@ class ServerCore:
         warn_if_open(
             application.title,
             open_tools(self.registry),
+            open_models(self.registry),
             resource=self.resource_server,
             is_guarded=bool(self.protocol.settings.rules)
             or host.guards()

@@ -86,6 +86,11 @@ class ToolUser:
         return names
 
     @property
+    def spends_key(self) -> bool:
+        """Whether the model itself asks an upstream with a key."""
+        return bool(getattr(self._model, "spends_key", False))
+
+    @property
     def tool_patterns(self) -> Sequence[str]:
         """Patterns of names, each of which is that of a tool of the server."""
         return [one for one in self._tools.names if one != "*"]
