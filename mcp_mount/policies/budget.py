@@ -15,7 +15,7 @@ from mcp_mount.calls.results import Result
 from mcp_mount.calls.spending import nanos_of
 from mcp_mount.features.model_calls import ModelCall
 from mcp_mount.features.models import RegisteredModel
-from mcp_mount.features.prices import Pricing
+from mcp_mount.features.prices import Pricing, budgeted_cost
 from mcp_mount.features.reserving import DEFAULT_MAX_TOKENS
 from mcp_mount.llm.answers import Usage
 from mcp_mount.llm.errors import ModelRefused
@@ -212,21 +212,23 @@ def _highest_cost(call: Call, most: Usage) -> Flow[float]:
     if not _asks_model(call):
         return 0.0
     prices = list(_prices(call.model, call.incoming.handlers, set()))
-    if not all(one.is_at_hand for one in prices):
+    if not all(one.is_at_hand for _, one in prices):
         # The table is read, once: that takes a while.
-        costs: list[float] = yield Run(lambda: [one.cost(most) for one in prices])
+        costs: list[float] = yield Run(
+            lambda: [budgeted_cost(name, one, most) for name, one in prices]
+        )
     else:
-        costs = [one.cost(most) for one in prices]
+        costs = [budgeted_cost(name, one, most) for name, one in prices]
     return max(costs, default=0.0)
 
 
-def _prices(model: RegisteredModel, handlers: Any, seen: set[str]) -> Iterator[Pricing]:
-    """The prices of a model, or of those that it may ask."""
+def _prices(model: RegisteredModel, handlers: Any, seen: set[str]) -> Iterator[tuple[str, Pricing]]:
+    """The prices of a model, or of those that it may ask, with their names."""
     if model.name in seen:
         return
     seen.add(model.name)
     if model.price is not None:
-        yield model.price
+        yield model.name, model.price
         return
     names: Sequence[str] = getattr(model.model, "members", ())
     for name in names:

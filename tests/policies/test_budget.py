@@ -148,7 +148,14 @@ def test_an_upstream_whose_price_is_not_known_is_an_error(
 ) -> None:
     server, router = build("3 USD/day")
     router.add_model("a", _Listed("nobody-knows"))
-    assert statuses(server, 1) == [500]
+    answer = ask(server)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        500,
+        "The budget of the model 'a' cannot be kept: its price is not known",
+    )
+    [line] = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert line.exc_info is None
+    assert "The budget of the model 'a' cannot be kept: the price of" in line.getMessage()
     assert "the price of 'nobody-knows' at https://api.openai.com/v1 is not known" in caplog.text
     assert "declare price=Price(…) of the model 'a'" in caplog.text
 
