@@ -259,9 +259,10 @@ def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:
 
 
 def _check_models(server: MCPServer) -> Iterator[CheckMessage]:
-    """Check for models that routes name and nobody has registered: the server would not start."""
+    """Check for what models name and nobody has registered, and for budgets without a price: the
+    server would not start."""
     try:
-        server.registry.check_models()
+        server.core.check_declared()
     except DefinitionError as error:
         yield Error(f"The server {server.title!r} cannot start: {error}.", id="mcp_mount.E016")
 

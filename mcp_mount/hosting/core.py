@@ -36,6 +36,7 @@ from mcp_mount.hosting.openness import (
 from mcp_mount.observability.records import Redaction
 from mcp_mount.observability.server import Observability
 from mcp_mount.options import DEFAULTS, OPTIONS, protocol_settings, refuse_unverified
+from mcp_mount.policies.budget import check_budgets
 from mcp_mount.policies.chain import PolicyChain, read
 from mcp_mount.policies.kinds import PolicyEnvironment, PolicyLevel
 from mcp_mount.policies.options import RULES
@@ -151,7 +152,7 @@ class ServerCore:
             self.tasks,
         )
         self.registry.on_change = self._tell
-        self.lifespan = Lifespan(settings, application, self.registry.check_models)
+        self.lifespan = Lifespan(settings, application, self.check_declared)
         self.registry.lifespan = self.lifespan.yielded
         self.asgi_endpoint = ASGITransport(self.protocol, runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, runner)
@@ -397,6 +398,15 @@ class ServerCore:
         """Whether the server has something to start, of its own or of a router's, or cannot start
         at all."""
         return self.lifespan.is_declared or not self.lifespan.can_start
+
+    def check_declared(self) -> None:
+        """Check what models name, and what their budgets need to know.
+
+        Raises:
+            DefinitionError: For models and tools that there are not, and prices that are not known.
+        """
+        self.registry.check_models()
+        check_budgets(self.registry.models.values())
 
     def warn_if_open(self) -> None:
         """Log a warning if everybody may call tools that may write or ask models with the owner's
