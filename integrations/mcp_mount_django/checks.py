@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 import mcp_mount
-from mcp_mount.hosting.openness import open_tools
+from mcp_mount.hosting.openness import open_models, open_tools
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wire.rules import HasPermission
@@ -68,7 +68,7 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
 
 @register("mcp", Tags.security)
 def check_guards(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
-    """Check for servers with tools that may write and that anybody may call."""
+    """Check for servers with tools that may write, or models that spend a key, for anybody."""
     problems: list[CheckMessage] = []
     for server in sorted(servers, key=lambda one: one.title):
         resource = server.core.resource_server
@@ -87,6 +87,18 @@ def check_guards(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
                     hint="Set LOGIN_REQUIRED or PERMISSION in MCP_MOUNT, or permission= on tools; "
                     "mark tools that only read (readOnlyHint); set OPEN if public access is "
                     "intended.",
+                    id="mcp_mount.W004",
+                )
+            )
+        models = [] if is_guarded else open_models(server.registry)
+        if models:
+            problems.append(
+                Warning(
+                    f"Anybody who reaches the server {server.title!r} may ask {len(models)} of its "
+                    "models with your key for the upstream: "
+                    f"{', '.join(models[:5])}{', …' if models[5:] else ''}.",
+                    hint="Set LOGIN_REQUIRED or PERMISSION in MCP_MOUNT, or permission= on models; "
+                    "set OPEN if public access is intended.",
                     id="mcp_mount.W004",
                 )
             )
@@ -268,9 +280,10 @@ def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:
 
 
 def _check_models(server: MCPServer) -> Iterator[CheckMessage]:
-    """Check for models that routes name and nobody has registered: the server would not start."""
+    """Check for what models name and nobody has registered, and for budgets without a price: the
+    server would not start."""
     try:
-        server.registry.check_models()
+        server.core.check_declared()
     except DefinitionError as error:
         yield Error(f"The server {server.title!r} cannot start: {error}.", id="mcp_mount.E016")
 

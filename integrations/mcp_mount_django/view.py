@@ -24,6 +24,7 @@ from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.direct import DirectCall
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.resumption import Resumption
+from mcp_mount.routes.errors import refusal_at
 from mcp_mount.transports.answering import AsyncAnswers
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.environs import (
@@ -161,7 +162,7 @@ class ServerView:
         request.META = request.environ = own_environ(request.META)  # type: ignore[attr-defined]
         with own_event_loop():
             if (refusal := self._read_body(visit)) is not None:
-                return finished(refusal)
+                return _refused(visit, refusal)
             self._find_direct(visit)
             if visit.call is not None and visit.outcome is None and not visit.call.tool.is_async:
                 visit.outcome = self.direct.run(visit.call)
@@ -180,7 +181,7 @@ class ServerView:
             # preflights, which have no credentials (Fetch, "CORS protocol and credentials"), and
             # lets pages read why they are refused.
             if read.refused is not None and not self.server.user_middleware:
-                return finished(read.refused)
+                return _refused(visit, read.refused)
             if self._is_bridged(visit):
                 return bridge_wsgi(self.server, self._runner, request, visit.rest, read)
             read.max_blocking = self._wsgi.waiting(multithread=is_multithread(request.META))
@@ -195,7 +196,7 @@ class ServerView:
         may_block = self.server.core.is_guarded or self.authentication.may_block(visit.request)
         if not may_block:
             if (refusal := self._read_body(visit)) is not None:
-                return finished(refusal)
+                return _refused(visit, refusal)
             self._find_direct(visit)
             if visit.call is not None and not visit.call.tool.is_async:
                 visit.outcome = await self.direct.run_on_thread(visit.call)
@@ -228,12 +229,12 @@ class ServerView:
         else:
             read = self._read(visit)
         if isinstance(read, Reply):
-            return finished(read)
+            return _refused(visit, read)
         if read.refused is None:
             read.refused = await follow_async(self._let_in(read, request), self._runner)
         # See `_respond`.
         if read.refused is not None and not self.server.user_middleware:
-            return finished(read.refused)
+            return _refused(visit, read.refused)
         read.may_block = may_block or self.server.core.protocol.settings.may_block
         if self._is_bridged(visit):
             return await bridge_asgi(self.server, self._runner, thread, request, visit.rest, read)
@@ -311,7 +312,8 @@ class ServerView:
         except RequestDataTooBig:
             # Django has not read any of it.
             drain(request.read)
-            return protocol.too_large(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+            name = "DATA_UPLOAD_MAX_MEMORY_SIZE"
+            return protocol.too_large(getattr(settings, name), name)
         except IncompleteBody:
             return protocol.incomplete()
         if body is None or len(body) > limit:
@@ -402,6 +404,10 @@ def metadata_response(server: MCPServer, request: HttpRequest, path: str) -> Htt
 
 async def _awaited(response: HttpResponseBase) -> HttpResponseBase:
     return response
+
+
+def _refused(visit: _Visit, reply: Reply) -> HttpResponse:
+    return finished(refusal_at(visit.rest or "", reply))
 
 
 def finished(reply: Reply) -> HttpResponse:

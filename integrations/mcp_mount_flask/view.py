@@ -18,6 +18,7 @@ from mcp_mount.protocol import ProtocolError, Reply
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.direct import Resumed
 from mcp_mount.protocol.exchange import error_reply
+from mcp_mount.routes.errors import refusal_at
 from mcp_mount.transports.environs import (
     IncompleteBody,
     body_length,
@@ -148,7 +149,7 @@ class FlaskViews:
         try:
             check_csrf(app)
         except ProtocolError as error:
-            return _response(self.server.core.protocol.refuse(error, read))
+            return _refused(rest, self.server.core.protocol.refuse(error, read))
         prefix = self.path.encode().decode("latin-1")
         environ = {
             **current.environ,
@@ -163,12 +164,12 @@ class FlaskViews:
                 before = _read_before() or _limited(current)
             except FormNotKept as error:
                 refused = ProtocolError(INVALID_REQUEST, str(error), status=400)
-                return _response(self.server.core.protocol.refuse(refused, read))
+                return _refused(rest, self.server.core.protocol.refuse(refused, read))
             except RequestEntityTooLarge:
                 limit = current.max_content_length
-                return _response(self.server.core.protocol.too_large(limit))
+                return _refused(rest, self.server.core.protocol.too_large(limit))
             except IncompleteBody:
-                return _response(self.server.core.protocol.incomplete())
+                return _refused(rest, self.server.core.protocol.incomplete())
             if before is None:
                 return Response.from_app(wsgi.bridge, environ)
             body, length = before
@@ -347,6 +348,10 @@ def _body_read_before(current: FlaskRequest) -> bytes | None:
     # `get_data` would tell, too, but reads a body without a length however long it is.
     found: bytes | None = getattr(current, "_cached_data", None)
     return found
+
+
+def _refused(rest: str, reply: Reply) -> Response:
+    return _response(refusal_at(rest, reply))
 
 
 def _response(answer: Reply | EventStream) -> Response:

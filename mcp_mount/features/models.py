@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from mcp_mount.calls.incoming import IncomingRequest
@@ -120,16 +122,18 @@ def unknown_model(
     )
 
 
-def check_members(models: Mapping[str, RegisteredModel]) -> None:
+def check_members(models: Mapping[str, RegisteredModel], tools: Collection[str]) -> None:
     """Check that the models that others ask by their names are there, and are others: those of
     routes, and those that have another name.
 
     Args:
         models: All models of a server.
+        tools: The names of the tools that models may use.
 
     Raises:
         DefinitionError: For names that no model has, or none that answers conversations, and for
-            models that ask themselves, be it by way of others.
+            models that ask themselves, be it by way of others, and for patterns of tools that no
+            tool matches.
     """
     answering = {name: one for name, one in models.items() if one.answers}
     askers = {one.name: one for one in models.values()}
@@ -141,6 +145,13 @@ def check_members(models: Mapping[str, RegisteredModel]) -> None:
             what = "answers no conversations" if name in models else "is no model of this server"
             hint = suggestion(name, set(answering) - {asker.name})
             problems.append(f"the model {asker.name!r} asks {name!r}, which {what}; {hint}")
+        for pattern in getattr(asker.model, "tool_patterns", ()):
+            if not any(fnmatchcase(name, pattern) for name in tools):
+                hint = suggestion(pattern, [*tools, *_families(tools)])
+                problems.append(
+                    f"the model {asker.name!r} has tools=Tools({pattern!r}), which matches no tool "
+                    f"of this server; {hint}"
+                )
     problems += [
         f"the model {circle[0]!r} asks itself: {' → '.join([*circle, circle[0]])}"
         for circle in _circles(askers, answering)
@@ -149,6 +160,11 @@ def check_members(models: Mapping[str, RegisteredModel]) -> None:
         # In one line, since it goes to the log.
         ended = [one if one.endswith("?") else f"{one}." for one in problems[:-1]]
         raise DefinitionError(" Besides, ".join([*ended, problems[-1]]))
+
+
+def _families(names: Collection[str]) -> set[str]:
+    """The patterns of names that begin alike, such as "order_*"."""
+    return {f"{begin}*" for name in names for begin in _BEGIN.findall(name)}
 
 
 def _members(model: RegisteredModel) -> Sequence[str]:
@@ -184,5 +200,6 @@ def _circles(
     return list(found.values())
 
 
+_BEGIN: Final = re.compile(r"^[^._/-]+[._/-]")
 _MAX_LISTED: Final = 20
 _LONGEST_NAME: Final = 100

@@ -8,8 +8,12 @@ from math import isfinite
 from typing import Any, Final, Protocol
 
 from mcp_mount.llm.answers import Usage
-from mcp_mount.schemas.extras import requires
+from mcp_mount.llm.errors import ModelError
+from mcp_mount.schemas.extras import MissingExtra, requires
 from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 _MILLION: Final = 1_000_000
 _TABLE: Final = "genai_prices"
@@ -144,6 +148,28 @@ def known_cost(price: Pricing | None, usage: Usage | None) -> tuple[Usage | None
         return usage, price.cost(usage)
     except DefinitionError:
         return usage, None
+
+
+def budgeted_cost(name: str, price: Pricing, usage: Usage) -> float:
+    """The cost of an answer where a budget of money needs it.
+
+    Args:
+        name: The name of the model.
+        price: Its price.
+        usage: What the answer takes.
+
+    Raises:
+        ModelError: If the price is not known; the log says what to declare.
+    """
+    try:
+        return price.cost(usage)
+    except (DefinitionError, MissingExtra) as error:
+        logger.error("The budget of the model %r cannot be kept: %s", name, error)
+        raise ModelError(
+            f"The budget of the model {name!r} cannot be kept: its price is not known",
+            status=500,
+            again=False,
+        ) from None
 
 
 def listed_price(name: str, model: Any) -> ListedPrice | None:

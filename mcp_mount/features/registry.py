@@ -204,12 +204,13 @@ class Registry:
         return {**missing, **self.models} if missing else self.models
 
     def check_models(self) -> None:
-        """Check that models are there that others ask by their names.
+        """Check that models and tools are there that models name.
 
         Raises:
-            DefinitionError: With the names that no model has.
+            DefinitionError: With the names that no model has, or no tool.
         """
-        models.check_members(self.offered_models)
+        seen = [one.name for one in self.tools.values() if one.is_seen_by_models]
+        models.check_members(self.offered_models, seen)
 
     def model(self, name: str) -> RegisteredModel | None:
         """The chat model of a name; None if there is none."""

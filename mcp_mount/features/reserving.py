@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from mcp_mount.calls.flows import Flow, Run
 from mcp_mount.calls.spending import Spending, nanos_of
-from mcp_mount.features.prices import Pricing
+from mcp_mount.features.prices import Pricing, budgeted_cost
 from mcp_mount.llm.answers import Usage
 from mcp_mount.llm.models import ReaderLeft
 from mcp_mount.transports.driving import follow, follow_async
@@ -110,10 +110,10 @@ class Metered:
             if self._price is None:
                 _warn_of_no_price(self._call.name)
             elif self._price.is_at_hand:
-                cost = self._price.cost(self.most)
+                cost = budgeted_cost(self._call.name, self._price, self.most)
             else:
                 # The table is read, once: that takes a while.
-                cost = yield Run(partial(self._price.cost, self.most))
+                cost = yield Run(partial(budgeted_cost, self._call.name, self._price, self.most))
         self.spending.expect(self.most.input_tokens + self.most.output_tokens, nanos_of(cost))
         for reservation in reservations:
             yield from reservation.cover(self._call.name)

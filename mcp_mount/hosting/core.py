@@ -28,6 +28,7 @@ from mcp_mount.hosting.host import Host
 from mcp_mount.hosting.lifespan import Lifespan
 from mcp_mount.hosting.openness import (
     may_guard,
+    open_models,
     open_tools,
     tell_undocumented,
     warn_if_open,
@@ -36,6 +37,7 @@ from mcp_mount.hosting.openness import (
 from mcp_mount.observability.records import Redaction
 from mcp_mount.observability.server import Observability
 from mcp_mount.options import DEFAULTS, OPTIONS, protocol_settings, refuse_unverified
+from mcp_mount.policies.budget import check_budgets
 from mcp_mount.policies.chain import PolicyChain, read
 from mcp_mount.policies.kinds import PolicyEnvironment, PolicyLevel
 from mcp_mount.policies.options import RULES
@@ -162,7 +164,7 @@ class ServerCore:
             self.tasks,
         )
         self.registry.on_change = self._tell
-        self.lifespan = Lifespan(settings, application, self.registry.check_models)
+        self.lifespan = Lifespan(settings, application, self.check_declared)
         self.registry.lifespan = self.lifespan.yielded
         self.asgi_endpoint = ASGITransport(self.protocol, runner)
         self.wsgi_endpoint = WSGITransport(self.protocol, runner)
@@ -400,8 +402,18 @@ class ServerCore:
         at all."""
         return self.lifespan.is_declared or not self.lifespan.can_start
 
+    def check_declared(self) -> None:
+        """Check what models name, and what their budgets need to know.
+
+        Raises:
+            DefinitionError: For models and tools that there are not, and prices that are not known.
+        """
+        self.registry.check_models()
+        check_budgets(self.registry.models.values())
+
     def warn_if_open(self) -> None:
-        """Log a warning if everybody may call tools that may write, and nobody said so."""
+        """Log a warning if everybody may call tools that may write or ask models with the owner's
+        key, and nobody said so."""
         application, host = self._application, self.host
         warn_of_completers(self.registry)
         tell_undocumented(application.title, self.registry)
@@ -410,6 +422,7 @@ class ServerCore:
         warn_if_open(
             application.title,
             open_tools(self.registry),
+            open_models(self.registry),
             resource=self.resource_server,
             is_guarded=bool(self.protocol.settings.rules)
             or host.guards()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol, cast
 
 from mcp_mount.features import Registry, Tool
+from mcp_mount.features.models import RegisteredModel
 from mcp_mount.policies.chain import PolicyChain
 from mcp_mount.schemas.functions import describe
 from mcp_mount.schemas.names import suggestion
@@ -34,6 +35,13 @@ def open_tools(registry: Registry) -> list[str]:
     return [tool.name for tool in registry.tools.values() if _is_open(tool)]
 
 
+def open_models(registry: Registry) -> list[str]:
+    """The models for chat, embeddings and images that ask an upstream with a key of the server's
+    owner, and that have no guard of their own."""
+    models = {one.name: one for one in registry.models.values()}
+    return [name for name, one in models.items() if _spends_key(one) and not _has_guard(one)]
+
+
 def warn_of_completers(registry: Registry) -> None:
     """Log which completers are for prompts that do not exist, once all have been registered."""
     for completer in registry.completers_of_nothing():
@@ -47,19 +55,37 @@ def warn_of_completers(registry: Registry) -> None:
 
 
 def warn_if_open(
-    title: str, tools: Sequence[str], *, resource: ProtectedResource | None, is_guarded: bool
+    title: str,
+    tools: Sequence[str],
+    models: Sequence[str],
+    *,
+    resource: ProtectedResource | None,
+    is_guarded: bool,
 ) -> None:
-    """Log, loudly, that anybody may call the tools of a server.
+    """Log, loudly, that anybody may call the tools of a server, or ask its models.
 
     Args:
         title: The server's.
         tools: Those that are open, if everybody may send requests.
+        models: Likewise.
         resource: What lets requests in.
         is_guarded: Whether anything else decides who may send requests.
     """
-    if not tools or is_guarded or (resource is not None and resource.required):
+    if is_guarded or (resource is not None and resource.required):
         return
-    names = ", ".join(tools[:_MAX_NAMED]) + (", …" if len(tools) > _MAX_NAMED else "")
+    if models:
+        logger.warning(
+            "ANYBODY who reaches the server %r may ask %d model%s with your key for the upstream: "
+            "%s. Guard the server (auth=, permission=, in Django LOGIN_REQUIRED), its routers or "
+            "its models (permission=, scopes=), or say that it is meant: MCPServer(open=True), "
+            "MCP_OPEN in Flask, OPEN in Django's MCP_MOUNT.",
+            title,
+            len(models),
+            "" if len(models) == 1 else "s",
+            _listed(models),
+        )
+    if not tools:
+        return
     logger.warning(
         "ANYBODY who reaches the server %r may call %d tool%s that may write: %s. Guard the server "
         "(auth=, permission=, in Django LOGIN_REQUIRED), its routers or its tools (permission=, "
@@ -68,7 +94,7 @@ def warn_if_open(
         title,
         len(tools),
         "" if len(tools) == 1 else "s",
-        names,
+        _listed(tools),
     )
 
 
@@ -76,14 +102,13 @@ def tell_undocumented(title: str, registry: Registry) -> None:
     """Log which tools have no description: models choose among tools by nothing else."""
     names = [one.name for one in registry.tools.values() if "description" not in one.members]
     if names:
-        shown = ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
         logger.info(
             "Of the server %r, %d tool%s no description, by which models choose: %s. Write a "
             "docstring, or description=.",
             title,
             len(names),
             " has" if len(names) == 1 else "s have",
-            shown,
+            _listed(names),
         )
 
 
@@ -98,15 +123,30 @@ def may_guard(middleware: Iterable[Any]) -> bool:
     )
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
+
+
+def _spends_key(model: RegisteredModel) -> bool:
+    return any(
+        getattr(one, "spends_key", False) for one in (model.model, model.embedding, model.image)
+    )
+
+
+def _has_guard(entry: Tool | RegisteredModel) -> bool:
+    """Whether a tool or a model refuses some callers."""
+    if any(getattr(rule, "guards", True) for rule in entry.rules):
+        return True
+    policies = entry.policies
+    levels = policies.levels if isinstance(policies, PolicyChain) else ()
+    return any(getattr(level.dependencies, "guards", False) for level in levels)
+
+
 def _is_open(tool: Tool) -> bool:
-    if any(getattr(rule, "guards", True) for rule in tool.rules):
-        return False
     annotations, arguments = tool.members.get("annotations") or {}, cast(Any, tool.arguments)
     if annotations.get("readOnlyHint") is True or (
         # Only those of existing endpoints may have it: importing their modules takes a while.
         getattr(arguments, "authenticates", False)
     ):
         return False
-    policies = tool.policies
-    levels = policies.levels if isinstance(policies, PolicyChain) else ()
-    return not any(getattr(level.dependencies, "guards", False) for level in levels)
+    return not _has_guard(tool)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
 
 from mcp_mount.backends.stores import Count, Store
 from mcp_mount.calls.call import Call
@@ -15,15 +15,16 @@ from mcp_mount.calls.results import Result
 from mcp_mount.calls.spending import nanos_of
 from mcp_mount.features.model_calls import ModelCall
 from mcp_mount.features.models import RegisteredModel
-from mcp_mount.features.prices import Pricing
+from mcp_mount.features.prices import Pricing, budgeted_cost
 from mcp_mount.features.reserving import DEFAULT_MAX_TOKENS
 from mcp_mount.llm.answers import Usage
 from mcp_mount.llm.errors import ModelRefused
 from mcp_mount.policies.allowances import Allowance, allowances, utc_now
-from mcp_mount.policies.kinds import Levels, PolicyKind
+from mcp_mount.policies.kinds import Levels, PolicyKind, PolicyLevel
 from mcp_mount.policies.reading import guarding
 from mcp_mount.policies.reservations import Held, Reserved, refusal
 from mcp_mount.policies.throttle import Key
+from mcp_mount.schemas.extras import MissingExtra
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.schemas.values import text, whole
 from mcp_mount.wire.answers import answer_of
@@ -81,6 +82,13 @@ class Budget:
     def is_of_money(self) -> bool:
         """Whether it asks what calls cost."""
         return any(one.unit == "USD" for one in self.allowances)
+
+
+@runtime_checkable
+class HasLevels(Protocol):
+    """The policies of an entry, by the levels that declare them."""
+
+    levels: Sequence[PolicyLevel]
 
 
 class Budgeted:
@@ -212,21 +220,23 @@ def _highest_cost(call: Call, most: Usage) -> Flow[float]:
     if not _asks_model(call):
         return 0.0
     prices = list(_prices(call.model, call.incoming.handlers, set()))
-    if not all(one.is_at_hand for one in prices):
+    if not all(one.is_at_hand for _, one in prices):
         # The table is read, once: that takes a while.
-        costs: list[float] = yield Run(lambda: [one.cost(most) for one in prices])
+        costs: list[float] = yield Run(
+            lambda: [budgeted_cost(name, one, most) for name, one in prices]
+        )
     else:
-        costs = [one.cost(most) for one in prices]
+        costs = [budgeted_cost(name, one, most) for name, one in prices]
     return max(costs, default=0.0)
 
 
-def _prices(model: RegisteredModel, handlers: Any, seen: set[str]) -> Iterator[Pricing]:
-    """The prices of a model, or of those that it may ask."""
+def _prices(model: RegisteredModel, handlers: Any, seen: set[str]) -> Iterator[tuple[str, Pricing]]:
+    """The prices of a model, or of those that it may ask, with their names."""
     if model.name in seen:
         return
     seen.add(model.name)
     if model.price is not None:
-        yield model.price
+        yield model.name, model.price
         return
     names: Sequence[str] = getattr(model.model, "members", ())
     for name in names:
@@ -246,6 +256,29 @@ def _budgets(levels: Levels) -> list[Budgeted]:
         for level, budgets in levels.every("budget")
         for number, budget in enumerate(budgets)
     ]
+
+
+def check_budgets(models: Iterable[RegisteredModel]) -> None:
+    """Check that the price of each model is known that a budget of money is declared around.
+
+    Args:
+        models: All models of a server.
+
+    Raises:
+        DefinitionError: If it is not.
+    """
+    for name, one in {one.name: one for one in models}.items():
+        policies = one.policies
+        levels = policies.levels if isinstance(policies, HasLevels) else ()
+        budgets: list[Budget] = Levels(levels).all_of("budget")
+        if one.price is None or not any(budget.is_of_money for budget in budgets):
+            continue
+        try:
+            one.price.cost(Usage())
+        except (DefinitionError, MissingExtra) as error:
+            raise DefinitionError(
+                f"the budget of the model {name!r} cannot be kept: {error}"
+            ) from None
 
 
 KIND: Final = PolicyKind(_budgets, {"budget": _read})

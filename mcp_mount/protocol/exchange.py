@@ -352,16 +352,17 @@ class Protocol:
             raise ProtocolError(INVALID_REQUEST, "Pages of other sites may not call", status=403)
         self.check_host(request)
 
-    def too_large(self, limit: int | None = None) -> Reply:
+    def too_large(self, limit: int | None = None, setting: str | None = None) -> Reply:
         """The reply to a body over the limit, which nobody reads.
 
         Args:
             limit: The limit of the host, if it allows less than the server.
+            setting: The name of the host's setting that has this limit.
         """
         limit = self.settings.max_body_bytes if limit is None else limit
-        return error_reply(
-            ProtocolError(INVALID_REQUEST, f"The body exceeds {limit} bytes", status=413)
-        )
+        where = "" if setting is None else f" ({setting})"
+        message = f"The body exceeds {limit} bytes{where}"
+        return error_reply(ProtocolError(INVALID_REQUEST, message, status=413))
 
     def incomplete(self) -> Reply:
         """The reply to a body that did not come whole, or not in valid chunks."""

@@ -18,12 +18,14 @@ from mcp_mount.llm.errors import ModelError
 from mcp_mount.schemas.arguments import InvalidArguments
 from mcp_mount.wire.errors import CallRejected, ProtocolError, ResourceNotFoundError
 from mcp_mount.wire.logs import own_logger
+from mcp_mount.wire.messages import Reply
 
 logger = own_logger("mcp_mount")
 
 _MAX_TOLD: Final = 50
 _LONGEST_MESSAGE: Final = 2000
 _TOO_MANY_REQUESTS: Final = 429
+_CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 
 _TYPES: Final = {
@@ -112,6 +114,21 @@ def told(error: Exception, what: str) -> dict[str, Any]:
         return _error(status, _CODES.get(status, "refused"), str(error.detail))
     logger.error("%s failed", what, exc_info=error)
     return _error(status, "failed", f"{what} failed")
+
+
+def refusal_at(path: str, reply: Reply) -> Reply:
+    """A refusal that a host sends before any route has seen the request, in the form of whoever
+    asks at a path: of OpenAI's clients below "/v1/", of MCP clients anywhere else.
+
+    Args:
+        path: The path below the mount point.
+        reply: The refusal in JSON-RPC's form.
+    """
+    if not path.lstrip("/").startswith("v1/") or reply.status < _CLIENT_ERROR:
+        return reply
+    message = json.loads(reply.body)["error"]["message"]
+    error = _error(reply.status, _CODES.get(reply.status, "refused"), message)
+    return Reply(reply.status, json.dumps(error, ensure_ascii=False).encode(), reply.headers)
 
 
 def unfit(param: str, message: str) -> RequestValidationError:

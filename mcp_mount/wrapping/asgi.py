@@ -119,6 +119,7 @@ class _Lifespan:
         self._stack = AsyncExitStack()
         self._app_answered = False
         self._started = False
+        self._problem: Exception | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_and_start() -> MutableMapping[str, Any]:
@@ -135,7 +136,11 @@ class _Lifespan:
 
         try:
             await self._app(scope, receive_and_start, end_and_send)
-        except Exception:
+        except Exception as error:
+            if error is self._problem:
+                # The server's own, which has come through the application: nobody else tells it.
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                raise
             # Most applications without a lifespan raise at the first look at the scope.
             if self._app_answered:
                 await self._stack.aclose()
@@ -145,7 +150,11 @@ class _Lifespan:
 
     async def _start(self, scope: Scope) -> None:
         context = self._server.router.lifespan_context(self._server)
-        state = await self._stack.enter_async_context(context)
+        try:
+            state = await self._stack.enter_async_context(context)
+        except Exception as error:
+            self._problem = error
+            raise
         if state and "state" in scope:
             scope["state"].update(state)
         self._started = True

@@ -16,8 +16,18 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.testclient import TestClient
 
-from mcp_mount import MCPServer, ToolsRouter, mount_asgi, mount_wsgi
+from mcp_mount import (
+    CompletionsRouter,
+    ImageRouter,
+    MCPServer,
+    ToolsRouter,
+    mount_asgi,
+    mount_wsgi,
+)
 from mcp_mount.auth import APIKeys
+from mcp_mount.hosting.openness import open_models
+from mcp_mount.images import OpenAIImages
+from mcp_mount.models import OpenAI
 from mcp_mount.protocol import Request
 from mcp_mount.testing import Client
 from mcp_mount.testing.conversation import HTTPRequest
@@ -101,6 +111,45 @@ def test_an_open_server_warns_once_and_names_what_to_do(
     assert warned(host(build()), caplog)
     for words in ("'shop'", "1 tool ", "pay", "auth=", "permission=", "open=True", "MCP_OPEN"):
         assert words in caplog.text
+
+
+def with_models(**options: Any) -> MCPServer:
+    """A server with models of upstreams: for chat with tools, for images, and by another name."""
+    server = MCPServer("shop", **options)
+    models, images = CompletionsRouter(), ImageRouter(image_tools=False)
+    upstream = OpenAI("http://127.0.0.1:9/v1", "gpt", key="sk-secret")
+    models.add_model("gpt", upstream, tools="auto", aliases=["gpt-4"])
+    models.add_model("local", OpenAI("http://127.0.0.1:9/v1", "llama"))
+    models.add_model("alias", "gpt")
+    models.chat("echo")(lambda request: request.text)
+    images.add_backend("drawn", OpenAIImages("http://127.0.0.1:9/v1", "dall-e", key="sk-secret"))
+    server.include_router(models)
+    server.include_router(images)
+    return server
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.__name__)
+def test_models_with_a_key_that_anybody_may_ask_are_told(
+    host: Callable[[MCPServer], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert warned(host(with_models()), caplog)
+    for words in ("'shop' may ask 2 models", ": gpt, drawn.", "scopes=", "open=True", "MCP_OPEN"):
+        assert words in caplog.text
+    assert "sk-secret" not in caplog.text
+    for options in ({"open": True}, {"auth": KEYS}, {"permission": lambda request: False}):
+        assert not warned(host(with_models(**options)), caplog)
+
+
+@pytest.mark.parametrize("options", [{"permission": lambda request: False}, {"scopes": "chat"}])
+def test_models_with_guards_of_their_own_or_their_routers_are_not_open(options: Any) -> None:
+    upstream = OpenAI("http://127.0.0.1:9/v1", "gpt", key="sk-secret")
+    server, guarded = MCPServer("shop"), CompletionsRouter(**options)
+    guarded.add_model("a", upstream)
+    server.include_router(guarded)
+    own = CompletionsRouter()
+    own.add_model("b", upstream, **options)
+    server.include_router(own)
+    assert open_models(server.registry) == []
 
 
 @pytest.mark.parametrize(

@@ -415,6 +415,26 @@ def test_a_coroutine_that_would_block_on_the_orm_is_found(server: Any) -> None:
     ]
 
 
+def test_models_with_a_key_that_are_open_to_all_are_found(server: Any) -> None:
+    from mcp_mount import CompletionsRouter
+    from mcp_mount.models import OpenAI
+
+    server.is_beside = True
+    server.configure(open=False)
+    router = CompletionsRouter()
+    router.add_model("gpt", OpenAI("http://127.0.0.1:9/v1", "gpt", key="sk-secret"))
+    router.add_model(
+        "staff", OpenAI("http://127.0.0.1:9/v1", "gpt", key="k"), permission="ledger.view_entry"
+    )
+    server.include_router(router)
+    assert [one for one in problems() if "'checked'" in one] == [
+        "mcp_mount.W004 Anybody who reaches the server 'checked' may ask 1 of its models with your "
+        "key for the upstream: gpt."
+    ]
+    server.configure(open=True)
+    assert problems() == []
+
+
 def test_what_is_open_to_all_is_found(server: Any) -> None:
     server.is_beside = True
     server.configure(open=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.mcp_mount_django.clients import session_headers
 from tests.mcp_mount_django.test_direct import KINDS, MIDDLEWARE, over_asgi
 from tests.routes.test_direct_chats import (
     DIRECT,
@@ -129,3 +130,48 @@ def test_a_chat_runs_in_a_transaction_where_the_project_has_them(
     with counted():
         assert [ask(chat("plain"))[0] for _ in range(2)] == [200, 200]
     assert ran == []
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_refusals_of_the_host_have_the_form_of_the_clients(is_async: bool, ada: Any) -> None:
+    import asyncio
+
+    from django.test import AsyncClient, Client, override_settings
+    from django.urls import include, path
+
+    from mcp_mount_django import MCPServer
+
+    server = fill(MCPServer("refusing", secret_key="for-tests-only", open=True), Runs())
+
+    class Urls:
+        urlpatterns = (path("mcp", include(server.urls)),)
+
+    def post(size: int, cookies: str) -> tuple[int, Any]:
+        body = {"messages": [{"role": "user", "content": "x" * size}]}
+        url, kind = "/mcp/v1/chat/completions", "application/json"
+        browser: Any = (AsyncClient if is_async else Client)(enforce_csrf_checks=True)
+        browser.cookies.load(cookies)
+        answer = browser.post(url, body, content_type=kind)
+        if is_async:
+            answer = asyncio.run(answer)
+        return answer.status_code, answer.json()["error"]
+
+    cookie = session_headers(ada, csrf=False)["cookie"]
+    with override_settings(
+        ROOT_URLCONF=Urls, ALLOWED_HOSTS=["testserver"], DATA_UPLOAD_MAX_MEMORY_SIZE=1000
+    ):
+        assert post(1000, "") == (
+            413,
+            {
+                "message": "The body exceeds 1000 bytes (DATA_UPLOAD_MAX_MEMORY_SIZE)",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "request_too_large",
+            },
+        )
+        if is_async:
+            # Another thread has no part in the transaction of the test, so it finds no session.
+            return
+        status, error = post(10, cookie)
+    assert (status, error["type"], error["code"]) == (403, "permission_error", "access_denied")
+    assert error["message"].startswith("CSRF: ")

@@ -151,3 +151,20 @@ def test_an_exposed_view_needs_a_token_for_whatever_a_browser_sends_by_itself(
         result = client.call_tool("form")
     assert result.is_error
     assert "CSRF token is missing" in result.text
+
+
+def test_clients_of_models_are_refused_in_their_form(app: Flask) -> None:
+    browser = app.test_client()
+    browser.get("/login")
+    answer = browser.post("/mcp/v1/chat/completions", json={"messages": []})
+    assert (answer.status_code, answer.json) == (
+        403,
+        {
+            "error": {
+                "message": "CSRF: The CSRF token is missing.",
+                "type": "permission_error",
+                "param": None,
+                "code": "access_denied",
+            }
+        },
+    )

@@ -143,12 +143,32 @@ def test_the_price_of_an_upstream_is_looked_up() -> None:
     assert statuses(server, 3) == [200, 200, 429], "2.50 USD each"
 
 
+@pytest.mark.parametrize("where", ["server", "model"])
+def test_a_budget_without_a_price_keeps_the_server_from_starting(where: str) -> None:
+    server, router = build("3 USD/day" if where == "server" else "5 requests/day")
+    own: Any = {"budget": "3 USD/day"} if where == "model" else {}
+    router.add_model("a", _Listed("nobody-knows"), **own)
+    with pytest.raises(DefinitionError, match="the budget of the model 'a' cannot be kept: the pr"):
+        server.core.check_declared()
+    assert statuses(server, 1) == [503]
+
+
 def test_an_upstream_whose_price_is_not_known_is_an_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server, router = build("3 USD/day")
+    router.add_model("free", takes(1, 1), price=Price(0, 0))
+    assert statuses(server, 1) == [200]
+    # The server has been checked when it started.
     router.add_model("a", _Listed("nobody-knows"))
-    assert statuses(server, 1) == [500]
+    answer = ask(server, model="a")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        500,
+        "The budget of the model 'a' cannot be kept: its price is not known",
+    )
+    [line] = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert line.exc_info is None
+    assert "The budget of the model 'a' cannot be kept: the price of" in line.getMessage()
     assert "the price of 'nobody-knows' at https://api.openai.com/v1 is not known" in caplog.text
     assert "declare price=Price(…) of the model 'a'" in caplog.text
 

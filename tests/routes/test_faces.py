@@ -198,7 +198,9 @@ def test_a_router_for_images_takes_more_than_its_server_and_no_more_than_its_hos
         assert answer.status_code == status, answer.text
         if status == 413:
             limit = MAX_OF_HOST if served.has_limit else 200_000
-            assert answer.json()["error"]["message"] == f"The body exceeds {limit} bytes"
+            error = answer.json()["error"]
+            assert error["message"].startswith(f"The body exceeds {limit} bytes")
+            assert error["code"] == "request_too_large"
 
 
 def test_messages_keep_the_limit_of_the_server(served: Served) -> None:

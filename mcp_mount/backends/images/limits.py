@@ -26,6 +26,7 @@ class LimitedBackend:
         self.is_async = backend.is_async
         self.wants_context = backend.wants_context
         self.edits = backend.edits
+        self.spends_key: bool = getattr(backend, "spends_key", False)
         self._max_side = max_side
         self._max_bytes = max_bytes
 

@@ -66,6 +66,7 @@ class OpenAIImages:
         authorization = ("authorization", "Bearer ")
         self._upstream = Upstream("OpenAIImages", base_url, authorization, key, **options)
         self.address = self._upstream.address
+        self.spends_key = self._upstream.has_key
         self._model = filled("model", model)
         self._defaults = dict(mapping("defaults", defaults or {}))
         self._passed = PassedOptions(IMAGE_OPTIONS, passes)

@@ -18,8 +18,12 @@ from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, Usage
 from mcp_mount.llm.models import Invocation, Model, Pieces
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, name_of_tool
 from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.names import suggestion
 from mcp_mount.schemas.values import whole
 from mcp_mount.wire.errors import ClientError
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 _NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_NAME: Final = 64
@@ -56,7 +60,8 @@ class ToolUser:
     """A model that may use the tools of its server.
 
     The tools that the client has sent go back to the client. Where a model asks for tools of both
-    in one round, those of the server are called, and it is asked again.
+    in one round, those of the server are called, and it is asked again. So it is if it asks for a
+    tool that neither of them has, which it is told.
 
     Args:
         model: The model.
@@ -79,6 +84,16 @@ class ToolUser:
         """The names of all models that it may ask, besides its own."""
         names: Sequence[str] = getattr(self._model, "members", ())
         return names
+
+    @property
+    def spends_key(self) -> bool:
+        """Whether the model itself asks an upstream with a key."""
+        return bool(getattr(self._model, "spends_key", False))
+
+    @property
+    def tool_patterns(self) -> Sequence[str]:
+        """Patterns of names, each of which is that of a tool of the server."""
+        return [one for one in self._tools.names if one != "*"]
 
     async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Answer a request, with as many rounds of calls as it takes."""
@@ -110,6 +125,8 @@ class _Conversation:
         self._context: Context[Any] = invocation.context
         self._pieces = invocation.pieces
         self._own: dict[str, _ServerTool] = {}
+        self._name = invocation.name
+        self._of_client = {name_of_tool(one) for one in invocation.request.tools or ()}
         self._messages: list[ChatMessage] = list(invocation.request.messages)
         self._texts: list[str] = []
         self._reasoning: list[str] = []
@@ -126,12 +143,14 @@ class _Conversation:
             # The last time without them, so that the model answers with what it has.
             may_call = number < self._limits.max_rounds and self._calls < self._limits.max_calls
             completion = await self._ask(may_call=may_call, is_first=number == 0)
-            own = [call for call in completion.tool_calls if call.name in self._own]
+            own = [call for call in completion.tool_calls if call.name not in self._of_client]
+            if own and not may_call:
+                self._warn_of_limit()
             if not own or not may_call:
                 return await self._ended(completion, own)
             await self._context.report_progress(
                 number + 1,
-                message=f"Calling {', '.join(self._own[call.name].name for call in own)}",
+                message=f"Calling {', '.join(map(self._name_of, own))}",
             )
             self._messages += [_said(completion, own), *await self._called(own)]
         raise AssertionError("the last round ends the answer")
@@ -156,6 +175,27 @@ class _Conversation:
         self._reasoning.append(completion.reasoning)
         return completion
 
+    def _warn_of_limit(self) -> None:
+        limits = self._limits
+        if self._calls >= limits.max_calls:
+            limit = f"max_calls={limits.max_calls}"
+        else:
+            limit = f"max_rounds={limits.max_rounds}"
+        logger.warning(
+            "The model %r still asks for tools after %s, so its answer ends there: raise the limit "
+            "in tools=Tools(…), or let the model answer where it is offered no tools",
+            self._name,
+            limit,
+        )
+
+    def _name_of(self, call: ToolCall) -> str:
+        own = self._own.get(call.name)
+        return call.name if own is None else own.name
+
+    def _only_reads(self, call: ToolCall) -> bool:
+        own = self._own.get(call.name)
+        return own is None or own.only_reads
+
     async def _ended(self, completion: ChatCompletion, own: Sequence[ToolCall]) -> ChatCompletion:
         """The whole answer: the texts of all rounds, and the calls that are left to the client."""
         left = [call for call in completion.tool_calls if call not in own]
@@ -174,7 +214,7 @@ class _Conversation:
 
     async def _called(self, calls: Sequence[ToolCall]) -> list[ChatMessage]:
         """Call tools; what the model is told of each."""
-        if len(calls) > 1 and all(self._own[call.name].only_reads for call in calls):
+        if len(calls) > 1 and all(map(self._only_reads, calls)):
             texts = list(await asyncio.gather(*map(self._call, calls)))
         else:
             texts = [await self._call(call) for call in calls]
@@ -187,6 +227,9 @@ class _Conversation:
         self._calls += 1
         if self._calls > self._limits.max_calls:
             return f"Error: no more than {self._limits.max_calls} calls are allowed"
+        if call.name not in self._own:
+            hint = suggestion(call.name, [*self._own, *self._of_client])
+            return f"Error: unknown tool {call.name!r}; {hint}"
         if isinstance(call.arguments, str):
             return "Error: the arguments are no JSON object"
         name = self._own[call.name].name

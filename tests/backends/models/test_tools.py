@@ -125,6 +125,77 @@ def test_rounds_and_calls_have_a_limit() -> None:
     assert script.told()[-1] == "Error: no more than 2 calls are allowed"
 
 
+@pytest.mark.parametrize(
+    ("limits", "limit"), [({"max_rounds": 1}, "max_rounds=1"), ({"max_calls": 1}, "max_calls=1")]
+)
+def test_a_limit_that_ends_an_answer_is_logged(
+    limits: dict[str, int], limit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = Script(calls("order_find"), calls("order_find"))
+    answer = ask(build(script, Tools(**limits)), model="clerk").json()
+    assert answer["choices"][0]["finish_reason"] == "length"
+    [line] = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert line.startswith(f"The model 'clerk' still asks for tools after {limit}, so")
+
+
+def test_an_answer_within_its_limits_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    ask(build(Script(calls("order_find"), "done"), Tools(max_rounds=1)), model="clerk")
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize("sent", [None, [CLIENTS]])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tool_that_nobody_has_is_told_to_the_model(stream: bool, sent: Any) -> None:
+    script = Script(calls("order_fnd", "order_find"), "done")
+    server = build(script)
+    if stream:
+        chunks = events(server, model="clerk", tools=sent)
+        assert not any("tool_calls" in one["choices"][0]["delta"] for one in chunks)
+        assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    else:
+        [choice] = ask(server, model="clerk", tools=sent).json()["choices"]
+        assert (choice["message"]["content"], choice["finish_reason"]) == ("done", "stop")
+        assert "tool_calls" not in choice["message"]
+    unknown, found = script.told()
+    assert str(unknown).startswith("Error: unknown tool 'order_fnd'; did you mean 'order_find'?")
+    assert found == '{"number": 1}'
+
+
+def test_calls_of_tools_that_nobody_has_count() -> None:
+    script = Script(calls("nope"), calls("nope"), calls("nope"))
+    [choice] = ask(build(script, Tools(max_rounds=2)), model="clerk").json()["choices"]
+    assert choice["finish_reason"] == "length"
+    assert "tool_calls" not in choice["message"]
+    assert len(script.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("patterns", "words"),
+    [
+        (["ordr_*"], r"Tools\('ordr_\*'\), which matches no tool .* mean 'order_\*'"),
+        (
+            ["order_*", "order_cancle"],
+            "matches no tool .* did you mean 'order_cancel'",
+        ),
+        (["of_pages"], "Tools.'of_pages'., which matches no tool"),
+    ],
+)
+def test_a_pattern_that_matches_no_tool_keeps_the_server_from_starting(
+    patterns: list[str], words: str
+) -> None:
+    server = build(Script(), Tools(*patterns))
+    with pytest.raises(DefinitionError, match=words):
+        server.registry.check_models()
+    assert ask(server, model="clerk").status_code == 503
+
+
+def test_a_server_without_tools_may_offer_all_of_them() -> None:
+    server, router = MCPServer("tests", open=True), CompletionsRouter()
+    router.add_model("clerk", lambda request: "done", tools="auto")
+    server.include_router(router)
+    assert ask(server, model="clerk").status_code == 200
+
+
 def test_arguments_that_do_not_fit_are_told_to_the_model() -> None:
     wrong = [ToolCall("order_find", {"number": "x"}), ToolCall("order_find", "{")]
     script = Script(ChatCompletion(tool_calls=wrong), "sorry")

@@ -67,6 +67,7 @@ class ClientModel:
         self.is_async = hasattr(client, "__aenter__")
         self._model = filled("model", model)
         url = getattr(client, "base_url", None)
+        self.spends_key = True
         self.priced_as = self._model, None if url is None else str(url)
         self._host: str = getattr(url, "host", "")
         self._defaults = dict(mapping("defaults", defaults or {}))

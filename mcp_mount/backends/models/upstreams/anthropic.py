@@ -76,6 +76,7 @@ class Anthropic:
         base_url = filled("base_url", base_url).rstrip("/").removesuffix("/v1")
         self._upstream = Upstream("Anthropic", base_url, ("x-api-key", ""), key, **options)
         self.address = self._upstream.address
+        self.spends_key = self._upstream.has_key
         self._model = filled("model", model)
         self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
         self._defaults = {

@@ -70,6 +70,7 @@ class OpenAI:
         authorization = ("authorization", "Bearer ")
         self._upstream = Upstream("OpenAI", base_url, authorization, key, **options)
         self.address = self._upstream.address
+        self.spends_key = self._upstream.has_key
         self._model = filled("model", model)
         self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
         self._defaults = dict(mapping("defaults", defaults or {}))

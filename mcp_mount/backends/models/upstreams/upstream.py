@@ -50,6 +50,7 @@ class Upstream:
 
     Attributes:
         url: Its URL, a `httpx2.URL`.
+        has_key: Whether requests have a key, or headers that may be one.
 
     Raises:
         DefinitionError: For a URL, key or option that cannot be.
@@ -76,6 +77,7 @@ class Upstream:
             raise DefinitionError("base_url has a password in it: use key= or headers= for it")
         _refuse_endpoint(url)
         self.url = url
+        self.has_key = key is not None or bool(options.get("headers"))
         self._name = name
         self._key_header = key_header
         self._key = key if key is None or callable(key) else _checked(key)
