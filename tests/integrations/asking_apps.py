@@ -132,14 +132,18 @@ def register(server: Any) -> None:
         return {
             "generators": OPEN.total(),
             "tasks": sum(not one.done() for one in tasks),
-            "sockets": sum(
-                os.readlink(f"/proc/self/fd/{one}").startswith("socket:")
-                for one in os.listdir("/proc/self/fd")
-                if os.path.islink(f"/proc/self/fd/{one}")
-            ),
+            "sockets": sum(map(is_socket, os.listdir("/proc/self/fd"))),
         }
 
     server.include_router(models())
+
+
+def is_socket(number: str) -> bool:
+    """Whether a file descriptor of this process is a socket; others may close it meanwhile."""
+    try:
+        return os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+    except FileNotFoundError:
+        return False
 
 
 def told(ask: Callable[[], Any]) -> dict[str, Any]:

@@ -191,7 +191,7 @@ def test_a_delete_without_session_is_refused(host_url: str) -> None:
 
 @pytest.mark.parametrize("length", ["announced", "chunked"])
 def test_a_body_over_the_limit_is_refused_and_the_client_hears_so(
-    host_url: str, length: str
+    host_url: str, length: str, request: pytest.FixtureRequest
 ) -> None:
     headers, _ = stateless("tools/list")
     chunks = (b"x" * 65536 for _ in range(100))
@@ -199,7 +199,11 @@ def test_a_body_over_the_limit_is_refused_and_the_client_hears_so(
     response = httpx2.post(f"{host_url}/mcp", headers=headers, content=content, timeout=60)
     assert response.status_code == 413
     assert response.json()["id"] is None
-    assert response.json()["error"]["message"] == "The body exceeds 4194304 bytes"
+    limit = "4194304 bytes"
+    if "django" in request.node.name and "django-wsgi-chunked" not in request.node.name:
+        # Django reads these, and has a smaller limit of its own.
+        limit = "2621440 bytes (DATA_UPLOAD_MAX_MEMORY_SIZE)"
+    assert response.json()["error"]["message"] == f"The body exceeds {limit}"
 
 
 CUT_OFF = {

@@ -89,7 +89,7 @@ LIMITS = {
         ),
     ),
     "alone, chat": Limit(
-        ours=35,
+        ours=37,
         others=8,
         instructions=None,
         reason=(
@@ -103,7 +103,7 @@ LIMITS = {
         reason=("A direct chat on a thread of the pool, and what wakes the loop up again."),
     ),
     "alone, WSGI, chat": Limit(
-        ours=35,
+        ours=37,
         others=14,
         instructions=None,
         reason=("A direct chat on the thread of the request."),

@@ -181,8 +181,8 @@ def test_a_refusal_is_a_part_of_a_message() -> None:
 
 
 def test_an_answer_without_anything_is_an_empty_output() -> None:
-    def model(request: ChatRequest) -> None:
-        return None
+    def model(request: ChatRequest) -> Iterator[str]:
+        yield from ()
 
     assert ask(model).json()["output"] == []
     assert [one["type"] for one in events(model)] == [
