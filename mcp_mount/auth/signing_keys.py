@@ -103,7 +103,10 @@ class SigningKeys:
                 yield from self._fetcher.wait(fetching)
         if not self._found or time.monotonic() > self._fetched + self._ttl + _STALE_SECONDS:
             raise unreachable()
-        return _of_id(self._found, kid)
+        matching = self._matching(kid)
+        if not matching:
+            raise _unknown_key()
+        return matching
 
     def _matching(self, kid: str | None) -> list[Any]:
         return [key for known, key in self._found if kid is None or known == kid]
@@ -147,7 +150,11 @@ class FixedKeys:
             InvalidToken: If there is no key with this id.
         """
         yield from ()
-        return _of_id(self._found, kid)
+        # A PEM text names no id, and is meant whatever its owner calls it.
+        matching = [key for known, key in self._found if kid is None or known in (None, kid)]
+        if not matching:
+            raise _unknown_key()
+        return matching
 
 
 def of_issuer(issuer: str, uri: str | None = None) -> LoadKeys:
@@ -266,16 +273,9 @@ def is_weak(key: Any) -> bool:
     )
 
 
-def _of_id(found: Sequence[KeyOfId], kid: str | None) -> Sequence[Any]:
-    """The keys with an id.
-
-    Raises:
-        InvalidToken: If there is none.
-    """
-    matching = [key for known, key in found if kid is None or known == kid]
-    if not matching:
-        raise InvalidToken("The access token is signed by a key that is not known")
-    return matching
+def _unknown_key() -> InvalidToken:
+    """The error for a signature by a key that is not known."""
+    return InvalidToken("The access token is signed by a key that is not known")
 
 
 def _discovered(issuer: str, until: float) -> str:
