@@ -15,9 +15,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Servers that the tests start would compile all modules anew, and pytest those of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test fuzz clients test-system check format conformance bench clean
+.PHONY: help install demo test fuzz clients test-system check format conformance bench clean
 
 help:
+	@echo "make install      make the environment, which every target does that needs it"
 	@echo "make demo         run the sample projects and call them (ONCE=1: stop afterwards)"
 	@echo "make test         run the tests, but for those of the next three targets"
 	@echo "make fuzz         send four real hosts whatever there is (EXAMPLES=2000 for more)"
@@ -45,6 +46,8 @@ ifeq ($(DEPS),lowest)
 	@$(PIP) install --no-deps --requirement constraints/lowest.txt
 endif
 	@touch $@
+
+install: $(INSTALLED)
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m sample_projects.demo $(if $(ONCE),--once)
