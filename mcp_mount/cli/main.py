@@ -38,11 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     _declare_target(stdio)
     for name, command in COMMANDS.items():
-        command.declare(commands.add_parser(name, help=command.help), _declare_target)
+        of_host = _declare_target if command.needs_server else _declare_app
+        command.declare(commands.add_parser(name, help=command.help), of_host)
     options = parser.parse_args(arguments)
     try:
         if options.command != "stdio":
-            server, _ = load_server(options.target, path=options.path)
+            server = options.target and load_server(options.target, path=options.path)[0]
             return COMMANDS[options.command].run(server, options, Screen(print))
         with protected_output() as sink:
             server, app = load_server(options.target, path=options.path)
@@ -55,6 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _declare_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", help="the server or its host application, as module:attribute")
+    _declare_path(parser)
+
+
+def _declare_app(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--app",
+        dest="target",
+        help="the application, as module:attribute, to ask whether it reaches clients' documents",
+    )
+    _declare_path(parser)
+
+
+def _declare_path(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", help="where it is mounted, if the host has several")
 
 

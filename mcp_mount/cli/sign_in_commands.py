@@ -5,10 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from mcp_mount.base import MCPServer
-from mcp_mount.cli import connections
+from mcp_mount.cli import check, connections
 from mcp_mount.cli.commands import Declare, Screen
 
 
@@ -20,15 +19,18 @@ class SignInCommand:
         help: What it does, in a line.
         declare: Declares its arguments.
         run: Runs it, for a server; returns the exit status.
+        needs_server: Whether it can do nothing without a server at hand.
     """
 
     help: str
     declare: Callable[[ArgumentParser, Declare], None]
-    run: Callable[[MCPServer, Namespace, Screen], int]
+    run: Callable[[Any, Namespace, Screen], int]
+    needs_server: bool = True
 
 
 COMMANDS: Final[Mapping[str, SignInCommand]] = {
     "connections": SignInCommand(connections.HELP, connections.declare, connections.run),
+    "check": SignInCommand(check.HELP, check.declare, check.run, needs_server=False),
 }
 
 

@@ -16,6 +16,7 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 
 from mcp_mount.cli import console
+from mcp_mount.cli.check import declare_trust
 from mcp_mount.cli.commands import Screen
 from mcp_mount.cli.main import protected_output, serve_stdio
 from mcp_mount.cli.sign_in_commands import COMMANDS
@@ -42,7 +43,8 @@ class Command(BaseCommand):
             ("call", "call a tool", {**whose, **which}),
             (
                 "check",
-                "check settings and URLs, and send each server a request as a client would",
+                "check settings and URLs, and send each server a request as a client would; with a "
+                "URL, go the ways of clients to it, and say what stands in the way",
                 {},
             ),
             ("stdio", "serve an assistant on this machine", {**whose, **which}),
@@ -56,24 +58,34 @@ class Command(BaseCommand):
                 command.add_argument("--json", default="{}", help="the arguments as an object")
                 _take_late_arguments(command)
             if name == "check":
+                command.add_argument("url", nargs="?", help="the URL of a server for clients")
+                declare_trust(command)
                 command.add_argument("--host", help="the Host header, by default an allowed one")
                 command.add_argument(
                     "--deploy", action="store_true", help="run the deployment checks too"
                 )
 
         for name, shared in COMMANDS.items():
-            shared.declare(commands.add_parser(name, help=shared.help), _declare_server)
+            # Below the name of the check that is Django's.
+            if name != "check":
+                shared.declare(commands.add_parser(name, help=shared.help), _declare_server)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the command that `options` name."""
-        if options["command"] not in COMMANDS:
-            getattr(self, f"_{options['command']}")(options)
-            return
-        command = COMMANDS[options["command"]]
+        name = options["command"]
+        if name == "check" and options["url"] is not None:
+            found = _with_sign_in()
+            self._run(name, found[0] if found else None, options)
+        elif name in COMMANDS and name != "check":
+            self._run(name, _signing_in(options["server"]), options)
+        else:
+            getattr(self, f"_{name}")(options)
+
+    def _run(self, name: str, server: MCPServer | None, options: dict[str, Any]) -> None:
+        """Run a command that all hosts have."""
+        screen = Screen(self.stdout.write)
         try:
-            status = command.run(
-                _signing_in(options["server"]), Namespace(**options), Screen(self.stdout.write)
-            )
+            status = COMMANDS[name].run(server, Namespace(**options), screen)
         except console.CommandError as error:
             raise CommandError(str(error)) from None
         if status:
@@ -175,12 +187,16 @@ def _signing_in(name: str | None) -> MCPServer:
     """Return the server with a `SignIn`, or the one of that name."""
     if name is not None:
         return _server({"server": name})
-    found: list[MCPServer] = [one for _, one in mounted() if one.core.sign_in is not None]
-    found += [one for one in servers if one.core.sign_in is not None and one not in found]
+    found = _with_sign_in()
     if not found:
         raise CommandError("No server of this project has a SignIn.")
     # Their connections are in one table, whichever is taken.
     return found[0]
+
+
+def _with_sign_in() -> list[MCPServer]:
+    every = dict.fromkeys((*(one for _, one in mounted()), *servers))
+    return [one for one in every if one.core.sign_in is not None]
 
 
 def _terminal(options: dict[str, Any]) -> tuple[MCPServer, Terminal]:

@@ -1,0 +1,1 @@
+"""What stands between assistants and a server, as seen from outside."""
