@@ -151,9 +151,14 @@ class Spending:
         for reservation in late:
             reservation.settle_late()
 
-    def reservations(self) -> list[Reservation]:
-        """What budgets keep free for the calls around, the innermost first."""
-        return [one._reservation for one in self._around() if one._reservation is not None]
+    def reservations(self, *, with_own: bool = False) -> list[Reservation]:
+        """What budgets keep free for the calls around, the innermost first.
+
+        Args:
+            with_own: Whether that of this call is among them.
+        """
+        around = [self, *self._around()] if with_own else self._around()
+        return [one._reservation for one in around if one._reservation is not None]
 
     def _around(self) -> Iterator[Spending]:
         one = self._outer

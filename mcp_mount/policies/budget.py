@@ -95,15 +95,21 @@ class Budgeted:
     """A budget at the place where it is declared.
 
     Args:
-        budget: The user's declaration.
+        budgets: What the user has declared under its name: the smallest limit of each window holds.
         name: The name of its counts.
         store: Keeps the counts.
         callers: Tells callers apart.
     """
 
-    def __init__(self, budget: Budget, name: str, store: Store, callers: Callers) -> None:
-        self._budget = budget
-        self._name = budget.name or name
+    def __init__(
+        self, budgets: Sequence[Budget], name: str, store: Store, callers: Callers
+    ) -> None:
+        self._declared_key = budgets[0].key
+        self._allowances = _smallest(one for budget in budgets for one in budget.allowances)
+        self._max_tokens = min(one.max_tokens for one in budgets)
+        self._limits_answers = any(one.limits_answers for one in budgets)
+        self._is_of_money = any(one.is_of_money for one in budgets)
+        self._name = name
         self._store = store
         self._callers = callers
 
@@ -150,57 +156,90 @@ class Budgeted:
     def _reserve(self, calls: Sequence[Call]) -> Flow[dict[Call, Reserved]]:
         """Reserve what calls may take at most, in one step."""
         held: dict[Call, list[Held]] = {}
+        counted: list[Held] = []
         for call in calls:
             key = self._key(call)
             if key is not None:
-                held[call] = yield from self._worst_case(call, key)
-        sums: dict[str, Held] = {}
-        for one in (one for several in held.values() for one in several):
-            known = sums.setdefault(one.key, replace(one, amount=0))
-            known.amount += one.amount
+                most = yield from self._worst_case(call, key)
+                around = _counted_around(call, most)
+                counted += [one for one in most if one.key in around]
+                held[call] = [one for one in most if one.key not in around]
+        sums = _sums(one for several in held.values() for one in several)
         # What a tool will ask is not known yet: it begins as long as something is left. A model
         # that costs nothing is there even when all money is spent.
         least = 0 if calls[0].delegates or _asks_model(calls[0]) else 1
-        asked = [one for one in sums.values() if one.amount or least]
-        place = yield self._store.count(
-            [
-                Count(one.key, one.amount, one.ttl, one.allowance.amount - (0 if one.amount else 1))
-                for one in asked
-            ]
-        )
+        asked = [one for one in sums if one.amount or least]
+        counts = [
+            Count(one.key, one.amount, one.ttl, one.allowance.amount - (0 if one.amount else 1))
+            for one in asked
+        ]
+        for one in _sums(counted):
+            # What is around reserves it, by its own limit: see `Metered`.
+            asked.append(one)
+            counts.append(Count(one.key, 0, one.ttl, one.allowance.amount - one.amount))
+        place = (yield self._store.count(counts)) if counts else -1
         if place >= 0:
             one = asked[place]
             raise refusal(calls[0].name, one.allowance, one.amount)
-        budget = self._budget
-        limit = budget.max_tokens if budget.limits_answers else None
+        limit = self._max_tokens if self._limits_answers else None
         return {call: Reserved(self._name, self._store, one, limit) for call, one in held.items()}
 
     def _worst_case(self, call: Call, key: str) -> Flow[list[Held]]:
         """What a call may take at most, of each allowance."""
         most = Usage()
         if _asks_model(call):
-            if self._budget.limits_answers:
-                call.limit_answer(self._budget.max_tokens)
-            most = call.most(self._budget.max_tokens)
+            if self._limits_answers:
+                call.limit_answer(self._max_tokens)
+            most = call.most(self._max_tokens)
         cost = 0.0
-        if self._budget.is_of_money:
+        if self._is_of_money:
             cost = yield from _highest_cost(call, most)
         now = utc_now()
         held = []
-        for one in self._budget.allowances:
+        for one in self._allowances:
             window, left = one.window(now)
             kept = f"budget:{self._name}:{one.unit}:{one.period}:{window}:{key}"
             held.append(Held(one, kept, left + _LATE_SECONDS, _amount(one, most, cost)))
         return held
 
     def _key(self, call: Call) -> str | None:
-        key = self._budget.key
+        key = self._declared_key
         if key == "everyone":
             return "everyone"
         if key != "caller":
             assert callable(key)
             return answer_of(key, key(call))
         return self._callers.counted_as(call.incoming.request)
+
+
+def _smallest(declared: Iterable[Allowance]) -> list[Allowance]:
+    """The smallest allowance of each unit and window: they have one count."""
+    found: dict[tuple[str, str], Allowance] = {}
+    for one in declared:
+        known = found.setdefault((one.unit, one.period), one)
+        if one.amount < known.amount:
+            found[one.unit, one.period] = one
+    return list(found.values())
+
+
+def _counted_around(call: Call, most: Sequence[Held]) -> set[str]:
+    """The keys of counts that a budget around another call counts, which makes this one."""
+    spending = call.incoming.spending
+    around = [] if spending is None else spending.reservations(with_own=True)
+    return {
+        held.key
+        for held in most
+        if any(isinstance(one, Reserved) and one.counts(held.key) for one in around)
+    }
+
+
+def _sums(held: Iterable[Held]) -> list[Held]:
+    """What is reserved of each count, by several calls."""
+    sums: dict[str, Held] = {}
+    for one in held:
+        known = sums.setdefault(one.key, replace(one, amount=0))
+        known.amount += one.amount
+    return list(sums.values())
 
 
 def _asks_model(call: Call) -> TypeGuard[ModelCall[Any]]:
@@ -251,10 +290,15 @@ def _read(key: str, value: Any) -> list[Budget]:
 
 def _budgets(levels: Levels) -> list[Budgeted]:
     around = levels.environment
+    declared: dict[tuple[str, Any], list[Budget]] = {}
+    for level, budgets in levels.every("budget"):
+        for number, budget in enumerate(budgets):
+            name = budget.name or f"{around.name()}/{level}/{number}"
+            # Those of one name have one count: each would add the same to it.
+            declared.setdefault((name, budget.key), []).append(budget)
     return [
-        Budgeted(budget, f"{around.name()}/{level}/{number}", around.store, around.callers)
-        for level, budgets in levels.every("budget")
-        for number, budget in enumerate(budgets)
+        Budgeted(budgets, name, around.store, around.callers)
+        for (name, _), budgets in declared.items()
     ]
 
 

@@ -67,6 +67,14 @@ class Reserved:
         """The longest answer of a model, where a request does not say it."""
         return self._max_tokens
 
+    def counts(self, key: str) -> bool:
+        """Whether it counts what its call and all within take.
+
+        Args:
+            key: Of the count in the store.
+        """
+        return any(one.key == key and one.allowance.unit != "requests" for one in self._held)
+
     def begin(self, outer: Spending | None) -> Spending:
         """The spending of the call, which begins; it needs what is reserved.
 

@@ -509,3 +509,74 @@ def test_pictures_are_admitted_together_on_one_thread(kind: str, middleware: Any
         ]
     assert statuses == [200, 429, 200]
     assert store.used() == [3]
+
+
+SHARED = "100 tokens/day; 10 requests/day"
+
+
+@pytest.mark.parametrize(
+    ("around", "own"),
+    [
+        ({}, [everyone(SHARED, name="x"), everyone("90 tokens/day", name="x")]),
+        ({}, [everyone(f"{SHARED}; 90 tokens/day", name="x")]),
+        (
+            {"budget": everyone(SHARED, name="x")},
+            [everyone("90 tokens/day; 10 requests/day", name="x")],
+        ),
+    ],
+    ids=["model", "one", "router"],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_budgets_of_one_name_count_once_and_the_smallest_limit_holds(
+    stream: bool, around: Any, own: Any
+) -> None:
+    server, router, store = build(**around)
+    router.chat("a", budget=own)(takes(20, 20))
+    assert ask(server, max_tokens=90 - HI_AT_MOST + 1, stream=stream).status_code == 400
+    assert ask(server, max_tokens=20, stream=stream).status_code == 200
+    store.comes_to(40, 1)
+    assert ask(server, max_tokens=50 - HI_AT_MOST + 1, stream=stream).status_code == 429
+    assert ask(server, max_tokens=50 - HI_AT_MOST, stream=stream).status_code == 200
+    store.comes_to(80, 2)
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("where", ["server", "name"])
+def test_a_tool_and_the_models_that_it_asks_count_once_in_a_budget_of_both(
+    where: str, face: str
+) -> None:
+    store = Watched()
+    named = everyone(SHARED, name="x")
+    options: dict[str, Any] = {"budget": everyone(SHARED)} if where == "server" else {}
+    own: dict[str, Any] = {"budget": named} if where == "name" else {}
+    server = MCPServer("tests", open=True, store=store, **options)
+    router = CompletionsRouter()
+    router.chat("a", **own)(takes(20, 20))
+    server.include_router(router)
+
+    @server.tool(**own)
+    def asks(ctx: SyncContext, length: int) -> str:
+        return ctx.complete("hi", max_tokens=length).text
+
+    with Client(server.wsgi if face == "wsgi" else server) as client:
+        assert not client.call_tool("asks", {"length": 20}).is_error
+        # The tool and the model are a call each, and have taken the same tokens.
+        assert sorted(store.used()) == [2, 40]
+        too_long = client.call_tool("asks", {"length": 60 - HI_AT_MOST + 1})
+        assert "has not enough left" in too_long.text
+        assert not client.call_tool("asks", {"length": 60 - HI_AT_MOST}).is_error
+
+
+def test_a_smaller_limit_within_holds_too() -> None:
+    server, router, store = build()
+    router.chat("a", budget=everyone("50 tokens/day", name="x"))(takes(20, 20))
+
+    @server.tool(budget=everyone("100 tokens/day", name="x"))
+    def asks(ctx: SyncContext, length: int) -> str:
+        return ctx.complete("hi", max_tokens=length).text
+
+    client = Client(server)
+    assert "limit the answer" in client.call_tool("asks", {"length": 50}).text
+    assert not client.call_tool("asks", {"length": 20}).is_error
+    store.comes_to(40)
+    assert "has not enough left" in client.call_tool("asks", {"length": 20}).text
