@@ -23,7 +23,7 @@ help:
 	@echo "make test         run the tests, but for those of the next three targets"
 	@echo "make fuzz         send four real hosts whatever there is (EXAMPLES=2000 for more)"
 	@echo "make clients      call every host with real clients of other projects (CLIENTS=...)"
-	@echo "make test-system  call every host from Chromium, and count instructions (Debian's chromium-driver, valgrind)"
+	@echo "make test-system  call every host from Chromium, and count instructions (Debian's chromium-driver, valgrind, nginx)"
 	@echo "make check        lint, formatting, types"
 	@echo "make format       let the linter and the formatter mend what they can"
 	@echo "make conformance  run the official conformance suite on every host"

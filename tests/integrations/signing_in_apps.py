@@ -317,6 +317,36 @@ def uvicorn_prefix() -> Any:
     return with_whole_path
 
 
+def flask_proxied() -> Any:
+    """Behind a proxy, as docs/signing-in.md says."""
+    from werkzeug.middleware.proxy_fix import ProxyFix
+
+    app = flask()
+    app.config["TRUSTED_HOSTS"] = ["app.example"]
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)
+    return app
+
+
+def flask_unaware() -> Any:
+    """Behind a proxy of which it knows nothing."""
+    app = flask()
+    app.config["TRUSTED_HOSTS"] = ["app.example"]
+    return app
+
+
+def uvicorn_proxied() -> Any:
+    """Behind a proxy, whose headers and prefix uvicorn knows."""
+    from fastapi import FastAPI
+
+    from mcp_mount_fastapi import mount
+
+    app = FastAPI()
+    app.add_route("/login", log_in, methods=["GET", "POST"])
+    server = server_of(user=of_cookie, login="/shop/login")
+    server.configure(allowed_hosts=["app.example"])
+    return mount(app, "/api/mcp", server)
+
+
 def django_prefix() -> Any:
     """Below a prefix, which the web server has in SCRIPT_NAME."""
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -329,6 +359,11 @@ def django_wsgi() -> Any:
     from tests.integrations.signing_in_project import application
 
     return application("wsgi")
+
+
+def django_proxied() -> Any:
+    """With PROXIED in the environment."""
+    return django_wsgi()
 
 
 def django_asgi() -> Any:

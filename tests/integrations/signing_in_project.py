@@ -13,9 +13,16 @@ from django.conf import settings
 from django.urls import include, path
 
 if not settings.configured:
+    # Behind a proxy, as docs/signing-in.md says.
+    proxied: dict[str, Any] = {
+        "SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https"),
+        "FORCE_SCRIPT_NAME": "/shop",
+        "SECURE_CROSS_ORIGIN_OPENER_POLICY": "unsafe-none",
+    }
     settings.configure(
+        **(proxied if "PROXIED" in os.environ else {}),
         SECRET_KEY="for-tests-only-for-tests-only-for-tests-only",
-        ALLOWED_HOSTS=["127.0.0.1"],
+        ALLOWED_HOSTS=["127.0.0.1", "app.example"],
         ROOT_URLCONF=__name__,
         LOGIN_URL="login",
         INSTALLED_APPS=[

@@ -51,6 +51,10 @@ OTHERS: dict[str, tuple[tuple[str, ...], str]] = {
     "flask_prefix": (GTHREAD, ""),
     "uvicorn_prefix": ((*UVICORN, "--root-path", "/app"), ""),
     "django_prefix": (GTHREAD, ""),
+    "flask_proxied": ((*GTHREAD, "--workers", "2"), "/api/mcp"),
+    "django_proxied": ((*GTHREAD, "--workers", "2"), "/api/mcp"),
+    "flask_unaware": (GTHREAD, "/api/mcp"),
+    "uvicorn_proxied": ((*UVICORN, "--root-path", "/shop"), "/api/mcp"),
 }
 """Applications for single questions."""
 
@@ -64,7 +68,7 @@ def serving(host: str, folder: Path, *, port: int = 0, **environment: str) -> It
     port = port or free_port()
     words = {**HOSTS, **OTHERS}[host][0]
     app = f"tests.integrations.signing_in_apps:{host}"
-    if words is GTHREAD:
+    if "gunicorn" in words:
         command = [*words, f"{app}()", "-b", f"127.0.0.1:{port}"]
     else:
         command = [*words, app, "--port", str(port)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,9 +23,12 @@ _FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     "--disable-dev-shm-usage",
     "--window-size=1600,1200",
+)
+
+_NAMES = (
+    f"MAP {ALLOWED} 127.0.0.1, MAP {FOREIGN} 127.0.0.1, "
     # No other name is looked up, so nothing leaves this machine.
-    f"--host-resolver-rules=MAP {ALLOWED} 127.0.0.1, MAP {FOREIGN} 127.0.0.1, "
-    "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+    "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 )
 
 _PROGRAMS = {
@@ -32,6 +36,7 @@ _PROGRAMS = {
     "chromedriver": "apt-get install chromium-driver",
     "npm": "apt-get install npm",
     "valgrind": "apt-get install valgrind",
+    "nginx": "apt-get install nginx-light",
 }
 _MODULES = {
     "selenium": "pip install selenium",
@@ -40,24 +45,38 @@ _MODULES = {
 }
 
 
+def program(name: str) -> str | None:
+    """The path of a program; None if it is not there."""
+    # Debian has servers where users do not look.
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
 def missing() -> list[str]:
     """What these tests need and is not here: how to install each."""
-    programs = [how for name, how in _PROGRAMS.items() if shutil.which(name) is None]
+    programs = [how for name, how in _PROGRAMS.items() if program(name) is None]
     modules = [how for name, how in _MODULES.items() if importlib.util.find_spec(name) is None]
     return [*programs, *modules]
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser with a profile of its own."""
+def chromium(*, tls_port: int | None = None, trusted: str = "") -> Iterator[Any]:
+    """A browser with a profile of its own.
+
+    Args:
+        tls_port: The port of this machine at which ALLOWED is by https.
+        trusted: The digest of a public key that it trusts besides.
+    """
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     with tempfile.TemporaryDirectory() as profile:
         options = webdriver.ChromeOptions()
         options.binary_location = str(shutil.which("chromium"))
-        for flag in _FLAGS:
+        first = "" if tls_port is None else f"MAP {ALLOWED}:443 127.0.0.1:{tls_port}, "
+        for flag in (*_FLAGS, f"--host-resolver-rules={first}{_NAMES}"):
             options.add_argument(flag)
+        if trusted:
+            options.add_argument(f"--ignore-certificate-errors-spki-list={trusted}")
         options.add_argument(f"--user-data-dir={profile}")
         driver = webdriver.Chrome(options, Service(str(shutil.which("chromedriver"))))
         try:

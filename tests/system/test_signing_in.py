@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import socket
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import pytest
 from mcp.client.auth import AuthorizationCodeResult
 
+from mcp_mount.cli.check import run as run_check
+from mcp_mount.cli.commands import Screen
 from tests.auth.oauth import Person, connected, run
 from tests.integrations.test_signing_in import HOSTS, NAMES, serving
+from tests.system.browser import ALLOWED, chromium
+from tests.system.proxy import MOUNT, ORIGIN, PREFIX, Proxy, in_front_of
 
 SECONDS = 30
+
+SCOPE_WORDS = ("Connect tests to orders?", "You are signed in as ann.", "See your orders")
 
 
 class InChromium(Person):
@@ -75,12 +86,87 @@ def test_a_person_signs_in_and_consents(
         name = NAMES.get(host, "ann")
         assert run(call).content[0].text == f"{name}: orders:read"
         for words in (
-            "Connect tests to orders?",
-            "You are signed in as ann.",
+            *SCOPE_WORDS,
             "Unverified:",
-            "See your orders",
             f"an app on this computer (127.0.0.1:{page_port})",
         ):
             assert words in person.read
         # Nothing that the page needs was refused by its own Content-Security-Policy.
         assert [line for line in browser.get_log("browser") if "Security" in line["message"]] == []
+
+
+@pytest.fixture
+def to_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[[Proxy], None]:
+    """Leads connections of this process to the name of the proxy there, whatever their port."""
+
+    def lead(proxy: Proxy) -> None:
+        plain, later = socket.create_connection, anyio.connect_tcp
+
+        def connect(address: tuple[str, int], *given: Any, **named: Any) -> Any:
+            own = ("127.0.0.1", proxy.port) if address[0] == ALLOWED else address
+            return plain(own, *given, **named)
+
+        async def connect_later(remote_host: str, remote_port: int, **named: Any) -> Any:
+            if remote_host == ALLOWED:
+                remote_host, remote_port = "127.0.0.1", proxy.port
+            return await later(remote_host, remote_port, **named)
+
+        monkeypatch.setattr(socket, "create_connection", connect)
+        monkeypatch.setattr(anyio, "connect_tcp", connect_later)
+        monkeypatch.setenv("SSL_CERT_FILE", str(proxy.ca))
+
+    return lead
+
+
+def checked(url: str, proxy: Proxy) -> tuple[int, str]:
+    """The exit status of the command `check`, and what it says."""
+    lines: list[str] = []
+    options = Namespace(url=url, ca=str(proxy.ca))
+    return run_check(None, options, Screen(lines.append)), "\n".join(lines)
+
+
+@pytest.mark.parametrize("host", ["flask_proxied", "django_proxied", "uvicorn_proxied"])
+def test_a_person_signs_in_behind_nginx_with_tls_and_a_prefix(
+    host: str, page_port: int, tmp_path: Path, to_proxy: Callable[[Proxy], None]
+) -> None:
+    with ExitStack() as stack:
+        upstream = stack.enter_context(serving(host, tmp_path, PROXIED="1"))
+        port = int(upstream.rpartition(":")[2])
+        proxy = stack.enter_context(in_front_of(port, tmp_path))
+        browser = stack.enter_context(chromium(tls_port=proxy.port, trusted=proxy.digest))
+        to_proxy(proxy)
+        url = f"{ORIGIN}{PREFIX}{MOUNT}"
+        person = InChromium(browser)
+
+        async def call() -> Any:
+            redirect = f"http://127.0.0.1:{page_port}/callback"
+            async with connected(url, person, redirect=redirect) as client:
+                return await client.call_tool("whoami", {})
+
+        name = {"django_proxied": "1"}.get(host, "ann")
+        assert run(call).content[0].text == f"{name}: orders:read"
+        assert all(words in person.read for words in SCOPE_WORDS)
+        assert person.visited[0].startswith(f"{ORIGIN}{PREFIX}/")
+        # Another worker has the same keys and connections.
+        for _ in range(6):
+            assert run(call).content[0].text == f"{name}: orders:read"
+        assert len(person.visited) == 1
+        status, said = checked(url, proxy)
+        assert status == 0, said
+        assert "Problem" not in said
+        assert "stops" not in said.replace("Claude Code     stops", "")
+
+
+def test_check_says_that_an_application_does_not_know_of_its_proxy(
+    tmp_path: Path, to_proxy: Callable[[Proxy], None]
+) -> None:
+    with ExitStack() as stack:
+        upstream = stack.enter_context(serving("flask_unaware", tmp_path))
+        port = int(upstream.rpartition(":")[2])
+        proxy = stack.enter_context(in_front_of(port, tmp_path))
+        to_proxy(proxy)
+        status, said = checked(f"{ORIGIN}{PREFIX}{MOUNT}", proxy)
+    assert status == 1
+    assert f"Problem: resource is '{ORIGIN}{MOUNT}'" in said
+    assert "ProxyFix(app.wsgi_app, x_proto=1, x_host=1, x_prefix=1)" in said
+    assert "No document describes the authorization server" in said

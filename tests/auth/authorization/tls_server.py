@@ -7,9 +7,11 @@ import socket
 import ssl
 import tempfile
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, partial
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 from cryptography import x509
@@ -71,8 +73,8 @@ class Authority:
             )
         )
 
-    def serving(self, *names: str, days: int = 1) -> ssl.SSLContext:
-        """A context for a server of some names."""
+    def issued(self, *names: str, days: int = 1) -> tuple[bytes, bytes, str]:
+        """A key and its certificate for some names, in PEM, and the digest of the public key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         certificate = (
@@ -80,24 +82,35 @@ class Authority:
             .add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, names))), False)
             .sign(self._key, hashes.SHA256())
         )
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        public = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        digest = b64encode(sha256(public).digest()).decode()
+        return private, certificate.public_bytes(serialization.Encoding.PEM), digest
+
+    def serving(self, *names: str, days: int = 1) -> ssl.SSLContext:
+        """A context for a server of some names."""
+        key, certificate, _ = self.issued(*names, days=days)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-            file.write(
-                key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                )
-                + certificate.public_bytes(serialization.Encoding.PEM)
-            )
+            file.write(key + certificate)
             file.flush()
             context.load_cert_chain(file.name)
         return context
 
+    @property
+    def pem(self) -> str:
+        """Its own certificate."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
+
     def trusting(self) -> ssl.SSLContext:
         """A context for a client that trusts this authority alone, and is the usual one else."""
-        pem = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
-        return ssl.create_default_context(cadata=pem)
+        return ssl.create_default_context(cadata=self.pem)
 
 
 @cache
