@@ -75,12 +75,17 @@ class ClientTokens:
             raise OAuthError("unauthorized_client", "The client may not act for itself")
         check_resources(resources, request.resource)
         known = [one for one in self._scopes if one in (own.scopes or ())]
-        if not set(wanted) <= set(known):
-            raise OAuthError("invalid_scope", "The client may not have all of these scopes")
+        # Clients ask for all scopes that a server knows: they get those that are theirs.
         scopes = [one for one in known if one in wanted] if wanted else known
+        if wanted and not scopes and self._scopes:
+            raise OAuthError("invalid_scope", "The client may have none of these scopes")
         id = token_urlsafe(12)
         token = self._seals.client_token(
-            id, own.id, scopes if wanted else None, stamp, resource_digest(request.resource)
+            id,
+            own.id,
+            None if scopes == known else scopes,
+            stamp,
+            resource_digest(request.resource),
         )
         self._tell("tokens issued", own, id, scopes, request.address)
         response: dict[str, Any] = {

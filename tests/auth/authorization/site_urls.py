@@ -13,9 +13,14 @@ from django.views.decorators.csrf import csrf_exempt
 
 from mcp_mount import SyncContext
 from mcp_mount_django import MCPServer
-from tests.auth.authorization.sites import PAGE, sign_in
+from tests.auth.authorization.sites import PAGE, sign_in, told
 
-server = MCPServer("shop", auth=sign_in(), version="1")
+
+def key_of(name: str) -> str:
+    return str(User.objects.get(username=name).pk)
+
+
+server = MCPServer("shop", auth=sign_in(key_of), version="1")
 
 
 @server.tool(scopes="orders:read")
@@ -23,6 +28,13 @@ def orders(ctx: SyncContext) -> str:
     """Show orders."""
     user: Any = ctx.request.user
     return f"orders of {user.get_username()}"
+
+
+@server.tool
+def whoami(ctx: SyncContext) -> str:
+    """Tell who calls."""
+    user: Any = ctx.request.user
+    return told(ctx, user.get_username() or "nobody")
 
 
 @csrf_exempt

@@ -1,31 +1,58 @@
 """Applications with a SignIn for several worker processes: Django with its database, Flask with
-Flask-Login and SQLite.
+Flask-Login and SQLite, Starlette.
 
-FOLDER has their databases, and the file `ahead`: how many seconds their clocks for what is known of
-connections are ahead. GRACE is that of refresh tokens. `/people` changes people, without asking.
+With PROVIDER, the URL of an identity provider, there are clients that act for themselves, and the
+provider vouches for people; the keys of both are there. FOLDER has the databases, and the file
+`ahead`: how many seconds their clocks for what is known of connections are ahead. GRACE is that of
+refresh tokens. `/people` changes people, without asking.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from mcp_mount import SyncContext
+from mcp_mount.auth import IDJAG, Client
 from mcp_mount.auth.authorization.sign_in import SignIn
 from mcp_mount.auth.verifiers import VerificationCache
 
 FOLDER = Path(os.environ.get("FOLDER", "."))
 SCOPES = {"orders:read": "See your orders", "orders:write": "Change your orders"}
+MACHINE = ("night%ly", "s:e+cr et&0123456789 of 32 characters")
+"""A client whose id and secret look different in the two ways of HTTP Basic."""
+
 PAGE = '<h1>Log in</h1><form method="post"><input name="username"></form>'
 
 
-def sign_in(**options: Any) -> SignIn:
+def sign_in(find_user: Callable[[str], str] = str, **options: Any) -> SignIn:
+    provider = os.environ.get("PROVIDER")
+    if provider is not None:
+        own = {"scopes": ["orders:read"]}
+        options["clients"] = [
+            Client(MACHINE[0], secret=MACHINE[1], **own),
+            Client("signer", jwks_uri=f"{provider}/keys", **own),
+            Client("assistant", secret=MACHINE[1], grants="jwt-bearer"),
+        ]
+        options["enterprise"] = IDJAG(
+            provider, lambda claims: find_user(claims["sub"]), jwks_uri=f"{provider}/keys"
+        )
     made = SignIn(scopes=SCOPES, grace=float(os.environ.get("GRACE", "60")), **options)
     ahead = FOLDER / "ahead"
     made._known = VerificationCache(lambda: monotonic() + float(ahead.read_text()))
+    made._unrevoked = VerificationCache(lambda: monotonic() + float(ahead.read_text()))
     return made
+
+
+def told(ctx: SyncContext, user: str) -> str:
+    """What a tool tells of its caller, and of the user of its host."""
+    token = ctx.access_token
+    assert token is not None
+    return f"{ctx.caller} {' '.join(sorted(token.scopes))} {token.is_client} {user}"
 
 
 def prepare(host: str) -> None:
@@ -36,6 +63,8 @@ def prepare(host: str) -> None:
             people.execute("CREATE TABLE people (name TEXT, password INTEGER, active INTEGER)")
             people.executemany("INSERT INTO people VALUES (?, 1, 1)", [("ann",), ("bob",)])
         people.close()
+        return
+    if host == "starlette":
         return
     configure_django()
     from django.contrib.auth.models import User
@@ -150,7 +179,9 @@ def flask() -> Any:
     def process() -> str:
         return str(os.getpid())
 
-    auth = sign_in(store=lambda: sqlite3.connect(FOLDER / "connections.sqlite3", timeout=30))
+    auth = sign_in(
+        "{} 1".format, store=lambda: sqlite3.connect(FOLDER / "connections.sqlite3", timeout=30)
+    )
     mcp = MCPMount(app, "/mcp", name="shop", auth=auth, version="1")
 
     @mcp.tool(scopes="orders:read")
@@ -158,7 +189,43 @@ def flask() -> Any:
         """Show orders."""
         return f"orders of {current_user.name}"
 
+    @mcp.tool
+    def whoami(ctx: SyncContext) -> str:
+        """Tell who calls."""
+        return told(ctx, current_user.name if current_user.is_authenticated else "nobody")
+
     return app
+
+
+def starlette() -> Any:
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    from mcp_mount import MCPServer
+    from mcp_mount_starlette import mount
+
+    async def process(request: Any) -> PlainTextResponse:
+        return PlainTextResponse(str(os.getpid()))
+
+    auth = sign_in(
+        user=lambda request: None,
+        login="/login",
+        store=lambda: sqlite3.connect(FOLDER / "connections.sqlite3", timeout=30),
+    )
+    server = MCPServer("shop", auth=auth, secret_key="for-tests-only", version="1")
+
+    @server.tool(scopes="orders:read")
+    def orders(ctx: SyncContext) -> str:
+        """Show orders."""
+        return f"orders of {ctx.caller}"
+
+    @server.tool
+    def whoami(ctx: SyncContext) -> str:
+        """Tell who calls."""
+        return told(ctx, "nobody")
+
+    return mount(Starlette(routes=[Route("/process", process)]), "/mcp", server)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,15 @@ def test_what_a_token_says(shop: Shop, clock: Clock) -> None:
     assert token.expires_at == clock.now + 3600
 
 
+def test_who_asks_for_more_scopes_gets_its_own() -> None:
+    """Python's client asks for all that the server knows."""
+    few = Shop({"clients": [Client("nightly", secret=SECRET, scopes="orders:read")]})
+    answer = ask(few, scope="orders:write orders:read offline_access unknown")
+    assert answer.body["scope"] == "orders:read"
+    assert few.verify(answer.body["access_token"]).scopes == {"orders:read"}
+    assert ask(few, scope="orders:write").error == (400, "invalid_scope")
+
+
 def test_a_token_expires_and_is_for_one_server(shop: Shop, clock: Clock) -> None:
     token = token_of(shop)
     assert shop.verify(token, f"{RESOURCE}/").subject == "oauth-client:nightly"
