@@ -18,9 +18,12 @@ from mcp_mount.llm.requests import MAX_TOKENS, ChatMessage, ChatRequest
 from mcp_mount.wire.encoding import may_have_no_numbers
 
 _TEXT: Final = core.str_schema(strict=True)
-_OBJECT: Final = core.dict_schema(core.str_schema(), core.any_schema(), strict=True)
-_OBJECTS: Final = core.list_schema(_OBJECT, strict=True)
 _NUMBER: Final = core.float_schema(strict=True, allow_inf_nan=False)
+_VALUE: Final = core.definition_reference_schema("value")
+"""Whatever JSON has. Numbers that are too large for a float are infinities otherwise."""
+
+_OBJECT: Final = core.dict_schema(core.str_schema(), _VALUE, strict=True)
+_OBJECTS: Final = core.list_schema(_OBJECT, strict=True)
 _NOTHING: Final = core.callable_schema()
 """Refuses all that JSON has: members that a model does not know are left to `ChatRequest`."""
 
@@ -67,6 +70,21 @@ def _validator() -> SchemaValidator:
     message = _model(ChatMessage, _MESSAGE)
     messages = core.list_schema(message, min_length=1, strict=True)
     schema = _model(ChatRequest, {**_REQUEST, "messages": messages})
+    value = core.nullable_schema(
+        core.union_schema(
+            [
+                core.str_schema(strict=True),
+                core.bool_schema(strict=True),
+                core.int_schema(strict=True),
+                _NUMBER,
+                _OBJECT,
+                core.list_schema(_VALUE, strict=True),
+            ],
+            mode="left_to_right",
+        ),
+        ref="value",
+    )
+    schema = core.definitions_schema(schema, [value])
     # By default it would take the validators that these classes have already.
     return SchemaValidator(schema, None, _use_prebuilt=False)
 

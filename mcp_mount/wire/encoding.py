@@ -9,6 +9,7 @@ data without a type are text where they are UTF-8, and Base64 where they are not
 from __future__ import annotations
 
 import base64
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
@@ -21,6 +22,9 @@ from pydantic_core import from_json, to_json
 from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
+
+_MAY_OVERFLOW: Final = re.compile(rb"[0-9.][eE]\+?[0-9]{3}|[0-9]{200}")
+"""A float ends at 1.8e308: with fewer digits, in the number or in its exponent, it is in reach."""
 
 _ANYTHING: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 
@@ -137,6 +141,32 @@ def _check(data: bytes, plain: Callable[[], Any]) -> None:
 def may_have_no_numbers(data: bytes) -> bool:
     """Whether NaN or an infinity may be in encoded data; the words may also be in a text."""
     return b"NaN" in data or b"Infinity" in data
+
+
+def may_not_be_finite(data: bytes) -> bool:
+    """Whether JSON that a client has written may have NaN, an infinity, or a number that is too
+    large for a float and is read as an infinity. What looks so may also be in a text.
+
+    Args:
+        data: The JSON.
+    """
+    return may_have_no_numbers(data) or _MAY_OVERFLOW.search(data) is not None
+
+
+def refuse_not_finite(data: bytes) -> None:
+    """Refuse JSON with NaN, infinities, or numbers that are read as infinities.
+
+    Args:
+        data: The JSON.
+
+    Raises:
+        NotFinite: If it has any.
+        ValueError: If it is no JSON.
+    """
+    place = next(_not_finite(from_json(data, allow_inf_nan=False), ""), None)
+    if place is not None:
+        where = f" at {place.lstrip('.')}" if place else ""
+        raise NotFinite(f"The number{where} is too large")
 
 
 def _not_finite(value: Any, place: str) -> Iterator[str]:

@@ -326,6 +326,12 @@ def test_a_body_that_is_no_request_is_refused(body: bytes) -> None:
         b'"top_p": 1e999',
         b'"stream_options": {"x": -Infinity}',
         b'"logit_bias": {"1": Infinity}',
+        b'"logit_bias": {"1": 1e999}',
+        b'"logit_bias": {"1": -1.5E+400}',
+        b'"logit_bias": {"1": 1%b.0}' % (b"0" * 400),
+        b'"logit_bias": {"1": 1%be99}' % (b"0" * 250),
+        b'"response_format": {"type": "text", "x": [{"y": 1e999}]}',
+        b'"user": ["x", 1e999]',
         b'"max_tokens": 2147483648',
         b'"max_tokens": 1' + b"0" * 400,
     ],
@@ -351,9 +357,17 @@ def test_numbers_that_are_none_or_too_large_are_refused_before_a_model_is_asked(
 
 
 def test_a_text_may_speak_of_numbers_that_are_none() -> None:
-    message = {"role": "user", "content": "Is NaN -Infinity?"}
-    answer = ask(build(lambda request: request.text), messages=[message])
-    assert answer.json()["choices"][0]["message"]["content"] == "Is NaN -Infinity?"
+    message = {"role": "user", "content": "Is NaN 1e999 -Infinity?"}
+    for more in ({}, {"user": "me"}):
+        answer = ask(build(lambda request: request.text), messages=[message], **more)
+        assert answer.json()["choices"][0]["message"]["content"] == "Is NaN 1e999 -Infinity?"
+
+
+def test_numbers_that_are_large_reach_the_model() -> None:
+    seen: list[Any] = []
+    server = build(lambda request: seen.append(request.options()) or "ok")
+    ask(server, logit_bias={"1": 1.5e300, "2": 10**250})
+    assert seen[0]["logit_bias"] == {"1": 1.5e300, "2": 10**250}
 
 
 def test_an_error_of_a_model_has_its_status_and_words() -> None:

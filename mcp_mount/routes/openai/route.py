@@ -10,7 +10,6 @@ import fastapi.routing
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,7 +23,7 @@ from mcp_mount.routes.parts import ServerParts, parts_of, registry_of
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import ROOT, read_headers
 from mcp_mount.transports.short_ways import DirectRequests, ShortWay
-from mcp_mount.wire.encoding import may_have_no_numbers
+from mcp_mount.wire.encoding import may_not_be_finite, refuse_not_finite
 
 MakeDirect: TypeAlias = Callable[[ServerParts], DirectRequests]
 """Makes what answers the direct requests to a route, of the parts of a server."""
@@ -87,7 +86,7 @@ async def _answered(
             # The model that it is for, which only the body tells, may take more than others.
             limit = registry_of(request, own).largest_body(limit)
         body = await gated_body(request, limit, headers)
-        if may_have_no_numbers(body) and FORM not in headers.get("content-type", "").lower():
+        if may_not_be_finite(body) and FORM not in headers.get("content-type", "").lower():
             _refuse_no_numbers(body)
         return await answer(ReadRequest(request, body, unchecked))
     except RequestValidationError as error:
@@ -102,10 +101,11 @@ async def _answered(
 
 
 def _refuse_no_numbers(body: bytes) -> None:
-    """Refuse NaN and infinities, which pydantic and FastAPI read: a model would be asked, and its
-    answer, which repeats parts of the request, could not be written."""
+    """Refuse NaN and infinities, which pydantic and FastAPI read, also where a number is too large:
+    a model would be asked, and its answer, which repeats parts of the request, could not be
+    written."""
     try:
-        from_json(body, allow_inf_nan=False)
+        refuse_not_finite(body)
     except ValueError as error:
         raise unfit("JSON", str(error)) from None
 
