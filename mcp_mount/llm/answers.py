@@ -32,12 +32,25 @@ class Usage:
         output_tokens: Those of the answer, reasoning among them.
         cached_tokens: Those of the request that the model had read before.
         reasoning_tokens: Those of the answer that are reasoning.
+
+    Raises:
+        ValueError: For a negative number, or none that is whole.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        for one in (
+            self.input_tokens,
+            self.output_tokens,
+            self.cached_tokens,
+            self.reasoning_tokens,
+        ):
+            if not isinstance(one, int) or one < 0:
+                raise ValueError(f"numbers of tokens are whole and not negative, not {one!r}")
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

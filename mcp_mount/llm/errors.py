@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mcp_mount.wire.errors import ToolError
+
+_LEAST_STATUS: Final = 400
+_LARGEST_STATUS: Final = 599
 
 
 class ModelError(ToolError):
@@ -13,7 +18,7 @@ class ModelError(ToolError):
 
     Args:
         message: Why, for the caller.
-        status: The HTTP status that says so, from 400.
+        status: The HTTP status that says so, from 400 to 599.
         code: A short name for programs; by default the usual one of the status.
         retry_after: In how many seconds another try may do better.
         param: The parameter of the request that is wrong.
@@ -21,6 +26,9 @@ class ModelError(ToolError):
 
     Attributes:
         was_retried: Whether a route has asked as often as may help, so that its client need not.
+
+    Raises:
+        ValueError: For a status of no error.
     """
 
     def __init__(
@@ -34,6 +42,12 @@ class ModelError(ToolError):
         again: bool | None = None,
     ) -> None:
         super().__init__(message)
+        # Web servers fail over others, and clients take some for answers.
+        if type(status) is not int or not _LEAST_STATUS <= status <= _LARGEST_STATUS:
+            raise ValueError(
+                f"the status of a ModelError is that of an HTTP error, from {_LEAST_STATUS} to "
+                f"{_LARGEST_STATUS}, not {status!r}"
+            )
         self.status = status
         self.code = code
         self.retry_after = retry_after

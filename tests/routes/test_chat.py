@@ -397,6 +397,29 @@ def test_a_time_that_is_none_is_not_told(stream: bool, after: float) -> None:
     assert "retry-after" not in answer.headers
 
 
+@pytest.mark.parametrize("status", [99, 0, -1, 200, 304, 399, 600, 999, 10**9, True, 400.0, "400"])
+def test_an_error_has_the_status_of_an_error(status: Any) -> None:
+    with pytest.raises(ValueError, match="from 400 to 599"):
+        ModelError("no", status=status)
+    for known in (400, 451, 499, 529, 599):
+        assert ModelError("no", status=known).status == known
+
+    def model(request: ChatRequest) -> str:
+        raise ModelError("no", status=status)
+
+    answer = ask(build(model))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "failed")
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, None, "1", float("nan")])
+@pytest.mark.parametrize("place", range(4))
+def test_a_usage_has_whole_numbers_that_are_not_negative(place: int, number: Any) -> None:
+    numbers: list[Any] = [0, 0, 0, 0]
+    numbers[place] = number
+    with pytest.raises(ValueError, match="whole and not negative"):
+        Usage(*numbers)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_fails_is_not_asked_again(stream: bool) -> None:
     def broken(request: ChatRequest) -> Iterator[str]:
