@@ -11,12 +11,14 @@ import os
 import socket
 import threading
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from mcp_mount.backends.redis_urls import read_redis_url
 from mcp_mount.schemas.extras import requires
+from mcp_mount.transports.lasting import keep
 
 TIMEOUT: Final = 2.0
 """Seconds to connect, and for each answer; redis-py before version 8 waits for ever."""
@@ -104,6 +106,8 @@ class RedisClients:
         self._lock = threading.Lock()
         self._check_options()
         _made.add(self)
+        # What a garbage collection finds together with its connections cannot close them.
+        finalize(self, _close_all, self._loops).atexit = False
 
     def client(self) -> Any:
         """The client for all threads of this process; made when it is first needed.
@@ -158,9 +162,9 @@ class RedisClients:
         return self._connect(_ASYNC, timeout, max_connections)
 
     def forget(self) -> None:
-        """Drop what belongs to the process before a fork."""
+        """Drop what belongs to the process before a fork. What its event loops have stays: to close
+        it would take it out of the selector, which both processes share."""
         self._client = None
-        self._loops = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def _connect(self, library: str, timeout: float, max_connections: int) -> Any:
@@ -236,6 +240,16 @@ class _OfLoop:
             yield
         finally:
             await self.client.aclose()
+
+
+def _close_all(loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop]) -> None:
+    for loop, here in list(loops.items()):
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_close_soon, here)
+
+
+def _close_soon(here: _OfLoop) -> None:
+    keep(asyncio.ensure_future(here.closing.aclose()))
 
 
 def _taken_for_sentinels(options: dict[str, Any]) -> dict[str, Any]:

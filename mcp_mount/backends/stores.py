@@ -1,32 +1,43 @@
-"""Where counts and cached results are kept: in this process, or in Redis for all processes."""
+"""Where counts and cached results are kept. Here: in this process; `redis_store.py`: in Redis."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any, Final, Protocol
-from weakref import WeakKeyDictionary
 
+from mcp_mount.backends.redis_urls import is_redis_url
 from mcp_mount.calls.flows import Do
 from mcp_mount.calls.results import Result
-from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.values import like
+from mcp_mount.wire.errors import CallRejected
 
-_PREFIX: Final = "mcp-mount:"
 _SLACK_SECONDS: Final = 60.0
 _ENTRY_BYTES: Final = 300
-_LIMITS_PREFIX: Final = f"{_PREFIX}limits"
+_LATER_SECONDS: Final = 5
 
-_STRATEGIES: Final = {
+STRATEGIES: Final = {
     "moving-window": "MovingWindowRateLimiter",
     "fixed-window": "FixedWindowRateLimiter",
     "sliding-window-counter": "SlidingWindowCounterRateLimiter",
 }
+
+
+class StoreUnavailable(CallRejected):
+    """A store in another process is away, silent, busy or full: the call may succeed later."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server cannot reach its store at the moment: "
+            f"try again in {_LATER_SECONDS} seconds",
+            status=503,
+            retry_after=_LATER_SECONDS,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +45,44 @@ class Limits:
     """Counts by one strategy of the library `limits`.
 
     Attributes:
-        limiter: Counts on a thread.
+        limiter: Returns what counts on a thread.
         awaited_limiter: Returns what counts on the running event loop; None if counting takes no
             time.
     """
 
-    limiter: Any
+    limiter: Callable[[], Any]
     awaited_limiter: Callable[[], Awaitable[Any]] | None = None
+
+    def count(self, rate: Any, name: str, key: str, cost: int) -> Do[float | None]:
+        """Count something, if it does not come too often.
+
+        Args:
+            rate: What is allowed, of the library `limits`.
+            name: Of the counts.
+            key: Of the count.
+            cost: How much it counts.
+
+        Returns:
+            In how many seconds it may come again; None if it was not too often.
+        """
+        counted = rate, name, key
+
+        def do() -> float | None:
+            limiter = self.limiter()
+            if limiter.hit(*counted, cost=cost):
+                return None
+            reset: float = limiter.get_window_stats(*counted).reset_time
+            return reset - time.time()
+
+        async def awaited() -> float | None:
+            assert self.awaited_limiter is not None, "it is asked only if there is one"
+            limiter = await self.awaited_limiter()
+            if await limiter.hit(*counted, cost=cost):
+                return None
+            reset: float = (await limiter.get_window_stats(*counted)).reset_time
+            return reset - time.time()
+
+        return Do(do, None if self.awaited_limiter is None else awaited)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +104,8 @@ class Count:
 
 class Store(Protocol):
     """Keeps values by their keys for some time, in seconds.
+
+    Its operations raise StoreUnavailable if the store is somewhere else and cannot be reached.
 
     Attributes:
         shared: Whether all processes have it in common.
@@ -86,11 +130,19 @@ class Store(Protocol):
     def count(self, counts: Sequence[Count]) -> Do[int]:
         """Add to several numbers, or to none if one would exceed its limit.
 
+        Args:
+            counts: The numbers. Their keys have a common `{tag}`, by which a cluster keeps them
+                together.
+
         Returns:
             The place of the first that would; -1 if none does.
         """
 
-    def limits(self, strategy: str) -> Limits: ...
+    def rate(self, strategy: str, rate: Any, name: str, key: str, cost: int) -> Do[float | None]:
+        """Count something, if it does not come too often: as `Limits.count`."""
+
+    def limits(self, strategy: str) -> Limits:
+        """What counts by a strategy of the library `limits`."""
 
 
 _is_store: Final = like(Store, "the URL of a store, or a Store")
@@ -100,8 +152,8 @@ def store_of(url: str | Store | None) -> Store:
     """The store at a URL.
 
     Args:
-        url: "memory://", "redis://host:6379/0", "rediss://…" or "unix://…"; a store is returned as
-            it is, and None means a store in this process.
+        url: "memory://", or that of a Redis or Valkey, as `RedisClients` lists them; a store is
+            returned as it is, and None means a store in this process.
 
     Raises:
         DefinitionError: If it is neither a URL nor a store.
@@ -115,9 +167,12 @@ def store_of(url: str | Store | None) -> Store:
         return store
     if url == "memory://":
         return MemoryStore()
-    if url.partition("://")[0] not in ("redis", "rediss", "unix"):
-        raise ValueError(f"store is memory:// or the URL of a Redis server, not {url!r}")
-    return RedisStore(url)
+    if not is_redis_url(url):
+        # Not the rest of it, which may have a password.
+        scheme = url.partition("://")[0]
+        raise ValueError(f"store is memory:// or the URL of a Redis server, not {scheme!r}")
+    made: Store = import_module("mcp_mount.backends.redis_store").RedisStore(url)
+    return made
 
 
 class MemoryStore:
@@ -158,6 +213,9 @@ class MemoryStore:
     def count(self, counts: Sequence[Count]) -> Do[int]:
         return Do(partial(self._count, counts))
 
+    def rate(self, strategy: str, rate: Any, name: str, key: str, cost: int) -> Do[float | None]:
+        return self.limits(strategy).count(rate, name, key, cost)
+
     def limits(self, strategy: str) -> Limits:
         with self._lock:
             known = self._limits.get(strategy)
@@ -166,8 +224,9 @@ class MemoryStore:
 
                 from mcp_mount.backends.memory_counts import MemoryCounts
 
-                kind = getattr(strategies, _STRATEGIES[strategy])
-                known = self._limits[strategy] = Limits(kind(MemoryCounts()))
+                kind = getattr(strategies, STRATEGIES[strategy])
+                limiter = kind(MemoryCounts())
+                known = self._limits[strategy] = Limits(lambda: limiter)
             return known
 
     def _get(self, keys: Sequence[str]) -> list[Any]:
@@ -231,126 +290,3 @@ def _size(value: Any) -> int:
     if value is None:
         return 0
     return _ENTRY_BYTES + len(value.members if isinstance(value, Result) else value)
-
-
-class RedisStore:
-    """A store in Redis, or Valkey, for all processes that have its URL. Values are bytes."""
-
-    shared = True
-
-    def __init__(self, url: str) -> None:
-        with requires("redis", f"store={url.partition('://')[0]!r}"):
-            import redis
-            import redis.asyncio
-        self._url = url
-        self._client: Any = redis.Redis.from_url(url)
-        self._connect = partial(redis.asyncio.Redis.from_url, url)
-        # Connections belong to their event loop.
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Connection] = WeakKeyDictionary()
-        self._limits: dict[str, Limits] = {}
-
-    def get(self, keys: Sequence[str]) -> Do[list[Any]]:
-        return self._command("mget", [_PREFIX + key for key in keys])
-
-    def set(self, key: str, value: Any, ttl: float) -> Do[None]:
-        return self._command("set", _PREFIX + key, value, px=max(1, int(ttl * 1000)))
-
-    def keeps_for(self, ttl: float) -> None:
-        """Other processes may keep theirs for longer."""
-
-    def claim(self, key: str, token: str, ttl: float) -> Do[bool]:
-        return self._command("set", _PREFIX + key, token, px=int(ttl * 1000), nx=True)
-
-    def release(self, key: str, token: str) -> Do[None]:
-        return self._command("eval", _RELEASE, 1, _PREFIX + key, token)
-
-    def count(self, counts: Sequence[Count]) -> Do[int]:
-        keys = [_PREFIX + one.key for one in counts]
-        given: list[Any] = []
-        for one in counts:
-            limit = "" if one.limit is None else one.limit
-            given += [one.amount, max(1, int(one.ttl * 1000)), limit]
-        return self._command("eval", _COUNT, len(keys), *keys, *given)
-
-    def limits(self, strategy: str) -> Limits:
-        known = self._limits.get(strategy)
-        if known is None:
-            from limits import strategies
-            from limits.storage import RedisStorage
-
-            storage: Any = RedisStorage(
-                self._url, connection_pool=self._client.connection_pool, key_prefix=_LIMITS_PREFIX
-            )
-            limiter = getattr(strategies, _STRATEGIES[strategy])(storage)
-            known = Limits(limiter, partial(self._limiter, _STRATEGIES[strategy]))
-            self._limits[strategy] = known
-        return known
-
-    async def _limiter(self, strategy: str) -> Any:
-        """What counts on the running event loop."""
-        here = await self._here()
-        if strategy not in here.limiters:
-            from limits.aio import strategies
-            from limits.aio.storage import RedisStorage
-
-            storage: Any = RedisStorage(
-                f"async+{self._url}",
-                implementation="redispy",
-                key_prefix=_LIMITS_PREFIX,
-                connection_pool=here.client.connection_pool,
-            )
-            here.limiters[strategy] = getattr(strategies, strategy)(storage)
-        return here.limiters[strategy]
-
-    def _command(self, name: str, *args: Any, **options: Any) -> Do[Any]:
-        async def awaited() -> Any:
-            return await getattr((await self._here()).client, name)(*args, **options)
-
-        return Do(lambda: getattr(self._client, name)(*args, **options), awaited)
-
-    async def _here(self) -> _Connection:
-        """The connection of the running event loop, which is closed with the loop."""
-        loop = asyncio.get_running_loop()
-        here = self._loops.get(loop)
-        if here is None:
-            here = self._loops[loop] = _Connection(self._connect())
-            await anext(here.closing)
-        return here
-
-
-class _Connection:
-    """A client of one event loop, and what counts with it.
-
-    Attributes:
-        closing: An asynchronous generator at its `yield`: an event loop closes those that are left
-            when it ends.
-    """
-
-    def __init__(self, client: Any) -> None:
-        self.client = client
-        self.limiters: dict[str, Any] = {}
-        self.closing = self._close()
-
-    async def _close(self) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            await self.client.aclose()
-
-
-_COUNT: Final = """
-for i = 1, #KEYS do
-  local limit = tonumber(ARGV[3 * i])
-  local sum = tonumber(redis.call("get", KEYS[i]) or "0") + tonumber(ARGV[3 * i - 2])
-  if limit and sum > limit then return i - 1 end
-end
-for i = 1, #KEYS do
-  redis.call("incrby", KEYS[i], ARGV[3 * i - 2])
-  redis.call("pexpire", KEYS[i], ARGV[3 * i - 1])
-end
-return -1
-"""
-
-_RELEASE: Final = """
-if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) else return 0 end
-"""

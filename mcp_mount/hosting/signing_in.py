@@ -55,7 +55,7 @@ def with_sign_in(
                 accounts=lambda: core.host.accounts(),
                 tools=lambda scope: list(_tools(core, scope)),
                 tell=lambda event: core.host.on_sign_in_event(event),
-                limiter=lambda: core.store.limits("fixed-window").limiter,
+                limiter=lambda: core.store.limits("fixed-window").limiter(),
                 has_origin=lambda path: (
                     core.host.serves_issuer(path)
                     if core.is_attached

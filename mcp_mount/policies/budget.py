@@ -198,7 +198,8 @@ class Budgeted:
         held = []
         for one in self._allowances:
             window, left = one.window(now)
-            kept = f"budget:{self._name}:{one.unit}:{one.period}:{window}:{key}"
+            # In braces, by which a cluster keeps all counts of a budget together.
+            kept = f"{{budget:{self._name}}}:{one.unit}:{one.period}:{window}:{key}"
             held.append(Held(one, kept, left + _LATE_SECONDS, _amount(one, most, cost)))
         return held
 

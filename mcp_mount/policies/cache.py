@@ -12,14 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from string import Formatter
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic_core import from_json, to_json
 
-from mcp_mount.backends.stores import Store
+from mcp_mount.backends.stores import Store, StoreUnavailable
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.callers import Callers, place_of
-from mcp_mount.calls.flows import Flow, Pause, Wait, proceed
+from mcp_mount.calls.flows import Do, Flow, Pause, Wait, proceed
 from mcp_mount.calls.questions import MultiRoundTripDialogue
 from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
@@ -28,7 +28,12 @@ from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_lat
 from mcp_mount.schemas.names import naming_options, several_names
 from mcp_mount.wire.answers import answer_of
 from mcp_mount.wire.credentials import credential_headers, forwarded_headers
+from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.messages import Request
+
+logger = own_logger("mcp_mount")
+
+T = TypeVar("T")
 
 _LONGEST: Final = 7 * 24 * 3600.0
 """The longest that a result is kept, in seconds; so long it is known that a tag was invalidated."""
@@ -153,8 +158,28 @@ class _LeaderGone(Exception):
     """The call that others wait for has ended without an outcome."""
 
 
+class _NoStore(Exception):
+    """The store cannot be reached: calls run without being cached."""
+
+
+def _asked(step: Do[T]) -> Flow[T]:
+    """The outcome of a step of the store.
+
+    Raises:
+        _NoStore: If there is none.
+    """
+    try:
+        outcome: T = yield step
+    except StoreUnavailable as error:
+        raise _NoStore from error
+    except Exception as error:
+        logger.exception("A cache could not ask its store: the call runs without it")
+        raise _NoStore from error
+    return outcome
+
+
 class Cached:
-    """A cache around the calls of one entry.
+    """A cache around the calls of one entry. A store that cannot be reached fails no call.
 
     Args:
         cache: The user's declaration.
@@ -193,9 +218,16 @@ class Cached:
         except (ValueError, TypeError, LookupError, AttributeError):
             # The arguments are not validated yet: they do not fit, which is not for here to say.
             return (yield from proceed())
-        key = yield from self._key(call, whose, tags)
+        try:
+            versions = yield from self._versions(tags)
+        except _NoStore:
+            return (yield from proceed())
+        key = self._key(call, whose, versions)
         while True:
-            (known,) = yield self._store.get([key])
+            try:
+                known = yield from self._known(key)
+            except _NoStore:
+                return (yield from proceed())
             if known is not None:
                 call.state["cache"] = "hit"
                 return _unpacked(known)
@@ -233,30 +265,47 @@ class Cached:
 
     def _run(self, call: Call, key: str) -> Flow[Result]:
         token, lock = secrets.token_urlsafe(9), f"lock:{key}"
-        while not (yield self._store.claim(lock, token, self._lease)):
-            # Another process has begun.
-            yield Pause(_POLL_SECONDS)
-            (known,) = yield self._store.get([key])
-            if known is not None:
-                return _unpacked(known)
         try:
-            if self._store.shared:
-                (known,) = yield self._store.get([key])
+            while not (yield from _asked(self._store.claim(lock, token, self._lease))):
+                # Another process has begun.
+                yield Pause(_POLL_SECONDS)
+                known = yield from self._known(key)
                 if known is not None:
                     return _unpacked(known)
+        except _NoStore:
+            return (yield from proceed())
+        try:
+            if self._store.shared:
+                with suppress(_NoStore):
+                    known = yield from self._known(key)
+                    if known is not None:
+                        return _unpacked(known)
             result = yield from proceed()
             if not result.failed and not call.incoming.asked and result.type == "complete":
                 value = _packed(result) if self._store.shared else result
-                yield self._store.set(key, value, self._cache.ttl)
+                # The handler has run: what it did must not be done again because of the store.
+                with suppress(_NoStore):
+                    yield from _asked(self._store.set(key, value, self._cache.ttl))
             return result
         finally:
-            yield self._store.release(lock, token)
+            with suppress(_NoStore):
+                yield from _asked(self._store.release(lock, token))
 
-    def _key(self, call: Call, whose: str, tags: Sequence[str]) -> Flow[str]:
+    def _known(self, key: str) -> Flow[Any]:
+        """The result that is kept, or None."""
+        (known,) = yield from _asked(self._store.get([key]))
+        return known
+
+    def _versions(self, tags: Sequence[str]) -> Flow[Sequence[bytes | None]]:
+        if not tags:
+            return ()
+        found: Sequence[bytes | None] = yield from _asked(
+            self._store.get([_version_key(tag) for tag in tags])
+        )
+        return found
+
+    def _key(self, call: Call, whose: str, versions: Sequence[bytes | None]) -> str:
         incoming = call.incoming
-        versions: Sequence[bytes | None] = ()
-        if tags:
-            versions = yield self._store.get([_version_key(tag) for tag in tags])
         salient = [
             self._kept.place(incoming.request),
             incoming.method,

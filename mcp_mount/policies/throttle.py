@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from mcp_mount.backends.stores import Store
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.callers import Callers
-from mcp_mount.calls.flows import Do, Flow, proceed
+from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
 from mcp_mount.policies.values import guarding
@@ -100,7 +98,7 @@ class Throttled:
         self._callers = callers
         self._throttle = throttle
         self._name = throttle.name or name
-        self._limits = store.limits(throttle.strategy)
+        self._store = store
 
     def flow(self, call: Call) -> Flow[Result]:
         if not call.is_counted(self._name):
@@ -131,7 +129,8 @@ class Throttled:
                         "are allowed: ask for less",
                         status=400,
                     )
-                wait = yield self._hit(rate, key, cost)
+                strategy = self._throttle.strategy
+                wait = yield self._store.rate(strategy, rate, self._name, key, cost)
                 if wait is not None:
                     seconds = max(1, math.ceil(wait))
                     raise CallRejected(
@@ -160,34 +159,6 @@ class Throttled:
         if isinstance(counted, bool) or not isinstance(counted, int) or counted < 0:
             raise TypeError(f"cost= must return a number from 0 on, not {counted!r}")
         return counted
-
-    def _hit(self, rate: RateLimitItem, key: str, cost: int) -> Do[float | None]:
-        """Count a call: in how many seconds it may come again if it comes too often, else None."""
-        counted = (rate, self._name, key, cost)
-        hit = partial(_hit, self._limits.limiter, *counted)
-        awaited = self._limits.awaited_limiter
-        return Do(hit, None if awaited is None else partial(_hit_awaited, awaited, *counted))
-
-
-def _hit(limiter: Any, rate: RateLimitItem, name: str, key: str, cost: int) -> float | None:
-    if limiter.hit(rate, name, key, cost=cost):
-        return None
-    reset: float = limiter.get_window_stats(rate, name, key).reset_time
-    return reset - time.time()
-
-
-async def _hit_awaited(
-    limiter_of_loop: Callable[[], Awaitable[Any]],
-    rate: RateLimitItem,
-    name: str,
-    key: str,
-    cost: int,
-) -> float | None:
-    limiter = await limiter_of_loop()
-    if await limiter.hit(rate, name, key, cost=cost):
-        return None
-    reset: float = (await limiter.get_window_stats(rate, name, key)).reset_time
-    return reset - time.time()
 
 
 def _read(key: str, value: Any) -> list[Throttle]:

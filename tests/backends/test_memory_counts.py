@@ -54,4 +54,4 @@ def test_counts_that_are_over_are_swept(strategy: str, monkeypatch: pytest.Monke
 
 def test_the_throttle_of_a_store_uses_it() -> None:
     limits = MemoryStore().limits("moving-window")
-    assert isinstance(limits.limiter.storage, memory_counts.MemoryCounts)
+    assert isinstance(limits.limiter().storage, memory_counts.MemoryCounts)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from math import ceil
 from secrets import token_urlsafe
 from typing import Any, Final
 
 from mcp_mount.auth.authorization.connections import Connection, chosen
-from mcp_mount.schemas.extras import requires
+from mcp_mount.backends.redis_clients import RedisClients
 
-_PREFIX: Final = "mcp-mount:signin:"
 _KEPT_SECONDS: Final = 400 * 24 * 3600
 """How long a connection is kept that nobody changes, where `purge` does not delete it before."""
 
@@ -54,41 +52,45 @@ return 1
 class RedisConnections:
     """Keeps connections in Redis or Valkey. Needs the extra `redis`.
 
-    A connection is a hash at `mcp-mount:signin:c:{id}`; the ids of a person's connections are a set
-    at `mcp-mount:signin:u:{user}`, and all ids one at `mcp-mount:signin:all`. A retired id is a
-    text at `mcp-mount:signin:r:{id}`, which expires by itself.
+    A connection is a hash at `mcp-mount:signin:c:ID`; the ids of a person's connections are a set
+    at `mcp-mount:signin:u:USER`, and all ids one at `mcp-mount:signin:all`. A retired id is a text
+    at `mcp-mount:signin:r:ID`, which expires by itself. In a cluster these begin with
+    `mcp-mount:{signin}:`, so that one node has them all: they change together.
 
     Args:
-        url: Such as "redis://localhost:6379/0".
+        url: As `RedisClients` lists them, such as "redis://localhost:6379/0".
+
+    Raises:
+        ValueError: If the URL is of another kind.
+        MissingExtra: If redis-py is not installed.
     """
 
     is_shared = True
 
     def __init__(self, url: str) -> None:
-        with requires("redis", "store='redis://…' of SignIn"):
-            import redis
-        self._redis: Any = redis
-        self._url = url
-
-    @cached_property
-    def _client(self) -> Any:
-        # The first use: after a fork, if the web server forks.
-        return self._redis.Redis.from_url(
-            self._url,
-            decode_responses=True,
-            socket_timeout=2,
-            socket_connect_timeout=2,
-            retry=self._redis.retry.Retry(self._redis.backoff.ExponentialBackoff(1, 0.05), 2),
+        self._clients = RedisClients(
+            url, wanted_by="store='redis://…' of SignIn", decode_responses=True
         )
+        self._prefix = "mcp-mount:{signin}:" if self._clients.is_cluster else "mcp-mount:signin:"
+
+    @property
+    def _client(self) -> Any:
+        return self._clients.client()
+
+    def _key(self, id: str) -> str:
+        return f"{self._prefix}c:{id}"
+
+    def _index(self, user: str | None) -> str:
+        return f"{self._prefix}all" if user is None else f"{self._prefix}u:{user}"
 
     def add(self, connection: Connection) -> bool:
-        keys = (_key(connection.id), _index(connection.user), _index(None))
+        keys = (self._key(connection.id), self._index(connection.user), self._index(None))
         fields = [one for pair in _row(connection).items() for one in pair]
         given = (token_urlsafe(8), _KEPT_SECONDS, connection.id, *fields)
         return bool(self._client.eval(_ADD, len(keys), *keys, *given))
 
     def get(self, id: str) -> Connection | None:
-        return _connection(self._client.hgetall(_key(id)))
+        return _connection(self._client.hgetall(self._key(id)))
 
     def rotate(self, id: str, generation: int, used: float, stamp: str) -> bool:
         values = {"generation": str(generation + 1), "used": repr(used), "stamp": stamp}
@@ -98,48 +100,40 @@ class RedisConnections:
         return self._change(id, "", {"revoked": repr(at)})
 
     def list(self, user: str | None = None, client: str | None = None) -> Sequence[Connection]:
-        held = [one for one in self._all(_index(user)).values() if one is not None]
+        held = [one for one in self._all(self._index(user)).values() if one is not None]
         return chosen(held, user, client)
 
     def purge(self, before: float, revoked: float | None = None) -> int:
         count = 0
-        for id, held in self._all(_index(None)).items():
+        for id, held in self._all(self._index(None)).items():
             if held is None:
-                self._client.srem(_index(None), id)
+                self._client.srem(self._index(None), id)
             elif held.has_ended(before, before if revoked is None else revoked):
-                count += self._client.delete(_key(id))
-                self._client.srem(_index(None), id)
-                self._client.srem(_index(held.user), id)
+                count += self._client.delete(self._key(id))
+                self._client.srem(self._index(None), id)
+                self._client.srem(self._index(held.user), id)
         return count
 
     def retire(self, id: str, until: float) -> bool:
         seconds = max(1, ceil(until - time.time()))
         given = (token_urlsafe(8), seconds)
-        return bool(self._client.eval(_RETIRE, 1, f"{_PREFIX}r:{id}", *given))
+        return bool(self._client.eval(_RETIRE, 1, f"{self._prefix}r:{id}", *given))
 
     def is_retired(self, id: str) -> bool:
-        return bool(self._client.exists(f"{_PREFIX}r:{id}"))
+        return bool(self._client.exists(f"{self._prefix}r:{id}"))
 
     def _change(self, id: str, generation: str, values: Mapping[str, str]) -> bool:
         fields = [one for pair in values.items() for one in pair]
         given = (token_urlsafe(8), _KEPT_SECONDS, generation, *fields)
-        return bool(self._client.eval(_CHANGE, 1, _key(id), *given))
+        return bool(self._client.eval(_CHANGE, 1, self._key(id), *given))
 
     def _all(self, index: str) -> dict[str, Connection | None]:
         """The connections of an index; None for those that have expired."""
         ids = list(self._client.smembers(index))
         pipe = self._client.pipeline(transaction=False)
         for id in ids:
-            pipe.hgetall(_key(id))
+            pipe.hgetall(self._key(id))
         return {id: _connection(row) for id, row in zip(ids, pipe.execute(), strict=True)}
-
-
-def _key(id: str) -> str:
-    return f"{_PREFIX}c:{id}"
-
-
-def _index(user: str | None) -> str:
-    return f"{_PREFIX}all" if user is None else f"{_PREFIX}u:{user}"
 
 
 def _row(connection: Connection) -> dict[str, str]:

@@ -21,6 +21,7 @@ from mcp_mount.auth.authorization.stores import store_of
 from mcp_mount.schemas.functions import DefinitionError
 from sample_projects.processes import free_port
 from tests.auth.authorization.contract import ANNS, StoreContract, at_once
+from tests.valkey import cluster, cluster_url
 
 
 class TestMemory(StoreContract):
@@ -182,10 +183,29 @@ class TestValkey(StoreContract):
         assert store._client.smembers("mcp-mount:signin:all") == set()
 
 
+@pytest.fixture(scope="module")
+def valkey_cluster() -> Iterator[str]:
+    with cluster() as nodes:
+        yield cluster_url(nodes)
+
+
+class TestCluster(StoreContract):
+    @pytest.fixture
+    def store(self, valkey_cluster: str) -> Iterator[RedisConnections]:
+        store = RedisConnections(valkey_cluster)
+        store._client.flushdb()
+        yield store
+        store._client.close()
+
+    def wait_until_over(self) -> None:
+        time.sleep(1.1)
+
+
 @pytest.mark.parametrize(
     ("named", "kind"),
     [
         ("redis://127.0.0.1/0", RedisConnections),
+        ("valkeys://127.0.0.1/0", RedisConnections),
         (lambda: None, DatabaseConnections),
         (MemoryConnections(), MemoryConnections),
     ],

@@ -21,7 +21,8 @@ from mcp_mount import (
 )
 from mcp_mount.backends.models.routing.health import Breaker, Health, Permit
 from mcp_mount.backends.models.routing.trials import Trials
-from mcp_mount.backends.stores import MemoryStore, RedisStore, store_of
+from mcp_mount.backends.redis_store import RedisStore
+from mcp_mount.backends.stores import MemoryStore, store_of
 from mcp_mount.calls.flows import Do
 from mcp_mount.models import ModelError, Route
 from sample_projects.processes import free_port
@@ -155,7 +156,7 @@ def test_a_trial_whose_process_has_died_is_free_after_a_while(url: str) -> None:
         raise AssertionError("it is never free")
 
     assert asyncio.run(claim()) > 0
-    assert store._client.get("mcp-mount:trial:dead") is None, "it was given up at its end"
+    assert store.get(["trial:dead"]).do() == [None], "it was given up at its end"
 
 
 class Away(MemoryStore):
