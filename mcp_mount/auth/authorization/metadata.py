@@ -24,6 +24,7 @@ def server_metadata(issuer: str, base: str, options: SignInOptions) -> dict[str,
     methods = _methods_of(options)
     document: dict[str, Any] = {
         "issuer": issuer,
+        # Clients want it, and a response type, also of servers that have no use for them.
         "authorization_endpoint": f"{base}/authorize",
         "token_endpoint": f"{base}/token",
         "revocation_endpoint": f"{base}/revoke",
@@ -56,7 +57,7 @@ def grants_of(options: SignInOptions) -> Sequence[str]:
     Args:
         options: What the application's owner has chosen.
     """
-    found = list(GRANTS)
+    found = list(GRANTS) if options.asks_people else []
     if any("client_credentials" in one.grants for one in options.clients.values()):
         found.append("client_credentials")
     if options.enterprise:
@@ -65,9 +66,9 @@ def grants_of(options: SignInOptions) -> Sequence[str]:
 
 
 def _methods_of(options: SignInOptions) -> list[str]:
-    """How clients authenticate. "none" is always there: Claude publishes its metadata only then."""
+    """How clients authenticate: people's also by "none", without which Claude sends no document."""
     clients = options.clients.values()
-    found = ["none"]
+    found = ["none"] if options.asks_people else []
     if options.verifies_keys or any(one.keys is not None for one in clients):
         # Clients with documents, such as ChatGPT's, sign wherever this is listed.
         found.append("private_key_jwt")

@@ -50,3 +50,13 @@ class SignInOptions:
     admits: Callable[[str], bool]
     server_name: Callable[[], str] = lambda: ""
     tools: Callable[[str], Sequence[ScopeTool]] = lambda scope: ()
+
+    @property
+    def asks_people(self) -> bool:
+        """Whether there may be clients that people sign in to: not where all are configured, and
+        act for themselves or by an identity provider."""
+        return (
+            self.registers
+            or self.reads_documents
+            or any("authorization_code" in one.grants for one in self.clients.values())
+        )

@@ -114,7 +114,7 @@ class AuthorizationServer:
         """Respond to a request below the path of the authorization server."""
         place = request.place.rstrip("/")
         methods = _METHODS.get(place)
-        if methods is None or (place == "/register" and not self._options.registers):
+        if methods is None or not self._is_served(place, request):
             return Reply.of_json(404, b'{"detail":"Not Found"}')
         if request.method == "OPTIONS" and place in _FROM_SCRIPTS:
             return _preflight(request)
@@ -142,6 +142,14 @@ class AuthorizationServer:
                 return reply
             scheme = request.headers.get("authorization", "").partition(" ")[0]
             return error.reply(by_header=scheme.lower() == "basic")
+
+    def _is_served(self, place: str, request: WebRequest) -> bool:
+        """Whether there is an endpoint, by what the application's owner has chosen."""
+        if place == "/register":
+            return self._options.registers
+        if place == "/authorize":
+            return self._options.asks_people
+        return place != "" or request.accounts.login is not None
 
     def _token(self, request: WebRequest) -> Flow[Reply]:
         """The token endpoint (OAuth 2.1, section 3.2)."""

@@ -284,7 +284,10 @@ class SignIn:
         own = None if self._site is None else self._site.accounts()
         find = self._user or (None if own is None else own.find)
         login = self._login or (None if own is None else own.login)
-        if find is None or login is None:
+        if (find is None or login is None) and not self._options.asks_people:
+            # Only an identity provider says who people are, if there are any.
+            find, login = _nobody, None
+        if find is None or (login is None and self._options.asks_people):
             raise DefinitionError(
                 "SignIn must know who is logged in, and where people log in: give it user= (a "
                 "function of the request that returns an id, or None) and login= (such as "
@@ -454,6 +457,10 @@ def _issuer(url: str) -> str:
     if "?" in secure_url(text("issuer", url), "issuer") or "#" in url:
         raise ValueError(f"issuer has neither a query nor a fragment: {url!r}")
     return canonical(url)
+
+
+def _nobody(request: Any) -> None:
+    return None
 
 
 def _nothing_ends(user: str) -> str:

@@ -12,7 +12,7 @@ from mcp_mount.auth import Client, InvalidToken
 from mcp_mount.auth.verifiers import VerificationCache
 from mcp_mount.schemas.functions import DefinitionError
 from tests.auth.authorization.served import ServedShop, Street
-from tests.auth.authorization.shop import FORM, RESOURCE, Answer, Clock, Shop, basic
+from tests.auth.authorization.shop import BASE, FORM, ISSUER, RESOURCE, Answer, Clock, Shop, basic
 from tests.auth.authorization.signing import EC, RSA
 
 # Nothing that the two ways of HTTP Basic, encoded and as it is, leave alike.
@@ -257,6 +257,24 @@ def test_whoever_guesses_secrets_waits_whatever_the_names_are(shop: Shop) -> Non
     # A public client is not looked at for that.
     client = shop.client()
     assert shop.redeem(client, shop.code(client)).status == 200
+
+
+def test_a_server_for_machines_alone_needs_no_login_page() -> None:
+    own = Client("nightly", **NIGHTLY)
+    nobody = {"user": None, "login": None, "registration": False, "cimd": False}
+    shop = Shop({"clients": [own], **nobody})
+    assert shop.verify(token_of(shop)).client_id == "nightly"
+    for method, place in (("GET", "/authorize"), ("POST", "/register"), ("GET", "")):
+        assert shop.send(method, place).status == 404
+    document = shop.sign_in.server.metadata(ISSUER, BASE)
+    assert document["grant_types_supported"] == ["client_credentials"]
+    assert document["token_endpoint_auth_methods_supported"] == [
+        *("client_secret_basic", "client_secret_post")
+    ]
+    # A client of people needs to know who they are.
+    app = Client("app", redirects="https://app.example/callback")
+    with pytest.raises(DefinitionError, match="give it user="):
+        token_of(Shop({"clients": [own, app], **nobody}))
 
 
 def test_ids_of_people_never_look_like_those_of_clients() -> None:
