@@ -11,6 +11,7 @@ from benchmarks import growth, in_process, memory, policies, rounds, starting
 from benchmarks import work as works
 from benchmarks.charts import bars
 from benchmarks.parts import Options, Page
+from benchmarks.signing_in import signing_in
 from benchmarks.tables import number, table
 from benchmarks.targets import CHOICES, LIMIT
 
@@ -168,6 +169,7 @@ SECTIONS: Mapping[str, Callable[[Options], Page]] = {
     "start": start,
     "work": work,
     "policies": around,
+    "signing-in": signing_in,
     **growth.SECTIONS,
     "memory": kept,
 }

@@ -1,7 +1,4 @@
-"""What signing in costs: checks of access tokens, the import, and the sizes of what is sealed.
-
-python -m benchmarks.signing_in
-"""
+"""What signing in costs: checks of access tokens, the import, and the sizes of what is sealed."""
 
 from __future__ import annotations
 
@@ -15,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import starting
-from benchmarks.environment import environment
+from benchmarks.parts import Options, Page
 from benchmarks.servers import pinned
-from benchmarks.tables import described
+from benchmarks.tables import number, table
 from mcp_mount import MCPServer
 from mcp_mount.auth import SignIn
 from mcp_mount.auth.authorization.connections import Connection, ConnectionStore, MemoryConnections
@@ -171,7 +168,7 @@ def sizes() -> dict[str, int]:
     return found
 
 
-def imports(rounds: int = 5) -> dict[str, tuple[float, float, float]]:
+def imports(rounds: int) -> dict[str, tuple[float, float, float]]:
     """What imports cost: the fewest seconds, of CPU time too, and the memory in MB."""
     found: dict[str, list[tuple[float, float, float]]] = {title: [] for title in IMPORTS}
     for _ in range(rounds):
@@ -181,18 +178,18 @@ def imports(rounds: int = 5) -> dict[str, tuple[float, float, float]]:
     return {title: (min(a), min(b), min(c)) for title, (a, b, c) in columns.items()}
 
 
-def main() -> None:
-    print("| a check of an access token | µs |\n|---|---|")
-    for name, one in checks().items():
-        print(f"| {name} | {one:.1f} |")
-    print("\n| | ms | CPU, ms | memory, MB |\n|---|---|---|---|")
-    for name, (elapsed, cpu, memory) in imports().items():
-        print(f"| {name} | {elapsed * 1000:.0f} | {cpu * 1000:.0f} | {memory:.0f} |")
-    print("\n| sealed | characters |\n|---|---|")
-    for name, size in sizes().items():
-        print(f"| {name} | {size} |")
-    print(f"\n{described(environment())}")
-
-
-if __name__ == "__main__":
-    main()
+def signing_in(options: Options) -> Page:
+    """Checks of access tokens, imports and sizes."""
+    checked = table(
+        ("a check of an access token", "µs"),
+        [(name, number(one)) for name, one in checks().items()],
+    )
+    imported = table(
+        ("in a new process", "seconds", "CPU seconds", "MB"),
+        [
+            (title, f"{elapsed:.2f}", f"{cpu:.2f}", f"{memory:.0f}")
+            for title, (elapsed, cpu, memory) in imports(options.rounds).items()
+        ],
+    )
+    sealed = table(("sealed", "characters"), sizes().items())
+    return Page(f"{checked}\n{imported}\n{sealed}")
