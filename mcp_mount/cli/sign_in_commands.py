@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mcp_mount.cli import check, connections
+from mcp_mount.cli import check, client, connections
 from mcp_mount.cli.commands import Declare, Screen
 
 
@@ -30,6 +30,7 @@ class SignInCommand:
 
 COMMANDS: Final[Mapping[str, SignInCommand]] = {
     "connections": SignInCommand(connections.HELP, connections.declare, connections.run),
+    "client": SignInCommand(client.HELP, client.declare, client.run),
     "check": SignInCommand(check.HELP, check.declare, check.run, needs_server=False),
 }
 

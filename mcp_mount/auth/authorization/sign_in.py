@@ -299,6 +299,17 @@ class SignIn:
         next_name = "next" if own is None else own.next_name
         return Accounts(find, login, stamp, next_name)
 
+    def check_client(self, client: Client) -> None:
+        """Check that a client could be configured besides those that are.
+
+        Args:
+            client: The client.
+
+        Raises:
+            DefinitionError: If there is one with its id, or it names scopes that there are not.
+        """
+        clients_by_id([*self._options.clients.values(), client], self.scopes)
+
     def revoke(self, connection: Connection) -> bool:
         """Revoke a connection, as a command does.
 
