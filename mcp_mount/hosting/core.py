@@ -409,7 +409,7 @@ class ServerCore:
             DefinitionError: For models and tools that there are not, and prices that are not known.
         """
         self.registry.check_models()
-        check_budgets(self.registry.models.values())
+        check_budgets(self.registry.models)
 
     def warn_if_open(self) -> None:
         """Log a warning if everybody may call tools that may write or ask models with the owner's

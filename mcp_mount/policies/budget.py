@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
@@ -259,7 +259,8 @@ def _highest_cost(call: Call, most: Usage) -> Flow[float]:
     """What a call costs at most, by the price of the dearest model that may answer it."""
     if not _asks_model(call):
         return 0.0
-    prices = list(_prices(call.model, call.incoming.handlers, set()))
+    handlers: Any = call.incoming.handlers
+    prices = list(_prices(call.model, handlers.model, set()))
     if not all(one.is_at_hand for _, one in prices):
         # The table is read, once: that takes a while.
         costs: list[float] = yield Run(
@@ -270,8 +271,16 @@ def _highest_cost(call: Call, most: Usage) -> Flow[float]:
     return max(costs, default=0.0)
 
 
-def _prices(model: RegisteredModel, handlers: Any, seen: set[str]) -> Iterator[tuple[str, Pricing]]:
-    """The prices of a model, or of those that it may ask, with their names."""
+def _prices(
+    model: RegisteredModel, find: Callable[[str], RegisteredModel | None], seen: set[str]
+) -> Iterator[tuple[str, Pricing]]:
+    """The prices of a model, or of those that it may ask, with their names.
+
+    Args:
+        model: The model.
+        find: Finds another one by its name.
+        seen: The names of those that have come already.
+    """
     if model.name in seen:
         return
     seen.add(model.name)
@@ -280,9 +289,9 @@ def _prices(model: RegisteredModel, handlers: Any, seen: set[str]) -> Iterator[t
         return
     names: Sequence[str] = getattr(model.model, "members", ())
     for name in names:
-        member = handlers.model(name)
+        member = find(name)
         if member is not None:
-            yield from _prices(member, handlers, seen)
+            yield from _prices(member, find, seen)
 
 
 def _read(key: str, value: Any) -> list[Budget]:
@@ -303,23 +312,25 @@ def _budgets(levels: Levels) -> list[Budgeted]:
     ]
 
 
-def check_budgets(models: Iterable[RegisteredModel]) -> None:
-    """Check that the price of each model is known that a budget of money is declared around.
+def check_budgets(models: Mapping[str, RegisteredModel]) -> None:
+    """Check that the price of each model is known that a budget of money is declared around, and of
+    those that such a model may ask.
 
     Args:
-        models: All models of a server.
+        models: All models of a server, by their names.
 
     Raises:
         DefinitionError: If it is not.
     """
-    for name, one in {one.name: one for one in models}.items():
+    for name, one in {one.name: one for one in models.values()}.items():
         policies = one.policies
         levels = policies.levels if isinstance(policies, HasLevels) else ()
         budgets: list[Budget] = Levels(levels).all_of("budget")
-        if one.price is None or not any(budget.is_of_money for budget in budgets):
+        if not any(budget.is_of_money for budget in budgets):
             continue
         try:
-            one.price.cost(Usage())
+            for _, price in _prices(one, models.get, set()):
+                price.cost(Usage())
         except (DefinitionError, MissingExtra) as error:
             raise DefinitionError(
                 f"the budget of the model {name!r} cannot be kept: {error}"

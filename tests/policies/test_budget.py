@@ -143,6 +143,37 @@ def test_the_price_of_an_upstream_is_looked_up() -> None:
     assert statuses(server, 3) == [200, 200, 429], "2.50 USD each"
 
 
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda router, **given: router.add_model("own", Route(["a"]), **given),
+        lambda router, **given: router.add_model("own", Route(["b"], "nickname"), **given),
+        lambda router, **given: router.add_model("own", "a", **given),
+        lambda router, **given: router.add_model("own", "a", tools="auto", **given),
+        lambda router, **given: (
+            router.add_model("own", "outer", **given),
+            router.add_model("outer", Route(["a"])),
+        ),
+    ],
+    ids=["route", "alias", "named", "tools", "deep"],
+)
+def test_a_price_of_a_member_that_is_not_known_is_found_when_the_server_starts(add: Any) -> None:
+    def build_with(**options: Any) -> Any:
+        server, router = build()
+        router.add_model("a", OpenAI("http://127.0.0.1:1/v1", "no-such"), aliases=["nickname"])
+        router.chat("b", price=Price(1, 1))(lambda request: "x")
+        add(router, **options)
+        return server
+
+    budget = {"budget": Budget("1 USD/day")}
+    with pytest.raises(DefinitionError, match="budget of the model 'own' cannot be kept") as raised:
+        build_with(**budget).core.check_declared()
+    assert "declare price=Price(…) of the model 'a'" in str(raised.value)
+    # A price of its own is enough; a budget of tokens needs none.
+    build_with(**budget, price=Price(1, 1)).core.check_declared()
+    build_with(budget=Budget("1 tokens/day")).core.check_declared()
+
+
 @pytest.mark.parametrize("where", ["server", "model"])
 def test_a_budget_without_a_price_keeps_the_server_from_starting(where: str) -> None:
     server, router = build("3 USD/day" if where == "server" else "5 requests/day")
