@@ -6,6 +6,7 @@ they have reasoned before has not come back unchanged.
 - Anthropic: blocks of thinking with signatures
 - "signed": OpenRouter's items, in pieces where it streams
 - "named": text under a name of its own, as DeepSeek has it
+- "gemini": the signature of a thought, which is a member of the call
 - "none": OpenAI itself, which has no such text, and refuses it
 """
 
@@ -31,6 +32,7 @@ PIECES = [
     ITEMS[1],
 ]
 TEXT = "Let me think"
+SIGNED_CALL = {"extra_content": {"google": {"thought_signature": "sig/3=="}}}
 _EXTRA = ("reasoning", "reasoning_content", "reasoning_details")
 
 
@@ -61,6 +63,7 @@ def _wanted(kind: str) -> dict[str, Any]:
     known: dict[str, dict[str, Any]] = {
         "signed": {"reasoning_details": ITEMS},
         "named": {"reasoning_content": TEXT},
+        "gemini": SIGNED_CALL,
     }
     return known.get(kind, {})
 
@@ -76,7 +79,9 @@ def _of_anthropic(message: dict[str, Any]) -> Any:
 def _extra(message: dict[str, Any]) -> Any:
     if not message.get("tool_calls"):
         return None
-    return {name: message[name] for name in _EXTRA if name in message}
+    [call] = message["tool_calls"]
+    of_call = {name: call[name] for name in SIGNED_CALL if name in call}
+    return {**{name: message[name] for name in _EXTRA if name in message}, **of_call}
 
 
 def _anthropic(kind: str, tool: str | None) -> tuple[Any, list[Any]]:
@@ -110,6 +115,8 @@ def _anthropic(kind: str, tool: str | None) -> tuple[Any, list[Any]]:
 def _openai(kind: str, tool: str | None) -> tuple[Any, list[Any]]:
     function = {"name": tool, "arguments": '{"number":7}'}
     call = {"index": 0, "id": "call_1", "type": "function", "function": function}
+    if kind == "gemini":
+        call |= SIGNED_CALL
     said: dict[str, Any] = {"content": "It is 7."} if tool is None else {"tool_calls": [call]}
     pieces: list[dict[str, Any]] = []
     if kind == "signed":
@@ -117,7 +124,8 @@ def _openai(kind: str, tool: str | None) -> tuple[Any, list[Any]]:
     elif kind == "named":
         pieces = [{"reasoning_content": part} for part in ("Let me ", "think")]
     reason = "stop" if tool is None else "tool_calls"
-    whole = {"index": 0, "message": {**_wanted(kind), **said}, "finish_reason": reason}
+    thought = {} if kind == "gemini" else _wanted(kind)
+    whole = {"index": 0, "message": {**thought, **said}, "finish_reason": reason}
     head = {"id": "1", "model": "stand-in"}
     chunks = [{"index": 0, "delta": one, "finish_reason": None} for one in (*pieces, said)]
     chunks.append({"index": 0, "delta": {}, "finish_reason": reason})

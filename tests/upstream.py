@@ -6,7 +6,7 @@ said by the name of the model that it is asked for, so that it can be told so fr
 - a status such as "429" or "500": an error of this status ("429" with `Retry-After: 7`)
 - "ok", and any other name: the text of the last message, each word as a piece
 - "tools": a call of each tool of the request, in pieces that are mixed; "reasoning": thinks first
-- "signed", "named", "none": reasons, calls a tool, and wants its reasoning back (`reasoning.py`)
+- "signed", "named", "gemini", "none": reasons, calls a tool, and wants it back (`reasoning.py`)
 - "length", "refusal": ends so
 - "slow": 50 ms before each piece; "endless": pieces until the client leaves
 - "stall": nothing at all; "hang": nothing after the first piece
@@ -201,7 +201,7 @@ async def _answer(path: str, asked: dict[str, Any], behaviour: str, answer: _Ans
         headers = {"retry_after": "7"} if behaviour == "429" else {}
         error = {"type": "stand_in_error", "message": f"The stand-in answers {behaviour}"}
         await answer.json({"type": "error", "error": error}, int(behaviour), **headers)
-    elif behaviour in ("signed", "named", "none"):
+    elif behaviour in ("signed", "named", "gemini", "none"):
         status, kind, data = reasoned(path, asked, behaviour)
         await answer.start(status, kind)
         await answer.write(data, more=False)

@@ -73,11 +73,14 @@ class ToolCall:
         name: The name of the tool.
         arguments: By their names; or as text, if the model wrote what is no JSON object.
         id: What the tool's answer refers to; by default a random one.
+        extra: Further members of the call that its provider wants back unchanged with it, such as
+            Gemini's `extra_content`.
     """
 
     name: str
     arguments: dict[str, Any] | str = field(default_factory=dict)
     id: str = field(default_factory=_call_id)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def arguments_text(self) -> str:
@@ -139,12 +142,14 @@ class ToolDelta:
         id: The id of the call, in its first piece.
         name: The name of the tool, in its first piece.
         arguments: A piece of the JSON text of the arguments.
+        extra: Further members that the provider wants back: see `ToolCall`.
     """
 
     index: int
     id: str = ""
     name: str = ""
     arguments: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -293,7 +298,7 @@ class ChatCompletion:
             if one.audio is not None:
                 yield Delta(audio=one.audio, choice=number)
             for index, call in enumerate(one.tool_calls):
-                tool = ToolDelta(index, call.id, call.name, call.arguments_text)
+                tool = ToolDelta(index, call.id, call.name, call.arguments_text, call.extra)
                 yield Delta(tool=tool, choice=number)
             yield Delta(finish=one.finish, choice=number)
         if self.usage is not None:
@@ -441,6 +446,8 @@ class _Choice:
             known.id = known.id or delta.tool.id
             known.name = known.name or delta.tool.name
             known.arguments += delta.tool.arguments
+            if delta.tool.extra:
+                known.extra = {**known.extra, **delta.tool.extra}
         if delta.image is not None:
             self.images.append(delta.image)
         if delta.audio is not None:
@@ -451,7 +458,7 @@ class _Choice:
 
     def whole(self) -> ChatCompletion:
         calls = [
-            ToolCall(one.name, _arguments(one.arguments), one.id or _call_id())
+            ToolCall(one.name, _arguments(one.arguments), one.id or _call_id(), one.extra)
             for _, one in sorted(self.tools.items())
         ]
         return ChatCompletion(
@@ -509,8 +516,8 @@ def deltas_of(piece: Any, gathering: Gathering) -> Iterator[Delta]:
     elif isinstance(piece, Delta):
         yield piece
     elif isinstance(piece, ToolCall):
-        tool = ToolDelta(gathering.calls(), piece.id, piece.name, piece.arguments_text)
-        yield Delta(tool=tool)
+        index, text = gathering.calls(), piece.arguments_text
+        yield Delta(tool=ToolDelta(index, piece.id, piece.name, text, piece.extra))
     elif isinstance(piece, Reasoning):
         yield Delta(reasoning=piece.text)
     elif isinstance(piece, Refusal):

@@ -178,6 +178,16 @@ def name_of_tool(tool: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
+KEPT_OF_CALLS: Final = ("extra_content", "thought_signature", "provider_specific_fields")
+"""Members of tool calls that some providers want back unchanged: Gemini refuses a call that has
+lost the signature of its thought."""
+
+
+def kept_of_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a tool call that its provider wants back."""
+    return {name: call[name] for name in KEPT_OF_CALLS if call.get(name) is not None}
+
+
 def arguments_of(call: Mapping[str, Any]) -> Any:
     """The arguments of a tool call in a message; its text, if that is no JSON."""
     text = call.get("function", {}).get("arguments") or "{}"

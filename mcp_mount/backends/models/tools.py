@@ -367,6 +367,7 @@ def _said(completion: ChatCompletion, calls: Sequence[ToolCall]) -> ChatMessage:
             "id": call.id,
             "type": "function",
             "function": {"name": call.name, "arguments": call.arguments_text},
+            **call.extra,
         }
         for call in calls
     ]

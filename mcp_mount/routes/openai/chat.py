@@ -243,7 +243,7 @@ def _audio_delta(audio: AudioPart) -> dict[str, Any]:
 
 def _tool_call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.name, "arguments": call.arguments_text}
-    return {"id": call.id, "type": "function", "function": function}
+    return {"id": call.id, "type": "function", "function": function, **call.extra}
 
 
 def _delta(delta: Delta) -> dict[str, Any]:
@@ -269,4 +269,4 @@ def _tool_delta(tool: ToolDelta) -> dict[str, Any]:
     if tool.id or tool.name:
         shown |= {"id": tool.id, "type": "function"}
         function["name"] = tool.name
-    return {**shown, "function": function}
+    return {**shown, "function": function, **tool.extra}

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mcp_mount.llm.requests import MAX_TOKENS, ChatRequest
+from mcp_mount.llm.requests import MAX_TOKENS, ChatRequest, kept_of_call
 from mcp_mount.routes.errors import unfit
 from mcp_mount.routes.openai.response_reasoning import WANTED, details_in
 from mcp_mount.routes.openai.response_tools import (
@@ -228,6 +228,7 @@ def _assistants_part(item: Mapping[str, Any], where: str) -> dict[str, Any] | No
     if kind in _CALLS:
         function = {"name": _name(item, where), "arguments": _arguments(item, where)}
         call = {"id": _call_id(item), "type": "function", "function": function}
+        call |= kept_of_call(item)
         return {"tool_calls": [call]}
     if kind == "reasoning":
         details = details_in(item.get("encrypted_content"))

@@ -277,8 +277,16 @@ class CallItem(OutputItem):
             named: What the client calls the tool: its name, and its namespace if it has one.
         """
         super().__init__(place)
+        self._extra: dict[str, Any] = {}
         self._call_id = call.id or f"call_{secrets.token_hex(12)}"
         self._named = named
+
+    def keep(self, extra: Mapping[str, Any]) -> None:
+        """Keep what the provider wants back with the call, as members of the item."""
+        self._extra |= extra
+
+    def whole(self) -> dict[str, Any]:
+        return {**super().whole(), **self._extra}
 
     def goes_with(self, other: OutputItem) -> bool:
         # Of several calls, some models send the pieces in turn: they end together.

@@ -170,6 +170,7 @@ class _ResponseWriter:
                 call = self._call(delta.tool)
                 yield from self._open(call)
                 self._calls[delta.tool.index] = call
+            call.keep(delta.tool.extra)
             if delta.tool.arguments:
                 yield from call.add(delta.tool.arguments)
         self._finish = delta.finish or self._finish

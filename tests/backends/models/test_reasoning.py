@@ -22,7 +22,10 @@ from tests.routes.test_chat import events
 from tests.routes.test_composition import get
 from tests.upstream import Upstream
 
-UPSTREAMS = [("anthropic", "signed"), ("openai", "signed"), ("openai", "named"), ("openai", "none")]
+UPSTREAMS = [
+    ("anthropic", "signed"),
+    *(("openai", name) for name in ("signed", "named", "gemini", "none")),
+]
 STREAMS = [False, True]
 FUNCTION = {"type": "function", "function": {"name": "beep", "parameters": {"type": "object"}}}
 QUESTION = {"role": "user", "content": "Which order?"}
@@ -165,8 +168,12 @@ def test_reasoning_of_others_does_not_go_to_openai(host: str, upstream: Upstream
     }
     # OpenAI has no pictures in the messages of an assistant either.
     said["images"] = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
+    function = {"name": "find", "arguments": "{}"}
+    call = {"id": "call_1", "type": "function", "function": function}
+    said["tool_calls"] = [{**call, **SIGNED_CALL}]
     request = chat_request([QUESTION, {**said, "reasoning_details": ITEMS}])
-    assert messages_of(request, host) == [QUESTION, {"role": "assistant", "content": "7"}]
+    known = {"role": "assistant", "content": "7", "tool_calls": [call]}
+    assert messages_of(request, host) == [QUESTION, known]
 
 
 def test_reasoning_of_others_does_not_go_to_anthropic(upstream: Upstream) -> None:

@@ -19,6 +19,7 @@ from mcp_mount.backends.models.upstreams.json_members import (
 from mcp_mount.backends.models.upstreams.openai_reasoning import OwnReasoning
 from mcp_mount.llm.answers import Delta, Embeddings, ToolDelta, Usage
 from mcp_mount.llm.media import AudioPart, ImagePart, media_in
+from mcp_mount.llm.requests import kept_of_call
 from mcp_mount.wire.binary import decode_base64
 from mcp_mount.wire.encoding import encode
 
@@ -140,7 +141,8 @@ class _Calls:
         arguments = text_in(function, "arguments")
         if isinstance(function.get("arguments"), dict):
             arguments = encode(function["arguments"]).decode()
-        return ToolDelta(own, identity, text_in(function, "name"), arguments)
+        name = text_in(function, "name")
+        return ToolDelta(own, identity, name, arguments, kept_of_call(call))
 
 
 def usage_in(usage: dict[str, Any]) -> Usage:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mcp_mount.backends.models.upstreams.json_members import text_in
-from mcp_mount.llm.requests import ChatRequest
+from mcp_mount.llm.requests import KEPT_OF_CALLS, ChatRequest
 
 _NAMES: Final = ("reasoning_content", "reasoning")
 """How upstreams call the text. An item that keeps it has the name as its `format`."""
@@ -72,8 +72,13 @@ def _message(message: dict[str, Any], *, strict: bool) -> dict[str, Any]:
         return message
     rest = {name: one for name, one in message.items() if name not in (_DETAILS, *_NAMES)}
     if strict or not details:
-        # Nor does OpenAI know pictures in its own answers.
+        # Nor does OpenAI know pictures in its own answers, or what other providers want back.
         rest.pop("images", None)
+        if rest.get("tool_calls"):
+            rest["tool_calls"] = [
+                {name: one for name, one in call.items() if name not in KEPT_OF_CALLS}
+                for call in rest["tool_calls"]
+            ]
         return rest
     for one in details:
         if one.get("format") in _NAMES:
