@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks import growth, in_process, memory, policies, rounds, starting
+from benchmarks import growth, in_process, memory, models, policies, rounds, starting
 from benchmarks import work as works
 from benchmarks.charts import bars
 from benchmarks.parts import Options, Page
@@ -162,6 +162,22 @@ def kept(options: Options) -> Page:
     return Page(table(memory.HEADS, list(memory.measure(seconds=10 * options.seconds))))
 
 
+def of_models(options: Options) -> Page:
+    """A chat beside a call of a tool, and a piece of a streamed answer."""
+    found = models.measure()
+    chats = [
+        (host, f"{call:.1f}", f"{chat:.1f}", f"{ratio:.2f}")
+        for host, (call, chat, ratio) in found.chats.items()
+    ]
+    pieces = [
+        (name, f"{whole:.1f}", f"{bare:.1f}", f"{max(0.0, whole - bare):.1f}")
+        for name, (whole, bare) in found.pieces.items()
+    ]
+    heads = ("host, CPU µs", "a tool call", "a chat", "of the tool call")
+    more = ("piece of a stream, CPU µs", "whole", "waiting itself", "ours")
+    return Page(f"{table(heads, chats)}\n{table(more, pieces)}")
+
+
 SECTIONS: Mapping[str, Callable[[Options], Page]] = {
     "targets": targets,
     "inside": inside,
@@ -170,6 +186,7 @@ SECTIONS: Mapping[str, Callable[[Options], Page]] = {
     "work": work,
     "policies": around,
     "signing-in": signing_in,
+    "models": of_models,
     **growth.SECTIONS,
     "memory": kept,
 }

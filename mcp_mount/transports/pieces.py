@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from concurrent.futures import Future
 from typing import Final
 
 from mcp_mount.llm.answers import Delta
 from mcp_mount.llm.models import ReaderLeft
-from mcp_mount.transports.driving import spawner, wait_for
-from mcp_mount.transports.executor import waiting_thread
+from mcp_mount.transports.executor import serving, waiting_thread
 
 _MAX_PIECES: Final = 64
 """How many pieces may wait for a slow reader."""
@@ -37,7 +37,10 @@ class PieceStream:
         self._closed = False
         self._is_waking = False
         self._reader: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
         self._room = asyncio.Event()
+        self._waiting: list[Future[None]] = []
         self._served_at = 0.0
 
     async def put(self, delta: Delta) -> None:
@@ -58,12 +61,12 @@ class PieceStream:
             ReaderLeft: If nobody reads any more.
         """
         self._add(delta)
-        if not self._is_waking:
+        if len(self._pieces) >= _MAX_PIECES or self._must_serve():
+            self._wait_until_taken()
+            self._served_at = time.monotonic()
+        elif not self._is_waking:
             self._is_waking = True
             self._loop.call_soon_threadsafe(self._wake_from_thread)
-        if len(self._pieces) >= _MAX_PIECES or self._must_serve():
-            wait_for(self._taken, spawner(self._loop))
-            self._served_at = time.monotonic()
 
     async def take(self, silence: float | None = None) -> list[Delta] | None:
         """All pieces that are there; waits for the first one.
@@ -81,18 +84,20 @@ class PieceStream:
         taken: list[Delta] = []
         while self._pieces:
             taken.append(self._pieces.popleft())
-        self._room.set()
+        self._tell_taken()
         return taken or None
 
     def end(self) -> None:
         """No more pieces will come."""
         self._ended = True
+        self._forget_timer()
         self._wake()
 
     def close(self) -> None:
         """Read no more: whoever adds a piece is told."""
         self._closed = True
-        self._room.set()
+        self._forget_timer()
+        self._tell_taken()
         self._wake()
 
     def _add(self, delta: Delta) -> None:
@@ -115,19 +120,56 @@ class PieceStream:
             self._wake()
             await self._room.wait()
 
+    def _wait_until_taken(self) -> None:
+        """Wait on a thread until the reader has taken all pieces, and send meanwhile what it has
+        made of them, if this is the thread of a request."""
+        outcome: Future[None] = Future()
+        self._loop.call_soon_threadsafe(self._wake_for, outcome)
+        with serving() as executor:
+            executor.serve(outcome)
+
+    def _wake_for(self, outcome: Future[None]) -> None:
+        self._waiting.append(outcome)
+        if self._closed or not self._pieces:
+            self._tell_taken()
+        self._wake()
+
+    def _tell_taken(self) -> None:
+        self._room.set()
+        while self._waiting:
+            self._waiting.pop().set_result(None)
+
     async def _news(self, deadline: float | None) -> bool:
         """Wait until something changes; whether it did so before the deadline."""
         self._reader = self._loop.create_future()
-        timer = None
-        if deadline is not None:
-            timer = self._loop.call_at(deadline, self._wake)
+        self._deadline = deadline
+        if deadline is not None and (self._timer is None or self._timer.when() > deadline):
+            self._set_timer(deadline)
         try:
             await self._reader
         finally:
             self._reader = None
-            if timer is not None:
-                timer.cancel()
         return deadline is None or self._loop.time() < deadline
+
+    def _set_timer(self, deadline: float) -> None:
+        # One for many waits: nearly all are over long before, and a timer for each would cost more
+        # than the rest of the piece that it waits for.
+        self._forget_timer()
+        self._timer = self._loop.call_at(deadline, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        if self._reader is None or self._deadline is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._set_timer(self._deadline)
+        else:
+            self._wake()
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

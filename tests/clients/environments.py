@@ -76,6 +76,8 @@ def variables(home: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "FASTMCP_CHECK_FOR_UPDATES": "off",
         "LANGSMITH_TRACING": "false",
+        # Else it downloads prices, and waits for that.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "NO_PROXY": "127.0.0.1,localhost",
         "OPENAI_AGENTS_DISABLE_TRACING": "1",
         "OTEL_SDK_DISABLED": "true",

@@ -90,7 +90,14 @@ def _mark(problems: Sequence[str]) -> str:
 
 def write(clients: Sequence[Client], found: Found) -> None:
     """Write the table to the page, between its marks."""
-    text = PAGE.read_text()
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n{markdown(clients, found)}\n{END}{after}")
+    write_between(BEGIN, markdown(clients, found))
+
+
+def write_between(begin: str, table: str) -> None:
+    """Put a table in the place of the one that is on the page, behind its mark.
+
+    begin: the mark.
+    """
+    before, rest = PAGE.read_text().split(begin)
+    after = rest.partition(END)[2]
+    PAGE.write_text(f"{before}{begin}\n{table}\n{END}{after}")

@@ -74,6 +74,17 @@ async def echo_throttled(ctx: Context, text: str) -> str:
     return text
 
 
+# The models.
+
+
+async def quick(request: ChatRequest) -> str:
+    return "hello"
+
+
+def plain(request: ChatRequest) -> str:
+    return "hello"
+
+
 def alone(kind: Callable[..., Any] = MCPServer) -> Any:
     return filled(kind("tests", secret_key=KEY, open=True))
 
@@ -82,22 +93,9 @@ def filled(server: Any) -> Any:
     server.tool(echo)
     server.tool(echo_plain)
     server.tool(throttle="1000/second")(echo_throttled)
-    return server
-
-
-def chatting() -> MCPServer:
-    """A server with a trivial chat model of either kind."""
-    server = MCPServer("tests", secret_key=KEY, open=True)
     chats = CompletionsRouter()
-
-    @chats.chat
-    async def quick(request: ChatRequest) -> str:
-        return "hello"
-
-    @chats.chat
-    def plain(request: ChatRequest) -> str:
-        return "hello"
-
+    chats.chat(quick)
+    chats.chat(plain)
     server.include_router(chats)
     return server
 
@@ -401,15 +399,22 @@ HOSTS = {
     "alone, context and throttle": asgi(alone, call("echo_throttled"), NOTHING),
     "alone, WSGI": wsgi(lambda: alone().wsgi, CALL_PLAIN, NOTHING_WSGI),
     "alone, WSGI, coroutine": wsgi(lambda: alone().wsgi, CALL, NOTHING_WSGI),
-    "alone, chat": asgi(chatting, ask("quick"), NOTHING, CHATS),
-    "alone, chat, plain function": asgi(chatting, ask("plain"), NOTHING, CHATS),
-    "alone, WSGI, chat": wsgi(lambda: chatting().wsgi, ask("plain"), NOTHING_WSGI, CHATS),
+    "alone, chat": asgi(alone, ask("quick"), NOTHING, CHATS),
+    "alone, chat, plain function": asgi(alone, ask("plain"), NOTHING, CHATS),
+    "alone, WSGI, chat": wsgi(lambda: alone().wsgi, ask("plain"), NOTHING_WSGI, CHATS),
     "in Starlette": asgi(lambda: mounted(Starlette(), mcp_mount_starlette.mount), CALL, NOTHING),
     "in FastAPI": asgi(lambda: mounted(FastAPI(), mcp_mount_fastapi.mount), CALL, NOTHING),
+    "in FastAPI, chat": asgi(
+        lambda: mounted(FastAPI(), mcp_mount_fastapi.mount), ask("quick"), NOTHING, f"/mcp{CHATS}"
+    ),
     "in Flask": wsgi(in_flask, CALL_PLAIN, FLASK_VIEW),
+    "in Flask, chat": wsgi(in_flask, ask("plain"), FLASK_VIEW, f"/mcp{CHATS}"),
     "beside Flask": wsgi(beside_flask, CALL_PLAIN, NOTHING_WSGI),
+    "beside Flask, chat": wsgi(beside_flask, ask("plain"), NOTHING_WSGI, f"/mcp{CHATS}"),
     "beside Flask, ASGI": asgi(beside_flask_asgi, CALL, NOTHING),
     "in Django": wsgi(django_wsgi, CALL_PLAIN, DJANGO_VIEW),
+    "in Django, chat": wsgi(django_wsgi, ask("plain"), DJANGO_VIEW, f"/mcp{CHATS}"),
     "in Django, ASGI": asgi(django_asgi, CALL, DJANGO_ASGI_VIEW),
     "beside Django": wsgi(beside_django, CALL_PLAIN, NOTHING_WSGI),
+    "beside Django, chat": wsgi(beside_django, ask("plain"), NOTHING_WSGI, f"/mcp{CHATS}"),
 }

@@ -27,6 +27,11 @@ from tests.performance.hosts import BY_HAND, DJANGO_VIEW, FLASK_VIEW, HOSTS
 
 CALLS, WARM_UP = 20, 30
 
+WITH_CHATS = (
+    *("alone", "alone, WSGI", "in FastAPI", "in Flask", "beside Flask", "in Django"),
+    "beside Django",
+)
+
 COUNTED = {
     "alone": BY_HAND,
     "alone, session": BY_HAND,
@@ -38,6 +43,8 @@ COUNTED = {
     "beside Flask": FLASK_VIEW,
     "in Django": DJANGO_VIEW,
     "beside Django": DJANGO_VIEW,
+    # A chat is compared with a call of a tool on the same host.
+    **{f"{host}, chat": host for host in WITH_CHATS},
 }
 """Hosts, and what each is compared with. Where threads wait for one another, instructions vary."""
 

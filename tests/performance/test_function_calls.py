@@ -1,4 +1,4 @@
-"""One call to a tool takes no more function calls than limits.py says, on each host."""
+"""A call, a chat and a piece of a stream take no more function calls than limits.py says."""
 
 from __future__ import annotations
 
@@ -7,21 +7,29 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from tests.performance.counting import Count
 from tests.performance.hosts import HOSTS
-from tests.performance.limits import LIMITS
+from tests.performance.limits import LIMITS, PIECE_LIMITS
+from tests.performance.pieces import KINDS, PieceCount
 
 
 @pytest.fixture(scope="module")
 def counts() -> Mapping[str, Count]:
     """Counted in a process of its own, where no other test has left anything."""
-    words = [sys.executable, "-m", "tests.performance.counting", "--json"]
+    found = _printed("tests.performance.counting")
+    return {name: Count(**count) for name, count in found.items()}
+
+
+def _printed(module: str) -> dict[str, Any]:
+    words = [sys.executable, "-m", module, "--json"]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     output = subprocess.check_output(words, env=environment, text=True, timeout=300)
-    return {name: Count(**count) for name, count in json.loads(output).items()}
+    found: dict[str, Any] = json.loads(output)
+    return found
 
 
 def test_every_host_has_a_limit() -> None:
@@ -53,3 +61,23 @@ def test_a_call_makes_others_do_no_more_than_its_limit(
     assert without is not None
     more = counts[name].others - counts[without].others
     assert more <= LIMITS[name].others, f"{name}, see limits.py"
+
+
+@pytest.fixture(scope="module")
+def piece_counts() -> Mapping[str, PieceCount]:
+    """Counted in a process of its own."""
+    found = _printed("tests.performance.pieces")
+    return {name: PieceCount(**count) for name, count in found.items()}
+
+
+@pytest.mark.parametrize("name", PIECE_LIMITS)
+def test_a_piece_of_a_stream_takes_no_more_calls_than_its_limit(
+    piece_counts: Mapping[str, PieceCount], name: str
+) -> None:
+    limit, count = PIECE_LIMITS[name], piece_counts[name]
+    assert count.ours <= limit.ours, f"{name}, see limits.py"
+    assert count.others <= limit.others, f"{name}, see limits.py"
+
+
+def test_every_kind_of_stream_has_a_limit() -> None:
+    assert set(PIECE_LIMITS) == set(KINDS)

@@ -41,6 +41,39 @@ def test_a_silence_is_told() -> None:
     asyncio.run(run())
 
 
+def test_a_shorter_silence_is_told_after_a_longer_one_was_waited_for() -> None:
+    async def run() -> None:
+        pieces = PieceStream()
+        reading = asyncio.ensure_future(pieces.take(1000))
+        await asyncio.sleep(0)
+        await pieces.put(Delta("a"))
+        assert texts(await reading) == ["a"]
+        assert await asyncio.wait_for(pieces.take(0.01), 60) == []
+        pieces.end()
+        assert await pieces.take(1000) is None
+
+    asyncio.run(run())
+
+
+def test_a_thread_that_waits_for_a_reader_goes_on_when_it_leaves() -> None:
+    async def run() -> None:
+        pieces = PieceStream()
+
+        def speak() -> None:
+            for _ in range(1000):
+                pieces.put_from_thread(Delta("x"))
+
+        speaking = asyncio.ensure_future(asyncio.to_thread(speak))
+        for _ in range(3):
+            assert await pieces.take()
+        await asyncio.sleep(0.01)
+        pieces.close()
+        with pytest.raises(ReaderLeft):
+            await asyncio.wait_for(speaking, 60)
+
+    asyncio.run(run())
+
+
 def test_a_reader_that_is_slow_holds_up_a_coroutine_and_a_thread() -> None:
     async def run() -> None:
         pieces = PieceStream()

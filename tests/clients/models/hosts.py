@@ -1,4 +1,4 @@
-"""The hosts that the clients meet: each has its models at `/mcp/v1`."""
+"""The hosts that the clients meet: each has its models at `/mcp/v1`, a server alone at `/v1`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from tests.clients.models.server import fill
 
 def _server() -> MCPServer:
     return fill(MCPServer("clients", secret_key="for-tests-only", open=True))
+
+
+def alone() -> Any:
+    return _server()
 
 
 def starlette() -> Any:
@@ -64,6 +68,7 @@ def django_asgi() -> Any:
 _THREADS = ("--worker-class", "gthread", "--threads", "16")
 
 HOSTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "alone": ("uvicorn", "alone", ()),
     "starlette": ("uvicorn", "starlette", ()),
     "fastapi": ("uvicorn", "fastapi", ()),
     "django-asgi": ("uvicorn", "django_asgi", ()),
@@ -73,6 +78,11 @@ HOSTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "flask-beside": ("gunicorn", "flask_beside", _THREADS),
 }
 """Host: the web server that runs it, the factory of its application, and its options."""
+
+
+def path_of(host: str) -> str:
+    """Where the models of a host are."""
+    return "/v1" if host == "alone" else "/mcp/v1"
 
 
 def command(host: str, port: int) -> list[str]:

@@ -1,8 +1,9 @@
 """Have real clients of models meet a server in each host, and compare what they saw.
 
-    python -m tests.clients.models.run [CLIENT ...] [--hosts HOST ...]
+    python -m tests.clients.models.run [CLIENT ...] [--hosts HOST ...] [--docs]
 
-It prints a table, client by host, and exits with 1 for a mismatch.
+It prints a table, client by host, and exits with 1 for a mismatch. --docs writes the table client
+by feature to docs/clients.md.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 
 from sample_projects.processes import free_port, running
 from tests.clients.environments import python_of, variables
-from tests.clients.models.hosts import HOSTS, command
+from tests.clients.models import page
+from tests.clients.models.hosts import HOSTS, command, path_of
 from tests.clients.models.table import CLIENTS, Client
 from tests.node import install
 
@@ -55,13 +57,13 @@ def drive(words: Sequence[str], url: str) -> dict[str, Any]:
     return seen
 
 
-def differences(client: Client, seen: dict[str, Any]) -> list[str]:
-    """What a client has seen otherwise than it should."""
-    return [
-        f"{name}: saw {seen.get(name)!r}, not {client.seen.get(name)!r}"
+def differences(client: Client, seen: dict[str, Any]) -> dict[str, str]:
+    """What a client has seen otherwise than it should, by the name of what it did."""
+    return {
+        name: f"saw {seen.get(name)!r}, not {client.seen.get(name)!r}"
         for name in {**client.seen, **seen}
         if seen.get(name) != client.seen.get(name)
-    ]
+    }
 
 
 def main() -> int:
@@ -69,28 +71,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("clients", nargs="*", metavar="CLIENT", help=f"of {', '.join(names)}")
     parser.add_argument("--hosts", nargs="+", choices=HOSTS, default=list(HOSTS))
+    parser.add_argument("--docs", action="store_true", help="write the table to docs/clients.md")
     options = parser.parse_args()
     if unknown := set(options.clients) - set(names):
         parser.error(f"no client {', '.join(sorted(unknown))}: there are {', '.join(names)}")
     clients = [client for client in CLIENTS if client.name in (options.clients or names)]
     words = {client.name: prepare(client) for client in clients}
-    problems: dict[tuple[str, str], list[str]] = {}
+    found: dict[str, dict[str, dict[str, str]]] = {}
     for host in options.hosts:
         port = free_port()
         with running(command(host, port), port):
             for client in clients:
-                seen = drive(words[client.name], f"http://127.0.0.1:{port}/mcp/v1")
-                problems[host, client.name] = differences(client, seen)
+                seen = drive(words[client.name], f"http://127.0.0.1:{port}{path_of(host)}")
+                found.setdefault(host, {})[client.name] = differences(client, seen)
     print(f"{'client':<18}" + "".join(f" {host:>12}" for host in options.hosts))
     for client in clients:
-        found = (problems[host, client.name] for host in options.hosts)
-        cells = (f"{len(one)} differ" if one else "ok" for one in found)
+        wrong = (found[host][client.name] for host in options.hosts)
+        cells = (f"{len(one)} differ" if one else "ok" for one in wrong)
         print(f"{client.name:<18}" + "".join(f" {cell:>12}" for cell in cells))
-    for (host, name), lines in problems.items():
-        for line in lines:
-            print(f"{host}, {name}, {line}")
-    failed = sum(map(bool, problems.values()))
-    print(f"clients of models: {len(problems) - failed} passed, {failed} failed")
+    rows = [(host, name, wrong) for host, known in found.items() for name, wrong in known.items()]
+    for host, name, wrong in rows:
+        for what, line in wrong.items():
+            print(f"{host}, {name}, {what}: {line}")
+    if options.docs:
+        page.write(clients, found)
+    failed = sum(bool(wrong) for _, _, wrong in rows)
+    print(f"clients of models: {len(rows) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -37,10 +37,10 @@ def fill(server: MCPServer) -> MCPServer:
 
     @router.chat("typed")
     def typed(request: ChatRequest) -> Any:
-        if request.response_format is not None:
-            return json.dumps(ADA)
-        assert request.tools is not None
-        return ToolCall(request.tools[0]["function"]["name"], ADA)
+        if request.tools:
+            return ToolCall(request.tools[0]["function"]["name"], ADA)
+        assert request.response_format is not None
+        return json.dumps(ADA)
 
     @router.chat("caller")
     async def caller(request: ChatRequest) -> AsyncIterator[Any]:

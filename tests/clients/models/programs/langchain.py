@@ -6,13 +6,15 @@ python langchain.py URL
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
+import openai
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
-from reporting import Report
+from reporting import Report, until
 
 report = Report()
 
@@ -34,20 +36,26 @@ def model(name: str, **options: Any) -> Any:
 
 @report.see("chat")
 def whole() -> Any:
-    answer = model("echo").invoke("Hello world")
-    return [answer.content, answer.usage_metadata["total_tokens"]]
+    return model("echo").invoke("Hello world").content
 
 
 @report.see("stream")
 def stream() -> Any:
-    pieces = list(model("echo", stream_usage=True).stream("Hello world"))
-    usage = [one.usage_metadata["total_tokens"] for one in pieces if one.usage_metadata]
-    return ["".join(one.content for one in pieces), usage]
+    return "".join(one.content for one in model("echo").stream("Hello world"))
 
 
-@report.see("async")
-async def asynchronous() -> Any:
-    return (await model("echo").ainvoke("Hello world")).content
+@report.see("stream helper")
+async def events() -> Any:
+    kinds = {one["event"] async for one in model("echo").astream_events("Hello world")}
+    return sorted(kinds)
+
+
+@report.see("usage")
+def usage() -> Any:
+    whole = model("echo").invoke("Hello world").usage_metadata["total_tokens"]
+    pieces = model("echo", stream_usage=True).stream("Hello world")
+    streamed = [one.usage_metadata["total_tokens"] for one in pieces if one.usage_metadata]
+    return [whole, streamed]
 
 
 @report.see("schema")
@@ -98,6 +106,28 @@ def responses_tools() -> Any:
     for call in answer.tool_calls:
         messages.append(ToolMessage(weather.invoke(call["args"]), tool_call_id=call["id"]))
     return bound.invoke(messages).text
+
+
+@report.see("retry")
+def retried() -> Any:
+    return model("busy", max_retries=2).invoke(f"{time.time()}").content
+
+
+@report.see("errors")
+def errors() -> Any:
+    try:
+        model("nobody").invoke("x")
+    except openai.NotFoundError as error:
+        return type(error).__name__
+
+
+@report.see("leaving")
+def leaving() -> Any:
+    for name in ("endless", "endless-plain"):
+        stream = model(name).stream("x")
+        next(stream)
+        stream.close()
+    return until("0", lambda: model("state").invoke("open").content)
 
 
 report.print()

@@ -5,12 +5,15 @@ python litellm_client.py URL
 
 from __future__ import annotations
 
+import base64
 import sys
 import time
+from io import BytesIO
 from typing import Any
 
 import litellm
-from reporting import WEATHER, Report
+from pydantic import BaseModel
+from reporting import WEATHER, Report, until
 
 litellm.suppress_debug_info = True
 report = Report()
@@ -19,16 +22,42 @@ HELLO = [{"role": "user", "content": "Hello world"}]
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": WEATHER}}
 
 
+class Person(BaseModel):
+    name: str
+    age: int
+
+
 @report.see("chat")
 def whole() -> Any:
     answer = litellm.completion(model="openai/echo", messages=HELLO, **own)
-    return [answer.choices[0].message.content, answer.usage.total_tokens]
+    return answer.choices[0].message.content
 
 
 @report.see("stream")
 def stream() -> Any:
     chunks = litellm.completion(model="openai/echo", messages=HELLO, stream=True, **own)
     return "".join(one.choices[0].delta.content or "" for one in chunks)
+
+
+@report.see("stream helper")
+def built() -> Any:
+    chunks = litellm.completion(model="openai/echo", messages=HELLO, stream=True, **own)
+    return litellm.stream_chunk_builder(list(chunks)).choices[0].message.content
+
+
+@report.see("usage")
+def usage() -> Any:
+    whole = litellm.completion(model="openai/echo", messages=HELLO, **own)
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    chunks = litellm.completion(model="openai/echo", messages=HELLO, **options, **own)
+    streamed = [one.usage.total_tokens for one in chunks if getattr(one, "usage", None)]
+    return [whole.usage.total_tokens, streamed]
+
+
+@report.see("schema")
+def schema() -> Any:
+    answer = litellm.completion(model="openai/typed", messages=HELLO, response_format=Person, **own)
+    return Person.model_validate_json(answer.choices[0].message.content).age
 
 
 @report.see("reasoning")
@@ -56,6 +85,20 @@ def responses() -> Any:
     return answer.output[0].content[0].text
 
 
+@report.see("images")
+def images() -> Any:
+    answer = litellm.image_generation(model="openai/stand-in", prompt="A cat", n=2, **own)
+    return [len(answer.data), answer.data[0].b64_json[:5]]
+
+
+@report.see("image edits")
+def edits() -> Any:
+    drawn = litellm.image_generation(model="openai/stand-in", prompt="A cat", **own)
+    file = BytesIO(base64.b64decode(drawn.data[0].b64_json))
+    answer = litellm.image_edit(model="openai/stand-in", image=file, prompt="A hat", **own)
+    return answer.data[0].b64_json[:5]
+
+
 @report.see("retry")
 def retried() -> Any:
     messages = [{"role": "user", "content": f"{time.time()}"}]
@@ -69,6 +112,21 @@ def errors() -> Any:
         litellm.completion(model="openai/nobody", messages=HELLO, **own)
     except litellm.NotFoundError as error:
         return type(error).__name__
+
+
+@report.see("leaving")
+def leaving() -> Any:
+    for name in ("endless", "endless-plain"):
+        stream = litellm.completion(model=f"openai/{name}", messages=HELLO, stream=True, **own)
+        next(stream)
+        stream.completion_stream.response.close()
+    messages = [{"role": "user", "content": "open"}]
+
+    def state() -> Any:
+        answer = litellm.completion(model="openai/state", messages=messages, **own)
+        return answer.choices[0].message.content
+
+    return until("0", state)
 
 
 report.print()

@@ -42,22 +42,23 @@ async function openai() {
 
   await see("chat", async () => {
     const answer = await client.chat.completions.create({ model: "echo", messages: hello });
-    return [answer.choices[0].message.content, answer.usage.total_tokens];
+    return answer.choices[0].message.content;
   });
   await see("stream", async () => {
     let text = "";
-    let usage = null;
-    const stream = await client.chat.completions.create({
-      model: "echo",
-      messages: hello,
-      stream: true,
-      stream_options: { include_usage: true },
-    });
-    for await (const chunk of stream) {
-      text += chunk.choices[0]?.delta.content ?? "";
-      usage = chunk.usage ?? usage;
-    }
-    return [text, usage.total_tokens];
+    const asked = { model: "echo", messages: hello, stream: true };
+    for await (const chunk of await client.chat.completions.create(asked))
+      text += chunk.choices[0].delta.content ?? "";
+    return text;
+  });
+  await see("usage", async () => {
+    const asked = { model: "echo", messages: hello };
+    const whole = await client.chat.completions.create(asked);
+    const options = { stream: true, stream_options: { include_usage: true } };
+    const counts = [];
+    for await (const chunk of await client.chat.completions.create({ ...asked, ...options }))
+      if (chunk.usage) counts.push(chunk.usage.total_tokens);
+    return [whole.usage.total_tokens, counts];
   });
   await see("stream helper", async () => {
     const stream = client.chat.completions.stream({ model: "echo", messages: hello });
@@ -133,27 +134,46 @@ async function openai() {
       const stream = await client.chat.completions.create({ model, messages, stream: true });
       for await (const _ of stream) break;
     }
-    const deadline = Date.now() + 2000;
-    let open;
-    while ((open = await said("state", "open")) !== "0" && Date.now() < deadline)
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    return open;
+    return until("0", () => said("state", "open"));
   });
 }
 
-async function aiSDK(model, embedding) {
-  const { generateText, streamText, embedMany, Output, tool, stepCountIs } = await import("ai");
+async function until(wanted, ask) {
+  const deadline = Date.now() + 2000;
+  let found;
+  while ((found = await ask()) !== wanted && Date.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  return found;
+}
+
+async function aiSDK(model, embedding, image) {
+  const { generateText, streamText, embedMany, generateImage, Output, tool, stepCountIs } =
+    await import("ai");
   const { z } = await import("zod");
 
   await see("chat", async () => {
-    const answer = await generateText({ model: model("echo"), prompt: "Hello world" });
-    return [answer.text, answer.usage.totalTokens];
+    return (await generateText({ model: model("echo"), prompt: "Hello world" })).text;
   });
   await see("stream", async () => {
     const answer = streamText({ model: model("echo"), prompt: "Hello world" });
     let text = "";
     for await (const piece of answer.textStream) text += piece;
-    return [text, (await answer.usage).totalTokens];
+    return text;
+  });
+  await see("stream helper", async () => {
+    const schema = z.object({ name: z.string(), age: z.number() });
+    const output = Output.object({ schema });
+    const answer = streamText({ model: model("typed"), prompt: "Who?", output });
+    let last;
+    for await (const partial of answer.partialOutputStream) last = partial;
+    return last.age;
+  });
+  await see("usage", async () => {
+    const asked = { model: model("echo"), prompt: "Hello world" };
+    const answer = streamText(asked);
+    await answer.consumeStream();
+    const usages = [(await generateText(asked)).usage, await answer.usage];
+    return usages.map((one) => one.totalTokens);
   });
   await see("reasoning", async () => {
     const answer = await generateText({ model: model("thinker"), prompt: "Yes" });
@@ -185,6 +205,38 @@ async function aiSDK(model, embedding) {
     const answer = await embedMany({ model: embedding("vectors"), values: ["abc", "a"] });
     return answer.embeddings;
   });
+  await see("images", async () => {
+    const answer = await generateImage({ model: image("stand-in"), prompt: "A cat", n: 2 });
+    return [answer.images.length, answer.images[0].base64.slice(0, 5)];
+  });
+  await see("image edits", async () => {
+    const drawn = await generateImage({ model: image("stand-in"), prompt: "A cat" });
+    const prompt = { text: "A hat", images: [drawn.image.uint8Array] };
+    return (await generateImage({ model: image("stand-in"), prompt })).image.base64.slice(0, 5);
+  });
+  await see("retry", async () => {
+    return (await generateText({ model: model("busy"), prompt: `${Math.random()}` })).text;
+  });
+  await see("errors", async () => {
+    try {
+      await generateText({ model: model("nobody"), prompt: "x" });
+    } catch (error) {
+      return [error.name, error.statusCode];
+    }
+  });
+  await see("leaving", async () => {
+    for (const name of ["endless", "endless-plain"]) {
+      const leaving = new AbortController();
+      const abortSignal = leaving.signal;
+      const answer = streamText({ model: model(name), prompt: "x", abortSignal });
+      for await (const _ of answer.textStream) {
+        leaving.abort();
+        break;
+      }
+    }
+    const state = async () => (await generateText({ model: model("state"), prompt: "open" })).text;
+    return until("0", state);
+  });
 }
 
 if (name === "openai") {
@@ -192,7 +244,13 @@ if (name === "openai") {
 } else if (name === "ai-sdk") {
   const { createOpenAI } = await import("@ai-sdk/openai");
   const own = createOpenAI({ baseURL, apiKey: "none" });
-  await aiSDK((id) => own(id), (id) => own.embedding(id));
+  await aiSDK((id) => own(id), (id) => own.embedding(id), (id) => own.image(id));
+  seen.responses = seen.chat;
+  // By itself it asks /v1/responses.
+  const { generateText } = await import("ai");
+  await see("chat", async () => {
+    return (await generateText({ model: own.chat("echo"), prompt: "Hello world" })).text;
+  });
 } else {
   const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible");
   const own = createOpenAICompatible({
@@ -201,7 +259,7 @@ if (name === "openai") {
     includeUsage: true,
     supportsStructuredOutputs: true,
   });
-  await aiSDK((id) => own(id), (id) => own.textEmbeddingModel(id));
+  await aiSDK((id) => own(id), (id) => own.textEmbeddingModel(id), (id) => own.imageModel(id));
 }
 console.log(JSON.stringify(seen));
 process.exit(0);

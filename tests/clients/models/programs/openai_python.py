@@ -43,17 +43,22 @@ for kind in ("echo", "plain"):
 
     @report.see(f"chat {kind}", kind)
     def whole(kind: str) -> Any:
-        answer = chat.create(model=kind, messages=HELLO)
-        return [answer.choices[0].message.content, answer.usage.total_tokens]
+        return chat.create(model=kind, messages=HELLO).choices[0].message.content
 
     @report.see(f"stream {kind}", kind)
     def stream(kind: str) -> Any:
-        pieces, usage = [], None
-        options: Any = {"include_usage": True}
-        for chunk in chat.create(model=kind, messages=HELLO, stream=True, stream_options=options):
+        pieces = []
+        for chunk in chat.create(model=kind, messages=HELLO, stream=True):
             pieces += [one.delta.content for one in chunk.choices if one.delta.content]
-            usage = chunk.usage or usage
-        return [pieces, usage.total_tokens]
+        return pieces
+
+
+@report.see("usage")
+def usage() -> Any:
+    whole = chat.create(model="echo", messages=HELLO).usage
+    options: Any = {"include_usage": True}
+    chunks = chat.create(model="echo", messages=HELLO, stream=True, stream_options=options)
+    return [whole.total_tokens, [one.usage.total_tokens for one in chunks if one.usage]]
 
 
 @report.see("stream helper")

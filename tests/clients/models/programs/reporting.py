@@ -29,6 +29,8 @@ class Report:
 
     def __init__(self) -> None:
         self.seen: dict[str, Any] = {}
+        # Several clients keep connections, which belong to an event loop.
+        self._loop = asyncio.Runner()
 
     def see(self, name: str, *given: Any) -> Callable[[Callable[..., Any]], None]:
         """Do something with what is given, and write down what came out or went wrong."""
@@ -36,7 +38,8 @@ class Report:
         def do(function: Callable[..., Any]) -> None:
             try:
                 if inspect.iscoroutinefunction(function):
-                    self.seen[name] = asyncio.run(asyncio.wait_for(function(*given), SECONDS))
+                    waited = asyncio.wait_for(function(*given), SECONDS)
+                    self.seen[name] = self._loop.run(waited)
                 else:
                     self.seen[name] = function(*given)
             except Exception as error:
