@@ -17,7 +17,7 @@ from mcp_mount.models import ClientModel, Route
 from mcp_mount.routes.openai.response_reasoning import details_in, written
 from mcp_mount_flask import MCPMount
 from tests.backends.models.asking import ask, model_of
-from tests.reasoning import ITEMS, THINKING
+from tests.reasoning import ITEMS, SIGNED_CALL, THINKING
 from tests.routes.test_chat import events
 from tests.routes.test_composition import get
 from tests.upstream import Upstream
