@@ -20,7 +20,7 @@ def accounts() -> Accounts | None:
     """Return the accounts of the project; None for a project without users."""
     if not apps.is_installed("django.contrib.auth"):
         return None
-    return Accounts(_person, _login_url, _stamps, store=ModelConnections(), find_user=user_of_token)
+    return Accounts(_person, login_url, _stamps, store=ModelConnections(), find_user=user_of_token)
 
 
 def _person(request: HttpRequest) -> Person | None:
@@ -31,7 +31,15 @@ def _person(request: HttpRequest) -> Person | None:
     return None if key is None else Person(key, user.get_username())
 
 
-def _login_url(path: str) -> str:
+def login_url(path: str) -> str:
+    """Return the URL of the project's login page (`LOGIN_URL`) that leads back to a path.
+
+    Args:
+        path: The path.
+
+    Raises:
+        NoReverseMatch: If `LOGIN_URL` names no URL of the project.
+    """
     return redirect_to_login(path, resolve_url(settings.LOGIN_URL)).url
 
 

@@ -25,8 +25,9 @@ from mcp_mount.wire.resource_metadata import WELL_KNOWN
 from mcp_mount.wire.rules import HasPermission
 from mcp_mount_django.calls import WITHOUT_CONTEXT
 from mcp_mount_django.options import imported, misplaced, unknown
-from mcp_mount_django.patterns import mounted, url_patterns
+from mcp_mount_django.patterns import mounted
 from mcp_mount_django.servers import MCPServer, servers
+from mcp_mount_django.signing_in_checks import check_signing_in
 from mcp_mount_django.well_known import serves_metadata
 from mcp_mount_django.wrapping import unguarded
 
@@ -62,7 +63,7 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
         problems += _check_tasks(server)
         problems += _check_permissions(server)
         problems += _check_models(server)
-    problems += _check_signing_in(routes)
+    problems += check_signing_in(routes)
     return problems
 
 
@@ -238,38 +239,6 @@ def _check_routes(server: MCPServer, paths: Sequence[str]) -> Iterator[CheckMess
                 hint='Add path("", include("mcp_mount_django.well_known")) to the URLs.',
                 id="mcp_mount.W007",
             )
-
-
-def _check_signing_in(routes: Mapping[str, MCPServer]) -> Iterator[CheckMessage]:
-    """Check that people reach the pages on which they sign in."""
-    signing = [(one, path) for path, one in routes.items() if one.core.sign_in is not None]
-    if not signing:
-        return
-    if not apps.is_installed("django.contrib.auth"):
-        yield Error(
-            "A server has a SignIn, and the project has no users.",
-            hint='Add "django.contrib.auth" to INSTALLED_APPS.',
-            id="mcp_mount.E017",
-        )
-    # Without URLs of their own, the pages are below the server.
-    has_pages = any(getattr(pattern.callback, "signs_in", False) for _, pattern in url_patterns())
-    server, path = signing[0]
-    if path.endswith("/") and not has_pages:
-        yield Error(
-            f"The server {server.title!r} has a SignIn, whose pages have no URL.",
-            hint='Add path("assistants/", include("mcp_mount_django.signin")) to the URLs, or '
-            f"write the prefix of the server without the slash: {path.strip('/')!r}.",
-            id="mcp_mount.E019",
-        )
-    opener = getattr(settings, "SECURE_CROSS_ORIGIN_OPENER_POLICY", None)
-    guards = "django.middleware.security.SecurityMiddleware" in settings.MIDDLEWARE
-    if guards and opener == "same-origin":
-        yield Info(
-            "Assistants that open the login page in a popup lose it: the project's pages have the "
-            "header Cross-Origin-Opener-Policy: same-origin.",
-            hint="Set that header to unsafe-none in the response of the login view.",
-            id="mcp_mount.I020",
-        )
 
 
 def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:

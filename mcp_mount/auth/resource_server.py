@@ -151,6 +151,15 @@ class ResourceServer:
         """Whether tokens are of authorization servers, and not only keys or of the host's own."""
         return bool(self._authorization_servers or self._issuers)
 
+    def with_implied(self, scopes: frozenset[str]) -> frozenset[str]:
+        """Scopes, and those that they imply.
+
+        Args:
+            scopes: The scopes; they are returned themselves if they imply no others.
+        """
+        implied = [self._implied[one] for one in scopes if one in self._implied]
+        return scopes.union(*implied) if implied else scopes
+
     def metadata(self, url: str) -> dict[str, Any] | None:
         """The metadata of the resource at `url` (RFC 9728, section 2); None if tokens are of no
         authorization server."""
@@ -184,9 +193,9 @@ class ResourceServer:
         if len(self._verifiers) > 1:
             # A subject is unique within its issuer only.
             caller = f"{caller}@{verifier.name}"
-        implied = [self._implied[one] for one in token.scopes if one in self._implied]
-        if implied:
-            token = replace(token, scopes=token.scopes.union(*implied))
+        scopes = self.with_implied(token.scopes)
+        if scopes is not token.scopes:
+            token = replace(token, scopes=scopes)
         user: Any = None
         find = self._find_user
         if find is None and isinstance(verifier, Issuer):

@@ -33,6 +33,7 @@ from mcp_mount.hosting.openness import (
     tell_undocumented,
     warn_if_open,
     warn_of_completers,
+    warn_of_scopes,
 )
 from mcp_mount.observability.records import Redaction
 from mcp_mount.observability.server import Observability
@@ -411,12 +412,22 @@ class ServerCore:
         self.registry.check_models()
         check_budgets(self.registry.models)
 
+    def unknown_scopes(self) -> Mapping[str, Sequence[str]]:
+        """The scopes that are asked for and that the `SignIn` issues no token for, each with the
+        names of what asks for it."""
+        if self.sign_in is None:
+            return {}
+        from mcp_mount.hosting.signing_in import unknown_scopes
+
+        return unknown_scopes(self)
+
     def warn_if_open(self) -> None:
         """Log a warning if everybody may call tools that may write or ask models with the owner's
         key, and nobody said so."""
         application, host = self._application, self.host
         warn_of_completers(self.registry)
         tell_undocumented(application.title, self.registry)
+        warn_of_scopes(application.title, self.unknown_scopes())
         if self.is_meant_open or application.debug or host.debug():
             return
         warn_if_open(

@@ -3,7 +3,7 @@ and what of it can never be used."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 from mcp_mount.features import Registry, Tool
@@ -51,6 +51,23 @@ def warn_of_completers(registry: Registry) -> None:
             completer.argument,
             completer.subject,
             suggestion(completer.subject, [*registry.prompts, *registry.resources]),
+        )
+
+
+def warn_of_scopes(title: str, unknown: Mapping[str, Sequence[str]]) -> None:
+    """Log which scopes nobody can have who signs in: a client asks for them again and again.
+
+    Args:
+        title: The server's.
+        unknown: The scopes that its `SignIn` does not have, and the names of what asks for each.
+    """
+    for scope, names in unknown.items():
+        logger.warning(
+            "Nobody who signs in to the server %r may use %s: the scope %r is not among the "
+            "scopes= of its SignIn. Add it there, with words for the people who consent.",
+            title,
+            _listed(names),
+            scope,
         )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from mcp_mount.auth.authorization.options import ScopeTool
 from mcp_mount.auth.authorization.sign_in import SignIn, Site
+from mcp_mount.auth.resource_server import ResourceServer
 from mcp_mount.auth.verifiers import Verifier
 from mcp_mount.features.registry import Registry
 from mcp_mount.hosting.host import Host
@@ -24,6 +25,11 @@ class SiteParts(Protocol):
     protocol: ProtocolCore
     registry: Registry
     host: Host
+    resource_server: ResourceServer | None
+    sign_in: SignIn | None
+
+    @property
+    def values(self) -> Mapping[str, Any]: ...
 
     @property
     def store(self) -> Any: ...
@@ -65,6 +71,29 @@ def with_sign_in(
         )
         return [own if one is given else one for one in auth], own
     return auth, None
+
+
+def unknown_scopes(core: SiteParts) -> dict[str, list[str]]:
+    """The scopes that are asked for and that no token can have, each with what asks for it.
+
+    None are found where other verifiers than the `SignIn` may know tokens with these scopes.
+
+    Args:
+        core: The parts of the server.
+    """
+    if core.sign_in is None or core.resource_server is None or len(core.values["auth"]) > 1:
+        return {}
+    known = core.resource_server.with_implied(frozenset(core.sign_in.scopes))
+    registry = core.registry
+    asking = {"the server itself": core.protocol.settings.rules}
+    for entries in (registry.tools, registry.resources, registry.prompts, registry.models):
+        asking |= {name: one.rules for name, one in entries.items()}
+    found: dict[str, list[str]] = {}
+    for name, rules in asking.items():
+        for scope in scopes_of(rules):
+            if scope not in known:
+                found.setdefault(scope, []).append(name)
+    return found
 
 
 def _tools(core: SiteParts, scope: str) -> Iterator[ScopeTool]:

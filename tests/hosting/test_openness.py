@@ -24,7 +24,7 @@ from mcp_mount import (
     mount_asgi,
     mount_wsgi,
 )
-from mcp_mount.auth import APIKeys
+from mcp_mount.auth import APIKeys, SignIn
 from mcp_mount.hosting.openness import open_models
 from mcp_mount.images import OpenAIImages
 from mcp_mount.models import OpenAI
@@ -398,3 +398,52 @@ def test_tools_without_a_description_are_named_at_the_start(
     assert line.startswith("Of the server 'shop', 1 tool has no description")
     assert "bare" in line
     assert "told" not in line
+
+
+READ = {"orders:read": "See your orders"}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"auth": SignIn(scopes=READ)}, ["orders:write"]),
+        ({"auth": SignIn()}, ["orders:read", "orders:write"]),
+        ({"auth": SignIn(scopes=READ), "scopes": "shop"}, ["shop", "orders:write"]),
+        ({"auth": SignIn(scopes=READ | {"orders:write": "Cancel orders"})}, []),
+        (
+            {
+                "auth": SignIn(scopes={"all": "Everything"}),
+                "scope_hierarchy": {"all": ["orders:read", "orders:write"]},
+            },
+            [],
+        ),
+        # Its keys may have any scope.
+        ({"auth": [SignIn(scopes=READ), KEYS]}, []),
+        ({"auth": KEYS}, []),
+    ],
+    ids=["one", "no words", "server", "all", "implied", "keys besides", "keys"],
+)
+def test_a_scope_that_nobody_can_have_who_signs_in_is_told(
+    options: dict[str, Any], told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = MCPServer("shop", secret_key="k", **options)
+
+    @server.tool(scopes="orders:read")
+    def orders() -> str:
+        return ""
+
+    @server.tool(scopes=["orders:read", "orders:write"])
+    def cancel() -> str:
+        return ""
+
+    warned(server, caplog)
+    lines = [
+        one.getMessage() for one in caplog.records if "Nobody who signs in" in one.getMessage()
+    ]
+    assert [line.partition("the scope ")[2].split("'")[1] for line in lines] == told
+    if told == ["orders:write"]:
+        assert lines == [
+            "Nobody who signs in to the server 'shop' may use cancel: the scope 'orders:write' is "
+            "not among the scopes= of its SignIn. Add it there, with words for the people who "
+            "consent."
+        ]

@@ -123,6 +123,59 @@ def test_a_login_page_that_cuts_popups_off_is_told(
         assert ("mcp_mount.I020" in found()) is is_told
 
 
+@pytest.mark.parametrize(
+    ("login", "is_told"),
+    [
+        ("/accounts/login/", True),
+        ("admin:login", True),
+        ("page", False),
+        ("/mcp", False),
+        ("https://login.example.com/", False),
+    ],
+)
+def test_a_login_page_that_is_not_there_is_told(
+    urls: ModuleType, login: str, is_told: bool, monkeypatch: Any
+) -> None:
+    from django.test import override_settings
+    from django.urls import clear_url_caches, path
+
+    own = [*urls.urlpatterns, path("log-in/", lambda request: None, name="page")]
+    monkeypatch.setattr(urls, "urlpatterns", own)
+    clear_url_caches()
+    with override_settings(LOGIN_URL=login):
+        assert ("mcp_mount.W022" in found()) is is_told
+    clear_url_caches()
+
+
+def test_a_login_page_that_the_server_names_is_looked_for_too(urls: ModuleType) -> None:
+    from mcp_mount.auth import SignIn
+
+    server = urls.server
+    sign_in = SignIn(user=lambda request: "ann", login="/nowhere?from=assistant")
+    server.configure(auth=sign_in)
+    try:
+        assert "mcp_mount.W022" in found()
+        server.configure(auth=SignIn(user=lambda request: "ann", login=lambda path: 1 / 0))
+        assert "mcp_mount.W022" not in found()
+    finally:
+        server.configure(auth=SignIn(scopes={"orders:read": "See your orders"}))
+
+
+def test_a_scope_that_nobody_can_have_is_told(urls: ModuleType) -> None:
+    from django.core.checks import run_checks
+
+    assert "mcp_mount.W021" not in found()
+    urls.server.add_tool(lambda: "", name="cancel", scopes=["orders:read", "orders:write"])
+    try:
+        [told] = [one for one in run_checks(tags=["mcp"]) if one.id == "mcp_mount.W021"]
+    finally:
+        del urls.server.registry.tools["cancel"]
+    assert told.msg == (
+        "Nobody who signs in to the server 'signing in' may use cancel: the scope 'orders:write' "
+        "is not among the scopes= of its SignIn."
+    )
+
+
 def test_a_template_of_the_project_replaces_a_page(urls: ModuleType, tmp_path: Any) -> None:
     from django.test import Client, override_settings
 
