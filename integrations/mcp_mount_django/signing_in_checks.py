@@ -25,12 +25,6 @@ def check_signing_in(routes: Mapping[str, MCPServer]) -> Iterator[CheckMessage]:
     signing = [(one, path) for path, one in routes.items() if one.core.sign_in is not None]
     if not signing:
         return
-    if not apps.is_installed("django.contrib.auth"):
-        yield Error(
-            "A server has a SignIn, and the project has no users.",
-            hint='Add "django.contrib.auth" to INSTALLED_APPS.',
-            id="mcp_mount.E017",
-        )
     # Without URLs of their own, the pages are below the server.
     has_pages = any(getattr(pattern.callback, "signs_in", False) for _, pattern in url_patterns())
     server, path = signing[0]
@@ -43,7 +37,21 @@ def check_signing_in(routes: Mapping[str, MCPServer]) -> Iterator[CheckMessage]:
         )
     for server, _ in signing:
         yield from _check_scopes(server)
+    asking = [one for one, _ in signing if one.core.sign_in and one.core.sign_in.asks_people]
+    if asking:
+        yield from _check_people()
+    for server in asking:
         yield from _check_login(server)
+
+
+def _check_people() -> Iterator[CheckMessage]:
+    """Check that there are users, and that a popup survives their login."""
+    if not apps.is_installed("django.contrib.auth"):
+        yield Error(
+            "A server has a SignIn, and the project has no users.",
+            hint='Add "django.contrib.auth" to INSTALLED_APPS.',
+            id="mcp_mount.E017",
+        )
     opener = getattr(settings, "SECURE_CROSS_ORIGIN_OPENER_POLICY", None)
     guards = "django.middleware.security.SecurityMiddleware" in settings.MIDDLEWARE
     if guards and opener == "same-origin":

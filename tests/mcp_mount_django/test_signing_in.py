@@ -161,6 +161,21 @@ def test_a_login_page_that_the_server_names_is_looked_for_too(urls: ModuleType) 
         server.configure(auth=SignIn(scopes={"orders:read": "See your orders"}))
 
 
+def test_where_programs_act_for_themselves_no_login_page_is_looked_for(urls: ModuleType) -> None:
+    from mcp_mount.auth import Client, SignIn
+
+    words = {"orders:read": "See your orders"}
+    client = Client("nightly", secret="s" * 40, scopes=["orders:read"])
+    assert "mcp_mount.W022" in found()
+    urls.server.configure(
+        auth=SignIn(scopes=words, clients=[client], registration=False, cimd=False)
+    )
+    try:
+        assert "mcp_mount.W022" not in found()
+    finally:
+        urls.server.configure(auth=SignIn(scopes=words))
+
+
 def test_a_scope_that_nobody_can_have_is_told(urls: ModuleType) -> None:
     from django.core.checks import run_checks
 

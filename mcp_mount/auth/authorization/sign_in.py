@@ -275,6 +275,12 @@ class SignIn:
         return self._user is not None
 
     @property
+    def asks_people(self) -> bool:
+        """Whether people sign in; otherwise all clients act for themselves, or by an identity
+        provider."""
+        return self._options.asks_people
+
+    @property
     def accounts(self) -> Accounts:
         """The accounts of the application.
 
