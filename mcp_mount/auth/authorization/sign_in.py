@@ -58,6 +58,9 @@ KNOWN_SECONDS: Final = 10.0
 most so long after it was revoked, or the person's password was changed, is a token taken."""
 
 
+_CLOCK_SECONDS: Final = 60.0
+"""How far the clocks of two processes may be apart."""
+
 _USUAL: Final = Lifetimes()
 
 
@@ -374,6 +377,10 @@ class SignIn:
             self._known.put(key, held, KNOWN_SECONDS)
         if resource is not None and canonical(held.resource) != canonical(resource):
             raise InvalidToken("The access token is for another server")
+        if opened.sealed < held.created - _CLOCK_SECONDS:
+            # Connections by an identity provider come again under the ids of those that were ended
+            # and deleted.
+            raise InvalidToken("The access token was revoked")
         return AccessToken(
             held.user,
             frozenset(held.scopes if opened.scopes is None else opened.scopes),

@@ -270,6 +270,22 @@ def test_ended_connections_are_passed_over_however_many_there_are(shop: Shop, cl
         assert shop.sign_in.store.revoke(held.id, clock.now)
 
 
+def test_tokens_of_a_connection_that_was_deleted_stay_refused(shop: Shop, clock: Clock) -> None:
+    ahead = Clock(0.0)
+    shop.sign_in._known = VerificationCache(ahead)
+    old = ask(shop, id_jag(clock)).body["access_token"]
+    (held,) = shop.sign_in.store.list("ann")
+    shop.sign_in.store.revoke(held.id, clock.now)
+    shop.sign_in.store.purge(1e12)
+    clock.now += 660
+    new = ask(shop, id_jag(clock)).body["access_token"]
+    assert shop.sign_in.store.list("ann")[0].id == held.id
+    ahead.now += 10
+    assert shop.verify(new).subject == "ann"
+    with pytest.raises(InvalidToken, match="was revoked"):
+        shop.verify(old)
+
+
 def test_who_may_not_come_any_more_has_no_access_within_ten_seconds(
     shop: Shop, clock: Clock
 ) -> None:
