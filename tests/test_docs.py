@@ -157,7 +157,8 @@ def test_the_examples_of_the_security_page_run() -> None:
 
 
 def test_the_examples_of_the_page_of_signing_in_run() -> None:
-    with_login, by_hand, fastapi, way_back = map(execute, blocks(ROOT / "docs" / "signing-in.md"))
+    examples = map(execute, blocks(ROOT / "docs" / "signing-in.md"))
+    with_login, by_hand, fastapi, way_back, nightly, company = examples
     with_login["manager"].user_loader(lambda id: None)
     for names in (with_login, by_hand):
         # The user loader and the login view are the reader's own.
@@ -171,6 +172,17 @@ def test_the_examples_of_the_page_of_signing_in_run() -> None:
     assert way_back["way_back"]("/mcp/assistants/?a=b") == "/mcp/assistants/?a=b"
     for other in ("//evil.example", "/\\evil.example", "/\t/evil.example", "https://a.b", ""):
         assert way_back["way_back"](other) == "/"
+    nightly["server"].configure(allowed_hosts=["localhost"])
+    with TestClient(nightly["server"], base_url="http://localhost") as client:
+        answer = client.post(
+            "/assistants/token",
+            data={"grant_type": "client_credentials"},
+            auth=("nightly", nightly["SECRET"]),
+        )
+        assert answer.json()["scope"] == "orders:read", answer.text
+        with Client(nightly["server"], token=answer.json()["access_token"]) as own:
+            assert own.call_tool("orders").data == "All orders, for the program nightly"
+    assert company["find_user"]({"sub": "00u1a2b3"}) == "7"
 
 
 def test_the_page_of_authorization_names_modules_and_tests_that_exist() -> None:
