@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import Pieces
-from mcp_mount.llm.requests import ChatRequest, is_text
+from mcp_mount.llm.requests import ChatRequest, file_in, is_text
 from mcp_mount.wire.encoding import NotFinite, encode
 
 _BYTES_OF_TOKEN: Final = 3
 """Few tokens of a model have less, in most languages."""
 
 _TOKENS_OF_PART: Final = 2000
-"""Of a picture, however large its data are; and of a file, besides its data."""
-
-_PICTURES: Final = ("image_url", "input_image", "image")
+"""Of a picture, however large its data are; of a file, besides its data. More than what most
+providers count for the largest picture that they take."""
 
 _TOKENS_OF_MESSAGE: Final = 5
 
@@ -30,9 +29,8 @@ def input_estimate(request: ChatRequest) -> int:
         size += len(message.text.encode("utf-8", "surrogatepass"))
         for part in message.content if isinstance(message.content, list) else ():
             if not is_text(part):
-                is_picture = part.get("type") in _PICTURES
                 tokens += _TOKENS_OF_PART
-                size += 0 if is_picture else _size(part)
+                size += _size(_without_picture(part))
         if message.tool_calls:
             size += _size(message.tool_calls)
         if message.reasoning_details:
@@ -119,6 +117,42 @@ class Meter:
         if delta.image is not None:
             self._size += _TOKENS_OF_PART * _BYTES_OF_TOKEN
         self._size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _without_picture(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A part of a message without the data of its picture, of which the size says little. Whatever
+    else stands there is read as text by some, and counts."""
+    source: Any = part.get("source")
+    picture = part.get("image_url")
+    if isinstance(picture, Mapping):
+        return {**part, "image_url": {**picture, "url": _unless_picture(picture.get("url"))}}
+    if picture is not None:
+        return {**part, "image_url": _unless_picture(picture)}
+    if _has_data(source, "media_type"):
+        return {**part, "source": {**source, "data": ""}}
+    if _has_data(part, "mimeType"):
+        return {**part, "data": ""}
+    return part
+
+
+def _unless_picture(url: Any) -> Any:
+    file = file_in(url)
+    is_hidden = file is not None and file.is_base64 and _is_picture(file.media_type)
+    return "" if is_hidden else url
+
+
+def _has_data(value: Any, type_name: str) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("data"), str)
+        and _is_picture(value.get(type_name))
+    )
+
+
+def _is_picture(media_type: Any) -> bool:
+    """Whether a media type is that of a picture made of pixels: others are text."""
+    kind = media_type.lower() if isinstance(media_type, str) else ""
+    return kind.startswith("image/") and not kind.startswith("image/svg")
 
 
 def _size(value: Any) -> int:
