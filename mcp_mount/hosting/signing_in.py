@@ -96,10 +96,11 @@ def unknown_scopes(core: SiteParts) -> dict[str, list[str]]:
     return found
 
 
-def _tools(core: SiteParts, scope: str) -> Iterator[ScopeTool]:
-    """The tools that a scope opens."""
+def _tools(core: SiteParts, scope: str | None) -> Iterator[ScopeTool]:
+    """The tools that a scope opens; those without a scope of their own, if it is None."""
     for tool in core.registry.tools.values():
-        if scope in scopes_of(tool.rules):
+        named = scopes_of(tool.rules)
+        if (not named) if scope is None else (scope in named):
             hints = tool.members.get("annotations") or {}
             title = tool.members.get("title") or hints.get("title") or tool.name
             # The specification's defaults: a tool that says nothing may write, and may destroy.

@@ -123,6 +123,8 @@ class Consent:
                 for scope in asked.scopes
                 if scope in self._scopes
             ],
+            "tools": [asdict(one) for one in self._options.tools(None)],
+            "connected_url": f"{request.path}/",
             "action": f"{request.path}/authorize",
             "form": self._seals.form(form),
         }

@@ -37,7 +37,7 @@ class SignInOptions:
         enterprise: The identity providers that vouch for people.
         admits: Whether codes may be sent to a redirect URI.
         server_name: Returns what the MCP server is called.
-        tools: Returns the tools that a scope opens.
+        tools: Returns the tools that a scope opens; those without a scope of their own, for None.
     """
 
     scopes: Mapping[str, str]
@@ -49,7 +49,7 @@ class SignInOptions:
     enterprise: Sequence[IDJAG]
     admits: Callable[[str], bool]
     server_name: Callable[[], str] = lambda: ""
-    tools: Callable[[str], Sequence[ScopeTool]] = lambda scope: ()
+    tools: Callable[[str | None], Sequence[ScopeTool]] = lambda scope: ()
 
     @property
     def asks_people(self) -> bool:

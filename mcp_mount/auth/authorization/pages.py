@@ -6,7 +6,7 @@ here. All text from outside is escaped, and no page runs a script.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from secrets import token_urlsafe
 from typing import Any, Final
@@ -15,6 +15,9 @@ from mcp_mount.auth.authorization.web import WebRequest
 from mcp_mount.wire.messages import Reply
 
 COOKIE_SECONDS: Final = 24 * 3600
+
+MAX_TOOLS: Final = 30
+"""How many tools of a scope are named: nobody reads more."""
 
 _HEADERS: Final = (
     ("content-type", "text/html; charset=utf-8"),
@@ -108,18 +111,22 @@ def _consent(values: Mapping[str, Any]) -> str:
     scopes = "".join(
         f"<li>{escape(scope['words'])}{_tools(scope['tools'])}</li>" for scope in values["scopes"]
     )
+    others = _tools(values["tools"])
+    if scopes and others:
+        scopes += f"<li>Use other tools of {escape(values['server_name'])}{others}</li>"
     asked = (
         f"<p>It will be able to:</p><ul>{scopes}</ul>"
         if scopes
         else f"<p>It will be able to use the tools of {escape(values['server_name'])} in your "
-        "name.</p>"
+        f"name.{others}</p>"
     )
     body = (
         f"<h1>Connect {client} to {escape(values['server_name'])}?</h1>"
         f"<p>You are signed in as <strong>{escape(values['person'])}</strong>. "
         f'<a href="{escape(values["login_url"])}">Not you?</a></p>{vouched}{asked}'
         f'<p class="note">You will be sent to <code>{escape(values["where"])}</code>. '
-        "You can end the connection at any time on the page of your connected assistants.</p>"
+        "You can end the connection at any time on the page of your "
+        f'<a href="{escape(values["connected_url"])}">connected assistants</a>.</p>'
         f'<form method="post" action="{escape(values["action"])}">'
         f'<input type="hidden" name="form" value="{escape(values["form"])}">'
         '<button name="decision" value="allow">Allow</button>'
@@ -128,14 +135,19 @@ def _consent(values: Mapping[str, Any]) -> str:
     return _document(values, f"Connect {values['client_name']}?", body)
 
 
-def _tools(tools: list[dict[str, Any]]) -> str:
+def _tools(tools: Sequence[Mapping[str, Any]]) -> str:
+    """The names of some tools; of many, first those that change something."""
     if not tools:
         return ""
+    shown = tools
+    if len(tools) > MAX_TOOLS:
+        shown = sorted(tools, key=lambda one: not one["is_destructive"])[:MAX_TOOLS]
     named = ", ".join(
         escape(one["title"]) + (" (changes or deletes data)" if one["is_destructive"] else "")
-        for one in tools
+        for one in shown
     )
-    return f'<br><span class="note">{named}</span>'
+    more = f", and {len(tools) - MAX_TOOLS} more" if len(tools) > MAX_TOOLS else ""
+    return f'<br><span class="note">{named}{more}</span>'
 
 
 def _redirect(values: Mapping[str, Any]) -> str:
@@ -153,7 +165,9 @@ def _redirect(values: Mapping[str, Any]) -> str:
 def _connected(values: Mapping[str, Any]) -> str:
     rows = "".join(
         f"<li><strong>{escape(one['client_name'])}</strong> "
-        f"({escape(one['client_host'] or 'unverified')})<br>"
+        f"({escape(one['client_host'] or 'unverified')})"
+        + (f" with <code>{escape(one['other_server'])}</code>" if one["other_server"] else "")
+        + "<br>"
         f'<span class="note">connected {escape(one["created"])}, last used '
         f"{escape(one['used'])}"
         + (f"; may: {escape(', '.join(one['scopes']))}" if one["scopes"] else "")

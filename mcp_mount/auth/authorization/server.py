@@ -227,6 +227,8 @@ class AuthorizationServer:
                 {
                     "client_name": one.client_name or "An assistant without a name",
                     "client_host": one.client_host,
+                    # Servers may have one store.
+                    "other_server": None if one.resource == request.resource else one.resource,
                     "created": _day(one.created),
                     "used": _day(one.used),
                     "scopes": [self._options.scopes.get(name, name) for name in one.scopes],

@@ -73,7 +73,7 @@ class Site:
         name: Returns the name of the server.
         title: Returns what people call it.
         accounts: Returns the accounts that the host knows by itself; None if it knows none.
-        tools: Returns the tools that a scope opens.
+        tools: Returns the tools that a scope opens; those without a scope, for None.
         tell: Tells the host of what happens.
         limiter: Returns what counts, in the server's store.
         has_origin: Whether the metadata of the authorization server are at the root of the domain,
@@ -84,7 +84,7 @@ class Site:
     name: Callable[[], str]
     title: Callable[[], str]
     accounts: Callable[[], Accounts | None]
-    tools: Callable[[str], Sequence[ScopeTool]]
+    tools: Callable[[str | None], Sequence[ScopeTool]]
     tell: Listener
     limiter: Callable[[], RateLimiter]
     has_origin: Callable[[str], bool]

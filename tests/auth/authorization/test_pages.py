@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlencode
@@ -79,7 +80,7 @@ def test_no_page_runs_a_script_whatever_is_sent() -> None:
         assert b"<script" not in page.body
         for tag, given in tags.found:
             if tag == "a":
-                assert str(given["href"]).startswith((WEB, "/login?"))
+                assert str(given["href"]).startswith((WEB, "/login?", "/mcp/assistants/"))
 
 
 def test_every_page_has_these_headers(shop: Shop) -> None:
@@ -125,7 +126,7 @@ def test_what_a_person_reads(shop: Shop) -> None:
         "Unverified: the assistant itself says that this is its name, and nobody has checked that. "
         "Go on only if you have just started to connect it. It will be able to: See your orders "
         "Change your orders You will be sent to assistant.example . You can end the connection at "
-        "any time on the page of your connected assistants. Allow Deny"
+        "any time on the page of your connected assistants . Allow Deny"
     )
 
 
@@ -164,7 +165,42 @@ def test_tools_are_named_and_what_they_may_do() -> None:
 
 def test_without_scopes_a_person_reads_that_all_is_open() -> None:
     shop = Shop({"scopes": None})
-    assert "able to use the tools of shop in your name" in words(shop.authorize(shop.client()))
+    shop.mcp.tool(name="forget", annotations={"readOnlyHint": False})(lambda: "")
+    assert (
+        "able to use the tools of shop in your name. forget (changes or deletes data) You will"
+    ) in words(shop.authorize(shop.client()))
+
+
+def test_tools_without_a_scope_are_named_too() -> None:
+    shop = Shop()
+    shop.mcp.tool(name="forget")(lambda: "")
+    read = words(shop.authorize(shop.client()))
+    assert "See your orders Use other tools of shop forget (changes or deletes data) You" in read
+
+
+def test_of_many_tools_those_that_change_something_come_first() -> None:
+    shop = Shop()
+    for number in range(31):
+        shop.mcp.tool(name=f"look{number}", annotations={"readOnlyHint": True})(lambda: "")
+    shop.mcp.tool(name="forget")(lambda: "")
+    read = words(shop.authorize(shop.client()))
+    assert "Use other tools of shop forget (changes or deletes data), look0, look1, " in read
+    assert "look28, and 2 more You" in read
+
+
+def test_the_consent_page_leads_to_the_connected_assistants(shop: Shop) -> None:
+    page = shop.authorize(shop.client()).body.decode()
+    assert '<a href="/mcp/assistants/">connected assistants</a>' in page
+
+
+def test_connections_with_another_server_of_the_store_say_so(shop: Shop) -> None:
+    shop.connect(shop.client(client_name="One"))
+    assert "with https" not in words(shop.send("GET", "/", user="ann"))
+    held = shop.sign_in.store.list("ann")[0]
+    other = replace(held, id="c-other", resource="https://shop.example/<other>")
+    shop.sign_in.store.add(other)
+    page = shop.send("GET", "/", user="ann")
+    assert "One (unverified) with https://shop.example/<other> connected" in words(page)
 
 
 def test_an_assistant_without_a_name(shop: Shop) -> None:
@@ -249,6 +285,7 @@ def test_a_page_of_ones_own() -> None:
         "action",
         "client_host",
         "client_name",
+        "connected_url",
         "form",
         "is_local",
         "login_url",
@@ -256,6 +293,7 @@ def test_a_page_of_ones_own() -> None:
         "person",
         "scopes",
         "server_name",
+        "tools",
         "where",
     ]
     assert shop.authorize("x").status == 400
