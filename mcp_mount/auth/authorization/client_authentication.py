@@ -173,8 +173,9 @@ class ClientAuthentication:
         if not self._clients.needs_document(sent.client_id):
             raise invalid_client(_FAILED)
         if (yield from holder()) != digest_of(sent.client_id):
-            # Anybody can name any URL: nothing is fetched before a person has consented.
-            raise invalid_client(_FAILED)
+            # Anybody can name any URL: nothing is fetched before a person has consented. Whatever
+            # it asks for is refused, as its code or its refresh token is none of this client.
+            return KnownClient(sent.client_id)
         try:
             client = yield from self._clients.find(sent.client_id, request.address)
         except PageError:

@@ -14,7 +14,17 @@ from mcp_mount.auth import Client
 from mcp_mount.auth.authorization.client_urls import DocumentRefused
 from mcp_mount.auth.authorization.fetching import fetch_document
 from mcp_mount.auth.authorization.server import AuthorizationServer
-from tests.auth.authorization.shop import BASE, CALLBACK, FORM, ISSUER, Answer, Clock, Shop, basic
+from tests.auth.authorization.shop import (
+    BASE,
+    CALLBACK,
+    FORM,
+    ISSUER,
+    VERIFIER,
+    Answer,
+    Clock,
+    Shop,
+    basic,
+)
 from tests.auth.authorization.signing import (
     EC,
     EC384,
@@ -353,19 +363,31 @@ def test_the_keys_may_be_in_the_document(
 def test_nothing_is_fetched_for_who_has_no_code(
     open_shop: Open, publisher: Publisher, clock: Clock
 ) -> None:
-    shop = open_shop()
-    own = shop.connect(shop.client())
-    for given in ({"code": "x"}, {"code": "x" * 300}):
+    shop = open_shop(clients=[Client("nightly", secret="s" * 40, scopes=[])])
+    client = shop.client()
+    own, code = shop.connect(client), shop.code(client)
+    for given in ({"code": "x"}, {"code": "x" * 300}, {"code": code, "code_verifier": VERIFIER}):
         form = {"grant_type": "authorization_code", **given, **signed(clock)}
-        assert shop.token(**form).error == REFUSED
+        assert shop.token(**form).error == (400, "invalid_grant")
     stolen = {"grant_type": "refresh_token", "refresh_token": own["refresh_token"]}
-    assert shop.token(**stolen, **signed(clock)).error == REFUSED
-    assert shop.token(grant_type="client_credentials", **signed(clock)).error == REFUSED
-    for token in ("x", own["access_token"]):
+    assert shop.token(**stolen, **signed(clock)).error == (400, "invalid_grant")
+    itself = shop.token(grant_type="client_credentials", **signed(clock))
+    assert itself.error == (400, "unauthorized_client")
+    for token in ("x", own["access_token"], own["refresh_token"]):
         form = urlencode({"token": token, **signed(clock)}).encode()
-        assert shop.ask("/revoke", form).error == REFUSED
+        assert shop.ask("/revoke", form).status == 200
     assert publisher.fetched == []
     assert len(shop.sign_in.store.list()) == 1
+
+
+def test_a_token_that_has_expired_is_told_as_such(
+    open_shop: Open, publisher: Publisher, clock: Clock
+) -> None:
+    shop = open_shop()
+    tokens = shop.redeem(URL, shop.code(URL), **signed(clock)).body
+    clock.now += 31 * 24 * 3600
+    answer = shop.refresh(URL, tokens["refresh_token"], **signed(clock))
+    assert answer.error == (400, "invalid_grant")
 
 
 def test_new_keys_are_fetched_and_made_up_ids_fetch_seldom(
