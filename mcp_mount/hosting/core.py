@@ -51,11 +51,12 @@ from mcp_mount.protocol.peers import Peers
 from mcp_mount.protocol.settings import Observer
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.transports.asgi import ASGITransport
-from mcp_mount.transports.listening import before_shutdown, listen
+from mcp_mount.transports.listening import listen
 from mcp_mount.transports.outbox import Outbox
 from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import BARE, ENDPOINT, HOST_APP, LOOP, ROOT, SERVER, Scope
 from mcp_mount.transports.short_ways import ShortWay
+from mcp_mount.transports.shutdown import before_shutdown, before_shutdown_of_server
 from mcp_mount.transports.threads import Runner
 from mcp_mount.transports.wsgi import WSGITransport
 from mcp_mount.wire.errors import Challenge
@@ -146,8 +147,9 @@ class ServerCore:
         seal = TokenSealer("cursor", self.secret_keys, server=lambda: settings.name)
         self.registry = Registry(Listing(seal, settings), policies=PolicyChain((self._level,)))
         self._peers = Peers(MemoryBackplane(), Outbox().put)
-        changes = Changes(self._peers)
+        self._changes = changes = Changes(self._peers)
         self.notify = Notifier(changes)
+        before_shutdown_of_server(changes.end)
         self.tasks = LocalTasks(
             runner,
             # No other process knows these tasks.
@@ -541,7 +543,7 @@ class ServerCore:
 
     async def _wait(self, *arguments: Any, **options: Any) -> None:
         """The wait of a subscription, which a shutdown ends."""
-        before_shutdown(self.notify.close)
+        before_shutdown(self._changes.end)
         await listen(*arguments, **options)
 
     def _tell(self, kind: str) -> None:

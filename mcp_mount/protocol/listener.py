@@ -36,6 +36,8 @@ class Changes:
         self._lock = threading.RLock()
         self._listeners: dict[object, OnChange] = {}
         self._waiting: dict[object, OnChange] = {}
+        self.has_ended = False
+        """Whether the process is told to end."""
 
     def listen(self, hear: OnChange, *, waits: bool = True) -> Callable[[], None]:
         """Call `hear` with every change from now on, on whatever thread tells it.
@@ -88,6 +90,11 @@ class Changes:
         for hear in listeners:
             hear(change)
 
+    def end(self) -> None:
+        """End all waits, each with its result, and begin no others: the process goes down."""
+        self.has_ended = True
+        self.publish(CLOSING)
+
     def _unlisten(self, key: object) -> None:
         with self._lock:
             self._listeners.pop(key, None)
@@ -114,8 +121,15 @@ class Listener:
             result: Sent when the server ends the subscription.
 
         Raises:
-            ProtocolError: 503, if no more may wait on this server.
+            ProtocolError: 503, if no more may wait on this server, or if it goes down.
         """
+        if self._changes.has_ended:
+            raise ProtocolError(
+                INTERNAL_ERROR,
+                "The server is restarting: try again in a second",
+                status=503,
+                retry_after=1,
+            )
         if not self._makes_room(incoming.request.max_blocking):
             raise ProtocolError(
                 INTERNAL_ERROR, "No more subscriptions can be open at this server", status=503

@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import threading
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
-from weakref import WeakMethod
 
 from mcp_mount.calls.channels import AsyncChannel
 from mcp_mount.protocol.changes import CLOSING, PROBE, Change, Subscription
@@ -59,47 +52,3 @@ async def listen(changes: Changes, subscription: Subscription, *, channel: Async
     finally:
         subscription.end()
         stop()
-
-
-_is_chained = False
-_before_shutdown: list[WeakMethod[Callable[[], None]]] = []
-
-
-def before_shutdown(callback: Callable[[], None]) -> None:
-    """Have `callback` called when the process is told to end, before its web server hears of it.
-
-    Web servers wait for open responses before anything else that an application can notice; a
-    stream without end would hold them. Works from the main thread only, and does nothing else.
-
-    Args:
-        callback: A method. Its object is not kept alive by this: servers come and go, in tests and
-            in application factories.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    global _is_chained
-    if not _is_chained:
-        _is_chained = True
-        for number in (signal.SIGINT, signal.SIGTERM):
-            _chain(number)
-    known = WeakMethod(callback)
-    if known not in _before_shutdown:
-        _before_shutdown[:] = [one for one in _before_shutdown if one() is not None] + [known]
-
-
-def _chain(number: signal.Signals) -> None:
-    previous: Any = signal.getsignal(number)
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        for known in _before_shutdown:
-            callback = known()
-            if callback is not None:
-                callback()
-        if callable(previous):
-            previous(signum, frame)
-        elif previous is signal.SIG_DFL:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
-
-    if previous is not None:
-        signal.signal(number, handle)

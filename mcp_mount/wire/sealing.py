@@ -98,7 +98,8 @@ class TokenSealer:
             # Without max_age, which refuses what another machine has sealed whose clock is ahead.
             sealed, sealed_at = self._serializer().loads(token, return_timestamp=True)
         except BadSignature:
-            if self._alone and token.count(".") == 2:
+            # A compressed one has a dot in front of its three parts.
+            if self._alone and token.removeprefix(".").count(".") == 2:
                 logger.warning(
                     "A %s token was sealed by another process. This server has no secret key, so "
                     "it can only run in one process and forgets its clients at a restart: give "

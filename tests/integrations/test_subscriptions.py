@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,10 +16,12 @@ import httpx2
 import pytest
 from mcp import Client
 
+from mcp_mount import MCPServer
 from sample_projects.processes import free_port, running
 from tests.conformance.hosts import HOSTS
 from tests.conformance.serve import command
 from tests.requests import initialize, message, session_headers, stateless
+from tests.routes.test_composition import get
 
 ON_ASGI = [host for host, (server, _) in HOSTS.items() if server.startswith("uvicorn")]
 ON_WSGI = [host for host, (server, _) in HOSTS.items() if server == "gunicorn"]
@@ -300,16 +303,56 @@ def refuses(url: str, wanted: Any) -> bool:
         return response.status_code == 503
 
 
-@pytest.mark.parametrize("host", ["asgi", "fastapi", "django-asgi"])
-def test_a_shutdown_ends_a_subscription_with_its_result(host: str) -> None:
+SHUTDOWNS = [
+    *(("asgi", "", signal.SIGTERM), ("fastapi", "", signal.SIGTERM)),
+    *(("django-asgi", "", signal.SIGTERM), ("flask-asgi", "", signal.SIGTERM)),
+    *((host, options, signal.SIGTERM) for host in ON_WSGI for options in ("", "--preload")),
+    # It loads the application anew.
+    ("flask-wsgi", "--workers 2", signal.SIGHUP),
+    ("flask-wsgi", "--worker-class gevent", signal.SIGTERM),
+]
+
+
+@pytest.mark.parametrize(("host", "options", "number"), SHUTDOWNS)
+def test_a_shutdown_ends_a_subscription_with_its_result(
+    host: str, options: str, number: signal.Signals
+) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with running(command(host, port), port) as process:
+    words = [*command(host, port), *options.split()]
+    if host in ON_WSGI:
+        # What holds it is seen, and does not break before it ends.
+        words += ["--graceful-timeout", "60"]
+    with running(words, port) as process:
         with listening(url, {"toolsListChanged": True}, id="x") as heard:
             next(heard)
-            os.kill(process.pid, signal.SIGTERM)
+            # With --preload the first subscription of a process is what has it hear of its end.
+            time.sleep(1.5 if options == "--preload" else 0)
+            os.kill(process.pid, number)
+            began = time.monotonic()
             last = list(heard)[-1]
         assert last["id"] == "x"
         assert last["result"]["resultType"] == "complete"
         assert last["result"]["_meta"][SUBSCRIPTION] == "x"
+        if number == signal.SIGHUP:
+            with listening(url, {"toolsListChanged": True}) as heard:
+                next(heard)
+            return
         process.wait(timeout=60)
+        assert time.monotonic() - began < 30
+
+
+def test_a_process_that_goes_down_begins_no_subscription() -> None:
+    server = MCPServer("going down", open=True)
+
+    @server.tool
+    def one() -> int:
+        return 1
+
+    server.core._changes.end()
+    headers, body = stateless("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+    refused = get(server, "/mcp", "POST", headers=headers, content=body)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert "The server is restarting" in refused.text
+    headers, body = stateless("tools/call", {"name": "one", "arguments": {}})
+    assert get(server, "/mcp", "POST", headers=headers, content=body).status_code == 200

@@ -69,3 +69,18 @@ def test_the_clock_of_another_machine_may_be_a_little_ahead(
     else:
         with pytest.raises(TokenRefused, match="expired"):
             seal.open(token, ttl=60)
+
+
+@pytest.mark.parametrize("claims", ["short", "long enough to be compressed " * 20])
+def test_a_token_of_another_process_says_that_the_secret_key_is_missing(
+    claims: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = TokenSealer("session", lambda: []), TokenSealer("session", lambda: [])
+    with pytest.raises(TokenRefused):
+        other.open(one.seal(claims), ttl=60)
+    assert "sealed by another process" in caplog.text
+    caplog.clear()
+    for made_up in ("a.b", "a.b.c.d", "..a.b.c", "a"):
+        with pytest.raises(TokenRefused):
+            other.open(made_up, ttl=60)
+    assert not caplog.text

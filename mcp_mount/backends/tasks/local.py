@@ -31,7 +31,7 @@ from mcp_mount.protocol.task_methods import Job, TaskRun
 from mcp_mount.transports import background
 from mcp_mount.transports.channels import LoopChannel, ThreadChannel, answered
 from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner, wait_for
-from mcp_mount.transports.listening import before_shutdown
+from mcp_mount.transports.shutdown import before_shutdown
 from mcp_mount.transports.threads import Runner
 from mcp_mount.wire.cancellation import cancel
 from mcp_mount.wire.errors import INTERNAL_ERROR, EndsRun, ProtocolError, contained

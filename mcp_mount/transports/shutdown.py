@@ -1,0 +1,130 @@
+"""Hearing that the process is told to end, before its web server does anything about it.
+
+Web servers wait for open responses before anything else that an application can notice: a stream
+without an end would hold them for as long as they allow, and break then.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+from weakref import WeakMethod
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+_callbacks: list[WeakMethod[Callable[[], None]]] = []
+_lock: Final = threading.Lock()
+
+
+def before_shutdown(callback: Callable[[], None]) -> None:
+    """Have `callback` called when the process is told to end. Works from any thread.
+
+    Call it where something begins to wait: web servers put handlers of signals in place when they
+    start, and ours goes before what is there.
+
+    Args:
+        callback: A method. Its object is not kept alive by this: servers come and go, in tests and
+            in application factories.
+    """
+    _add(callback)
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            _chain(number)
+    elif not all(_is_chained(number) for number in _SIGNALS):
+        _call_soon_on_main_thread()
+
+
+def before_shutdown_of_server(callback: Callable[[], None]) -> None:
+    """The same for whoever has nothing to wait for as yet, but may soon, on another thread.
+
+    A worker of gunicorn has its handlers in place before it loads the application. Where nobody
+    has, nothing is done.
+
+    Args:
+        callback: As of `before_shutdown`.
+    """
+    _add(callback)
+    if threading.current_thread() is threading.main_thread():
+        _chain_handlers_of_servers()
+
+
+def _add(callback: Callable[[], None]) -> None:
+    known = WeakMethod(callback)
+    with _lock:
+        if known not in _callbacks:
+            _callbacks[:] = [one for one in _callbacks if one() is not None] + [known]
+
+
+class _Handler:
+    """Ours, before another."""
+
+    def __init__(self, previous: Any) -> None:
+        self._previous = previous
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        # Without the lock, which the interrupted code may hold.
+        for known in list(_callbacks):
+            callback = known()
+            if callback is not None:
+                callback()
+        if callable(self._previous):
+            self._previous(signum, frame)
+        elif self._previous is signal.SIG_DFL:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+
+
+def _is_chained(number: signal.Signals) -> bool:
+    return isinstance(signal.getsignal(number), _Handler)
+
+
+def _chain(number: signal.Signals) -> None:
+    previous = signal.getsignal(number)
+    # None: it is not Python's, and could not be called.
+    if previous is None or isinstance(previous, _Handler):
+        return
+    signal.signal(number, _Handler(previous))
+    if getattr(previous, "__module__", "").startswith("gunicorn."):
+        # As gunicorn has it: its own does not interrupt the system calls of requests.
+        signal.siginterrupt(number, False)
+
+
+def _chain_handlers_of_servers() -> None:
+    """Go before handlers that a web server has put in place.
+
+    Not before others. Where Python knows of no handler, a server in C (uWSGI, mod_wsgi) may have
+    its own, or the main thread may be somewhere where Python's would never run.
+    """
+    for number in _SIGNALS:
+        previous = signal.getsignal(number)
+        if callable(previous) and previous is not signal.default_int_handler:
+            _chain(number)
+
+
+def _call_soon_on_main_thread() -> None:
+    """Have that done on the main thread, which alone may handle signals, as soon as it runs Python
+    code: gunicorn's does each second."""
+    global _pending_call
+    try:
+        import ctypes
+
+        add = ctypes.pythonapi.Py_AddPendingCall
+    except (ImportError, AttributeError):
+        # Not every Python has these.
+        return
+    if _pending_call is None:
+        # Kept for good: it must be there whenever it is called.
+        _pending_call = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_pending)
+    add(_pending_call, None)
+
+
+def _pending(_: Any) -> int:
+    _chain_handlers_of_servers()
+    return 0
+
+
+_pending_call: Any = None
