@@ -23,8 +23,8 @@ sign_in_event = Signal()
 
 Args:
     sender: The server.
-    event: The `mcp_mount.auth.SignInEvent`, whose `kind` is "client registered", "document
-        fetched", "document refused", "consent asked", "consent granted", "consent denied", "tokens
-        issued", "tokens refreshed", "code reused", "refresh token reused", "connection revoked" or
-        "connection ended".
+    event: The `mcp_mount.auth.SignInEvent`, whose `kind` is "client registered", "client refused",
+        "assertion reused", "document fetched", "document refused", "consent asked", "consent
+        granted", "consent denied", "tokens issued", "tokens refreshed", "code reused", "refresh
+        token reused", "connection revoked", "connection ended" or "token revoked".
 """

@@ -250,7 +250,7 @@ def fits(key: Any, algorithm: str) -> bool:
 
     Args:
         key: The key, of the library `cryptography`.
-        algorithm: One of `ASYMMETRIC`.
+        algorithm: The algorithm; none fits that is not in `ASYMMETRIC`.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
@@ -259,7 +259,7 @@ def fits(key: Any, algorithm: str) -> bool:
         return is_curve and key.curve.name == _CURVES[algorithm]
     if algorithm == "EdDSA":
         return isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
-    return isinstance(key, rsa.RSAPublicKey)
+    return algorithm in ASYMMETRIC and isinstance(key, rsa.RSAPublicKey)
 
 
 def is_weak(key: Any) -> bool:

@@ -55,11 +55,13 @@ def unverified(assertion: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     if len(assertion) > MAX_CREDENTIAL:
         raise AssertionRefused("The assertion is too long")
     try:
-        read = pyjwt.decode_complete(assertion, options={"verify_signature": False})
-        header, claims = read["header"], read["payload"]
+        read = pyjwt.PyJWS().decode_complete(assertion, options={"verify_signature": False})
+        header, claims = read["header"], from_json(read["payload"], allow_inf_nan=False)
     except Exception:
         # Not PyJWT's errors alone: both may nest too deep to be read, say.
         raise AssertionRefused("The assertion is no JWT") from None
+    if not isinstance(claims, dict):
+        raise AssertionRefused("The assertion is no JWT")
     return header, claims
 
 

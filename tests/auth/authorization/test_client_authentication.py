@@ -14,6 +14,7 @@ from mcp_mount.auth import Client
 from mcp_mount.auth.authorization.client_urls import DocumentRefused
 from mcp_mount.auth.authorization.fetching import fetch_document
 from mcp_mount.auth.authorization.server import AuthorizationServer
+from mcp_mount.auth.signing_keys import fits
 from tests.auth.authorization.shop import (
     BASE,
     CALLBACK,
@@ -148,6 +149,7 @@ def compact(header: dict[str, Any], claims: Any, private: Any) -> str:
         {"alg": "ES256"},
         {"alg": None},
         {"b64": False, "crit": ["b64"]},
+        {"b64": True, "crit": ["b64"]},
     ],
     ids=repr,
 )
@@ -184,6 +186,20 @@ def test_a_public_key_is_no_secret(clock: Clock) -> None:
 def test_another_key_is_refused(jwks: Any, key: Key, clock: Clock) -> None:
     made = key.sign(client_claims("nightly", clock.now), kid="rsa")
     assert ask(nightly(jwks=jwks), made).error == REFUSED
+
+
+ALGORITHMS = ("RS256", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "none")
+
+
+@pytest.mark.parametrize(
+    ("key", "signs"),
+    [(RSA, {"RS256", "PS512"}), (EC, {"ES256"}), (EC384, {"ES384"}), (ED, {"EdDSA"})],
+    ids=["RSA", "P-256", "P-384", "Ed25519"],
+)
+def test_a_key_fits_the_algorithms_of_its_type(key: Key, signs: set[str]) -> None:
+    # Older versions of PyJWT take a key on another curve.
+    public = key.private.public_key()
+    assert {one for one in ALGORITHMS if fits(public, one)} == signs
 
 
 def test_keys_that_a_header_brings_are_not_looked_at(clock: Clock) -> None:
@@ -245,7 +261,18 @@ def test_ways_that_do_not_go_together(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    "made", ["x", "a.b.c", "..", "[" * 15_000, "e30.e30.", "eyJhbGciOiJub25lIn0.e30.", "é"]
+    "made",
+    [
+        "x",
+        "a.b.c",
+        "..",
+        "eyJhbGciOiJSUzI1NiJ9.W10.",
+        "eyJhbGciOiJSUzI1NiJ9.W1tb.",
+        "[" * 15_000,
+        "e30.e30.",
+        "eyJhbGciOiJub25lIn0.e30.",
+        "é",
+    ],
 )
 def test_what_is_no_assertion(made: str) -> None:
     assert ask(nightly(), made).error == REFUSED
