@@ -6,17 +6,20 @@ without an end would hold them for as long as they allow, and break then.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
-from weakref import WeakMethod
+from weakref import WeakMethod, WeakSet
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 _callbacks: list[WeakMethod[Callable[[], None]]] = []
+_watched: Final[WeakSet[asyncio.AbstractEventLoop]] = WeakSet()
 _lock: Final = threading.Lock()
 
 
@@ -31,6 +34,8 @@ def before_shutdown(callback: Callable[[], None]) -> None:
             in application factories.
     """
     _add(callback)
+    if "hypercorn" in sys.modules:
+        _watch_hypercorn()
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             _chain(number)
@@ -59,6 +64,14 @@ def _add(callback: Callable[[], None]) -> None:
             _callbacks[:] = [one for one in _callbacks if one() is not None] + [known]
 
 
+def _call_all() -> None:
+    # Without the lock, which the code may hold that a signal has interrupted.
+    for known in list(_callbacks):
+        callback = known()
+        if callback is not None:
+            callback()
+
+
 class _Handler:
     """Ours, before another."""
 
@@ -66,16 +79,27 @@ class _Handler:
         self._previous = previous
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        # Without the lock, which the interrupted code may hold.
-        for known in list(_callbacks):
-            callback = known()
-            if callback is not None:
-                callback()
+        _call_all()
         if callable(self._previous):
             self._previous(signum, frame)
         elif self._previous is signal.SIG_DFL:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
+
+
+def _watch_hypercorn() -> None:
+    """Hear of the end where hypercorn (as of 0.18) runs the loop: its master sets an event, without
+    a signal, and a task of the worker ends when it sees that."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if loop in _watched:
+        return
+    _watched.add(loop)
+    for task in asyncio.all_tasks(loop):
+        if getattr(task.get_coro(), "__qualname__", "") == "raise_shutdown":
+            task.add_done_callback(lambda _: _call_all())
 
 
 def _is_chained(number: signal.Signals) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -340,6 +341,18 @@ def test_a_shutdown_ends_a_subscription_with_its_result(
             return
         process.wait(timeout=60)
         assert time.monotonic() - began < 30
+
+
+def test_hypercorn_ends_a_subscription_with_its_result() -> None:
+    port = free_port()
+    words = [sys.executable, "-m", "hypercorn", "tests.conformance.hosts:asgi()"]
+    words += ["--bind", f"127.0.0.1:{port}", "--graceful-timeout", "60"]
+    with running(words, port) as process:
+        with listening(f"http://127.0.0.1:{port}", {"toolsListChanged": True}, id="x") as heard:
+            next(heard)
+            process.terminate()
+            assert list(heard)[-1]["result"]["resultType"] == "complete"
+        process.wait(timeout=30)
 
 
 def test_a_process_that_goes_down_begins_no_subscription() -> None:
