@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -57,12 +58,16 @@ class Person:
 
 @asynccontextmanager
 async def connected(
-    url: str, person: Person, mode: str = "auto", redirect: str = REDIRECT
+    url: str,
+    person: Person,
+    mode: str = "auto",
+    redirect: str = REDIRECT,
+    trust: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Client]:
     metadata = OAuthClientMetadata(client_name="tests", redirect_uris=[redirect])  # type: ignore[list-item]
     provider = OAuthClientProvider(url, metadata, person, person.visit, person.come_back)
     async with (
-        httpx2.AsyncClient(auth=provider, timeout=60) as http,
+        httpx2.AsyncClient(auth=provider, timeout=60, verify=trust or True) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode) as client,  # type: ignore[arg-type]
     ):
         yield client

@@ -16,6 +16,7 @@ from mcp.client.auth import AuthorizationCodeResult
 
 from mcp_mount.cli.check import run as run_check
 from mcp_mount.cli.commands import Screen
+from tests.auth.authorization.tls_server import authority
 from tests.auth.oauth import Person, connected, run
 from tests.integrations.test_signing_in import HOSTS, NAMES, serving
 from tests.system.browser import ALLOWED, chromium
@@ -113,7 +114,6 @@ def to_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[[Proxy], None]:
 
         monkeypatch.setattr(socket, "create_connection", connect)
         monkeypatch.setattr(anyio, "connect_tcp", connect_later)
-        monkeypatch.setenv("SSL_CERT_FILE", str(proxy.ca))
 
     return lead
 
@@ -140,7 +140,8 @@ def test_a_person_signs_in_behind_nginx_with_tls_and_a_prefix(
 
         async def call() -> Any:
             redirect = f"http://127.0.0.1:{page_port}/callback"
-            async with connected(url, person, redirect=redirect) as client:
+            trust = authority().trusting()
+            async with connected(url, person, redirect=redirect, trust=trust) as client:
                 return await client.call_tool("whoami", {})
 
         name = {"django_proxied": "1"}.get(host, "ann")
@@ -166,6 +167,10 @@ def test_check_says_that_an_application_does_not_know_of_its_proxy(
         proxy = stack.enter_context(in_front_of(port, tmp_path))
         to_proxy(proxy)
         status, said = checked(f"{ORIGIN}{PREFIX}{MOUNT}", proxy)
+        options = Namespace(url=f"{ORIGIN}{PREFIX}{MOUNT}", ca=None)
+        untrusted: list[str] = []
+        assert run_check(None, options, Screen(untrusted.append)) == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in untrusted[0]
     assert status == 1
     assert f"Problem: resource is '{ORIGIN}{MOUNT}'" in said
     assert "ProxyFix(app.wsgi_app, x_proto=1, x_host=1, x_prefix=1)" in said

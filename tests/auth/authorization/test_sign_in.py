@@ -223,3 +223,15 @@ def test_connections_in_memory_are_warned_of_once(caplog: pytest.LogCaptureFixtu
 def test_where_codes_may_be_sent(admitted: list[str], uri: str, is_admitted: bool) -> None:
     answer = Shop({"redirects": admitted}).register(redirect_uris=[uri])
     assert answer.status == (201 if is_admitted else 400)
+
+
+def test_a_connection_that_a_command_revokes_ends_and_is_told(shop: Shop) -> None:
+    tokens = shop.connect(shop.client())
+    assert shop.verify(tokens["access_token"]).subject == "ann"
+    held = shop.sign_in.store.list("ann")[0]
+    assert shop.sign_in.revoke(held)
+    assert not shop.sign_in.revoke(held)
+    with pytest.raises(InvalidToken):
+        shop.verify(tokens["access_token"])
+    assert shop.kinds().count("connection revoked") == 1
+    assert shop.events[-1].detail == "by a command"
