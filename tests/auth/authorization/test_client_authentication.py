@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -37,6 +38,7 @@ from tests.auth.authorization.signing import (
     assertion_of,
     client_claims,
 )
+from tests.auth.authorization.tls_server import NAME, authority, serving
 
 URL = "https://chat.example/oauth/1/client.json"
 KEYS = "https://chat.example/oauth/jwks.json"
@@ -499,6 +501,24 @@ def test_a_name_of_keys_that_stands_for_a_private_address_is_not_connected_to(
     monkeypatch.setitem(addresses.connect_publicly.__kwdefaults__, "resolve", resolve)
     assert shop.redeem(URL, code, **signed(clock)).error == (503, "temporarily_unavailable")
     assert asked == ["chat.example."]
+
+
+def test_keys_are_fetched_over_tls(open_shop: Open, publisher: Publisher, clock: Clock) -> None:
+    body = json.dumps(RSA.jwks).encode()
+    head = (
+        "HTTP/1.1 200 OK\r\ncontent-type: application/jwk-set+json\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    publisher.pages[URL]["jwks_uri"] = f"https://{NAME}/keys"
+    shop = open_shop()
+    code = shop.code(URL)
+    with serving(head.encode() + body) as server:
+        shop.sign_in.server.clients._fetch = partial(
+            fetch_document, connect=server.connect, context=authority().trusting()
+        )
+        assert shop.redeem(URL, code, **signed(clock)).status == 200
+    (request,) = server.requests
+    assert request.startswith(b"GET /keys HTTP/1.1\r\nhost: client.example.com\r\n")
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,16 @@ from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 import pytest
+from starlette.testclient import TestClient
 
-from mcp_mount.auth import Client, InvalidToken
+from mcp_mount import SyncContext
+from mcp_mount.auth import AccessToken, Client, InvalidToken
 from mcp_mount.auth.verifiers import VerificationCache
 from mcp_mount.schemas.functions import DefinitionError
 from tests.auth.authorization.served import ServedShop, Street
 from tests.auth.authorization.shop import BASE, FORM, ISSUER, RESOURCE, Answer, Clock, Shop, basic
 from tests.auth.authorization.signing import EC, RSA
+from tests.requests import stateless
 
 # Nothing that the two ways of HTTP Basic, encoded and as it is, leave alike.
 SECRET = "s%41:e+c r/e=t&0123456789abcdefgh"
@@ -324,3 +327,37 @@ def test_a_client_that_cannot_work_is_refused_at_once(
 def test_clients_that_do_not_fit_are_refused_at_once(clients: Any, said: str) -> None:
     with pytest.raises(DefinitionError, match=said):
         Shop({"clients": clients})
+
+
+def test_tools_ask_for_the_scopes_of_a_program_and_no_user_is_looked_for() -> None:
+    def find_user(token: AccessToken) -> Any:
+        raise AssertionError("nobody is to be found")
+
+    own = Client("nightly", secret=SECRET, scopes=["orders:read"])
+    shop = Shop({"clients": [own]})
+    shop.mcp.configure(find_user=find_user)
+
+    @shop.mcp.tool(scopes="orders:read")
+    def read(ctx: SyncContext) -> str:
+        """Read."""
+        assert ctx.access_token is not None
+        return f"{ctx.caller} {ctx.access_token.is_client}"
+
+    @shop.mcp.tool(scopes="orders:write")
+    def write() -> str:
+        """Write."""
+        return "written"
+
+    token = token_of(shop)
+    with TestClient(shop.mcp, base_url="https://shop.example") as client:
+
+        def call(tool: str) -> Any:
+            headers, body = stateless("tools/call", {"name": tool, "arguments": {}})
+            headers["authorization"] = f"Bearer {token}"
+            return client.post("/mcp", content=body, headers=headers)
+
+        answer = call("read")
+        assert answer.json()["result"]["content"][0]["text"] == "oauth-client:nightly True"
+        refused = call("write")
+        assert refused.status_code == 403
+        assert 'scope="orders:write"' in refused.headers["www-authenticate"]
