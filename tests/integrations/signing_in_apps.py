@@ -1,7 +1,7 @@
 """The same server with a `SignIn` alone and in each host, for real web servers.
 
 STORE is an SQLite file for connections; Django has its own database, DATABASE. KNOWN is how long a
-process takes a connection for good without asking, in seconds.
+process takes a connection for good without asking, in seconds. ISSUER is the issuer.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def signing_in(**options: Any) -> SignIn:
     path = os.environ.get("STORE")
     if path is not None:
         options["store"] = partial(sqlite3.connect, path)
+    if "ISSUER" in os.environ:
+        options["issuer"] = os.environ["ISSUER"]
     return SignIn(scopes=SCOPES, **options)
 
 

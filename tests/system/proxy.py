@@ -65,16 +65,32 @@ def documented() -> str:
     return block
 
 
+def at_the_root() -> str:
+    """The locations for the origin as the issuer."""
+    kinds = ("oauth-authorization-server", "oauth-protected-resource")
+    return "".join(
+        f"location = /.well-known/{kind} {{"
+        f" proxy_pass http://127.0.0.1:8000{MOUNT}/.well-known/{kind}; }}\n"
+        for kind in kinds
+    )
+
+
 @contextmanager
-def in_front_of(port: int, folder: Path) -> Iterator[Proxy]:
-    """Serve what is at a port by https, as the documentation says."""
+def in_front_of(port: int, folder: Path, more: str = "") -> Iterator[Proxy]:
+    """Serve what is at a port by https, as the documentation says.
+
+    Args:
+        port: The port.
+        folder: For its files.
+        more: Further locations.
+    """
     key, certificate, digest = authority().issued(ALLOWED)
     (folder / "key.pem").write_bytes(key)
     (folder / "certificate.pem").write_bytes(certificate)
     ca = folder / "ca.pem"
     ca.write_text(authority().pem)
     own = free_port()
-    locations = documented().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    locations = (documented() + more).replace("127.0.0.1:8000", f"127.0.0.1:{port}")
     configuration = folder / "nginx.conf"
     configuration.write_text(
         _AROUND.substitute(folder=folder, port=own, name=ALLOWED, locations=locations)

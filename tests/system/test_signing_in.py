@@ -20,7 +20,7 @@ from tests.auth.authorization.tls_server import authority
 from tests.auth.oauth import Person, connected, run
 from tests.integrations.test_signing_in import HOSTS, NAMES, serving
 from tests.system.browser import ALLOWED, chromium
-from tests.system.proxy import MOUNT, ORIGIN, PREFIX, Proxy, in_front_of
+from tests.system.proxy import MOUNT, ORIGIN, PREFIX, Proxy, at_the_root, in_front_of
 
 SECONDS = 30
 
@@ -175,3 +175,18 @@ def test_check_says_that_an_application_does_not_know_of_its_proxy(
     assert f"Problem: resource is '{ORIGIN}{MOUNT}'" in said
     assert "ProxyFix(app.wsgi_app, x_proto=1, x_host=1, x_prefix=1)" in said
     assert "No document describes the authorization server" in said
+
+
+def test_below_a_prefix_the_origin_may_be_the_issuer(
+    tmp_path: Path, to_proxy: Callable[[Proxy], None]
+) -> None:
+    with ExitStack() as stack:
+        upstream = stack.enter_context(serving("flask_proxied", tmp_path, ISSUER=ORIGIN))
+        port = int(upstream.rpartition(":")[2])
+        proxy = stack.enter_context(in_front_of(port, tmp_path, at_the_root()))
+        to_proxy(proxy)
+        status, said = checked(f"{ORIGIN}{PREFIX}{MOUNT}", proxy)
+    assert status == 0, said
+    assert "Problem" not in said
+    # Clients that look at the root only find their way.
+    assert "stops" not in said
