@@ -19,6 +19,7 @@ from mcp_mount.options import ServerOptions
 from mcp_mount.policies import Audit, Cache, CallRecord, MaxConcurrency, Throttle, Timeout
 from mcp_mount.policies.middleware import CallNext, SyncCallNext
 from mcp_mount.policies.options import PolicyOptions
+from mcp_mount.routes.health import HealthRouter
 from mcp_mount.routes.metrics import PrometheusRouter
 from mcp_mount.routes.options import (
     PageOptions,
@@ -77,6 +78,7 @@ __all__ = [
     "DefinitionError",
     "Elicited",
     "File",
+    "HealthRouter",
     "Image",
     "ImageRouter",
     "MCPError",

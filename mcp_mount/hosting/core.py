@@ -541,6 +541,11 @@ class ServerCore:
     def _detach(self, call: Call) -> Context:
         return self.host.detach(call)
 
+    def is_ending(self) -> bool:
+        """Whether the process is told to end, of which it hears from now on."""
+        before_shutdown(self._changes.end)
+        return self._changes.has_ended
+
     async def _wait(self, *arguments: Any, **options: Any) -> None:
         """The wait of a subscription, which a shutdown ends."""
         before_shutdown(self._changes.end)

@@ -24,6 +24,9 @@ class ServerParts(typing.Protocol):
     http_tool_paths: dict[str, list[Registry]]
     short_ways: dict[str, ShortWay]
 
+    def is_ending(self) -> bool:
+        """Whether the process is told to end, of which it hears from now on."""
+
     def secret_keys(self) -> Sequence[str | bytes]:
         """The keys that it seals with, the oldest first."""
 

@@ -24,6 +24,7 @@ from mcp_mount import (
     CompletionsRouter,
     Context,
     Elicited,
+    HealthRouter,
     Image,
     McpHeader,
     MCPRouter,
@@ -127,6 +128,7 @@ def described(answer: Elicited[Any]) -> str:
 def fill(server: MCPServer) -> None:
     """Register all features on any host's server."""
     server.include_router(build_router())
+    server.include_router(HealthRouter())
 
     @server.tool
     def test_trigger_resource_update(uri: str) -> str:
