@@ -23,8 +23,6 @@ sign_in_event = Signal()
 
 Args:
     sender: The server.
-    event: The `mcp_mount.auth.SignInEvent`, whose `kind` is "client registered", "client refused",
-        "assertion reused", "document fetched", "document refused", "consent asked", "consent
-        granted", "consent denied", "tokens issued", "tokens refreshed", "code reused", "refresh
-        token reused", "connection revoked", "connection ended" or "token revoked".
+    event: The `mcp_mount.auth.SignInEvent`, whose `kind` says what has happened: "consent granted",
+        say, or "refresh token reused". docs/signing-in.md has a table of them.
 """

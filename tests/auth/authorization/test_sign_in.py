@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from mcp_mount import MCPServer
 from mcp_mount.auth.authorization.connections import Connection, MemoryConnections
+from mcp_mount.auth.authorization.events import Kind
 from mcp_mount.auth.authorization.sign_in import SignIn
 from mcp_mount.auth.verifiers import InvalidToken, VerificationCache
 from mcp_mount.schemas.functions import DefinitionError
@@ -235,3 +238,11 @@ def test_a_connection_that_a_command_revokes_ends_and_is_told(shop: Shop) -> Non
         shop.verify(tokens["access_token"])
     assert shop.kinds().count("connection revoked") == 1
     assert shop.events[-1].detail == "by a command"
+
+
+def test_the_page_has_a_table_of_all_events() -> None:
+    page = (
+        Path("docs/signing-in.md").read_text().partition("\n## Events\n")[2].partition("\n## ")[0]
+    )
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall("`([^`]+)`", "".join(rows))) == sorted(get_args(Kind))
