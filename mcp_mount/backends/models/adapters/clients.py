@@ -76,7 +76,7 @@ class ClientModel:
         self.priced_as = self._model, None if url is None else str(url)
         self._host: str = getattr(url, "host", "")
         self._defaults = dict(mapping("defaults", defaults or {}))
-        self._passed = PassedOptions(CHAT_OPTIONS, passes)
+        self._passed = PassedOptions(CHAT_OPTIONS, passes, host=self._host)
         if not self._is_openai:
             self._defaults = {"max_tokens": DEFAULT_MAX_TOKENS, **self._defaults}
 

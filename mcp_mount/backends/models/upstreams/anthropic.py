@@ -83,7 +83,7 @@ class Anthropic:
             "max_tokens": whole(1)("max_tokens", max_tokens),
             **mapping("defaults", defaults or {}),
         }
-        self._passed = PassedOptions(CHAT_OPTIONS, passes)
+        self._passed = PassedOptions(CHAT_OPTIONS, passes, host=self._upstream.url.host)
 
     def __repr__(self) -> str:
         return f"{repr(self._upstream)[:-1]}, {self._model!r})"

@@ -74,7 +74,7 @@ class OpenAI:
         self._model = filled("model", model)
         self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
         self._defaults = dict(mapping("defaults", defaults or {}))
-        self._passed = PassedOptions(CHAT_OPTIONS, passes)
+        self._passed = PassedOptions(CHAT_OPTIONS, passes, host=self._upstream.url.host)
         self._passed_to_embed = PassedOptions(EMBEDDING_OPTIONS, passes)
         # OpenAI's models that reason refuse `max_tokens`.
         self._limit = or_none(filled)("max_tokens_name", max_tokens_name) or (

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from mcp_mount import CompletionsRouter, DefinitionError, MCPServer
+from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.images import OpenAIImages
-from mcp_mount.models import ClientModel, ModelError, Route
+from mcp_mount.llm.requests import chat_request
+from mcp_mount.models import ClientModel, ModelError, OpenAI, Route
 from tests.backends.images.test_upstreams import asked as image_request
 from tests.backends.images.test_upstreams import draw
 from tests.backends.models.adapters.test_clients import LangChainModel, Message
@@ -216,4 +218,52 @@ def test_a_client_is_told_which_option_it_may_not_choose(
     error = answer.json()["error"]
     assert (error["param"], error["type"]) == ("plugins", "invalid_request_error")
     assert error["message"] == "The option 'plugins' is not passed on to the model"
+    assert upstream.requests == []
+
+
+def asked_with_link(part: Any) -> Any:
+    return chat_request([{"role": "user", "content": [part]}])
+
+
+LINKS = [
+    {"type": "image_url", "image_url": {"url": "http://169.254.169.254/latest"}},
+    {"type": "image_url", "image_url": "HTTPS://example.com/a.png"},
+    {"type": "image_url", "image_url": {"url": " file:///etc/passwd"}},
+    {"type": "video_url", "video_url": {"url": "http://127.0.0.1/a"}},
+    {"type": "file", "file": {"file_data": "https://example.com/a.pdf"}},
+    {"type": "document", "source": {"type": "url", "url": "http://db/a.pdf"}},
+]
+
+
+@pytest.mark.parametrize("part", LINKS)
+@pytest.mark.parametrize("host", ["127.0.0.1", "vllm", "models.example.com", "notopenai.com", ""])
+def test_links_do_not_reach_upstreams_that_would_fetch_them_here(host: str, part: Any) -> None:
+    with pytest.raises(ModelError, match="send the data itself") as raised:
+        PassedOptions(CHAT_OPTIONS, host=host).of_chat(asked_with_link(part))
+    assert (raised.value.status, raised.value.param) == (400, "messages")
+    PassedOptions(CHAT_OPTIONS, ["links"], host=host).of_chat(asked_with_link(part))
+
+
+@pytest.mark.parametrize("host", ["api.openai.com", "x.openai.azure.com", "openrouter.ai", None])
+def test_links_reach_providers_that_fetch_them_themselves(host: str | None) -> None:
+    PassedOptions(CHAT_OPTIONS, host=host).of_chat(asked_with_link(LINKS[0]))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "text", "text": "http://example.com"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}},
+        {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}},
+        {"type": "file", "file": {"file_data": "QUJD", "filename": "a.pdf"}},
+    ],
+)
+def test_data_and_texts_are_no_links(part: Any) -> None:
+    PassedOptions(CHAT_OPTIONS, host="vllm").of_chat(asked_with_link(part))
+
+
+def test_a_client_of_a_self_hosted_upstream_is_told(upstream: Upstream) -> None:
+    model = OpenAI(f"{upstream.url}/v1", "ok")
+    with pytest.raises(ModelError, match="Links are not fetched here"):
+        ask(model, [{"role": "user", "content": [LINKS[0]]}])
     assert upstream.requests == []
