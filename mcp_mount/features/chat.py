@@ -19,7 +19,7 @@ from mcp_mount.features.models import RegisteredModel, named_model
 from mcp_mount.features.prices import known_cost
 from mcp_mount.features.reserving import Metered, metered
 from mcp_mount.llm.answers import ChatCompletion, Usage, from_data, to_data
-from mcp_mount.llm.models import Invocation, Model, Pieces
+from mcp_mount.llm.models import Invocation, Model, Pieces, traits_of
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.revisions import Revision
@@ -60,7 +60,7 @@ class ChatCall(ModelCall[ChatCompletion]):
             request: What it is asked.
             pieces: Takes the pieces of its answer.
         """
-        self.delegates = getattr(model.model, "delegates", False)
+        self.delegates = traits_of(model.model).delegates
         own = self._own(incoming, model)
         self.invocation = Invocation(request, pieces, incoming=own, name=model.name)
         self.is_within_model = bool(incoming.path) and incoming.method == METHOD
@@ -150,7 +150,7 @@ class ChatCall(ModelCall[ChatCompletion]):
     def _passes_on(self) -> bool:
         """Whether others count what the answer takes: the members of a route that has no price of
         its own, and each round of a model with tools."""
-        has_rounds = getattr(self.model.model, "has_rounds", False)
+        has_rounds = traits_of(self.model.model).has_rounds
         return self.delegates and (has_rounds or self.model.price is None)
 
     @contextmanager

@@ -14,7 +14,7 @@ from mcp_mount.calls.policies import NO_POLICIES, Policies
 from mcp_mount.features.prices import Pricing
 from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.llm.images import ImageBackend
-from mcp_mount.llm.models import EmbeddingModel, Model
+from mcp_mount.llm.models import EmbeddingModel, Model, given_for, traits_of
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import suggestion
 from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
@@ -54,14 +54,14 @@ class RegisteredModel:
     @property
     def function(self) -> Any:
         """What the user has registered, for errors."""
-        return getattr(self.model, "function", self.model)
+        return given_for(self.model)
 
     @property
     def is_direct(self) -> bool:
         """Whether its calls are nothing but the model and its request: no rules, no policies, no
         limit of its own for bodies, no context."""
         return (
-            getattr(self.model, "needs_only_request", False)
+            traits_of(self.model).needs_only_request
             and not self.rules
             and not self.policies.chain
             and self.policies.nearest("max_body_bytes", None) is None
@@ -145,7 +145,7 @@ def check_members(models: Mapping[str, RegisteredModel], tools: Collection[str])
             what = "answers no conversations" if name in models else "is no model of this server"
             hint = suggestion(name, set(answering) - {asker.name})
             problems.append(f"the model {asker.name!r} asks {name!r}, which {what}; {hint}")
-        for pattern in getattr(asker.model, "tool_patterns", ()):
+        for pattern in traits_of(asker.model).tool_patterns:
             if not any(fnmatchcase(name, pattern) for name in tools):
                 hint = suggestion(pattern, [*tools, *_families(tools)])
                 problems.append(
@@ -169,8 +169,7 @@ def _families(names: Collection[str]) -> set[str]:
 
 def _members(model: RegisteredModel) -> Sequence[str]:
     """The names of the models that a model may ask."""
-    names: Sequence[str] = getattr(model.model, "members", ())
-    return names
+    return traits_of(model.model).members
 
 
 def _circles(

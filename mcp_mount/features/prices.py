@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from mcp_mount.llm.answers import Usage
 from mcp_mount.llm.errors import ModelError
+from mcp_mount.llm.models import traits_of
 from mcp_mount.schemas.extras import MissingExtra, requires
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.wire.logs import own_logger
@@ -179,7 +180,7 @@ def listed_price(name: str, model: Any) -> ListedPrice | None:
         name: Its name on this server.
         model: What answers.
     """
-    known = getattr(model, "priced_as", None)
+    known = traits_of(model).priced_as
     return None if known is None else ListedPrice(name, *known)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, cast
 
 from mcp_mount.features import Registry, Tool
 from mcp_mount.features.models import RegisteredModel
+from mcp_mount.llm.models import traits_of
 from mcp_mount.policies.chain import PolicyChain
 from mcp_mount.schemas.functions import describe
 from mcp_mount.schemas.names import suggestion
@@ -145,9 +146,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _spends_key(model: RegisteredModel) -> bool:
-    return any(
-        getattr(one, "spends_key", False) for one in (model.model, model.embedding, model.image)
-    )
+    return any(traits_of(one).spends_key for one in (model.model, model.embedding, model.image))
 
 
 def _has_guard(entry: Tool | RegisteredModel) -> bool:

@@ -66,6 +66,59 @@ class Invocation:
     name: str = ""
 
 
+class ModelTraits:
+    """What models, models of embeddings and image backends may say of themselves besides what they
+    must have. Those of this package derive from it; of others, the defaults hold.
+
+    Attributes:
+        function: What the user has registered, for errors; None for the object itself.
+        needs_only_request: Whether it knows nothing of the call but its request.
+        delegates: Whether it only asks others, which count and are counted for themselves.
+        has_rounds: Whether it asks its model several times for one answer.
+        members: The names of all models that it may ask.
+        tool_patterns: Patterns of names, each of which is that of a tool of the server.
+        provider: As OpenTelemetry names whoever runs it; None for one in this process.
+        address: The host and the port of an upstream.
+        has_system_apart: Whether what the system says is no part of the conversation.
+        spends_key: Whether it asks an upstream with a key.
+        priced_as: Its name at its provider, and the URL of that, by which prices are listed.
+    """
+
+    function: Any = None
+    needs_only_request: bool = False
+    delegates: bool = False
+    has_rounds: bool = False
+    members: Sequence[str] = ()
+    tool_patterns: Sequence[str] = ()
+    provider: str | None = None
+    address: tuple[str, int] | None = None
+    has_system_apart: bool = False
+    spends_key: bool = False
+    priced_as: tuple[str, str | None] | None = None
+
+
+def traits_of(part: object) -> ModelTraits:
+    """What a model or a backend says of itself; nothing, if it is not of this package.
+
+    Args:
+        part: The model, or None.
+    """
+    return part if isinstance(part, ModelTraits) else _NO_TRAITS
+
+
+def given_for(part: object) -> Any:
+    """What the user has given for a model or a backend, for errors.
+
+    Args:
+        part: What answers.
+    """
+    function = traits_of(part).function
+    return part if function is None else function
+
+
+_NO_TRAITS: Final = ModelTraits()
+
+
 class Model(Protocol):
     """A chat model.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import metrics
 from pydantic_core import to_json
 
+from mcp_mount.llm.models import traits_of
 from mcp_mount.observability import conventions
 from mcp_mount.observability.operations import (
     Attributes,
@@ -43,15 +44,15 @@ class GenerativeTrace:
         self.call = call
         self.operation = operation
         self.name = f"{operation.name} {call.model.name}"
-        self.is_client = hasattr(backend, "provider")
+        traits = traits_of(backend)
+        self.is_client = traits.provider is not None
         self.dimensions: Attributes = {
             conventions.OPERATION: operation.name,
-            conventions.PROVIDER: getattr(backend, "provider", _OWN),
+            conventions.PROVIDER: traits.provider or _OWN,
             conventions.REQUEST_MODEL: call.model.name,
         }
-        address = getattr(backend, "address", None)
-        if address is not None:
-            host, port = address
+        if traits.address is not None:
+            host, port = traits.address
             self.dimensions[conventions.SERVER_ADDRESS] = host
             self.dimensions[conventions.SERVER_PORT] = port
         self.first: FirstPiece | None = None

@@ -11,6 +11,7 @@ from mcp_mount.features.chat import ChatCall
 from mcp_mount.features.embeddings import EmbeddingCall
 from mcp_mount.features.images import ImageCall, usage_of
 from mcp_mount.llm.answers import Usage
+from mcp_mount.llm.models import traits_of
 from mcp_mount.observability import conventions, conversations
 from mcp_mount.observability.records import Redaction
 
@@ -100,7 +101,7 @@ class _Chat:
         messages, tools = given["messages"], given["tools"]
         if isinstance(messages, list):
             # Those that are part of the conversation belong to it, say the conventions.
-            is_apart = getattr(self.backend(), "has_system_apart", False)
+            is_apart = traits_of(self.backend()).has_system_apart
             said[conventions.INPUT_MESSAGES] = conversations.input_messages(
                 messages, with_system=not is_apart
             )

@@ -19,6 +19,7 @@ from mcp_mount.features.prices import Pricing, budgeted_cost
 from mcp_mount.features.reserving import DEFAULT_MAX_TOKENS
 from mcp_mount.llm.answers import Usage
 from mcp_mount.llm.errors import ModelRefused
+from mcp_mount.llm.models import traits_of
 from mcp_mount.policies.allowances import Allowance, allowances, utc_now
 from mcp_mount.policies.kinds import Levels, PolicyKind, PolicyLevel
 from mcp_mount.policies.reservations import Held, Reserved, refusal
@@ -287,8 +288,7 @@ def _prices(
     if model.price is not None:
         yield model.name, model.price
         return
-    names: Sequence[str] = getattr(model.model, "members", ())
-    for name in names:
+    for name in traits_of(model.model).members:
         member = find(name)
         if member is not None:
             yield from _prices(member, find, seen)

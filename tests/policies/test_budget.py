@@ -26,6 +26,7 @@ from mcp_mount import (
     SyncContext,
 )
 from mcp_mount.backends.stores import MemoryStore
+from mcp_mount.llm.models import ModelTraits
 from mcp_mount.models import (
     Anthropic,
     Budget,
@@ -124,7 +125,7 @@ def test_a_function_without_a_price_costs_nothing_and_the_log_says_so(
     ]
 
 
-class _Listed:
+class _Listed(ModelTraits):
     is_async = False
     wants_context = False
 

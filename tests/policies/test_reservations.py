@@ -27,6 +27,7 @@ from mcp_mount import (
 from mcp_mount.backends.stores import Count, MemoryStore
 from mcp_mount.calls.flows import Do
 from mcp_mount.images import ImageRequest
+from mcp_mount.llm.models import ModelTraits
 from mcp_mount.models import (
     Budget,
     ChatCompletion,
@@ -205,7 +206,7 @@ def test_middleware_that_asks_for_more_has_more_reserved() -> None:
 
 
 def two_rounds(usage: Usage, *, breaks: bool = False) -> Any:
-    class Model:
+    class Model(ModelTraits):
         is_async = False
         wants_context = False
         # A million tokens of a long request cost more there than those of a short one.

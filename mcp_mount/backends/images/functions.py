@@ -10,6 +10,7 @@ from typing import Any
 from mcp_mount.backends.images.pictures import picture_of
 from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.llm.images import ImageInvocation, PartialPicture, Picture
+from mcp_mount.llm.models import ModelTraits
 from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,
@@ -33,7 +34,7 @@ class PartialImage:
         self.picture = PartialPicture(picture.data, picture.media_type)
 
 
-class FunctionBackend:
+class FunctionBackend(ModelTraits):
     """A function that draws, as an image backend.
 
     It takes an `ImageRequest`, or the prompt and the size (width, height); and the context if a

@@ -8,10 +8,10 @@ from mcp_mount.backends.images.pictures import MEDIA_TYPES, media_type_of
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.images import ImageBackend, ImageInvocation, ImageRequest, Picture
-from mcp_mount.llm.models import Invocation
+from mcp_mount.llm.models import Invocation, ModelTraits, given_for, traits_of
 
 
-class LimitedBackend:
+class LimitedBackend(ModelTraits):
     """A backend within limits.
 
     Args:
@@ -22,11 +22,11 @@ class LimitedBackend:
 
     def __init__(self, backend: ImageBackend, *, max_side: int, max_bytes: int) -> None:
         self.backend = backend
-        self.function = getattr(backend, "function", backend)
+        self.function = given_for(backend)
         self.is_async = backend.is_async
         self.wants_context = backend.wants_context
         self.edits = backend.edits
-        self.spends_key: bool = getattr(backend, "spends_key", False)
+        self.spends_key = traits_of(backend).spends_key
         self._max_side = max_side
         self._max_bytes = max_bytes
 
@@ -72,7 +72,7 @@ class LimitedBackend:
         return picture
 
 
-class OnlyDraws:
+class OnlyDraws(ModelTraits):
     """Stands where a backend has no answer to a conversation.
 
     Args:
@@ -83,7 +83,7 @@ class OnlyDraws:
     wants_context = False
 
     def __init__(self, backend: Any) -> None:
-        self.function = getattr(backend, "function", backend)
+        self.function = given_for(backend)
 
     def answer(self, invocation: Invocation) -> ChatCompletion:
         """Refuse."""

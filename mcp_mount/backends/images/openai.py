@@ -15,12 +15,13 @@ from mcp_mount.backends.models.upstreams.options import IMAGE_OPTIONS, PassedOpt
 from mcp_mount.backends.models.upstreams.responses import UpstreamResponse
 from mcp_mount.backends.models.upstreams.upstream import FormFiles, Key, Upstream
 from mcp_mount.llm.images import AUTO, ImageInvocation, ImageRequest, PartialPicture, Picture
+from mcp_mount.llm.models import ModelTraits
 from mcp_mount.schemas.values import filled, flag, mapping, or_none
 from mcp_mount.wire.binary import decode_base64
 from mcp_mount.wire.data_urls import data_url
 
 
-class OpenAIImages:
+class OpenAIImages(ModelTraits):
     """A model of an upstream with OpenAI's interface that generates and edits pictures.
 
     Options of a request that change the picture alone go to the upstream as they are; `passes`
@@ -48,7 +49,6 @@ class OpenAIImages:
     is_async = True
     wants_context = False
     provider = "openai"
-    """As OpenTelemetry names it."""
 
     def __init__(
         self,

@@ -24,7 +24,15 @@ from mcp_mount.llm.answers import (
     Usage,
 )
 from mcp_mount.llm.media import AudioPart, ImagePart, joined_audio
-from mcp_mount.llm.models import Invocation, Model, Pieces, ReaderLeft
+from mcp_mount.llm.models import (
+    Invocation,
+    Model,
+    ModelTraits,
+    Pieces,
+    ReaderLeft,
+    given_for,
+    traits_of,
+)
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, name_of_tool
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import suggestion
@@ -65,7 +73,7 @@ class Tools:
         return any(fnmatchcase(name, pattern) for pattern in self.names)
 
 
-class ToolUser:
+class ToolUser(ModelTraits):
     """A model that may use the tools of its server.
 
     The tools that the client has sent go back to the client. Where a model asks for tools of both
@@ -84,25 +92,13 @@ class ToolUser:
     """What each round takes is reserved and counted for itself."""
 
     def __init__(self, model: Model, tools: Tools) -> None:
-        self.function = getattr(model, "function", model)
+        traits = traits_of(model)
+        self.function = given_for(model)
+        self.members = traits.members
+        self.spends_key = traits.spends_key
+        self.tool_patterns = [one for one in tools.names if one != "*"]
         self._model = model
         self._tools = tools
-
-    @property
-    def members(self) -> Sequence[str]:
-        """The names of all models that it may ask, besides its own."""
-        names: Sequence[str] = getattr(self._model, "members", ())
-        return names
-
-    @property
-    def spends_key(self) -> bool:
-        """Whether the model itself asks an upstream with a key."""
-        return bool(getattr(self._model, "spends_key", False))
-
-    @property
-    def tool_patterns(self) -> Sequence[str]:
-        """Patterns of names, each of which is that of a tool of the server."""
-        return [one for one in self._tools.names if one != "*"]
 
     async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Answer a request, with as many rounds of calls as it takes."""

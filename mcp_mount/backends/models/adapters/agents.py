@@ -9,7 +9,7 @@ from typing import Any, Final
 from mcp_mount.backends.models.adapters.clients import client_failures
 from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import Invocation
+from mcp_mount.llm.models import Invocation, ModelTraits
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, file_in
 from mcp_mount.wire.encoding import encode
 
@@ -26,7 +26,7 @@ _SETTINGS: Final = {
 """Options of requests, and how pydantic-ai calls them."""
 
 
-class AgentModel:
+class AgentModel(ModelTraits):
     """An agent of pydantic-ai as a model.
 
     It gets the conversation, and the settings that it knows; it calls its own tools, and those of

@@ -20,7 +20,7 @@ from mcp_mount.backends.models.upstreams.upstream_answers import (
     pieces_in,
 )
 from mcp_mount.llm.answers import ChatCompletion, Gathering
-from mcp_mount.llm.models import Invocation
+from mcp_mount.llm.models import Invocation, ModelTraits
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.values import filled, kind_of, mapping
@@ -32,7 +32,7 @@ _SAID_APART: Final = ("messages", "max_tokens")
 """What anthropic's `create` has to have as arguments."""
 
 
-class ClientModel:
+class ClientModel(ModelTraits):
     """A model that a client object of the package openai or anthropic asks.
 
     A client without `async` blocks its thread, as a plain function does. Retries are those of the

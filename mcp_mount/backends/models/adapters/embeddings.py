@@ -8,7 +8,7 @@ from typing import Any
 
 from mcp_mount.llm.answers import ChatCompletion, Embeddings
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import Invocation
+from mcp_mount.llm.models import Invocation, ModelTraits, given_for
 from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,
@@ -19,7 +19,7 @@ from mcp_mount.schemas.functions import (
 _DIMENSIONS = "dimensions"
 
 
-class FunctionEmbedding:
+class FunctionEmbedding(ModelTraits):
     """A function that represents texts by vectors, as a model.
 
     It takes a list of texts, and `dimensions` if it has a parameter of that name: how many numbers
@@ -75,7 +75,7 @@ class FunctionEmbedding:
         return self.function(list(texts), **given)
 
 
-class EmbeddingOnlyModel:
+class EmbeddingOnlyModel(ModelTraits):
     """Stands where a model has no answer to a conversation.
 
     Args:
@@ -86,7 +86,7 @@ class EmbeddingOnlyModel:
     wants_context = False
 
     def __init__(self, embedding: Any) -> None:
-        self.function = getattr(embedding, "function", embedding)
+        self.function = given_for(embedding)
 
     def answer(self, invocation: Invocation) -> ChatCompletion:
         """Refuse."""

@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin
 from mcp_mount.backends.models.adapters.contents import said_deltas
 from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.llm.answers import ChatCompletion, Delta, Gathering, deltas_of
-from mcp_mount.llm.models import Invocation, Pieces
+from mcp_mount.llm.models import Invocation, ModelTraits, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import (
     DefinitionError,
@@ -24,7 +24,7 @@ from mcp_mount.schemas.functions import (
 from mcp_mount.transports.threads import run_in_thread
 
 
-class FunctionModel:
+class FunctionModel(ModelTraits):
     """A function that answers, as a chat model.
 
     It takes a `ChatRequest`, and the context if a parameter is annotated `Context` (in an

@@ -12,14 +12,14 @@ from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOpti
 from mcp_mount.backends.models.upstreams.upstream_answers import ended
 from mcp_mount.llm.answers import ChatCompletion, Gathering
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import Invocation
+from mcp_mount.llm.models import Invocation, ModelTraits
 from mcp_mount.llm.requests import ChatRequest
 
 _AI: Final = ("ai", "AIMessageChunk")
 _PASSED: Final = PassedOptions(CHAT_OPTIONS)
 
 
-class RunnableModel:
+class RunnableModel(ModelTraits):
     """A chat model, chain or agent of LangChain as a model.
 
     A chat model gets the tools of the request, and its options that change the answer alone. A

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from mcp_mount.context import operations
 from mcp_mount.context.operations import perform_async
 from mcp_mount.llm.answers import ChatCompletion, Delta
-from mcp_mount.llm.models import Invocation, Pieces
+from mcp_mount.llm.models import Invocation, ModelTraits, Pieces
 from mcp_mount.schemas.functions import DefinitionError
 
 
-class NamedModel:
+class NamedModel(ModelTraits):
     """Asks another model of the server.
 
     Args:
@@ -30,11 +29,7 @@ class NamedModel:
         if not name:
             raise DefinitionError("a model is named by a text that is not empty")
         self.name = name
-
-    @property
-    def members(self) -> Sequence[str]:
-        """The names of all models that it may ask."""
-        return (self.name,)
+        self.members = (name,)
 
     async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Answer a request, by the other model; the answer names it."""

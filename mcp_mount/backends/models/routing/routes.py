@@ -16,7 +16,7 @@ from mcp_mount.calls.incoming import ServerHandlers
 from mcp_mount.context.operations import complete, perform_async
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import Invocation
+from mcp_mount.llm.models import Invocation, ModelTraits
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.schemas.values import or_none, seconds, whole
 
@@ -29,7 +29,7 @@ _LARGEST_STATUS: Final = 599
 _USUAL_BREAKER: Final = Breaker()
 
 
-class Route:
+class Route(ModelTraits):
     """Asks other models of the server, by their names, until one answers.
 
     Members are asked for the same caller, within their own permissions and policies; one that this
@@ -74,6 +74,7 @@ class Route:
         for name in self._fallbacks:
             if not isinstance(name, str) or not name:
                 raise DefinitionError(f"a route has names of models, not {name!r}")
+        self.members = (*self._weights, *self._fallbacks)
         if len(set(self.members)) < len(self.members):
             raise DefinitionError(f"a route has each model once, not {', '.join(self.members)}")
         self._retries: int = whole(0)("retries", retries)
@@ -83,11 +84,6 @@ class Route:
             raise DefinitionError(f"breaker is a Breaker or None, not {breaker!r}")
         self._breaker = breaker
         self._choosing = MemberOrder(choose)
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """The names of all models that it may ask."""
-        return (*self._weights, *self._fallbacks)
 
     async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Ask one member after the other."""

@@ -18,7 +18,7 @@ from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOpti
 from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
 from mcp_mount.backends.models.upstreams.upstream_answers import answer_of
 from mcp_mount.llm.answers import ChatCompletion
-from mcp_mount.llm.models import Invocation
+from mcp_mount.llm.models import Invocation, ModelTraits
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.values import filled, mapping, whole
@@ -28,7 +28,7 @@ DEFAULT_MAX_TOKENS: Final = 8192
 """The longest answer to a request without a limit: the API requires one."""
 
 
-class Anthropic:
+class Anthropic(ModelTraits):
     """A model of Anthropic, or of an upstream with its Messages API.
 
     Requests are translated: system messages, tools, pictures, the form of the answer. Options
@@ -56,9 +56,7 @@ class Anthropic:
     is_async = True
     wants_context = False
     provider = "anthropic"
-    """As OpenTelemetry names it."""
     has_system_apart = True
-    """Whether what the system says is no part of the conversation."""
 
     def __init__(
         self,

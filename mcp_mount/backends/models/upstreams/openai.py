@@ -18,12 +18,12 @@ from mcp_mount.backends.models.upstreams.options import (
 from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
 from mcp_mount.backends.models.upstreams.upstream_answers import answer_of
 from mcp_mount.llm.answers import ChatCompletion, Embeddings
-from mcp_mount.llm.models import Invocation
+from mcp_mount.llm.models import Invocation, ModelTraits
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.values import filled, flag, mapping, or_none
 
 
-class OpenAI:
+class OpenAI(ModelTraits):
     """A model of an upstream with OpenAI's interface, for chat and for embeddings.
 
     Options of a request that change the answer alone go to the upstream as they are; `passes` names
@@ -53,7 +53,6 @@ class OpenAI:
     is_async = True
     wants_context = False
     provider = "openai"
-    """As OpenTelemetry names it."""
 
     def __init__(
         self,
