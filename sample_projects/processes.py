@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,10 +42,10 @@ def running(
     *,
     cwd: Path = ROOT,
     environment: Mapping[str, str] | None = None,
-    seconds: float = 30.0,
+    seconds: float = 60.0,
     log: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; begins when it accepts connections at `port`.
+    """Run a server until the block ends; begins when it takes connections at `port`.
 
     What the server prints is shown if it does not start; log: where it is kept.
     """
@@ -61,7 +61,9 @@ def running(
             start_new_session=True,
         )
         try:
-            _wait(process, port, seconds)
+            # gunicorn listens before a worker has loaded the application, and clients do not wait
+            # for that as long as it takes on a busy machine.
+            _wait(process, port, seconds, until_taken="gunicorn" in words)
             yield process
         except ServerFailed:
             output.seek(0)
@@ -97,7 +99,9 @@ class ServerFailed(RuntimeError):
     """A server ended, or did not listen in time."""
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, seconds: float) -> None:
+def _wait(
+    process: subprocess.Popen[bytes], port: int, seconds: float, *, until_taken: bool
+) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -105,9 +109,19 @@ def _wait(process: subprocess.Popen[bytes], port: int, seconds: float) -> None:
         with socket.socket() as probe:
             probe.settimeout(0.2)
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+                if not until_taken or _is_taken(probe):
+                    return
+                continue
         time.sleep(0.01)
     raise ServerFailed(f"nothing listens at port {port} after {seconds:g} s")
+
+
+def _is_taken(connection: socket.socket) -> bool:
+    """Whether a server has taken a connection: it closes one whose client has nothing to say."""
+    connection.shutdown(socket.SHUT_WR)
+    with suppress(TimeoutError, ConnectionError):
+        return connection.recv(1) == b""
+    return False
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
