@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from typing_extensions import get_protocol_members
 
-from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.schemas.functions import DefinitionError, is_coroutine_function
 
 Check: TypeAlias = Callable[[str, Any], Any]
 """Takes the name of an option and what a user gave; returns the value that is kept.
@@ -62,6 +62,24 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, int) or value not in (0, 1):
         raise DefinitionError(f"{name} is True or False, not {value!r}")
     return bool(value)
+
+
+def function(name: str, value: Any, *, is_plain: bool = False) -> Any:
+    """A function, or anything else that can be called.
+
+    Args:
+        name: What it is for.
+        value: The function.
+        is_plain: Whether a coroutine function will not do.
+
+    Raises:
+        DefinitionError: For anything else.
+    """
+    if not callable(value):
+        raise DefinitionError(f"{name} is a function, not {value!r}")
+    if is_plain and is_coroutine_function(value):
+        raise DefinitionError(f"{name} is a plain function, not a coroutine function: {value!r}")
+    return value
 
 
 def seconds(name: str, value: Any) -> float:

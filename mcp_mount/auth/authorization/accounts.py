@@ -68,10 +68,23 @@ class Accounts:
     find_user: Callable[[AccessToken], Any] | None = None
 
     def login_url(self, path: str) -> str:
-        """The URL of the login page that leads back to a path of this origin."""
+        """The URL of the login page that leads back to a path of this origin.
+
+        Args:
+            path: The path.
+
+        Raises:
+            PageError: If a function of the application does not say.
+        """
         assert self.login is not None, "the user has said it"
         if callable(self.login):
-            return self.login(path)
+            try:
+                return _checked_url(self.login(path))
+            except Exception:
+                logger.exception("It could not be found out where people log in")
+                raise PageError(
+                    "It cannot be found out where you log in. Try again later.", status=503
+                ) from None
         separator = "&" if "?" in self.login else "?"
         return f"{self.login}{separator}{urlencode({self.next_name: path})}"
 
@@ -145,6 +158,17 @@ def checked_person(found: Any) -> Person | None:
             f"or None, not {type(found).__name__}"
         )
     return checked_person(Person(str(found), str(found)))
+
+
+def _checked_url(url: Any) -> str:
+    """The URL that a function of the application has returned.
+
+    Raises:
+        TypeError: If it is none. None, or a response that redirects, would be sent as a header.
+    """
+    if not isinstance(url, str) or not url:
+        raise TypeError(f"login= of SignIn returns the URL of the login page, not {url!r}")
+    return url
 
 
 def _digest(stamp: Any) -> str:

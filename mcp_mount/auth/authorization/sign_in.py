@@ -42,7 +42,7 @@ from mcp_mount.calls.flows import Flow, Run
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import naming_options
-from mcp_mount.schemas.values import flag, seconds, text
+from mcp_mount.schemas.values import flag, function, seconds, text
 from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.sealing import Keys
@@ -173,16 +173,16 @@ class SignIn:
         with requires("signin", "auth=SignIn(…)"):
             import_module("limits")
         self.scopes = _scopes(scopes or {})
-        self._user = None if user is None else of_request(user)
-        self._login = login
-        self._still_valid = still_valid
+        self._user = None if user is None else of_request(function("user", user))
+        self._login = _login(login)
+        self._still_valid = None if still_valid is None else function("still_valid", still_valid)
         self._store = None if store is None else store_of(store)
         self.issuer = None if issuer is None else _issuer(issuer)
         if not text("path", path).startswith("/") or path.rstrip("/") == "":
             raise DefinitionError(f"path must start with '/' and name something, not {path!r}")
         self.path = path.rstrip("/")
-        self.render = render
-        self._listener = on_event
+        self.render = None if render is None else function("render", render, is_plain=True)
+        self._listener = None if on_event is None else function("on_event", on_event, is_plain=True)
         self.events = self._own_events()
         self._lifetimes = Lifetimes(
             seconds("access", access),
@@ -489,6 +489,19 @@ def _nobody(request: Any) -> None:
 
 def _nothing_ends(user: str) -> str:
     return ""
+
+
+def _login(login: Any) -> str | Callable[[str], str] | None:
+    """The login page, as the user has named it.
+
+    Raises:
+        DefinitionError: If it is neither a path or URL, nor a function.
+    """
+    if login is None or callable(login):
+        return None if login is None else function("login", login, is_plain=True)
+    if not isinstance(login, str) or not login:
+        raise DefinitionError(f"login is the path or URL of a page, or a function, not {login!r}")
+    return login
 
 
 def _scopes(scopes: Mapping[str, str]) -> dict[str, str]:

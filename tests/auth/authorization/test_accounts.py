@@ -59,3 +59,12 @@ def test_a_function_that_cannot_say_is_told_on_a_page(find: Any) -> None:
 def test_the_login_page_leads_back(login: Any, url: str) -> None:
     accounts = Accounts(lambda request: None, login, lambda user: "")
     assert accounts.login_url("/a?b=c") == url
+
+
+@pytest.mark.parametrize(
+    "login", [lambda path: 1 / 0, lambda path: None, lambda path: "", lambda path: {"url": path}]
+)
+def test_a_login_page_that_nobody_can_name_is_told_on_a_page(login: Any) -> None:
+    with pytest.raises(PageError) as refused:
+        Accounts(lambda request: None, login, lambda user: "").login_url("/a")
+    assert refused.value.status == 503

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any, get_args
 
@@ -118,6 +119,10 @@ def test_without_a_resource_a_token_is_for_whatever_is_vouched_for(shop: Shop) -
     assert shop.verify(tokens["access_token"], f"{RESOURCE}/").subject == "ann"
 
 
+async def awaits(*given: Any) -> str:
+    return "/login"
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -130,6 +135,17 @@ def test_without_a_resource_a_token_is_for_whatever_is_vouched_for(shop: Shop) -
         {"scopes": {5: "words"}},
         {"store": "memory"},
         {"store": 5},
+        {"store": "postgresql://localhost/shop"},
+        {"store": sqlite3.connect(":memory:")},
+        {"user": "uid"},
+        {"still_valid": "stamp"},
+        {"login": 5},
+        {"login": ""},
+        {"login": awaits},
+        {"render": "consent.html"},
+        {"render": awaits},
+        {"on_event": "log"},
+        {"on_event": awaits},
         {"path": "assistants"},
         {"path": "/"},
         {"path": 5},
@@ -153,7 +169,7 @@ def test_without_a_resource_a_token_is_for_whatever_is_vouched_for(shop: Shop) -
 )
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises((DefinitionError, ValueError, TypeError)) as caught:
-        SignIn(user=lambda request: None, login="/login", **options)
+        SignIn(**{"user": lambda request: None, "login": "/login", **options})
     assert next(iter(options)) in str(caught.value)
 
 
