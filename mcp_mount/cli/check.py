@@ -6,7 +6,6 @@ import ssl
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 from mcp_mount.base import MCPServer
@@ -20,8 +19,6 @@ from mcp_mount.cli.checking.pages import check_pages
 from mcp_mount.cli.checking.walks import walks
 from mcp_mount.cli.commands import Declare, Screen, printable
 from mcp_mount.cli.console import CommandError
-
-HELP: Final = "go the ways of clients to a server, and say what stands in the way"
 
 
 def declare(parser: ArgumentParser, of_host: Declare) -> None:

@@ -6,15 +6,13 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 from secrets import token_urlsafe
-from typing import Any, Final
+from typing import Any
 
 from mcp_mount.base import MCPServer
 from mcp_mount.cli.commands import Declare, Screen, printable, sign_in_of
 from mcp_mount.cli.console import CommandError
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError
-
-HELP: Final = "make the secret or the keys of a client, and the line for the settings"
 
 
 def declare(parser: ArgumentParser, of_host: Declare) -> None:

@@ -16,7 +16,6 @@ from mcp_mount.cli.console import CommandError
 if TYPE_CHECKING:
     from mcp_mount.auth.authorization.sign_in import SignIn
 
-HELP: Final = "list, revoke and purge the connections of assistants with the application's accounts"
 
 _COLUMNS: Final = ("id", "user", "client", "host", "scopes", "connected", "last used")
 

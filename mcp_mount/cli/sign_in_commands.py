@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
-from mcp_mount.cli import check, client, connections
+from mcp_mount.base import MCPServer
 from mcp_mount.cli.commands import Declare, Screen
 
 
@@ -15,23 +16,58 @@ from mcp_mount.cli.commands import Declare, Screen
 class SignInCommand:
     """A command.
 
-    Attributes:
+    Args:
         help: What it does, in a line.
-        declare: Declares its arguments.
-        run: Runs it, for a server; returns the exit status.
+        module: Its module, which is imported when somebody types the command: integrations have
+            the names of all at the start of an application.
         needs_server: Whether it can do nothing without a server at hand.
     """
 
     help: str
-    declare: Callable[[ArgumentParser, Declare], None]
-    run: Callable[[Any, Namespace, Screen], int]
+    module: str
     needs_server: bool = True
+
+    def declare(self, parser: ArgumentParser, of_host: Declare) -> None:
+        """Declare its arguments.
+
+        Args:
+            parser: The parser of the command.
+            of_host: Declares those by which the server is found.
+        """
+        self._module().declare(parser, of_host)
+
+    def run(self, server: MCPServer | None, options: Namespace, screen: Screen) -> int:
+        """Run it; its exit status.
+
+        Args:
+            server: The server; None without one at hand.
+            options: What was typed.
+            screen: Where it is told.
+
+        Raises:
+            CommandError: If it cannot be done.
+        """
+        status: int = self._module().run(server, options, screen)
+        return status
+
+    def _module(self) -> Any:
+        return import_module(self.module)
 
 
 COMMANDS: Final[Mapping[str, SignInCommand]] = {
-    "connections": SignInCommand(connections.HELP, connections.declare, connections.run),
-    "client": SignInCommand(client.HELP, client.declare, client.run),
-    "check": SignInCommand(check.HELP, check.declare, check.run, needs_server=False),
+    "connections": SignInCommand(
+        "list, revoke and purge the connections of assistants with the application's accounts",
+        "mcp_mount.cli.connections",
+    ),
+    "client": SignInCommand(
+        "make the secret or the keys of a client, and the line for the settings",
+        "mcp_mount.cli.client",
+    ),
+    "check": SignInCommand(
+        "go the ways of clients to a server, and say what stands in the way",
+        "mcp_mount.cli.check",
+        needs_server=False,
+    ),
 }
 
 
