@@ -72,7 +72,7 @@ def _call_all() -> None:
             callback()
 
 
-class _Handler:
+class _ChainedHandler:
     """Ours, before another."""
 
     def __init__(self, previous: Any) -> None:
@@ -103,15 +103,15 @@ def _watch_hypercorn() -> None:
 
 
 def _is_chained(number: signal.Signals) -> bool:
-    return isinstance(signal.getsignal(number), _Handler)
+    return isinstance(signal.getsignal(number), _ChainedHandler)
 
 
 def _chain(number: signal.Signals) -> None:
     previous = signal.getsignal(number)
     # None: it is not Python's, and could not be called.
-    if previous is None or isinstance(previous, _Handler):
+    if previous is None or isinstance(previous, _ChainedHandler):
         return
-    signal.signal(number, _Handler(previous))
+    signal.signal(number, _ChainedHandler(previous))
     if getattr(previous, "__module__", "").startswith("gunicorn."):
         # As gunicorn has it: its own does not interrupt the system calls of requests.
         signal.siginterrupt(number, False)
