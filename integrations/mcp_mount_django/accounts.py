@@ -7,6 +7,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
 
@@ -69,5 +70,6 @@ def _user(key: str) -> Any:
     model = get_user_model()
     try:
         return model._default_manager.get(pk=key)
-    except (model.DoesNotExist, ValueError):
+    except (model.DoesNotExist, ValueError, ValidationError):
+        # What is no key of this model: a UUIDField refuses it by a ValidationError.
         return None

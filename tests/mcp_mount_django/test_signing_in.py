@@ -203,6 +203,31 @@ def test_a_template_of_the_project_replaces_a_page(urls: ModuleType, tmp_path: A
     assert b"<p>Oh: The assistant&#x27;s request names no client_id.</p>" in answer.content
 
 
+def test_an_id_that_is_no_key_is_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.contrib import auth
+    from django.core.exceptions import ObjectDoesNotExist
+    from django.db.models import UUIDField
+
+    from mcp_mount.wire.tokens import AccessToken
+    from mcp_mount_django.accounts import user_of_token
+
+    class Members:
+        """A model whose key is a UUID, as far as it is asked."""
+
+        class DoesNotExist(ObjectDoesNotExist):
+            pass
+
+        class _default_manager:
+            @staticmethod
+            def get(pk: str) -> None:
+                UUIDField().to_python(pk)
+                raise Members.DoesNotExist
+
+    monkeypatch.setattr(auth, "get_user_model", lambda: Members)
+    for id in ("ann", "7", "6f9619ff-8b86-d011-b42d-00c04fc964ff"):
+        assert user_of_token(AccessToken(id, frozenset())) is None
+
+
 ADMIN = """
 import django
 from django.conf import settings

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -206,6 +207,8 @@ class SignIn:
         self._seals: Seals | None = None
         self._server: AuthorizationServer | None = None
         self._warned = False
+        # First requests come on several threads at once. To make the server asks for the store.
+        self._making = RLock()
 
     def serving(self, site: Site) -> SignIn:
         """Return what serves an MCP server: this object for the first one, and a copy with the same
@@ -214,6 +217,7 @@ class SignIn:
         Args:
             site: What is needed of the server.
         """
+        # Methods of one object are equal: the same server asks again when it is configured anew.
         if self._site is None or self._site.keys == site.keys:
             self._site = site
             self._seals = self._server = None
@@ -234,10 +238,12 @@ class SignIn:
     @property
     def store(self) -> ConnectionStore:
         """Where connections are kept."""
-        if self._store is None:
-            accounts = None if self._site is None else self._site.accounts()
-            own = None if accounts is None else accounts.store
-            self._store = own or MemoryConnections()
+        # Two stores in memory would be: one that is written, and one that is asked.
+        with self._making:
+            if self._store is None:
+                accounts = None if self._site is None else self._site.accounts()
+                own = None if accounts is None else accounts.store
+                self._store = own or MemoryConnections()
         if not self._store.is_shared and not self._warned:
             self._warned = True
             logger.warning(
@@ -253,16 +259,17 @@ class SignIn:
 
         It is made at the first use, when the host has its configuration.
         """
-        if self._server is None:
-            assert self._site is not None, "a server has this as its auth="
-            self._server = AuthorizationServer(
-                replace(self._options, server_name=self._site.title, tools=self._site.tools),
-                self.seals,
-                self.store,
-                self.events,
-                AddressLimits(self._site.limiter, self._site.name),
-            )
-        return self._server
+        with self._making:
+            if self._server is None:
+                assert self._site is not None, "a server has this as its auth="
+                self._server = AuthorizationServer(
+                    replace(self._options, server_name=self._site.title, tools=self._site.tools),
+                    self.seals,
+                    self.store,
+                    self.events,
+                    AddressLimits(self._site.limiter, self._site.name),
+                )
+            return self._server
 
     @property
     def seals(self) -> Seals:

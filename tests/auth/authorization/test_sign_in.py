@@ -212,6 +212,28 @@ def test_without_accounts_one_is_told_what_to_give(given: dict[str, Any]) -> Non
         _ = sign_in.accounts
 
 
+def test_two_first_requests_at_once_get_one_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    from threading import Thread
+
+    sign_in = SignIn(user=str, login="/")
+    MCPServer("shop", auth=sign_in, secret_key="x")
+    stores: list[Any] = []
+    other = Thread(target=lambda: stores.append(sign_in.store))
+
+    class Slow(MemoryConnections):
+        def __init__(self) -> None:
+            super().__init__()
+            if other.ident is None:
+                other.start()
+                # It waits for this one, or is through.
+                other.join(0.3)
+
+    monkeypatch.setattr(f"{SignIn.__module__}.MemoryConnections", Slow)
+    stores.append(sign_in.store)
+    other.join()
+    assert stores[0] is stores[1] is sign_in.store
+
+
 def test_connections_in_memory_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     shop = Shop()
     with caplog.at_level("WARNING", "mcp_mount.signin"):
