@@ -40,7 +40,7 @@ class Terminal:
         self._user = user
         self._path = path
         self._host = host
-        self._handler = _Handler()
+        self._handler = _TerminalHandler()
 
     def respond(self, asked: Request) -> Reply:
         """Answer a request, inside the middleware.
@@ -135,7 +135,7 @@ class Terminal:
         return WSGIRequest(make_environ("POST", path, headers, host=self._host, scheme=scheme))
 
 
-class _Handler(BaseHandler):
+class _TerminalHandler(BaseHandler):
     """Django's handler, with another view in place of the server's."""
 
     def __init__(self) -> None:
