@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx2
@@ -128,6 +131,24 @@ def test_the_official_client_signs_in_and_steps_up(host: str, mode: str, serve: 
     assert len(person.visited) == 1
     assert called(url, person, mode, "cancel_order", number=7) == f"{name} cancelled 7"
     assert set(person.scopes()[1].split()) == {"orders:read", "orders:write"}
+
+
+def test_the_program_of_the_page_about_clients_signs_in(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs" / "connect.md").read_text()
+    [code] = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    origin = serve("fastapi")
+    browser, port = Browser("ann", origin), free_port()
+
+    def visit(url: str) -> None:
+        httpx2.get(f"http://127.0.0.1:{port}/callback", params=browser.consent(url))
+
+    # The program waits for the browser, so that this one goes on beside it.
+    monkeypatch.setattr(webbrowser, "open", lambda url: Thread(target=visit, args=[url]).start())
+    code = code.replace("http://localhost:8000/mcp", f"{origin}/api/mcp")
+    exec(code.replace("3030", str(port)), {"__name__": "program"})
+    assert "name='whoami'" in capsys.readouterr().out
 
 
 def test_a_tool_of_django_has_the_user_of_the_project(serve: Serve) -> None:
