@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+from mcp_mount.schemas.functions import DefinitionError
 
 MAX_REDIRECT_URI: Final = 2048
 
@@ -76,6 +78,44 @@ def check_redirect_uri(uri: str) -> SplitResult:
 def is_loopback(parts: SplitResult) -> bool:
     """Whether a redirect URI is for a program on the person's computer."""
     return parts.scheme == "http" and parts.hostname in _LOOPBACK
+
+
+def admitting(redirects: Sequence[str] | None) -> Callable[[str], bool]:
+    """Read `redirects=` of a SignIn: where codes may be sent.
+
+    Args:
+        redirects: Host names, "localhost" for programs on the person's computer, and private
+            schemes with a colon; None for anywhere.
+
+    Returns:
+        A function that says whether codes may be sent to a redirect URI.
+
+    Raises:
+        DefinitionError: For what names no place.
+    """
+    if redirects is None:
+        return lambda uri: True
+    if isinstance(redirects, str) or not redirects:
+        raise DefinitionError('redirects is a list, such as ["claude.ai", "localhost", "cursor:"]')
+    hosts: set[str] = set()
+    schemes: set[str] = set()
+    for one in redirects:
+        if not isinstance(one, str) or "/" in one or not one:
+            raise DefinitionError(f'redirects has host names and "scheme:", not {one!r}')
+        (schemes if one.endswith(":") else hosts).add(one.rstrip(":").lower())
+
+    def admits(uri: str) -> bool:
+        try:
+            parts = check_redirect_uri(uri)
+        except RedirectRefused:
+            return False
+        if parts.scheme not in ("http", "https"):
+            return parts.scheme in schemes
+        host = parts.hostname or ""
+        is_local = host in _LOOPBACK
+        return ("localhost" if is_local else host) in hosts
+
+    return admits
 
 
 def is_registered(uri: str, registered: Sequence[str]) -> bool:

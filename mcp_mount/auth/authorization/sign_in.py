@@ -27,7 +27,7 @@ from mcp_mount.auth.authorization.grants import Lifetimes, canonical, event_of
 from mcp_mount.auth.authorization.limits import AddressLimits
 from mcp_mount.auth.authorization.machines import access_of, resource_digest
 from mcp_mount.auth.authorization.options import ScopeTool, SignInOptions
-from mcp_mount.auth.authorization.redirects import RedirectRefused, check_redirect_uri
+from mcp_mount.auth.authorization.redirects import admitting
 from mcp_mount.auth.authorization.sealed import CODE_SECONDS, FORM_SECONDS, Seals
 from mcp_mount.auth.authorization.server import AuthorizationServer
 from mcp_mount.auth.authorization.stores import store_of
@@ -199,7 +199,7 @@ class SignIn:
             reads_documents=flag("cimd", cimd),
             verifies_keys=_verifying(client_keys) and cimd,
             enterprise=providers_of(enterprise),
-            admits=_admitting(redirects),
+            admits=admitting(redirects),
         )
         self._known: VerificationCache[Connection] = VerificationCache()
         self._unrevoked: VerificationCache[bool] = VerificationCache()
@@ -529,34 +529,3 @@ def _scopes(scopes: Mapping[str, str]) -> dict[str, str]:
         if not isinstance(words, str):
             raise DefinitionError(f"scopes[{name!r}] is a text for people, not {words!r}")
     return dict(scopes)
-
-
-def _admitting(redirects: Sequence[str] | None) -> Callable[[str], bool]:
-    """Whether codes may be sent to a redirect URI.
-
-    Raises:
-        DefinitionError: For what names no place.
-    """
-    if redirects is None:
-        return lambda uri: True
-    if isinstance(redirects, str) or not redirects:
-        raise DefinitionError('redirects is a list, such as ["claude.ai", "localhost", "cursor:"]')
-    hosts: set[str] = set()
-    schemes: set[str] = set()
-    for one in redirects:
-        if not isinstance(one, str) or "/" in one or not one:
-            raise DefinitionError(f'redirects has host names and "scheme:", not {one!r}')
-        (schemes if one.endswith(":") else hosts).add(one.rstrip(":").lower())
-
-    def admits(uri: str) -> bool:
-        try:
-            parts = check_redirect_uri(uri)
-        except RedirectRefused:
-            return False
-        if parts.scheme not in ("http", "https"):
-            return parts.scheme in schemes
-        host = parts.hostname or ""
-        is_local = host in ("127.0.0.1", "::1", "localhost")
-        return ("localhost" if is_local else host) in hosts
-
-    return admits

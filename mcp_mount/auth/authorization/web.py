@@ -60,7 +60,8 @@ class WebRequest:
     @property
     def cookie_name(self) -> str:
         """The name of the cookie that ties a form to its browser."""
-        # The prefix lets no other host, and nothing without TLS, set it (RFC 6265bis, 4.1.3.1).
+        # The prefix lets nothing without TLS set it (RFC 6265bis, 4.1.3.1). __Host- would keep it
+        # from other hosts of the domain, too, but wants the path to be /; a form names its person.
         return "__Secure-mcp_signin" if self.is_secure else "mcp_signin"
 
     def cookie(self) -> str | None:
