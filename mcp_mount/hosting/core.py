@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.requests import Request
 
-from mcp_mount.backends.backplane import MemoryBackplane
+from mcp_mount.backends.backplane import MemoryBackplane, backplane_of, store_url
 from mcp_mount.backends.stores import store_of
 from mcp_mount.backends.tasks import LocalTasks
 from mcp_mount.calls.call import Call, Policy
@@ -223,7 +223,11 @@ class ServerCore:
                 telemetry=values["telemetry"], audit=values["audit"], log_calls=values["log_calls"]
             )
         watched = observability.policies(), observability.observers()
-        store = store_of(values["store"]) if "store" in changed else self._environment.store
+        store, backplane = self._environment.store, self._peers.states
+        if "backplane" in changed:
+            backplane = backplane_of(values["backplane"], lambda: self.protocol.settings.name)
+        if "store" in changed or "backplane" in changed:
+            store = store_of(values["store"] or store_url(values["backplane"]))
 
         def change() -> None:
             self.values = values
@@ -240,9 +244,7 @@ class ServerCore:
             self._environment.callers.function = values["caller"]
             self._environment.store = store
             self.tasks.limits = values["task_limits"] or TaskLimits()
-            if "backplane" in changed:
-                backplane = values["backplane"]
-                self._peers.backplane = MemoryBackplane() if backplane is None else backplane
+            self._peers.use(backplane)
             self._rules = given
             self._needs_loop = any(map(needs_loop, rules))
             self.protocol.settings.rules = rules

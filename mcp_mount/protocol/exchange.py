@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
@@ -394,11 +393,7 @@ class Protocol:
                 message = parse(value, null_is_missing=True)
                 if isinstance(message, RequestMessage) and message.method == "initialize":
                     return self._initialize(message, request, accept)
-                started = perf_counter()
-                try:
-                    session, state = yield from self._sessions.session(request)
-                except BackplaneUnavailable as error:
-                    raise self._unopened([value], request, started, error) from error
+                session, state = yield from self._sessions.session(request)
                 admitted = yield from self._sessions.admit(value, session, state, request)
             if admitted is None:
                 return Reply(202)
@@ -416,11 +411,7 @@ class Protocol:
             _check_version(request)
         if self._is_stateless(request):
             raise ProtocolError(INVALID_REQUEST, "This revision has no batches")
-        started = perf_counter()
-        try:
-            session, state = yield from self._sessions.session(request)
-        except BackplaneUnavailable as error:
-            raise self._unopened(values, request, started, error) from error
+        session, state = yield from self._sessions.session(request)
         if not session.revision.batches:
             raise ProtocolError(INVALID_REQUEST, f"{session.revision.name} has no batches")
         if not 0 < len(values) <= _MAX_IN_A_BATCH:
@@ -514,26 +505,6 @@ class Protocol:
             for one in observers:
                 one.on_request(incoming, started, outcome, None)
         return outcome
-
-    def _unopened(
-        self,
-        values: list[Any],
-        request: Request,
-        started: float,
-        error: BackplaneUnavailable,
-    ) -> ProtocolError:
-        """The refusal of messages whose session the backplane does not tell; observers hear of
-        it."""
-        refusal = _unavailable(error)
-        token = request.headers[SESSION_HEADER]
-        for value in values if self.settings.observers else ():
-            with suppress(ProtocolError):
-                message = parse(value, null_is_missing=True)
-                if isinstance(message, RequestMessage):
-                    incoming = self._sessions.observed_request(message, request, token)
-                    for one in self.settings.observers:
-                        one.on_request(incoming, started, None, refusal)
-        return refusal
 
     def _poll(self, resumption: Resumption) -> Reply:
         """All that is new, as an event stream that ends at once."""

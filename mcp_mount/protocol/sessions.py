@@ -16,12 +16,17 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from mcp_mount.calls.answers import WaitingAnswers
-from mcp_mount.calls.backplane import Message, SessionState
+from mcp_mount.calls.backplane import (
+    UNTOUCHED,
+    BackplaneUnavailable,
+    Message,
+    SessionState,
+)
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, FlowMethod, Method
 from mcp_mount.calls.flows import Do, Flow, done
 from mcp_mount.calls.incoming import LOG_LEVELS, ClientInfo, IncomingRequest
-from mcp_mount.calls.questions import StreamDialogue, is_foreign
+from mcp_mount.calls.questions import StreamDialogue
 from mcp_mount.calls.results import Result
 from mcp_mount.protocol.changes import Change, OpenStreams, SessionStream, check_uris
 from mcp_mount.protocol.kept_logs import KeptLogs
@@ -104,10 +109,11 @@ class Sessions:
         self._catalogue = catalogue
         self._peers = peers
         self._changes = changes
-        self._answers = WaitingAnswers()
+        self._answers = WaitingAnswers(lambda: peers.node)
         self._kept = KeptLogs()
         self._seal = TokenSealer("session", keys, server=lambda: settings.name)
         self._opened: OrderedDict[tuple[str, str], Session] = OrderedDict()
+        self._last_known: OrderedDict[str, SessionState] = OrderedDict()
         self._calls: WeakValueDictionary[tuple[str, MessageId], Call] = WeakValueDictionary()
         self._streams = OpenStreams()
         self._logs: WeakValueDictionary[tuple[str, MessageId], EventLog] = WeakValueDictionary()
@@ -171,8 +177,7 @@ class Sessions:
     def observed_request(
         self, message: RequestMessage, request: Request, token: str
     ) -> IncomingRequest:
-        """What observers get of a request that is not admitted: of the handshake, in the session
-        that it has opened, and of one whose session the backplane does not tell.
+        """What observers get of the handshake, in the session that it has opened.
 
         Args:
             message: The message.
@@ -180,11 +185,10 @@ class Sessions:
             token: The id of the session.
         """
         session = self._open(token, request.mount)
-        params = {} if message.method == "initialize" else message.params
         return IncomingRequest(
             message.id,
             message.method,
-            params,
+            {},
             {},
             session.revision,
             session.client,
@@ -214,10 +218,10 @@ class Sessions:
         if session is None:
             session = self._open(token, request.mount)
         if self._peers.shared:
-            # What it asks its client may be answered in another process, which may end it, too.
-            yield from self._peers.join()
-        asked = self._peers.backplane.session(session.id)
-        state: SessionState = (yield asked) if isinstance(asked, Do) else asked
+            state = yield from self._shared_state(session.id)
+        else:
+            asked = self._peers.states.session(session.id)
+            state = (yield asked) if isinstance(asked, Do) else asked
         if session.expires < time.time() or state.ended:
             self._opened.pop((request.mount, token), None)
             raise _no_session()
@@ -225,6 +229,23 @@ class Sessions:
         if session.caller is not None and session.caller != self._settings.callers.key_of(request):
             raise _no_session()
         return session, state
+
+    def _shared_state(self, session: str) -> Flow[SessionState]:
+        """What all processes know of a session; where they cannot be asked, what was last known
+        here: its token says who it is, and its client is served."""
+        try:
+            # What it asks its client may be answered in another process, which may end it, too.
+            yield from self._peers.join()
+            state = yield from done(self._peers.states.session(session))
+        except BackplaneUnavailable:
+            return self._last_known.get(session, UNTOUCHED)
+        if state is UNTOUCHED and session not in self._last_known:
+            return state
+        self._last_known[session] = state
+        self._last_known.move_to_end(session)
+        if len(self._last_known) > _CACHED_SESSIONS:
+            self._last_known.popitem(last=False)
+        return state
 
     def admit(
         self, value: Any, session: Session, state: SessionState, request: Request
@@ -278,10 +299,10 @@ class Sessions:
             token: Its id.
             mount: The path of the MCP endpoint, as the client wrote it.
         """
-        session = self._opened.get((mount, token))
+        session = None if self._peers.shared else self._opened.get((mount, token))
         if session is None or session.caller is not None or session.expires < time.time():
             return None
-        state = self._peers.backplane.session(session.id)
+        state = self._peers.states.session(session.id)
         return None if isinstance(state, Do) or state.ended else session
 
     def incoming(
@@ -367,7 +388,7 @@ class Sessions:
         Raises:
             ProtocolError: 404, if the session has ended meanwhile.
         """
-        uris = yield from done(self._peers.backplane.subscribed(stream.session))
+        uris = yield from done(self._peers.states.subscribed(stream.session))
         self._streams.load(stream, uris)
         if stream.has_ended:
             raise _no_session()
@@ -434,10 +455,14 @@ class Sessions:
         question = str(message.id)
         if self._answers.deliver(session.id, question, message):
             return
-        if not self._peers.shared:
-            _refuse_foreign_answer(question)
+        node = self._answers.asked_by(question)
+        if node is None:
+            # Nobody waits for it any more.
             return
-        yield from self._peers.send(
+        if not self._peers.shared:
+            raise _foreign_answer()
+        yield from self._peers.send_to(
+            node,
             "answer",
             session=session.id,
             question=question,
@@ -477,7 +502,7 @@ class Sessions:
         """
         session, _ = yield from self.session(request)
         ttl = max(0.0, session.expires - time.time())
-        yield from done(self._peers.backplane.end_session(session.id, ttl=ttl))
+        yield from done(self._peers.states.end_session(session.id, ttl=ttl))
         self._end_here(session.id)
         self._opened.pop((request.mount, request.headers[SESSION_HEADER]), None)
         yield from self._peers.send("ended", session=session.id)
@@ -519,16 +544,16 @@ class Sessions:
             raise ProtocolError(INVALID_PARAMS, 'params must have a string "uri"')
         assert session is not None
         check_uris([uri])
-        uri, backplane = normal_uri(uri), self._peers.backplane
+        uri, states = normal_uri(uri), self._peers.states
         if on:
             if not self._catalogue.serves(uri, incoming):
                 raise ProtocolError(
                     RESOURCE_NOT_FOUND, f"Resource not found: {uri}", data={"uri": uri}
                 )
-            subscribed = yield from done(backplane.subscribed(session))
+            subscribed = yield from done(states.subscribed(session))
             check_uris(subscribed | {uri})
         ttl = self._settings.session_ttl
-        yield from done(backplane.subscribe(session, uri, on=on, ttl=ttl))
+        yield from done(states.subscribe(session, uri, on=on, ttl=ttl))
         self._streams.subscribe(session, uri, on=on)
         yield from self._peers.send("subscribed", session=session, uri=uri, on=on)
         return Result(b"")
@@ -539,25 +564,19 @@ class Sessions:
             raise ProtocolError(INVALID_PARAMS, f'"level" must be one of {", ".join(LOG_LEVELS)}')
         assert incoming.session is not None
         ttl = self._settings.session_ttl
-        yield from done(self._peers.backplane.set_log_level(incoming.session, str(level), ttl=ttl))
+        yield from done(self._peers.states.set_log_level(incoming.session, str(level), ttl=ttl))
         return Result(b"")
 
 
-def _refuse_foreign_answer(question: str) -> None:
-    """Refuse the answer to a question that another process has asked, where it cannot reach that
-    process. An answer that nobody waits for any more is dropped.
-
-    Raises:
-        ProtocolError: 400.
-    """
-    if not is_foreign(question):
-        return
+def _foreign_answer() -> ProtocolError:
+    """The refusal of the answer to a question that another process has asked, which this one cannot
+    reach."""
     logger.warning(
         "A client answered a question of another process, which does not get the answer: with "
         "several workers, clients of the session revisions must come back to the one that asks "
-        "them (sticky sessions), or the server must have a single one."
+        "them (sticky sessions), the server must have a backplane, or a single worker."
     )
-    raise ProtocolError(
+    return ProtocolError(
         INVALID_REQUEST, "The question was asked by another process of this server", status=400
     )
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from queue import Queue
 from typing import Any, TypeVar
@@ -16,7 +16,13 @@ from pydantic import BaseModel
 
 from mcp_mount import Audit, Context, MCPServer, SyncContext, TaskPolicy
 from mcp_mount.backends.backplane import MemoryBackplane
-from mcp_mount.calls.backplane import BackplaneUnavailable, Message, SessionState
+from mcp_mount.calls.backplane import (
+    BackplaneUnavailable,
+    Message,
+    Published,
+    Record,
+    SessionState,
+)
 from mcp_mount.calls.flows import Do
 from mcp_mount.protocol import Reply, Request
 from mcp_mount.transports.answering import AsyncAnswers
@@ -36,9 +42,11 @@ class Remote:
 
     def __init__(self) -> None:
         self._state = MemoryBackplane()
-        self._listeners: list[Callable[[Message], None]] = []
+        self._nodes: dict[str, list[Callable[[Message], None]]] = {}
+        self._records: dict[str, dict[str, str]] = {}
+        self._lists: dict[str, list[str]] = {}
         self.is_down = False
-        self.published: list[Message] = []
+        self.published_messages: list[Message] = []
         self.looking: Callable[[], object] = lambda: None
 
     def _step(self, do: Callable[[], T]) -> Do[T]:
@@ -84,18 +92,61 @@ class Remote:
         text = json.dumps(message)
 
         def tell() -> None:
-            self.published.append(message)
-            for hear in list(self._listeners):
+            self.published_messages.append(json.loads(text))
+            for hear in [one for listeners in self._nodes.values() for one in listeners]:
                 hear(json.loads(text))
 
         return self._step(tell)
 
-    def listen(self, hear: Callable[[Message], None]) -> Do[Callable[[], None]]:
-        def begin() -> Callable[[], None]:
-            self._listeners.append(hear)
-            return lambda: self._listeners.remove(hear)
+    def published(self, place: str | None) -> Do[Published]:
+        def look() -> Published:
+            end = len(self.published_messages)
+            known = place is not None and place.isdecimal() and int(place) <= end
+            messages = self.published_messages[int(place or end) if known else end :]
+            return Published(messages, str(end), is_complete=known)
 
-        return self._step(begin)
+        return self._step(look)
+
+    def send(self, node: str, message: Message) -> Do[bool]:
+        text = json.dumps(message)
+
+        def tell() -> bool:
+            for hear in self._nodes.get(node, []):
+                hear(json.loads(text))
+            return node in self._nodes
+
+        return self._step(tell)
+
+    def listen(self, node: str, hear: Callable[[Message], None]) -> Do[Callable[[], None]]:
+        self._nodes.setdefault(node, []).append(hear)
+        return Do(lambda: lambda: self._nodes[node].remove(hear))
+
+    def is_alive(self, node: str) -> Do[bool]:
+        return self._step(lambda: node in self._nodes)
+
+    def record(self, key: str) -> Do[Record]:
+        return self._step(lambda: dict(self._records.get(key, {})))
+
+    def note(
+        self, key: str, fields: Record, *, ttl: float, new: bool = False, final: str | None = None
+    ) -> Do[bool]:
+        def change() -> bool:
+            known = self._records.setdefault(key, {}) if new else self._records.get(key)
+            if known is None or final in known:
+                return False
+            known.update(fields)
+            return True
+
+        return self._step(change)
+
+    def append(self, key: str, items: Sequence[str], *, ttl: float, most: int) -> Do[None]:
+        def change() -> None:
+            self._lists[key] = [*self._lists.get(key, []), *items][-most:]
+
+        return self._step(change)
+
+    def items(self, key: str) -> Do[Sequence[str]]:
+        return self._step(lambda: list(self._lists.get(key, [])))
 
 
 class OnThreads:
@@ -347,13 +398,36 @@ def test_a_call_is_cancelled_from_the_other_process(processes: Processes) -> Non
     assert not any(b'"result"' in piece for piece in whole(pieces))
 
 
-def test_a_backplane_that_cannot_be_reached_is_a_503(processes: Processes) -> None:
+def test_without_the_backplane_a_session_is_served_as_it_was_last_known(
+    processes: Processes,
+) -> None:
+    session, unknown = processes.open(), processes.open()
+    level = message("logging/setLevel", {"level": "error"})
+    assert processes.send(processes.one, session, level)[0] == 200
+    assert processes.send(processes.other, session, message("ping"))[0] == 200
+    processes.backplane.is_down = True
+    assert processes.send(processes.other, unknown, message("ping"))[0] == 200
+    call = message("tools/call", {"name": "chatter"})
+    status, body = processes.send(processes.other, session, call)
+    assert (status, "hello" in body) == (200, False)
+
+
+def test_what_cannot_be_noted_without_the_backplane_is_a_503(processes: Processes) -> None:
     session = processes.open()
     processes.backplane.is_down = True
-    status, body = processes.send(processes.other, session, message("ping"))
-    assert (status, "try again" in body) == (503, True)
+    answer = {"jsonrpc": "2.0", "id": "0000000000000000-0123456789abcdef", "result": {}}
+    for body in (
+        message("logging/setLevel", {"level": "error"}),
+        message("resources/subscribe", {"uri": URI}),
+        answer,
+    ):
+        pieces = processes.start(processes.one, "POST", session, body)
+        status, headers = pieces.get(timeout=SECONDS)
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert "try again" in b"".join(whole(pieces)).decode()
+    assert processes.send(processes.one, session, None, "DELETE")[0] == 503
     processes.backplane.is_down = False
-    assert processes.send(processes.other, session, message("ping"))[0] == 200
+    assert processes.send(processes.one, session, None, "DELETE")[0] == 204
 
 
 def get_stream(processes: Processes, server: MCPServer, session: dict[str, str]) -> Queue[Any]:
@@ -432,17 +506,17 @@ def test_a_stream_does_not_open_in_a_session_that_ends_meanwhile(on_a_loop: Proc
 
 
 def test_what_is_registered_is_published_once_requests_come(processes: Processes) -> None:
-    assert processes.backplane.published == []
+    assert processes.backplane.published_messages == []
     processes.send(processes.one, *stateless("tools/list"))
 
     @processes.one.tool
     def late() -> None: ...
 
     deadline = time.monotonic() + SECONDS
-    while not processes.backplane.published:
+    while not processes.backplane.published_messages:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert [one["what"] for one in processes.backplane.published] == ["tools"]
+    assert [one["what"] for one in processes.backplane.published_messages] == ["tools"]
 
 
 def test_what_cannot_be_published_is_no_error_of_who_tells_it(
@@ -467,8 +541,6 @@ def test_a_request_that_needs_no_other_process_is_answered_without_the_backplane
     processes.backplane.is_down = True
     assert processes.send(processes.one, *stateless("tools/list"))[0] == 200
     assert processes.send(processes.one, *stateless("tools/list"), method="PUT")[0] == 405
-    wanted = {"notifications": {"toolsListChanged": True}}
-    assert processes.send(processes.one, *stateless("subscriptions/listen", wanted))[0] == 503
     headers = {**stateless("tools/list")[0], "origin": "https://evil.example"}
     assert processes.send(processes.one, headers, stateless("tools/list")[1])[0] == 403
 
@@ -486,10 +558,9 @@ def test_observers_see_what_is_refused_for_want_of_the_backplane(processes: Proc
     session = processes.open()
     seen.clear()
     processes.backplane.is_down = True
-    assert processes.send(server, session, message("ping"))[0] == 503
-    wanted = {"notifications": {"toolsListChanged": True}}
-    assert processes.send(server, *stateless("subscriptions/listen", wanted))[0] == 503
-    assert [method for method, _ in seen] == ["ping", "subscriptions/listen"]
+    level = message("logging/setLevel", {"level": "error"})
+    assert processes.send(server, session, level)[0] == 503
+    assert [method for method, _ in seen] == ["logging/setLevel"]
 
 
 def test_a_batch_obeys_the_log_level_that_it_sets(processes: Processes) -> None:
@@ -521,4 +592,4 @@ def test_other_processes_hear_nothing_of_tasks_that_they_do_not_know() -> None:
     while seen["status"] == "working":
         params = {"taskId": asked["result"]["taskId"], "_meta": meta(capabilities=tasks)}
         seen = ask(server, "tasks/get", params)["result"]
-    assert backplane.published == []
+    assert backplane.published_messages == []
