@@ -25,7 +25,7 @@ from mcp_mount.protocol.direct import DirectCall
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.routes.errors import refusal_at
-from mcp_mount.transports.answering import AsyncAnswers
+from mcp_mount.transports.async_answers import AsyncAnswers
 from mcp_mount.transports.driving import follow, follow_async
 from mcp_mount.transports.environs import (
     IncompleteBody,

@@ -18,7 +18,7 @@ from mcp_mount.openapi.output import ResponseOutput
 from mcp_mount.openapi.requests import OperationArguments
 from mcp_mount.openapi.targets import CookieWarning, FunctionOf, Target
 from mcp_mount.policies.options import CHECKS, PolicyOptions
-from mcp_mount.policies.reading import several
+from mcp_mount.policies.values import several
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.mirrored import mirrored_parameters
 from mcp_mount.schemas.names import keywords_of, refuse_unknown

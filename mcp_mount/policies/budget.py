@@ -21,9 +21,9 @@ from mcp_mount.llm.answers import Usage
 from mcp_mount.llm.errors import ModelRefused
 from mcp_mount.policies.allowances import Allowance, allowances, utc_now
 from mcp_mount.policies.kinds import Levels, PolicyKind, PolicyLevel
-from mcp_mount.policies.reading import guarding
 from mcp_mount.policies.reservations import Held, Reserved, refusal
 from mcp_mount.policies.throttle import Key
+from mcp_mount.policies.values import guarding
 from mcp_mount.schemas.extras import MissingExtra
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.schemas.values import text, whole

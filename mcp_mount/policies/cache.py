@@ -23,7 +23,7 @@ from mcp_mount.calls.flows import Flow, Pause, Wait, proceed
 from mcp_mount.calls.questions import MultiRoundTripDialogue
 from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
-from mcp_mount.policies.reading import instance_of
+from mcp_mount.policies.values import instance_of
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.schemas.names import naming_options, several_names
 from mcp_mount.wire.answers import answer_of

@@ -13,7 +13,7 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, Wait, proceed
 from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import PolicyKind
-from mcp_mount.policies.reading import instance_of
+from mcp_mount.policies.values import instance_of
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import naming_options
 from mcp_mount.schemas.values import seconds

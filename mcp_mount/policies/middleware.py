@@ -19,7 +19,7 @@ from mcp_mount.calls.call import Call, Policy
 from mcp_mount.calls.flows import Enter, Flow
 from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import PolicyKind
-from mcp_mount.policies.reading import several
+from mcp_mount.policies.values import several
 from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,

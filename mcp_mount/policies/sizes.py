@@ -9,7 +9,7 @@ from mcp_mount.calls.call import Call
 from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
-from mcp_mount.policies.reading import positive
+from mcp_mount.policies.values import positive
 from mcp_mount.wire.errors import CallRejected
 
 

@@ -14,7 +14,7 @@ from mcp_mount.calls.callers import Callers
 from mcp_mount.calls.flows import Do, Flow, proceed
 from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
-from mcp_mount.policies.reading import guarding
+from mcp_mount.policies.values import guarding
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError, refuse_what_answers_later
 from mcp_mount.schemas.names import naming_options, refuse_unknown

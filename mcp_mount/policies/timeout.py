@@ -20,7 +20,7 @@ from mcp_mount.calls.flows import Flow, proceed
 from mcp_mount.calls.green import is_green
 from mcp_mount.calls.results import Result
 from mcp_mount.policies.kinds import Levels, PolicyKind
-from mcp_mount.policies.reading import instance_of
+from mcp_mount.policies.values import instance_of
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import naming_options
 from mcp_mount.schemas.values import flag

@@ -29,7 +29,7 @@ from mcp_mount.policies.options import (
     split,
     without_checks,
 )
-from mcp_mount.policies.reading import guarding
+from mcp_mount.policies.values import guarding
 from mcp_mount.routes.dependencies import split_dependencies
 from mcp_mount.routes.gate import Guard
 from mcp_mount.routes.options import (

@@ -25,7 +25,7 @@ from mcp_mount.calls.backplane import (
 )
 from mcp_mount.calls.flows import Do
 from mcp_mount.protocol import Reply, Request
-from mcp_mount.transports.answering import AsyncAnswers
+from mcp_mount.transports.async_answers import AsyncAnswers
 from mcp_mount.transports.driving import open_request_async
 from mcp_mount.transports.threads import PLAIN
 from tests.requests import JSON_HEADERS, ask, initialize, message, meta, session_headers, stateless

@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from mcp_mount.features import Registry
 from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, ToolDelta, Usage
 from mcp_mount.llm.requests import ChatRequest
-from mcp_mount.routes.openai.answering import answer
+from mcp_mount.routes.openai.chat_answers import answer
 from mcp_mount.wire.encoding import encode
 
 DONE: Final = b"data: [DONE]\n\n"

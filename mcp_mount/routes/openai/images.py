@@ -23,7 +23,7 @@ from mcp_mount.routes.gate import runner_of
 from mcp_mount.routes.openai.calls import called, incoming_for
 from mcp_mount.routes.openai.files import ImageFiles
 from mcp_mount.routes.openai.forms import edit_request
-from mcp_mount.routes.openai.reading import Reading, streamed
+from mcp_mount.routes.openai.streaming import Reading, streamed
 from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.parts import registry_of
 from mcp_mount.transports.attending import Departure, run_calls

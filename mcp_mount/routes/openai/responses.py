@@ -16,7 +16,7 @@ from fastapi import Request, Response
 from mcp_mount.features import Registry
 from mcp_mount.llm.answers import ChatCompletion, Delta, ToolDelta, Usage
 from mcp_mount.routes.errors import unfit
-from mcp_mount.routes.openai.answering import answer
+from mcp_mount.routes.openai.chat_answers import answer
 from mcp_mount.routes.openai.response_input import ResponseRequest
 from mcp_mount.routes.openai.response_output import (
     CALLED,

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mcp_mount.features import Registry
 from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
 from mcp_mount.llm.requests import ChatRequest
-from mcp_mount.routes.openai.answering import answer
 from mcp_mount.routes.openai.chat import DONE, usage_of
+from mcp_mount.routes.openai.chat_answers import answer
 from mcp_mount.wire.encoding import encode
 
 _MAX_PROMPTS: Final = 128

@@ -28,7 +28,7 @@ from mcp_mount import (
     elicitation,
 )
 from mcp_mount.protocol import Request
-from mcp_mount.transports.answering import AsyncAnswers
+from mcp_mount.transports.async_answers import AsyncAnswers
 from mcp_mount.transports.driving import follow
 from mcp_mount.wire.errors import INTERNAL_ERROR
 from tests.requests import Session, meta, stateless

@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from mcp_mount.backends.models.upstreams.answering import AnswerReader, ended, last_pieces
 from mcp_mount.backends.models.upstreams.anthropic import DEFAULT_MAX_TOKENS, anthropic_reader
 from mcp_mount.backends.models.upstreams.anthropic_requests import anthropic_body
 from mcp_mount.backends.models.upstreams.failures import client_failure
 from mcp_mount.backends.models.upstreams.openai import openai_body
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswerReader
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
+from mcp_mount.backends.models.upstreams.upstream_answers import AnswerReader, ended, last_pieces
 from mcp_mount.llm.answers import ChatCompletion, Gathering
 from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatRequest

@@ -6,10 +6,10 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from mcp_mount.backends.models.adapters.clients import client_failures
-from mcp_mount.backends.models.upstreams.answering import ended
+from mcp_mount.backends.models.upstreams.json_members import count_in, object_in, text_in
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswerReader
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
-from mcp_mount.backends.models.upstreams.reading import count_in, object_in, text_in
+from mcp_mount.backends.models.upstreams.upstream_answers import ended
 from mcp_mount.llm.answers import ChatCompletion, Gathering
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import Invocation

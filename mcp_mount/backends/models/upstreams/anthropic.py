@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from typing_extensions import Unpack
 
-from mcp_mount.backends.models.upstreams.answering import answer_of
 from mcp_mount.backends.models.upstreams.anthropic_answers import AnthropicAnswerReader
 from mcp_mount.backends.models.upstreams.anthropic_requests import (
     answers_by_tool,
@@ -17,6 +16,7 @@ from mcp_mount.backends.models.upstreams.anthropic_requests import (
 from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
+from mcp_mount.backends.models.upstreams.upstream_answers import answer_of
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatRequest

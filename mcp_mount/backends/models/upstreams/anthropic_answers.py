@@ -10,7 +10,12 @@ from pydantic_core import from_json
 from mcp_mount.backends.models.upstreams.anthropic_requests import ANSWER_TOOL
 from mcp_mount.backends.models.upstreams.anthropic_thinking import detail_of
 from mcp_mount.backends.models.upstreams.failures import bad_answer, broken_off
-from mcp_mount.backends.models.upstreams.reading import count_in, object_in, objects_in, text_in
+from mcp_mount.backends.models.upstreams.json_members import (
+    count_in,
+    object_in,
+    objects_in,
+    text_in,
+)
 from mcp_mount.llm.answers import Delta, ToolDelta, Usage
 from mcp_mount.wire.encoding import encode
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from mcp_mount.backends.models.upstreams.reading import text_in
+from mcp_mount.backends.models.upstreams.json_members import text_in
 
 _FORMAT: Final = "anthropic-claude-v1"
 

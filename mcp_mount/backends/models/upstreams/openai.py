@@ -7,7 +7,6 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from mcp_mount.backends.models.upstreams.answering import answer_of
 from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswerReader, embeddings_in
 from mcp_mount.backends.models.upstreams.openai_reasoning import is_openai, messages_of
@@ -17,6 +16,7 @@ from mcp_mount.backends.models.upstreams.options import (
     PassedOptions,
 )
 from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
+from mcp_mount.backends.models.upstreams.upstream_answers import answer_of
 from mcp_mount.llm.answers import ChatCompletion, Embeddings
 from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatRequest

@@ -10,8 +10,13 @@ from typing import Annotated, Any, Final
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from mcp_mount.backends.models.upstreams.failures import bad_answer, broken_off
+from mcp_mount.backends.models.upstreams.json_members import (
+    count_in,
+    object_in,
+    objects_in,
+    text_in,
+)
 from mcp_mount.backends.models.upstreams.openai_reasoning import OwnReasoning
-from mcp_mount.backends.models.upstreams.reading import count_in, object_in, objects_in, text_in
 from mcp_mount.llm.answers import Delta, Embeddings, ToolDelta, Usage
 from mcp_mount.wire.encoding import encode
 

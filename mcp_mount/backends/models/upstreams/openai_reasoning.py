@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mcp_mount.backends.models.upstreams.reading import text_in
+from mcp_mount.backends.models.upstreams.json_members import text_in
 from mcp_mount.llm.requests import ChatRequest
 
 _NAMES: Final = ("reasoning_content", "reasoning")

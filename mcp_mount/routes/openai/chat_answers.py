@@ -18,7 +18,7 @@ from mcp_mount.routes.gate import (
     runner_of,
 )
 from mcp_mount.routes.openai.calls import called, incoming_for
-from mcp_mount.routes.openai.reading import Reading, StreamWriter, streamed
+from mcp_mount.routes.openai.streaming import Reading, StreamWriter, streamed
 from mcp_mount.routes.openai.together import together
 from mcp_mount.routes.openai.unheard import UnheardPieces
 from mcp_mount.routes.parts import registry_of
