@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from mcp_mount.auth.authorization.consent import ScopeTool
+from mcp_mount.auth.authorization.options import ScopeTool
 from mcp_mount.auth.authorization.sign_in import SignIn, Site
 from mcp_mount.auth.verifiers import Verifier
 from mcp_mount.features.registry import Registry

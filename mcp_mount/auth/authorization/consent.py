@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any, Final
@@ -18,6 +17,7 @@ from mcp_mount.auth.authorization.errors import OAuthError, PageError, Redirecte
 from mcp_mount.auth.authorization.events import Events, Kind, SignInEvent
 from mcp_mount.auth.authorization.forms import first, read_form, read_form_body
 from mcp_mount.auth.authorization.grants import is_resource, stamps_now
+from mcp_mount.auth.authorization.options import SignInOptions
 from mcp_mount.auth.authorization.pages import page
 from mcp_mount.auth.authorization.redirects import (
     is_loopback,
@@ -36,49 +36,24 @@ _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _MAX_STATE: Final = 2048
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeTool:
-    """A tool that a scope opens, for the consent page.
-
-    Attributes:
-        title: What it is called.
-        is_destructive: Whether it may change or delete what there is.
-    """
-
-    title: str
-    is_destructive: bool
-
-
 class Consent:
     """Asks people for their consent.
 
     Args:
+        options: What the application's owner has chosen.
         seals: Seals requests, forms and codes.
         clients: Knows clients by their ids.
         events: Is told.
-        scopes: The scopes that there are, with words for people.
-        admits: Whether codes may be sent to a redirect URI.
-        server_name: Returns what the server is called.
-        tools: Returns the tools that a scope opens.
     """
 
     def __init__(
-        self,
-        seals: Seals,
-        clients: ClientLookup,
-        events: Events,
-        scopes: Mapping[str, str],
-        admits: Callable[[str], bool],
-        server_name: Callable[[], str],
-        tools: Callable[[str], Sequence[ScopeTool]],
+        self, options: SignInOptions, seals: Seals, clients: ClientLookup, events: Events
     ) -> None:
+        self._options = options
+        self._scopes = options.scopes
         self._seals = seals
         self._clients = clients
         self._events = events
-        self._scopes = scopes
-        self._admits = admits
-        self._server_name = server_name
-        self._tools = tools
 
     def respond(self, request: WebRequest) -> Flow[Reply]:
         """Respond to a request for the authorization endpoint.
@@ -130,7 +105,7 @@ class Consent:
         browser = request.cookie() or token_urlsafe(32)
         form = ConsentForm(asdict(asked), person.id, _digest(browser), token_urlsafe(16))
         values = {
-            "server_name": self._server_name(),
+            "server_name": self._options.server_name(),
             "client_name": asked.client_name or "An assistant without a name",
             "client_host": asked.client_host,
             "where": where(asked.redirect_uri),
@@ -141,7 +116,7 @@ class Consent:
                 {
                     "name": scope,
                     "words": self._scopes[scope],
-                    "tools": [asdict(one) for one in self._tools(scope)],
+                    "tools": [asdict(one) for one in self._options.tools(scope)],
                 }
                 for scope in asked.scopes
                 if scope in self._scopes
@@ -177,7 +152,11 @@ class Consent:
         uri = first(query, "redirect_uri")
         if uri is None and len(client.redirect_uris) == 1:
             uri = client.redirect_uris[0]
-        if uri is None or not is_registered(uri, client.redirect_uris) or not self._admits(uri):
+        if (
+            uri is None
+            or not is_registered(uri, client.redirect_uris)
+            or not self._options.admits(uri)
+        ):
             raise PageError(
                 "The assistant asks to be answered at an address that it has not registered."
             )

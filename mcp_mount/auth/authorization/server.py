@@ -9,9 +9,8 @@ from __future__ import annotations
 import hmac
 import time
 from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any, Final
@@ -22,12 +21,11 @@ from pydantic_core import from_json, to_json
 from mcp_mount.auth.authorization.client_lookup import ClientLookup
 from mcp_mount.auth.authorization.clients import (
     ClientRefused,
-    OAuthClient,
     digest_of,
     read_metadata,
 )
 from mcp_mount.auth.authorization.connections import ConnectionStore
-from mcp_mount.auth.authorization.consent import Consent, ScopeTool
+from mcp_mount.auth.authorization.consent import Consent
 from mcp_mount.auth.authorization.errors import (
     ANYWHERE,
     NOT_KEPT,
@@ -37,9 +35,10 @@ from mcp_mount.auth.authorization.errors import (
 )
 from mcp_mount.auth.authorization.events import Events, SignInEvent
 from mcp_mount.auth.authorization.forms import first, read_form_body
-from mcp_mount.auth.authorization.grants import Grants, Lifetimes, ask_store
+from mcp_mount.auth.authorization.grants import Grants, ask_store
 from mcp_mount.auth.authorization.limits import AddressLimits
 from mcp_mount.auth.authorization.metadata import server_metadata
+from mcp_mount.auth.authorization.options import SignInOptions
 from mcp_mount.auth.authorization.pages import page
 from mcp_mount.auth.authorization.sealed import Seals
 from mcp_mount.auth.authorization.web import WebRequest
@@ -67,27 +66,6 @@ _FROM_SCRIPTS: Final = ("/token", "/register", "/revoke")
 _PURGE_SECONDS: Final = 24 * 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class SignInOptions:
-    """What the application's owner has chosen.
-
-    Attributes:
-        scopes: The scopes that there are, with words for people.
-        lifetimes: How long things are good.
-        clients: The clients that are configured, by their ids.
-        registers: Whether clients may register themselves.
-        reads_documents: Whether clients may publish their metadata.
-        admits: Whether codes may be sent to a redirect URI.
-    """
-
-    scopes: Mapping[str, str]
-    lifetimes: Lifetimes
-    clients: Mapping[str, OAuthClient]
-    registers: bool
-    reads_documents: bool
-    admits: Callable[[str], bool]
-
-
 class AuthorizationServer:
     """Answers the requests for one server's authorization server.
 
@@ -97,8 +75,6 @@ class AuthorizationServer:
         store: Keeps the connections.
         events: Is told what happens.
         limits: How often addresses may ask.
-        server_name: Returns what the MCP server is called.
-        tools: Returns the tools that a scope opens.
         clock: The time, in seconds since the epoch.
     """
 
@@ -109,8 +85,6 @@ class AuthorizationServer:
         store: ConnectionStore,
         events: Events,
         limits: AddressLimits,
-        server_name: Callable[[], str],
-        tools: Callable[[str], Sequence[ScopeTool]],
         clock: Callable[[], float] = lambda: time.time(),
     ) -> None:
         self._options = options
@@ -118,14 +92,11 @@ class AuthorizationServer:
         self._store = store
         self._events = events
         self._limits = limits
-        self._server_name = server_name
         self._clock = clock
         self.clients = ClientLookup(
             seals, options.clients, events, reads_documents=options.reads_documents
         )
-        self._consent = Consent(
-            seals, self.clients, events, options.scopes, options.admits, server_name, tools
-        )
+        self._consent = Consent(options, seals, self.clients, events)
         self._grants = Grants(seals, store, options.lifetimes, events, clock)
         self._purged = 0.0
 
@@ -327,7 +298,7 @@ class AuthorizationServer:
             )
         mine = yield from ask_store(self._store.list, person.id)
         values = {
-            "server_name": self._server_name(),
+            "server_name": self._options.server_name(),
             "person": person.name or person.id,
             "action": f"{request.path}/",
             "connections": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -17,14 +17,14 @@ from mcp_mount.auth.authorization.connections import (
     ConnectionStore,
     MemoryConnections,
 )
-from mcp_mount.auth.authorization.consent import ScopeTool
 from mcp_mount.auth.authorization.errors import RETRY_SECONDS
 from mcp_mount.auth.authorization.events import Events, Listener, SignInEvent
 from mcp_mount.auth.authorization.grants import Lifetimes, canonical
 from mcp_mount.auth.authorization.limits import AddressLimits
+from mcp_mount.auth.authorization.options import ScopeTool, SignInOptions
 from mcp_mount.auth.authorization.redirects import RedirectRefused, check_redirect_uri
 from mcp_mount.auth.authorization.sealed import Seals
-from mcp_mount.auth.authorization.server import AuthorizationServer, SignInOptions
+from mcp_mount.auth.authorization.server import AuthorizationServer
 from mcp_mount.auth.authorization.stores import store_of
 from mcp_mount.auth.authorization.web import Render
 from mcp_mount.auth.verifiers import (
@@ -232,13 +232,11 @@ class SignIn:
         if self._server is None:
             assert self._site is not None, "a server has this as its auth="
             self._server = AuthorizationServer(
-                self._options,
+                replace(self._options, server_name=self._site.title, tools=self._site.tools),
                 self.seals,
                 self.store,
                 self.events,
                 AddressLimits(self._site.limiter, self._site.name),
-                self._site.title,
-                self._site.tools,
             )
         return self._server
 
