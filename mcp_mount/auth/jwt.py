@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from mcp_mount.auth.fetching import Fetcher, unreachable
-from mcp_mount.auth.http import Unreachable, deadline, get_json
+from mcp_mount.auth.signing_keys import (
+    ASYMMETRIC,
+    KEPT_SECONDS,
+    MIN_RSA_BITS,
+    SigningKeys,
+    is_weak,
+    of_issuer,
+)
 from mcp_mount.auth.verifiers import (
     MAX_CREDENTIAL,
     InvalidToken,
@@ -27,29 +31,10 @@ from mcp_mount.auth.verifiers import (
 from mcp_mount.calls.flows import Flow
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.names import naming_options, several_names, suggestion
-from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.tokens import AccessToken
-
-if TYPE_CHECKING:
-    import jwt as pyjwt
-
-logger = own_logger("mcp_mount")
-
-ASYMMETRIC: Final = (
-    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-    *("ES256", "ES384", "ES512", "EdDSA"),
-)
 
 _TRUSTED_SECONDS: Final = 60.0
 """How long a token is known to be good without verifying it again."""
-
-_COOLDOWN_SECONDS: Final = 10.0
-"""How often keys are fetched at most, whatever key ids clients make up."""
-
-_STALE_SECONDS: Final = 3600.0
-"""How long keys are used whose issuer cannot be reached."""
-
-_MIN_RSA_BITS: Final = 2048
 
 
 class JWT:
@@ -82,7 +67,7 @@ class JWT:
         audience: str | Sequence[str] | None = None,
         algorithms: str | Sequence[str] = ASYMMETRIC,
         leeway: float = 30.0,
-        keys_ttl: float = 300.0,
+        keys_ttl: float = KEPT_SECONDS,
         scopes_claim: str = "scope",
         roles_claim: str = "roles",
         subject_claim: str = "sub",
@@ -111,7 +96,9 @@ class JWT:
         self._leeway = leeway
         self._claims = (scopes_claim, roles_claim, subject_claim)
         self._fixed = None if key is None else _fixed_key(key, algorithms)
-        self._keys = None if key is not None else _Keys(issuer, jwks_uri, keys_ttl)
+        self._keys = (
+            None if key is not None else SigningKeys(issuer, of_issuer(issuer, jwks_uri), keys_ttl)
+        )
         self._known: VerificationCache[AccessToken] = VerificationCache()
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
@@ -241,140 +228,6 @@ def _fixed_key(key: str | bytes, algorithms: Sequence[str]) -> Any:
         raise ValueError(
             'key= is no public key (PEM); for a shared secret, write algorithms="HS256", too'
         ) from None
-    if _is_weak(public):
-        raise ValueError(f"key= has fewer than {_MIN_RSA_BITS} bits")
+    if is_weak(public):
+        raise ValueError(f"key= has fewer than {MIN_RSA_BITS} bits")
     return public
-
-
-def _is_weak(key: Any) -> bool:
-    """Whether a key is an RSA key that is too short (RFC 7518, section 3.3)."""
-    size = getattr(key, "key_size", None)
-    # Elliptic curves have other sizes, and PyJWT holds each to the curve of its algorithm.
-    return (
-        hasattr(key, "public_numbers")
-        and hasattr(key.public_numbers(), "n")
-        and (size is None or size < _MIN_RSA_BITS)
-    )
-
-
-class _Keys:
-    """The keys of an issuer, by their ids; fetched when they are first needed."""
-
-    def __init__(self, issuer: str, uri: str | None, ttl: float) -> None:
-        self._issuer = issuer
-        self._uri = None if uri is None else secure_url(uri, "jwks_uri")
-        self._ttl = ttl
-        self._found: list[tuple[str | None, pyjwt.PyJWK]] = []
-        self._fetched = float("-inf")
-        self._tried = float("-inf")
-        self._fetch_running: Future[None] | None = None
-        self._fetcher = Fetcher(threads=1)
-        self._lock = threading.Lock()
-
-    def find(self, kid: str | None, *, newer: bool = False) -> Flow[Sequence[Any]]:
-        """The keys that a token may be signed with. Old keys are fetched again in the background.
-
-        Args:
-            kid: The id of the key; None if the token names none.
-            newer: Whether the known keys did not fit.
-
-        Raises:
-            InvalidToken: If the issuer has no key with this id.
-            ProtocolError: 503, if the issuer does not answer.
-        """
-        now = time.monotonic()
-        must_wait = newer or not self._matching(kid)
-        if must_wait or now > self._fetched + self._ttl:
-            fetching = self._fetching(now)
-            if must_wait and fetching is not None:
-                yield from self._fetcher.wait(fetching)
-        if not self._found or time.monotonic() > self._fetched + self._ttl + _STALE_SECONDS:
-            raise unreachable()
-        matching = self._matching(kid)
-        if not matching:
-            raise InvalidToken("The access token is signed by a key that is not known")
-        return matching
-
-    def _matching(self, kid: str | None) -> list[Any]:
-        return [key.key for known, key in self._found if kid is None or known == kid]
-
-    def _fetching(self, now: float) -> Future[None] | None:
-        """The fetch that is under way, or begins now; None where it was tried just before."""
-        with self._lock:
-            if self._fetch_running is None or self._fetch_running.done():
-                if now < self._tried + _COOLDOWN_SECONDS:
-                    return None
-                self._tried = now
-                self._fetch_running = self._fetcher.begin("keys", self._refresh)
-            return self._fetch_running
-
-    def _refresh(self) -> None:
-        try:
-            self._found, self._fetched = self._fetch(), time.monotonic()
-        except Unreachable as error:
-            logger.warning("The keys of %s cannot be fetched: %s", self._issuer, error)
-
-    def _fetch(self) -> list[tuple[str | None, pyjwt.PyJWK]]:
-        import jwt as pyjwt
-
-        until = deadline()
-        if self._uri is None:
-            self._uri = _discovered(self._issuer, until)
-        document = get_json(self._uri, until)
-        keys = document.get("keys")
-        if not isinstance(keys, list):
-            raise Unreachable(f"{self._uri} has no keys")
-        found: list[tuple[str | None, pyjwt.PyJWK]] = []
-        for one in keys:
-            if not isinstance(one, dict) or one.get("use", "sig") != "sig":
-                continue
-            if one.get("kty") == "oct":
-                # A secret has no place among public keys.
-                continue
-            if "d" in one:
-                # Whoever reads the document can sign with it (RFC 7517, section 9.2).
-                logger.warning("A private key among the keys of %s is not used", self._issuer)
-                continue
-            try:
-                key = pyjwt.PyJWK(one)
-            except Exception as error:
-                # Of a kind that is not known, or none: the others may do.
-                logger.info("A key of %s cannot be read: %s", self._issuer, type(error).__name__)
-                continue
-            if _is_weak(key.key):
-                logger.warning(
-                    "A key of %s has fewer than %d bits and is not used",
-                    self._issuer,
-                    _MIN_RSA_BITS,
-                )
-                continue
-            found.append((one.get("kid"), key))
-        return found
-
-
-def _discovered(issuer: str, until: float) -> str:
-    """The `jwks_uri` in the metadata of an issuer (basic/authorization/
-    authorization-server-discovery, "Authorization Server Metadata Discovery")."""
-    from urllib.parse import urlsplit, urlunsplit
-
-    parts = urlsplit(issuer)
-    path = parts.path.rstrip("/")
-    places = [
-        f"/.well-known/oauth-authorization-server{path}",
-        f"/.well-known/openid-configuration{path}",
-        f"{path}/.well-known/openid-configuration",
-    ]
-    problem = "it has no metadata"
-    for place in dict.fromkeys(places):
-        url = urlunsplit((parts.scheme, parts.netloc, place, "", ""))
-        try:
-            document = get_json(url, until)
-        except Unreachable as error:
-            problem = str(error)
-            continue
-        if document.get("issuer") != issuer:
-            # RFC 8414, section 3.3.
-            problem = f"{url} is of another issuer"
-        elif isinstance(document.get("jwks_uri"), str):
-            return secure_url(document["jwks_uri"], "jwks_uri")
-    raise Unreachable(problem)
