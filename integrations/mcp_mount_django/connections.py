@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +11,7 @@ from django.db import IntegrityError, router, transaction
 from django.db.models import F, Q
 
 from mcp_mount.auth.authorization.connections import MAX_LISTED, Connection
-from mcp_mount_django.models import AssistantConnection
+from mcp_mount_django.models import AssistantConnection, RetiredId
 
 
 class ModelConnections:
@@ -22,14 +23,7 @@ class ModelConnections:
 
     def add(self, connection: Connection) -> bool:
         values = {**asdict(connection), "scopes": " ".join(connection.scopes)}
-        using = router.db_for_write(AssistantConnection)
-        try:
-            # A savepoint: within a transaction, PostgreSQL refuses all after an error.
-            with transaction.atomic(using=using):
-                AssistantConnection(**values).save(force_insert=True, using=using)
-        except IntegrityError:
-            return False
-        return True
+        return _inserted(AssistantConnection(**values))
 
     def get(self, id: str) -> Connection | None:
         row = _rows().filter(pk=id).first()
@@ -53,12 +47,36 @@ class ModelConnections:
     def purge(self, before: float) -> int:
         ended = Q(revoked__lt=before) | Q(revoked=None, used__lt=before)
         count: int = _rows().filter(ended).delete()[0]
+        _retired().filter(until__lt=time.time()).delete()
         return count
+
+    def retire(self, id: str, until: float) -> bool:
+        return _inserted(RetiredId(id=id, until=until))
+
+    def is_retired(self, id: str) -> bool:
+        found: bool = _retired().filter(pk=id).exists()
+        return found
 
 
 def _rows() -> Any:
     """Return the rows where they are written: a replica may not have a revocation yet."""
     return AssistantConnection._default_manager.using(router.db_for_write(AssistantConnection))
+
+
+def _retired() -> Any:
+    return RetiredId._default_manager.using(router.db_for_write(RetiredId))
+
+
+def _inserted(row: Any) -> bool:
+    """Insert a row, and return whether its key was not there."""
+    using = router.db_for_write(type(row))
+    try:
+        # A savepoint: within a transaction, PostgreSQL refuses all after an error.
+        with transaction.atomic(using=using):
+            row.save(force_insert=True, using=using)
+    except IntegrityError:
+        return False
+    return True
 
 
 def _connection(row: AssistantConnection) -> Connection:

@@ -1,4 +1,5 @@
-"""The connections of assistants with the accounts of the project: one row for each (`SignIn`)."""
+"""The connections of assistants with the accounts of the project, one row for each, and what is not
+good any more (`SignIn`)."""
 
 from __future__ import annotations
 
@@ -35,3 +36,15 @@ class AssistantConnection(models.Model):
 
     def __str__(self) -> str:
         return f"{self.client_name or 'assistant'} of {self.user}"
+
+
+class RetiredId(models.Model):
+    """An assertion of a client that was used, or a token without a row that was revoked, by its
+    digest: kept until it would have expired by itself.
+    """
+
+    id: Any = models.CharField(primary_key=True, max_length=64)
+    until: Any = models.FloatField(db_index=True)
+
+    def __str__(self) -> str:
+        return str(self.id)

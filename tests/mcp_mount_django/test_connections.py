@@ -16,12 +16,15 @@ class TestModels(StoreContract):
     def store(self, project: None) -> Iterator[ConnectionStore]:
         # Not in a transaction that is rolled back: the threads of the tests must see the rows.
         from mcp_mount_django.connections import ModelConnections
-        from mcp_mount_django.models import AssistantConnection
+        from mcp_mount_django.models import AssistantConnection, RetiredId
 
         rows: Any = AssistantConnection._default_manager
+        retired: Any = RetiredId._default_manager
         rows.all().delete()
+        retired.all().delete()
         yield ModelConnections()
         rows.all().delete()
+        retired.all().delete()
 
     def test_an_id_that_is_there_ends_no_transaction(self, store: ConnectionStore) -> None:
         from django.db import transaction
@@ -30,3 +33,6 @@ class TestModels(StoreContract):
             assert store.add(ANNS)
             assert not store.add(ANNS)
             assert store.get(ANNS.id) == ANNS
+            assert store.retire("r", 1.0)
+            assert not store.retire("r", 1.0)
+            assert store.is_retired("r")

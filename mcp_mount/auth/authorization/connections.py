@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, runtime_checkable
 
 MAX_LISTED: Final = 1000
 """The most connections that a list has."""
+
+_SWEPT_FROM: Final = 1000
+"""From how many retired ids on the memory of a process is cleared of those that are over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,27 @@ class ConnectionStore(Protocol):
         """
 
     def purge(self, before: float) -> int:
-        """Delete connections that were last used, or were revoked, before a time.
+        """Delete connections that were last used, or were revoked, before a time, and forget the
+        retired ids whose time is over.
 
         Returns:
-            How many there were.
+            How many connections there were.
         """
+
+    def retire(self, id: str, until: float) -> bool:
+        """Note that an id is not good any more: that of an assertion, which is used once, or of a
+        token that was revoked.
+
+        Args:
+            id: At most 64 characters.
+            until: When the id may be forgotten, in seconds since the epoch.
+
+        Returns:
+            Whether it was good until now: of several callers one is told True.
+        """
+
+    def is_retired(self, id: str) -> bool:
+        """Whether an id is not good any more."""
 
 
 class MemoryConnections:
@@ -100,6 +120,8 @@ class MemoryConnections:
 
     def __init__(self) -> None:
         self._connections: dict[str, Connection] = {}
+        self._retired: dict[str, float] = {}
+        self._next_sweep = _SWEPT_FROM
         self._lock = threading.Lock()
 
     def add(self, connection: Connection) -> bool:
@@ -145,4 +167,23 @@ class MemoryConnections:
             ]
             for one in ended:
                 del self._connections[one]
+            self._forget()
             return len(ended)
+
+    def retire(self, id: str, until: float) -> bool:
+        with self._lock:
+            if id in self._retired:
+                return False
+            if len(self._retired) >= self._next_sweep:
+                self._forget()
+                self._next_sweep = 2 * len(self._retired) + _SWEPT_FROM
+            self._retired[id] = until
+            return True
+
+    def is_retired(self, id: str) -> bool:
+        return id in self._retired
+
+    def _forget(self) -> None:
+        """Forget the retired ids whose time is over."""
+        now = time.time()
+        self._retired = {id: until for id, until in self._retired.items() if until >= now}

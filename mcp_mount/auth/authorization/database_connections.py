@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, fields
@@ -30,6 +31,13 @@ _CREATE: Final = f"""CREATE TABLE IF NOT EXISTS {TABLE} (
 )"""
 """SQL that SQLite, PostgreSQL, MySQL and MariaDB read alike."""
 
+RETIRED: Final = "mcp_mount_retired"
+
+_CREATE_RETIRED: Final = f"""CREATE TABLE IF NOT EXISTS {RETIRED} (
+    id VARCHAR(64) PRIMARY KEY,
+    until DOUBLE PRECISION NOT NULL
+)"""
+
 # The names in the statements below are those of this module: nothing in them is from outside.
 _COLUMNS: Final = ["user_id" if one.name == "user" else one.name for one in fields(Connection)]
 
@@ -46,7 +54,8 @@ _PLACE: Final[dict[str, Callable[[int], str]]] = {
 
 
 class DatabaseConnections:
-    """Keeps connections in a table, which it makes at the first use.
+    """Keeps connections in a table, and what is retired in another, which it makes at the first
+    use.
 
     Args:
         connect: Opens a DB-API connection, which is closed after each operation: a pool may be
@@ -64,16 +73,7 @@ class DatabaseConnections:
         values = {**asdict(connection), "scopes": " ".join(connection.scopes)}
         places = ", ".join("{}" for _ in _COLUMNS)
         statement = f"INSERT INTO {TABLE} ({_NAMES}) VALUES ({places})"  # noqa: S608
-        with self._cursor() as (raw, cursor):
-            try:
-                _execute(cursor, raw, statement, *values.values())
-            except Exception as error:
-                # Drivers have their own classes for it, of the same name (PEP 249).
-                if not _is_integrity_error(error):
-                    raise
-                raw.rollback()
-                return False
-        return True
+        return self._insert(statement, *values.values())
 
     def get(self, id: str) -> Connection | None:
         found = self._select("WHERE id = {}", id)
@@ -107,7 +107,31 @@ class DatabaseConnections:
             f"DELETE FROM {TABLE} "  # noqa: S608
             "WHERE revoked < {} OR (revoked IS NULL AND used < {})"
         )
-        return self._change(statement, before, before)
+        count = self._change(statement, before, before)
+        self._change(f"DELETE FROM {RETIRED} WHERE until < {{}}", time.time())  # noqa: S608
+        return count
+
+    def retire(self, id: str, until: float) -> bool:
+        statement = f"INSERT INTO {RETIRED} (id, until) VALUES ({{}}, {{}})"  # noqa: S608
+        return self._insert(statement, id, until)
+
+    def is_retired(self, id: str) -> bool:
+        with self._cursor() as (raw, cursor):
+            _execute(cursor, raw, f"SELECT id FROM {RETIRED} WHERE id = {{}}", id)  # noqa: S608
+            return bool(cursor.fetchall())
+
+    def _insert(self, statement: str, *given: Any) -> bool:
+        """Add a row; returns whether its key was not there."""
+        with self._cursor() as (raw, cursor):
+            try:
+                _execute(cursor, raw, statement, *given)
+            except Exception as error:
+                # Drivers have their own classes for it, of the same name (PEP 249).
+                if not _is_integrity_error(error):
+                    raise
+                raw.rollback()
+                return False
+        return True
 
     def _select(self, where: str, *given: Any) -> Sequence[Connection]:
         with self._cursor() as (raw, cursor):
@@ -131,17 +155,21 @@ class DatabaseConnections:
             raw.commit()
 
     def _make(self, raw: Any) -> None:
-        """Make the table, if it is not there."""
+        """Make the tables, if they are not there."""
         with self._lock, closing(raw.cursor()) as cursor:
-            try:
-                cursor.execute(_CREATE)
-            except Exception:
-                # PostgreSQL refuses it where another process makes it at this moment, and where
-                # the application may not make tables: then somebody else has made it.
-                raw.rollback()
-                cursor.execute(f"SELECT {_NAMES} FROM {TABLE} WHERE 1 = 0")  # noqa: S608
-                cursor.fetchall()
-            raw.commit()
+            for create, names, table in (
+                (_CREATE, _NAMES, TABLE),
+                (_CREATE_RETIRED, "id, until", RETIRED),
+            ):
+                try:
+                    cursor.execute(create)
+                except Exception:
+                    # PostgreSQL refuses it where another process makes it at this moment, and where
+                    # the application may not make tables: then somebody else has made it.
+                    raw.rollback()
+                    cursor.execute(f"SELECT {names} FROM {table} WHERE 1 = 0")  # noqa: S608
+                    cursor.fetchall()
+                raw.commit()
             self._is_made = True
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
+from math import ceil
 from secrets import token_urlsafe
 from typing import Any, Final
 
@@ -40,12 +42,21 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
 """
 
+_RETIRE: Final = """
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  return redis.call('GET', KEYS[1]) == ARGV[1] and 1 or 0
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
+
 
 class RedisConnections:
     """Keeps connections in Redis or Valkey. Needs the extra `redis`.
 
     A connection is a hash at `mcp-mount:signin:c:{id}`; the ids of a person's connections are a set
-    at `mcp-mount:signin:u:{user}`, and all ids one at `mcp-mount:signin:all`.
+    at `mcp-mount:signin:u:{user}`, and all ids one at `mcp-mount:signin:all`. A retired id is a
+    text at `mcp-mount:signin:r:{id}`, which expires by itself.
 
     Args:
         url: Such as "redis://localhost:6379/0".
@@ -101,6 +112,14 @@ class RedisConnections:
                 self._client.srem(_index(None), id)
                 self._client.srem(_index(held.user), id)
         return count
+
+    def retire(self, id: str, until: float) -> bool:
+        seconds = max(1, ceil(until - time.time()))
+        given = (token_urlsafe(8), seconds)
+        return bool(self._client.eval(_RETIRE, 1, f"{_PREFIX}r:{id}", *given))
+
+    def is_retired(self, id: str) -> bool:
+        return bool(self._client.exists(f"{_PREFIX}r:{id}"))
 
     def _change(self, id: str, generation: str, values: Mapping[str, str]) -> bool:
         fields = [one for pair in values.items() for one in pair]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -137,3 +138,36 @@ class StoreContract:
     def test_of_several_threads_one_revokes(self, store: ConnectionStore) -> None:
         store.add(ANNS)
         assert sorted(at_once(lambda: store.revoke(ANNS.id, 9.0))) == [False] * 7 + [True]
+
+    def test_an_id_is_retired_once(self, store: ConnectionStore) -> None:
+        until = time.time() + 600
+        assert not store.is_retired("r" * 64)
+        assert store.retire("r" * 64, until)
+        assert not store.retire("r" * 64, until + 600)
+        assert store.is_retired("r" * 64)
+        assert not store.is_retired("s" * 64)
+        assert store.retire("s" * 64, until)
+
+    def test_retired_ids_are_no_connections(self, store: ConnectionStore) -> None:
+        store.add(ANNS)
+        assert store.retire(ANNS.id, time.time() + 600)
+        assert store.get(ANNS.id) == ANNS
+        assert list(store.list()) == [ANNS]
+
+    def test_retired_ids_are_forgotten_when_their_time_is_over(
+        self, store: ConnectionStore
+    ) -> None:
+        store.retire("kept", time.time() + 600)
+        store.retire("over", time.time() - 1)
+        store.purge(1.0)
+        assert store.is_retired("kept")
+        self.wait_until_over()
+        assert not store.is_retired("over")
+        assert store.retire("over", time.time() + 600)
+
+    def wait_until_over(self) -> None:
+        """Wait, where the store forgets by its own clock."""
+
+    def test_of_several_threads_one_retires_an_id(self, store: ConnectionStore) -> None:
+        until = time.time() + 600
+        assert sorted(at_once(lambda: store.retire("x", until))) == [False] * 7 + [True]

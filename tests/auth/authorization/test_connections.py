@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,14 @@ class TestMemory(StoreContract):
     @pytest.fixture
     def store(self) -> MemoryConnections:
         return MemoryConnections()
+
+    def test_the_memory_of_retired_ids_is_cleared_of_those_that_are_over(
+        self, store: MemoryConnections
+    ) -> None:
+        for number in range(1001):
+            assert store.retire(f"over {number}", time.time() - 1)
+        assert not store.is_retired("over 0")
+        assert store.is_retired("over 1000")
 
 
 class TestSQLite(StoreContract):
@@ -86,7 +95,7 @@ class TestPostgreSQL(StoreContract):
     @pytest.fixture
     def store(self, connect: Callable[[], Any]) -> DatabaseConnections:
         with connect() as raw:
-            raw.execute("DROP TABLE IF EXISTS mcp_mount_connections")
+            raw.execute("DROP TABLE IF EXISTS mcp_mount_connections, mcp_mount_retired")
         return DatabaseConnections(connect)
 
     def test_processes_that_begin_at_once_make_one_table(
@@ -101,7 +110,7 @@ class TestPostgreSQL(StoreContract):
         with connect() as raw:
             raw.execute("DROP ROLE IF EXISTS reader")
             raw.execute("CREATE ROLE reader")
-            raw.execute("GRANT SELECT ON mcp_mount_connections TO reader")
+            raw.execute("GRANT SELECT ON mcp_mount_connections, mcp_mount_retired TO reader")
 
         def restricted() -> Any:
             raw = connect()
@@ -111,6 +120,7 @@ class TestPostgreSQL(StoreContract):
 
         try:
             assert DatabaseConnections(restricted).get(ANNS.id) == ANNS
+            assert not DatabaseConnections(restricted).is_retired(ANNS.id)
         finally:
             with connect() as raw:
                 raw.execute("DROP OWNED BY reader")
@@ -148,6 +158,11 @@ class TestValkey(StoreContract):
         assert store.add(ANNS)
         assert store.rotate(ANNS.id, 0, 9.0, "s")
         assert store.revoke(ANNS.id, 10.0)
+        assert store.retire("r", time.time() + 600)
+
+    def wait_until_over(self) -> None:
+        # Valkey's shortest time is a second.
+        time.sleep(1.1)
 
     def test_everything_expires_at_last(self, store: RedisConnections) -> None:
         store.add(ANNS)
