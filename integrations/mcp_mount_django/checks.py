@@ -62,7 +62,7 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
         problems += _check_tasks(server)
         problems += _check_permissions(server)
         problems += _check_models(server)
-    problems += _check_signing_in(list(routes.values()))
+    problems += _check_signing_in(routes)
     return problems
 
 
@@ -240,9 +240,9 @@ def _check_routes(server: MCPServer, paths: Sequence[str]) -> Iterator[CheckMess
             )
 
 
-def _check_signing_in(mounted_servers: Sequence[MCPServer]) -> Iterator[CheckMessage]:
+def _check_signing_in(routes: Mapping[str, MCPServer]) -> Iterator[CheckMessage]:
     """Check that people reach the pages on which they sign in."""
-    signing = [one for one in mounted_servers if one.core.sign_in is not None]
+    signing = [(one, path) for path, one in routes.items() if one.core.sign_in is not None]
     if not signing:
         return
     if not apps.is_installed("django.contrib.auth"):
@@ -251,10 +251,14 @@ def _check_signing_in(mounted_servers: Sequence[MCPServer]) -> Iterator[CheckMes
             hint='Add "django.contrib.auth" to INSTALLED_APPS.',
             id="mcp_mount.E017",
         )
-    if not any(getattr(pattern.callback, "signs_in", False) for _, pattern in url_patterns()):
+    # Without URLs of their own, the pages are below the server.
+    has_pages = any(getattr(pattern.callback, "signs_in", False) for _, pattern in url_patterns())
+    server, path = signing[0]
+    if path.endswith("/") and not has_pages:
         yield Error(
-            f"The server {signing[0].title!r} has a SignIn, whose pages have no URL.",
-            hint='Add path("assistants/", include("mcp_mount_django.signin")) to the URLs.',
+            f"The server {server.title!r} has a SignIn, whose pages have no URL.",
+            hint='Add path("assistants/", include("mcp_mount_django.signin")) to the URLs, or '
+            f"write the prefix of the server without the slash: {path.strip('/')!r}.",
             id="mcp_mount.E019",
         )
     opener = getattr(settings, "SECURE_CROSS_ORIGIN_OPENER_POLICY", None)

@@ -47,6 +47,15 @@ def mount(
 def unguarded(server: MCPServer) -> str | None:
     """What a server demands of its callers that nothing beside the project could tell; None if it
     can be told."""
+    sign_in = server.core.sign_in
+    if sign_in is not None and not sign_in.knows_people:
+        return (
+            f"The server {server.title!r} is outside the project, where requests have no user, "
+            "and its SignIn cannot know who is logged in. Give SignIn user= (a function of the "
+            "request that returns the id of who is logged in, or None), login= and "
+            "still_valid=, or route the server in the URLs of the project: "
+            "path('mcp', include(server.urls))."
+        )
     if server.authentication.is_own or server.core.resource_server is not None:
         return None
     wanted = [

@@ -58,19 +58,30 @@ class Wrapped:
 
         Returns:
             The path, which begins with the mount point: that of metadata, which stand before it
-            (RFC 9728, RFC 8414), has them below it. The endpoints of an authorization server are
-            not taken at the root, since nobody knows what the application has there.
+            (RFC 9728, RFC 8414), has them below it.
         """
         if may_be_at_root(path):
-            place = place_below(
-                self.server.core,
-                path,
-                self.path,
-                has_origin=path not in ALIASES and self._has_origin(),
-                is_only=not any(one._has_servers for one in self._others),
-            )
-            return None if place is None else self.path + place
+            return None if path in ALIASES else self._path_of_root(path)
         return path if is_below(path, self.path) else None
+
+    def alias_path(self, path: str) -> str | None:
+        """The path of a request that is for the server if the application has nothing there: of an
+        endpoint of its authorization server at the root.
+
+        Args:
+            path: The path of the request.
+        """
+        return self._path_of_root(path) if path in ALIASES else None
+
+    def _path_of_root(self, path: str) -> str | None:
+        place = place_below(
+            self.server.core,
+            path,
+            self.path,
+            has_origin=self._has_origin(),
+            is_only=not any(one._has_servers for one in self._others),
+        )
+        return None if place is None else self.path + place
 
     @property
     def _has_servers(self) -> bool:

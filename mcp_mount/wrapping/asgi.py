@@ -15,6 +15,7 @@ from mcp_mount.transports.paths import route_path
 from mcp_mount.transports.scopes import HOST_PREFIX, HOST_REQUEST, Receive, Scope, Send
 from mcp_mount.transports.threads import running_functions
 from mcp_mount.wrapping.arguments import DirectlyWithin, Wrapped
+from mcp_mount.wrapping.fallback import asked_first
 
 
 class mount_asgi(Wrapped):
@@ -54,7 +55,13 @@ class mount_asgi(Wrapped):
         if scope["type"] == "lifespan" and self.server.core.has_lifespan:
             await _Lifespan(self.app, self.server)(scope, receive, send)
             return
-        path = self.inner_path(route_path(scope)) if scope["type"] == "http" else None
+        asked = route_path(scope) if scope["type"] == "http" else ""
+        path = self.inner_path(asked) if scope["type"] == "http" else None
+        if path is None and scope["type"] == "http" and (alias := self.alias_path(asked)):
+            unanswered = await asked_first(self.app, scope, receive, send)
+            if unanswered is None:
+                return
+            path, receive = alias, unanswered
         if path is not None:
             root_path = scope.get("root_path", "")
             inner = {
@@ -68,13 +75,13 @@ class mount_asgi(Wrapped):
                 return
             if self._directly is not None and path == self.path:
                 endpoint = self.server.core.asgi_endpoint
-                asked = None
+                direct = None
                 if self.server.core.allows_direct_calls:
-                    asked = endpoint.direct.find(inner, inner["root_path"], stands_alone=False)
-                within = None if asked is None else self._directly(inner)
-                if asked is not None and within is not None:
+                    direct = endpoint.direct.find(inner, inner["root_path"], stands_alone=False)
+                within = None if direct is None else self._directly(inner)
+                if direct is not None and within is not None:
                     message = await receive()
-                    call = endpoint.direct.read(asked, message)
+                    call = endpoint.direct.read(direct, message)
                     if call is not None:
                         await self._answer_directly(call, inner, receive, send, within)
                         return

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from io import BytesIO
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from mcp_mount.base import MCPServer
 from mcp_mount.transports.environs import Environ, is_multithread, own_environ
@@ -16,14 +16,7 @@ from mcp_mount.transports.short_ways import answered
 from mcp_mount.transports.wsgi import StartResponse, send_reply
 from mcp_mount.wire.messages import Reply
 from mcp_mount.wrapping.arguments import DirectlyWithin, Wrapped
-
-
-@runtime_checkable
-class SupportsClose(Protocol):
-    """A WSGI response that is closed when the server has sent it (PEP 3333)."""
-
-    def close(self) -> None: ...
-
+from mcp_mount.wrapping.fallback import Closable, wsgi_asked_first
 
 Around = Callable[[Environ], AbstractContextManager[Any]]
 
@@ -78,6 +71,15 @@ class mount_wsgi(Wrapped):
             if reply is not None:
                 return send_reply(reply, start_response)
         path = self.inner_path(environ.get("PATH_INFO", ""))
+        if path is None and (alias := self.alias_path(environ.get("PATH_INFO", ""))):
+            environ = own_environ(environ)
+            read_body = self.server.core.wsgi_endpoint.read_body
+            asked = wsgi_asked_first(self.app, environ, start_response, read_body)
+            if isinstance(asked, Reply):
+                return send_reply(asked, start_response)
+            if asked is not None:
+                return asked
+            path = alias
         if path is None:
             answer: Iterable[bytes] = self.app(environ, start_response)
             return answer
@@ -141,5 +143,5 @@ class mount_wsgi(Wrapped):
             try:
                 yield from answer
             finally:
-                if isinstance(answer, SupportsClose):
+                if isinstance(answer, Closable):
                     answer.close()

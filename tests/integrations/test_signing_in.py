@@ -231,7 +231,9 @@ def test_a_challenge_is_for_the_url_that_the_client_was_given(host: str, serve: 
         assert document.json()["resource"] == asked
 
 
-@pytest.mark.parametrize("host", ["alone", "starlette", "fastapi", "flask", "django_wsgi"])
+@pytest.mark.parametrize(
+    "host", ["alone", "starlette", "fastapi", "flask", "flask_beside", "django_wsgi"]
+)
 def test_endpoints_are_at_the_origin_where_the_host_has_none(host: str, serve: Serve) -> None:
     origin = serve(host)
     body = {"redirect_uris": ["http://localhost/callback"]}

@@ -1,4 +1,4 @@
-"""The URLs of a project whose users sign in: without the pages, if `pages` is taken away."""
+"""The URLs of a project whose users sign in."""
 
 from __future__ import annotations
 

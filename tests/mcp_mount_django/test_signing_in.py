@@ -44,15 +44,70 @@ def test_a_project_whose_people_can_sign_in_has_no_problem(urls: ModuleType) -> 
     assert "mcp_mount.E019" not in found()
 
 
-def test_a_project_without_the_pages_is_told(urls: ModuleType, monkeypatch: Any) -> None:
+@pytest.fixture
+def without_pages(urls: ModuleType, monkeypatch: Any) -> Iterator[ModuleType]:
+    """The same URLs, without those of the pages."""
     from django.urls import clear_url_caches
 
-    monkeypatch.setattr(urls, "urlpatterns", urls.urlpatterns[2:])
-    clear_url_caches()
-    try:
-        assert "mcp_mount.E019" in found()
-    finally:
+    from mcp_mount_django import signin
+
+    def forget() -> None:
         clear_url_caches()
+        signin._own_prefix.cache_clear()
+
+    monkeypatch.setattr(urls, "urlpatterns", [urls.urlpatterns[0], *urls.urlpatterns[2:]])
+    forget()
+    yield urls
+    forget()
+
+
+def test_without_urls_of_their_own_the_pages_are_below_the_server(
+    without_pages: ModuleType,
+) -> None:
+    from django.test import Client
+
+    assert "mcp_mount.E019" not in found()
+    headers = {"host": "shop.example"}
+    document = Client().get("/.well-known/oauth-authorization-server", headers=headers).json()
+    assert document["token_endpoint"] == "http://shop.example/mcp/assistants/token"
+    body = {"redirect_uris": ["http://localhost/callback"]}
+    for place in ("/mcp/assistants/register", "/register"):
+        made = Client(enforce_csrf_checks=True).post(
+            place, body, content_type="application/json", headers=headers
+        )
+        assert made.status_code == 201, (place, made.content)
+    page = Client().get("/mcp/assistants/", headers=headers)
+    assert page.status_code == 302
+    assert page["location"].endswith("?next=/mcp/assistants/")
+
+
+def test_a_server_below_which_nothing_is_reached_is_told_of_its_pages(
+    without_pages: ModuleType, monkeypatch: Any
+) -> None:
+    from django.urls import clear_url_caches, include, path
+
+    [root, _] = without_pages.urlpatterns
+    own = [root, path("mcp/", include(without_pages.server.urls))]
+    monkeypatch.setattr(without_pages, "urlpatterns", own)
+    clear_url_caches()
+    assert "mcp_mount.E019" in found()
+
+
+def test_in_front_of_a_project_somebody_has_to_say_who_is_logged_in(urls: ModuleType) -> None:
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.wsgi import get_wsgi_application
+
+    from mcp_mount.auth import SignIn
+    from mcp_mount_django import MCPServer, mount
+    from mcp_mount_django.servers import servers
+
+    blind = MCPServer("blind", auth=SignIn())
+    seeing = MCPServer("seeing", auth=SignIn(user=lambda request: "ann", login="/login"))
+    servers.discard(blind)
+    servers.discard(seeing)
+    with pytest.raises(ImproperlyConfigured, match="Give SignIn user="):
+        mount(get_wsgi_application(), "/mcp", blind)
+    mount(get_wsgi_application(), "/mcp", seeing)
 
 
 @pytest.mark.parametrize(("policy", "is_told"), [("same-origin", True), (None, False)])

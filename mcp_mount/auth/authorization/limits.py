@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
-from mcp_mount.auth.authorization.errors import OAuthError
+from mcp_mount.auth.authorization.errors import OAuthError, unavailable
 from mcp_mount.calls.flows import Flow, Run
+from mcp_mount.wire.logs import own_logger
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
     from limits.strategies import RateLimiter
+
+logger = own_logger("mcp_mount.signin")
 
 Counted = Literal["registrations", "failures"]
 
 
 class AddressLimits:
     """Counts what addresses do, in the server's store. Needs the extra `signin`.
+
+    A store that is away stops registrations, which anybody can ask for. Failed token requests are
+    then counted in this process, so that those who are connected stay so.
 
     Args:
         limiter: Returns the limiter of the store.
@@ -52,11 +58,10 @@ class AddressLimits:
             who: An address, or a client at one.
 
         Raises:
-            OAuthError: 429, if it was too often.
+            OAuthError: 429, if it was too often; 503, if registrations cannot be counted.
         """
         for rate in self._rates[counted]:
-            may = partial(self._limiter().test, rate, *self._key(counted, who))
-            if not (yield from _counted(may)):
+            if not (yield from self._asked("test", counted, rate, who)):
                 raise OAuthError(
                     "temporarily_unavailable",
                     "Too many requests from this address: try again later",
@@ -65,17 +70,49 @@ class AddressLimits:
                 )
 
     def count(self, counted: Counted, who: str | None) -> Flow[None]:
-        """Count what an address, or a client at one, has done."""
+        """Count what an address, or a client at one, has done.
+
+        Args:
+            counted: What.
+            who: An address, or a client at one.
+
+        Raises:
+            OAuthError: 503, if registrations cannot be counted.
+        """
         for rate in self._rates[counted]:
-            yield from _counted(partial(self._limiter().hit, rate, *self._key(counted, who)))
+            yield from self._asked("hit", counted, rate, who)
 
-    def _key(self, counted: Counted, who: str | None) -> tuple[str, str, str]:
-        return self._name(), f"signin {counted}", who or "unknown"
+    def _asked(
+        self,
+        operation: Literal["test", "hit"],
+        counted: Counted,
+        rate: RateLimitItem,
+        who: str | None,
+    ) -> Flow[bool]:
+        """Do an operation of the store.
 
+        Raises:
+            OAuthError: 503, if registrations cannot be counted.
+        """
+        key = self._name(), f"signin {counted}", who or "unknown"
 
-def _counted(function: Callable[[], Any]) -> Flow[bool]:
-    try:
-        return bool((yield Run(function)))
-    except Exception:
-        # A store of counts that is away stops nobody from signing in.
-        return True
+        def ask() -> bool:
+            return bool(getattr(self._limiter(), operation)(rate, *key))
+
+        try:
+            return bool((yield Run(ask)))
+        except Exception:
+            logger.exception("The store of counts failed")
+        if counted == "registrations":
+            raise unavailable()
+        # Who is connected goes on: each process counts by itself, until the store is back.
+        return bool(getattr(self._own, operation)(rate, *key))
+
+    @cached_property
+    def _own(self) -> RateLimiter:
+        """Counts in this process."""
+        from limits.strategies import FixedWindowRateLimiter
+
+        from mcp_mount.backends.memory_counts import MemoryCounts
+
+        return FixedWindowRateLimiter(MemoryCounts())

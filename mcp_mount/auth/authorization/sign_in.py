@@ -249,6 +249,11 @@ class SignIn:
         return self._seals
 
     @property
+    def knows_people(self) -> bool:
+        """Whether the user has said how to know who is logged in, so that no host has to."""
+        return self._user is not None
+
+    @property
     def accounts(self) -> Accounts:
         """The accounts of the application.
 

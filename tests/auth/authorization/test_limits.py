@@ -42,14 +42,33 @@ def test_what_succeeds_does_not_count(shop: Shop) -> None:
         token = answer.body["refresh_token"]
 
 
-def test_counts_that_are_away_stop_nobody(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Away:
-        def test(self, *given: Any) -> bool:
-            raise OSError("away")
+class Away:
+    """A limiter whose store does not answer."""
 
-        hit = test
+    def test(self, *given: Any) -> bool:
+        raise OSError("away")
 
+    hit = test
+
+
+def test_nobody_registers_where_registrations_cannot_be_counted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shop.sign_in.server._limits, "_limiter", Away)
-    client = shop.client()
-    assert shop.refresh(client, "x").error == (400, "invalid_grant")
-    assert shop.connect(client)["token_type"] == "Bearer"
+    answer = shop.register()
+    assert answer.error == (503, "temporarily_unavailable")
+    assert answer.headers["retry-after"] == "5"
+    assert "client registered" not in shop.kinds()
+
+
+def test_failures_are_counted_in_the_process_where_the_store_is_away(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, other = shop.client(), shop.client(client_name="Other")
+    tokens = shop.connect(other)
+    monkeypatch.setattr(shop.sign_in.server._limits, "_limiter", Away)
+    answers = [shop.refresh(client, f"guess {number}").status for number in range(31)]
+    assert answers == [400] * 30 + [429]
+    # Who is connected goes on, and others connect.
+    assert shop.refresh(other, tokens["refresh_token"]).status == 200
+    assert shop.connect(other)["token_type"] == "Bearer"
