@@ -42,6 +42,7 @@ from mcp_mount_django.exceptions import report, translate, value_of
 from mcp_mount_django.exposing.server_methods import ExposeMixin
 from mcp_mount_django.in_front import FrontASGI, FrontWSGIApp, is_from_view
 from mcp_mount_django.options import defaults
+from mcp_mount_django.signals import sign_in_event
 from mcp_mount_django.tested import connections_of_the_test
 from mcp_mount_django.view import ServerView
 from mcp_mount_django.well_known import serves_issuer, serves_metadata
@@ -123,6 +124,7 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
                 serves_metadata=serves_metadata,
                 serves_issuer=serves_issuer,
                 accounts=lambda: import_module("mcp_mount_django.accounts").accounts(),
+                on_sign_in_event=lambda event: sign_in_event.send_robust(self, event=event),
                 request_type=HttpRequest,
                 exceptions=ExceptionHooks(
                     translate, report, responses=HttpResponseBase, value_of=value_of

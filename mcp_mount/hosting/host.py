@@ -19,6 +19,7 @@ from mcp_mount.wire.errors import Challenge
 
 if TYPE_CHECKING:
     from mcp_mount.auth.authorization.accounts import Accounts
+    from mcp_mount.auth.authorization.events import SignInEvent
 
 around_test_requests: Final[list[Callable[[], AbstractContextManager[None]]]] = []
 """Entered by the clients for tests around each request that they make on the thread of the test: a
@@ -63,6 +64,7 @@ class Host:
         guards: Whether it evidently refuses callers before they reach the server.
         accounts: Returns the accounts that people sign in with; None if the host knows none. By
             default, those that AuthenticationMiddleware knows.
+        on_sign_in_event: Is told of what happens at the server's own authorization server.
         exceptions: Translates those of the framework that tell a client something (Http404, a
             werkzeug HTTPException) into ours: ToolError for words, ResourceNotFoundError for what
             does not exist, `CallRejected(words, status=403)` for who may not,
@@ -85,4 +87,5 @@ class Host:
     without_permissions: Callable[[], str | None] = lambda: None
     guards: Callable[[], bool] = bool
     accounts: Callable[[], Accounts | None] = _of_middleware
+    on_sign_in_event: Callable[[SignInEvent], object] = lambda event: None
     exceptions: ExceptionHooks = NO_HOOKS

@@ -54,6 +54,7 @@ def with_sign_in(
                 title=lambda: core.protocol.settings.display_name or core.protocol.settings.name,
                 accounts=lambda: core.host.accounts(),
                 tools=lambda scope: list(_tools(core, scope)),
+                tell=lambda event: core.host.on_sign_in_event(event),
                 limiter=lambda: core.store.limits("fixed-window").limiter,
                 has_origin=lambda path: (
                     core.host.serves_issuer(path)

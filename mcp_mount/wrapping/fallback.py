@@ -118,10 +118,10 @@ def wsgi_asked_first(
             answer.close()
         environ["wsgi.input"] = BytesIO(body)
         return None
-    return _Begun(answer, first, chunks) if first else answer
+    return _WholeResponse(answer, first, chunks) if first else answer
 
 
-class _Begun:
+class _WholeResponse:
     """A response whose first chunk has been taken."""
 
     def __init__(self, answer: Iterable[bytes], first: list[bytes], rest: Iterator[bytes]) -> None:

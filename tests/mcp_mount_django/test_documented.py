@@ -18,7 +18,7 @@ def test_the_examples_of_the_django_page_run() -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert "Ran 7 tests" in done.stderr
+    assert "Ran 8 tests" in done.stderr
 
 
 def test_every_key_of_the_setting_is_documented(project: None) -> None:

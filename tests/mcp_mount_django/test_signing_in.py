@@ -187,3 +187,33 @@ def test_the_metadata_name_the_urls_of_the_project(urls: ModuleType) -> None:
     )
     assert below.status_code == 404
     assert below["content-type"] == "application/json"
+
+
+def test_a_signal_tells_what_happens(urls: ModuleType) -> None:
+    from django.test import Client
+
+    from mcp_mount_django.signals import sign_in_event
+
+    told: list[Any] = []
+
+    def fails(**given: Any) -> None:
+        raise ValueError("a receiver")
+
+    def tells(sender: Any, event: Any, **given: Any) -> None:
+        told.append((sender, event.kind, event.client))
+
+    body = {"redirect_uris": ["http://localhost/callback"], "client_name": "Probe"}
+    sign_in_event.connect(fails)
+    sign_in_event.connect(tells, sender=urls.server)
+    try:
+        made = Client().post(
+            "/assistants/register",
+            body,
+            content_type="application/json",
+            headers={"host": "shop.example"},
+        )
+    finally:
+        sign_in_event.disconnect(fails)
+        sign_in_event.disconnect(tells, sender=urls.server)
+    assert made.status_code == 201
+    assert told == [(urls.server, "client registered", "Probe")]

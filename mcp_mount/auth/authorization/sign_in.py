@@ -67,6 +67,7 @@ class Site:
         title: Returns what people call it.
         accounts: Returns the accounts that the host knows by itself; None if it knows none.
         tools: Returns the tools that a scope opens.
+        tell: Tells the host of what happens.
         limiter: Returns what counts, in the server's store.
         has_origin: Whether the metadata of the authorization server are at the root of the domain,
             for the path of an MCP endpoint.
@@ -77,6 +78,7 @@ class Site:
     title: Callable[[], str]
     accounts: Callable[[], Accounts | None]
     tools: Callable[[str], Sequence[ScopeTool]]
+    tell: Listener
     limiter: Callable[[], RateLimiter]
     has_origin: Callable[[str], bool]
 
@@ -205,6 +207,7 @@ class SignIn:
     def _own_events(self) -> Events:
         events = Events(self._listener)
         events.listeners.insert(0, self._forget_ended)
+        events.listeners.append(self._tell_host)
         return events
 
     @property
@@ -316,6 +319,10 @@ class SignIn:
             expires_at=opened.sealed + self._lifetimes.access,
             claims={"connection": held.id, "client_name": held.client_name},
         )
+
+    def _tell_host(self, event: SignInEvent) -> None:
+        if self._site is not None:
+            self._site.tell(event)
 
     def _forget_ended(self, event: SignInEvent) -> None:
         """Take no token of a connection that has ended in this process any more."""

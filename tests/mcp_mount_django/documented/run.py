@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | r
 installed, tools, mcp_mount, bearer, partners, tokens, *others = BLOCKS
 staff, atomic, tasks, query, views, *others = others
 form, routers, rest, *others = others
-nested, ninja, spectacular, audit, tests, beside = others
+nested, ninja, spectacular, audit, events, tests, beside = others
 
 
 def execute(code: str, names: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +90,7 @@ for block in (
     nested,
     ninja,
     audit,
+    events,
 ):
     execute(block, names)
 urlpatterns: list[Any] = []
@@ -170,6 +171,21 @@ class Examples(TestCase):
         assert self.call(self.ada, "restock", sku="TEA-07", pieces=4).data == 7
         missing = self.call(self.ada, "restock", sku="X", pieces=4)
         assert missing.text == "Product matching query does not exist."
+
+    def test_a_signal_tells_of_what_was_reused(self) -> None:
+        from django.core import mail
+        from django.test import override_settings
+
+        from mcp_mount.auth import SignInEvent
+        from mcp_mount_django.signals import sign_in_event
+
+        # Django 6 takes addresses alone.
+        admin: Any = "a@example.com" if django.VERSION >= (6,) else ("A", "a@example.com")
+        with override_settings(ADMINS=[admin]):
+            for kind in ("code reused", "tokens issued"):
+                event = SignInEvent(kind, user="1", client="Claude")
+                sign_in_event.send(names["server"], event=event)
+        assert [one.subject for one in mail.outbox] == ["[Django] code reused: Claude of user 1"]
 
     def test_tasks_run_in_what_the_middleware_sets(self) -> None:
         from django.http import HttpRequest
