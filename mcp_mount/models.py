@@ -23,6 +23,7 @@ from mcp_mount.llm.answers import (
     Usage,
 )
 from mcp_mount.llm.errors import ModelError
+from mcp_mount.llm.media import AudioPart, ImagePart
 from mcp_mount.llm.models import EmbeddingModel, Invocation, Model, Pieces
 from mcp_mount.llm.requests import ChatMessage, ChatRequest
 from mcp_mount.policies.budget import Budget
@@ -30,6 +31,7 @@ from mcp_mount.routes.options import EmbeddingOptions, ModelOptions
 
 __all__ = [
     "Anthropic",
+    "AudioPart",
     "Breaker",
     "Budget",
     "Candidate",
@@ -43,6 +45,7 @@ __all__ = [
     "EmbeddingOptions",
     "Embeddings",
     "Finish",
+    "ImagePart",
     "Invocation",
     "Model",
     "ModelChoice",

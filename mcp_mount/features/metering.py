@@ -60,11 +60,12 @@ def tokens_of_pictures(number: int) -> int:
 
 def output_estimate(completion: ChatCompletion) -> int:
     """About how many tokens an answer has; rather too many."""
-    size = 0
+    size, tokens = 0, 0
     for one in completion.choices:
         texts = (one.text, one.reasoning, one.refusal, *(c.arguments_text for c in one.tool_calls))
         size += sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
-    return -(-size // _BYTES_OF_TOKEN)
+        tokens += _TOKENS_OF_PART * (len(one.images) + (one.audio is not None))
+    return tokens + -(-size // _BYTES_OF_TOKEN)
 
 
 class Meter:
@@ -115,6 +116,8 @@ class Meter:
         text = delta.text or delta.reasoning or delta.refusal
         if delta.tool is not None:
             text += delta.tool.arguments
+        if delta.image is not None:
+            self._size += _TOKENS_OF_PART * _BYTES_OF_TOKEN
         self._size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 

@@ -11,6 +11,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
+from mcp_mount.llm.media import AudioPart, ImagePart, joined_audio, media_in
+from mcp_mount.llm.requests import is_text
+
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
 """Why an answer ends: of itself or at a stop text, at its limit, with calls of tools, or because it
 was withheld."""
@@ -121,6 +124,8 @@ class Delta:
         model: The name of the model that answers, if it is another one than was asked; in the first
             piece.
         reasoning_details: Pieces of what the provider wants back: see `ChatCompletion`.
+        image: A picture.
+        audio: Sound, or a piece of it.
     """
 
     text: str = ""
@@ -133,6 +138,8 @@ class Delta:
     logprobs: Any = None
     model: str | None = None
     reasoning_details: Sequence[Mapping[str, Any]] = ()
+    image: ImagePart | None = None
+    audio: AudioPart | None = None
 
     @property
     def is_text(self) -> bool:
@@ -146,6 +153,21 @@ class Delta:
             or self.model
             or self.logprobs
             or self.reasoning_details
+            or self.image
+            or self.audio
+        )
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it is part of what is said, and not only about it, as a usage is."""
+        return bool(
+            self.text
+            or self.reasoning
+            or self.reasoning_details
+            or self.refusal
+            or self.tool
+            or self.image
+            or self.audio
         )
 
 
@@ -165,6 +187,8 @@ class ChatCompletion:
         others: The second and further answers, where several were asked for.
         reasoning_details: What the provider wants back unchanged with the message, such as the
             signature of its reasoning, in the form that OpenRouter has for it.
+        images: The pictures in it.
+        audio: The sound in it.
     """
 
     text: str = ""
@@ -177,6 +201,8 @@ class ChatCompletion:
     logprobs: Any = None
     others: Sequence[ChatCompletion] = ()
     reasoning_details: Sequence[Mapping[str, Any]] = ()
+    images: Sequence[ImagePart] = ()
+    audio: AudioPart | None = None
 
     @property
     def finish(self) -> str:
@@ -192,7 +218,15 @@ class ChatCompletion:
             or self.refusal
             or self.reasoning
             or self.reasoning_details
+            or self.images
+            or self.audio
         )
+
+    @property
+    def as_text(self) -> str:
+        """All of it that is said, where it can be nothing but text."""
+        said = [self.text, *(one.as_text for one in self.images)]
+        return "".join(said if self.audio is None else [*said, self.audio.as_text])
 
     @property
     def choices(self) -> Sequence[ChatCompletion]:
@@ -212,6 +246,10 @@ class ChatCompletion:
                 yield Delta(refusal=one.refusal, choice=number)
             if one.text:
                 yield Delta(text=one.text, choice=number, logprobs=one.logprobs)
+            for image in one.images:
+                yield Delta(image=image, choice=number)
+            if one.audio is not None:
+                yield Delta(audio=one.audio, choice=number)
             for index, call in enumerate(one.tool_calls):
                 tool = ToolDelta(index, call.id, call.name, call.arguments_text)
                 yield Delta(tool=tool, choice=number)
@@ -254,9 +292,21 @@ def from_data(data: Mapping[str, Any]) -> ChatCompletion:
 
 
 Piece: TypeAlias = (
-    str | ToolCall | Reasoning | Refusal | Usage | Finish | ChatCompletion | Delta | None
+    str
+    | ToolCall
+    | Reasoning
+    | Refusal
+    | ImagePart
+    | AudioPart
+    | Mapping[str, Any]
+    | Usage
+    | Finish
+    | ChatCompletion
+    | Delta
+    | None
 )
-"""What a function that is a model may return or yield. None says nothing."""
+"""What a function that is a model may return or yield. A mapping is a content part in OpenAI's
+form. None says nothing."""
 
 
 class Gathering:
@@ -290,6 +340,11 @@ class Gathering:
         """How many calls of tools the first answer has so far."""
         return len(self._choices[0].tools) if self._choices else 0
 
+    @property
+    def has_audio(self) -> bool:
+        """Whether the first answer has sound so far."""
+        return bool(self._choices and self._choices[0].audio)
+
     def endings(self) -> Iterator[Delta]:
         """The pieces that say why the answers end, of those that have not said so."""
         for number, one in enumerate(self._choices or [_Choice()]):
@@ -306,7 +361,17 @@ class Gathering:
 class _Choice:
     """One answer in the making."""
 
-    __slots__ = ("details", "finish", "logprobs", "reasoning", "refusal", "text", "tools")
+    __slots__ = (
+        "audio",
+        "details",
+        "finish",
+        "images",
+        "logprobs",
+        "reasoning",
+        "refusal",
+        "text",
+        "tools",
+    )
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -316,6 +381,8 @@ class _Choice:
         self.tools: dict[int, ToolDelta] = {}
         self.finish: str | None = None
         self.logprobs: Any = None
+        self.images: list[ImagePart] = []
+        self.audio: list[AudioPart] = []
 
     def add(self, delta: Delta) -> None:
         if delta.text:
@@ -331,6 +398,10 @@ class _Choice:
             known.id = known.id or delta.tool.id
             known.name = known.name or delta.tool.name
             known.arguments += delta.tool.arguments
+        if delta.image is not None:
+            self.images.append(delta.image)
+        if delta.audio is not None:
+            self.audio.append(delta.audio)
         if delta.logprobs is not None:
             self.logprobs = _joined(self.logprobs, delta.logprobs)
         self.finish = delta.finish or self.finish
@@ -348,6 +419,8 @@ class _Choice:
             self.finish,
             logprobs=self.logprobs,
             reasoning_details=self.details,
+            images=self.images,
+            audio=joined_audio(self.audio),
         )
 
 
@@ -385,6 +458,7 @@ def deltas_of(piece: Any, gathering: Gathering) -> Iterator[Delta]:
 
     Raises:
         TypeError: If it is none that a model may say.
+        ValueError: If it is a content part that cannot be.
     """
     if isinstance(piece, str):
         if piece:
@@ -398,6 +472,12 @@ def deltas_of(piece: Any, gathering: Gathering) -> Iterator[Delta]:
         yield Delta(reasoning=piece.text)
     elif isinstance(piece, Refusal):
         yield Delta(refusal=piece.text)
+    elif isinstance(piece, ImagePart):
+        yield Delta(image=piece)
+    elif isinstance(piece, AudioPart):
+        yield Delta(audio=piece)
+    elif isinstance(piece, Mapping) and "type" in piece:
+        yield _delta_of_part(piece, gathering)
     elif isinstance(piece, Usage):
         yield Delta(usage=piece)
     elif isinstance(piece, Finish):
@@ -406,9 +486,30 @@ def deltas_of(piece: Any, gathering: Gathering) -> Iterator[Delta]:
         yield from piece.deltas()
     elif piece is not None:
         raise TypeError(
-            "A chat model returns or yields text, ToolCall, Reasoning, Refusal, Usage, Finish or a "
-            f"whole ChatCompletion, not {type(piece).__name__}"
+            "A chat model returns or yields text, ToolCall, Reasoning, Refusal, Image, Audio, "
+            "content parts, Usage, Finish or a whole ChatCompletion, not "
+            f"{type(piece).__name__}"
         )
+
+
+def _delta_of_part(part: Mapping[str, Any], gathering: Gathering) -> Delta:
+    """The piece that a content part in OpenAI's form is."""
+    if is_text(part):
+        return Delta(text=part["text"])
+    if part.get("type") == "refusal" and isinstance(part.get("refusal"), str):
+        return Delta(refusal=part["refusal"])
+    media = media_in(part)
+    if isinstance(media, ImagePart):
+        return Delta(image=media)
+    if media is None:
+        kind = str(part.get("type"))[:100]
+        raise TypeError(
+            "The content parts of an answer are text, image_url, input_audio and refusal, not "
+            f"{kind!r}"
+        )
+    if gathering.has_audio:
+        raise ValueError("An answer has one sound: yield pieces of it as AudioPart")
+    return Delta(audio=media)
 
 
 def _arguments(text: str) -> dict[str, Any] | str:

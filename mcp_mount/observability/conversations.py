@@ -172,6 +172,10 @@ def _said(completion: ChatCompletion) -> Iterator[Part]:
         yield {"type": "refusal", "content": completion.refusal}
     if completion.text:
         yield _text(completion.text)
+    for image in completion.images:
+        yield _link("image", image.url)
+    if completion.audio is not None:
+        yield _digest("audio", completion.audio.media_type, completion.audio.data)
     for one in completion.tool_calls:
         yield _with_id("tool_call", one.id, name=one.name, arguments=one.arguments)
 

@@ -10,7 +10,9 @@ from pydantic import Field
 from mcp_mount.context import operations
 from mcp_mount.context.context import Context
 from mcp_mount.context.operations import perform_async
+from mcp_mount.features.content import Audio, Image
 from mcp_mount.llm.answers import Delta
+from mcp_mount.llm.media import AudioPart, ImagePart
 from mcp_mount.llm.requests import chat_request
 
 _REPORT_SECONDS: Final = 0.5
@@ -28,7 +30,19 @@ async def chat(
     messages = [*system, {"role": "user", "content": message}]
     request = chat_request(messages, model=model, max_tokens=max_tokens, stream=True)
     completion = await perform_async(operations.complete(ctx, request, _Progress(ctx)))
-    return completion.text or completion.refusal
+    shown: Any = completion.text or completion.refusal
+    media = [_block(one) for one in (*completion.images, completion.audio) if one is not None]
+    if media:
+        shown = [*([shown] if shown else ()), *media]
+    return shown  # type: ignore[no-any-return]
+
+
+def _block(part: ImagePart | AudioPart) -> Image | Audio | str:
+    """A picture or sound as a client gets it; of a picture that is elsewhere, where it is."""
+    if isinstance(part, AudioPart):
+        return Audio(data=part.data, format=part.media_type)
+    file = part.file
+    return part.as_text if file is None else Image(data=file.data(), format=file.media_type)
 
 
 class _Progress:

@@ -6,10 +6,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from mcp_mount import ChatRequest, CompletionsRouter, ImageRouter, MCPServer
+from mcp_mount import Audio, ChatRequest, CompletionsRouter, Image, ImageRouter, MCPServer
 from mcp_mount.images import ImageRequest
 from mcp_mount.models import ModelError, OpenAI
 
@@ -60,6 +60,12 @@ def register(server: Any) -> None:
     @usual.chat(max_body_bytes=60_000)
     def most(request: ChatRequest) -> str:
         return "ok"
+
+    @usual.chat
+    def painter(request: ChatRequest) -> Iterator[object]:
+        yield "Look: "
+        yield Image(data=PNG)
+        yield Audio(data=b"sound", format="wav")
 
     usual.add_model("stalled", OpenAI(os.environ["UPSTREAM"] + "/v1", "stall"))
     small = CompletionsRouter(max_body_bytes=2_000)

@@ -154,6 +154,20 @@ def test_what_fails_after_the_response_has_begun_is_told_as_an_event(
     assert answer.status_code == 502, "what is not streamed has its own status however late it is"
 
 
+def test_an_answer_has_pictures_and_sound(served: Served) -> None:
+    url = f"{served.url}/chat/completions"
+    whole = post(url, json=question("painter")).json()["choices"][0]["message"]
+    encoded = base64.b64encode(PNG).decode()
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{encoded}"}}
+    assert (whole["content"], whole["images"]) == ("Look: ", [{**image, "index": 0}])
+    assert base64.b64decode(whole["audio"]["data"]) == b"sound"
+    lines = post(url, json=question("painter", stream=True)).text.split("\n\n")
+    chunks = [json.loads(one.removeprefix("data: ")) for one in lines if one.startswith("data: {")]
+    deltas = [one["choices"][0]["delta"] for one in chunks]
+    assert [one["images"] for one in deltas if "images" in one] == [[{**image, "index": 0}]]
+    assert [one["audio"]["data"] for one in deltas if "audio" in one] == ["c291bmQ="]
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize(
     ("model", "limit"),

@@ -15,6 +15,7 @@ from mcp_mount.context.context import Context
 from mcp_mount.context.nested import CallFailed
 from mcp_mount.context.operations import perform_async
 from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, Usage
+from mcp_mount.llm.media import AudioPart, ImagePart, joined_audio
 from mcp_mount.llm.models import Invocation, Model, Pieces
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, name_of_tool
 from mcp_mount.schemas.functions import DefinitionError
@@ -130,6 +131,8 @@ class _Conversation:
         self._messages: list[ChatMessage] = list(invocation.request.messages)
         self._texts: list[str] = []
         self._reasoning: list[str] = []
+        self._images: list[ImagePart] = []
+        self._audio: list[AudioPart] = []
         self._usage: Usage | None = None
         self._rounds = invocation.rounds
         # Call middleware may let the call run again.
@@ -173,6 +176,9 @@ class _Conversation:
             self._usage = completion.usage + (self._usage or Usage())
         self._texts.append(completion.text)
         self._reasoning.append(completion.reasoning)
+        self._images += completion.images
+        if completion.audio is not None:
+            self._audio.append(completion.audio)
         return completion
 
     def _warn_of_limit(self) -> None:
@@ -204,11 +210,14 @@ class _Conversation:
             completion,
             text="".join(self._texts),
             reasoning="".join(self._reasoning),
+            images=self._images,
+            audio=joined_audio(self._audio),
             tool_calls=left,
             finish_reason=reason,
             usage=self._usage,
         )
-        for delta in replace(whole, text="", reasoning="", refusal="").deltas():
+        spoken = replace(whole, text="", reasoning="", refusal="", images=(), audio=None)
+        for delta in spoken.deltas():
             await self._pieces.put(delta)
         return whole
 
@@ -248,12 +257,12 @@ class _SpokenPieces:
         self._pieces = pieces
 
     async def put(self, delta: Delta) -> None:
-        if delta.text or delta.reasoning or delta.refusal:
-            await self._pieces.put(_spoken(delta))
+        if (spoken := _spoken(delta)).says_something:
+            await self._pieces.put(spoken)
 
     def put_from_thread(self, delta: Delta) -> None:
-        if delta.text or delta.reasoning or delta.refusal:
-            self._pieces.put_from_thread(_spoken(delta))
+        if (spoken := _spoken(delta)).says_something:
+            self._pieces.put_from_thread(spoken)
 
 
 def _spoken(delta: Delta) -> Delta:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
@@ -12,6 +14,7 @@ from fastapi import Request, Response
 
 from mcp_mount.features import Registry
 from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, ToolDelta, Usage
+from mcp_mount.llm.media import AudioPart, ImagePart
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.routes.openai.chat_answers import answer
 from mcp_mount.wire.encoding import encode
@@ -63,6 +66,8 @@ class ChatWriter:
         self._with_usage = with_usage
         self._usage: Usage | None = None
         self._begun: set[int] = set()
+        self._images: Counter[int] = Counter()
+        self._sounding: set[int] = set()
         self._head = b""
 
     def whole(self, completions: Sequence[ChatCompletion]) -> bytes:
@@ -127,6 +132,12 @@ class ChatWriter:
         if delta.model is not None:
             self._head = self._head_of(delta.model)
         shown = _delta(delta)
+        if delta.image is not None:
+            shown["images"] = [_image(delta.image, self._images[delta.choice])]
+            self._images[delta.choice] += 1
+        if delta.audio is not None and delta.choice not in self._sounding:
+            self._sounding.add(delta.choice)
+            shown["audio"].setdefault("id", f"audio_{secrets.token_hex(12)}")
         if delta.choice not in self._begun and (shown or delta.finish):
             self._begun.add(delta.choice)
             yield self._event(delta.choice, {"role": "assistant", "content": ""})
@@ -173,7 +184,7 @@ _NO_USAGE: Final = encode(usage_of(None))
 
 
 def _message(one: ChatCompletion) -> dict[str, Any]:
-    has_text = bool(one.text) or not (one.tool_calls or one.refusal)
+    has_text = bool(one.text) or not (one.tool_calls or one.refusal or one.audio)
     message: dict[str, Any] = {
         "role": "assistant",
         "content": one.text if has_text else None,
@@ -184,9 +195,36 @@ def _message(one: ChatCompletion) -> dict[str, Any]:
         message["reasoning_content"] = message["reasoning"] = one.reasoning
     if one.reasoning_details:
         message["reasoning_details"] = one.reasoning_details
+    if one.images:
+        message["images"] = [_image(image, place) for place, image in enumerate(one.images)]
+    if one.audio is not None:
+        message["audio"] = _audio(one.audio)
     if one.tool_calls:
         message["tool_calls"] = [_tool_call(call) for call in one.tool_calls]
     return message
+
+
+def _image(image: ImagePart, place: int) -> dict[str, Any]:
+    """A picture in the form of OpenRouter, LiteLLM and others: OpenAI has none."""
+    return {"type": "image_url", "image_url": {"url": image.url}, "index": place}
+
+
+def _audio(audio: AudioPart) -> dict[str, Any]:
+    """Sound in OpenAI's form, and its format, which OpenAI's clients have asked for."""
+    whole: dict[str, Any] = {
+        "id": audio.id or f"audio_{secrets.token_hex(12)}",
+        "data": base64.b64encode(audio.data).decode(),
+        "transcript": audio.transcript,
+        "expires_at": audio.expires_at or int(time.time()),
+    }
+    return {**whole, "format": audio.format} if audio.format else whole
+
+
+def _audio_delta(audio: AudioPart) -> dict[str, Any]:
+    data = base64.b64encode(audio.data).decode()
+    members: dict[str, Any] = {"id": audio.id, "data": data, "transcript": audio.transcript}
+    members |= {"expires_at": audio.expires_at, "format": audio.format}
+    return {name: one for name, one in members.items() if one}
 
 
 def _tool_call(call: ToolCall) -> dict[str, Any]:
@@ -204,6 +242,8 @@ def _delta(delta: Delta) -> dict[str, Any]:
         shown["reasoning_details"] = delta.reasoning_details
     if delta.refusal:
         shown["refusal"] = delta.refusal
+    if delta.audio is not None:
+        shown["audio"] = _audio_delta(delta.audio)
     if delta.tool is not None:
         shown["tool_calls"] = [_tool_delta(delta.tool)]
     return shown

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from pydantic_core import from_json
 
 from mcp_mount.llm.answers import ToolDelta, join_details
+from mcp_mount.llm.media import ImagePart
 from mcp_mount.routes.openai.response_reasoning import written
 from mcp_mount.routes.openai.response_tools import TEXT
 
@@ -174,6 +175,35 @@ class ReasoningItem(OutputItem):
 
     def _where(self) -> Event:
         return {**super()._where(), "summary_index": 0}
+
+
+class ImageItem(OutputItem):
+    """A picture. It stands where OpenAI's models have what their own tool for pictures has drawn,
+    which is the one place for pictures in a response."""
+
+    prefix = "ig"
+
+    def __init__(self, place: int, image: ImagePart) -> None:
+        """Begin a picture.
+
+        Args:
+            place: The number of the item in the output.
+            image: The picture, with its data.
+        """
+        super().__init__(place)
+        self._image = image
+
+    def end(self) -> Iterator[Event]:
+        yield {"type": "response.image_generation_call.completed", **self._where()}
+        yield from super().end()
+
+    def _item(self, text: str, status: str) -> dict[str, Any]:
+        item = {"id": self.id, "type": "image_generation_call", "status": status, "result": None}
+        file = self._image.file
+        if file is not None and status == "completed":
+            item["result"] = file.base64()
+            item["output_format"] = file.media_type.partition("/")[2]
+        return item
 
 
 class CallItem(OutputItem):

@@ -23,9 +23,11 @@ from mcp_mount.routes.openai.response_output import (
     SPOKEN,
     CallItem,
     Event,
+    ImageItem,
     OutputItem,
     ReasoningItem,
 )
+from mcp_mount.routes.openai.text_only import MediaAsText
 from mcp_mount.wire.encoding import NotFinite, encode
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -66,6 +68,7 @@ class _ResponseWriter:
         self._number = 0
         self._items: list[OutputItem] = []
         self._calls: dict[int, CallItem] = {}
+        self._media = MediaAsText(lambda image: image.file is not None)
         self._finish: str | None = None
         self._usage: Usage | None = None
 
@@ -135,6 +138,7 @@ class _ResponseWriter:
         self._model = delta.model or self._model
         if delta.choice:
             return
+        delta = self._media.of(delta)
         for member, kind in SPOKEN.items():
             text = getattr(delta, member)
             if text:
@@ -143,6 +147,10 @@ class _ResponseWriter:
                     item = kind(len(self._items))
                     yield from self._open(item)
                 yield from item.add(text, delta.logprobs)
+        if delta.image is not None:
+            drawn = ImageItem(len(self._items), delta.image)
+            yield from self._open(drawn)
+            yield from drawn.end()
         if delta.reasoning_details and self._wants_details:
             item = self._items[-1] if self._items else None
             if not isinstance(item, ReasoningItem) or item.is_done:

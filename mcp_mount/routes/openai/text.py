@@ -16,6 +16,7 @@ from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.routes.openai.chat import DONE, usage_of
 from mcp_mount.routes.openai.chat_answers import answer
+from mcp_mount.routes.openai.text_only import MediaAsText
 from mcp_mount.wire.encoding import encode
 
 _MAX_PROMPTS: Final = 128
@@ -112,6 +113,7 @@ class _TextWriter:
         self._model = model
         self._usages: dict[int, Usage] = {}
         self._lengths: dict[int, int] = {}
+        self._media = MediaAsText()
         self._head = {
             "id": f"cmpl-{secrets.token_hex(12)}",
             "object": "text_completion",
@@ -128,7 +130,7 @@ class _TextWriter:
             given = whole.choices if len(completions) == 1 else whole.choices[: self._wanted.n]
             for number, one in enumerate(given, first):
                 logprobs = _logprobs(one.logprobs, len(begun))
-                choices.append(_choice(number, begun + one.text, one.finish, logprobs))
+                choices.append(_choice(number, begun + one.as_text, one.finish, logprobs))
         usage = sum((one.usage for one in completions if one.usage is not None), Usage())
         return encode(
             {
@@ -144,7 +146,7 @@ class _TextWriter:
         return b"".join(
             b"data: %b\n\n" % encode({**self._head, "model": self._model, "choices": [choice]})
             for delta in deltas
-            for choice in self._choices(delta)
+            for choice in self._choices(self._media.of(delta))
         )
 
     def end(self) -> bytes:

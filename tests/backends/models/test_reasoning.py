@@ -157,7 +157,14 @@ def test_reasoning_of_others_does_not_go_to_openai(host: str, upstream: Upstream
     from mcp_mount.backends.models.upstreams.openai_reasoning import messages_of
     from mcp_mount.llm.requests import chat_request
 
-    said = {"role": "assistant", "content": "7", "reasoning": "a", "reasoning_content": "a"}
+    said: dict[str, Any] = {
+        "role": "assistant",
+        "content": "7",
+        "reasoning": "a",
+        "reasoning_content": "a",
+    }
+    # OpenAI has no pictures in the messages of an assistant either.
+    said["images"] = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
     request = chat_request([QUESTION, {**said, "reasoning_details": ITEMS}])
     assert messages_of(request, host) == [QUESTION, {"role": "assistant", "content": "7"}]
 

@@ -8,8 +8,9 @@ from functools import partial
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from mcp_mount.backends.models.adapters.contents import said_deltas
 from mcp_mount.context.context import Context, SyncContext
-from mcp_mount.llm.answers import ChatCompletion, Gathering, deltas_of
+from mcp_mount.llm.answers import ChatCompletion, Delta, Gathering, deltas_of
 from mcp_mount.llm.models import Invocation, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import (
@@ -27,8 +28,8 @@ class FunctionModel:
     """A function that answers, as a chat model.
 
     It takes a `ChatRequest`, and the context if a parameter is annotated `Context` (in an
-    `async def`) or `SyncContext` (in a `def`). It returns what `Piece` lists, or an iterator of
-    such; a generator may yield them.
+    `async def`) or `SyncContext` (in a `def`). It returns what `Piece` lists, `Image` or
+    `Audio`, a list of such, or an iterator of them; a generator may yield them.
 
     Args:
         function: The function: plain, a coroutine function, or a generator of either kind.
@@ -157,16 +158,21 @@ def _of_text(text: str) -> ChatCompletion:
 
 
 async def _put(piece: Any, gathering: Gathering, pieces: Pieces) -> None:
-    for delta in deltas_of(piece, gathering):
+    for delta in _deltas(piece, gathering):
         gathering.add(delta)
         await pieces.put(delta)
+
+
+def _deltas(piece: Any, gathering: Gathering) -> Iterator[Delta]:
+    # Nearly all pieces are text.
+    return (deltas_of if type(piece) is str else said_deltas)(piece, gathering)
 
 
 def _exhaust(steps: Iterator[Any], gathering: Gathering, pieces: Pieces) -> None:
     """Take all steps of an iterator, on a thread, and close it."""
     try:
         for piece in steps:
-            for delta in deltas_of(piece, gathering):
+            for delta in _deltas(piece, gathering):
                 gathering.add(delta)
                 pieces.put_from_thread(delta)
     finally:

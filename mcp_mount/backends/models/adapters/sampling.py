@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from mcp_mount.llm.answers import ChatCompletion, ToolCall
 from mcp_mount.llm.errors import ModelError, ModelRefused
+from mcp_mount.llm.media import AudioPart, ImagePart, audio_format, joined_audio
 from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, arguments_of, file_in
 from mcp_mount.schemas.values import whole
+from mcp_mount.wire.binary import decode_base64
 from mcp_mount.wire.errors import ClientError
 
 _FINISHES: Final[Mapping[str, str]] = {"maxTokens": "length", "toolUse": "tool_calls"}
@@ -137,13 +139,29 @@ def _completion(answer: Mapping[str, Any]) -> ChatCompletion:
         for one in known
         if one.get("type") == "tool_use" and isinstance(one.get("input"), dict)
     ]
+    media = [block for one in known if (block := _media(one)) is not None]
     reason, model = answer.get("stopReason"), answer.get("model")
     return ChatCompletion(
         "".join(texts),
         calls,
+        images=[one for one in media if isinstance(one, ImagePart)],
+        audio=joined_audio([one for one in media if isinstance(one, AudioPart)]),
         finish_reason=_FINISHES.get(reason) if isinstance(reason, str) else None,
         model=model if isinstance(model, str) else None,
     )
+
+
+def _media(block: Mapping[str, Any]) -> ImagePart | AudioPart | None:
+    """The picture or sound in a content block; None for any other, and for what is broken."""
+    data, media_type = block.get("data"), block.get("mimeType")
+    if not isinstance(data, str) or not isinstance(media_type, str):
+        return None
+    try:
+        if block.get("type") == "image":
+            return ImagePart(f"data:{media_type};base64,{data}")
+        return AudioPart(decode_base64(data), audio_format(media_type))
+    except ValueError:
+        return None
 
 
 def _refused(message: str, param: str) -> ModelError:

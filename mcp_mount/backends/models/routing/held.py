@@ -84,11 +84,4 @@ class HeldPieces:
 
 def _says_something(delta: Delta) -> bool:
     """Whether a piece is more than a beginning, such as a usage that comes first."""
-    return bool(
-        delta.text
-        or delta.reasoning
-        or delta.reasoning_details
-        or delta.refusal
-        or delta.tool
-        or delta.finish
-    )
+    return bool(delta.says_something or delta.finish)

@@ -18,6 +18,8 @@ from mcp_mount.backends.models.upstreams.json_members import (
 )
 from mcp_mount.backends.models.upstreams.openai_reasoning import OwnReasoning
 from mcp_mount.llm.answers import Delta, Embeddings, ToolDelta, Usage
+from mcp_mount.llm.media import AudioPart, ImagePart, media_in
+from mcp_mount.wire.binary import decode_base64
 from mcp_mount.wire.encoding import encode
 
 _MAX_CHOICES: Final = 128
@@ -98,6 +100,10 @@ class OpenAIAnswerReader:
             yield Delta(refusal=refusal, choice=number)
         if text or logprobs is not None:
             yield Delta(text=text, choice=number, logprobs=logprobs)
+        for image in objects_in(said, "images"):
+            yield Delta(image=_image(image), choice=number)
+        if sound := object_in(said, "audio"):
+            yield Delta(audio=_audio(sound), choice=number)
         for place, call in enumerate(objects_in(said, "tool_calls")):
             if own := calls.reasoned.take():
                 yield Delta(reasoning_details=[own], choice=number)
@@ -198,6 +204,33 @@ def _content(content: Any) -> tuple[str, str]:
         else:
             text += text_in(part, "text")
     return text, reasoning
+
+
+def _image(given: dict[str, Any]) -> ImagePart:
+    """A picture as OpenRouter and LiteLLM have it."""
+    try:
+        found = media_in({"type": "image_url", **given})
+    except ValueError:
+        found = None
+    if not isinstance(found, ImagePart):
+        raise bad_answer("has a picture that is none")
+    return found
+
+
+def _audio(given: dict[str, Any]) -> AudioPart:
+    """Sound as OpenAI has it: whole, or a piece of it."""
+    try:
+        data = decode_base64(text_in(given, "data"))
+    except ValueError:
+        raise bad_answer("has sound that is none") from None
+    expires = given.get("expires_at")
+    return AudioPart(
+        data,
+        text_in(given, "format"),
+        text_in(given, "transcript"),
+        text_in(given, "id"),
+        expires if isinstance(expires, int) else None,
+    )
 
 
 def _finish(reason: str) -> str:

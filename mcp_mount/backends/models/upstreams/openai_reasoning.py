@@ -72,6 +72,8 @@ def _message(message: dict[str, Any], *, strict: bool) -> dict[str, Any]:
         return message
     rest = {name: one for name, one in message.items() if name not in (_DETAILS, *_NAMES)}
     if strict or not details:
+        # Nor does OpenAI know pictures in its own answers.
+        rest.pop("images", None)
         return rest
     for one in details:
         if one.get("format") in _NAMES:
