@@ -12,6 +12,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+# Servers that the tests start would compile all modules anew, and pytest those of the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test fuzz clients test-system check format conformance bench clean
 
 help:
