@@ -23,8 +23,8 @@ LEAVERS = 24
 MODELS = ("speaks", "speaks_async", "endless", "hang")
 
 
-@pytest.fixture(params=list(HOSTS))
-def port(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[int]:
+@pytest.fixture(scope="module", params=list(HOSTS))
+def port(request: pytest.FixtureRequest, served_upstream: Upstream) -> Iterator[int]:
     name, port = request.param, free_port()
     if HOSTS[name] is UVICORN:
         words = [*UVICORN, f"{APPS}:{name}", "--port", str(port)]
@@ -32,7 +32,7 @@ def port(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[int]:
         # Those that leave are not to wait for one another.
         threads = ("--threads", str(2 * LEAVERS))
         words = [*GUNICORN, *threads, f"{APPS}:{name}()", "--bind", f"127.0.0.1:{port}"]
-    with running(words, port, environment={"ASKING_UPSTREAM": upstream.url}):
+    with running(words, port, environment={"ASKING_UPSTREAM": served_upstream.url}):
         yield port
 
 
