@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import cache
 
 import django
 import httpcore2
 import pytest
 
-from sample_projects.processes import free_port, running
+from sample_projects.processes import Together, free_port, running
 from tests.conformance.hosts import HOSTS
 from tests.conformance.serve import command
 from tests.django_versions import reason_to_skip
@@ -39,7 +38,7 @@ def shared_certificates() -> Iterator[None]:
 def serve_host() -> Iterator[Callable[[str], str]]:
     """Return the base URL of a host, which is started when it is first asked for."""
     urls: dict[str, str] = {}
-    with ExitStack() as stack:
+    with Together() as stack:
 
         def serve(host: str) -> str:
             if host not in urls:

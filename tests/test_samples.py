@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pytest
 from mcp import Client
 
 from sample_projects.demo import call_tools
-from sample_projects.processes import ROOT
+from sample_projects.processes import ROOT, Together
 from sample_projects.samples import SAMPLES
 from tests.auth.authorization.people import Browser, SigningIn
 from tests.auth.oauth import connected
@@ -29,7 +29,7 @@ BY_NAME = {sample.name: sample for sample in SAMPLES}
 def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The base URL of each sample project."""
     folder = tmp_path_factory.mktemp("samples")
-    with ExitStack() as stack:
+    with Together() as stack:
         started: dict[str, str] = {}
         for sample in SAMPLES:
             sample.make_database(folder, os.environ)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
 import pytest
 
-from sample_projects.processes import free_port, running
+from sample_projects.processes import Together, free_port, running
 
 GUNICORN = ("-m", "gunicorn", "--threads", "4", "--log-level", "error")
 UVICORN = ("-m", "uvicorn", "--log-level", "info", "--factory")
@@ -42,7 +41,7 @@ def _bound(words: tuple[str, ...], port: int) -> list[str]:
 def issuers() -> Iterator[dict[str, str]]:
     """The URLs of authorization servers that issue JWTs and opaque tokens."""
     urls: dict[str, str] = {}
-    with ExitStack() as stack:
+    with Together() as stack:
         for kind in ("jwt", "opaque"):
             port = free_port()
             urls[kind] = f"http://127.0.0.1:{port}"
@@ -60,7 +59,7 @@ def issuers() -> Iterator[dict[str, str]]:
 def serve(issuers: dict[str, str]) -> Iterator[Serve]:
     """Return the URL of the MCP endpoint in a host, for a kind of tokens."""
     urls: dict[tuple[str, str], str] = {}
-    with ExitStack() as stack:
+    with Together() as stack:
 
         def start(host: str, kind: str) -> str:
             if (host, kind) not in urls:

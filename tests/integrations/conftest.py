@@ -5,12 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
+from sample_projects.processes import PYTHONPATH, ROOT, Together, free_port, running
 
 SERVERS: dict[str, Callable[[str, int], list[str]]] = {
     "uvicorn": lambda app, port: [
@@ -53,7 +52,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def serve(database: dict[str, str]) -> Iterator[Serve]:
     """Return the base URL of an application under a server; started when first asked for."""
     urls: dict[Any, str] = {}
-    with ExitStack() as stack:
+    with Together() as stack:
 
         def start(server: str, app: str, **environment: str) -> str:
             key = (server, app, *environment.items())

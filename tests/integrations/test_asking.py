@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx2
 import pytest
 
-from sample_projects.processes import free_port, running
+from sample_projects.processes import Together, free_port, running
 from tests.integrations import asking_apps
 from tests.requests import stateless
 from tests.upstream import Upstream
@@ -35,7 +34,7 @@ HOSTS = {
 def hosts(served_upstream: Upstream) -> Iterator[Callable[[str], str]]:
     """Starts a host when it is first asked for; its URL."""
     known: dict[str, str] = {}
-    with ExitStack() as stack:
+    with Together() as stack:
 
         def start(name: str) -> str:
             if name not in known:

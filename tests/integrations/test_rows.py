@@ -8,13 +8,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sample_projects.processes import free_port, running
+from sample_projects.processes import Together, free_port, running
 from tests.integrations import rows_apps
 from tests.requests import stateless
 
@@ -90,7 +90,7 @@ class Host:
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Host]]:
     """Starts a host when it is first asked for."""
     known: dict[str, Host] = {}
-    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+    with Together() as stack, pytest.MonkeyPatch.context() as patch:
 
         def start(name: str) -> Host:
             if name not in known:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
+from sample_projects.processes import PYTHONPATH, ROOT, Together, free_port, running
 from tests.auth.authorization.people import REFRESH, Browser, SigningIn
 from tests.auth.oauth import connected, run
 from tests.clients.environments import ENVIRONMENTS, PROGRAMS, python_of, variables
@@ -90,7 +90,7 @@ Serve = Callable[[str], str]
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Return the origin of an application, which is started when it is first asked for."""
     origins: dict[str, str] = {}
-    with ExitStack() as stack:
+    with Together() as stack:
 
         def start(host: str) -> str:
             if host not in origins:

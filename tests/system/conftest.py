@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from sample_projects.processes import free_port, running
+from sample_projects.processes import Together, free_port, running
 from tests.system.browser import ALLOWED, HERE, chromium, missing, pages
 
 
@@ -43,7 +42,7 @@ def serve(page_port: int) -> Iterator[Callable[[str], str]]:
 
     urls: dict[str, str] = {}
     origin = {"PAGE_ORIGIN": f"http://{ALLOWED}:{page_port}"}
-    with ExitStack() as stack:
+    with Together() as stack:
 
         def start(host: str) -> str:
             if host not in urls:

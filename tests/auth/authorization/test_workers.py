@@ -9,14 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
+from sample_projects.processes import PYTHONPATH, ROOT, Together, free_port, running
 from tests.auth.authorization.people import Browser
 from tests.auth.authorization.shop import CALLBACK, CHALLENGE, VERIFIER
 from tests.requests import stateless
@@ -142,7 +141,7 @@ Serve = Callable[[str, str], Site]
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     sites: dict[tuple[str, str], Site] = {}
-    with ExitStack() as stack:
+    with Together() as stack:
 
         def start(host: str, grace: str = "60") -> Site:
             if (host, grace) not in sites:
