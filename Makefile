@@ -49,9 +49,10 @@ endif
 demo: $(INSTALLED)
 	@$(BIN)/python -m sample_projects.demo $(if $(ONCE),--once)
 
+# Four workers on two cores: half of the time they wait for servers that start and stop.
 test: $(INSTALLED)
 	@echo "Without tests/fuzz, tests/clients, tests/system: make fuzz, make clients, make test-system"
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/fuzz \
+	$(BIN)/python -m pytest -n 4 --dist worksteal --ignore tests/fuzz \
 		--ignore tests/system $(ARGS)
 
 # Each worker runs servers of its own, so that more than two would not help on two cores.
