@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import griffe
@@ -25,8 +25,10 @@ _INLINE = re.compile(r"(?:^|\. |\n)((?:\w+, )*\w+): [a-z\"`]")
 _SECTION = re.compile(r"^\s*(?:Args|Attributes|Returns|Yields|Raises):\s*$", re.MULTILINE)
 
 
-def documented(package: str) -> Iterator[griffe.Object]:
+@cache
+def documented(package: str) -> list[griffe.Object]:
     """The classes and functions of a package that have a docstring."""
+    found = []
     loaded = griffe.load(package, search_paths=[ROOT, ROOT / "integrations"])
     assert isinstance(loaded, griffe.Module)
     waiting: list[griffe.Object] = [loaded]
@@ -34,7 +36,8 @@ def documented(package: str) -> Iterator[griffe.Object]:
         one = waiting.pop()
         waiting += [inner for inner in one.members.values() if isinstance(inner, griffe.Object)]
         if one.docstring is not None and isinstance(one, griffe.Class | griffe.Function):
-            yield one
+            found.append(one)
+    return found
 
 
 def parameters(one: griffe.Object) -> set[str]:
