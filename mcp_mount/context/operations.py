@@ -28,7 +28,7 @@ from mcp_mount.llm.images import NO_IMAGE_PIECES, ImagePieces, ImageRequest, Pic
 from mcp_mount.llm.models import NO_PIECES, Model, Pieces, ReaderLeft
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.wire.encoding import encode
-from mcp_mount.wire.errors import CallRejected, ClientError
+from mcp_mount.wire.errors import CallRejected, ClientError, ToolError
 from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
@@ -186,6 +186,9 @@ def _answer_of(inner: Any, answer: Callable[[], T]) -> T:
         # One whose time is over was asked, and has not answered.
         kind = ModelError if error.status == _OUT_OF_TIME else ModelRefused
         raise kind(str(error), status=error.status, retry_after=error.retry_after) from None
+    except ToolError as error:
+        # Its words are for the caller, as over HTTP; another model may still answer.
+        raise ModelError(str(error), status=400, again=True) from None
     except Exception as error:
         logger.error("The model %r failed", inner.model.name, exc_info=error)
         message = f"The model {inner.model.name!r} failed"

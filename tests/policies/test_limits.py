@@ -269,19 +269,6 @@ def test_a_call_that_runs_again_has_new_time(connect_stateless: Connect) -> None
     assert min(attempts) > 0
 
 
-def test_over_plain_http_it_is_a_504(over_http: Any) -> None:
-    tools = ToolsRouter(timeout=0.05)
-
-    @tools.tool
-    async def wait() -> str:
-        await asyncio.sleep(5)
-        return "too late"
-
-    server = MCPServer()
-    server.include_router(tools)
-    assert over_http(server, "wait").status_code == 504
-
-
 def test_the_threads_of_64_interrupted_functions_are_free_again() -> None:
     server = MCPServer()
 

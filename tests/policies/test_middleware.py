@@ -107,16 +107,6 @@ def test_server_router_and_tool_in_this_order(form: str, connect: Connect) -> No
     ]
 
 
-def test_over_plain_http_too(over_http: Any) -> None:
-    seen: list[str] = []
-    tools = ToolsRouter()
-    add_tools(tools, seen)
-    server = MCPServer(call_middleware=list(forms("server", seen).values()))
-    server.include_router(tools)
-    assert over_http(server, "add", {"a": 2, "b": 3}).json() == 5
-    assert seen[0] == "server before add"
-
-
 def test_it_sees_what_the_tool_raised_and_may_answer_itself(connect_stateless: Connect) -> None:
     raised: list[Exception] = []
     server = MCPServer()

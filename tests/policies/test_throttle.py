@@ -42,14 +42,6 @@ def test_a_model_is_told_when_to_try_again(tool: str, connect: Connect) -> None:
     assert re.fullmatch(f"{tool} {words}", results[2].text)
 
 
-def test_plain_http_has_a_status_and_a_header_for_it(over_http: Any) -> None:
-    server = build("1/minute")
-    assert over_http(server, "look").status_code == 200
-    response = over_http(server, "look")
-    assert response.status_code == 429
-    assert 1 <= int(response.headers["retry-after"]) <= 60
-
-
 def test_each_face_counts_the_same_calls(connect_stateless: Connect, over_http: Any) -> None:
     server = build("2/minute", auth=APIKeys({"ada": ADA}))
     key = {"x-api-key": ADA}

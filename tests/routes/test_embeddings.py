@@ -125,24 +125,6 @@ def test_an_error_of_a_model_has_its_status_and_words() -> None:
     assert answer.json()["error"]["message"] == "Come later"
 
 
-def test_a_model_has_policies_and_rules_of_its_own() -> None:
-    seen: list[Sequence[str]] = []
-
-    def function(texts: list[str]) -> list[list[float]]:
-        seen.append(texts)
-        return lengths(texts)
-
-    server = build(function, cache=60)
-    first, second = (get(server, URL, "POST", json={"input": "a"}).json() for _ in range(2))
-    assert first == second
-    assert seen == [["a"]]
-    throttled = build(lengths, throttle="1/hour")
-    codes = [get(throttled, URL, "POST", json={"input": "a"}).status_code for _ in range(2)]
-    assert codes == [200, 429]
-    hidden = build(lengths, permission=lambda request: False)
-    assert get(hidden, URL, "POST", json={"input": "a"}).status_code == 404
-
-
 class Both:
     """A model that answers and represents texts by vectors."""
 

@@ -15,7 +15,7 @@ from PIL import Image as PILImage
 from starlette.testclient import TestClient
 
 import mcp_mount.routes.images
-from mcp_mount import Context, DefinitionError, ImageRouter, MCPServer, SyncContext, Throttle
+from mcp_mount import Context, DefinitionError, ImageRouter, MCPServer, SyncContext
 from mcp_mount.images import ImageRequest, ModelError, PartialImage, Picture
 from mcp_mount.testing import Client
 from tests.requests import ask, call
@@ -311,17 +311,6 @@ def test_a_caller_without_the_permission_does_not_see_a_backend() -> None:
     server = serve(images)
     assert drawn(generate(server)) == PNG + b"open"
     assert error(generate(server, model="secret"))[0] in (403, 404)
-
-
-def test_each_picture_counts_once_over_http_and_by_the_tool() -> None:
-    throttle = Throttle("4/minute", key="everyone")
-    server = make(generate=_backend, throttle=throttle, max_concurrency=1)
-    with Client(server) as client:
-        assert not client.call_tool("generate_image", {"prompt": "x"}).is_error
-        assert generate(server, n=2).status_code == 200
-        assert not client.call_tool("generate_image", {"prompt": "x"}).is_error
-        assert "too often" in client.call_tool("generate_image", {"prompt": "x"}).text
-    assert error(generate(server))[0] == 429
 
 
 def test_coroutines_draw_the_pictures_of_a_request_at_the_same_time() -> None:
