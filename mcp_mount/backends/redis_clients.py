@@ -1,0 +1,275 @@
+"""Clients of Redis or Valkey: every connection to one is made here, from a URL.
+
+redis-py is imported when a `RedisClients` is made, and nothing is connected before the first
+command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import AsyncGenerator
+from importlib import import_module
+from typing import Any, Final
+from weakref import WeakKeyDictionary, WeakSet
+
+from mcp_mount.backends.redis_urls import read_redis_url
+from mcp_mount.schemas.extras import requires
+
+TIMEOUT: Final = 2.0
+"""Seconds to connect, and for each answer; redis-py before version 8 waits for ever."""
+
+CONNECTIONS: Final = 16
+"""The most connections of a process, and of each event loop. A command takes less than a
+millisecond, so that few connections serve many calls."""
+
+_POOL_SECONDS: Final = 5.0
+"""How long a command waits for a free connection: longer than those that are in use may take."""
+
+_RETRIES: Final = 2
+"""How often a command is sent again, and within each of these how often the connection is tried
+again, if it is refused. All of it takes about a second."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.2
+
+_PLAIN: Final = "redis"
+_ASYNC: Final = "redis.asyncio"
+
+# A firewall, or the proxy of a cloud, forgets connections that say nothing for minutes, and tells
+# nobody: the first command on each would wait for its timeout.
+_KEEPALIVE: Final = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+
+
+class RedisClients:
+    """Clients of one Redis or Valkey: a server, a cluster, or the master that Sentinels name.
+
+    | URL | what it is |
+    |---|---|
+    | `redis://user:password@host:6379/0`, `valkey://…` | a server; the path is the database |
+    | `rediss://…`, `valkeys://…` | the same by TLS |
+    | `unix:///path/to/socket?db=0` | a server on the same machine |
+    | `redis+cluster://host:6379,host2:6379` | a cluster, by some of its nodes |
+    | `redis+sentinel://host:26379,host2:26379/mymaster/0` | the master of that name, by Sentinels |
+
+    `rediss+cluster://`, `rediss+sentinel://` and the names with `valkey` work in the same way. User
+    and password are those of the servers; `?sentinel_username=…&sentinel_password=…` those of the
+    Sentinels. All other options of redis-py's connections may stand there as well, such as
+    `?socket_timeout=5`, `max_connections=50`, `timeout=10` (to wait for a free connection) or
+    `ssl_ca_certs=/path`.
+
+    A connection that was lost is made anew and its command sent again, so that a restart, a
+    fail-over or an idle cut-off fails no call. A command whose answer was lost runs twice then:
+    scripts must know their own work again. A command that is not answered in two seconds is not
+    sent again.
+
+    It may be made before a fork: each process has connections of its own.
+
+    Args:
+        url: One of these.
+        wanted_by: What needs it, for the error if redis-py is missing, such as "store='redis'".
+        decode_responses: Whether texts come back as str.
+
+    Attributes:
+        is_cluster: Whether keys that a command or a script uses together need a common `{tag}`.
+        errors: What is raised by commands of a server that is away, silent, busy or full.
+
+    Raises:
+        ValueError: If the URL is not one of these, or an option in it is unknown.
+        MissingExtra: If redis-py is not installed.
+    """
+
+    def __init__(self, url: str, *, wanted_by: str, decode_responses: bool = False) -> None:
+        self._address = read_redis_url(url)
+        self._decode_responses = decode_responses
+        self.is_cluster = self._address.kind == "cluster"
+        with requires("redis", wanted_by):
+            import redis
+
+            import_module(_ASYNC)
+        # Exceptions of clusters are no RedisErrors in version 5.
+        self.errors: tuple[type[Exception], ...] = (
+            redis.RedisError,
+            redis.exceptions.RedisClusterException,
+            OSError,
+        )
+        self._client: Any = None
+        # Connections belong to their event loop.
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._check_options()
+        _made.add(self)
+
+    def client(self) -> Any:
+        """The client for all threads of this process; made when it is first needed.
+
+        Returns:
+            A `redis.Redis`, or a `redis.RedisCluster`.
+        """
+        made = self._client
+        if made is None:
+            with self._lock:
+                made = self._client
+                if made is None:
+                    made = self._client = self.connect()
+        return made
+
+    async def async_client(self) -> Any:
+        """The client of the running event loop; closed with the loop.
+
+        Returns:
+            A `redis.asyncio.Redis`, or a `redis.asyncio.RedisCluster`.
+        """
+        loop = asyncio.get_running_loop()
+        here = self._loops.get(loop)
+        if here is None:
+            here = self._loops[loop] = _OfLoop(self.connect_async())
+            await anext(here.closing)
+        return here.client
+
+    def connect(self, *, timeout: float = TIMEOUT, max_connections: int = CONNECTIONS) -> Any:
+        """A client for threads that nobody else has, such as one whose commands block.
+
+        Args:
+            timeout: Seconds for each answer; more than a blocking command waits.
+            max_connections: The most that it opens; a cluster has as many as are needed.
+
+        Returns:
+            A `redis.Redis`, or a `redis.RedisCluster`, which connects at once. The caller closes
+            it.
+        """
+        return self._connect(_PLAIN, timeout, max_connections)
+
+    def connect_async(self, *, timeout: float = TIMEOUT, max_connections: int = CONNECTIONS) -> Any:
+        """A client for the running event loop that nobody else has.
+
+        Args:
+            timeout: Seconds for each answer; more than a blocking command waits.
+            max_connections: The most that it opens; a cluster has as many as are needed.
+
+        Returns:
+            A `redis.asyncio.Redis`, or a `redis.asyncio.RedisCluster`. The caller closes it.
+        """
+        return self._connect(_ASYNC, timeout, max_connections)
+
+    def forget(self) -> None:
+        """Drop what belongs to the process before a fork."""
+        self._client = None
+        self._loops = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def _connect(self, library: str, timeout: float, max_connections: int) -> Any:
+        address = self._address
+        redis: Any = import_module(library)
+        options = self._options(library, timeout, max_connections)
+        if self.is_cluster:
+            node = import_module(f"{library}.cluster").ClusterNode
+            nodes = [node(host, port) for host, port in address.hosts]
+            return redis.RedisCluster(startup_nodes=nodes, **options)
+        pools: Any = import_module("mcp_mount.backends.redis_pools")
+        if address.kind is None:
+            pool = pools.AsyncPool if library == _ASYNC else redis.BlockingConnectionPool
+            return redis.Redis.from_pool(pool(**options))
+        sentinels = import_module(f"{library}.sentinel").Sentinel(
+            address.hosts, sentinel_kwargs=_taken_for_sentinels(options), **options
+        )
+        pool = pools.AsyncSentinelPool if library == _ASYNC else pools.SentinelPool
+        return sentinels.master_for(address.master, connection_pool_class=pool)
+
+    def _options(self, library: str, timeout: float, max_connections: int) -> dict[str, Any]:
+        """The arguments of a pool, or of a client of a cluster: the URL says the last word."""
+        module: Any = import_module(f"{library}.connection")
+        given: dict[str, Any] = module.parse_url(self._address.url)
+        options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": TIMEOUT}
+        options["retry"] = _retry(library, _RETRIES)
+        if self._decode_responses:
+            options["decode_responses"] = True
+        if "path" not in given:
+            options |= {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
+        if self.is_cluster:
+            # redis-py has no pool for them in which calls wait.
+            options["max_connections"] = 2**31
+        else:
+            # Version 5 asks for the errors in two places.
+            options |= {"max_connections": max_connections, "timeout": _POOL_SECONDS}
+            options["retry_on_error"] = list(_lost())
+        if self._address.kind is not None:
+            for name in ("host", "port"):
+                given.pop(name, None)
+            if given.pop("connection_class", None) is not None:
+                options["ssl"] = True
+        return {**options, **given}
+
+    def _check_options(self) -> None:
+        """Make what connects, which says that it does not know an option. It does not connect.
+
+        Raises:
+            ValueError: If that is so.
+        """
+        try:
+            client = self._connect(_ASYNC, TIMEOUT, 1)
+            if not self.is_cluster:
+                client.connection_pool.make_connection()
+        except TypeError as error:
+            raise ValueError(f"an option of the URL is unknown to redis-py: {error}") from None
+
+
+class _OfLoop:
+    """A client of one event loop.
+
+    Attributes:
+        closing: An asynchronous generator at its `yield`: an event loop closes those that are left
+            when it ends.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.closing = self._close()
+
+    async def _close(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self.client.aclose()
+
+
+def _taken_for_sentinels(options: dict[str, Any]) -> dict[str, Any]:
+    """The arguments for the connections to Sentinels; their own are taken out of `options`."""
+    shared = {name: one for name, one in options.items() if name.startswith(("socket_", "ssl"))}
+    for name in ("username", "password"):
+        if f"sentinel_{name}" in options:
+            shared[name] = options.pop(f"sentinel_{name}")
+    # The next one is asked instead of a Sentinel that is away.
+    return {**shared, "retry": type(options["retry"])(_backoff(), 1, _lost())}
+
+
+def _retry(library: str, times: int) -> Any:
+    return import_module(f"{library}.retry").Retry(_backoff(), times, _lost())
+
+
+def _backoff() -> Any:
+    return import_module("redis.backoff").EqualJitterBackoff(_LONGEST_PAUSE, _FIRST_PAUSE)
+
+
+def _lost() -> tuple[type[Exception], ...]:
+    """What is raised if a connection is lost, or refused, or leads to a server that is a replica by
+    now. A timeout is none of these: whoever calls would wait several times as long."""
+    errors = import_module("redis.exceptions")
+    return errors.ConnectionError, errors.ReadOnlyError, ConnectionError, FileNotFoundError
+
+
+_made: WeakSet[RedisClients] = WeakSet()
+
+
+def _forget_after_fork() -> None:
+    for clients in list(_made):
+        clients.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
