@@ -20,6 +20,7 @@ from mcp_mount.llm.answers import (
     Refusal,
     ToolCall,
     ToolDelta,
+    ToolProgress,
     Usage,
 )
 from mcp_mount.llm.errors import ModelError
@@ -60,6 +61,7 @@ __all__ = [
     "Sampling",
     "ToolCall",
     "ToolDelta",
+    "ToolProgress",
     "Tools",
     "Usage",
     "stand_in",

@@ -73,6 +73,16 @@ class Progress:
         return True
 
 
+class ProgressListener(Protocol):
+    """Hears what a handler reports of its progress, besides the client of its request."""
+
+    async def hear(self, progress: float, total: float | None, message: str | None) -> None:
+        """Hear a report, on the event loop of the request."""
+
+    def hear_from_thread(self, progress: float, total: float | None, message: str | None) -> None:
+        """Hear a report of a plain function."""
+
+
 class ServerHandlers(Protocol):
     """The other handlers of a server, and its lifespan, as a running handler may use them."""
 
@@ -137,6 +147,7 @@ class IncomingRequest:
         prefix: Of the keys of its questions.
         hooks: What the host does with exceptions.
         progress: What was reported of it, for all that its handler calls.
+        listener: Hears what its handler reports, and all that it calls.
         passing: The policies, by their keys, that hold for the models that a route asks here, since
             they hold for the route.
         passed: Those that held for the route that makes this request.
@@ -165,6 +176,7 @@ class IncomingRequest:
     met_rules: list[Rule] = field(default_factory=list)
     hooks: ExceptionHooks = NO_HOOKS
     progress: Progress | None = None
+    listener: ProgressListener | None = None
     passing: frozenset[Any] = frozenset()
     passed: frozenset[Any] = frozenset()
     spending: Spending | None = None

@@ -239,6 +239,8 @@ class Context(_BaseContext[L]):
             message: What is being done, for people.
         """
         await self._send(self._progress(progress, total, message))
+        if self._incoming.listener is not None:
+            await self._incoming.listener.hear(progress, total, message)
 
     async def log(self, level: str, data: Any, *, logger_name: str | None = None) -> None:
         """Send a log message to the client (2026-07-28, server/utilities/logging).
@@ -508,6 +510,8 @@ class SyncContext(_BaseContext[L]):
     ) -> None:
         """Report the progress of the call: see `Context.report_progress`."""
         self._send(self._progress(progress, total, message))
+        if self._incoming.listener is not None:
+            self._incoming.listener.hear_from_thread(progress, total, message)
 
     def log(self, level: str, data: Any, *, logger_name: str | None = None) -> None:
         """Send a log message to the client: see `Context.log`."""

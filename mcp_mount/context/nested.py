@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.incoming import IncomingRequest, Progress
+from mcp_mount.calls.incoming import IncomingRequest, Progress, ProgressListener
 from mcp_mount.calls.results import ContentBlock, Result
 from mcp_mount.llm.errors import ModelError, ModelRefused
 from mcp_mount.wire.adapters import adapter_of
@@ -68,7 +68,12 @@ def named(incoming: IncomingRequest, tool: str | Callable[..., Any]) -> tuple[st
 
 
 def call_of(
-    incoming: IncomingRequest, number: int, method: str, name: str, params: Mapping[str, Any]
+    incoming: IncomingRequest,
+    number: int,
+    method: str,
+    name: str,
+    params: Mapping[str, Any],
+    listener: ProgressListener | None = None,
 ) -> Call:
     """The call of another handler, within the one that answers a request.
 
@@ -78,6 +83,7 @@ def call_of(
         method: The method of the protocol, such as "tools/call".
         name: The name of the handler, or the URI of a resource.
         params: The parameters of the method.
+        listener: Hears what the handler reports of its progress.
 
     Raises:
         ToolError: If there is no such handler, if the caller may not use it, if handlers call one
@@ -102,6 +108,7 @@ def call_of(
         is_plain=False,
         passing=frozenset(),
         passed=frozenset(),
+        listener=listener or incoming.listener,
     )
     try:
         answer = incoming.handlers.answer(inner)

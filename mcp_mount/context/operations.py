@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
-from mcp_mount.calls.incoming import IncomingRequest
+from mcp_mount.calls.incoming import IncomingRequest, ProgressListener
 from mcp_mount.calls.questions import InputRequest, PendingInput, PendingQuestions
 from mcp_mount.context.nested import (
     call_of,
@@ -207,10 +207,23 @@ def tools_of(context: OperationContext) -> Operation[list[dict[str, Any]]]:
 
 
 def call(
-    context: OperationContext, method: str, name: str, params: Mapping[str, Any]
+    context: OperationContext,
+    method: str,
+    name: str,
+    params: Mapping[str, Any],
+    listener: ProgressListener | None = None,
 ) -> Operation[dict[str, Any]]:
-    """Call another handler; its result, decoded."""
-    make = partial(call_of, context._incoming, context._next_call(), method, name, params)
+    """Call another handler; its result, decoded.
+
+    Args:
+        context: The context of the handler that calls it.
+        method: The method of the protocol, such as "tools/call".
+        name: The name of the handler.
+        params: The parameters of the method.
+        listener: Hears what the handler reports of its progress.
+    """
+    number = context._next_call()
+    make = partial(call_of, context._incoming, number, method, name, params, listener)
     return result_of((yield from _run(context, make)))
 
 

@@ -19,6 +19,10 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filte
 was withheld."""
 
 
+ProgressStatus: TypeAlias = Literal["in_progress", "completed", "failed"]
+"""How the call of a tool does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """How many tokens a request and its answer have.
@@ -91,6 +95,28 @@ class Finish:
     reason: FinishReason
 
 
+@dataclass(frozen=True, slots=True)
+class ToolProgress:
+    """How far a tool is that the model itself uses, for clients that show it. It is no part of the
+    answer.
+
+    Attributes:
+        id: The id of the call.
+        name: The name of the tool.
+        status: "in_progress", at the end "completed" or "failed".
+        progress: How far it is, if it says so: grows from one to the next.
+        total: Where `progress` ends, if that is known.
+        message: What is being done, for people.
+    """
+
+    id: str
+    name: str
+    status: ProgressStatus = "in_progress"
+    progress: float | None = None
+    total: float | None = None
+    message: str | None = None
+
+
 @dataclass(slots=True)
 class ToolDelta:
     """A piece of a call of a tool.
@@ -126,6 +152,7 @@ class Delta:
         reasoning_details: Pieces of what the provider wants back: see `ChatCompletion`.
         image: A picture.
         audio: Sound, or a piece of it.
+        progress: How far a tool is that the model uses.
     """
 
     text: str = ""
@@ -140,6 +167,7 @@ class Delta:
     reasoning_details: Sequence[Mapping[str, Any]] = ()
     image: ImagePart | None = None
     audio: AudioPart | None = None
+    progress: ToolProgress | None = None
 
     @property
     def is_text(self) -> bool:
@@ -155,6 +183,7 @@ class Delta:
             or self.reasoning_details
             or self.image
             or self.audio
+            or self.progress
         )
 
     @property
@@ -298,6 +327,7 @@ Piece: TypeAlias = (
     | Refusal
     | ImagePart
     | AudioPart
+    | ToolProgress
     | Mapping[str, Any]
     | Usage
     | Finish
@@ -476,6 +506,8 @@ def deltas_of(piece: Any, gathering: Gathering) -> Iterator[Delta]:
         yield Delta(image=piece)
     elif isinstance(piece, AudioPart):
         yield Delta(audio=piece)
+    elif isinstance(piece, ToolProgress):
+        yield Delta(progress=piece)
     elif isinstance(piece, Mapping) and "type" in piece:
         yield _delta_of_part(piece, gathering)
     elif isinstance(piece, Usage):

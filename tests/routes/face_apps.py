@@ -9,9 +9,19 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from mcp_mount import Audio, ChatRequest, CompletionsRouter, Image, ImageRouter, MCPServer
+from mcp_mount import (
+    Audio,
+    ChatRequest,
+    CompletionsRouter,
+    Context,
+    Image,
+    ImageRouter,
+    MCPServer,
+    SyncContext,
+    ToolError,
+)
 from mcp_mount.images import ImageRequest
-from mcp_mount.models import ModelError, OpenAI
+from mcp_mount.models import ModelError, OpenAI, ToolCall, Tools
 
 MAX_BODY_BYTES = 20_000
 MAX_OF_HOST = 85_000
@@ -67,6 +77,22 @@ def register(server: Any) -> None:
         yield Image(data=PNG)
         yield Audio(data=b"sound", format="wav")
 
+    def calling(request: ChatRequest) -> object:
+        return "done" if request.messages[-1].role == "tool" else ToolCall(request.text)
+
+    @server.tool
+    def plain_steps(ctx: SyncContext) -> str:
+        for number in (1, 2):
+            ctx.report_progress(number, 2, f"step {number}")
+        return "ok"
+
+    @server.tool
+    async def steps(ctx: Context) -> str:
+        for number in (1, 2):
+            await ctx.report_progress(number, 2, f"step {number}")
+        raise ToolError("no")
+
+    usual.add_model("clerk", calling, tools=Tools("*steps"))
     usual.add_model("stalled", OpenAI(os.environ["UPSTREAM"] + "/v1", "stall"))
     small = CompletionsRouter(max_body_bytes=2_000)
     small.chat("small")(lambda request: "ok")

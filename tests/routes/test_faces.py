@@ -168,6 +168,24 @@ def test_an_answer_has_pictures_and_sound(served: Served) -> None:
     assert [one["audio"]["data"] for one in deltas if "audio" in one] == ["c291bmQ="]
 
 
+@pytest.mark.parametrize(("name", "end"), [("steps", "failed"), ("plain_steps", "completed")])
+def test_clients_see_how_far_tools_of_the_server_are(name: str, end: str, served: Served) -> None:
+    body = question("clerk", stream=True)
+    body["messages"][0]["content"] = name
+    lines = post(f"{served.url}/chat/completions", json=body).text.split("\n\n")
+    chunks = [json.loads(one.removeprefix("data: ")) for one in lines if one.startswith("data: {")]
+    told = [one["tool_progress"] for one in chunks if "tool_progress" in one]
+    assert [(one["status"], one.get("message")) for one in told] == [
+        ("in_progress", None),
+        ("in_progress", "step 1"),
+        ("in_progress", "step 2"),
+        (end, None),
+    ]
+    deltas = [one["choices"][0]["delta"] for one in chunks]
+    assert deltas[0] == {"role": "assistant", "content": ""}
+    assert [one for one in deltas if one] == [deltas[0], {"content": "done"}]
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize(
     ("model", "limit"),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -14,9 +15,16 @@ from mcp_mount.context import operations
 from mcp_mount.context.context import Context
 from mcp_mount.context.nested import CallFailed
 from mcp_mount.context.operations import perform_async
-from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, Usage
+from mcp_mount.llm.answers import (
+    ChatCompletion,
+    Delta,
+    ProgressStatus,
+    ToolCall,
+    ToolProgress,
+    Usage,
+)
 from mcp_mount.llm.media import AudioPart, ImagePart, joined_audio
-from mcp_mount.llm.models import Invocation, Model, Pieces
+from mcp_mount.llm.models import Invocation, Model, Pieces, ReaderLeft
 from mcp_mount.llm.requests import ChatMessage, ChatRequest, name_of_tool
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import suggestion
@@ -124,7 +132,7 @@ class _Conversation:
         self._limits = tools
         self._request = invocation.request
         self._context: Context[Any] = invocation.context
-        self._pieces = invocation.pieces
+        self._spoken = _SpokenPieces(invocation.pieces)
         self._own: dict[str, _ServerTool] = {}
         self._name = invocation.name
         self._of_client = {name_of_tool(one) for one in invocation.request.tools or ()}
@@ -167,10 +175,9 @@ class _Conversation:
             # A model that must call a tool would never answer.
             update["tool_choice"] = None
         request = self._request.model_copy(update=update)
-        operation = operations.complete(
-            self._context, request, _SpokenPieces(self._pieces), self._model
-        )
+        operation = operations.complete(self._context, request, self._spoken, self._model)
         completion = await perform_async(operation)
+        self._spoken.model = self._spoken.model or completion.model
         if completion.usage is not None:
             self._rounds.append(completion.usage)
             self._usage = completion.usage + (self._usage or Usage())
@@ -215,10 +222,11 @@ class _Conversation:
             tool_calls=left,
             finish_reason=reason,
             usage=self._usage,
+            model=self._spoken.model,
         )
-        spoken = replace(whole, text="", reasoning="", refusal="", images=(), audio=None)
-        for delta in spoken.deltas():
-            await self._pieces.put(delta)
+        rest = replace(whole, text="", reasoning="", refusal="", images=(), audio=None, model=None)
+        for delta in rest.deltas():
+            await self._spoken.put_last(delta)
         return whole
 
     async def _called(self, calls: Sequence[ToolCall]) -> list[ChatMessage]:
@@ -243,30 +251,91 @@ class _Conversation:
             return "Error: the arguments are no JSON object"
         name = self._own[call.name].name
         params = {"name": name, "arguments": call.arguments}
+        teller = _ToolTeller(self._spoken, call.id, name) if self._request.stream else None
+        operation = operations.call(self._context, "tools/call", name, params, teller)
+        if teller is not None:
+            await teller.tell("in_progress")
         try:
-            result = await perform_async(operations.call(self._context, "tools/call", name, params))
+            text = _text_of(await perform_async(operation))
         except (CallFailed, ClientError) as error:
+            if teller is not None:
+                await teller.tell("failed")
             return f"Error: {error}"
-        return _text_of(result)
+        if teller is not None:
+            await teller.tell("completed")
+        return text
 
 
 class _SpokenPieces:
-    """Passes on what a model says, but not what ends a round or is for the server."""
+    """Passes on what a model says in all rounds, but not what ends a round or is for the server.
+
+    Args:
+        pieces: Where it goes.
+
+    Attributes:
+        model: The name of the model that answers, which the first piece tells, if there is one.
+    """
 
     def __init__(self, pieces: Pieces) -> None:
         self._pieces = pieces
+        self.model: str | None = None
+        self._has_begun = False
 
     async def put(self, delta: Delta) -> None:
-        if (spoken := _spoken(delta)).says_something:
+        if (spoken := self._spoken(delta)) is not None:
             await self._pieces.put(spoken)
 
     def put_from_thread(self, delta: Delta) -> None:
-        if (spoken := _spoken(delta)).says_something:
+        if (spoken := self._spoken(delta)) is not None:
             self._pieces.put_from_thread(spoken)
 
+    async def put_last(self, delta: Delta) -> None:
+        """Pass on a piece that ends the whole answer."""
+        await self._pieces.put(self._named(delta))
 
-def _spoken(delta: Delta) -> Delta:
-    return replace(delta, finish=None, usage=None, tool=None, reasoning_details=())
+    def _spoken(self, delta: Delta) -> Delta | None:
+        self.model = self.model or delta.model
+        spoken = replace(delta, finish=None, usage=None, tool=None, reasoning_details=())
+        return self._named(spoken) if spoken.says_something or spoken.progress else None
+
+    def _named(self, delta: Delta) -> Delta:
+        """A piece with the name of the model, if it is the first: an answer has one name, whoever
+        has answered in further rounds."""
+        name, self._has_begun = None if self._has_begun else self.model, True
+        return replace(delta, model=name)
+
+
+class _ToolTeller:
+    """Tells the client how far a tool of the server is.
+
+    Args:
+        pieces: Where it is told.
+        id: The id of the call.
+        name: The name of the tool.
+    """
+
+    def __init__(self, pieces: _SpokenPieces, id: str, name: str) -> None:
+        self._pieces = pieces
+        self._id = id
+        self._name = name
+
+    async def tell(self, status: ProgressStatus) -> None:
+        """Tell how the call does."""
+        await self._pieces.put(Delta(progress=ToolProgress(self._id, self._name, status)))
+
+    async def hear(self, progress: float, total: float | None, message: str | None) -> None:
+        """Tell what the tool reports. If nobody listens any more, the model is told."""
+        with suppress(ReaderLeft):
+            await self._pieces.put(self._report(progress, total, message))
+
+    def hear_from_thread(self, progress: float, total: float | None, message: str | None) -> None:
+        """Tell what a tool reports that is a plain function."""
+        with suppress(ReaderLeft):
+            self._pieces.put_from_thread(self._report(progress, total, message))
+
+    def _report(self, progress: float, total: float | None, message: str | None) -> Delta:
+        told = ToolProgress(self._id, self._name, "in_progress", progress, total, message)
+        return Delta(progress=told)
 
 
 def _own_tools(

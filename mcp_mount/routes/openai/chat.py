@@ -7,13 +7,14 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
 
 from fastapi import Request, Response
 
 from mcp_mount.features import Registry
-from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, ToolDelta, Usage
+from mcp_mount.llm.answers import ChatCompletion, Delta, ToolCall, ToolDelta, ToolProgress, Usage
 from mcp_mount.llm.media import AudioPart, ImagePart
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.routes.openai.chat_answers import answer
@@ -138,13 +139,26 @@ class ChatWriter:
         if delta.audio is not None and delta.choice not in self._sounding:
             self._sounding.add(delta.choice)
             shown["audio"].setdefault("id", f"audio_{secrets.token_hex(12)}")
-        if delta.choice not in self._begun and (shown or delta.finish):
+        if delta.choice not in self._begun and (shown or delta.finish or delta.progress):
             self._begun.add(delta.choice)
             yield self._event(delta.choice, {"role": "assistant", "content": ""})
         if shown:
             yield self._event(delta.choice, shown, logprobs=delta.logprobs)
+        if delta.progress is not None:
+            yield self._progress(delta.choice, delta.progress)
         if delta.finish is not None:
             yield self._event(delta.choice, {}, finish=delta.finish)
+
+    def _progress(self, choice: int, progress: ToolProgress) -> bytes:
+        """A chunk that says nothing, with a member that clients may know: some read the choice of
+        every chunk, so there is one."""
+        nothing: dict[str, Any] = {"index": choice, "delta": {}, "finish_reason": None}
+        told = {key: one for key, one in asdict(progress).items() if one is not None}
+        return b'%b"choices":[%b],"tool_progress":%b}\n\n' % (
+            self._head,
+            encode(nothing),
+            encode(told),
+        )
 
     def _head_of(self, model: str) -> bytes:
         """The beginning of each event."""

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json
 
-from mcp_mount.llm.answers import ToolDelta, join_details
+from mcp_mount.llm.answers import ToolDelta, ToolProgress, join_details
 from mcp_mount.llm.media import ImagePart
 from mcp_mount.routes.openai.response_reasoning import written
 from mcp_mount.routes.openai.response_tools import TEXT
@@ -44,6 +44,10 @@ class OutputItem:
             "output_index": self._place,
             "item": self._item("", "in_progress"),
         }
+
+    def goes_with(self, other: OutputItem) -> bool:
+        """Whether another item goes on when this one begins."""
+        return False
 
     def add(self, text: str, logprobs: Any = None) -> Iterator[Event]:
         """The events of a piece of it."""
@@ -206,6 +210,58 @@ class ImageItem(OutputItem):
         return item
 
 
+class ServerCallItem(OutputItem):
+    """A call of a tool of this server, which the model itself uses: clients see that it runs. What
+    it was asked and what it has answered stay with the model."""
+
+    prefix = "mcp"
+    _event = "response.mcp_call"
+
+    def __init__(self, place: int, name: str) -> None:
+        """Begin a call.
+
+        Args:
+            place: The number of the item in the output.
+            name: The name of the tool.
+        """
+        super().__init__(place)
+        self._name = name
+        self._status = "completed"
+
+    def goes_with(self, other: OutputItem) -> bool:
+        return isinstance(other, ServerCallItem)
+
+    def tell(self, told: ToolProgress) -> Iterator[Event]:
+        """The events of what is known of it.
+
+        Args:
+            told: What is known.
+        """
+        if told.status != "in_progress":
+            self._status = told.status
+            yield from self.end()
+            return
+        members = {"progress": told.progress, "total": told.total, "message": told.message}
+        known = {key: one for key, one in members.items() if one is not None}
+        yield {"type": f"{self._event}.in_progress", **self._where(), **known}
+
+    def end(self) -> Iterator[Event]:
+        yield {"type": f"{self._event}.{self._status}", **self._where()}
+        yield from super().end()
+
+    def _item(self, text: str, status: str) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "type": "mcp_call",
+            "status": self._status if status == "completed" else status,
+            "server_label": "server",
+            "name": self._name,
+            "arguments": "{}",
+            "output": None,
+            "error": None,
+        }
+
+
 class CallItem(OutputItem):
     """A call of a tool that the client has."""
 
@@ -223,6 +279,10 @@ class CallItem(OutputItem):
         super().__init__(place)
         self._call_id = call.id or f"call_{secrets.token_hex(12)}"
         self._named = named
+
+    def goes_with(self, other: OutputItem) -> bool:
+        # Of several calls, some models send the pieces in turn: they end together.
+        return isinstance(other, CallItem)
 
     def end(self) -> Iterator[Event]:
         yield {

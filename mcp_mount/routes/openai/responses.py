@@ -14,7 +14,7 @@ from typing import Any, Final
 from fastapi import Request, Response
 
 from mcp_mount.features import Registry
-from mcp_mount.llm.answers import ChatCompletion, Delta, ToolDelta, Usage
+from mcp_mount.llm.answers import ChatCompletion, Delta, ToolDelta, ToolProgress, Usage
 from mcp_mount.routes.errors import unfit
 from mcp_mount.routes.openai.chat_answers import answer
 from mcp_mount.routes.openai.response_input import ResponseRequest
@@ -26,6 +26,7 @@ from mcp_mount.routes.openai.response_output import (
     ImageItem,
     OutputItem,
     ReasoningItem,
+    ServerCallItem,
 )
 from mcp_mount.routes.openai.text_only import MediaAsText
 from mcp_mount.wire.encoding import NotFinite, encode
@@ -68,6 +69,7 @@ class _ResponseWriter:
         self._number = 0
         self._items: list[OutputItem] = []
         self._calls: dict[int, CallItem] = {}
+        self._tools: dict[str, ServerCallItem] = {}
         self._media = MediaAsText(lambda image: image.file is not None)
         self._finish: str | None = None
         self._usage: Usage | None = None
@@ -85,6 +87,9 @@ class _ResponseWriter:
 
     def events(self, deltas: Sequence[Delta]) -> bytes:
         """Pieces of the answer, as events."""
+        if not self._number and deltas:
+            # The first piece names the model.
+            self._model = deltas[0].model or self._model
         steps = (step for delta in deltas for step in self._steps(delta))
         return self._begun() + b"".join(map(self._event, steps))
 
@@ -139,6 +144,8 @@ class _ResponseWriter:
         if delta.choice:
             return
         delta = self._media.of(delta)
+        if delta.progress is not None:
+            yield from self._progress(delta.progress)
         for member, kind in SPOKEN.items():
             text = getattr(delta, member)
             if text:
@@ -167,17 +174,24 @@ class _ResponseWriter:
                 yield from call.add(delta.tool.arguments)
         self._finish = delta.finish or self._finish
 
+    def _progress(self, told: ToolProgress) -> Iterator[Event]:
+        """The events of a tool that the model itself uses."""
+        item = self._tools.get(told.id)
+        if item is None:
+            item = self._tools[told.id] = ServerCallItem(len(self._items), told.name)
+            yield from self._open(item)
+        if not item.is_done:
+            yield from item.tell(told)
+
     def _call(self, first: ToolDelta) -> CallItem:
         named = dict(self._named.get(first.name, {"name": first.name}))
         kind = CALLED.get(named.pop("type", ""), CallItem)
         return kind(len(self._items), first, named)
 
     def _open(self, item: OutputItem) -> Iterator[Event]:
-        # Of several calls, some models send the pieces in turn: they end together.
-        if not isinstance(item, CallItem) or (
-            self._items and not isinstance(self._items[-1], CallItem)
-        ):
-            yield from self._close()
+        for other in self._items:
+            if not (other.is_done or item.goes_with(other)):
+                yield from other.end()
         self._items.append(item)
         yield from item.begin()
 

@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
-from mcp_mount import ChatRequest, CompletionsRouter, DefinitionError, MCPServer, ToolError
-from mcp_mount.models import ChatCompletion, ToolCall, Tools, Usage
+from mcp_mount import (
+    ChatRequest,
+    CompletionsRouter,
+    Context,
+    DefinitionError,
+    MCPServer,
+    SyncContext,
+    ToolError,
+)
+from mcp_mount.models import ChatCompletion, ModelError, Route, ToolCall, ToolProgress, Tools, Usage
 from tests.routes.test_chat import ask, events
+from tests.routes.test_composition import get
 
 CLIENTS = {"type": "function", "function": {"name": "beep", "parameters": {"type": "object"}}}
 
@@ -86,6 +95,111 @@ def test_the_text_of_all_rounds_is_streamed_and_no_call_of_the_server() -> None:
     assert text == "Let me see. Done."
     assert not any("tool_calls" in one["choices"][0]["delta"] for one in chunks)
     assert [one["choices"][0]["finish_reason"] for one in chunks][-1] == "stop"
+
+
+def told_in_chunks(server: MCPServer, **request: Any) -> list[dict[str, Any]]:
+    found = []
+    for one in events(server, model="clerk", **request):
+        if "tool_progress" in one:
+            # Some clients read the choice of every chunk.
+            assert one["choices"] == [{"index": 0, "delta": {}, "finish_reason": None}]
+            found.append(one["tool_progress"])
+    return found
+
+
+def test_a_stream_tells_which_tools_of_the_server_run() -> None:
+    server = build(Script(calls("order_find", "order_cancel", "beep"), "done"))
+    assert told_in_chunks(server, tools=[CLIENTS]) == [
+        {"id": "call_order_find", "name": "order.find", "status": "in_progress"},
+        {"id": "call_order_find", "name": "order.find", "status": "completed"},
+        {"id": "call_order_cancel", "name": "order_cancel", "status": "in_progress"},
+        {"id": "call_order_cancel", "name": "order_cancel", "status": "failed"},
+    ]
+    assert told_in_chunks(build(Script("no tools"))) == []
+    whole = ask(build(Script(calls("order_find"), "done")), model="clerk").json()
+    assert "tool_progress" not in whole
+
+
+def test_a_tool_within_a_tool_tells_for_the_outer_one() -> None:
+    server = build(Script(calls("outer"), "done"))
+
+    @server.tool
+    async def inner(ctx: Context) -> str:
+        await ctx.report_progress(1, 2, "half")
+        return "ok"
+
+    @server.tool
+    def outer(ctx: SyncContext, number: int) -> str:
+        return str(ctx.call_tool("inner"))
+
+    told = told_in_chunks(server)
+    assert [one["name"] for one in told] == ["outer"] * 3
+    members = {"progress": 1, "total": 2, "message": "half"}
+    assert told[1] == {"id": "call_outer", "name": "outer", "status": "in_progress", **members}
+
+
+def test_a_route_passes_on_how_far_tools_are_and_may_ask_another_member_still() -> None:
+    def failing(request: ChatRequest) -> Any:
+        if request.messages[-1].role == "tool":
+            raise ModelError("away", status=503)
+        return calls("order_find")
+
+    server = build(failing)  # type: ignore[arg-type]
+    router = CompletionsRouter()
+    router.chat("spare")(lambda request: "spare")
+    router.add_model("route", Route(["clerk"], "spare", retries=0))
+    server.include_router(router)
+    chunks = events(server, model="route")
+    assert [one["tool_progress"]["status"] for one in chunks if "tool_progress" in one] == [
+        "in_progress",
+        "completed",
+    ]
+    text = "".join(one["choices"][0]["delta"].get("content", "") for one in chunks)
+    assert text == "spare"
+
+
+def test_a_streamed_response_has_items_for_tools_of_the_server() -> None:
+    server = build(Script(calls("order_find", "order_cancel"), "done"))
+    body = {"model": "clerk", "input": "hi", "stream": True}
+    answer = get(server, "/v1/responses", "POST", json=body)
+    found = [json.loads(one.split("data: ")[1]) for one in answer.text.split("\n\n") if one]
+    kinds = [(one["type"], one.get("output_index")) for one in found]
+    assert [one for one in kinds if one[1] in (0, 1)] == [
+        ("response.output_item.added", 0),
+        ("response.mcp_call.in_progress", 0),
+        ("response.mcp_call.completed", 0),
+        ("response.output_item.done", 0),
+        ("response.output_item.added", 1),
+        ("response.mcp_call.in_progress", 1),
+        ("response.mcp_call.failed", 1),
+        ("response.output_item.done", 1),
+    ]
+    find, cancel, message = found[-1]["response"]["output"]
+    assert (find["type"], find["name"], find["status"]) == ("mcp_call", "order.find", "completed")
+    assert (find["arguments"], find["output"]) == ("{}", None)
+    assert (cancel["name"], cancel["status"]) == ("order_cancel", "failed")
+    assert message["content"][0]["text"] == "done"
+
+
+def test_tools_that_run_at_a_time_have_items_at_a_time() -> None:
+    server = build(Script(calls("order_find", "order.find"), "done"))
+    body = {"model": "clerk", "input": "hi", "stream": True}
+    answer = get(server, "/v1/responses", "POST", json=body)
+    found = [json.loads(one.split("data: ")[1]) for one in answer.text.split("\n\n") if one]
+    assert [one["status"] for one in found[-1]["response"]["output"]] == ["completed"] * 2
+
+
+def test_a_function_may_tell_of_tools_of_its_own() -> None:
+    def agent(request: ChatRequest) -> Iterator[Any]:
+        yield ToolProgress("1", "search", message="searching")
+        yield ToolProgress("1", "search", "completed")
+        yield "found"
+
+    told = told_in_chunks(build(agent, tools=None))  # type: ignore[arg-type]
+    assert told == [
+        {"id": "1", "name": "search", "status": "in_progress", "message": "searching"},
+        {"id": "1", "name": "search", "status": "completed"},
+    ]
 
 
 def test_a_call_of_the_clients_tool_goes_to_the_client() -> None:

@@ -13,7 +13,12 @@ from mcp_mount.backends.models.upstreams.failures import client_failure
 from mcp_mount.backends.models.upstreams.openai import openai_body
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswerReader
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
-from mcp_mount.backends.models.upstreams.upstream_answers import AnswerReader, ended, last_pieces
+from mcp_mount.backends.models.upstreams.upstream_answers import (
+    AnswerReader,
+    ended,
+    last_pieces,
+    pieces_in,
+)
 from mcp_mount.llm.answers import ChatCompletion, Gathering
 from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatRequest
@@ -92,8 +97,7 @@ class ClientModel:
                 return _whole(said, reader, gathering)
             try:
                 async for chunk in said:
-                    for delta in reader.read(_data(chunk)):
-                        gathering.add(delta)
+                    for delta in pieces_in(_data(chunk), reader, gathering):
                         await invocation.pieces.put(delta)
             finally:
                 if hasattr(said, "close"):
@@ -109,8 +113,7 @@ class ClientModel:
                 return _whole(said, reader, gathering)
             try:
                 for chunk in said:
-                    for delta in reader.read(_data(chunk)):
-                        gathering.add(delta)
+                    for delta in pieces_in(_data(chunk), reader, gathering):
                         invocation.pieces.put_from_thread(delta)
             finally:
                 if hasattr(said, "close"):
@@ -147,8 +150,8 @@ def creates_by(client: Any) -> tuple[Any, bool] | None:
 
 
 def _whole(said: Any, reader: AnswerReader, gathering: Gathering) -> ChatCompletion:
-    for delta in reader.read(_data(said)):
-        gathering.add(delta)
+    for _ in pieces_in(_data(said), reader, gathering):
+        pass
     reader.is_done = True
     last_pieces(gathering, reader)
     return gathering.whole()

@@ -65,6 +65,9 @@ class HeldPieces:
         """The pieces to pass on, now that another one has come."""
         if self.has_begun:
             return (delta,)
+        if delta.progress is not None:
+            # No part of the answer: another member may still give it.
+            return (replace(delta, model=self._named(delta.model)),)
         with self._lock:
             if self._is_given_up:
                 raise ReaderLeft

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from mcp_mount.context import operations
 from mcp_mount.context.operations import perform_async
-from mcp_mount.llm.answers import ChatCompletion
-from mcp_mount.llm.models import Invocation
+from mcp_mount.llm.answers import ChatCompletion, Delta
+from mcp_mount.llm.models import Invocation, Pieces
 from mcp_mount.schemas.functions import DefinitionError
 
 
@@ -39,6 +39,30 @@ class NamedModel:
     async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Answer a request, by the other model; the answer names it."""
         request = invocation.request.model_copy(update={"model": self.name})
-        operation = operations.complete(invocation.context, request, invocation.pieces)
+        pieces = _NamedPieces(invocation.pieces, self.name)
+        operation = operations.complete(invocation.context, request, pieces)
         completion = await perform_async(operation)
         return replace(completion, model=completion.model or self.name)
+
+
+class _NamedPieces:
+    """Passes on pieces; the first one names the model.
+
+    Args:
+        pieces: Where they go.
+        name: The name, for a model that tells none.
+    """
+
+    def __init__(self, pieces: Pieces, name: str) -> None:
+        self._pieces = pieces
+        self._name: str | None = name
+
+    async def put(self, delta: Delta) -> None:
+        await self._pieces.put(self._named(delta))
+
+    def put_from_thread(self, delta: Delta) -> None:
+        self._pieces.put_from_thread(self._named(delta))
+
+    def _named(self, delta: Delta) -> Delta:
+        name, self._name = self._name, None
+        return delta if name is None else replace(delta, model=delta.model or name)

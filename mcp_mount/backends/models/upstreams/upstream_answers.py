@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 import anyio
@@ -53,8 +54,8 @@ async def answer_of(
                 if data == _DONE:
                     reader.is_done = True
                 else:
-                    for delta in reader.read(decoded(data)):
-                        await _put(delta, gathering, invocation)
+                    for delta in pieces_in(decoded(data), reader, gathering):
+                        await _put(delta, invocation)
                 if reader.is_done:
                     break
             with anyio.move_on_after(_DRAIN_SECONDS):
@@ -62,8 +63,8 @@ async def answer_of(
                 async for _ in events:
                     pass
     else:
-        for delta in reader.read(await reply.json()):
-            await _put(delta, gathering, invocation)
+        for delta in pieces_in(await reply.json(), reader, gathering):
+            await _put(delta, invocation)
         reader.is_done = True
     return await ended(gathering, reader, invocation)
 
@@ -92,11 +93,27 @@ def last_pieces(gathering: Gathering, reader: AnswerReader) -> list[Delta]:
     last = [*gathering.endings(), *usage]
     for delta in last:
         gathering.add(delta)
-    gathering.model = reader.model
+    gathering.model = gathering.model or reader.model
     return last
 
 
-async def _put(delta: Delta, gathering: Gathering, invocation: Invocation) -> None:
-    gathering.add(delta)
+def pieces_in(chunk: Any, reader: AnswerReader, gathering: Gathering) -> Iterator[Delta]:
+    """The pieces in a chunk of an answer. The first of the answer names its model.
+
+    Args:
+        chunk: The chunk, in JSON form.
+        reader: Knows the form of the upstream.
+        gathering: Has the pieces before, and takes these.
+
+    Raises:
+        ModelError: If it is no part of an answer.
+    """
+    for delta in reader.read(chunk):
+        named = replace(delta, model=reader.model) if gathering.is_empty else delta
+        gathering.add(named)
+        yield named
+
+
+async def _put(delta: Delta, invocation: Invocation) -> None:
     if invocation.request.stream:
         await invocation.pieces.put(delta)

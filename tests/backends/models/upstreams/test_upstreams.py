@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 
 from mcp_mount import CompletionsRouter, DefinitionError, MCPServer
-from mcp_mount.backends.models.upstreams import answering, connections
+from mcp_mount.backends.models.upstreams import connections, upstream_answers
 from mcp_mount.llm.requests import chat_request
 from mcp_mount.models import Anthropic, Invocation, ModelError, OpenAI, ToolCall, Usage
 from mcp_mount.schemas.extras import MissingExtra
@@ -42,7 +42,7 @@ def _collected() -> Iterator[None]:
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow machine loses no connections."""
     monkeypatch.setattr(connections, "_IDLE_SECONDS", 60)
-    monkeypatch.setattr(answering, "_DRAIN_SECONDS", 10)
+    monkeypatch.setattr(upstream_answers, "_DRAIN_SECONDS", 10)
 
 
 @pytest.mark.parametrize("stream", STREAMS)
