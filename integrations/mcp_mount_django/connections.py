@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, router, transaction
 from django.db.models import F, Q
 
-from mcp_mount.auth.authorization.connections import MAX_LISTED, Connection
+from mcp_mount.auth.authorization.connections import MAX_LISTED, Connection, chosen
 from mcp_mount_django.models import AssistantConnection, RetiredId
 
 
@@ -36,16 +36,19 @@ class ModelConnections:
     def revoke(self, id: str, at: float) -> bool:
         return bool(_rows().filter(pk=id, revoked=None).update(revoked=at))
 
-    def list(self, user: str | None = None) -> Sequence[Connection]:
+    def list(self, user: str | None = None, client: str | None = None) -> Sequence[Connection]:
         held = _rows().filter(revoked=None)
         if user is not None:
             held = held.filter(user=user)
+        if client is not None:
+            held = held.filter(Q(client_name=client) | Q(client_host=client))
         found = [_connection(one) for one in held.order_by("-created")[:MAX_LISTED]]
         # MySQL takes "Ann" for "ann", as most of its collations do.
-        return [one for one in found if user is None or one.user == user]
+        return chosen(found, user, client)
 
-    def purge(self, before: float) -> int:
-        ended = Q(revoked__lt=before) | Q(revoked=None, used__lt=before)
+    def purge(self, before: float, revoked: float | None = None) -> int:
+        was_revoked = Q(revoked__lt=before if revoked is None else revoked)
+        ended = was_revoked | Q(revoked=None, used__lt=before)
         count: int = _rows().filter(ended).delete()[0]
         _retired().filter(until__lt=time.time()).delete()
         return count

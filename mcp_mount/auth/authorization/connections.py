@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, runtime_checkable
 
@@ -49,6 +49,24 @@ class Connection:
     generation: int = 0
     revoked: float | None = None
 
+    def has_ended(self, used: float, revoked: float) -> bool:
+        """Whether it was revoked before `revoked`, or else was last used before `used`."""
+        return self.used < used if self.revoked is None else self.revoked < revoked
+
+
+def chosen(
+    connections: Iterable[Connection], user: str | None, client: str | None
+) -> Sequence[Connection]:
+    """What `ConnectionStore.list` returns of some connections."""
+    found = [
+        one
+        for one in connections
+        if one.revoked is None
+        and user in (None, one.user)
+        and client in (None, one.client_name, one.client_host)
+    ]
+    return sorted(found, key=lambda one: one.created, reverse=True)[:MAX_LISTED]
+
 
 @runtime_checkable
 class ConnectionStore(Protocol):
@@ -83,15 +101,22 @@ class ConnectionStore(Protocol):
     def revoke(self, id: str, at: float) -> bool:
         """Revoke a connection; returns whether it was there and not revoked before."""
 
-    def list(self, user: str | None = None) -> Sequence[Connection]:
-        """The connections that hold, of a person or of all, the newest first.
+    def list(self, user: str | None = None, client: str | None = None) -> Sequence[Connection]:
+        """The connections that hold, the newest first, of which at most `MAX_LISTED` are returned.
 
-        At most `MAX_LISTED` are returned.
+        Args:
+            user: The id of their person; None for all.
+            client: The name of their client, or the host that published its metadata; None for
+                all.
         """
 
-    def purge(self, before: float) -> int:
-        """Delete connections that were last used, or were revoked, before a time, and forget the
-        retired ids whose time is over.
+    def purge(self, before: float, revoked: float | None = None) -> int:
+        """Delete connections that ended before a time, and forget the retired ids whose time is
+        over.
+
+        Args:
+            before: When those were last used that were not revoked.
+            revoked: When the others were revoked; by default the same time.
 
         Returns:
             How many connections there were.
@@ -152,18 +177,16 @@ class MemoryConnections:
             self._connections[id] = replace(known, revoked=at)
             return True
 
-    def list(self, user: str | None = None) -> Sequence[Connection]:
+    def list(self, user: str | None = None, client: str | None = None) -> Sequence[Connection]:
         with self._lock:
-            held = [one for one in self._connections.values() if one.revoked is None]
-        own = [one for one in held if user is None or one.user == user]
-        return sorted(own, key=lambda one: one.created, reverse=True)[:MAX_LISTED]
+            return chosen(self._connections.values(), user, client)
 
-    def purge(self, before: float) -> int:
+    def purge(self, before: float, revoked: float | None = None) -> int:
         with self._lock:
             ended = [
                 one.id
                 for one in self._connections.values()
-                if (one.used if one.revoked is None else one.revoked) < before
+                if one.has_ended(before, before if revoked is None else revoked)
             ]
             for one in ended:
                 del self._connections[one]

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, fields
 from typing import Any, Final
 
-from mcp_mount.auth.authorization.connections import MAX_LISTED, Connection
+from mcp_mount.auth.authorization.connections import MAX_LISTED, Connection, chosen
 
 TABLE: Final = "mcp_mount_connections"
 
@@ -93,21 +93,24 @@ class DatabaseConnections:
         )
         return bool(self._change(statement, at, id))
 
-    def list(self, user: str | None = None) -> Sequence[Connection]:
+    def list(self, user: str | None = None, client: str | None = None) -> Sequence[Connection]:
         where, given = "WHERE revoked IS NULL", []
         if user is not None:
             where, given = f"{where} AND user_id = {{}}", [user]
+        if client is not None:
+            where = f"{where} AND (client_name = {{}} OR client_host = {{}})"
+            given += [client, client]
         # Neither LIMIT nor FETCH FIRST is read by all of them.
         found = self._select(f"{where} ORDER BY created DESC", *given)
         # MySQL takes "Ann" for "ann", as most of its collations do.
-        return [one for one in found if user is None or one.user == user]
+        return chosen(found, user, client)
 
-    def purge(self, before: float) -> int:
+    def purge(self, before: float, revoked: float | None = None) -> int:
         statement = (
             f"DELETE FROM {TABLE} "  # noqa: S608
             "WHERE revoked < {} OR (revoked IS NULL AND used < {})"
         )
-        count = self._change(statement, before, before)
+        count = self._change(statement, before if revoked is None else revoked, before)
         self._change(f"DELETE FROM {RETIRED} WHERE until < {{}}", time.time())  # noqa: S608
         return count
 

@@ -10,7 +10,7 @@ from math import ceil
 from secrets import token_urlsafe
 from typing import Any, Final
 
-from mcp_mount.auth.authorization.connections import MAX_LISTED, Connection
+from mcp_mount.auth.authorization.connections import Connection, chosen
 from mcp_mount.schemas.extras import requires
 
 _PREFIX: Final = "mcp-mount:signin:"
@@ -97,17 +97,16 @@ class RedisConnections:
     def revoke(self, id: str, at: float) -> bool:
         return self._change(id, "", {"revoked": repr(at)})
 
-    def list(self, user: str | None = None) -> Sequence[Connection]:
+    def list(self, user: str | None = None, client: str | None = None) -> Sequence[Connection]:
         held = [one for one in self._all(_index(user)).values() if one is not None]
-        own = [one for one in held if one.revoked is None]
-        return sorted(own, key=lambda one: one.created, reverse=True)[:MAX_LISTED]
+        return chosen(held, user, client)
 
-    def purge(self, before: float) -> int:
+    def purge(self, before: float, revoked: float | None = None) -> int:
         count = 0
         for id, held in self._all(_index(None)).items():
             if held is None:
                 self._client.srem(_index(None), id)
-            elif (held.used if held.revoked is None else held.revoked) < before:
+            elif held.has_ended(before, before if revoked is None else revoked):
                 count += self._client.delete(_key(id))
                 self._client.srem(_index(None), id)
                 self._client.srem(_index(held.user), id)

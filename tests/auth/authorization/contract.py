@@ -105,6 +105,13 @@ class StoreContract:
         assert list(store.list("Ann")) == [capital]
         assert list(store.list("nobody")) == []
         assert list(store.list()) == [ANNS, capital, others, older]
+        assert list(store.list(client=ANNS.client_name)) == [ANNS, capital, others, older]
+        named = replace(ANNS, id="c-named", client_name="Named", client_host="named.example")
+        assert store.add(named)
+        for client in ("Named", "named.example"):
+            assert list(store.list(client=client)) == [named]
+            assert list(store.list("ann", client)) == [named]
+        assert list(store.list("bob", "Named")) == list(store.list(client="named")) == []
 
     def test_what_was_not_used_and_what_was_revoked_before_is_purged(
         self, store: ConnectionStore
@@ -125,6 +132,9 @@ class StoreContract:
         ]
         assert store.get(ANNS.id) == ANNS
         assert list(store.list("ann")) == [ANNS]
+        # Those that were revoked may go earlier.
+        assert store.purge(100.0, 300.0) == 1
+        assert store.get("c-lately") is None
 
     def test_of_several_threads_one_adds_an_id(self, store: ConnectionStore) -> None:
         assert sorted(at_once(lambda: store.add(ANNS))) == [False] * 7 + [True]
