@@ -1,9 +1,10 @@
-"""The commands `flask mcp list`, `flask mcp call` and `flask mcp stdio`."""
+"""The commands `flask mcp list`, `call` and `stdio`, and those for signing in."""
 
 from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentParser
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,9 @@ from flask.cli import AppGroup
 
 from mcp_mount.backends.tasks.contexts import context_without
 from mcp_mount.cli import console
+from mcp_mount.cli.commands import Screen
 from mcp_mount.cli.main import protected_output, serve_stdio
+from mcp_mount.cli.sign_in_commands import COMMANDS, parsed
 from mcp_mount_flask.mounts import unmatched
 from mcp_mount_flask.terminal import request_of
 
@@ -87,6 +90,33 @@ def stdio(path: str | None, user: str | None) -> None:
         raise click.ClickException(str(error)) from None
     # Outside of the command's context, which Flask would otherwise use for every message.
     context_without("flask.").run(_serve, app, mount, user)
+
+
+def _add(name: str) -> None:
+    """Add a command for signing in. It reads its arguments itself, as on every host."""
+
+    @group.command(
+        name,
+        short_help=f"{COMMANDS[name].help[:1].upper()}{COMMANDS[name].help[1:]}.",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True},
+    )
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    def run(words: tuple[str, ...]) -> None:
+        options = parsed("flask mcp", name, words, _declare_path)
+        try:
+            status = COMMANDS[name].run(_mount(options.path).server, options, Screen(click.echo))
+        except console.CommandError as error:
+            raise click.ClickException(str(error)) from None
+        click.get_current_context().exit(status)
+
+
+def _declare_path(parser: ArgumentParser) -> None:
+    parser.add_argument("--path", help="the path of the server, if there are several")
+
+
+for _name in COMMANDS:
+    _add(_name)
 
 
 def _serve(app: Flask, mount: Any, user: str | None) -> None:

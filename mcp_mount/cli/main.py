@@ -19,7 +19,10 @@ from typing import Any, BinaryIO
 from starlette.requests import Request as StarletteRequest
 
 from mcp_mount.base import MCPServer
+from mcp_mount.cli.commands import Screen
+from mcp_mount.cli.console import CommandError
 from mcp_mount.cli.loading import LoadError, load_server
+from mcp_mount.cli.sign_in_commands import COMMANDS
 from mcp_mount.protocol import Request
 from mcp_mount.transports.lifespans import is_asgi, lifespan_of
 from mcp_mount.transports.scopes import LOOP
@@ -33,17 +36,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stdio = commands.add_parser(
         "stdio", help="serve on standard input and output, for an assistant on this machine"
     )
-    stdio.add_argument("target", help="the server or its host application, as module:attribute")
-    stdio.add_argument("--path", help="where it is mounted, if the host has several")
+    _declare_target(stdio)
+    for name, command in COMMANDS.items():
+        command.declare(commands.add_parser(name, help=command.help), _declare_target)
     options = parser.parse_args(arguments)
-    with protected_output() as sink:
-        try:
+    try:
+        if options.command != "stdio":
+            server, _ = load_server(options.target, path=options.path)
+            return COMMANDS[options.command].run(server, options, Screen(print))
+        with protected_output() as sink:
             server, app = load_server(options.target, path=options.path)
             refuse_requests(server)
-        except LoadError as error:
-            parser.error(str(error))
-        serve_stdio(server, sys.stdin.buffer, sink, app=app)
+            serve_stdio(server, sys.stdin.buffer, sink, app=app)
+    except (LoadError, CommandError) as error:
+        parser.error(str(error))
     return 0
+
+
+def _declare_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", help="the server or its host application, as module:attribute")
+    parser.add_argument("--path", help="where it is mounted, if the host has several")
 
 
 def serve_stdio(

@@ -19,11 +19,11 @@ from mcp_mount.auth.authorization.connections import (
 )
 from mcp_mount.auth.authorization.errors import RETRY_SECONDS
 from mcp_mount.auth.authorization.events import Events, Listener, SignInEvent
-from mcp_mount.auth.authorization.grants import Lifetimes, canonical
+from mcp_mount.auth.authorization.grants import Lifetimes, canonical, event_of
 from mcp_mount.auth.authorization.limits import AddressLimits
 from mcp_mount.auth.authorization.options import ScopeTool, SignInOptions
 from mcp_mount.auth.authorization.redirects import RedirectRefused, check_redirect_uri
-from mcp_mount.auth.authorization.sealed import Seals
+from mcp_mount.auth.authorization.sealed import CODE_SECONDS, FORM_SECONDS, Seals
 from mcp_mount.auth.authorization.server import AuthorizationServer
 from mcp_mount.auth.authorization.stores import store_of
 from mcp_mount.auth.authorization.web import Render
@@ -277,6 +277,31 @@ class SignIn:
             stamp = own.stamp
         next_name = "next" if own is None else own.next_name
         return Accounts(find, login, stamp, next_name)
+
+    def revoke(self, connection: Connection) -> bool:
+        """Revoke a connection, as a command does.
+
+        Args:
+            connection: The connection.
+
+        Returns:
+            Whether it was there and not revoked before.
+        """
+        done = self.store.revoke(connection.id, time.time())
+        if done:
+            self.events.tell(event_of("connection revoked", connection, None, "by a command"))
+        return done
+
+    def purge(self) -> int:
+        """Delete the connections that cannot be used any more.
+
+        Returns:
+            How many there were.
+        """
+        now = time.time()
+        unused = now - max(self._lifetimes.refresh, self._lifetimes.access)
+        # Not at once: a code for one of them may still be on its way, which would make it anew.
+        return self.store.purge(unused, now - FORM_SECONDS - CODE_SECONDS)
 
     def issuer_at(self, url: str) -> str:
         """The issuer for the MCP endpoint at a URL (RFC 8414, section 2): its origin, where the

@@ -1,10 +1,10 @@
-"""The commands `manage.py mcp list`, `call`, `check` and `stdio`."""
+"""The commands `manage.py mcp list`, `call`, `check` and `stdio`, and those for signing in."""
 
 from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Collection
 from contextlib import nullcontext
 from typing import Any
@@ -16,7 +16,9 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 
 from mcp_mount.cli import console
+from mcp_mount.cli.commands import Screen
 from mcp_mount.cli.main import protected_output, serve_stdio
+from mcp_mount.cli.sign_in_commands import COMMANDS
 from mcp_mount_django.checks import INCOMPLETE, UNREACHED
 from mcp_mount_django.patterns import mounted
 from mcp_mount_django.probe import probe
@@ -25,7 +27,7 @@ from mcp_mount_django.terminal import Terminal
 
 
 class Command(BaseCommand):
-    """`manage.py mcp list|call|check|stdio`."""
+    """`manage.py mcp list|call|check|stdio|connections`."""
 
     help = "List, call, check and serve the MCP servers of this project."
     requires_system_checks = ()
@@ -59,9 +61,23 @@ class Command(BaseCommand):
                     "--deploy", action="store_true", help="run the deployment checks too"
                 )
 
+        for name, shared in COMMANDS.items():
+            shared.declare(commands.add_parser(name, help=shared.help), _declare_server)
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the command that `options` name."""
-        getattr(self, f"_{options['command']}")(options)
+        if options["command"] not in COMMANDS:
+            getattr(self, f"_{options['command']}")(options)
+            return
+        command = COMMANDS[options["command"]]
+        try:
+            status = command.run(
+                _signing_in(options["server"]), Namespace(**options), Screen(self.stdout.write)
+            )
+        except console.CommandError as error:
+            raise CommandError(str(error)) from None
+        if status:
+            sys.exit(status)
 
     def _list(self, options: dict[str, Any]) -> None:
         try:
@@ -149,6 +165,22 @@ def _server(options: dict[str, Any]) -> MCPServer:
     if len(filled) > 1:
         raise CommandError(f"Choose one with --server: {', '.join(sorted(every))}")
     return filled[0] if filled else default_server()
+
+
+def _declare_server(parser: ArgumentParser) -> None:
+    parser.add_argument("--server", help="the name of the server, if several have a SignIn")
+
+
+def _signing_in(name: str | None) -> MCPServer:
+    """Return the server with a `SignIn`, or the one of that name."""
+    if name is not None:
+        return _server({"server": name})
+    found: list[MCPServer] = [one for _, one in mounted() if one.core.sign_in is not None]
+    found += [one for one in servers if one.core.sign_in is not None and one not in found]
+    if not found:
+        raise CommandError("No server of this project has a SignIn.")
+    # Their connections are in one table, whichever is taken.
+    return found[0]
 
 
 def _terminal(options: dict[str, Any]) -> tuple[MCPServer, Terminal]:

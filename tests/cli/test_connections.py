@@ -1,0 +1,136 @@
+"""The command `connections`, by the command line of each host."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mcp_mount.auth import Connection
+from tests.cli.commands import PROGRAMS, CommandLine
+
+DAY = 24 * 3600.0
+
+CLAUDE = Connection(
+    id="c-claude",
+    user="1",
+    client="digest",
+    client_name="Claude",
+    client_host="claude.ai",
+    resource="https://shop.example/mcp",
+    scopes=("orders:read", "orders:write"),
+    stamp="s",
+    created=1795765924.0,
+    used=1795865924.0,
+    generation=3,
+)
+OTHERS = replace(
+    CLAUDE,
+    id="c-other",
+    user="2",
+    client_name="Not\x1b[31m red",
+    client_host=None,
+    scopes=(),
+    created=1795000000.0,
+)
+
+
+@pytest.fixture(params=PROGRAMS)
+def line(request: pytest.FixtureRequest, tmp_path: Path) -> CommandLine:
+    """A command line, and two connections."""
+    made = CommandLine(request.param, tmp_path)
+    for one in (CLAUDE, OTHERS):
+        made.add(one)
+    return made
+
+
+def test_connections_are_listed_revoked_and_purged(line: CommandLine) -> None:
+    done = line.connections("list")
+    assert (done.returncode, done.stdout.splitlines()) == (
+        0,
+        [
+            "ID        USER  CLIENT        HOST          SCOPES                    CONNECTED   "
+            "LAST USED",
+            "c-claude  1     Claude        claude.ai     orders:read orders:write  2026-11-27  "
+            "2026-11-28",
+            "c-other   2     Not?[31m red  (unverified)  -                         2026-11-18  "
+            "2026-11-28",
+        ],
+    ), done.stderr
+    assert json.loads(line.connections("list", "--user", "1", "--json").stdout) == [
+        {
+            "id": "c-claude",
+            "user": "1",
+            "client": "Claude",
+            "host": "claude.ai",
+            "resource": "https://shop.example/mcp",
+            "scopes": ["orders:read", "orders:write"],
+            "connected": "2026-11-27T07:52:04+00:00",
+            "last_used": "2026-11-28T11:38:44+00:00",
+            "refreshed": 3,
+        }
+    ]
+    assert "No assistant is connected." in line.connections("list", "--client", "x").stdout
+
+    refused = line.connections("revoke", "--client", "claude.ai", said="no\n")
+    assert refused.returncode == 1
+    assert "Revoke 1 connection? [y/N]" in refused.stdout
+    assert "Nothing was revoked." in refused.stdout
+    # Nobody is there to be asked.
+    assert line.connections("revoke", "c-claude").returncode == 1
+    assert line.kept() == {"c-claude": True, "c-other": True}
+
+    done = line.connections("revoke", "--client", "claude.ai", said="y\n")
+    assert done.returncode == 0, done.stderr
+    assert "1 revoked." in done.stdout
+    assert line.kept() == {"c-claude": False, "c-other": True}
+    gone = line.connections("revoke", "c-claude", "--yes")
+    assert gone.returncode != 0
+    assert "There is no connection 'c-claude' that holds" in gone.stderr
+    assert line.connections("revoke", "c-other", "--yes").returncode == 0
+    assert line.kept() == {"c-claude": False, "c-other": False}
+
+    # A code may still be on its way for those of the last minutes.
+    now = time.time()
+    line.add(replace(CLAUDE, id="c-long-ago", revoked=now - 3600))
+    line.add(replace(CLAUDE, id="c-unused", used=now - 31 * DAY))
+    line.add(replace(CLAUDE, id="c-used", used=now - 29 * DAY))
+    assert line.connections("purge").stdout == "2 deleted.\n"
+    assert line.kept() == {"c-claude": False, "c-other": False, "c-used": True}
+
+
+@pytest.mark.parametrize("host", ["alone", "flask", "django"])
+def test_what_to_revoke_must_be_named(host: str, tmp_path: Path) -> None:
+    done = CommandLine(host, tmp_path).connections("revoke", "--yes")
+    assert done.returncode != 0
+    assert "Name connections by their ids, or by --user or --client" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["alone", "flask"])
+def test_connections_in_memory_are_seen_by_no_command(host: str, tmp_path: Path) -> None:
+    line = CommandLine(host, tmp_path)
+    del line._environment["STORE"]
+    done = line.connections("list")
+    assert done.returncode != 0
+    assert "give SignIn a store=" in done.stderr
+
+
+def test_of_several_servers_one_is_chosen(tmp_path: Path) -> None:
+    line = CommandLine("fastapi", tmp_path)
+    target = "tests.integrations.signing_in_apps:two()"
+    done = line.run("connections", "list", target)
+    assert done.returncode == 2
+    assert "choose one with --path: /api/mcp, /other/mcp" in done.stderr
+    done = line.run("connections", "list", target, "--path", "/api/mcp")
+    assert (done.returncode, done.stdout) == (0, "No assistant is connected.\n")
+
+
+def test_a_server_without_a_sign_in_has_none(tmp_path: Path) -> None:
+    line = CommandLine("fastapi", tmp_path)
+    done = line.run("connections", "list", "tests.conformance.hosts:asgi()")
+    assert done.returncode == 2
+    assert "has no SignIn" in done.stderr
