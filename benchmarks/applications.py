@@ -46,20 +46,37 @@ def limit() -> Any:
         while part["more_body"]:
             part = await receive()
             body += part["body"]
-        message = from_json(body)
-        text = message["params"]["arguments"]["text"]
-        result = {
-            "content": [{"type": "text", "text": text}],
-            "structuredContent": {"result": text},
-            "resultType": "complete",
-        }
-        body = to_json({"jsonrpc": "2.0", "id": message["id"], "result": result})
+        body = to_json(_known_answer(from_json(body)))
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    return application
+
+
+def _known_answer(message: Any) -> Any:
+    text = message["params"]["arguments"]["text"]
+    result = {
+        "content": [{"type": "text", "text": text}],
+        "structuredContent": {"result": text},
+        "resultType": "complete",
+    }
+    return {"jsonrpc": "2.0", "id": message["id"], "result": result}
+
+
+def limit_wsgi() -> Any:
+    """The same as a WSGI application: what the web server leaves."""
+    from pydantic_core import from_json, to_json
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        message = from_json(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        body = to_json(_known_answer(message))
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        start_response("200 OK", headers)
+        return [body]
 
     return application
 

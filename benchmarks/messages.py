@@ -118,6 +118,11 @@ def plain(path: str = "/echo") -> Request:
     return Request(path, headers, body, b"hello", where=("text",))
 
 
+def with_headers_of_mcp(request: Request) -> Request:
+    """The same with the further headers that a call of MCP has: web servers read those, too."""
+    return replace(request, headers={**request.headers, **echo().headers})
+
+
 def opening(path: str = "/mcp", capabilities: Any = None) -> Request:
     """The request that opens a session."""
     body = initialize(REVISION, capabilities)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.messages import Request, echo, plain
+from benchmarks.messages import Request, echo, plain, with_headers_of_mcp
 from benchmarks.peers import Peer
 
 
@@ -41,7 +41,7 @@ class Target:
 
 
 APPLICATIONS = "benchmarks.applications:"
-LIMIT = "limit"
+LIMIT, WSGI_LIMIT = "limit", "limit-wsgi"
 
 
 def _target(
@@ -64,6 +64,7 @@ TARGETS = (
     _target("fastapi-view", "FastAPI: an endpoint", "uvicorn", "plain_fastapi", plain()),
     _target("fastapi", "mcp-mount in FastAPI", "uvicorn", "in_fastapi", echo(), "fastapi-view"),
     _target("starlette", "mcp-mount in Starlette", "uvicorn", "in_starlette", echo()),
+    _target(WSGI_LIMIT, "hand-written WSGI application", "gunicorn", "limit_wsgi", echo()),
     _target("flask-view", "Flask: a JSON view", "gunicorn", "plain_flask", plain()),
     _target(
         "flask", "mcp-mount in Flask", "gunicorn", "in_flask", echo("echo_plain"), "flask-view"
@@ -77,6 +78,14 @@ TARGETS = (
         "flask-view",
     ),
     _target("django-view", "Django: a JSON view", "gunicorn", "plain_django", plain()),
+    _target(
+        "django-view-mcp",
+        "Django: a JSON view, asked with the headers of MCP",
+        "gunicorn",
+        "plain_django",
+        with_headers_of_mcp(plain()),
+        "django-view",
+    ),
     _target(
         "django", "mcp-mount in Django", "gunicorn", "in_django", echo("echo_plain"), "django-view"
     ),
