@@ -155,7 +155,7 @@ class Authentication:
         if refusal is not None or token is None:
             return refusal
         request.auth, user = token, None  # type: ignore[attr-defined]
-        if self.find_user is not None:
+        if self.find_user is not None and not token.is_client:
             try:
                 user = yield from user_of(
                     token,

@@ -15,13 +15,17 @@ from mcp_mount.wire.tokens import AccessToken
 
 if TYPE_CHECKING:
     from mcp_mount.auth.authorization.accounts import Person
+    from mcp_mount.auth.authorization.configured_clients import Client
     from mcp_mount.auth.authorization.connections import Connection, ConnectionStore
+    from mcp_mount.auth.authorization.enterprise import IDJAG
     from mcp_mount.auth.authorization.events import SignInEvent
     from mcp_mount.auth.authorization.sign_in import SignIn
 
 _WHEN_ASKED: Final = {
+    "Client": "mcp_mount.auth.authorization.configured_clients",
     "Connection": "mcp_mount.auth.authorization.connections",
     "ConnectionStore": "mcp_mount.auth.authorization.connections",
+    "IDJAG": "mcp_mount.auth.authorization.enterprise",
     "Person": "mcp_mount.auth.authorization.accounts",
     "SignIn": "mcp_mount.auth.authorization.sign_in",
     "SignInEvent": "mcp_mount.auth.authorization.events",
@@ -29,10 +33,12 @@ _WHEN_ASKED: Final = {
 """Names that an application does without if nobody signs in to it, as in `mcp_mount`."""
 
 __all__ = [
+    "IDJAG",
     "JWT",
     "APIKey",
     "APIKeys",
     "AccessToken",
+    "Client",
     "Connection",
     "ConnectionStore",
     "Introspection",

@@ -10,10 +10,9 @@ from typing import Any, Final
 from mcp_mount.auth.signing_keys import (
     ASYMMETRIC,
     KEPT_SECONDS,
-    MIN_RSA_BITS,
     SigningKeys,
-    is_weak,
     of_issuer,
+    public_key,
 )
 from mcp_mount.auth.verifiers import (
     MAX_CREDENTIAL,
@@ -212,22 +211,13 @@ def _fixed_key(key: str | bytes, algorithms: Sequence[str]) -> Any:
         ValueError: For one that is too weak (RFC 7518, sections 3.2 and 3.3), and for a private
             key: the verifier of signatures needs none, and must not have what makes them.
     """
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
     text = key.encode() if isinstance(key, str) else key
     bits = [int(one[2:]) for one in algorithms if one.upper().startswith("HS")]
     if bits:
         if len(text) * 8 < max(bits):
             raise ValueError(f"key= has {len(text)} bytes; {max(bits) // 8} are the least")
         return text
-    if b"PRIVATE" in text:
-        raise ValueError("key= is a private key: give the public one")
     try:
-        public = load_pem_public_key(text)
-    except ValueError:
-        raise ValueError(
-            'key= is no public key (PEM); for a shared secret, write algorithms="HS256", too'
-        ) from None
-    if is_weak(public):
-        raise ValueError(f"key= has fewer than {MIN_RSA_BITS} bits")
-    return public
+        return public_key("key=", text)
+    except ValueError as error:
+        raise ValueError(f'{error} (for a shared secret, write algorithms="HS256", too)') from None

@@ -191,7 +191,7 @@ class ResourceServer:
         find = self._find_user
         if find is None and isinstance(verifier, Issuer):
             find = verifier.find_user
-        if find is not None:
+        if find is not None and not token.is_client:
             user = yield from user_of(token, find)
         request.token = token
         request.caller = lambda: caller

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 from mcp_mount.auth.fetching import Fetcher, unreachable
@@ -18,9 +18,6 @@ from mcp_mount.auth.http import Unreachable, deadline, get_json
 from mcp_mount.auth.verifiers import InvalidToken, secure_url
 from mcp_mount.calls.flows import Flow
 from mcp_mount.wire.logs import own_logger
-
-if TYPE_CHECKING:
-    import jwt as pyjwt
 
 logger = own_logger("mcp_mount")
 
@@ -44,8 +41,27 @@ _STALE_SECONDS: Final = 3600.0
 _CURVES: Final = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 """The curve of each algorithm (RFC 7518, section 3.4)."""
 
+KeyOfId: TypeAlias = tuple[str | None, Any]
+"""A public key of the library `cryptography`, and its id."""
+
 LoadKeys: TypeAlias = Callable[[], Mapping[str, Any]]
 """Returns a JWK Set (RFC 7517, section 5); it may take time, and raises `Unreachable`."""
+
+
+class KeyFinder(Protocol):
+    """The public keys of whoever signs."""
+
+    def find(self, kid: str | None, *, newer: bool = False) -> Flow[Sequence[Any]]:
+        """The keys that a JWT may be signed with.
+
+        Args:
+            kid: The id of the key; None if the JWT names none.
+            newer: Whether the known keys did not fit.
+
+        Raises:
+            InvalidToken: If there is none.
+            ProtocolError: 503, if they cannot be fetched.
+        """
 
 
 class SigningKeys:
@@ -61,7 +77,7 @@ class SigningKeys:
         self._owner = owner
         self._load = load
         self._ttl = ttl
-        self._found: Sequence[tuple[str | None, pyjwt.PyJWK]] = ()
+        self._found: Sequence[KeyOfId] = ()
         self._fetched = float("-inf")
         self._tried = float("-inf")
         self._fetch_running: Future[None] | None = None
@@ -90,7 +106,7 @@ class SigningKeys:
         return _of_id(self._found, kid)
 
     def _matching(self, kid: str | None) -> list[Any]:
-        return [key.key for known, key in self._found if kid is None or known == kid]
+        return [key for known, key in self._found if kid is None or known == kid]
 
     def _fetching(self, now: float) -> Future[None] | None:
         """The fetch that is under way, or begins now; None where it was tried just before."""
@@ -114,17 +130,11 @@ class FixedKeys:
     """Keys that are there already.
 
     Args:
-        document: A JWK Set.
-        owner: Whose keys they are, for the log.
+        found: The keys.
     """
 
-    def __init__(self, document: Mapping[str, Any], owner: str) -> None:
-        self._found = usable_keys(document, owner)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether none of them can be used."""
-        return not self._found
+    def __init__(self, found: Sequence[KeyOfId]) -> None:
+        self._found = found
 
     def find(self, kid: str | None, *, newer: bool = False) -> Flow[Sequence[Any]]:
         """The keys that a token may be signed with, as `SigningKeys.find`.
@@ -162,9 +172,7 @@ def of_issuer(issuer: str, uri: str | None = None) -> LoadKeys:
     return load
 
 
-def usable_keys(
-    document: Mapping[str, Any], owner: str
-) -> Sequence[tuple[str | None, pyjwt.PyJWK]]:
+def usable_keys(document: Mapping[str, Any], owner: str) -> Sequence[KeyOfId]:
     """The keys of a JWK Set that signatures can be verified with, and their ids.
 
     Args:
@@ -179,7 +187,7 @@ def usable_keys(
     keys = document.get("keys")
     if not isinstance(keys, list):
         raise Unreachable(f"the document of {owner} has no keys")
-    found: list[tuple[str | None, pyjwt.PyJWK]] = []
+    found: list[KeyOfId] = []
     for one in keys:
         if not isinstance(one, dict) or one.get("use", "sig") != "sig":
             continue
@@ -191,18 +199,43 @@ def usable_keys(
             logger.warning("A private key among the keys of %s is not used", owner)
             continue
         try:
-            key = pyjwt.PyJWK(one)
+            key = pyjwt.PyJWK(one).key
         except Exception as error:
             # Of a kind that is not known, or none: the others may do.
             logger.info("A key of %s cannot be read: %s", owner, type(error).__name__)
             continue
-        if is_weak(key.key):
+        if is_weak(key):
             logger.warning(
                 "A key of %s has fewer than %d bits and is not used", owner, MIN_RSA_BITS
             )
             continue
         found.append((one.get("kid"), key))
     return found
+
+
+def public_key(what: str, pem: str | bytes) -> Any:
+    """A public key.
+
+    Args:
+        what: The option that it is given by, for the errors.
+        pem: Its PEM text.
+
+    Raises:
+        ValueError: For what is none, for one that is too weak (RFC 7518, section 3.3), and for a
+            private key: who verifies signatures needs none, and must not have what makes them.
+    """
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    text = pem.encode() if isinstance(pem, str) else pem
+    if b"PRIVATE" in text:
+        raise ValueError(f"{what} is a private key: give the public one")
+    try:
+        key = load_pem_public_key(text)
+    except ValueError:
+        raise ValueError(f"{what} is no public key (PEM)") from None
+    if is_weak(key):
+        raise ValueError(f"{what} has fewer than {MIN_RSA_BITS} bits")
+    return key
 
 
 def fits(key: Any, algorithm: str) -> bool:
@@ -233,13 +266,13 @@ def is_weak(key: Any) -> bool:
     )
 
 
-def _of_id(found: Sequence[tuple[str | None, pyjwt.PyJWK]], kid: str | None) -> Sequence[Any]:
+def _of_id(found: Sequence[KeyOfId], kid: str | None) -> Sequence[Any]:
     """The keys with an id.
 
     Raises:
         InvalidToken: If there is none.
     """
-    matching = [key.key for known, key in found if kid is None or known == kid]
+    matching = [key for known, key in found if kid is None or known == kid]
     if not matching:
         raise InvalidToken("The access token is signed by a key that is not known")
     return matching

@@ -21,6 +21,8 @@ class AccessToken:
         issuer: The authorization server that issued it.
         expires_at: In seconds since the epoch.
         claims: All its claims.
+        is_client: Whether it stands for the client itself, and for no user (client credentials,
+            RFC 6749, section 4.4).
     """
 
     subject: str
@@ -30,6 +32,7 @@ class AccessToken:
     issuer: str | None = None
     expires_at: float | None = None
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    is_client: bool = False
 
     def __post_init__(self) -> None:
         for name in ("scopes", "roles"):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
 from mcp_mount.auth.authorization.connections import ConnectionStore
@@ -18,6 +18,10 @@ from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.tokens import AccessToken
 
 logger = own_logger("mcp_mount.signin")
+
+CLIENT_PREFIX: Final = "oauth-client:"
+"""What the subject of a token begins with that a client has for itself. Ids of people never do:
+callers are told apart by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,8 @@ class Accounts:
             PageError: If that cannot be found out.
         """
         try:
-            found = yield from _asked(self.find, request)
-            return _checked(found)
+            found = yield from answered(self.find, request)
+            return checked_person(found)
         except Exception:
             logger.exception("It could not be found out who is logged in")
             raise PageError(
@@ -92,7 +96,7 @@ class Accounts:
     def stamps_of(self, user: str) -> Flow[Sequence[str]]:
         """The digests of the stamps that are good for a person, the newest first; none for one who
         may not come any more."""
-        stamp = yield from _asked(self.stamp, user)
+        stamp = yield from answered(self.stamp, user)
         if stamp is None or stamp is False:
             return ()
         # Codes, which clients can read, and stores hold them: a stamp may be the hash of a session,
@@ -118,33 +122,37 @@ def of_request(function: Callable[..., Any]) -> FindPerson:
     return lambda request: function()
 
 
-def _checked(found: Any) -> Person | None:
+def checked_person(found: Any) -> Person | None:
     """The person that a user's function has found.
 
     Raises:
         TypeError: If it is neither an id nor a person.
+        ValueError: If it is an id that clients have.
     """
     if found is None or found is False or found == "":
         return None
     if isinstance(found, Person) and isinstance(found.id, str):
+        if found.id.startswith(CLIENT_PREFIX):
+            raise ValueError(f"the id of a person begins with {CLIENT_PREFIX!r}, as of a client")
         return found if found.id else None
     if isinstance(found, Person):
         # A number, most likely: stores have texts, and would give another id back.
-        id = _checked(found.id)
+        id = checked_person(found.id)
         return None if id is None else replace(id, name=found.name or id.name)
     if isinstance(found, bool) or not isinstance(found, str | int):
         raise TypeError(
             "user= of SignIn returns the id of who is logged in (a str or an int), a Person, "
             f"or None, not {type(found).__name__}"
         )
-    return Person(str(found), str(found))
+    return checked_person(Person(str(found), str(found)))
 
 
 def _digest(stamp: Any) -> str:
     return sha256(str(stamp).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _asked(function: Callable[[Any], Any], argument: Any) -> Flow[Any]:
+def answered(function: Callable[[Any], Any], argument: Any) -> Flow[Any]:
+    """What a user's function answers, be it plain or a coroutine function."""
     answer = yield Run(partial(function, argument), is_coroutine_function(function))
     if inspect.isawaitable(answer):
         # Of a plain function that calls a coroutine function.

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mcp_mount.auth.authorization.redirects import RedirectRefused, check_redirect_uri
+from mcp_mount.auth.signing_keys import KeyFinder
 
 MAX_REDIRECT_URIS: Final = 20
 MAX_NAME: Final = 100
@@ -40,6 +41,9 @@ class OAuthClient:
         redirect_uris: Where codes may be sent.
         host: The host that published its metadata; None where nobody vouches for its name.
         uri: Its home page, if it names one.
+        scopes: What it may ask for; None for all that there is.
+        keys: The keys with which it signs, if its document says that it authenticates.
+        algorithm: The algorithm by which it signs, if its document says so.
     """
 
     id: str
@@ -47,6 +51,9 @@ class OAuthClient:
     redirect_uris: Sequence[str]
     host: str | None = None
     uri: str | None = None
+    scopes: frozenset[str] | None = None
+    keys: KeyFinder | None = None
+    algorithm: str | None = None
 
     @property
     def digest(self) -> str:

@@ -80,7 +80,9 @@ class Consent:
         if person is None and self._clients.needs_document(client_id):
             # Only who has logged in can let this server ask somewhere.
             return _redirect(login)
-        client = yield from self._clients.find(client_id, request.address)
+        client = yield from self._clients.find(
+            client_id, request.address, urlsplit(request.issuer).hostname
+        )
         uri = self._redirect_uri(query, client)
         if person is None:
             # Errors are for the client only when somebody has logged in: anybody can register a
@@ -201,22 +203,24 @@ class Consent:
             state=state,
             challenge=challenge,
             resource=request.resource,
-            scopes=self._wanted(first(query, "scope")),
+            scopes=self._wanted(first(query, "scope"), client),
+            signs=client.keys is not None,
         )
 
-    def _wanted(self, named: str | None) -> list[str]:
-        """The scopes to ask for: those that are named and that there are, or all.
+    def _wanted(self, named: str | None, client: OAuthClient) -> list[str]:
+        """The scopes to ask for: those that are named, or all, of those that a client may have.
 
         Raises:
             RedirectedError: If none of those that are named is there.
         """
+        known = [one for one in self._scopes if client.scopes is None or one in client.scopes]
         names = list(dict.fromkeys((named or "").split()))
         # Clients add it where a server says that it knows it, and some always (it asks for refresh
         # tokens, which everybody gets).
         names = [one for one in names if one != "offline_access"]
         if not names:
-            return list(self._scopes)
-        wanted = [one for one in names if one in self._scopes]
+            return known
+        wanted = [one for one in names if one in known]
         if not wanted and self._scopes:
             raise RedirectedError("invalid_scope", "None of these scopes is known here")
         return wanted
@@ -266,6 +270,7 @@ class Consent:
                 challenge=_digest(asked.challenge),
                 resource=asked.resource,
                 scopes=asked.scopes,
+                signs=asked.signs,
             )
             answer = [("code", self._seals.code(code))]
             values |= {"message": "Connected", "goes_back": True}

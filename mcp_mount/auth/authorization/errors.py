@@ -91,11 +91,11 @@ def invalid_grant(description: str) -> OAuthError:
     return OAuthError("invalid_grant", description)
 
 
-def unavailable() -> OAuthError:
-    """The error of a store that does not answer."""
+def unavailable(what: str = "The authorization server cannot reach its store") -> OAuthError:
+    """The error of something that is needed and does not answer."""
     return OAuthError(
         "temporarily_unavailable",
-        "The authorization server cannot reach its store: try again later",
+        f"{what}: try again later",
         status=503,
         retry_after=RETRY_SECONDS,
     )

@@ -13,6 +13,8 @@ logger = own_logger("mcp_mount.signin")
 
 Kind: TypeAlias = Literal[
     "client registered",
+    "client refused",
+    "assertion reused",
     "document fetched",
     "document refused",
     "consent asked",
@@ -24,6 +26,7 @@ Kind: TypeAlias = Literal[
     "refresh token reused",
     "connection revoked",
     "connection ended",
+    "token revoked",
 ]
 
 
@@ -36,7 +39,8 @@ class SignInEvent:
         user: The id of the person, where one is known.
         client: What the client calls itself.
         client_host: The host that published the client's metadata, if one did.
-        connection: The id of the connection, where there is one.
+        connection: The id of the connection, where there is one, or of the token of a client by
+            itself.
         scopes: What was asked for or granted.
         address: The address of the client or browser.
         detail: More, for people; nothing secret.

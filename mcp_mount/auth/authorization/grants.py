@@ -13,7 +13,12 @@ from typing import Any, Final
 
 from mcp_mount.auth.authorization.accounts import Accounts
 from mcp_mount.auth.authorization.connections import Connection, ConnectionStore
-from mcp_mount.auth.authorization.errors import OAuthError, invalid_grant, unavailable
+from mcp_mount.auth.authorization.errors import (
+    OAuthError,
+    invalid_client,
+    invalid_grant,
+    unavailable,
+)
 from mcp_mount.auth.authorization.events import Events, Kind, SignInEvent
 from mcp_mount.auth.authorization.sealed import Code, Seals
 from mcp_mount.calls.flows import Flow, Run
@@ -73,6 +78,7 @@ class Grants:
         code: str,
         *,
         client: str,
+        signed: bool = False,
         verifier: str | None,
         redirect_uri: str | None,
         resources: list[str],
@@ -84,6 +90,7 @@ class Grants:
         Args:
             code: The code.
             client: The digest of the client's id.
+            signed: Whether the client has authenticated by its key.
             verifier: The code verifier (RFC 7636).
             redirect_uri: The redirect URI, if the client repeats it.
             resources: The resources that the client names (RFC 8707).
@@ -99,13 +106,14 @@ class Grants:
         held = self._seals.open_code(code)
         if held is None or held.client != client:
             raise invalid_grant("The code is not valid, or has expired")
+        _check_signed(held.signs, signed)
         if redirect_uri is not None and redirect_uri != held.redirect_uri:
             raise invalid_grant("The redirect URI is not that of the authorization request")
         if verifier is None:
             raise OAuthError("invalid_request", "The code_verifier is missing")
         if not _VERIFIER.fullmatch(verifier) or not _fits(verifier, held.challenge):
             raise invalid_grant("The code_verifier does not fit the code_challenge")
-        _check_resources(resources, held.resource)
+        check_resources(resources, held.resource)
         yield from self._check_person(held.user, held.stamp, accounts)
         now = self._clock()
         made = _connection(held, now)
@@ -115,13 +123,14 @@ class Grants:
             self._tell("code reused", made, address)
             raise invalid_grant("The code was redeemed before")
         self._tell("tokens issued", made, address)
-        return self._tokens(made)
+        return self._tokens(made, signs=signed)
 
     def refresh(
         self,
         token: str,
         *,
         client: str,
+        signed: bool = False,
         resources: list[str],
         scopes: list[str],
         accounts: Accounts,
@@ -132,6 +141,7 @@ class Grants:
         Args:
             token: The refresh token.
             client: The digest of the client's id.
+            signed: Whether the client has authenticated by its key.
             resources: The resources that the client names.
             scopes: The scopes that it names; none for all that were granted.
             accounts: The application's.
@@ -144,14 +154,17 @@ class Grants:
             OAuthError: If it is not good any more, or was used before.
         """
         opened = self._seals.open_refresh_token(token, self._lifetimes.refresh)
-        held = None if opened is None else (yield from self._ask(self._store.get, opened[0]))
+        held = (
+            None if opened is None else (yield from self._ask(self._store.get, opened.connection))
+        )
         now = self._clock()
         if opened is None or held is None or held.client != client or held.revoked is not None:
             raise invalid_grant("The refresh token is not valid, has expired, or was revoked")
+        _check_signed(opened.signs, signed)
         if now - held.created > self._lifetimes.connection:
             self._tell("connection ended", held, address, "it is too old")
             raise invalid_grant("The connection has expired: the person must sign in again")
-        _check_resources(resources, held.resource)
+        check_resources(resources, held.resource)
         if not set(scopes) <= set(held.scopes):
             raise OAuthError("invalid_scope", "No more scopes than were granted can be asked for")
         try:
@@ -162,11 +175,11 @@ class Grants:
             yield from self._ask(self._store.revoke, held.id, now)
             self._tell("connection ended", held, address, "the person may not come any more")
             raise
-        generation = opened[1]
+        generation = opened.generation
         if generation == held.generation:
             if (yield from self._ask(self._store.rotate, held.id, generation, now, stamp)):
                 self._tell("tokens refreshed", held, address)
-                return self._tokens(held, generation + 1, scopes)
+                return self._tokens(held, generation + 1, scopes, signs=signed)
             # Somebody else did so in the meantime.
             held = yield from self._ask(self._store.get, held.id)
         if (
@@ -178,28 +191,53 @@ class Grants:
             and now - held.used <= self._lifetimes.grace
         ):
             # A second window, or a client that did not get the answer: it gets the same generation.
-            return self._tokens(held, held.generation, scopes)
+            return self._tokens(held, held.generation, scopes, signs=signed)
         if held is not None and held.revoked is None:
             # OAuth 2.1, section 4.3.1: one of two holders has stolen it.
             yield from self._ask(self._store.revoke, held.id, now)
             self._tell("refresh token reused", held, address)
         raise invalid_grant("The refresh token was used before")
 
-    def revoke(self, token: str, *, client: str, address: str | None) -> Flow[None]:
+    def client_of(self, token: str) -> Flow[str | None]:
+        """The digest of the id of the client that a code or a token was issued to; None for what is
+        none. People have consented to that client.
+
+        Args:
+            token: A code, a refresh token or an access token.
+        """
+        code = self._seals.open_code(token)
+        if code is not None:
+            return code.client
+        held = yield from self._held(token)
+        return None if held is None else held.client
+
+    def _held(self, token: str) -> Flow[Connection | None]:
+        """The connection of a token."""
+        refresh = self._seals.open_refresh_token(token, self._lifetimes.connection)
+        access = self._seals.open_access_token(token, self._lifetimes.connection)
+        opened = refresh or access
+        return (
+            None if opened is None else (yield from self._ask(self._store.get, opened.connection))
+        )
+
+    def revoke(
+        self, token: str, *, client: str, signed: bool = False, address: str | None
+    ) -> Flow[None]:
         """Revoke the connection of a token (RFC 7009). A token that is not good changes nothing.
 
         Args:
             token: An access token or a refresh token.
             client: The digest of the client's id.
+            signed: Whether the client has authenticated by its key.
             address: The client's.
+
+        Raises:
+            OAuthError: For a client that should have authenticated.
         """
-        refresh = self._seals.open_refresh_token(token, self._lifetimes.connection)
-        access = self._seals.open_access_token(token, self._lifetimes.connection)
-        id = None if access is None else access.connection
-        if refresh is not None:
-            id = refresh[0]
-        held = None if id is None else (yield from self._ask(self._store.get, id))
+        held = yield from self._held(token)
         if held is not None and held.client == client:
+            refresh = self._seals.open_refresh_token(token, self._lifetimes.connection)
+            _check_signed(refresh is not None and refresh.signs, signed)
             yield from self.end(held, address)
 
     def end(self, connection: Connection, address: str | None) -> Flow[None]:
@@ -222,7 +260,12 @@ class Grants:
         return stamps[0]
 
     def _tokens(
-        self, connection: Connection, generation: int = 0, wanted: Sequence[str] = ()
+        self,
+        connection: Connection,
+        generation: int = 0,
+        wanted: Sequence[str] = (),
+        *,
+        signs: bool,
     ) -> dict[str, Any]:
         """The token response.
 
@@ -230,16 +273,23 @@ class Grants:
             connection: The connection.
             generation: That of the refresh token.
             wanted: The scopes that the access token is to have; none for all that were granted.
+            signs: Whether the client has authenticated by a key, which it must do from now on.
         """
         scopes = [one for one in connection.scopes if one in wanted]
         response: dict[str, Any] = {
             "access_token": self._seals.access_token(connection.id, scopes or None),
             "token_type": "Bearer",
             "expires_in": int(self._lifetimes.access),
-            "refresh_token": self._seals.refresh_token(connection.id, generation),
+            "refresh_token": self._seals.refresh_token(connection.id, generation, signs=signs),
         }
         if connection.scopes:
             response["scope"] = " ".join(scopes or connection.scopes)
+        return response
+
+    def access_only(self, connection: Connection) -> dict[str, Any]:
+        """The token response for a connection that has no refresh tokens."""
+        response = self._tokens(connection, signs=False)
+        del response["refresh_token"]
         return response
 
     def _ask(self, function: Callable[..., Any], *arguments: Any) -> Flow[Any]:
@@ -308,6 +358,16 @@ def _connection(code: Code, now: float) -> Connection:
     )
 
 
+def _check_signed(signs: bool, signed: bool) -> None:
+    """Refuse a client that has not authenticated, where the one that it is said to be does.
+
+    Raises:
+        OAuthError: For such a client: it may have stolen a code or a token.
+    """
+    if signs and not signed:
+        raise invalid_client("The client must authenticate (private_key_jwt)")
+
+
 def _fits(verifier: str, challenge: str) -> bool:
     """Whether a code verifier is that of a challenge, by S256 (RFC 7636, section 4.6), whose digest
     a code holds."""
@@ -315,7 +375,7 @@ def _fits(verifier: str, challenge: str) -> bool:
     return hmac.compare_digest(sha256(made).hexdigest(), challenge)
 
 
-def _check_resources(named: list[str], resource: str) -> None:
+def check_resources(named: list[str], resource: str) -> None:
     """Refuse a token request for other resources than was consented to (RFC 8707, section 2.2).
 
     Raises:

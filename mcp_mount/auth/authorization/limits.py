@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 logger = own_logger("mcp_mount.signin")
 
-Counted = Literal["registrations", "failures"]
+Counted = Literal["registrations", "failures", "guesses"]
 
 
 class AddressLimits:
@@ -31,6 +31,7 @@ class AddressLimits:
         registrations: How many clients an address may register. Hosted assistants register for all
             their users, twice for each connection, from a few addresses.
         failures: How many token requests of one client from one address may fail.
+        guesses: How often clients at one address may fail to authenticate.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class AddressLimits:
         *,
         registrations: str = "120/minute; 5000/day",
         failures: str = "30/minute",
+        guesses: str = "60/minute",
     ) -> None:
         from limits import parse_many
 
@@ -48,6 +50,7 @@ class AddressLimits:
         self._rates: dict[str, list[RateLimitItem]] = {
             "registrations": parse_many(registrations),
             "failures": parse_many(failures),
+            "guesses": parse_many(guesses),
         }
 
     def refuse_often(self, counted: Counted, who: str | None) -> Flow[None]:

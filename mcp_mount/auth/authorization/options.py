@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mcp_mount.auth.authorization.clients import OAuthClient
+from mcp_mount.auth.authorization.configured_clients import Client
+from mcp_mount.auth.authorization.enterprise import IDJAG
 from mcp_mount.auth.authorization.grants import Lifetimes
 
 
@@ -32,6 +33,8 @@ class SignInOptions:
         clients: The clients that are configured, by their ids.
         registers: Whether clients may register themselves.
         reads_documents: Whether clients may publish their metadata.
+        verifies_keys: Whether clients may authenticate by the keys that their documents name.
+        enterprise: The identity providers that vouch for people.
         admits: Whether codes may be sent to a redirect URI.
         server_name: Returns what the MCP server is called.
         tools: Returns the tools that a scope opens.
@@ -39,9 +42,11 @@ class SignInOptions:
 
     scopes: Mapping[str, str]
     lifetimes: Lifetimes
-    clients: Mapping[str, OAuthClient]
+    clients: Mapping[str, Client]
     registers: bool
     reads_documents: bool
+    verifies_keys: bool
+    enterprise: Sequence[IDJAG]
     admits: Callable[[str], bool]
     server_name: Callable[[], str] = lambda: ""
     tools: Callable[[str], Sequence[ScopeTool]] = lambda scope: ()

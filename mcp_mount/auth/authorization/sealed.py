@@ -36,6 +36,7 @@ class AuthorizationRequest:
         challenge: The code challenge of PKCE, by S256 (RFC 7636).
         resource: The URL of the MCP endpoint.
         scopes: What is asked for.
+        signs: Whether the client authenticates by a key of its own.
     """
 
     client: str
@@ -46,6 +47,7 @@ class AuthorizationRequest:
     challenge: str
     resource: str
     scopes: list[str]
+    signs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Code:
         challenge: The digest of the code challenge (RFC 7636, section 4.4: nobody reads it here).
         resource: The URL of the MCP endpoint.
         scopes: What was granted.
+        signs: Whether only a client that authenticates by its key may redeem it.
     """
 
     connection: str
@@ -94,6 +97,43 @@ class Code:
     challenge: str
     resource: str
     scopes: list[str]
+    signs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshClaims:
+    """What a refresh token holds.
+
+    Attributes:
+        connection: The id of its connection.
+        generation: How often it has been replaced.
+        signs: Whether its client has authenticated by a key, and must do so again.
+    """
+
+    connection: str
+    generation: int
+    signs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClientClaims:
+    """What an access token of a client by itself holds (client credentials). No row is kept for it.
+
+    Attributes:
+        id: Its own id, by which it is revoked.
+        client: The client's id.
+        scopes: The scopes that it has; None for all of its client.
+        stamp: What the client's secret or keys were.
+        resource: The digest of the URL of the MCP endpoint.
+        sealed: When it was sealed, in seconds since the epoch.
+    """
+
+    id: str
+    client: str
+    scopes: list[str] | None
+    stamp: str
+    resource: str
+    sealed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +171,7 @@ class Seals:
         self._code = sealer("code", 8192)
         self._refresh = sealer("refresh")
         self._access = sealer("access")
+        self._client_access = sealer("client access")
         self._removal = sealer("removal")
 
     def client_id(self, name: str, redirect_uris: list[str], uri: str | None) -> str:
@@ -168,14 +209,14 @@ class Seals:
         """What a code holds; None for none that is good now."""
         return _made(Code, self._code, sealed, CODE_SECONDS)
 
-    def refresh_token(self, connection: str, generation: int) -> str:
+    def refresh_token(self, connection: str, generation: int, *, signs: bool = False) -> str:
         """A refresh token."""
-        return self._refresh.seal([connection, generation])
+        return self._refresh.seal([connection, generation, *([1] if signs else [])])
 
-    def open_refresh_token(self, sealed: str, ttl: float) -> tuple[str, int] | None:
-        """The connection of a refresh token, and its generation."""
+    def open_refresh_token(self, sealed: str, ttl: float) -> RefreshClaims | None:
+        """What a refresh token holds; None for none that is good now."""
         claims = _opened(self._refresh, sealed, ttl)
-        return None if claims is None else (claims[0], claims[1])
+        return None if claims is None else RefreshClaims(claims[0], claims[1], len(claims) > 2)
 
     def access_token(self, connection: str, scopes: list[str] | None = None) -> str:
         """An access token, with all scopes of its connection or with fewer."""
@@ -188,6 +229,21 @@ class Seals:
         except TokenRefused:
             return None
         return AccessClaims(claims[0], claims[1] if len(claims) > 1 else None, sealed_at)
+
+    def client_token(
+        self, id: str, client: str, scopes: list[str] | None, stamp: str, resource: str
+    ) -> str:
+        """An access token of a client by itself."""
+        return self._client_access.seal([id, client, scopes, stamp, resource])
+
+    def open_client_token(self, sealed: str, ttl: float) -> ClientClaims | None:
+        """What such a token holds; None for none that is good now."""
+        try:
+            claims, sealed_at = self._client_access.open(sealed, ttl=ttl)
+        except TokenRefused:
+            return None
+        id, client, scopes, stamp, resource = claims
+        return ClientClaims(id, client, scopes, stamp, resource, sealed_at)
 
     def removal(self, connection: str, user: str, browser: str) -> str:
         """What the form holds by which a person revokes a connection."""

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import hmac
 import time
-from base64 import b64decode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any, Final
-from urllib.parse import unquote_plus
 
 from pydantic_core import from_json, to_json
 
 from mcp_mount.auth.authorization.client_lookup import ClientLookup
 from mcp_mount.auth.authorization.clients import (
     ClientRefused,
-    digest_of,
     read_metadata,
 )
 from mcp_mount.auth.authorization.connections import ConnectionStore
@@ -31,16 +28,16 @@ from mcp_mount.auth.authorization.errors import (
     NOT_KEPT,
     OAuthError,
     PageError,
-    invalid_client,
 )
 from mcp_mount.auth.authorization.events import Events, SignInEvent
 from mcp_mount.auth.authorization.forms import first, read_form_body
-from mcp_mount.auth.authorization.grants import Grants, ask_store
+from mcp_mount.auth.authorization.grants import ask_store
 from mcp_mount.auth.authorization.limits import AddressLimits
 from mcp_mount.auth.authorization.metadata import server_metadata
 from mcp_mount.auth.authorization.options import SignInOptions
 from mcp_mount.auth.authorization.pages import page
 from mcp_mount.auth.authorization.sealed import Seals
+from mcp_mount.auth.authorization.token_endpoint import TokenEndpoint
 from mcp_mount.auth.authorization.web import WebRequest
 from mcp_mount.calls.flows import Flow
 from mcp_mount.wire.logs import own_logger
@@ -94,10 +91,14 @@ class AuthorizationServer:
         self._limits = limits
         self._clock = clock
         self.clients = ClientLookup(
-            seals, options.clients, events, reads_documents=options.reads_documents
+            seals,
+            options.clients,
+            events,
+            reads_documents=options.reads_documents,
+            verifies_keys=options.verifies_keys,
         )
         self._consent = Consent(options, seals, self.clients, events)
-        self._grants = Grants(seals, store, options.lifetimes, events, clock)
+        self._tokens = TokenEndpoint(options, seals, self.clients, store, events, limits, clock)
         self._purged = 0.0
 
     def metadata(self, issuer: str, base: str) -> dict[str, Any]:
@@ -107,13 +108,7 @@ class AuthorizationServer:
             issuer: The issuer.
             base: The URL below which the endpoints are.
         """
-        return server_metadata(
-            issuer,
-            base,
-            list(self._options.scopes),
-            registers=self._options.registers,
-            reads_documents=self._options.reads_documents,
-        )
+        return server_metadata(issuer, base, self._options)
 
     def respond(self, request: WebRequest) -> Flow[Reply]:
         """Respond to a request below the path of the authorization server."""
@@ -133,7 +128,7 @@ class AuthorizationServer:
             if place == "/register":
                 return (yield from self._register(request))
             if place == "/revoke":
-                return (yield from self._revoke(request))
+                return (yield from self._tokens.revoke(request))
             if place == "/authorize":
                 return (yield from self._consent.respond(request))
             return (yield from self._connected(request))
@@ -150,80 +145,9 @@ class AuthorizationServer:
 
     def _token(self, request: WebRequest) -> Flow[Reply]:
         """The token endpoint (OAuth 2.1, section 3.2)."""
-        form = _form_of(request)
-        # One client's failures do not stop the others of a hosted assistant at its address.
-        who = f"{request.address} {digest_of(first(form, 'client_id') or '')}"
-        yield from self._limits.refuse_often("failures", who)
-        try:
-            response = yield from self._granted(form, request)
-        except OAuthError as error:
-            if error.status in (400, 401):
-                yield from self._limits.count("failures", who)
-            raise
+        reply = yield from self._tokens.issue(request)
         yield from self._purge()
-        return Reply(200, to_json(response), [("content-type", JSON), *NOT_KEPT, *ANYWHERE])
-
-    def _granted(self, form: dict[str, list[str]], request: WebRequest) -> Flow[dict[str, Any]]:
-        client = self._client_of(form, request)
-        grant = first(form, "grant_type")
-        resources = form.get("resource", [])
-        if grant == "authorization_code":
-            code = first(form, "code")
-            if code is None:
-                raise OAuthError("invalid_request", "The code is missing")
-            return (
-                yield from self._grants.redeem(
-                    code,
-                    client=client,
-                    verifier=first(form, "code_verifier"),
-                    redirect_uri=first(form, "redirect_uri"),
-                    resources=resources,
-                    accounts=request.accounts,
-                    address=request.address,
-                )
-            )
-        if grant == "refresh_token":
-            token = first(form, "refresh_token")
-            if token is None:
-                raise OAuthError("invalid_request", "The refresh_token is missing")
-            return (
-                yield from self._grants.refresh(
-                    token,
-                    client=client,
-                    resources=resources,
-                    scopes=[
-                        one
-                        for one in (first(form, "scope") or "").split()
-                        if one != "offline_access"
-                    ],
-                    accounts=request.accounts,
-                    address=request.address,
-                )
-            )
-        if grant is None:
-            raise OAuthError("invalid_request", "The grant_type is missing")
-        raise OAuthError(
-            "unsupported_grant_type", "grant_type is authorization_code or refresh_token"
-        )
-
-    def _client_of(self, form: Mapping[str, list[str]], request: WebRequest) -> str:
-        """The digest of the id of the client that sends a form.
-
-        Every client here is a public one: the id says which, and a secret is not looked at.
-
-        Raises:
-            OAuthError: If it sends no id, two, or one that is not known.
-        """
-        named = first(dict(form), "client_id")
-        basic = _basic(request.headers.get("authorization", ""))
-        if named is not None and basic is not None and named != basic:
-            raise OAuthError("invalid_request", "The client_id comes twice, and differs")
-        client_id = named or basic
-        if client_id is None:
-            raise invalid_client("The client_id is missing")
-        if not self.clients.is_known(client_id):
-            raise invalid_client("The client is not registered here: register anew")
-        return digest_of(client_id)
+        return reply
 
     def _register(self, request: WebRequest) -> Flow[Reply]:
         """Dynamic client registration (RFC 7591). No row is kept: the id holds what is needed."""
@@ -263,16 +187,6 @@ class AuthorizationServer:
         }
         return Reply(201, to_json(response), [("content-type", JSON), *NOT_KEPT, *ANYWHERE])
 
-    def _revoke(self, request: WebRequest) -> Flow[Reply]:
-        """Token revocation (RFC 7009)."""
-        form = _form_of(request)
-        client = self._client_of(form, request)
-        token = first(form, "token")
-        if token is None:
-            raise OAuthError("invalid_request", "The token is missing")
-        yield from self._grants.revoke(token, client=client, address=request.address)
-        return Reply(200, b"", [*NOT_KEPT, *ANYWHERE])
-
     def _connected(self, request: WebRequest) -> Flow[Reply]:
         """The page on which people see their connections, and end them."""
         person = yield from request.accounts.person(request.host_request)
@@ -292,7 +206,7 @@ class AuthorizationServer:
                 raise PageError("This form has expired. Open the page again.", status=403)
             held = yield from ask_store(self._store.get, removal[0])
             if held is not None and held.user == person.id:
-                yield from self._grants.end(held, request.address)
+                yield from self._tokens.grants.end(held, request.address)
             return Reply(
                 303, b"", [("location", f"{request.path}/"), ("cache-control", "no-store")]
             )
@@ -325,23 +239,6 @@ class AuthorizationServer:
             # If that fails it is tried again tomorrow; this request has what it wanted.
             with suppress(OAuthError):
                 yield from ask_store(self._store.purge, before)
-
-
-def _form_of(request: WebRequest) -> dict[str, list[str]]:
-    kind = request.headers.get("content-type", "")
-    return read_form_body(kind, request.body, several=("resource",))
-
-
-def _basic(header: str) -> str | None:
-    """The client id of HTTP Basic (RFC 6749, section 2.3.1)."""
-    scheme, _, value = header.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        name = b64decode(value.strip(), validate=True).decode().partition(":")[0]
-    except ValueError:
-        raise OAuthError("invalid_request", "The Authorization header cannot be read") from None
-    return unquote_plus(name) or None
 
 
 def _preflight(request: WebRequest) -> Reply:

@@ -8,19 +8,23 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from mcp_mount.auth.authorization.accounts import Accounts, FindPerson, FindStamp, of_request
+from mcp_mount.auth.authorization.configured_clients import Client, clients_by_id
 from mcp_mount.auth.authorization.connections import (
     Connection,
     ConnectionStore,
     MemoryConnections,
 )
+from mcp_mount.auth.authorization.enterprise import IDJAG, providers_of
 from mcp_mount.auth.authorization.errors import RETRY_SECONDS
 from mcp_mount.auth.authorization.events import Events, Listener, SignInEvent
 from mcp_mount.auth.authorization.grants import Lifetimes, canonical, event_of
 from mcp_mount.auth.authorization.limits import AddressLimits
+from mcp_mount.auth.authorization.machines import access_of, resource_digest
 from mcp_mount.auth.authorization.options import ScopeTool, SignInOptions
 from mcp_mount.auth.authorization.redirects import RedirectRefused, check_redirect_uri
 from mcp_mount.auth.authorization.sealed import CODE_SECONDS, FORM_SECONDS, Seals
@@ -107,6 +111,13 @@ class SignIn:
             elsewhere the memory of this process, which forgets them.
         issuer: The issuer, an https URL. By default the origin of the MCP endpoint.
         path: Where its pages are, below the mount point; in Django the URLconf says so.
+        clients: The clients that you configure, each a `Client`: programs that act for themselves,
+            and assistants with a secret or keys of their own.
+        enterprise: The identity providers that let people in without their consent, each an
+            `IDJAG`.
+        client_keys: Whether clients may authenticate by the keys that their metadata documents name
+            (`private_key_jwt`), as ChatGPT does then. Needs the extra `auth`. By default, where
+            that is installed.
         cimd: Whether clients may publish their metadata (Client ID Metadata Documents).
         registration: Whether clients may register themselves (RFC 7591).
         redirects: Where codes may be sent: host names ("claude.ai"), "localhost", and private
@@ -143,6 +154,9 @@ class SignIn:
         store: str | ConnectionStore | Callable[[], Any] | None = None,
         issuer: str | None = None,
         path: str = "/assistants",
+        clients: Sequence[Client] = (),
+        enterprise: IDJAG | Sequence[IDJAG] | None = None,
+        client_keys: bool | None = None,
         cimd: bool = True,
         registration: bool = True,
         redirects: Sequence[str] | None = None,
@@ -176,12 +190,15 @@ class SignIn:
         self._options = SignInOptions(
             scopes=self.scopes,
             lifetimes=self._lifetimes,
-            clients={},
+            clients=clients_by_id(clients, self.scopes),
             registers=flag("registration", registration),
             reads_documents=flag("cimd", cimd),
+            verifies_keys=_verifying(client_keys) and cimd,
+            enterprise=providers_of(enterprise),
             admits=_admitting(redirects),
         )
         self._known: VerificationCache[Connection] = VerificationCache()
+        self._unrevoked: VerificationCache[bool] = VerificationCache()
         self._site: Site | None = None
         self._seals: Seals | None = None
         self._server: AuthorizationServer | None = None
@@ -200,6 +217,7 @@ class SignIn:
             return self
         other = copy(self)
         other._known = VerificationCache()
+        other._unrevoked = VerificationCache()
         other.events = other._own_events()
         other._site = None
         return other.serving(site)
@@ -328,7 +346,7 @@ class SignIn:
     def verify(self, credential: str, resource: str | None) -> Flow[AccessToken]:
         opened = self.seals.open_access_token(credential, self._lifetimes.access)
         if opened is None:
-            raise InvalidToken("The access token is not valid, or has expired")
+            return (yield from self._of_client(credential, resource))
         key = digest(opened.connection, None)
         held = self._known.get(key)
         if held is None:
@@ -349,10 +367,37 @@ class SignIn:
         if self._site is not None:
             self._site.tell(event)
 
+    def _of_client(self, credential: str, resource: str | None) -> Flow[AccessToken]:
+        """What a token of a client for itself says.
+
+        Raises:
+            InvalidToken: If it is none, or is not good any more.
+            ProtocolError: 503, if that cannot be found out.
+        """
+        opened = self.seals.open_client_token(credential, self._lifetimes.access)
+        if opened is None:
+            raise InvalidToken("The access token is not valid, or has expired")
+        if resource is not None and opened.resource != resource_digest(resource):
+            raise InvalidToken("The access token is for another server")
+        client = self._options.clients.get(opened.client)
+        token = access_of(opened, client, self.issuer, opened.sealed + self._lifetimes.access)
+        key = digest(opened.id, None)
+        if self._unrevoked.get(key) is None:
+            try:
+                is_revoked = yield Run(partial(self.store.is_retired, opened.id))
+            except Exception:
+                logger.exception("It could not be found out whether a token was revoked")
+                raise _unknown_now() from None
+            if is_revoked:
+                raise InvalidToken("The access token was revoked")
+            self._unrevoked.put(key, True, KNOWN_SECONDS)
+        return token
+
     def _forget_ended(self, event: SignInEvent) -> None:
         """Take no token of a connection that has ended in this process any more."""
         if event.connection is not None and event.kind != "tokens refreshed":
             self._known.forget(digest(event.connection, None))
+            self._unrevoked.forget(digest(event.connection, None))
 
     def _asked(self, id: str) -> Flow[Connection]:
         """The connection of an access token, which holds.
@@ -366,12 +411,7 @@ class SignIn:
             stamps = () if held is None else (yield from self.accounts.stamps_of(held.user))
         except Exception:
             logger.exception("It could not be found out whether a connection holds")
-            raise ProtocolError(
-                INTERNAL_ERROR,
-                "The access token cannot be verified now",
-                status=503,
-                retry_after=RETRY_SECONDS,
-            ) from None
+            raise _unknown_now() from None
         if held is None or held.revoked is not None:
             raise InvalidToken("The access token was revoked")
         if held.stamp not in stamps:
@@ -379,6 +419,30 @@ class SignIn:
         if time.time() - held.created > self._lifetimes.connection:
             raise InvalidToken("The connection has expired")
         return held
+
+
+def _unknown_now() -> ProtocolError:
+    return ProtocolError(
+        INTERNAL_ERROR,
+        "The access token cannot be verified now",
+        status=503,
+        retry_after=RETRY_SECONDS,
+    )
+
+
+def _verifying(client_keys: bool | None) -> bool:
+    """Whether keys of clients are verified: if the user says so, or has installed what that needs.
+
+    Raises:
+        MissingExtra: If the user says so, and has not.
+    """
+    if client_keys is None:
+        return all(find_spec(one) is not None for one in ("jwt", "cryptography", "httpx2"))
+    if flag("client_keys", client_keys):
+        with requires("auth", "SignIn(client_keys=True)"):
+            for one in ("jwt", "cryptography", "httpx2"):
+                import_module(one)
+    return client_keys
 
 
 def _issuer(url: str) -> str:

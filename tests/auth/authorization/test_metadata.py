@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from mcp_mount import MCPServer
+from mcp_mount.auth import IDJAG, Client
 from mcp_mount.auth.authorization.sign_in import SignIn
 from tests.auth.authorization.shop import SCOPES, Shop
 
@@ -54,7 +55,7 @@ def ask(
 
 
 def test_the_document_is_exactly_this() -> None:
-    answer = ask(server(), AS)
+    answer = ask(server(sign_in={"client_keys": False}), AS)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["access-control-allow-origin"] == "*"
@@ -73,6 +74,51 @@ def test_the_document_is_exactly_this() -> None:
         "authorization_response_iss_parameter_supported": True,
         "client_id_metadata_document_supported": True,
         "scopes_supported": ["orders:read", "orders:write"],
+    }
+
+
+SIGNED = [
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+]
+
+
+def test_clients_may_sign_where_their_keys_are_verified() -> None:
+    plain = ask(server(sign_in={"client_keys": False}), AS).json()
+    assert ask(server(), AS).json() == {
+        **plain,
+        "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": SIGNED,
+        "revocation_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
+        "revocation_endpoint_auth_signing_alg_values_supported": SIGNED,
+    }
+
+
+def test_without_documents_of_clients_nobody_signs() -> None:
+    document = ask(server(sign_in={"cimd": False}), AS).json()
+    assert document["token_endpoint_auth_methods_supported"] == ["none"]
+    assert "token_endpoint_auth_signing_alg_values_supported" not in document
+
+
+def test_configured_clients_and_providers_are_in_the_document() -> None:
+    own = {
+        "client_keys": False,
+        "clients": [Client("nightly", secret="s" * 32, scopes=["orders:read"])],
+        "enterprise": IDJAG("https://login.example.com", lambda claims: None),
+    }
+    plain = ask(server(sign_in={"client_keys": False}), AS).json()
+    methods = ["none", "client_secret_basic", "client_secret_post"]
+    assert ask(server(sign_in=own), AS).json() == {
+        **plain,
+        "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        ],
+        "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "authorization_grant_profiles_supported": ["urn:ietf:params:oauth:grant-profile:id-jag"],
     }
 
 
