@@ -12,6 +12,7 @@ import argparse
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,13 @@ def run_suite(url: str, revision: str) -> list[Scenario]:
     return scenarios
 
 
+def run_host(host: str) -> list[list[Scenario]]:
+    """Run the suite against a host; its scenarios for each of `REVISIONS`."""
+    port = free_port()
+    with running(command(host, port), port):
+        return [run_suite(f"http://127.0.0.1:{port}/mcp", revision) for revision in REVISIONS]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("hosts", nargs="*", metavar="HOST", help=f"of {', '.join(HOSTS)}")
@@ -59,11 +67,10 @@ def main() -> int:
     print(f"{'host':<12} {'revision':<11} {'scenarios':>11} {'checks':>11}")
     failures: list[str] = []
     passed = 0
-    for host in hosts:
-        port = free_port()
-        with running(command(host, port), port):
-            for revision in REVISIONS:
-                scenarios = run_suite(f"http://127.0.0.1:{port}/mcp", revision)
+    # All at once: each waits for three quarters of its time.
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        for host, results in zip(hosts, pool.map(run_host, hosts), strict=True):
+            for revision, scenarios in zip(REVISIONS, results, strict=True):
                 good = sum(not scenario.failed for scenario in scenarios)
                 checks = sum(scenario.passed for scenario in scenarios)
                 every = checks + sum(scenario.failed for scenario in scenarios)
