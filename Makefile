@@ -64,8 +64,9 @@ clients: $(INSTALLED)
 	@$(BIN)/python -m tests.clients.run $(CLIENTS)
 	@$(BIN)/python -m tests.clients.models.run $(MODEL_CLIENTS)
 
+# Of two workers one counts instructions, which takes as long as the browser.
 test-system: $(INSTALLED)
-	$(BIN)/python -m pytest tests/system $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/system $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,16 +12,26 @@ from sample_projects.processes import Together, free_port, running
 from tests.system.browser import ALLOWED, HERE, chromium, missing, pages
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a browser, Valgrind and the like, end with one line; beside other tests, skip."""
-    if not (lacking := missing()):
-        return
-    words = f"tests/system needs what is not here: {'; '.join(lacking)}"
-    own = [item for item in items if HERE in item.path.parents]
-    if len(own) == len(items):
+def lacking() -> str:
+    """What is not here and needed: a browser, Valgrind and the like; empty if all is there."""
+    if not (found := missing()):
+        return ""
+    return f"tests/system needs what is not here: {'; '.join(found)}"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Asked for these tests alone, end with one line."""
+    paths = [Path(one.partition("::")[0]).resolve() for one in session.config.args]
+    if all(path.is_relative_to(HERE) for path in paths) and (words := lacking()):
         pytest.exit(words, returncode=1)
-    for item in own:
-        item.add_marker(pytest.mark.skip(reason=words))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Beside other tests, skip."""
+    if words := lacking():
+        for item in items:
+            if HERE in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=words))
 
 
 @pytest.fixture(scope="session")
