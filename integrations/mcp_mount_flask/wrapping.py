@@ -17,6 +17,7 @@ from mcp_mount.base import MCPServer
 from mcp_mount.transports.environs import Environ
 from mcp_mount.transports.paths import clean_prefix
 from mcp_mount.transports.scopes import HOST_REQUEST, Scope
+from mcp_mount.wire.host_names import check_patterns
 from mcp_mount.wrapping.arguments import DirectlyWithin, check_mount
 from mcp_mount_flask.host import host_of
 from mcp_mount_flask.lazy import can_be_lazy, lazy_request
@@ -105,3 +106,7 @@ def _request(app: Flask, environ: Callable[[], Environ]) -> Iterator[None]:
 def _attach(app: Flask, path: str, server: MCPServer) -> None:
     check_mount(app, path, server, Flask)
     server.core.attach(replace(host_of(app, is_beside=True), request_type=FlaskRequest))
+    settings = server.core.protocol.settings
+    if settings.allowed_hosts is None and (trusted := app.config.get("TRUSTED_HOSTS")):
+        # Flask checks them where it routes a request, which it does not for these.
+        settings.allowed_hosts = check_patterns("TRUSTED_HOSTS", trusted)

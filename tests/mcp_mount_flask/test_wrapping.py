@@ -60,6 +60,26 @@ def build() -> tuple[Flask, MCPServer]:
     return app, server
 
 
+@pytest.mark.parametrize("kind", [mount, mount_asgi])
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("shop.example", ""),
+        ("shop.example:8443", ""),
+        ("evil.example", "'evil.example' is not served"),
+    ],
+)
+def test_trusted_hosts_hold_in_front_of_the_application(kind: Any, host: str, reason: str) -> None:
+    app, server = build()
+    app.config["TRUSTED_HOSTS"] = ["shop.example"]
+    with Client(kind(app, "/mcp", server), headers={"host": host}) as client:
+        if not reason:
+            assert client.list_tools()
+            return
+        with pytest.raises(RPCError, match=reason):
+            client.list_tools()
+
+
 class Hosts:
     every: ClassVar[dict[str, Any]] = {
         "inside": lambda app, server: MCPMount(app, "/mcp", server).path and app,
