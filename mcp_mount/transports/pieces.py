@@ -24,9 +24,13 @@ class PieceStream:
 
     What is there is read at once: a model that is faster than its reader costs no wake-up for each
     piece.
+
+    Args:
+        limit: How many pieces are wanted: those after them are dropped. None for all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None = None) -> None:
+        self._left = limit
         self._loop = asyncio.get_running_loop()
         self._pieces: deque[Delta] = deque()
         self._ended = False
@@ -94,6 +98,10 @@ class PieceStream:
     def _add(self, delta: Delta) -> None:
         if self._closed:
             raise ReaderLeft
+        if self._left is not None:
+            if self._left < 1:
+                return
+            self._left -= 1
         self._pieces.append(delta)
 
     def _must_serve(self) -> bool:

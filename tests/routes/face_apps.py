@@ -20,7 +20,7 @@ from mcp_mount import (
     SyncContext,
     ToolError,
 )
-from mcp_mount.images import ImageRequest
+from mcp_mount.images import ImageRequest, PartialImage
 from mcp_mount.models import ModelError, OpenAI, ToolCall, Tools
 
 MAX_BODY_BYTES = 20_000
@@ -111,6 +111,17 @@ def register(server: Any) -> None:
             return PNG
         finally:
             ENDED["canvas"] += 1
+
+    drawing: list[object] = []
+
+    @images.backend("pair")
+    async def pair(request: ImageRequest) -> AsyncIterator[object]:
+        drawing.append(None)
+        number = len(drawing)
+        yield PartialImage(PNG)
+        while len(drawing) < number + number % 2:
+            await asyncio.sleep(0.01)
+        yield PNG
 
     for router in (usual, small, images):
         server.include_router(router)

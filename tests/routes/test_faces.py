@@ -168,6 +168,13 @@ def test_an_answer_has_pictures_and_sound(served: Served) -> None:
     assert [one["audio"]["data"] for one in deltas if "audio" in one] == ["c291bmQ="]
 
 
+def test_streamed_pictures_are_drawn_together(served: Served) -> None:
+    body = {"model": "pair", "prompt": "x", "n": 2, "stream": True, "partial_images": 1}
+    text = post(f"{served.url}/images/generations", json=body).text
+    kinds = [one.partition(".")[2] for one in text.splitlines() if one.startswith("event: ")]
+    assert kinds == ["partial_image", "completed"] * 2
+
+
 @pytest.mark.parametrize(("name", "end"), [("steps", "failed"), ("plain_steps", "completed")])
 def test_clients_see_how_far_tools_of_the_server_are(name: str, end: str, served: Served) -> None:
     body = question("clerk", stream=True)

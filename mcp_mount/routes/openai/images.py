@@ -72,7 +72,9 @@ class ImagesEndpoint:
         calls: list[ImageCall] = []
         try:
             registry = registry_of(request, self._registry)
-            streams = [PieceStream() for _ in range(wanted.n)] if wanted.stream else None
+            streams = None
+            if wanted.stream:
+                streams = [PieceStream(wanted.partial_images) for _ in range(wanted.n)]
             incoming = await incoming_for(request, registry, method, wanted.model)
             for number in range(wanted.n):
                 pieces: Any = NO_IMAGE_PIECES if streams is None else streams[number]
@@ -84,7 +86,7 @@ class ImagesEndpoint:
                 data = [await self._item(one, wanted, request) for one in pictures]
                 return Response(encode(_whole(data, pictures, wanted)), media_type=JSON)
             item = partial(self._item, wanted=wanted, request=request)
-            reading = _ImageReading(request, calls, streams, wanted.partial_images, item)
+            reading = _ImageReading(request, calls, streams, item)
             kind = "image_edit" if method == EDIT else "image_generation"
             return await streamed(request, reading, _Events(kind, wanted), _what(calls))
         except Exception as error:
@@ -207,14 +209,13 @@ class _Events:
 
 
 class _ImageReading(Reading[ImageCall]):
-    """Reads what backends draw."""
+    """Reads what backends draw: the events of one picture, then those of the next."""
 
     def __init__(
         self,
         request: Request,
         calls: Sequence[ImageCall],
         streams: Sequence[PieceStream],
-        partial_images: int,
         item: Callable[[Picture], Awaitable[dict[str, Any]]],
     ) -> None:
         """Prepare.
@@ -223,17 +224,11 @@ class _ImageReading(Reading[ImageCall]):
             request: The HTTP request.
             calls: The calls.
             streams: Where each puts its pictures.
-            partial_images: How many pictures on their way are wanted of each.
             item: Makes the members for a whole picture.
         """
-        super().__init__(request, calls, streams)
-        self._left_of = [partial_images] * len(calls)
+        # The form has no number of a picture: clients tell them apart by their order.
+        super().__init__(request, calls, streams, at_once=_at_the_same_time(calls[0]))
         self._item = item
-
-    def shown(self, number: int, pieces: list[Any]) -> Sequence[PartialPicture]:
-        wanted = pieces[: self._left_of[number]]
-        self._left_of[number] -= len(wanted)
-        return wanted
 
     async def rest(self, number: int, *, has_spoken: bool) -> Sequence[_Drawn]:
         picture = self.calls[number].answer()

@@ -44,14 +44,20 @@ class StreamWriter(Protocol):
 
 
 class Reading(Generic[C]):
-    """Runs the calls that answer one request, one after another, and reads what they say.
+    """Runs the calls that answer one request, and reads what they say: all of one, then all of the
+    next.
 
     Attributes:
         calls: The calls.
     """
 
     def __init__(
-        self, request: Request, calls: Sequence[C], streams: Sequence[PieceStream]
+        self,
+        request: Request,
+        calls: Sequence[C],
+        streams: Sequence[PieceStream],
+        *,
+        at_once: bool = False,
     ) -> None:
         """Prepare.
 
@@ -59,8 +65,10 @@ class Reading(Generic[C]):
             request: The HTTP request.
             calls: The calls.
             streams: Where each puts its pieces.
+            at_once: Whether the calls run at the same time, and not one after another.
         """
         self.calls = calls
+        self._at_once = at_once
         self._streams = streams
         self._runner = runner_of(request)
         self._keep_alive = keep_alive_of(request)
@@ -105,10 +113,12 @@ class Reading(Generic[C]):
 
     async def _all(self) -> AsyncGenerator[Sequence[Any] | None, None]:
         silence = self._keep_alive
-        for number, (call, stream) in enumerate(zip(self.calls, self._streams, strict=True)):
-            running = keep(asyncio.create_task(self._run(call, stream)))
-            has_spoken = False
-            try:
+        running: list[asyncio.Task[None]] = []
+        try:
+            for number, stream in enumerate(self._streams):
+                while len(running) <= (len(self.calls) - 1 if self._at_once else number):
+                    running.append(self._begin(len(running)))
+                has_spoken = False
                 while (taken := await stream.take(silence)) is not None:
                     if not taken:
                         if not (number or has_spoken):
@@ -121,12 +131,26 @@ class Reading(Generic[C]):
                         yield shown
                 if self._left:
                     raise ModelError("The client has left", status=499)
-                await running
+                await running[number]
                 if rest := await self.rest(number, has_spoken=has_spoken):
                     yield rest
                 silence = self._keep_alive
-            finally:
-                await _leave(call, running, stream)
+        finally:
+            await self._end(running)
+
+    def _begin(self, number: int) -> asyncio.Task[None]:
+        return keep(asyncio.create_task(self._run(self.calls[number], self._streams[number])))
+
+    async def _end(self, running: Sequence[asyncio.Task[None]]) -> None:
+        """End calls whose answers nobody reads any more, and wait until they have ended."""
+        for call, stream, task in zip(self.calls, self._streams, running, strict=False):
+            stream.close()
+            # Python cannot stop a thread: a plain function ends with its next piece.
+            if call.is_async and not task.done():
+                cancel(task)
+        for task in running:
+            if not task.done():
+                await wait_until_done(task)
 
     async def _run(self, call: Call, stream: PieceStream) -> None:
         try:
@@ -134,17 +158,6 @@ class Reading(Generic[C]):
             await run_calls([call], self._runner)
         finally:
             stream.end()
-
-
-async def _leave(call: Call, running: asyncio.Task[None], stream: PieceStream) -> None:
-    """End a call whose answer nobody reads any more, and wait until it has ended."""
-    stream.close()
-    if running.done():
-        return
-    if call.is_async:
-        cancel(running)
-    # Python cannot stop a thread: a plain function ends with its next piece.
-    await wait_until_done(running)
 
 
 async def streamed(
