@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mcp_mount.backends.backplane.memory import MemoryBackplane
-from mcp_mount.backends.redis_clients import is_redis_url
+from mcp_mount.backends.redis_urls import is_redis_url
 from mcp_mount.calls.backplane import Backplane, SessionStates
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.values import like

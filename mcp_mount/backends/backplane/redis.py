@@ -63,7 +63,7 @@ class RedisBackplane:
         server: Returns the name of the server, by which its keys begin.
 
     Raises:
-        ValueError: If the URL is not one.
+        ValueError: If the URL is not one of `RedisClients`.
         MissingExtra: If redis-py is not installed.
     """
 
@@ -73,10 +73,10 @@ class RedisBackplane:
         self._clients = RedisClients(
             url, wanted_by=f"backplane={url.partition('://')[0]!r}", decode_responses=True
         )
-        from redis.exceptions import ConnectionError, RedisError, TimeoutError
+        from redis.exceptions import ResponseError
 
-        self._errors = RedisError, OSError
-        self._lost = ConnectionError, TimeoutError, OSError
+        # Of a server that answers, such as one that is full: it may answer the next command.
+        self._answered = ResponseError
         self._server = server
         self._closed_until = 0.0
 
@@ -213,7 +213,7 @@ class RedisBackplane:
             self._closed_until = 0.0
             value: T = end.value
             return value
-        except self._errors as error:
+        except self._clients.errors as error:
             raise self._unavailable(error) from error
 
     async def _run_async(self, commands: Commands[T]) -> T:
@@ -228,7 +228,7 @@ class RedisBackplane:
             self._closed_until = 0.0
             value: T = end.value
             return value
-        except self._errors as error:
+        except self._clients.errors as error:
             raise self._unavailable(error) from error
 
     def _refuse_while_closed(self) -> None:
@@ -244,7 +244,7 @@ class RedisBackplane:
             self._closed_until = now + _CLOSED_SECONDS
 
     def _unavailable(self, error: BaseException) -> BackplaneUnavailable:
-        if isinstance(error, self._lost):
+        if not isinstance(error, self._answered):
             self._closed_until = time.monotonic() + _CLOSED_SECONDS
         return BackplaneUnavailable(str(error))
 

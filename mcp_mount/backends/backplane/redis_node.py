@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -65,6 +66,7 @@ class RedisNode:
         self._place: str | None = None
         self._own_place = "0-0"
         self._next_beat = 0.0
+        self._block_ms = 0
         self._tried: Future[None] = Future()
         self._stopped = False
 
@@ -123,7 +125,13 @@ class RedisNode:
         from redis.retry import Retry
 
         client = self._clients.connect(timeout=_BLOCK_SECONDS + _SILENT_SECONDS, max_connections=1)
-        client.set_retry(Retry(NoBackoff(), 0))
+        # That of a cluster has none.
+        pool = getattr(client, "connection_pool", None)
+        options = {} if pool is None else pool.connection_kwargs
+        options |= {"retry": Retry(NoBackoff(), 0), "retry_on_error": []}
+        # The URL may say otherwise.
+        timeout = options.get("socket_timeout") or math.inf
+        self._block_ms = int(min(_BLOCK_SECONDS, timeout / 2) * 1000)
         return client
 
     def _note_tried(self) -> None:
@@ -146,7 +154,7 @@ class RedisNode:
 
     def _read(self, client: Any) -> None:
         places = {self._changes: self._place, self._own: self._own_place}
-        read = client.xread(places, _MAX_READ, int(_BLOCK_SECONDS * 1000))
+        read = client.xread(places, _MAX_READ, self._block_ms)
         for key, messages in dict(read or {}).items():
             # The third version of Redis's protocol has them in one more list.
             for place, fields in messages[0] if isinstance(messages[0], list) else messages:
