@@ -48,6 +48,7 @@ from mcp_mount.protocol.listener import Changes
 from mcp_mount.protocol.notifier import Notifier
 from mcp_mount.protocol.peers import Peers
 from mcp_mount.protocol.settings import Observer
+from mcp_mount.protocol.task_board import TaskBoard
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.listening import before_shutdown, listen
@@ -144,13 +145,16 @@ class ServerCore:
         )
         seal = TokenSealer("cursor", self.secret_keys, server=lambda: settings.name)
         self.registry = Registry(Listing(seal, settings), policies=PolicyChain((self._level,)))
-        self._peers = Peers(MemoryBackplane(), Outbox().put)
+        self._peers = Peers(
+            MemoryBackplane(), Outbox(on_dropped=lambda: self._peers.send_later("resync")).put
+        )
         changes = Changes(self._peers)
         self.notify = Notifier(changes)
         self.tasks = LocalTasks(
             runner,
-            # No other process knows these tasks.
+            # The board tells the other processes.
             lambda task: changes.publish(Change("task", task)),
+            TaskBoard(self._peers, self.registry),
             self._detach,
             around=lambda call: self.host.around_task(call),
         )

@@ -209,6 +209,8 @@ class Protocol:
                 stream = yield from self._sessions.stream(request)
                 if isinstance(stream, Call):
                     return Exchange(self, [stream], [], (False, True), answered=False)
+                if isinstance(stream, bytes):
+                    return Reply(200, stream, list(sse.HEADERS))
                 return self._poll(stream) if stream.log.polled else stream
             raise method_not_allowed(request.method)
         except ProtocolError as error:
@@ -471,8 +473,12 @@ class Protocol:
         else:
             # As `_answer` does: a generator for each call would cost 0.3 µs.
             outcome = method.answer(incoming)
-        if isinstance(outcome, Call) and outcome.begins_task:
-            outcome = yield from self._stateless.start(outcome)
+        if isinstance(outcome, Call) and outcome.task is not None:
+            if self._peers.shared:
+                # Others are told the answers to its questions.
+                yield from self._peers.join()
+            if outcome.begins_task:
+                outcome = yield from self._stateless.start(outcome)
         if isinstance(outcome, Call):
             logs = self._sessions.track(outcome)
             return Exchange(self, [outcome], [], accept, logs=logs)

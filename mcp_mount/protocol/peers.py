@@ -6,13 +6,11 @@ import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, cast
 
 from mcp_mount.calls.backplane import Backplane, Message, SessionStates
-from mcp_mount.calls.flows import Do, Flow, Wait, done
-from mcp_mount.wire.logs import own_logger
-
-logger = own_logger("mcp_mount")
+from mcp_mount.calls.flows import Do, Flow, Wait, done, step
 
 
 class Peers:
@@ -130,17 +128,11 @@ class Peers:
             kind: Of the message.
             data: Its members.
         """
-        if not self.shared:
-            return
-        try:
-            asked = self.backplane.publish(self._message(kind, data))
-        except Exception:
-            # Of no concern to whoever has changed something: an operation that is a step fails
-            # later, where nobody waits for it either.
-            logger.warning("Other processes could not be told something", exc_info=True)
-            return
-        if isinstance(asked, Do):
-            self.later(asked)
+        if self.shared:
+            self.later(step(partial(self._publish, self._message(kind, data))))
+
+    def _publish(self, message: Message) -> Flow[None]:
+        yield from done(self.backplane.publish(message))
 
     def _message(self, kind: str, data: dict[str, Any]) -> Message:
         return {"kind": kind, "from": self.node, **data}

@@ -41,8 +41,21 @@ _LATE_SECONDS: Final = 5.0
 
 
 def is_polled(stream: str) -> bool:
-    """Whether the id of a stream is that of a session's own one, which clients come by for."""
-    return stream.startswith(_POLLED_PREFIX)
+    """Whether the id of a stream is that of a session's own one, which clients come by for; also if
+    it is of the other kind (`polled.py`), where a server has got a backplane, or has none now."""
+    return stream.startswith((_POLLED_PREFIX, "at-"))
+
+
+def growing(retry: float, max_retry: float, quiet: int) -> float:
+    """When a client should come by again, in seconds: later while there is nothing to tell.
+
+    Args:
+        retry: At first.
+        max_retry: At the most.
+        quiet: How often it has come for nothing.
+    """
+    slower: float = retry * 2.0 ** min(quiet // _QUIET_VISITS, 10)
+    return min(max(retry, max_retry), slower)
 
 
 class LogReader(Protocol):
@@ -186,7 +199,7 @@ class EventLog:
                 self._left = now
                 return self._numbered(sse.retry_event(max_retry), number or self._read, visitor)
             self._quiet = self._quiet + 1 if self.last == self._read else 0
-            retry = min(max_retry, retry * 2 ** min(self._quiet // _QUIET_VISITS, 10))
+            retry = growing(retry, max_retry, self._quiet)
             self._expected = now + 2 * retry + _LATE_SECONDS
         self.append(sse.retry_event(retry))
         with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -24,7 +24,7 @@ from mcp_mount.calls.backplane import (
 )
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, FlowMethod, Method
-from mcp_mount.calls.flows import Do, Flow, done
+from mcp_mount.calls.flows import Do, Flow, done, then
 from mcp_mount.calls.incoming import LOG_LEVELS, ClientInfo, IncomingRequest
 from mcp_mount.calls.questions import StreamDialogue
 from mcp_mount.calls.results import Result
@@ -32,6 +32,7 @@ from mcp_mount.protocol.changes import Change, OpenStreams, SessionStream, check
 from mcp_mount.protocol.kept_logs import KeptLogs
 from mcp_mount.protocol.listener import Changes, Listener
 from mcp_mount.protocol.peers import Peers
+from mcp_mount.protocol.polled import PolledChanges
 from mcp_mount.protocol.resumption import EventLog, Resumption, is_polled, parse_event_id
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.wire import sse
@@ -116,6 +117,8 @@ class Sessions:
         self._last_known: OrderedDict[str, SessionState] = OrderedDict()
         self._calls: WeakValueDictionary[tuple[str, MessageId], Call] = WeakValueDictionary()
         self._streams = OpenStreams()
+        self._polled = PolledChanges(peers, settings)
+        self._unloaded: set[str] = set()
         self._logs: WeakValueDictionary[tuple[str, MessageId], EventLog] = WeakValueDictionary()
         self.log_level_method = FlowMethod(self._set_log_level)
         self._own_methods: dict[str, Method | FlowMethod] = {
@@ -133,6 +136,8 @@ class Sessions:
             ),
         )
         peers.on("ended", lambda message: self._end_here(message["session"]))
+        peers.on("resync", lambda message: self._resync(self._streams.sessions()))
+        peers.on("beat", lambda message: self._load_late())
 
     def initialize(self, message: RequestMessage, request: Request) -> tuple[str, bytes]:
         """Answer `initialize` (2025-11-25, basic/lifecycle).
@@ -349,11 +354,12 @@ class Sessions:
             hooks=self._settings.hooks,
         )
 
-    def stream(self, request: Request) -> Flow[Call | Resumption]:
+    def stream(self, request: Request) -> Flow[Call | Resumption | bytes]:
         """A GET: the stream of its session (2025-11-25, "Listening for Messages"), or one that its
         client comes back to.
 
-        Where a stream would hold a thread, the session's is polled, if the revision has that.
+        Where a stream would hold a thread, the session's is polled, if the revision has that: what
+        is new comes as events that end at once.
 
         Args:
             request: The request.
@@ -369,6 +375,9 @@ class Sessions:
         if request.max_blocking is not None:
             if not session.revision.primed_streams:
                 raise method_not_allowed("GET")
+            if self._peers.shared:
+                place = parse_event_id(request.headers.get("last-event-id", ""))
+                return (yield from self._polled.poll(session.id, place))
             log = self._kept.find_own(session.id)
             if log is None:
                 polled = SessionStream(session.id, self._streams, is_polled=True)
@@ -388,10 +397,39 @@ class Sessions:
         Raises:
             ProtocolError: 404, if the session has ended meanwhile.
         """
-        uris = yield from done(self._peers.states.subscribed(stream.session))
+        try:
+            uris = yield from done(self._peers.states.subscribed(stream.session))
+        except BackplaneUnavailable:
+            if not self._peers.shared:
+                raise
+            uris = frozenset()
+            self._unloaded.add(stream.session)
         self._streams.load(stream, uris)
         if stream.has_ended:
             raise _no_session()
+
+    def _resync(self, sessions: Iterable[str]) -> None:
+        """Look again at sessions that have streams here: what others have said of them may be
+        lost."""
+        states = self._peers.states
+        for session in sessions:
+            reload = partial(self._streams.reload, session)
+            ended = partial(self._end_if_ended, session)
+            for asked in (
+                then(states.subscribed(session), reload),
+                then(states.session(session), ended),
+            ):
+                if isinstance(asked, Do):
+                    self._peers.later(asked)
+
+    def _end_if_ended(self, session: str, state: SessionState) -> None:
+        if state.ended:
+            self._end_here(session)
+
+    def _load_late(self) -> None:
+        """Look at sessions that could not be looked at when their streams began."""
+        unloaded, self._unloaded = self._unloaded, set()
+        self._resync(unloaded)
 
     def _own_log(self, session: Session, subscription: SessionStream) -> EventLog:
         """The log of what a session's client hears when it comes by, as long as it does."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import cycle
 from queue import Queue
 from typing import Any, TypeVar
 
@@ -349,25 +350,73 @@ def test_a_change_is_heard_in_the_other_process(processes: Processes) -> None:
     list(whole(pieces))
 
 
-def test_a_subscription_of_one_process_counts_in_the_other(processes: Processes) -> None:
-    session = processes.open()
-    stream = {**session, "accept": "text/event-stream"}
-    if isinstance(processes.driver, OnThreads):
-        processes.send(processes.one, stream, None, "GET")
-    else:
-        pieces = processes.start(processes.one, "GET", stream)
-        find(pieces, ":")
+def last_id(events: str) -> str:
+    """The id of the last event that has one."""
+    return [line[4:] for line in events.splitlines() if line.startswith("id: ")][-1]
+
+
+def come_by(processes: Processes, server: MCPServer, session: Any, seen: str | None) -> str:
+    """The events of a GET that ends at once."""
+    headers = {**session, "accept": "text/event-stream"}
+    headers |= {} if seen is None else {"last-event-id": seen}
+    status, events = processes.send(server, headers, None, "GET")
+    assert status == 200
+    return events
+
+
+def test_a_subscription_of_one_process_counts_in_the_other(on_a_loop: Processes) -> None:
+    session = on_a_loop.open()
+    pieces = get_stream(on_a_loop, on_a_loop.one, session)
     subscribe = message("resources/subscribe", {"uri": URI})
-    assert processes.send(processes.other, session, subscribe)[0] == 200
-    processes.other.notify.resource_updated(URI)
-    if isinstance(processes.driver, OnThreads):
-        deadline = time.monotonic() + SECONDS
-        while URI not in processes.send(processes.one, stream, None, "GET")[1]:
-            assert time.monotonic() < deadline
-    else:
-        assert URI in find(pieces, "notifications/resources/updated")
-        processes.one.notify.close()
-        list(whole(pieces))
+    assert on_a_loop.send(on_a_loop.other, session, subscribe)[0] == 200
+    on_a_loop.other.notify.resource_updated(URI)
+    assert URI in find(pieces, "notifications/resources/updated")
+    on_a_loop.one.notify.close()
+    list(whole(pieces))
+
+
+def test_who_comes_by_hears_of_each_change_once_at_any_process(on_threads: Processes) -> None:
+    session = on_threads.open()
+    servers = cycle([on_threads.one, on_threads.other])
+    seen = last_id(come_by(on_threads, on_threads.one, session, None))
+    subscribe = message("resources/subscribe", {"uri": URI})
+    assert on_threads.send(on_threads.other, session, subscribe)[0] == 200
+    on_threads.other.notify.resource_updated(URI)
+    on_threads.other.notify.resource_updated("text://other")
+    on_threads.one.notify.tools_list_changed()
+    heard = ""
+    deadline = time.monotonic() + SECONDS
+    while "tools/list_changed" not in heard:
+        assert time.monotonic() < deadline
+        events = come_by(on_threads, next(servers), session, seen)
+        heard, seen = heard + events, last_id(events)
+    assert (heard.count(URI), heard.count("text://other")) == (1, 0)
+    assert "notifications" not in come_by(on_threads, on_threads.one, session, seen)
+
+
+def test_who_comes_by_for_nothing_is_told_to_come_later(on_threads: Processes) -> None:
+    session, seen, pauses = on_threads.open(), None, []
+    for _ in range(12):
+        events = come_by(on_threads, on_threads.one, session, seen)
+        seen = last_id(events)
+        pauses += [line for line in events.splitlines() if line.startswith("retry: ")]
+    assert pauses == ["retry: 3000"] * 5 + ["retry: 6000"] * 5 + ["retry: 12000"] * 2
+
+
+@pytest.mark.parametrize("seen", ["own-0123456789abcdef~1.7", "at-nowhere.0", "at-99999.3"])
+def test_who_may_have_missed_something_is_told_that_all_may_have_changed(
+    on_threads: Processes, seen: str
+) -> None:
+    session = on_threads.open()
+    subscribe = message("resources/subscribe", {"uri": URI})
+    assert on_threads.send(on_threads.other, session, subscribe)[0] == 200
+    events = come_by(on_threads, on_threads.one, session, seen)
+    told = [data_of(one)["method"] for one in events.split("\n\n") if "data: {" in one]
+    everything = [
+        f"notifications/{kind}/list_changed" for kind in ("tools", "prompts", "resources")
+    ]
+    # Where there was another kind of server, a stream begins.
+    assert told == ([] if "own" in seen else [*everything, "notifications/resources/updated"])
 
 
 def test_an_answer_reaches_the_process_that_asked(processes: Processes) -> None:
@@ -435,6 +484,11 @@ def get_stream(processes: Processes, server: MCPServer, session: dict[str, str])
     pieces = processes.start(server, "GET", {**session, "accept": "text/event-stream"})
     find(pieces, ":")
     return pieces
+
+
+@pytest.fixture
+def on_threads(backplane: Remote) -> Processes:
+    return Processes(OnThreads(), backplane)
 
 
 @pytest.fixture
@@ -519,8 +573,8 @@ def test_what_is_registered_is_published_once_requests_come(processes: Processes
     assert [one["what"] for one in processes.backplane.published_messages] == ["tools"]
 
 
-def test_what_cannot_be_published_is_no_error_of_who_tells_it(
-    processes: Processes, caplog: pytest.LogCaptureFixture
+def test_what_cannot_be_published_is_published_once_the_backplane_is_there(
+    processes: Processes,
 ) -> None:
     processes.send(processes.one, *stateless("tools/list"))
     processes.backplane.is_down = True
@@ -529,10 +583,15 @@ def test_what_cannot_be_published_is_no_error_of_who_tells_it(
     @processes.one.tool
     def late() -> None: ...
 
+    time.sleep(0.1)
+    assert processes.backplane.published_messages == []
+    processes.backplane.is_down = False
     deadline = time.monotonic() + SECONDS
-    while caplog.text.count("Other processes could not be told something") < 2:
+    while len(processes.backplane.published_messages) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    messages = processes.backplane.published_messages
+    assert [one["what"] for one in messages] == ["resource", "tools"]
 
 
 def test_a_request_that_needs_no_other_process_is_answered_without_the_backplane(
@@ -573,7 +632,7 @@ def test_a_batch_obeys_the_log_level_that_it_sets(processes: Processes) -> None:
     assert (status, "hello" in body) == (200, False)
 
 
-def test_other_processes_hear_nothing_of_tasks_that_they_do_not_know() -> None:
+def test_other_processes_hear_that_a_task_has_ended_and_nothing_of_its_progress() -> None:
     backplane = Bare()
     server = make(backplane)
     done = threading.Event()
@@ -592,4 +651,8 @@ def test_other_processes_hear_nothing_of_tasks_that_they_do_not_know() -> None:
     while seen["status"] == "working":
         params = {"taskId": asked["result"]["taskId"], "_meta": meta(capabilities=tasks)}
         seen = ask(server, "tasks/get", params)["result"]
-    assert backplane.published_messages == []
+    deadline = time.monotonic() + SECONDS
+    while not backplane.published_messages:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert [one["what"] for one in backplane.published_messages] == ["task"]

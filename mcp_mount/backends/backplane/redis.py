@@ -3,8 +3,8 @@
 | key | type | what | kept |
 |---|---|---|---|
 | `…:s:{session}` | hash | `ended`, `level`, `uri:…` for subscriptions | as the session's token |
-| `…:r:{key}` | hash | a record, such as the state of a task | as noted |
-| `…:l:{key}` | list | a list, such as the events of a stream | as appended |
+| `…:t:{task}` | hash | the record of a task | as the task |
+| `…:t:{task}:a` | list | the answers to its questions, at most 1,000 | as the task |
 | `…{}:changes` | stream | messages to all nodes, about 10,000 | until there are newer ones |
 | `…{}:n:{node}` | stream | messages to a node, about 1,000 | 30 s after its last sign of life |
 
@@ -81,21 +81,21 @@ class RedisBackplane:
         self._closed_until = 0.0
 
     def session(self, session: str) -> Do[SessionState]:
-        return self._do(self._session, self._key("s", session))
+        return self._do(self._session, self._key(f"s:{session}"))
 
     def end_session(self, session: str, *, ttl: float) -> Do[None]:
-        return self._do(self._script, _END, self._key("s", session), _ms(ttl))
+        return self._do(self._script, _END, self._key(f"s:{session}"), _ms(ttl))
 
     def set_log_level(self, session: str, level: str, *, ttl: float) -> Do[None]:
-        key = self._key("s", session)
+        key = self._key(f"s:{session}")
         return self._do(self._script, _NOTE_SESSION, key, _ms(ttl), "level", level)
 
     def subscribe(self, session: str, uri: str, *, on: bool, ttl: float) -> Do[None]:
         field = [f"uri:{uri}", "1"] if on else [f"uri:{uri}"]
-        return self._do(self._script, _NOTE_SESSION, self._key("s", session), _ms(ttl), *field)
+        return self._do(self._script, _NOTE_SESSION, self._key(f"s:{session}"), _ms(ttl), *field)
 
     def subscribed(self, session: str) -> Do[frozenset[str]]:
-        return self._do(self._subscribed, self._key("s", session))
+        return self._do(self._subscribed, self._key(f"s:{session}"))
 
     def listen(self, node: str, hear: Callable[[Message], None]) -> Do[Callable[[], None]]:
         reader = RedisNode(self._clients, self._changes, self._node(node), hear)
@@ -123,20 +123,20 @@ class RedisBackplane:
         return self._do(self._exists, self._node(node))
 
     def record(self, key: str) -> Do[Record]:
-        return self._do(self._record, self._key("r", key))
+        return self._do(self._record, self._key(key))
 
     def note(
         self, key: str, fields: Record, *, ttl: float, new: bool = False, final: str | None = None
     ) -> Do[bool]:
         words = [word for pair in fields.items() for word in pair]
         given = (_ms(ttl) if new else 0, final or "", *words)
-        return self._do(self._script, _NOTE, self._key("r", key), *given)
+        return self._do(self._script, _NOTE, self._key(key), *given)
 
     def append(self, key: str, items: Sequence[str], *, ttl: float, most: int) -> Do[None]:
-        return self._do(self._script, _APPEND, self._key("l", key), _ms(ttl), -most, *items)
+        return self._do(self._script, _APPEND, self._key(key), _ms(ttl), -most, *items)
 
     def items(self, key: str) -> Do[Sequence[str]]:
-        return self._do(self._items, self._key("l", key))
+        return self._do(self._items, self._key(key))
 
     @property
     def _changes(self) -> str:
@@ -145,8 +145,8 @@ class RedisBackplane:
     def _node(self, node: str) -> str:
         return f"{_PREFIX}:{{{self._name}}}:n:{node}"
 
-    def _key(self, kind: str, name: str) -> str:
-        return f"{_PREFIX}:{self._name}:{kind}:{name}"
+    def _key(self, name: str) -> str:
+        return f"{_PREFIX}:{self._name}:{name}"
 
     @property
     def _name(self) -> str:

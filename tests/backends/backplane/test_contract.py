@@ -202,16 +202,16 @@ def test_every_key_in_redis_has_its_server_its_version_and_a_time_to_live(server
     stop = backplane.listen("n1", lambda message: None).do()
     backplane.set_log_level("s1", "error", ttl=60).do()
     backplane.end_session("s2", ttl=60).do()
-    backplane.note("t1", {"a": "1"}, ttl=60, new=True).do()
-    backplane.append("e1", ["1"], ttl=60, most=9).do()
+    backplane.note("t:1", {"a": "1"}, ttl=60, new=True).do()
+    backplane.append("t:1:a", ["1"], ttl=60, most=9).do()
     with server.client() as client:
         kept = {key: client.ttl(key) > 0 for key in client.scan_iter()}
     stop()
     assert kept == {
         "mcp-mount:1:shop:s:s1": True,
         "mcp-mount:1:shop:s:s2": True,
-        "mcp-mount:1:shop:r:t1": True,
-        "mcp-mount:1:shop:l:e1": True,
+        "mcp-mount:1:shop:t:1": True,
+        "mcp-mount:1:shop:t:1:a": True,
         "mcp-mount:1:{shop}:n:n1": True,
         "mcp-mount:1:{shop}:changes": False,
     }
