@@ -157,7 +157,7 @@ class Option:
         default: Its value where nobody gives one, as `check` returns it.
         check: Checks a value, and returns the form in which it is kept.
         is_object: Whether its value is a function or another object, which configuration that
-            imports nothing names by a dotted path.
+            imports nothing names by a dotted path; where a URL may stand for it, that is none.
     """
 
     part: Part
@@ -246,7 +246,7 @@ class ServerOptions(ServerPolicies, total=False):
     """Where throttles and caches keep counts and results: by default in this process, or
     "redis://…" for all processes."""
     backplane: Annotated[
-        str | SessionStates | None, Option("server", None, or_none(check_backplane))
+        str | SessionStates | None, Option("server", None, or_none(check_backplane), is_object=True)
     ]
     """What carries the state of sessions, change notifications, answers, cancellations and tasks
     between the processes of the server: by default they stay in this process, or "redis://…". The
