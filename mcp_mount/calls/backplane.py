@@ -224,9 +224,10 @@ class Backplane(SessionStates, Protocol):
             most: How many items are kept: the last ones.
         """
 
-    def items(self, key: str) -> Asked[Sequence[str]]:
+    def items(self, key: str, *, last: int | None = None) -> Asked[Sequence[str]]:
         """A list, as it is; without items, if there is none, or no more.
 
         Args:
             key: A short text, of a list.
+            last: How many items are wanted, from its end; by default all.
         """

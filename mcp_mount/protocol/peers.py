@@ -7,10 +7,14 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from mcp_mount.calls.backplane import Backplane, Message, SessionStates
 from mcp_mount.calls.flows import Do, Flow, Wait, done, step
+
+MISSING_SECONDS: Final = 5.0
+"""For how long a process must be missing until what it runs is lost: after a restart, Redis knows
+nobody for a moment."""
 
 
 class Peers:

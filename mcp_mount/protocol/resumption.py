@@ -93,6 +93,8 @@ class EventLog:
         """Called once, when the stream has ended."""
         self.on_growth: Callable[[int], None] = lambda size: None
         """Called with the number of bytes by which more is kept, or with a negative one."""
+        self.on_news: Callable[[], None] | None = None
+        """Called when there is a new event, or the stream is over; not for `adopt`."""
         self._events: deque[tuple[int, bytes]] = deque()
         self._read = 0
         self._unread_bytes = 0
@@ -123,6 +125,33 @@ class EventLog:
             self._notify()
         # Without the lock: whoever counts has one of its own, and may end this stream.
         self.on_growth(growth)
+        if self.on_news is not None:
+            self.on_news()
+
+    def adopt(self, number: int, event: bytes) -> None:
+        """Add an event of a stream that another process writes; one that is known is left.
+
+        Args:
+            number: Its number.
+            event: The event, with its id.
+        """
+        with self._lock:
+            if number <= self.last:
+                return
+            self.last = number
+            self._events.append((number, event))
+            self.bytes += len(event)
+            self._unread_bytes += len(event)
+            self._notify()
+
+    def since(self, number: int) -> tuple[list[tuple[int, bytes]], int]:
+        """The events after that with `number`, and how many are kept.
+
+        Args:
+            number: Of the last one that is known.
+        """
+        with self._lock:
+            return [one for one in self._events if one[0] > number], len(self._events)
 
     @property
     def is_over(self) -> bool:
@@ -134,6 +163,8 @@ class EventLog:
         with self._lock:
             self.abandoned = True
             self._notify()
+        if self.on_news is not None:
+            self.on_news()
 
     def end(self) -> None:
         """Nothing comes any more."""
@@ -143,6 +174,8 @@ class EventLog:
             self._notify()
         if not was_ended:
             self.on_end()
+            if self.on_news is not None:
+                self.on_news()
 
     def attach(self, reader: LogReader) -> None:
         """Let `reader` hand out the events from now on, in place of any other."""

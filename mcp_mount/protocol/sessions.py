@@ -35,6 +35,7 @@ from mcp_mount.protocol.peers import Peers
 from mcp_mount.protocol.polled import PolledChanges
 from mcp_mount.protocol.resumption import EventLog, Resumption, is_polled, parse_event_id
 from mcp_mount.protocol.settings import Settings
+from mcp_mount.protocol.shared_logs import SharedLogs
 from mcp_mount.wire import sse
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import (
@@ -112,6 +113,7 @@ class Sessions:
         self._changes = changes
         self._answers = WaitingAnswers(lambda: peers.node)
         self._kept = KeptLogs()
+        self._shared_logs = SharedLogs(peers, self._kept, catalogue, settings)
         self._seal = TokenSealer("session", keys, server=lambda: settings.name)
         self._opened: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self._last_known: OrderedDict[str, SessionState] = OrderedDict()
@@ -369,7 +371,7 @@ class Sessions:
         """
         session, _ = yield from self.session(request)
         if "last-event-id" in request.headers:
-            resumed = self._resume(session, request)
+            resumed = yield from self._resume(session, request)
             if resumed is not None:
                 return resumed
         if request.max_blocking is not None:
@@ -450,7 +452,7 @@ class Sessions:
 
         return self._kept.own(session.id, make, ttl=ttl)
 
-    def _resume(self, session: Session, request: Request) -> Resumption | None:
+    def _resume(self, session: Session, request: Request) -> Flow[Resumption | None]:
         """The stream that a client comes back to; None where the session's own begins anew.
 
         Another worker, or a server that was started again, knows nothing of a session's own stream:
@@ -458,6 +460,8 @@ class Sessions:
         """
         place = parse_event_id(request.headers["last-event-id"])
         log = place and self._kept.find(session.id, place.stream)
+        if place and log is None and self._peers.shared and not is_polled(place.stream):
+            log = yield from self._shared_logs.find(session.id, place, request)
         if place and log and log.has(place.number) and request.permits(log.rules):
             if log.is_over and place.number >= log.last:
                 # Clients come back for ever to a stream that ends without their answer.
@@ -481,6 +485,8 @@ class Sessions:
             # Those that are called within it have more of them, once it runs.
             log.rules = call.incoming.met_rules
             self._kept.keep(session, log, ttl=self._settings.resume_ttl)
+            if self._peers.shared:
+                self._shared_logs.share(session, log, call.incoming)
             self._logs[session, call.incoming.id] = log
             if call.cancelled:
                 log.abandon()

@@ -19,7 +19,7 @@ from mcp_mount.calls.backplane import Asked, BackplaneUnavailable, Message, Reco
 from mcp_mount.calls.catalogue import Catalogue
 from mcp_mount.calls.flows import Do, Flow, done, step
 from mcp_mount.calls.tasks import TERMINAL, Task
-from mcp_mount.protocol.peers import Peers
+from mcp_mount.protocol.peers import MISSING_SECONDS, Peers
 from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.wire.messages import encode_error_object
 
@@ -27,10 +27,6 @@ _ENDED: Final = "ended"
 """The field of a task that has ended: its state changes no more."""
 
 _CANCEL: Final = "cancel"
-
-_MISSING_SECONDS: Final = 5.0
-"""For how long a process must be missing until its tasks are lost: after a restart, Redis knows
-nobody for a moment."""
 
 _MAX_ANSWERS: Final = 1000
 _LOST: Final = "The worker that ran this task was lost"
@@ -155,7 +151,7 @@ class TaskBoard:
             self._missing.pop(task.node, None)
             return task
         now = time.monotonic()
-        if now < self._missing.setdefault(task.node, now) + _MISSING_SECONDS:
+        if now < self._missing.setdefault(task.node, now) + MISSING_SECONDS:
             return task
         error = ProtocolError(INTERNAL_ERROR, _LOST)
         outcome = b'"error":%b' % encode_error_object(error)

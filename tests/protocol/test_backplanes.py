@@ -146,8 +146,8 @@ class Remote:
 
         return self._step(change)
 
-    def items(self, key: str) -> Do[Sequence[str]]:
-        return self._step(lambda: list(self._lists.get(key, [])))
+    def items(self, key: str, *, last: int | None = None) -> Do[Sequence[str]]:
+        return self._step(lambda: self._lists.get(key, [])[-(last or 0) :])
 
 
 class OnThreads:

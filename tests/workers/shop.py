@@ -56,7 +56,7 @@ def fill(server: Any) -> None:
 
     @server.tool
     async def wait(ctx: Context, seconds: float = 60) -> str:
-        await ctx.report_progress(1)
+        await ctx.report_progress(os.getpid())
         await asyncio.sleep(seconds)
         return "slept"
 
@@ -82,5 +82,6 @@ def fill(server: Any) -> None:
 
     @server.tool(task=TaskPolicy(ttl=60, poll_interval=0.05))
     async def endless_job(ctx: Context) -> str:
+        await ctx.report_progress(1, message=str(os.getpid()))
         await asyncio.sleep(600)
         return ""

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from traceback import format_exception
 from typing import Any
 
 import pytest
@@ -177,6 +178,22 @@ def cancelled(client: Client, number: int) -> None:
     stream.close()
 
 
+def resumed(client: Client, number: int) -> None:
+    """A client that is cut off in a call gets the rest from another worker."""
+    session = client.open()
+    stream = client.call(session, "wait", seconds=1)
+    assert next(stream.events())["method"] == "notifications/progress"
+    seen = stream.last_id
+    assert seen is not None
+    stream.close()
+    headers = {**session, "accept": "text/event-stream", "last-event-id": seen}
+    again = client.send("GET", headers)
+    assert again.status == 200
+    [answer] = [event for event in again.events() if event.get("id") == 7]
+    assert answer["result"]["content"][0]["text"] == "slept"
+    again.close()
+
+
 def start(client: Client, tool: str, **arguments: Any) -> str:
     """The id of a new task."""
     made = client.stateless("tools/call", {"name": tool, "arguments": arguments})
@@ -207,7 +224,7 @@ def task_cancel(client: Client, number: int) -> None:
 ROWS = (
     *(elicit, elicit_async, sampling, roots),
     *(listen, subscribe, list_changed),
-    *(delete, log_level, cancelled),
+    *(delete, log_level, cancelled, resumed),
     *(task_get, task_update, task_cancel),
 )
 
@@ -220,7 +237,7 @@ def test_sixteen_times_of_sixteen(client: Client, row: Callable[[Client, int], N
         try:
             row(client, number)
         except BaseException as error:
-            failures.append(repr(error)[:500])
+            failures.append("".join(format_exception(error))[-1500:])
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(attempt, range(TIMES)))

@@ -5,6 +5,8 @@
 | `…:s:{session}` | hash | `ended`, `level`, `uri:…` for subscriptions | as the session's token |
 | `…:t:{task}` | hash | the record of a task | as the task |
 | `…:t:{task}:a` | list | the answers to its questions, at most 1,000 | as the task |
+| `…:log:{session}.{stream}` | hash | who writes the stream of a call | an hour, or `resume_ttl` |
+| `…:log:{session}.{stream}:e` | list | its events, at most 1,000 | an hour, or `resume_ttl` |
 | `…{}:changes` | stream | messages to all nodes, about 10,000 | until there are newer ones |
 | `…{}:n:{node}` | stream | messages to a node, about 1,000 | 30 s after its last sign of life |
 
@@ -135,8 +137,8 @@ class RedisBackplane:
     def append(self, key: str, items: Sequence[str], *, ttl: float, most: int) -> Do[None]:
         return self._do(self._script, _APPEND, self._key(key), _ms(ttl), -most, *items)
 
-    def items(self, key: str) -> Do[Sequence[str]]:
-        return self._do(self._items, self._key(key))
+    def items(self, key: str, *, last: int | None = None) -> Do[Sequence[str]]:
+        return self._do(self._items, self._key(key), 0 if last is None else -last)
 
     @property
     def _changes(self) -> str:
@@ -189,8 +191,8 @@ class RedisBackplane:
         found: Record = yield "hgetall", key
         return found
 
-    def _items(self, key: str) -> Commands[Sequence[str]]:
-        found: Sequence[str] = yield "lrange", key, 0, -1
+    def _items(self, key: str, first: int) -> Commands[Sequence[str]]:
+        found: Sequence[str] = yield "lrange", key, first, -1
         return found
 
     def _script(self, script: str, key: str, *given: Any) -> Commands[Any]:

@@ -194,6 +194,8 @@ def test_a_list_keeps_its_last_items(backplane: Any, take: Taker) -> None:
     take(backplane.append("k", ["1", "2"], ttl=60, most=3))
     take(backplane.append("k", ["é\n", "4"], ttl=60, most=3))
     assert list(take(backplane.items("k"))) == ["2", "é\n", "4"]
+    assert list(take(backplane.items("k", last=2))) == ["é\n", "4"]
+    assert list(take(backplane.items("k", last=9))) == ["2", "é\n", "4"]
 
 
 def test_every_key_in_redis_has_its_server_its_version_and_a_time_to_live(server: Valkey) -> None:
