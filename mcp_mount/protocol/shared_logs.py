@@ -64,7 +64,7 @@ class _Written:
     is_waiting: bool = False
     noted: float = 0.0
     watchers: set[str] = field(default_factory=set)
-    elsewhere: _Elsewhere | None = None
+    elsewhere: _ReaderElsewhere | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +84,7 @@ class _Followed:
     missing: float | None = None
 
 
-class _Elsewhere:
+class _ReaderElsewhere:
     """The reader of a stream that somebody reads in another process: it keeps up."""
 
     def __init__(self, log: EventLog) -> None:
@@ -215,7 +215,7 @@ class SharedLogs:
             return
         with self._lock:
             one.watchers.add(message["by"])
-        one.elsewhere = _Elsewhere(log)
+        one.elsewhere = _ReaderElsewhere(log)
         log.attach(one.elsewhere)
         self._write_soon(one)
 
