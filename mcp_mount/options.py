@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
+from mcp_mount.backends.backplane import check_backplane
 from mcp_mount.backends.stores import Store, store_of
-from mcp_mount.calls.backplane import Backplane
+from mcp_mount.calls.backplane import SessionStates
 from mcp_mount.calls.callers import CallerKey
 from mcp_mount.calls.tasks import TaskLimits
 from mcp_mount.observability.records import Audit
@@ -32,7 +33,6 @@ from mcp_mount.schemas.values import (
     filled,
     flag,
     kind_of,
-    like,
     mapping,
     or_none,
     seconds,
@@ -157,7 +157,7 @@ class Option:
         default: Its value where nobody gives one, as `check` returns it.
         check: Checks a value, and returns the form in which it is kept.
         is_object: Whether its value is a function or another object, which configuration that
-            imports nothing names by a dotted path.
+            imports nothing names by a dotted path; where a URL may stand for it, that is none.
     """
 
     part: Part
@@ -246,11 +246,11 @@ class ServerOptions(ServerPolicies, total=False):
     """Where throttles and caches keep counts and results: by default in this process, or
     "redis://…" for all processes."""
     backplane: Annotated[
-        Backplane | None,
-        Option("server", None, or_none(like(Backplane, "a Backplane")), is_object=True),
+        str | SessionStates | None, Option("server", None, or_none(check_backplane), is_object=True)
     ]
-    """What carries the state of sessions, change notifications, answers and cancellations between
-    the processes of the server; by default they stay in this process."""
+    """What carries the state of sessions, change notifications, answers, cancellations and tasks
+    between the processes of the server: by default they stay in this process, or "redis://…". The
+    store is there as well then, if there is no other one."""
     open: Annotated[bool, Option("server", False, flag)]
     """Whether it is meant that everybody may call tools that may write: a server where this is so
     warns of it otherwise."""

@@ -73,7 +73,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "telemetry": (None, "yes", 5, object()),
     "audit": (5, object(), lambda call: None),
     "store": (5, object(), MemoryStore, "foo://x"),
-    "backplane": (5, "redis://x", object(), MemoryBackplane),
+    "backplane": (5, "foo://x", "x", object(), MemoryBackplane),
     "redact": (5, [5], object()),
     "allowed_hosts": (5, "x", [5]),
     "allowed_origins": (5, "x", [5]),

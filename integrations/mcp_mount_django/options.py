@@ -111,10 +111,11 @@ def _check(key: str, value: Any) -> None:
 
 
 def _imported(key: str, value: Any) -> Any:
-    """Return the objects that dotted paths name; other values unchanged."""
+    """Return the objects that dotted paths name; other values, and URLs, unchanged."""
     if isinstance(value, list | tuple):
         return [_imported(key, one) for one in value]
-    return imported(f"MCP_MOUNT[{key!r}]", value) if isinstance(value, str) else value
+    is_path = isinstance(value, str) and "://" not in value
+    return imported(f"MCP_MOUNT[{key!r}]", value) if is_path else value
 
 
 def imported(where: str, path: str) -> Any:

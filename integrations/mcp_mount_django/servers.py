@@ -37,6 +37,7 @@ from mcp_mount.transports.wsgi_app import WSGIApp
 from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_django.authentication import Authentication
 from mcp_mount_django.authenticators import Authenticator
+from mcp_mount_django.caches import redis_url
 from mcp_mount_django.calls import Calls, active_variant, detach, run_off_loop
 from mcp_mount_django.exceptions import report, translate, value_of
 from mcp_mount_django.exposing.server_methods import ExposeMixin
@@ -60,7 +61,8 @@ servers: WeakSet[MCPServer] = WeakSet()
 class MCPServer(ExposeMixin, mcp_mount.MCPServer):
     """An MCPServer that uses the settings of a Django project.
 
-    It seals sessions and states with SECRET_KEY (and SECRET_KEY_FALLBACKS), leaves the check of the
+    It seals sessions and states with SECRET_KEY (and SECRET_KEY_FALLBACKS), connects the processes
+    of the project by the Redis that CACHES names, if it does, leaves the check of the
     Host header to ALLOWED_HOSTS, and shows its documents under DEBUG. With ATOMIC_REQUESTS, each
     tool call is a transaction on each database. Permissions are Django's ("shop.view_order"), or
     functions of its request.
@@ -92,6 +94,7 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
     ) -> None:
         refuse_unknown_server_options(self, options)
         given = {"name": "django", "authentication": (), "login_required": False, **defaults()}
+        given.setdefault("backplane", redis_url())
         own = {"name": name, "authentication": authentication, "login_required": login_required}
         given |= {key: value for key, value in own.items() if value is not None}
         given |= options

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Final
+
+_ID: Final = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}")
+"""The form of the ids of live questions: the process, and a question of it."""
 
 
 class WaitingAnswers:
     """Brings live questions and their answers together. Safe to use from any thread.
 
     An answer may have come to another process: that tells it to this one, over the backplane.
+
+    Args:
+        node: Returns the name of this process, in 16 hexadecimal digits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, node: Callable[[], str]) -> None:
+        self._node = node
         # A signal handler may come in here while its thread is.
         self._lock = threading.RLock()
         self._questions: dict[tuple[str, str], Future[Any]] = {}
+
+    def new_id(self) -> str:
+        """An id for a question, which tells any process whose it is."""
+        return f"{self._node()}-{secrets.token_hex(8)}"
+
+    def asked_by(self, question: str) -> str | None:
+        """The name of the other process that has asked a question; None for one of this process, or
+        of nobody."""
+        match = _ID.fullmatch(question)
+        return match[1] if match is not None and match[1] != self._node() else None
 
     def expect(self, session: str, question: str) -> Future[Any]:
         """Return the future answer to a question just put to the client of `session`."""

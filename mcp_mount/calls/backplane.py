@@ -2,15 +2,16 @@
 them is served.
 
 Handlers, futures, connections and locks stay in the process that has them. The backplane has plain
-data only (text, numbers, JSON), so that Redis or a database can keep it. To add one, write a module
-in `mcp_mount/backends/backplane/`:
+data only (text, numbers, JSON), so that Redis or a database can keep it. `SessionStates` is all
+that one process needs; `Backplane` is for several. To add one, write a module in
+`mcp_mount/backends/backplane/`:
 
 1. A class with the members of `Backplane` and `shared = True`. It needs no base class: mypy
    compares it where it is given to `MCPServer(backplane=…)`.
 2. An operation that takes time returns a step, `Do(do, awaited)`: `do()` blocks its thread, under
    WSGI; `awaited()` returns a coroutine, for event loops. A process may have several loops
    (that of an ASGI server, one in the background for WSGI), so a client that is bound to a loop is
-   kept by loop, as `backends/stores.py` does. What is known at once is returned as it is.
+   kept by loop. What is known at once is returned as it is.
 3. The functions that `listen` is given may be called on any thread, and more than once for one
    message. A message that was published when the publishing of another one had ended comes after
    it, and is the last of the two to be repeated: otherwise a stream would stay subscribed to what
@@ -21,14 +22,14 @@ in `mcp_mount/backends/backplane/`:
 5. Two servers that share one Redis need different keys and topics: take a prefix as an argument.
 6. The process may be forked after the object was made: open connections at the first use, by
    process id.
-7. Raise `BackplaneUnavailable` if the other end does not answer: the client of a request that needs
-   it gets 503. An operation has an end: its step needs a time limit of its own.
-8. Add a row to `BACKPLANES` in `tests/protocol/test_backplanes.py`.
+7. Raise `BackplaneUnavailable` if the other end does not answer. An operation has an end: its step
+   needs a time limit of its own. `listen` does not fail for that: it goes on trying.
+8. Add a row to `MAKERS` in `tests/backends/backplane/test_contract.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -43,11 +44,20 @@ The outcome of the embedded backplane costs no step and no turn of an event loop
 """
 
 Message: TypeAlias = Mapping[str, Any]
-"""A JSON object."""
+"""A JSON object with a "kind"."""
+
+Record: TypeAlias = Mapping[str, str]
+"""What is kept at a key, by the names of its fields."""
+
+RESYNC: Final[Message] = {"kind": "resync"}
+"""What a listener hears where messages may have been lost."""
+
+BEAT: Final[Message] = {"kind": "beat"}
+"""What a listener hears every few seconds while the backplane can be reached."""
 
 
 class BackplaneUnavailable(Exception):
-    """The backplane cannot be reached: the request that needs it is answered with 503."""
+    """The backplane cannot be reached: a request that cannot do without is answered with 503."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +77,27 @@ UNTOUCHED: Final = SessionState()
 """The state of a session of which nothing is known."""
 
 
-class Backplane(Protocol):
-    """Keeps plain data of sessions, and carries messages between processes.
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Messages that were published after a place.
 
-    Safe to use from any thread.
+    Attributes:
+        messages: In their order.
+        place: The place after them: where to go on.
+        is_complete: Whether no message is missing.
     """
+
+    messages: Sequence[Message]
+    place: str
+    is_complete: bool = True
+
+
+class SessionStates(Protocol):
+    """Keeps plain data of sessions. Safe to use from any thread."""
 
     @property
     def shared(self) -> bool:
-        """Whether other processes use it as well. Otherwise no message is published."""
+        """Whether other processes use it as well: then it is a `Backplane`."""
 
     def session(self, session: str) -> Asked[SessionState]:
         """What is known of a session. Asked for each request of a session.
@@ -120,19 +142,92 @@ class Backplane(Protocol):
             session: The id of the session.
         """
 
+
+class Backplane(SessionStates, Protocol):
+    """What the processes of a server have in common. Safe to use from any thread.
+
+    Each process is a node: it has a name while it listens.
+    """
+
+    def listen(self, node: str, hear: Callable[[Message], None]) -> Asked[Callable[[], None]]:
+        """Call a function with each message that is published from now on, or sent to this node;
+        with `RESYNC` where messages may have been lost, and with `BEAT` now and then.
+
+        Args:
+            node: The name of the node, which nobody else has.
+            hear: Takes the message; called on any thread.
+
+        Returns:
+            A function that ends it, on any thread, at once.
+        """
+
     def publish(self, message: Message) -> Asked[None]:
-        """Send a message to all processes that listen now, this one included.
+        """Send a message to all nodes, this one included.
 
         Args:
             message: A JSON object.
         """
 
-    def listen(self, hear: Callable[[Message], None]) -> Asked[Callable[[], None]]:
-        """Call a function with each message that is published from now on.
+    def published(self, place: str | None) -> Asked[Published]:
+        """The messages that were published after a place.
 
         Args:
-            hear: Takes the message; called on any thread.
+            place: That of a `Published` of any process; None for the end. Of one that is no place,
+                or whose messages are not kept, nothing is told but the place at the end.
+        """
+
+    def send(self, node: str, message: Message) -> Asked[bool]:
+        """Send a message to a node; False if there is none of this name (any more).
+
+        Args:
+            node: Its name.
+            message: A JSON object.
+        """
+
+    def is_alive(self, node: str) -> Asked[bool]:
+        """Whether a node listens; one that ends without a word is missed after some time.
+
+        Args:
+            node: Its name.
+        """
+
+    def record(self, key: str) -> Asked[Record]:
+        """What is kept at a key; nothing, if there is no such record, or no more.
+
+        Args:
+            key: A short text.
+        """
+
+    def note(
+        self, key: str, fields: Record, *, ttl: float, new: bool = False, final: str | None = None
+    ) -> Asked[bool]:
+        """Change fields of a record, all at once.
+
+        Args:
+            key: A short text.
+            fields: Those that change.
+            ttl: Seconds until the record may be forgotten, where it is made now.
+            new: Whether it is made now; otherwise nothing is noted of a record that is not there.
+            final: A field that ends the record: once it is there, nothing is noted any more.
 
         Returns:
-            A function that ends it, on any thread, at once.
+            Whether this was noted.
+        """
+
+    def append(self, key: str, items: Sequence[str], *, ttl: float, most: int) -> Asked[None]:
+        """Append to a list.
+
+        Args:
+            key: A short text, of a list.
+            items: What comes at its end.
+            ttl: Seconds until the list may be forgotten, from now on.
+            most: How many items are kept: the last ones.
+        """
+
+    def items(self, key: str, *, last: int | None = None) -> Asked[Sequence[str]]:
+        """A list, as it is; without items, if there is none, or no more.
+
+        Args:
+            key: A short text, of a list.
+            last: How many items are wanted, from its end; by default all.
         """

@@ -89,3 +89,18 @@ class Catalogue(ServerHandlers, Protocol):
 
     def rules_of_tool(self, name: str) -> Sequence[Rule] | None:
         """The rules of a tool, with those of all that is around it; None if there is none."""
+
+    def names_of(self, rules: Sequence[Rule]) -> list[str]:
+        """The names of the entries that ask for no more than these rules, and for some of them: by
+        these another process finds the same rules.
+
+        Args:
+            rules: Those that a caller has met.
+        """
+
+    def rules_of(self, names: Sequence[str]) -> Sequence[Rule] | None:
+        """The rules of entries; None if there is not each of them.
+
+        Args:
+            names: As `names_of` gives them.
+        """

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from mcp_mount.calls.results import Result
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,61 @@ def done(asked: T | Do[T]) -> Flow[T]:
         value: T = yield asked
         return value
     return asked
+
+
+def then(asked: T | Do[T], function: Callable[[T], U]) -> U | Do[U]:
+    """A function of the outcome of something that is known at once, or by a step."""
+    if not isinstance(asked, Do):
+        return function(asked)
+    awaitable = asked.awaited
+
+    async def awaited() -> U:
+        assert awaitable is not None
+        return function(await awaitable())
+
+    return Do(lambda: function(asked.do()), None if awaitable is None else awaited)
+
+
+def step(make: Callable[[], Flow[T]]) -> Do[T]:
+    """A flow whose steps are all of the kind `Do`, as one of these.
+
+    Args:
+        make: Makes the flow, each time when the step is taken.
+    """
+
+    def do() -> T:
+        flow = make()
+        try:
+            one = next(flow)
+            while True:
+                assert isinstance(one, Do)
+                try:
+                    answer = one.do()
+                except BaseException as error:
+                    one = flow.throw(error)
+                else:
+                    one = flow.send(answer)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    async def awaited() -> T:
+        flow = make()
+        try:
+            one = next(flow)
+            while True:
+                assert isinstance(one, Do)
+                try:
+                    answer = one.do() if one.awaited is None else await one.awaited()
+                except BaseException as error:
+                    one = flow.throw(error)
+                else:
+                    one = flow.send(answer)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    return Do(do, awaited)
 
 
 def at_once(asked: T | Do[T]) -> T:

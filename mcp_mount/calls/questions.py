@@ -8,9 +8,6 @@ answer (basic/patterns/mrtr). A task shows its questions to whoever looks at it,
 
 from __future__ import annotations
 
-import os
-import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -31,9 +28,6 @@ T = TypeVar("T")
 
 FORMS: Final = ("elicitation",)
 """The capability of a client that shows forms."""
-
-_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{16}")
-"""The form of the ids of live questions: a process, and a question of it."""
 
 _MAX_ROUNDS: Final = 3
 """How often a question is put to a client that answers with what does not fit."""
@@ -268,7 +262,7 @@ class StreamDialogue:
     def _question(
         self, key: str, input_request: InputRequest[Any], close: Callable[[str, str], None]
     ) -> PendingInput:
-        question_id = f"{process_name()}-{secrets.token_hex(8)}"
+        question_id = self._answers.new_id()
         return PendingInput(
             input_request,
             self._answers.expect(self._session, question_id),
@@ -276,20 +270,6 @@ class StreamDialogue:
             close=partial(close, key, question_id),
             message=encode_request(question_id, input_request.method, input_request.params),
         )
-
-
-_PROCESSES: dict[int, str] = {}
-"""A name for this process, by its id: a worker that was forked gets one of its own."""
-
-
-def process_name() -> str:
-    """A name of this process, another one after a fork."""
-    return _PROCESSES.setdefault(os.getpid(), secrets.token_hex(4))
-
-
-def is_foreign(question_id: str) -> bool:
-    """Whether a question was asked by another process."""
-    return _ID.fullmatch(question_id) is not None and not question_id.startswith(process_name())
 
 
 def read_answers(

@@ -110,6 +110,7 @@ class Task:
         message: The status message.
         requests: The input requests that wait for an answer, as on the wire.
         outcome: The encoded member `result` or `error`.
+        node: The name of the process that runs it, where there are several.
     """
 
     id: str
@@ -125,6 +126,7 @@ class Task:
     message: str | None = None
     requests: Mapping[str, Any] = field(default_factory=dict)
     outcome: bytes = b""
+    node: str = ""
 
     def members(self) -> dict[str, Any]:
         """What every form of a task has on the wire."""

@@ -415,6 +415,37 @@ class Registry:
         tool = self.tools.get(name)
         return None if tool is None else tool.rules
 
+    def names_of(self, rules: Sequence[Rule]) -> list[str]:
+        """The names of the entries that ask for no more than these rules, and for some of them."""
+        if not rules:
+            return []
+        known = set(map(id, rules))
+        return [
+            name
+            for name, entry in self._guarded()
+            if entry.rules and known.issuperset(map(id, entry.rules))
+        ]
+
+    def rules_of(self, names: Sequence[str]) -> Sequence[Rule] | None:
+        """The rules of entries, by their names; None if there is not each of them."""
+        if not names:
+            return ()
+        entries = dict(self._guarded())
+        if not all(name in entries for name in names):
+            return None
+        return [rule for name in names for rule in entries[name].rules]
+
+    def _guarded(self) -> Iterator[tuple[str, Any]]:
+        """All entries that may have rules, with names that no two of them have."""
+        for kind, entries in (
+            ("tool", self.tools),
+            ("resource", self.resources),
+            ("prompt", self.prompts),
+            ("model", self.models),
+        ):
+            for key, entry in entries.items():
+                yield f"{kind}:{key}", entry
+
     def _add(
         self, kind: str, key: Any, entry: Any, entries: Callable[[Registry], dict[Any, Any]]
     ) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.requests import Request
 
-from mcp_mount.backends.backplane import MemoryBackplane
+from mcp_mount.backends.backplane import MemoryBackplane, backplane_of, store_url
 from mcp_mount.backends.stores import store_of
 from mcp_mount.backends.tasks import LocalTasks
 from mcp_mount.calls.call import Call, Policy
@@ -49,6 +49,7 @@ from mcp_mount.protocol.listener import Changes
 from mcp_mount.protocol.notifier import Notifier
 from mcp_mount.protocol.peers import Peers
 from mcp_mount.protocol.settings import Observer
+from mcp_mount.protocol.task_board import TaskBoard
 from mcp_mount.routes.permissions import rules_of
 from mcp_mount.transports.asgi import ASGITransport
 from mcp_mount.transports.listening import listen
@@ -146,14 +147,17 @@ class ServerCore:
         )
         seal = TokenSealer("cursor", self.secret_keys, server=lambda: settings.name)
         self.registry = Registry(Listing(seal, settings), policies=PolicyChain((self._level,)))
-        self._peers = Peers(MemoryBackplane(), Outbox().put)
+        self._peers = Peers(
+            MemoryBackplane(), Outbox(on_dropped=lambda: self._peers.send_later("resync")).put
+        )
         self._changes = changes = Changes(self._peers)
         self.notify = Notifier(changes)
         before_shutdown_of_server(changes.end)
         self.tasks = LocalTasks(
             runner,
-            # No other process knows these tasks.
+            # The board tells the other processes.
             lambda task: changes.publish(Change("task", task)),
+            TaskBoard(self._peers, self.registry),
             self._detach,
             around=lambda call: self.host.around_task(call),
         )
@@ -226,7 +230,11 @@ class ServerCore:
                 telemetry=values["telemetry"], audit=values["audit"], log_calls=values["log_calls"]
             )
         watched = observability.policies(), observability.observers()
-        store = store_of(values["store"]) if "store" in changed else self._environment.store
+        store, backplane = self._environment.store, self._peers.states
+        if "backplane" in changed:
+            backplane = backplane_of(values["backplane"], lambda: self.protocol.settings.name)
+        if "store" in changed or "backplane" in changed:
+            store = store_of(values["store"] or store_url(values["backplane"]))
 
         def change() -> None:
             self.values = values
@@ -243,9 +251,7 @@ class ServerCore:
             self._environment.callers.function = values["caller"]
             self._environment.store = store
             self.tasks.limits = values["task_limits"] or TaskLimits()
-            if "backplane" in changed:
-                backplane = values["backplane"]
-                self._peers.backplane = MemoryBackplane() if backplane is None else backplane
+            self._peers.use(backplane)
             self._rules = given
             self._needs_loop = any(map(needs_loop, rules))
             self.protocol.settings.rules = rules

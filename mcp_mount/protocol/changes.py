@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any, Final, Protocol
 from weakref import ref
 
+from mcp_mount.calls.backplane import Asked
+from mcp_mount.calls.flows import then
 from mcp_mount.calls.tasks import Task
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
@@ -63,6 +65,9 @@ class Change:
 CLOSING: Final = Change("closing")
 """Tells listeners that their wait is over: the server goes down, or needs their place."""
 
+RESYNC: Final = Change("resync")
+"""Tells listeners that changes may have been lost: anything may have changed."""
+
 PROBE: Final = Change("probe")
 """Has listeners write to their clients: by that a web server notices who has left."""
 
@@ -85,8 +90,11 @@ class Subscription(Protocol):
     def wants(self, change: Change) -> bool:
         """Whether the client has asked for changes of this kind and subject."""
 
-    def message(self, change: Change) -> bytes | None:
+    def message(self, change: Change) -> Asked[bytes | None]:
         """The notification of a change; None if the client does not want it."""
+
+    def everything(self) -> list[Change]:
+        """All that the client wants to hear of."""
 
 
 class ListenSubscription:
@@ -96,6 +104,7 @@ class ListenSubscription:
     Args:
         message_id: The id of the request.
         wanted: Its filter.
+        tasks: The ids of the tasks that it names, as far as they are the caller's.
         task: Returns the state of a task by its id.
         serves: Returns whether there is a resource for the caller at a URI; others are left out of
             what is acknowledged ("Acknowledgment").
@@ -108,7 +117,8 @@ class ListenSubscription:
         self,
         message_id: MessageId,
         wanted: Mapping[str, Any],
-        task: Callable[[str], Task | None],
+        tasks: Iterable[str],
+        task: Callable[[str], Asked[Task | None]],
         serves: Callable[[str], bool],
     ) -> None:
         self.meta = {SUBSCRIPTION_META: message_id}
@@ -118,8 +128,7 @@ class ListenSubscription:
         check_uris(uris)
         # What the client hears of is written as it wrote it.
         self._uris = {normal_uri(uri): uri for uri in uris if serves(uri)}
-        tasks = _strings(wanted, "taskIds")
-        self._tasks = {one: None for one in tasks if task(one) is not None}
+        self._tasks = dict.fromkeys(tasks)
         agreed: dict[str, Any] = {
             name: True for name, kind in _FILTERS.items() if kind in self._kinds
         }
@@ -145,7 +154,7 @@ class ListenSubscription:
             return change.subject in self._uris
         return change.kind in self._kinds
 
-    def message(self, change: Change) -> bytes | None:
+    def message(self, change: Change) -> Asked[bytes | None]:
         if change.kind == "task":
             return self._task_message(change.subject)
         if change.kind == "resource":
@@ -159,8 +168,20 @@ class ListenSubscription:
             return None
         return encode_notification(_METHODS[change.kind], params)
 
-    def _task_message(self, task_id: str | None) -> bytes | None:
-        task = self._task(task_id) if task_id in self._tasks and task_id else None
+    def everything(self) -> list[Change]:
+        return [
+            *map(Change, self._kinds),
+            *(Change("resource", uri) for uri in self._uris),
+            *(Change("task", task) for task in self._tasks),
+        ]
+
+    def _task_message(self, task_id: str | None) -> Asked[bytes | None]:
+        if task_id is None or task_id not in self._tasks:
+            return None
+        return then(self._task(task_id), self._told)
+
+    def _told(self, task: Task | None) -> bytes | None:
+        """The notification of the state of a task."""
         if task is None:
             return None
         return b'{"jsonrpc":"2.0","method":"notifications/tasks","params":{%b,"_meta":%b}}' % (
@@ -239,6 +260,18 @@ class OpenStreams:
                 else:
                     stream.changed[uri] = on
 
+    def reload(self, session: str, uris: frozenset[str]) -> None:
+        """Give the streams of a session what it subscribes to: changes of that may have been
+        lost."""
+        with self._lock:
+            for stream in self._streams(session):
+                stream.uris = uris
+
+    def sessions(self) -> list[str]:
+        """The sessions that have streams here."""
+        with self._lock:
+            return list(self._known)
+
     def end_session(self, session: str) -> None:
         """End the streams of a session, those that are being opened included."""
         with self._lock:
@@ -303,12 +336,34 @@ class SessionStream:
         return change.kind in _METHODS
 
     def message(self, change: Change) -> bytes | None:
-        if change.kind == "resource":
-            if change.subject not in self.uris:
-                return None
-            return encode_notification(_METHODS["resource"], {"uri": change.subject})
-        method = _METHODS.get(change.kind)
-        return None if method is None else encode_notification(method, {})
+        return session_message(change, self.uris)
+
+    def everything(self) -> list[Change]:
+        return session_changes(self.uris)
+
+
+def session_message(change: Change, uris: frozenset[str]) -> bytes | None:
+    """The notification of a change in a session; None if its client does not want it.
+
+    Args:
+        change: The change.
+        uris: The resources that the session subscribes to.
+    """
+    if change.kind == "resource":
+        if change.subject not in uris:
+            return None
+        return encode_notification(_METHODS["resource"], {"uri": change.subject})
+    method = _METHODS.get(change.kind)
+    return None if method is None else encode_notification(method, {})
+
+
+def session_changes(uris: frozenset[str]) -> list[Change]:
+    """All that the client of a session may hear of.
+
+    Args:
+        uris: The resources that the session subscribes to.
+    """
+    return [*map(Change, _FILTERS.values()), *(Change("resource", uri) for uri in sorted(uris))]
 
 
 def bytes_of(uris: Iterable[str]) -> int:
@@ -333,6 +388,18 @@ def check_uris(uris: Collection[str]) -> None:
         raise ProtocolError(
             INVALID_PARAMS, f"The URIs that a client listens to take {MAX_URI_BYTES} bytes at most"
         )
+
+
+def tasks_in(wanted: Mapping[str, Any]) -> list[str]:
+    """The ids of the tasks that the filter of a `subscriptions/listen` request names.
+
+    Args:
+        wanted: The filter.
+
+    Raises:
+        ProtocolError: Invalid params.
+    """
+    return list(_strings(wanted, "taskIds"))
 
 
 def _flag(wanted: Mapping[str, Any], name: str) -> bool:

@@ -138,7 +138,8 @@ class DirectCalls:
             or settings.startup is not None
             or settings.on_first_request is not None
             or settings.callers.function is not None
-            or self._peers.backplane.shared
+            # The first request says that the process serves.
+            or (self._peers.shared and not self._peers.is_serving)
         )
 
     def find(self, seen: Seen, name: Field, token: Field, mount: str) -> Asked | None:
@@ -292,7 +293,7 @@ class DirectCalls:
         meta = call.params.get("_meta") or {}
         if call.session is None:
             return self._stateless.incoming(call.id, METHOD, call.params, meta, LATEST, request)
-        state = self._peers.backplane.session(call.session.id)
+        state = self._peers.states.session(call.session.id)
         level = None if isinstance(state, Do) else state.log_level
         return self._sessions.incoming(
             call.id, METHOD, call.params, meta, call.session, level, request

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
@@ -210,6 +209,8 @@ class Protocol:
                 stream = yield from self._sessions.stream(request)
                 if isinstance(stream, Call):
                     return Exchange(self, [stream], [], (False, True), answered=False)
+                if isinstance(stream, bytes):
+                    return Reply(200, stream, list(sse.HEADERS))
                 return self._poll(stream) if stream.log.polled else stream
             raise method_not_allowed(request.method)
         except ProtocolError as error:
@@ -394,11 +395,7 @@ class Protocol:
                 message = parse(value, null_is_missing=True)
                 if isinstance(message, RequestMessage) and message.method == "initialize":
                     return self._initialize(message, request, accept)
-                started = perf_counter()
-                try:
-                    session, state = yield from self._sessions.session(request)
-                except BackplaneUnavailable as error:
-                    raise self._unopened([value], request, started, error) from error
+                session, state = yield from self._sessions.session(request)
                 admitted = yield from self._sessions.admit(value, session, state, request)
             if admitted is None:
                 return Reply(202)
@@ -416,11 +413,7 @@ class Protocol:
             _check_version(request)
         if self._is_stateless(request):
             raise ProtocolError(INVALID_REQUEST, "This revision has no batches")
-        started = perf_counter()
-        try:
-            session, state = yield from self._sessions.session(request)
-        except BackplaneUnavailable as error:
-            raise self._unopened(values, request, started, error) from error
+        session, state = yield from self._sessions.session(request)
         if not session.revision.batches:
             raise ProtocolError(INVALID_REQUEST, f"{session.revision.name} has no batches")
         if not 0 < len(values) <= _MAX_IN_A_BATCH:
@@ -480,8 +473,12 @@ class Protocol:
         else:
             # As `_answer` does: a generator for each call would cost 0.3 µs.
             outcome = method.answer(incoming)
-        if isinstance(outcome, Call) and outcome.begins_task:
-            outcome = yield from self._stateless.start(outcome)
+        if isinstance(outcome, Call) and outcome.task is not None:
+            if self._peers.shared:
+                # Others are told the answers to its questions.
+                yield from self._peers.join()
+            if outcome.begins_task:
+                outcome = yield from self._stateless.start(outcome)
         if isinstance(outcome, Call):
             logs = self._sessions.track(outcome)
             return Exchange(self, [outcome], [], accept, logs=logs)
@@ -514,26 +511,6 @@ class Protocol:
             for one in observers:
                 one.on_request(incoming, started, outcome, None)
         return outcome
-
-    def _unopened(
-        self,
-        values: list[Any],
-        request: Request,
-        started: float,
-        error: BackplaneUnavailable,
-    ) -> ProtocolError:
-        """The refusal of messages whose session the backplane does not tell; observers hear of
-        it."""
-        refusal = _unavailable(error)
-        token = request.headers[SESSION_HEADER]
-        for value in values if self.settings.observers else ():
-            with suppress(ProtocolError):
-                message = parse(value, null_is_missing=True)
-                if isinstance(message, RequestMessage):
-                    incoming = self._sessions.observed_request(message, request, token)
-                    for one in self.settings.observers:
-                        one.on_request(incoming, started, None, refusal)
-        return refusal
 
     def _poll(self, resumption: Resumption) -> Reply:
         """All that is new, as an event stream that ends at once."""

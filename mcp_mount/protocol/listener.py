@@ -12,7 +12,7 @@ from typing import Any, Final
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
-from mcp_mount.protocol.changes import CLOSING, PROBE, Change, OnChange, Subscription
+from mcp_mount.protocol.changes import CLOSING, PROBE, RESYNC, Change, OnChange, Subscription
 from mcp_mount.protocol.peers import Peers
 from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
 
@@ -32,6 +32,7 @@ class Changes:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         peers.on("change", lambda message: self.publish(Change(message["what"], message["which"])))
+        peers.on("resync", lambda message: self.publish(RESYNC))
         # A signal handler may tell a change while its thread is in here.
         self._lock = threading.RLock()
         self._listeners: dict[object, OnChange] = {}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Final, cast
 
-from mcp_mount.calls.backplane import Backplane, Message
-from mcp_mount.calls.flows import Do, Flow, done
-from mcp_mount.calls.questions import process_name
-from mcp_mount.wire.logs import own_logger
+from mcp_mount.calls.backplane import Backplane, Message, SessionStates
+from mcp_mount.calls.flows import Do, Flow, Wait, done, step
 
-logger = own_logger("mcp_mount")
+MISSING_SECONDS: Final = 5.0
+"""For how long a process must be missing until what it runs is lost: after a restart, Redis knows
+nobody for a moment."""
 
 
 class Peers:
@@ -22,32 +24,52 @@ class Peers:
     Nothing is published on a backplane that is not shared.
 
     Args:
-        backplane: What the processes have in common.
+        states: What the processes have in common.
         later: Takes steps from any thread, and takes them one after another, without being waited
             for.
+
+    Attributes:
+        states: What is known of sessions.
+        shared: Whether there may be other processes.
+        later: See above.
     """
 
-    def __init__(self, backplane: Backplane, later: Callable[[Do[Any]], None]) -> None:
-        self.backplane = backplane
-        self._later = later
-        self._own = secrets.token_hex(4)
+    def __init__(self, states: SessionStates, later: Callable[[Do[Any]], None]) -> None:
+        self.use(states)
+        self.later = later
+        # Processes that were forked from this one have names of their own.
+        self._nodes: dict[int, str] = {}
         self._joined: tuple[int, Backplane] | None = None
+        self._joining: dict[int, Future[None]] = {}
         self._serving: int | None = None
-        self._handlers: dict[str, Callable[[Message], object]] = {}
+        self._handlers: dict[str, list[Callable[[Message], object]]] = {}
+
+    def use(self, states: SessionStates) -> None:
+        """Have this in common with other processes from now on."""
+        self.states = states
+        self.shared = states.shared
 
     @property
-    def shared(self) -> bool:
-        """Whether there may be other processes."""
-        return self.backplane.shared
+    def backplane(self) -> Backplane:
+        """What connects the processes, where there may be others."""
+        assert self.shared, "one process has no backplane"
+        return cast("Backplane", self.states)
+
+    @property
+    def node(self) -> str:
+        """The name of this process, which others reach it by."""
+        return self._nodes.get(os.getpid()) or self._nodes.setdefault(
+            os.getpid(), secrets.token_hex(8)
+        )
 
     def on(self, kind: str, handler: Callable[[Message], object]) -> None:
-        """Call a function with the messages of a kind that other processes send.
+        """Call a function with the messages of a kind that come from elsewhere.
 
         Args:
             kind: Such as "change".
             handler: Called on any thread; it returns at once.
         """
-        self._handlers[kind] = handler
+        self._handlers.setdefault(kind, []).append(handler)
 
     @property
     def is_serving(self) -> bool:
@@ -65,14 +87,23 @@ class Peers:
         here = os.getpid(), self.backplane
         if self._joined == here:
             return
-        # Of several first requests each listens, until it sees that another one does.
-        stop = yield from done(self.backplane.listen(self._hear))
-        if self._joined == here:
-            stop()
-        self._joined = here
+        # Of several first requests one does it, and the others wait. No lock: a fork could leave it
+        # held for ever.
+        mine: Future[None] = Future()
+        first = self._joining.setdefault(os.getpid(), mine)
+        if first is not mine:
+            yield Wait(first)
+            return
+        try:
+            if self._joined != here:
+                yield from done(self.backplane.listen(self.node, self._hear))
+                self._joined = here
+        finally:
+            del self._joining[os.getpid()]
+            mine.set_result(None)
 
     def send(self, kind: str, **data: Any) -> Flow[None]:
-        """Tell the others something, and wait until the backplane has it.
+        """Tell all others something, and wait until the backplane has it.
 
         Args:
             kind: Of the message.
@@ -81,32 +112,36 @@ class Peers:
         if self.shared:
             yield from done(self.backplane.publish(self._message(kind, data)))
 
+    def send_to(self, node: str, kind: str, **data: Any) -> Flow[bool]:
+        """Tell another process something, and wait until the backplane has it.
+
+        Args:
+            node: The name of the process.
+            kind: Of the message.
+            data: Its members.
+
+        Returns:
+            Whether there is such a process.
+        """
+        return (yield from done(self.backplane.send(node, self._message(kind, data))))
+
     def send_later(self, kind: str, **data: Any) -> None:
-        """Tell the others something without waiting for it: in a signal handler, on any thread.
+        """Tell all others something without waiting for it: in a signal handler, on any thread.
 
         Args:
             kind: Of the message.
             data: Its members.
         """
-        if not self.shared:
-            return
-        try:
-            asked = self.backplane.publish(self._message(kind, data))
-        except Exception:
-            # Of no concern to whoever has changed something: an operation that is a step fails
-            # later, where nobody waits for it either.
-            logger.warning("Other processes could not be told something", exc_info=True)
-            return
-        if isinstance(asked, Do):
-            self._later(asked)
+        if self.shared:
+            self.later(step(partial(self._publish, self._message(kind, data))))
+
+    def _publish(self, message: Message) -> Flow[None]:
+        yield from done(self.backplane.publish(message))
 
     def _message(self, kind: str, data: dict[str, Any]) -> Message:
-        return {"kind": kind, "from": self._name(), **data}
+        return {"kind": kind, "from": self.node, **data}
 
     def _hear(self, message: Message) -> None:
-        handler = self._handlers.get(message["kind"])
-        if handler is not None and message["from"] != self._name():
-            handler(message)
-
-    def _name(self) -> str:
-        return f"{process_name()}-{self._own}"
+        if message.get("from") != self.node:
+            for handler in self._handlers.get(message["kind"], ()):
+                handler(message)

@@ -41,8 +41,21 @@ _LATE_SECONDS: Final = 5.0
 
 
 def is_polled(stream: str) -> bool:
-    """Whether the id of a stream is that of a session's own one, which clients come by for."""
-    return stream.startswith(_POLLED_PREFIX)
+    """Whether the id of a stream is that of a session's own one, which clients come by for; also if
+    it is of the other kind (`polled.py`), where a server has got a backplane, or has none now."""
+    return stream.startswith((_POLLED_PREFIX, "at-"))
+
+
+def growing(retry: float, max_retry: float, quiet: int) -> float:
+    """When a client should come by again, in seconds: later while there is nothing to tell.
+
+    Args:
+        retry: At first.
+        max_retry: At the most.
+        quiet: How often it has come for nothing.
+    """
+    slower: float = retry * 2.0 ** min(quiet // _QUIET_VISITS, 10)
+    return min(max(retry, max_retry), slower)
 
 
 class LogReader(Protocol):
@@ -80,6 +93,8 @@ class EventLog:
         """Called once, when the stream has ended."""
         self.on_growth: Callable[[int], None] = lambda size: None
         """Called with the number of bytes by which more is kept, or with a negative one."""
+        self.on_news: Callable[[], None] | None = None
+        """Called when there is a new event, or the stream is over; not for `adopt`."""
         self._events: deque[tuple[int, bytes]] = deque()
         self._read = 0
         self._unread_bytes = 0
@@ -110,6 +125,33 @@ class EventLog:
             self._notify()
         # Without the lock: whoever counts has one of its own, and may end this stream.
         self.on_growth(growth)
+        if self.on_news is not None:
+            self.on_news()
+
+    def adopt(self, number: int, event: bytes) -> None:
+        """Add an event of a stream that another process writes; one that is known is left.
+
+        Args:
+            number: Its number.
+            event: The event, with its id.
+        """
+        with self._lock:
+            if number <= self.last:
+                return
+            self.last = number
+            self._events.append((number, event))
+            self.bytes += len(event)
+            self._unread_bytes += len(event)
+            self._notify()
+
+    def since(self, number: int) -> tuple[list[tuple[int, bytes]], int]:
+        """The events after that with `number`, and how many are kept.
+
+        Args:
+            number: Of the last one that is known.
+        """
+        with self._lock:
+            return [one for one in self._events if one[0] > number], len(self._events)
 
     @property
     def is_over(self) -> bool:
@@ -121,6 +163,8 @@ class EventLog:
         with self._lock:
             self.abandoned = True
             self._notify()
+        if self.on_news is not None:
+            self.on_news()
 
     def end(self) -> None:
         """Nothing comes any more."""
@@ -130,6 +174,8 @@ class EventLog:
             self._notify()
         if not was_ended:
             self.on_end()
+            if self.on_news is not None:
+                self.on_news()
 
     def attach(self, reader: LogReader) -> None:
         """Let `reader` hand out the events from now on, in place of any other."""
@@ -186,7 +232,7 @@ class EventLog:
                 self._left = now
                 return self._numbered(sse.retry_event(max_retry), number or self._read, visitor)
             self._quiet = self._quiet + 1 if self.last == self._read else 0
-            retry = min(max_retry, retry * 2 ** min(self._quiet // _QUIET_VISITS, 10))
+            retry = growing(retry, max_retry, self._quiet)
             self._expected = now + 2 * retry + _LATE_SECONDS
         self.append(sse.retry_event(retry))
         with self._lock:

@@ -9,26 +9,33 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from mcp_mount.calls.answers import WaitingAnswers
-from mcp_mount.calls.backplane import Message, SessionState
+from mcp_mount.calls.backplane import (
+    UNTOUCHED,
+    BackplaneUnavailable,
+    Message,
+    SessionState,
+)
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, FlowMethod, Method
-from mcp_mount.calls.flows import Do, Flow, done
+from mcp_mount.calls.flows import Do, Flow, done, then
 from mcp_mount.calls.incoming import LOG_LEVELS, ClientInfo, IncomingRequest
-from mcp_mount.calls.questions import StreamDialogue, is_foreign
+from mcp_mount.calls.questions import StreamDialogue
 from mcp_mount.calls.results import Result
 from mcp_mount.protocol.changes import Change, OpenStreams, SessionStream, check_uris
 from mcp_mount.protocol.kept_logs import KeptLogs
 from mcp_mount.protocol.listener import Changes, Listener
 from mcp_mount.protocol.peers import Peers
+from mcp_mount.protocol.polled import PolledChanges
 from mcp_mount.protocol.resumption import EventLog, Resumption, is_polled, parse_event_id
 from mcp_mount.protocol.settings import Settings
+from mcp_mount.protocol.shared_logs import SharedLogs
 from mcp_mount.wire import sse
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import (
@@ -104,12 +111,16 @@ class Sessions:
         self._catalogue = catalogue
         self._peers = peers
         self._changes = changes
-        self._answers = WaitingAnswers()
+        self._answers = WaitingAnswers(lambda: peers.node)
         self._kept = KeptLogs()
+        self._shared_logs = SharedLogs(peers, self._kept, catalogue, settings)
         self._seal = TokenSealer("session", keys, server=lambda: settings.name)
         self._opened: OrderedDict[tuple[str, str], Session] = OrderedDict()
+        self._last_known: OrderedDict[str, SessionState] = OrderedDict()
         self._calls: WeakValueDictionary[tuple[str, MessageId], Call] = WeakValueDictionary()
         self._streams = OpenStreams()
+        self._polled = PolledChanges(peers, settings)
+        self._unloaded: set[str] = set()
         self._logs: WeakValueDictionary[tuple[str, MessageId], EventLog] = WeakValueDictionary()
         self.log_level_method = FlowMethod(self._set_log_level)
         self._own_methods: dict[str, Method | FlowMethod] = {
@@ -127,6 +138,8 @@ class Sessions:
             ),
         )
         peers.on("ended", lambda message: self._end_here(message["session"]))
+        peers.on("resync", lambda message: self._resync(self._streams.sessions()))
+        peers.on("beat", lambda message: self._load_late())
 
     def initialize(self, message: RequestMessage, request: Request) -> tuple[str, bytes]:
         """Answer `initialize` (2025-11-25, basic/lifecycle).
@@ -171,8 +184,7 @@ class Sessions:
     def observed_request(
         self, message: RequestMessage, request: Request, token: str
     ) -> IncomingRequest:
-        """What observers get of a request that is not admitted: of the handshake, in the session
-        that it has opened, and of one whose session the backplane does not tell.
+        """What observers get of the handshake, in the session that it has opened.
 
         Args:
             message: The message.
@@ -180,11 +192,10 @@ class Sessions:
             token: The id of the session.
         """
         session = self._open(token, request.mount)
-        params = {} if message.method == "initialize" else message.params
         return IncomingRequest(
             message.id,
             message.method,
-            params,
+            {},
             {},
             session.revision,
             session.client,
@@ -214,10 +225,10 @@ class Sessions:
         if session is None:
             session = self._open(token, request.mount)
         if self._peers.shared:
-            # What it asks its client may be answered in another process, which may end it, too.
-            yield from self._peers.join()
-        asked = self._peers.backplane.session(session.id)
-        state: SessionState = (yield asked) if isinstance(asked, Do) else asked
+            state = yield from self._shared_state(session.id)
+        else:
+            asked = self._peers.states.session(session.id)
+            state = (yield asked) if isinstance(asked, Do) else asked
         if session.expires < time.time() or state.ended:
             self._opened.pop((request.mount, token), None)
             raise _no_session()
@@ -225,6 +236,23 @@ class Sessions:
         if session.caller is not None and session.caller != self._settings.callers.key_of(request):
             raise _no_session()
         return session, state
+
+    def _shared_state(self, session: str) -> Flow[SessionState]:
+        """What all processes know of a session; where they cannot be asked, what was last known
+        here: its token says who it is, and its client is served."""
+        try:
+            # What it asks its client may be answered in another process, which may end it, too.
+            yield from self._peers.join()
+            state = yield from done(self._peers.states.session(session))
+        except BackplaneUnavailable:
+            return self._last_known.get(session, UNTOUCHED)
+        if state is UNTOUCHED and session not in self._last_known:
+            return state
+        self._last_known[session] = state
+        self._last_known.move_to_end(session)
+        if len(self._last_known) > _CACHED_SESSIONS:
+            self._last_known.popitem(last=False)
+        return state
 
     def admit(
         self, value: Any, session: Session, state: SessionState, request: Request
@@ -278,10 +306,10 @@ class Sessions:
             token: Its id.
             mount: The path of the MCP endpoint, as the client wrote it.
         """
-        session = self._opened.get((mount, token))
+        session = None if self._peers.shared else self._opened.get((mount, token))
         if session is None or session.caller is not None or session.expires < time.time():
             return None
-        state = self._peers.backplane.session(session.id)
+        state = self._peers.states.session(session.id)
         return None if isinstance(state, Do) or state.ended else session
 
     def incoming(
@@ -328,11 +356,12 @@ class Sessions:
             hooks=self._settings.hooks,
         )
 
-    def stream(self, request: Request) -> Flow[Call | Resumption]:
+    def stream(self, request: Request) -> Flow[Call | Resumption | bytes]:
         """A GET: the stream of its session (2025-11-25, "Listening for Messages"), or one that its
         client comes back to.
 
-        Where a stream would hold a thread, the session's is polled, if the revision has that.
+        Where a stream would hold a thread, the session's is polled, if the revision has that: what
+        is new comes as events that end at once.
 
         Args:
             request: The request.
@@ -342,12 +371,15 @@ class Sessions:
         """
         session, _ = yield from self.session(request)
         if "last-event-id" in request.headers:
-            resumed = self._resume(session, request)
+            resumed = yield from self._resume(session, request)
             if resumed is not None:
                 return resumed
         if request.max_blocking is not None:
             if not session.revision.primed_streams:
                 raise method_not_allowed("GET")
+            if self._peers.shared:
+                place = parse_event_id(request.headers.get("last-event-id", ""))
+                return (yield from self._polled.poll(session.id, place))
             log = self._kept.find_own(session.id)
             if log is None:
                 polled = SessionStream(session.id, self._streams, is_polled=True)
@@ -367,10 +399,39 @@ class Sessions:
         Raises:
             ProtocolError: 404, if the session has ended meanwhile.
         """
-        uris = yield from done(self._peers.backplane.subscribed(stream.session))
+        try:
+            uris = yield from done(self._peers.states.subscribed(stream.session))
+        except BackplaneUnavailable:
+            if not self._peers.shared:
+                raise
+            uris = frozenset()
+            self._unloaded.add(stream.session)
         self._streams.load(stream, uris)
         if stream.has_ended:
             raise _no_session()
+
+    def _resync(self, sessions: Iterable[str]) -> None:
+        """Look again at sessions that have streams here: what others have said of them may be
+        lost."""
+        states = self._peers.states
+        for session in sessions:
+            reload = partial(self._streams.reload, session)
+            ended = partial(self._end_if_ended, session)
+            for asked in (
+                then(states.subscribed(session), reload),
+                then(states.session(session), ended),
+            ):
+                if isinstance(asked, Do):
+                    self._peers.later(asked)
+
+    def _end_if_ended(self, session: str, state: SessionState) -> None:
+        if state.ended:
+            self._end_here(session)
+
+    def _load_late(self) -> None:
+        """Look at sessions that could not be looked at when their streams began."""
+        unloaded, self._unloaded = self._unloaded, set()
+        self._resync(unloaded)
 
     def _own_log(self, session: Session, subscription: SessionStream) -> EventLog:
         """The log of what a session's client hears when it comes by, as long as it does."""
@@ -391,7 +452,7 @@ class Sessions:
 
         return self._kept.own(session.id, make, ttl=ttl)
 
-    def _resume(self, session: Session, request: Request) -> Resumption | None:
+    def _resume(self, session: Session, request: Request) -> Flow[Resumption | None]:
         """The stream that a client comes back to; None where the session's own begins anew.
 
         Another worker, or a server that was started again, knows nothing of a session's own stream:
@@ -399,6 +460,8 @@ class Sessions:
         """
         place = parse_event_id(request.headers["last-event-id"])
         log = place and self._kept.find(session.id, place.stream)
+        if place and log is None and self._peers.shared and not is_polled(place.stream):
+            log = yield from self._shared_logs.find(session.id, place, request)
         if place and log and log.has(place.number) and request.permits(log.rules):
             if log.is_over and place.number >= log.last:
                 # Clients come back for ever to a stream that ends without their answer.
@@ -422,6 +485,8 @@ class Sessions:
             # Those that are called within it have more of them, once it runs.
             log.rules = call.incoming.met_rules
             self._kept.keep(session, log, ttl=self._settings.resume_ttl)
+            if self._peers.shared:
+                self._shared_logs.share(session, log, call.incoming)
             self._logs[session, call.incoming.id] = log
             if call.cancelled:
                 log.abandon()
@@ -434,10 +499,14 @@ class Sessions:
         question = str(message.id)
         if self._answers.deliver(session.id, question, message):
             return
-        if not self._peers.shared:
-            _refuse_foreign_answer(question)
+        node = self._answers.asked_by(question)
+        if node is None:
+            # Nobody waits for it any more.
             return
-        yield from self._peers.send(
+        if not self._peers.shared:
+            raise _foreign_answer()
+        yield from self._peers.send_to(
+            node,
             "answer",
             session=session.id,
             question=question,
@@ -477,7 +546,7 @@ class Sessions:
         """
         session, _ = yield from self.session(request)
         ttl = max(0.0, session.expires - time.time())
-        yield from done(self._peers.backplane.end_session(session.id, ttl=ttl))
+        yield from done(self._peers.states.end_session(session.id, ttl=ttl))
         self._end_here(session.id)
         self._opened.pop((request.mount, request.headers[SESSION_HEADER]), None)
         yield from self._peers.send("ended", session=session.id)
@@ -519,16 +588,16 @@ class Sessions:
             raise ProtocolError(INVALID_PARAMS, 'params must have a string "uri"')
         assert session is not None
         check_uris([uri])
-        uri, backplane = normal_uri(uri), self._peers.backplane
+        uri, states = normal_uri(uri), self._peers.states
         if on:
             if not self._catalogue.serves(uri, incoming):
                 raise ProtocolError(
                     RESOURCE_NOT_FOUND, f"Resource not found: {uri}", data={"uri": uri}
                 )
-            subscribed = yield from done(backplane.subscribed(session))
+            subscribed = yield from done(states.subscribed(session))
             check_uris(subscribed | {uri})
         ttl = self._settings.session_ttl
-        yield from done(backplane.subscribe(session, uri, on=on, ttl=ttl))
+        yield from done(states.subscribe(session, uri, on=on, ttl=ttl))
         self._streams.subscribe(session, uri, on=on)
         yield from self._peers.send("subscribed", session=session, uri=uri, on=on)
         return Result(b"")
@@ -539,25 +608,19 @@ class Sessions:
             raise ProtocolError(INVALID_PARAMS, f'"level" must be one of {", ".join(LOG_LEVELS)}')
         assert incoming.session is not None
         ttl = self._settings.session_ttl
-        yield from done(self._peers.backplane.set_log_level(incoming.session, str(level), ttl=ttl))
+        yield from done(self._peers.states.set_log_level(incoming.session, str(level), ttl=ttl))
         return Result(b"")
 
 
-def _refuse_foreign_answer(question: str) -> None:
-    """Refuse the answer to a question that another process has asked, where it cannot reach that
-    process. An answer that nobody waits for any more is dropped.
-
-    Raises:
-        ProtocolError: 400.
-    """
-    if not is_foreign(question):
-        return
+def _foreign_answer() -> ProtocolError:
+    """The refusal of the answer to a question that another process has asked, which this one cannot
+    reach."""
     logger.warning(
         "A client answered a question of another process, which does not get the answer: with "
         "several workers, clients of the session revisions must come back to the one that asks "
-        "them (sticky sessions), or the server must have a single one."
+        "them (sticky sessions), the server must have a backplane, or a single worker."
     )
-    raise ProtocolError(
+    return ProtocolError(
         INVALID_REQUEST, "The question was asked by another process of this server", status=400
     )
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, FlowMethod, Method
-from mcp_mount.calls.flows import Flow
+from mcp_mount.calls.flows import Flow, done
 from mcp_mount.calls.incoming import LOG_LEVELS, ClientInfo, IncomingRequest
 from mcp_mount.calls.questions import (
     InputRequest,
@@ -25,7 +25,7 @@ from mcp_mount.calls.questions import (
 )
 from mcp_mount.calls.results import Result
 from mcp_mount.calls.tasks import TaskRequired
-from mcp_mount.protocol.changes import ListenSubscription
+from mcp_mount.protocol.changes import ListenSubscription, tasks_in
 from mcp_mount.protocol.listener import Listener
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.protocol.task_methods import Job, TaskBackend, TaskMethods, TaskRun
@@ -115,7 +115,7 @@ class Stateless:
         self._catalogue = catalogue
         self._own_methods: dict[str, Method | FlowMethod] = {
             "server/discover": Method(self._discover),
-            "subscriptions/listen": Method(self._listen, streams=True),
+            "subscriptions/listen": FlowMethod(self._listen, streams=True),
             **self._tasks.table,
         }
         self._discovery: tuple[int, bytes] = (-1, b"")
@@ -308,16 +308,22 @@ class Stateless:
         salient = [method, whose, *(params.get(member) for member in ("name", "uri", "arguments"))]
         return sha256(json.dumps(salient, sort_keys=True).encode()).hexdigest()[:32]
 
-    def _listen(self, incoming: IncomingRequest) -> Call:
+    def _listen(self, incoming: IncomingRequest) -> Flow[Result | Call]:
         wanted = incoming.params.get("notifications")
         if not isinstance(wanted, dict):
             raise ProtocolError(INVALID_PARAMS, 'params must have an object "notifications"')
         if "taskIds" in wanted:
             incoming.client.require(TASKS)
+        find = self._tasks.finder(incoming)
+        tasks = []
+        for one in tasks_in(wanted):
+            if (yield from done(find(one))) is not None:
+                tasks.append(one)
         subscription = ListenSubscription(
             incoming.id,
             wanted,
-            self._tasks.finder(incoming),
+            tasks,
+            find,
             lambda uri: self._catalogue.serves(uri, incoming),
         )
         return self._listener.call(incoming, subscription, Result(b"", subscription.meta))

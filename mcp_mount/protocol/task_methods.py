@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from mcp_mount.calls.backplane import Asked
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, FlowMethod
-from mcp_mount.calls.flows import Flow, at_once, done, proceed
+from mcp_mount.calls.flows import Flow, at_once, done, proceed, then
 from mcp_mount.calls.incoming import ClientInfo, IncomingRequest
 from mcp_mount.calls.policies import admission, admits
 from mcp_mount.calls.questions import MultiRoundTripDialogue
@@ -101,26 +101,26 @@ class TaskBackend(Protocol):
             task_id: Its id.
         """
 
-    def delivered(self, task_id: str) -> Asked[None]:
+    def delivered(self, task: Task) -> Asked[None]:
         """Note that the client has got the outcome: where room is needed, it goes first.
 
         Args:
-            task_id: The id of the task.
+            task: The task, as `get` gave it.
         """
 
-    def answer(self, task_id: str, responses: Mapping[str, Any]) -> Asked[None]:
+    def answer(self, task: Task, responses: Mapping[str, Any]) -> Asked[None]:
         """Hand in answers; those to no question are dropped.
 
         Args:
-            task_id: The id of the task.
+            task: The task, as `get` gave it.
             responses: By the keys of their questions.
         """
 
-    def cancel(self, task_id: str) -> Asked[None]:
+    def cancel(self, task: Task) -> Asked[None]:
         """Ask a task to end; one that has ended stays as it is.
 
         Args:
-            task_id: Its id.
+            task: The task, as `get` gave it.
         """
 
 
@@ -242,7 +242,7 @@ class TaskMethods:
             poll_interval=policy.poll_interval,
         )
 
-    def finder(self, incoming: IncomingRequest) -> Callable[[str], Task | None]:
+    def finder(self, incoming: IncomingRequest) -> Callable[[str], Asked[Task | None]]:
         """What finds the tasks of the caller by their ids, and no others.
 
         The rules of a task's tool, and of what that has called, are asked once more, of the
@@ -251,9 +251,11 @@ class TaskMethods:
         """
         permitted: dict[tuple[str, int], bool] = {}
 
-        def find(task_id: str) -> Task | None:
-            # Asked where a change is told, which cannot wait: a step is taken on the spot.
-            task = self._own(incoming, at_once(self._backend.get(task_id)))
+        def find(task_id: str) -> Asked[Task | None]:
+            return then(self._backend.get(task_id), permitted_task)
+
+        def permitted_task(found: Task | None) -> Task | None:
+            task = self._own(incoming, found)
             if task is None:
                 return None
             key = task.id, len(task.rules)
@@ -279,7 +281,7 @@ class TaskMethods:
     def _get(self, incoming: IncomingRequest) -> Flow[Result | Call]:
         task = yield from self._find(incoming)
         if task.status in TERMINAL:
-            yield from done(self._backend.delivered(task.id))
+            yield from done(self._backend.delivered(task))
         return Result(task.detail())
 
     def _update(self, incoming: IncomingRequest) -> Flow[Result | Call]:
@@ -287,12 +289,12 @@ class TaskMethods:
         responses = incoming.params.get("inputResponses")
         if not isinstance(responses, dict):
             raise ProtocolError(INVALID_PARAMS, 'params must have an object "inputResponses"')
-        yield from done(self._backend.answer(task.id, responses))
+        yield from done(self._backend.answer(task, responses))
         return Result(b"")
 
     def _cancel(self, incoming: IncomingRequest) -> Flow[Result | Call]:
         task = yield from self._find(incoming)
-        yield from done(self._backend.cancel(task.id))
+        yield from done(self._backend.cancel(task))
         return Result(b"")
 
     def _find(self, incoming: IncomingRequest) -> Flow[Task]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from mcp_mount.calls.backplane import BackplaneUnavailable
 from mcp_mount.calls.channels import AsyncChannel
-from mcp_mount.protocol.changes import CLOSING, PROBE, Change, Subscription
+from mcp_mount.calls.flows import Do
+from mcp_mount.protocol.changes import CLOSING, PROBE, RESYNC, Change, Subscription
 from mcp_mount.protocol.listener import Changes
 
 
@@ -25,7 +27,9 @@ async def listen(changes: Changes, subscription: Subscription, *, channel: Async
     def hear(change: Change) -> None:
         # What is not wanted is not kept, however slow the client is. A loop that has been closed
         # meanwhile has nobody to tell.
-        if (change in (CLOSING, PROBE) or subscription.wants(change)) and not loop.is_closed():
+        if (
+            change in (CLOSING, PROBE, RESYNC) or subscription.wants(change)
+        ) and not loop.is_closed():
             loop.call_soon_threadsafe(note, change)
 
     stop = changes.listen(hear)
@@ -46,9 +50,21 @@ async def listen(changes: Changes, subscription: Subscription, *, channel: Async
                 if change == PROBE:
                     await channel.keep_alive()
                     continue
-                message = subscription.message(change)
+                if change == RESYNC:
+                    heard.update(dict.fromkeys(subscription.everything()))
+                    continue
+                asked = subscription.message(change)
+                message = await _known(asked) if isinstance(asked, Do) else asked
                 if message is not None:
                     await channel.send(message)
     finally:
         subscription.end()
         stop()
+
+
+async def _known(asked: Do[bytes | None]) -> bytes | None:
+    """The message of a change that another process knows; none, if that cannot be told now."""
+    try:
+        return asked.do() if asked.awaited is None else await asked.awaited()
+    except BackplaneUnavailable:
+        return None

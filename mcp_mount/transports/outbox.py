@@ -6,9 +6,11 @@ import asyncio
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakSet
 
+from mcp_mount.calls.backplane import BackplaneUnavailable
 from mcp_mount.calls.flows import Do, awaited
 from mcp_mount.transports import background
 from mcp_mount.wire.logs import own_logger
@@ -18,6 +20,9 @@ logger = own_logger("mcp_mount")
 _MAX_STEPS: Final = 10_000
 """How many steps may wait; the oldest are dropped where the other end is too slow."""
 
+_AGAIN_SECONDS: Final = 0.5
+"""How long a step waits for a backplane that cannot be reached."""
+
 _STEP_SECONDS: Final = 30.0
 """How long a step may take; those behind it are not held any longer."""
 
@@ -25,15 +30,24 @@ _STEP_SECONDS: Final = 30.0
 class Outbox:
     """Takes steps one after another, on the background loop. Safe to use from any thread.
 
-    A step that fails, or takes too long, is given up, which the log says; the next one follows.
+    A step for which the backplane cannot be reached is taken again until it can. One that fails
+    otherwise, or takes too long, is given up, which the log says; the next one follows.
     After a fork the steps that wait are those of the parent, which takes them.
 
     Args:
         step_seconds: How long a step may take.
         max_steps: How many may wait.
+        on_dropped: Called when there is room again after steps were dropped.
     """
 
-    def __init__(self, *, step_seconds: float = _STEP_SECONDS, max_steps: int = _MAX_STEPS) -> None:
+    def __init__(
+        self,
+        *,
+        step_seconds: float = _STEP_SECONDS,
+        max_steps: int = _MAX_STEPS,
+        on_dropped: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_dropped = on_dropped
         self._step_seconds = step_seconds
         self._max_steps = max_steps
         self._dropped = 0
@@ -72,12 +86,21 @@ class Outbox:
                     dropped, self._dropped = self._dropped, 0
             if dropped:
                 logger.warning("%d messages to other processes were dropped", dropped)
+                self._on_dropped()
             if step is None:
                 return
             try:
-                await self._take(step)
+                await self._take_again(step)
             except Exception:
                 logger.warning("Other processes could not be told something", exc_info=True)
+
+    async def _take_again(self, step: Do[Any]) -> None:
+        """Take a step, until the backplane can be reached; those behind it wait in their order."""
+        while True:
+            try:
+                return await self._take(step)
+            except BackplaneUnavailable:
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _take(self, step: Do[Any]) -> None:
         """Take a step.

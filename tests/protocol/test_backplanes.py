@@ -6,8 +6,9 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import cycle
 from queue import Queue
 from typing import Any, TypeVar
 
@@ -16,7 +17,13 @@ from pydantic import BaseModel
 
 from mcp_mount import Audit, Context, MCPServer, SyncContext, TaskPolicy
 from mcp_mount.backends.backplane import MemoryBackplane
-from mcp_mount.calls.backplane import BackplaneUnavailable, Message, SessionState
+from mcp_mount.calls.backplane import (
+    BackplaneUnavailable,
+    Message,
+    Published,
+    Record,
+    SessionState,
+)
 from mcp_mount.calls.flows import Do
 from mcp_mount.protocol import Reply, Request
 from mcp_mount.transports.async_answers import AsyncAnswers
@@ -36,9 +43,11 @@ class Remote:
 
     def __init__(self) -> None:
         self._state = MemoryBackplane()
-        self._listeners: list[Callable[[Message], None]] = []
+        self._nodes: dict[str, list[Callable[[Message], None]]] = {}
+        self._records: dict[str, dict[str, str]] = {}
+        self._lists: dict[str, list[str]] = {}
         self.is_down = False
-        self.published: list[Message] = []
+        self.published_messages: list[Message] = []
         self.looking: Callable[[], object] = lambda: None
 
     def _step(self, do: Callable[[], T]) -> Do[T]:
@@ -84,18 +93,61 @@ class Remote:
         text = json.dumps(message)
 
         def tell() -> None:
-            self.published.append(message)
-            for hear in list(self._listeners):
+            self.published_messages.append(json.loads(text))
+            for hear in [one for listeners in self._nodes.values() for one in listeners]:
                 hear(json.loads(text))
 
         return self._step(tell)
 
-    def listen(self, hear: Callable[[Message], None]) -> Do[Callable[[], None]]:
-        def begin() -> Callable[[], None]:
-            self._listeners.append(hear)
-            return lambda: self._listeners.remove(hear)
+    def published(self, place: str | None) -> Do[Published]:
+        def look() -> Published:
+            end = len(self.published_messages)
+            known = place is not None and place.isdecimal() and int(place) <= end
+            messages = self.published_messages[int(place or end) if known else end :]
+            return Published(messages, str(end), is_complete=known)
 
-        return self._step(begin)
+        return self._step(look)
+
+    def send(self, node: str, message: Message) -> Do[bool]:
+        text = json.dumps(message)
+
+        def tell() -> bool:
+            for hear in self._nodes.get(node, []):
+                hear(json.loads(text))
+            return node in self._nodes
+
+        return self._step(tell)
+
+    def listen(self, node: str, hear: Callable[[Message], None]) -> Do[Callable[[], None]]:
+        self._nodes.setdefault(node, []).append(hear)
+        return Do(lambda: lambda: self._nodes[node].remove(hear))
+
+    def is_alive(self, node: str) -> Do[bool]:
+        return self._step(lambda: node in self._nodes)
+
+    def record(self, key: str) -> Do[Record]:
+        return self._step(lambda: dict(self._records.get(key, {})))
+
+    def note(
+        self, key: str, fields: Record, *, ttl: float, new: bool = False, final: str | None = None
+    ) -> Do[bool]:
+        def change() -> bool:
+            known = self._records.setdefault(key, {}) if new else self._records.get(key)
+            if known is None or final in known:
+                return False
+            known.update(fields)
+            return True
+
+        return self._step(change)
+
+    def append(self, key: str, items: Sequence[str], *, ttl: float, most: int) -> Do[None]:
+        def change() -> None:
+            self._lists[key] = [*self._lists.get(key, []), *items][-most:]
+
+        return self._step(change)
+
+    def items(self, key: str, *, last: int | None = None) -> Do[Sequence[str]]:
+        return self._step(lambda: self._lists.get(key, [])[-(last or 0) :])
 
 
 class OnThreads:
@@ -298,25 +350,73 @@ def test_a_change_is_heard_in_the_other_process(processes: Processes) -> None:
     list(whole(pieces))
 
 
-def test_a_subscription_of_one_process_counts_in_the_other(processes: Processes) -> None:
-    session = processes.open()
-    stream = {**session, "accept": "text/event-stream"}
-    if isinstance(processes.driver, OnThreads):
-        processes.send(processes.one, stream, None, "GET")
-    else:
-        pieces = processes.start(processes.one, "GET", stream)
-        find(pieces, ":")
+def last_id(events: str) -> str:
+    """The id of the last event that has one."""
+    return [line[4:] for line in events.splitlines() if line.startswith("id: ")][-1]
+
+
+def come_by(processes: Processes, server: MCPServer, session: Any, seen: str | None) -> str:
+    """The events of a GET that ends at once."""
+    headers = {**session, "accept": "text/event-stream"}
+    headers |= {} if seen is None else {"last-event-id": seen}
+    status, events = processes.send(server, headers, None, "GET")
+    assert status == 200
+    return events
+
+
+def test_a_subscription_of_one_process_counts_in_the_other(on_a_loop: Processes) -> None:
+    session = on_a_loop.open()
+    pieces = get_stream(on_a_loop, on_a_loop.one, session)
     subscribe = message("resources/subscribe", {"uri": URI})
-    assert processes.send(processes.other, session, subscribe)[0] == 200
-    processes.other.notify.resource_updated(URI)
-    if isinstance(processes.driver, OnThreads):
-        deadline = time.monotonic() + SECONDS
-        while URI not in processes.send(processes.one, stream, None, "GET")[1]:
-            assert time.monotonic() < deadline
-    else:
-        assert URI in find(pieces, "notifications/resources/updated")
-        processes.one.notify.close()
-        list(whole(pieces))
+    assert on_a_loop.send(on_a_loop.other, session, subscribe)[0] == 200
+    on_a_loop.other.notify.resource_updated(URI)
+    assert URI in find(pieces, "notifications/resources/updated")
+    on_a_loop.one.notify.close()
+    list(whole(pieces))
+
+
+def test_who_comes_by_hears_of_each_change_once_at_any_process(on_threads: Processes) -> None:
+    session = on_threads.open()
+    servers = cycle([on_threads.one, on_threads.other])
+    seen = last_id(come_by(on_threads, on_threads.one, session, None))
+    subscribe = message("resources/subscribe", {"uri": URI})
+    assert on_threads.send(on_threads.other, session, subscribe)[0] == 200
+    on_threads.other.notify.resource_updated(URI)
+    on_threads.other.notify.resource_updated("text://other")
+    on_threads.one.notify.tools_list_changed()
+    heard = ""
+    deadline = time.monotonic() + SECONDS
+    while "tools/list_changed" not in heard:
+        assert time.monotonic() < deadline
+        events = come_by(on_threads, next(servers), session, seen)
+        heard, seen = heard + events, last_id(events)
+    assert (heard.count(URI), heard.count("text://other")) == (1, 0)
+    assert "notifications" not in come_by(on_threads, on_threads.one, session, seen)
+
+
+def test_who_comes_by_for_nothing_is_told_to_come_later(on_threads: Processes) -> None:
+    session, seen, pauses = on_threads.open(), None, []
+    for _ in range(12):
+        events = come_by(on_threads, on_threads.one, session, seen)
+        seen = last_id(events)
+        pauses += [line for line in events.splitlines() if line.startswith("retry: ")]
+    assert pauses == ["retry: 3000"] * 5 + ["retry: 6000"] * 5 + ["retry: 12000"] * 2
+
+
+@pytest.mark.parametrize("seen", ["own-0123456789abcdef~1.7", "at-nowhere.0", "at-99999.3"])
+def test_who_may_have_missed_something_is_told_that_all_may_have_changed(
+    on_threads: Processes, seen: str
+) -> None:
+    session = on_threads.open()
+    subscribe = message("resources/subscribe", {"uri": URI})
+    assert on_threads.send(on_threads.other, session, subscribe)[0] == 200
+    events = come_by(on_threads, on_threads.one, session, seen)
+    told = [data_of(one)["method"] for one in events.split("\n\n") if "data: {" in one]
+    everything = [
+        f"notifications/{kind}/list_changed" for kind in ("tools", "prompts", "resources")
+    ]
+    # Where there was another kind of server, a stream begins.
+    assert told == ([] if "own" in seen else [*everything, "notifications/resources/updated"])
 
 
 def test_an_answer_reaches_the_process_that_asked(processes: Processes) -> None:
@@ -347,13 +447,36 @@ def test_a_call_is_cancelled_from_the_other_process(processes: Processes) -> Non
     assert not any(b'"result"' in piece for piece in whole(pieces))
 
 
-def test_a_backplane_that_cannot_be_reached_is_a_503(processes: Processes) -> None:
+def test_without_the_backplane_a_session_is_served_as_it_was_last_known(
+    processes: Processes,
+) -> None:
+    session, unknown = processes.open(), processes.open()
+    level = message("logging/setLevel", {"level": "error"})
+    assert processes.send(processes.one, session, level)[0] == 200
+    assert processes.send(processes.other, session, message("ping"))[0] == 200
+    processes.backplane.is_down = True
+    assert processes.send(processes.other, unknown, message("ping"))[0] == 200
+    call = message("tools/call", {"name": "chatter"})
+    status, body = processes.send(processes.other, session, call)
+    assert (status, "hello" in body) == (200, False)
+
+
+def test_what_cannot_be_noted_without_the_backplane_is_a_503(processes: Processes) -> None:
     session = processes.open()
     processes.backplane.is_down = True
-    status, body = processes.send(processes.other, session, message("ping"))
-    assert (status, "try again" in body) == (503, True)
+    answer = {"jsonrpc": "2.0", "id": "0000000000000000-0123456789abcdef", "result": {}}
+    for body in (
+        message("logging/setLevel", {"level": "error"}),
+        message("resources/subscribe", {"uri": URI}),
+        answer,
+    ):
+        pieces = processes.start(processes.one, "POST", session, body)
+        status, headers = pieces.get(timeout=SECONDS)
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert "try again" in b"".join(whole(pieces)).decode()
+    assert processes.send(processes.one, session, None, "DELETE")[0] == 503
     processes.backplane.is_down = False
-    assert processes.send(processes.other, session, message("ping"))[0] == 200
+    assert processes.send(processes.one, session, None, "DELETE")[0] == 204
 
 
 def get_stream(processes: Processes, server: MCPServer, session: dict[str, str]) -> Queue[Any]:
@@ -361,6 +484,11 @@ def get_stream(processes: Processes, server: MCPServer, session: dict[str, str])
     pieces = processes.start(server, "GET", {**session, "accept": "text/event-stream"})
     find(pieces, ":")
     return pieces
+
+
+@pytest.fixture
+def on_threads(backplane: Remote) -> Processes:
+    return Processes(OnThreads(), backplane)
 
 
 @pytest.fixture
@@ -432,21 +560,21 @@ def test_a_stream_does_not_open_in_a_session_that_ends_meanwhile(on_a_loop: Proc
 
 
 def test_what_is_registered_is_published_once_requests_come(processes: Processes) -> None:
-    assert processes.backplane.published == []
+    assert processes.backplane.published_messages == []
     processes.send(processes.one, *stateless("tools/list"))
 
     @processes.one.tool
     def late() -> None: ...
 
     deadline = time.monotonic() + SECONDS
-    while not processes.backplane.published:
+    while not processes.backplane.published_messages:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert [one["what"] for one in processes.backplane.published] == ["tools"]
+    assert [one["what"] for one in processes.backplane.published_messages] == ["tools"]
 
 
-def test_what_cannot_be_published_is_no_error_of_who_tells_it(
-    processes: Processes, caplog: pytest.LogCaptureFixture
+def test_what_cannot_be_published_is_published_once_the_backplane_is_there(
+    processes: Processes,
 ) -> None:
     processes.send(processes.one, *stateless("tools/list"))
     processes.backplane.is_down = True
@@ -455,10 +583,15 @@ def test_what_cannot_be_published_is_no_error_of_who_tells_it(
     @processes.one.tool
     def late() -> None: ...
 
+    time.sleep(0.1)
+    assert processes.backplane.published_messages == []
+    processes.backplane.is_down = False
     deadline = time.monotonic() + SECONDS
-    while caplog.text.count("Other processes could not be told something") < 2:
+    while len(processes.backplane.published_messages) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    messages = processes.backplane.published_messages
+    assert [one["what"] for one in messages] == ["resource", "tools"]
 
 
 def test_a_request_that_needs_no_other_process_is_answered_without_the_backplane(
@@ -467,8 +600,6 @@ def test_a_request_that_needs_no_other_process_is_answered_without_the_backplane
     processes.backplane.is_down = True
     assert processes.send(processes.one, *stateless("tools/list"))[0] == 200
     assert processes.send(processes.one, *stateless("tools/list"), method="PUT")[0] == 405
-    wanted = {"notifications": {"toolsListChanged": True}}
-    assert processes.send(processes.one, *stateless("subscriptions/listen", wanted))[0] == 503
     headers = {**stateless("tools/list")[0], "origin": "https://evil.example"}
     assert processes.send(processes.one, headers, stateless("tools/list")[1])[0] == 403
 
@@ -486,10 +617,9 @@ def test_observers_see_what_is_refused_for_want_of_the_backplane(processes: Proc
     session = processes.open()
     seen.clear()
     processes.backplane.is_down = True
-    assert processes.send(server, session, message("ping"))[0] == 503
-    wanted = {"notifications": {"toolsListChanged": True}}
-    assert processes.send(server, *stateless("subscriptions/listen", wanted))[0] == 503
-    assert [method for method, _ in seen] == ["ping", "subscriptions/listen"]
+    level = message("logging/setLevel", {"level": "error"})
+    assert processes.send(server, session, level)[0] == 503
+    assert [method for method, _ in seen] == ["logging/setLevel"]
 
 
 def test_a_batch_obeys_the_log_level_that_it_sets(processes: Processes) -> None:
@@ -502,7 +632,7 @@ def test_a_batch_obeys_the_log_level_that_it_sets(processes: Processes) -> None:
     assert (status, "hello" in body) == (200, False)
 
 
-def test_other_processes_hear_nothing_of_tasks_that_they_do_not_know() -> None:
+def test_other_processes_hear_of_the_states_of_a_task() -> None:
     backplane = Bare()
     server = make(backplane)
     done = threading.Event()
@@ -521,4 +651,8 @@ def test_other_processes_hear_nothing_of_tasks_that_they_do_not_know() -> None:
     while seen["status"] == "working":
         params = {"taskId": asked["result"]["taskId"], "_meta": meta(capabilities=tasks)}
         seen = ask(server, "tasks/get", params)["result"]
-    assert backplane.published == []
+    deadline = time.monotonic() + SECONDS
+    while not backplane.published_messages:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert {one["what"] for one in backplane.published_messages} == {"task"}

@@ -443,7 +443,7 @@ def test_an_answer_to_a_question_of_another_process_is_refused_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     session = Session(make(), "2025-11-25")
-    elsewhere = {"jsonrpc": "2.0", "id": "00000000-0123456789abcdef", "result": {}}
+    elsewhere = {"jsonrpc": "2.0", "id": "0000000000000000-0123456789abcdef", "result": {}}
     reply = session.send(elsewhere)
     assert reply.status == 400
     assert json.loads(reply.body)["id"] is None

@@ -20,7 +20,7 @@ from mcp.client.stdio import stdio_client
 
 from mcp_mount import MCPServer
 from mcp_mount.backends.backplane import MemoryBackplane
-from mcp_mount.calls.backplane import BackplaneUnavailable, SessionState
+from mcp_mount.calls.backplane import BackplaneUnavailable
 from mcp_mount.transports import stdio
 from mcp_mount.transports.threads import PLAIN
 from tests.requests import initialize, message, meta
@@ -270,11 +270,11 @@ class LateBackplane(MemoryBackplane):
 
     asked = 0
 
-    def session(self, session: str) -> SessionState:
+    def subscribed(self, session: str) -> frozenset[str]:
         self.asked += 1
         if self.asked == 1:
             raise BackplaneUnavailable
-        return super().session(session)
+        return super().subscribed(session)
 
 
 def test_a_session_is_served_and_hears_of_changes_once_the_backplane_is_there(

@@ -1,5 +1,6 @@
-"""What crosses requests: ended sessions, the log level and the subscriptions of a session."""
+"""What the processes of a server have in common: in this process alone, or in Redis."""
 
+from mcp_mount.backends.backplane.given import backplane_of, check_backplane, store_url
 from mcp_mount.backends.backplane.memory import MemoryBackplane
 
-__all__ = ["MemoryBackplane"]
+__all__ = ["MemoryBackplane", "backplane_of", "check_backplane", "store_url"]

@@ -1,4 +1,5 @@
-"""Tasks in this process: coroutines on an event loop, functions on threads, state in memory."""
+"""Tasks in this process: coroutines on an event loop, functions on threads, state in memory, and on
+the board where other processes see it."""
 
 from __future__ import annotations
 
@@ -17,8 +18,10 @@ from typing import Any, Final
 
 from mcp_mount.backends.tasks.contexts import Around, current_context
 from mcp_mount.backends.tasks.workers import Workers
+from mcp_mount.calls.backplane import Asked
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.channels import AsyncChannel, SyncChannel
+from mcp_mount.calls.flows import Flow, done, step
 from mcp_mount.calls.questions import (
     InputRequest,
     PendingInput,
@@ -27,6 +30,7 @@ from mcp_mount.calls.questions import (
     require_capabilities,
 )
 from mcp_mount.calls.tasks import TERMINAL, Task, TaskLimits
+from mcp_mount.protocol.task_board import TaskBoard
 from mcp_mount.protocol.task_methods import Job, TaskRun
 from mcp_mount.transports import background
 from mcp_mount.transports.channels import LoopChannel, ThreadChannel, answered
@@ -46,12 +50,13 @@ class TaskCancelled(EndsRun):
 
 
 class LocalTasks:
-    """The backend of a single process. Safe to use from any thread."""
+    """Runs each task in the process that took its request. Safe to use from any thread."""
 
     def __init__(
         self,
         runner: Runner,
         notify: Callable[[str], None],
+        board: TaskBoard,
         detach: Callable[[Call], Context] = current_context,
         *,
         around: Callable[[Call], Around | None] = lambda call: None,
@@ -62,6 +67,7 @@ class LocalTasks:
         Args:
             runner: How the host runs plain functions.
             notify: Called with the id of a task that changed.
+            board: Where other processes see the tasks.
             detach: Prepares a call to outlive its request, and gives the context variables to run
                 it in.
             around: What a task runs in, entered on a thread that it has for itself.
@@ -70,6 +76,10 @@ class LocalTasks:
         self.limits = limits or TaskLimits()
         self.runner = runner
         self._notify = notify
+        self._board = board
+        board.on_orders = self._take_orders
+        board.on_delivered = self._note_delivered
+        board.running = lambda: list(self._running)
         self.detach = detach
         self._around = around
         self._running: dict[str, RunningTask] = {}
@@ -81,44 +91,89 @@ class LocalTasks:
         self.workers = Workers(_MAX_THREADS)
         self._lock = threading.RLock()
 
-    def start(self, job: Job, run: TaskRun) -> Task:
+    def start(self, job: Job, run: TaskRun) -> Asked[Task]:
         before_shutdown(self.close)
-        running = RunningTask(self, job, run, self._around(run.call))
+        running = RunningTask(self, job, run, self._around(run.call), node=self._board.node)
         with self._lock:
             self._make_room(job.quota)
             self._used.setdefault(job.quota, _Used()).tasks[running.id] = None
             self._running[running.id] = running
+        if self._board.is_shared:
+            return step(partial(self._start_shown, running))
         running.start()
         return running.state
 
-    def get(self, task_id: str) -> Task | None:
-        running = self._running.get(task_id)
-        state = self._ended.get(task_id) if running is None else running.state
+    def get(self, task_id: str) -> Asked[Task | None]:
+        state = self._state(task_id)
+        if state is None and self._board.is_shared:
+            return self._board.find(task_id)
         return None if state is None or _is_expired(state) else state
 
-    def delivered(self, task_id: str) -> None:
+    def _state(self, task_id: str) -> Task | None:
+        """The state of a task of this process."""
+        running = self._running.get(task_id)
+        return self._ended.get(task_id) if running is None else running.state
+
+    def delivered(self, task: Task) -> Asked[None]:
+        if task.node != self._board.node:
+            return self._board.tell_delivered(task)
+        self._note_delivered(task.id)
+        return None
+
+    def _note_delivered(self, task_id: str) -> None:
         with self._lock:
             task = self._ended.get(task_id)
             if task is not None:
                 self._delivered.setdefault(task_id, task)
 
-    def answer(self, task_id: str, responses: Mapping[str, Any]) -> None:
-        running = self._running.get(task_id)
+    def answer(self, task: Task, responses: Mapping[str, Any]) -> Asked[None]:
+        running = self._running.get(task.id)
         if running is not None:
             running.answer(responses)
+        elif self._board.is_shared:
+            return self._board.answer(task, responses)
+        return None
 
-    def cancel(self, task_id: str) -> None:
-        running = self._running.get(task_id)
+    def cancel(self, task: Task) -> Asked[None]:
+        running = self._running.get(task.id)
         if running is not None:
             running.cancel()
+        elif self._board.is_shared:
+            return self._board.cancel(task)
+        return None
 
     def close(self) -> None:
         """Cancel all tasks, as at a shutdown."""
         for running in list(self._running.values()):
             running.cancel()
 
+    def _start_shown(self, running: RunningTask) -> Flow[Task]:
+        """Start a task once the other processes can see it: one that cannot be seen is none."""
+        try:
+            yield from done(self._board.add(running.state))
+        except BaseException:
+            with self._lock:
+                self._forget(running.state)
+            raise
+        running.start()
+        return running.state
+
+    def _take_orders(
+        self, task_id: str, answers: Sequence[Mapping[str, Any]], cancelled: bool
+    ) -> None:
+        """Take what other processes were told for a task."""
+        running = self._running.get(task_id)
+        if running is None:
+            return
+        for one in answers:
+            running.answer(one)
+        if cancelled:
+            running.cancel()
+
     def changed(self, task: Task) -> None:
         """Note the new state of a task."""
+        if self._board.is_shared:
+            self._board.show(task)
         if task.status in TERMINAL:
             with self._lock:
                 # The call goes, with its request; the state stays.
@@ -154,7 +209,7 @@ class LocalTasks:
         while self._has_used_up(quota) and self._forget_delivered(quota):
             pass
         if self._has_used_up(quota):
-            first = self.get(next(iter(self._used[quota].tasks)))
+            first = self._state(next(iter(self._used[quota].tasks)))
             left = 1 if first is None else first.created + first.ttl - time.time()
             raise ProtocolError(
                 INTERNAL_ERROR,
@@ -228,7 +283,9 @@ class RunningTask:
     It is the dialogue of its call, and knows nothing of the request that began it.
     """
 
-    def __init__(self, backend: LocalTasks, job: Job, run: TaskRun, around: Around | None) -> None:
+    def __init__(
+        self, backend: LocalTasks, job: Job, run: TaskRun, around: Around | None, *, node: str
+    ) -> None:
         self._around = around
         self._backend = backend
         self._run = run
@@ -249,6 +306,7 @@ class RunningTask:
             job.quota,
             job.tool,
             run.call.incoming.met_rules,
+            node=node,
         )
         run.call.incoming = replace(run.call.incoming, dialogue=self, task=self)
 

@@ -66,13 +66,13 @@ class Elsewhere:
     def get(self, task_id: str) -> Do[Task | None]:
         return self._step(lambda: self._tasks.get(task_id))
 
-    def delivered(self, task_id: str) -> Do[None]:
+    def delivered(self, task: Task) -> Do[None]:
         return self._step(lambda: None)
 
-    def answer(self, task_id: str, responses: Mapping[str, Any]) -> Do[None]:
+    def answer(self, task: Task, responses: Mapping[str, Any]) -> Do[None]:
         return self._step(lambda: None)
 
-    def cancel(self, task_id: str) -> Do[None]:
+    def cancel(self, task: Task) -> Do[None]:
         return self._step(lambda: None)
 
 

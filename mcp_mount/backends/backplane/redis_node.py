@@ -1,0 +1,196 @@
+"""A process as a node of a backplane in Redis: one thread with one connection, which reads what is
+published and what is sent to the node.
+
+It reads streams from a place on, so that nothing is lost with a connection; what a channel of
+Redis's publish and subscribe said meanwhile would be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from typing import Any, Final
+
+from mcp_mount.backends.redis_clients import RedisClients
+from mcp_mount.calls.backplane import BEAT, RESYNC, Message
+from mcp_mount.transports.os_threads import start_thread
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
+
+BEGIN: Final = {"m": '{"kind":"begin"}'}
+"""A message that is nobody's concern, where a stream has none: a place needs one."""
+
+NODE_SECONDS: Final = 30
+"""How long a node is thought to be alive after its last sign of life."""
+
+_BEAT_SECONDS: Final = 5.0
+"""How often it gives one, and looks whether it has missed something."""
+
+_BLOCK_SECONDS: Final = 2.0
+"""How long Redis waits for messages before it answers that there are none."""
+
+_SILENT_SECONDS: Final = 2.0
+"""How much longer the answer may take."""
+
+_FIRST_SECONDS: Final = 2.0
+"""How long the first request waits until the node is known to others."""
+
+_MAX_READ: Final = 1000
+_PAUSES: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
+"""Seconds until Redis is tried again, and again; the last one for ever."""
+
+
+class RedisNode:
+    """Reads the messages for one node.
+
+    Args:
+        clients: Of the Redis.
+        changes: The key of the messages to all.
+        own: The key of those to this node.
+        hear: Called with each.
+    """
+
+    def __init__(
+        self, clients: RedisClients, changes: str, own: str, hear: Callable[[Message], None]
+    ) -> None:
+        self._clients = clients
+        self._changes = changes
+        self._own = own
+        self._hear = hear
+        self._place: str | None = None
+        self._own_place = "0-0"
+        self._next_beat = 0.0
+        self._block_ms = 0
+        self._tried: Future[None] = Future()
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin, and wait for a moment until others know the node."""
+        start_thread(self._run, "mcp-mount-backplane", stop=self.stop)
+        wait([self._tried], _FIRST_SECONDS)
+
+    async def start_async(self) -> None:
+        """As `start`, on an event loop."""
+        loop = asyncio.get_running_loop()
+        known = asyncio.Event()
+
+        def tell(tried: object) -> None:
+            # The loop may have ended.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(known.set)
+
+        start_thread(self._run, "mcp-mount-backplane", stop=self.stop)
+        self._tried.add_done_callback(tell)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(known.wait(), _FIRST_SECONDS)
+
+    def stop(self) -> None:
+        """Let the thread end soon."""
+        self._stopped = True
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopped:
+            client = None
+            try:
+                client = self._connect()
+                self._beat(client)
+                if failures:
+                    logger.warning("The backplane can be reached again")
+                failures = 0
+                self._note_tried()
+                while not self._stopped:
+                    self._read(client)
+            except Exception as error:
+                if not failures:
+                    logger.warning("The backplane cannot be reached (%s): trying again", error)
+                self._note_tried()
+                time.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+                failures += 1
+            finally:
+                if client is not None:
+                    with suppress(Exception):
+                        client.close()
+
+    def _connect(self) -> Any:
+        """A client that does not connect again by itself: what is new after a restart, which has
+        forgotten everything, must be looked at first."""
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        client = self._clients.connect(timeout=_BLOCK_SECONDS + _SILENT_SECONDS, max_connections=1)
+        # That of a cluster has none.
+        pool = getattr(client, "connection_pool", None)
+        options = {} if pool is None else pool.connection_kwargs
+        options |= {"retry": Retry(NoBackoff(), 0), "retry_on_error": []}
+        # The URL may say otherwise.
+        timeout = options.get("socket_timeout") or math.inf
+        self._block_ms = int(min(_BLOCK_SECONDS, timeout / 2) * 1000)
+        return client
+
+    def _note_tried(self) -> None:
+        if not self._tried.done():
+            self._tried.set_result(None)
+
+    def _beat(self, client: Any) -> None:
+        """Give a sign of life, and look whether all is there that was there before."""
+        if not client.expire(self._own, NODE_SECONDS):
+            self._own_place = "0-0"
+            client.xadd(self._own, BEGIN)
+            client.expire(self._own, NODE_SECONDS)
+        if self._place is None:
+            self._place = last_place(client, self._changes)
+        elif not client.xrange(self._changes, self._place, self._place):
+            self._place = last_place(client, self._changes)
+            self._tell(RESYNC)
+        self._next_beat = time.monotonic() + _BEAT_SECONDS
+        self._tell(BEAT)
+
+    def _read(self, client: Any) -> None:
+        places = {self._changes: self._place, self._own: self._own_place}
+        read = client.xread(places, _MAX_READ, self._block_ms)
+        for key, messages in dict(read or {}).items():
+            # The third version of Redis's protocol has them in one more list.
+            for place, fields in messages[0] if isinstance(messages[0], list) else messages:
+                if key == self._own:
+                    self._own_place = place
+                else:
+                    self._place = place
+                self._tell_text(fields.get("m", ""))
+        if time.monotonic() >= self._next_beat:
+            self._beat(client)
+
+    def _tell_text(self, text: str) -> None:
+        try:
+            message = json.loads(text)
+        except ValueError:
+            logger.warning("A message on the backplane is not JSON")
+            return
+        self._tell(message)
+
+    def _tell(self, message: Message) -> None:
+        try:
+            self._hear(message)
+        except Exception:
+            logger.exception("A message on the backplane could not be taken in")
+
+
+def last_place(client: Any, changes: str) -> str:
+    """The place after the last message to all.
+
+    Args:
+        client: Of Redis.
+        changes: The key of the messages.
+    """
+    last = client.xrevrange(changes, "+", "-", 1)
+    if last:
+        place: str = last[0][0]
+        return place
+    begun: str = client.xadd(changes, BEGIN)
+    return begun

@@ -1,0 +1,248 @@
+"""The state of tasks where all processes see it: the one that runs a task writes it, and any of
+them tells clients of it, and takes their answers and cancellations.
+
+A task is a record (`t:{task}`) and a list of the answers to its questions (`t:{task}:a`).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+from mcp_mount.calls.backplane import Asked, BackplaneUnavailable, Message, Record
+from mcp_mount.calls.catalogue import Catalogue
+from mcp_mount.calls.flows import Do, Flow, done, step
+from mcp_mount.calls.tasks import TERMINAL, Task
+from mcp_mount.protocol.peers import MISSING_SECONDS, Peers
+from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.wire.messages import encode_error_object
+
+_ENDED: Final = "ended"
+"""The field of a task that has ended: its state changes no more."""
+
+_CANCEL: Final = "cancel"
+
+_MAX_ANSWERS: Final = 1000
+_LOST: Final = "The worker that ran this task was lost"
+
+OnOrders = Callable[[str, Sequence[Mapping[str, Any]], bool], None]
+"""Takes the id of a task, all answers to it so far, and whether it was cancelled."""
+
+
+class TaskBoard:
+    """Shows the tasks of this process to the others, and theirs to this one. Safe to use from any
+    thread.
+
+    Args:
+        peers: The other processes.
+        catalogue: Has the rules of what tasks call.
+
+    Attributes:
+        on_orders: Takes what other processes were told for tasks of this one.
+        on_delivered: Takes the id of a task of this one whose outcome its client has got.
+        running: Returns the ids of the tasks that run here.
+    """
+
+    def __init__(self, peers: Peers, catalogue: Catalogue) -> None:
+        self.on_orders: OnOrders = lambda task, answers, cancelled: None
+        self.on_delivered: Callable[[str], None] = lambda task: None
+        self.running: Callable[[], Sequence[str]] = tuple
+        self._peers = peers
+        self._catalogue = catalogue
+        self._lock = threading.RLock()
+        self._changed: dict[str, Task] = {}
+        self._missing: dict[str, float] = {}
+        peers.on("task", lambda message: self._look(message["task"]))
+        peers.on("delivered", lambda message: self.on_delivered(message["task"]))
+        peers.on("resync", self._look_at_all)
+        peers.on("beat", self._write_again)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there may be other processes."""
+        return self._peers.shared
+
+    @property
+    def node(self) -> str:
+        """The name of this process; none, if there are no others."""
+        return self._peers.node if self.is_shared else ""
+
+    def add(self, task: Task) -> Asked[bool]:
+        """Show a task that is about to begin here.
+
+        Args:
+            task: The task.
+        """
+        return self._peers.backplane.note(_key(task.id), self._fields(task), ttl=task.ttl, new=True)
+
+    def show(self, task: Task) -> None:
+        """Show the new state of a task of this process, soon.
+
+        Args:
+            task: The task. Of several states that come together the last one is shown.
+        """
+        with self._lock:
+            is_waiting = task.id in self._changed
+            self._changed[task.id] = task
+        if not is_waiting:
+            self._peers.later(step(partial(self._write, task.id)))
+
+    def find(self, task_id: str) -> Do[Task | None]:
+        """A task of any process; None if there is none, or no more.
+
+        Args:
+            task_id: Its id.
+        """
+        return step(partial(self._find, task_id))
+
+    def answer(self, task: Task, responses: Mapping[str, Any]) -> Do[None]:
+        """Hand in answers for a task of another process.
+
+        Args:
+            task: The task.
+            responses: By the keys of their questions.
+        """
+        return step(partial(self._answer, task, json.dumps(responses)))
+
+    def cancel(self, task: Task) -> Do[None]:
+        """Ask a task of another process to end.
+
+        Args:
+            task: The task.
+        """
+        return step(partial(self._cancel, task))
+
+    def tell_delivered(self, task: Task) -> Do[None]:
+        """Tell the process of a task that its client has got the outcome.
+
+        Args:
+            task: The task.
+        """
+        return step(partial(self._tell_delivered, task))
+
+    def _tell_delivered(self, task: Task) -> Flow[None]:
+        # It makes room there, which is no reason to fail.
+        with suppress(BackplaneUnavailable):
+            yield from self._peers.send_to(task.node, "delivered", task=task.id)
+
+    def _answer(self, task: Task, text: str) -> Flow[None]:
+        backplane = self._peers.backplane
+        appended = backplane.append(f"{_key(task.id)}:a", [text], ttl=task.ttl, most=_MAX_ANSWERS)
+        yield from done(appended)
+        yield from self._peers.send_to(task.node, "task", task=task.id)
+
+    def _cancel(self, task: Task) -> Flow[None]:
+        note = self._peers.backplane.note(_key(task.id), {_CANCEL: "1"}, ttl=0, final=_ENDED)
+        yield from done(note)
+        yield from self._peers.send_to(task.node, "task", task=task.id)
+
+    def _find(self, task_id: str) -> Flow[Task | None]:
+        backplane = self._peers.backplane
+        task = self._task(task_id, (yield from done(backplane.record(_key(task_id)))))
+        if task is None or task.status in TERMINAL or task.node == self._peers.node:
+            return task
+        if (yield from done(backplane.is_alive(task.node))):
+            self._missing.pop(task.node, None)
+            return task
+        now = time.monotonic()
+        if now < self._missing.setdefault(task.node, now) + MISSING_SECONDS:
+            return task
+        error = ProtocolError(INTERNAL_ERROR, _LOST)
+        outcome = b'"error":%b' % encode_error_object(error)
+        lost = replace(
+            task, status="failed", message=_LOST, requests={}, outcome=outcome, updated=time.time()
+        )
+        yield from self._note(lost)
+        return lost
+
+    def _write(self, task_id: str) -> Flow[None]:
+        with self._lock:
+            task = self._changed.get(task_id)
+        if task is None:
+            return
+        yield from self._note(task)
+        with self._lock:
+            if self._changed.get(task_id) is task:
+                del self._changed[task_id]
+                return
+        yield from self._write(task_id)
+
+    def _note(self, task: Task) -> Flow[None]:
+        note = self._peers.backplane.note(
+            _key(task.id), self._fields(task), ttl=task.ttl, final=_ENDED
+        )
+        yield from done(note)
+        yield from self._peers.send("change", what="task", which=task.id)
+
+    def _write_again(self, message: Message) -> None:
+        """Write what has not been written: its step was dropped, perhaps."""
+        with self._lock:
+            waiting = list(self._changed)
+        for task_id in waiting:
+            self._peers.later(step(partial(self._write, task_id)))
+
+    def _look_at_all(self, message: Message) -> None:
+        for task_id in self.running():
+            self._look(task_id)
+
+    def _look(self, task_id: str) -> None:
+        """Look for what others were told for a task of this process."""
+        if task_id in self.running():
+            self._peers.later(step(partial(self._orders, task_id)))
+
+    def _orders(self, task_id: str) -> Flow[None]:
+        backplane = self._peers.backplane
+        record = yield from done(backplane.record(_key(task_id)))
+        items = yield from done(backplane.items(f"{_key(task_id)}:a"))
+        self.on_orders(task_id, [json.loads(one) for one in items], _CANCEL in record)
+
+    def _fields(self, task: Task) -> Record:
+        ended = {_ENDED: "1"} if task.status in TERMINAL else {}
+        return {
+            "ttl": str(task.ttl),
+            "poll": str(task.poll_interval),
+            "caller": json.dumps(task.caller),
+            "quota": task.quota,
+            "tool": task.tool,
+            "needs": json.dumps(self._catalogue.names_of(task.rules)),
+            "created": repr(task.created),
+            "updated": repr(task.updated),
+            "status": task.status,
+            "message": json.dumps(task.message),
+            "requests": json.dumps(task.requests),
+            "outcome": task.outcome.decode(),
+            "node": task.node,
+            **ended,
+        }
+
+    def _task(self, task_id: str, record: Record) -> Task | None:
+        rules = self._catalogue.rules_of(json.loads(record["needs"])) if record else None
+        if rules is None:
+            # Not there, or what it has called is not known here: nobody can tell who may see it.
+            return None
+        return Task(
+            task_id,
+            float(record["ttl"]),
+            float(record["poll"]),
+            json.loads(record["caller"]),
+            record["quota"],
+            record["tool"],
+            rules,
+            float(record["created"]),
+            float(record["updated"]),
+            record["status"],
+            json.loads(record["message"]),
+            json.loads(record["requests"]),
+            record["outcome"].encode(),
+            record["node"],
+        )
+
+
+def _key(task_id: str) -> str:
+    return f"t:{task_id}"

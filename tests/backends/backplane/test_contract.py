@@ -1,0 +1,229 @@
+"""What every backplane does, with its steps taken on a thread and on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from queue import Queue
+from typing import Any
+
+import pytest
+
+from mcp_mount.backends.backplane import MemoryBackplane
+from mcp_mount.backends.backplane.redis import RedisBackplane
+from mcp_mount.calls.backplane import UNTOUCHED, Asked, Message, SessionState
+from mcp_mount.calls.flows import Do
+from tests.backends.backplane.valkeys import Valkey, valkey
+from tests.protocol.test_backplanes import Bare, Remote
+
+SECONDS = 20
+
+Taker = Callable[[Asked[Any]], Any]
+"""Takes a step, if it is one."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Valkey]:
+    with valkey() as running:
+        yield running
+
+
+MAKERS: dict[str, Callable[[Valkey], Any]] = {
+    "memory": lambda server: MemoryBackplane(),
+    "behind a network": lambda server: Remote(),
+    "at once": lambda server: Bare(),
+    "redis": lambda server: RedisBackplane(server.url, lambda: "shop {1}:2"),
+}
+"""Makers of all backplanes, by their names. The server has no keys."""
+
+SHARED = [name for name in MAKERS if name != "memory"]
+
+
+@pytest.fixture
+def backplane(request: pytest.FixtureRequest, server: Valkey) -> Any:
+    server.forget()
+    return MAKERS[request.param](server)
+
+
+every = pytest.mark.parametrize("backplane", MAKERS, indirect=True)
+every_shared = pytest.mark.parametrize("backplane", SHARED, indirect=True)
+
+
+@pytest.fixture(params=["thread", "loop"])
+def take(request: pytest.FixtureRequest) -> Iterator[Taker]:
+    if request.param == "thread":
+        yield lambda asked: asked.do() if isinstance(asked, Do) else asked
+        return
+    loop = asyncio.new_event_loop()
+
+    def take_on_loop(asked: Asked[Any]) -> Any:
+        if not isinstance(asked, Do):
+            return asked
+        if asked.awaited is None:
+            return asked.do()
+
+        async def run() -> Any:
+            assert asked.awaited is not None
+            return await asked.awaited()
+
+        return loop.run_until_complete(run())
+
+    yield take_on_loop
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+@every
+def test_of_a_session_nothing_is_known_at_first(backplane: Any, take: Taker) -> None:
+    assert take(backplane.session("s")) == UNTOUCHED
+    assert take(backplane.subscribed("s")) == frozenset()
+
+
+@every
+def test_a_log_level_and_subscriptions_are_kept_for_their_session(
+    backplane: Any, take: Taker
+) -> None:
+    take(backplane.set_log_level("s", "error", ttl=60))
+    take(backplane.subscribe("s", "a://é:1", on=True, ttl=60))
+    take(backplane.subscribe("s", "b://2", on=True, ttl=60))
+    take(backplane.subscribe("s", "b://2", on=False, ttl=60))
+    assert take(backplane.session("s")) == SessionState(log_level="error")
+    assert take(backplane.subscribed("s")) == {"a://é:1"}
+    assert take(backplane.session("other")) == UNTOUCHED
+
+
+@every
+def test_of_a_session_that_has_ended_nothing_else_is_kept(backplane: Any, take: Taker) -> None:
+    take(backplane.set_log_level("s", "error", ttl=60))
+    take(backplane.subscribe("s", "a://1", on=True, ttl=60))
+    take(backplane.end_session("s", ttl=60))
+    take(backplane.set_log_level("s", "debug", ttl=60))
+    take(backplane.subscribe("s", "a://2", on=True, ttl=60))
+    assert take(backplane.session("s")) == SessionState(ended=True)
+    assert take(backplane.subscribed("s")) == frozenset()
+
+
+@every
+def test_what_is_known_of_a_session_expires(backplane: Any, take: Taker) -> None:
+    if isinstance(backplane, Remote):
+        pytest.skip("its sessions are those of the memory")
+    take(backplane.set_log_level("s", "error", ttl=0.01))
+    take(backplane.subscribe("t", "a://1", on=True, ttl=0.01))
+    take(backplane.end_session("u", ttl=0.01))
+    time.sleep(0.02)
+    assert [take(backplane.session(one)) for one in "stu"] == [UNTOUCHED] * 3
+    assert take(backplane.subscribed("t")) == frozenset()
+
+
+def heard(queue: Queue[Message]) -> Message:
+    """The next message that is none of the backplane's own."""
+    while (message := queue.get(timeout=SECONDS))["kind"] in ("beat", "begin"):
+        pass
+    return message
+
+
+@every_shared
+def test_a_message_to_all_is_heard_by_every_node_in_its_order(backplane: Any, take: Taker) -> None:
+    queues: list[Queue[Message]] = [Queue(), Queue()]
+    stops = [take(backplane.listen(f"n{place}", one.put)) for place, one in enumerate(queues)]
+    for number in range(3):
+        take(backplane.publish({"kind": "change", "number": number, "what": "é\n"}))
+    for queue in queues:
+        messages = [heard(queue) for _ in range(3)]
+        assert [one["number"] for one in messages] == [0, 1, 2]
+        assert messages[0]["what"] == "é\n"
+    for stop in stops:
+        stop()
+
+
+@every_shared
+def test_a_message_to_a_node_is_heard_there_alone(backplane: Any, take: Taker) -> None:
+    queue: Queue[Message] = Queue()
+    other: Queue[Message] = Queue()
+    stops = [take(backplane.listen("one", queue.put)), take(backplane.listen("two", other.put))]
+    assert take(backplane.is_alive("one"))
+    assert take(backplane.send("one", {"kind": "answer"}))
+    assert heard(queue) == {"kind": "answer"}
+    take(backplane.publish({"kind": "last"}))
+    assert heard(other) == {"kind": "last"}
+    assert not take(backplane.send("nobody", {"kind": "answer"}))
+    assert not take(backplane.is_alive("nobody"))
+    for stop in stops:
+        stop()
+
+
+@every_shared
+def test_who_comes_by_finds_what_was_published_since(backplane: Any, take: Taker) -> None:
+    take(backplane.publish({"kind": "change", "number": 0}))
+    begin = take(backplane.published(None))
+    assert begin.messages == []
+    for number in (1, 2):
+        take(backplane.publish({"kind": "change", "number": number}))
+    found = take(backplane.published(begin.place))
+    assert ([one["number"] for one in found.messages], found.is_complete) == ([1, 2], True)
+    again = take(backplane.published(found.place))
+    assert (list(again.messages), again.place, again.is_complete) == ([], found.place, True)
+
+
+@every_shared
+@pytest.mark.parametrize("place", ["", "x", "1-1", "99999999999999999999-0", "-", "+", "0-0\n"])
+def test_at_a_place_that_is_not_kept_something_may_be_missing(
+    backplane: Any, take: Taker, place: str
+) -> None:
+    take(backplane.publish({"kind": "change"}))
+    found = take(backplane.published(place))
+    assert (list(found.messages), found.is_complete) == ([], False)
+    assert take(backplane.published(found.place)).is_complete
+
+
+@every_shared
+def test_a_record_is_made_once_and_ends_with_its_final_field(backplane: Any, take: Taker) -> None:
+    assert not take(backplane.note("k", {"a": "1"}, ttl=60))
+    assert take(backplane.record("k")) == {}
+    assert take(backplane.note("k", {"a": "1"}, ttl=60, new=True))
+    assert take(backplane.note("k", {"a": "é", "b": ""}, ttl=60, final="end"))
+    assert take(backplane.note("k", {"end": "yes"}, ttl=60, final="end"))
+    assert not take(backplane.note("k", {"a": "late"}, ttl=60, final="end"))
+    assert take(backplane.record("k")) == {"a": "é", "b": "", "end": "yes"}
+
+
+@every_shared
+def test_a_list_keeps_its_last_items(backplane: Any, take: Taker) -> None:
+    assert list(take(backplane.items("k"))) == []
+    take(backplane.append("k", ["1", "2"], ttl=60, most=3))
+    take(backplane.append("k", ["é\n", "4"], ttl=60, most=3))
+    assert list(take(backplane.items("k"))) == ["2", "é\n", "4"]
+    assert list(take(backplane.items("k", last=2))) == ["é\n", "4"]
+    assert list(take(backplane.items("k", last=9))) == ["2", "é\n", "4"]
+
+
+def test_every_key_in_redis_has_its_server_its_version_and_a_time_to_live(server: Valkey) -> None:
+    server.forget()
+    backplane = RedisBackplane(server.url, lambda: "shop")
+    stop = backplane.listen("n1", lambda message: None).do()
+    backplane.set_log_level("s1", "error", ttl=60).do()
+    backplane.end_session("s2", ttl=60).do()
+    backplane.note("t:1", {"a": "1"}, ttl=60, new=True).do()
+    backplane.append("t:1:a", ["1"], ttl=60, most=9).do()
+    with server.client() as client:
+        kept = {key: client.ttl(key) > 0 for key in client.scan_iter()}
+    stop()
+    assert kept == {
+        "mcp-mount:1:shop:s:s1": True,
+        "mcp-mount:1:shop:s:s2": True,
+        "mcp-mount:1:shop:t:1": True,
+        "mcp-mount:1:shop:t:1:a": True,
+        "mcp-mount:1:{shop}:n:n1": True,
+        "mcp-mount:1:{shop}:changes": False,
+    }
+
+
+def test_two_servers_in_one_redis_hear_nothing_of_one_another(server: Valkey) -> None:
+    queue: Queue[Message] = Queue()
+    stop = RedisBackplane(server.url, lambda: "one").listen("n", queue.put).do()
+    RedisBackplane(server.url, lambda: "two").publish({"kind": "change"}).do()
+    assert not RedisBackplane(server.url, lambda: "two").send("n", {"kind": "answer"}).do()
+    RedisBackplane(server.url, lambda: "one").publish({"kind": "last"}).do()
+    assert heard(queue) == {"kind": "last"}
+    stop()

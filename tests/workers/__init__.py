@@ -1,0 +1,1 @@
+"""Servers in four processes that share a backplane: any of them serves any request."""

@@ -1,0 +1,35 @@
+"""The shop in each kind of host. BACKPLANE is the URL that its processes share."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from tests.workers.shop import fill
+
+OPTIONS: dict[str, Any] = {"secret_key": "for-tests-only", "open": True, "poll_seconds": 0.05}
+
+
+def asgi() -> Any:
+    from mcp_mount import MCPServer
+
+    server = MCPServer("shop", backplane=os.environ["BACKPLANE"], **OPTIONS)
+    fill(server)
+    return server
+
+
+def flask() -> Any:
+    from flask import Flask
+
+    from mcp_mount_flask import MCPMount
+
+    app = Flask("shop")
+    app.config.update(
+        SECRET_KEY="for-tests-only",
+        MCP_BACKPLANE=os.environ["BACKPLANE"],
+        MCP_OPEN=True,
+        MCP_POLL_SECONDS=0.05,
+        MCP_WAITING_THREADS=12,
+    )
+    fill(MCPMount(app, "/mcp").server)
+    return app

@@ -1,0 +1,112 @@
+"""Four workers of a host: behind a proxy that goes round them, or of one web server."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import cycle
+from typing import Any
+
+from sample_projects.processes import free_port, running
+
+WORKERS = 4
+
+_UVICORN = ("-m", "uvicorn", "--factory", "--log-level", "warning", "--app-dir", ".")
+_GUNICORN = ("-m", "gunicorn", "--threads", "16", "--log-level", "warning", "-w", "4")
+
+HOSTS = {
+    "uvicorn x 4": (*_UVICORN, "tests.workers.apps:asgi"),
+    "uvicorn --workers 4": (*_UVICORN, "--workers", "4", "tests.workers.apps:asgi"),
+    "gunicorn -w 4, Flask": (*_GUNICORN, "tests.workers.apps:flask()"),
+    "gunicorn -w 4, Django": (*_GUNICORN, "tests.workers.project:wsgi"),
+    "django-asgi x 4": (*_UVICORN, "tests.workers.project:asgi"),
+}
+"""The words that start a worker, or all of them."""
+
+
+class RoundRobin:
+    """A proxy in front of several ports: each connection goes to the next one."""
+
+    def __init__(self, ports: list[int]) -> None:
+        self._ports = cycle(ports)
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port: int = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._socket.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            for _ in range(WORKERS):
+                with suppress(OSError):
+                    server = socket.create_connection(("127.0.0.1", next(self._ports)))
+                    break
+            else:
+                return
+            with server:
+                back = threading.Thread(target=_copy, args=(server, client), daemon=True)
+                back.start()
+                _copy(client, server)
+                back.join()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_RDWR)
+
+
+class Workers:
+    """Running workers of a host.
+
+    Attributes:
+        port: Of the proxy, or of the web server.
+        processes: One for each worker, where each was started by itself.
+    """
+
+    def __init__(self, port: int, processes: list[Any]) -> None:
+        self.port = port
+        self.processes = processes
+
+
+@contextmanager
+def workers(host: str, backplane: str) -> Iterator[Workers]:
+    """Four workers of a host that share a backplane.
+
+    Args:
+        host: One of `HOSTS`.
+        backplane: Its URL.
+    """
+    words = HOSTS[host]
+    environment = {"BACKPLANE": backplane, "MCP_MOUNT_SECRET_KEY": "for-tests-only"}
+    with ExitStack() as stack:
+        if "-w" in words or "--workers" in words:
+            port = free_port()
+            where = ("--bind", f"127.0.0.1:{port}") if "-w" in words else ("--port", str(port))
+            one = running([sys.executable, *words, *where], port, environment=environment)
+            yield Workers(port, [stack.enter_context(one)])
+            return
+        ports = [free_port() for _ in range(WORKERS)]
+        processes = [
+            stack.enter_context(
+                running(
+                    [sys.executable, *words, "--port", str(port)], port, environment=environment
+                )
+            )
+            for port in ports
+        ]
+        proxy = RoundRobin(ports)
+        stack.callback(proxy.close)
+        yield Workers(proxy.port, processes)

@@ -1,0 +1,218 @@
+"""What clients notice when workers, Redis, or the connections to it are lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.backends.backplane.valkeys import Valkey, valkey
+from tests.requests import message, meta, stateless
+from tests.workers.client import SECONDS, Client
+from tests.workers.hosts import Workers, workers
+from tests.workers.shop import NEWS
+from tests.workers.test_any_worker import answer_to, start, talk
+
+HOST = "uvicorn x 4"
+EVERYTHING = {"toolsListChanged": True, "resourceSubscriptions": [NEWS]}
+
+
+@pytest.fixture
+def server() -> Iterator[Valkey]:
+    with valkey() as running:
+        yield running
+
+
+@pytest.fixture
+def site(server: Valkey) -> Iterator[Workers]:
+    with workers(HOST, server.url) as running:
+        yield running
+
+
+@pytest.fixture
+def client(site: Workers) -> Client:
+    return Client(site.port)
+
+
+def kill(site: Workers, server: Valkey, pid: int) -> None:
+    """Kill a worker, and let the time pass after which it is missed."""
+    [process] = [one for one in site.processes if one.pid == pid]
+    process.kill()
+    process.wait()
+    with server.client() as redis:
+        alive = {key: redis.pttl(key) for key in redis.scan_iter("*:n:*")}
+        # Those that live renew theirs within five seconds.
+        time.sleep(5.5)
+        for key, left in alive.items():
+            if redis.pttl(key) < left:
+                redis.delete(key)
+
+
+class Heard:
+    """What a stream tells, as it comes."""
+
+    def __init__(self, stream: Any) -> None:
+        self.methods: list[str] = []
+        self.uris: list[str] = []
+        self._stream = stream
+        self.has_ended = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        try:
+            for event in self._stream.events():
+                self.methods.append(event.get("method", "result"))
+        finally:
+            self.has_ended.set()
+
+    def hears(self, *methods: str) -> bool:
+        deadline = time.monotonic() + SECONDS
+        while not set(methods) <= set(self.methods):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_the_call_of_a_worker_that_is_killed_ends_with_an_error_on_another(
+    site: Workers, server: Valkey, client: Client
+) -> None:
+    session = client.open()
+    stream = client.call(session, "wait", seconds=600)
+    events = stream.events()
+    pid = int(next(events)["params"]["progress"])
+    seen = stream.last_id
+    assert seen is not None
+    with server.client() as redis:
+        eventually(lambda: bool(list(redis.scan_iter("*:log:*:e"))))
+    kill(site, server, pid)
+    headers = {**session, "accept": "text/event-stream", "last-event-id": seen}
+    again = client.send("GET", headers)
+    assert again.status == 200
+    [answer] = [event for event in again.events() if event.get("id") == 7]
+    assert answer["error"]["message"] == "The worker that ran this was lost"
+    stream.close()
+    again.close()
+
+
+def test_the_task_of_a_worker_that_is_killed_fails(
+    site: Workers, server: Valkey, client: Client
+) -> None:
+    task_id = start(client, "endless_job")
+    eventually(lambda: "statusMessage" in client.task(task_id, "working"))
+    pid = int(client.task(task_id, "working")["statusMessage"])
+    kill(site, server, pid)
+    task = client.task(task_id, "failed")
+    assert task["statusMessage"] == "The worker that ran this task was lost"
+    assert task["error"]["message"] == "The worker that ran this task was lost"
+
+
+@pytest.mark.parametrize("how", ["stopped", "silent"])
+def test_without_redis_what_needs_it_is_a_503_and_all_else_is_served(
+    how: str, server: Valkey, client: Client
+) -> None:
+    session = client.open()
+    question = client.call(session, "ask", word="w")
+    asked = next(event for event in question.events() if "id" in event and "method" in event)
+    wanted = {"notifications": EVERYTHING, "_meta": meta()}
+    heard = Heard(client.send("POST", *stateless("subscriptions/listen", wanted)))
+    assert heard.hears("notifications/subscriptions/acknowledged")
+    task_id = start(client, "endless_job")
+    for _ in range(4):
+        assert client.status(session, message("ping")) == 200
+    server.stop() if how == "stopped" else server.silence()
+    for _ in range(8):
+        assert isinstance(client.stateless("tools/list")["tools"], list)
+        assert "isError" not in client.stateless("tools/call", {"name": "where", "arguments": {}})
+        assert client.status(session, message("ping")) == 200
+    level = message("logging/setLevel", {"level": "error"})
+    statuses = [
+        client.status(session, level),
+        client.status(session, {**answer_to(asked), "id": "0" * 16 + "-" + "0" * 16}),
+        client.send("DELETE", session).status,
+    ]
+    assert statuses == [503, 503, 503]
+    for method, params in (
+        ("tools/call", {"name": "job", "arguments": {"word": "w"}}),
+        ("tasks/get", {"taskId": f"{task_id}x"}),
+    ):
+        refused = client.send("POST", *stateless(method, {**params, "_meta": task_meta()}))
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    client.stateless("tools/call", {"name": "change", "arguments": {}})
+    client.stateless("tools/call", {"name": "change_tools", "arguments": {}})
+    server.start() if how == "stopped" else server.go_on()
+    # The question goes on, and so do the streams: its answer arrives, and what has changed is told.
+    eventually(
+        lambda: client.status(session, message("logging/setLevel", {"level": "info"})) == 200
+    )
+    eventually(lambda: client.status(session, answer_to(asked)) == 202)
+    results = [event for event in question.events() if "result" in event]
+    assert results[0]["result"]["content"][0]["text"] == "w True"
+    assert heard.hears("notifications/resources/updated", "notifications/tools/list_changed")
+    assert not heard.has_ended.is_set()
+
+
+def task_meta() -> dict[str, Any]:
+    return meta(capabilities={"extensions": {"io.modelcontextprotocol/tasks": {}}})
+
+
+def test_answers_arrive_though_connections_are_cut_twice_a_second(
+    server: Valkey, client: Client
+) -> None:
+    is_over = threading.Event()
+
+    def cut() -> None:
+        with server.client() as redis:
+            while not is_over.wait(0.5):
+                redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            words = [f"w{number}" for number in range(40)]
+            said = list(pool.map(lambda word: talk(client, "ask_async", word), words))
+    finally:
+        is_over.set()
+        cutter.join()
+    assert said == [f"{word} True" for word in words]
+
+
+def test_streams_are_told_that_all_may_have_changed_where_redis_has_forgotten_it(
+    server: Valkey, client: Client
+) -> None:
+    wanted = {"notifications": EVERYTHING, "_meta": meta()}
+    streams = [
+        Heard(client.send("POST", *stateless("subscriptions/listen", wanted))) for _ in range(4)
+    ]
+    for one in streams:
+        assert one.hears("notifications/subscriptions/acknowledged")
+    server.stop()
+    server.start()
+    for one in streams:
+        assert one.hears("notifications/resources/updated", "notifications/tools/list_changed")
+
+
+def test_a_full_redis_refuses_what_must_be_noted_and_serves_the_rest(
+    server: Valkey, client: Client
+) -> None:
+    session = client.open()
+    assert client.status(session, message("ping")) == 200
+    with server.client() as redis:
+        redis.config_set("maxmemory", "1")
+        redis.config_set("maxmemory-policy", "noeviction")
+        assert client.status(session, message("ping")) == 200
+        assert client.status(session, message("logging/setLevel", {"level": "error"})) == 503
+        redis.config_set("maxmemory", "0")
+    assert client.status(session, message("logging/setLevel", {"level": "error"})) == 200
