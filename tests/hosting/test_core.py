@@ -67,7 +67,7 @@ def state_of(server: MCPServer) -> list[Any]:
         {"resource": "http://shop.example/mcp"},
         {"call_middleware": 5},
         {"page_size": 0},
-        {"backplane": "redis://x"},
+        {"backplane": "http://x"},
         {"telemetry": "yes"},
     ],
 )
@@ -178,9 +178,9 @@ def test_a_backplane_without_entries_is_one() -> None:
 
     first, second = Counted(), Counted()
     server = MCPServer("shop", backplane=first)
-    assert server.core._peers.backplane is first
+    assert server.core._peers.states is first
     server.configure(backplane=second)
-    assert server.core._peers.backplane is second
+    assert server.core._peers.states is second
 
 
 @pytest.mark.parametrize("option", ["path", "debug", "docs_url"])
