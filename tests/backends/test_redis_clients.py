@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -111,6 +112,9 @@ def test_a_thousand_commands_at_once_share_few_connections(kind: str, valkey: Va
     asyncio.run(run())
 
 
+# Before version 8, redis-py leaves a connection to the garbage collection that is cancelled while it
+# closes it; here, and in no other test.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_task_that_is_cancelled_gives_its_connection_back(valkey: Valkey) -> None:
     async def run() -> None:
         client = await clients_of(valkey.url + "?max_connections=1").async_client()
@@ -126,6 +130,7 @@ def test_a_task_that_is_cancelled_gives_its_connection_back(valkey: Valkey) -> N
         assert await asyncio.wait_for(client.get("x"), 2) is None
 
     asyncio.run(run())
+    gc.collect()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
