@@ -353,7 +353,11 @@ class SignIn:
 
     def issuer_at(self, url: str) -> str:
         """The issuer for the MCP endpoint at a URL (RFC 8414, section 2): its origin, where the
-        host serves the metadata there, and else the endpoint's own URL."""
+        host serves the metadata there, and else the endpoint's own URL.
+
+        Args:
+            url: The URL of the endpoint.
+        """
         if self.issuer is not None:
             return self.issuer
         parts = urlsplit(url)
