@@ -376,11 +376,19 @@ class MCPServer(HandlerDecorators, FastAPI):
 
     def invalidate(self, *tags: str) -> None:
         """Drop the cached results that have one of these tags; in all processes, if the store is
-        shared. `ainvalidate` is the same for coroutines."""
+        shared. `ainvalidate` is the same for coroutines.
+
+        Args:
+            tags: The tags, as `Cache(tags=)` gives them.
+        """
         follow(invalidate(self.core.store, tags))
 
     async def ainvalidate(self, *tags: str) -> None:
-        """`invalidate`, for coroutines."""
+        """`invalidate`, for coroutines.
+
+        Args:
+            tags: The tags, as `Cache(tags=)` gives them.
+        """
         await follow_async(invalidate(self.core.store, tags), self.core.runner)
 
     async def _default(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,19 +19,34 @@ PACKAGES = (
     "mcp_mount_flask",
     "mcp_mount_starlette",
 )
-EXPORTING = (*PACKAGES, "mcp_mount.auth", "mcp_mount.openapi", "mcp_mount.testing")
+EXPORTING = (
+    *PACKAGES,
+    "mcp_mount.auth",
+    "mcp_mount.images",
+    "mcp_mount.models",
+    "mcp_mount.openapi",
+    "mcp_mount.testing",
+)
 
 _INLINE = re.compile(r"(?:^|\. |\n)((?:\w+, )*\w+): [a-z\"`]")
 _SECTION = re.compile(r"^\s*(?:Args|Attributes|Returns|Yields|Raises):\s*$", re.MULTILINE)
 
 
 @cache
+def packages() -> griffe.ModulesCollection:
+    """All packages, as griffe reads them."""
+    loader = griffe.GriffeLoader(search_paths=[ROOT, ROOT / "integrations"])
+    for package in PACKAGES:
+        loader.load(package)
+    loader.resolve_aliases(external=False)
+    return loader.modules_collection
+
+
+@cache
 def documented(package: str) -> list[griffe.Object]:
     """The classes and functions of a package that have a docstring."""
     found = []
-    loaded = griffe.load(package, search_paths=[ROOT, ROOT / "integrations"])
-    assert isinstance(loaded, griffe.Module)
-    waiting: list[griffe.Object] = [loaded]
+    waiting: list[griffe.Object] = [packages()[package]]
     while waiting:
         one = waiting.pop()
         waiting += [inner for inner in one.members.values() if isinstance(inner, griffe.Object)]
@@ -109,6 +124,74 @@ def test_what_a_module_exports_lists_its_parameters(module: str) -> None:
             if lacks:
                 lacking[one.path] = lacks
     assert lacking == {}
+
+
+def own(member: griffe.Object | griffe.Alias) -> griffe.Object | None:
+    """What a name of a module or a class stands for; None if it is of another library."""
+    try:
+        return member.final_target if isinstance(member, griffe.Alias) else member
+    except griffe.AliasResolutionError:
+        return None
+
+
+def public_functions(module: str) -> dict[str, griffe.Function]:
+    """The functions that a module exports, and the public methods of the classes that it does,
+    with those that they inherit; by their paths."""
+    members = packages()[module].members
+    exported = [members[name] for name in importlib.import_module(module).__all__]
+    found = {}
+    for one in filter(None, map(own, exported)):
+        methods = one.all_members if isinstance(one, griffe.Class) else {}
+        shown = [own(member) for name, member in methods.items() if not name.startswith("_")]
+        for function in (one, *shown):
+            if isinstance(function, griffe.Function):
+                found[function.path] = function
+    return found
+
+
+@cache
+def interfaces() -> dict[str, list[set[str]]]:
+    """The parameters that docstrings of methods list, by the names of the methods."""
+    found: dict[str, list[set[str]]] = {}
+    for one in documented("mcp_mount"):
+        if isinstance(one.parent, griffe.Class):
+            found.setdefault(one.name, []).append(listed(one) or set())
+    return found
+
+
+@pytest.mark.parametrize("module", EXPORTING)
+def test_public_functions_and_methods_list_their_parameters(module: str) -> None:
+    lacking = {}
+    for path, one in public_functions(module).items():
+        if one.docstring is not None:
+            lacks = parameters(one) - (listed(one) or set())
+        elif parameters(one) in interfaces().get(one.name, []):
+            # It implements what a protocol or a base class documents.
+            continue
+        else:
+            lacks = parameters(one)
+        if lacks:
+            lacking[path] = sorted(lacks)
+    assert lacking == {}
+
+
+def test_both_contexts_have_the_same_parameters_and_results() -> None:
+    """Nobody who reads of a method of `SyncContext` has to look elsewhere."""
+    both = packages()["mcp_mount.context.context"]
+    wrong = []
+    for name, one in both["SyncContext"].members.items():
+        other = both["Context"].members.get(name)
+        if not (name.startswith("_") or other is None or one.docstring is None):
+            told, expected = one.docstring.value, other.docstring.value
+            if _SECTION.search(expected) and sections_of(told) != sections_of(expected):
+                wrong.append(name)
+    assert wrong == []
+
+
+def sections_of(docstring: str) -> str:
+    """A docstring from its first section on."""
+    found = _SECTION.search(docstring)
+    return "" if found is None else docstring[found.start() :]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -55,6 +55,15 @@ class MCPMount(Mount):
     """Whether only path and method of a request count for it: see `front.py`."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether a request is for this mount, as of any `Mount`; also at the path itself, without
+        a slash at its end.
+
+        Args:
+            scope: The scope of the request.
+
+        Returns:
+            How it matches, and what it changes in the scope.
+        """
         if scope["type"] in ("http", "websocket"):
             path = route_path(scope)
             found = self._exact.match(path)

@@ -46,7 +46,11 @@ class Verifier(Protocol):
     needs_resource: bool
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
-        """The credential of this kind in a request; None if it has none."""
+        """The credential of this kind in a request; None if it has none.
+
+        Args:
+            headers: The headers of the request, by their names in lower case.
+        """
 
     def verify(self, credential: str, resource: str | None) -> Flow[AccessToken]:
         """The access token that a credential stands for.
@@ -66,7 +70,11 @@ class Issuer(Verifier, Protocol):
     """A verifier of the tokens that the server issues itself (`SignIn`)."""
 
     def issuer_at(self, url: str) -> str:
-        """The issuer for the MCP endpoint at a URL."""
+        """The issuer for the MCP endpoint at a URL.
+
+        Args:
+            url: The URL of the endpoint.
+        """
 
     @property
     def find_user(self) -> Callable[[AccessToken], Any] | None:

@@ -53,7 +53,11 @@ class Policy(Protocol):
     """What wraps the runs of a handler."""
 
     def flow(self, call: Call) -> Flow[Result]:
-        """The flow of one call."""
+        """The flow of one call.
+
+        Args:
+            call: The call.
+        """
 
 
 class Encoded:
@@ -292,13 +296,21 @@ class Call:
         )
 
     def bind(self, channel: object) -> None:
-        """Give the handler its context, which speaks through `channel` (calls/channels.py)."""
+        """Give the handler its context.
+
+        Args:
+            channel: What the context speaks through (calls/channels.py).
+        """
         assert self._context is not None
         name, context_class = self._context
         self.kwargs[name] = context_class(self.incoming, channel)
 
     def standing_in(self, policies: Sequence[Policy]) -> Call:
-        """A call for the same request whose policies decide on it, so that no handler runs."""
+        """A call for the same request whose policies decide on it, so that no handler runs.
+
+        Args:
+            policies: The policies that decide, from the outermost inwards.
+        """
         other = copy(self)
         other.policies, other.task, other._context, other._validate = policies, None, None, None
         other.tracker = RunTracker()
@@ -307,7 +319,11 @@ class Call:
         return other
 
     def surround(self, manager: Callable[[], AbstractContextManager[Any]]) -> None:
-        """Let the handler run within a context manager, which is made when it runs."""
+        """Let the handler run within a context manager.
+
+        Args:
+            manager: Makes the context manager, when the handler runs.
+        """
         self._managers.append(manager)
 
     def resume(self, function: Callable[[], Any]) -> None:
@@ -445,17 +461,29 @@ class Call:
         return self.tracker is not None and self.tracker.given_up
 
     def settle(self, result: Result) -> None:
-        """Let the call end with a result that something around the handler made or passed on."""
+        """Let the call end with a result that something around the handler made or passed on.
+
+        Args:
+            result: The result.
+        """
         self.result, self.failure = result, None
 
     def fail(self, error: Exception) -> None:
-        """Let the run of the handler fail, by what a host does around it, such as a transaction."""
+        """Let the run of the handler fail, by what a host does around it, such as a transaction.
+
+        Args:
+            error: The exception that the client is told of.
+        """
         if not self._is_given_up:
             self.conclude(error)
 
     def conclude(self, outcome: Result | Exception) -> None:
         """Let the call end with a result, or an exception: that of the handler, or
-        of one of its policies."""
+        of one of its policies.
+
+        Args:
+            outcome: The result or the exception.
+        """
         if isinstance(outcome, Result):
             self.settle(outcome)
             return
@@ -477,7 +505,11 @@ class Call:
 
     def recognised(self, error: BaseException) -> BaseException:
         """An exception as the client is told of it: one of ours, if the host knows it or its kind
-        of handler does; else as it is."""
+        of handler does; else as it is.
+
+        Args:
+            error: What was raised.
+        """
         if not isinstance(error, Exception):
             return error
         ours = self.incoming.hooks.translated(self, error)
@@ -531,7 +563,11 @@ class Call:
         raise ProtocolError(INTERNAL_ERROR, "The server failed to answer this request")
 
     def report(self, failure: BaseException) -> None:
-        """Log that the handler, or something around it, has failed, and tell the host."""
+        """Log that the handler, or something around it, has failed, and tell the host.
+
+        Args:
+            failure: What was raised.
+        """
         kind = "Tool" if self.method == "tools/call" else self.method
         what = f"{kind} {self.name!r}" if self.name else kind
         logger.error("%s failed", what, exc_info=failure)

@@ -259,19 +259,35 @@ class Context(_BaseContext[L]):
         await self._send(self._log(level, data, logger_name))
 
     async def debug(self, data: Any) -> None:
-        """Send a log message of the level "debug"."""
+        """Send a log message of the level "debug".
+
+        Args:
+            data: The message: text, or anything that has a JSON form.
+        """
         await self._send(self._log("debug", data, None))
 
     async def info(self, data: Any) -> None:
-        """Send a log message of the level "info"."""
+        """Send a log message of the level "info".
+
+        Args:
+            data: The message: text, or anything that has a JSON form.
+        """
         await self._send(self._log("info", data, None))
 
     async def warning(self, data: Any) -> None:
-        """Send a log message of the level "warning"."""
+        """Send a log message of the level "warning".
+
+        Args:
+            data: The message: text, or anything that has a JSON form.
+        """
         await self._send(self._log("warning", data, None))
 
     async def error(self, data: Any) -> None:
-        """Send a log message of the level "error"."""
+        """Send a log message of the level "error".
+
+        Args:
+            data: The message: text, or anything that has a JSON form.
+        """
         await self._send(self._log("error", data, None))
 
     async def close_stream(self, *, retry: float = 1.0) -> None:
@@ -508,33 +524,69 @@ class SyncContext(_BaseContext[L]):
     def report_progress(
         self, progress: float, total: float | None = None, message: str | None = None
     ) -> None:
-        """Report the progress of the call: see `Context.report_progress`."""
+        """Report the progress of the call: see `Context.report_progress`.
+
+        Args:
+            progress: Grows from one report to the next; reports that do not grow are dropped.
+            total: The final value of `progress`, if it is known.
+            message: What is being done, for people.
+        """
         self._send(self._progress(progress, total, message))
         if self._incoming.listener is not None:
             self._incoming.listener.hear_from_thread(progress, total, message)
 
     def log(self, level: str, data: Any, *, logger_name: str | None = None) -> None:
-        """Send a log message to the client: see `Context.log`."""
+        """Send a log message to the client: see `Context.log`.
+
+        Args:
+            level: "debug", "info", "notice", "warning", "error", "critical", "alert" or
+                "emergency".
+            data: The message: text, or anything that has a JSON form.
+            logger_name: The name of the logger.
+
+        Raises:
+            ValueError: If the protocol has no such level.
+        """
         self._send(self._log(level, data, logger_name))
 
     def debug(self, data: Any) -> None:
-        """Send a log message of the level "debug"."""
+        """Send a log message of the level "debug".
+
+        Args:
+            data: The message: text, or anything that has a JSON form.
+        """
         self._send(self._log("debug", data, None))
 
     def info(self, data: Any) -> None:
-        """Send a log message of the level "info"."""
+        """Send a log message of the level "info".
+
+        Args:
+            data: The message: text, or anything that has a JSON form.
+        """
         self._send(self._log("info", data, None))
 
     def warning(self, data: Any) -> None:
-        """Send a log message of the level "warning"."""
+        """Send a log message of the level "warning".
+
+        Args:
+            data: The message: text, or anything that has a JSON form.
+        """
         self._send(self._log("warning", data, None))
 
     def error(self, data: Any) -> None:
-        """Send a log message of the level "error"."""
+        """Send a log message of the level "error".
+
+        Args:
+            data: The message: text, or anything that has a JSON form.
+        """
         self._send(self._log("error", data, None))
 
     def close_stream(self, *, retry: float = 1.0) -> None:
-        """Close the connection of a long call: see `Context.close_stream`."""
+        """Close the connection of a long call: see `Context.close_stream`.
+
+        Args:
+            retry: After how many seconds the client should come back.
+        """
         self._channel.close_stream(retry)
 
     def elicit(self, message: str, schema: type[T], *, key: str | None = None) -> Elicited[T]:
@@ -542,12 +594,36 @@ class SyncContext(_BaseContext[L]):
 
         In the session revisions the answer is another HTTP request: under WSGI, the web server
         needs more than one thread.
+
+        Args:
+            message: What the user is asked.
+            schema: The form: a flat pydantic model of texts, numbers, booleans and choices.
+            key: The name of the question on the wire; by default its number.
+
+        Returns:
+            The answer, which is true only if the user accepted.
+
+        Raises:
+            ClientError: If the client cannot ask the user, or does not answer properly, or in time.
+            TypeError: If the model has fields that a form cannot have.
         """
         operation = operations.ask_one(self, key, "elicitation", elicitation(message, schema))
         return perform(operation)
 
     def elicit_url(self, message: str, url: str, *, key: str | None = None) -> Elicited[Any]:
-        """Ask the user to visit a page: see `Context.elicit_url`."""
+        """Ask the user to visit a page: see `Context.elicit_url`.
+
+        Args:
+            message: Why the user should visit it.
+            url: The page.
+            key: The name of the question on the wire; by default its number.
+
+        Returns:
+            The answer: "accept" means that the user agreed to open the page.
+
+        Raises:
+            ClientError: As `elicit`.
+        """
         operation = operations.ask_one(self, key, "elicitation", url_elicitation(message, url))
         return perform(operation)
 
@@ -559,16 +635,51 @@ class SyncContext(_BaseContext[L]):
         key: str | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Mapping[str, Any]:
-        """Ask the client's model: see `Context.sample`."""
+        """Ask the client's model: see `Context.sample`.
+
+        Args:
+            messages: One text of the user, or `mcp_types.SamplingMessage`s, or plain data.
+            max_tokens: The most tokens of the answer.
+            key: The name of the question on the wire; by default its number.
+            options: Further parameters, such as `system` and `tools`.
+
+        Returns:
+            The `CreateMessageResult`, as plain data.
+
+        Raises:
+            ClientError: As `elicit`.
+            TypeError: If there is no such option.
+        """
         input_request = sampling(messages, max_tokens=max_tokens, **options)
         return perform(operations.ask_one(self, key, "sampling", input_request))
 
     def list_roots(self, *, key: str | None = None) -> Sequence[Mapping[str, Any]]:
-        """Ask the client for its roots: see `Context.list_roots`."""
+        """Ask the client for its roots: see `Context.list_roots`.
+
+        Args:
+            key: The name of the question on the wire; by default its number.
+
+        Returns:
+            The roots, as plain data.
+
+        Raises:
+            ClientError: As `elicit`.
+        """
         return perform(operations.ask_one(self, key, "roots", roots()))
 
     def ask(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
-        """Put several questions to the client at once: see `Context.ask`."""
+        """Put several questions to the client at once: see `Context.ask`.
+
+        Args:
+            input_requests: Made by `elicitation`, `url_elicitation`, `sampling` and `roots`, by
+                keys of your own.
+
+        Returns:
+            The answers, by their keys.
+
+        Raises:
+            ClientError: As `elicit`.
+        """
         return perform(operations.ask(self, input_requests))
 
     @overload
@@ -588,7 +699,22 @@ class SyncContext(_BaseContext[L]):
     def call_tool(
         self, tool: Any, arguments: Mapping[str, Any] | None = None, *, returns: Any = None
     ) -> Any:
-        """Call another tool of the server: see `Context.call_tool`."""
+        """Call another tool of the server: see `Context.call_tool`.
+
+        Args:
+            tool: Its name, or its function.
+            arguments: By their names.
+            returns: The type of the value; by default the return annotation of the function.
+                `CallToolResult` gives the whole result.
+
+        Returns:
+            The value. Without a type: data as in JSON, text, or content blocks, which a handler may
+            return in turn.
+
+        Raises:
+            ToolError: If the tool failed, if the caller may not use it, or if tools call one
+                another in a circle.
+        """
         return perform(operations.call_tool(self, tool, arguments, returns))
 
     @overload
@@ -602,18 +728,51 @@ class SyncContext(_BaseContext[L]):
     def complete(
         self, question: Question, *, returns: Any = None, **options: Unpack[CompleteOptions]
     ) -> Any:
-        """Ask a chat model of the server: see `Context.complete`."""
+        """Ask a chat model of the server: see `Context.complete`.
+
+        Args:
+            question: A text, which the user says; a list of messages, in OpenAI's form; or a
+                `ChatRequest`.
+            returns: The type of the value that is wanted: the model is asked for JSON of its
+                schema. `str` gives the text.
+            options: How the model is to answer, and which one.
+
+        Returns:
+            The value; without a type, the whole answer.
+
+        Raises:
+            ModelError: If there is no answer: its `status` says why, as over HTTP. Also if the
+                answer is not of the type that is wanted.
+        """
         request = completions.request_of(question, returns, options)
         return completions.value_in(perform(operations.complete(self, request)), returns)
 
     def read_resource(self, uri: str) -> list[ResourceContent]:
-        """Read a resource of the server: see `Context.read_resource`."""
+        """Read a resource of the server: see `Context.read_resource`.
+
+        Args:
+            uri: Its URI.
+
+        Raises:
+            ToolError: As `call_tool`.
+        """
         return contents_of(perform(operations.call(self, "resources/read", uri, {"uri": uri})))
 
     def get_prompt(
         self, name: str, arguments: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        """Get a prompt of the server: see `Context.get_prompt`."""
+        """Get a prompt of the server: see `Context.get_prompt`.
+
+        Args:
+            name: Its name.
+            arguments: By their names.
+
+        Returns:
+            Its messages, as `PromptMessage` has them in JSON.
+
+        Raises:
+            ToolError: As `call_tool`.
+        """
         params = {"name": name, "arguments": dict(arguments or {})}
         return messages_of(perform(operations.call(self, "prompts/get", name, params)))
 

@@ -73,7 +73,11 @@ class _Media:
         return self._data
 
     def media_type(self, data: bytes) -> str:
-        """The media type: as told by `format`, else by the file's name, else by its first bytes."""
+        """The media type: as told by `format`, else by the file's name, else by its first bytes.
+
+        Args:
+            data: The bytes of the content.
+        """
         if self._format is not None:
             return self._format if "/" in self._format else f"{self.kind}/{self._format.lower()}"
         if self._path is not None:

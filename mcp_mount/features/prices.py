@@ -68,7 +68,11 @@ class Price:
         return True
 
     def cost(self, usage: Usage) -> float:
-        """The cost of an answer."""
+        """The cost of an answer.
+
+        Args:
+            usage: The tokens that it took.
+        """
         cached = self.input if self.cached is None else self.cached
         again = min(usage.cached_tokens, usage.input_tokens)
         read = (usage.input_tokens - again) * self.input + again * cached

@@ -124,7 +124,12 @@ class ImageRequest(BaseModel):
         return int(width), int(height)
 
     def with_files(self, images: Sequence[Picture], mask: Picture | None) -> ImageRequest:
-        """The request to edit these pictures."""
+        """The request to edit these pictures.
+
+        Args:
+            images: The pictures to edit.
+            mask: It is transparent where the first of them is to change; None without one.
+        """
         request = self.model_copy()
         request._images, request._mask = tuple(images), mask
         return request
@@ -153,10 +158,18 @@ class ImagePieces(Protocol):
     """Takes pictures on their way."""
 
     async def put(self, delta: PartialPicture) -> None:
-        """Take one, on the event loop of the request."""
+        """Take one, on the event loop of the request.
+
+        Args:
+            delta: The partial picture.
+        """
 
     def put_from_thread(self, delta: PartialPicture) -> None:
-        """Take one from a plain function."""
+        """Take one from a plain function.
+
+        Args:
+            delta: The partial picture.
+        """
 
 
 class _NoImagePieces:

@@ -17,12 +17,19 @@ class Pieces(Protocol):
     async def put(self, delta: Delta) -> None:
         """Take a piece, on the event loop of the request; waits for a reader that is slow.
 
+        Args:
+            delta: The piece.
+
         Raises:
             ReaderLeft: If nobody reads any more.
         """
 
     def put_from_thread(self, delta: Delta) -> None:
-        """Take a piece from a plain function; otherwise as `put`."""
+        """Take a piece from a plain function; otherwise as `put`.
+
+        Args:
+            delta: The piece.
+        """
 
 
 class ReaderLeft(Exception):

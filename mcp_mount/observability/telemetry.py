@@ -89,7 +89,11 @@ class Telemetry:
         )
 
     def around(self, redact: Redaction) -> Traced:
-        """The policy that traces the calls of an entry."""
+        """The policy that traces the calls of an entry.
+
+        Args:
+            redact: Removes secrets from what spans show.
+        """
         return Traced(self, redact)
 
     def on_request(
@@ -181,7 +185,15 @@ class Telemetry:
         outcome: CallOutcome,
         error: BaseException | None = None,
     ) -> None:
-        """Note on its span, and in the metrics, how a request ended."""
+        """Note on its span, and in the metrics, how a request ended.
+
+        Args:
+            span: The span of the request.
+            dimensions: The attributes of its metrics; empty if it is not measured.
+            started: When it began, as `time.perf_counter` has it.
+            outcome: How it ended.
+            error: What it failed with, if that is known.
+        """
         further: dict[str, Any] = {}
         if outcome.error is not None:
             further[conventions.ERROR_TYPE] = outcome.error
@@ -194,10 +206,24 @@ class Telemetry:
             self._duration.record(time.perf_counter() - started, {**dimensions, **further})
 
     def show_arguments(self, span: Span, call: Call, redact: Redaction) -> None:
+        """Put the arguments of a tool call on its span, if this telemetry shows content.
+
+        Args:
+            span: The span of the call.
+            call: The call.
+            redact: Removes secrets from what spans show.
+        """
         if self._content and span.is_recording() and call.method == "tools/call":
             span.set_attribute(conventions.TOOL_ARGUMENTS, to_json(redact(call.arguments)).decode())
 
     def show_result(self, span: Span, call: Call, result: Result) -> None:
+        """Put the result of a tool call on its span, if this telemetry shows content.
+
+        Args:
+            span: The span of the call.
+            call: The call.
+            result: What the tool returned.
+        """
         if self._content and span.is_recording() and call.method == "tools/call":
             shown = b"{%b}" % result.members
             span.set_attribute(conventions.TOOL_RESULT, shown.decode())

@@ -52,6 +52,9 @@ class ResponseBody:
     def expect(self, length: str | None) -> None:
         """Look at a Content-Length header before the body comes.
 
+        Args:
+            length: The value of the header; None without one.
+
         Raises:
             ResponseTooLarge: If it announces more than the limit.
         """
@@ -63,6 +66,9 @@ class ResponseBody:
 
     def add(self, chunk: bytes) -> None:
         """Add what has come.
+
+        Args:
+            chunk: The next bytes of the body.
 
         Raises:
             ResponseTooLarge: If that is more than the limit; what was collected is dropped.
@@ -90,7 +96,11 @@ class ResponseBody:
         return self.whole()
 
     async def collect_async(self, chunks: AsyncIterable[bytes]) -> bytes:
-        """`collect`, of chunks that come asynchronously."""
+        """`collect`, of chunks that come asynchronously.
+
+        Args:
+            chunks: The body, as it comes.
+        """
         async for chunk in chunks:
             self.add(chunk)
         return self.whole()

@@ -94,13 +94,21 @@ class Operation:
         return frozenset.intersection(*map(_parameters, self.paths))
 
     def path_for(self, given: Collection[str]) -> str:
-        """Its path with the most parameters that are all given."""
+        """Its path with the most parameters that are all given.
+
+        Args:
+            given: The names of the parameters that are given.
+        """
         fit = [path for path in self.paths if _parameters(path) <= set(given)]
         return max(fit, key=lambda path: len(_parameters(path)), default=self.path)
 
     def unsent(self, given: Collection[str]) -> dict[str, frozenset[str]]:
         """The parameters that are given and that no path takes with the others: for each, those
-        that it needs beside them."""
+        that it needs beside them.
+
+        Args:
+            given: The names of the parameters that are given.
+        """
         taken = _parameters(self.path_for(given))
         paths = [_parameters(path) for path in self.paths]
         return {
@@ -131,7 +139,11 @@ class Operation:
         return mark if isinstance(mark, Mapping) else {}
 
     def declares(self, status: int) -> bool:
-        """Whether its documentation has a response of some status."""
+        """Whether its documentation has a response of some status.
+
+        Args:
+            status: The HTTP status.
+        """
         responses = self.described.get("responses")
         known = {str(one).upper() for one in responses} if isinstance(responses, Mapping) else set()
         return str(status) in known or f"{status // 100}XX" in known
@@ -148,7 +160,11 @@ class Operation:
         return next((one for one in said if isinstance(one, str) and one.strip()), "")
 
     def is_one_of(self, words: Collection[str]) -> bool:
-        """Whether it is named by its id, its function or (a pattern of) its path."""
+        """Whether it is named by its id, its function or (a pattern of) its path.
+
+        Args:
+            words: Ids, names of functions, and patterns of paths.
+        """
         return any(word in self.names or fnmatchcase(self.path, word) for word in words)
 
 

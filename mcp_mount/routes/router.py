@@ -320,12 +320,15 @@ class HandlerDecorators:
     def completion(
         self, subject: str | None = None, argument: str | None = None
     ) -> Callable[[F], F]:
-        """Register a function that completes `argument` of the prompt named `subject`, or of the
-        resources with the URI template `subject`.
+        """Register a function that completes an argument of a prompt, or a parameter of resources.
 
         It takes a `Completion` and returns suggestions: a list of strings. `completion()` alone is
         for all that nothing else completes; such a function may also take `ref`, `argument` and
         `context`, as in the official SDK.
+
+        Args:
+            subject: The name of the prompt, or the URI template of the resources.
+            argument: The name of the argument, or of the parameter of the template.
         """
         if callable(subject) or (subject is None) is not (argument is None):
             raise DefinitionError(

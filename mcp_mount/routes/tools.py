@@ -76,6 +76,7 @@ class ToolsRouter(MCPRouter):
             dependencies=[Depends(gate)],
             tags=["tools"],
             summary="List the tools",
+            description="The tools at this path, with their schemas, as MCP lists them.",
             response_model=list[dict[str, Any]],
         )
         self.add_api_route(
@@ -89,7 +90,11 @@ class ToolsRouter(MCPRouter):
         )
 
     async def list_tools(self, request: Request) -> Response:
-        """The tools at this path, with their schemas, as MCP lists them."""
+        """The tools at this path, with their schemas, as MCP lists them.
+
+        Args:
+            request: The request.
+        """
         tools = list(self._tools(request, route_path(request.scope)))
         if any(tool.rules for tool in tools):
             incoming = self._incoming(request)
@@ -104,6 +109,10 @@ class ToolsRouter(MCPRouter):
 
         A structured result is the body of the reply; content blocks come as `{"content": […]}`.
         422 names arguments that do not fit, 400 carries what a tool says of its failure.
+
+        Args:
+            name: The name of the tool.
+            request: The request, whose body has the arguments.
         """
         path = route_path(request.scope).rstrip("/").rpartition("/")[0]
         tool = next((one for one in self._tools(request, path) if one.name == name), None)

@@ -212,7 +212,12 @@ class ProtocolError(Exception):
         self._status = status
 
     def status(self, *, stateless: bool) -> int:
-        """The HTTP status of the reply, in the stateless revision or in one with sessions."""
+        """The HTTP status of the reply.
+
+        Args:
+            stateless: Whether the request is of the stateless revision, or else of one with
+                sessions.
+        """
         if self._status is not None:
             return self._status
         return self.kind.stateless_status if stateless else self.kind.session_status

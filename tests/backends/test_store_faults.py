@@ -60,7 +60,7 @@ class Site:
     def __init__(self, url: str) -> None:
         self.runs: list[str] = []
         self.during: Callable[[], Any] = lambda: None
-        self.server = MCPServer("faults", store=f"{url}?socket_timeout=0.3", open=True)
+        self.server = MCPServer("faults", store=f"{url}?socket_timeout=1", open=True)
         router = ToolsRouter()
 
         def ran(name: str) -> int:

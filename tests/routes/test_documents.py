@@ -141,3 +141,14 @@ def test_routes_of_guarded_routers_are_in_no_document_for_others() -> None:
         "/public",
     } < set(whole["paths"])
     assert {"Wages", "ChatRequest", "ImageRequest"} < set(whole["components"]["schemas"])
+
+
+def test_descriptions_of_operations_are_for_those_who_send_requests() -> None:
+    """FastAPI takes them of docstrings, whose sections explain the parameters of functions."""
+    server = MCPServer("documents")
+    for router in (ToolsRouter(), CompletionsRouter(), ImageRouter()):
+        server.include_router(router)
+    operations = [one for path in server.openapi()["paths"].values() for one in path.values()]
+    wrong = [one["description"] for one in operations if "Args:" in one["description"]]
+    assert operations
+    assert wrong == []

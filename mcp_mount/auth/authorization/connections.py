@@ -50,7 +50,12 @@ class Connection:
     revoked: float | None = None
 
     def has_ended(self, used: float, revoked: float) -> bool:
-        """Whether it was revoked before `revoked`, or else was last used before `used`."""
+        """Whether it was revoked before `revoked`, or else was last used before `used`.
+
+        Args:
+            used: What its last use is compared with, in seconds since 1970.
+            revoked: What its revocation is compared with, likewise.
+        """
         return self.used < used if self.revoked is None else self.revoked < revoked
 
 
@@ -80,10 +85,21 @@ class ConnectionStore(Protocol):
     """Whether all processes of the application see the same connections, after restarts as well."""
 
     def add(self, connection: Connection) -> bool:
-        """Add a connection; returns False, and changes nothing, if its id is there already."""
+        """Add a connection.
+
+        Args:
+            connection: The connection.
+
+        Returns:
+            False, and nothing has changed, if its id is there already.
+        """
 
     def get(self, id: str) -> Connection | None:
-        """The connection with an id."""
+        """The connection with an id; None if there is none.
+
+        Args:
+            id: Its id.
+        """
 
     def rotate(self, id: str, generation: int, used: float, stamp: str) -> bool:
         """Count the generation of a connection up, if it is `generation` and not revoked.
@@ -99,7 +115,15 @@ class ConnectionStore(Protocol):
         """
 
     def revoke(self, id: str, at: float) -> bool:
-        """Revoke a connection; returns whether it was there and not revoked before."""
+        """Revoke a connection.
+
+        Args:
+            id: Its id.
+            at: When it ends, in seconds since 1970.
+
+        Returns:
+            Whether it was there and not revoked before.
+        """
 
     def list(self, user: str | None = None, client: str | None = None) -> Sequence[Connection]:
         """The connections that hold, the newest first, of which at most `MAX_LISTED` are returned.
@@ -135,7 +159,11 @@ class ConnectionStore(Protocol):
         """
 
     def is_retired(self, id: str) -> bool:
-        """Whether an id is not good any more."""
+        """Whether an id is not good any more.
+
+        Args:
+            id: The id, as `retire` takes it.
+        """
 
 
 class MemoryConnections:

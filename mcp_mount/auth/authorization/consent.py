@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from dataclasses import asdict
 from hashlib import sha256
@@ -26,7 +25,7 @@ from mcp_mount.auth.authorization.redirects import (
     with_parameters,
 )
 from mcp_mount.auth.authorization.sealed import AuthorizationRequest, Code, ConsentForm, Seals
-from mcp_mount.auth.authorization.web import WebRequest
+from mcp_mount.auth.authorization.web import WebRequest, browser_digest, is_browser, new_browser
 from mcp_mount.calls.flows import Flow
 from mcp_mount.wire.messages import Reply
 
@@ -104,8 +103,8 @@ class Consent:
                 return page(request, "redirect.html", values, status=400)
             return _redirect(url)
         self._tell("consent asked", person, asked, request)
-        browser = request.cookie() or token_urlsafe(32)
-        form = ConsentForm(asdict(asked), person.id, _digest(browser), token_urlsafe(16))
+        browser = request.cookie() or new_browser()
+        form = ConsentForm(asdict(asked), person.id, browser_digest(browser), token_urlsafe(16))
         values = {
             "server_name": self._options.server_name(),
             "client_name": asked.client_name or "An assistant without a name",
@@ -236,13 +235,11 @@ class Consent:
         form = self._seals.open_form(first(sent, "form") or "")
         if form is None:
             raise PageError("This form has expired. Start again in your assistant.")
-        browser = request.cookie()
         person = yield from request.accounts.person(request.host_request)
         if (
             person is None
             or person.id != form.user
-            or browser is None
-            or not hmac.compare_digest(_digest(browser), form.browser)
+            or not is_browser(request.cookie(), form.browser)
         ):
             raise PageError(
                 "This form was made for somebody else, or for another browser. "

@@ -6,12 +6,9 @@ drives them on its request's thread or on its event loop.
 
 from __future__ import annotations
 
-import hmac
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from hashlib import sha256
-from secrets import token_urlsafe
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
@@ -21,6 +18,7 @@ from mcp_mount.auth.authorization.clients import (
     ClientRefused,
     read_metadata,
 )
+from mcp_mount.auth.authorization.connected import ConnectedPage
 from mcp_mount.auth.authorization.connections import ConnectionStore
 from mcp_mount.auth.authorization.consent import Consent
 from mcp_mount.auth.authorization.errors import (
@@ -30,7 +28,6 @@ from mcp_mount.auth.authorization.errors import (
     PageError,
 )
 from mcp_mount.auth.authorization.events import Events, SignInEvent
-from mcp_mount.auth.authorization.forms import first, read_form_body
 from mcp_mount.auth.authorization.grants import ask_store
 from mcp_mount.auth.authorization.limits import AddressLimits
 from mcp_mount.auth.authorization.metadata import server_metadata
@@ -99,6 +96,7 @@ class AuthorizationServer:
         )
         self._consent = Consent(options, seals, self.clients, events)
         self._tokens = TokenEndpoint(options, seals, self.clients, store, events, limits, clock)
+        self._connected = ConnectedPage(options, seals, store, self._tokens.grants)
         self._purged = 0.0
 
     def metadata(self, issuer: str, base: str) -> dict[str, Any]:
@@ -131,7 +129,7 @@ class AuthorizationServer:
                 return (yield from self._tokens.revoke(request))
             if place == "/authorize":
                 return (yield from self._consent.respond(request))
-            return (yield from self._connected(request))
+            return (yield from self._connected.respond(request))
         except PageError as error:
             return page(request, "error.html", {"message": error.message}, status=error.status)
         except OAuthError as error:
@@ -195,50 +193,6 @@ class AuthorizationServer:
         }
         return Reply(201, to_json(response), [("content-type", JSON), *NOT_KEPT, *ANYWHERE])
 
-    def _connected(self, request: WebRequest) -> Flow[Reply]:
-        """The page on which people see their connections, and end them."""
-        person = yield from request.accounts.person(request.host_request)
-        if person is None:
-            login = request.accounts.login_url(f"{request.path}/")
-            return Reply(302, b"", [("location", login), ("cache-control", "no-store")])
-        browser = request.cookie() or token_urlsafe(32)
-        tied = sha256(browser.encode()).hexdigest()
-        if request.method == "POST":
-            sent = read_form_body(request.headers.get("content-type", ""), request.body)
-            removal = self._seals.open_removal(first(sent, "form") or "")
-            if (
-                removal is None
-                or removal[1] != person.id
-                or not hmac.compare_digest(removal[2], tied)
-            ):
-                raise PageError("This form has expired. Open the page again.", status=403)
-            held = yield from ask_store(self._store.get, removal[0])
-            if held is not None and held.user == person.id:
-                yield from self._tokens.grants.end(held, request.address)
-            return Reply(
-                303, b"", [("location", f"{request.path}/"), ("cache-control", "no-store")]
-            )
-        mine = yield from ask_store(self._store.list, person.id)
-        values = {
-            "server_name": self._options.server_name(),
-            "person": person.name or person.id,
-            "action": f"{request.path}/",
-            "connections": [
-                {
-                    "client_name": one.client_name or "An assistant without a name",
-                    "client_host": one.client_host,
-                    # Servers may have one store.
-                    "other_server": None if one.resource == request.resource else one.resource,
-                    "created": _day(one.created),
-                    "used": _day(one.used),
-                    "scopes": [self._options.scopes.get(name, name) for name in one.scopes],
-                    "form": self._seals.removal(one.id, person.id, tied),
-                }
-                for one in mine
-            ],
-        }
-        return page(request, "connected.html", values, browser=browser)
-
     def _purge(self) -> Flow[None]:
         """Delete the connections that cannot be used any more, once a day."""
         now = self._clock()
@@ -265,7 +219,3 @@ def _preflight(request: WebRequest) -> Reply:
             ("access-control-max-age", "3600"),
         ],
     )
-
-
-def _day(moment: float) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(moment))

@@ -206,6 +206,7 @@ class SignIn:
         self._site: Site | None = None
         self._seals: Seals | None = None
         self._server: AuthorizationServer | None = None
+        self._ended = 0
         self._warned = False
         # First requests come on several threads at once. To make the server asks for the store.
         self._making = RLock()
@@ -353,7 +354,11 @@ class SignIn:
 
     def issuer_at(self, url: str) -> str:
         """The issuer for the MCP endpoint at a URL (RFC 8414, section 2): its origin, where the
-        host serves the metadata there, and else the endpoint's own URL."""
+        host serves the metadata there, and else the endpoint's own URL.
+
+        Args:
+            url: The URL of the endpoint.
+        """
         if self.issuer is not None:
             return self.issuer
         parts = urlsplit(url)
@@ -380,8 +385,11 @@ class SignIn:
         key = digest(opened.connection, None)
         held = self._known.get(key)
         if held is None:
+            ended = self._ended
             held = yield from self._asked(opened.connection)
-            self._known.put(key, held, KNOWN_SECONDS)
+            if ended == self._ended:
+                # Otherwise it may be this one that has ended since the store was asked.
+                self._known.put(key, held, KNOWN_SECONDS)
         if resource is not None and canonical(held.resource) != canonical(resource):
             raise InvalidToken("The access token is for another server")
         if opened.sealed < held.created - _CLOCK_SECONDS:
@@ -430,6 +438,7 @@ class SignIn:
     def _forget_ended(self, event: SignInEvent) -> None:
         """Take no token of a connection that has ended in this process any more."""
         if event.connection is not None and event.kind != "tokens refreshed":
+            self._ended += 1
             self._known.forget(digest(event.connection, None))
             self._unrevoked.forget(digest(event.connection, None))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
+from secrets import token_urlsafe
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -72,6 +75,21 @@ class WebRequest:
             if name == self.cookie_name and _is_token(value):
                 return value
         return None
+
+
+def new_browser() -> str:
+    """A value for that cookie."""
+    return token_urlsafe(32)
+
+
+def browser_digest(cookie: str) -> str:
+    """What forms have of the cookie of their browser: pages may be read by others, cookies not."""
+    return sha256(cookie.encode()).hexdigest()
+
+
+def is_browser(cookie: str | None, digest: str) -> bool:
+    """Whether a form was made for the browser with a cookie."""
+    return cookie is not None and hmac.compare_digest(browser_digest(cookie), digest)
 
 
 def _is_token(value: str) -> bool:

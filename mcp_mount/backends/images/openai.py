@@ -83,6 +83,9 @@ class OpenAIImages(ModelTraits):
     async def draw(self, invocation: ImageInvocation) -> Picture:
         """Ask the upstream for one picture.
 
+        Args:
+            invocation: The request, and what takes partial pictures.
+
         Raises:
             ModelError: If it does not answer.
         """

@@ -37,7 +37,11 @@ class ImageStore(Protocol):
         """
 
     def load(self, name: str) -> bytes | None:
-        """A picture; None if there is none of this name."""
+        """A picture; None if there is none of this name.
+
+        Args:
+            name: Its name.
+        """
 
 
 @runtime_checkable
@@ -98,7 +102,12 @@ class MemoryImages:
         self._bytes = 0
 
     def save(self, name: str, data: bytes) -> None:
-        """Keep a picture."""
+        """Keep a picture.
+
+        Args:
+            name: A name that is not there yet.
+            data: The picture.
+        """
         with self._lock:
             for other in [one for one in self._files if not is_current(one)]:
                 self._bytes -= len(self._files.pop(other))
@@ -111,7 +120,11 @@ class MemoryImages:
                 self._bytes -= len(dropped)
 
     def load(self, name: str) -> bytes | None:
-        """A picture; None if there is none of this name."""
+        """A picture; None if there is none of this name.
+
+        Args:
+            name: Its name.
+        """
         with self._lock:
             return self._files.get(name) if is_current(name) else None
 
@@ -136,7 +149,12 @@ class DirectoryImages:
         self._swept_at = 0.0
 
     def save(self, name: str, data: bytes) -> None:
-        """Keep a picture."""
+        """Keep a picture.
+
+        Args:
+            name: A name that is not there yet.
+            data: The picture.
+        """
         self._path.mkdir(parents=True, exist_ok=True)
         begun = self._path / f".{name}"
         begun.write_bytes(data)
@@ -145,7 +163,11 @@ class DirectoryImages:
         self._sweep()
 
     def load(self, name: str) -> bytes | None:
-        """A picture; None if there is none of this name."""
+        """A picture; None if there is none of this name.
+
+        Args:
+            name: Its name.
+        """
         if not is_current(name):
             return None
         try:

@@ -69,7 +69,11 @@ class Tools:
         self.max_rounds: int = whole(1)("max_rounds", max_rounds)
 
     def include(self, name: str) -> bool:
-        """Whether a tool is among them."""
+        """Whether a tool is among them.
+
+        Args:
+            name: The name of the tool.
+        """
         return any(fnmatchcase(name, pattern) for pattern in self.names)
 
 

@@ -320,6 +320,19 @@ def test_a_person_sees_their_assistants_and_ends_one(shop: Shop) -> None:
     assert shop.kinds()[-1] == "connection revoked"
 
 
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({}, b"form=x"), ({"content-type": "text/plain"}, b"form=x"), (FORM, b"form=x&form=y")],
+)
+@pytest.mark.parametrize("place", ["/", "/authorize"])
+def test_a_form_that_cannot_be_read_is_told(
+    shop: Shop, place: str, headers: dict[str, str], body: bytes
+) -> None:
+    reply = shop.send("POST", place, body=body, headers=headers, user="ann")
+    assert reply.status == 400
+    assert "The form cannot be read: " in words(reply)
+
+
 def test_who_is_not_logged_in_goes_to_the_login_page(shop: Shop) -> None:
     for method in ("GET", "POST"):
         reply = shop.send(method, "/", headers=FORM)

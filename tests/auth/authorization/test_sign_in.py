@@ -113,6 +113,26 @@ def test_what_is_revoked_here_is_known_at_once() -> None:
         shop.verify(tokens["access_token"])
 
 
+def test_what_is_revoked_while_it_is_looked_up_is_known_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop, store, _ = watched()
+    tokens = shop.connect(shop.client())
+    [held] = store.list("ann")
+    get = store.get
+
+    def slow(id: str) -> Connection | None:
+        found = get(id)
+        monkeypatch.undo()
+        assert shop.sign_in.revoke(held)
+        return found
+
+    monkeypatch.setattr(store, "get", slow)
+    shop.verify(tokens["access_token"])
+    with pytest.raises(InvalidToken):
+        shop.verify(tokens["access_token"])
+
+
 def test_without_a_resource_a_token_is_for_whatever_is_vouched_for(shop: Shop) -> None:
     tokens = shop.connect(shop.client())
     assert shop.verify(tokens["access_token"], None).subject == "ann"

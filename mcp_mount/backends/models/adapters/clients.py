@@ -83,6 +83,9 @@ class ClientModel(ModelTraits):
     def answer(self, invocation: Invocation) -> Any:
         """Ask the client; a coroutine, if it is an asynchronous one.
 
+        Args:
+            invocation: The request, and what takes the pieces of the answer.
+
         Raises:
             ModelError: If the upstream does not answer.
         """

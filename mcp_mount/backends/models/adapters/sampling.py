@@ -41,6 +41,9 @@ class Sampling:
     async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Ask the client.
 
+        Args:
+            invocation: The request, and what takes the pieces of the answer.
+
         Raises:
             ModelError: If it has no model, or does not answer.
         """

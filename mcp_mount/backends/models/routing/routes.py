@@ -86,7 +86,11 @@ class Route(ModelTraits):
         self._choosing = MemberOrder(choose)
 
     async def answer(self, invocation: Invocation) -> ChatCompletion:
-        """Ask one member after the other."""
+        """Ask one member after the other.
+
+        Args:
+            invocation: The request, and what takes the pieces of the answer.
+        """
         attempts = Attempts(invocation.name, self._breaker, self._retries, self._retry_on)
         for one in await self._order(invocation):
             ask = partial(self._ask, invocation, one)

@@ -89,6 +89,9 @@ class Anthropic(ModelTraits):
     async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Ask the upstream.
 
+        Args:
+            invocation: The request, and what takes the pieces of the answer.
+
         Raises:
             ModelError: If it does not answer.
         """

@@ -87,6 +87,9 @@ class OpenAI(ModelTraits):
     async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Ask the upstream.
 
+        Args:
+            invocation: The request, and what takes the pieces of the answer.
+
         Raises:
             ModelError: If it does not answer.
         """
