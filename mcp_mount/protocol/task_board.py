@@ -145,7 +145,11 @@ class TaskBoard:
     def _find(self, task_id: str) -> Flow[Task | None]:
         backplane = self._peers.backplane
         task = self._task(task_id, (yield from done(backplane.record(_key(task_id)))))
-        if task is None or task.status in TERMINAL or task.node == self._peers.node:
+        if task is None or task.status in TERMINAL:
+            return task
+        if task.status == "input_required":
+            task = _still_asking(task, (yield from self._answers(task_id)))
+        if task.node == self._peers.node:
             return task
         if (yield from done(backplane.is_alive(task.node))):
             self._missing.pop(task.node, None)
@@ -194,13 +198,21 @@ class TaskBoard:
     def _look(self, task_id: str) -> None:
         """Look for what others were told for a task of this process."""
         if task_id in self.running():
-            self._peers.later(step(partial(self._orders, task_id)))
+            self._peers.later(step(partial(self.orders, task_id)))
 
-    def _orders(self, task_id: str) -> Flow[None]:
-        backplane = self._peers.backplane
-        record = yield from done(backplane.record(_key(task_id)))
-        items = yield from done(backplane.items(f"{_key(task_id)}:a"))
-        self.on_orders(task_id, [json.loads(one) for one in items], _CANCEL in record)
+    def orders(self, task_id: str) -> Flow[None]:
+        """Take what other processes were told for a task of this one.
+
+        Args:
+            task_id: Its id.
+        """
+        record = yield from done(self._peers.backplane.record(_key(task_id)))
+        answers = yield from self._answers(task_id)
+        self.on_orders(task_id, answers, _CANCEL in record)
+
+    def _answers(self, task_id: str) -> Flow[list[Mapping[str, Any]]]:
+        items = yield from done(self._peers.backplane.items(f"{_key(task_id)}:a"))
+        return [json.loads(one) for one in items]
 
     def _fields(self, task: Task) -> Record:
         ended = {_ENDED: "1"} if task.status in TERMINAL else {}
@@ -242,6 +254,14 @@ class TaskBoard:
             record["outcome"].encode(),
             record["node"],
         )
+
+
+def _still_asking(task: Task, answers: Sequence[Mapping[str, Any]]) -> Task:
+    """A task without the questions that were answered: the process that runs it learns of that a
+    moment later, and another one may be asked before."""
+    answered = {key for one in answers for key in one}
+    requests = {key: one for key, one in task.requests.items() if key not in answered}
+    return replace(task, requests=requests, status="input_required" if requests else "working")
 
 
 def _key(task_id: str) -> str:

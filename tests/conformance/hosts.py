@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from tests.conformance.fixture import fill
 
-OPTIONS: dict[str, Any] = {"version": "1.0.0", "secret_key": "for-tests-only"}
+OPTIONS: dict[str, Any] = {
+    "version": "1.0.0",
+    "secret_key": "for-tests-only",
+    # What several workers share.
+    "backplane": os.environ.get("BACKPLANE"),
+}
 
 
 def asgi() -> Any:
@@ -78,3 +84,6 @@ HOSTS = {
     "flask-asgi": ("uvicorn", "flask_asgi"),
 }
 """Host: the server that runs it, and the factory of its application."""
+
+WORKERS = {f"{host}-x4": host for host in ("asgi", "flask-wsgi")}
+"""The hosts of which four workers are served as well, behind a proxy that goes round them."""

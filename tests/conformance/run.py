@@ -13,16 +13,21 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from sample_projects.processes import free_port, running
-from tests.conformance.hosts import HOSTS
+from tests.backends.backplane.valkeys import valkey
+from tests.conformance.hosts import HOSTS, WORKERS
 from tests.conformance.serve import command
 from tests.node import install
+from tests.workers.proxy import RoundRobin
 
 HERE = Path(__file__).parent
 REVISIONS = ("2026-07-28", "2025-11-25")
+
+EVERY = (*HOSTS, *WORKERS)
 
 _LINE = re.compile(
     r"^[✓✗] (?P<name>[\w/-]+): (?P<passed>\d+) passed, (?P<failed>\d+) failed$", re.M
@@ -54,17 +59,33 @@ def run_suite(url: str, revision: str) -> list[Scenario]:
 
 def run_host(host: str) -> list[list[Scenario]]:
     """Run the suite against a host; its scenarios for each of `REVISIONS`."""
-    port = free_port()
-    with running(command(host, port), port):
+    with ExitStack() as stack:
+        port = _serve(host, stack)
         return [run_suite(f"http://127.0.0.1:{port}/mcp", revision) for revision in REVISIONS]
+
+
+def _serve(host: str, stack: ExitStack) -> int:
+    """Start a host, or four workers of it that share a backplane; the port."""
+    count, environment = 1, {}
+    if host in WORKERS:
+        count, environment = 4, {"BACKPLANE": stack.enter_context(valkey()).url}
+    ports = [free_port() for _ in range(count)]
+    for port in ports:
+        words = command(WORKERS.get(host, host), port)
+        stack.enter_context(running(words, port, environment=environment))
+    if count == 1:
+        return ports[0]
+    proxy = RoundRobin(ports)
+    stack.callback(proxy.close)
+    return proxy.port
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("hosts", nargs="*", metavar="HOST", help=f"of {', '.join(HOSTS)}")
-    hosts = parser.parse_args().hosts or list(HOSTS)
+    parser.add_argument("hosts", nargs="*", metavar="HOST", help=f"of {', '.join(EVERY)}")
+    hosts = parser.parse_args().hosts or list(EVERY)
     install(HERE)
-    print(f"{'host':<12} {'revision':<11} {'scenarios':>11} {'checks':>11}")
+    print(f"{'host':<14} {'revision':<11} {'scenarios':>11} {'checks':>11}")
     failures: list[str] = []
     passed = 0
     # All at once: each waits for three quarters of its time.
@@ -75,7 +96,7 @@ def main() -> int:
                 checks = sum(scenario.passed for scenario in scenarios)
                 every = checks + sum(scenario.failed for scenario in scenarios)
                 row = f"{good}/{len(scenarios)}", f"{checks}/{every}"
-                print(f"{host:<12} {revision:<11} {row[0]:>11} {row[1]:>11}", flush=True)
+                print(f"{host:<14} {revision:<11} {row[0]:>11} {row[1]:>11}", flush=True)
                 passed += good
                 failures += [
                     f"{host} {revision}: {scenario.name} fails"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from itertools import cycle
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from sample_projects.processes import free_port, running
+from tests.workers.proxy import RoundRobin
 
 WORKERS = 4
 
@@ -25,47 +23,6 @@ HOSTS = {
     "django-asgi x 4": (*_UVICORN, "tests.workers.project:asgi"),
 }
 """The words that start a worker, or all of them."""
-
-
-class RoundRobin:
-    """A proxy in front of several ports: each connection goes to the next one."""
-
-    def __init__(self, ports: list[int]) -> None:
-        self._ports = cycle(ports)
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port: int = self._socket.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._socket.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client:
-            for _ in range(WORKERS):
-                with suppress(OSError):
-                    server = socket.create_connection(("127.0.0.1", next(self._ports)))
-                    break
-            else:
-                return
-            with server:
-                back = threading.Thread(target=_copy, args=(server, client), daemon=True)
-                back.start()
-                _copy(client, server)
-                back.join()
-
-
-def _copy(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    with suppress(OSError):
-        sink.shutdown(socket.SHUT_RDWR)
 
 
 class Workers:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from mcp_mount.backends.tasks.contexts import Around, current_context
 from mcp_mount.backends.tasks.workers import Workers
-from mcp_mount.calls.backplane import Asked
+from mcp_mount.calls.backplane import Asked, BackplaneUnavailable
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.channels import AsyncChannel, SyncChannel
 from mcp_mount.calls.flows import Flow, done, step
@@ -107,7 +107,15 @@ class LocalTasks:
         state = self._state(task_id)
         if state is None and self._board.is_shared:
             return self._board.find(task_id)
+        if state is not None and state.status == "input_required" and self._board.is_shared:
+            # Another process may have taken an answer a moment ago.
+            return step(partial(self._up_to_date, task_id))
         return None if state is None or _is_expired(state) else state
+
+    def _up_to_date(self, task_id: str) -> Flow[Task | None]:
+        with suppress(BackplaneUnavailable):
+            yield from self._board.orders(task_id)
+        return self._state(task_id)
 
     def _state(self, task_id: str) -> Task | None:
         """The state of a task of this process."""
