@@ -425,6 +425,7 @@ class SignIn:
         token = access_of(opened, client, self.issuer, opened.sealed + self._lifetimes.access)
         key = digest(opened.id, None)
         if self._unrevoked.get(key) is None:
+            ended = self._ended
             try:
                 is_revoked = yield Run(partial(self.store.is_retired, opened.id))
             except Exception:
@@ -432,7 +433,8 @@ class SignIn:
                 raise _unknown_now() from None
             if is_revoked:
                 raise InvalidToken("The access token was revoked")
-            self._unrevoked.put(key, True, KNOWN_SECONDS)
+            if ended == self._ended:
+                self._unrevoked.put(key, True, KNOWN_SECONDS)
         return token
 
     def _forget_ended(self, event: SignInEvent) -> None:
