@@ -56,12 +56,9 @@ class OutputItem:
 
     def end(self) -> Iterator[Event]:
         """The events that end it."""
+        item = self.whole()
         self.is_done = True
-        yield {
-            "type": "response.output_item.done",
-            "output_index": self._place,
-            "item": self.whole(),
-        }
+        yield {"type": "response.output_item.done", "output_index": self._place, "item": item}
 
     def whole(self) -> dict[str, Any]:
         """The whole item."""
