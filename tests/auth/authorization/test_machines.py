@@ -185,7 +185,7 @@ def test_a_revoked_token_is_refused_at_once_here_and_within_ten_seconds_elsewher
     shop = Shop({"clients": clients})
     store = shop.sign_in.store
     elsewhere, ahead = Shop({"clients": clients, "store": store}), Clock(0.0)
-    elsewhere.sign_in._unrevoked = VerificationCache(ahead)
+    elsewhere.sign_in._tokens._unrevoked = VerificationCache(ahead)
     token = token_of(shop)
     for one in (shop, elsewhere):
         assert one.verify(token).client_id == "nightly"
