@@ -319,7 +319,9 @@ def test_a_connection_that_is_too_old_is_made_anew(shop: Shop, clock: Clock) -> 
     assert shop.verify(token).subject == "ann"
 
 
-@pytest.mark.parametrize("found", [True, 2.5, ["ann"], "oauth-client:nightly"])
+@pytest.mark.parametrize(
+    "found", [True, 2.5, ["ann"], "oauth-client:nightly", "a\ud800"], ids=ascii
+)
 def test_a_function_that_finds_no_person_lets_nobody_in(clock: Clock, found: Any) -> None:
     shop = enterprise_shop(enterprise=provider(find_user=lambda claims: found))
     assert ask(shop, id_jag(clock)).error == (503, "temporarily_unavailable")
