@@ -13,11 +13,13 @@ from mcp_mount.auth.authorization.accounts import Accounts, Person
 from mcp_mount.auth.users import is_active
 from mcp_mount.base import MCPServer
 from mcp_mount.protocol import Reply
-from mcp_mount.routes.signing_in import respond, server_metadata_reply
+from mcp_mount.routes.signing_in import respond, server_metadata_reply, too_large
 from mcp_mount.transports.driving import follow
 from mcp_mount.wire.messages import Request
 from mcp_mount.wire.tokens import AccessToken
 from mcp_mount_flask.requests import read_request
+
+__all__ = ["accounts_of", "answer", "metadata", "render", "too_large"]
 
 _NAMES: Final = ("name", "username", "email")
 

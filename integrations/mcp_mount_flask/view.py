@@ -122,10 +122,11 @@ class FlaskViews:
         In the request context, where the application knows who is logged in. Its forms are sealed
         for their person and browser, so that no other site can send them.
         """
+        signing_in = import_module(_SIGNING_IN)
         sent = self._body_or_refusal(request._get_current_object())  # type: ignore[attr-defined]
         if isinstance(sent, Reply):
-            return _response(sent)
-        return _response(import_module(_SIGNING_IN).answer(self.server, self.path, place, sent))
+            return _response(signing_in.too_large() if sent.status == 413 else sent)
+        return _response(signing_in.answer(self.server, self.path, place, sent))
 
     def serve(self, rest: str = "") -> BaseResponse:
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]

@@ -272,6 +272,15 @@ def test_endpoints_are_at_the_origin_where_the_host_has_none(host: str, serve: S
     assert "/login" in asked.headers["location"] or "/enter" in asked.headers["location"]
 
 
+@pytest.mark.parametrize("host", HOSTS)
+def test_too_much_is_refused_in_the_words_of_oauth(host: str, serve: Serve) -> None:
+    # With an error that is none of OAuth, the TypeScript clients open a browser.
+    mount = "" if host == "alone" else HOSTS[host][1]
+    url = f"{serve(host)}{mount}/assistants/token"
+    answer = httpx2.post(url, data={"client_id": "a" * 5_000_000}, timeout=60)
+    assert (answer.status_code, answer.json()["error"]) == (413, "invalid_request")
+
+
 def test_a_host_that_is_an_authorization_server_itself_stays_one(serve: Serve) -> None:
     origin = serve("own_issuer")
     url = f"{origin}/api/mcp"
