@@ -14,14 +14,14 @@ from mcp_mount.backends.models.upstreams.failures import bad_answer, broken_off,
 from mcp_mount.backends.models.upstreams.options import IMAGE_OPTIONS, PassedOptions
 from mcp_mount.backends.models.upstreams.responses import UpstreamResponse
 from mcp_mount.backends.models.upstreams.upstream import FormFiles, Key, Upstream
+from mcp_mount.backends.models.upstreams.upstream_models import UpstreamModel
 from mcp_mount.llm.images import AUTO, ImageInvocation, ImageRequest, PartialPicture, Picture
-from mcp_mount.llm.models import ModelTraits
-from mcp_mount.schemas.values import filled, flag, mapping, or_none
+from mcp_mount.schemas.values import flag, or_none
 from mcp_mount.wire.binary import decode_base64
 from mcp_mount.wire.data_urls import data_url
 
 
-class OpenAIImages(ModelTraits):
+class OpenAIImages(UpstreamModel):
     """A model of an upstream with OpenAI's interface that generates and edits pictures.
 
     Options of a request that change the picture alone go to the upstream as they are; `passes`
@@ -46,8 +46,6 @@ class OpenAIImages(ModelTraits):
         MissingExtra: If httpx2 is not installed: it comes with the extra `llm`.
     """
 
-    is_async = True
-    wants_context = False
     provider = "openai"
 
     def __init__(
@@ -64,11 +62,8 @@ class OpenAIImages(ModelTraits):
         **options: Unpack[ConnectionOptions],
     ) -> None:
         authorization = ("authorization", "Bearer ")
-        self._upstream = Upstream("OpenAIImages", base_url, authorization, key, **options)
-        self.address = self._upstream.address
-        self.spends_key = self._upstream.has_key
-        self._model = filled("model", model)
-        self._defaults = dict(mapping("defaults", defaults or {}))
+        upstream = Upstream("OpenAIImages", base_url, authorization, key, **options)
+        super().__init__(upstream, model, defaults)
         self._passed = PassedOptions(IMAGE_OPTIONS, passes)
         self.edits = flag("edits", edits)
         is_new = "gpt-image" in model
@@ -76,9 +71,6 @@ class OpenAIImages(ModelTraits):
         self._streams = is_new if given is None else given
         given = or_none(flag)("asks_base64", asks_base64)
         self._asks_base64 = not is_new if given is None else given
-
-    def __repr__(self) -> str:
-        return f"{repr(self._upstream)[:-1]}, {self._model!r})"
 
     async def draw(self, invocation: ImageInvocation) -> Picture:
         """Ask the upstream for one picture.

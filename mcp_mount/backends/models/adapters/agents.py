@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mcp_mount.backends.models.adapters.clients import client_failures
+from mcp_mount.backends.models.adapters.refusals import refuse_several
 from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import Invocation, ModelTraits
@@ -50,8 +51,7 @@ class AgentModel(ModelTraits):
             ModelError: If the model behind it does not answer.
         """
         request = invocation.request
-        if request.n != 1:
-            raise ModelError("The model gives one answer", status=400, param="n")
+        refuse_several(request)
         arguments = self._arguments(request)
         if request.stream and getattr(self.function, "output_type", str) is str:
             with client_failures():

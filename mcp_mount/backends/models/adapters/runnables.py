@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from mcp_mount.backends.models.adapters.clients import client_failures
+from mcp_mount.backends.models.adapters.refusals import refuse_several
 from mcp_mount.backends.models.upstreams.json_members import count_in, object_in, text_in
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswerReader
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
@@ -45,8 +46,7 @@ class RunnableModel(ModelTraits):
             ModelError: If the model behind it does not answer.
         """
         request = invocation.request
-        if request.n != 1:
-            raise ModelError("The model gives one answer", status=400, param="n")
+        refuse_several(request)
         reader, gathering = OpenAIAnswerReader(), Gathering()
         usage = dict.fromkeys(("input_tokens", "output_tokens", "cache_read", "reasoning"), 0)
         with client_failures():

@@ -17,18 +17,19 @@ from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
 from mcp_mount.backends.models.upstreams.upstream_answers import answer_of
+from mcp_mount.backends.models.upstreams.upstream_models import UpstreamModel
 from mcp_mount.llm.answers import ChatCompletion
-from mcp_mount.llm.models import Invocation, ModelTraits
+from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import DefinitionError
-from mcp_mount.schemas.values import filled, mapping, whole
+from mcp_mount.schemas.values import filled, whole
 
 _VERSION: Final = "2023-06-01"
 DEFAULT_MAX_TOKENS: Final = 8192
 """The longest answer to a request without a limit: the API requires one."""
 
 
-class Anthropic(ModelTraits):
+class Anthropic(UpstreamModel):
     """A model of Anthropic, or of an upstream with its Messages API.
 
     Requests are translated: system messages, tools, pictures, the form of the answer. Options
@@ -53,8 +54,6 @@ class Anthropic(ModelTraits):
         MissingExtra: If httpx2 is not installed: it comes with the extra `llm`.
     """
 
-    is_async = True
-    wants_context = False
     provider = "anthropic"
     has_system_apart = True
 
@@ -72,19 +71,12 @@ class Anthropic(ModelTraits):
         if key is None and "headers" not in options:
             raise DefinitionError("Anthropic needs a key=, or headers= with one")
         base_url = filled("base_url", base_url).rstrip("/").removesuffix("/v1")
-        self._upstream = Upstream("Anthropic", base_url, ("x-api-key", ""), key, **options)
-        self.address = self._upstream.address
-        self.spends_key = self._upstream.has_key
-        self._model = filled("model", model)
+        upstream = Upstream("Anthropic", base_url, ("x-api-key", ""), key, **options)
+        super().__init__(upstream, model, defaults)
         self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
-        self._defaults = {
-            "max_tokens": whole(1)("max_tokens", max_tokens),
-            **mapping("defaults", defaults or {}),
-        }
+        limit: int = whole(1)("max_tokens", max_tokens)
+        self._defaults = {"max_tokens": limit, **self._defaults}
         self._passed = PassedOptions(CHAT_OPTIONS, passes, host=self._upstream.url.host)
-
-    def __repr__(self) -> str:
-        return f"{repr(self._upstream)[:-1]}, {self._model!r})"
 
     async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Ask the upstream.

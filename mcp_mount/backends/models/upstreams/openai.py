@@ -17,13 +17,14 @@ from mcp_mount.backends.models.upstreams.options import (
 )
 from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
 from mcp_mount.backends.models.upstreams.upstream_answers import answer_of
+from mcp_mount.backends.models.upstreams.upstream_models import UpstreamModel
 from mcp_mount.llm.answers import ChatCompletion, Embeddings
-from mcp_mount.llm.models import Invocation, ModelTraits
+from mcp_mount.llm.models import Invocation
 from mcp_mount.llm.requests import ChatRequest
-from mcp_mount.schemas.values import filled, flag, mapping, or_none
+from mcp_mount.schemas.values import filled, flag, or_none
 
 
-class OpenAI(ModelTraits):
+class OpenAI(UpstreamModel):
     """A model of an upstream with OpenAI's interface, for chat and for embeddings.
 
     Options of a request that change the answer alone go to the upstream as they are; `passes` names
@@ -50,8 +51,6 @@ class OpenAI(ModelTraits):
         MissingExtra: If httpx2 is not installed: it comes with the extra `llm`.
     """
 
-    is_async = True
-    wants_context = False
     provider = "openai"
 
     def __init__(
@@ -67,12 +66,9 @@ class OpenAI(ModelTraits):
         **options: Unpack[ConnectionOptions],
     ) -> None:
         authorization = ("authorization", "Bearer ")
-        self._upstream = Upstream("OpenAI", base_url, authorization, key, **options)
-        self.address = self._upstream.address
-        self.spends_key = self._upstream.has_key
-        self._model = filled("model", model)
+        upstream = Upstream("OpenAI", base_url, authorization, key, **options)
+        super().__init__(upstream, model, defaults)
         self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
-        self._defaults = dict(mapping("defaults", defaults or {}))
         self._passed = PassedOptions(CHAT_OPTIONS, passes, host=self._upstream.url.host)
         self._passed_to_embed = PassedOptions(EMBEDDING_OPTIONS, passes)
         # OpenAI's models that reason refuse `max_tokens`.
@@ -80,9 +76,6 @@ class OpenAI(ModelTraits):
             "max_completion_tokens" if is_openai(self._upstream.url.host) else "max_tokens"
         )
         self._stream_usage = flag("stream_usage", stream_usage)
-
-    def __repr__(self) -> str:
-        return f"{repr(self._upstream)[:-1]}, {self._model!r})"
 
     async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Ask the upstream.
