@@ -90,18 +90,7 @@ class Consent:
         try:
             asked = self._request(query, client, uri, request)
         except RedirectedError as error:
-            answer = [("error", error.error), ("error_description", error.description)]
-            url = _answer(uri, answer, first(query, "state"), request.issuer)
-            if client.host is None and not is_loopback(urlsplit(uri)):
-                # Nobody is sent by itself to a place that nobody vouches for (OAuth 2.1, 7.13.2).
-                values = {
-                    "message": "The assistant's request is not accepted",
-                    "client_name": client.name or "the assistant",
-                    "url": url,
-                    "goes_back": False,
-                }
-                return page(request, "redirect.html", values, status=400)
-            return _redirect(url)
+            return _refused(error, uri, client, first(query, "state"), request)
         self._tell("consent asked", person, asked, request)
         browser = request.cookie() or new_browser()
         form = ConsentForm(asdict(asked), person.id, browser_digest(browser), token_urlsafe(16))
@@ -299,6 +288,24 @@ class Consent:
 
 def _redirect(url: str) -> Reply:
     return Reply(302, b"", [("location", url), ("cache-control", "no-store")])
+
+
+def _refused(
+    error: RedirectedError, uri: str, client: OAuthClient, state: str | None, request: WebRequest
+) -> Reply:
+    """The answer to a request that is not accepted, which its client is told."""
+    answer = [("error", error.error), ("error_description", error.description)]
+    url = _answer(uri, answer, state, request.issuer)
+    if client.host is not None or is_loopback(urlsplit(uri)):
+        return _redirect(url)
+    # Nobody is sent by itself to a place that nobody vouches for (OAuth 2.1, 7.13.2).
+    values = {
+        "message": "The assistant's request is not accepted",
+        "client_name": client.name or "the assistant",
+        "url": url,
+        "goes_back": False,
+    }
+    return page(request, "redirect.html", values, status=400)
 
 
 def _answer(uri: str, answer: list[tuple[str, str]], state: str | None, issuer: str) -> str:

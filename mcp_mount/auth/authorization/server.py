@@ -9,41 +9,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
-from pydantic_core import from_json, to_json
-
 from mcp_mount.auth.authorization.client_lookup import ClientLookup
-from mcp_mount.auth.authorization.clients import (
-    ClientRefused,
-    read_metadata,
-)
 from mcp_mount.auth.authorization.connected import ConnectedPage
 from mcp_mount.auth.authorization.connections import ConnectionStore
 from mcp_mount.auth.authorization.consent import Consent
 from mcp_mount.auth.authorization.errors import (
     ANYWHERE,
-    NOT_KEPT,
     OAuthError,
     PageError,
 )
-from mcp_mount.auth.authorization.events import Events, SignInEvent
+from mcp_mount.auth.authorization.events import Events
 from mcp_mount.auth.authorization.grants import ask_store
 from mcp_mount.auth.authorization.limits import AddressLimits
 from mcp_mount.auth.authorization.metadata import server_metadata
 from mcp_mount.auth.authorization.options import SignInOptions
 from mcp_mount.auth.authorization.pages import page
+from mcp_mount.auth.authorization.purging import purge_ended
+from mcp_mount.auth.authorization.registration import Registration
 from mcp_mount.auth.authorization.sealed import Seals
 from mcp_mount.auth.authorization.token_endpoint import TokenEndpoint
 from mcp_mount.auth.authorization.web import WebRequest
 from mcp_mount.calls.flows import Flow
-from mcp_mount.wire.logs import own_logger
-from mcp_mount.wire.messages import JSON, Reply
-
-logger = own_logger("mcp_mount.signin")
-
-MAX_REGISTRATION: Final = 16 * 1024
-"""The largest registration that is read, in bytes."""
+from mcp_mount.wire.messages import Reply
 
 _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("GET", "POST"),
@@ -82,10 +72,7 @@ class AuthorizationServer:
         clock: Callable[[], float] = lambda: time.time(),
     ) -> None:
         self._options = options
-        self._seals = seals
         self._store = store
-        self._events = events
-        self._limits = limits
         self._clock = clock
         self.clients = ClientLookup(
             seals,
@@ -97,6 +84,7 @@ class AuthorizationServer:
         self._consent = Consent(options, seals, self.clients, events)
         self._tokens = TokenEndpoint(options, seals, self.clients, store, events, limits, clock)
         self._connected = ConnectedPage(options, seals, store, self._tokens.grants)
+        self._registration = Registration(options, seals, events, limits, clock)
         self._purged = 0.0
 
     def metadata(self, issuer: str, base: str) -> dict[str, Any]:
@@ -124,7 +112,7 @@ class AuthorizationServer:
             if place == "/token":
                 return (yield from self._token(request))
             if place == "/register":
-                return (yield from self._register(request))
+                return (yield from self._registration.respond(request))
             if place == "/revoke":
                 return (yield from self._tokens.revoke(request))
             if place == "/authorize":
@@ -155,54 +143,15 @@ class AuthorizationServer:
         yield from self._purge()
         return reply
 
-    def _register(self, request: WebRequest) -> Flow[Reply]:
-        """Dynamic client registration (RFC 7591). No row is kept: the id holds what is needed."""
-        yield from self._limits.refuse_often("registrations", request.address)
-        yield from self._limits.count("registrations", request.address)
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise OAuthError("invalid_client_metadata", "A registration is application/json")
-        if len(request.body) > MAX_REGISTRATION:
-            raise OAuthError("invalid_client_metadata", "The registration is too long", status=413)
-        try:
-            document = from_json(request.body, allow_inf_nan=False)
-        except (ValueError, RecursionError):
-            raise OAuthError("invalid_client_metadata", "The registration is no JSON") from None
-        try:
-            metadata = read_metadata(document, self._options.admits)
-            client_id = self._seals.client_id(
-                metadata.name, list(metadata.redirect_uris), metadata.uri
-            )
-        except ClientRefused as error:
-            raise OAuthError(error.error, error.description) from None
-        except ValueError:
-            raise OAuthError(
-                "invalid_client_metadata", "The names and redirect URIs are too long together"
-            ) from None
-        self._events.tell(
-            SignInEvent("client registered", client=metadata.name, address=request.address)
-        )
-        response = {
-            **metadata.echoed,
-            "client_id": client_id,
-            "client_id_issued_at": int(self._clock()),
-            "redirect_uris": metadata.redirect_uris,
-            "grant_types": ["authorization_code", "refresh_token"],
-            "response_types": ["code"],
-            "token_endpoint_auth_method": "none",
-        }
-        return Reply(201, to_json(response), [("content-type", JSON), *NOT_KEPT, *ANYWHERE])
-
     def _purge(self) -> Flow[None]:
         """Delete the connections that cannot be used any more, once a day."""
         now = self._clock()
         if now - self._purged > _PURGE_SECONDS:
             self._purged = now
-            lifetimes = self._options.lifetimes
-            before = now - max(lifetimes.refresh, lifetimes.access) - _PURGE_SECONDS
+            purge = partial(purge_ended, kept=_PURGE_SECONDS)
             # If that fails it is tried again tomorrow; this request has what it wanted.
             with suppress(OAuthError):
-                yield from ask_store(self._store.purge, before)
+                yield from ask_store(purge, self._store, self._options.lifetimes, now)
 
 
 def _preflight(request: WebRequest) -> Reply:

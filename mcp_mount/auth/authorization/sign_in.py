@@ -25,8 +25,9 @@ from mcp_mount.auth.authorization.grants import Lifetimes, canonical, event_of
 from mcp_mount.auth.authorization.issued_tokens import IssuedTokens
 from mcp_mount.auth.authorization.limits import AddressLimits
 from mcp_mount.auth.authorization.options import ScopeTool, SignInOptions
+from mcp_mount.auth.authorization.purging import purge_ended
 from mcp_mount.auth.authorization.redirects import admitting
-from mcp_mount.auth.authorization.sealed import CODE_SECONDS, FORM_SECONDS, Seals
+from mcp_mount.auth.authorization.sealed import Seals
 from mcp_mount.auth.authorization.server import AuthorizationServer
 from mcp_mount.auth.authorization.stores import store_of
 from mcp_mount.auth.authorization.web import Render
@@ -336,10 +337,7 @@ class SignIn:
         Returns:
             How many there were.
         """
-        now = time.time()
-        unused = now - max(self._lifetimes.refresh, self._lifetimes.access)
-        # Not at once: a code for one of them may still be on its way, which would make it anew.
-        return self.store.purge(unused, now - FORM_SECONDS - CODE_SECONDS)
+        return purge_ended(self.store, self._lifetimes, time.time())
 
     def issuer_at(self, url: str) -> str:
         """The issuer for the MCP endpoint at a URL (RFC 8414, section 2): its origin, where the

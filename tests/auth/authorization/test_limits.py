@@ -54,7 +54,7 @@ class Away:
 def test_nobody_registers_where_registrations_cannot_be_counted(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shop.sign_in.server._limits, "_limiter", Away)
+    monkeypatch.setattr(shop.sign_in.server._tokens._limits, "_limiter", Away)
     answer = shop.register()
     assert answer.error == (503, "temporarily_unavailable")
     assert answer.headers["retry-after"] == "5"
@@ -66,7 +66,7 @@ def test_failures_are_counted_in_the_process_where_the_store_is_away(
 ) -> None:
     client, other = shop.client(), shop.client(client_name="Other")
     tokens = shop.connect(other)
-    monkeypatch.setattr(shop.sign_in.server._limits, "_limiter", Away)
+    monkeypatch.setattr(shop.sign_in.server._tokens._limits, "_limiter", Away)
     answers = [shop.refresh(client, f"guess {number}").status for number in range(31)]
     assert answers == [400] * 30 + [429]
     # Who is connected goes on, and others connect.

@@ -304,3 +304,20 @@ def test_the_page_has_a_table_of_all_events() -> None:
     )
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     assert sorted(re.findall("`([^`]+)`", "".join(rows))) == sorted(get_args(Kind))
+
+
+def test_a_connection_that_was_revoked_is_deleted_a_day_later(clock: Clock) -> None:
+    store = MemoryConnections()
+    shop = Shop({"store": store})
+    client = shop.client()
+    shop.connect(client)
+    [revoked] = store.list("ann")
+    assert shop.sign_in.revoke(revoked)
+    clock.now += 24 * 3600 + 1
+    shop.connect(client)
+    assert store.get(revoked.id) is not None
+    clock.now += 24 * 3600 + 1
+    shop.connect(client)
+    assert store.get(revoked.id) is None
+    # Those that nobody has revoked may be used for longer.
+    assert len(store.list("ann")) == 2
