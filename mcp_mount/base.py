@@ -168,7 +168,7 @@ class MCPServer(HandlerDecorators, FastAPI):
             if scope["type"] == "lifespan" and core.protocol.settings.on_first_request is not None:
                 # The web server starts it: the earliest moment at which it has all its tools.
                 core.protocol.settings.on_first_request = None
-                core.warn_if_open()
+                core.warn_at_start()
             await super().__call__(scope, receive, send)
             return
         if self.root_path:

@@ -143,7 +143,7 @@ class ServerCore:
             host_names=lambda: self.host.host_names(),
             challenge=self._challenge,
             callers=callers,
-            on_first_request=self.warn_if_open,
+            on_first_request=self.warn_at_start,
         )
         seal = TokenSealer("cursor", self.secret_keys, server=lambda: settings.name)
         self.registry = Registry(Listing(seal, settings), policies=PolicyChain((self._level,)))
@@ -429,9 +429,10 @@ class ServerCore:
 
         return unknown_scopes(self)
 
-    def warn_if_open(self) -> None:
-        """Log a warning if everybody may call tools that may write or ask models with the owner's
-        key, and nobody said so."""
+    def warn_at_start(self) -> None:
+        """Log, when all has been declared, what the owner has most likely not meant: tools without
+        a description, completions of nothing, scopes that nobody is granted, and tools that may
+        write or models that everybody may use."""
         application, host = self._application, self.host
         warn_of_completers(self.registry)
         tell_undocumented(application.title, self.registry)
