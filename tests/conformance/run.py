@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sample_projects.processes import free_port, running
-from tests.backends.backplane.valkeys import valkey
 from tests.conformance.hosts import HOSTS, WORKERS
 from tests.conformance.serve import command
 from tests.node import install
+from tests.valkey import Valkey
 from tests.workers.proxy import RoundRobin
 
 HERE = Path(__file__).parent
@@ -68,7 +68,7 @@ def _serve(host: str, stack: ExitStack) -> int:
     """Start a host, or four workers of it that share a backplane; the port."""
     count, environment = 1, {}
     if host in WORKERS:
-        count, environment = 4, {"BACKPLANE": stack.enter_context(valkey()).url}
+        count, environment = 4, {"BACKPLANE": stack.enter_context(Valkey()).url}
     ports = [free_port() for _ in range(count)]
     for port in ports:
         words = command(WORKERS.get(host, host), port)
