@@ -26,6 +26,9 @@ from mcp_mount.wire.messages import encode_error_object
 _ENDED: Final = "ended"
 """The field of a task that has ended: its state changes no more."""
 
+_CLAIMED: Final = "claimed"
+"""The field of a task that runs, or ran: no other process runs it."""
+
 _CANCEL: Final = "cancel"
 
 _MAX_ANSWERS: Final = 1000
@@ -80,6 +83,24 @@ class TaskBoard:
             task: The task.
         """
         return self._peers.backplane.note(_key(task.id), self._fields(task), ttl=task.ttl, new=True)
+
+    def claim(self, task_id: str) -> Flow[Task | None]:
+        """Take a task that another process has added without running it, to run it here.
+
+        Args:
+            task_id: Its id.
+
+        Returns:
+            The task; None if it runs already, or has ended, or is not kept any more.
+        """
+        # Others send what they are told for it.
+        yield from self._peers.join()
+        backplane, node = self._peers.backplane, self._peers.node
+        fields = {_CLAIMED: node, "node": node}
+        yield from done(backplane.note(_key(task_id), fields, ttl=0, final=_CLAIMED))
+        # Not by what `note` says: a command that was sent twice was noted the first time.
+        record = yield from done(backplane.record(_key(task_id)))
+        return self._task(task_id, record) if record.get(_CLAIMED) == node else None
 
     def show(self, task: Task) -> None:
         """Show the new state of a task of this process, soon.
@@ -138,6 +159,10 @@ class TaskBoard:
         yield from self._peers.send_to(task.node, "task", task=task.id)
 
     def _cancel(self, task: Task) -> Flow[None]:
+        if not task.node:
+            # Nobody runs it: from now on nobody does.
+            yield from self._note(replace(task, status="cancelled", updated=time.time()))
+            return
         note = self._peers.backplane.note(_key(task.id), {_CANCEL: "1"}, ttl=0, final=_ENDED)
         yield from done(note)
         yield from self._peers.send_to(task.node, "task", task=task.id)
@@ -149,7 +174,7 @@ class TaskBoard:
             return task
         if task.status == "input_required":
             task = _still_asking(task, (yield from self._answers(task_id)))
-        if task.node == self._peers.node:
+        if task.node in ("", self._peers.node):
             return task
         if (yield from done(backplane.is_alive(task.node))):
             self._missing.pop(task.node, None)
@@ -216,6 +241,8 @@ class TaskBoard:
 
     def _fields(self, task: Task) -> Record:
         ended = {_ENDED: "1"} if task.status in TERMINAL else {}
+        if ended or task.node:
+            ended[_CLAIMED] = task.node or "nobody"
         return {
             "ttl": str(task.ttl),
             "poll": str(task.poll_interval),

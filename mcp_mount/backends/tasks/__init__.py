@@ -1,4 +1,4 @@
-"""Where tasks run: in this process."""
+"""Where tasks run: in the process that took their request, or in workers that a queue reaches."""
 
 from mcp_mount.backends.tasks.local import LocalTasks
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,7 @@ from mcp_mount.calls.questions import (
 )
 from mcp_mount.calls.tasks import TERMINAL, Task, TaskLimits
 from mcp_mount.protocol.task_board import TaskBoard
-from mcp_mount.protocol.task_methods import Job, TaskRun
+from mcp_mount.protocol.task_methods import Job, TaskRun, new_task
 from mcp_mount.transports import background
 from mcp_mount.transports.channels import LoopChannel, ThreadChannel, answered
 from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner, wait_for
@@ -102,6 +101,28 @@ class LocalTasks:
             return step(partial(self._start_shown, running))
         running.start()
         return running.state
+
+    def run(self, task_id: str, job: Job, run: TaskRun) -> Flow[Future[Task] | None]:
+        """Run a task here that another process has begun: for workers of a `TaskQueue`.
+
+        Args:
+            task_id: Its id.
+            job: What is to be done.
+            run: The same for this process.
+
+        Returns:
+            The task, once it has ended; None if it is not to run: it was cancelled, or it runs
+            already, since its job has come twice.
+        """
+        task = yield from self._board.claim(task_id)
+        if task is None:
+            return None
+        running = RunningTask(self, job, run, self._around(run.call), node=task.node, task=task)
+        with self._lock:
+            self._used.setdefault(job.quota, _Used()).tasks[task_id] = None
+            self._running[task_id] = running
+        running.start()
+        return running.ended
 
     def get(self, task_id: str) -> Asked[Task | None]:
         state = self._state(task_id)
@@ -292,7 +313,14 @@ class RunningTask:
     """
 
     def __init__(
-        self, backend: LocalTasks, job: Job, run: TaskRun, around: Around | None, *, node: str
+        self,
+        backend: LocalTasks,
+        job: Job,
+        run: TaskRun,
+        around: Around | None,
+        *,
+        node: str,
+        task: Task | None = None,
     ) -> None:
         self._around = around
         self._backend = backend
@@ -305,17 +333,11 @@ class RunningTask:
         self._lock = threading.RLock()
         self._cancelling = False
         self._noticed = self._has_begun = False
-        self.id = secrets.token_urlsafe(24)
-        self.state = Task(
-            self.id,
-            job.ttl,
-            job.poll_interval,
-            job.caller,
-            job.quota,
-            job.tool,
-            run.call.incoming.met_rules,
-            node=node,
-        )
+        self.ended: Future[Task] = Future()
+        self.state = task or new_task(job, node)
+        # What it calls adds to them.
+        self.state.rules = run.call.incoming.met_rules
+        self.id = self.state.id
         run.call.incoming = replace(run.call.incoming, dialogue=self, task=self)
 
     @property
@@ -422,6 +444,8 @@ class RunningTask:
                 return
             state = self.state = replace(self.state, updated=time.time(), **changes)
         self._backend.changed(state)
+        if state.status in TERMINAL:
+            self.ended.set_result(state)
 
     def _run_on_thread(self, spawn: Spawn) -> None:
         call = self._run.call
