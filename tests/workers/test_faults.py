@@ -119,6 +119,18 @@ def test_the_task_of_a_worker_that_is_killed_fails(
     assert task["error"]["message"] == "The worker that ran this task was lost"
 
 
+def test_the_task_of_a_worker_that_is_told_to_end_has_ended_at_once(
+    site: Workers, client: Client
+) -> None:
+    task_id = start(client, "endless_job")
+    eventually(lambda: "statusMessage" in client.task(task_id, "working"))
+    pid = int(client.task(task_id, "working")["statusMessage"])
+    [process] = [one for one in site.processes if one.pid == pid]
+    process.terminate()
+    process.wait()
+    assert client.task(task_id, "cancelled", "failed")["status"] == "cancelled"
+
+
 @contextmanager
 def stopped(server: Valkey) -> Iterator[None]:
     server.kill()
