@@ -137,7 +137,7 @@ def checks() -> dict[str, float]:
 
             if name == "memory":
                 found["the connection is known"] = microseconds(check)
-            sign_in._known = _Forgetful()
+            sign_in._tokens._known = _Forgetful()
             found[f"asked of {name}"] = microseconds(check)
     return found
 

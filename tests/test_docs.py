@@ -67,6 +67,7 @@ def test_the_examples_of_the_models_page_run() -> None:
 
     assert said("gpt-4o-mini")["content"] == "hi"
     assert said("careful")["reasoning"] == "The user wants a short answer."
+    assert said("artist")["images"][0]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
     assert said("clerk")["content"] == "hi"
     called = {"role": "user", "content": 'call order_status {"number": 7}'}
     told = 'The tool has answered: {"result": "Order 7 is on its way"}'

@@ -19,6 +19,7 @@ from mcp_mount.features.models import RegisteredModel, named_model
 from mcp_mount.features.prices import known_cost
 from mcp_mount.features.reserving import Metered, metered
 from mcp_mount.llm.answers import ChatCompletion, Usage, from_data, to_data
+from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import Invocation, Model, Pieces, traits_of
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.wire.encoding import encode
@@ -60,20 +61,22 @@ class ChatCall(ModelCall[ChatCompletion]):
             request: What it is asked.
             pieces: Takes the pieces of its answer.
         """
-        self.delegates = traits_of(model.model).delegates
+        assert model.chat is not None, "only such models are called"
+        chat = model.chat
+        self.delegates = traits_of(chat).delegates
         own = self._own(incoming, model)
         self.invocation = Invocation(request, pieces, incoming=own, name=model.name)
         self.is_within_model = bool(incoming.path) and incoming.method == METHOD
         self._meter: Meter | None = None
         policies = model.policies.chain
-        kind = Context if model.model.is_async else SyncContext
+        kind = Context if chat.is_async else SyncContext
         super().__init__(
             own,
             model,
-            self._answer_async if model.model.is_async else self._answer,
-            is_async=model.model.is_async,
+            self._answer_async if chat.is_async else self._answer,
+            is_async=chat.is_async,
             encode=self._encode_answer,
-            context=("context", kind) if model.model.wants_context else None,
+            context=("context", kind) if chat.wants_context else None,
             arguments=request.model_dump(exclude_unset=True) if policies else None,
             validate=self._take_arguments if policies else None,
         )
@@ -131,7 +134,8 @@ class ChatCall(ModelCall[ChatCompletion]):
 
     def _answer(self, context: Any = None) -> Any:
         self.invocation.context = context
-        answer = partial(self.model.model.answer, self.invocation)
+        model: Any = self.model.chat
+        answer = partial(model.answer, self.invocation)
         if self.incoming.spending is None:
             return answer()
         with self._metered() as metering:
@@ -139,7 +143,7 @@ class ChatCall(ModelCall[ChatCompletion]):
 
     async def _answer_async(self, context: Any = None) -> Any:
         self.invocation.context = context
-        model: Any = self.model.model
+        model: Any = self.model.chat
         if self.incoming.spending is None:
             return await model.answer(self.invocation)
         with self._metered() as metering:
@@ -150,7 +154,7 @@ class ChatCall(ModelCall[ChatCompletion]):
     def _passes_on(self) -> bool:
         """Whether others count what the answer takes: the members of a route that has no price of
         its own, and each round of a model with tools."""
-        has_rounds = traits_of(self.model.model).has_rounds
+        has_rounds = traits_of(self.model.chat).has_rounds
         return self.delegates and (has_rounds or self.model.price is None)
 
     @contextmanager
@@ -210,7 +214,8 @@ def model_call(
         unnamed: A model that has no name, in place of the one that the request names.
 
     Raises:
-        ModelError: 404 if there is no such model, or its caller may not know of it.
+        ModelError: 404 if there is no such model, or its caller may not know of it; 400 if it is of
+            another kind.
         ProtocolError: 401 or 403, if an access token with more scopes is missing.
     """
     name = request.model
@@ -223,5 +228,13 @@ def model_call(
             price=None if own is None else own.price,
         )
         return ChatCall(incoming, behind, request, pieces)
-    known = models if name else {key: one for key, one in models.items() if one.answers}
-    return ChatCall(incoming, named_model(known, incoming, name), request, pieces)
+    chats = models if name else {key: one for key, one in models.items() if one.chat is not None}
+    model = named_model(chats, incoming, name)
+    if model.chat is None:
+        raise ModelError(
+            f"The model {model.name!r} answers no conversations",
+            status=400,
+            param="model",
+            again=False,
+        )
+    return ChatCall(incoming, model, request, pieces)

@@ -20,7 +20,6 @@ from mcp_mount.features import (
     completion,
     embeddings,
     images,
-    models,
     prompts,
     resources,
     tools,
@@ -30,6 +29,7 @@ from mcp_mount.features.completion import EVERYTHING, Completer
 from mcp_mount.features.embeddings import EmbeddingCall
 from mcp_mount.features.images import ImageCall
 from mcp_mount.features.listing import Entry, Listing
+from mcp_mount.features.model_members import check_members
 from mcp_mount.features.models import RegisteredModel
 from mcp_mount.features.prompts import Prompt
 from mcp_mount.features.resources import Resource
@@ -194,12 +194,12 @@ class Registry:
         """The models by their names, and those that stand in for the kinds that there are not."""
         if not self.stand_ins:
             return self.models
-        answers = any(one.answers for one in self.models.values())
+        answers = any(one.chat is not None for one in self.models.values())
         draws = any(one.image is not None for one in self.models.values())
         missing = {
             name: one
             for name, one in self.stand_ins.items()
-            if not (answers if one.answers else draws)
+            if not (draws if one.chat is None else answers)
         }
         return {**missing, **self.models} if missing else self.models
 
@@ -210,7 +210,7 @@ class Registry:
             DefinitionError: With the names that no model has, or no tool.
         """
         seen = [one.name for one in self.tools.values() if one.is_seen_by_models]
-        models.check_members(self.offered_models, seen)
+        check_members(self.offered_models, seen)
 
     def model(self, name: str) -> RegisteredModel | None:
         """The chat model of a name; None if there is none."""
@@ -398,7 +398,7 @@ class Registry:
         try:
             return self._direct_models[name]
         except KeyError:
-            answering = (one for one in self.offered_models.values() if one.answers)
+            answering = (one for one in self.offered_models.values() if one.chat is not None)
             model = next(answering, None) if name is None else self.model(name)
             if model is None:
                 return None

@@ -146,7 +146,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _spends_key(model: RegisteredModel) -> bool:
-    return any(traits_of(one).spends_key for one in (model.model, model.embedding, model.image))
+    return any(traits_of(one).spends_key for one in (model.chat, model.embedding, model.image))
 
 
 def _has_guard(entry: Tool | RegisteredModel) -> bool:

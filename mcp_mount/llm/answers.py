@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from mcp_mount.llm.media import AudioPart, ImagePart, joined_audio, media_in
 from mcp_mount.llm.requests import is_text
+from mcp_mount.wire.encoding import encode
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
 """Why an answer ends: of itself or at a stop text, at its limit, with calls of tools, or because it
@@ -75,12 +76,19 @@ class ToolCall:
         id: What the tool's answer refers to; by default a random one.
         extra: Further members of the call that its provider wants back unchanged with it, such as
             Gemini's `extra_content`.
+
+    Raises:
+        ValueError: If `extra` has no JSON form.
     """
 
     name: str
     arguments: dict[str, Any] | str = field(default_factory=dict)
     id: str = field(default_factory=_call_id)
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.extra:
+            encode(self.extra)
 
     @property
     def arguments_text(self) -> str:
@@ -143,6 +151,9 @@ class ToolDelta:
         name: The name of the tool, in its first piece.
         arguments: A piece of the JSON text of the arguments.
         extra: Further members that the provider wants back: see `ToolCall`.
+
+    Raises:
+        ValueError: If `extra` has no JSON form.
     """
 
     index: int
@@ -150,6 +161,11 @@ class ToolDelta:
     name: str = ""
     arguments: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # It goes out with the end of a response, when nothing else can be said any more.
+        if self.extra:
+            encode(self.extra)
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ class _Chat:
         self.is_within_model = call.is_within_model
 
     def backend(self) -> Any:
-        return self._call.model.model
+        return self._call.model.chat
 
     def request(self) -> Attributes:
         request = self.invocation.request

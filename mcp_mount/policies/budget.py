@@ -288,7 +288,7 @@ def _prices(
     if model.price is not None:
         yield model.name, model.price
         return
-    for name in traits_of(model.model).members:
+    for name in traits_of(model.chat).members:
         member = find(name)
         if member is not None:
             yield from _prices(member, find, seen)

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, overload
 
 from typing_extensions import Unpack
 
-from mcp_mount.backends.models.adapters.embeddings import EmbeddingOnlyModel, FunctionEmbedding
+from mcp_mount.backends.models.adapters.embeddings import FunctionEmbedding
 from mcp_mount.backends.models.adapters.functions import FunctionModel
 from mcp_mount.backends.models.given import AgentObject, RunnableObject, model_of
 from mcp_mount.backends.models.standin import NAME as STAND_IN
@@ -53,7 +53,9 @@ class CompletionsRouter(MCPRouter):
     def __init__(self, *, chat_tool: bool = False, **options: Unpack[NamedRouterOptions]) -> None:
         super().__init__(**options)
         self.registry.add_stand_in(
-            RegisteredModel(STAND_IN, FunctionModel(stand_in), _STAND_IN, price=Price(0, 0))
+            RegisteredModel(
+                STAND_IN, FunctionModel(stand_in), description=_STAND_IN, price=Price(0, 0)
+            )
         )
         if chat_tool:
             add_asking_tool(self, chat, "chat", annotations={"openWorldHint": True})
@@ -147,16 +149,15 @@ class CompletionsRouter(MCPRouter):
     def _add_model(self, name: str, given: Model | EmbeddingModel, options: Any) -> None:
         refuse_unknown("a chat model has no option", options, ModelOptions.__annotations__)
         declared, rest = split(options)
+        chat: Any = given if hasattr(given, "answer") else None
         embedding: Any = given if hasattr(given, "embed") else None
-        answers = hasattr(given, "answer")
-        model: Any = given if answers else EmbeddingOnlyModel(given)
         if not name or not isinstance(name, str):
             raise DefinitionError(f"a chat model needs a name, not {name!r}")
         aliases = list_of_names("aliases", rest.get("aliases", ()))
         tools = rest.get("tools")
         if tools is not None and not isinstance(tools, Tools) and tools != "auto":
             raise DefinitionError(f'tools is Tools(…) or "auto", not {tools!r}')
-        if tools is not None and not answers:
+        if tools is not None and chat is None:
             raise DefinitionError(
                 f"the model {name!r} answers no conversation, so it has no tools="
             )
@@ -166,15 +167,14 @@ class CompletionsRouter(MCPRouter):
         if price is None:
             price = listed_price(name, given)
         if tools is not None:
-            model = ToolUser(model, tools if isinstance(tools, Tools) else Tools())
+            chat = ToolUser(chat, tools if isinstance(tools, Tools) else Tools())
         entry = RegisteredModel(
             name,
-            model,
+            chat,
+            embedding,
             description=rest.get("description"),
             price=price,
             rules=rules_of(declared),
             policies=policies_of(f"model:{name}", declared),
-            embedding=embedding,
-            answers=answers,
         )
         self.registry.add_model(entry, aliases)

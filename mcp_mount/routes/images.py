@@ -11,7 +11,7 @@ from fastapi import Depends
 from typing_extensions import Unpack
 
 from mcp_mount.backends.images.functions import FunctionBackend
-from mcp_mount.backends.images.limits import LimitedBackend, OnlyDraws
+from mcp_mount.backends.images.limits import LimitedBackend
 from mcp_mount.backends.images.standin import NAME as STAND_IN
 from mcp_mount.backends.images.standin import StandInBackend
 from mcp_mount.backends.images.stores import ImageStore, MemoryImages
@@ -125,10 +125,8 @@ class ImageRouter(MCPRouter):
             self.registry.add_stand_in(
                 RegisteredModel(
                     STAND_IN,
-                    OnlyDraws(stand_in),
-                    _STAND_IN,
-                    answers=False,
                     image=stand_in,
+                    description=_STAND_IN,
                     answers_any_name=True,
                 )
             )
@@ -209,12 +207,10 @@ class ImageRouter(MCPRouter):
         limited = LimitedBackend(backend, **self._limits)
         entry = RegisteredModel(
             name,
-            OnlyDraws(backend),
+            image=limited,
             description=rest.get("description"),
             rules=rules_of(declared),
             policies=policies_of(f"image:{name}", declared),
-            answers=False,
-            image=limited,
             answers_any_name=answers_any_name,
             price=_price_of(rest.get("price")),
         )

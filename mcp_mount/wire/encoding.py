@@ -153,6 +153,15 @@ def may_not_be_finite(data: bytes) -> bool:
     return may_have_no_numbers(data) or _MAY_OVERFLOW.search(data) is not None
 
 
+def is_finite(value: Any) -> bool:
+    """Whether plain data has neither NaN nor infinities.
+
+    Args:
+        value: The data.
+    """
+    return next(_not_finite(value, ""), None) is None
+
+
 def refuse_not_finite(data: bytes) -> None:
     """Refuse JSON with NaN, infinities, or numbers that are read as infinities.
 

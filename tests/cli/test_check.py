@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -336,6 +337,84 @@ def test_clients_end_where_they_would(site: Site) -> None:
     assert "TypeScript SDK  stops: no document describes the server" in said
     assert "VS Code         stops: resource is 'https://other.example/mcp'" in said
     assert f"Python SDK      {PRM} > {ISSUER}" in said
+
+
+STRANGE = [
+    "http://[",
+    "http://exa\u2100mple/",
+    "http://a b/",
+    "http://127.0.0.1:99999999/",
+    "\ud800",
+    5,
+]
+"""What documents and headers of somebody else may have in place of a URL."""
+
+
+@pytest.mark.parametrize("strange", STRANGE, ids=ascii)
+@pytest.mark.parametrize("member", ["issuer", "authorization_endpoint", "token_endpoint"])
+def test_a_document_with_what_is_no_url_is_told(site: Site, member: str, strange: Any) -> None:
+    site.change(f"GET {ISSUER}", **{member: strange})
+    status, said = checked(f"{site.origin}/mcp")
+    assert status == 1, said
+
+
+@pytest.mark.parametrize("strange", STRANGE, ids=ascii)
+def test_a_resource_with_what_is_no_url_is_told(site: Site, strange: Any) -> None:
+    for place in (f"GET {PRM}", f"GET {PRM}/mcp"):
+        site.change(place, resource=strange, authorization_servers=[strange])
+    status, said = checked(f"{site.origin}/mcp")
+    assert status == 1, said
+
+
+@pytest.mark.parametrize("place", ["http://[", "http://a b/", "http://127.0.0.1:99999999/"])
+def test_a_login_page_at_no_url_is_told(site: Site, place: str) -> None:
+    site.answers["GET /a/authorize?"] = (302, {"location": place}, "")
+    status, said = checked(f"{site.origin}/mcp")
+    assert status == 1
+    assert "Problem: The login page" in said
+
+
+def test_half_a_character_for_a_client_id_goes_no_further(site: Site) -> None:
+    site.change("POST /a/register", client_id="\ud800")
+    status, said = checked(f"{site.origin}/mcp")
+    assert status == 0, said
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"a":' * 50_000, "9" * 10_000], ids=len)
+def test_documents_that_cannot_be_read_are_told(site: Site, body: str) -> None:
+    for place in (f"GET {PRM}", f"GET {PRM}/mcp", f"GET {ISSUER}"):
+        site.answers[place] = (200, CORS, body)
+    status, said = checked(f"{site.origin}/mcp")
+    assert status == 1
+    assert "a page, and no JSON document" in said
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_an_answer_that_comes_too_slowly_is_none(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_mount.cli.checking.asking.SECONDS", 0.5)
+
+    class Dripping(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            with suppress(OSError):
+                self.wfile.write(b"HTTP/1.0 401 \r\n" + (b"" if part == "headers" else b"\r\n"))
+                for _ in range(100):
+                    # Each byte comes in time.
+                    self.wfile.write(b"x:\r\n" if part == "headers" else b" ")
+                    time.sleep(0.02)
+
+        def log_message(self, *given: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            status, said = checked(f"http://127.0.0.1:{server.server_port}/mcp")
+        finally:
+            server.shutdown()
+    assert status == 1
+    assert "gets no answer (none within" in said
 
 
 def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 from mcp_mount import MCPServer, SyncContext, ToolsRouter
 from mcp_mount.auth import SignIn
-from mcp_mount.auth.authorization import sign_in
+from mcp_mount.auth.authorization import issued_tokens
 
-sign_in.KNOWN_SECONDS = float(os.environ.get("KNOWN", "10"))  # type: ignore[misc]
+issued_tokens.KNOWN_SECONDS = float(os.environ.get("KNOWN", "10"))  # type: ignore[misc]
 
 KEY = "for-tests-only-for-tests-only-for-tests-only"
 SCOPES = {"orders:read": "See your orders", "orders:write": "Change your orders"}

@@ -167,7 +167,20 @@ def test_models_of_both_kinds_have_one_list_of_names() -> None:
     assert chat(model="both").json()["choices"][0]["message"]["content"] == "both"
     for answer in (embed(model="talk"), chat(model="vectors")):
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
+    refused = chat(model="vectors", stream=True)
+    assert refused.json()["error"]["message"] == "The model 'vectors' answers no conversations"
     assert embed(model="nobody").json()["error"]["code"] == "model_not_found"
+
+
+def test_who_may_not_ask_a_model_is_not_told_of_what_kind_it_is() -> None:
+    server = MCPServer("tests", open=True)
+    router = CompletionsRouter()
+    router.embedding("vectors", permission=lambda request: False)(lengths)
+    router.chat("talk")(lambda request: "talk")
+    server.include_router(router)
+    body = {"model": "vectors", "messages": [{"role": "user", "content": "hi"}]}
+    answer = get(server, "/v1/chat/completions", "POST", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
 
 
 def test_a_server_with_vectors_alone_has_a_stand_in_for_conversations() -> None:

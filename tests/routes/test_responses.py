@@ -342,6 +342,27 @@ def test_a_model_that_fails_on_its_way_ends_the_response() -> None:
     assert last["response"]["error"] == {"code": "gone", "message": "Gone"}
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [
+        lambda: ToolCall("move", extra={"extra_content": float("inf")}),
+        lambda: Delta(tool=ToolDelta(0, "a", "move", extra={"extra_content": float("nan")})),
+        lambda: Delta(reasoning_details=[{"a": float("inf")}]),
+    ],
+    ids=["call", "piece of a call", "reasoning"],
+)
+def test_what_json_does_not_have_ends_the_response_as_failed(piece: Any) -> None:
+    def model(request: ChatRequest) -> Iterator[Any]:
+        yield "a"
+        yield piece()
+
+    answer = ask(model, stream=True, include=["reasoning.encrypted_content"])
+    kind, data = answer.text.strip().split("\n\n")[-1].split("\n")
+    assert kind == "event: response.failed"
+    error = json.loads(data.removeprefix("data: "))["response"]["error"]
+    assert error == {"code": "failed", "message": "The model 'model' failed"}
+
+
 NAMESPACE = {
     "type": "namespace",
     "name": "agents",

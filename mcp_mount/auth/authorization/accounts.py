@@ -140,13 +140,15 @@ def checked_person(found: Any) -> Person | None:
 
     Raises:
         TypeError: If it is neither an id nor a person.
-        ValueError: If it is an id that clients have.
+        ValueError: If it is an id that clients have, or that nothing can keep.
     """
     if found is None or found is False or found == "":
         return None
     if isinstance(found, Person) and isinstance(found.id, str):
         if found.id.startswith(CLIENT_PREFIX):
             raise ValueError(f"the id of a person begins with {CLIENT_PREFIX!r}, as of a client")
+        # Half of a character (a lone surrogate) raises UnicodeEncodeError, which is a ValueError.
+        found.id.encode()
         return found if found.id else None
     if isinstance(found, Person):
         # A number, most likely: stores have texts, and would give another id back.

@@ -29,6 +29,7 @@ from mcp_mount.auth.authorization.errors import (
 )
 from mcp_mount.auth.authorization.events import Events
 from mcp_mount.auth.authorization.forms import first
+from mcp_mount.auth.authorization.token_requests import KnownClient
 from mcp_mount.auth.authorization.web import WebRequest
 from mcp_mount.auth.signing_keys import ASYMMETRIC, KeyFinder
 from mcp_mount.calls.flows import Flow
@@ -57,29 +58,6 @@ class Credentials:
     client_id: str
     secrets: tuple[str, ...] = field(default=(), repr=False)
     assertion: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownClient:
-    """The client that sends a request.
-
-    Attributes:
-        id: Its id.
-        own: It, if the application's owner has configured it.
-        stamp: What its tokens carry, if it has proved who it is by a secret or a key of the
-            owner's configuration.
-        signed: Whether it has proved who it is by a key.
-    """
-
-    id: str
-    own: Client | None = None
-    stamp: str | None = None
-    signed: bool = False
-
-    @property
-    def digest(self) -> str:
-        """Tells it apart from others, in what is kept and sealed."""
-        return digest_of(self.id)
 
 
 class ClientAuthentication:

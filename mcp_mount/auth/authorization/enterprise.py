@@ -34,6 +34,7 @@ from mcp_mount.auth.authorization.grants import (
     event_of,
     stamps_now,
 )
+from mcp_mount.auth.authorization.token_requests import TokenRequest
 from mcp_mount.auth.authorization.web import WebRequest
 from mcp_mount.auth.signing_keys import ASYMMETRIC, SigningKeys, of_issuer
 from mcp_mount.auth.verifiers import secure_url
@@ -155,20 +156,14 @@ class EnterpriseGrants:
     def exchange(
         self,
         assertion: str,
-        *,
-        client: Client,
-        resources: list[str],
-        scopes: list[str],
-        request: WebRequest,
+        asked: TokenRequest,
     ) -> Flow[dict[str, Any]]:
         """Exchange an assertion for an access token.
 
         Args:
             assertion: The assertion.
-            client: The client, which has authenticated.
-            resources: The resources that it names (RFC 8707).
-            scopes: The scopes that it names; none for all that it may have.
-            request: The request.
+            asked: Who asks, and for what: a client of the owner's configuration, which has
+                authenticated.
 
         Returns:
             The token response.
@@ -176,10 +171,12 @@ class EnterpriseGrants:
         Raises:
             OAuthError: If it is not accepted.
         """
+        client, request = asked.client.own, asked.web
+        assert client is not None, "no other client has this grant"
         try:
             provider, claims, until = yield from self._checked(assertion, client, request)
-            check_resources(resources, request.resource)
-            granted = self._granted(claims, client, scopes)
+            check_resources(asked.resources, request.resource)
+            granted = self._granted(claims, client, asked.scopes)
             user = yield from self._user(provider, claims)
             stamps = yield from stamps_now(request.accounts, user)
             if not stamps:

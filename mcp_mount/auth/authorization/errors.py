@@ -57,6 +57,14 @@ class OAuthError(Exception):
         return [] if self.retry_after is None else [("retry-after", str(self.retry_after))]
 
 
+class PersonRefused(OAuthError):
+    """The error for a person who may not come any more, or has changed their password: clients
+    learn by it that the person must sign in again."""
+
+    def __init__(self) -> None:
+        super().__init__("invalid_grant", "The person must sign in again")
+
+
 class RedirectedError(Exception):
     """An error of an authorization request that its client is told by the redirect (RFC 6749,
     section 4.1.2.1)."""

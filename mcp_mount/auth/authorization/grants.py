@@ -15,12 +15,14 @@ from mcp_mount.auth.authorization.accounts import Accounts
 from mcp_mount.auth.authorization.connections import Connection, ConnectionStore
 from mcp_mount.auth.authorization.errors import (
     OAuthError,
+    PersonRefused,
     invalid_client,
     invalid_grant,
     unavailable,
 )
 from mcp_mount.auth.authorization.events import Events, Kind, SignInEvent
 from mcp_mount.auth.authorization.sealed import Code, Seals
+from mcp_mount.auth.authorization.token_requests import KnownClient, TokenRequest
 from mcp_mount.calls.flows import Flow, Run
 from mcp_mount.wire.logs import own_logger
 
@@ -76,26 +78,18 @@ class Grants:
     def redeem(
         self,
         code: str,
+        asked: TokenRequest,
         *,
-        client: str,
-        signed: bool = False,
         verifier: str | None,
         redirect_uri: str | None,
-        resources: list[str],
-        accounts: Accounts,
-        address: str | None,
     ) -> Flow[dict[str, Any]]:
         """Redeem an authorization code.
 
         Args:
             code: The code.
-            client: The digest of the client's id.
-            signed: Whether the client has authenticated by its key.
+            asked: Who asks, and for what.
             verifier: The code verifier (RFC 7636).
             redirect_uri: The redirect URI, if the client repeats it.
-            resources: The resources that the client names (RFC 8707).
-            accounts: The application's.
-            address: The client's.
 
         Returns:
             The token response.
@@ -104,48 +98,33 @@ class Grants:
             OAuthError: If it is not good, or was redeemed before.
         """
         held = self._seals.open_code(code)
-        if held is None or held.client != client:
+        if held is None or held.client != asked.client.digest:
             raise invalid_grant("The code is not valid, or has expired")
-        _check_signed(held.signs, signed)
+        _check_signed(held.signs, asked.client)
         if redirect_uri is not None and redirect_uri != held.redirect_uri:
             raise invalid_grant("The redirect URI is not that of the authorization request")
         if verifier is None:
             raise OAuthError("invalid_request", "The code_verifier is missing")
         if not _VERIFIER.fullmatch(verifier) or not _fits(verifier, held.challenge):
             raise invalid_grant("The code_verifier does not fit the code_challenge")
-        check_resources(resources, held.resource)
-        yield from self._check_person(held.user, held.stamp, accounts)
+        check_resources(asked.resources, held.resource)
+        yield from self._check_person(held.user, held.stamp, asked.web.accounts)
         now = self._clock()
         made = _connection(held, now)
         if not (yield from self._ask(self._store.add, made)):
             # RFC 6749, section 4.1.2: the tokens of a code that comes twice are revoked.
             yield from self._ask(self._store.revoke, made.id, now)
-            self._tell("code reused", made, address)
+            self._tell("code reused", made, asked.web.address)
             raise invalid_grant("The code was redeemed before")
-        self._tell("tokens issued", made, address)
-        return self._tokens(made, signs=signed)
+        self._tell("tokens issued", made, asked.web.address)
+        return self._tokens(made, signs=asked.client.signed)
 
-    def refresh(
-        self,
-        token: str,
-        *,
-        client: str,
-        signed: bool = False,
-        resources: list[str],
-        scopes: list[str],
-        accounts: Accounts,
-        address: str | None,
-    ) -> Flow[dict[str, Any]]:
+    def refresh(self, token: str, asked: TokenRequest) -> Flow[dict[str, Any]]:
         """Replace a refresh token, and issue an access token.
 
         Args:
             token: The refresh token.
-            client: The digest of the client's id.
-            signed: Whether the client has authenticated by its key.
-            resources: The resources that the client names.
-            scopes: The scopes that it names; none for all that were granted.
-            accounts: The application's.
-            address: The client's.
+            asked: Who asks, and for what.
 
         Returns:
             The token response.
@@ -158,20 +137,24 @@ class Grants:
             None if opened is None else (yield from self._ask(self._store.get, opened.connection))
         )
         now = self._clock()
-        if opened is None or held is None or held.client != client or held.revoked is not None:
+        client, address = asked.client, asked.web.address
+        if (
+            opened is None
+            or held is None
+            or held.client != client.digest
+            or held.revoked is not None
+        ):
             raise invalid_grant("The refresh token is not valid, has expired, or was revoked")
-        _check_signed(opened.signs, signed)
+        _check_signed(opened.signs, client)
         if now - held.created > self._lifetimes.connection:
             self._tell("connection ended", held, address, "it is too old")
             raise invalid_grant("The connection has expired: the person must sign in again")
-        check_resources(resources, held.resource)
-        if not set(scopes) <= set(held.scopes):
+        check_resources(asked.resources, held.resource)
+        if not set(asked.scopes) <= set(held.scopes):
             raise OAuthError("invalid_scope", "No more scopes than were granted can be asked for")
         try:
-            stamp = yield from self._check_person(held.user, held.stamp, accounts)
-        except OAuthError as error:
-            if error.status != 400:
-                raise
+            stamp = yield from self._check_person(held.user, held.stamp, asked.web.accounts)
+        except PersonRefused:
             yield from self._ask(self._store.revoke, held.id, now)
             self._tell("connection ended", held, address, "the person may not come any more")
             raise
@@ -179,7 +162,7 @@ class Grants:
         if generation == held.generation:
             if (yield from self._ask(self._store.rotate, held.id, generation, now, stamp)):
                 self._tell("tokens refreshed", held, address)
-                return self._tokens(held, generation + 1, scopes, signs=signed)
+                return self._tokens(held, generation + 1, asked.scopes, signs=client.signed)
             # Somebody else did so in the meantime.
             held = yield from self._ask(self._store.get, held.id)
         if (
@@ -191,7 +174,7 @@ class Grants:
             and now - held.used <= self._lifetimes.grace
         ):
             # A second window, or a client that did not get the answer: it gets the same generation.
-            return self._tokens(held, held.generation, scopes, signs=signed)
+            return self._tokens(held, held.generation, asked.scopes, signs=client.signed)
         if held is not None and held.revoked is None:
             # OAuth 2.1, section 4.3.1: one of two holders has stolen it.
             yield from self._ask(self._store.revoke, held.id, now)
@@ -220,24 +203,21 @@ class Grants:
             None if opened is None else (yield from self._ask(self._store.get, opened.connection))
         )
 
-    def revoke(
-        self, token: str, *, client: str, signed: bool = False, address: str | None
-    ) -> Flow[None]:
+    def revoke(self, token: str, client: KnownClient, address: str | None) -> Flow[None]:
         """Revoke the connection of a token (RFC 7009). A token that is not good changes nothing.
 
         Args:
             token: An access token or a refresh token.
-            client: The digest of the client's id.
-            signed: Whether the client has authenticated by its key.
-            address: The client's.
+            client: The client.
+            address: Its address.
 
         Raises:
             OAuthError: For a client that should have authenticated.
         """
         held = yield from self._held(token)
-        if held is not None and held.client == client:
+        if held is not None and held.client == client.digest:
             refresh = self._seals.open_refresh_token(token, self._lifetimes.connection)
-            _check_signed(refresh is not None and refresh.signs, signed)
+            _check_signed(refresh is not None and refresh.signs, client)
             yield from self.end(held, address)
 
     def end(self, connection: Connection, address: str | None) -> Flow[None]:
@@ -252,11 +232,12 @@ class Grants:
             The newest stamp of the person.
 
         Raises:
-            OAuthError: For such a person, and 503 where that cannot be found out.
+            PersonRefused: For such a person.
+            OAuthError: 503, if that cannot be found out.
         """
         stamps = yield from stamps_now(accounts, user)
         if stamp not in stamps:
-            raise invalid_grant("The person must sign in again")
+            raise PersonRefused
         return stamps[0]
 
     def _tokens(
@@ -358,13 +339,13 @@ def _connection(code: Code, now: float) -> Connection:
     )
 
 
-def _check_signed(signs: bool, signed: bool) -> None:
+def _check_signed(signs: bool, client: KnownClient) -> None:
     """Refuse a client that has not authenticated, where the one that it is said to be does.
 
     Raises:
         OAuthError: For such a client: it may have stolen a code or a token.
     """
-    if signs and not signed:
+    if signs and not client.signed:
         raise invalid_client("The client must authenticate (private_key_jwt)")
 
 
@@ -375,7 +356,7 @@ def _fits(verifier: str, challenge: str) -> bool:
     return hmac.compare_digest(sha256(made).hexdigest(), challenge)
 
 
-def check_resources(named: list[str], resource: str) -> None:
+def check_resources(named: Sequence[str], resource: str) -> None:
     """Refuse a token request for other resources than was consented to (RFC 8707, section 2.2).
 
     Raises:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
-from mcp_mount.auth.authorization.errors import OAuthError, unavailable
+from mcp_mount.auth.authorization.errors import RETRY_SECONDS, OAuthError, unavailable
 from mcp_mount.calls.flows import Flow, Run
 from mcp_mount.wire.logs import own_logger
 
@@ -47,6 +48,7 @@ class AddressLimits:
 
         self._limiter = limiter
         self._name = name
+        self._away_until = float("-inf")
         self._rates: dict[str, list[RateLimitItem]] = {
             "registrations": parse_many(registrations),
             "failures": parse_many(failures),
@@ -102,10 +104,14 @@ class AddressLimits:
         def ask() -> bool:
             return bool(getattr(self._limiter(), operation)(rate, *key))
 
-        try:
-            return bool((yield Run(ask)))
-        except Exception:
-            logger.exception("The store of counts failed")
+        # One that is silent takes seconds to fail, and a request counts up to four times: it is
+        # left alone for a while, or anybody could have threads wait for it, and fill the log.
+        if counted == "registrations" or monotonic() > self._away_until:
+            try:
+                return bool((yield Run(ask)))
+            except Exception:
+                self._away_until = monotonic() + RETRY_SECONDS
+                logger.exception("The store of counts failed")
         if counted == "registrations":
             raise unavailable()
         # Who is connected goes on: each process counts by itself, until the store is back.

@@ -13,14 +13,13 @@ from secrets import token_urlsafe
 from typing import Any, Final
 
 from mcp_mount.auth.authorization.accounts import CLIENT_PREFIX
-from mcp_mount.auth.authorization.client_authentication import KnownClient
 from mcp_mount.auth.authorization.configured_clients import Client
 from mcp_mount.auth.authorization.connections import ConnectionStore
 from mcp_mount.auth.authorization.errors import OAuthError
 from mcp_mount.auth.authorization.events import Events, SignInEvent
 from mcp_mount.auth.authorization.grants import ask_store, canonical, check_resources
 from mcp_mount.auth.authorization.sealed import ClientClaims, Seals
-from mcp_mount.auth.authorization.web import WebRequest
+from mcp_mount.auth.authorization.token_requests import KnownClient, TokenRequest
 from mcp_mount.auth.verifiers import InvalidToken
 from mcp_mount.calls.flows import Flow
 from mcp_mount.wire.tokens import AccessToken
@@ -56,28 +55,23 @@ class ClientTokens:
         self._events = events
         self._clock = clock
 
-    def issue(
-        self, client: KnownClient, resources: list[str], wanted: list[str], request: WebRequest
-    ) -> dict[str, Any]:
+    def issue(self, asked: TokenRequest) -> dict[str, Any]:
         """The token response for a client that has authenticated.
 
         Args:
-            client: The client.
-            resources: The resources that it names (RFC 8707).
-            wanted: The scopes that it names; none for all that it has.
-            request: The request.
+            asked: Who asks, and for what.
 
         Raises:
             OAuthError: For a client, a resource or scopes for which there are none.
         """
-        own, stamp = client.own, client.stamp
+        own, stamp = asked.client.own, asked.client.stamp
         if own is None or stamp is None or CLIENT_CREDENTIALS not in own.grants:
             raise OAuthError("unauthorized_client", "The client may not act for itself")
-        check_resources(resources, request.resource)
+        check_resources(asked.resources, asked.web.resource)
         known = [one for one in self._scopes if one in (own.scopes or ())]
         # Clients ask for all scopes that a server knows: they get those that are theirs.
-        scopes = [one for one in known if one in wanted] if wanted else known
-        if wanted and not scopes and self._scopes:
+        scopes = [one for one in known if one in asked.scopes] if asked.scopes else known
+        if asked.scopes and not scopes and self._scopes:
             raise OAuthError("invalid_scope", "The client may have none of these scopes")
         id = token_urlsafe(12)
         token = self._seals.client_token(
@@ -85,9 +79,9 @@ class ClientTokens:
             own.id,
             None if scopes == known else scopes,
             stamp,
-            resource_digest(request.resource),
+            resource_digest(asked.web.resource),
         )
-        self._tell("tokens issued", own, id, scopes, request.address)
+        self._tell("tokens issued", own, id, scopes, asked.web.address)
         response: dict[str, Any] = {
             "access_token": token,
             "token_type": "Bearer",

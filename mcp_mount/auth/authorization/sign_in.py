@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from threading import RLock
@@ -21,30 +20,22 @@ from mcp_mount.auth.authorization.connections import (
     MemoryConnections,
 )
 from mcp_mount.auth.authorization.enterprise import IDJAG, providers_of
-from mcp_mount.auth.authorization.errors import RETRY_SECONDS
 from mcp_mount.auth.authorization.events import Events, Listener, SignInEvent
 from mcp_mount.auth.authorization.grants import Lifetimes, canonical, event_of
+from mcp_mount.auth.authorization.issued_tokens import IssuedTokens
 from mcp_mount.auth.authorization.limits import AddressLimits
-from mcp_mount.auth.authorization.machines import access_of, resource_digest
 from mcp_mount.auth.authorization.options import ScopeTool, SignInOptions
 from mcp_mount.auth.authorization.redirects import admitting
 from mcp_mount.auth.authorization.sealed import CODE_SECONDS, FORM_SECONDS, Seals
 from mcp_mount.auth.authorization.server import AuthorizationServer
 from mcp_mount.auth.authorization.stores import store_of
 from mcp_mount.auth.authorization.web import Render
-from mcp_mount.auth.verifiers import (
-    InvalidToken,
-    VerificationCache,
-    bearer_of,
-    digest,
-    secure_url,
-)
-from mcp_mount.calls.flows import Flow, Run
+from mcp_mount.auth.verifiers import bearer_of, secure_url
+from mcp_mount.calls.flows import Flow
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import naming_options
 from mcp_mount.schemas.values import flag, function, seconds, text
-from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
 from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.sealing import Keys
 from mcp_mount.wire.tokens import AccessToken
@@ -53,14 +44,6 @@ if TYPE_CHECKING:
     from limits.strategies import RateLimiter
 
 logger = own_logger("mcp_mount.signin")
-
-KNOWN_SECONDS: Final = 10.0
-"""How long a process takes a connection for good without asking its store and the application: at
-most so long after it was revoked, or the person's password was changed, is a token taken."""
-
-
-_CLOCK_SECONDS: Final = 60.0
-"""How far the clocks of two processes may be apart."""
 
 _USUAL: Final = Lifetimes()
 
@@ -184,7 +167,6 @@ class SignIn:
         self.path = path.rstrip("/")
         self.render = None if render is None else function("render", render, is_plain=True)
         self._listener = None if on_event is None else function("on_event", on_event, is_plain=True)
-        self.events = self._own_events()
         self._lifetimes = Lifetimes(
             seconds("access", access),
             seconds("refresh", refresh),
@@ -201,12 +183,11 @@ class SignIn:
             enterprise=providers_of(enterprise),
             admits=admitting(redirects),
         )
-        self._known: VerificationCache[Connection] = VerificationCache()
-        self._unrevoked: VerificationCache[bool] = VerificationCache()
+        self._tokens = self._own_tokens()
+        self.events = self._own_events()
         self._site: Site | None = None
         self._seals: Seals | None = None
         self._server: AuthorizationServer | None = None
-        self._ended = 0
         self._warned = False
         # First requests come on several threads at once. To make the server asks for the store.
         self._making = RLock()
@@ -224,15 +205,23 @@ class SignIn:
             self._seals = self._server = None
             return self
         other = copy(self)
-        other._known = VerificationCache()
-        other._unrevoked = VerificationCache()
+        other._tokens = other._own_tokens()
         other.events = other._own_events()
         other._site = None
         return other.serving(site)
 
+    def _own_tokens(self) -> IssuedTokens:
+        return IssuedTokens(
+            self._options,
+            self.issuer,
+            seals=lambda: self.seals,
+            store=lambda: self.store,
+            accounts=lambda: self.accounts,
+        )
+
     def _own_events(self) -> Events:
         events = Events(self._listener)
-        events.listeners.insert(0, self._forget_ended)
+        events.listeners.insert(0, self._tokens.forget_ended)
         events.listeners.append(self._tell_host)
         return events
 
@@ -379,98 +368,11 @@ class SignIn:
         return bearer_of(headers)
 
     def verify(self, credential: str, resource: str | None) -> Flow[AccessToken]:
-        opened = self.seals.open_access_token(credential, self._lifetimes.access)
-        if opened is None:
-            return (yield from self._of_client(credential, resource))
-        key = digest(opened.connection, None)
-        held = self._known.get(key)
-        if held is None:
-            ended = self._ended
-            held = yield from self._asked(opened.connection)
-            if ended == self._ended:
-                # Otherwise it may be this one that has ended since the store was asked.
-                self._known.put(key, held, KNOWN_SECONDS)
-        if resource is not None and canonical(held.resource) != canonical(resource):
-            raise InvalidToken("The access token is for another server")
-        if opened.sealed < held.created - _CLOCK_SECONDS:
-            # Connections by an identity provider come again under the ids of those that were ended
-            # and deleted.
-            raise InvalidToken("The access token was revoked")
-        return AccessToken(
-            held.user,
-            frozenset(held.scopes if opened.scopes is None else opened.scopes),
-            client_id=held.client,
-            issuer=self.issuer,
-            expires_at=opened.sealed + self._lifetimes.access,
-            claims={"connection": held.id, "client_name": held.client_name},
-        )
+        return (yield from self._tokens.verify(credential, resource))
 
     def _tell_host(self, event: SignInEvent) -> None:
         if self._site is not None:
             self._site.tell(event)
-
-    def _of_client(self, credential: str, resource: str | None) -> Flow[AccessToken]:
-        """What a token of a client for itself says.
-
-        Raises:
-            InvalidToken: If it is none, or is not good any more.
-            ProtocolError: 503, if that cannot be found out.
-        """
-        opened = self.seals.open_client_token(credential, self._lifetimes.access)
-        if opened is None:
-            raise InvalidToken("The access token is not valid, or has expired")
-        if resource is not None and opened.resource != resource_digest(resource):
-            raise InvalidToken("The access token is for another server")
-        client = self._options.clients.get(opened.client)
-        token = access_of(opened, client, self.issuer, opened.sealed + self._lifetimes.access)
-        key = digest(opened.id, None)
-        if self._unrevoked.get(key) is None:
-            try:
-                is_revoked = yield Run(partial(self.store.is_retired, opened.id))
-            except Exception:
-                logger.exception("It could not be found out whether a token was revoked")
-                raise _unknown_now() from None
-            if is_revoked:
-                raise InvalidToken("The access token was revoked")
-            self._unrevoked.put(key, True, KNOWN_SECONDS)
-        return token
-
-    def _forget_ended(self, event: SignInEvent) -> None:
-        """Take no token of a connection that has ended in this process any more."""
-        if event.connection is not None and event.kind != "tokens refreshed":
-            self._ended += 1
-            self._known.forget(digest(event.connection, None))
-            self._unrevoked.forget(digest(event.connection, None))
-
-    def _asked(self, id: str) -> Flow[Connection]:
-        """The connection of an access token, which holds.
-
-        Raises:
-            InvalidToken: If it does not hold any more.
-            ProtocolError: 503, if that cannot be found out.
-        """
-        try:
-            held: Connection | None = yield Run(partial(self.store.get, id))
-            stamps = () if held is None else (yield from self.accounts.stamps_of(held.user))
-        except Exception:
-            logger.exception("It could not be found out whether a connection holds")
-            raise _unknown_now() from None
-        if held is None or held.revoked is not None:
-            raise InvalidToken("The access token was revoked")
-        if held.stamp not in stamps:
-            raise InvalidToken("The person must sign in again")
-        if time.time() - held.created > self._lifetimes.connection:
-            raise InvalidToken("The connection has expired")
-        return held
-
-
-def _unknown_now() -> ProtocolError:
-    return ProtocolError(
-        INTERNAL_ERROR,
-        "The access token cannot be verified now",
-        status=503,
-        retry_after=RETRY_SECONDS,
-    )
 
 
 def _verifying(client_keys: bool | None) -> bool:

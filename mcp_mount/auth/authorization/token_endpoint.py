@@ -11,7 +11,6 @@ from pydantic_core import to_json
 from mcp_mount.auth.authorization.client_authentication import (
     ClientAuthentication,
     Credentials,
-    KnownClient,
 )
 from mcp_mount.auth.authorization.client_lookup import ClientLookup
 from mcp_mount.auth.authorization.clients import GRANTS, digest_of
@@ -27,6 +26,7 @@ from mcp_mount.auth.authorization.machines import CLIENT_CREDENTIALS, ClientToke
 from mcp_mount.auth.authorization.metadata import grants_of
 from mcp_mount.auth.authorization.options import SignInOptions
 from mcp_mount.auth.authorization.sealed import Seals
+from mcp_mount.auth.authorization.token_requests import KnownClient, TokenRequest
 from mcp_mount.auth.authorization.web import WebRequest
 from mcp_mount.calls.flows import Flow
 from mcp_mount.wire.messages import JSON, Reply
@@ -104,9 +104,7 @@ class TokenEndpoint:
         if token is None:
             raise OAuthError("invalid_request", "The token is missing")
         yield from self._machines.revoke(token, client, request.address)
-        yield from self.grants.revoke(
-            token, client=client.digest, signed=client.signed, address=request.address
-        )
+        yield from self.grants.revoke(token, client, request.address)
         return Reply(200, b"", [*NOT_KEPT, *ANYWHERE])
 
     def _sender(
@@ -169,43 +167,20 @@ class TokenEndpoint:
         if grant not in (GRANTS if own is None else own.grants):
             # RFC 6749, section 4.4: never for who registers by itself.
             raise OAuthError("unauthorized_client", "The client may not use this grant")
-        resources = form.get("resource", [])
         scopes = [one for one in (first(form, "scope") or "").split() if one != "offline_access"]
+        asked = TokenRequest(client, form.get("resource", []), scopes, request)
         if grant == CLIENT_CREDENTIALS:
-            return self._machines.issue(client, resources, scopes, request)
+            return self._machines.issue(asked)
         if grant == JWT_BEARER:
-            assert own is not None, "no other client has this grant"
-            return (
-                yield from self._enterprise.exchange(
-                    _given(form, "assertion"),
-                    client=own,
-                    resources=resources,
-                    scopes=scopes,
-                    request=request,
-                )
-            )
-        if grant == "authorization_code":
-            return (
-                yield from self.grants.redeem(
-                    _given(form, "code"),
-                    client=client.digest,
-                    signed=client.signed,
-                    verifier=first(form, "code_verifier"),
-                    redirect_uri=first(form, "redirect_uri"),
-                    resources=resources,
-                    accounts=request.accounts,
-                    address=request.address,
-                )
-            )
+            return (yield from self._enterprise.exchange(_given(form, "assertion"), asked))
+        if grant == "refresh_token":
+            return (yield from self.grants.refresh(_given(form, "refresh_token"), asked))
         return (
-            yield from self.grants.refresh(
-                _given(form, "refresh_token"),
-                client=client.digest,
-                signed=client.signed,
-                resources=resources,
-                scopes=scopes,
-                accounts=request.accounts,
-                address=request.address,
+            yield from self.grants.redeem(
+                _given(form, "code"),
+                asked,
+                verifier=first(form, "code_verifier"),
+                redirect_uri=first(form, "redirect_uri"),
             )
         )
 

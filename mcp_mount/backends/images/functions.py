@@ -7,17 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 
+from mcp_mount.backends.answering_functions import AnsweringFunction, close, close_async
 from mcp_mount.backends.images.pictures import picture_of
-from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.llm.images import ImageInvocation, PartialPicture, Picture
-from mcp_mount.llm.models import ModelTraits
 from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,
-    is_coroutine_function,
-    routine_of,
     signature_of,
-    unwrap,
 )
 from mcp_mount.transports.threads import run_in_thread
 
@@ -34,7 +30,7 @@ class PartialImage:
         self.picture = PartialPicture(picture.data, picture.media_type)
 
 
-class FunctionBackend(ModelTraits):
+class FunctionBackend(AnsweringFunction):
     """A function that draws, as an image backend.
 
     It takes an `ImageRequest`, or the prompt and the size (width, height); and the context if a
@@ -50,11 +46,8 @@ class FunctionBackend(ModelTraits):
     """
 
     def __init__(self, function: Callable[..., Any], *, edits: bool = False) -> None:
-        self.function = function
+        super().__init__(function)
         self.edits = edits
-        self.is_async = is_coroutine_function(function) or inspect.isasyncgenfunction(
-            routine_of(unwrap(function))
-        )
         self._context, self._takes_size = self._parameters()
         self.wants_context = self._context is not None
         if edits and self._takes_size:
@@ -80,10 +73,7 @@ class FunctionBackend(ModelTraits):
                     else:
                         found = one
             finally:
-                # At once, and here: the garbage collector would close it in a task of its own.
-                close = getattr(value, "aclose", None)
-                if close is not None:
-                    await close()
+                await close_async(value)
             return await run_in_thread(partial(self._picture, found, invocation))
         if isinstance(value, Iterator):
             # Each of its steps may block.
@@ -95,13 +85,7 @@ class FunctionBackend(ModelTraits):
 
     def _draw_here(self, invocation: ImageInvocation) -> Picture:
         value = self._call(invocation)
-        if isinstance(value, AsyncIterator) or inspect.isawaitable(value):
-            if inspect.iscoroutine(value):
-                value.close()
-            raise TypeError(
-                f"{describe(self.function)} is a plain function and returned what an event loop "
-                "is needed for: write it with async def"
-            )
+        self.refuse_awaitable(value)
         if isinstance(value, Iterator):
             return self._exhaust(value, invocation)
         return self._picture(value, invocation)
@@ -115,9 +99,7 @@ class FunctionBackend(ModelTraits):
                 else:
                     found = one
         finally:
-            close = getattr(steps, "close", None)
-            if close is not None:
-                close()
+            close(steps)
         return self._picture(found, invocation)
 
     def _picture(self, value: Any, invocation: ImageInvocation) -> Picture:
@@ -134,16 +116,10 @@ class FunctionBackend(ModelTraits):
 
     def _parameters(self) -> tuple[str | None, bool]:
         """The name of the parameter for the context, and whether there is one for the size."""
-        wanted, other = (Context, SyncContext) if self.is_async else (SyncContext, Context)
         context, needed, most = None, 0, 0
         for one in signature_of(self.function).parameters.values():
-            if _is(one.annotation, wanted):
+            if self.takes_context(one):
                 context = one.name
-            elif _is(one.annotation, other):
-                raise DefinitionError(
-                    f"{describe(self.function)}: write {one.name}: {wanted.__name__}, "
-                    f"{'in an async def' if self.is_async else 'in a def'}"
-                )
             elif one.kind is one.VAR_POSITIONAL:
                 most += 2
             elif one.kind is not one.VAR_KEYWORD:
@@ -155,11 +131,6 @@ class FunctionBackend(ModelTraits):
         if needed > 2 or not most:
             raise DefinitionError(
                 f"{describe(self.function)}: an image backend takes an ImageRequest, or a prompt "
-                f"and a size; and a {wanted.__name__} if it wants one"
+                f"and a size; and a {self.context_class.__name__} if it wants one"
             )
         return context, needed == 2
-
-
-def _is(annotation: Any, kind: type) -> bool:
-    origin = getattr(annotation, "__origin__", annotation)
-    return isinstance(origin, type) and issubclass(origin, kind)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mcp_mount.backends.images.pictures import MEDIA_TYPES, media_type_of
-from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.images import ImageBackend, ImageInvocation, ImageRequest, Picture
-from mcp_mount.llm.models import Invocation, ModelTraits, given_for, traits_of
+from mcp_mount.llm.models import ModelTraits, given_for, traits_of
 
 
 class LimitedBackend(ModelTraits):
@@ -70,26 +69,3 @@ class LimitedBackend(ModelTraits):
             known = ", ".join(MEDIA_TYPES)
             raise ModelError(f"The backend has returned what is none of {known}", again=False)
         return picture
-
-
-class OnlyDraws(ModelTraits):
-    """Stands where a backend has no answer to a conversation.
-
-    Args:
-        backend: The backend.
-    """
-
-    is_async = False
-    wants_context = False
-
-    def __init__(self, backend: Any) -> None:
-        self.function = given_for(backend)
-
-    def answer(self, invocation: Invocation) -> ChatCompletion:
-        """Refuse."""
-        raise ModelError(
-            "This model draws pictures, and answers no conversation",
-            status=400,
-            param="model",
-            again=False,
-        )

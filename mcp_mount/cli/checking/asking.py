@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from threading import Timer
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
+
+from pydantic_core import from_json
 
 SECONDS: Final = 10.0
 """How long Claude.ai waits for an answer."""
@@ -57,7 +61,12 @@ class Answered:
     @property
     def location(self) -> str:
         """The URL that it leads to."""
-        return urljoin(self.url, self.header("location") or "")
+        named = self.header("location") or ""
+        try:
+            return urljoin(self.url, named)
+        except ValueError:
+            # No URL, such as "http://[": whoever asks there is told so.
+            return named
 
     @property
     def json(self) -> Any:
@@ -65,7 +74,8 @@ class Answered:
         if "json" not in (self.header("content-type") or ""):
             return None
         try:
-            return json.loads(self.body)
+            # Not by the module `json`, which reads halves of characters, and none too deep a list.
+            return from_json(self.body)
         except ValueError:
             return None
 
@@ -123,15 +133,19 @@ class Asker:
         try:
             parts = urlsplit(url)
             connection = self._connection(parts.scheme, parts.hostname or "", parts.port)
-        except ValueError as error:
+        except (ValueError, HTTPException) as error:
             return Answered(method, url, problem=str(error))
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
-            connection.request(method, target, body, {"user-agent": AGENT, **headers})
-            answer = connection.getresponse()
-            # Not the whole of a stream, which does not end.
-            is_stream = "event-stream" in (answer.getheader("content-type") or "")
-            read = b"" if is_stream else answer.read(_LONGEST)
+            connection.connect()
+            with _cut_off(connection.sock, until):
+                connection.request(method, target, body, {"user-agent": AGENT, **headers})
+                answer = connection.getresponse()
+                # Not the whole of a stream, which does not end.
+                is_stream = "event-stream" in (answer.getheader("content-type") or "")
+                read = b"" if is_stream else answer.read(_LONGEST)
+            if monotonic() >= until:
+                raise TimeoutError
         except (OSError, HTTPException, ValueError) as error:
             late = monotonic() >= until
             words = f"none within {SECONDS:.0f} seconds" if late else str(error) or repr(error)
@@ -147,3 +161,21 @@ class Asker:
         if scheme == "http":
             return HTTPConnection(host, port, timeout=SECONDS)
         raise ValueError("no URL of http or https")
+
+
+@contextmanager
+def _cut_off(connection: socket.socket, until: float) -> Iterator[None]:
+    """Shut a connection down at a time: a timeout of a socket begins anew with each byte."""
+
+    def cut() -> None:
+        with suppress(OSError):
+            # Not the method of TLS, which another thread is reading by.
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    timer = Timer(max(0.0, until - monotonic()), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

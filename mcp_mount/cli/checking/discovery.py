@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from mcp_mount.auth.authorization.grants import canonical
 from mcp_mount.cli.checking.asking import Answered, Asker
@@ -95,13 +95,13 @@ class Discovery:
     def has_own_server(self) -> bool:
         """Whether the authorization server is at the host of the MCP endpoint, as a `SignIn` is:
         others are not asked to refuse anything."""
-        return urlsplit(self.issuer).hostname == urlsplit(self.url).hostname
+        return parts_of(self.issuer).hostname == urlsplit(self.url).hostname
 
 
 def server_places(issuer: str) -> Sequence[str]:
     """Where clients look for the metadata of an authorization server (RFC 8414, section 3.1;
     basic/authorization, "Authorization Server Metadata Discovery")."""
-    parts = urlsplit(issuer)
+    parts = parts_of(issuer)
     origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
     places = [f"{origin}{kind}{path}" for kind in AUTHORIZATION_SERVERS]
     return [*places, f"{origin}{path}{AUTHORIZATION_SERVERS[1]}"] if path else places
@@ -116,7 +116,15 @@ def issuer_of(resource: Mapping[str, Any]) -> str | None:
 
 def is_loopback(url: str) -> bool:
     """Whether a URL is one of this computer."""
-    return urlsplit(url).hostname in _LOOPBACK
+    return parts_of(url).hostname in _LOOPBACK
+
+
+def parts_of(url: str) -> SplitResult:
+    """The parts of a URL that a document or a header names; empty ones if it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def is_same(one: Any, other: str) -> bool:
@@ -129,5 +137,5 @@ def is_same(one: Any, other: str) -> bool:
 
 def _with_root(url: str) -> str:
     plain = canonical(url)
-    slash = url.endswith("/") and urlsplit(plain).path != ""
+    slash = url.endswith("/") and parts_of(plain).path != ""
     return f"{plain}/" if slash else plain

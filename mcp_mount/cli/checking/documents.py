@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from mcp_mount.auth.authorization.grants import canonical
 from mcp_mount.cli.checking.asking import AGENT, Answered
@@ -13,6 +12,7 @@ from mcp_mount.cli.checking.discovery import (
     is_loopback,
     is_same,
     issuer_of,
+    parts_of,
     server_places,
 )
 from mcp_mount.cli.checking.findings import (
@@ -170,7 +170,7 @@ def _check_endpoints(discovery: Discovery, document: Mapping[str, Any]) -> Itera
             if name in wanted:
                 yield Finding(f"{name} is missing", f"{EVERY} needs it", "add it")
             continue
-        if urlsplit(url).scheme != "https" and not is_loopback(url):
+        if parts_of(url).scheme != "https" and not is_loopback(url):
             yield Finding(
                 f"{name} is {url!r}: not https",
                 f"{HOSTED} and the TypeScript SDK refuse it, and anybody on the way reads codes",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from mcp_mount.cli.checking.asking import Answered
-from mcp_mount.cli.checking.discovery import Discovery
+from mcp_mount.cli.checking.discovery import Discovery, parts_of
 from mcp_mount.cli.checking.findings import EVERY, HOSTED, PROXY, Finding
 from mcp_mount.wire.messages import JSON
 
@@ -73,7 +73,7 @@ def _check_login(discovery: Discovery, url: str, client: str) -> Iterator[Findin
     page = discovery.asker.get(asked.location, agent=_BROWSER)
     if page.is_redirect:
         page = discovery.asker.get(page.location, agent=_BROWSER)
-    here, there = urlsplit(discovery.url), urlsplit(page.url)
+    here, there = parts_of(discovery.url), parts_of(page.url)
     if (there.hostname == here.hostname) and there.scheme != here.scheme:
         yield Finding(
             f"The login page is at {there.scheme}://{there.netloc}, and not at {here.scheme}",
@@ -102,7 +102,7 @@ def _check_headers(page: Answered, name: str) -> Iterator[Finding]:
         )
     for policy in _policies(page):
         sources = policy.get("form-action")
-        own = urlsplit(page.url)
+        own = parts_of(page.url)
         good = {"'self'", "*", f"{own.scheme}:", own.netloc, f"{own.scheme}://{own.netloc}"}
         if sources is not None and not good & set(sources):
             yield Finding(
@@ -155,4 +155,4 @@ def _check_cookies(page: Answered) -> Iterator[Finding]:
 
 def _short(answer: Answered) -> str:
     """An answer, without the query of its URL."""
-    return str(answer).replace(f"?{urlsplit(answer.url).query}", "")
+    return str(answer).replace(f"?{parts_of(answer.url).query}", "")

@@ -17,10 +17,9 @@ from typing import Any, Final, NamedTuple
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.serving import serving
-from mcp_mount.features.models import RegisteredModel
 from mcp_mount.llm.answers import ChatCompletion
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import NO_PIECES, Invocation
+from mcp_mount.llm.models import NO_PIECES, Invocation, Model, given_for
 from mcp_mount.llm.plain_requests import plain_request
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.protocol.direct import Resumed, raise_again, return_again
@@ -51,24 +50,26 @@ class DirectChat(NamedTuple):
     """A request for a chat completion of a model that has nothing around it.
 
     Attributes:
+        name: The name of the model.
         model: The model.
         request: What it is asked.
         environ: The WSGI environment that brought it; an empty one under ASGI.
     """
 
-    model: RegisteredModel
+    name: str
+    model: Model
     request: ChatRequest
     environ: Mapping[str, Any]
 
     @property
     def function(self) -> Any:
         """What the user has registered as the model."""
-        return self.model.function
+        return given_for(self.model)
 
     @property
     def is_async(self) -> bool:
         """Whether the model is asked by a coroutine."""
-        return self.model.model.is_async
+        return self.model.is_async
 
 
 class DirectChats:
@@ -107,7 +108,7 @@ class DirectChats:
         if chat is None:
             await otherwise(scope, again(message, receive), send)
             return
-        model, asked = chat.model.model, Invocation(chat.request, NO_PIECES)
+        model, asked = chat.model, Invocation(chat.request, NO_PIECES)
         resumed: Resumed | None
         if model.is_async:
             value, resumed = begin(model.answer, asked)
@@ -162,7 +163,9 @@ class DirectChats:
         if request is None or request.stream:
             return None
         model = self._registry.direct_model(request.model)
-        return None if model is None else DirectChat(model, request, environ)
+        if model is None or model.chat is None:
+            return None
+        return DirectChat(model.name, model.chat, request, environ)
 
     def run(self, chat: DirectChat) -> bytes | Resumed:
         """Ask the model of a chat on this thread, which waits for it if it is a coroutine.
@@ -173,7 +176,7 @@ class DirectChats:
         Returns:
             The body of the reply; or what goes on with the model the long way, if it has failed.
         """
-        model, asked = chat.model.model, Invocation(chat.request, NO_PIECES)
+        model, asked = chat.model, Invocation(chat.request, NO_PIECES)
         try:
             value: Any = (
                 wait_for(partial(_answer, model, asked, departure_of(chat.environ)))
@@ -236,7 +239,7 @@ class DirectChats:
         if message["type"] != "http.request" or message.get("more_body", False):
             return None
         chat = self.read(message.get("body", b""), {})
-        if chat is None or chat.model.model.is_async:
+        if chat is None or chat.model.is_async:
             return chat
         # Where a thread waits for this request, plain functions run there.
         return chat if self._has_pool and serving.get() is None else None
@@ -248,7 +251,7 @@ class DirectChats:
         if type(completion) is not ChatCompletion:
             return None
         try:
-            return ChatWriter(chat.model.name).whole([completion])
+            return ChatWriter(chat.name).whole([completion])
         except Exception:
             # The long way tells what is wrong with it.
             return None

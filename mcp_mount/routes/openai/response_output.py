@@ -56,12 +56,9 @@ class OutputItem:
 
     def end(self) -> Iterator[Event]:
         """The events that end it."""
+        item = self.whole()
         self.is_done = True
-        yield {
-            "type": "response.output_item.done",
-            "output_index": self._place,
-            "item": self.whole(),
-        }
+        yield {"type": "response.output_item.done", "output_index": self._place, "item": item}
 
     def whole(self) -> dict[str, Any]:
         """The whole item."""
@@ -212,7 +209,11 @@ class ImageItem(OutputItem):
 
 class ServerCallItem(OutputItem):
     """A call of a tool of this server, which the model itself uses: clients see that it runs. What
-    it was asked and what it has answered stay with the model."""
+    it was asked and what it has answered stay with the model.
+
+    Attributes:
+        has_returned: Whether the tool has completed or failed.
+    """
 
     prefix = "mcp"
     _event = "response.mcp_call"
@@ -225,6 +226,7 @@ class ServerCallItem(OutputItem):
             name: The name of the tool.
         """
         super().__init__(place)
+        self.has_returned = False
         self._name = name
         self._status = "completed"
 
@@ -238,6 +240,7 @@ class ServerCallItem(OutputItem):
             told: What is known.
         """
         if told.status != "in_progress":
+            self.has_returned = True
             self._status = told.status
             yield from self.end()
             return

@@ -178,7 +178,8 @@ class _ResponseWriter:
     def _progress(self, told: ToolProgress) -> Iterator[Event]:
         """The events of a tool that the model itself uses."""
         item = self._tools.get(told.id)
-        if item is None:
+        # Some models use an id again in their next round.
+        if item is None or (item.has_returned and told.status == "in_progress"):
             item = self._tools[told.id] = ServerCallItem(len(self._items), told.name)
             yield from self._open(item)
         if not item.is_done:

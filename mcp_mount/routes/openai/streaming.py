@@ -205,7 +205,7 @@ async def _events(
         try:
             async for taken in pieces:
                 yield _written(taken, writer)
+            ending = writer.end()
         except Exception as error:
-            yield writer.failure(told(error, what))
-        else:
-            yield writer.end()
+            ending = writer.failure(told(error, what))
+        yield ending

@@ -43,8 +43,8 @@ def sign_in(find_user: Callable[[str], str] = str, **options: Any) -> SignIn:
         )
     made = SignIn(scopes=SCOPES, grace=float(os.environ.get("GRACE", "60")), **options)
     ahead = FOLDER / "ahead"
-    made._known = VerificationCache(lambda: monotonic() + float(ahead.read_text()))
-    made._unrevoked = VerificationCache(lambda: monotonic() + float(ahead.read_text()))
+    made._tokens._known = VerificationCache(lambda: monotonic() + float(ahead.read_text()))
+    made._tokens._unrevoked = VerificationCache(lambda: monotonic() + float(ahead.read_text()))
     return made
 
 

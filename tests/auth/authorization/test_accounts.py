@@ -41,7 +41,16 @@ def test_a_function_says_who_is_logged_in(find: Any, found: Person | None) -> No
     assert person(find) == found
 
 
-@pytest.mark.parametrize("find", [lambda request: True, lambda request: {}, lambda request: 1 / 0])
+@pytest.mark.parametrize(
+    "find",
+    [
+        lambda request: True,
+        lambda request: {},
+        lambda request: 1 / 0,
+        lambda request: "a\ud800",
+        lambda request: Person("a\ud800", "Ann"),
+    ],
+)
 def test_a_function_that_cannot_say_is_told_on_a_page(find: Any) -> None:
     with pytest.raises(PageError) as refused:
         person(find)

@@ -272,7 +272,7 @@ def test_ended_connections_are_passed_over_however_many_there_are(shop: Shop, cl
 
 def test_tokens_of_a_connection_that_was_deleted_stay_refused(shop: Shop, clock: Clock) -> None:
     ahead = Clock(0.0)
-    shop.sign_in._known = VerificationCache(ahead)
+    shop.sign_in._tokens._known = VerificationCache(ahead)
     old = ask(shop, id_jag(clock)).body["access_token"]
     (held,) = shop.sign_in.store.list("ann")
     shop.sign_in.store.revoke(held.id, clock.now)
@@ -290,7 +290,7 @@ def test_who_may_not_come_any_more_has_no_access_within_ten_seconds(
     shop: Shop, clock: Clock
 ) -> None:
     ahead = Clock(0.0)
-    shop.sign_in._known = VerificationCache(ahead)
+    shop.sign_in._tokens._known = VerificationCache(ahead)
     token = ask(shop, id_jag(clock)).body["access_token"]
     assert shop.verify(token).subject == "ann"
     del shop.people["ann"]
@@ -302,7 +302,7 @@ def test_who_may_not_come_any_more_has_no_access_within_ten_seconds(
 
 def test_tokens_from_before_a_new_password_stay_refused(shop: Shop, clock: Clock) -> None:
     ahead = Clock(0.0)
-    shop.sign_in._known = VerificationCache(ahead)
+    shop.sign_in._tokens._known = VerificationCache(ahead)
     old = ask(shop, id_jag(clock)).body["access_token"]
     shop.people["ann"] = "2"
     new = ask(shop, id_jag(clock)).body["access_token"]
@@ -319,7 +319,9 @@ def test_a_connection_that_is_too_old_is_made_anew(shop: Shop, clock: Clock) -> 
     assert shop.verify(token).subject == "ann"
 
 
-@pytest.mark.parametrize("found", [True, 2.5, ["ann"], "oauth-client:nightly"])
+@pytest.mark.parametrize(
+    "found", [True, 2.5, ["ann"], "oauth-client:nightly", "a\ud800"], ids=ascii
+)
 def test_a_function_that_finds_no_person_lets_nobody_in(clock: Clock, found: Any) -> None:
     shop = enterprise_shop(enterprise=provider(find_user=lambda claims: found))
     assert ask(shop, id_jag(clock)).error == (503, "temporarily_unavailable")

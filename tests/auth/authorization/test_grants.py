@@ -41,7 +41,7 @@ def is_good(shop: Shop, tokens: dict[str, Any]) -> bool:
     """Whether an access token is taken, by a process that has not seen it before."""
     from mcp_mount.auth.verifiers import VerificationCache
 
-    shop.sign_in._known = VerificationCache()
+    shop.sign_in._tokens._known = VerificationCache()
     try:
         shop.verify(tokens["access_token"])
     except InvalidToken:

@@ -72,3 +72,37 @@ def test_failures_are_counted_in_the_process_where_the_store_is_away(
     # Who is connected goes on, and others connect.
     assert shop.refresh(other, tokens["refresh_token"]).status == 200
     assert shop.connect(other)["token_type"] == "Bearer"
+
+
+def test_a_store_that_is_away_is_left_alone_for_a_while(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    now = 1000.0
+
+    class Silent:
+        """A limiter whose store takes its time to fail."""
+
+        def test(self, *given: Any) -> bool:
+            asked.append("test")
+            raise OSError("away")
+
+        def hit(self, *given: Any) -> bool:
+            asked.append("hit")
+            raise OSError("away")
+
+    client = shop.client()
+    limits = shop.sign_in.server._limits
+    monkeypatch.setattr(limits, "_limiter", Silent)
+    monkeypatch.setattr("mcp_mount.auth.authorization.limits.monotonic", lambda: now)
+    for _ in range(3):
+        assert shop.token(client_id=client, client_secret="wrong").status == 400
+    assert asked == ["test"]
+    # Those who register are told at once when it is back.
+    assert shop.register().status == 503
+    monkeypatch.setattr(limits, "_limiter", lambda: limits._own)
+    assert shop.register().status == 201
+    monkeypatch.setattr(limits, "_limiter", Silent)
+    now += 6
+    assert shop.token(client_id=client, client_secret="wrong").status == 400
+    assert asked == ["test", "test", "test"]

@@ -185,7 +185,7 @@ def test_a_revoked_token_is_refused_at_once_here_and_within_ten_seconds_elsewher
     shop = Shop({"clients": clients})
     store = shop.sign_in.store
     elsewhere, ahead = Shop({"clients": clients, "store": store}), Clock(0.0)
-    elsewhere.sign_in._unrevoked = VerificationCache(ahead)
+    elsewhere.sign_in._tokens._unrevoked = VerificationCache(ahead)
     token = token_of(shop)
     for one in (shop, elsewhere):
         assert one.verify(token).client_id == "nightly"
@@ -202,6 +202,27 @@ def test_a_revoked_token_is_refused_at_once_here_and_within_ten_seconds_elsewher
     with pytest.raises(InvalidToken, match="was revoked"):
         elsewhere.verify(token)
     assert [one.kind for one in shop.events] == ["tokens issued", "client refused", "token revoked"]
+
+
+def test_a_token_that_is_revoked_while_it_is_looked_up_is_refused_the_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = Shop({"clients": [Client("nightly", **NIGHTLY)]})
+    token = token_of(shop)
+    store = shop.sign_in.store
+    is_retired = store.is_retired
+    form = {"client_id": "nightly", "client_secret": SECRET, "token": token}
+
+    def slow(id: str) -> bool:
+        found = is_retired(id)
+        monkeypatch.undo()
+        assert shop.ask("/revoke", urlencode(form).encode()).status == 200
+        return found
+
+    monkeypatch.setattr(store, "is_retired", slow)
+    shop.verify(token)
+    with pytest.raises(InvalidToken, match="was revoked"):
+        shop.verify(token)
 
 
 def test_a_confidential_client_of_people_authenticates_everywhere(

@@ -36,7 +36,7 @@ def watched() -> tuple[Shop, Counting, Clock]:
     """A shop, its store, and the clock for what it knows of connections."""
     store, clock = Counting(), Clock(100.0)
     shop = Shop({"store": store})
-    shop.sign_in._known = VerificationCache(clock)
+    shop.sign_in._tokens._known = VerificationCache(clock)
     return shop, store, clock
 
 

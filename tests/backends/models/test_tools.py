@@ -189,6 +189,14 @@ def test_tools_that_run_at_a_time_have_items_at_a_time() -> None:
     assert [one["status"] for one in found[-1]["response"]["output"]] == ["completed"] * 2
 
 
+def test_a_call_of_the_next_round_has_an_item_though_the_model_uses_its_id_again() -> None:
+    server = build(Script(calls("order_find"), calls("order_find"), "done"))
+    body = {"model": "clerk", "input": "hi", "stream": True}
+    answer = get(server, "/v1/responses", "POST", json=body)
+    last = json.loads(answer.text.strip().split("\n\n")[-1].split("data: ")[1])
+    assert [one["type"] for one in last["response"]["output"]] == ["mcp_call"] * 2 + ["message"]
+
+
 def test_a_function_may_tell_of_tools_of_its_own() -> None:
     def agent(request: ChatRequest) -> Iterator[Any]:
         yield ToolProgress("1", "search", message="searching")

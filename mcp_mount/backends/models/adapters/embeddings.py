@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from mcp_mount.llm.answers import ChatCompletion, Embeddings
+from mcp_mount.llm.answers import Embeddings
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.models import Invocation, ModelTraits, given_for
+from mcp_mount.llm.models import ModelTraits
 from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,
@@ -73,29 +73,6 @@ class FunctionEmbedding(ModelTraits):
         is_left_out = not self._takes_dimensions or (wanted is None and self._has_default)
         given = {} if is_left_out else {_DIMENSIONS: wanted}
         return self.function(list(texts), **given)
-
-
-class EmbeddingOnlyModel(ModelTraits):
-    """Stands where a model has no answer to a conversation.
-
-    Args:
-        embedding: The model.
-    """
-
-    is_async = False
-    wants_context = False
-
-    def __init__(self, embedding: Any) -> None:
-        self.function = given_for(embedding)
-
-    def answer(self, invocation: Invocation) -> ChatCompletion:
-        """Refuse."""
-        raise ModelError(
-            "This model represents texts by vectors, and answers no conversation",
-            status=400,
-            param="model",
-            again=False,
-        )
 
 
 def _as_embeddings(value: Any, wanted: int | None) -> Embeddings:

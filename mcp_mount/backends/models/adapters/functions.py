@@ -8,15 +8,14 @@ from functools import partial
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from mcp_mount.backends.answering_functions import AnsweringFunction, close, close_async
 from mcp_mount.backends.models.adapters.contents import said_deltas
-from mcp_mount.context.context import Context, SyncContext
 from mcp_mount.llm.answers import ChatCompletion, Delta, Gathering, deltas_of
-from mcp_mount.llm.models import Invocation, ModelTraits, Pieces
+from mcp_mount.llm.models import Invocation, Pieces
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import (
     DefinitionError,
     describe,
-    is_coroutine_function,
     routine_of,
     signature_of,
     unwrap,
@@ -24,7 +23,7 @@ from mcp_mount.schemas.functions import (
 from mcp_mount.transports.threads import run_in_thread
 
 
-class FunctionModel(ModelTraits):
+class FunctionModel(AnsweringFunction):
     """A function that answers, as a chat model.
 
     It takes a `ChatRequest`, and the context if a parameter is annotated `Context` (in an
@@ -43,10 +42,7 @@ class FunctionModel(ModelTraits):
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.is_async = is_coroutine_function(function) or inspect.isasyncgenfunction(
-            routine_of(unwrap(function))
-        )
+        super().__init__(function)
         self._context = self._context_parameter()
         self.wants_context = self._context is not None
         self.needs_only_request = not self.wants_context and not inspect.isgeneratorfunction(
@@ -70,10 +66,7 @@ class FunctionModel(ModelTraits):
                 async for piece in value:
                     await _put(piece, gathering, invocation.pieces)
             finally:
-                # At once, and here: the garbage collector would close it in a task of its own.
-                close = getattr(value, "aclose", None)
-                if close is not None:
-                    await close()
+                await close_async(value)
         elif isinstance(value, Iterator):
             # Each of its steps may block.
             await run_in_thread(partial(_exhaust, value, gathering, invocation.pieces))
@@ -86,16 +79,10 @@ class FunctionModel(ModelTraits):
 
     def _answer_here(self, invocation: Invocation) -> ChatCompletion:
         value = self._call(invocation)
-        if isinstance(value, AsyncIterator) or inspect.isawaitable(value):
-            if inspect.iscoroutine(value):
-                value.close()
-            raise TypeError(
-                f"{describe(self.function)} is a plain function and returned what an event loop "
-                "is needed for: write it with async def"
-            )
-        self._refuse_none(value)
         if type(value) is str and not invocation.request.stream:
             return _of_text(value)
+        self.refuse_awaitable(value)
+        self._refuse_none(value)
         gathering = Gathering()
         steps = value if isinstance(value, Iterator) else iter([value])
         _exhaust(steps, gathering, invocation.pieces)
@@ -126,23 +113,17 @@ class FunctionModel(ModelTraits):
                 f"{describe(self.function)}: the first parameter of a chat model is its request: "
                 f"write {name}: {ChatRequest.__name__}, and read {name}.text or {name}.messages"
             )
-        wanted, other = (Context, SyncContext) if self.is_async else (SyncContext, Context)
         found = None
         for parameter in parameters[1:]:
-            if _is(parameter.annotation, wanted):
+            if self.takes_context(parameter):
                 found = parameter.name
-            elif _is(parameter.annotation, other):
-                raise DefinitionError(
-                    f"{describe(self.function)}: write {parameter.name}: {wanted.__name__}, "
-                    f"{'in an async def' if self.is_async else 'in a def'}"
-                )
             elif parameter.default is parameter.empty and parameter.kind not in (
                 parameter.VAR_POSITIONAL,
                 parameter.VAR_KEYWORD,
             ):
                 raise DefinitionError(
                     f"{describe(self.function)}: a chat model takes a {ChatRequest.__name__} and "
-                    f"a {wanted.__name__}, not {parameter.name!r}"
+                    f"a {self.context_class.__name__}, not {parameter.name!r}"
                 )
         if not parameters:
             raise DefinitionError(
@@ -176,9 +157,7 @@ def _exhaust(steps: Iterator[Any], gathering: Gathering, pieces: Pieces) -> None
                 gathering.add(delta)
                 pieces.put_from_thread(delta)
     finally:
-        close = getattr(steps, "close", None)
-        if close is not None:
-            close()
+        close(steps)
 
 
 def _may_be_request(annotation: Any) -> bool:
@@ -192,8 +171,3 @@ def _may_be_request(annotation: Any) -> bool:
     if getattr(kind, "_is_protocol", False):
         return True
     return issubclass(ChatRequest, kind) or issubclass(kind, ChatRequest)
-
-
-def _is(annotation: Any, kind: type) -> bool:
-    origin = getattr(annotation, "__origin__", annotation)
-    return isinstance(origin, type) and issubclass(origin, kind)

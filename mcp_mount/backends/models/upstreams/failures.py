@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from mcp_mount.llm.errors import ModelError
+from mcp_mount.wire.encoding import is_finite, may_not_be_finite
 
 _LONGEST: Final = 500
 _LONGEST_CODE: Final = 100
@@ -27,6 +28,13 @@ def decoded(data: bytes) -> Any:
     Raises:
         ModelError: If it is none.
     """
+    value = _value_of(data)
+    if may_not_be_finite(data) and not is_finite(value):
+        raise bad_answer("has a number that is too large")
+    return value
+
+
+def _value_of(data: bytes) -> Any:
     try:
         return from_json(data, allow_inf_nan=False)
     except ValueError:

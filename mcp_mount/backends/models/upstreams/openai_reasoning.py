@@ -7,7 +7,7 @@ signatures (`reasoning_details`), which it wants back unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from mcp_mount.backends.models.upstreams.json_members import text_in
@@ -24,7 +24,12 @@ OPENAI_HOSTS: Final = ("openai.com", "openai.azure.com", "cognitiveservices.azur
 
 def is_openai(host: str) -> bool:
     """Whether a host has OpenAI's own interface, which is stricter than those of others."""
-    return any(host == one or host.endswith(f".{one}") for one in OPENAI_HOSTS)
+    return is_below(host, OPENAI_HOSTS)
+
+
+def is_below(host: str, domains: Collection[str]) -> bool:
+    """Whether a host is one of these domains, or in one of them."""
+    return any(host == one or host.endswith(f".{one}") for one in domains)
 
 
 class OwnReasoning:

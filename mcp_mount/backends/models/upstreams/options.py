@@ -7,12 +7,12 @@ read and store what belongs to the owner's account pass only by `passes=`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
+from mcp_mount.backends.models.upstreams.links import fetches_links, has_link
 from mcp_mount.llm.errors import ModelError
-from mcp_mount.llm.requests import ChatRequest, is_text
+from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.schemas.names import several_names
 
@@ -55,15 +55,6 @@ _OURS: Final = ("model", "stream", "stream_options")
 _RUN_BY_CLIENTS: Final = ("bash_", "computer_", "memory_", "text_editor_")
 """How types of tools begin that Anthropic describes and clients run."""
 
-_LINKS_FETCHED_AT: Final = (
-    *("openai.com", "openai.azure.com", "cognitiveservices.azure.com", "anthropic.com"),
-    *("openrouter.ai", "googleapis.com", "mistral.ai", "x.ai", "groq.com"),
-)
-"""Providers that fetch pictures from their own networks. Others, such as vLLM, do so from that of
-whoever runs them, where clients must not reach (server-side request forgery)."""
-
-_LINK: Final = re.compile(r"\s*(?!data:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
-
 _LONGEST_NAME: Final = 100
 
 
@@ -90,11 +81,7 @@ class PassedOptions:
                 raise DefinitionError(f"passes has names of options of a request, not {name!r}")
         self.further = frozenset(names)
         self._known = known | self.further
-        self._takes_links = (
-            host is None
-            or "links" in self.further
-            or any(f".{host}".endswith(f".{one}") for one in _LINKS_FETCHED_AT)
-        )
+        self._takes_links = host is None or "links" in self.further or fetches_links(host)
 
     def of(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options that pass, of those that a request gives.
@@ -128,8 +115,9 @@ class PassedOptions:
             _refuse_run_tools(options.get("tools") or ())
         if "messages" not in self.further:
             _refuse_kept_files(request)
-        if not self._takes_links:
-            _refuse_links(request)
+        if not self._takes_links and has_link(request):
+            message = "Links are not fetched here, so send the data itself, as a data: URL"
+            raise _refused(message, "messages")
         return options
 
 
@@ -149,29 +137,6 @@ def _refuse_kept_files(request: ChatRequest) -> None:
         for part in message.content if isinstance(message.content, list) else ():
             if _has_kept_file(part):
                 raise _refused("Files are not kept here, so send the data itself", "messages")
-
-
-def _refuse_links(request: ChatRequest) -> None:
-    """Refuse links to pictures and files, which the upstream would fetch."""
-    for message in request.messages:
-        for part in message.content if isinstance(message.content, list) else ():
-            if not is_text(part) and _has_link(part):
-                raise _refused("Links are not fetched here, so send the data itself", "messages")
-
-
-def _has_link(part: Any) -> bool:
-    """Whether a part of a message has a URL that is no data: URL, in any member."""
-    open_: list[Any] = [part]
-    while open_:
-        one = open_.pop()
-        if isinstance(one, Mapping):
-            # Texts within, such as those of a document, may begin with anything.
-            open_ += [value for name, value in one.items() if name != "text"]
-        elif isinstance(one, list):
-            open_ += one
-        elif isinstance(one, str) and _LINK.match(one):
-            return True
-    return False
 
 
 def _has_kept_file(part: Any) -> bool:

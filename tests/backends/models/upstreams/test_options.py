@@ -232,6 +232,18 @@ LINKS = [
     {"type": "video_url", "video_url": {"url": "http://127.0.0.1/a"}},
     {"type": "file", "file": {"file_data": "https://example.com/a.pdf"}},
     {"type": "document", "source": {"type": "url", "url": "http://db/a.pdf"}},
+    # As readers of URLs see them, and readers of files.
+    {"type": "image_url", "image_url": {"url": "\x00http://db/a.png"}},
+    {"type": "image_url", "image_url": {"url": "ht\ttp://db/a.png"}},
+    {"type": "image_url", "image_url": {"url": "http\n://db/a.png"}},
+    {"type": "image_url", "image_url": {"url": "\ufeffhttp://db/a.png"}},
+    {"type": "image_url", "image_url": {"url": "//db/a.png"}},
+    {"type": "image_url", "image_url": {"url": "/srv/secret/a.png"}},
+    {"type": "image_url", "image_url": ["secret/a.png"]},
+    {"type": "image", "image": "/srv/secret/a.png"},
+    {"type": "input_audio", "input_audio": {"data": " " * 10_000 + "http://db/a.wav"}},
+    {"type": "tool_result", "content": [{"type": "image", "source": {"url": "//db/a.png"}}]},
+    {"image_url": {"text": {"url": "//db"}}},
 ]
 
 
@@ -255,11 +267,21 @@ def test_links_reach_providers_that_fetch_them_themselves(host: str | None) -> N
         {"type": "text", "text": "http://example.com"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}},
         {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}},
-        {"type": "file", "file": {"file_data": "QUJD", "filename": "a.pdf"}},
+        {"type": "file", "file": {"file_data": "QUJD", "filename": "Re: a.pdf"}},
+        {"type": "image_url", "image_url": {"url": "DATA:image/png;base64,QUJD"}},
+        {"type": "input_audio", "input_audio": {"data": "//uQxAAA", "format": "mp3"}},
     ],
 )
 def test_data_and_texts_are_no_links(part: Any) -> None:
     PassedOptions(CHAT_OPTIONS, host="vllm").of_chat(asked_with_link(part))
+
+
+def test_links_to_pictures_of_earlier_answers_are_links() -> None:
+    said = {"role": "assistant", "content": "Here", "images": [LINKS[0]]}
+    asked = chat_request([said, {"role": "user", "content": "Bigger"}])
+    with pytest.raises(ModelError, match="send the data itself"):
+        PassedOptions(CHAT_OPTIONS, host="litellm").of_chat(asked)
+    PassedOptions(CHAT_OPTIONS, host="openrouter.ai").of_chat(asked)
 
 
 def test_a_client_of_a_self_hosted_upstream_is_told(upstream: Upstream) -> None:

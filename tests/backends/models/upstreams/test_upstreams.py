@@ -452,6 +452,8 @@ def test_streams_of_many_upstreams_are_read(
         ["["],
         ["[" * 100_000],
         ['{"choices": NaN}'],
+        ['{"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": 1e400}]}'],
+        ['{"choices": [{"delta": {"tool_calls": [{"id": "\\ud800", "extra_content": 1e400}]}}]}'],
     ],
 )
 def test_streams_that_are_none_are_model_errors(
