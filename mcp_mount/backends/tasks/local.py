@@ -7,6 +7,7 @@ import asyncio
 import math
 import threading
 import time
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -102,27 +103,34 @@ class LocalTasks:
         running.start()
         return running.state
 
-    def run(self, task_id: str, job: Job, run: TaskRun) -> Flow[Future[Task] | None]:
-        """Run a task here that another process has begun: for workers of a `TaskQueue`.
+    def work(self, job: Job, run: TaskRun, task: Task) -> None:
+        """Run a task that another process has begun, on this thread and to its end.
 
         Args:
-            task_id: Its id.
             job: What is to be done.
-            run: The same for this process.
-
-        Returns:
-            The task, once it has ended; None if it is not to run: it was cancelled, or it runs
-            already, since its job has come twice.
+            run: The same, for this process.
+            task: The task, which this process has claimed.
         """
-        task = yield from self._board.claim(task_id)
-        if task is None:
-            return None
+        task = replace(task, node=self._board.node)
+        # What it was told before, if it has begun on a worker that was lost.
+        told = step(partial(self._board.answers, task.id)).do()
+        job = replace(job, answers={**job.answers, **dict(ChainMap(*reversed(told)))})
         running = RunningTask(self, job, run, self._around(run.call), node=task.node, task=task)
+        end = threading.Timer(max(0.0, task.created + task.ttl - time.time()), running.cancel)
+        end.daemon = True
         with self._lock:
-            self._used.setdefault(job.quota, _Used()).tasks[task_id] = None
-            self._running[task_id] = running
-        running.start()
-        return running.ended
+            self._used.setdefault(job.quota, _Used()).tasks[running.id] = None
+            self._running[running.id] = running
+        try:
+            # It may have been cancelled between the claim and now.
+            with suppress(BackplaneUnavailable):
+                step(partial(self._board.orders, task.id)).do()
+            end.start()
+            running.run_here()
+        finally:
+            end.cancel()
+            with self._lock:
+                self._forget(self._ended.get(running.id, running.state))
 
     def get(self, task_id: str) -> Asked[Task | None]:
         state = self._state(task_id)
@@ -333,7 +341,6 @@ class RunningTask:
         self._lock = threading.RLock()
         self._cancelling = False
         self._noticed = self._has_begun = False
-        self.ended: Future[Task] = Future()
         self.state = task or new_task(job, node)
         # What it calls adds to them.
         self.state.rules = run.call.incoming.met_rules
@@ -370,6 +377,16 @@ class RunningTask:
         task = context.run(loop.create_task, self._run_on_loop())
         task.add_done_callback(self._end_of_coroutine)
         self._stop = partial(_cancel, task)
+
+    def run_here(self) -> None:
+        """Run on this thread, to the end; a coroutine on the background loop, while this thread
+        does what is plain for it."""
+        if self._cancelling:
+            self._end(cancelled=True)
+        elif self._run.call.is_async:
+            self._run_from_thread(background.spawn)
+        else:
+            self._run_on_thread(background.spawn)
 
     def say(self, message: str) -> None:
         """Set the status message."""
@@ -444,8 +461,6 @@ class RunningTask:
                 return
             state = self.state = replace(self.state, updated=time.time(), **changes)
         self._backend.changed(state)
-        if state.status in TERMINAL:
-            self.ended.set_result(state)
 
     def _run_on_thread(self, spawn: Spawn) -> None:
         call = self._run.call
