@@ -18,7 +18,7 @@ from mcp_mount.backends.backplane import check_backplane
 from mcp_mount.backends.stores import Store, store_of
 from mcp_mount.calls.backplane import SessionStates
 from mcp_mount.calls.callers import CallerKey
-from mcp_mount.calls.tasks import TaskLimits
+from mcp_mount.calls.tasks import TaskLimits, TaskQueue
 from mcp_mount.observability.records import Audit
 from mcp_mount.policies.chain import read
 from mcp_mount.policies.options import RULES, ServerPolicies
@@ -33,6 +33,7 @@ from mcp_mount.schemas.values import (
     filled,
     flag,
     kind_of,
+    like,
     mapping,
     or_none,
     seconds,
@@ -72,6 +73,12 @@ def _icons(name: str, value: Any) -> Sequence[Mapping[str, Any]]:
 
 def _origins(name: str, value: Any) -> frozenset[str]:
     return check_origins(name, () if value is None else value)
+
+
+def _tasks(name: str, value: Any) -> TaskQueue:
+    check = like(TaskQueue, "an object with submit(payload), such as CeleryTasks(celery_app)")
+    queue: TaskQueue = check(name, value)
+    return queue
 
 
 def _task_limits(name: str, value: Any) -> TaskLimits | None:
@@ -262,6 +269,9 @@ class ServerOptions(ServerPolicies, total=False):
     and tasks, states and sessions bound by it. By default the id of the user; give one where that
     says too little: `lambda request: f"{tenant}:{request.user.pk}"`. For None nothing is cached,
     and the rest is as for an anonymous caller."""
+    tasks: Annotated[TaskQueue | None, Option("server", None, or_none(_tasks), is_object=True)]
+    """What brings tasks to worker processes, such as `CeleryTasks(celery_app)`: by default they run
+    in the process that takes the request. It needs `backplane`."""
     task_limits: Annotated[TaskLimits | None, Option("server", None, _task_limits, is_object=True)]
     """How much is kept for tasks."""
 

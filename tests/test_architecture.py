@@ -47,7 +47,13 @@ ROOMS = (
 )
 """From the ground up: a room imports itself and those before it, for types as well."""
 
-BESIDE = {"elsewhere": "wire", "options": "hosting", "models": "routes", "images": "routes"}
+BESIDE = {
+    "elsewhere": "wire",
+    "options": "hosting",
+    "models": "routes",
+    "images": "routes",
+    "tasks": "hosting",
+}
 """Modules without a room of their own, and the room that they stand in."""
 
 # The transports carry Starlette's applications to WSGI, models are iterated by its thread pool.

@@ -24,9 +24,9 @@ from mcp_mount.openapi.responses import Answer
 from mcp_mount.openapi.targets import Send
 from mcp_mount.transports.scopes import HOST_PREFIX
 from mcp_mount_flask import csrf
-from mcp_mount_flask.host import NOTED_USER, note_user
 from mcp_mount_flask.requests import environ_of_scope
 from mcp_mount_flask.routes import HOST, path_of
+from mcp_mount_flask.users import NOTED_USER, note_user
 
 FLASK_FORWARDED: Final = (
     *FORWARDED,

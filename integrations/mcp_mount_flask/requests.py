@@ -15,7 +15,7 @@ from flask import request
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.transports.environs import Environ, read_headers, server_of
 from mcp_mount.transports.scopes import HOST_PREFIX, Scope
-from mcp_mount_flask.host import current_caller, current_role, note_user
+from mcp_mount_flask.users import current_caller, current_role, note_user
 
 
 def read_request(path: str, body: bytes = b"") -> ProtocolRequest:

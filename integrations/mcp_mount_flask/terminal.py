@@ -15,8 +15,8 @@ from mcp_mount.cli.console import CommandError
 from mcp_mount.protocol import Request
 from mcp_mount.wire.messages import JSON
 from mcp_mount_flask.exceptions import words_of
-from mcp_mount_flask.host import note_user
 from mcp_mount_flask.requests import read_request
+from mcp_mount_flask.users import note_user
 
 
 @contextmanager

@@ -113,6 +113,28 @@ class ResourceServer:
                 known=False, scopes=scopes_of(self._settings.rules), wanted=self._wanted()
             )
 
+    def restore(self, request: Request, token: AccessToken) -> Flow[None]:
+        """Note on a request that stands for an earlier one what that had sent: the user is found
+        anew.
+
+        Args:
+            request: The request.
+            token: The token of the earlier one.
+
+        Raises:
+            ProtocolError: 401, if it is of nobody here any more.
+        """
+        find = self._find_user
+        if find is None:
+            url = self.resource or request.url() or ""
+            own = (one.find_user for one in self._issuers if one.issuer_at(url) == token.issuer)
+            find = next(own, None)
+        user: Any = None
+        if find is not None and not token.is_client:
+            user = yield from user_of(token, find)
+        request.token = token
+        request.on_token(token, user)
+
     def _wanted(self) -> str | None:
         """What to send, for somebody who has sent nothing."""
         if self._key_header is None:

@@ -151,6 +151,26 @@ class Task:
         return members + b"," + self.outcome if self.outcome else members
 
 
+class TaskQueue(Protocol):
+    """Brings tasks to workers, which are other processes: a broker, and the library that uses it.
+
+    A worker runs a payload by `mcp_mount.tasks.run_task`. A queue may have two more members:
+    `revoke(task_id)`, which is told of tasks that were cancelled before a worker had them, and
+    `attempts`, how often a task may begin whose workers are lost (1 by default).
+    """
+
+    def submit(self, payload: str) -> object:
+        """Bring a payload to a worker, which may have it at any later time.
+
+        Args:
+            payload: A text in JSON. Its members "server" and "task" are the name of the server and
+                the id of the task; the rest is sealed.
+
+        Raises:
+            Exception: If that cannot be done now; the client is told to come back later.
+        """
+
+
 class TaskHandle(Protocol):
     """A task as its own handler sees it."""
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -16,7 +17,8 @@ from starlette.requests import Request
 
 from mcp_mount.backends.backplane import MemoryBackplane, backplane_of, store_url
 from mcp_mount.backends.stores import store_of
-from mcp_mount.backends.tasks import LocalTasks
+from mcp_mount.backends.tasks import LocalTasks, QueuedTasks
+from mcp_mount.backends.tasks.payloads import Origin, Payloads
 from mcp_mount.calls.call import Call, Policy
 from mcp_mount.calls.callers import Callers
 from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
@@ -35,6 +37,14 @@ from mcp_mount.hosting.openness import (
     warn_of_completers,
     warn_of_scopes,
 )
+from mcp_mount.hosting.task_requests import (
+    completed,
+    environ_of,
+    headers_of,
+    origin_of,
+    scope_of,
+)
+from mcp_mount.hosting.task_workers import TaskWorker, register
 from mcp_mount.observability.records import Redaction
 from mcp_mount.observability.server import Observability
 from mcp_mount.options import DEFAULTS, OPTIONS, protocol_settings, refuse_unverified
@@ -51,11 +61,22 @@ from mcp_mount.protocol.peers import Peers
 from mcp_mount.protocol.settings import Observer
 from mcp_mount.protocol.task_board import TaskBoard
 from mcp_mount.routes.permissions import rules_of
+from mcp_mount.transports import background
 from mcp_mount.transports.asgi import ASGITransport
+from mcp_mount.transports.driving import follow
 from mcp_mount.transports.listening import listen
 from mcp_mount.transports.outbox import Outbox
 from mcp_mount.transports.paths import route_path
-from mcp_mount.transports.scopes import BARE, ENDPOINT, HOST_APP, LOOP, ROOT, SERVER, Scope
+from mcp_mount.transports.scopes import (
+    BARE,
+    ENDPOINT,
+    HOST_APP,
+    LOOP,
+    ROOT,
+    SERVER,
+    Scope,
+    request_of,
+)
 from mcp_mount.transports.short_ways import ShortWay
 from mcp_mount.transports.shutdown import before_shutdown, before_shutdown_of_server
 from mcp_mount.transports.threads import Runner
@@ -153,12 +174,21 @@ class ServerCore:
         self._changes = changes = Changes(self._peers)
         self.notify = Notifier(changes)
         before_shutdown_of_server(changes.end)
+        board = TaskBoard(self._peers, self.registry)
         self.tasks = LocalTasks(
             runner,
             # The board tells the other processes.
             lambda task: changes.publish(Change("task", task)),
-            TaskBoard(self._peers, self.registry),
+            board,
             self._detach,
+            around=lambda call: self.host.around_task(call),
+        )
+        payloads = Payloads(self.secret_keys, lambda: settings.name)
+        self._queued = QueuedTasks(
+            self.tasks,
+            board,
+            payloads,
+            lambda call: origin_of(call, callers, self.host.task_data(call.incoming.request)),
             around=lambda call: self.host.around_task(call),
         )
         self.protocol = ProtocolCore(
@@ -168,7 +198,17 @@ class ServerCore:
             self._peers,
             changes,
             self._wait,
+            self._queued,
+        )
+        self._worker = TaskWorker(
+            lambda: settings.name,
+            payloads,
+            self._peers,
+            board,
             self.tasks,
+            self.protocol,
+            self._task_request,
+            lambda: frozenset(self.registry.tools),
         )
         self.registry.on_change = self._tell
         self.lifespan = Lifespan(settings, application, self.check_declared)
@@ -251,6 +291,9 @@ class ServerCore:
             self._environment.callers.function = values["caller"]
             self._environment.store = store
             self.tasks.limits = values["task_limits"] or TaskLimits()
+            self._queued.queue = values["tasks"]
+            if values["tasks"] is not None:
+                register(self._worker)
             self._peers.use(backplane)
             self._rules = given
             self._needs_loop = any(map(needs_loop, rules))
@@ -544,6 +587,27 @@ class ServerCore:
         if self.resource_server is not None:
             return self.resource_server.challenge(request, challenge)
         return self.host.challenge(request, challenge)
+
+    @contextmanager
+    def _task_request(self, origin: Origin) -> Iterator[ProtocolRequest]:
+        """What stands in a worker for the request that began a task."""
+        with (self.host.task_request or self._own_task_request)(origin) as request:
+            if self.resource_server is not None and origin.token is not None:
+                follow(self.resource_server.restore(request, origin.token))
+            yield request
+
+    @contextmanager
+    def _own_task_request(self, origin: Origin) -> Iterator[ProtocolRequest]:
+        """The same for hosts that leave it to us: Starlette's request, or a WSGI environment."""
+        if self.gives_environ:
+            environ = environ_of(origin)
+            request = ProtocolRequest("POST", headers_of(origin), host_request=lambda: environ)
+            yield completed(request, origin)
+            return
+        scope = self.request_beside(scope_of(origin)).scope
+        if self.needs_loop:
+            scope[LOOP] = background.loop()
+        yield completed(request_of(scope, headers_of(origin)), origin)
 
     def _detach(self, call: Call) -> Context:
         return self.host.detach(call)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
 from dataclasses import dataclass
@@ -10,9 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_mount.backends.tasks.contexts import Around, current_context
+from mcp_mount.backends.tasks.payloads import Origin
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.callers import accepted_languages
 from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
+from mcp_mount.hosting.task_requests import data_of_scope
 from mcp_mount.protocol import Request as ProtocolRequest
 from mcp_mount.protocol.settings import bearer
 from mcp_mount.wire.errors import Challenge
@@ -54,6 +56,11 @@ class Host:
             to run it in.
         around_task: What a task runs in, entered on a thread that it has for itself; None where it
             needs none. Raises ProtocolError for a call that cannot outlive its request.
+        task_data: What must be known of the caller of a request that begins a task, as data for
+            JSON, so that a worker in another process knows the caller again.
+        task_request: Makes of that the request that a worker runs the task for, and enters what the
+            task needs of the host around it; None for a request of Starlette. Raises ProtocolError
+            for a user who may not come any more.
         varies: What a result depends on beside its call, its caller and where they call: the
             language, say. Results that differ in it are kept apart.
         request_type: The class of the requests that handlers get here, where it is always the same
@@ -81,6 +88,8 @@ class Host:
     serves_issuer: Callable[[str], bool] = lambda path: False
     detach: Callable[[Call], Context] = current_context
     around_task: Callable[[Call], Around | None] = lambda call: None
+    task_data: Callable[[ProtocolRequest], Mapping[str, Any]] = data_of_scope
+    task_request: Callable[[Origin], AbstractContextManager[ProtocolRequest]] | None = None
     varies: Callable[[ProtocolRequest], str] = accepted_languages
     request_type: type | None = None
     app: Any = None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from enum import Enum, auto
 from functools import partial
 from typing import Any, Final
 
@@ -28,11 +29,31 @@ _ENDED: Final = "ended"
 
 _CANCEL: Final = "cancel"
 
+_CLAIM: Final = "claim"
+"""The beginning of the fields that say which workers have taken a task from its queue: "claim1",
+"claim2". Each is written once, so that of several deliveries one runs."""
+
+_ATTEMPTS: Final = "attempts"
+
 _MAX_ANSWERS: Final = 1000
 _LOST: Final = "The worker that ran this task was lost"
 
 OnOrders = Callable[[str, Sequence[Mapping[str, Any]], bool], None]
 """Takes the id of a task, all answers to it so far, and whether it was cancelled."""
+
+
+class Claim(Enum):
+    """What a worker may do with a task that a queue has brought.
+
+    Attributes:
+        TAKEN: Run it: nobody else does.
+        OVER: Nothing: it runs already, has run, was cancelled, or is not known any more.
+        BUSY: Come back: another worker has it, and may be lost.
+    """
+
+    TAKEN = auto()
+    OVER = auto()
+    BUSY = auto()
 
 
 class TaskBoard:
@@ -81,6 +102,43 @@ class TaskBoard:
         """
         return self._peers.backplane.note(_key(task.id), self._fields(task), ttl=task.ttl, new=True)
 
+    def enqueue(self, task: Task, attempts: int) -> Do[bool]:
+        """Show a task that waits for a worker.
+
+        Args:
+            task: The task, which no process has as yet.
+            attempts: How often it may begin, if its workers are lost.
+        """
+        fields = {**self._fields(task), _ATTEMPTS: str(attempts)}
+        note = partial(self._peers.backplane.note, _key(task.id), ttl=task.ttl, new=True)
+        return step(lambda: done(note(fields)))
+
+    def give_up(self, task: Task, message: str) -> Do[None]:
+        """Let a task fail that has not run.
+
+        Args:
+            task: The task.
+            message: Why.
+        """
+        return step(partial(self._note, _failed(task, message)))
+
+    def claim(self, task_id: str, mark: str) -> Do[Claim]:
+        """Take a task from its queue, for this process.
+
+        Args:
+            task_id: Its id.
+            mark: Tells this delivery from all others.
+        """
+        return step(partial(self._claim, task_id, mark))
+
+    def settle(self, task_id: str) -> Do[None]:
+        """Wait until the last state of a task of this process is shown.
+
+        Args:
+            task_id: Its id.
+        """
+        return step(partial(self._write, task_id))
+
     def show(self, task: Task) -> None:
         """Show the new state of a task of this process, soon.
 
@@ -126,7 +184,27 @@ class TaskBoard:
         """
         return step(partial(self._tell_delivered, task))
 
+    def _claim(self, task_id: str, mark: str) -> Flow[Claim]:
+        backplane, key = self._peers.backplane, _key(task_id)
+        record = yield from done(backplane.record(key))
+        if not record or _ENDED in record:
+            return Claim.OVER
+        begun = _claims(record)
+        if begun and begun >= int(record.get(_ATTEMPTS, "1")):
+            return Claim.OVER
+        if begun and (yield from done(backplane.is_alive(record["node"]))):
+            return Claim.BUSY
+        field = f"{_CLAIM}{begun + 1}"
+        fields = {field: mark, "node": self._peers.node}
+        if (yield from done(backplane.note(key, fields, ttl=0, final=field))):
+            return Claim.TAKEN
+        # It may have been noted by a command whose answer was lost, and that was sent again.
+        record = yield from done(backplane.record(key))
+        return Claim.TAKEN if record.get(field) == mark else Claim.OVER
+
     def _tell_delivered(self, task: Task) -> Flow[None]:
+        if not task.node:
+            return
         # It makes room there, which is no reason to fail.
         with suppress(BackplaneUnavailable):
             yield from self._peers.send_to(task.node, "delivered", task=task.id)
@@ -138,18 +216,38 @@ class TaskBoard:
         yield from self._peers.send_to(task.node, "task", task=task.id)
 
     def _cancel(self, task: Task) -> Flow[None]:
+        if not task.node and (yield from self._withdraw(task)):
+            return
         note = self._peers.backplane.note(_key(task.id), {_CANCEL: "1"}, ttl=0, final=_ENDED)
         yield from done(note)
-        yield from self._peers.send_to(task.node, "task", task=task.id)
+        if not task.node:
+            # A worker has taken it a moment ago.
+            record = yield from done(self._peers.backplane.record(_key(task.id)))
+            task = replace(task, node=record.get("node", ""))
+        if task.node:
+            yield from self._peers.send_to(task.node, "task", task=task.id)
+
+    def _withdraw(self, task: Task) -> Flow[bool]:
+        """Cancel a task that waits for a worker: whoever gets it then finds it taken."""
+        ended = replace(task, status="cancelled", updated=time.time())
+        field = f"{_CLAIM}1"
+        fields = {**self._fields(ended), field: "cancelled"}
+        noted = yield from done(
+            self._peers.backplane.note(_key(task.id), fields, ttl=0, final=field)
+        )
+        if noted:
+            yield from self._peers.send("change", what="task", which=task.id)
+        return noted
 
     def _find(self, task_id: str) -> Flow[Task | None]:
         backplane = self._peers.backplane
-        task = self._task(task_id, (yield from done(backplane.record(_key(task_id)))))
+        record = yield from done(backplane.record(_key(task_id)))
+        task = self._task(task_id, record)
         if task is None or task.status in TERMINAL:
             return task
         if task.status == "input_required":
-            task = _still_asking(task, (yield from self._answers(task_id)))
-        if task.node == self._peers.node:
+            task = _still_asking(task, (yield from self.answers(task_id)))
+        if task.node in ("", self._peers.node):
             return task
         if (yield from done(backplane.is_alive(task.node))):
             self._missing.pop(task.node, None)
@@ -157,11 +255,10 @@ class TaskBoard:
         now = time.monotonic()
         if now < self._missing.setdefault(task.node, now) + MISSING_SECONDS:
             return task
-        error = ProtocolError(INTERNAL_ERROR, _LOST)
-        outcome = b'"error":%b' % encode_error_object(error)
-        lost = replace(
-            task, status="failed", message=_LOST, requests={}, outcome=outcome, updated=time.time()
-        )
+        if _ATTEMPTS in record and _claims(record) < int(record[_ATTEMPTS]):
+            # Its queue brings it to another worker.
+            return task
+        lost = _failed(task, _LOST)
         yield from self._note(lost)
         return lost
 
@@ -207,10 +304,15 @@ class TaskBoard:
             task_id: Its id.
         """
         record = yield from done(self._peers.backplane.record(_key(task_id)))
-        answers = yield from self._answers(task_id)
+        answers = yield from self.answers(task_id)
         self.on_orders(task_id, answers, _CANCEL in record)
 
-    def _answers(self, task_id: str) -> Flow[list[Mapping[str, Any]]]:
+    def answers(self, task_id: str) -> Flow[list[Mapping[str, Any]]]:
+        """What was answered so far to the questions of a task.
+
+        Args:
+            task_id: Its id.
+        """
         items = yield from done(self._peers.backplane.items(f"{_key(task_id)}:a"))
         return [json.loads(one) for one in items]
 
@@ -262,6 +364,19 @@ def _still_asking(task: Task, answers: Sequence[Mapping[str, Any]]) -> Task:
     answered = {key for one in answers for key in one}
     requests = {key: one for key, one in task.requests.items() if key not in answered}
     return replace(task, requests=requests, status="input_required" if requests else "working")
+
+
+def _claims(record: Record) -> int:
+    """How often a task was taken from its queue."""
+    return sum(field.startswith(_CLAIM) for field in record)
+
+
+def _failed(task: Task, message: str) -> Task:
+    error = ProtocolError(INTERNAL_ERROR, message)
+    outcome = b'"error":%b' % encode_error_object(error)
+    return replace(
+        task, status="failed", message=message, requests={}, outcome=outcome, updated=time.time()
+    )
 
 
 def _key(task_id: str) -> str:

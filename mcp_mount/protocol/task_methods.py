@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -72,6 +73,24 @@ class TaskRun:
 
     call: Call
     outcome: Callable[[Call], tuple[str, bytes]]
+
+
+def new_task(job: Job, node: str = "") -> Task:
+    """The task of a job, with an id that nobody can guess.
+
+    Args:
+        job: The job.
+        node: The process that runs it, where there are several.
+    """
+    return Task(
+        secrets.token_urlsafe(24),
+        job.ttl,
+        job.poll_interval,
+        job.caller,
+        job.quota,
+        job.tool,
+        node=node,
+    )
 
 
 class TaskBackend(Protocol):

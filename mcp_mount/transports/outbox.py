@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -23,6 +25,12 @@ _MAX_STEPS: Final = 10_000
 _AGAIN_SECONDS: Final = 0.5
 """How long a step waits for a backplane that cannot be reached."""
 
+_GIVEN_UP_SECONDS: Final = 300.0
+"""For how long it is tried again."""
+
+_ENDING_SECONDS: Final = 1.0
+"""How long the end of a process waits for steps."""
+
 _STEP_SECONDS: Final = 30.0
 """How long a step may take; those behind it are not held any longer."""
 
@@ -30,8 +38,9 @@ _STEP_SECONDS: Final = 30.0
 class Outbox:
     """Takes steps one after another, on the background loop. Safe to use from any thread.
 
-    A step for which the backplane cannot be reached is taken again until it can. One that fails
-    otherwise, or takes too long, is given up, which the log says; the next one follows.
+    A step for which the backplane cannot be reached is taken again for some minutes. One that fails
+    otherwise, or takes too long, is given up, which the log says; the next one follows. At the end
+    of the process those that wait have a second.
     After a fork the steps that wait are those of the parent, which takes them.
 
     Args:
@@ -76,6 +85,16 @@ class Outbox:
             outcome, _ = background.spawn(self._send())
             outcome.add_done_callback(self._end)
 
+    def finish(self, seconds: float) -> None:
+        """Wait until all steps have been taken.
+
+        Args:
+            seconds: How long at the most.
+        """
+        deadline = time.monotonic() + seconds
+        while self._is_sending and time.monotonic() < deadline:
+            time.sleep(0.01)
+
     async def _send(self) -> None:
         while True:
             with self._lock:
@@ -95,11 +114,21 @@ class Outbox:
                 logger.warning("Other processes could not be told something", exc_info=True)
 
     async def _take_again(self, step: Do[Any]) -> None:
-        """Take a step, until the backplane can be reached; those behind it wait in their order."""
+        """Take a step, until the backplane can be reached; those behind it wait in their order.
+
+        Raises:
+            BackplaneUnavailable: If it cannot for long: otherwise one that can never be taken would
+                hold all others for ever.
+        """
+        until = time.monotonic() + _GIVEN_UP_SECONDS
         while True:
             try:
                 return await self._take(step)
             except BackplaneUnavailable:
+                if time.monotonic() > until:
+                    with self._lock:
+                        self._dropped += 1
+                    raise
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _take(self, step: Do[Any]) -> None:
@@ -143,6 +172,12 @@ def _clear_after_fork() -> None:
     # The holder of a lock may have stayed behind in the parent, as the background loop has.
     for outbox in list(_outboxes):
         outbox._clear()
+
+
+@atexit.register
+def _finish_all() -> None:
+    for outbox in list(_outboxes):
+        outbox.finish(_ENDING_SECONDS)
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from typing import Any
 
@@ -27,8 +28,9 @@ if not settings.configured:
 
 from mcp_mount_django import MCPServer
 
-server = MCPServer("clients", task_context=nullcontext, open=True)
-keyed = MCPServer("clients-keyed", task_context=nullcontext, auth=keys())
+backplane = os.environ.get("BACKPLANE")
+server = MCPServer("clients", task_context=nullcontext, open=True, backplane=backplane)
+keyed = MCPServer("clients-keyed", task_context=nullcontext, auth=keys(), backplane=backplane)
 
 fill(server)
 fill(keyed)

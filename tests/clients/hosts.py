@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -10,9 +11,11 @@ from tests.clients.server import fill, keys
 
 
 def _servers() -> tuple[MCPServer, MCPServer]:
+    # What several workers share.
+    shared: Any = {"secret_key": "for-tests-only", "backplane": os.environ.get("BACKPLANE")}
     return (
-        fill(MCPServer("clients", secret_key="for-tests-only", open=True)),
-        fill(MCPServer("clients-keyed", secret_key="for-tests-only", auth=keys())),
+        fill(MCPServer("clients", open=True, **shared)),
+        fill(MCPServer("clients-keyed", auth=keys(), **shared)),
     )
 
 

@@ -15,10 +15,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sample_projects.processes import free_port, running
 from tests.clients import page
 from tests.clients.environments import HERE, PROGRAMS, python_of, variables, write_lock
 from tests.clients.expected import differences
@@ -26,6 +27,7 @@ from tests.clients.hosts import HOSTS, command
 from tests.clients.server import KEY
 from tests.clients.table import CLIENTS, Client, Package
 from tests.node import install
+from tests.workers.serving import serve
 
 SECONDS = 180
 """How long a client may take for everything."""
@@ -78,6 +80,9 @@ def main() -> int:
     parser.add_argument("--hosts", nargs="+", choices=HOSTS, default=list(HOSTS))
     parser.add_argument("--docs", action="store_true", help="write the table to docs/clients.md")
     parser.add_argument("--lock", action="store_true", help="take newest versions of what it needs")
+    parser.add_argument(
+        "--workers", action="store_true", help="four of each host, and a proxy without stickiness"
+    )
     parser.add_argument("--show", action="store_true", help="print what each client saw")
     options = parser.parse_args()
     if unknown := set(options.clients) - set(names):
@@ -89,7 +94,10 @@ def main() -> int:
                 write_lock(package)
         return 0
     words = prepare(clients)
-    found = {host: run_host(host, clients, words, show=options.show) for host in options.hosts}
+    found = {
+        host: run_host(host, clients, words, show=options.show, workers=options.workers)
+        for host in options.hosts
+    }
     print(page.terminal(clients, found))
     problems = [
         f"{host}, {name}, {line}"
@@ -108,17 +116,21 @@ def main() -> int:
 
 
 def run_host(
-    host: str, clients: Sequence[Client], words: dict[str, list[str]], *, show: bool
+    host: str,
+    clients: Sequence[Client],
+    words: dict[str, list[str]],
+    *,
+    show: bool,
+    workers: bool,
 ) -> dict[str, list[str]]:
     """Let all clients meet one host; by client, what was not as expected."""
-    port = free_port()
-    base = f"http://127.0.0.1:{port}"
 
     def meet(client: Client) -> tuple[dict[str, Any], list[str]]:
         seen = drive(client, words[client.name], base)
         return seen, differences(client, seen)
 
-    with running(command(host, port), port), ThreadPoolExecutor(2) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        base = f"http://127.0.0.1:{serve(partial(command, host), stack, workers=workers)}"
         outcomes = dict(zip([one.name for one in clients], pool.map(meet, clients), strict=True))
     if show:
         for name, (seen, _) in outcomes.items():

@@ -15,14 +15,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from sample_projects.processes import free_port, running
-from tests.backends.backplane.valkeys import valkey
 from tests.conformance.hosts import HOSTS, WORKERS
 from tests.conformance.serve import command
 from tests.node import install
-from tests.workers.proxy import RoundRobin
+from tests.workers.serving import serve
 
 HERE = Path(__file__).parent
 REVISIONS = ("2026-07-28", "2025-11-25")
@@ -60,24 +59,9 @@ def run_suite(url: str, revision: str) -> list[Scenario]:
 def run_host(host: str) -> list[list[Scenario]]:
     """Run the suite against a host; its scenarios for each of `REVISIONS`."""
     with ExitStack() as stack:
-        port = _serve(host, stack)
+        start = partial(command, WORKERS.get(host, host))
+        port = serve(start, stack, workers=host in WORKERS)
         return [run_suite(f"http://127.0.0.1:{port}/mcp", revision) for revision in REVISIONS]
-
-
-def _serve(host: str, stack: ExitStack) -> int:
-    """Start a host, or four workers of it that share a backplane; the port."""
-    count, environment = 1, {}
-    if host in WORKERS:
-        count, environment = 4, {"BACKPLANE": stack.enter_context(valkey()).url}
-    ports = [free_port() for _ in range(count)]
-    for port in ports:
-        words = command(WORKERS.get(host, host), port)
-        stack.enter_context(running(words, port, environment=environment))
-    if count == 1:
-        return ports[0]
-    proxy = RoundRobin(ports)
-    stack.callback(proxy.close)
-    return proxy.port
 
 
 def main() -> int:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.backends.backplane.valkeys import valkey
 from tests.requests import message, meta, stateless
+from tests.valkey import Valkey
 from tests.workers.client import SECONDS, Client
 from tests.workers.hosts import HOSTS, workers
 from tests.workers.shop import NEWS
@@ -22,7 +22,7 @@ TIMES = 16
 
 @pytest.fixture(scope="module")
 def backplane() -> Iterator[str]:
-    with valkey() as server:
+    with Valkey() as server:
         yield server.url
 
 

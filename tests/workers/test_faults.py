@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 
-from tests.backends.backplane.valkeys import Valkey, valkey
 from tests.requests import message, meta, stateless
+from tests.valkey import Valkey
 from tests.workers.client import SECONDS, Client
 from tests.workers.hosts import Workers, workers
 from tests.workers.shop import NEWS
@@ -23,7 +24,7 @@ EVERYTHING = {"toolsListChanged": True, "resourceSubscriptions": [NEWS]}
 
 @pytest.fixture
 def server() -> Iterator[Valkey]:
-    with valkey() as running:
+    with Valkey() as running:
         yield running
 
 
@@ -43,7 +44,7 @@ def kill(site: Workers, server: Valkey, pid: int) -> None:
     [process] = [one for one in site.processes if one.pid == pid]
     process.kill()
     process.wait()
-    with server.client() as redis:
+    with server.admin() as redis:
         alive = {key: redis.pttl(key) for key in redis.scan_iter("*:n:*")}
         # Those that live renew theirs within five seconds.
         time.sleep(5.5)
@@ -94,7 +95,7 @@ def test_the_call_of_a_worker_that_is_killed_ends_with_an_error_on_another(
     pid = int(next(events)["params"]["progress"])
     seen = stream.last_id
     assert seen is not None
-    with server.client() as redis:
+    with server.admin() as redis:
         eventually(lambda: bool(list(redis.scan_iter("*:log:*:e"))))
     kill(site, server, pid)
     headers = {**session, "accept": "text/event-stream", "last-event-id": seen}
@@ -118,9 +119,30 @@ def test_the_task_of_a_worker_that_is_killed_fails(
     assert task["error"]["message"] == "The worker that ran this task was lost"
 
 
-@pytest.mark.parametrize("how", ["stopped", "silent"])
+def test_the_task_of_a_worker_that_is_told_to_end_has_ended_at_once(
+    site: Workers, client: Client
+) -> None:
+    task_id = start(client, "endless_job")
+    eventually(lambda: "statusMessage" in client.task(task_id, "working"))
+    pid = int(client.task(task_id, "working")["statusMessage"])
+    [process] = [one for one in site.processes if one.pid == pid]
+    process.terminate()
+    process.wait()
+    assert client.task(task_id, "cancelled", "failed")["status"] == "cancelled"
+
+
+@contextmanager
+def stopped(server: Valkey) -> Iterator[None]:
+    server.kill()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@pytest.mark.parametrize("away", [stopped, Valkey.silent])
 def test_without_redis_what_needs_it_is_a_503_and_all_else_is_served(
-    how: str, server: Valkey, client: Client
+    away: Callable[[Valkey], AbstractContextManager[None]], server: Valkey, client: Client
 ) -> None:
     session = client.open()
     question = client.call(session, "ask", word="w")
@@ -128,34 +150,31 @@ def test_without_redis_what_needs_it_is_a_503_and_all_else_is_served(
     wanted = {"notifications": EVERYTHING, "_meta": meta()}
     heard = Heard(client.send("POST", *stateless("subscriptions/listen", wanted)))
     assert heard.hears("notifications/subscriptions/acknowledged")
-    task_id = start(client, "endless_job")
     for _ in range(4):
         assert client.status(session, message("ping")) == 200
-    server.stop() if how == "stopped" else server.silence()
-    for _ in range(8):
-        assert isinstance(client.stateless("tools/list")["tools"], list)
-        assert "isError" not in client.stateless("tools/call", {"name": "where", "arguments": {}})
-        assert client.status(session, message("ping")) == 200
-    level = message("logging/setLevel", {"level": "error"})
-    statuses = [
-        client.status(session, level),
-        client.status(session, {**answer_to(asked), "id": "0" * 16 + "-" + "0" * 16}),
-        client.send("DELETE", session).status,
-    ]
-    assert statuses == [503, 503, 503]
-    for method, params in (
-        ("tools/call", {"name": "job", "arguments": {"word": "w"}}),
-        ("tasks/get", {"taskId": f"{task_id}x"}),
-    ):
-        refused = client.send("POST", *stateless(method, {**params, "_meta": task_meta()}))
-        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-    client.stateless("tools/call", {"name": "change", "arguments": {}})
-    client.stateless("tools/call", {"name": "change_tools", "arguments": {}})
-    server.start() if how == "stopped" else server.go_on()
-    # The question goes on, and so do the streams: its answer arrives, and what has changed is told.
-    eventually(
-        lambda: client.status(session, message("logging/setLevel", {"level": "info"})) == 200
-    )
+    with away(server):
+        for _ in range(8):
+            assert isinstance(client.stateless("tools/list")["tools"], list)
+            called = client.stateless("tools/call", {"name": "where", "arguments": {}})
+            assert "isError" not in called
+            assert client.status(session, message("ping")) == 200
+        elsewhere = {**answer_to(asked), "id": "0" * 16 + "-" + "0" * 16}
+        level = message("logging/setLevel", {"level": "error"})
+        statuses = [client.status(session, one) for one in (level, elsewhere)]
+        assert [*statuses, client.send("DELETE", session).status] == [503, 503, 503]
+        for method, params in (
+            ("tools/call", {"name": "job", "arguments": {"word": "w"}}),
+            ("tasks/get", {"taskId": "unknown"}),
+        ):
+            refused = client.send("POST", *stateless(method, {**params, "_meta": task_meta()}))
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        client.stateless("tools/call", {"name": "change", "arguments": {}})
+        client.stateless("tools/call", {"name": "change_tools", "arguments": {}})
+    # The question goes on, and so do the streams.
+    level = message("logging/setLevel", {"level": "info"})
+    eventually(lambda: client.status(session, level) == 200)
+    # Where Redis has forgotten the process that asks, it says anew that it is there.
+    time.sleep(1.5)
     eventually(lambda: client.status(session, answer_to(asked)) == 202)
     results = [event for event in question.events() if "result" in event]
     assert results[0]["result"]["content"][0]["text"] == "w True"
@@ -173,9 +192,8 @@ def test_answers_arrive_though_connections_are_cut_twice_a_second(
     is_over = threading.Event()
 
     def cut() -> None:
-        with server.client() as redis:
-            while not is_over.wait(0.5):
-                redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        while not is_over.wait(0.5):
+            server.cut_off()
 
     cutter = threading.Thread(target=cut)
     cutter.start()
@@ -198,8 +216,8 @@ def test_streams_are_told_that_all_may_have_changed_where_redis_has_forgotten_it
     ]
     for one in streams:
         assert one.hears("notifications/subscriptions/acknowledged")
-    server.stop()
-    server.start()
+    with stopped(server):
+        pass
     for one in streams:
         assert one.hears("notifications/resources/updated", "notifications/tools/list_changed")
 
@@ -209,10 +227,7 @@ def test_a_full_redis_refuses_what_must_be_noted_and_serves_the_rest(
 ) -> None:
     session = client.open()
     assert client.status(session, message("ping")) == 200
-    with server.client() as redis:
-        redis.config_set("maxmemory", "1")
-        redis.config_set("maxmemory-policy", "noeviction")
+    with server.full():
         assert client.status(session, message("ping")) == 200
         assert client.status(session, message("logging/setLevel", {"level": "error"})) == 503
-        redis.config_set("maxmemory", "0")
     assert client.status(session, message("logging/setLevel", {"level": "error"})) == 200

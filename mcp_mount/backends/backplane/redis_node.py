@@ -8,8 +8,10 @@ Redis's publish and subscribe said meanwhile would be.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -41,6 +43,8 @@ _SILENT_SECONDS: Final = 2.0
 _FIRST_SECONDS: Final = 2.0
 """How long the first request waits until the node is known to others."""
 
+_LEAVING_SECONDS: Final = 0.5
+
 _MAX_READ: Final = 1000
 _PAUSES: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
 """Seconds until Redis is tried again, and again; the last one for ever."""
@@ -68,11 +72,11 @@ class RedisNode:
         self._next_beat = 0.0
         self._block_ms = 0
         self._tried: Future[None] = Future()
-        self._stopped = False
+        self._stopped = self._is_known = False
 
     def start(self) -> None:
         """Begin, and wait for a moment until others know the node."""
-        start_thread(self._run, "mcp-mount-backplane", stop=self.stop)
+        self._begin()
         wait([self._tried], _FIRST_SECONDS)
 
     async def start_async(self) -> None:
@@ -85,7 +89,7 @@ class RedisNode:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(known.set)
 
-        start_thread(self._run, "mcp-mount-backplane", stop=self.stop)
+        self._begin()
         self._tried.add_done_callback(tell)
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(known.wait(), _FIRST_SECONDS)
@@ -93,6 +97,20 @@ class RedisNode:
     def stop(self) -> None:
         """Let the thread end soon."""
         self._stopped = True
+
+    def _begin(self) -> None:
+        start_thread(self._run, "mcp-mount-backplane", stop=self.stop)
+        atexit.register(self._leave, os.getpid())
+
+    def _leave(self, pid: int) -> None:
+        """Say that the process ends: what it runs is lost at once, and not after half a minute."""
+        if self._stopped or not self._is_known or pid != os.getpid():
+            return
+        self._stopped = True
+        with suppress(Exception):
+            client = self._clients.connect(timeout=_LEAVING_SECONDS, max_connections=1)
+            client.delete(self._own)
+            client.close()
 
     def _run(self) -> None:
         failures = 0
@@ -104,10 +122,12 @@ class RedisNode:
                 if failures:
                     logger.warning("The backplane can be reached again")
                 failures = 0
+                self._is_known = True
                 self._note_tried()
                 while not self._stopped:
                     self._read(client)
             except Exception as error:
+                self._is_known = False
                 if not failures:
                     logger.warning("The backplane cannot be reached (%s): trying again", error)
                 self._note_tried()

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import secrets
 import threading
 import time
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -31,7 +31,7 @@ from mcp_mount.calls.questions import (
 )
 from mcp_mount.calls.tasks import TERMINAL, Task, TaskLimits
 from mcp_mount.protocol.task_board import TaskBoard
-from mcp_mount.protocol.task_methods import Job, TaskRun
+from mcp_mount.protocol.task_methods import Job, TaskRun, new_task
 from mcp_mount.transports import background
 from mcp_mount.transports.channels import LoopChannel, ThreadChannel, answered
 from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner, wait_for
@@ -102,6 +102,35 @@ class LocalTasks:
             return step(partial(self._start_shown, running))
         running.start()
         return running.state
+
+    def work(self, job: Job, run: TaskRun, task: Task) -> None:
+        """Run a task that another process has begun, on this thread and to its end.
+
+        Args:
+            job: What is to be done.
+            run: The same, for this process.
+            task: The task, which this process has claimed.
+        """
+        task = replace(task, node=self._board.node)
+        # What it was told before, if it has begun on a worker that was lost.
+        told = step(partial(self._board.answers, task.id)).do()
+        job = replace(job, answers={**job.answers, **dict(ChainMap(*reversed(told)))})
+        running = RunningTask(self, job, run, self._around(run.call), node=task.node, task=task)
+        end = threading.Timer(max(0.0, task.created + task.ttl - time.time()), running.cancel)
+        end.daemon = True
+        with self._lock:
+            self._used.setdefault(job.quota, _Used()).tasks[running.id] = None
+            self._running[running.id] = running
+        try:
+            # It may have been cancelled between the claim and now.
+            with suppress(BackplaneUnavailable):
+                step(partial(self._board.orders, task.id)).do()
+            end.start()
+            running.run_here()
+        finally:
+            end.cancel()
+            with self._lock:
+                self._forget(self._ended.get(running.id, running.state))
 
     def get(self, task_id: str) -> Asked[Task | None]:
         state = self._state(task_id)
@@ -292,7 +321,14 @@ class RunningTask:
     """
 
     def __init__(
-        self, backend: LocalTasks, job: Job, run: TaskRun, around: Around | None, *, node: str
+        self,
+        backend: LocalTasks,
+        job: Job,
+        run: TaskRun,
+        around: Around | None,
+        *,
+        node: str,
+        task: Task | None = None,
     ) -> None:
         self._around = around
         self._backend = backend
@@ -305,17 +341,10 @@ class RunningTask:
         self._lock = threading.RLock()
         self._cancelling = False
         self._noticed = self._has_begun = False
-        self.id = secrets.token_urlsafe(24)
-        self.state = Task(
-            self.id,
-            job.ttl,
-            job.poll_interval,
-            job.caller,
-            job.quota,
-            job.tool,
-            run.call.incoming.met_rules,
-            node=node,
-        )
+        self.state = task or new_task(job, node)
+        # What it calls adds to them.
+        self.state.rules = run.call.incoming.met_rules
+        self.id = self.state.id
         run.call.incoming = replace(run.call.incoming, dialogue=self, task=self)
 
     @property
@@ -348,6 +377,16 @@ class RunningTask:
         task = context.run(loop.create_task, self._run_on_loop())
         task.add_done_callback(self._end_of_coroutine)
         self._stop = partial(_cancel, task)
+
+    def run_here(self) -> None:
+        """Run on this thread, to the end; a coroutine on the background loop, while this thread
+        does what is plain for it."""
+        if self._cancelling:
+            self._end(cancelled=True)
+        elif self._run.call.is_async:
+            self._run_from_thread(background.spawn)
+        else:
+            self._run_on_thread(background.spawn)
 
     def say(self, message: str) -> None:
         """Set the status message."""

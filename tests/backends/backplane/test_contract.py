@@ -14,8 +14,8 @@ from mcp_mount.backends.backplane import MemoryBackplane
 from mcp_mount.backends.backplane.redis import RedisBackplane
 from mcp_mount.calls.backplane import UNTOUCHED, Asked, Message, SessionState
 from mcp_mount.calls.flows import Do
-from tests.backends.backplane.valkeys import Valkey, valkey
 from tests.protocol.test_backplanes import Bare, Remote
+from tests.valkey import Valkey, cluster, cluster_url
 
 SECONDS = 20
 
@@ -25,25 +25,46 @@ Taker = Callable[[Asked[Any]], Any]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Valkey]:
-    with valkey() as running:
+    with Valkey() as running:
         yield running
 
 
-MAKERS: dict[str, Callable[[Valkey], Any]] = {
-    "memory": lambda server: MemoryBackplane(),
-    "behind a network": lambda server: Remote(),
-    "at once": lambda server: Bare(),
-    "redis": lambda server: RedisBackplane(server.url, lambda: "shop {1}:2"),
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[list[Valkey]]:
+    with cluster() as running:
+        yield running
+
+
+def in_redis(url: str) -> RedisBackplane:
+    return RedisBackplane(url, lambda: "shop {1}:2")
+
+
+MAKERS: dict[str, Callable[[pytest.FixtureRequest], Any]] = {
+    "memory": lambda request: MemoryBackplane(),
+    "behind a network": lambda request: Remote(),
+    "at once": lambda request: Bare(),
+    "redis": lambda request: in_redis(request.getfixturevalue("server").url),
+    "cluster": lambda request: in_redis(cluster_url(request.getfixturevalue("nodes"))),
 }
-"""Makers of all backplanes, by their names. The server has no keys."""
+"""Makers of all backplanes, by their names."""
 
 SHARED = [name for name in MAKERS if name != "memory"]
 
 
 @pytest.fixture
-def backplane(request: pytest.FixtureRequest, server: Valkey) -> Any:
-    server.forget()
-    return MAKERS[request.param](server)
+def backplane(request: pytest.FixtureRequest) -> Any:
+    made = MAKERS[request.param](request)
+    servers = {"redis": ["server"], "cluster": ["nodes"]}.get(request.param, [])
+    for one in servers:
+        found = request.getfixturevalue(one)
+        for server in found if isinstance(found, list) else [found]:
+            forget(server)
+    return made
+
+
+def forget(server: Valkey) -> None:
+    with server.admin() as client:
+        client.flushall()
 
 
 every = pytest.mark.parametrize("backplane", MAKERS, indirect=True)
@@ -199,14 +220,14 @@ def test_a_list_keeps_its_last_items(backplane: Any, take: Taker) -> None:
 
 
 def test_every_key_in_redis_has_its_server_its_version_and_a_time_to_live(server: Valkey) -> None:
-    server.forget()
+    forget(server)
     backplane = RedisBackplane(server.url, lambda: "shop")
     stop = backplane.listen("n1", lambda message: None).do()
     backplane.set_log_level("s1", "error", ttl=60).do()
     backplane.end_session("s2", ttl=60).do()
     backplane.note("t:1", {"a": "1"}, ttl=60, new=True).do()
     backplane.append("t:1:a", ["1"], ttl=60, most=9).do()
-    with server.client() as client:
+    with server.admin() as client:
         kept = {key: client.ttl(key) > 0 for key in client.scan_iter()}
     stop()
     assert kept == {

@@ -1,0 +1,157 @@
+"""Tasks in other processes: a queue brings them to workers, and the backplane has their state."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+from mcp_mount.backends.tasks.contexts import Around
+from mcp_mount.backends.tasks.local import LocalTasks
+from mcp_mount.backends.tasks.payloads import Origin, Payloads
+from mcp_mount.calls.backplane import Asked, BackplaneUnavailable
+from mcp_mount.calls.call import Call
+from mcp_mount.calls.flows import Do, Flow, done, step
+from mcp_mount.calls.tasks import TERMINAL, Task, TaskQueue
+from mcp_mount.protocol.task_board import TaskBoard
+from mcp_mount.protocol.task_methods import Job, TaskRun, new_task
+from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
+
+_LATER_SECONDS: Final = 5
+_NOT_SUBMITTED: Final = "The task could not be given to a worker"
+
+
+class QueuedTasks:
+    """Gives each task to a queue, if there is one; otherwise it runs in this process.
+
+    What `TaskLimits` says of numbers of tasks holds for those that this process has submitted.
+
+    Args:
+        local: Runs tasks in this process.
+        board: Where the processes see the state of tasks.
+        payloads: Seals what workers get.
+        origin: Returns who makes a call, for a worker.
+        around: What a task would run in: raises ProtocolError for a call that cannot be a task.
+
+    Attributes:
+        queue: Brings tasks to workers; None if they run here.
+    """
+
+    def __init__(
+        self,
+        local: LocalTasks,
+        board: TaskBoard,
+        payloads: Payloads,
+        origin: Callable[[Call], Origin],
+        *,
+        around: Callable[[Call], Around | None],
+    ) -> None:
+        self.queue: TaskQueue | None = None
+        self._local = local
+        self._board = board
+        self._payloads = payloads
+        self._origin = origin
+        self._around = around
+        self._submitted: OrderedDict[str, Task] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def start(self, job: Job, run: TaskRun) -> Asked[Task]:
+        queue = self.queue
+        if queue is None:
+            return self._local.start(job, run)
+        if not (self._board.is_shared and self._payloads.has_keys):
+            logger.error(
+                "A task was refused: tasks= needs backplane=, which has their state, and a "
+                "secret_key, which seals what workers get"
+            )
+            raise ProtocolError(INTERNAL_ERROR, "This server runs no tasks")
+        self._around(run.call)
+        task = new_task(job)
+        task.rules = run.call.incoming.met_rules
+        payload = self._payloads.seal(task, job, self._origin(run.call))
+        self._count(task)
+        return step(partial(self._submit, queue, task, payload))
+
+    def get(self, task_id: str) -> Asked[Task | None]:
+        return self._local.get(task_id)
+
+    def delivered(self, task: Task) -> Asked[None]:
+        with self._lock:
+            self._submitted.pop(task.id, None)
+        return self._local.delivered(task)
+
+    def answer(self, task: Task, responses: Mapping[str, Any]) -> Asked[None]:
+        return self._local.answer(task, responses)
+
+    def cancel(self, task: Task) -> Asked[None]:
+        revoke = getattr(self.queue, "revoke", None)
+        if revoke is None or task.node or task.status in TERMINAL:
+            return self._local.cancel(task)
+        return step(partial(self._revoke, revoke, task))
+
+    def _submit(self, queue: TaskQueue, task: Task, payload: str) -> Flow[Task]:
+        """Show a task, and give it to the queue: a worker runs none that is not shown."""
+        try:
+            yield self._board.enqueue(task, getattr(queue, "attempts", 1))
+            submit = partial(queue.submit, payload)
+            yield Do(submit, partial(asyncio.to_thread, submit))
+        except Exception as error:
+            with self._lock:
+                self._submitted.pop(task.id, None)
+            logger.warning("A task could not be given to a worker", exc_info=error)
+            if not isinstance(error, BackplaneUnavailable):
+                # It may come to a worker all the same, which does not run what has failed.
+                with suppress(BackplaneUnavailable):
+                    yield self._board.give_up(task, _NOT_SUBMITTED)
+            raise ProtocolError(
+                INTERNAL_ERROR,
+                "The server can take no tasks now: try again",
+                data={"retryAfter": _LATER_SECONDS},
+                status=503,
+                retry_after=_LATER_SECONDS,
+            ) from error
+        return task
+
+    def _revoke(self, revoke: Callable[[str], object], task: Task) -> Flow[None]:
+        yield from done(self._local.cancel(task))
+        call = partial(revoke, task.id)
+        try:
+            yield Do(call, partial(asyncio.to_thread, call))
+        except Exception:
+            # No worker runs it: this would only have made the queue shorter.
+            logger.warning("A task could not be taken out of its queue", exc_info=True)
+
+    def _count(self, task: Task) -> None:
+        """Note a new task.
+
+        Raises:
+            ProtocolError: If there are as many as may be (503), or as this caller may have (429).
+        """
+        limits, now = self._local.limits, time.time()
+        with self._lock:
+            for one in list(self._submitted.values()):
+                if now > one.created + one.ttl:
+                    del self._submitted[one.id]
+            own = [one for one in self._submitted.values() if one.quota == task.quota]
+            if len(own) >= limits.tasks_per_caller:
+                left = max(1, math.ceil(own[0].created + own[0].ttl - now))
+                raise ProtocolError(
+                    INTERNAL_ERROR,
+                    "You have too many tasks: get the results of those that have ended, or wait",
+                    data={"retryAfter": left},
+                    status=429,
+                )
+            if len(self._submitted) >= limits.tasks:
+                raise ProtocolError(
+                    INTERNAL_ERROR, "No more tasks can be taken at this server", status=503
+                )
+            self._submitted[task.id] = task

@@ -1,0 +1,121 @@
+"""Tasks by Celery: the application, its broker and its workers are the user's."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Future
+from typing import Any, Final
+
+from mcp_mount.backends.tasks.payloads import read_envelope
+from mcp_mount.backends.tasks.workers import Workers
+from mcp_mount.hosting.task_workers import run_task
+from mcp_mount.schemas.extras import requires
+from mcp_mount.schemas.functions import DefinitionError
+
+TASK_NAME: Final = "mcp_mount.run_task"
+"""The name of the one task that Celery's workers get, for `task_routes`."""
+
+_SUBMIT_SECONDS: Final = 5.0
+"""How long a broker may take. Celery's own limits depend on the transport, and some have none."""
+
+_BUSY_SECONDS: Final = 10
+_MAX_THREADS: Final = 16
+_RETRY: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+"""Once more at once: the broker may have closed a connection that was idle."""
+
+
+class CeleryTasks:
+    """Lets Celery's workers run the tasks of a server: `MCPServer(…, tasks=CeleryTasks(app))`.
+
+    Workers must import the module that makes the server. A task is acknowledged before it runs, and
+    never runs twice; if its worker is lost, it fails.
+
+    Args:
+        app: The Celery application.
+        queue: The queue for the tasks; by default that of Celery's own configuration.
+        attempts: How often a task may begin, if its workers are lost. Above 1 it is acknowledged
+            when it has ended, and must bear to be begun again.
+
+    Raises:
+        DefinitionError: If `app` is no Celery application, or another argument cannot have its
+            value.
+        MissingExtra: If Celery is not installed.
+    """
+
+    def __init__(self, app: Any, *, queue: str | None = None, attempts: int = 1) -> None:
+        with requires("celery", "CeleryTasks"):
+            from celery import Celery
+        if not isinstance(app, Celery):
+            raise DefinitionError(
+                f"CeleryTasks takes a Celery application, not an object of {type(app).__name__}"
+            )
+        if queue is not None and not (isinstance(queue, str) and queue):
+            raise DefinitionError(f"queue is the name of a queue of Celery, not {queue!r}")
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            raise DefinitionError(f"attempts is a number from 1 on, not {attempts!r}")
+        self.attempts = attempts
+        self._app: Any = app
+        self._queue = queue
+        self._threads: dict[int, Workers] = {}
+        self._lock = threading.Lock()
+        if TASK_NAME not in self._app.tasks:
+            self._app.task(name=TASK_NAME, bind=True, ignore_result=True, max_retries=None)(_run)
+        again = attempts > 1
+        self._task = self._app.tasks[TASK_NAME]
+        # Several servers may use the application: one that wants attempts must get them.
+        self._task.acks_late = self._task.reject_on_worker_lost = again or self._task.acks_late
+
+    def submit(self, payload: str) -> None:
+        """Publish a payload.
+
+        Args:
+            payload: The payload.
+
+        Raises:
+            Exception: If the broker did not take it, or not in time.
+        """
+        task_id = read_envelope(payload).task
+        published: Future[None] = Future()
+
+        def publish() -> None:
+            try:
+                self._task.apply_async(
+                    (payload,),
+                    task_id=task_id,
+                    retry=True,
+                    retry_policy=_RETRY,
+                    argsrepr="",
+                    **({} if self._queue is None else {"queue": self._queue}),
+                )
+            except BaseException as error:
+                published.set_exception(error)
+            else:
+                published.set_result(None)
+
+        # A thread that a silent broker holds is none of the web server's.
+        self._workers().submit(publish)
+        published.result(_SUBMIT_SECONDS)
+
+    def revoke(self, task_id: str) -> None:
+        """Tell the workers to drop a task that none of them has begun.
+
+        Args:
+            task_id: Its id.
+        """
+        self._workers().submit(lambda: self._app.control.revoke(task_id))
+
+    def _workers(self) -> Workers:
+        with self._lock:
+            found = self._threads.get(os.getpid())
+            if found is None:
+                # Those of a parent stay behind in it.
+                self._threads = {os.getpid(): Workers(_MAX_THREADS)}
+                found = self._threads[os.getpid()]
+            return found
+
+
+def _run(self: Any, payload: str) -> None:
+    """Run a task of an MCP server."""
+    if not run_task(payload):
+        raise self.retry(countdown=_BUSY_SECONDS)

@@ -1,0 +1,1 @@
+"""Tasks that worker processes of a queue run: Celery, Django's tasks framework, RQ."""
