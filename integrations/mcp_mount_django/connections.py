@@ -27,7 +27,7 @@ class ModelConnections:
 
     def get(self, id: str) -> Connection | None:
         row = _rows().filter(pk=id).first()
-        return None if row is None else _connection(row)
+        return None if row is None else connection_of(row)
 
     def rotate(self, id: str, generation: int, used: float, stamp: str) -> bool:
         held = _rows().filter(pk=id, generation=generation, revoked=None)
@@ -42,7 +42,7 @@ class ModelConnections:
             held = held.filter(user=user)
         if client is not None:
             held = held.filter(Q(client_name=client) | Q(client_host=client))
-        found = [_connection(one) for one in held.order_by("-created")[:MAX_LISTED]]
+        found = [connection_of(one) for one in held.order_by("-created")[:MAX_LISTED]]
         # MySQL takes "Ann" for "ann", as most of its collations do.
         return chosen(found, user, client)
 
@@ -82,7 +82,8 @@ def _inserted(row: Any) -> bool:
     return True
 
 
-def _connection(row: AssistantConnection) -> Connection:
+def connection_of(row: AssistantConnection) -> Connection:
+    """The connection of a row."""
     return Connection(
         id=row.id,
         user=row.user,

@@ -205,6 +205,10 @@ def usable_keys(document: Mapping[str, Any], owner: str) -> Sequence[KeyOfId]:
             # Whoever reads the document can sign with it (RFC 7517, section 9.2).
             logger.warning("A private key among the keys of %s is not used", owner)
             continue
+        operations = one.get("key_ops")
+        if isinstance(operations, list) and "verify" not in operations:
+            # Its owner means it for something else (RFC 7517, section 4.3).
+            continue
         try:
             key = pyjwt.PyJWK(one).key
         except Exception as error:

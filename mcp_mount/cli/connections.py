@@ -75,13 +75,22 @@ def _declare_choice(parser: ArgumentParser) -> None:
 def _list(sign_in: SignIn, options: Namespace, screen: Screen) -> int:
     found = sign_in.store.list(options.user, options.client)
     if options.json:
-        screen.write(json.dumps([*map(_members, found)], indent=2, ensure_ascii=False))
+        text = json.dumps([*map(_members, found)], indent=2, ensure_ascii=False)
+        # JSON escapes the control characters of ASCII alone.
+        screen.write(
+            "".join(one if one.isprintable() or one == "\n" else _escaped(one) for one in text)
+        )
         return 0
     for line in _table(found):
         screen.write(line)
     if len(found) == MAX_LISTED:
         screen.write(f"The newest {MAX_LISTED}; there may be more: use --user or --client.")
     return 0
+
+
+def _escaped(character: str) -> str:
+    """A character that a terminal must not have, as JSON writes it."""
+    return json.dumps(character)[1:-1]
 
 
 def _revoke(sign_in: SignIn, options: Namespace, screen: Screen) -> int:

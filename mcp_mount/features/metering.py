@@ -8,7 +8,7 @@ from typing import Any, Final
 from mcp_mount.llm.answers import ChatCompletion, Delta, Usage
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.models import Pieces
-from mcp_mount.llm.requests import ChatRequest, file_in, is_text
+from mcp_mount.llm.requests import IMAGES, ChatRequest, file_in
 from mcp_mount.wire.encoding import NotFinite, encode
 
 _BYTES_OF_TOKEN: Final = 3
@@ -27,15 +27,15 @@ def input_estimate(request: ChatRequest) -> int:
     for message in request.messages:
         tokens += _TOKENS_OF_MESSAGE
         size += len(message.text.encode("utf-8", "surrogatepass"))
-        for part in message.content if isinstance(message.content, list) else ():
-            if not is_text(part):
-                tokens += _TOKENS_OF_PART
-                size += _size(_without_picture(part))
-        if message.tool_calls:
-            size += _size(message.tool_calls)
-        if message.reasoning_details:
-            size += _size(message.reasoning_details)
-    for further in (request.tools, request.response_format):
+        for part in message.parts_but_text():
+            tokens += _TOKENS_OF_PART
+            size += _size(_without_picture(part))
+        # Such as reasoning, which some providers read again.
+        extra = {key: one for key, one in (message.model_extra or {}).items() if key != IMAGES}
+        for further in (message.tool_calls, message.reasoning_details, extra):
+            if further:
+                size += _size(further)
+    for further in (request.tools, request.response_format, request.model_extra):
         if further:
             size += _size(further)
     return tokens + -(-size // _BYTES_OF_TOKEN)
@@ -77,6 +77,7 @@ class Meter:
         self._pieces = pieces
         self._usage: Usage | None = None
         self._size = 0
+        self._sounding: set[int] = set()
 
     async def put(self, delta: Delta) -> None:
         """Count a piece, and pass it on."""
@@ -115,6 +116,10 @@ class Meter:
         if delta.tool is not None:
             text += delta.tool.arguments
         if delta.image is not None:
+            self._size += _TOKENS_OF_PART * _BYTES_OF_TOKEN
+        if delta.audio is not None and delta.choice not in self._sounding:
+            # It comes in pieces, and counts once.
+            self._sounding.add(delta.choice)
             self._size += _TOKENS_OF_PART * _BYTES_OF_TOKEN
         self._size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 

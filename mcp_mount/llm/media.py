@@ -67,7 +67,7 @@ class AudioPart:
     """Sound in an answer, or a piece of it: the data of several are one after the other.
 
     Attributes:
-        data: The sound.
+        data: The sound. Caches and other processes get it in Base64.
         format: Such as "wav", "mp3" or "pcm16".
         transcript: What is said in it.
         id: The name that a provider has for it.

@@ -7,7 +7,7 @@ other kinds translate it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -17,6 +17,11 @@ from mcp_mount.wire.data_urls import DataURL, data_url
 MAX_TOKENS: Final = 2**31 - 1
 """The largest limit of an answer: what it costs at most is counted, in whole numbers that stores
 can keep."""
+
+
+IMAGES: Final = "images"
+"""The member of an assistant's message that has the pictures of its answer, which OpenAI's form has
+no place for. OpenRouter and LiteLLM read it again."""
 
 
 class ChatMessage(BaseModel):
@@ -57,6 +62,16 @@ class ChatMessage(BaseModel):
         if isinstance(self.content, list):
             return "".join(part["text"] for part in self.content if is_text(part))
         return self.content or ""
+
+    def parts_but_text(self) -> Iterator[Mapping[str, Any]]:
+        """The parts that are no text, and the pictures of an earlier answer."""
+        for part in self.content if isinstance(self.content, list) else ():
+            if not is_text(part):
+                yield part
+        images = (self.model_extra or {}).get(IMAGES)
+        for image in images if isinstance(images, list) else [images]:
+            if image is not None:
+                yield image if isinstance(image, Mapping) else {"image": image}
 
 
 class ChatRequest(BaseModel):

@@ -213,6 +213,17 @@ def test_keys_of_odd_forms_are_left_out(issuer: Issuer) -> None:
     assert post(build(JWT(issuer.url, audience=URL)), issuer.token(key)).status_code == 200
 
 
+@pytest.mark.parametrize("members", [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": []}])
+def test_a_key_for_something_else_verifies_nothing(issuer: Issuer, members: dict[str, Any]) -> None:
+    other, key = rsa_key(), rsa_key()
+    issuer.document = {
+        "keys": [jwk(other.public_key(), **members), jwk(key.public_key(), kid="two")]
+    }
+    server = build(JWT(issuer.url, audience=URL))
+    assert post(server, issuer.token(other)).status_code == 401
+    assert post(server, issuer.token(key, kid="two")).status_code == 200
+
+
 @pytest.mark.parametrize("document", [{"keys": {}}, {"keys": "x"}, [], {}, "x", 7])
 def test_a_document_without_keys_is_a_503(issuer: Issuer, document: Any) -> None:
     issuer.document = document

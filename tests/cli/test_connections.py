@@ -134,3 +134,12 @@ def test_a_server_without_a_sign_in_has_none(tmp_path: Path) -> None:
     done = line.run("connections", "list", "tests.conformance.hosts:asgi()")
     assert done.returncode == 2
     assert "has no SignIn" in done.stderr
+
+
+def test_json_has_no_characters_that_a_terminal_obeys(line: CommandLine) -> None:
+    name = "a\x9b31m\u202eb\u2028c \U000e0001 é"
+    line.add(replace(CLAUDE, id="c-odd", user=name))
+    done = line.connections("list", "--user", name, "--json")
+    assert [one["user"] for one in json.loads(done.stdout)] == [name]
+    assert all(one.isprintable() or one == "\n" for one in done.stdout)
+    assert "é" in done.stdout

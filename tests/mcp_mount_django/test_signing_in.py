@@ -229,11 +229,14 @@ def test_an_id_that_is_no_key_is_of_nobody(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 ADMIN = """
+import sys
+from types import ModuleType
 import django
 from django.conf import settings
 apps = ["admin", "auth", "contenttypes", "messages", "sessions"]
 settings.configure(
     SECRET_KEY="k",
+    ROOT_URLCONF="own_urls",
     INSTALLED_APPS=[*("django.contrib." + one for one in apps), "mcp_mount_django"],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
 )
@@ -242,6 +245,12 @@ from django.contrib import admin
 from django.core.management import call_command
 from django.test import RequestFactory
 from mcp_mount_django.models import AssistantConnection as Connection
+from mcp_mount_django.signals import sign_in_event
+from django.urls import include, path
+from mcp_mount.auth import SignIn
+from mcp_mount_django import MCPServer
+sys.modules["own_urls"] = own = ModuleType("own_urls")
+own.urlpatterns = []
 call_command("migrate", verbosity=0)
 Connection.objects.create(id="c1", user="1", client="x", resource="r", created=1.0, used=2.0)
 page = admin.site._registry[Connection]
@@ -253,6 +262,19 @@ for _ in range(2):
     page.revoke_connections(request, Connection.objects.all())
 one = Connection.objects.get()
 print(told, page.is_revoked(one), page.made(one), page.last_used(one), one)
+from django.urls import clear_url_caches
+other, server = (MCPServer(one, auth=SignIn()) for one in ("other", "shop"))
+own.urlpatterns += [path(f"{one.title}/mcp", include(one.urls)) for one in (other, server)]
+clear_url_caches()
+def hears(sender, event, **given):
+    print(sender.title, event.kind, event.user, event.client, event.connection, event.detail)
+sign_in_event.connect(hears)
+for id, place in (("c2", "/shop/mcp"), ("c3", "/moved")):
+    resource = f"https://shop.example{place}"
+    Connection.objects.create(
+        id=id, user="2", client="x", client_name="X", resource=resource, created=1.0, used=2.0
+    )
+page.revoke_connections(request, Connection.objects.order_by("id"))
 """
 
 
@@ -263,6 +285,8 @@ def test_the_admin_revokes_and_changes_nothing_else() -> None:
     assert printed == (
         "['1 revoked.', '0 revoked.'] True 1970-01-01 00:00:01+00:00 1970-01-01 00:00:02+00:00 "
         "assistant of 1\n"
+        "shop connection revoked 2 X c2 by an administrator\n"
+        "other connection revoked 2 X c3 by an administrator\n"
     )
 
 

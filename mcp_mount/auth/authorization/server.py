@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -36,8 +37,8 @@ from mcp_mount.calls.flows import Flow
 from mcp_mount.wire.messages import Reply
 
 _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
-    "": ("GET", "POST"),
-    "/authorize": ("GET", "POST"),
+    "": ("GET", "HEAD", "POST"),
+    "/authorize": ("GET", "HEAD", "POST"),
     "/token": ("POST",),
     "/register": ("POST",),
     "/revoke": ("POST",),
@@ -104,6 +105,11 @@ class AuthorizationServer:
             return Reply.of_json(404, b'{"detail":"Not Found"}')
         if request.method == "OPTIONS" and place in _FROM_SCRIPTS:
             return _preflight(request)
+        if request.method == "HEAD" and "GET" in methods:
+            # RFC 9110, section 9.3.2.
+            reply = yield from self.respond(replace(request, method="GET"))
+            reply.body = b""
+            return reply
         if request.method not in methods:
             reply = Reply.of_json(405, b'{"detail":"Method Not Allowed"}')
             reply.headers.append(("allow", ", ".join(methods)))

@@ -317,18 +317,19 @@ class SignIn:
         """
         clients_by_id([*self._options.clients.values(), client], self.scopes)
 
-    def revoke(self, connection: Connection) -> bool:
-        """Revoke a connection, as a command does.
+    def revoke(self, connection: Connection, *, by: str = "a command") -> bool:
+        """Revoke a connection for the application's owner.
 
         Args:
             connection: The connection.
+            by: What the owner does so by, for the event.
 
         Returns:
             Whether it was there and not revoked before.
         """
         done = self.store.revoke(connection.id, time.time())
         if done:
-            self.events.tell(event_of("connection revoked", connection, None, "by a command"))
+            self.events.tell(event_of("connection revoked", connection, None, f"by {by}"))
         return done
 
     def purge(self) -> int:

@@ -524,14 +524,24 @@ def test_a_person_may_have_a_name_and_a_number(shop: Shop) -> None:
     assert "signed in as Ann Lee" in words(page)
 
 
-@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "get"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "get"])
 def test_the_authorization_endpoint_has_no_other_methods_and_no_cors(
     shop: Shop, method: str
 ) -> None:
     reply = shop.send(method, "/authorize", shop.query(shop.client()))
     assert reply.status == 405
-    assert ("allow", "GET, POST") in reply.headers
+    assert ("allow", "GET, HEAD, POST") in reply.headers
     assert "access-control-allow-origin" not in dict(reply.headers)
+
+
+@pytest.mark.parametrize("place", ["/authorize", "/"])
+def test_head_is_answered_as_get_without_a_body(shop: Shop, place: str) -> None:
+    query = shop.query(shop.client())
+    for user in ("ann", None):
+        whole, head = (shop.send(one, place, query, user=user) for one in ("GET", "HEAD"))
+        assert (head.status, head.body) == (whole.status, b"")
+        kinds = [dict(one.headers).get("content-type") for one in (head, whole)]
+        assert kinds[0] == kinds[1]
 
 
 def test_no_answer_of_the_authorization_endpoint_has_cors_or_is_307(shop: Shop) -> None:

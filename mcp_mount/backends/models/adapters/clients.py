@@ -10,6 +10,7 @@ from typing import Any, Final
 from mcp_mount.backends.models.upstreams.anthropic import DEFAULT_MAX_TOKENS, anthropic_reader
 from mcp_mount.backends.models.upstreams.anthropic_requests import anthropic_body
 from mcp_mount.backends.models.upstreams.failures import client_failure
+from mcp_mount.backends.models.upstreams.links import fetches_links
 from mcp_mount.backends.models.upstreams.openai import openai_body
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswerReader
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
@@ -76,7 +77,8 @@ class ClientModel(ModelTraits):
         self.priced_as = self._model, None if url is None else str(url)
         self._host: str = getattr(url, "host", "")
         self._defaults = dict(mapping("defaults", defaults or {}))
-        self._passed = PassedOptions(CHAT_OPTIONS, passes, host=self._host)
+        takes_links = fetches_links(self._host)
+        self._passed = PassedOptions(CHAT_OPTIONS, passes, takes_links=takes_links)
         if not self._is_openai:
             self._defaults = {"max_tokens": DEFAULT_MAX_TOKENS, **self._defaults}
 

@@ -17,7 +17,7 @@ from mcp_mount.llm.models import Invocation, ModelTraits
 from mcp_mount.llm.requests import ChatRequest
 
 _AI: Final = ("ai", "AIMessageChunk")
-_PASSED: Final = PassedOptions(CHAT_OPTIONS)
+_PASSED: Final = PassedOptions(CHAT_OPTIONS, takes_links=True)
 
 
 class RunnableModel(ModelTraits):

@@ -72,7 +72,8 @@ class HeldPieces:
             if self._is_given_up:
                 raise ReaderLeft
             self._held.append(delta)
-            if not _says_something(delta):
+            if not (delta.says_something or delta.finish):
+                # A beginning, such as a usage that comes first.
                 return ()
             self.has_begun = True
         due, self._held = self._held, []
@@ -83,8 +84,3 @@ class HeldPieces:
     def _tell(self) -> None:
         if not self.first.done():
             self.first.set_result(None)
-
-
-def _says_something(delta: Delta) -> bool:
-    """Whether a piece is more than a beginning, such as a usage that comes first."""
-    return bool(delta.says_something or delta.finish)

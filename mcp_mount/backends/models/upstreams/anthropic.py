@@ -14,6 +14,7 @@ from mcp_mount.backends.models.upstreams.anthropic_requests import (
     wraps_answer,
 )
 from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
+from mcp_mount.backends.models.upstreams.links import fetches_links
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.backends.models.upstreams.upstream import Key, Upstream
 from mcp_mount.backends.models.upstreams.upstream_answers import answer_of
@@ -76,7 +77,8 @@ class Anthropic(UpstreamModel):
         self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
         limit: int = whole(1)("max_tokens", max_tokens)
         self._defaults = {"max_tokens": limit, **self._defaults}
-        self._passed = PassedOptions(CHAT_OPTIONS, passes, host=self._upstream.url.host)
+        takes_links = fetches_links(self._upstream.url.host)
+        self._passed = PassedOptions(CHAT_OPTIONS, passes, takes_links=takes_links)
 
     async def answer(self, invocation: Invocation) -> ChatCompletion:
         """Ask the upstream.

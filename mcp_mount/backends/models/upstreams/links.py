@@ -9,11 +9,11 @@ URL, and nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mcp_mount.backends.models.upstreams.openai_reasoning import OPENAI_HOSTS, is_below
-from mcp_mount.llm.requests import ChatMessage, ChatRequest, is_text
+from mcp_mount.llm.requests import ChatRequest
 
 _FETCHED_AT: Final = (
     *OPENAI_HOSTS,
@@ -50,16 +50,7 @@ def has_link(request: ChatRequest) -> bool:
     Args:
         request: The request.
     """
-    return any(_has_link(part) for one in request.messages for part in _parts(one))
-
-
-def _parts(message: ChatMessage) -> Iterator[Any]:
-    """The parts of a message that are no text."""
-    for part in message.content if isinstance(message.content, list) else ():
-        if not is_text(part):
-            yield part
-    # Where answers have their pictures. LiteLLM's proxy fetches them for some providers.
-    yield {"images": (message.model_extra or {}).get("images")}
+    return any(_has_link(part) for one in request.messages for part in one.parts_but_text())
 
 
 def _has_link(part: Any) -> bool:

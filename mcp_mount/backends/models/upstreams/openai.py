@@ -8,6 +8,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from mcp_mount.backends.models.upstreams.connections import ConnectionOptions
+from mcp_mount.backends.models.upstreams.links import fetches_links
 from mcp_mount.backends.models.upstreams.openai_answers import OpenAIAnswerReader, embeddings_in
 from mcp_mount.backends.models.upstreams.openai_reasoning import is_openai, messages_of
 from mcp_mount.backends.models.upstreams.options import (
@@ -69,7 +70,8 @@ class OpenAI(UpstreamModel):
         upstream = Upstream("OpenAI", base_url, authorization, key, **options)
         super().__init__(upstream, model, defaults)
         self.priced_as = self._model, str(self._upstream.url.copy_with(query=None))
-        self._passed = PassedOptions(CHAT_OPTIONS, passes, host=self._upstream.url.host)
+        takes_links = fetches_links(self._upstream.url.host)
+        self._passed = PassedOptions(CHAT_OPTIONS, passes, takes_links=takes_links)
         self._passed_to_embed = PassedOptions(EMBEDDING_OPTIONS, passes)
         # OpenAI's models that reason refuse `max_tokens`.
         self._limit = or_none(filled)("max_tokens_name", max_tokens_name) or (

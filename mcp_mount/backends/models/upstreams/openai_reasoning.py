@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from mcp_mount.backends.models.upstreams.json_members import text_in
-from mcp_mount.llm.requests import KEPT_OF_CALLS, ChatRequest
+from mcp_mount.llm.requests import IMAGES, KEPT_OF_CALLS, ChatRequest
 
 _NAMES: Final = ("reasoning_content", "reasoning")
 """How upstreams call the text. An item that keeps it has the name as its `format`."""
@@ -78,7 +78,7 @@ def _message(message: dict[str, Any], *, strict: bool) -> dict[str, Any]:
     rest = {name: one for name, one in message.items() if name not in (_DETAILS, *_NAMES)}
     if strict or not details:
         # Nor does OpenAI know pictures in its own answers, or what other providers want back.
-        rest.pop("images", None)
+        rest.pop(IMAGES, None)
         if rest.get("tool_calls"):
             rest["tool_calls"] = [
                 {name: one for name, one in call.items() if name not in KEPT_OF_CALLS}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from mcp_mount.backends.models.upstreams.links import fetches_links, has_link
+from mcp_mount.backends.models.upstreams.links import has_link
 from mcp_mount.llm.errors import ModelError
 from mcp_mount.llm.requests import ChatRequest
 from mcp_mount.schemas.functions import DefinitionError
@@ -66,14 +66,14 @@ class PassedOptions:
         passes: The names of further ones. "tools" lets tools through that the provider runs, and
             "messages" references to files that the provider keeps. "links" lets links in messages
             through, which the upstream fetches.
-        host: That of the upstream, if it is known: some fetch links from networks of their own.
+        takes_links: Whether links in messages pass without it: see `fetches_links`.
 
     Raises:
         DefinitionError: For names that are none, or that the model itself decides on.
     """
 
     def __init__(
-        self, known: frozenset[str], passes: Collection[str] = (), *, host: str | None = None
+        self, known: frozenset[str], passes: Collection[str] = (), *, takes_links: bool = False
     ) -> None:
         names = several_names("passes", passes)
         for name in names:
@@ -81,7 +81,7 @@ class PassedOptions:
                 raise DefinitionError(f"passes has names of options of a request, not {name!r}")
         self.further = frozenset(names)
         self._known = known | self.further
-        self._takes_links = host is None or "links" in self.further or fetches_links(host)
+        self._takes_links = takes_links or "links" in self.further
 
     def of(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options that pass, of those that a request gives.

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mcp_mount import CompletionsRouter, DefinitionError, MCPServer
+from mcp_mount.backends.models.upstreams.links import fetches_links
 from mcp_mount.backends.models.upstreams.options import CHAT_OPTIONS, PassedOptions
 from mcp_mount.images import OpenAIImages
 from mcp_mount.llm.requests import chat_request
@@ -251,14 +252,14 @@ LINKS = [
 @pytest.mark.parametrize("host", ["127.0.0.1", "vllm", "models.example.com", "notopenai.com", ""])
 def test_links_do_not_reach_upstreams_that_would_fetch_them_here(host: str, part: Any) -> None:
     with pytest.raises(ModelError, match="send the data itself") as raised:
-        PassedOptions(CHAT_OPTIONS, host=host).of_chat(asked_with_link(part))
+        PassedOptions(CHAT_OPTIONS, takes_links=fetches_links(host)).of_chat(asked_with_link(part))
     assert (raised.value.status, raised.value.param) == (400, "messages")
-    PassedOptions(CHAT_OPTIONS, ["links"], host=host).of_chat(asked_with_link(part))
+    PassedOptions(CHAT_OPTIONS, ["links"]).of_chat(asked_with_link(part))
 
 
-@pytest.mark.parametrize("host", ["api.openai.com", "x.openai.azure.com", "openrouter.ai", None])
-def test_links_reach_providers_that_fetch_them_themselves(host: str | None) -> None:
-    PassedOptions(CHAT_OPTIONS, host=host).of_chat(asked_with_link(LINKS[0]))
+@pytest.mark.parametrize("host", ["api.openai.com", "x.openai.azure.com", "openrouter.ai"])
+def test_links_reach_providers_that_fetch_them_themselves(host: str) -> None:
+    PassedOptions(CHAT_OPTIONS, takes_links=fetches_links(host)).of_chat(asked_with_link(LINKS[0]))
 
 
 @pytest.mark.parametrize(
@@ -273,15 +274,15 @@ def test_links_reach_providers_that_fetch_them_themselves(host: str | None) -> N
     ],
 )
 def test_data_and_texts_are_no_links(part: Any) -> None:
-    PassedOptions(CHAT_OPTIONS, host="vllm").of_chat(asked_with_link(part))
+    PassedOptions(CHAT_OPTIONS).of_chat(asked_with_link(part))
 
 
 def test_links_to_pictures_of_earlier_answers_are_links() -> None:
     said = {"role": "assistant", "content": "Here", "images": [LINKS[0]]}
     asked = chat_request([said, {"role": "user", "content": "Bigger"}])
     with pytest.raises(ModelError, match="send the data itself"):
-        PassedOptions(CHAT_OPTIONS, host="litellm").of_chat(asked)
-    PassedOptions(CHAT_OPTIONS, host="openrouter.ai").of_chat(asked)
+        PassedOptions(CHAT_OPTIONS).of_chat(asked)
+    PassedOptions(CHAT_OPTIONS, takes_links=True).of_chat(asked)
 
 
 def test_a_client_of_a_self_hosted_upstream_is_told(upstream: Upstream) -> None:
