@@ -33,3 +33,16 @@ def flask() -> Any:
     )
     fill(MCPMount(app, "/mcp").server)
     return app
+
+
+def flask_that_was_used() -> Any:
+    """The application, after requests that connected it: then it is forked."""
+    from tests.requests import JSON_HEADERS, initialize, message, session_headers
+
+    app = flask()
+    client = app.test_client()
+    opened = client.post("/mcp", data=initialize(), headers=dict(JSON_HEADERS))
+    session = session_headers(opened.headers["mcp-session-id"])
+    level = message("logging/setLevel", {"level": "error"})
+    assert client.post("/mcp", json=level, headers=session).status_code == 200
+    return app

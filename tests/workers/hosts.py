@@ -24,6 +24,23 @@ HOSTS = {
 }
 """The words that start a worker, or all of them."""
 
+FORKED = {
+    "gunicorn --preload": (*_GUNICORN, "--preload", "tests.workers.apps:flask()"),
+    "gunicorn --preload, after use": (
+        *(*_GUNICORN, "--preload"),
+        "tests.workers.apps:flask_that_was_used()",
+    ),
+}
+"""Those whose application was made before the workers were forked."""
+
+GREEN = {
+    "gunicorn -k gevent": (
+        *("-m", "gunicorn", "-k", "gevent", "-w", "4", "--log-level", "warning"),
+        "tests.workers.apps:flask()",
+    ),
+}
+"""Those whose requests run in greenlets."""
+
 
 class Workers:
     """Running workers of a host.
@@ -43,10 +60,10 @@ def workers(host: str, backplane: str) -> Iterator[Workers]:
     """Four workers of a host that share a backplane.
 
     Args:
-        host: One of `HOSTS`.
+        host: One of `HOSTS`, of `FORKED` or of `GREEN`.
         backplane: Its URL.
     """
-    words = HOSTS[host]
+    words = {**HOSTS, **FORKED, **GREEN}[host]
     environment = {"BACKPLANE": backplane, "MCP_MOUNT_SECRET_KEY": "for-tests-only"}
     with ExitStack() as stack:
         if "-w" in words or "--workers" in words:

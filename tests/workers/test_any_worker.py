@@ -229,8 +229,8 @@ ROWS = (
 )
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
-def test_sixteen_times_of_sixteen(client: Client, row: Callable[[Client, int], None]) -> None:
+def every_time(client: Client, row: Callable[[Client, int], None]) -> None:
+    """Do something sixteen times, four at a time."""
     failures = []
 
     def attempt(number: int) -> None:
@@ -242,3 +242,8 @@ def test_sixteen_times_of_sixteen(client: Client, row: Callable[[Client, int], N
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(attempt, range(TIMES)))
     assert failures == []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
+def test_sixteen_times_of_sixteen(client: Client, row: Callable[[Client, int], None]) -> None:
+    every_time(client, row)

@@ -33,7 +33,10 @@ def check_backplane(name: str, value: Any) -> str | SessionStates:
                 f"{name} is memory:// or the URL of a Redis or Valkey server, such as "
                 f"redis://localhost:6379/0, not {kind}"
             )
-        backplane_of(value, lambda: "")
+        try:
+            backplane_of(value, lambda: "")
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
         return value
     is_shared = getattr(value, "shared", True) is not False
     check = like(Backplane if is_shared else SessionStates, "the URL of a Redis, or a Backplane")
