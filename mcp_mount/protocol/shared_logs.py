@@ -203,6 +203,8 @@ class SharedLogs:
         for node in list(one.watchers):
             yield from self._peers.send_to(node, "log", key=one.key)
         if is_over:
+            # The log is kept for a while yet, and the request of the call need not be.
+            one.log.on_news = None
             with self._lock:
                 self._written.pop(one.key, None)
 
