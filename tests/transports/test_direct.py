@@ -497,7 +497,8 @@ HARMLESS = {
     *("allowed_origins", "max_body_bytes"),
     # How long things last that direct calls do not begin.
     *("keep_alive", "poll_seconds", "max_poll_seconds", "waiting_threads", "session_ttl"),
-    "task_limits",
+    # Of calls that become tasks, which are none.
+    *("task_limits", "tasks"),
     # Nothing without another option, which stands around.
     *("auth_required", "find_user", "redact", "resource", "scope_hierarchy", "store"),
     # Read where it is used: for sessions, and by what is shared.
