@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib import import_module
 from typing import Any, TypeAlias
 from weakref import WeakSet
@@ -44,6 +44,7 @@ from mcp_mount_django.exposing.server_methods import ExposeMixin
 from mcp_mount_django.in_front import FrontASGI, FrontWSGIApp, is_from_view
 from mcp_mount_django.options import defaults
 from mcp_mount_django.signals import sign_in_event
+from mcp_mount_django.task_requests import task_data, task_request
 from mcp_mount_django.tested import connections_of_the_test
 from mcp_mount_django.view import ServerView
 from mcp_mount_django.well_known import serves_issuer, serves_metadata
@@ -122,6 +123,8 @@ class MCPServer(ExposeMixin, mcp_mount.MCPServer):
                 challenge=self.authentication.challenge_for,
                 detach=detach,
                 around_task=self.calls.around_task,
+                task_data=task_data,
+                task_request=partial(task_request, self),
                 varies=lambda request: active_variant(),
                 guards=lambda: self.authentication.login_required,
                 serves_metadata=serves_metadata,

@@ -7,7 +7,7 @@ import os
 import signal
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,17 @@ class Site:
 
     Args:
         port: Of the web server.
+        web: Its process, whose children serve.
         environment: Of its processes.
         broker: Keeps the messages of Celery.
         folder: For files of the tools.
     """
 
     def __init__(
-        self, port: int, environment: dict[str, str], broker: Valkey, folder: Path
+        self, port: int, web: Any, environment: dict[str, str], broker: Valkey, folder: Path
     ) -> None:
         self.port = port
+        self.web = web
         self.broker = broker
         self.folder = folder
         self._environment = environment
@@ -63,8 +65,8 @@ def site(folder: Path, **environment: str) -> Iterator[Site]:
             "FOLDER": str(folder),
             **environment,
         }
-        with gunicorn(f"{APP}:app", variables, workers=2) as (port, _):
-            yield Site(port, variables, broker, folder)
+        with gunicorn(f"{APP}:app", variables, workers=2) as (port, web):
+            yield Site(port, web, variables, broker, folder)
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +231,25 @@ def test_tasks_of_workers_that_are_killed_fail(waiting: Site) -> None:
         assert seen["status"] == "failed"
         assert seen["error"]["message"] == "The worker that ran this task was lost"
     assert first.read_text() == "x"
+
+
+def test_a_task_outlives_the_web_processes_that_took_it(waiting: Site) -> None:
+    desk = waiting.desk()
+    with waiting.worker():
+        task_id = desk.begin("ask", word="w")
+        [key] = desk.task(task_id, "input_required")["inputRequests"]
+        for process in children(waiting.web) - {waiting.web.pid}:
+            os.kill(process, signal.SIGKILL)
+        answer = {"action": "accept", "content": {"sure": True}}
+
+        def answered() -> bool:
+            with suppress(OSError):
+                desk.stateless("tasks/update", {"taskId": task_id, "inputResponses": {key: answer}})
+                return True
+            return False
+
+        until(answered)
+        assert desk.ended(task_id)["result"]["structuredContent"]["result"] == "w True"
 
 
 def test_a_task_with_attempts_begins_again_when_its_worker_is_lost(tmp_path: Path) -> None:
