@@ -70,7 +70,7 @@ def _request(server: Any, origin: Origin) -> ProtocolRequest:
     if (origin.url or "").startswith("https:"):
         environ["wsgi.url_scheme"] = "https"
     request: Any = WSGIRequest(environ)
-    request.auth = _Credentials(origin.data["scope"])
+    request.auth = _KeptCredentials(origin.data["scope"])
     set_user(request, anonymous())
     if origin.token is None and origin.data["user"] is not None:
         set_user(request, _user(origin.data["user"]))
@@ -93,7 +93,7 @@ def _request(server: Any, origin: Origin) -> ProtocolRequest:
     return read
 
 
-class _Credentials:
+class _KeptCredentials:
     """Stands for the credentials of the request that began a task: their scopes, if they have
     some."""
 

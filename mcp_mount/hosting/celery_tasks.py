@@ -16,6 +16,9 @@ from mcp_mount.schemas.functions import DefinitionError
 TASK_NAME: Final = "mcp_mount.run_task"
 """The name of the one task that Celery's workers get, for `task_routes`."""
 
+TASK_NAME_AGAIN: Final = "mcp_mount.run_task_again"
+"""The same for tasks that may begin again, which are acknowledged when they have ended."""
+
 _SUBMIT_SECONDS: Final = 5.0
 """How long a broker may take. Celery's own limits depend on the transport, and some have none."""
 
@@ -59,12 +62,17 @@ class CeleryTasks:
         self._queue = queue
         self._threads: dict[int, Workers] = {}
         self._lock = threading.Lock()
-        if TASK_NAME not in self._app.tasks:
-            self._app.task(name=TASK_NAME, bind=True, ignore_result=True, max_retries=None)(_run)
-        again = attempts > 1
-        self._task = self._app.tasks[TASK_NAME]
-        # Several servers may use the application: one that wants attempts must get them.
-        self._task.acks_late = self._task.reject_on_worker_lost = again or self._task.acks_late
+        # Celery makes it when the application is complete. Of one name there is one task, however
+        # many servers use the application.
+        self._task = self._app.task(
+            name=TASK_NAME if attempts == 1 else TASK_NAME_AGAIN,
+            bind=True,
+            shared=False,
+            ignore_result=True,
+            max_retries=None,
+            acks_late=attempts > 1,
+            reject_on_worker_lost=attempts > 1,
+        )(_run)
 
     def submit(self, payload: str) -> None:
         """Publish a payload.
@@ -73,8 +81,14 @@ class CeleryTasks:
             payload: The payload.
 
         Raises:
+            DefinitionError: If Celery would run it at once, in this process.
             Exception: If the broker did not take it, or not in time.
         """
+        if self._app.conf.task_always_eager:
+            raise DefinitionError(
+                "task_always_eager runs tasks in the web process while their client waits: leave "
+                "tasks= out instead"
+            )
         task_id = read_envelope(payload).task
         published: Future[None] = Future()
 

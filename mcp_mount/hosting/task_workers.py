@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import ChainMap
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 from weakref import ref
 
@@ -89,6 +91,9 @@ class TaskWorker:
         claim = self._patiently(task, step(lambda: self._claimed(task, mark)))
         if claim is not Claim.TAKEN:
             return claim is not Claim.BUSY
+        # What it was told before, if it has begun on a worker that was lost.
+        told = self._patiently(task, step(lambda: self._board.answers(task.id)))
+        job = replace(job, answers={**job.answers, **dict(ChainMap(*map(dict, reversed(told))))})
         try:
             with self._request(origin) as request:
                 self._work(task, job, request)

@@ -64,6 +64,17 @@ def fill(server: Any) -> None:
         return ""
 
     @server.tool(task=POLICY)
+    def ask_and_die(ctx: SyncContext, begun: str) -> str:
+        """As `die`, when the first of two questions has been answered."""
+        first = ctx.elicit("Sure?", Sure, key="first")
+        with Path(begun).open("a") as file:
+            file.write("x")
+        if Path(begun).stat().st_size == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        second = ctx.elicit("Really?", Sure, key="second")
+        return f"{first.action} {second.action}"
+
+    @server.tool(task=POLICY)
     def mark(file: str) -> str:
         with Path(file).open("a") as marks:
             marks.write("x")

@@ -4,8 +4,6 @@ which. It is served by gunicorn, and imported by workers and by `manage.py`."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import django
@@ -43,8 +41,8 @@ if not settings.configured:
         MCP_MOUNT={
             "BACKPLANE": os.environ["BACKPLANE"],
             "OPEN": True,
-            "AUTHENTICATION": [f"{__name__}.of_header"],
-            "TASK_CONTEXT": f"{__name__}.tenant",
+            "AUTHENTICATION": ["tests.queues.tenants.of_header"],
+            "TASK_CONTEXT": "tests.queues.tenants.tenant",
         },
     )
     django.setup()
@@ -58,6 +56,7 @@ from mcp_mount.tasks import CeleryTasks
 from mcp_mount_django import MCPServer
 from mcp_mount_django.queues import DjangoTasks
 from tests.queues.desk import POLICY, fill
+from tests.queues.tenants import TENANTS
 
 celery = Celery("desk", broker=os.environ.get("BROKER", "memory://"))
 celery.conf.update(
@@ -65,26 +64,6 @@ celery.conf.update(
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
 )
-
-
-def of_header(request: Any) -> Any:
-    """Find a user by a header; for these tests that is credentials enough."""
-    from django.contrib.auth.models import User
-
-    return User.objects.filter(username=request.headers.get("x-user", "")).first()
-
-
-TENANTS: list[str] = []
-
-
-@contextmanager
-def tenant(request: Any) -> Iterator[None]:
-    TENANTS.append(request.get_host())
-    try:
-        yield
-    finally:
-        TENANTS.pop()
-
 
 server = MCPServer(
     "desk", tasks=CeleryTasks(celery) if os.environ["QUEUE"] == "celery" else DjangoTasks()

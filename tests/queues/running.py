@@ -118,12 +118,23 @@ class Desk(Client):
         self.stateless("tasks/cancel", {"taskId": task_id})
 
 
+def accept(desk: Desk, task_id: str) -> None:
+    """Agree to what a task asks, once it does."""
+
+    def asked() -> Any:
+        seen = desk.stateless("tasks/get", {"taskId": task_id})
+        assert seen["status"] in ("working", "input_required"), seen
+        return seen.get("inputRequests")
+
+    [key] = until(asked)
+    answer = {"action": "accept", "content": {"sure": True}}
+    desk.stateless("tasks/update", {"taskId": task_id, "inputResponses": {key: answer}})
+
+
 def answered(desk: Desk, tool: str) -> Any:
     """What a tool returns that asks its client, who agrees."""
     task_id = desk.begin(tool, word="w")
-    [key] = desk.task(task_id, "input_required")["inputRequests"]
-    answer = {"action": "accept", "content": {"sure": True}}
-    desk.stateless("tasks/update", {"taskId": task_id, "inputResponses": {key: answer}})
+    accept(desk, task_id)
     return desk.ended(task_id)["result"]["structuredContent"]["result"]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.queues.running import Desk, answered, celery, children, gunicorn, until, worker
+from tests.queues.running import Desk, accept, answered, celery, children, gunicorn, until, worker
 from tests.requests import meta, stateless
 from tests.valkey import Valkey
 from tests.workers.client import TASKS
@@ -213,6 +213,20 @@ def test_no_task_begins_while_the_broker_is_away(waiting: Site) -> None:
     assert not Path(waiting.file("away")).exists()
 
 
+def test_no_task_begins_that_a_silent_broker_takes_too_late(waiting: Site) -> None:
+    desk = waiting.desk()
+    given = {"name": "mark", "arguments": {"file": waiting.file("late")}}
+    with waiting.broker.silent():
+        stream = desk.send(
+            "POST", *stateless("tools/call", {**given, "_meta": meta(capabilities=TASKS)})
+        )
+        assert stream.status == 503
+        stream.close()
+    with waiting.worker():
+        assert desk.outcome("mark", file=waiting.file("after silence")) == "marked"
+    assert not Path(waiting.file("late")).exists()
+
+
 def test_tasks_of_workers_that_are_killed_fail(waiting: Site) -> None:
     """One in a child of a pool of processes, one in a worker whose group is killed."""
     desk = waiting.desk()
@@ -255,7 +269,13 @@ def test_a_task_outlives_the_web_processes_that_took_it(waiting: Site) -> None:
 def test_a_task_with_attempts_begins_again_when_its_worker_is_lost(tmp_path: Path) -> None:
     with site(tmp_path, ATTEMPTS="2") as one, one.worker():
         desk = one.desk()
+        asks = desk.begin("ask_and_die", begun=one.file("asked"))
+        accept(desk, asks)
         task_id = desk.begin("die", begun=one.file("begun"))
         seen = desk.ended(task_id, LOST_SECONDS)
         assert seen["status"] == "completed", seen
         assert Path(one.file("begun")).read_text() == "xx"
+        # What was answered before is not asked again.
+        accept(desk, asks)
+        seen = desk.ended(asks, LOST_SECONDS)
+        assert seen["result"]["structuredContent"]["result"] == "accept accept"

@@ -7,7 +7,6 @@ import asyncio
 import math
 import threading
 import time
-from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -112,9 +111,6 @@ class LocalTasks:
             task: The task, which this process has claimed.
         """
         task = replace(task, node=self._board.node)
-        # What it was told before, if it has begun on a worker that was lost.
-        told = step(partial(self._board.answers, task.id)).do()
-        job = replace(job, answers={**job.answers, **dict(ChainMap(*reversed(told)))})
         running = RunningTask(self, job, run, self._around(run.call), node=task.node, task=task)
         end = threading.Timer(max(0.0, task.created + task.ttl - time.time()), running.cancel)
         end.daemon = True

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from starlette.requests import Request as StarletteRequest
 
-from mcp_mount import MCPServer, SyncContext, TaskPolicy
+from mcp_mount import MCPServer, SyncContext, TaskLimits, TaskPolicy
 from mcp_mount.auth import APIKey, APIKeys
 from mcp_mount.protocol import Reply, Request
 from mcp_mount.tasks import run_task
@@ -206,3 +206,30 @@ def test_a_payload_has_neither_the_token_nor_headers(shop: Shop) -> None:
         assert run_task(payload)
         seen = client.request("tasks/get", {"taskId": made["taskId"]})
     assert seen["result"]["content"][0]["text"] == "ada ['reports']"
+
+
+def test_a_caller_who_has_too_many_tasks_gets_no_other() -> None:
+    queue = Queue()
+    server = MCPServer(
+        "till",
+        secret_key="k",
+        open=True,
+        backplane=Remote(),
+        tasks=queue,
+        task_limits=TaskLimits(tasks_per_caller=2),
+    )
+
+    @server.tool(task=True)
+    def order() -> str:
+        return "tea"
+
+    call = {"name": "order", "arguments": {}}
+    with Client(server, tasks=True) as client:
+        first = client.request("tools/call", call)["taskId"]
+        client.request("tools/call", call)
+        with pytest.raises(RPCError, match="too many tasks"):
+            client.request("tools/call", call)
+        assert len(queue.payloads) == 2
+        assert run_task(queue.payloads[0])
+        assert client.request("tasks/get", {"taskId": first})["status"] == "completed"
+        client.request("tools/call", call)

@@ -1,0 +1,35 @@
+"""A Flask application whose tasks RQ runs, as docs/tasks.md has it."""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask
+from redis import Redis
+from rq import Queue
+
+from mcp_mount.tasks import run_task
+from mcp_mount_flask import MCPMount
+from tests.queues.desk import fill
+
+queue = Queue(connection=Redis.from_url(os.environ["BROKER"]))
+
+
+class RQTasks:
+    def submit(self, payload: str) -> None:
+        queue.enqueue(run, payload, job_timeout=-1)
+
+
+def run(payload: str) -> None:
+    run_task(payload)
+
+
+app = Flask("desk")
+app.config.update(
+    SECRET_KEY="for-tests-only",
+    MCP_BACKPLANE=os.environ["BACKPLANE"],
+    MCP_OPEN=True,
+    MCP_TASKS=RQTasks(),
+)
+mcp = MCPMount(app, "/mcp")
+fill(mcp.server)
