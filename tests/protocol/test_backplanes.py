@@ -18,6 +18,8 @@ from pydantic import BaseModel
 from mcp_mount import Audit, Context, MCPServer, SyncContext, TaskPolicy
 from mcp_mount.backends.backplane import MemoryBackplane
 from mcp_mount.calls.backplane import (
+    BEAT,
+    RESYNC,
     BackplaneUnavailable,
     Message,
     Published,
@@ -25,7 +27,7 @@ from mcp_mount.calls.backplane import (
     SessionState,
 )
 from mcp_mount.calls.flows import Do
-from mcp_mount.protocol import Reply, Request
+from mcp_mount.protocol import Reply, Request, shared_logs
 from mcp_mount.transports.async_answers import AsyncAnswers
 from mcp_mount.transports.driving import open_request_async
 from mcp_mount.transports.threads import PLAIN
@@ -656,3 +658,131 @@ def test_other_processes_hear_of_the_states_of_a_task() -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert {one["what"] for one in backplane.published_messages} == {"task"}
+
+
+def test_calls_of_no_session_are_direct_once_the_process_serves(processes: Processes) -> None:
+    direct = processes.one.core.protocol.direct
+    assert not direct.allowed
+    session = processes.open()
+    assert direct.allowed
+    assert processes.one.core.protocol._sessions.known(session["mcp-session-id"], "") is None
+
+
+def lose_messages(processes: Processes, act: Callable[[], object]) -> None:
+    """Do something of which other processes hear nothing, and tell them that this was so."""
+    backplane = processes.backplane
+    nodes, backplane._nodes = backplane._nodes, {}
+    act()
+    backplane._nodes = nodes
+    for hear in [one for listeners in nodes.values() for one in listeners]:
+        hear(RESYNC)
+
+
+def test_after_lost_messages_a_stream_tells_of_everything_and_knows_its_subscriptions(
+    on_a_loop: Processes,
+) -> None:
+    session = on_a_loop.open()
+    pieces = get_stream(on_a_loop, on_a_loop.one, session)
+    subscribe = message("resources/subscribe", {"uri": URI})
+    lose_messages(on_a_loop, lambda: on_a_loop.send(on_a_loop.other, session, subscribe))
+    for kind in ("tools", "prompts", "resources"):
+        find(pieces, f"notifications/{kind}/list_changed")
+    deadline = time.monotonic() + SECONDS
+    stream = next(iter(on_a_loop.one.core.protocol._sessions._streams._read.values()))
+    while not next(iter(stream)).uris:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    on_a_loop.other.notify.resource_updated(URI)
+    assert URI in find(pieces, "notifications/resources/updated")
+    on_a_loop.one.notify.close()
+    list(whole(pieces))
+
+
+def test_after_lost_messages_the_streams_of_sessions_that_have_ended_end(
+    on_a_loop: Processes,
+) -> None:
+    session = on_a_loop.open()
+    pieces = get_stream(on_a_loop, on_a_loop.one, session)
+    lose_messages(on_a_loop, lambda: on_a_loop.send(on_a_loop.other, session, None, "DELETE"))
+    list(whole(pieces))
+
+
+@pytest.fixture
+def cut_off(on_a_loop: Processes) -> tuple[dict[str, str], Queue[Any], str]:
+    """A session with a call that speaks and waits, its stream, and the place of its client."""
+    for server in (on_a_loop.one, on_a_loop.other):
+
+        @server.tool(when=lambda caller: caller.address == "10.0.0.1")
+        async def secret(ctx: Context) -> str:
+            await ctx.report_progress(1)
+            while not go_on.is_set():
+                await asyncio.sleep(0.01)
+            return "done"
+
+    go_on.clear()
+    session = on_a_loop.open()
+    params = {"name": "secret", "_meta": {"progressToken": "p"}}
+    body = json.dumps(message("tools/call", params, id=7)).encode()
+    request = Request("POST", dict(session), body, address="10.0.0.1")
+    pieces = on_a_loop.driver.start(on_a_loop.one, request)
+    return session, pieces, last_id(find(pieces, "notifications/progress"))
+
+
+go_on = threading.Event()
+
+
+def resume(processes: Processes, session: dict[str, str], seen: str, address: str) -> Queue[Any]:
+    headers = {**session, "accept": "text/event-stream", "last-event-id": seen}
+    return processes.driver.start(processes.other, Request("GET", headers, address=address))
+
+
+def test_the_stream_of_a_call_goes_on_at_another_process(
+    on_a_loop: Processes, cut_off: tuple[dict[str, str], Queue[Any], str]
+) -> None:
+    session, pieces, seen = cut_off
+    again = resume(on_a_loop, session, seen, "10.0.0.1")
+    assert again.get(timeout=SECONDS)[0] == 200
+    # The first reader has been sent away.
+    assert not any(b'"result"' in piece for piece in whole(pieces))
+    go_on.set()
+    answer = data_of(find(again, '"result"'))
+    assert answer["result"]["content"][0]["text"] == "done"
+    assert list(whole(again)) == []
+
+
+def test_who_may_not_use_a_tool_does_not_read_its_stream_at_another_process(
+    on_a_loop: Processes, cut_off: tuple[dict[str, str], Queue[Any], str]
+) -> None:
+    session, pieces, seen = cut_off
+    refused = resume(on_a_loop, session, seen, "10.0.0.2")
+    assert refused.get(timeout=SECONDS)[0] == 400
+    go_on.set()
+    assert "done" in find(pieces, '"result"')
+    list(whole(pieces))
+    list(whole(refused))
+
+
+def test_a_stream_whose_process_is_lost_ends_with_an_error(
+    on_a_loop: Processes,
+    cut_off: tuple[dict[str, str], Queue[Any], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_logs, "MISSING_SECONDS", 0.0)
+    session, pieces, seen = cut_off
+    backplane, node = on_a_loop.backplane, on_a_loop.one.core._peers.node
+    deadline = time.monotonic() + SECONDS
+    while not any(key.startswith("log:") for key in backplane._records):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    lost = backplane._nodes.pop(node)
+    again = resume(on_a_loop, session, seen, "10.0.0.1")
+    assert again.get(timeout=SECONDS)[0] == 200
+    while not any("The worker that ran this was lost" in str(one) for one in list(again.queue)):
+        assert time.monotonic() < deadline
+        for hear in backplane._nodes[on_a_loop.other.core._peers.node]:
+            hear(BEAT)
+        time.sleep(0.05)
+    list(whole(again))
+    backplane._nodes[node] = lost
+    go_on.set()
+    list(whole(pieces))

@@ -504,8 +504,8 @@ HARMLESS = {
     # Read where it is used: for sessions, and by what is shared.
     *("secret_key", "backplane"),
 }
-"""Options that leave direct calls as they are. A backplane that is shared stands around them
-(tests/protocol/test_backplanes.py)."""
+"""Options that leave direct calls as they are. A backplane that is shared stands around those in
+sessions (tests/protocol/test_backplanes.py)."""
 
 
 def test_every_option_is_one_that_stands_around_calls_or_is_harmless() -> None:
