@@ -166,6 +166,9 @@ class RedisNode:
             client.expire(self._own, NODE_SECONDS)
         if self._place is None:
             self._place = last_place(client, self._changes)
+            if self._tried.done():
+                # Requests have not waited for this.
+                self._tell(RESYNC)
         elif not client.xrange(self._changes, self._place, self._place):
             self._place = last_place(client, self._changes)
             self._tell(RESYNC)
