@@ -28,6 +28,7 @@ _ENDED: Final = "ended"
 """The field of a task that has ended: its state changes no more."""
 
 _CANCEL: Final = "cancel"
+_SHOWN_IN_A_SECOND: Final = 20
 
 _CLAIM: Final = "claim"
 """The beginning of the fields that say which workers have taken a task from its queue: "claim1",
@@ -78,6 +79,8 @@ class TaskBoard:
         self._catalogue = catalogue
         self._lock = threading.RLock()
         self._changed: dict[str, Task] = {}
+        self._queued: set[str] = set()
+        self._paces: dict[str, _Pace] = {}
         self._missing: dict[str, float] = {}
         peers.on("task", lambda message: self._look(message["task"]))
         peers.on("delivered", lambda message: self.on_delivered(message["task"]))
@@ -146,10 +149,18 @@ class TaskBoard:
             task: The task. Of several states that come together the last one is shown.
         """
         with self._lock:
-            is_waiting = task.id in self._changed
             self._changed[task.id] = task
-        if not is_waiting:
-            self._peers.later(step(partial(self._write, task.id)))
+            pace = self._paces.setdefault(task.id, _Pace())
+            if task.status in TERMINAL:
+                del self._paces[task.id]
+            if task.id in self._queued or not pace.allows(task):
+                return
+        self._write_soon(task.id)
+
+    def _write_soon(self, task_id: str) -> None:
+        with self._lock:
+            self._queued.add(task_id)
+        self._peers.later(step(partial(self._write, task_id)))
 
     def find(self, task_id: str) -> Do[Task | None]:
         """A task of any process; None if there is none, or no more.
@@ -264,15 +275,15 @@ class TaskBoard:
 
     def _write(self, task_id: str) -> Flow[None]:
         with self._lock:
+            self._queued.discard(task_id)
             task = self._changed.get(task_id)
         if task is None:
             return
         yield from self._note(task)
         with self._lock:
+            # It may have changed meanwhile. If this fails, the step is taken again.
             if self._changed.get(task_id) is task:
                 del self._changed[task_id]
-                return
-        yield from self._write(task_id)
 
     def _note(self, task: Task) -> Flow[None]:
         note = self._peers.backplane.note(
@@ -282,11 +293,11 @@ class TaskBoard:
         yield from self._peers.send("change", what="task", which=task.id)
 
     def _write_again(self, message: Message) -> None:
-        """Write what has not been written: its step was dropped, perhaps."""
+        """Write what has not been written: it changes too often, or its step was dropped."""
         with self._lock:
             waiting = list(self._changed)
         for task_id in waiting:
-            self._peers.later(step(partial(self._write, task_id)))
+            self._write_soon(task_id)
 
     def _look_at_all(self, message: Message) -> None:
         for task_id in self.running():
@@ -356,6 +367,28 @@ class TaskBoard:
             record["outcome"].encode(),
             record["node"],
         )
+
+
+class _Pace:
+    """How often the states of a task are shown, but for those with another status: each is told to
+    every process."""
+
+    def __init__(self) -> None:
+        self._status = ""
+        self._second = self._count = 0
+
+    def allows(self, task: Task) -> bool:
+        """Whether this state is shown soon; otherwise it is within some seconds.
+
+        Args:
+            task: The task.
+        """
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._count = second, 0
+        self._count += 1
+        is_other, self._status = task.status != self._status, task.status
+        return is_other or self._count <= _SHOWN_IN_A_SECOND
 
 
 def _still_asking(task: Task, answers: Sequence[Mapping[str, Any]]) -> Task:

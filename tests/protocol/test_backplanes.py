@@ -786,3 +786,24 @@ def test_a_stream_whose_process_is_lost_ends_with_an_error(
     backplane._nodes[node] = lost
     go_on.set()
     list(whole(pieces))
+
+
+def test_a_task_that_reports_all_the_time_is_told_to_others_now_and_then() -> None:
+    backplane = Remote()
+    server = make(backplane)
+
+    @server.tool(task=TaskPolicy(ttl=60))
+    def count(ctx: SyncContext) -> str:
+        for number in range(2000):
+            ctx.report_progress(number, message=str(number))
+        return "counted"
+
+    tasks = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+    asked = ask(server, "tools/call", {"name": "count", "_meta": meta(capabilities=tasks)})
+    key = f"t:{asked['result']['taskId']}"
+    deadline = time.monotonic() + SECONDS
+    while backplane._records[key]["status"] != "completed":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "counted" in backplane._records[key]["outcome"]
+    assert len(backplane.published_messages) < 500
