@@ -21,7 +21,8 @@ if not settings.configured:
             "django.contrib.contenttypes",
             "django.contrib.auth",
             "django.contrib.sessions",
-            "django_tasks",
+            # Django 6 has the framework itself.
+            *(["django_tasks"] if django.VERSION < (6, 0) else []),
             "django_tasks_db",
             "mcp_mount_django",
         ],
@@ -30,7 +31,11 @@ if not settings.configured:
             "default": {
                 "ENGINE": "django.db.backends.sqlite3",
                 "NAME": f"{os.environ['FOLDER']}/db.sqlite3",
-                "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
+                # Before 5.1 Django knows no other mode than that of SQLite.
+                "OPTIONS": {
+                    "timeout": 20,
+                    **({"transaction_mode": "IMMEDIATE"} if django.VERSION >= (5, 1) else {}),
+                },
             }
         },
         USE_TZ=True,

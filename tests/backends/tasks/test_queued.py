@@ -233,3 +233,28 @@ def test_a_caller_who_has_too_many_tasks_gets_no_other() -> None:
         assert run_task(queue.payloads[0])
         assert client.request("tasks/get", {"taskId": first})["status"] == "completed"
         client.request("tools/call", call)
+
+
+def test_a_handler_that_starts_a_task_by_itself_goes_on_in_a_worker() -> None:
+    queue = Queue()
+    server = MCPServer("later", secret_key="k", open=True, backplane=Remote(), tasks=queue)
+    begun = []
+
+    @server.tool(task=TaskPolicy(deferred=True))
+    def order(ctx: SyncContext, many: int) -> str:
+        begun.append(many)
+        if many > 1:
+            ctx.start_task()
+        return f"{many} teas"
+
+    with Client(server, tasks=True) as client:
+        few = client.request("tools/call", {"name": "order", "arguments": {"many": 1}})
+        assert few["content"][0]["text"] == "1 teas"
+        made = client.request("tools/call", {"name": "order", "arguments": {"many": 3}})
+        assert run_task(queue.payloads[0])
+        seen = client.request("tasks/get", {"taskId": made["taskId"]})
+        queue.is_down = True
+        with pytest.raises(RPCError, match="no tasks now"):
+            client.request("tools/call", {"name": "order", "arguments": {"many": 2}})
+    assert seen["result"]["content"][0]["text"] == "3 teas"
+    assert begun == [1, 3, 3, 2]
