@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Final, TypeAlias
 
 from mcp_mount.calls.backplane import BackplaneUnavailable
@@ -55,6 +55,7 @@ from mcp_mount.wire.sealing import Keys
 logger = own_logger("mcp_mount")
 
 _MAX_IN_A_BATCH: Final = 100
+_LOG_SECONDS: Final = 5.0
 _MAX_READ_FOR_ID: Final = 64 * 1024
 
 
@@ -175,6 +176,7 @@ class Protocol:
         self.settings = settings
         self._peers = peers
         self._refusals = RefusalLog()
+        self._next_log = 0.0
         listener = Listener(changes, wait)
         self._stateless = Stateless(settings, catalogue, keys, listener, tasks)
         self._sessions = Sessions(settings, catalogue, keys, peers, changes, listener)
@@ -216,7 +218,7 @@ class Protocol:
         except ProtocolError as error:
             return self.refuse(error, request)
         except BackplaneUnavailable as error:
-            return self.refuse(_unavailable(error), request)
+            return self.refuse(self._unavailable(error), request)
 
     def open_direct(self, call: DirectCall, request: Request) -> Reply | Exchange:
         """A direct call as `open` gives it, for a handler that takes time or has failed.
@@ -503,7 +505,7 @@ class Protocol:
                 one.on_request(incoming, started, None, error)
             raise
         except BackplaneUnavailable as error:
-            refusal = _unavailable(error)
+            refusal = self._unavailable(error)
             for one in observers:
                 one.on_request(incoming, started, None, refusal)
             raise refusal from error
@@ -511,6 +513,17 @@ class Protocol:
             for one in observers:
                 one.on_request(incoming, started, outcome, None)
         return outcome
+
+    def _unavailable(self, error: BackplaneUnavailable) -> ProtocolError:
+        """What a client gets where the backplane cannot be reached, which the log says as well, now
+        and then: it holds for all requests."""
+        now = monotonic()
+        if now >= self._next_log:
+            self._next_log = now + _LOG_SECONDS
+            logger.warning("Requests are refused, since the backplane cannot be reached: %s", error)
+        return ProtocolError(
+            INTERNAL_ERROR, "The server cannot answer now: try again", status=503, retry_after=1
+        )
 
     def _poll(self, resumption: Resumption) -> Reply:
         """All that is new, as an event stream that ends at once."""
@@ -542,14 +555,6 @@ def check_rules(request: Request, rules: Sequence[Rule]) -> ProtocolError | None
         return None
     known = request.caller() is not None
     return access_denied(known=known, scopes=missing_scopes(request, rules))
-
-
-def _unavailable(error: BackplaneUnavailable) -> ProtocolError:
-    """What a client gets where the backplane cannot be reached, which the log says as well."""
-    logger.warning("The backplane cannot be reached", exc_info=error)
-    return ProtocolError(
-        INTERNAL_ERROR, "The server cannot answer now: try again", status=503, retry_after=1
-    )
 
 
 def _check_version(request: Request) -> None:

@@ -463,7 +463,9 @@ def test_without_the_backplane_a_session_is_served_as_it_was_last_known(
     assert (status, "hello" in body) == (200, False)
 
 
-def test_what_cannot_be_noted_without_the_backplane_is_a_503(processes: Processes) -> None:
+def test_what_cannot_be_noted_without_the_backplane_is_a_503(
+    processes: Processes, caplog: pytest.LogCaptureFixture
+) -> None:
     session = processes.open()
     processes.backplane.is_down = True
     answer = {"jsonrpc": "2.0", "id": "0000000000000000-0123456789abcdef", "result": {}}
@@ -477,6 +479,7 @@ def test_what_cannot_be_noted_without_the_backplane_is_a_503(processes: Processe
         assert (status, headers["retry-after"]) == (503, "1")
         assert "try again" in b"".join(whole(pieces)).decode()
     assert processes.send(processes.one, session, None, "DELETE")[0] == 503
+    assert "Requests are refused, since the backplane cannot be reached" in caplog.text
     processes.backplane.is_down = False
     assert processes.send(processes.one, session, None, "DELETE")[0] == 204
 
