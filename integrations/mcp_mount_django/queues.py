@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
 from mcp_mount.schemas.values import whole
-from mcp_mount_django.calls import fresh_connections
 
 __all__ = ["DjangoTasks", "tasks"]
 
@@ -52,15 +52,20 @@ class DjangoTasks:
         options: dict[str, Any] = {"backend": self._backend}
         if self._queue_name is not None:
             options["queue_name"] = self._queue_name
-        with fresh_connections():
-            chosen = task.using(**options)
-            kind = type(chosen.get_backend()).__name__
-            if kind == "ImmediateBackend":
-                raise ImproperlyConfigured(
-                    f"TASKS[{self._backend!r}] is an ImmediateBackend, which runs tasks in the web "
-                    "process while their client waits: choose a backend that has workers"
-                )
+        chosen = task.using(**options)
+        kind = type(chosen.get_backend()).__name__
+        if kind == "ImmediateBackend":
+            raise ImproperlyConfigured(
+                f"TASKS[{self._backend!r}] is an ImmediateBackend, which runs tasks in the web "
+                "process while their client waits: choose a backend that has workers"
+            )
+        # Under ASGI this is no thread of the request, and nobody else closes what is opened here.
+        is_own = not connections.all(initialized_only=True)
+        try:
             chosen.enqueue(payload)
+        finally:
+            if is_own:
+                connections.close_all()
 
 
 tasks = DjangoTasks()
