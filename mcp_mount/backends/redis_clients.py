@@ -100,14 +100,15 @@ class RedisClients:
             redis.exceptions.RedisClusterException,
             OSError,
         )
-        self._client: Any = None
+        # That of the threads, when it has been made.
+        self._clients: list[Any] = []
         # Connections belong to their event loop.
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._check_options()
         _made.add(self)
         # What a garbage collection finds together with its connections cannot close them.
-        finalize(self, _close_all, self._loops).atexit = False
+        finalize(self, _close_all, self._clients, self._loops).atexit = False
 
     def client(self) -> Any:
         """The client for all threads of this process; made when it is first needed.
@@ -115,13 +116,11 @@ class RedisClients:
         Returns:
             A `redis.Redis`, or a `redis.RedisCluster`.
         """
-        made = self._client
-        if made is None:
+        if not self._clients:
             with self._lock:
-                made = self._client
-                if made is None:
-                    made = self._client = self.connect()
-        return made
+                if not self._clients:
+                    self._clients.append(self.connect())
+        return self._clients[0]
 
     async def async_client(self) -> Any:
         """The client of the running event loop; closed with the loop.
@@ -164,7 +163,7 @@ class RedisClients:
     def forget(self) -> None:
         """Drop what belongs to the process before a fork. What its event loops have stays: to close
         it would take it out of the selector, which both processes share."""
-        self._client = None
+        self._clients.clear()
         self._lock = threading.Lock()
 
     def _connect(self, library: str, timeout: float, max_connections: int) -> Any:
@@ -242,7 +241,11 @@ class _OfLoop:
             await self.client.aclose()
 
 
-def _close_all(loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop]) -> None:
+def _close_all(
+    clients: list[Any], loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop]
+) -> None:
+    for client in clients:
+        client.close()
     for loop, here in list(loops.items()):
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(_close_soon, here)

@@ -143,7 +143,7 @@ def test_changes_of_what_a_caller_may_not_use_are_not_told() -> None:
     incoming = incoming_of(ProtocolRequest("POST", {}, has_permission=lambda name: False))
     serves = partial(build().registry.serves, incoming=incoming)
     assert not serves(uri)
-    told = ListenSubscription(1, {"resourceSubscriptions": [uri]}, lambda task: None, serves)
+    told = ListenSubscription(1, {"resourceSubscriptions": [uri]}, (), lambda task: None, serves)
     assert told.message(Change("resource", uri)) is None
 
 

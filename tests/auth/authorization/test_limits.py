@@ -92,7 +92,7 @@ def test_a_store_that_is_away_is_left_alone_for_a_while(
             raise OSError("away")
 
     client = shop.client()
-    limits = shop.sign_in.server._limits
+    limits = shop.sign_in.server._registration._limits
     monkeypatch.setattr(limits, "_limiter", Silent)
     monkeypatch.setattr("mcp_mount.auth.authorization.limits.monotonic", lambda: now)
     for _ in range(3):
