@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -17,6 +18,17 @@ from mcp_mount.backends.stores import Count, StoreUnavailable
 from tests.faces import connect_to
 from tests.routes.test_composition import get
 from tests.valkey import Valkey, cluster, cluster_url
+
+# redis-py's clients of clusters leave sockets to the garbage collector when their loop has ended.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What a test leaves is collected with it, and not in another test."""
+    yield
+    gc.collect()
+
 
 LATER = "The server cannot reach its store at the moment: try again in 5 seconds"
 

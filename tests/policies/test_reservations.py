@@ -342,7 +342,7 @@ def test_what_ends_late_never_waits_for_the_store_on_an_event_loop(
                 await asyncio.sleep(0.01)
             return ChatCompletion("late", usage=Usage(60, 0))
 
-    router.add_model("smart", Route("coroutine", "quick", first_piece=0.05))
+    router.add_model("smart", Route("coroutine", "quick", first_piece=1))
     router.add_model("quick", takes(0, 0))
 
     async def run() -> None:
