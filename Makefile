@@ -10,12 +10,13 @@ VENV := .venv-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info
 endif
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Byte code is made of what is imported, not of all that there is, which takes 20 s.
+PIP_INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-compile
 
 # Servers that the tests start would compile all modules anew, and pytest those of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test fuzz clients test-system check format conformance bench clean
+.PHONY: help install demo test fuzz clients test-system check format conformance soak bench clean
 
 help:
 	@echo "make install      make the environment, which every target does that needs it"
@@ -27,6 +28,7 @@ help:
 	@echo "make check        lint, formatting, types"
 	@echo "make format       let the linter and the formatter mend what they can"
 	@echo "make conformance  run the official conformance suite on every host"
+	@echo "make soak         drive four workers for 10 minutes: what they hold must not grow (HOST=... SECONDS=...)"
 	@echo "make bench        measure ours and plain views (ONLY=... ROUNDS=... PEERS=1 ARGS=--help)"
 	@echo "make clean        remove what the other targets made"
 	@echo
@@ -37,13 +39,13 @@ $(INSTALLED): pyproject.toml $(wildcard constraints/*.txt)
 	@echo "Installing into $(VENV) (a minute or so) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 ifeq ($(DEPS),newest)
-	@$(PIP) install --upgrade --editable ".[dev]"
+	@$(PIP_INSTALL) --upgrade --editable ".[dev]"
 else
-	@$(PIP) install --editable ".[dev]" --constraint $$($(BIN)/python -c "import sys; \
+	@$(PIP_INSTALL) --editable ".[dev]" --constraint $$($(BIN)/python -c "import sys; \
 		print('constraints/%s.txt' % ('locked' if sys.version_info > (3, 11) else 'python3.10'))")
 endif
 ifeq ($(DEPS),lowest)
-	@$(PIP) install --no-deps --requirement constraints/lowest.txt
+	@$(PIP_INSTALL) --no-deps --requirement constraints/lowest.txt
 endif
 	@touch $@
 
@@ -58,9 +60,9 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 4 --dist worksteal --ignore tests/fuzz \
 		--ignore tests/system $(ARGS)
 
-# Each worker runs servers of its own, so that more than two would not help on two cores.
+# Each worker starts servers of its own, so that more than two would not help on two cores.
 fuzz: $(INSTALLED)
-	$(if $(EXAMPLES),FUZZ_EXAMPLES=$(EXAMPLES)) $(BIN)/python -m pytest -n 2 tests/fuzz $(ARGS)
+	$(if $(EXAMPLES),FUZZ_EXAMPLES=$(EXAMPLES)) $(BIN)/python -m pytest -n 2 --dist worksteal tests/fuzz $(ARGS)
 
 # Each client is installed into an environment of its own.
 clients: $(INSTALLED)
@@ -82,6 +84,9 @@ format: $(INSTALLED)
 
 conformance: $(INSTALLED)
 	@$(BIN)/python -m tests.conformance.run $(HOSTS)
+
+soak: $(INSTALLED)
+	@$(BIN)/python -m tests.workers.soak $(if $(HOST),--host "$(HOST)") $(if $(SECONDS),--seconds $(SECONDS))
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks $(ONLY) $(if $(ROUNDS),--rounds $(ROUNDS)) \

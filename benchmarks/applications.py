@@ -258,3 +258,21 @@ def work() -> MCPServer:
     server = alone(max_body_bytes=8 * 1024 * 1024)
     fill_work(server)
     return server
+
+
+def shared() -> MCPServer:
+    """Connected by the backplane of the environment variable BENCH_BACKPLANE."""
+    from benchmarks.sharing import fill_shared
+
+    return fill_shared(alone(backplane=os.environ["BENCH_BACKPLANE"]))
+
+
+def shared_flask() -> Any:
+    """The same in Flask."""
+    from benchmarks.sharing import fill_shared
+    from mcp_mount_flask import MCPMount
+
+    app = plain_flask()
+    app.config.update(MCP_OPEN=True, MCP_BACKPLANE=os.environ["BENCH_BACKPLANE"])
+    fill_shared(fill(MCPMount(app, "/mcp", name="benchmark")).server)
+    return app

@@ -174,6 +174,8 @@ def over_wsgi(application: Any, request: Request, heads: dict[str, str]) -> Call
 
     def start_response(status: str, headers: Any, exc_info: Any = None) -> None:
         assert status.startswith("200"), status
+        if not heads:
+            heads.update((name.lower(), at) for name, at in headers)
 
     async def call() -> bytes:
         answer = application({**environ, "wsgi.input": io.BytesIO(request.body)}, start_response)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks import growth, in_process, memory, models, policies, rounds, starting
 from benchmarks import work as works
+from benchmarks.backplane import backplane
 from benchmarks.charts import bars
 from benchmarks.parts import Options, Page
 from benchmarks.signing_in import signing_in
@@ -186,6 +187,7 @@ SECTIONS: Mapping[str, Callable[[Options], Page]] = {
     "work": work,
     "policies": around,
     "signing-in": signing_in,
+    "backplane": backplane,
     "models": of_models,
     **growth.SECTIONS,
     "memory": kept,

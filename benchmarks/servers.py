@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from sample_projects.processes import free_port, running
@@ -140,46 +139,9 @@ def pinned(cores: Sequence[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-@contextmanager
-def pinned_beside(workers: int) -> Iterator[None]:
-    """Keep this process, which makes the load, off the cores of the servers if it can, and keep its
-    own cores awake.
-
-    A core without work goes to sleep, and whoever has work for it has to wake it up: in a virtual
-    machine this takes several microseconds, which count as CPU time of the server that sends a
-    response. A slow server would wake up the load generator for each of its responses, a fast one
-    hardly ever, so that their CPU times could not be compared.
-    """
-    cores = range(workers, len(ALLOWED))
-    with pinned(cores or range(len(ALLOWED))), ExitStack() as stack:
-        for core in cores:
-            stack.enter_context(_awake(core))
-        yield
-
-
-@contextmanager
-def _awake(core: int) -> Iterator[None]:
-    """Keep a core busy with a process that yields to any other."""
-    if not hasattr(os, "SCHED_IDLE"):
-        yield
-        return
-    with pinned([core]):
-        process = subprocess.Popen([sys.executable, "-c", _BUSY])
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-_BUSY = """
-import os
-os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-parent = os.getppid()
-while os.getppid() == parent:
-    for _ in range(100_000):
-        pass
-"""
+def pinned_beside(workers: int) -> AbstractContextManager[None]:
+    """Keep this process, which makes the load, off the cores of the servers if it can."""
+    return pinned(range(workers, len(ALLOWED)) or range(len(ALLOWED)))
 
 
 ALLOWED = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]

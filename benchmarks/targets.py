@@ -67,6 +67,14 @@ TARGETS = (
     _target(WSGI_LIMIT, "hand-written WSGI application", "gunicorn", "limit_wsgi", echo()),
     _target("flask-view", "Flask: a JSON view", "gunicorn", "plain_flask", plain()),
     _target(
+        "flask-view-mcp",
+        "Flask: a JSON view, asked with the headers of MCP",
+        "gunicorn",
+        "plain_flask",
+        with_headers_of_mcp(plain()),
+        "flask-view",
+    ),
+    _target(
         "flask", "mcp-mount in Flask", "gunicorn", "in_flask", echo("echo_plain"), "flask-view"
     ),
     _target(

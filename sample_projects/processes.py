@@ -28,9 +28,9 @@ PYTHONPATH = os.pathsep.join(
 """The import path of server processes: this checkout first."""
 
 
-def free_port() -> int:
+def free_port(address: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         port: int = probe.getsockname()[1]
         return port
 
@@ -40,12 +40,13 @@ def running(
     words: Sequence[str],
     port: int,
     *,
+    address: str = "127.0.0.1",
     cwd: Path = ROOT,
     environment: Mapping[str, str] | None = None,
     seconds: float = 60.0,
     log: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; begins when it takes connections at `port`.
+    """Run a server until the block ends; begins when it takes connections at `port` of `address`.
 
     What the server prints is shown if it does not start; log: where it is kept.
     """
@@ -63,7 +64,7 @@ def running(
         try:
             # gunicorn listens before a worker has loaded the application, and clients do not wait
             # for that as long as it takes on a busy machine.
-            _wait(process, port, seconds, until_taken="gunicorn" in words)
+            _wait(process, (address, port), seconds, until_taken="gunicorn" in words)
             yield process
         except ServerFailed:
             output.seek(0)
@@ -100,7 +101,7 @@ class ServerFailed(RuntimeError):
 
 
 def _wait(
-    process: subprocess.Popen[bytes], port: int, seconds: float, *, until_taken: bool
+    process: subprocess.Popen[bytes], place: tuple[str, int], seconds: float, *, until_taken: bool
 ) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -108,12 +109,12 @@ def _wait(
             raise ServerFailed(f"the server ended with status {process.returncode}")
         with socket.socket() as probe:
             probe.settimeout(0.2)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex(place) == 0:
                 if not until_taken or _is_taken(probe):
                     return
                 continue
         time.sleep(0.01)
-    raise ServerFailed(f"nothing listens at port {port} after {seconds:g} s")
+    raise ServerFailed(f"nothing listens at port {place[1]} after {seconds:g} s")
 
 
 def _is_taken(connection: socket.socket) -> bool:

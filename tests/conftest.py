@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from functools import cache
 
 import django
 import httpcore2
+import hypothesis  # noqa: F401
 import pytest
 
 from sample_projects.processes import Together, free_port, running
@@ -61,6 +63,19 @@ def mode(request: pytest.FixtureRequest) -> str:
     """The official client's mode: stateless ("auto"), or with a session ("legacy")."""
     mode: str = request.param
     return mode
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What collection makes lasts as long as the run. Nobody looks through it for garbage: it is so
+    much that each `gc.collect()` of a test would take half a second of computing. (Hypothesis,
+    imported later, would look for what refers to its generators of numbers, and not find it.)"""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

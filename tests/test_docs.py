@@ -218,7 +218,9 @@ def test_the_testing_page_names_all_that_a_result_has() -> None:
 def test_the_examples_of_the_tasks_page_run() -> None:
     block, limited, by_celery, by_django, by_rq = blocks(ROOT / "docs" / "tasks.md")
     assert execute(by_rq)["server"].core.values["tasks"]
-    assert execute(by_django)["MCP_MOUNT"]["TASKS"] == "mcp_mount_django.queues.tasks"
+    settings = execute(by_django, INSTALLED_APPS=[])
+    assert settings["MCP_MOUNT"]["TASKS"] == "mcp_mount_django.queues.tasks"
+    assert settings["TASKS"]["default"]["BACKEND"].startswith("django_tasks_db.")
     assert "mcp_mount.run_task" in execute(by_celery)["celery"].tasks
     server = execute(block)["server"]
     assert execute(limited)["server"].core.tasks.limits.tasks_per_caller == 50

@@ -185,6 +185,49 @@ def watched() -> Iterator[Watched]:
         yield Watched(sentinel, master, replica)
 
 
+class Named:
+    """A master, another server, and a Sentinel that names whichever it is told, at once.
+
+    Attributes:
+        url: Of the one that is named; the first Sentinel that it names is away.
+    """
+
+    def __init__(self, sentinel: Valkey, master: Valkey, other: Valkey) -> None:
+        self.sentinel = sentinel
+        self.master = master
+        self.other = other
+        self.url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}/main/0"
+        self.name(master)
+
+    def name(self, server: Valkey) -> None:
+        with self.sentinel.admin() as client:
+            if "main" in client.sentinel_masters():
+                client.sentinel_remove("main")
+            client.sentinel_monitor("main", "127.0.0.1", server.port, 1)
+
+    def demote(self, *, reads_stale: bool) -> None:
+        """Make the master a replica, of a master that is away; its connections stay."""
+        with self.master.admin() as client:
+            client.config_set("replica-serve-stale-data", "yes" if reads_stale else "no")
+            client.replicaof("127.0.0.1", free_port())
+
+    def asked(self) -> int:
+        """How many commands the Sentinel has answered."""
+        with self.sentinel.admin() as client:
+            return int(client.info("stats")["total_commands_processed"])
+
+
+@contextmanager
+def named() -> Iterator[Named]:
+    with ExitStack() as stack:
+        master, other = stack.enter_context(Valkey()), stack.enter_context(Valkey())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        settings = folder / "sentinel.conf"
+        settings.write_text("")
+        sentinel = stack.enter_context(Valkey(str(settings), "--sentinel"))
+        yield Named(sentinel, master, other)
+
+
 def _wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():

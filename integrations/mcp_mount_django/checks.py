@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 import mcp_mount
+from mcp_mount.hosting.namesakes import problem_of, shares
 from mcp_mount.hosting.openness import open_models, open_tools
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.wire.resource_metadata import WELL_KNOWN
@@ -26,6 +28,7 @@ from mcp_mount.wire.rules import HasPermission
 from mcp_mount_django.calls import WITHOUT_CONTEXT
 from mcp_mount_django.options import imported, misplaced, unknown
 from mcp_mount_django.patterns import mounted
+from mcp_mount_django.queues import DjangoTasks
 from mcp_mount_django.servers import MCPServer, servers
 from mcp_mount_django.signing_in_checks import check_signing_in
 from mcp_mount_django.well_known import serves_metadata
@@ -64,6 +67,7 @@ def check_servers(app_configs: Any = None, **options: Any) -> list[CheckMessage]
         problems += _check_permissions(server)
         problems += _check_models(server)
     problems += check_signing_in(routes)
+    problems += _check_names(routes)
     return problems
 
 
@@ -133,16 +137,26 @@ def check_deployment(app_configs: Any = None, **options: Any) -> list[CheckMessa
                 )
             )
         kept = [tool.name for tool in server.registry.tools.values() if _needs_one_process(tool)]
-        if kept:
+        if kept and not shares(server.core.values):
             problems.append(
                 Info(
                     "Tasks, and answers of 2025 clients to questions, need a single process; the "
                     f"server {server.title!r} has tools that use them: {', '.join(kept[:5])}.",
-                    hint="Run one worker process with threads, or route each client to one worker.",
+                    hint="Set BACKPLANE, run one worker process with threads, or route each client "
+                    "to one worker.",
                     id="mcp_mount.I006",
                 )
             )
     return problems
+
+
+def _check_names(routes: Mapping[str, MCPServer]) -> Iterator[CheckMessage]:
+    """Check for servers that cannot be told from one another where processes meet."""
+    found = sorted(set(routes.values()), key=lambda one: one.title)
+    for one, other in combinations(found, 2):
+        problem = problem_of(one.core.values, other.core.values)
+        if problem is not None:
+            yield Error(f"In the URLs {problem}.", id="mcp_mount.E023")
 
 
 def _check_settings() -> Iterator[CheckMessage]:
@@ -250,6 +264,18 @@ def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:
             hint=WITHOUT_CONTEXT[0].upper() + WITHOUT_CONTEXT[1:] + ".",
             id="mcp_mount.E012",
         )
+    queue = server.core.values["tasks"]
+    if tasks and isinstance(queue, DjangoTasks):
+        try:
+            queue.check()
+        except Exception as error:
+            # The framework has exceptions of its own.
+            yield Error(
+                f"Tasks of the server {server.title!r} are refused: {error}.",
+                hint="The setting TASKS of Django's tasks framework says which backend has "
+                "workers.",
+                id="mcp_mount.E024",
+            )
 
 
 def _check_models(server: MCPServer) -> Iterator[CheckMessage]:

@@ -47,6 +47,27 @@ class DjangoTasks:
             ImproperlyConfigured: If the backend would run it at once, in this process.
             Exception: If the backend does not take it.
         """
+        chosen = self._chosen()
+        # Under ASGI this is no thread of the request, and nobody else closes what is opened here.
+        is_own = not connections.all(initialized_only=True)
+        try:
+            chosen.enqueue(payload)
+        finally:
+            if is_own:
+                connections.close_all()
+
+    def check(self) -> None:
+        """Check that there is a backend that has workers.
+
+        Raises:
+            ImproperlyConfigured: If the setting TASKS has none of this name, or one that would run
+                tasks in the web process.
+            ModuleNotFoundError: If the framework is not installed.
+            Exception: If the framework refuses the queue.
+        """
+        self._chosen()
+
+    def _chosen(self) -> Any:
         # Django's settings must be there.
         task: Any = import_module("mcp_mount_django.task_worker").run_task_of_server
         options: dict[str, Any] = {"backend": self._backend}
@@ -59,13 +80,7 @@ class DjangoTasks:
                 f"TASKS[{self._backend!r}] is an ImmediateBackend, which runs tasks in the web "
                 "process while their client waits: choose a backend that has workers"
             )
-        # Under ASGI this is no thread of the request, and nobody else closes what is opened here.
-        is_own = not connections.all(initialized_only=True)
-        try:
-            chosen.enqueue(payload)
-        finally:
-            if is_own:
-                connections.close_all()
+        return chosen
 
 
 tasks = DjangoTasks()

@@ -14,6 +14,7 @@ from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException
 
 from mcp_mount.wire.errors import INVALID_REQUEST, ProtocolError
+from mcp_mount_flask.first_request import at_first_request
 
 _EXEMPT: Final = "mcp_mount_csrf_exempt"
 
@@ -29,19 +30,14 @@ def exempt(app: Flask, *views: Any) -> None:
         views: The view functions.
     """
     app.extensions.setdefault(_EXEMPT, []).extend(views)
+    at_first_request(app, _exempt_all)
 
-    def exempt_all(endpoint: str | None = None, values: Any = None) -> None:
-        csrf = app.extensions.get("csrf")
-        waiting = app.extensions[_EXEMPT]
-        if csrf is not None and waiting:
-            for view in waiting:
-                csrf.exempt(f"{view.__module__}.{view.__name__}")
-            waiting.clear()
 
-    exempt_all()
-    if app.extensions[_EXEMPT]:
-        # URL preprocessors run before all before_request functions, one of which is the protection.
-        app.url_value_preprocessors.setdefault(None, []).append(exempt_all)
+def _exempt_all(app: Flask) -> None:
+    csrf = app.extensions.get("csrf")
+    if csrf is not None:
+        for view in app.extensions[_EXEMPT]:
+            csrf.exempt(f"{view.__module__}.{view.__name__}")
 
 
 def check(app: Flask) -> None:

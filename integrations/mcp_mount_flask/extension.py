@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from fastapi import APIRouter
@@ -15,6 +15,7 @@ from typing_extensions import Unpack
 from mcp_mount.base import MCPServer, refuse_unknown_server_options
 from mcp_mount.elsewhere import OF_FLASK_KEYS
 from mcp_mount.features import DefinitionError
+from mcp_mount.hosting.namesakes import refuse_namesakes
 from mcp_mount.openapi.adding import Exposed
 from mcp_mount.options import OPTIONS, NamedMCPServerOptions, configured, refuse_unverified
 from mcp_mount.routes.options import IncludeOptions
@@ -94,6 +95,14 @@ class MCPMount(HandlerDecorators):
         if app is not None:
             self.init_app(app)
 
+    if not TYPE_CHECKING:
+        # Type checkers would take any attribute for one that is there.
+        def __getattr__(self, name: str) -> Any:
+            server = vars(self).get("server")
+            is_servers = not name.startswith("_") and hasattr(server, name)
+            hint = f": the server has it, mcp.server.{name}" if is_servers else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+
     @property
     def title(self) -> str:
         """The name of the server."""
@@ -125,7 +134,8 @@ class MCPMount(HandlerDecorators):
         Raises:
             TypeError: If `app` is not a Flask application.
             DefinitionError: If a configuration key does not exist or has an invalid value, or the
-                application already has a server at this path.
+                application already has a server at this path, or one of this name that shares the
+                backplane.
         """
         check_application(app, "MCPMount.init_app")
         if self.path in app.extensions.get("mcp_mount", {}):
@@ -133,6 +143,8 @@ class MCPMount(HandlerDecorators):
                 f"the application already has a server at {self.path!r}: choose another path"
             )
         given = self._configured(app)
+        mounts = app.extensions.get("mcp_mount", {}).values()
+        refuse_namesakes(self.server.core, [one.server.core for one in mounts], given)
         host = replace(
             host_of(app),
             serves_metadata=lambda path: path == self.path,

@@ -10,6 +10,7 @@ from flask import Flask
 from mcp_mount.features import Registry
 from mcp_mount.schemas.names import suggestion
 from mcp_mount.wire.logs import own_logger
+from mcp_mount_flask.first_request import at_first_request
 
 logger = own_logger("mcp_mount")
 
@@ -40,6 +41,8 @@ def add_mount(app: Flask, path: str, mount: Any) -> None:
         mount: The MCPMount.
     """
     app.extensions.setdefault("mcp_mount", {})[path] = mount
+    # Servers may be mounted after blueprints are registered.
+    at_first_request(app, _tell_of_unmatched)
     for registry, paths in app.extensions.get(_WAITING, ()):
         if not paths or path in paths:
             mount.server.registry.include(registry)
@@ -71,13 +74,9 @@ def unmatched(app: Flask) -> list[str]:
     ]
 
 
-def tell_of_unmatched(app: Flask) -> None:
-    """Log once the blueprints whose servers do not exist.
-
-    This is known at the first request only, because servers may be mounted after blueprints are
-    registered.
-    """
-    if _CHECKED not in app.extensions:
+def _tell_of_unmatched(app: Flask) -> None:
+    """Log the blueprints whose servers do not exist."""
+    if app.extensions.get(_WAITING) and _CHECKED not in app.extensions:
         app.extensions[_CHECKED] = True
         for problem in unmatched(app):
             logger.error("%s. No server has its tools.", problem)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import partial
 from importlib import import_module
 from io import BytesIO
 from typing import IO, Final
@@ -37,7 +35,6 @@ from mcp_mount_flask.contexts import keep_environ, within_request
 from mcp_mount_flask.csrf import applies as csrf_applies
 from mcp_mount_flask.csrf import check as check_csrf
 from mcp_mount_flask.forms import FormNotKept, form_parsed_before
-from mcp_mount_flask.mounts import tell_of_unmatched
 from mcp_mount_flask.requests import read_request, url_of
 from mcp_mount_flask.root import first_signing_in, has_origin, only_resource
 
@@ -131,9 +128,7 @@ class FlaskViews:
     def serve(self, rest: str = "") -> BaseResponse:
         app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
         current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
-        tell_of_unmatched(app)
         keep_environ(current)
-        wsgi = self.server.wsgi
         sign_in = self.server.core.sign_in
         if sign_in is not None and f"/{rest}/".startswith(f"{sign_in.path}/"):
             return self._sign_in(f"/{rest}".removeprefix(sign_in.path))
@@ -160,6 +155,7 @@ class FlaskViews:
         }
         if resumed is not None:
             environ[RESUMED] = resumed
+        wsgi = self.server.wsgi
         if not wsgi.is_unbridged(environ):
             try:
                 before = _read_before() or _limited(current)
@@ -203,10 +199,14 @@ class FlaskViews:
         call = endpoint.direct.read(asked, body)
         if call is None:
             return None
+        done, rest = endpoint.direct.run(call)
+        if done is not None:
+            return Response(done, 200, content_type=JSON)
         return _response(
-            endpoint.answer_directly(
+            endpoint.go_on(
                 call,
-                partial(read_request, self.path),
+                rest,
+                read_request(self.path),
                 multithread=is_multithread(current.environ),
             )
         )
@@ -339,9 +339,10 @@ def _plain_length(current: FlaskRequest) -> int | None:
         return None
     if "HTTP_TRANSFER_ENCODING" in current.environ:
         return None
-    with suppress(IncompleteBody):
+    try:
         return body_length(current.environ)
-    return None
+    except IncompleteBody:
+        return None
 
 
 def _body_read_before(current: FlaskRequest) -> bytes | None:
@@ -361,7 +362,11 @@ def _response(answer: Reply | EventStream) -> Response:
             # In 1.3 µs less of 4.4 than from a list.
             return Response(answer.body, answer.status, content_type=JSON)
         response = Response(answer.body, answer.status, answer.headers)
-        if not answer.body:
+        length = next((value for name, value in answer.headers if name == "content-length"), None)
+        if length is not None:
+            # The length of what HEAD leaves out. Flask has written that of what it was given.
+            response.headers["content-length"] = length
+        elif not answer.body:
             # Flask's default type: without a body there is none (RFC 9110, section 8.3).
             response.headers.pop("content-type", None)
         return response

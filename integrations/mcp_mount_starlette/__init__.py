@@ -17,6 +17,7 @@ from mcp_mount.base import MCPServer
 from mcp_mount.features import DefinitionError
 from mcp_mount.hosting.exception_handlers import exception_hooks
 from mcp_mount.hosting.host import Host
+from mcp_mount.hosting.namesakes import refuse_namesakes
 from mcp_mount.hosting.openness import may_guard
 from mcp_mount.hosting.root import may_be_at_root, place_below
 from mcp_mount.routes.endpoint import has_own
@@ -49,6 +50,7 @@ class MCPMount(Mount):
 
     def __init__(self, path: str, server: MCPServer, *, name: str | None = None) -> None:
         super().__init__(clean_prefix(path), app=server, name=name)
+        self.server = server
         self._exact, _, self._convertors = compile_path(self.path)
 
     matches_by_path = True
@@ -115,12 +117,15 @@ def mount(app: App, path: str, server: MCPServer) -> App:
     Raises:
         ValueError: If the path does not start with "/".
         TypeError: If the arguments are swapped.
-        DefinitionError: If something is already mounted at the path, or something has a permission
-            by name and no middleware gives callers scopes.
+        DefinitionError: If something is already mounted at the path, if a server of this name is
+            mounted that shares the backplane, or if something has a permission by name and no
+            middleware gives callers scopes.
     """
     check_mount(app, path, server, Starlette)
     path = clean_prefix(path)
     place = _place(app.router.routes, path)
+    mounts = [route for route in app.router.routes if isinstance(route, MCPMount)]
+    refuse_namesakes(server.core, [route.server.core for route in mounts])
     exact = compile_path(path)[0]
     before = server.core.host
     root = _Root(path, server, app.router.routes)

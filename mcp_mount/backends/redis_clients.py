@@ -7,18 +7,18 @@ command.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
-from weakref import WeakKeyDictionary, WeakSet, finalize
+from weakref import WeakKeyDictionary, finalize
 
 from mcp_mount.backends.redis_urls import read_redis_url
 from mcp_mount.schemas.extras import requires
 from mcp_mount.transports.lasting import keep
+from mcp_mount.wire.forks import after_fork
 
 TIMEOUT: Final = 2.0
 """Seconds to connect, and for each answer; redis-py before version 8 waits for ever."""
@@ -34,10 +34,16 @@ _RETRIES: Final = 2
 """How often a command is sent again, and within each of these how often the connection is tried
 again, if it is refused. All of it takes about a second."""
 
+_FAIL_OVER_SECONDS: Final = 10.0
+"""How long a command is sent again where Sentinels name the master, and before that a connection
+made. They name the old one, or none, until they have agreed on another. It is shorter than scripts
+know their own work again."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.2
 
 _PLAIN: Final = "redis"
 _ASYNC: Final = "redis.asyncio"
+_SENTINELS: Final = "mcp_mount.backends.redis_sentinels"
 
 # A firewall, or the proxy of a cloud, forgets connections that say nothing for minutes, and tells
 # nobody: the first command on each would wait for its timeout.
@@ -66,9 +72,9 @@ class RedisClients:
     `ssl_ca_certs=/path`.
 
     A connection that was lost is made anew and its command sent again, so that a restart, a
-    fail-over or an idle cut-off fails no call. A command whose answer was lost runs twice then:
-    scripts must know their own work again. A command that is not answered in two seconds is not
-    sent again.
+    fail-over or an idle cut-off fails no call. It is tried for about a second, and for about ten
+    where Sentinels name the master. A command whose answer was lost runs twice then: scripts must
+    know their own work again. A command that is not answered in two seconds is not sent again.
 
     It may be made before a fork: each process has connections of its own.
 
@@ -106,7 +112,7 @@ class RedisClients:
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._check_options()
-        _made.add(self)
+        after_fork(self.forget)
         # What a garbage collection finds together with its connections cannot close them.
         finalize(self, _close_all, self._clients, self._loops).atexit = False
 
@@ -174,14 +180,18 @@ class RedisClients:
             node = import_module(f"{library}.cluster").ClusterNode
             nodes = [node(host, port) for host, port in address.hosts]
             return redis.RedisCluster(startup_nodes=nodes, **options)
-        pools: Any = import_module("mcp_mount.backends.redis_pools")
         if address.kind is None:
+            pools: Any = import_module("mcp_mount.backends.redis_pools")
             pool = pools.AsyncPool if library == _ASYNC else redis.BlockingConnectionPool
             return redis.Redis.from_pool(pool(**options))
-        sentinels = import_module(f"{library}.sentinel").Sentinel(
-            address.hosts, sentinel_kwargs=_taken_for_sentinels(options), **options
+        module: Any = import_module(_SENTINELS)
+        kind, pool = (
+            (module.AsyncSentinels, module.AsyncSentinelPool)
+            if library == _ASYNC
+            else (module.Sentinels, module.SentinelPool)
         )
-        pool = pools.AsyncSentinelPool if library == _ASYNC else pools.SentinelPool
+        asked = _taken_for_sentinels(library, options)
+        sentinels = kind(address.hosts, sentinel_kwargs=asked, **options)
         return sentinels.master_for(address.master, connection_pool_class=pool)
 
     def _options(self, library: str, timeout: float, max_connections: int) -> dict[str, Any]:
@@ -190,8 +200,15 @@ class RedisClients:
         given: dict[str, Any] = module.parse_url(self._address.url)
         options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": TIMEOUT}
         options["retry"] = _retry(library, _RETRIES)
+        pool_seconds = _POOL_SECONDS
+        if self._address.kind == "sentinel":
+            options["retry"] = _timed_retry(library, _FAIL_OVER_SECONDS)
+            # The connections may be in use for as long as the fail-over takes.
+            pool_seconds += _FAIL_OVER_SECONDS
         if self._decode_responses:
-            options["decode_responses"] = True
+            # Bytes of somebody else's are read as what they are not: they must not keep a reader
+            # from what comes after them.
+            options |= {"decode_responses": True, "encoding_errors": "replace"}
         if "path" not in given:
             options |= {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
         if self.is_cluster:
@@ -199,7 +216,7 @@ class RedisClients:
             options["max_connections"] = 2**31
         else:
             # Version 5 asks for the errors in two places.
-            options |= {"max_connections": max_connections, "timeout": _POOL_SECONDS}
+            options |= {"max_connections": max_connections, "timeout": pool_seconds}
             options["retry_on_error"] = list(_lost())
         if self._address.kind is not None:
             for name in ("host", "port"):
@@ -255,38 +272,35 @@ def _close_soon(here: _OfLoop) -> None:
     keep(asyncio.ensure_future(here.closing.aclose()))
 
 
-def _taken_for_sentinels(options: dict[str, Any]) -> dict[str, Any]:
+def _taken_for_sentinels(library: str, options: dict[str, Any]) -> dict[str, Any]:
     """The arguments for the connections to Sentinels; their own are taken out of `options`."""
     shared = {name: one for name, one in options.items() if name.startswith(("socket_", "ssl"))}
     for name in ("username", "password"):
         if f"sentinel_{name}" in options:
             shared[name] = options.pop(f"sentinel_{name}")
     # The next one is asked instead of a Sentinel that is away.
-    return {**shared, "retry": type(options["retry"])(_backoff(), 1, _lost())}
+    return {**shared, "retry": _retry(library, 1)}
 
 
 def _retry(library: str, times: int) -> Any:
     return import_module(f"{library}.retry").Retry(_backoff(), times, _lost())
 
 
+def _timed_retry(library: str, seconds: float) -> Any:
+    module: Any = import_module(_SENTINELS)
+    retry = module.AsyncTimedRetry if library == _ASYNC else module.TimedRetry
+    return retry(seconds, _backoff(), _lost())
+
+
 def _backoff() -> Any:
-    return import_module("redis.backoff").EqualJitterBackoff(_LONGEST_PAUSE, _FIRST_PAUSE)
+    return import_module("mcp_mount.backends.redis_pauses").RetryPauses(
+        _FIRST_PAUSE, _LONGEST_PAUSE
+    )
 
 
 def _lost() -> tuple[type[Exception], ...]:
     """What is raised if a connection is lost, or refused, or leads to a server that is a replica by
     now. A timeout is none of these: whoever calls would wait several times as long."""
     errors = import_module("redis.exceptions")
-    return errors.ConnectionError, errors.ReadOnlyError, ConnectionError, FileNotFoundError
-
-
-_made: WeakSet[RedisClients] = WeakSet()
-
-
-def _forget_after_fork() -> None:
-    for clients in list(_made):
-        clients.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+    replica = errors.ReadOnlyError, errors.MasterDownError
+    return errors.ConnectionError, *replica, ConnectionError, FileNotFoundError

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from mcp_mount.backends.redis_clients import RedisClients
 from mcp_mount.backends.stores import STRATEGIES, Count, Limits, StoreUnavailable
 from mcp_mount.calls.flows import Do
+from mcp_mount.wire.forks import after_fork
 from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
@@ -41,9 +42,13 @@ class RedisStore:
 
     def __init__(self, url: str) -> None:
         self._clients = RedisClients(url, wanted_by=f"store={url.partition('://')[0]!r}")
-        self._lock = threading.Lock()
+        self._unlock()
+        after_fork(self._unlock)
         self._limits: dict[str, Limits] = {}
         self._next_line = 0.0
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
 
     def get(self, keys: Sequence[str]) -> Do[list[Any]]:
         names = [_PREFIX + key for key in keys]
@@ -84,6 +89,8 @@ class RedisStore:
         return self._command("eval", _COUNT, len(keys) + 1, *keys, mark, *given)
 
     def rate(self, strategy: str, rate: Any, name: str, key: str, cost: int) -> Do[float | None]:
+        if strategy == "moving-window":
+            return self._moving(rate, name, key, cost)
         counting = self.limits(strategy).count(rate, name, key, cost)
         assert counting.awaited is not None, "counting in another process takes time"
         return self._reached(counting.do, counting.awaited)
@@ -94,6 +101,23 @@ class RedisStore:
             if known is None:
                 known = self._limits[strategy] = _limits(self._clients, STRATEGIES[strategy])
             return known
+
+    def _moving(self, rate: Any, name: str, key: str, cost: int) -> Do[float | None]:
+        """Count in a moving window by the clock of Redis: the library `limits` compares those of
+        the machines that count, which may be minutes apart."""
+        place = f"{_LIMITS_PREFIX}:moving:{rate.key_for(name, key)}"
+        given = 1, place, rate.amount, rate.get_expiry(), cost
+        counted = self._command("eval", _MOVING, *given)
+        assert counted.awaited is not None, "counting in another process takes time"
+        awaited = counted.awaited
+
+        def do() -> float | None:
+            return _seconds(counted.do())
+
+        async def do_async() -> float | None:
+            return _seconds(await awaited())
+
+        return Do(do, do_async)
 
     def _command(self, name: str, *args: Any, **options: Any) -> Do[Any]:
         def do() -> Any:
@@ -173,6 +197,24 @@ def _limits(clients: RedisClients, strategy: str) -> Limits:
 
     return Limits(limiter, awaited_limiter)
 
+
+def _seconds(answer: bytes | None) -> float | None:
+    return None if answer is None else float(answer)
+
+
+# The times of the calls in the window, the newest first. It returns in how many seconds there is
+# room, or nothing if it has counted.
+_MOVING: Final = """
+local time = redis.call("time")
+local now = time[1] + time[2] / 1000000
+local limit, seconds, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+if cost > limit then return tostring(seconds) end
+local entry = redis.call("lindex", KEYS[1], limit - cost)
+if entry and now - entry <= seconds then return tostring(entry + seconds - now) end
+for i = 1, cost do redis.call("lpush", KEYS[1], string.format("%.6f", now)) end
+redis.call("ltrim", KEYS[1], 0, limit - 1)
+redis.call("expire", KEYS[1], seconds)
+"""
 
 _CLAIM: Final = """
 if redis.call("get", KEYS[1]) == ARGV[1] then return 1 end

@@ -16,6 +16,7 @@ from mcp_mount.calls.flows import Do
 from mcp_mount.calls.results import Result
 from mcp_mount.schemas.values import like
 from mcp_mount.wire.errors import CallRejected
+from mcp_mount.wire.forks import after_fork
 
 _SLACK_SECONDS: Final = 60.0
 _ENTRY_BYTES: Final = 300
@@ -72,7 +73,7 @@ class Limits:
             if limiter.hit(*counted, cost=cost):
                 return None
             reset: float = limiter.get_window_stats(*counted).reset_time
-            return reset - time.time()
+            return max(0.0, reset - time.time())
 
         async def awaited() -> float | None:
             assert self.awaited_limiter is not None, "it is asked only if there is one"
@@ -80,7 +81,7 @@ class Limits:
             if await limiter.hit(*counted, cost=cost):
                 return None
             reset: float = (await limiter.get_window_stats(*counted)).reset_time
-            return reset - time.time()
+            return max(0.0, reset - time.time())
 
         return Do(do, None if self.awaited_limiter is None else awaited)
 
@@ -192,8 +193,12 @@ class MemoryStore:
         self._versions: OrderedDict[str, tuple[float, Any]] = OrderedDict()
         self._counts: dict[str, tuple[float, int]] = {}
         self._next_sweep = 0.0
-        self._lock = threading.Lock()
+        self._unlock()
+        after_fork(self._unlock)
         self._limits: dict[str, Limits] = {}
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
 
     def get(self, keys: Sequence[str]) -> Do[list[Any]]:
         return Do(partial(self._get, keys))

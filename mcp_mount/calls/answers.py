@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
 
+from mcp_mount.wire.forks import after_fork
+
 _ID: Final = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}")
 """The form of the ids of live questions: the process, and a question of it."""
 
@@ -24,6 +26,10 @@ class WaitingAnswers:
 
     def __init__(self, node: Callable[[], str]) -> None:
         self._node = node
+        self._clear()
+        after_fork(self._clear)
+
+    def _clear(self) -> None:
         # A signal handler may come in here while its thread is.
         self._lock = threading.RLock()
         self._questions: dict[tuple[str, str], Future[Any]] = {}

@@ -23,7 +23,8 @@ that one process needs; `Backplane` is for several. To add one, write a module i
 6. The process may be forked after the object was made: open connections at the first use, by
    process id.
 7. Raise `BackplaneUnavailable` if the other end does not answer. An operation has an end: its step
-   needs a time limit of its own. `listen` does not fail for that: it goes on trying.
+   needs a time limit of its own. `listen` does not fail for that: it goes on trying. Where nothing
+   was tried, since it failed a moment ago, raise `BackplaneNotAsked`.
 8. Add a row to `MAKERS` in `tests/backends/backplane/test_contract.py`.
 """
 
@@ -55,9 +56,25 @@ RESYNC: Final[Message] = {"kind": "resync"}
 BEAT: Final[Message] = {"kind": "beat"}
 """What a listener hears every few seconds while the backplane can be reached."""
 
+NODE_SECONDS: Final = 30
+"""How long a node counts as alive after its last sign of life: what is sent to it is kept for so
+long."""
+
+MISSING_SECONDS: Final = 5.0
+"""How long a node must be missing after that until what it runs is lost, from when somebody first
+misses it: a backplane that has lost its data knows nobody for a moment. So a call or a task of a
+process that was killed fails after 35 seconds, if somebody asks for it all the time."""
+
+UNREAD_SECONDS: Final = 5.0
+"""How long the stream of another node is followed that no client reads here any more."""
+
 
 class BackplaneUnavailable(Exception):
     """The backplane cannot be reached: a request that cannot do without is answered with 503."""
+
+
+class BackplaneNotAsked(BackplaneUnavailable):
+    """The same: it could not be reached a moment ago, so that nothing was tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +107,36 @@ class Published:
     messages: Sequence[Message]
     place: str
     is_complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Places of which there are so many, and the size that all their members may have together.
+
+    Attributes:
+        name: A short text.
+        most: How many members it may have.
+        most_size: How large they may be together.
+    """
+
+    name: str
+    most: int
+    most_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEntry:
+    """What came of it that a member wanted places.
+
+    Attributes:
+        full: The name of the first pool that has no room; none if the member has its places.
+        seconds: How long until the first place in that pool is free, at the latest.
+        dropped: The members that had to go.
+    """
+
+    full: str | None = None
+    seconds: float = 0.0
+    dropped: Sequence[str] = ()
 
 
 class SessionStates(Protocol):
@@ -198,6 +245,14 @@ class Backplane(SessionStates, Protocol):
             key: A short text.
         """
 
+    def left(self, key: str) -> Asked[float]:
+        """In how many seconds a record is forgotten, by the clock of the backplane: those of
+        processes may be minutes apart; 0 if there is none, or no more.
+
+        Args:
+            key: A short text.
+        """
+
     def note(
         self, key: str, fields: Record, *, ttl: float, new: bool = False, final: str | None = None
     ) -> Asked[bool]:
@@ -206,7 +261,7 @@ class Backplane(SessionStates, Protocol):
         Args:
             key: A short text.
             fields: Those that change.
-            ttl: Seconds until the record may be forgotten, where it is made now.
+            ttl: Seconds until the record is forgotten, where it is made now.
             new: Whether it is made now; otherwise nothing is noted of a record that is not there.
             final: A field that ends the record: once it is there, nothing is noted any more.
 
@@ -219,7 +274,7 @@ class Backplane(SessionStates, Protocol):
 
         Args:
             key: A short text, of a list.
-            items: What comes at its end.
+            items: What comes at its end; without any, its time alone changes.
             ttl: Seconds until the list may be forgotten, from now on.
             most: How many items are kept: the last ones.
         """
@@ -230,4 +285,36 @@ class Backplane(SessionStates, Protocol):
         Args:
             key: A short text, of a list.
             last: How many items are wanted, from its end; by default all.
+        """
+
+    def forget(self, key: str) -> Asked[None]:
+        """Drop a record, or a list.
+
+        Args:
+            key: Its key.
+        """
+
+    def enter(
+        self, pools: Sequence[Pool], member: str, *, ttl: float, size: int = 0
+    ) -> Asked[PoolEntry]:
+        """Give a member a place in each of several pools, or another size in those where it is:
+        all of it or nothing, however many processes ask at a time.
+
+        Where a pool has no room, the members go that need their places no more, those first that
+        would be forgotten first. To be taken in, a member of no size needs room for one more.
+
+        Args:
+            pools: The pools.
+            member: A short text.
+            ttl: Seconds until it may be forgotten, where it is new.
+            size: Its size.
+        """
+
+    def leave(self, pools: Sequence[str], member: str, *, at_need: bool = False) -> Asked[None]:
+        """Take its places from a member.
+
+        Args:
+            pools: The names of the pools.
+            member: The member.
+            at_need: Whether it keeps them until another one needs them.
         """

@@ -318,6 +318,16 @@ class Call:
         other.is_async = False
         return other
 
+    def put_around(self, policy: Policy) -> None:
+        """Let the call run within one more policy, the outermost.
+
+        Args:
+            policy: The policy.
+        """
+        self.policies = (policy, *self.policies)
+        if self.tracker is None:
+            self.tracker = RunTracker()
+
     def surround(self, manager: Callable[[], AbstractContextManager[Any]]) -> None:
         """Let the handler run within a context manager.
 

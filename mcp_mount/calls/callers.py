@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
 from mcp_mount.wire.errors import access_denied
+from mcp_mount.wire.forks import after_fork
 from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.messages import UNASKED, Request
 
@@ -37,6 +38,10 @@ class _Credentials:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[str, tuple[float, set[str]]] = OrderedDict()
+        self._unlock()
+        after_fork(self._unlock)
+
+    def _unlock(self) -> None:
         self._lock = threading.Lock()
 
     def tells_apart(self, address: str, digest: str) -> bool:

@@ -30,6 +30,9 @@ class TaskPolicy:
         deferred: Whether the handler itself decides, with `ctx.start_task()`.
         ttl: How long a task and its result are kept, in seconds from its creation.
         poll_interval: How often clients should look, in seconds.
+        begin_within: Where a queue brings the task to a worker: the seconds within which one must
+            begin it, from its creation, or again from when its worker was missed. Afterwards it
+            fails, and never begins. By default half of `ttl`.
 
     Raises:
         TypeError: If a value is of another kind.
@@ -40,10 +43,13 @@ class TaskPolicy:
     deferred: bool = False
     ttl: float = 3600.0
     poll_interval: float = 1.0
+    begin_within: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("ttl", "poll_interval"):
+        for name in ("ttl", "poll_interval", "begin_within"):
             value = getattr(self, name)
+            if name == "begin_within" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
                 raise TypeError(
                     f"TaskPolicy({name}=…) is a number of seconds above 0, not {value!r}"
@@ -134,7 +140,8 @@ class Task:
             "taskId": self.id,
             "status": self.status,
             "createdAt": _iso(self.created),
-            "lastUpdatedAt": _iso(self.updated or self.created),
+            # By the clock of another machine, perhaps, which is behind.
+            "lastUpdatedAt": _iso(max(self.updated, self.created)),
             "ttlMs": int(self.ttl * 1000),
             "pollIntervalMs": max(1, int(self.poll_interval * 1000)),
         }

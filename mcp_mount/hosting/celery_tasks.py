@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Final
 
 from mcp_mount.backends.tasks.payloads import read_envelope
+from mcp_mount.backends.tasks.queued import NOT_REVOKED
 from mcp_mount.backends.tasks.workers import Workers
 from mcp_mount.hosting.task_workers import run_task
 from mcp_mount.schemas.extras import requires
 from mcp_mount.schemas.functions import DefinitionError
+from mcp_mount.wire.forks import after_fork
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 TASK_NAME: Final = "mcp_mount.run_task"
 """The name of the one task that Celery's workers get, for `task_routes`."""
@@ -60,8 +64,8 @@ class CeleryTasks:
         self.attempts = attempts
         self._app: Any = app
         self._queue = queue
-        self._threads: dict[int, Workers] = {}
-        self._lock = threading.Lock()
+        self._forget_threads()
+        after_fork(self._forget_threads)
         # Celery makes it when the application is complete. Of one name there is one task, however
         # many servers use the application.
         self._task = self._app.task(
@@ -73,6 +77,9 @@ class CeleryTasks:
             acks_late=attempts > 1,
             reject_on_worker_lost=attempts > 1,
         )(_run)
+
+    def _forget_threads(self) -> None:
+        self._threads = Workers(_MAX_THREADS)
 
     def submit(self, payload: str) -> None:
         """Publish a payload.
@@ -108,8 +115,13 @@ class CeleryTasks:
                 published.set_result(None)
 
         # A thread that a silent broker holds is none of the web server's.
-        self._workers().submit(publish)
-        published.result(_SUBMIT_SECONDS)
+        withdraw = self._threads.submit(publish)
+        try:
+            published.result(_SUBMIT_SECONDS)
+        except FutureTimeout:
+            # Nobody wants it any more: where all threads are held, others would wait behind it.
+            withdraw()
+            raise
 
     def revoke(self, task_id: str) -> None:
         """Tell the workers to drop a task that none of them has begun.
@@ -117,16 +129,15 @@ class CeleryTasks:
         Args:
             task_id: Its id.
         """
-        self._workers().submit(lambda: self._app.control.revoke(task_id))
 
-    def _workers(self) -> Workers:
-        with self._lock:
-            found = self._threads.get(os.getpid())
-            if found is None:
-                # Those of a parent stay behind in it.
-                self._threads = {os.getpid(): Workers(_MAX_THREADS)}
-                found = self._threads[os.getpid()]
-            return found
+        def revoke() -> None:
+            # Nobody waits for this: the task has been cancelled, and no worker runs it.
+            try:
+                self._app.control.revoke(task_id)
+            except Exception:
+                logger.warning(NOT_REVOKED, exc_info=True)
+
+        self._threads.submit(revoke)
 
 
 def _run(self: Any, payload: str) -> None:

@@ -28,10 +28,9 @@ from mcp_mount.features.listing import Listing
 from mcp_mount.features.registry import needs_loop, refuse_permission_names, refuse_rules
 from mcp_mount.hosting.host import Host
 from mcp_mount.hosting.lifespan import Lifespan
-from mcp_mount.hosting.openness import (
-    may_guard,
-    open_models,
-    open_tools,
+from mcp_mount.hosting.namesakes import warn_of_namesakes
+from mcp_mount.hosting.openness import may_guard, open_models, open_tools
+from mcp_mount.hosting.start_warnings import (
     tell_undocumented,
     warn_if_open,
     warn_of_completers,
@@ -85,7 +84,7 @@ from mcp_mount.wire.errors import Challenge
 from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.messages import Reply
 from mcp_mount.wire.resource_metadata import metadata_reply
-from mcp_mount.wire.sealing import TokenSealer
+from mcp_mount.wire.sealing import CLOCKS_APART, TokenSealer
 
 if TYPE_CHECKING:
     from mcp_mount.auth.authorization.sign_in import SignIn
@@ -166,11 +165,12 @@ class ServerCore:
             callers=callers,
             on_first_request=self.warn_at_start,
         )
-        seal = TokenSealer("cursor", self.secret_keys, server=lambda: settings.name)
-        self.registry = Registry(Listing(seal, settings), policies=PolicyChain((self._level,)))
-        self._peers = Peers(
-            MemoryBackplane(), Outbox(on_dropped=lambda: self._peers.send_later("resync")).put
+        seal = TokenSealer(
+            "cursor", self.secret_keys, server=lambda: settings.name, ahead=CLOCKS_APART
         )
+        self.registry = Registry(Listing(seal, settings), policies=PolicyChain((self._level,)))
+        outbox = Outbox(on_dropped=lambda: self._peers.send_later("resync"))
+        self._peers = Peers(MemoryBackplane(), outbox.put)
         self._changes = changes = Changes(self._peers)
         self.notify = Notifier(changes)
         before_shutdown_of_server(changes.end)
@@ -182,6 +182,7 @@ class ServerCore:
             board,
             self._detach,
             around=lambda call: self.host.around_task(call),
+            settle=outbox.finish,
         )
         payloads = Payloads(self.secret_keys, lambda: settings.name)
         self._queued = QueuedTasks(
@@ -474,9 +475,10 @@ class ServerCore:
 
     def warn_at_start(self) -> None:
         """Log, when all has been declared, what the owner has most likely not meant: tools without
-        a description, completions of nothing, scopes that nobody is granted, and tools that may
-        write or models that everybody may use."""
+        a description, completions of nothing, scopes that nobody is granted, tools that may write
+        or models that everybody may use, and two servers of one name."""
         application, host = self._application, self.host
+        warn_of_namesakes(self)
         warn_of_completers(self.registry)
         tell_undocumented(application.title, self.registry)
         warn_of_scopes(application.title, self.unknown_scopes())

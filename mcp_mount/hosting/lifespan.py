@@ -20,6 +20,7 @@ from mcp_mount.protocol.settings import Settings
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.transports.lasting import keep
 from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.wire.forks import after_fork
 from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
@@ -67,10 +68,14 @@ class Lifespan:
         self._application = application
         self._check_declared = check_declared
         self._begun: Future[None] | None = None
-        self._lock = threading.Lock()
+        self._unlock()
+        after_fork(self._unlock)
         self._pid = 0
         self._leave: Callable[[], object] | None = None
         self._ended: Future[None] | None = None
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
 
     def noting(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of FastAPI with a lifespan that notes what the user's yields.

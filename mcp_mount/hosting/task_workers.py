@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 from weakref import ref
 
 from mcp_mount.backends.tasks.local import LocalTasks
-from mcp_mount.backends.tasks.payloads import Origin, Payloads, read_envelope
+from mcp_mount.backends.tasks.payloads import Origin, Payloads, UnreadablePayload, read_envelope
 from mcp_mount.calls.backplane import BackplaneUnavailable
-from mcp_mount.calls.flows import Do, Flow, step
+from mcp_mount.calls.flows import step
 from mcp_mount.calls.tasks import Task
 from mcp_mount.protocol import Protocol as ProtocolCore
 from mcp_mount.protocol import Request as ProtocolRequest
@@ -33,6 +33,8 @@ logger = own_logger("mcp_mount")
 
 _AGAIN_SECONDS: Final = 0.5
 _NOT_BEGUN: Final = "The worker could not begin this task"
+_OTHER_VERSION: Final = "The worker has another version of this server"
+_SEVERAL: Final = "The worker has several servers of this name"
 
 
 class TaskWorker:
@@ -82,30 +84,60 @@ class TaskWorker:
 
         Raises:
             TokenRefused: If this server has not sealed it.
+            UnreadablePayload: If another version has. Then its task has failed.
         """
-        task, job, origin = self._payloads.open(sealed)
         if not self._peers.shared:
             logger.error("A worker needs the backplane= of its server, or nobody sees its tasks")
             return True
+        try:
+            task, job, origin = self._payloads.open(sealed)
+        except UnreadablePayload as error:
+            self._refuse(error.task, _OTHER_VERSION)
+            raise
         mark = secrets.token_hex(8)
-        claim = self._patiently(task, step(lambda: self._claimed(task, mark)))
+        until = time.monotonic() + task.ttl
+        # Not as a step: where another thread joins already, this one waits for it.
+        _patiently(until, lambda: follow(self._peers.join()))
+        claim = _patiently(until, self._board.claim(task.id, mark).do)
         if claim is not Claim.TAKEN:
             return claim is not Claim.BUSY
+        until = time.monotonic() + _patiently(until, self._board.left(task.id).do)
         # What it was told before, if it has begun on a worker that was lost.
-        told = self._patiently(task, step(lambda: self._board.answers(task.id)))
+        told = _patiently(until, step(lambda: self._board.answers(task.id)).do)
         job = replace(job, answers={**job.answers, **dict(ChainMap(*map(dict, reversed(told))))})
         try:
             with self._request(origin) as request:
-                self._work(task, job, request)
+                self._work(task, job, request, until)
         except ProtocolError as error:
-            self._fail(task, error.message)
+            _patiently(until, self._board.give_up(task, error.message).do)
         except Exception:
             logger.exception("The task %r could not begin", job.tool)
-            self._fail(task, _NOT_BEGUN)
-        self._patiently(task, self._board.settle(task.id))
+            _patiently(until, self._board.give_up(task, _NOT_BEGUN).do)
+        _patiently(until, self._board.settle(task.id).do)
         return True
 
-    def _work(self, task: Task, job: Job, request: ProtocolRequest) -> None:
+    def refuse(self, sealed: str, message: str) -> None:
+        """Let a task fail that must not begin here.
+
+        Args:
+            sealed: The sealed part of its payload.
+            message: Why, for its client.
+
+        Raises:
+            TokenRefused: If this server has not sealed it: then nothing is believed of it.
+        """
+        self._refuse(self._payloads.open(sealed)[0].id, message)
+
+    def _refuse(self, task_id: str | None, message: str) -> None:
+        if task_id is None:
+            return
+        try:
+            self._board.refuse(task_id, message).do()
+        except BackplaneUnavailable as error:
+            # It fails when it should have begun.
+            logger.warning("A task that is refused could not be ended: %s", error)
+
+    def _work(self, task: Task, job: Job, request: ProtocolRequest, until: float) -> None:
         """Run a task for its caller, if they may still begin it.
 
         Raises:
@@ -115,26 +147,19 @@ class TaskWorker:
         if isinstance(refusal, Reply):
             raise access_denied(known=True)
         self._protocol.check_caller(request)
-        self._tasks.work(job, self._protocol.run_of(job, request), task)
+        self._tasks.work(job, self._protocol.run_of(job, request), task, until)
 
-    def _claimed(self, task: Task, mark: str) -> Flow[Claim]:
-        yield from self._peers.join()
-        claim: Claim = yield self._board.claim(task.id, mark)
-        return claim
 
-    def _fail(self, task: Task, message: str) -> None:
-        self._patiently(task, self._board.give_up(task, message))
-
-    def _patiently(self, task: Task, asked: Do[T]) -> T:
-        """Take a step, again and again while the backplane cannot be reached and anybody can want
-        the task."""
-        while True:
-            try:
-                return asked.do()
-            except BackplaneUnavailable:
-                if time.time() > task.created + task.ttl:
-                    raise
-                time.sleep(_AGAIN_SECONDS)
+def _patiently(until: float, ask: Callable[[], T]) -> T:
+    """Ask the backplane, again and again while it cannot be reached, until a time of the monotonic
+    clock: nobody can want the task then."""
+    while True:
+        try:
+            return ask()
+        except BackplaneUnavailable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_SECONDS)
 
 
 _workers: Final[list[ref[TaskWorker]]] = []
@@ -168,25 +193,31 @@ def run_task(payload: Any) -> bool:
     """
     try:
         envelope = read_envelope(payload)
-        worker = _worker_of(envelope.server)
-        return True if worker is None else worker.run(envelope.sealed)
+        found = _workers_of(envelope.server)
+        if not found:
+            return True
+        # A factory may have made several: the last one counts.
+        worker = found[-1]
+        if all(one.names() == worker.names() for one in found):
+            return worker.run(envelope.sealed)
+        logger.error(
+            "Two servers have the name %r: tasks in other processes need others", envelope.server
+        )
+        worker.refuse(envelope.sealed, _SEVERAL)
+        return True
     except TokenRefused as error:
         logger.warning("A payload of a task is refused: %s", error)
         return True
 
 
-def _worker_of(server: str) -> TaskWorker | None:
-    """The worker of the server of a name. A factory may have made several: the last one counts."""
-    found = [one for one in (known() for known in _workers) if one is not None]
-    found = [one for one in found if one.server() == server]
+def _workers_of(server: str) -> list[TaskWorker]:
+    """The workers of the servers of a name."""
+    known = [one for one in (worker() for worker in _workers) if one is not None]
+    found = [one for one in known if one.server() == server]
     if not found:
         logger.error(
             "A task is for the server %r, which this worker has not made: import the module that "
             "makes it, with its tools",
             server,
         )
-        return None
-    if any(one.names() != found[-1].names() for one in found):
-        logger.error("Two servers have the name %r: tasks in other processes need others", server)
-        return None
-    return found[-1]
+    return found

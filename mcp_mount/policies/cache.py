@@ -230,7 +230,7 @@ class Cached:
                 return (yield from proceed())
             if known is not None:
                 call.state["cache"] = "hit"
-                return _unpacked(known)
+                return known
             with self._lock:
                 flight = self._flights.get(key)
                 if flight is None:
@@ -271,7 +271,7 @@ class Cached:
                 yield Pause(_POLL_SECONDS)
                 known = yield from self._known(key)
                 if known is not None:
-                    return _unpacked(known)
+                    return known
         except _NoStore:
             return (yield from proceed())
         try:
@@ -279,7 +279,7 @@ class Cached:
                 with suppress(_NoStore):
                     known = yield from self._known(key)
                     if known is not None:
-                        return _unpacked(known)
+                        return known
             result = yield from proceed()
             if not result.failed and not call.incoming.asked and result.type == "complete":
                 value = _packed(result) if self._store.shared else result
@@ -291,10 +291,10 @@ class Cached:
             with suppress(_NoStore):
                 yield from _asked(self._store.release(lock, token))
 
-    def _known(self, key: str) -> Flow[Any]:
+    def _known(self, key: str) -> Flow[Result | None]:
         """The result that is kept, or None."""
         (known,) = yield from _asked(self._store.get([key]))
-        return known
+        return known if isinstance(known, Result | None) else _unpacked(known)
 
     def _versions(self, tags: Sequence[str]) -> Flow[Sequence[bytes | None]]:
         if not tags:
@@ -314,7 +314,7 @@ class Cached:
             whose,
             incoming.revision.name,
             incoming.is_plain,
-            [version and version.decode() for version in versions],
+            [version and version.decode("latin-1") for version in versions],
         ]
         text = json.dumps(salient, sort_keys=True, ensure_ascii=False)
         return f"result:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
@@ -377,11 +377,14 @@ def _packed(result: Result) -> bytes:
     return to_json([result.members.decode(), result.meta])
 
 
-def _unpacked(value: Any) -> Result:
-    if isinstance(value, Result):
-        return value
-    members, meta = from_json(value)
-    return Result(members.encode(), meta)
+def _unpacked(value: bytes) -> Result | None:
+    """The result that `_packed` has written; None for anything else, which is written anew then."""
+    try:
+        members, meta = from_json(value)
+    except (TypeError, ValueError):
+        return None
+    is_ours = isinstance(members, str) and isinstance(meta, dict | None)
+    return Result(members.encode(), meta) if is_ours else None
 
 
 def _cached(levels: Levels) -> Sequence[Cached]:

@@ -7,17 +7,19 @@ the GET stream of a session, and `resources/subscribe`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 from weakref import ref
 
-from mcp_mount.calls.backplane import Asked
-from mcp_mount.calls.flows import then
-from mcp_mount.calls.tasks import Task
+from mcp_mount.calls.backplane import Asked, Message
+from mcp_mount.calls.flows import Flow, done, step, then
+from mcp_mount.calls.tasks import TERMINAL, Task
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.wire.forks import after_fork
 from mcp_mount.wire.messages import MessageId, encode_notification
 from mcp_mount.wire.uris import normal_uri
 
@@ -62,11 +64,27 @@ class Change:
     subject: str | None = None
 
 
+def change_in(message: Message) -> Change | None:
+    """The change that another process tells of; None for one that this version does not know.
+
+    Args:
+        message: Of the kind "change".
+    """
+    kind, subject = message.get("what"), message.get("which")
+    if kind not in ("task", *_METHODS) or not isinstance(subject, str | None):
+        return None
+    return Change(kind, subject)
+
+
 CLOSING: Final = Change("closing")
 """Tells listeners that their wait is over: the server goes down, or needs their place."""
 
 RESYNC: Final = Change("resync")
 """Tells listeners that changes may have been lost: anything may have changed."""
+
+LOOK: Final = Change("look")
+"""Tells listeners, every few seconds, to look at what changes without a word: a process that is
+lost tells nothing."""
 
 PROBE: Final = Change("probe")
 """Has listeners write to their clients: by that a web server notices who has left."""
@@ -129,6 +147,7 @@ class ListenSubscription:
         # What the client hears of is written as it wrote it.
         self._uris = {normal_uri(uri): uri for uri in uris if serves(uri)}
         self._tasks = dict.fromkeys(tasks)
+        self._unfinished = set(self._tasks)
         agreed: dict[str, Any] = {
             name: True for name, kind in _FILTERS.items() if kind in self._kinds
         }
@@ -148,6 +167,8 @@ class ListenSubscription:
         """Nothing."""
 
     def wants(self, change: Change) -> bool:
+        if change == LOOK:
+            return bool(self._unfinished)
         if change.kind == "task":
             return change.subject in self._tasks
         if change.kind == "resource":
@@ -155,6 +176,8 @@ class ListenSubscription:
         return change.kind in self._kinds
 
     def message(self, change: Change) -> Asked[bytes | None]:
+        if change == LOOK:
+            return step(self._look)
         if change.kind == "task":
             return self._task_message(change.subject)
         if change.kind == "resource":
@@ -180,10 +203,19 @@ class ListenSubscription:
             return None
         return then(self._task(task_id), self._told)
 
+    def _look(self) -> Flow[None]:
+        """Look at the tasks that have not ended, by which those are found whose worker is lost:
+        subscribers hear of them as of any change."""
+        for task_id in list(self._unfinished):
+            if (yield from done(self._task(task_id))) is None:
+                self._unfinished.discard(task_id)
+
     def _told(self, task: Task | None) -> bytes | None:
         """The notification of the state of a task."""
         if task is None:
             return None
+        if task.status in TERMINAL:
+            self._unfinished.discard(task.id)
         return b'{"jsonrpc":"2.0","method":"notifications/tasks","params":{%b,"_meta":%b}}' % (
             task.detail(),
             encode(self.meta),
@@ -199,6 +231,10 @@ class OpenStreams:
     """
 
     def __init__(self) -> None:
+        self._clear()
+        after_fork(self._clear)
+
+    def _clear(self) -> None:
         self._read: dict[str, dict[SessionStream, OnChange]] = {}
         self._known: dict[str, set[ref[SessionStream]]] = {}
         self._lock = threading.RLock()
@@ -211,19 +247,36 @@ class OpenStreams:
         with self._lock:
             self._known.setdefault(session, set()).add(reference)
 
-    def load(self, stream: SessionStream, uris: frozenset[str]) -> None:
-        """Give a stream what its session subscribed to when somebody looked.
+    @contextmanager
+    def looking(self, session: str) -> Iterator[Callable[[frozenset[str]], None]]:
+        """Look what a session subscribes to, within the block: what it does meanwhile counts more
+        than what is found.
 
         Args:
-            stream: The stream, which was added before the look.
-            uris: The URIs that were found. What the session has done since then counts more.
+            session: Its id.
+
+        Returns:
+            A function that gives its streams what was found.
         """
         with self._lock:
-            for uri, on in stream.changed.items():
-                uris = uris | {uri} if on else uris - {uri}
-            stream.uris = uris
-            stream.is_loaded = True
-            stream.changed.clear()
+            streams = self._streams(session)
+            for stream in streams:
+                stream.looks += 1
+
+        def load(uris: frozenset[str]) -> None:
+            with self._lock:
+                for stream in streams:
+                    subscribed = {uri for uri, on in stream.changed.items() if on}
+                    stream.uris = uris.difference(stream.changed) | subscribed
+
+        try:
+            yield load
+        finally:
+            with self._lock:
+                for stream in streams:
+                    stream.looks -= 1
+                    if not stream.looks:
+                        stream.changed.clear()
 
     def begin(self, stream: SessionStream, hear: OnChange) -> None:
         """The client reads a stream from now on; the oldest one ends if there are too many."""
@@ -255,17 +308,9 @@ class OpenStreams:
         """Let the streams of a session know that it subscribes to a resource, or unsubscribes."""
         with self._lock:
             for stream in self._streams(session):
-                if stream.is_loaded:
-                    stream.uris = stream.uris | {uri} if on else stream.uris - {uri}
-                else:
+                stream.uris = stream.uris | {uri} if on else stream.uris - {uri}
+                if stream.looks:
                     stream.changed[uri] = on
-
-    def reload(self, session: str, uris: frozenset[str]) -> None:
-        """Give the streams of a session what it subscribes to: changes of that may have been
-        lost."""
-        with self._lock:
-            for stream in self._streams(session):
-                stream.uris = uris
 
     def sessions(self) -> list[str]:
         """The sessions that have streams here."""
@@ -303,9 +348,9 @@ class SessionStream:
         is_polled: Whether the client comes by for what is new: it has one such stream at most.
 
     Attributes:
-        uris: The resources that the session subscribes to, once they are loaded.
-        changed: The resources that it has subscribed to (True) or unsubscribed from before that.
-        is_loaded: Whether `uris` are loaded.
+        uris: The resources that the session subscribes to, as far as they are known.
+        looks: How often these are being looked up.
+        changed: The resources that it has subscribed to (True) or unsubscribed from meanwhile.
         has_ended: Whether the session has ended meanwhile.
     """
 
@@ -315,7 +360,8 @@ class SessionStream:
         self.session = session
         self.uris: frozenset[str] = frozenset()
         self.changed: dict[str, bool] = {}
-        self.is_loaded = self.has_ended = False
+        self.looks = 0
+        self.has_ended = False
         self._streams = streams
         self._is_polled = is_polled
         streams.add(self)

@@ -178,7 +178,7 @@ class Protocol:
         self._refusals = RefusalLog()
         self._next_log = 0.0
         listener = Listener(changes, wait)
-        self._stateless = Stateless(settings, catalogue, keys, listener, tasks)
+        self._stateless = Stateless(settings, catalogue, keys, listener, tasks, peers)
         self._sessions = Sessions(settings, catalogue, keys, peers, changes, listener)
         self.direct = DirectCalls(settings, catalogue, self._stateless, self._sessions, peers)
 
@@ -475,13 +475,11 @@ class Protocol:
         else:
             # As `_answer` does: a generator for each call would cost 0.3 µs.
             outcome = method.answer(incoming)
-        if isinstance(outcome, Call) and outcome.task is not None:
-            if self._peers.shared:
-                # Others are told the answers to its questions.
-                yield from self._peers.join()
-            if outcome.begins_task:
-                outcome = yield from self._stateless.start(outcome)
+        if isinstance(outcome, Call) and outcome.begins_task:
+            outcome = yield from self._stateless.start(outcome)
         if isinstance(outcome, Call):
+            if incoming.revision.stateless and outcome.wants_context:
+                self._stateless.let_continue(outcome)
             logs = self._sessions.track(outcome)
             return Exchange(self, [outcome], [], accept, logs=logs)
         answers = [self.encode(incoming, outcome)]

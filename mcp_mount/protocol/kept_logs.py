@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final
 
 from mcp_mount.protocol.resumption import EventLog
+from mcp_mount.wire.forks import after_fork
 
 _MAX_LOGS: Final = 10_000
 """How many logs of streams are kept; the oldest go first."""
@@ -45,6 +46,10 @@ class KeptLogs:
     """The logs of streams, by session and stream. Safe to use from any thread."""
 
     def __init__(self) -> None:
+        self._clear()
+        after_fork(self._clear)
+
+    def _clear(self) -> None:
         # A signal handler may tell a change while its thread is in here.
         self._lock = threading.RLock()
         self._logs: OrderedDict[tuple[str, str], _Kept] = OrderedDict()

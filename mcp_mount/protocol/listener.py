@@ -9,12 +9,23 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
+from mcp_mount.calls.backplane import Message
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.incoming import IncomingRequest
 from mcp_mount.calls.results import Result
-from mcp_mount.protocol.changes import CLOSING, PROBE, RESYNC, Change, OnChange, Subscription
+from mcp_mount.protocol.changes import (
+    CLOSING,
+    LOOK,
+    PROBE,
+    RESYNC,
+    Change,
+    OnChange,
+    Subscription,
+    change_in,
+)
 from mcp_mount.protocol.peers import Peers
 from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.wire.forks import after_fork
 
 Wait = Callable[..., Awaitable[None]]
 """A transport's coroutine function that waits: `listen(changes, subscription, channel=...)`."""
@@ -31,14 +42,19 @@ class Changes:
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
-        peers.on("change", lambda message: self.publish(Change(message["what"], message["which"])))
+        peers.on("change", self._hear_change)
         peers.on("resync", lambda message: self.publish(RESYNC))
+        peers.on("beat", lambda message: self.publish(LOOK))
+        self._clear()
+        after_fork(self._clear)
+        self.has_ended = False
+        """Whether the process is told to end."""
+
+    def _clear(self) -> None:
         # A signal handler may tell a change while its thread is in here.
         self._lock = threading.RLock()
         self._listeners: dict[object, OnChange] = {}
         self._waiting: dict[object, OnChange] = {}
-        self.has_ended = False
-        """Whether the process is told to end."""
 
     def listen(self, hear: OnChange, *, waits: bool = True) -> Callable[[], None]:
         """Call `hear` with every change from now on, on whatever thread tells it.
@@ -55,6 +71,9 @@ class Changes:
             self._listeners[key] = hear
             if waits:
                 self._waiting[key] = hear
+            has_ended = self.has_ended
+        if has_ended:
+            hear(CLOSING)
         return lambda: self._unlisten(key)
 
     def listeners(self) -> int:
@@ -84,6 +103,11 @@ class Changes:
         self.publish(change)
         self._peers.send_later("change", what=change.kind, which=change.subject)
 
+    def _hear_change(self, message: Message) -> None:
+        change = change_in(message)
+        if change is not None:
+            self.publish(change)
+
     def publish(self, change: Change) -> None:
         """Tell a change to all who listen here."""
         with self._lock:
@@ -93,7 +117,8 @@ class Changes:
 
     def end(self) -> None:
         """End all waits, each with its result, and begin no others: the process goes down."""
-        self.has_ended = True
+        with self._lock:
+            self.has_ended = True
         self.publish(CLOSING)
 
     def _unlisten(self, key: object) -> None:
@@ -109,6 +134,10 @@ class Listener:
     def __init__(self, changes: Changes, wait: Wait) -> None:
         self._changes = changes
         self._wait = wait
+        self._clear()
+        after_fork(self._clear)
+
+    def _clear(self) -> None:
         self._asking = 0
         self._lock = threading.Lock()
         self._probing = threading.Lock()

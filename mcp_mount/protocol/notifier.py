@@ -11,8 +11,8 @@ class Notifier:
     """Tells the clients that listen, of both kinds of revision, that something has changed.
 
     Call it from plain code and coroutines, within a request or outside: in a Django signal, in a
-    thread. It does not wait. Clients of other
-    processes hear of it where the server has a backplane that is shared with them.
+    thread. It does not wait. Clients of other processes hear of it where the server has a backplane
+    that is shared with them.
     """
 
     def __init__(self, changes: Changes) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, cast
 
-from mcp_mount.calls.backplane import Backplane, Message, SessionStates
+from mcp_mount.calls.backplane import MISSING_SECONDS, RESYNC, Backplane, Message, SessionStates
 from mcp_mount.calls.flows import Do, Flow, Wait, done, step
+from mcp_mount.wire.forks import after_fork
 
-MISSING_SECONDS: Final = 5.0
-"""For how long a process must be missing until what it runs is lost: after a restart, Redis knows
-nobody for a moment."""
+_MAX_MISSING: Final = 1_000
+"""Of how many missing processes the time is known; those go first that were asked for least lately.
+"""
 
 
 class Peers:
@@ -31,6 +35,9 @@ class Peers:
     Attributes:
         states: What is known of sessions.
         shared: Whether there may be other processes.
+        is_serving: Whether this process has had a request: its clients may have been told something
+            that differs from what they would be told now. One that is still being set up has no
+            clients, and neither has the process that web servers fork their workers from.
         later: See above.
     """
 
@@ -41,8 +48,16 @@ class Peers:
         self._nodes: dict[int, str] = {}
         self._joined: tuple[int, Backplane] | None = None
         self._joining: dict[int, Future[None]] = {}
-        self._serving: int | None = None
+        self._missing: OrderedDict[str, float] = OrderedDict()
+        self._resynced = -MISSING_SECONDS
+        # An attribute, which a fork resets: each direct call asks for it, and to ask the system for
+        # the process id would cost it half a microsecond.
+        self.is_serving = False
         self._handlers: dict[str, list[Callable[[Message], object]]] = {}
+        after_fork(self._forget_requests)
+
+    def _forget_requests(self) -> None:
+        self.is_serving = False
 
     def use(self, states: SessionStates) -> None:
         """Have this in common with other processes from now on."""
@@ -71,36 +86,28 @@ class Peers:
         """
         self._handlers.setdefault(kind, []).append(handler)
 
-    @property
-    def is_serving(self) -> bool:
-        """Whether this process has had a request: its clients may have been told something that
-        differs from what they would be told now. One that is still being set up has no clients, and
-        neither has the process that web servers fork their workers from."""
-        return self._serving == os.getpid()
-
     def serve(self) -> None:
         """Note that this process has a request."""
-        self._serving = os.getpid()
+        self.is_serving = True
 
     def join(self) -> Flow[None]:
         """Hear of the others from now on: requests that need them do this first."""
         here = os.getpid(), self.backplane
-        if self._joined == here:
-            return
-        # Of several first requests one does it, and the others wait. No lock: a fork could leave it
-        # held for ever.
-        mine: Future[None] = Future()
-        first = self._joining.setdefault(os.getpid(), mine)
-        if first is not mine:
-            yield Wait(first)
-            return
-        try:
-            if self._joined != here:
-                yield from done(self.backplane.listen(self.node, self._hear))
-                self._joined = here
-        finally:
-            del self._joining[os.getpid()]
-            mine.set_result(None)
+        while self._joined != here:
+            # Of several first requests one does it, and the others wait; if its client leaves
+            # meanwhile, the next one does it. No lock: a fork could leave it held for ever.
+            mine: Future[None] = Future()
+            first = self._joining.setdefault(os.getpid(), mine)
+            if first is not mine:
+                yield Wait(first)
+                continue
+            try:
+                if self._joined != here:
+                    yield from done(self.backplane.listen(self.node, self._hear))
+                    self._joined = here
+            finally:
+                del self._joining[os.getpid()]
+                mine.set_result(None)
 
     def send(self, kind: str, **data: Any) -> Flow[None]:
         """Tell all others something, and wait until the backplane has it.
@@ -125,6 +132,31 @@ class Peers:
         """
         return (yield from done(self.backplane.send(node, self._message(kind, data))))
 
+    def is_lost(self, node: str) -> Flow[bool]:
+        """Whether a process has been missing for so long that what it runs is lost.
+
+        Args:
+            node: The name of the process, which there was.
+        """
+        if (yield from done(self.backplane.is_alive(node))):
+            self._missing.pop(node, None)
+            return False
+        now = time.monotonic()
+        since = self._missing.setdefault(node, now)
+        with suppress(KeyError):
+            # Another thread may have dropped it.
+            self._missing.move_to_end(node)
+            if len(self._missing) > _MAX_MISSING:
+                self._missing.popitem(last=False)
+        return now >= since + MISSING_SECONDS
+
+    def knows_all(self) -> Flow[bool]:
+        """Whether the backplane knows all processes that there are: one that has lost its data
+        knows nobody for a moment."""
+        if time.monotonic() < self._resynced + MISSING_SECONDS:
+            return False
+        return (yield from done(self.backplane.is_alive(self.node)))
+
     def send_later(self, kind: str, **data: Any) -> None:
         """Tell all others something without waiting for it: in a signal handler, on any thread.
 
@@ -142,6 +174,8 @@ class Peers:
         return {"kind": kind, "from": self.node, **data}
 
     def _hear(self, message: Message) -> None:
+        if message["kind"] == RESYNC["kind"]:
+            self._resynced = time.monotonic()
         if message.get("from") != self.node:
             for handler in self._handlers.get(message["kind"], ()):
                 handler(message)

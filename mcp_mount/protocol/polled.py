@@ -8,7 +8,7 @@ from typing import Final
 
 from mcp_mount.calls.backplane import Published
 from mcp_mount.calls.flows import Flow, done
-from mcp_mount.protocol.changes import Change, session_changes, session_message
+from mcp_mount.protocol.changes import Change, change_in, session_changes, session_message
 from mcp_mount.protocol.peers import Peers
 from mcp_mount.protocol.resumption import EventPlace, growing
 from mcp_mount.protocol.settings import Settings
@@ -68,4 +68,4 @@ class PolledChanges:
 def _changes(published: Published) -> list[Change]:
     """The changes among messages, each once."""
     found = [one for one in published.messages if one["kind"] == "change"]
-    return list(dict.fromkeys(Change(one["what"], one["which"]) for one in found))
+    return list(dict.fromkeys(change for one in found if (change := change_in(one)) is not None))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -24,7 +24,7 @@ from mcp_mount.calls.backplane import (
 )
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, FlowMethod, Method
-from mcp_mount.calls.flows import Do, Flow, done, then
+from mcp_mount.calls.flows import Do, Flow, done, step
 from mcp_mount.calls.incoming import LOG_LEVELS, ClientInfo, IncomingRequest
 from mcp_mount.calls.questions import StreamDialogue
 from mcp_mount.calls.results import Result
@@ -57,7 +57,7 @@ from mcp_mount.wire.messages import (
     parse,
 )
 from mcp_mount.wire.revisions import LATEST_SESSION_REVISION, SESSION_REVISIONS, Revision
-from mcp_mount.wire.sealing import Keys, TokenRefused, TokenSealer
+from mcp_mount.wire.sealing import CLOCKS_APART, Keys, TokenRefused, TokenSealer
 from mcp_mount.wire.uris import normal_uri
 
 logger = own_logger("mcp_mount")
@@ -65,6 +65,12 @@ logger = own_logger("mcp_mount")
 SESSION_HEADER: Final = "mcp-session-id"
 _KEPT_CAPABILITIES: Final = ("roots", "sampling", "elicitation", "tasks", "extensions")
 _CACHED_SESSIONS: Final = 1024
+
+_MAX_TOLD_ID: Final = 256
+"""The longest id of a call, in characters, that other processes are told of."""
+
+_LOOKED_UP_TOGETHER: Final = 100
+"""How many sessions are looked up in one step where messages may have been lost."""
 
 # Not declared as a capability, but several clients list all the same when they connect, and show
 # their user an error.
@@ -114,7 +120,7 @@ class Sessions:
         self._answers = WaitingAnswers(lambda: peers.node)
         self._kept = KeptLogs()
         self._shared_logs = SharedLogs(peers, self._kept, catalogue, settings)
-        self._seal = TokenSealer("session", keys, server=lambda: settings.name)
+        self._seal = TokenSealer("session", keys, server=lambda: settings.name, ahead=CLOCKS_APART)
         self._opened: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self._last_known: OrderedDict[str, SessionState] = OrderedDict()
         self._calls: WeakValueDictionary[tuple[str, MessageId], Call] = WeakValueDictionary()
@@ -246,10 +252,13 @@ class Sessions:
             state = yield from done(self._peers.states.session(session))
         except BackplaneUnavailable:
             return self._last_known.get(session, UNTOUCHED)
+        if state.log_level not in (None, *LOG_LEVELS):
+            state = replace(state, log_level=None)
         if state is UNTOUCHED and session not in self._last_known:
             return state
+        # Not `move_to_end`: another thread may have dropped it meanwhile.
+        self._last_known.pop(session, None)
         self._last_known[session] = state
-        self._last_known.move_to_end(session)
         if len(self._last_known) > _CACHED_SESSIONS:
             self._last_known.popitem(last=False)
         return state
@@ -400,38 +409,38 @@ class Sessions:
             ProtocolError: 404, if the session has ended meanwhile.
         """
         try:
-            uris = yield from done(self._peers.states.subscribed(stream.session))
+            yield from self._look_up(stream.session)
         except BackplaneUnavailable:
             if not self._peers.shared:
                 raise
-            uris = frozenset()
             self._unloaded.add(stream.session)
-        self._streams.load(stream, uris)
         if stream.has_ended:
             raise _no_session()
 
-    def _resync(self, sessions: Iterable[str]) -> None:
+    def _look_up(self, session: str) -> Flow[None]:
+        """Let the streams of a session here know what it subscribes to."""
+        with self._streams.looking(session) as load:
+            load((yield from done(self._peers.states.subscribed(session))))
+
+    def _resync(self, sessions: Sequence[str]) -> None:
         """Look again at sessions that have streams here: what others have said of them may be
         lost."""
-        states = self._peers.states
-        for session in sessions:
-            reload = partial(self._streams.reload, session)
-            ended = partial(self._end_if_ended, session)
-            for asked in (
-                then(states.subscribed(session), reload),
-                then(states.session(session), ended),
-            ):
-                if isinstance(asked, Do):
-                    self._peers.later(asked)
+        # Many at a time: where many steps wait, the oldest are dropped, and then all processes are
+        # told to look again.
+        for start in range(0, len(sessions), _LOOKED_UP_TOGETHER):
+            some = sessions[start : start + _LOOKED_UP_TOGETHER]
+            self._peers.later(step(partial(self._look_again, some)))
 
-    def _end_if_ended(self, session: str, state: SessionState) -> None:
-        if state.ended:
-            self._end_here(session)
+    def _look_again(self, sessions: Sequence[str]) -> Flow[None]:
+        for session in sessions:
+            yield from self._look_up(session)
+            if (yield from done(self._peers.states.session(session))).ended:
+                self._end_here(session)
 
     def _load_late(self) -> None:
         """Look at sessions that could not be looked at when their streams began."""
-        unloaded, self._unloaded = self._unloaded, set()
-        self._resync(unloaded)
+        # One by one: others are added meanwhile.
+        self._resync([self._unloaded.pop() for _ in range(len(self._unloaded))])
 
     def _own_log(self, session: Session, subscription: SessionStream) -> EventLog:
         """The log of what a session's client hears when it comes by, as long as it does."""
@@ -495,7 +504,12 @@ class Sessions:
         return open_log
 
     def _deliver(self, session: Session, message: ResponseMessage) -> Flow[None]:
-        """Hand in an answer of the client, here or in the process that has asked."""
+        """Hand in an answer of the client, here or in the process that has asked.
+
+        Raises:
+            BackplaneUnavailable: If that process cannot be told now.
+            ProtocolError: 400, if it does not run any more.
+        """
         question = str(message.id)
         if self._answers.deliver(session.id, question, message):
             return
@@ -505,13 +519,20 @@ class Sessions:
             return
         if not self._peers.shared:
             raise _foreign_answer()
-        yield from self._peers.send_to(
+        told = yield from self._peers.send_to(
             node,
             "answer",
             session=session.id,
             question=question,
             result=message.result,
             error=message.error,
+        )
+        if told:
+            return
+        if not (yield from self._peers.knows_all()):
+            raise BackplaneUnavailable("it does not know all processes yet")
+        raise ProtocolError(
+            INVALID_REQUEST, "The worker that asked this question was lost", status=400
         )
 
     def _hear_answer(self, message: Message) -> None:
@@ -522,7 +543,10 @@ class Sessions:
     def _cancel(self, session: Session, request_id: Any) -> Flow[None]:
         """Cancel a call, here or in the process that runs it (2025-11-25,
         basic/utilities/cancellation)."""
-        if is_id(request_id) and not self._cancel_here(session.id, request_id):
+        if not is_id(request_id) or self._cancel_here(session.id, request_id):
+            return
+        # All processes read it, and it is kept until 10,000 others have come.
+        if len(str(request_id)) <= _MAX_TOLD_ID:
             yield from self._peers.send("cancelled", session=session.id, id=request_id)
 
     def _cancel_here(self, session: str, request_id: MessageId) -> bool:
@@ -545,11 +569,16 @@ class Sessions:
             ProtocolError: As `session`.
         """
         session, _ = yield from self.session(request)
-        ttl = max(0.0, session.expires - time.time())
+        # As long as any process may take its token for good, by whatever its clock says.
+        ttl = self._settings.session_ttl + CLOCKS_APART
         yield from done(self._peers.states.end_session(session.id, ttl=ttl))
         self._end_here(session.id)
         self._opened.pop((request.mount, request.headers[SESSION_HEADER]), None)
-        yield from self._peers.send("ended", session=session.id)
+        try:
+            yield from self._peers.send("ended", session=session.id)
+        except BackplaneUnavailable:
+            # It has ended: a client that tried again would be told so, and other processes nothing.
+            self._peers.send_later("ended", session=session.id)
 
     def _end_here(self, session: str) -> None:
         """End the streams that a session has in this process."""

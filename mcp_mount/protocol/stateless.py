@@ -24,11 +24,11 @@ from mcp_mount.calls.questions import (
     as_requests,
 )
 from mcp_mount.calls.results import Result
-from mcp_mount.calls.tasks import TaskRequired
 from mcp_mount.protocol.changes import ListenSubscription, tasks_in
 from mcp_mount.protocol.listener import Listener
+from mcp_mount.protocol.peers import Peers
 from mcp_mount.protocol.settings import Settings
-from mcp_mount.protocol.task_methods import Job, TaskBackend, TaskMethods, TaskRun
+from mcp_mount.protocol.task_methods import Continuation, Job, TaskBackend, TaskMethods, TaskRun
 from mcp_mount.wire.encoding import encode
 from mcp_mount.wire.errors import (
     HEADER_MISMATCH,
@@ -53,7 +53,7 @@ from mcp_mount.wire.revisions import (
     SUPPORTED,
     Revision,
 )
-from mcp_mount.wire.sealing import Keys, TokenRefused, TokenSealer
+from mcp_mount.wire.sealing import CLOCKS_APART, Keys, TokenRefused, TokenSealer
 
 VERSION_META: Final = "io.modelcontextprotocol/protocolVersion"
 CLIENT_INFO_META: Final = "io.modelcontextprotocol/clientInfo"
@@ -102,14 +102,17 @@ class Stateless:
         keys: Keys,
         listener: Listener,
         tasks: TaskBackend,
+        peers: Peers,
     ) -> None:
         self._listener = listener
-        self._tasks = TaskMethods(tasks, catalogue, settings, self.encode_result)
+        self._tasks = TaskMethods(tasks, catalogue, settings, self.encode_result, peers)
+        self._continuation = Continuation(self._tasks)
         self._seal = TokenSealer(
             "request state",
             keys,
             server=lambda: settings.name,
             max_length=settings.max_body_bytes // 2,
+            ahead=CLOCKS_APART,
         )
         self._settings = settings
         self._catalogue = catalogue
@@ -229,6 +232,15 @@ class Stateless:
         """
         return (yield from self._tasks.accept(call))
 
+    def let_continue(self, call: Call) -> None:
+        """Let the handler of a call start a task, if its client knows tasks.
+
+        Args:
+            call: A call that does not begin as a task.
+        """
+        if call.incoming.client.declares(TASKS):
+            call.put_around(self._continuation)
+
     def run_of(self, job: Job, request: Request) -> TaskRun:
         """What a task's job runs in this process: see `TaskMethods.run_of`."""
         return self._tasks.run_of(job, request)
@@ -239,8 +251,6 @@ class Stateless:
 
     def result_parts(self, incoming: IncomingRequest, result: Result) -> Sequence[bytes]:
         """As `encode_result`, in parts: a large list is not copied for each of them."""
-        if isinstance(result.suspended, TaskRequired):
-            result = self._restart(incoming)
         start = b'{"resultType":"%b"' % result.type.encode()
         if isinstance(result.suspended, InputRequired):
             start = self._ask(incoming, result.suspended.input_requests)
@@ -249,12 +259,6 @@ class Stateless:
         if result.meta:
             end = b',"_meta":%b}' % encode({**result.meta, **self._own_meta})
         return start, comma, result.members, end
-
-    def _restart(self, incoming: IncomingRequest) -> Result:
-        """The result of a call whose handler wants to go on as a task, from its start."""
-        call = self._catalogue.methods[incoming.method].answer(incoming)
-        assert isinstance(call, Call), "the handler ran already"
-        return self._tasks.begin_at_once(call)
 
     def _ask(
         self, incoming: IncomingRequest, input_requests: Mapping[str, InputRequest[Any]]

@@ -16,27 +16,38 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, Final
 
-from mcp_mount.calls.backplane import Asked, BackplaneUnavailable, Message, Record
+from mcp_mount.calls.backplane import BackplaneUnavailable, Message, Record
 from mcp_mount.calls.catalogue import Catalogue
 from mcp_mount.calls.flows import Do, Flow, done, step
-from mcp_mount.calls.tasks import TERMINAL, Task
-from mcp_mount.protocol.peers import MISSING_SECONDS, Peers
-from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
-from mcp_mount.wire.messages import encode_error_object
+from mcp_mount.calls.tasks import TERMINAL, Task, TaskLimits
+from mcp_mount.protocol.peers import Peers
+from mcp_mount.protocol.task_places import TaskPlaces
+from mcp_mount.protocol.task_records import (
+    CANCEL,
+    ENDED,
+    age,
+    answers_in,
+    claims,
+    failed,
+    fields_of,
+    is_task_id,
+    key_of,
+    may_begin,
+    missed,
+    next_claim,
+    queue_fields,
+    readable,
+    task_of,
+    why_overdue,
+)
+from mcp_mount.wire.forks import after_fork
 
-_ENDED: Final = "ended"
-"""The field of a task that has ended: its state changes no more."""
-
-_CANCEL: Final = "cancel"
 _SHOWN_IN_A_SECOND: Final = 20
-
-_CLAIM: Final = "claim"
-"""The beginning of the fields that say which workers have taken a task from its queue: "claim1",
-"claim2". Each is written once, so that of several deliveries one runs."""
-
-_ATTEMPTS: Final = "attempts"
-
 _MAX_ANSWERS: Final = 1000
+_MAX_UNASKED_CHARACTERS: Final = 1024 * 1024
+"""How large the answers to a task may be together, once some are to no question that is known: they
+are kept as long as the task is."""
+
 _LOST: Final = "The worker that ran this task was lost"
 
 OnOrders = Callable[[str, Sequence[Mapping[str, Any]], bool], None]
@@ -68,24 +79,30 @@ class TaskBoard:
     Attributes:
         on_orders: Takes what other processes were told for tasks of this one.
         on_delivered: Takes the id of a task of this one whose outcome its client has got.
+        on_failed: Takes the id of a task of another process, or of none, that was given up here.
         running: Returns the ids of the tasks that run here.
     """
 
     def __init__(self, peers: Peers, catalogue: Catalogue) -> None:
         self.on_orders: OnOrders = lambda task, answers, cancelled: None
         self.on_delivered: Callable[[str], None] = lambda task: None
+        self.on_failed: Callable[[str], None] = lambda task: None
         self.running: Callable[[], Sequence[str]] = tuple
         self._peers = peers
+        self._places = TaskPlaces(peers)
         self._catalogue = catalogue
-        self._lock = threading.RLock()
-        self._changed: dict[str, Task] = {}
-        self._queued: set[str] = set()
-        self._paces: dict[str, _Pace] = {}
-        self._missing: dict[str, float] = {}
+        self._clear()
+        after_fork(self._clear)
         peers.on("task", lambda message: self._look(message["task"]))
         peers.on("delivered", lambda message: self.on_delivered(message["task"]))
         peers.on("resync", self._look_at_all)
         peers.on("beat", self._write_again)
+
+    def _clear(self) -> None:
+        self._lock = threading.RLock()
+        self._changed: dict[str, Task] = {}
+        self._queued: set[str] = set()
+        self._paces: dict[str, _Pace] = {}
 
     @property
     def is_shared(self) -> bool:
@@ -97,33 +114,79 @@ class TaskBoard:
         """The name of this process; none, if there are no others."""
         return self._peers.node if self.is_shared else ""
 
-    def add(self, task: Task) -> Asked[bool]:
+    def add(self, task: Task, limits: TaskLimits) -> Do[None]:
         """Show a task that is about to begin here.
 
         Args:
             task: The task.
+            limits: How many there may be in all processes.
         """
-        return self._peers.backplane.note(_key(task.id), self._fields(task), ttl=task.ttl, new=True)
+        return step(partial(self._add, task, limits, self._fields(task)))
 
-    def enqueue(self, task: Task, attempts: int) -> Do[bool]:
+    def enqueue(
+        self, task: Task, limits: TaskLimits, *, attempts: int, begin_within: float
+    ) -> Do[None]:
         """Show a task that waits for a worker.
 
         Args:
             task: The task, which no process has as yet.
+            limits: How many there may be in all processes.
             attempts: How often it may begin, if its workers are lost.
+            begin_within: The seconds within which a worker must begin it.
         """
-        fields = {**self._fields(task), _ATTEMPTS: str(attempts)}
-        note = partial(self._peers.backplane.note, _key(task.id), ttl=task.ttl, new=True)
-        return step(lambda: done(note(fields)))
+        fields = {**self._fields(task), **queue_fields(attempts, begin_within)}
+        return step(partial(self._add, task, limits, fields))
 
-    def give_up(self, task: Task, message: str) -> Do[None]:
+    def keep(
+        self, task: Task, size: int, left: float, limits: TaskLimits, *, otherwise: bool
+    ) -> Do[bool]:
+        """Whether the outcome of a task of this process can be kept.
+
+        Args:
+            task: The task.
+            size: That of its outcome, in bytes.
+            left: In how many seconds it is forgotten.
+            limits: How large the outcomes of all processes may be.
+            otherwise: What holds while the backplane cannot be reached.
+        """
+        return step(partial(self._places.keep, task, size, left, limits, otherwise=otherwise))
+
+    def drop(self, task: Task) -> Do[None]:
+        """Drop a task that no worker has begun: none does from now on. Its client does not know it.
+
+        Args:
+            task: The task.
+        """
+        return step(partial(self._drop, task))
+
+    def drop_later(self, task: Task) -> None:
+        """The same without waiting for it.
+
+        Args:
+            task: The task.
+        """
+        self._places.give_back_later(task)
+
+    def give_up(self, task: Task, message: str) -> Do[bool]:
         """Let a task fail that has not run.
 
         Args:
             task: The task.
             message: Why.
+
+        Returns:
+            Whether it had not ended before.
         """
-        return step(partial(self._note, _failed(task, message)))
+        return step(partial(self._note, failed(task, message)))
+
+    def refuse(self, task_id: str, message: str) -> Do[None]:
+        """Let a task fail that a worker cannot read, unless another one has it.
+
+        Args:
+            task_id: Its id, which is proven.
+            message: Why.
+        """
+        return step(partial(self._refuse, task_id, message))
 
     def claim(self, task_id: str, mark: str) -> Do[Claim]:
         """Take a task from its queue, for this process.
@@ -133,6 +196,14 @@ class TaskBoard:
             mark: Tells this delivery from all others.
         """
         return step(partial(self._claim, task_id, mark))
+
+    def left(self, task_id: str) -> Do[float]:
+        """In how many seconds a task is forgotten; 0 if there is none, or no more.
+
+        Args:
+            task_id: Its id.
+        """
+        return step(lambda: done(self._peers.backplane.left(key_of(task_id))))
 
     def settle(self, task_id: str) -> Do[None]:
         """Wait until the last state of a task of this process is shown.
@@ -177,7 +248,7 @@ class TaskBoard:
             task: The task.
             responses: By the keys of their questions.
         """
-        return step(partial(self._answer, task, json.dumps(responses)))
+        return step(partial(self._answer, task, responses))
 
     def cancel(self, task: Task) -> Do[None]:
         """Ask a task of another process to end.
@@ -188,52 +259,84 @@ class TaskBoard:
         return step(partial(self._cancel, task))
 
     def tell_delivered(self, task: Task) -> Do[None]:
-        """Tell the process of a task that its client has got the outcome.
+        """Note that the client of a task has got the outcome, and tell its process.
 
         Args:
             task: The task.
         """
         return step(partial(self._tell_delivered, task))
 
+    def _add(self, task: Task, limits: TaskLimits, fields: Record) -> Flow[None]:
+        yield from self._places.take(task, limits)
+        try:
+            note = self._peers.backplane.note(key_of(task.id), fields, ttl=task.ttl, new=True)
+            yield from done(note)
+        except BaseException:
+            # It does not run, though it may have been noted.
+            self.drop_later(task)
+            raise
+
+    def _drop(self, task: Task) -> Flow[None]:
+        try:
+            yield from self._places.give_back(task)
+        except BackplaneUnavailable:
+            self.drop_later(task)
+
     def _claim(self, task_id: str, mark: str) -> Flow[Claim]:
-        backplane, key = self._peers.backplane, _key(task_id)
-        record = yield from done(backplane.record(key))
-        if not record or _ENDED in record:
+        backplane, key = self._peers.backplane, key_of(task_id)
+        record = yield from self._record(task_id)
+        if not record or ENDED in record:
             return Claim.OVER
-        begun = _claims(record)
-        if begun and begun >= int(record.get(_ATTEMPTS, "1")):
+        if not may_begin(record):
             return Claim.OVER
-        if begun and (yield from done(backplane.is_alive(record["node"]))):
+        if claims(record) and (yield from done(backplane.is_alive(record["node"]))):
             return Claim.BUSY
-        field = f"{_CLAIM}{begun + 1}"
+        message = yield from self._why_overdue(task_id, record)
+        if message is not None:
+            yield from self._give_up(task_id, record, message)
+            return Claim.OVER
+        field = next_claim(record)
         fields = {field: mark, "node": self._peers.node}
         if (yield from done(backplane.note(key, fields, ttl=0, final=field))):
             return Claim.TAKEN
         # It may have been noted by a command whose answer was lost, and that was sent again.
-        record = yield from done(backplane.record(key))
+        record = yield from self._record(task_id)
         return Claim.TAKEN if record.get(field) == mark else Claim.OVER
 
     def _tell_delivered(self, task: Task) -> Flow[None]:
-        if not task.node:
-            return
-        # It makes room there, which is no reason to fail.
-        with suppress(BackplaneUnavailable):
-            yield from self._peers.send_to(task.node, "delivered", task=task.id)
+        # It makes room, which is no reason to fail.
+        try:
+            yield from self._places.release(task)
+        except BackplaneUnavailable:
+            self._peers.later(step(partial(self._places.release, task)))
+        if task.node not in ("", self._peers.node):
+            with suppress(BackplaneUnavailable):
+                yield from self._peers.send_to(task.node, "delivered", task=task.id)
 
-    def _answer(self, task: Task, text: str) -> Flow[None]:
-        backplane = self._peers.backplane
-        appended = backplane.append(f"{_key(task.id)}:a", [text], ttl=task.ttl, most=_MAX_ANSWERS)
-        yield from done(appended)
+    def _answer(self, task: Task, responses: Mapping[str, Any]) -> Flow[None]:
+        if task.status in TERMINAL:
+            return
+        backplane, key = self._peers.backplane, f"{key_of(task.id)}:a"
+        told = yield from done(backplane.items(key))
+        answered = {name for one in map(answers_in, told) for name in one or ()}
+        new = {name: one for name, one in responses.items() if name not in answered}
+        text = json.dumps(new)
+        # A client may have seen a question before it was shown here: then it comes again.
+        size = len(text) + sum(map(len, told))
+        if not new.keys() <= task.requests.keys() and size > _MAX_UNASKED_CHARACTERS:
+            raise BackplaneUnavailable("nobody is known to have asked what was answered")
+        if new:
+            yield from done(backplane.append(key, [text], ttl=task.ttl, most=_MAX_ANSWERS))
         yield from self._peers.send_to(task.node, "task", task=task.id)
 
     def _cancel(self, task: Task) -> Flow[None]:
         if not task.node and (yield from self._withdraw(task)):
             return
-        note = self._peers.backplane.note(_key(task.id), {_CANCEL: "1"}, ttl=0, final=_ENDED)
+        note = self._peers.backplane.note(key_of(task.id), {CANCEL: "1"}, ttl=0, final=ENDED)
         yield from done(note)
         if not task.node:
             # A worker has taken it a moment ago.
-            record = yield from done(self._peers.backplane.record(_key(task.id)))
+            record = yield from self._record(task.id)
             task = replace(task, node=record.get("node", ""))
         if task.node:
             yield from self._peers.send_to(task.node, "task", task=task.id)
@@ -241,37 +344,74 @@ class TaskBoard:
     def _withdraw(self, task: Task) -> Flow[bool]:
         """Cancel a task that waits for a worker: whoever gets it then finds it taken."""
         ended = replace(task, status="cancelled", updated=time.time())
-        field = f"{_CLAIM}1"
-        fields = {**self._fields(ended), field: "cancelled"}
+        return (yield from self._take_away(ended, next_claim({})))
+
+    def _refuse(self, task_id: str, message: str) -> Flow[None]:
+        record = yield from self._record(task_id)
+        if record and ENDED not in record and not claims(record):
+            yield from self._give_up(task_id, record, message)
+
+    def _give_up(self, task_id: str, record: Record, message: str) -> Flow[Task | None]:
+        """Let a task fail that no worker has, unless one takes it now: the task, as it is then."""
+        task = self._task(task_id, record)
+        if task is not None:
+            ended = failed(task, message)
+            if (yield from self._take_away(ended, next_claim(record))):
+                self.on_failed(task_id)
+                return ended
+        record = yield from self._record(task_id)
+        return self._task(task_id, record)
+
+    def _take_away(self, ended: Task, claim: str) -> Flow[bool]:
+        """End a task in the place of the worker that would take it next."""
+        fields = {**self._fields(ended), claim: ended.status}
         noted = yield from done(
-            self._peers.backplane.note(_key(task.id), fields, ttl=0, final=field)
+            self._peers.backplane.note(key_of(ended.id), fields, ttl=0, final=claim)
         )
         if noted:
-            yield from self._peers.send("change", what="task", which=task.id)
+            yield from self._peers.send("change", what="task", which=ended.id)
         return noted
 
     def _find(self, task_id: str) -> Flow[Task | None]:
-        backplane = self._peers.backplane
-        record = yield from done(backplane.record(_key(task_id)))
+        if not is_task_id(task_id):
+            return None
+        record = yield from self._record(task_id)
         task = self._task(task_id, record)
         if task is None or task.status in TERMINAL:
             return task
         if task.status == "input_required":
             task = _still_asking(task, (yield from self.answers(task_id)))
-        if task.node in ("", self._peers.node):
+        if not task.node:
+            message = yield from self._why_overdue(task_id, record)
+            return task if message is None else (yield from self._give_up(task_id, record, message))
+        if task.node == self._peers.node:
             return task
-        if (yield from done(backplane.is_alive(task.node))):
-            self._missing.pop(task.node, None)
+        if not (yield from self._peers.is_lost(task.node)):
             return task
-        now = time.monotonic()
-        if now < self._missing.setdefault(task.node, now) + MISSING_SECONDS:
+        if may_begin(record):
+            return (yield from self._waiting_again(task, record))
+        lost = failed(task, _LOST)
+        noted = yield from self._note(lost)
+        self.on_failed(task_id)
+        if noted:
+            return lost
+        # The worker was only away, and has ended the task this very moment.
+        return self._task(task_id, (yield from self._record(task_id)))
+
+    def _waiting_again(self, task: Task, record: Record) -> Flow[Task | None]:
+        """A task whose worker is lost, and that its queue brings to another one in time."""
+        field = missed(record)
+        if field not in record:
+            left = yield from done(self._peers.backplane.left(key_of(task.id)))
+            since = {field: repr(age(record, left))}
+            yield from done(self._peers.backplane.note(key_of(task.id), since, ttl=0, final=field))
             return task
-        if _ATTEMPTS in record and _claims(record) < int(record[_ATTEMPTS]):
-            # Its queue brings it to another worker.
-            return task
-        lost = _failed(task, _LOST)
-        yield from self._note(lost)
-        return lost
+        message = yield from self._why_overdue(task.id, record)
+        return task if message is None else (yield from self._give_up(task.id, record, message))
+
+    def _why_overdue(self, task_id: str, record: Record) -> Flow[str | None]:
+        left = yield from done(self._peers.backplane.left(key_of(task_id)))
+        return why_overdue(record, left)
 
     def _write(self, task_id: str) -> Flow[None]:
         with self._lock:
@@ -285,12 +425,14 @@ class TaskBoard:
             if self._changed.get(task_id) is task:
                 del self._changed[task_id]
 
-    def _note(self, task: Task) -> Flow[None]:
+    def _note(self, task: Task) -> Flow[bool]:
+        """Show the state of a task; False, if it has ended before."""
         note = self._peers.backplane.note(
-            _key(task.id), self._fields(task), ttl=task.ttl, final=_ENDED
+            key_of(task.id), self._fields(task), ttl=task.ttl, final=ENDED
         )
-        yield from done(note)
+        noted = yield from done(note)
         yield from self._peers.send("change", what="task", which=task.id)
+        return noted
 
     def _write_again(self, message: Message) -> None:
         """Write what has not been written: it changes too often, or its step was dropped."""
@@ -314,9 +456,9 @@ class TaskBoard:
         Args:
             task_id: Its id.
         """
-        record = yield from done(self._peers.backplane.record(_key(task_id)))
+        record = yield from self._record(task_id)
         answers = yield from self.answers(task_id)
-        self.on_orders(task_id, answers, _CANCEL in record)
+        self.on_orders(task_id, answers, CANCEL in record)
 
     def answers(self, task_id: str) -> Flow[list[Mapping[str, Any]]]:
         """What was answered so far to the questions of a task.
@@ -324,49 +466,18 @@ class TaskBoard:
         Args:
             task_id: Its id.
         """
-        items = yield from done(self._peers.backplane.items(f"{_key(task_id)}:a"))
-        return [json.loads(one) for one in items]
+        items = yield from done(self._peers.backplane.items(f"{key_of(task_id)}:a"))
+        return [one for item in items if (one := answers_in(item)) is not None]
+
+    def _record(self, task_id: str) -> Flow[Record]:
+        """The record of a task; none, if there is none that can be read."""
+        return readable((yield from done(self._peers.backplane.record(key_of(task_id)))))
 
     def _fields(self, task: Task) -> Record:
-        ended = {_ENDED: "1"} if task.status in TERMINAL else {}
-        return {
-            "ttl": str(task.ttl),
-            "poll": str(task.poll_interval),
-            "caller": json.dumps(task.caller),
-            "quota": task.quota,
-            "tool": task.tool,
-            "needs": json.dumps(self._catalogue.names_of(task.rules)),
-            "created": repr(task.created),
-            "updated": repr(task.updated),
-            "status": task.status,
-            "message": json.dumps(task.message),
-            "requests": json.dumps(task.requests),
-            "outcome": task.outcome.decode(),
-            "node": task.node,
-            **ended,
-        }
+        return fields_of(task, self._catalogue)
 
     def _task(self, task_id: str, record: Record) -> Task | None:
-        rules = self._catalogue.rules_of(json.loads(record["needs"])) if record else None
-        if rules is None:
-            # Not there, or what it has called is not known here: nobody can tell who may see it.
-            return None
-        return Task(
-            task_id,
-            float(record["ttl"]),
-            float(record["poll"]),
-            json.loads(record["caller"]),
-            record["quota"],
-            record["tool"],
-            rules,
-            float(record["created"]),
-            float(record["updated"]),
-            record["status"],
-            json.loads(record["message"]),
-            json.loads(record["requests"]),
-            record["outcome"].encode(),
-            record["node"],
-        )
+        return task_of(task_id, record, self._catalogue)
 
 
 class _Pace:
@@ -397,20 +508,3 @@ def _still_asking(task: Task, answers: Sequence[Mapping[str, Any]]) -> Task:
     answered = {key for one in answers for key in one}
     requests = {key: one for key, one in task.requests.items() if key not in answered}
     return replace(task, requests=requests, status="input_required" if requests else "working")
-
-
-def _claims(record: Record) -> int:
-    """How often a task was taken from its queue."""
-    return sum(field.startswith(_CLAIM) for field in record)
-
-
-def _failed(task: Task, message: str) -> Task:
-    error = ProtocolError(INTERNAL_ERROR, message)
-    outcome = b'"error":%b' % encode_error_object(error)
-    return replace(
-        task, status="failed", message=message, requests={}, outcome=outcome, updated=time.time()
-    )
-
-
-def _key(task_id: str) -> str:
-    return f"t:{task_id}"

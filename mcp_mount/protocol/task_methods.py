@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,15 +11,16 @@ from typing import Any, Protocol
 from mcp_mount.calls.backplane import Asked
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.catalogue import Catalogue, FlowMethod
-from mcp_mount.calls.flows import Flow, at_once, done, proceed, then
+from mcp_mount.calls.flows import Flow, done, proceed, then
 from mcp_mount.calls.incoming import ClientInfo, IncomingRequest
 from mcp_mount.calls.policies import admission, admits
 from mcp_mount.calls.questions import MultiRoundTripDialogue
 from mcp_mount.calls.results import Result
-from mcp_mount.calls.tasks import TERMINAL, Task, TaskPolicy
+from mcp_mount.calls.tasks import TERMINAL, Task, TaskPolicy, TaskRequired
+from mcp_mount.protocol.peers import Peers
 from mcp_mount.protocol.settings import Settings
 from mcp_mount.wire.encoding import encode
-from mcp_mount.wire.errors import INVALID_PARAMS, ProtocolError
+from mcp_mount.wire.errors import INTERNAL_ERROR, INVALID_PARAMS, ProtocolError
 from mcp_mount.wire.extensions import TASKS
 from mcp_mount.wire.messages import Request, encode_error_object
 from mcp_mount.wire.revisions import REVISIONS
@@ -43,6 +45,7 @@ class Job:
             owner, can be made up to get another quota.
         ttl: How long the task is kept, in seconds from its creation.
         poll_interval: How often clients should look, in seconds.
+        begin_within: The seconds within which a worker must begin it.
     """
 
     method: str
@@ -58,6 +61,7 @@ class Job:
     quota: str
     ttl: float
     poll_interval: float
+    begin_within: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,25 @@ class TaskBackend(Protocol):
         """
 
 
+def too_many_tasks(left: float) -> ProtocolError:
+    """The refusal of a caller who has as many tasks as may be.
+
+    Args:
+        left: In how many seconds the first of theirs is forgotten.
+    """
+    return ProtocolError(
+        INTERNAL_ERROR,
+        "You have too many tasks: get the results of those that have ended, or wait",
+        data={"retryAfter": max(1, math.ceil(left))},
+        status=429,
+    )
+
+
+def no_room_for_tasks() -> ProtocolError:
+    """The refusal of a server that has as many tasks as may be."""
+    return ProtocolError(INTERNAL_ERROR, "No more tasks can be taken at this server", status=503)
+
+
 class TaskMethods:
     """`tasks/get`, `tasks/update`, `tasks/cancel`, and the beginning of a task.
 
@@ -151,6 +174,7 @@ class TaskMethods:
         catalogue: Has the tools that tasks are calls of.
         settings: Those of the server: its hooks, and what tells whose a task is.
         wrap: Encodes a finished result, as if there were no task.
+        peers: The other processes.
     """
 
     def __init__(
@@ -159,8 +183,10 @@ class TaskMethods:
         catalogue: Catalogue,
         settings: Settings,
         wrap: Callable[[IncomingRequest, Result], bytes],
+        peers: Peers,
     ) -> None:
         self._backend = backend
+        self._peers = peers
         self._catalogue = catalogue
         self._callers = settings.callers
         self._settings = settings
@@ -194,12 +220,21 @@ class TaskMethods:
         Raises:
             ProtocolError: If no more tasks are taken.
         """
+        if self._peers.shared:
+            # Others are told the answers to its questions.
+            yield from self._peers.join()
         task = yield from done(self._start(call))
         return _created(task)
 
-    def begin_at_once(self, call: Call) -> Result:
-        """As `begin`, where nothing can wait: a step is taken on the spot."""
-        return _created(at_once(self._start(call)))
+    def begin_anew(self, incoming: IncomingRequest) -> Flow[Result]:
+        """Let a call run as a task whose handler has asked for that: from its start.
+
+        Args:
+            incoming: The request of the call.
+        """
+        call = self._catalogue.methods[incoming.method].answer(incoming)
+        assert isinstance(call, Call), "the handler ran already"
+        return (yield from self.begin(call))
 
     def _start(self, call: Call) -> Asked[Task]:
         _leave_out_admission(call)
@@ -259,6 +294,7 @@ class TaskMethods:
             quota=self._callers.key_of(incoming.request) or "anonymous",
             ttl=policy.ttl,
             poll_interval=policy.poll_interval,
+            begin_within=policy.ttl / 2 if policy.begin_within is None else policy.begin_within,
         )
 
     def finder(self, incoming: IncomingRequest) -> Callable[[str], Asked[Task | None]]:
@@ -349,6 +385,25 @@ def _leave_out_admission(call: Call) -> None:
 def _created(task: Task) -> Result:
     """The `CreateTaskResult` of a task."""
     return Result(encode(task.members())[1:-1], type="task")
+
+
+class Continuation:
+    """Lets a call go on as a task if its handler says so, by `ctx.start_task()`.
+
+    It is the outermost policy: for all others, the call has ended.
+
+    Args:
+        tasks: Begins the task.
+    """
+
+    def __init__(self, tasks: TaskMethods) -> None:
+        self._tasks = tasks
+
+    def flow(self, call: Call) -> Flow[Result]:
+        result = yield from proceed()
+        if isinstance(result.suspended, TaskRequired):
+            return (yield from self._tasks.begin_anew(call.incoming))
+        return result
 
 
 class _Acceptance:

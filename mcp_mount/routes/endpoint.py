@@ -127,10 +127,8 @@ class SignInRoute(BaseRoute):
                 request.host_request = lambda: scope["wsgi_environ"]
             page = self._page_of(scope) or ""
             reply = await follow_async(respond(core, request, page, query), runner)
-        response = Response(reply.body, reply.status)
-        response.raw_headers.extend(
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers
-        )
+        # Starlette adds the length of the body, if there is none.
+        response = Response(reply.body, reply.status, dict(reply.headers))
         await response(scope, receive, send)
 
     def _metadata_of(self, scope: Scope) -> str | None:

@@ -23,6 +23,7 @@ from mcp_mount.transports.executor import waiting_thread
 from mcp_mount.transports.lasting import wait_until_done
 from mcp_mount.transports.steps import Asked, EndOfStream, Said, StepChannel, Steps
 from mcp_mount.transports.threads import Runner, off_loop
+from mcp_mount.transports.timed_wait import wait_at_most
 from mcp_mount.wire import sse
 from mcp_mount.wire.cancellation import cancel
 from mcp_mount.wire.errors import ClientError
@@ -188,9 +189,8 @@ class AsyncStream(LoopChannel):
         may happen on the very thread that the host needs for that."""
         await self._queue.put(event)
         if not self._taken.is_set():
-            with suppress(asyncio.TimeoutError):
-                # Not for ever: middleware may have put another response in place of this one.
-                await asyncio.wait_for(self._taken.wait(), _BEGIN_SECONDS)
+            # Not for ever: middleware may have put another response in place of this one.
+            await wait_at_most(self._taken, _BEGIN_SECONDS)
             self._taken.set()
 
     async def _run(self) -> None:

@@ -24,6 +24,7 @@ from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 from greenlet import getcurrent, greenlet
 
 from mcp_mount.calls.green import is_green
+from mcp_mount.calls.questions import Suspended
 from mcp_mount.calls.serving import serving as serving_thread
 from mcp_mount.transports.os_threads import Inbox
 from mcp_mount.wire.errors import contained
@@ -261,6 +262,9 @@ class _Work:
             return
         try:
             self.outcome.set_result(self.context.run(run_moved, self.function))
+        except Suspended as suspended:
+            # It ends the coroutine that has sent the function here, and not what serves it.
+            self.outcome.set_exception(suspended)
         except BaseException as error:
             try:
                 self.outcome.set_exception(contained(error))

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.resuming import AsyncReader
+from mcp_mount.transports.timed_wait import wait_at_most
 from mcp_mount.wire import sse
 
 
@@ -57,9 +58,7 @@ class LateResponse:
                 yield event
             return
         while not self._over.is_set():
-            try:
-                await asyncio.wait_for(self._over.wait(), self._exchange.keep_alive)
-            except asyncio.TimeoutError:
+            if not await wait_at_most(self._over, self._exchange.keep_alive):
                 yield sse.KEEP_ALIVE
         for event in self._exchange.closing_events():
             yield event

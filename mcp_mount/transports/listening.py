@@ -7,17 +7,19 @@ import asyncio
 from mcp_mount.calls.backplane import BackplaneUnavailable
 from mcp_mount.calls.channels import AsyncChannel
 from mcp_mount.calls.flows import Do
-from mcp_mount.protocol.changes import CLOSING, PROBE, RESYNC, Change, Subscription
+from mcp_mount.protocol.changes import CLOSING, LOOK, PROBE, RESYNC, Change, Subscription
 from mcp_mount.protocol.listener import Changes
 
 
 async def listen(changes: Changes, subscription: Subscription, *, channel: AsyncChannel) -> None:
     """Send what `subscription` says of each change; returns when the server goes down.
 
-    Changes may be told from any thread. Equal ones that come together are told once.
+    Changes may be told from any thread. Equal ones that come together are told once. One of which
+    nothing can be said, since the backplane cannot be reached, is told at the next `LOOK`.
     """
     loop = asyncio.get_running_loop()
     heard: dict[Change, None] = {}
+    untold: dict[Change, None] = {}
     wake = asyncio.Event()
 
     def note(change: Change) -> None:
@@ -53,8 +55,16 @@ async def listen(changes: Changes, subscription: Subscription, *, channel: Async
                 if change == RESYNC:
                     heard.update(dict.fromkeys(subscription.everything()))
                     continue
+                if change == LOOK:
+                    heard.update(untold)
+                    untold.clear()
                 asked = subscription.message(change)
-                message = await _known(asked) if isinstance(asked, Do) else asked
+                try:
+                    message = await _known(asked) if isinstance(asked, Do) else asked
+                except BackplaneUnavailable:
+                    if change != LOOK:
+                        untold[change] = None
+                    continue
                 if message is not None:
                     await channel.send(message)
     finally:
@@ -63,8 +73,9 @@ async def listen(changes: Changes, subscription: Subscription, *, channel: Async
 
 
 async def _known(asked: Do[bytes | None]) -> bytes | None:
-    """The message of a change that another process knows; none, if that cannot be told now."""
-    try:
-        return asked.do() if asked.awaited is None else await asked.awaited()
-    except BackplaneUnavailable:
-        return None
+    """The message of a change that another process knows.
+
+    Raises:
+        BackplaneUnavailable: If it cannot be asked now.
+    """
+    return asked.do() if asked.awaited is None else await asked.awaited()

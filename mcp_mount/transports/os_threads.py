@@ -125,6 +125,16 @@ def native_queue() -> queue.SimpleQueue[Any]:
     return made
 
 
+def native_sleep(seconds: float) -> None:
+    """Hold the thread of the operating system, and under gevent all greenlets on it: also where
+    none may wait, as in a signal handler that its event loop calls.
+
+    Args:
+        seconds: How long.
+    """
+    _original("time", "sleep")(seconds)
+
+
 def _original(module: str, name: str) -> Any:
     patcher = sys.modules.get("gevent.monkey")
     if patcher is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import threading
 import time
 from collections import deque
@@ -15,6 +14,8 @@ from weakref import WeakSet
 from mcp_mount.calls.backplane import BackplaneUnavailable
 from mcp_mount.calls.flows import Do, awaited
 from mcp_mount.transports import background
+from mcp_mount.transports.os_threads import native_sleep
+from mcp_mount.wire.forks import after_fork
 from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
@@ -63,6 +64,8 @@ class Outbox:
         self._is_sending = False
         self._clear()
         _outboxes.add(self)
+        # The background loop has stayed behind in the parent.
+        after_fork(self._clear)
 
     def put(self, step: Do[Any]) -> None:
         """Have a step taken after those that came before, without waiting for it."""
@@ -85,7 +88,7 @@ class Outbox:
             outcome, _ = background.spawn(self._send())
             outcome.add_done_callback(self._end)
 
-    def finish(self, seconds: float) -> None:
+    def finish(self, seconds: float = _ENDING_SECONDS) -> None:
         """Wait until all steps have been taken.
 
         Args:
@@ -93,7 +96,7 @@ class Outbox:
         """
         deadline = time.monotonic() + seconds
         while self._is_sending and time.monotonic() < deadline:
-            time.sleep(0.01)
+            native_sleep(0.01)
 
     async def _send(self) -> None:
         while True:
@@ -168,17 +171,7 @@ class Outbox:
 _outboxes: WeakSet[Outbox] = WeakSet()
 
 
-def _clear_after_fork() -> None:
-    # The holder of a lock may have stayed behind in the parent, as the background loop has.
-    for outbox in list(_outboxes):
-        outbox._clear()
-
-
 @atexit.register
 def _finish_all() -> None:
     for outbox in list(_outboxes):
-        outbox.finish(_ENDING_SECONDS)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_clear_after_fork)
+        outbox.finish()

@@ -10,6 +10,7 @@ from mcp_mount.protocol.exchange import Exchange
 from mcp_mount.protocol.resumption import EventLog, Resumption
 from mcp_mount.transports.async_streams import AsyncStream
 from mcp_mount.transports.lasting import keep
+from mcp_mount.transports.timed_wait import wait_at_most
 from mcp_mount.wire import sse
 
 
@@ -96,9 +97,7 @@ class AsyncReader:
                     return
                 if events:
                     continue
-                try:
-                    await asyncio.wait_for(self._wake.wait(), self._keep_alive)
-                except asyncio.TimeoutError:
+                if not await wait_at_most(self._wake, self._keep_alive):
                     yield sse.KEEP_ALIVE
         finally:
             self.close()

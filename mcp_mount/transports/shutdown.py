@@ -16,6 +16,9 @@ from types import FrameType
 from typing import Any, Final
 from weakref import WeakMethod, WeakSet
 
+from mcp_mount.transports.lasting import keep
+from mcp_mount.transports.web_servers import watch_web_server
+
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 _callbacks: list[WeakMethod[Callable[[], None]]] = []
@@ -41,6 +44,8 @@ def before_shutdown(callback: Callable[[], None]) -> None:
             _chain(number)
     elif not all(_is_chained(number) for number in _SIGNALS):
         _call_soon_on_main_thread()
+        _watch_granian(signal.getsignal(signal.SIGTERM))
+    watch_web_server(_web_server(), _call_all)
 
 
 def before_shutdown_of_server(callback: Callable[[], None]) -> None:
@@ -76,30 +81,71 @@ class _ChainedHandler:
     """Ours, before another."""
 
     def __init__(self, previous: Any) -> None:
-        self._previous = previous
+        self.previous = previous
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         _call_all()
-        if callable(self._previous):
-            self._previous(signum, frame)
-        elif self._previous is signal.SIG_DFL:
+        if callable(self.previous):
+            self.previous(signum, frame)
+        elif self.previous is signal.SIG_DFL:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
 
 
+class _ChainedEvent:
+    """An event that is set after the callbacks have been called."""
+
+    def __init__(self, event: Any) -> None:
+        self._event = event
+
+    def set(self) -> None:
+        _call_all()
+        self._event.set()
+
+
+def _watch_granian(handler: Any) -> None:
+    """Hear of the end where granian (as of 2.8) serves WSGI: its main thread runs no Python code
+    before a signal comes, so that handlers cannot be changed there. They set an event."""
+    if getattr(handler, "__module__", "") == "granian._signals":
+        for cell in handler.__closure__ or ():
+            if not isinstance(cell.cell_contents, _ChainedEvent):
+                cell.cell_contents = _ChainedEvent(cell.cell_contents)
+
+
 def _watch_hypercorn() -> None:
     """Hear of the end where hypercorn (as of 0.18) runs the loop: its master sets an event, without
-    a signal, and a task of the worker ends when it sees that."""
+    a signal, and the coroutine of the worker sets another one when it sees that, or when the worker
+    has had its requests (`max_requests`)."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return
     if loop in _watched:
         return
-    _watched.add(loop)
     for task in asyncio.all_tasks(loop):
-        if getattr(task.get_coro(), "__qualname__", "") == "raise_shutdown":
-            task.add_done_callback(lambda _: _call_all())
+        coroutine: Any = task.get_coro()
+        # The user's own coroutine may await it.
+        while coroutine is not None:
+            if getattr(coroutine, "__qualname__", "") == "worker_serve":
+                context = coroutine.cr_frame.f_locals.get("context")
+                if context is not None:
+                    _watched.add(loop)
+                    keep(loop.create_task(_call_all_after(context.terminated)))
+                return
+            coroutine = getattr(coroutine, "cr_await", None)
+
+
+async def _call_all_after(event: Any) -> None:
+    await event.wait()
+    _call_all()
+
+
+def _web_server() -> Any:
+    """The object whose method handles SIGTERM, if it is one: the web server."""
+    handler: Any = signal.getsignal(signal.SIGTERM)
+    while isinstance(handler, _ChainedHandler):
+        handler = handler.previous
+    return getattr(handler, "__self__", None)
 
 
 def _is_chained(number: signal.Signals) -> bool:

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeAlias
 
 from mcp_mount.calls.call import Call
 from mcp_mount.calls.green import is_green
-from mcp_mount.protocol.direct import DirectCall, resumed
+from mcp_mount.calls.results import Result
+from mcp_mount.protocol.direct import DirectCall, Resumed, resumed
 from mcp_mount.protocol.exchange import Exchange, Protocol
 from mcp_mount.protocol.resumption import Resumption
 from mcp_mount.transports.background import LoopEnded
@@ -151,7 +152,24 @@ class WSGITransport:
         body, rest = self.direct.run(call)
         if body is not None:
             return Reply(200, body, [_CONTENT_TYPE])
-        request = read()
+        return self.go_on(call, rest, read(), multithread=multithread)
+
+    def go_on(
+        self,
+        call: DirectCall,
+        rest: Result | Resumed | None,
+        request: Request,
+        *,
+        multithread: bool = True,
+    ) -> Reply:
+        """Answer a direct call that needs the long way.
+
+        Args:
+            call: The call.
+            rest: What its handler has done, as `WSGIDirectCalls.run` returns it.
+            request: The request.
+            multithread: As for `respond_to`.
+        """
         request.max_blocking = self.waiting(multithread=multithread)
         opened = self._protocol.open_direct(call, request)
         if rest is not None:

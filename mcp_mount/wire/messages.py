@@ -136,6 +136,11 @@ class Reply:
     def of_json(cls, status: int, body: bytes) -> Reply:
         return cls(status, body, [("content-type", JSON)])
 
+    def without_body(self) -> Reply:
+        """The response to the same request by HEAD: it has the length of the body that is not sent
+        (RFC 9110, section 8.6)."""
+        return Reply(self.status, b"", [*self.headers, ("content-length", str(len(self.body)))])
+
 
 @dataclass(slots=True)
 class RequestMessage:

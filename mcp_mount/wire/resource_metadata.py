@@ -45,4 +45,5 @@ def metadata_reply(method: str, document: Mapping[str, Any] | None) -> Reply:
         reply = Reply.of_json(405, b'{"detail":"Method Not Allowed"}')
         reply.headers.append(("allow", "GET"))
         return reply
-    return Reply(200, b"" if method == "HEAD" else to_json(document), list(_HEADERS))
+    reply = Reply(200, to_json(document), list(_HEADERS))
+    return reply.without_body() if method == "HEAD" else reply

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from math import inf
 from typing import Any, Final
 
 from itsdangerous import BadData, BadSignature, URLSafeTimedSerializer
@@ -23,8 +24,11 @@ MAX_TOKEN: Final = 4096
 FORMAT: Final = 1
 """The form of the claims of all purposes; another number after each change of one of them."""
 
-_MAX_AHEAD: Final = 60
-"""How far the clocks of two machines may be apart, in seconds."""
+MAX_AHEAD: Final = 60.0
+"""How far ahead the clock of the machine may be that has sealed what gives access, in seconds."""
+
+CLOCKS_APART: Final = 1800.0
+"""How far the clocks of two machines may be apart for all else, in seconds."""
 
 Keys = Callable[[], Sequence[str | bytes]]
 
@@ -45,6 +49,7 @@ class TokenSealer:
         server: Returns the name of the server that the tokens are of: several may have the same
             keys.
         max_length: The longest token, in characters.
+        ahead: How far ahead the clock of the machine may be that has sealed a token, in seconds.
     """
 
     def __init__(
@@ -54,8 +59,10 @@ class TokenSealer:
         *,
         server: Callable[[], str] = str,
         max_length: int = MAX_TOKEN,
+        ahead: float = MAX_AHEAD,
     ) -> None:
         self._purpose = purpose
+        self._ahead = ahead
         self._server = server
         self._max_length = max_length
         self._keys = keys
@@ -83,7 +90,7 @@ class TokenSealer:
 
         Args:
             token: The token.
-            ttl: How old it may be, in seconds.
+            ttl: How old it may be, in seconds; `math.inf` for any age.
             mount: The mount point at which it was sealed.
 
         Returns:
@@ -110,7 +117,8 @@ class TokenSealer:
         except (BadData, ValueError, RecursionError):
             raise TokenRefused("unreadable") from None
         age = int(time.time()) - sealed_at.timestamp()
-        if not -_MAX_AHEAD <= age <= ttl:
+        # What never expires has no use for the clocks of two machines.
+        if ttl != inf and not -self._ahead <= age <= ttl:
             raise TokenRefused("expired")
         if not isinstance(sealed, list) or len(sealed) != 3 or sealed[0] != FORMAT:
             # Of an older version, or of a newer one while workers are replaced one by one.

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from mcp_mount.base import MCPServer
+from mcp_mount.hosting.namesakes import refuse_namesakes
 from mcp_mount.hosting.root import may_be_at_root, place_below
 from mcp_mount.schemas.functions import DefinitionError
 from mcp_mount.transports.paths import clean_prefix, is_below
@@ -32,7 +33,8 @@ class Wrapped:
     Raises:
         TypeError: If the arguments are swapped, or the application is not of that kind.
         ValueError: If the path has parameters.
-        DefinitionError: If a server that is mounted already would not be reached any more.
+        DefinitionError: If a server that is mounted already would not be reached any more, or has
+            the name and the backplane of this one.
     """
 
     def __init__(self, app: Callable[..., Any], path: str, server: MCPServer, takes: int) -> None:
@@ -47,6 +49,7 @@ class Wrapped:
             self._others.append(inner)
             inner._others.append(self)
             inner = inner.app
+        refuse_namesakes(server.core, [one.server.core for one in self._others])
         self._before = len(self._others)
         self._attach()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from mcp_mount.backends.redis_clients import RedisClients
-from tests.valkey import Valkey, Watched, cluster, cluster_url, watched
+from mcp_mount.backends.redis_pauses import RetryPauses
+from tests.valkey import Named, Valkey, Watched, cluster, cluster_url, named, watched
 
 Try = Callable[[str], Awaitable[Any]]
 
@@ -70,6 +72,27 @@ def test_a_server_that_is_away_is_an_error(kind: str, valkey: Valkey) -> None:
             await command("get", "x")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", ["thread", "loop"])
+def test_tries_leave_the_numbers_of_an_application_alone_that_has_seeded_them(
+    kind: str, valkey: Valkey
+) -> None:
+    async def run() -> None:
+        clients = clients_of(valkey.url)
+        valkey.stop()
+        seeded = random.getstate()
+        with pytest.raises(clients.errors):
+            await on(kind, clients)("get", "x")
+        assert random.getstate() == seeded
+
+    asyncio.run(run())
+
+
+def test_pauses_become_longer_up_to_a_limit() -> None:
+    pauses = RetryPauses(1, 4)
+    for failures, longest in enumerate([1, 2, 4, 4]):
+        assert longest / 2 <= pauses.compute(failures) <= longest
 
 
 @pytest.mark.parametrize("kind", ["thread", "loop"])
@@ -154,8 +177,7 @@ def test_a_forked_process_has_connections_of_its_own(valkey: Valkey) -> None:
 
 @pytest.mark.parametrize("kind", ["thread", "loop"])
 def test_a_cluster_is_found_by_some_of_its_nodes(kind: str) -> None:
-    async def run(nodes: list[Valkey]) -> None:
-        clients = clients_of(cluster_url(nodes))
+    async def run(nodes: list[Valkey], clients: RedisClients) -> None:
         command = on(kind, clients)
         for key in "abcdef":
             assert await command("set", key, key)
@@ -168,12 +190,13 @@ def test_a_cluster_is_found_by_some_of_its_nodes(kind: str) -> None:
                 assert admin.dbsize()
 
     with cluster() as nodes:
-        asyncio.run(run(nodes))
+        # An application keeps them for longer than its event loop runs, which closes them.
+        clients = clients_of(cluster_url(nodes))
+        asyncio.run(run(nodes, clients))
 
 
 def test_a_fail_over_of_sentinels_fails_no_command() -> None:
-    async def run(servers: Watched) -> None:
-        clients = clients_of(servers.url)
+    async def run(servers: Watched, clients: RedisClients) -> None:
         commands = [on(kind, clients) for kind in ("thread", "loop")]
         for command in commands:
             await many(command, "incr", "warm")
@@ -190,4 +213,95 @@ def test_a_fail_over_of_sentinels_fails_no_command() -> None:
         assert counted
 
     with watched() as servers:
-        asyncio.run(run(servers))
+        clients = clients_of(servers.url)
+        asyncio.run(run(servers, clients))
+
+
+@pytest.mark.parametrize("kind", ["thread", "loop"])
+@pytest.mark.parametrize("reads", ["stale", "refused"])
+def test_a_master_that_was_demoted_is_looked_for_anew(kind: str, reads: str) -> None:
+    async def run(servers: Named, clients: RedisClients) -> None:
+        command = on(kind, clients)
+        await many(command, "incr", "warm")
+        servers.demote(reads_stale=reads == "stale")
+        servers.name(servers.other)
+        assert await many(command, "set", "x", "1") == {True}
+        with servers.other.admin() as admin:
+            assert admin.get("x") == "1"
+
+    with named() as servers:
+        clients = clients_of(servers.url)
+        asyncio.run(run(servers, clients))
+
+
+@pytest.mark.parametrize("kind", ["thread", "loop"])
+@pytest.mark.parametrize("master", ["demoted", "away"])
+def test_commands_wait_until_sentinels_name_another_master(
+    kind: str, master: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # They wait for the count below, however slow this machine is.
+    monkeypatch.setattr("mcp_mount.backends.redis_clients._FAIL_OVER_SECONDS", 60.0)
+
+    async def run(servers: Named, clients: RedisClients) -> None:
+        command = on(kind, clients)
+        await many(command, "incr", "warm")
+        if master == "demoted":
+            servers.demote(reads_stale=True)
+        else:
+            servers.master.kill()
+        before = servers.asked()
+        # More than have a connection: the others wait for one.
+        waiting = asyncio.ensure_future(many(command, "set", "x", "1"))
+        # More often than each of them was tried, when tries were counted.
+        while servers.asked() < before + 9 * 16:
+            await asyncio.wait([waiting], timeout=0.05)
+            assert not waiting.done()
+        servers.name(servers.other)
+        assert await waiting == {True}
+        with servers.other.admin() as admin:
+            assert admin.get("x") == "1"
+
+    with named() as servers:
+        clients = clients_of(servers.url)
+        asyncio.run(run(servers, clients))
+
+
+@pytest.mark.parametrize("kind", ["thread", "loop"])
+@pytest.mark.parametrize("master", ["demoted", "away", "unknown"])
+def test_a_fail_over_without_end_is_an_error(
+    kind: str, master: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_mount.backends.redis_clients._FAIL_OVER_SECONDS", 0.5)
+
+    async def run(servers: Named, clients: RedisClients) -> None:
+        command = on(kind, clients)
+        assert await command("set", "x", "1")
+        if master == "demoted":
+            servers.demote(reads_stale=True)
+        else:
+            servers.master.kill()
+        if master == "unknown":
+            servers.sentinel.kill()
+        with pytest.raises(clients.errors):
+            await command("set", "x", "1")
+
+    with named() as servers:
+        clients = clients_of(servers.url)
+        asyncio.run(run(servers, clients))
+
+
+@pytest.mark.parametrize("kind", ["thread", "loop"])
+def test_no_sentinel_is_forgotten_that_was_away(kind: str) -> None:
+    async def run(servers: Named, clients: RedisClients) -> None:
+        command = on(kind, clients)
+        # All connections at once ask the one that answers, after the one that does not.
+        await many(command, "incr", "n")
+        client = clients.client() if kind == "thread" else await clients.async_client()
+        sentinels = client.connection_pool.sentinel_manager.sentinels
+        ports = [one.connection_pool.connection_kwargs["port"] for one in sentinels]
+        assert ports[0] == servers.sentinel.port
+        assert len(set(ports)) == 2
+
+    with named() as servers:
+        clients = clients_of(servers.url)
+        asyncio.run(run(servers, clients))

@@ -160,6 +160,24 @@ def test_caches_run_uncached_meanwhile(fault: str, kind: str, tool: str, valkey:
     assert [site.call(kind, tool).data for _ in range(2)] == [3, 3]
 
 
+@pytest.mark.parametrize("value", [b"", b"word", b"5", b"[]", b"[1,2]", b'["x",5]', b"\xff\xfe"])
+@pytest.mark.parametrize("tool", ["cached", "cached_async"])
+def test_what_is_no_result_in_the_store_is_written_anew(
+    tool: str, value: bytes, valkey: Valkey
+) -> None:
+    site = Site(valkey.url)
+    assert site.call("wsgi", tool).data == 1
+    with valkey.admin() as client:
+        kept = client.keys("*result:*")
+        assert kept
+        for key in kept:
+            client.set(key, value)
+        assert [site.call("wsgi", tool).data for _ in range(2)] == [2, 2]
+        # As if a tag had been invalidated.
+        client.set(kept[0].partition("result:")[0] + "version:x", b"\xff")
+    assert [site.call("wsgi", tool).data for _ in range(2)] == [3, 3]
+
+
 @pytest.mark.parametrize("fault", ["away", "silent", "full"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tool", ["cached", "cached_async"])

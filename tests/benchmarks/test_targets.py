@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import charts, listeners, load, memory, overload, pages, policies, rounds
+from benchmarks import backplane, charts, listeners, load, memory, overload, pages, policies, rounds
 from benchmarks.client import Connection, prepare
 from benchmarks.messages import call
 from benchmarks.parts import Page
@@ -100,6 +100,22 @@ def test_the_tool_with_a_policy_answers(name: str) -> None:
 def test_the_server_whose_memory_is_measured_answers() -> None:
     with memory.serving("asgi", memory.HERE.parent) as server:
         assert server.vitals()["listeners"] == 0
+
+
+def test_what_a_backplane_costs_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backplane, "BLOCK", 2)
+    monkeypatch.setattr(backplane, "BLOCKS", 1)
+    # It matters to what connections take of memory, which is not looked at here.
+    monkeypatch.setattr(backplane, "_LEAVING_SECONDS", 0)
+    with backplane.valkey() as client:
+        found = list(backplane.latencies(client.url, 1))
+        kept = list(backplane.kept(client, 0.001))
+        processes = backplane.processes(client, 0.01)
+    assert len(found) == 12
+    assert all(one.shared > 0 for *_, one in found)
+    # With a task there are two keys for the places of all tasks, and two for those of its caller.
+    assert [one.keys for one in kept] == [0, 1, 1, 2, 1 + 4]
+    assert processes.busy >= processes.idle >= 1
 
 
 def test_the_page_has_a_place_for_each_part() -> None:

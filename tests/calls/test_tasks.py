@@ -17,6 +17,7 @@ from mcp_mount import TaskLimits, TaskPolicy
         ({"ttl": float("inf")}, "number of seconds above 0, not inf"),
         ({"ttl": True}, "number of seconds above 0, not True"),
         ({"poll_interval": -1}, "poll_interval"),
+        ({"begin_within": 0}, "begin_within"),
         ({"required": "yes"}, "True or False, not 'yes'"),
         ({"deferred": 1}, "True or False, not 1"),
     ],

@@ -14,9 +14,9 @@ from pathlib import Path
 from mcp_mount.auth import Connection
 from mcp_mount.auth.authorization.database_connections import TABLE, DatabaseConnections
 from sample_projects.processes import PYTHONPATH, ROOT
+from tests.integrations.test_signing_in import PROJECT, migrated
 
 APPS = "tests.integrations.signing_in_apps"
-PROJECT = "tests.integrations.signing_in_project"
 MANAGE = (
     f"import sys, {PROJECT}; from django.core.management import execute_from_command_line as run; "
     "run(['manage.py', *sys.argv[1:]])"
@@ -48,8 +48,7 @@ class CommandLine:
         self._environment = {"PYTHONPATH": PYTHONPATH}
         if host == "django":
             self._environment["DATABASE"] = str(self._file)
-            make = [sys.executable, "-m", PROJECT]
-            subprocess.run(make, cwd=ROOT, env=self._environment, check=True)
+            self._file.write_bytes(migrated())
         else:
             self._environment["STORE"] = str(self._file)
 
@@ -68,7 +67,7 @@ class CommandLine:
             input=said,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
 
     def connections(self, action: str, *words: str, said: str = "", **environment: str) -> Done:

@@ -111,7 +111,7 @@ def standing() -> Iterator[Site]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         site = Site(f"http://127.0.0.1:{server.server_port}")
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield site
         finally:
@@ -408,7 +408,7 @@ def test_an_answer_that_comes_too_slowly_is_none(
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             status, said = checked(f"http://127.0.0.1:{server.server_port}/mcp")
         finally:

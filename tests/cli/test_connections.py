@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcp_mount.auth import Connection
-from tests.cli.commands import PROGRAMS, CommandLine
+from tests.cli.commands import CommandLine
 
 DAY = 24 * 3600.0
 
@@ -38,13 +38,18 @@ OTHERS = replace(
 )
 
 
-@pytest.fixture(params=PROGRAMS)
-def line(request: pytest.FixtureRequest, tmp_path: Path) -> CommandLine:
+def line_of(host: str, folder: Path) -> CommandLine:
     """A command line, and two connections."""
-    made = CommandLine(request.param, tmp_path)
+    made = CommandLine(host, folder)
     for one in (CLAUDE, OTHERS):
         made.add(one)
     return made
+
+
+@pytest.fixture(params=["alone", "flask", "django"])
+def line(request: pytest.FixtureRequest, tmp_path: Path) -> CommandLine:
+    """Each kind of command line."""
+    return line_of(request.param, tmp_path)
 
 
 def test_connections_are_listed_revoked_and_purged(line: CommandLine) -> None:
@@ -100,6 +105,16 @@ def test_connections_are_listed_revoked_and_purged(line: CommandLine) -> None:
     line.add(replace(CLAUDE, id="c-used", used=now - 29 * DAY))
     assert line.connections("purge").stdout == "2 deleted.\n"
     assert line.kept() == {"c-claude": False, "c-other": False, "c-used": True}
+
+
+@pytest.mark.parametrize("host", ["fastapi", "starlette"])
+def test_the_command_of_the_library_finds_the_server_of_an_application(
+    host: str, tmp_path: Path
+) -> None:
+    line = line_of(host, tmp_path)
+    done = line.connections("revoke", "--client", "claude.ai", "--yes")
+    assert (done.returncode, "1 revoked." in done.stdout) == (0, True), done.stderr
+    assert line.kept() == {"c-claude": False, "c-other": True}
 
 
 @pytest.mark.parametrize("host", ["alone", "flask", "django"])

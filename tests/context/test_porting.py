@@ -369,7 +369,7 @@ def test_a_server_that_runs_itself_speaks_over_stdio(tmp_path: Path) -> None:
         input=json.dumps(initialize) + "\n",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         cwd=ROOT,
     )
     assert json.loads(done.stdout)["result"]["serverInfo"]["name"] == "own"

@@ -72,6 +72,7 @@ class Peer:
     def __init__(
         self, host: str, port: int, pid: int, log: Path, tokens: Mapping[str, str]
     ) -> None:
+        self.host = host
         self.port = port
         self.prefix = SERVERS[host][2]
         self.pid = pid

@@ -1,5 +1,7 @@
 """Whatever a client sends to a real host is answered, never by a fault, and leaves nothing behind.
 
+Each example goes to every host: to make it takes longer than to send it.
+
 FUZZ_EXAMPLES=2000 makes so many examples in each test, other ones each time, instead of the few
 that are the same in every run.
 """
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm
 
@@ -86,20 +88,27 @@ def serve(
         yield start
 
 
-@pytest.fixture(params=CREDENTIALS)
+@pytest.fixture(scope="session", params=CREDENTIALS)
 def guarded(request: pytest.FixtureRequest) -> bool:
+    """Of the session: one worker of pytest starts open servers, the other those that are not."""
     return bool(request.param == "guarded")
 
 
-@pytest.fixture(params=SERVERS)
-def peer(
-    request: pytest.FixtureRequest, guarded: bool, serve: Callable[[str, bool], Peer]
-) -> Iterator[Peer]:
-    """Each server in turn, which is well after all examples of a test, too."""
-    peer = serve(request.param, guarded)
-    before = peer.vitals()
-    yield peer
-    peer.check(before)
+@pytest.fixture
+def peers(guarded: bool, serve: Callable[[str, bool], Peer]) -> Iterator[list[Peer]]:
+    """The server of every host, each of which is well after all examples of a test, too."""
+    peers = [serve(host, guarded) for host in SERVERS]
+    before = [peer.vitals() for peer in peers]
+    yield peers
+    for peer, vitals in zip(peers, before, strict=True):
+        peer.check(vitals)
+
+
+def each(peers: list[Peer]) -> Iterator[Peer]:
+    """Each server in turn. Of an example that fails, the last that is noted is the one."""
+    for peer in peers:
+        note(f"at {peer.host}")
+        yield peer
 
 
 def token(issuer: Issuer, header: Any, said: Any, *, signed: bool = True) -> str:
@@ -127,9 +136,10 @@ def _base64(value: bytes) -> bytes:
     st.lists(answers, max_size=2),
 )
 def test_any_message_is_answered(
-    peer: Peer, method: str, named: dict[str, str], body: Any, said: list[Any]
+    peers: list[Peer], method: str, named: dict[str, str], body: Any, said: list[Any]
 ) -> None:
-    peer.message(method, named, body, said)
+    for peer in each(peers):
+        peer.message(method, named, body, said)
 
 
 @fuzz
@@ -140,7 +150,7 @@ def test_any_message_is_answered(
     st.lists(answers, max_size=2),
 )
 def test_any_nearly_right_request_is_answered(
-    peer: Peer, case: str, version: str, data: st.DataObject, said: list[Any]
+    peers: list[Peer], case: str, version: str, data: st.DataObject, said: list[Any]
 ) -> None:
     values = data.draw(RIGHT[case])
     wrong = data.draw(st.just({}) | params)
@@ -148,13 +158,15 @@ def test_any_nearly_right_request_is_answered(
     named, body = rightly(version, case.split()[0], values)
     if version != STATELESS:
         named = {**named, **data.draw(st.just({}) | headers)}
-    peer.message("POST", named, body, said)
+    for peer in each(peers):
+        peer.message("POST", named, body, said)
 
 
 @fuzz_bytes
 @given(raw_requests())
-def test_any_bytes_on_a_connection_are_answered_or_refused(peer: Peer, raw: Raw) -> None:
-    peer.exchange(raw.parts, ending=raw.ending)
+def test_any_bytes_on_a_connection_are_answered_or_refused(peers: list[Peer], raw: Raw) -> None:
+    for peer in each(peers):
+        peer.exchange(raw.parts, ending=raw.ending)
 
 
 @fuzz
@@ -165,9 +177,10 @@ def test_any_bytes_on_a_connection_are_answered_or_refused(peer: Peer, raw: Raw)
     st.just(b"") | st.just(b"{}") | st.binary(),
 )
 def test_any_path_is_answered(
-    peer: Peer, method: str, path: str, named: dict[str, str], body: bytes
+    peers: list[Peer], method: str, path: str, named: dict[str, str], body: bytes
 ) -> None:
-    peer.message(method, named, body, path=path)
+    for peer in each(peers):
+        peer.message(method, named, body, path=path)
 
 
 def http_cases() -> st.SearchStrategy[Any]:
@@ -193,16 +206,16 @@ def http_cases() -> st.SearchStrategy[Any]:
 
 @fuzz
 @given(st.deferred(http_cases))
-def test_any_request_by_the_openapi_document_is_answered(peer: Peer, case: Any) -> None:
+def test_any_request_by_the_openapi_document_is_answered(peers: list[Peer], case: Any) -> None:
     own = requests.Request(**case.as_transport_kwargs(base_url="http://127.0.0.1")).prepare()
     assert own.method is not None
     body = own.body.encode() if isinstance(own.body, str) else own.body or b""
-    path = peer.prefix + own.path_url
     named = {"content-type": own.headers.get("content-type", "application/json")}
-    peer.message(own.method, named, body, path=path)
+    for peer in each(peers):
+        peer.message(own.method, named, body, path=peer.prefix + own.path_url)
 
 
-@pytest.mark.parametrize("guarded", [True], ids=["guarded"])
+@pytest.mark.parametrize("guarded", ["guarded"], indirect=True, scope="session")
 @fuzz
 @given(
     jose_headers | st.just({}),
@@ -211,10 +224,11 @@ def test_any_request_by_the_openapi_document_is_answered(peer: Peer, case: Any) 
     st.sampled_from(["Bearer ", "bearer ", "Basic ", "", "Bearer a, Bearer "]),
 )
 def test_any_credentials_are_answered(
-    peer: Peer, issuer: Issuer, header: Any, said: Any, signed: bool, scheme: str
+    peers: list[Peer], issuer: Issuer, header: Any, said: Any, signed: bool, scheme: str
 ) -> None:
     own, body = stateless("tools/list")
     credentials = scheme + token(issuer, header, said, signed=signed)
-    peer.message("POST", {**own, "authorization": credentials}, body)
-    path = f"{peer.prefix}/tools"
-    peer.message("GET", {**JSON_HEADERS, "authorization": credentials}, b"", path=path)
+    for peer in each(peers):
+        peer.message("POST", {**own, "authorization": credentials}, body)
+        path = f"{peer.prefix}/tools"
+        peer.message("GET", {**JSON_HEADERS, "authorization": credentials}, b"", path=path)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import TimeoutError as FutureTimeout
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -15,10 +19,13 @@ from starlette.requests import Request
 
 from mcp_mount import AccessToken, DefinitionError, MCPServer
 from mcp_mount.auth import TokenVerifier
+from mcp_mount.hosting import celery_tasks
 from mcp_mount.tasks import CeleryTasks, run_task
-from mcp_mount.testing import Client
+from mcp_mount.testing import Client, RPCError
 from mcp_mount_starlette import mount
 from tests.protocol.test_backplanes import Remote
+
+SECONDS = 20
 
 
 class Queue:
@@ -169,6 +176,76 @@ def test_two_servers_of_an_application_may_differ_in_attempts() -> None:
     assert app.tasks["mcp_mount.run_task_again"].acks_late
 
 
+def test_a_broker_that_is_away_when_a_task_is_taken_back_is_told_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Celery("desk", broker="memory://")
+    tasks = CeleryTasks(app)
+
+    def revoke(task_id: str) -> None:
+        raise OSError("the broker is away")
+
+    monkeypatch.setattr(app.control, "revoke", revoke)
+    tasks.revoke("t")
+    deadline = time.monotonic() + SECONDS
+    while not caplog.records:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == (
+        "WARNING",
+        "A task could not be taken out of its queue",
+    )
+
+
 def test_tasks_is_a_queue() -> None:
     with pytest.raises(DefinitionError, match="tasks is an object with submit"):
         MCPServer("desk", tasks="celery")  # type: ignore[arg-type]
+
+
+def test_a_task_that_a_silent_broker_keeps_waiting_is_not_published_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(celery_tasks, "_MAX_THREADS", 1)
+    tasks = CeleryTasks(Celery("desk", broker="memory://"))
+    answers, published = threading.Event(), []
+
+    def publish(args: tuple[str], **options: Any) -> None:
+        answers.wait(SECONDS)
+        published.append(options["task_id"])
+
+    monkeypatch.setattr(tasks._task, "apply_async", publish)
+
+    def submit(task: str) -> None:
+        tasks.submit(json.dumps({"server": "desk", "task": task, "sealed": "s"}))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(celery_tasks, "_SUBMIT_SECONDS", 0.1)
+        for task in ("first", "second"):
+            with pytest.raises(FutureTimeout):
+                submit(task)
+    answers.set()
+    submit("third")
+    assert published == ["first", "third"]
+
+
+def test_a_caller_whose_claims_are_no_json_begins_no_task(caplog: pytest.LogCaptureFixture) -> None:
+    async def verify(token: str) -> AccessToken:
+        return AccessToken("ada", claims={"since": datetime(2026, 1, 1)})
+
+    queue = Queue()
+    server = MCPServer(
+        "desk", secret_key="k", backplane=Remote(), tasks=queue, auth=TokenVerifier(verify)
+    )
+
+    @server.tool(task=True)
+    def order() -> str:
+        return "tea"
+
+    with (
+        Client(server, tasks=True, token="t") as client,
+        pytest.raises(RPCError, match="cannot run this as a task"),
+    ):
+        client.request("tools/call", {"name": "order", "arguments": {}})
+    assert queue.payloads == []
+    assert "datetime is not JSON serializable" in caplog.text

@@ -1,7 +1,8 @@
 """The same server with a `SignIn` alone and in each host, for real web servers.
 
 STORE is an SQLite file for connections; Django has its own database, DATABASE. KNOWN is how long a
-process takes a connection for good without asking, in seconds. ISSUER is the issuer.
+process takes a connection for good without asking, in seconds. ISSUER is the issuer. SECRET_KEYS
+are the secret keys, the newest first, with blanks between. RESOURCE is the URL of the MCP endpoint.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from mcp_mount.auth.authorization import issued_tokens
 
 issued_tokens.KNOWN_SECONDS = float(os.environ.get("KNOWN", "10"))  # type: ignore[misc]
 
-KEY = "for-tests-only-for-tests-only-for-tests-only"
+KEY, *OLDER_KEYS = os.environ.get(
+    "SECRET_KEYS", "for-tests-only-for-tests-only-for-tests-only"
+).split()
 SCOPES = {"orders:read": "See your orders", "orders:write": "Change your orders"}
-OPTIONS: dict[str, Any] = {"secret_key": KEY, "scopes": "orders:read"}
+HERE: dict[str, Any] = {"resource": os.environ["RESOURCE"]} if "RESOURCE" in os.environ else {}
+OPTIONS: dict[str, Any] = {"secret_key": [KEY, *OLDER_KEYS], "scopes": "orders:read", **HERE}
 LOGIN = """<h1>Log in</h1><form method=post><input name=username><input name=password></form>"""
 
 
@@ -189,7 +193,7 @@ def _flask_application() -> Any:
     from flask import Flask, redirect, request, session
 
     app = Flask(__name__)
-    app.config["SECRET_KEY"] = KEY
+    app.config.update(SECRET_KEY=KEY, SECRET_KEY_FALLBACKS=OLDER_KEYS)
 
     @app.route("/login", methods=["GET", "POST"])
     def login() -> Any:
@@ -202,7 +206,7 @@ def _flask_application() -> Any:
 
 
 def flask() -> Any:
-    """With Flask-Login, by the configuration."""
+    """With Flask-Login, by the configuration; the keys are the application's."""
     from flask import redirect, request
     from flask_login import LoginManager, UserMixin, login_user
 
@@ -225,7 +229,7 @@ def flask() -> Any:
         return redirect(request.args["next"], 303)
 
     app.config["MCP_AUTH"] = signing_in()
-    register(MCPMount(app, "/api/mcp", name="orders", **OPTIONS))
+    register(MCPMount(app, "/api/mcp", name="orders", scopes="orders:read", **HERE))
     return app
 
 

@@ -12,6 +12,8 @@ import django
 from django.conf import settings
 from django.urls import include, path
 
+from tests.integrations.signing_in_apps import HERE, KEY, OLDER_KEYS, register
+
 if not settings.configured:
     # Behind a proxy, as docs/signing-in.md says.
     proxied: dict[str, Any] = {
@@ -21,7 +23,8 @@ if not settings.configured:
     }
     settings.configure(
         **(proxied if "PROXIED" in os.environ else {}),
-        SECRET_KEY="for-tests-only-for-tests-only-for-tests-only",
+        SECRET_KEY=KEY,
+        SECRET_KEY_FALLBACKS=OLDER_KEYS,
         ALLOWED_HOSTS=["127.0.0.1", "app.example"],
         ROOT_URLCONF=__name__,
         LOGIN_URL="login",
@@ -77,9 +80,8 @@ from django.contrib.auth.views import LoginView
 
 from mcp_mount import SyncContext
 from mcp_mount_django import MCPServer
-from tests.integrations.signing_in_apps import register
 
-server = MCPServer("orders")
+server = MCPServer("orders", **HERE)
 other = MCPServer("other")
 for one in (server, other):
     register(one)

@@ -6,10 +6,12 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from html import unescape
 from pathlib import Path
 from threading import Thread
@@ -65,6 +67,20 @@ NAMES = {"django_wsgi": "1", "django_asgi": "1"}
 """The caller where it is not the name that people log in by: the primary key of the user."""
 
 
+PROJECT = "tests.integrations.signing_in_project"
+
+
+@cache
+def migrated() -> bytes:
+    """A database of the Django project, before anybody has connected."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "db.sqlite3"
+        variables = {"PYTHONPATH": PYTHONPATH, "DATABASE": str(file)}
+        words = [sys.executable, "-m", PROJECT]
+        subprocess.run(words, cwd=ROOT, env=variables, check=True, capture_output=True)
+        return file.read_bytes()
+
+
 @contextmanager
 def serving(host: str, folder: Path, *, port: int = 0, **environment: str) -> Iterator[str]:
     """Serve an application; the origin."""
@@ -77,10 +93,10 @@ def serving(host: str, folder: Path, *, port: int = 0, **environment: str) -> It
         command = [*words, app, "--port", str(port)]
     variables = {"PYTHONPATH": PYTHONPATH, **environment}
     if host.startswith("django"):
-        variables["DATABASE"] = str(folder / "db.sqlite3")
-        if not (folder / "db.sqlite3").exists():
-            make = [sys.executable, "-m", "tests.integrations.signing_in_project"]
-            subprocess.run(make, cwd=ROOT, env=variables, check=True, capture_output=True)
+        database = folder / "db.sqlite3"
+        variables["DATABASE"] = str(database)
+        if not database.exists():
+            database.write_bytes(migrated())
     else:
         variables["STORE"] = str(folder / "connections.sqlite3")
     log = folder / f"{port}.log"
@@ -238,6 +254,10 @@ def test_metadata_are_at_the_root_in_the_words_of_the_origin(host: str, serve: S
         assert answer.status_code == 200, place
         assert answer.json()["resource"] == resource
         assert answer.json()["authorization_servers"] == [origin]
+    for place in (ISSUER, f"{RESOURCE}{path}"):
+        head, whole = httpx2.head(origin + place), httpx2.get(origin + place)
+        assert head.status_code == 200
+        assert head.headers["content-length"] == str(len(whole.content))
     for place in (f"{ISSUER}{path}", OPENID, f"{OPENID}{path}", f"{path}{OPENID}"):
         answer = httpx2.get(origin + place)
         assert (place, answer.status_code) == (place, 404)
@@ -312,7 +332,7 @@ def test_a_typescript_client_signs_in_and_refreshes(
 ) -> None:
     install(TYPESCRIPT)
     words = ["node", "sign_in.mjs", serve(host) + HOSTS[host][1], "ann", generation]
-    done = subprocess.run(words, cwd=TYPESCRIPT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, cwd=TYPESCRIPT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     name = NAMES.get(host, "ann")
     assert json.loads(done.stdout) == {

@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -343,16 +344,56 @@ def test_a_shutdown_ends_a_subscription_with_its_result(
         assert time.monotonic() - began < 30
 
 
-def test_hypercorn_ends_a_subscription_with_its_result() -> None:
+OTHERS = {
+    "hypercorn": (
+        *("hypercorn", "tests.conformance.hosts:asgi()", "--graceful-timeout", "60"),
+        "--bind",
+        "127.0.0.1:{}",
+    ),
+    "granian-wsgi": (
+        *("granian", "tests.conformance.hosts:flask_wsgi", "--factory", "--interface", "wsgi"),
+        *("--blocking-threads", "16", "--port", "{}"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_web_servers_end_a_subscription_with_its_result(name: str) -> None:
     port = free_port()
-    words = [sys.executable, "-m", "hypercorn", "tests.conformance.hosts:asgi()"]
-    words += ["--bind", f"127.0.0.1:{port}", "--graceful-timeout", "60"]
+    words = [sys.executable, "-m", *(word.format(port) for word in OTHERS[name])]
     with running(words, port) as process:
         with listening(f"http://127.0.0.1:{port}", {"toolsListChanged": True}, id="x") as heard:
             next(heard)
             process.terminate()
             assert list(heard)[-1]["result"]["resultType"] == "complete"
         process.wait(timeout=30)
+
+
+LIMITS = [
+    ("flask-wsgi", "--max-requests 4 --graceful-timeout 60"),
+    ("flask-wsgi", "--worker-class gevent --max-requests 4 --graceful-timeout 60"),
+    ("asgi", "--limit-max-requests 4"),
+]
+
+
+@pytest.mark.parametrize(("host", "options"), LIMITS)
+def test_a_worker_that_has_had_its_requests_ends_its_subscriptions(
+    host: str, options: str, tmp_path: Path
+) -> None:
+    """No signal tells of that, and the web server waits for the stream."""
+    port = free_port()
+    url, log = f"http://127.0.0.1:{port}", tmp_path / "log"
+    with (
+        running([*command(host, port), *options.split()], port, log=log),
+        listening(url, {"toolsListChanged": True}, id="x") as heard,
+    ):
+        next(heard)
+        for _ in range(6):
+            # uvicorn listens no more when it has had them.
+            with suppress(httpx2.TransportError):
+                trigger(url, "test_trigger_resource_update", uri=URI)
+        assert list(heard)[-1]["result"]["resultType"] == "complete"
+    assert "Traceback" not in log.read_text()
 
 
 def test_a_process_that_goes_down_begins_no_subscription() -> None:

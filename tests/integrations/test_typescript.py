@@ -27,7 +27,7 @@ KINDS = ("v1-legacy", "v2-legacy", "v2-auto")
 def heard(request: pytest.FixtureRequest, serve_host: Callable[[str], str]) -> dict[str, Any]:
     """What each kind of client has heard of a host; or how it failed."""
     words = ["node", "drive.mjs", f"{serve_host(request.param)}/mcp", *KINDS]
-    done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     by_kind: dict[str, Any] = json.loads(done.stdout)
     return by_kind

@@ -312,7 +312,7 @@ def said_at_start(folder: Path, starts: list[tuple[str, Any]], *apps: str) -> li
         input=json.dumps(starts),
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     return [(folder / str(number)).read_text() for number in range(len(starts))]
 
@@ -469,6 +469,39 @@ def test_what_needs_one_process_is_found_before_a_deployment(server: Any) -> Non
         "mcp_mount.I006 Tasks, and answers of 2025 clients to questions, need a single process; "
         "the server 'checked' has tools that use them: two.",
     ]
+
+
+def test_with_a_backplane_nothing_needs_one_process(server: Any) -> None:
+    server.is_beside = True
+    server.tool(name="two", permission="ledger.view_entry", task=True)(lambda: "two")
+    server.configure(backplane="redis://127.0.0.1:1/0")
+    assert [one for one in problems(deploy=True) if "'checked'" in one] == []
+
+
+def test_two_servers_of_one_name_and_backplane_are_found(server: Any) -> None:
+    from django.test import override_settings
+    from django.urls import include, path
+
+    from mcp_mount_django import MCPServer
+    from mcp_mount_django.servers import servers
+
+    url = "redis://127.0.0.1:1/0"
+    server.configure(backplane=url)
+    other = MCPServer("checked", backplane=url)
+
+    class Urls:
+        urlpatterns = (path("one", include(server.urls)), path("other", include(other.urls)))
+
+    try:
+        with override_settings(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["testserver"]):
+            [found] = [one for one in problems() if "E023" in one]
+            other.configure(name="till")
+            assert not any("E023" in one for one in problems())
+    finally:
+        servers.discard(other)
+    assert found.startswith(
+        "mcp_mount.E023 In the URLs two servers have the name 'checked' and the same backplane, "
+    )
 
 
 def test_a_second_tool_of_a_name_stops_the_start(server: Any) -> None:
@@ -704,7 +737,7 @@ def test_stdio_serves_with_the_rights_of_a_user(tmp_path: Path) -> None:
         "DJANGO_SETTINGS_MODULE": "tests.mcp_mount_django.ledger.settings",
     }
     made = [sys.executable, "-m", "tests.mcp_mount_django.ledger.applications", "ada"]
-    subprocess.run(made, cwd=ROOT, env=environment, check=True, timeout=60)
+    subprocess.run(made, cwd=ROOT, env=environment, check=True, timeout=300)
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -758,3 +791,19 @@ def test_a_path_into_a_module_that_imports_the_server_is_refused_and_says_why(
     )
     [said] = said_at_start(tmp_path, [("wsgi", {"CALLER": "outlet.mcp.caller"})], "outlet")
     assert "the module 'outlet.mcp' imports the server that needs it" in said
+
+
+@pytest.mark.parametrize(
+    ("backend", "problem"),
+    [("default", "is an ImmediateBackend"), ("missing", "missing")],
+)
+def test_a_framework_without_workers_is_found(server: Any, backend: str, problem: str) -> None:
+    from mcp_mount_django.queues import DjangoTasks
+
+    server.is_beside = True
+    server.configure(tasks=DjangoTasks(backend), backplane="redis://127.0.0.1:1/0")
+    assert problems() == []
+    server.tool(name="later", task=True, permission="ledger.view_entry")(lambda: "x")
+    [found] = problems()
+    assert found.startswith("mcp_mount.E024 Tasks of the server 'checked' are refused: ")
+    assert problem in found

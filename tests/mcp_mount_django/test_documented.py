@@ -15,7 +15,7 @@ def test_the_examples_of_the_django_page_run() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert "Ran 8 tests" in done.stderr

@@ -25,7 +25,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("databases")
     environment = {"LEDGER_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
     words = [sys.executable, "-m", APPLICATIONS, *MEMBERS]
-    subprocess.run(words, cwd=ROOT, env=environment, check=True, timeout=60)
+    subprocess.run(words, cwd=ROOT, env=environment, check=True, timeout=300)
     return folder
 
 

@@ -49,7 +49,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("databases")
     environment = {"TENANTS_FOLDER": str(folder), "PYTHONPATH": PYTHONPATH}
     make = f"from {PROJECT} import make_database; make_database()"
-    subprocess.run([sys.executable, "-c", make], cwd=ROOT, env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", make], cwd=ROOT, env=environment, check=True, timeout=300)
     return folder
 
 

@@ -40,7 +40,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         "PYTHONPATH": PYTHONPATH,
     }
     subprocess.run(
-        [sys.executable, "-m", APPLICATIONS], cwd=ROOT, env=environment, check=True, timeout=60
+        [sys.executable, "-m", APPLICATIONS], cwd=ROOT, env=environment, check=True, timeout=300
     )
     port = free_port()
     words = [sys.executable, "-m", *SERVERS[request.param](port)]

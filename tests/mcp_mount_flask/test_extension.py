@@ -587,3 +587,13 @@ def test_an_expose_that_matches_nothing_does_not_come_again() -> None:
     with pytest.raises(DefinitionError, match="tags= matches no endpoint"):
         mcp.expose(tags="x")
     mcp.init_app(Flask("other"))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("notify", ": the server has it, mcp.server.notify"), ("notifies", ""), ("__code__", "")],
+)
+def test_what_the_server_has_is_named(name: str, hint: str) -> None:
+    with pytest.raises(AttributeError) as raised:
+        getattr(MCPMount(), name)
+    assert str(raised.value) == f"'MCPMount' object has no attribute {name!r}{hint}"

@@ -6,11 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import pytest
 
+from benchmarks.applications import echo_plain
+from benchmarks.in_process import over_wsgi
+from benchmarks.messages import echo
+from mcp_mount import MCPServer
 from tests.performance.counting import Count
 from tests.performance.hosts import HOSTS
 from tests.performance.limits import LIMITS, PIECE_LIMITS
@@ -81,3 +88,40 @@ def test_a_piece_of_a_stream_takes_no_more_calls_than_its_limit(
 
 def test_every_kind_of_stream_has_a_limit() -> None:
     assert set(PIECE_LIMITS) == set(KINDS)
+
+
+def test_a_direct_call_takes_no_more_calls_with_a_backplane_than_without() -> None:
+    counts = []
+    for backplane in ("memory://", "redis://127.0.0.1:1/0"):
+        server = MCPServer("shop", open=True, secret_key="k", backplane=backplane)
+        server.tool(echo_plain)
+        call = over_wsgi(server.wsgi, echo("echo_plain"), {})
+        # The first requests say that the process serves, and note what their headers are.
+        for _ in range(3):
+            _taken(call)
+        counts.append(_calls_of(lambda call=call: _taken(call)))
+    assert counts[0] == counts[1]
+
+
+def _taken(call: Callable[[], Awaitable[bytes]]) -> None:
+    """Run a coroutine that waits for nothing."""
+    with suppress(StopIteration):
+        call().__await__().send(None)  # type: ignore[attr-defined]
+
+
+def _calls_of(function: Callable[[], object]) -> Counter[str]:
+    """The functions that are called, in Python and in C."""
+    calls: Counter[str] = Counter()
+
+    def profile(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call":
+            calls[frame.f_code.co_name] += 1
+        elif event == "c_call":
+            calls[argument.__qualname__] += 1
+
+    sys.setprofile(profile)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return calls

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
-from queue import Queue
+from queue import Empty, Queue
 from typing import Any, TypeVar
 
 import pytest
@@ -22,12 +27,16 @@ from mcp_mount.calls.backplane import (
     RESYNC,
     BackplaneUnavailable,
     Message,
+    Pool,
+    PoolEntry,
     Published,
     Record,
     SessionState,
 )
-from mcp_mount.calls.flows import Do
-from mcp_mount.protocol import Reply, Request, shared_logs
+from mcp_mount.calls.flows import Do, Flow, done, step
+from mcp_mount.calls.tasks import Task
+from mcp_mount.protocol import Reply, Request, peers, shared_logs
+from mcp_mount.protocol.changes import SessionStream
 from mcp_mount.transports.async_answers import AsyncAnswers
 from mcp_mount.transports.driving import open_request_async
 from mcp_mount.transports.threads import PLAIN
@@ -38,6 +47,13 @@ URI = "text://news"
 SECONDS = 20
 
 
+@dataclass
+class Member:
+    ends: float
+    size: int = 0
+    may_go: bool = False
+
+
 class Remote:
     """A backplane behind something like a network: every operation blocks, or is awaited."""
 
@@ -46,8 +62,11 @@ class Remote:
     def __init__(self) -> None:
         self._state = MemoryBackplane()
         self._nodes: dict[str, list[Callable[[Message], None]]] = {}
-        self._records: dict[str, dict[str, str]] = {}
+        self.records: dict[str, dict[str, str]] = {}
+        self._ends: dict[str, float] = {}
         self._lists: dict[str, list[str]] = {}
+        self.pools: dict[str, dict[str, Member]] = {}
+        self._lock = threading.Lock()
         self.is_down = False
         self.published_messages: list[Message] = []
         self.looking: Callable[[], object] = lambda: None
@@ -128,13 +147,18 @@ class Remote:
         return self._step(lambda: node in self._nodes)
 
     def record(self, key: str) -> Do[Record]:
-        return self._step(lambda: dict(self._records.get(key, {})))
+        return self._step(lambda: dict(self.records.get(key, {})))
+
+    def left(self, key: str) -> Do[float]:
+        return self._step(lambda: max(0.0, self._ends.get(key, 0.0) - time.monotonic()))
 
     def note(
         self, key: str, fields: Record, *, ttl: float, new: bool = False, final: str | None = None
     ) -> Do[bool]:
         def change() -> bool:
-            known = self._records.setdefault(key, {}) if new else self._records.get(key)
+            known = self.records.setdefault(key, {}) if new else self.records.get(key)
+            if new:
+                self._ends[key] = time.monotonic() + ttl
             if known is None or final in known:
                 return False
             known.update(fields)
@@ -150,6 +174,56 @@ class Remote:
 
     def items(self, key: str, *, last: int | None = None) -> Do[Sequence[str]]:
         return self._step(lambda: self._lists.get(key, [])[-(last or 0) :])
+
+    def forget(self, key: str) -> Do[None]:
+        def drop() -> None:
+            self.records.pop(key, None)
+            self._ends.pop(key, None)
+            self._lists.pop(key, None)
+
+        return self._step(drop)
+
+    def enter(
+        self, pools: Sequence[Pool], member: str, *, ttl: float, size: int = 0
+    ) -> Do[PoolEntry]:
+        def take() -> PoolEntry:
+            with self._lock:
+                return self._enter(pools, member, time.monotonic() + ttl, size)
+
+        return self._step(take)
+
+    def _enter(self, pools: Sequence[Pool], member: str, ends: float, size: int) -> PoolEntry:
+        dropped: list[str] = []
+        now = time.monotonic()
+        for pool in pools:
+            members = self.pools.setdefault(pool.name, {})
+            for name in [name for name, one in members.items() if one.ends <= now]:
+                del members[name]
+            is_new = member not in members
+            needed = max(size, 1) if is_new else size - members[member].size
+            while (is_new and len(members) >= pool.most) or (
+                needed > 0 and sum(one.size for one in members.values()) + needed > pool.most_size
+            ):
+                may_go = [name for name, one in members.items() if one.may_go and name != member]
+                if not may_go:
+                    left = [one.ends - now for one in members.values()]
+                    return PoolEntry(pool.name, min(left, default=0.0), tuple(dropped))
+                dropped.append(min(may_go, key=lambda name: members[name].ends))
+                for other in pools:
+                    self.pools.get(other.name, {}).pop(dropped[-1], None)
+        for pool in pools:
+            self.pools[pool.name].setdefault(member, Member(ends)).size = size
+        return PoolEntry(dropped=tuple(dropped))
+
+    def leave(self, pools: Sequence[str], member: str, *, at_need: bool = False) -> Do[None]:
+        def give_back() -> None:
+            for members in [self.pools.get(one, {}) for one in pools]:
+                if at_need and member in members:
+                    members[member].may_go = True
+                elif not at_need:
+                    members.pop(member, None)
+
+        return self._step(give_back)
 
 
 class OnThreads:
@@ -433,6 +507,34 @@ def test_an_answer_reaches_the_process_that_asked(processes: Processes) -> None:
     list(whole(pieces))
 
 
+ANSWER_OF_NOBODY = {"jsonrpc": "2.0", "id": "0000000000000000-0123456789abcdef", "result": {}}
+"""The answer to the question of a process that there is not any more."""
+
+
+def test_the_answer_to_a_question_of_a_lost_process_is_refused(processes: Processes) -> None:
+    session = processes.open()
+    status, body = processes.send(processes.one, session, ANSWER_OF_NOBODY)
+    assert (status, "The worker that asked this question was lost" in body) == (400, True)
+
+
+@pytest.mark.parametrize("what", ["this process has not come back", "others may not have"])
+def test_while_the_backplane_knows_nobody_an_answer_is_to_be_sent_again(
+    processes: Processes, what: str
+) -> None:
+    session = processes.open()
+    assert processes.send(processes.one, session, message("ping"))[0] == 200
+    nodes = processes.backplane._nodes
+    if what == "others may not have":
+        for hear in [one for listeners in nodes.values() for one in listeners]:
+            hear(RESYNC)
+    else:
+        nodes.clear()
+    pieces = processes.start(processes.one, "POST", session, ANSWER_OF_NOBODY)
+    status, headers = pieces.get(timeout=SECONDS)
+    assert (status, headers["retry-after"]) == (503, "1")
+    list(whole(pieces))
+
+
 def test_a_call_is_cancelled_from_the_other_process(processes: Processes) -> None:
     stopped.clear()
     session = processes.open()
@@ -468,11 +570,10 @@ def test_what_cannot_be_noted_without_the_backplane_is_a_503(
 ) -> None:
     session = processes.open()
     processes.backplane.is_down = True
-    answer = {"jsonrpc": "2.0", "id": "0000000000000000-0123456789abcdef", "result": {}}
     for body in (
         message("logging/setLevel", {"level": "error"}),
         message("resources/subscribe", {"uri": URI}),
-        answer,
+        ANSWER_OF_NOBODY,
     ):
         pieces = processes.start(processes.one, "POST", session, body)
         status, headers = pieces.get(timeout=SECONDS)
@@ -663,6 +764,57 @@ def test_other_processes_hear_of_the_states_of_a_task() -> None:
     assert {one["what"] for one in backplane.published_messages} == {"task"}
 
 
+def test_of_ids_that_nobody_has_got_the_backplane_is_not_asked(processes: Processes) -> None:
+    session = processes.open()
+    processes.send(processes.one, session, message("ping"))
+    processes.backplane.is_down = True
+    for server in (processes.one, processes.other):
+
+        @server.tool(task=True)
+        def later() -> str:
+            return ""
+
+    tasks = meta(capabilities={"extensions": {"io.modelcontextprotocol/tasks": {}}})
+    headers, body = stateless("tasks/get", {"taskId": "abc:a", "_meta": tasks})
+    status, text = processes.send(processes.one, headers, body)
+    assert (status, "There is no such task" in text) == (400, True)
+    place = {"accept": "text/event-stream", "last-event-id": "0123456789abcdef:e.1"}
+    status, text = processes.send(processes.one, {**session, **place}, None, "GET")
+    assert (status, "not kept" in text) == (400, True)
+
+
+def test_the_end_of_a_task_that_could_not_be_looked_at_is_told_later(on_a_loop: Processes) -> None:
+    may_end, has_failed = threading.Event(), threading.Event()
+    for server in (on_a_loop.one, on_a_loop.other):
+
+        @server.tool(task=TaskPolicy(ttl=60))
+        def later() -> str:
+            may_end.wait(SECONDS)
+            return "done"
+
+    tasks = meta(capabilities={"extensions": {"io.modelcontextprotocol/tasks": {}}})
+    made = ask(on_a_loop.other, "tools/call", {"name": "later", "_meta": tasks})
+    wanted = {"taskIds": [made["result"]["taskId"]]}
+    headers, body = stateless("subscriptions/listen", {"notifications": wanted, "_meta": tasks})
+    pieces = on_a_loop.start(on_a_loop.one, "POST", headers, body)
+    assert made["result"]["taskId"] in find(pieces, "acknowledged")
+    record = on_a_loop.backplane.record
+
+    def fail() -> Record:
+        has_failed.set()
+        raise BackplaneUnavailable
+
+    on_a_loop.backplane.record = lambda key: Do(fail)  # type: ignore[method-assign]
+    may_end.set()
+    assert has_failed.wait(SECONDS)
+    on_a_loop.backplane.record = record  # type: ignore[method-assign]
+    for hear in [one for heard in on_a_loop.backplane._nodes.values() for one in heard]:
+        hear(BEAT)
+    assert '"status":"completed"' in find(pieces, "notifications/tasks")
+    on_a_loop.one.notify.close()
+    list(whole(pieces))
+
+
 def test_calls_of_no_session_are_direct_once_the_process_serves(processes: Processes) -> None:
     direct = processes.one.core.protocol.direct
     assert not direct.allowed
@@ -699,6 +851,73 @@ def test_after_lost_messages_a_stream_tells_of_everything_and_knows_its_subscrip
     assert URI in find(pieces, "notifications/resources/updated")
     on_a_loop.one.notify.close()
     list(whole(pieces))
+
+
+def test_a_subscription_counts_that_is_made_during_the_look_after_lost_messages(
+    on_a_loop: Processes,
+) -> None:
+    session = on_a_loop.open()
+    pieces = get_stream(on_a_loop, on_a_loop.one, session)
+    subscribe = subscribe_elsewhere(on_a_loop, session, "resources/subscribe")
+    looked = threading.Event()
+
+    def look() -> None:
+        subscribe()
+        looked.set()
+
+    on_a_loop.backplane.looking = look
+    lose_messages(on_a_loop, lambda: None)
+    assert looked.wait(SECONDS)
+    on_a_loop.other.notify.resource_updated(URI)
+    assert URI in find(pieces, "notifications/resources/updated")
+    on_a_loop.one.notify.close()
+    list(whole(pieces))
+
+
+def test_after_lost_messages_many_sessions_are_looked_up_in_a_few_steps() -> None:
+    backplane = Remote()
+    core = make(backplane).core
+    sessions, peers, steps = core.protocol._sessions, core._peers, Queue[Do[Any]]()
+    streams = [SessionStream(f"s{number}", sessions._streams) for number in range(250)]
+    for one in streams:
+        backplane.subscribe(one.session, URI, on=True, ttl=60).do()
+    peers.later = steps.put
+    peers._hear(RESYNC)
+    for _ in range(3):
+        steps.get_nowait().do()
+    assert steps.empty()
+    assert {one.uris for one in streams} == {frozenset({URI})}
+
+
+def test_a_session_ends_everywhere_though_others_cannot_be_told_at_once(
+    on_a_loop: Processes,
+) -> None:
+    session = on_a_loop.open()
+    pieces = get_stream(on_a_loop, on_a_loop.other, session)
+    publish = on_a_loop.backplane.publish
+
+    def fail(sent: Message) -> Do[None]:
+        on_a_loop.backplane.publish = publish  # type: ignore[method-assign]
+        raise BackplaneUnavailable
+
+    on_a_loop.backplane.publish = fail  # type: ignore[method-assign]
+    assert on_a_loop.send(on_a_loop.one, session, None, "DELETE")[0] == 204
+    list(whole(pieces))
+
+
+def test_a_state_of_a_session_may_be_dropped_as_soon_as_it_is_kept(on_threads: Processes) -> None:
+    class Dropping(OrderedDict[str, SessionState]):
+        """As if other threads had many sessions."""
+
+        def __setitem__(self, key: str, value: SessionState) -> None:
+            super().__setitem__(key, value)
+            self.popitem(last=False)
+
+    session = on_threads.open()
+    level = message("logging/setLevel", {"level": "error"})
+    assert on_threads.send(on_threads.one, session, level)[0] == 200
+    on_threads.one.core.protocol._sessions._last_known = Dropping()
+    assert on_threads.send(on_threads.one, session, message("ping"))[0] == 200
 
 
 def test_after_lost_messages_the_streams_of_sessions_that_have_ended_end(
@@ -753,6 +972,76 @@ def test_the_stream_of_a_call_goes_on_at_another_process(
     assert list(whole(again)) == []
 
 
+def test_the_events_of_a_stream_that_is_cancelled_are_kept_no_longer_than_those_of_others(
+    on_a_loop: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backplane, kept = on_a_loop.backplane, []
+    append = backplane.append
+
+    def noted(key: str, items: Sequence[str], *, ttl: float, most: int) -> Do[None]:
+        kept.append((len(items), ttl))
+        return append(key, items, ttl=ttl, most=most)
+
+    monkeypatch.setattr(backplane, "append", noted)
+    session = on_a_loop.open()
+    params = {"name": "wait", "_meta": {"progressToken": "p"}}
+    pieces = on_a_loop.start(on_a_loop.one, "POST", session, message("tools/call", params, id=7))
+    find(pieces, "notifications/progress")
+    deadline = time.monotonic() + SECONDS
+    while sum(count for count, _ in kept) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    cancel = {"method": "notifications/cancelled", "params": {"requestId": 7}}
+    on_a_loop.send(on_a_loop.other, session, {"jsonrpc": "2.0", **cancel})
+    list(whole(pieces))
+    while kept[-1] != (0, on_a_loop.one.core.protocol.settings.resume_ttl):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_stream_that_a_slow_backplane_does_not_have_yet_is_waited_for(
+    on_a_loop: Processes,
+    cut_off: tuple[dict[str, str], Queue[Any], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_logs, "_BEGUN_SECONDS", 0.05)
+    session, pieces, seen = cut_off
+    backplane, looks = on_a_loop.backplane, 0
+    record = backplane.record
+
+    def late(key: str) -> Do[Record]:
+        def look() -> Record:
+            nonlocal looks
+            looks += 1
+            time.sleep(0.1)
+            return {} if looks < 3 else dict(backplane.records[key])
+
+        return backplane._step(look) if key.startswith("log:") else record(key)
+
+    monkeypatch.setattr(backplane, "record", late)
+    again = resume(on_a_loop, session, seen, "10.0.0.1")
+    assert again.get(timeout=SECONDS)[0] == 200
+    go_on.set()
+    find(again, '"result"')
+    for one in (again, pieces):
+        list(whole(one))
+
+
+def test_few_clients_wait_for_streams_that_there_are_not(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_logs, "_BEGUN_SECONDS", 0.01)
+    session = processes.open()
+    unknown = {"accept": "text/event-stream", "last-event-id": "0123456789abcdef.1"}
+
+    def asked(most: int) -> int:
+        monkeypatch.setattr(shared_logs, "_MAX_AWAITED", most)
+        return processes.send(processes.one, {**session, **unknown}, None, "GET")[0]
+
+    # One after another has waited: then there is room again.
+    assert [asked(1), asked(1), asked(0), asked(1)] == [400, 400, 503, 400]
+
+
 def test_who_may_not_use_a_tool_does_not_read_its_stream_at_another_process(
     on_a_loop: Processes, cut_off: tuple[dict[str, str], Queue[Any], str]
 ) -> None:
@@ -770,11 +1059,11 @@ def test_a_stream_whose_process_is_lost_ends_with_an_error(
     cut_off: tuple[dict[str, str], Queue[Any], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shared_logs, "MISSING_SECONDS", 0.0)
+    monkeypatch.setattr(peers, "MISSING_SECONDS", 0.0)
     session, pieces, seen = cut_off
     backplane, node = on_a_loop.backplane, on_a_loop.one.core._peers.node
     deadline = time.monotonic() + SECONDS
-    while not any(key.startswith("log:") for key in backplane._records):
+    while not any(key.startswith("log:") for key in backplane.records):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     lost = backplane._nodes.pop(node)
@@ -791,6 +1080,195 @@ def test_a_stream_whose_process_is_lost_ends_with_an_error(
     list(whole(pieces))
 
 
+def test_a_stream_of_which_a_lost_process_has_written_no_event_ends_with_an_error(
+    on_a_loop: Processes, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """The process is killed between the two writes, after the client has read the first event."""
+    monkeypatch.setattr(peers, "MISSING_SECONDS", 0.0)
+    backplane, node = on_a_loop.backplane, on_a_loop.one.core._peers.node
+    reached, append = threading.Event(), backplane.append
+
+    def killed(key: str, items: Sequence[str], *, ttl: float, most: int) -> Do[None]:
+        reached.set()
+        raise BackplaneUnavailable
+
+    monkeypatch.setattr(backplane, "append", killed)
+    session, pieces, seen = request.getfixturevalue("cut_off")
+    assert reached.wait(SECONDS)
+    lost = backplane._nodes.pop(node)
+    again = resume(on_a_loop, session, seen, "10.0.0.1")
+    assert again.get(timeout=SECONDS)[0] == 200
+    assert "The worker that ran this was lost" in find(again, '"error"')
+    assert list(whole(again)) == []
+    backplane._nodes[node] = lost
+    monkeypatch.setattr(backplane, "append", append)
+    go_on.set()
+    list(whole(pieces))
+
+
+def test_other_processes_are_shown_the_states_of_a_task_in_their_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = make(Remote())
+    board, shown = server.core.tasks._board, []
+    show = board.show
+    ending: list[threading.Thread] = []
+
+    def show_late(task: Task) -> None:
+        if task.message == "halfway":
+            # The server ends at this moment.
+            ending.append(threading.Thread(target=server.core.tasks.close))
+            ending[0].start()
+            ending[0].join(0.2)
+        shown.append(task.status)
+        show(task)
+
+    monkeypatch.setattr(board, "show", show_late)
+
+    @server.tool(task=True)
+    def work(ctx: SyncContext) -> str:
+        ctx.report_progress(1, message="halfway")
+        while not ctx.cancelled:
+            time.sleep(0.01)
+        return "done"
+
+    tasks = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+    ask(server, "tools/call", {"name": "work", "_meta": meta(capabilities=tasks)})
+    until(lambda: "failed" in shown)
+    ending[0].join()
+    until(lambda: not board._changed and len(shown) == 2)
+    assert shown == ["working", "failed"]
+    assert not board._paces
+
+
+@pytest.mark.parametrize("policy", [True, TaskPolicy(deferred=True)], ids=["task", "deferred"])
+def test_first_requests_at_once_may_all_start_tasks(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch, policy: bool | TaskPolicy
+) -> None:
+    """Of those one joins the others; the rest wait for it."""
+    listen, joining, may_join = processes.backplane.listen, threading.Event(), threading.Event()
+
+    def listen_late(node: str, hear: Callable[[Message], object]) -> Do[None]:
+        asked = step(partial(listened, node, hear))
+
+        async def awaited() -> None:
+            joining.set()
+            await asyncio.to_thread(may_join.wait, SECONDS)
+            assert asked.awaited is not None
+            await asked.awaited()
+
+        def plain() -> None:
+            joining.set()
+            may_join.wait(SECONDS)
+            asked.do()
+
+        return Do(plain, awaited)
+
+    def listened(node: str, hear: Callable[[Message], object]) -> Flow[None]:
+        yield from done(listen(node, hear))
+
+    monkeypatch.setattr(processes.backplane, "listen", listen_late)
+
+    @processes.one.tool(task=policy)
+    def order(ctx: SyncContext) -> str:
+        ctx.start_task()
+        return "tea"
+
+    tasks = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+    params = {"name": "order", "arguments": {}, "_meta": meta(capabilities=tasks)}
+    headers, body = stateless("tools/call", params)
+    first = processes.start(processes.one, "POST", headers, body)
+    assert joining.wait(SECONDS)
+    second = processes.start(processes.one, "POST", headers, body)
+    with pytest.raises(Empty):
+        second.get(timeout=0.2)
+    may_join.set()
+    for pieces in (first, second):
+        assert pieces.get(timeout=SECONDS)[0] == 200
+        begun = json.loads(b"".join(whole(pieces)))["result"]
+        assert begun["resultType"] == "task"
+    until(lambda: all(record["status"] == "completed" for record in task_records(processes)))
+
+
+def task_records(processes: Processes) -> list[dict[str, str]]:
+    records = processes.backplane.records
+    return [record for key, record in records.items() if key.startswith("t:")]
+
+
+def until(is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def watched(
+    on_a_loop: Processes, cut_off: tuple[dict[str, str], Queue[Any], str]
+) -> Iterator[tuple[shared_logs._Written, list[Any]]]:
+    """A stream that a client reads at the other process, and what that listens with."""
+    session, pieces, seen = cut_off
+    written = on_a_loop.one.core.protocol._sessions._shared_logs._written
+    until(lambda: any(key.startswith("log:") for key in on_a_loop.backplane.records))
+    again = resume(on_a_loop, session, seen, "10.0.0.1")
+    assert again.get(timeout=SECONDS)[0] == 200
+    [stream] = written.values()
+    until(lambda: stream.elsewhere)
+    # It has been told what there is.
+    on_a_loop.one.core._peers.later.__self__.finish(SECONDS)
+    node = on_a_loop.other.core._peers.node
+    listeners = on_a_loop.backplane._nodes.pop(node)
+    yield stream, listeners
+    on_a_loop.backplane._nodes[node] = listeners
+    go_on.set()
+    list(whole(pieces))
+    # The reader may not be told any more: it looks by itself.
+    until(lambda: not written)
+    for hear in listeners:
+        hear(BEAT)
+    list(whole(again))
+
+
+def test_a_stream_whose_reader_is_lost_with_its_process_has_no_reader(
+    on_a_loop: Processes,
+    watched: tuple[shared_logs._Written, list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream, _ = watched
+    node = on_a_loop.one.core._peers.node
+    for hear in on_a_loop.backplane._nodes[node]:
+        hear(BEAT)
+    time.sleep(0.1)
+    # It may be away for a moment.
+    assert stream.log.unread_seconds() == 0.0
+    monkeypatch.setattr(peers, "MISSING_SECONDS", 0.0)
+    for hear in on_a_loop.backplane._nodes[node]:
+        hear(BEAT)
+    until(stream.log.unread_seconds)
+
+
+def test_a_process_that_could_not_be_told_of_news_asks_for_them_again(
+    on_a_loop: Processes, watched: tuple[shared_logs._Written, list[Any]]
+) -> None:
+    stream, listeners = watched
+    stream.log.append(b": news\n\n")
+    until(stream.log.unread_seconds)
+    on_a_loop.backplane._nodes[on_a_loop.other.core._peers.node] = listeners
+    for hear in listeners:
+        hear(RESYNC)
+    until(lambda: stream.log.unread_seconds() == 0.0)
+
+
+def test_of_missing_processes_a_bounded_number_is_remembered() -> None:
+    one = make(Bare()).core._peers
+
+    def is_lost(node: str) -> bool:
+        return bool(step(lambda: one.is_lost(node)).do())
+
+    assert not any(is_lost(str(number)) for number in range(2000))
+    assert len(one._missing) == 1000
+
+
 def test_a_task_that_reports_all_the_time_is_told_to_others_now_and_then() -> None:
     backplane = Remote()
     server = make(backplane)
@@ -805,8 +1283,65 @@ def test_a_task_that_reports_all_the_time_is_told_to_others_now_and_then() -> No
     asked = ask(server, "tools/call", {"name": "count", "_meta": meta(capabilities=tasks)})
     key = f"t:{asked['result']['taskId']}"
     deadline = time.monotonic() + SECONDS
-    while backplane._records[key]["status"] != "completed":
+    while backplane.records[key]["status"] != "completed":
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert "counted" in backplane._records[key]["outcome"]
+    assert "counted" in backplane.records[key]["outcome"]
     assert len(backplane.published_messages) < 500
+
+
+def parts_of(part: Any, seen: dict[int, Any]) -> dict[int, Any]:
+    """A part of a server, and its parts, by their identity."""
+    if id(part) not in seen and type(part).__module__.startswith("mcp_mount."):
+        seen[id(part)] = part
+        for one in list(vars(part).values()) if hasattr(part, "__dict__") else ():
+            parts_of(getattr(one, "__self__", one), seen)
+    return seen
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("store", [None, "redis://localhost"], ids=["in memory", "in Redis"])
+@pytest.mark.parametrize("make", [lambda: None, Remote], ids=["alone", "of several"])
+def test_a_forked_process_waits_for_no_thread_of_its_parent(
+    make: Callable[[], Remote | None], store: str | None
+) -> None:
+    server = MCPServer("shop", open=True, secret_key="k", backplane=make(), store=store)
+    ask(server, "tools/list")
+    owners = [one for one in parts_of(server.core, {}).values() if hasattr(one, "_lock")]
+    names = {type(one).__name__ for one in owners}
+    assert names > {"TaskBoard", "SharedLogs", "KeptLogs", "Changes", "LocalTasks", "Outbox"}
+    is_held, is_over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ExitStack() as stack:
+            for one in {id(one._lock): one._lock for one in owners}.values():
+                stack.enter_context(one)
+            is_held.set()
+            is_over.wait(SECONDS)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert is_held.wait(SECONDS)
+    child = os.fork()
+    if child == 0:
+        held = [type(one).__name__ for one in owners if not one._lock.acquire(blocking=False)]
+        os.write(2, " ".join(held).encode())
+        os._exit(len(held))
+    status = os.waitpid(child, 0)[1]
+    is_over.set()
+    holder.join()
+    assert status == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_process_has_served_nobody() -> None:
+    server = MCPServer("shop", open=True, secret_key="k", backplane=Remote())
+    ask(server, "tools/list")
+    peers = server.core._peers
+    assert peers.is_serving
+    child = os.fork()
+    if child == 0:
+        os._exit(int(peers.is_serving))
+    assert os.waitpid(child, 0)[1] == 0
+    assert peers.is_serving

@@ -28,20 +28,34 @@ def test_a_stream_stays_known_until_the_last_of_its_session_is_gone() -> None:
     del first
     gc.collect()
     streams.subscribe("session", URI, on=True)
-    streams.load(second, frozenset({"text://old"}))
-    assert second.uris == {URI, "text://old"}
+    assert second.uris == {URI}
 
 
-def test_what_changes_before_a_stream_is_loaded_counts_more_than_what_was_found() -> None:
+def test_what_changes_during_a_look_counts_more_than_what_was_found() -> None:
     streams = OpenStreams()
     stream = SessionStream("session", streams)
-    streams.subscribe("session", "text://new", on=True)
-    streams.subscribe("session", URI, on=True)
-    streams.subscribe("session", URI, on=False)
-    streams.load(stream, frozenset({URI}))
+    with streams.looking("session") as load:
+        streams.subscribe("session", "text://new", on=True)
+        streams.subscribe("session", URI, on=True)
+        streams.subscribe("session", URI, on=False)
+        load(frozenset({URI}))
     assert stream.uris == {"text://new"}
     streams.subscribe("session", URI, on=True)
     assert stream.uris == {"text://new", URI}
+    with streams.looking("session") as load:
+        load(frozenset({"text://old"}))
+    assert stream.uris == {"text://old"}
+
+
+def test_what_changes_during_two_looks_counts_in_both() -> None:
+    streams = OpenStreams()
+    stream = SessionStream("session", streams)
+    with streams.looking("session") as load_first:
+        with streams.looking("session") as load_second:
+            streams.subscribe("session", URI, on=True)
+            load_second(frozenset())
+        load_first(frozenset())
+    assert stream.uris == {URI}
 
 
 def test_a_stream_that_is_read_after_its_session_has_ended_ends_at_once() -> None:

@@ -12,6 +12,7 @@ from flask_login import LoginManager, UserMixin, current_user
 from mcp_mount.tasks import CeleryTasks
 from mcp_mount_flask import MCPMount
 from tests.queues.desk import POLICY, fill
+from tests.workers import clock  # noqa: F401
 
 celery = Celery("desk", broker=os.environ["BROKER"])
 celery.conf.update(

@@ -12,6 +12,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from mcp_mount import Context, SyncContext, TaskPolicy
+from mcp_mount.backends.backplane import redis_node
+
+# Tests of lost workers wait until their node counts as gone: otherwise 30 seconds.
+vars(redis_node).update(NODE_SECONDS=8, _BEAT_SECONDS=1.0)
 
 POLICY = TaskPolicy(ttl=120, poll_interval=0.05)
 
@@ -32,6 +36,10 @@ def fill(server: Any) -> None:
         for done in range(number):
             ctx.report_progress(done + 1, number, f"{done + 1} of {number}")
         return {"pid": os.getpid(), "sum": sum(range(number)), "task": ctx.task_id}
+
+    @server.tool(task=TaskPolicy(ttl=120, begin_within=1))
+    def soon() -> str:
+        return "soon"
 
     @server.tool(task=POLICY)
     async def count_async(ctx: Context, number: int) -> dict[str, Any]:

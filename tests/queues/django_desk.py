@@ -31,6 +31,7 @@ if not settings.configured:
             "default": {
                 "ENGINE": "django.db.backends.sqlite3",
                 "NAME": f"{os.environ['FOLDER']}/db.sqlite3",
+                "ATOMIC_REQUESTS": "ATOMIC" in os.environ,
                 # Before 5.1 Django knows no other mode than that of SQLite.
                 "OPTIONS": {
                     "timeout": 20,
@@ -57,6 +58,7 @@ from django.db import connection
 from django.urls import include, path
 from django.utils import timezone, translation
 
+from mcp_mount import Context, SyncContext
 from mcp_mount.tasks import CeleryTasks
 from mcp_mount_django import MCPServer
 from mcp_mount_django.queues import DjangoTasks
@@ -106,6 +108,27 @@ async def who_async(request: django.http.HttpRequest) -> dict[str, Any]:
 @server.tool(task=POLICY, permission="auth.view_user")
 def secret(request: django.http.HttpRequest) -> str:
     return str(request.user.get_username())
+
+
+def _enroll(ctx: Any, name: str) -> int:
+    """Add a user before a task is begun, and once more in it: how many there are of the name."""
+    from django.contrib.auth.models import User
+
+    User.objects.create_user(f"{name} {ctx.task_id or 'before'}")
+    ctx.start_task()
+    return User.objects.filter(username__startswith=name).count()
+
+
+@server.tool
+def enroll(ctx: SyncContext, name: str) -> int:
+    return _enroll(ctx, name)
+
+
+@server.tool
+async def enroll_async(ctx: Context, name: str) -> int:
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(_enroll)(ctx, name)
 
 
 urlpatterns = [path("mcp", include(server.urls))]

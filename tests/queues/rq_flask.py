@@ -1,4 +1,5 @@
-"""A Flask application whose tasks RQ runs, as docs/tasks.md has it."""
+"""A Flask application whose tasks RQ runs, as docs/tasks.md has it. SECRET_KEYS are its secret
+keys, the newest first, with blanks between."""
 
 from __future__ import annotations
 
@@ -24,9 +25,12 @@ def run(payload: str) -> None:
     run_task(payload)
 
 
+key, *older_keys = os.environ.get("SECRET_KEYS", "for-tests-only").split()
+
 app = Flask("desk")
 app.config.update(
-    SECRET_KEY="for-tests-only",
+    SECRET_KEY=key,
+    SECRET_KEY_FALLBACKS=older_keys,
     MCP_BACKPLANE=os.environ["BACKPLANE"],
     MCP_OPEN=True,
     MCP_TASKS=RQTasks(),

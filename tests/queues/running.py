@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
+from tests.valkey import Valkey
 from tests.workers.client import Client, Stream
 
 SECONDS = 60.0
@@ -116,6 +117,22 @@ class Desk(Client):
 
     def cancel(self, task_id: str) -> None:
         self.stateless("tasks/cancel", {"taskId": task_id})
+
+
+def tasks_in(backplane: Valkey) -> set[str]:
+    """The keys of all tasks, and all that count for limits."""
+    with backplane.admin() as client:
+        found = set(client.scan_iter("*:t:*"))
+        for key in client.scan_iter("*:p:tasks"):
+            found |= set(client.zrange(key, 0, -1))
+    return found
+
+
+def has_ended(backplane: Valkey, task_id: str) -> bool:
+    """Whether a task has ended, for tests that cannot ask as its client."""
+    with backplane.admin() as client:
+        [key] = client.scan_iter(f"*:t:{task_id}", count=10_000)
+        return bool(client.hexists(key, "ended"))
 
 
 def accept(desk: Desk, task_id: str) -> None:

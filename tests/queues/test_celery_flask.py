@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 
-from tests.queues.running import Desk, accept, answered, celery, children, gunicorn, until, worker
+from tests.queues.running import (
+    Desk,
+    accept,
+    answered,
+    celery,
+    children,
+    gunicorn,
+    tasks_in,
+    until,
+    worker,
+)
 from tests.requests import meta, stateless
 from tests.valkey import Valkey
 from tests.workers.client import TASKS
@@ -30,24 +40,34 @@ class Site:
         web: Its process, whose children serve.
         environment: Of its processes.
         broker: Keeps the messages of Celery.
+        backplane: Has the states of tasks.
         folder: For files of the tools.
     """
 
     def __init__(
-        self, port: int, web: Any, environment: dict[str, str], broker: Valkey, folder: Path
+        self,
+        port: int,
+        web: Any,
+        environment: dict[str, str],
+        broker: Valkey,
+        backplane: Valkey,
+        folder: Path,
     ) -> None:
         self.port = port
         self.web = web
         self.broker = broker
+        self.backplane = backplane
         self.folder = folder
         self._environment = environment
 
     def desk(self, **headers: str) -> Desk:
         return Desk(self.port, **headers)
 
-    def worker(self, pool: str = "prefork") -> AbstractContextManager[Any]:
+    def worker(self, pool: str = "prefork", *, ahead: float = 0) -> AbstractContextManager[Any]:
+        """A worker, whose clock may be ahead of that of the web server."""
         words = celery(f"{APP}:celery", pool)
-        return worker(words, self._environment, self.folder / f"{pool}.log", "ready.")
+        environment = {**self._environment, "CLOCK_AHEAD": str(ahead)}
+        return worker(words, environment, self.folder / f"{pool}.log", "ready.")
 
     def log(self, pool: str = "prefork") -> str:
         return (self.folder / f"{pool}.log").read_text()
@@ -66,7 +86,7 @@ def site(folder: Path, **environment: str) -> Iterator[Site]:
             **environment,
         }
         with gunicorn(f"{APP}:app", variables, workers=2) as (port, web):
-            yield Site(port, web, variables, broker, folder)
+            yield Site(port, web, variables, broker, backplane, folder)
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +101,14 @@ def waiting(running: Site) -> Site:
     return running
 
 
-@pytest.fixture(scope="class", params=["prefork", "threads"])
+@pytest.fixture(
+    scope="class",
+    params=[("prefork", 0), ("threads", 600)],
+    ids=["prefork", "threads, with another clock"],
+)
 def working(request: pytest.FixtureRequest, running: Site) -> Iterator[tuple[Desk, set[int]]]:
-    with running.worker(request.param) as process:
+    pool, ahead = request.param
+    with running.worker(pool, ahead=ahead) as process:
         yield running.desk(x_user="ada"), children(process)
 
 
@@ -195,8 +220,23 @@ def test_who_writes_to_the_broker_cannot_make_or_change_a_task(waiting: Site) ->
     assert "bob" not in message
 
 
+def test_a_task_that_its_broker_has_lost_fails(waiting: Site) -> None:
+    desk = waiting.desk()
+    task_id = desk.begin("soon")
+    with waiting.broker.admin() as broker:
+        [late] = broker.lrange("celery", 0, -1)
+        broker.delete("celery")
+        seen = desk.ended(task_id)
+        assert seen["error"]["message"] == "No worker began this task within 1 seconds"
+        broker.rpush("celery", late)
+    with waiting.worker():
+        until(lambda: "succeeded" in waiting.log())
+    assert desk.ended(task_id)["status"] == "failed"
+
+
 def test_no_task_begins_while_the_broker_is_away(waiting: Site) -> None:
     desk = waiting.desk()
+    known = tasks_in(waiting.backplane)
     waiting.broker.stop()
     try:
         given = {"name": "mark", "arguments": {"file": waiting.file("away")}}
@@ -206,6 +246,7 @@ def test_no_task_begins_while_the_broker_is_away(waiting: Site) -> None:
         assert (stream.status, stream.headers["retry-after"]) == (503, "5")
         assert stream.body()["error"]["data"] == {"retryAfter": 5}
         stream.close()
+        assert tasks_in(waiting.backplane) == known
     finally:
         waiting.broker.start()
     with waiting.worker():

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-from tests.queues.running import Desk, answered, gunicorn, until, worker
+import pytest
+
+from sample_projects.processes import PYTHONPATH, ROOT
+from tests.queues.running import Desk, answered, gunicorn, tasks_in, until, worker
 from tests.valkey import Valkey
 
 
@@ -24,7 +30,35 @@ def test_workers_of_rq_run_tasks(tmp_path: Path) -> None:
             until(lambda: started.exists() and started.read_text())
             desk.cancel(task_id)
             assert desk.ended(task_id)["status"] == "cancelled"
+            known = tasks_in(backplane)
             broker.stop()
             asked = {"name": "mark", "arguments": {"file": str(tmp_path / "away")}}
             error = desk.stateless("tools/call", asked)["error"]
             assert error["data"] == {"retryAfter": 5}
+            assert tasks_in(backplane) == known
+
+
+@pytest.mark.parametrize(
+    ("web", "worker"), [("old", "old new"), ("old new", "new old"), ("new old", "old new")]
+)
+def test_a_worker_runs_what_another_process_has_sealed_while_the_key_is_replaced(
+    web: str, worker: str
+) -> None:
+    with Valkey() as redis:
+        environment = {"BROKER": redis.url, "BACKPLANE": redis.url}
+        with gunicorn("tests.queues.rq_flask:app", {**environment, "SECRET_KEYS": web}) as (
+            port,
+            _,
+        ):
+            desk = Desk(port)
+            task_id = desk.begin("count", number=4)
+            subprocess.run(
+                [sys.executable, "-m", "rq.cli", "worker", "--burst", "--url", redis.url],
+                cwd=ROOT,
+                env={**os.environ, **environment, "SECRET_KEYS": worker, "PYTHONPATH": PYTHONPATH},
+                check=True,
+                capture_output=True,
+            )
+            seen = desk.ended(task_id)
+    assert seen["status"] == "completed", seen
+    assert seen["result"]["structuredContent"]["sum"] == 6

@@ -80,3 +80,12 @@ def test_another_application_may_include_it() -> None:
     app = FastAPI()
     app.include_router(HealthRouter(prefix="/internal"))
     assert get(app, "/internal/readyz").status_code == 200
+
+
+def test_probes_do_not_ask_redis() -> None:
+    """One that is away would take all processes out of service at once."""
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
+    server = MCPServer("alone", open=True, backplane=nobody, secret_key="for-tests-only")
+    server.include_router(HealthRouter())
+    for path in ("/healthz", "/readyz"):
+        assert get(server, path).status_code == 200

@@ -111,7 +111,7 @@ class _Page(BaseHTTPRequestHandler):
 def pages() -> Iterator[int]:
     """A web server with an empty page, on whatever name; its port."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield server.server_port
         finally:

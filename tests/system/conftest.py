@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from sample_projects.processes import Together, free_port, running
 from tests.system.browser import ALLOWED, HERE, chromium, missing, pages
+from tests.system.proxy import Proxy
 
 
 def lacking() -> str:
@@ -64,3 +67,25 @@ def serve(page_port: int) -> Iterator[Callable[[str], str]]:
             return urls[host]
 
         yield start
+
+
+@pytest.fixture
+def to_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[[Proxy], None]:
+    """Leads connections of this process to the name of the proxy there, whatever their port."""
+
+    def lead(proxy: Proxy) -> None:
+        plain, later = socket.create_connection, anyio.connect_tcp
+
+        def connect(address: tuple[str, int], *given: Any, **named: Any) -> Any:
+            own = ("127.0.0.1", proxy.port) if address[0] == ALLOWED else address
+            return plain(own, *given, **named)
+
+        async def connect_later(remote_host: str, remote_port: int, **named: Any) -> Any:
+            if remote_host == ALLOWED:
+                remote_host, remote_port = "127.0.0.1", proxy.port
+            return await later(remote_host, remote_port, **named)
+
+        monkeypatch.setattr(socket, "create_connection", connect)
+        monkeypatch.setattr(anyio, "connect_tcp", connect_later)
+
+    return lead

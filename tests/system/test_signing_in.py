@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import anyio
 import pytest
 from mcp.client.auth import AuthorizationCodeResult
 
@@ -19,7 +17,7 @@ from mcp_mount.cli.commands import Screen
 from tests.auth.authorization.tls_server import authority
 from tests.auth.oauth import Person, connected, run
 from tests.integrations.test_signing_in import HOSTS, NAMES, serving
-from tests.system.browser import ALLOWED, chromium
+from tests.system.browser import chromium
 from tests.system.proxy import MOUNT, ORIGIN, PREFIX, Proxy, at_the_root, in_front_of
 
 SECONDS = 30
@@ -94,28 +92,6 @@ def test_a_person_signs_in_and_consents(
             assert words in person.read
         # Nothing that the page needs was refused by its own Content-Security-Policy.
         assert [line for line in browser.get_log("browser") if "Security" in line["message"]] == []
-
-
-@pytest.fixture
-def to_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[[Proxy], None]:
-    """Leads connections of this process to the name of the proxy there, whatever their port."""
-
-    def lead(proxy: Proxy) -> None:
-        plain, later = socket.create_connection, anyio.connect_tcp
-
-        def connect(address: tuple[str, int], *given: Any, **named: Any) -> Any:
-            own = ("127.0.0.1", proxy.port) if address[0] == ALLOWED else address
-            return plain(own, *given, **named)
-
-        async def connect_later(remote_host: str, remote_port: int, **named: Any) -> Any:
-            if remote_host == ALLOWED:
-                remote_host, remote_port = "127.0.0.1", proxy.port
-            return await later(remote_host, remote_port, **named)
-
-        monkeypatch.setattr(socket, "create_connection", connect)
-        monkeypatch.setattr(anyio, "connect_tcp", connect_later)
-
-    return lead
 
 
 def checked(url: str, proxy: Proxy) -> tuple[int, str]:

@@ -108,6 +108,6 @@ def test_under_gevent_the_loop_has_a_thread_and(script: str, printed: str, early
     environment = {"PYTHONPATH": PYTHONPATH}
     words = [sys.executable, "-c", "\n".join(head) + script]
     done = subprocess.run(
-        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")

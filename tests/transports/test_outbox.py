@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -11,6 +13,7 @@ import pytest
 
 from mcp_mount.calls.flows import Do
 from mcp_mount.transports.outbox import Outbox
+from sample_projects.processes import PYTHONPATH, ROOT
 
 SECONDS = 20
 
@@ -118,3 +121,36 @@ def test_a_child_process_does_not_take_the_steps_of_its_parent() -> None:
     outbox.put(steps.last())
     assert steps.end.wait(SECONDS)
     assert steps.taken == [1]
+
+
+UNDER_GEVENT = """
+from gevent import monkey
+monkey.patch_all()
+import asyncio, gevent, signal
+from mcp_mount.calls.flows import Do
+from mcp_mount.transports import background
+from mcp_mount.transports.outbox import Outbox
+background.loop()
+taken = []
+async def take():
+    await asyncio.sleep(0.1)
+    taken.append("taken")
+def end(*_):
+    outbox = Outbox()
+    outbox.put(Do(lambda: None, take))
+    outbox.finish(20)
+    print(taken)
+signal.signal(signal.SIGTERM, end)
+gevent.get_hub().loop.run_callback(signal.raise_signal, signal.SIGTERM)
+gevent.sleep(0.2)
+"""
+
+
+def test_under_gevent_a_signal_handler_may_wait_for_steps() -> None:
+    """It runs where no greenlet may wait, if nothing else was to be done."""
+    words = [sys.executable, "-c", UNDER_GEVENT]
+    environment = {"PYTHONPATH": PYTHONPATH}
+    done = subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['taken']\n", "")

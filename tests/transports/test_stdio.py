@@ -122,10 +122,16 @@ def test_the_official_client_drives_any_host(target: str, mode: str) -> None:
     assert asked == ["Who are you?"]
 
 
-def test_what_tools_print_does_not_disturb() -> None:
+def test_what_tools_print_does_not_disturb(lasting: Process) -> None:
+    result = lasting.ask(call("say", text="hello"))["result"]
+    assert result["content"][0]["text"] == "hello"
+
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Process]:
+    """A process for many lines."""
     with serving() as process:
-        result = process.ask(call("say", text="hello"))["result"]
-        assert result["content"][0]["text"] == "hello"
+        yield process
         assert process.end() == []
 
 
@@ -141,12 +147,12 @@ def test_what_tools_print_does_not_disturb() -> None:
         (b"x" * 200_000, -32600),
     ],
 )
-def test_bad_lines_get_an_error_and_the_next_is_served(line: bytes, code: int) -> None:
-    with serving() as process:
-        assert process.ask(line)["error"]["code"] == code
-        process.send(b"")
-        assert process.ask(call("say", text="hello"))["result"]
-        process.end()
+def test_bad_lines_get_an_error_and_the_next_is_served(
+    line: bytes, code: int, lasting: Process
+) -> None:
+    assert lasting.ask(line)["error"]["code"] == code
+    lasting.send(b"")
+    assert lasting.ask(call("say", text="hello"))["result"]
 
 
 def test_both_kinds_of_revision_share_one_channel() -> None:
@@ -217,7 +223,7 @@ def test_the_end_of_input_ends_what_runs() -> None:
 )
 def test_a_target_without_a_server_is_explained(target: str, message: str) -> None:
     words = [sys.executable, "-m", "mcp_mount", "stdio", target]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stdout == ""
@@ -229,13 +235,11 @@ def test_one_of_several_servers_is_chosen() -> None:
         process.end()
 
 
-def test_a_request_with_a_lone_surrogate_is_answered_with_its_id() -> None:
-    with serving() as process:
-        body = rb'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"\ud800"}}'
-        answer = process.ask(body)
-        assert answer["id"] == 7
-        assert answer["error"]["code"] == -32600
-        assert process.end() == []
+def test_a_request_with_a_lone_surrogate_is_answered_with_its_id(lasting: Process) -> None:
+    body = rb'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"\ud800"}}'
+    answer = lasting.ask(body)
+    assert answer["id"] == 7
+    assert answer["error"]["code"] == -32600
 
 
 @pytest.mark.parametrize(
@@ -259,7 +263,7 @@ def test_handlers_that_ask_for_a_request_work(app: str, tools: list[str]) -> Non
 
 def test_handlers_that_ask_for_a_request_which_is_not_there_are_named_at_the_start() -> None:
     words = [sys.executable, "-m", "mcp_mount", "stdio", "tests.transports.stdio_apps:in_flask()"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert "over stdio there is no flask.wrappers.Request, which agent takes" in done.stderr
     assert "flask mcp stdio" in done.stderr

@@ -280,7 +280,7 @@ if pid == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300
     )
     assert (done.stdout.strip(), done.returncode) == ("5", 0), done.stderr
 
@@ -301,5 +301,5 @@ async def main():
 asyncio.run(main())
 print("ending", flush=True)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.stdout.split(), done.returncode) == (["ending", "done"], 0), done.stderr

@@ -1,13 +1,20 @@
-"""The shop in each kind of host. BACKPLANE is the URL that its processes share."""
+"""The shop in each kind of host. BACKPLANE is the URL that its processes share, ALLOWED_HOST the
+name that it has behind a proxy, KEEP_ALIVE the seconds of silence on a stream."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
+from tests.workers import clock  # noqa: F401
 from tests.workers.shop import fill
 
 OPTIONS: dict[str, Any] = {"secret_key": "for-tests-only", "open": True, "poll_seconds": 0.05}
+if "ALLOWED_HOST" in os.environ:
+    OPTIONS["allowed_hosts"] = [os.environ["ALLOWED_HOST"]]
+
+
+KEEP_ALIVE = float(os.environ.get("KEEP_ALIVE", "15"))
 
 
 def asgi() -> Any:
@@ -29,6 +36,7 @@ def flask() -> Any:
         MCP_BACKPLANE=os.environ["BACKPLANE"],
         MCP_OPEN=True,
         MCP_POLL_SECONDS=0.05,
+        MCP_KEEP_ALIVE=KEEP_ALIVE,
         MCP_WAITING_THREADS=12,
     )
     fill(MCPMount(app, "/mcp").server)

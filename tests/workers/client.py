@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
@@ -54,14 +54,15 @@ class Client:
 
     Args:
         port: Of the workers.
+        connect: Makes a connection, where there is something else in front of them.
     """
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, port: int, connect: Callable[[], HTTPConnection] | None = None) -> None:
+        self._connect = connect or (lambda: HTTPConnection("127.0.0.1", port, timeout=SECONDS))
 
     def send(self, method: str, headers: dict[str, str], body: bytes | None = None) -> Stream:
         """Send a request, on a connection of its own."""
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=SECONDS)
+        connection = self._connect()
         connection.request(method, "/mcp", body, {**headers, "connection": "close"})
         return Stream(connection, connection.getresponse())
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
-from sample_projects.processes import free_port, running
+from sample_projects.processes import Together, free_port, running
 from tests.workers.proxy import RoundRobin
 
 WORKERS = 4
@@ -56,31 +58,53 @@ class Workers:
 
 
 @contextmanager
-def workers(host: str, backplane: str) -> Iterator[Workers]:
+def workers(
+    host: str,
+    backplane: str,
+    *,
+    addresses: Sequence[str] = ("127.0.0.1",),
+    ahead: Sequence[float] = (0.0,),
+    log: Path | None = None,
+) -> Iterator[Workers]:
     """Four workers of a host that share a backplane.
 
     Args:
-        host: One of `HOSTS`, of `FORKED` or of `GREEN`.
+        host: One of `HOSTS`, `FORKED` or `GREEN`.
         backplane: Its URL.
+        addresses: Where they listen: at each of them, if a web server has four workers; by turns,
+            if each was started by itself.
+        ahead: By how many seconds their clocks are ahead, by turns.
+        log: Where they write; the name ends in a number, if there are several.
     """
     words = {**HOSTS, **FORKED, **GREEN}[host]
-    environment = {"BACKPLANE": backplane, "MCP_MOUNT_SECRET_KEY": "for-tests-only"}
-    with ExitStack() as stack:
-        if "-w" in words or "--workers" in words:
-            port = free_port()
-            where = ("--bind", f"127.0.0.1:{port}") if "-w" in words else ("--port", str(port))
-            one = running([sys.executable, *words, *where], port, environment=environment)
-            yield Workers(port, [stack.enter_context(one)])
+    count = len(addresses) if "-w" in words or "--workers" in words else WORKERS
+    places, starting = [], []
+    for number in range(count):
+        address = addresses[number % len(addresses)]
+        port = free_port(address)
+        places.append((address, port))
+        one = running(
+            [sys.executable, *words, *_listening(words, address, port)],
+            port,
+            address=address,
+            environment={
+                "BACKPLANE": backplane,
+                "MCP_MOUNT_SECRET_KEY": "for-tests-only",
+                "CLOCK_AHEAD": str(ahead[number % len(ahead)]),
+            },
+            log=log if log is None or count == 1 else log.with_name(f"{log.name}{number}"),
+        )
+        starting.append(one)
+    with Together() as stack, ThreadPoolExecutor(count) as pool:
+        processes = list(pool.map(stack.enter_context, starting))
+        if count == 1:
+            yield Workers(places[0][1], processes)
             return
-        ports = [free_port() for _ in range(WORKERS)]
-        processes = [
-            stack.enter_context(
-                running(
-                    [sys.executable, *words, "--port", str(port)], port, environment=environment
-                )
-            )
-            for port in ports
-        ]
-        proxy = RoundRobin(ports)
-        stack.callback(proxy.close)
-        yield Workers(proxy.port, processes)
+        with closing(RoundRobin(places)) as proxy:
+            yield Workers(proxy.port, processes)
+
+
+def _listening(words: Sequence[str], address: str, port: int) -> tuple[str, ...]:
+    if "gunicorn" in words:
+        return "--bind", f"{address}:{port}"
+    return "--host", address, "--port", str(port)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import cycle
+from itertools import count
 
 
 class RoundRobin:
-    """A proxy in front of several ports: each request goes to the next one.
+    """A proxy in front of several servers: each request goes to the next one.
 
     It asks clients and servers to use no connection twice.
+
+    Args:
+        places: Their addresses and ports.
     """
 
-    def __init__(self, ports: list[int]) -> None:
-        self._ports = cycle(ports)
-        self._count = len(ports)
+    def __init__(self, places: Sequence[tuple[str, int]]) -> None:
+        self._places = places
+        self._turns = count()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -44,10 +48,13 @@ class RoundRobin:
                 back.join()
 
     def _connect(self) -> socket.socket | None:
-        """A connection to the next server that takes one."""
-        for _ in range(self._count):
+        """A connection to the next server that takes one. Each is tried, whatever other requests
+        do meanwhile."""
+        turn = next(self._turns)
+        for number in range(len(self._places)):
+            place = self._places[(turn + number) % len(self._places)]
             with suppress(OSError):
-                return socket.create_connection(("127.0.0.1", next(self._ports)))
+                return socket.create_connection(place)
         return None
 
 

@@ -30,6 +30,6 @@ def serve(command: Callable[[int], list[str]], stack: ExitStack, *, workers: boo
         stack.enter_context(running(command(port), port, environment=environment))
     if not workers:
         return ports[0]
-    proxy = RoundRobin(ports)
+    proxy = RoundRobin([("127.0.0.1", port) for port in ports])
     stack.callback(proxy.close)
     return proxy.port

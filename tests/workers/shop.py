@@ -11,6 +11,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from mcp_mount import Context, SyncContext, TaskPolicy
+from mcp_mount.backends.backplane import redis_node
+
+# Tests of lost workers wait until their node counts as gone: otherwise 30 seconds.
+vars(redis_node).update(NODE_SECONDS=8, _BEAT_SECONDS=1.0)
 
 NEWS = "text://news"
 
@@ -79,6 +83,12 @@ def fill(server: Any) -> None:
     async def job_that_asks(ctx: Context, word: str) -> str:
         answer = await ctx.elicit("Sure?", Sure)
         return f"{word} {bool(answer.data and answer.data.sure)}"
+
+    @server.tool(task=TaskPolicy(ttl=60, poll_interval=0.05))
+    def stubborn_job(ctx: SyncContext) -> str:
+        ctx.report_progress(1, message=str(os.getpid()))
+        time.sleep(600)
+        return ""
 
     @server.tool(task=TaskPolicy(ttl=60, poll_interval=0.05))
     async def endless_job(ctx: Context) -> str:

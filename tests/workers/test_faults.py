@@ -46,10 +46,10 @@ def kill(site: Workers, server: Valkey, pid: int) -> None:
     process.wait()
     with server.admin() as redis:
         alive = {key: redis.pttl(key) for key in redis.scan_iter("*:n:*")}
-        # Those that live renew theirs within five seconds.
+        # Those that live renew theirs within two seconds, or a little later on a busy machine.
         time.sleep(5.5)
         for key, left in alive.items():
-            if redis.pttl(key) < left:
+            if redis.pttl(key) <= left - 5_000:
                 redis.delete(key)
 
 
@@ -86,6 +86,15 @@ def eventually(true: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+def pid_of(client: Client, task_id: str) -> int:
+    """The process that runs a task, of whichever worker knows it first."""
+    deadline = time.monotonic() + SECONDS
+    while not (text := client.task(task_id, "working").get("statusMessage")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return int(text)
+
+
 def test_the_call_of_a_worker_that_is_killed_ends_with_an_error_on_another(
     site: Workers, server: Valkey, client: Client
 ) -> None:
@@ -111,24 +120,25 @@ def test_the_task_of_a_worker_that_is_killed_fails(
     site: Workers, server: Valkey, client: Client
 ) -> None:
     task_id = start(client, "endless_job")
-    eventually(lambda: "statusMessage" in client.task(task_id, "working"))
-    pid = int(client.task(task_id, "working")["statusMessage"])
+    pid = pid_of(client, task_id)
     kill(site, server, pid)
     task = client.task(task_id, "failed")
     assert task["statusMessage"] == "The worker that ran this task was lost"
     assert task["error"]["message"] == "The worker that ran this task was lost"
 
 
-def test_the_task_of_a_worker_that_is_told_to_end_has_ended_at_once(
+def test_the_tasks_of_a_worker_that_is_told_to_end_fail_at_once(
     site: Workers, client: Client
 ) -> None:
-    task_id = start(client, "endless_job")
-    eventually(lambda: "statusMessage" in client.task(task_id, "working"))
-    pid = int(client.task(task_id, "working")["statusMessage"])
-    [process] = [one for one in site.processes if one.pid == pid]
-    process.terminate()
-    process.wait()
-    assert client.task(task_id, "cancelled", "failed")["status"] == "cancelled"
+    for tool in ("endless_job", "stubborn_job"):
+        task_id = start(client, tool)
+        pid = pid_of(client, task_id)
+        [process] = [one for one in site.processes if one.pid == pid]
+        process.terminate()
+        process.wait()
+        seen = client.task(task_id, "cancelled", "failed")
+        # Nobody has waited until the worker was missed.
+        assert seen["error"]["message"] == "The worker that ran this task has ended"
 
 
 @contextmanager
@@ -144,6 +154,16 @@ def stopped(server: Valkey) -> Iterator[None]:
 def test_without_redis_what_needs_it_is_a_503_and_all_else_is_served(
     away: Callable[[Valkey], AbstractContextManager[None]], server: Valkey, client: Client
 ) -> None:
+    goes_on_without_redis(client, away(server))
+
+
+def goes_on_without_redis(client: Client, away: AbstractContextManager[None]) -> None:
+    """What needs Redis gets 503 while it is away, and all else goes on.
+
+    Args:
+        client: Of the workers.
+        away: Redis is away within it.
+    """
     session = client.open()
     question = client.call(session, "ask", word="w")
     asked = next(event for event in question.events() if "id" in event and "method" in event)
@@ -152,8 +172,9 @@ def test_without_redis_what_needs_it_is_a_503_and_all_else_is_served(
     assert heard.hears("notifications/subscriptions/acknowledged")
     for _ in range(4):
         assert client.status(session, message("ping")) == 200
-    with away(server):
-        for _ in range(8):
+    with away:
+        # Each of the three requests comes to each of the workers.
+        for _ in range(4):
             assert isinstance(client.stateless("tools/list")["tools"], list)
             called = client.stateless("tools/call", {"name": "where", "arguments": {}})
             assert "isError" not in called

@@ -25,6 +25,7 @@ from mcp_mount.auth.signing_keys import KeyFinder, fits
 from mcp_mount.auth.verifiers import MAX_CREDENTIAL, InvalidToken
 from mcp_mount.calls.flows import Flow
 from mcp_mount.wire.errors import ProtocolError
+from mcp_mount.wire.sealing import MAX_AHEAD
 
 LEEWAY_SECONDS: Final = 30.0
 """How much clocks may differ."""
@@ -170,7 +171,8 @@ def check_times(
             raise AssertionRefused(f"The assertion is not good yet ({name})")
     if needs_issued and claims.get("iat") is None:
         raise AssertionRefused("The assertion does not say when it was issued (iat)")
-    return end + LEEWAY_SECONDS
+    # A machine whose clock is behind takes it for good for so much longer.
+    return end + LEEWAY_SECONDS + MAX_AHEAD
 
 
 def use_once(

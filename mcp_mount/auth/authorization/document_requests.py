@@ -100,6 +100,9 @@ def _request(parts: SplitResult, host: str) -> bytes:
     ).encode("ascii")
 
 
+_IGNORES_UNEXPECTED_EOF: Final = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+
+
 class _Secured(io.RawIOBase):
     """What a server says over TLS.
 
@@ -120,6 +123,9 @@ class _Secured(io.RawIOBase):
         self._most = most
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        # Some versions of Python 3.11 (3.11.2, which Debian 12 has) take any end for one that the
+        # server has said.
+        context.options &= ~_IGNORES_UNEXPECTED_EOF
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._again = b""
         self._do(self._tls.do_handshake)

@@ -22,6 +22,7 @@ from mcp_mount.auth.authorization.sealed import ClientClaims, Seals
 from mcp_mount.auth.authorization.token_requests import KnownClient, TokenRequest
 from mcp_mount.auth.verifiers import InvalidToken
 from mcp_mount.calls.flows import Flow
+from mcp_mount.wire.sealing import MAX_AHEAD
 from mcp_mount.wire.tokens import AccessToken
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
@@ -96,7 +97,8 @@ class ClientTokens:
         opened = self._seals.open_client_token(token, self._access)
         if opened is None or client.own is None or opened.client != client.id:
             return
-        until = self._clock() + self._access
+        # Another process may take the token for good for so much longer.
+        until = self._clock() + self._access + MAX_AHEAD
         if (yield from ask_store(self._store.retire, opened.id, until)):
             self._tell("token revoked", client.own, opened.id, opened.scopes or (), address)
 

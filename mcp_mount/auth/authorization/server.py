@@ -108,8 +108,7 @@ class AuthorizationServer:
         if request.method == "HEAD" and "GET" in methods:
             # RFC 9110, section 9.3.2.
             reply = yield from self.respond(replace(request, method="GET"))
-            reply.body = b""
-            return reply
+            return reply.without_body()
         if request.method not in methods:
             reply = Reply.of_json(405, b'{"detail":"Method Not Allowed"}')
             reply.headers.append(("allow", ", ".join(methods)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from mcp_mount.calls.backplane import UNTOUCHED, Message, SessionState
+from mcp_mount.calls.backplane import UNTOUCHED, SessionState
+from mcp_mount.wire.forks import after_fork
 
 _MAX_SESSIONS: Final = 100_000
 """How many sessions are remembered; the oldest go first."""
@@ -24,19 +24,23 @@ _ENTRY_BYTES: Final = 100
 class MemoryBackplane:
     """Keeps what is known of sessions in this process. It answers everything at once.
 
-    A server that runs in a single process needs no other. Nobody else can use it, so that messages
-    have no one to go to.
+    A server that runs in a single process needs no other. Nobody else can use it, and it has no
+    messages.
     """
 
     shared = False
 
     def __init__(self) -> None:
-        # A signal handler may publish a change while its thread is in here.
-        self._lock = threading.RLock()
+        self._unlock()
+        after_fork(self._unlock)
         self._ended: OrderedDict[str, float] = OrderedDict()
         self._log_levels: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._subscribed: OrderedDict[str, _Subscribed] = OrderedDict()
         self._subscribed_bytes = 0
+
+    def _unlock(self) -> None:
+        # A signal handler may publish a change while its thread is in here.
+        self._lock = threading.RLock()
 
     def session(self, session: str) -> SessionState:
         """What is known of a session."""
@@ -105,13 +109,6 @@ class MemoryBackplane:
             if known is None or known.expires <= time.monotonic():
                 return frozenset()
             return frozenset(known.uris)
-
-    def publish(self, message: Message) -> None:
-        """Do nothing: there is no other process."""
-
-    def listen(self, hear: Callable[[Message], None]) -> Callable[[], None]:
-        """Do nothing: no message comes."""
-        return lambda: None
 
     def _forget_subscriptions(self, session: str) -> None:
         uris = self._subscribed.pop(session, _Subscribed()).uris

@@ -8,6 +8,9 @@
 | `…:log:{session}.{stream}` | hash | who writes the stream of a call | an hour, or `resume_ttl` |
 | `…:log:{session}.{stream}:e` | list | its events, at most 1,000 | an hour, or `resume_ttl` |
 | `…{}:changes` | stream | messages to all nodes, about 10,000 | until there are newer ones |
+| `…{}:p:{pool}` | sorted set | the members of a pool, by when they are forgotten | as they |
+| `…{}:p:{pool}:f` | sorted set | those of them that may go | as they |
+| `…{}:p:{pool}:b` | hash | their sizes, and at "" the sum | as they |
 | `…{}:n:{node}` | stream | messages to a node, about 1,000 | 30 s after its last sign of life |
 
 Each begins with `mcp-mount:1:` and the name of the server; in those that are read together this is
@@ -19,16 +22,20 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from mcp_mount.backends.backplane.redis_node import BEGIN, RedisNode
+from mcp_mount.backends.backplane.pool_scripts import ENTER, LEAVE
+from mcp_mount.backends.backplane.redis_node import BEGIN, RedisNode, read_message
 from mcp_mount.backends.redis_clients import RedisClients
 from mcp_mount.calls.backplane import (
     UNTOUCHED,
+    BackplaneNotAsked,
     BackplaneUnavailable,
     Message,
+    Pool,
+    PoolEntry,
     Published,
     Record,
     SessionState,
@@ -127,6 +134,9 @@ class RedisBackplane:
     def record(self, key: str) -> Do[Record]:
         return self._do(self._record, self._key(key))
 
+    def left(self, key: str) -> Do[float]:
+        return self._do(self._left, self._key(key))
+
     def note(
         self, key: str, fields: Record, *, ttl: float, new: bool = False, final: str | None = None
     ) -> Do[bool]:
@@ -140,12 +150,28 @@ class RedisBackplane:
     def items(self, key: str, *, last: int | None = None) -> Do[Sequence[str]]:
         return self._do(self._items, self._key(key), 0 if last is None else -last)
 
+    def forget(self, key: str) -> Do[None]:
+        return self._do(self._forget, self._key(key))
+
+    def enter(
+        self, pools: Sequence[Pool], member: str, *, ttl: float, size: int = 0
+    ) -> Do[PoolEntry]:
+        return self._do(self._enter, pools, member, _ms(ttl), size)
+
+    def leave(self, pools: Sequence[str], member: str, *, at_need: bool = False) -> Do[None]:
+        return self._do(self._leave, pools, member, int(at_need))
+
     @property
     def _changes(self) -> str:
         return f"{_PREFIX}:{{{self._name}}}:changes"
 
     def _node(self, node: str) -> str:
         return f"{_PREFIX}:{{{self._name}}}:n:{node}"
+
+    def _pools(self, names: Iterable[str]) -> list[str]:
+        """The keys of pools, which are in one place of a cluster."""
+        keys = [f"{_PREFIX}:{{{self._name}}}:p:{name}" for name in names]
+        return [key for one in keys for key in (one, f"{one}:f", f"{one}:b")]
 
     def _key(self, name: str) -> str:
         return f"{_PREFIX}:{self._name}:{name}"
@@ -172,8 +198,8 @@ class RedisBackplane:
             # The message at the place itself is the proof that none after it was dropped.
             found = yield "xrange", self._changes, place, "+", _MAX_PUBLISHED + 2
             if found and found[0][0] == place and len(found) <= _MAX_PUBLISHED + 1:
-                messages = [json.loads(fields["m"]) for _, fields in found[1:]]
-                return Published(messages, found[-1][0])
+                messages = [read_message(fields.get("m", "")) for _, fields in found[1:]]
+                return Published([one for one in messages if one is not None], found[-1][0])
         last = yield "xrevrange", self._changes, "+", "-", 1
         if last:
             return Published([], last[0][0], is_complete=False)
@@ -191,9 +217,30 @@ class RedisBackplane:
         found: Record = yield "hgetall", key
         return found
 
+    def _left(self, key: str) -> Commands[float]:
+        # Below 0 for a key that is not there.
+        milliseconds: int = yield "pttl", key
+        return max(0, milliseconds) / 1000
+
     def _items(self, key: str, first: int) -> Commands[Sequence[str]]:
         found: Sequence[str] = yield "lrange", key, first, -1
         return found
+
+    def _forget(self, key: str) -> Commands[None]:
+        yield "delete", key
+
+    def _enter(
+        self, pools: Sequence[Pool], member: str, ttl: int, size: int
+    ) -> Commands[PoolEntry]:
+        keys = self._pools(pool.name for pool in pools)
+        limits = [limit for pool in pools for limit in (pool.most, pool.most_size)]
+        place, left, *dropped = yield "eval", ENTER, len(keys), *keys, member, ttl, size, *limits
+        full = pools[int(place) - 1].name if int(place) else None
+        return PoolEntry(full, int(left) / 1000, tuple(dropped))
+
+    def _leave(self, pools: Sequence[str], member: str, at_need: int) -> Commands[None]:
+        keys = self._pools(pools)
+        yield "eval", LEAVE, len(keys), *keys, member, at_need
 
     def _script(self, script: str, key: str, *given: Any) -> Commands[Any]:
         done = yield "eval", script, 1, key, *given
@@ -237,12 +284,12 @@ class RedisBackplane:
         """Fail at once for a while after a failure; one operation tries again then.
 
         Raises:
-            BackplaneUnavailable: If it is not the time to try.
+            BackplaneNotAsked: If it is not the time to try.
         """
         if self._closed_until:
             now = time.monotonic()
             if now < self._closed_until:
-                raise BackplaneUnavailable("Redis did not answer a moment ago")
+                raise BackplaneNotAsked("Redis did not answer a moment ago")
             self._closed_until = now + _CLOSED_SECONDS
 
     def _unavailable(self, error: BaseException) -> BackplaneUnavailable:
@@ -283,7 +330,7 @@ return 1
 """
 
 _APPEND: Final = """
-redis.call('RPUSH', KEYS[1], unpack(ARGV, 3))
+if ARGV[3] then redis.call('RPUSH', KEYS[1], unpack(ARGV, 3)) end
 redis.call('LTRIM', KEYS[1], ARGV[2], -1)
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1

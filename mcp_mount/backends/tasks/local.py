@@ -1,51 +1,35 @@
-"""Tasks in this process: coroutines on an event loop, functions on threads, state in memory, and on
-the board where other processes see it."""
+"""The tasks of this process: which of them run and have ended, how much is kept of them, and what
+other processes have said."""
 
 from __future__ import annotations
 
-import asyncio
-import math
+import atexit
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, wait
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
+from weakref import WeakSet
 
 from mcp_mount.backends.tasks.contexts import Around, current_context
+from mcp_mount.backends.tasks.running import RunningTask
 from mcp_mount.backends.tasks.workers import Workers
 from mcp_mount.calls.backplane import Asked, BackplaneUnavailable
 from mcp_mount.calls.call import Call
-from mcp_mount.calls.channels import AsyncChannel, SyncChannel
-from mcp_mount.calls.flows import Flow, done, step
-from mcp_mount.calls.questions import (
-    InputRequest,
-    PendingInput,
-    as_requests,
-    read_answers,
-    require_capabilities,
-)
+from mcp_mount.calls.flows import Flow, step
 from mcp_mount.calls.tasks import TERMINAL, Task, TaskLimits
 from mcp_mount.protocol.task_board import TaskBoard
-from mcp_mount.protocol.task_methods import Job, TaskRun, new_task
-from mcp_mount.transports import background
-from mcp_mount.transports.channels import LoopChannel, ThreadChannel, answered
-from mcp_mount.transports.driving import Spawn, drive, drive_async, spawner, wait_for
+from mcp_mount.protocol.task_methods import Job, TaskRun, no_room_for_tasks, too_many_tasks
 from mcp_mount.transports.shutdown import before_shutdown
 from mcp_mount.transports.threads import Runner
-from mcp_mount.wire.cancellation import cancel
-from mcp_mount.wire.errors import INTERNAL_ERROR, EndsRun, ProtocolError, contained
-from mcp_mount.wire.messages import ResponseMessage, encode_error_object
+from mcp_mount.wire.forks import after_fork
 
+_ENDS: Final = "The worker that ran this task has ended"
 _MAX_THREADS: Final = 40
 _SWEEP_SECONDS: Final = 10.0
-
-
-class TaskCancelled(EndsRun):
-    """Ends a plain function whose task was cancelled, where it next speaks."""
 
 
 class LocalTasks:
@@ -59,6 +43,7 @@ class LocalTasks:
         detach: Callable[[Call], Context] = current_context,
         *,
         around: Callable[[Call], Around | None] = lambda call: None,
+        settle: Callable[[], None] = lambda: None,
         limits: TaskLimits | None = None,
     ) -> None:
         """Begin without tasks.
@@ -70,6 +55,7 @@ class LocalTasks:
             detach: Prepares a call to outlive its request, and gives the context variables to run
                 it in.
             around: What a task runs in, entered on a thread that it has for itself.
+            settle: Waits a moment until other processes have been told of changes.
             limits: How much is kept.
         """
         self.limits = limits or TaskLimits()
@@ -78,9 +64,18 @@ class LocalTasks:
         self._board = board
         board.on_orders = self._take_orders
         board.on_delivered = self._note_delivered
+        board.on_failed = notify
         board.running = lambda: list(self._running)
         self.detach = detach
         self._around = around
+        self._settle = settle
+        self._clear()
+        _all_tasks.add(self)
+        # The threads of the tasks stay behind in the parent, which goes on with them: what ends a
+        # process that was forked from it must not cancel them where others see it.
+        after_fork(self._clear)
+
+    def _clear(self) -> None:
         self._running: dict[str, RunningTask] = {}
         self._ended: dict[str, Task] = {}
         self._delivered: dict[str, Task] = {}
@@ -92,30 +87,34 @@ class LocalTasks:
 
     def start(self, job: Job, run: TaskRun) -> Asked[Task]:
         before_shutdown(self.close)
-        running = RunningTask(self, job, run, self._around(run.call), node=self._board.node)
+        _close_at_exit()
+        until = time.monotonic() + job.ttl
+        running = RunningTask(self, job, run, self._around(run.call), until, node=self._board.node)
         with self._lock:
             self._make_room(job.quota)
-            self._used.setdefault(job.quota, _Used()).tasks[running.id] = None
+            self._used.setdefault(job.quota, _Used()).tasks[running.id] = until
             self._running[running.id] = running
         if self._board.is_shared:
             return step(partial(self._start_shown, running))
         running.start()
         return running.state
 
-    def work(self, job: Job, run: TaskRun, task: Task) -> None:
+    def work(self, job: Job, run: TaskRun, task: Task, until: float) -> None:
         """Run a task that another process has begun, on this thread and to its end.
 
         Args:
             job: What is to be done.
             run: The same, for this process.
             task: The task, which this process has claimed.
+            until: When it is forgotten, by the monotonic clock.
         """
         task = replace(task, node=self._board.node)
-        running = RunningTask(self, job, run, self._around(run.call), node=task.node, task=task)
-        end = threading.Timer(max(0.0, task.created + task.ttl - time.time()), running.cancel)
+        around = self._around(run.call)
+        running = RunningTask(self, job, run, around, until, node=task.node, task=task)
+        end = threading.Timer(max(0.0, until - time.monotonic()), running.cancel)
         end.daemon = True
         with self._lock:
-            self._used.setdefault(job.quota, _Used()).tasks[running.id] = None
+            self._used.setdefault(job.quota, _Used()).tasks[running.id] = until
             self._running[running.id] = running
         try:
             # It may have been cancelled between the claim and now.
@@ -135,7 +134,7 @@ class LocalTasks:
         if state is not None and state.status == "input_required" and self._board.is_shared:
             # Another process may have taken an answer a moment ago.
             return step(partial(self._up_to_date, task_id))
-        return None if state is None or _is_expired(state) else state
+        return None if state is None or self._is_expired(state) else state
 
     def _up_to_date(self, task_id: str) -> Flow[Task | None]:
         with suppress(BackplaneUnavailable):
@@ -148,10 +147,9 @@ class LocalTasks:
         return self._ended.get(task_id) if running is None else running.state
 
     def delivered(self, task: Task) -> Asked[None]:
-        if task.node != self._board.node:
-            return self._board.tell_delivered(task)
-        self._note_delivered(task.id)
-        return None
+        if task.node == self._board.node:
+            self._note_delivered(task.id)
+        return self._board.tell_delivered(task) if self._board.is_shared else None
 
     def _note_delivered(self, task_id: str) -> None:
         with self._lock:
@@ -176,14 +174,18 @@ class LocalTasks:
         return None
 
     def close(self) -> None:
-        """Cancel all tasks, as at a shutdown."""
-        for running in list(self._running.values()):
-            running.cancel()
+        """Let all tasks fail: the process that runs them ends."""
+        running = list(self._running.values())
+        for one in running:
+            one.fail(_ENDS)
+        if running:
+            # A web server may end the process by a signal, and then nothing is done at its exit.
+            self._settle()
 
     def _start_shown(self, running: RunningTask) -> Flow[Task]:
         """Start a task once the other processes can see it: one that cannot be seen is none."""
         try:
-            yield from done(self._board.add(running.state))
+            yield self._board.add(running.state, self.limits)
         except BaseException:
             with self._lock:
                 self._forget(running.state)
@@ -203,10 +205,13 @@ class LocalTasks:
         if cancelled:
             running.cancel()
 
-    def changed(self, task: Task) -> None:
-        """Note the new state of a task."""
+    def show(self, task: Task) -> None:
+        """Show other processes the new state of a task, after those that it had before."""
         if self._board.is_shared:
             self._board.show(task)
+
+    def changed(self, task: Task) -> None:
+        """Note the new state of a task, which was shown."""
         if task.status in TERMINAL:
             with self._lock:
                 # The call goes, with its request; the state stays.
@@ -216,9 +221,17 @@ class LocalTasks:
                     self._bytes += len(task.outcome)
         self._notify(task.id)
 
-    def has_room_for(self, size: int, quota: str) -> bool:
-        """Whether an outcome of `size` bytes can be kept, if need be in place of others that the
-        clients have got."""
+    def has_room_for(self, size: int, task: Task, until: float) -> Asked[bool]:
+        """Whether the outcome of a task, of `size` bytes, can be kept `until` then, if need be in
+        place of others that the clients have got."""
+        has_room = self._has_room_here(size, task.quota)
+        if self._board.is_shared:
+            # Those of this process alone count while the others cannot be asked.
+            left = until - time.monotonic()
+            return self._board.keep(task, size, left, self.limits, otherwise=has_room)
+        return has_room
+
+    def _has_room_here(self, size: int, quota: str) -> bool:
         with self._lock:
             used, limits = self._used.get(quota, _Used()), self.limits
             if size > limits.result_bytes_per_caller:
@@ -235,27 +248,21 @@ class LocalTasks:
         """Let there be a place for one more task.
 
         Raises:
-            ProtocolError: If there is none (503), or none for this caller (429).
+            ProtocolError: If there is none (503), or none for this caller (429). Where there are
+                other processes, the board says so, which counts the tasks of all.
         """
-        if time.time() > self._swept + _SWEEP_SECONDS or self._is_full or self._has_used_up(quota):
+        is_due = time.monotonic() > self._swept + _SWEEP_SECONDS
+        if is_due or self._is_full or self._has_used_up(quota):
             self._forget_expired()
         while self._has_used_up(quota) and self._forget_delivered(quota):
             pass
-        if self._has_used_up(quota):
-            first = self._state(next(iter(self._used[quota].tasks)))
-            left = 1 if first is None else first.created + first.ttl - time.time()
-            raise ProtocolError(
-                INTERNAL_ERROR,
-                "You have too many tasks: get the results of those that have ended, or wait",
-                data={"retryAfter": max(1, math.ceil(left))},
-                status=429,
-            )
+        if self._has_used_up(quota) and not self._board.is_shared:
+            first = next(iter(self._used[quota].tasks.values()))
+            raise too_many_tasks(first - time.monotonic())
         while self._is_full and self._forget_delivered():
             pass
-        if self._is_full:
-            raise ProtocolError(
-                INTERNAL_ERROR, "No more tasks can be taken at this server", status=503
-            )
+        if self._is_full and not self._board.is_shared:
+            raise no_room_for_tasks()
 
     @property
     def _is_full(self) -> bool:
@@ -277,14 +284,17 @@ class LocalTasks:
         return task is not None
 
     def _forget_expired(self) -> None:
-        self._swept = time.time()
+        self._swept = time.monotonic()
         for running in list(self._running.values()):
-            if _is_expired(running.state):
+            if self._is_expired(running.state):
                 running.cancel()
                 self._forget(running.state)
         for task in list(self._ended.values()):
-            if _is_expired(task):
+            if self._is_expired(task):
                 self._forget(task)
+
+    def _is_expired(self, task: Task) -> bool:
+        return time.monotonic() > self._used.get(task.quota, _Used()).tasks.get(task.id, 0.0)
 
     def _forget(self, task: Task) -> None:
         self._delivered.pop(task.id, None)
@@ -298,271 +308,28 @@ class LocalTasks:
             self._used.pop(task.quota, None)
 
 
+_all_tasks: Final[WeakSet[LocalTasks]] = WeakSet()
+
+
+@cache
+def _close_at_exit() -> None:
+    """Close all where a process ends by itself, as one that has served enough requests.
+
+    Not when this module is imported: what is registered later is called earlier, and others are
+    told of it then.
+    """
+    atexit.register(_close_all)
+
+
+def _close_all() -> None:
+    for tasks in list(_all_tasks):
+        tasks.close()
+
+
 @dataclass(slots=True)
 class _Used:
-    """What one caller uses: their tasks by id, in order, and the bytes of the outcomes."""
+    """What one caller uses: their tasks by id, in order, with when they are forgotten by the
+    monotonic clock, and the bytes of the outcomes."""
 
-    tasks: dict[str, None] = field(default_factory=dict)
+    tasks: dict[str, float] = field(default_factory=dict)
     bytes: int = 0
-
-
-def _is_expired(task: Task) -> bool:
-    return time.time() > task.created + task.ttl
-
-
-class RunningTask:
-    """One task: its state, its questions, and the thread or event loop task that runs it.
-
-    It is the dialogue of its call, and knows nothing of the request that began it.
-    """
-
-    def __init__(
-        self,
-        backend: LocalTasks,
-        job: Job,
-        run: TaskRun,
-        around: Around | None,
-        *,
-        node: str,
-        task: Task | None = None,
-    ) -> None:
-        self._around = around
-        self._backend = backend
-        self._run = run
-        self._given = job.answers
-        self._capabilities = job.client_capabilities
-        self._open: dict[str, tuple[InputRequest[Any], Future[ResponseMessage]]] = {}
-        self._asked: dict[str, int] = {}
-        self._stop: Callable[[], object] = lambda: None
-        self._lock = threading.RLock()
-        self._cancelling = False
-        self._noticed = self._has_begun = False
-        self.state = task or new_task(job, node)
-        # What it calls adds to them.
-        self.state.rules = run.call.incoming.met_rules
-        self.id = self.state.id
-        run.call.incoming = replace(run.call.incoming, dialogue=self, task=self)
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the task is to end; the handler that looks here has noticed."""
-        self._noticed |= self._cancelling
-        return self._cancelling
-
-    def start(self) -> None:
-        """Begin to run: on the event loop of the request, or else on the background one; a plain
-        function on a thread of its own."""
-        call = self._run.call
-        context = self._backend.detach(call)
-        loop: asyncio.AbstractEventLoop | None = None
-        with suppress(RuntimeError):
-            loop = asyncio.get_running_loop()
-        # What it needs of a loop, such as dependencies, belongs to that of the request.
-        spawn = background.spawn if loop is None else spawner(loop)
-        if not call.is_async or self._around is not None:
-            run = self._run_from_thread if call.is_async else self._run_on_thread
-            withdraw = self._backend.workers.submit(partial(context.run, run, spawn))
-            with self._lock:
-                if not self._has_begun:
-                    self._stop = withdraw
-            return
-        if loop is None:
-            outcome, self._stop = context.run(background.spawn, self._run_on_loop())
-            outcome.add_done_callback(self._end_of_coroutine)
-            return
-        task = context.run(loop.create_task, self._run_on_loop())
-        task.add_done_callback(self._end_of_coroutine)
-        self._stop = partial(_cancel, task)
-
-    def run_here(self) -> None:
-        """Run on this thread, to the end; a coroutine on the background loop, while this thread
-        does what is plain for it."""
-        if self._cancelling:
-            self._end(cancelled=True)
-        elif self._run.call.is_async:
-            self._run_from_thread(background.spawn)
-        else:
-            self._run_on_thread(background.spawn)
-
-    def say(self, message: str) -> None:
-        """Set the status message."""
-        self._end_if_cancelled()
-        self._change(message=message)
-
-    def answer(self, responses: Mapping[str, Any]) -> None:
-        """Hand in answers; keys that wait for none are ignored."""
-        with self._lock:
-            for key in responses.keys() & self._open.keys():
-                _, future = self._open.pop(key)
-                if future.set_running_or_notify_cancel():
-                    future.set_result(ResponseMessage(key, responses[key]))
-            self._show_questions()
-
-    def cancel(self) -> None:
-        """Let the task end: a coroutine at once, a function where it next speaks or looks."""
-        with self._lock:
-            if self.state.status in TERMINAL:
-                return
-            self._cancelling = True
-            waiting = [future for _, future in self._open.values()]
-        for future in waiting:
-            if not future.cancelled() and future.cancel():
-                # `concurrent.futures.wait` does not wake up for a future that is cancelled only.
-                future.set_running_or_notify_cancel()
-        if self._stop() is True or (not self._run.call.is_async and waiting):
-            # A function that had not begun, or is bound to end.
-            self._change(status="cancelled")
-
-    def known(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, Any]:
-        require_capabilities(self._capabilities, input_requests)
-        return read_answers(input_requests, self._given)[0]
-
-    def put(self, input_requests: Mapping[str, InputRequest[Any]]) -> dict[str, PendingInput]:
-        timeout = max(0.0, self.state.created + self.state.ttl - time.time())
-        questions: dict[str, PendingInput] = {}
-        with self._lock:
-            self._end_if_cancelled()
-            for key, input_request in input_requests.items():
-                future: Future[ResponseMessage] = Future()
-                shown = self._fresh(key)
-                self._open[shown] = input_request, future
-                close = partial(self._close, shown)
-                questions[key] = PendingInput(input_request, future, timeout, close=close)
-            self._show_questions()
-        return questions
-
-    def _end_if_cancelled(self) -> None:
-        """End a function that is to end where it speaks; a coroutine ends by itself."""
-        if self._cancelling and not self._run.call.is_async:
-            raise TaskCancelled
-
-    def _close(self, key: str) -> None:
-        with self._lock:
-            if self._open.pop(key, None) is not None:
-                self._show_questions()
-
-    def _fresh(self, key: str) -> str:
-        """A key that the task has not had (a question that is repeated is another one)."""
-        used = self._asked[key] = self._asked.get(key, 0) + 1
-        return key if used == 1 and key not in self._given else f"{key}.{used}"
-
-    def _show_questions(self) -> None:
-        input_requests = {key: input_request for key, (input_request, _) in self._open.items()}
-        status = "input_required" if input_requests else "working"
-        self._change(status=status, requests=as_requests(input_requests))
-
-    def _change(self, **changes: Any) -> None:
-        with self._lock:
-            if self.state.status in TERMINAL:
-                return
-            state = self.state = replace(self.state, updated=time.time(), **changes)
-        self._backend.changed(state)
-
-    def _run_on_thread(self, spawn: Spawn) -> None:
-        call = self._run.call
-        if call.wants_context:
-            call.bind(_TaskThreadChannel(self, self._backend.runner, spawn))
-        try:
-            with self._surroundings():
-                drive(call, self._backend.runner, spawn)
-        except TaskCancelled:
-            self._noticed = True
-        except BaseException as error:
-            # What the host does around the call has failed.
-            call.fail(contained(error))
-        self._end(cancelled=self._noticed or (self._cancelling and call.failed))
-
-    async def _run_on_loop(self) -> None:
-        call = self._run.call
-        if call.wants_context:
-            call.bind(_TaskLoopChannel(self, self._backend.runner))
-        await drive_async(call, self._backend.runner)
-
-    def _run_from_thread(self, spawn: Spawn) -> None:
-        """Run a coroutine whose plain work has a thread of its own, which waits for it."""
-        is_cancelled = False
-        try:
-            with self._surroundings():
-                wait_for(self._run_on_loop, spawn, begun=self._note_stop)
-        except CancelledError:
-            is_cancelled = True
-        except BaseException as error:
-            # What the host does around the call has failed.
-            self._run.call.fail(contained(error))
-        self._end(cancelled=is_cancelled or (self._cancelling and self._run.call.failed))
-
-    def _note_stop(self, cancel: Callable[[], None]) -> None:
-        with self._lock:
-            self._has_begun, self._stop = True, cancel
-        if self._cancelling:
-            cancel()
-
-    def _surroundings(self) -> AbstractContextManager[Any]:
-        return nullcontext() if self._around is None else self._around()
-
-    def _end_of_coroutine(self, outcome: Future[None] | asyncio.Task[None]) -> None:
-        # Not in the coroutine: one that is cancelled early never begins.
-        self._end(cancelled=outcome.cancelled() or (self._cancelling and self._run.call.failed))
-
-    def _end(self, *, cancelled: bool) -> None:
-        if cancelled:
-            self._change(status="cancelled", requests={})
-            return
-        status, outcome = self._run.outcome(self._run.call)
-        message = None
-        if self._run.call.error is not None:
-            message = self._run.call.error.message
-        if not self._backend.has_room_for(len(outcome), self.state.quota):
-            message = f"The outcome has {len(outcome)} bytes: more than is kept for your tasks"
-            error = ProtocolError(INTERNAL_ERROR, message)
-            status, outcome = "failed", b'"error":%b' % encode_error_object(error)
-        self._change(status=status, message=message, requests={}, outcome=outcome)
-
-
-def _cancel(task: asyncio.Task[None]) -> None:
-    """Cancel a task, from any thread."""
-    loop = task.get_loop()
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(cancel, task)
-
-
-class _TaskLoopChannel(LoopChannel):
-    """The channel of a coroutine: nothing but questions, which the task itself shows."""
-
-    def __init__(self, task: RunningTask, runner: Runner) -> None:
-        super().__init__(runner)
-        self._task = task
-
-    def other(self) -> SyncChannel:
-        loop = asyncio.get_running_loop()
-        return _TaskThreadChannel(self._task, self._runner, spawner(loop))
-
-    async def ask(self, questions: Sequence[PendingInput]) -> None:
-        await answered(questions)
-
-
-class _TaskThreadChannel(ThreadChannel):
-    """The channel of a plain function, where it ends if the task is cancelled."""
-
-    def __init__(self, task: RunningTask, runner: Runner, spawn: Spawn = background.spawn) -> None:
-        super().__init__(runner, spawn)
-        self._task = task
-
-    def other(self) -> AsyncChannel:
-        return _TaskLoopChannel(self._task, self._runner)
-
-    @property
-    def closed(self) -> bool:
-        return self._task.cancelled
-
-    def send(self, message: bytes) -> None:
-        if self._task.cancelled:
-            raise TaskCancelled
-
-    def ask(self, questions: Sequence[PendingInput]) -> None:
-        wait(
-            [question.answer for question in questions],
-            timeout=max(question.timeout for question in questions),
-        )
-        if self._task.cancelled:
-            raise TaskCancelled

@@ -14,10 +14,30 @@ from typing import Any, Final
 
 from mcp_mount.calls.tasks import Task
 from mcp_mount.protocol.task_methods import Job
+from mcp_mount.wire.errors import INTERNAL_ERROR, ProtocolError
+from mcp_mount.wire.logs import own_logger
 from mcp_mount.wire.sealing import Keys, TokenRefused, TokenSealer
 from mcp_mount.wire.tokens import AccessToken
 
+logger = own_logger("mcp_mount")
+
 _MAX_PAYLOAD: Final = 64 * 1024 * 1024
+
+
+class UnreadablePayload(TokenRefused):
+    """A payload that another version of this library has made, for a server with these keys.
+
+    Args:
+        claims: What it says.
+
+    Attributes:
+        task: The id of its task, which can be believed; None if it does not say.
+    """
+
+    def __init__(self, claims: Any) -> None:
+        super().__init__("of another version")
+        found = claims.get("task") if isinstance(claims, dict) else None
+        self.task = found if isinstance(found, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +96,7 @@ class Payloads:
             origin: Who began it.
 
         Raises:
+            ProtocolError: If JSON cannot hold what is known of the caller.
             ValueError: If it would be too long.
         """
         token = origin.token
@@ -89,9 +110,18 @@ class Payloads:
             "job": asdict(job),
             "origin": {**whose, "token": named},
         }
-        return json.dumps(
-            {"server": self._server(), "task": task.id, "sealed": self._sealer.seal(claims)}
-        )
+        try:
+            sealed = self._sealer.seal(claims)
+        except TypeError as error:
+            logger.error(
+                "A task was refused: a worker cannot be told who began it (%s). The claims of an "
+                "AccessToken must be plain data, as JSON has it",
+                error,
+            )
+            raise ProtocolError(
+                INTERNAL_ERROR, "The server cannot run this as a task; its log says why"
+            ) from error
+        return json.dumps({"server": self._server(), "task": task.id, "sealed": sealed})
 
     def open(self, sealed: str) -> tuple[Task, Job, Origin]:
         """What a payload says.
@@ -101,6 +131,7 @@ class Payloads:
 
         Raises:
             TokenRefused: If no server with these keys and of this name has made it.
+            UnreadablePayload: If one has, of another version of this library.
         """
         claims, _ = self._sealer.open(sealed, ttl=inf)
         try:
@@ -118,8 +149,8 @@ class Payloads:
                 created=claims["created"],
             )
         except (KeyError, TypeError):
-            # Of another version of this library, while workers are replaced one by one.
-            raise TokenRefused("of another version") from None
+            # While workers are replaced one by one.
+            raise UnreadablePayload(claims) from None
         return task, job, origin
 
 

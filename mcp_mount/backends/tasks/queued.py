@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -26,14 +21,13 @@ from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
 
+NOT_REVOKED: Final = "A task could not be taken out of its queue"
+
 _LATER_SECONDS: Final = 5
-_NOT_SUBMITTED: Final = "The task could not be given to a worker"
 
 
 class QueuedTasks:
     """Gives each task to a queue, if there is one; otherwise it runs in this process.
-
-    What `TaskLimits` says of numbers of tasks holds for those that this process has submitted.
 
     Args:
         local: Runs tasks in this process.
@@ -61,8 +55,6 @@ class QueuedTasks:
         self._payloads = payloads
         self._origin = origin
         self._around = around
-        self._submitted: OrderedDict[str, Task] = OrderedDict()
-        self._lock = threading.Lock()
 
     def start(self, job: Job, run: TaskRun) -> Asked[Task]:
         queue = self.queue
@@ -78,15 +70,12 @@ class QueuedTasks:
         task = new_task(job)
         task.rules = run.call.incoming.met_rules
         payload = self._payloads.seal(task, job, self._origin(run.call))
-        self._count(task)
-        return step(partial(self._submit, queue, task, payload))
+        return step(partial(self._submit, queue, task, payload, job.begin_within))
 
     def get(self, task_id: str) -> Asked[Task | None]:
         return self._local.get(task_id)
 
     def delivered(self, task: Task) -> Asked[None]:
-        with self._lock:
-            self._submitted.pop(task.id, None)
         return self._local.delivered(task)
 
     def answer(self, task: Task, responses: Mapping[str, Any]) -> Asked[None]:
@@ -98,27 +87,26 @@ class QueuedTasks:
             return self._local.cancel(task)
         return step(partial(self._revoke, revoke, task))
 
-    def _submit(self, queue: TaskQueue, task: Task, payload: str) -> Flow[Task]:
+    def _submit(
+        self, queue: TaskQueue, task: Task, payload: str, begin_within: float
+    ) -> Flow[Task]:
         """Show a task, and give it to the queue: a worker runs none that is not shown."""
+        attempts, limits = getattr(queue, "attempts", 1), self._local.limits
         try:
-            yield self._board.enqueue(task, getattr(queue, "attempts", 1))
-            submit = partial(queue.submit, payload)
+            yield self._board.enqueue(task, limits, attempts=attempts, begin_within=begin_within)
+        except BackplaneUnavailable as error:
+            raise _later(error) from error
+        submit = partial(queue.submit, payload)
+        try:
             yield Do(submit, partial(asyncio.to_thread, submit))
         except Exception as error:
-            with self._lock:
-                self._submitted.pop(task.id, None)
-            logger.warning("A task could not be given to a worker", exc_info=error)
-            if not isinstance(error, BackplaneUnavailable):
-                # It may come to a worker all the same, which does not run what has failed.
-                with suppress(BackplaneUnavailable):
-                    yield self._board.give_up(task, _NOT_SUBMITTED)
-            raise ProtocolError(
-                INTERNAL_ERROR,
-                "The server can take no tasks now: try again",
-                data={"retryAfter": _LATER_SECONDS},
-                status=503,
-                retry_after=_LATER_SECONDS,
-            ) from error
+            # It may come to a worker all the same, which does not run what is not shown.
+            yield self._board.drop(task)
+            raise _later(error) from error
+        except BaseException:
+            # Its client has left, and will never know of it.
+            self._board.drop_later(task)
+            raise
         return task
 
     def _revoke(self, revoke: Callable[[str], object], task: Task) -> Flow[None]:
@@ -128,30 +116,16 @@ class QueuedTasks:
             yield Do(call, partial(asyncio.to_thread, call))
         except Exception:
             # No worker runs it: this would only have made the queue shorter.
-            logger.warning("A task could not be taken out of its queue", exc_info=True)
+            logger.warning(NOT_REVOKED, exc_info=True)
 
-    def _count(self, task: Task) -> None:
-        """Note a new task.
 
-        Raises:
-            ProtocolError: If there are as many as may be (503), or as this caller may have (429).
-        """
-        limits, now = self._local.limits, time.time()
-        with self._lock:
-            for one in list(self._submitted.values()):
-                if now > one.created + one.ttl:
-                    del self._submitted[one.id]
-            own = [one for one in self._submitted.values() if one.quota == task.quota]
-            if len(own) >= limits.tasks_per_caller:
-                left = max(1, math.ceil(own[0].created + own[0].ttl - now))
-                raise ProtocolError(
-                    INTERNAL_ERROR,
-                    "You have too many tasks: get the results of those that have ended, or wait",
-                    data={"retryAfter": left},
-                    status=429,
-                )
-            if len(self._submitted) >= limits.tasks:
-                raise ProtocolError(
-                    INTERNAL_ERROR, "No more tasks can be taken at this server", status=503
-                )
-            self._submitted[task.id] = task
+def _later(error: Exception) -> ProtocolError:
+    """What the client of a task is told that no worker gets."""
+    logger.warning("A task could not be given to a worker", exc_info=error)
+    return ProtocolError(
+        INTERNAL_ERROR,
+        "The server can take no tasks now: try again",
+        data={"retryAfter": _LATER_SECONDS},
+        status=503,
+        retry_after=_LATER_SECONDS,
+    )

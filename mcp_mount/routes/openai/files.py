@@ -23,7 +23,7 @@ from mcp_mount.routes.errors import failed, openai_error
 from mcp_mount.routes.gate import checked, signed
 from mcp_mount.routes.parts import ServerParts, parts_of
 from mcp_mount.wire.logs import own_logger
-from mcp_mount.wire.sealing import TokenRefused, TokenSealer
+from mcp_mount.wire.sealing import CLOCKS_APART, TokenRefused, TokenSealer
 
 logger = own_logger("mcp_mount")
 
@@ -134,7 +134,7 @@ class ImageFiles:
         if found is None:
             settings: Any = parts.protocol.settings
             found = self._sealers[parts] = TokenSealer(
-                _PURPOSE, parts.secret_keys, server=lambda: settings.name
+                _PURPOSE, parts.secret_keys, server=lambda: settings.name, ahead=CLOCKS_APART
             )
         return found
 

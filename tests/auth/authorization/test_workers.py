@@ -152,7 +152,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
                     cwd=ROOT,
                     env={**os.environ, "PYTHONPATH": PYTHONPATH, **environment},
                     check=True,
-                    timeout=60,
+                    timeout=300,
                 )
                 words = [
                     *(sys.executable, "-m", "gunicorn", "--workers", "2", "--threads", "4"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from mcp_mount.backends.backplane import MemoryBackplane
 from mcp_mount.backends.backplane.redis import RedisBackplane
-from mcp_mount.calls.backplane import UNTOUCHED, Asked, Message, SessionState
+from mcp_mount.calls.backplane import UNTOUCHED, Asked, Message, Pool, PoolEntry, SessionState
 from mcp_mount.calls.flows import Do
 from tests.protocol.test_backplanes import Bare, Remote
 from tests.valkey import Valkey, cluster, cluster_url
@@ -210,6 +211,20 @@ def test_a_record_is_made_once_and_ends_with_its_final_field(backplane: Any, tak
 
 
 @every_shared
+def test_a_record_is_forgotten_after_its_time_which_no_change_prolongs(
+    backplane: Any, take: Taker
+) -> None:
+    assert take(backplane.left("k")) == 0
+    take(backplane.note("k", {"a": "1"}, ttl=60, new=True))
+    time.sleep(0.02)
+    take(backplane.note("k", {"a": "2"}, ttl=60))
+    assert 50 < take(backplane.left("k")) < 59.99
+    take(backplane.note("l", {"a": "1"}, ttl=0.01, new=True))
+    time.sleep(0.02)
+    assert take(backplane.left("l")) == 0
+
+
+@every_shared
 def test_a_list_keeps_its_last_items(backplane: Any, take: Taker) -> None:
     assert list(take(backplane.items("k"))) == []
     take(backplane.append("k", ["1", "2"], ttl=60, most=3))
@@ -217,6 +232,115 @@ def test_a_list_keeps_its_last_items(backplane: Any, take: Taker) -> None:
     assert list(take(backplane.items("k"))) == ["2", "é\n", "4"]
     assert list(take(backplane.items("k", last=2))) == ["é\n", "4"]
     assert list(take(backplane.items("k", last=9))) == ["2", "é\n", "4"]
+
+
+@every_shared
+def test_what_is_forgotten_is_not_there_any_more(backplane: Any, take: Taker) -> None:
+    take(backplane.note("k", {"a": "1"}, ttl=60, new=True))
+    take(backplane.append("l", ["1"], ttl=60, most=3))
+    for key in ("k", "l", "none"):
+        take(backplane.forget(key))
+    assert take(backplane.record("k")) == {}
+    assert list(take(backplane.items("l"))) == []
+
+
+def two(most: int, most_size: int = 100) -> list[Pool]:
+    return [Pool("own", most, most_size), Pool("all", 3, 100)]
+
+
+@every_shared
+def test_a_pool_has_so_many_members_and_no_more(backplane: Any, take: Taker) -> None:
+    for member in ("a", "b", "a"):
+        assert take(backplane.enter(two(2), member, ttl=60)) == PoolEntry()
+    entry = take(backplane.enter(two(2), "c", ttl=60))
+    assert (entry.full, list(entry.dropped)) == ("own", [])
+    assert 0 < entry.seconds <= 60
+    # Who has been refused has taken no place of others.
+    assert take(backplane.enter([Pool("other", 9, 100), two(9)[1]], "d", ttl=60)) == PoolEntry()
+    entry = take(backplane.enter(two(9), "c", ttl=60))
+    assert entry.full == "all"
+    take(backplane.leave(["own", "all"], "a"))
+    take(backplane.leave(["own", "all"], "none"))
+    assert take(backplane.enter(two(2), "c", ttl=60)) == PoolEntry()
+
+
+@every_shared
+def test_a_place_is_free_when_its_time_is_over(backplane: Any, take: Taker) -> None:
+    assert take(backplane.enter(two(1, 10), "a", ttl=0.2, size=10)) == PoolEntry()
+    assert take(backplane.enter(two(1, 10), "b", ttl=60)).full == "own"
+    time.sleep(0.25)
+    assert take(backplane.enter(two(1, 10), "b", ttl=60, size=10)) == PoolEntry()
+
+
+@every_shared
+def test_members_that_need_their_places_no_more_go_for_others(backplane: Any, take: Taker) -> None:
+    for member, ttl in (("a", 60), ("b", 50), ("c", 40)):
+        assert take(backplane.enter(two(3), member, ttl=ttl)) == PoolEntry()
+    for member in ("a", "b", "none"):
+        take(backplane.leave(["own", "all"], member, at_need=True))
+    assert list(take(backplane.enter(two(3), "d", ttl=60)).dropped) == ["b"]
+    # There is room again for the one that has gone, at the cost of the other.
+    assert list(take(backplane.enter(two(3), "b", ttl=60)).dropped) == ["a"]
+    assert take(backplane.enter(two(3), "e", ttl=60)).full == "own"
+
+
+@every_shared
+def test_of_one_pool_a_member_may_go_that_has_gone_from_another(
+    backplane: Any, take: Taker
+) -> None:
+    other = [Pool("other", 1, 100), two(9)[1]]
+    assert take(backplane.enter(other, "a", ttl=60)) == PoolEntry()
+    take(backplane.leave(["other", "all"], "a", at_need=True))
+    for member in ("b", "c"):
+        assert take(backplane.enter(two(9), member, ttl=60)) == PoolEntry()
+    assert list(take(backplane.enter(two(9), "d", ttl=60)).dropped) == ["a"]
+    take(backplane.leave(["own", "all"], "d"))
+    assert list(take(backplane.enter(other, "e", ttl=60)).dropped) == ["a"]
+
+
+@every_shared
+def test_the_members_of_a_pool_are_not_larger_than_it_is(backplane: Any, take: Taker) -> None:
+    for member in ("a", "b"):
+        assert take(backplane.enter(two(9, 10), member, ttl=60)) == PoolEntry()
+    assert take(backplane.enter(two(9, 10), "a", ttl=60, size=6)) == PoolEntry()
+    assert take(backplane.enter(two(9, 10), "b", ttl=60, size=5)).full == "own"
+    assert take(backplane.enter(two(9, 10), "b", ttl=60, size=4)) == PoolEntry()
+    # The same once more, after an answer that was lost.
+    assert take(backplane.enter(two(9, 10), "b", ttl=60, size=4)) == PoolEntry()
+    assert take(backplane.enter(two(9, 10), "c", ttl=60)).full == "own"
+    take(backplane.leave(["own", "all"], "a", at_need=True))
+    assert list(take(backplane.enter(two(9, 10), "b", ttl=60, size=9)).dropped) == ["a"]
+    assert take(backplane.enter(two(9, 10), "d", ttl=60)) == PoolEntry()
+    take(backplane.leave(["own", "all"], "b"))
+    assert take(backplane.enter(two(9, 10), "d", ttl=60, size=10)) == PoolEntry()
+    assert take(backplane.enter(two(9, 10), "big", ttl=60, size=101)).full == "own"
+
+
+@every_shared
+def test_many_who_come_at_once_take_no_more_places_than_there_are(
+    backplane: Any, take: Taker
+) -> None:
+    pools = [Pool("all", 20, 100)]
+    with ThreadPoolExecutor(8) as threads:
+        asked = [backplane.enter(pools, str(number), ttl=60) for number in range(60)]
+        entries = list(threads.map(plainly, asked))
+    assert [one.full for one in entries].count(None) == 20
+
+
+def plainly(asked: Asked[Any]) -> Any:
+    return asked.do() if isinstance(asked, Do) else asked
+
+
+def test_the_time_of_a_list_changes_without_new_items(server: Valkey) -> None:
+    forget(server)
+    backplane = RedisBackplane(server.url, lambda: "shop")
+    backplane.append("k", [], ttl=60, most=9).do()
+    assert backplane.items("k").do() == []
+    backplane.append("k", ["1"], ttl=3600, most=9).do()
+    backplane.append("k", [], ttl=60, most=9).do()
+    assert backplane.items("k").do() == ["1"]
+    with server.admin() as client:
+        assert 0 < client.ttl("mcp-mount:1:shop:k") <= 60
 
 
 def test_every_key_in_redis_has_its_server_its_version_and_a_time_to_live(server: Valkey) -> None:
@@ -227,6 +351,8 @@ def test_every_key_in_redis_has_its_server_its_version_and_a_time_to_live(server
     backplane.end_session("s2", ttl=60).do()
     backplane.note("t:1", {"a": "1"}, ttl=60, new=True).do()
     backplane.append("t:1:a", ["1"], ttl=60, most=9).do()
+    backplane.enter([Pool("tasks", 9, 9)], "1", ttl=60, size=1).do()
+    backplane.leave(["tasks"], "1", at_need=True).do()
     with server.admin() as client:
         kept = {key: client.ttl(key) > 0 for key in client.scan_iter()}
     stop()
@@ -235,6 +361,9 @@ def test_every_key_in_redis_has_its_server_its_version_and_a_time_to_live(server
         "mcp-mount:1:shop:s:s2": True,
         "mcp-mount:1:shop:t:1": True,
         "mcp-mount:1:shop:t:1:a": True,
+        "mcp-mount:1:{shop}:p:tasks": True,
+        "mcp-mount:1:{shop}:p:tasks:f": True,
+        "mcp-mount:1:{shop}:p:tasks:b": True,
         "mcp-mount:1:{shop}:n:n1": True,
         "mcp-mount:1:{shop}:changes": False,
     }

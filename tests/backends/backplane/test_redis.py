@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from queue import Queue
 
 import pytest
 
+from mcp_mount.backends.backplane import redis_node
 from mcp_mount.backends.backplane.redis import RedisBackplane
+from mcp_mount.backends.backplane.redis_node import RedisNode
 from mcp_mount.calls.backplane import RESYNC, BackplaneUnavailable, Message
 from tests.valkey import Valkey
 
@@ -93,3 +96,122 @@ def test_what_a_full_redis_refuses_does_not_keep_it_from_reading(
         with pytest.raises(BackplaneUnavailable, match="memory"):
             backplane.set_log_level("s", "error", ttl=60).do()
         backplane.session("s").do()
+
+
+def test_who_listens_hears_that_nothing_could_be_sent_to_it_for_a_while(
+    server: Valkey, backplane: RedisBackplane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_node, "_BEAT_SECONDS", 0.1)
+    queue: Queue[Message] = Queue()
+    stop = backplane.listen("one", queue.put).do()
+    with server.admin() as client:
+        [key] = client.keys("*:n:one")
+        client.delete(key)
+        assert hears(queue, RESYNC["kind"])
+        assert 0 < client.ttl(key) <= 30
+    stop()
+
+
+@pytest.mark.parametrize(
+    ("stream", "messages"), [("n:one", 5000), ("changes", 15_000)], ids=["its own", "of all"]
+)
+def test_who_is_too_slow_to_read_all_hears_that_it_has_missed_something(
+    server: Valkey, backplane: RedisBackplane, stream: str, messages: int
+) -> None:
+    heard: list[Message] = []
+    is_held, go_on = threading.Event(), threading.Event()
+
+    def hear(message: Message) -> None:
+        heard.append(message)
+        if message["kind"] == "hold":
+            is_held.set()
+            go_on.wait(SECONDS)
+
+    stop = backplane.listen("one", hear).do()
+    assert backplane.send("one", {"kind": "hold"}).do()
+    assert is_held.wait(SECONDS)
+    with server.admin() as client:
+        [key] = client.keys(f"*:{stream}")
+        pipeline = client.pipeline()
+        most = 1000 if stream == "n:one" else 10_000
+        for number in range(messages):
+            pipeline.xadd(key, {"m": f'{{"kind":"m","number":{number}}}'}, maxlen=most)
+        pipeline.execute()
+    go_on.set()
+    deadline = time.monotonic() + SECONDS
+    while not heard or heard[-1].get("number") != messages - 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    stop()
+    assert len(heard) < messages
+    assert RESYNC in heard
+
+
+def test_who_has_read_all_of_many_messages_has_missed_nothing(
+    server: Valkey, backplane: RedisBackplane
+) -> None:
+    heard: list[Message] = []
+    stop = backplane.listen("one", heard.append).do()
+    with server.admin() as client:
+        [key] = client.keys("*:changes")
+        pipeline = client.pipeline()
+        for number in range(5000):
+            pipeline.xadd(key, {"m": f'{{"kind":"m","number":{number}}}'})
+        pipeline.execute()
+    deadline = time.monotonic() + SECONDS
+    while not heard or heard[-1].get("number") != 4999:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    stop()
+    assert RESYNC not in heard
+
+
+def test_a_redis_that_does_not_let_a_process_read_is_told_once(
+    server: Valkey,
+    backplane: RedisBackplane,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redis_node, "_PAUSES", (0.01,))
+    tries: list[object] = []
+    connect = RedisNode._connect
+    monkeypatch.setattr(RedisNode, "_connect", lambda node: tries.append(node) or connect(node))
+    with server.admin() as client:
+        client.acl_setuser("default", enabled=True, nopass=True, commands=["-xread"])
+        stop = backplane.listen("one", lambda message: None).do()
+        deadline = time.monotonic() + SECONDS
+        while len(tries) < 10:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert [one.getMessage() for one in caplog.records] == [
+            "The backplane cannot be reached (User default has no permissions to run the 'xread' "
+            "command): trying again"
+        ]
+        client.acl_setuser("default", enabled=True, nopass=True, commands=["+xread"])
+        while len(caplog.records) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert caplog.records[1].getMessage() == "The backplane can be reached again"
+    stop()
+
+
+def test_nobody_reads_for_a_request_that_was_cancelled_before_it_listened(
+    server: Valkey, backplane: RedisBackplane
+) -> None:
+    def readers() -> int:
+        return sum(one.name == "mcp-mount-backplane" for one in threading.enumerate())
+
+    async def leave() -> None:
+        listening = backplane.listen("one", lambda message: None).awaited
+        assert listening is not None
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(listening(), 0.2)
+
+    before = readers()
+    with server.silent():
+        asyncio.run(leave())
+        assert readers() == before + 1
+    deadline = time.monotonic() + SECONDS
+    while readers() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

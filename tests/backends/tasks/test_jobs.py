@@ -202,4 +202,5 @@ def job(tool: str) -> Job:
         "anonymous",
         60,
         1,
+        30,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import threading
 import time
 import weakref
@@ -30,6 +31,7 @@ from mcp_mount import (
 from mcp_mount.protocol import Request
 from mcp_mount.transports.async_answers import AsyncAnswers
 from mcp_mount.transports.driving import follow
+from mcp_mount.transports.executor import waiting_thread
 from mcp_mount.wire.errors import INTERNAL_ERROR
 from tests.requests import Session, meta, stateless
 
@@ -135,6 +137,12 @@ def server(go: threading.Event, begun: threading.Event) -> MCPServer:
         answer = ctx.elicit("Your name?", Name)
         ctx.start_task()
         return f"{'task' if ctx.task_id else 'no task'} for {answer.data and answer.data.name}"
+
+    @server.tool
+    async def late_in_plain_code(ctx: Context) -> str:
+        # As `sync_to_async` does in Django.
+        await asyncio.get_running_loop().run_in_executor(waiting_thread(), ctx.start_task)
+        return "task" if ctx.task_id else "no task"
 
     return server
 
@@ -349,7 +357,6 @@ def test_coroutines_run_on_the_loop_of_their_request(server: MCPServer) -> None:
 def test_tasks_expire(server: MCPServer) -> None:
     server.tool(name="short", task=TaskPolicy(ttl=0.05))(lambda: "x")
     task_id = start(server, "short")
-    until(server, task_id, "completed")
     reply = wait_for(
         lambda: send(server, "tasks/get", {"taskId": task_id}), lambda reply: "error" in reply
     )
@@ -381,12 +388,52 @@ def test_responses_must_be_an_object(server: MCPServer) -> None:
     send(server, "tasks/cancel", {"taskId": task_id})
 
 
-def test_a_shutdown_cancels_tasks(server: MCPServer) -> None:
-    waiting = [start(server, tool) for tool in ("ask", "endless", "polite")]
+def test_tasks_of_a_process_that_ends_fail_at_once(
+    server: MCPServer, go: threading.Event, begun: threading.Event
+) -> None:
+    waiting = [start(server, tool) for tool in ("ask", "endless", "polite", "stubborn")]
     until(server, waiting[0], "input_required")
+    assert begun.wait(20)
     server.core.tasks.close()
-    for task_id in waiting:
-        until(server, task_id, "cancelled")
+    for _ in range(2):
+        for task_id in waiting:
+            seen = send(server, "tasks/get", {"taskId": task_id})["result"]
+            assert seen["status"] == "failed"
+            assert seen["error"]["message"] == "The worker that ran this task has ended"
+        # One that ends after all has failed, and the others were told to end.
+        go.set()
+        workers, deadline = server.core.tasks.workers, time.monotonic() + 20
+        while workers._idle != workers._count:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_runs_tasks_of_its_own_and_leaves_others_alone(
+    server: MCPServer,
+) -> None:
+    # A thread that waits for work stays behind in the parent.
+    until(server, start(server, "double", number=1), "completed")
+    waiting = start(server, "ask")
+    until(server, waiting, "input_required")
+    child = os.fork()
+    if child == 0:
+        try:
+            server.core.tasks.close()
+            assert server.core.tasks.get(waiting) is None
+            until(server, start(server, "double", number=2), "completed")
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    until(server, waiting, "input_required")
+    server.core.tasks.close()
+
+
+def test_plain_code_of_a_coroutine_starts_a_task(server: MCPServer) -> None:
+    task = until(server, start(server, "late_in_plain_code"), "completed")
+    assert task["result"]["content"][0]["text"] == "task"
 
 
 def test_a_policy_that_is_none_is_refused() -> None:

@@ -24,6 +24,8 @@ from mcp_mount.wire.errors import ClientError
 from mcp_mount.wire.logs import own_logger
 
 logger = own_logger("mcp_mount")
+# The numbers of the `random` module are the application's: it may have seeded them.
+_random = random.SystemRandom()
 
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 4.0
@@ -210,7 +212,7 @@ def _named(incoming: IncomingRequest | None, member: Candidate, told: str | None
 def _pause(number: int) -> float:
     """How long to wait before another attempt: longer each time, not all at the same moment."""
     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (number - 1))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311
+    return longest * _random.uniform(0.5, 1.0)
 
 
 def _as_model_error(error: ModelError | ClientError) -> ModelError:
