@@ -56,7 +56,7 @@ class StorageImages:
         self._folder = filled("folder", folder).strip("/")
         self._deletes = flag("deletes_expired", deletes_expired)
         self._gives_urls = flag("storage_urls", storage_urls)
-        self._swept_at = 0.0
+        self._swept_at = float("-inf")
 
     def save(self, name: str, data: bytes) -> None:
         """Keep a picture."""

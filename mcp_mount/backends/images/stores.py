@@ -146,7 +146,7 @@ class DirectoryImages:
         self._path = Path(path)
         if self._path.exists() and not self._path.is_dir():
             raise DefinitionError(f"{str(path)!r} is no directory")
-        self._swept_at = 0.0
+        self._swept_at = float("-inf")
 
     def save(self, name: str, data: bytes) -> None:
         """Keep a picture.

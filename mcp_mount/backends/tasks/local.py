@@ -81,7 +81,7 @@ class LocalTasks:
         self._delivered: dict[str, Task] = {}
         self._used: dict[str, _Used] = {}
         self._bytes = 0
-        self._swept = 0.0
+        self._swept = float("-inf")
         self.workers = Workers(_MAX_THREADS)
         self._lock = threading.RLock()
 
