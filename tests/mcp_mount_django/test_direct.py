@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import threading
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -470,7 +471,9 @@ def test_no_vary_header_for_a_session_that_is_not_there(known: dict[str, DjangoT
     assert headers["x-frame-options"] == "DENY"
 
 
-def asgi_calls(keep_alive: float, ended: list[str]) -> tuple[Any, Any, Any, Any]:
+def asgi_calls(
+    keep_alive: float, ended: list[str], middleware: Sequence[str] = MIDDLEWARE
+) -> tuple[Any, Any, Any, Any]:
     """A project under ASGI with a plain function that waits, and what it waits for."""
     from django.core.asgi import get_asgi_application
     from django.test import override_settings
@@ -493,7 +496,7 @@ def asgi_calls(keep_alive: float, ended: list[str]) -> tuple[Any, Any, Any, Any]
 
     urls = ModuleType("urls")
     urls.urlpatterns = [path("mcp", include(server.urls))]  # type: ignore[attr-defined]
-    settled = override_settings(ROOT_URLCONF=urls, MIDDLEWARE=MIDDLEWARE)
+    settled = override_settings(ROOT_URLCONF=urls, MIDDLEWARE=middleware)
     return settled, get_asgi_application(), begun, go_on
 
 
@@ -531,7 +534,9 @@ def test_a_response_begins_before_a_slow_plain_function_ends(
         await application(dict(scope), receive, note)
 
     answers: list[Any] = []
-    settled, application, _, go_on = asgi_calls(0.03, [])
+    # Middleware that Django runs on the thread of the request waits there for the function.
+    ended: list[str] = []
+    settled, application, _, go_on = asgi_calls(0.03, ended, middleware=())
     with settled:
         application = type(application)()
         # The first request always goes the long way.
@@ -543,6 +548,8 @@ def test_a_response_begins_before_a_slow_plain_function_ends(
             text = b"".join(one.get("body", b"") for one in rest)
             answers.append((start, {line for line in text.splitlines() if line}))
     assert len(counted) == 1
+    # If it had not begun, the function would have failed after 20 seconds.
+    assert ended == ["function"] * 2
     assert answers[0] == answers[1]
     assert (b"content-type", b"text/event-stream") in [
         (name.lower(), value) for name, value in answers[0][0]["headers"]
