@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Final
 from unittest import mock
 
@@ -24,6 +25,7 @@ from benchmarks.servers import Server, pinned, pinned_beside, serving
 from benchmarks.sharing import URI
 from benchmarks.tables import number, table
 from benchmarks.targets import APPLICATIONS
+from mcp_mount import MCPServer
 
 BACKPLANE: Final = "BENCH_BACKPLANE"
 IN_MEMORY: Final = "memory://"
@@ -116,18 +118,26 @@ def requests_of(tool: str) -> dict[str, Request]:
 def latencies(url: str, rounds: int) -> Iterator[tuple[str, str, Latency]]:
     """By place and request, with and without a backplane."""
     for place, tool in PLACES.items():
-        for title, asked in requests_of(tool).items():
-            if place.startswith("in process"):
-                one = _in_process(asked, url, rounds, is_asgi=place.endswith("ASGI"))
-            else:
-                one = _over_http(place, asked, url, rounds)
+        if place.startswith("in process"):
+            measured = partial(_in_process, url=url, is_asgi=place.endswith("ASGI"))
+        else:
+            measured = partial(_over_http, place, url=url)
+        for title, one in measured(requests_of(tool), rounds=rounds):
             shown = f"{one.alone:>9.1f}{one.shared:>9.1f}{one.added:>+9.1f} µs"
             print(f"{place:22}{title:32}{shown}", file=sys.stderr, flush=True)
             yield place, title, one
 
 
-def _over_http(place: str, asked: Request, url: str, rounds: int) -> Latency:
+def _over_http(
+    place: str, requests: Mapping[str, Request], *, url: str, rounds: int
+) -> Iterator[tuple[str, Latency]]:
     kind, factory = ("uvicorn", "shared") if place == "uvicorn" else ("gunicorn", "shared_flask")
+
+    async def run(ports: Sequence[int], asked: Request) -> Latency:
+        async with AsyncExitStack() as connections:
+            asks = [await connections.enter_async_context(_asking(p, asked)) for p in ports]
+            return await compare(asks[0], asks[1], rounds)
+
     with ExitStack() as stack:
         stack.enter_context(pinned_beside(1))
         ports = [
@@ -136,13 +146,8 @@ def _over_http(place: str, asked: Request, url: str, rounds: int) -> Latency:
             ).port
             for one in (IN_MEMORY, url)
         ]
-
-        async def run() -> Latency:
-            async with AsyncExitStack() as connections:
-                asks = [await connections.enter_async_context(_asking(p, asked)) for p in ports]
-                return await compare(asks[0], asks[1], rounds)
-
-        return asyncio.run(run())
+        for title, asked in requests.items():
+            yield title, asyncio.run(run(ports, asked))
 
 
 @asynccontextmanager
@@ -164,12 +169,20 @@ async def _asking(port: int, asked: Request) -> AsyncIterator[Ask]:
         connection.close()
 
 
-def _in_process(asked: Request, url: str, rounds: int, *, is_asgi: bool) -> Latency:
-    async def run() -> Latency:
+@cache
+def _server(backplane: str) -> MCPServer:
+    """The only one in this process with this backplane: of two, it would warn."""
+    with mock.patch.dict(os.environ, {BACKPLANE: backplane}):
+        return applications.shared()
+
+
+def _in_process(
+    requests: Mapping[str, Request], *, url: str, rounds: int, is_asgi: bool
+) -> Iterator[tuple[str, Latency]]:
+    async def run(asked: Request) -> Latency:
         asks = []
         for backplane in (IN_MEMORY, url):
-            with mock.patch.dict(os.environ, {BACKPLANE: backplane}):
-                server = applications.shared()
+            server = _server(backplane)
             application = server if is_asgi else server.wsgi
             make = in_process.over_asgi if is_asgi else in_process.over_wsgi
             one = asked
@@ -183,7 +196,8 @@ def _in_process(asked: Request, url: str, rounds: int, *, is_asgi: bool) -> Late
         return await compare(asks[0], asks[1], rounds)
 
     with pinned([0]):
-        return asyncio.run(run())
+        for title, asked in requests.items():
+            yield title, asyncio.run(run(asked))
 
 
 # What is kept.
@@ -266,13 +280,13 @@ def kept(client: Any, share: float = 1.0) -> Iterator[Kept]:
         client: Of the Valkey.
         share: Of the counts, for a short run.
     """
+    # What Valkey keeps besides, such as scripts, it has after the first of them.
+    _left(client, [make for _, _, make in THINGS], 20)
     for title, whole, make in THINGS:
         count = max(1, int(whole * share))
-        # What Valkey keeps besides, such as scripts, it has after the first of them.
-        _left(client, make, 20)
         client.execute_command("FLUSHDB", "SYNC")
         before = _memory(client)
-        _left(client, make, count)
+        _left(client, [make], count)
         # The messages to all and to the process itself are as many whatever there is.
         for pattern in ("*}:changes", "*}:n:*"):
             for key in client.scan_iter(pattern):
@@ -284,11 +298,12 @@ def kept(client: Any, share: float = 1.0) -> Iterator[Kept]:
         yield one
 
 
-def _left(client: Any, make: Callable[[int], Awaitable[str]], count: int) -> None:
-    """Make so many at a server, and end that."""
+def _left(client: Any, makes: Sequence[Callable[[int], Awaitable[str]]], count: int) -> None:
+    """Make so many of each at a server, and end that."""
     environment = {BACKPLANE: client.url}
     with serving("uvicorn", APPLICATIONS + "shared", environment=environment) as server:
-        asyncio.run(_many(server.port, make, count))
+        for make in makes:
+            asyncio.run(_many(server.port, make, count))
     time.sleep(_LEAVING_SECONDS)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -35,6 +35,46 @@ def free_port(address: str = "127.0.0.1") -> int:
         return port
 
 
+class Process(Protocol):
+    """What is needed of a process, as `subprocess.Popen` has it."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+def start(
+    words: Sequence[str], *, cwd: Path, environment: Mapping[str, str], output: int
+) -> Process:
+    """Start a process in a session of its own, that reads nothing.
+
+    Args:
+        words: Its command line.
+        cwd: Where it works.
+        environment: Its whole environment.
+        output: The file descriptor for what it prints.
+    """
+    return subprocess.Popen(
+        words,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+starting = start
+"""How `running` starts servers. The tests have a faster way."""
+
+
 @contextmanager
 def running(
     words: Sequence[str],
@@ -45,22 +85,14 @@ def running(
     environment: Mapping[str, str] | None = None,
     seconds: float = 60.0,
     log: Path | None = None,
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Process]:
     """Run a server until the block ends; begins when it takes connections at `port` of `address`.
 
     What the server prints is shown if it does not start; log: where it is kept.
     """
     variables = {**os.environ, "PYTHONPATH": PYTHONPATH, **(environment or {})}
     with tempfile.TemporaryFile() if log is None else log.open("w+b") as output:
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = starting(words, cwd=cwd, environment=variables, output=output.fileno())
         try:
             # gunicorn listens before a worker has loaded the application, and clients do not wait
             # for that as long as it takes on a busy machine.
@@ -100,9 +132,7 @@ class ServerFailed(RuntimeError):
     """A server ended, or did not listen in time."""
 
 
-def _wait(
-    process: subprocess.Popen[bytes], place: tuple[str, int], seconds: float, *, until_taken: bool
-) -> None:
+def _wait(process: Process, place: tuple[str, int], seconds: float, *, until_taken: bool) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -125,7 +155,7 @@ def _is_taken(connection: socket.socket) -> bool:
     return False
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: Process) -> None:
     for sign in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is None:
             os.killpg(process.pid, sign)

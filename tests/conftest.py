@@ -11,7 +11,9 @@ import httpcore2
 import hypothesis  # noqa: F401
 import pytest
 
+from sample_projects import processes
 from sample_projects.processes import Together, free_port, running
+from tests import prepared
 from tests.conformance.hosts import HOSTS
 from tests.conformance.serve import command
 from tests.django_versions import reason_to_skip
@@ -33,6 +35,14 @@ def shared_certificates() -> Iterator[None]:
         # Older versions read them elsewhere.
         if hasattr(httpcore2, name):
             patch.setattr(httpcore2, name, cache(getattr(httpcore2, name)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prepared_servers() -> Iterator[None]:
+    """Servers start with what they import already there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "starting", prepared.start)
         yield
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 
+from sample_projects import processes
 from sample_projects.processes import Together, free_port, running
+from tests import prepared
 
 LATE = """
 import pathlib, time
@@ -61,3 +67,55 @@ def test_what_one_raises_is_told_when_all_have_ended() -> None:
             "second",
         ]
     assert sorted(ended) == ["first", "second"]
+
+
+STARTS = pytest.mark.parametrize("start", [processes.start, prepared.start])
+
+
+def ended(start: Any, log: Path, *words: str, **environment: str) -> tuple[int, str]:
+    """The status of a process, and what it printed."""
+    with log.open("w+b") as output:
+        process = start(
+            [sys.executable, "-m", *words],
+            cwd=processes.ROOT,
+            environment={**os.environ, "PYTHONPATH": processes.PYTHONPATH, **environment},
+            output=output.fileno(),
+        )
+        return process.wait(60), log.read_text()
+
+
+@STARTS
+def test_a_process_has_its_own_words_environment_and_end(start: Any, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    status, said = ended(start, log, "uvicorn", "--no-such-option")
+    assert (status, "No such option" in said) == (2, True)
+    status, said = ended(start, log, "uvicorn", "--version")
+    assert (status, said.startswith("Running uvicorn")) == (0, True)
+    status, said = ended(start, log, "uvicorn", "no_such_module:app")
+    assert (status, "no_such_module" in said) == (3, True)
+    status, said = ended(start, log, "gunicorn", "x:y", GUNICORN_CMD_ARGS="--print-config")
+    assert "wsgi_app" in said
+
+
+@STARTS
+def test_a_process_has_a_group_of_its_own(start: Any) -> None:
+    words = [sys.executable, "-m", "uvicorn", "--factory", "tests.integrations.silent_apps:asgi"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "starting", start)
+        port = free_port()
+        with running([*words, "--port", str(port)], port) as served:
+            assert os.getpgid(served.pid) == os.getsid(served.pid) == served.pid != os.getpgid(0)
+            assert os.readlink(f"/proc/{served.pid}/fd/0") == os.devnull
+            assert served.poll() is None
+            with pytest.raises(subprocess.TimeoutExpired):
+                served.wait(0.01)
+            served.kill()
+            assert served.wait(30) == served.returncode == -signal.SIGKILL
+
+
+def test_only_known_programs_are_prepared(tmp_path: Path) -> None:
+    (tmp_path / "said.py").write_text("import sys; print('gunicorn.config' in sys.modules)")
+    assert ended(prepared.start, tmp_path / "log", "said", PYTHONPATH=str(tmp_path)) == (
+        0,
+        "False\n",
+    )

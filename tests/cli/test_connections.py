@@ -52,7 +52,8 @@ def line(request: pytest.FixtureRequest, tmp_path: Path) -> CommandLine:
     return line_of(request.param, tmp_path)
 
 
-def test_connections_are_listed_revoked_and_purged(line: CommandLine) -> None:
+def test_connections_are_listed_revoked_and_purged(tmp_path: Path) -> None:
+    line = line_of("alone", tmp_path)
     done = line.connections("list")
     assert (done.returncode, done.stdout.splitlines()) == (
         0,
@@ -105,6 +106,20 @@ def test_connections_are_listed_revoked_and_purged(line: CommandLine) -> None:
     line.add(replace(CLAUDE, id="c-used", used=now - 29 * DAY))
     assert line.connections("purge").stdout == "2 deleted.\n"
     assert line.kept() == {"c-claude": False, "c-other": False, "c-used": True}
+
+
+@pytest.mark.parametrize("host", ["flask", "django"])
+def test_the_commands_of_a_framework_do_the_same(host: str, tmp_path: Path) -> None:
+    line = line_of(host, tmp_path)
+    done = line.connections("list")
+    assert [row.split()[0] for row in done.stdout.splitlines()] == ["ID", "c-claude", "c-other"]
+    refused = line.connections("revoke", "--client", "claude.ai", said="no\n")
+    assert (refused.returncode, "Nothing was revoked." in refused.stdout) == (1, True)
+    assert line.connections("revoke", "c-claude", "--yes").returncode == 0
+    assert line.kept() == {"c-claude": False, "c-other": True}
+    line.add(replace(CLAUDE, id="c-long-ago", revoked=time.time() - 3600))
+    assert line.connections("purge").stdout == "1 deleted.\n"
+    assert line.kept() == {"c-claude": False, "c-other": True}
 
 
 @pytest.mark.parametrize("host", ["fastapi", "starlette"])

@@ -128,7 +128,8 @@ def register(server: Any) -> None:
     @server.tool(annotations={"readOnlyHint": True})
     def at_work() -> dict[str, int]:
         gc.collect()
-        tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task)]
+        # isinstance would ask proxies, such as Django's settings, for what they stand for.
+        tasks: list[Any] = [one for one in gc.get_objects() if issubclass(type(one), asyncio.Task)]
         return {
             "generators": OPEN.total(),
             "tasks": sum(not one.done() for one in tasks),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sample_projects.processes import PYTHONPATH, ROOT, free_port, running
+from sample_projects import processes
+from sample_projects.processes import PYTHONPATH, ROOT, Process, free_port, running
 from tests.valkey import Valkey
 from tests.workers.client import Client, Stream
 
@@ -41,18 +41,15 @@ def gunicorn(application: str, environment: Mapping[str, str], workers: int = 1)
 @contextmanager
 def worker(
     words: list[str], environment: Mapping[str, str], log: Path, ready: str
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Process]:
     """A worker process in a group of its own, from when its log says that it is ready."""
     variables = {**os.environ, "PYTHONPATH": PYTHONPATH, **environment}
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = processes.starting(
             [sys.executable, "-m", *words],
             cwd=ROOT,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            environment=variables,
+            output=output.fileno(),
         )
         try:
             until(lambda: ready in log.read_text() or process.poll() is not None)
@@ -62,7 +59,7 @@ def worker(
             kill_group(process)
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
+def kill_group(process: Process) -> None:
     """End a process and its children at once."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -155,7 +152,7 @@ def answered(desk: Desk, tool: str) -> Any:
     return desk.ended(task_id)["result"]["structuredContent"]["result"]
 
 
-def children(process: subprocess.Popen[bytes]) -> set[int]:
+def children(process: Process) -> set[int]:
     """A process and all that it has started."""
     found = {process.pid}
     for status in Path("/proc").glob("[0-9]*/stat"):

@@ -539,7 +539,7 @@ _MESSAGES = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.fixed_dictionaries({"messages": _MESSAGES}, optional=_OPTIONS))
 def test_a_plain_request_is_what_others_read_in_it(data: dict[str, Any]) -> None:
     body = json.dumps(data).encode()

@@ -83,6 +83,7 @@ def workers(
         address = addresses[number % len(addresses)]
         port = free_port(address)
         places.append((address, port))
+        later = ahead[number % len(ahead)]
         one = running(
             [sys.executable, *words, *_listening(words, address, port)],
             port,
@@ -90,7 +91,7 @@ def workers(
             environment={
                 "BACKPLANE": backplane,
                 "MCP_MOUNT_SECRET_KEY": "for-tests-only",
-                "CLOCK_AHEAD": str(ahead[number % len(ahead)]),
+                **({"CLOCK_AHEAD": str(later)} if later else {}),
             },
             log=log if log is None or count == 1 else log.with_name(f"{log.name}{number}"),
         )

@@ -1,0 +1,224 @@
+"""Processes of Python that are forked from one that has imported what most servers need.
+
+To import frameworks and this library costs a server most of its start, about a second of computing,
+and the tests start several hundred. So their servers come from multiprocessing's fork server, which
+has one thread and runs nothing else. All that a server does after these imports is its own: its
+application, environment, files, signals and process group. What must see imports happen is started
+as usual.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from multiprocessing import forkserver, get_context
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+from unittest import mock
+
+from sample_projects import processes
+from sample_projects.processes import PYTHONPATH, ROOT, Process
+
+PROGRAMS: Final = frozenset(
+    {"celery", "daphne", "gunicorn", "hypercorn", "tests.queues.manage", "uvicorn"}
+)
+"""What is run by `python -m`, if it is prepared."""
+
+PATCHED: Final = ("gevent", "eventlet")
+"""What replaces functions of the standard library before others import them."""
+
+AT_IMPORT: Final = ("PYTHON", "LD_", "CLOCK_AHEAD", "FORWARDED_ALLOW_IPS", "WEB_CONCURRENCY")
+"""How variables begin that are read when Python starts or modules are imported."""
+
+MODULES: Final = (
+    "anyio._backends._asyncio",
+    "celery.app.base",
+    "celery.apps.worker",
+    "celery.bin.celery",
+    "celery.concurrency.prefork",
+    "django.core.handlers.asgi",
+    "django.core.handlers.wsgi",
+    "django.core.management",
+    "django.db.backends.sqlite3.base",
+    "django.db.models",
+    "django.forms",
+    "django.middleware.clickjacking",
+    "django.middleware.common",
+    "django.middleware.csrf",
+    "django.middleware.security",
+    "flask",
+    "gunicorn.app.wsgiapp",
+    "gunicorn.workers.gthread",
+    "httptools",
+    "kombu.transport.redis",
+    "mcp_mount.testing",
+    "mcp_mount_django",
+    "mcp_mount_fastapi",
+    "mcp_mount_flask",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
+    "uvicorn.main",
+    "uvicorn.protocols.http.httptools_impl",
+)
+
+
+_starting: Final = threading.Lock()
+_path: Final = sys.path.copy()
+"""The import path of the fork server, whose first entry is the folder in which it works."""
+
+
+def prepare() -> None:
+    """Import them, in the fork server."""
+    for module in MODULES:
+        # An older version may lack one.
+        with suppress(ImportError):
+            importlib.import_module(module)
+
+
+class Prepared:
+    """A process that was forked, with what `subprocess.Popen` has of one."""
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+        self.pid: int = process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The status with which it has ended, as that of Popen."""
+        status: int | None = self._process.exitcode
+        return status
+
+    def poll(self) -> int | None:
+        """Its status, if it has ended."""
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: If it has not ended in time.
+        """
+        self._process.join(timeout)
+        status = self.returncode
+        if status is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired("a prepared process", timeout)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Tell it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
+def start(
+    words: Sequence[str], *, cwd: Path, environment: Mapping[str, str], output: int
+) -> Process:
+    """Start a process, as `processes.start` does, from the fork server if that makes no difference
+    to it."""
+    # gunicorn looks where it is when it is imported.
+    if cwd != ROOT or not _is_preparable(words, environment):
+        return processes.start(words, cwd=cwd, environment=environment, output=output)
+    _, _, module, *arguments = words
+    # A forked process would import what the main module of this one is, pytest.
+    with _starting, mock.patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+        process = _fork_server().Process(
+            target=_run,
+            args=(module, arguments, str(cwd), dict(environment), _Descriptor(output)),
+        )
+        process.start()
+    return Prepared(process)
+
+
+class _Descriptor:
+    """An open file that goes to the process with its arguments."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __reduce__(self) -> Any:
+        return _detached, (DupFd(self._descriptor),)
+
+
+def _detached(copy: Any) -> int:
+    descriptor: int = copy.detach()
+    return descriptor
+
+
+def _is_preparable(words: Sequence[str], environment: Mapping[str, str]) -> bool:
+    if len(words) < 3 or list(words[:2]) != [sys.executable, "-m"] or words[2] not in PROGRAMS:
+        return False
+    if any(name in word for word in words for name in PATCHED):
+        return False
+    return _read_at_import(environment) == _read_at_import(_environment())
+
+
+def _read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(AT_IMPORT)}
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": PYTHONPATH}
+
+
+@cache
+def _fork_server() -> Any:
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.prepared_imports"])
+    with mock.patch.dict(os.environ, _environment()):
+        forkserver.ensure_running()
+    return context
+
+
+def _run(
+    module: str, arguments: Sequence[str], cwd: str, environment: Mapping[str, str], output: int
+) -> None:
+    """Be `python -m module` from here on, in the forked process."""
+    os.setsid()
+    os.chdir(cwd)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, number in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(descriptor, number)
+    # That of multiprocessing has another number, which processes of the server do not have.
+    sys.stdin = os.fdopen(0, closefd=False)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = [cwd, *_path[1:]]
+    sys.argv = [module, *arguments]
+    status = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as error:
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    # As an interpreter ends; multiprocessing would run no function that is registered for it.
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)
