@@ -24,6 +24,7 @@ from functools import cache
 from multiprocessing import forkserver, get_context
 from multiprocessing.reduction import DupFd
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import ModuleType
 from typing import Any, Final
 from unittest import mock
@@ -32,7 +33,10 @@ from sample_projects import processes
 from sample_projects.processes import PYTHONPATH, ROOT, Process
 
 PROGRAMS: Final = frozenset(
-    {"celery", "daphne", "gunicorn", "hypercorn", "tests.queues.manage", "uvicorn"}
+    {
+        *("celery", "daphne", "flask", "gunicorn", "hypercorn", "mcp_mount", "uvicorn"),
+        *("tests.cli.manage", "tests.queues.manage"),
+    }
 )
 """What is run by `python -m`, if it is prepared."""
 
@@ -41,6 +45,9 @@ PATCHED: Final = ("gevent", "eventlet")
 
 AT_IMPORT: Final = ("PYTHON", "LD_", "CLOCK_AHEAD", "FORWARDED_ALLOW_IPS", "WEB_CONCURRENCY")
 """How variables begin that are read when Python starts or modules are imported."""
+
+HARMLESS: Final = frozenset({"PYTHONUNBUFFERED"})
+"""Those of them that need not be as here: all is written at the end."""
 
 MODULES: Final = (
     "anyio._backends._asyncio",
@@ -139,12 +146,51 @@ def start(
     # gunicorn looks where it is when it is imported.
     if cwd != ROOT or not _is_preparable(words, environment):
         return processes.start(words, cwd=cwd, environment=environment, output=output)
+    with open(os.devnull, "rb") as nothing:
+        return _start(words, environment, (nothing.fileno(), output, output))
+
+
+def run(
+    words: Sequence[str], *, environment: Mapping[str, str], said: str = "", seconds: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, as `subprocess.run` does, from the fork server if that makes no difference
+    to it.
+
+    Args:
+        words: Its command line.
+        environment: Its whole environment.
+        said: What it reads.
+        seconds: How long it may take.
+    """
+    if not _is_preparable(words, environment):
+        return subprocess.run(
+            words,
+            cwd=ROOT,
+            env=environment,
+            input=said,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+    with TemporaryFile("w+") as read, TemporaryFile("w+") as printed, TemporaryFile("w+") as told:
+        read.write(said)
+        read.seek(0)
+        files = read.fileno(), printed.fileno(), told.fileno()
+        status = _start(words, environment, files).wait(seconds)
+        printed.seek(0)
+        told.seek(0)
+        return subprocess.CompletedProcess(words, status, printed.read(), told.read())
+
+
+def _start(
+    words: Sequence[str], environment: Mapping[str, str], files: tuple[int, int, int]
+) -> Prepared:
     _, _, module, *arguments = words
+    descriptors = tuple(map(_Descriptor, files))
     # A forked process would import what the main module of this one is, pytest.
     with _starting, mock.patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
         process = _fork_server().Process(
-            target=_run,
-            args=(module, arguments, str(cwd), dict(environment), _Descriptor(output)),
+            target=_run, args=(module, arguments, dict(environment), descriptors)
         )
         process.start()
     return Prepared(process)
@@ -174,7 +220,11 @@ def _is_preparable(words: Sequence[str], environment: Mapping[str, str]) -> bool
 
 
 def _read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(AT_IMPORT)}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(AT_IMPORT) and name not in HARMLESS
+    }
 
 
 def _environment() -> dict[str, str]:
@@ -191,19 +241,20 @@ def _fork_server() -> Any:
 
 
 def _run(
-    module: str, arguments: Sequence[str], cwd: str, environment: Mapping[str, str], output: int
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], files: Sequence[int]
 ) -> None:
     """Be `python -m module` from here on, in the forked process."""
     os.setsid()
-    os.chdir(cwd)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for descriptor, number in ((nothing, 0), (output, 1), (output, 2)):
+    os.chdir(ROOT)
+    for number, descriptor in enumerate(files):
         os.dup2(descriptor, number)
+    for descriptor in {*files}:
+        os.close(descriptor)
     # That of multiprocessing has another number, which processes of the server do not have.
     sys.stdin = os.fdopen(0, closefd=False)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path[:] = [cwd, *_path[1:]]
+    sys.path[:] = [str(ROOT), *_path[1:]]
     sys.argv = [module, *arguments]
     status = 0
     try:

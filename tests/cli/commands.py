@@ -13,21 +13,17 @@ from pathlib import Path
 
 from mcp_mount.auth import Connection
 from mcp_mount.auth.authorization.database_connections import TABLE, DatabaseConnections
-from sample_projects.processes import PYTHONPATH, ROOT
-from tests.integrations.test_signing_in import PROJECT, migrated
+from sample_projects.processes import PYTHONPATH
+from tests import prepared
+from tests.integrations.test_signing_in import migrated
 
 APPS = "tests.integrations.signing_in_apps"
-MANAGE = (
-    f"import sys, {PROJECT}; from django.core.management import execute_from_command_line as run; "
-    "run(['manage.py', *sys.argv[1:]])"
-)
-
 PROGRAMS = {
     "alone": ["-m", "mcp_mount"],
     "fastapi": ["-m", "mcp_mount"],
     "starlette": ["-m", "mcp_mount"],
     "flask": ["-m", "flask", "--app", f"{APPS}:flask", "mcp"],
-    "django": ["-c", MANAGE, "mcp"],
+    "django": ["-m", "tests.cli.manage", "mcp"],
 }
 """The command line of each host."""
 
@@ -60,14 +56,10 @@ class CommandLine:
 
     def run(self, *words: str, said: str = "", **environment: str) -> Done:
         """Run a command."""
-        return subprocess.run(
+        return prepared.run(
             [sys.executable, *PROGRAMS[self.host], *words],
-            cwd=ROOT,
-            env={**self._environment, **environment},
-            input=said,
-            capture_output=True,
-            text=True,
-            timeout=300,
+            environment={**self._environment, **environment},
+            said=said,
         )
 
     def connections(self, action: str, *words: str, said: str = "", **environment: str) -> Done:

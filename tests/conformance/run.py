@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from sample_projects import processes
+from tests import prepared
 from tests.conformance.hosts import HOSTS, WORKERS
 from tests.conformance.serve import command
 from tests.node import install
@@ -69,6 +71,7 @@ def main() -> int:
     parser.add_argument("hosts", nargs="*", metavar="HOST", help=f"of {', '.join(EVERY)}")
     hosts = parser.parse_args().hosts or list(EVERY)
     install(HERE)
+    processes.starting = prepared.start
     print(f"{'host':<14} {'revision':<11} {'scenarios':>11} {'checks':>11}")
     failures: list[str] = []
     passed = 0
