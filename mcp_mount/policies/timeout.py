@@ -26,6 +26,7 @@ from mcp_mount.schemas.names import naming_options
 from mcp_mount.schemas.values import flag
 from mcp_mount.schemas.values import seconds as a_time
 from mcp_mount.wire.errors import CallRejected, EndsRun, OutOfTime
+from mcp_mount.wire.forks import after_fork
 
 T = TypeVar("T")
 
@@ -142,9 +143,10 @@ def _interrupted_at(deadline: float, function: Callable[[], T]) -> T:
             raise
         watch.end()
     except _Interrupted:
-        # Its own, or that of a call around it.
-        with suppress(_Interrupted):
-            watch.end()
+        # Its own, or that of a call around it; the other one may arrive in here.
+        while not watch.over:
+            with suppress(_Interrupted):
+                watch.end()
         if not watch.fired:
             raise
         raise _WasInterrupted from None
@@ -192,23 +194,29 @@ class _Watches:
     """
 
     def __init__(self) -> None:
+        self._reset()
+        after_fork(self._reset)
+
+    def _reset(self) -> None:
         self._new: deque[_Watch] = deque()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._next = inf
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._runs = False
 
     def begin(self, watch: _Watch) -> None:
-        self._new.append(watch)
+        with self._lock:
+            if not self._runs:
+                # No watch of a call around this one is waiting, and its own is not there yet: in
+                # Thread.start an interruption would arrive in the new thread, whose first
+                # identifier is that of its parent, and start would wait for ever. In is_alive it
+                # would mark a thread that runs as stopped (both in Python 3.11).
+                threading.Thread(target=self._run, name="mcp-mount-timeouts", daemon=True).start()
+                self._runs = True
+            self._new.append(watch)
         if watch.deadline < self._next:
             # Most end before their time: waking the thread for each would cost more than they do.
             self._wake.put(None)
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(
-                    target=self._run, name="mcp-mount-timeouts", daemon=True
-                )
-                self._thread.start()
 
     def _run(self) -> None:
         waiting: list[_Watch] = []
@@ -232,7 +240,7 @@ class _Watches:
                 continue
             with self._lock:
                 if not self._new:
-                    self._thread = None
+                    self._runs = False
                     return
 
 

@@ -77,7 +77,8 @@ def build() -> MCPServer:
         pool = sum(name.startswith("mcp-mount-tool") for name in names)
         loop = main_loop[0] if main_loop else background.loop()
         with open("/proc/self/status") as status:
-            resident = next(line for line in status if line.startswith("VmRSS"))
+            # Without pages of files, such as the code of libraries, which come as they are used.
+            resident = next(line for line in status if line.startswith("RssAnon"))
         return {
             "threads": len(names) - pool,
             "pool": pool,
