@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sample_projects import processes
 from sample_projects.processes import free_port, running
 from tests.requests import CAPABILITIES, initialize, message, meta, session_headers, stateless
 
@@ -216,7 +217,9 @@ def settled(port: int, before: dict[str, int] | None = None) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-def test_nothing_stays_behind(kind: str) -> None:
+def test_nothing_stays_behind(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The memory of a process that was forked is that of another, in pieces.
+    monkeypatch.setattr(processes, "starting", processes.start)
     port = free_port()
     address = str(port) if kind == "asgi" else f"127.0.0.1:{port}"
     with running([sys.executable, "-m", *SERVERS[kind], address], port):
