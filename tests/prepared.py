@@ -176,7 +176,11 @@ def run(
         read.write(said)
         read.seek(0)
         files = read.fileno(), printed.fileno(), told.fileno()
-        status = _start(words, environment, files).wait(seconds)
+        process = _start(words, environment, files)
+        try:
+            status = process.wait(seconds)
+        finally:
+            process.kill()
         printed.seek(0)
         told.seek(0)
         return subprocess.CompletedProcess(words, status, printed.read(), told.read())

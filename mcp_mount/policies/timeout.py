@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 _ARRIVAL_ROUNDS: Final = 3
 _MAX_ENDED: Final = 1024
+_AGAIN_SECONDS: Final = 0.002
+_START: Final = threading.Thread.start.__code__
+_IS_ALIVE: Final = threading.Thread.is_alive.__code__
 _CAN_INTERRUPT: Final = sys.implementation.name == "cpython"
 
 _LINGER_SECONDS: Final = 5.0
@@ -172,11 +175,16 @@ class _Watch:
     def __lt__(self, other: _Watch) -> bool:
         return self.deadline < other.deadline
 
-    def fire(self) -> None:
+    def fire(self) -> bool:
+        """Interrupt the thread, if its function has not ended; False if it must not be now."""
         with self._lock:
-            if not self.over:
-                self.fired = True
-                _interrupt(self.thread)
+            if self.over:
+                return True
+            if _is_vulnerable(self.thread):
+                return False
+            self.fired = True
+            _interrupt(self.thread)
+            return True
 
     def end(self) -> None:
         """The function has ended. An interruption that is still on its way arrives in here."""
@@ -207,10 +215,8 @@ class _Watches:
     def begin(self, watch: _Watch) -> None:
         with self._lock:
             if not self._runs:
-                # No watch of a call around this one is waiting, and its own is not there yet: in
-                # Thread.start an interruption would arrive in the new thread, whose first
-                # identifier is that of its parent, and start would wait for ever. In is_alive it
-                # would mark a thread that runs as stopped (both in Python 3.11).
+                # Before the watch is there, and no call around this one has one that waits: nothing
+                # can interrupt this. Whether the thread lives is not asked of it: that can be.
                 threading.Thread(target=self._run, name="mcp-mount-timeouts", daemon=True).start()
                 self._runs = True
             self._new.append(watch)
@@ -228,7 +234,10 @@ class _Watches:
                 waiting = [watch for watch in waiting if not watch.over]
                 heapq.heapify(waiting)
             while waiting and (waiting[0].over or waiting[0].deadline <= time.monotonic()):
-                heapq.heappop(waiting).fire()
+                watch = heapq.heappop(waiting)
+                if not watch.fire():
+                    watch.deadline = time.monotonic() + _AGAIN_SECONDS
+                    heapq.heappush(waiting, watch)
             self._next = waiting[0].deadline if waiting else inf
             if self._new:
                 continue
@@ -242,6 +251,23 @@ class _Watches:
                 if not self._new:
                     self._runs = False
                     return
+
+
+def _is_vulnerable(thread: int) -> bool:
+    """Whether an interruption of a thread would harm another one, in Python 3.11.
+
+    In `Thread.start` it would arrive in the new thread, until that knows its own identifier: it
+    begins with that of its parent; and `start` would wait for ever. In `is_alive` it would mark a
+    thread that runs as stopped.
+    """
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if frame.f_code is _IS_ALIVE:
+            return True
+        if frame.f_code is _START and frame.f_locals["self"].ident is None:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _interrupt(thread: int) -> None:

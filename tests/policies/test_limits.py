@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from contextlib import suppress
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -359,6 +360,33 @@ def test_interruptions_of_many_threads_at_any_line_leave_nothing_behind() -> Non
         thread.join(30)
     assert not any(thread.is_alive() for thread in threads)
     assert escaped == []
+
+
+def test_interrupted_functions_may_start_and_look_at_threads() -> None:
+    """An interruption must not arrive in a thread that begins, nor make one seem to have ended."""
+    from mcp_mount.policies.timeout import limited
+    from mcp_mount.wire.errors import OutOfTime
+
+    ended = count()
+
+    def starting() -> None:
+        while True:
+            thread = threading.Thread(target=next, args=(ended,), daemon=True)
+            thread.start()
+            thread.is_alive()
+
+    def work() -> None:
+        for _ in range(20):
+            with suppress(OutOfTime):
+                limited(time.monotonic() + 0.001, True, starting)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert next(ended) > 0
 
 
 def sized(**options: Any) -> MCPServer:
