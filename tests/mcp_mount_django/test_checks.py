@@ -20,6 +20,17 @@ from sample_projects.processes import PYTHONPATH, ROOT
 pytestmark = pytest.mark.usefixtures("database")
 
 
+@pytest.fixture(autouse=True)
+def only_the_projects(project: None) -> None:
+    """Checks and commands see the servers of the ledger, and none that another test has left."""
+    from mcp_mount_django import server
+    from mcp_mount_django.servers import servers
+    from tests.mcp_mount_django.ledger.mcp import by_token, staff
+
+    for one in set(servers) - {server, by_token, staff}:
+        servers.discard(one)
+
+
 @pytest.fixture
 def server() -> Iterator[Any]:
     """A server that the project knows as long as the test runs."""
@@ -671,7 +682,7 @@ def test_call_says_what_is_wrong(ada: Any) -> None:
         == "There is no user 'eve@example.org'"
     )
     assert "There is no server 'x'" in failure("list", "--server", "x")
-    assert failure("list").startswith("Choose one with --server: by token, ledger, ")
+    assert failure("list") == "Choose one with --server: by token, ledger, staff"
 
 
 def test_check_asks_each_server_as_a_client_would(caplog: pytest.LogCaptureFixture) -> None:
