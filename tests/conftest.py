@@ -8,8 +8,8 @@ from functools import cache
 
 import django
 import httpcore2
-import hypothesis  # noqa: F401
 import pytest
+from hypothesis import settings
 
 from sample_projects import processes
 from sample_projects.processes import Together, free_port, running
@@ -24,6 +24,10 @@ from tests.upstream import served_upstream as served_upstream
 from tests.upstream import upstream as upstream
 
 MODES = ("auto", "legacy")
+
+# Each run has the same examples: what others would find is not the fault of a change.
+settings.register_profile("same", derandomize=True, database=None)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session", autouse=True)
