@@ -37,22 +37,30 @@ def _bound(words: tuple[str, ...], port: int) -> list[str]:
     return [sys.executable, *words, "--port", str(port)]
 
 
+def issuing(stack: Together, kind: str) -> str:
+    """The URL of an authorization server that issues JWTs ("jwt") or opaque tokens ("opaque")."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    words = _bound((*GUNICORN, "tests.auth.authorization_server:app"), port)
+    environment = {"ISSUER": url, "ISSUE": kind, "AUTHLIB_INSECURE_TRANSPORT": "1"}
+    stack.enter_context(running(words, port, environment=environment))
+    return url
+
+
+def serving(stack: Together, host: str, kind: str, issuer: str) -> str:
+    """The URL of the MCP endpoint in a host that takes the tokens of an issuer."""
+    words, environment, path = HOSTS[host]
+    port = free_port()
+    environment = {"ISSUER": issuer, "AUTH": kind, **environment}
+    stack.enter_context(running(_bound(words, port), port, environment=environment))
+    return f"http://127.0.0.1:{port}{path}"
+
+
 @pytest.fixture(scope="session")
 def issuers() -> Iterator[dict[str, str]]:
     """The URLs of authorization servers that issue JWTs and opaque tokens."""
-    urls: dict[str, str] = {}
     with Together() as stack:
-        for kind in ("jwt", "opaque"):
-            port = free_port()
-            urls[kind] = f"http://127.0.0.1:{port}"
-            words = _bound((*GUNICORN, "tests.auth.authorization_server:app"), port)
-            environment = {
-                "ISSUER": urls[kind],
-                "ISSUE": kind,
-                "AUTHLIB_INSECURE_TRANSPORT": "1",
-            }
-            stack.enter_context(running(words, port, environment=environment))
-        yield urls
+        yield {kind: issuing(stack, kind) for kind in ("jwt", "opaque")}
 
 
 @pytest.fixture(scope="session")
@@ -63,11 +71,7 @@ def serve(issuers: dict[str, str]) -> Iterator[Serve]:
 
         def start(host: str, kind: str) -> str:
             if (host, kind) not in urls:
-                words, environment, path = HOSTS[host]
-                port = free_port()
-                environment = {"ISSUER": issuers[kind], "AUTH": kind, **environment}
-                stack.enter_context(running(_bound(words, port), port, environment=environment))
-                urls[host, kind] = f"http://127.0.0.1:{port}{path}"
+                urls[host, kind] = serving(stack, host, kind, issuers[kind])
             return urls[host, kind]
 
         yield start

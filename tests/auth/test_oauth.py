@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from tests.auth.conftest import Serve
+from sample_projects.processes import Together
+from tests.auth.conftest import Serve, issuing, serving
 from tests.auth.oauth import Person, connected, run
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
@@ -115,24 +116,26 @@ def test_a_token_for_one_server_is_refused_by_all_others(serve: Serve) -> None:
         assert "The access token is for another resource" in answer.headers["www-authenticate"]
 
 
-def test_rotated_keys_are_found(serve: Serve, issuers: dict[str, str]) -> None:
-    url = serve("standalone", "jwt")
+def test_rotated_keys_are_found() -> None:
+    # Other tests expect the keys of their issuer to stay.
+    with Together() as stack:
+        issuer = issuing(stack, "jwt")
+        url = serving(stack, "standalone", "jwt", issuer)
 
-    async def log_in() -> str:
-        person = Person()
-        async with connected(url, person) as client:
-            return (await client.call_tool("whoami", {})).content[0].text  # type: ignore[union-attr]
+        async def log_in() -> str:
+            async with connected(url, Person()) as client:
+                return (await client.call_tool("whoami", {})).content[0].text  # type: ignore[union-attr]
 
-    assert run(log_in) == "ada: orders:read"
-    httpx2.post(f"{issuers['jwt']}/rotate")
-    # New keys are looked up, but not more often than every ten seconds.
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            assert run(log_in) == "ada: orders:read"
-        except BaseException:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1)
-        else:
-            break
+        assert run(log_in) == "ada: orders:read"
+        httpx2.post(f"{issuer}/rotate")
+        # New keys are looked up, but not more often than every ten seconds.
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                assert run(log_in) == "ada: orders:read"
+            except BaseException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+            else:
+                break
