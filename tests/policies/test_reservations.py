@@ -278,7 +278,7 @@ def test_an_attempt_that_goes_on_after_its_route_counts_when_it_ends() -> None:
     async def quick(request: ChatRequest) -> ChatCompletion:
         return ChatCompletion("b", usage=Usage(5, 5))
 
-    router.add_model("smart", Route("slow", "quick", first_piece=0.05))
+    router.add_model("smart", Route("slow", "quick", first_piece=2))
 
     async def run() -> None:
         async with talking_to(server) as client:
@@ -342,7 +342,7 @@ def test_what_ends_late_never_waits_for_the_store_on_an_event_loop(
                 await asyncio.sleep(0.01)
             return ChatCompletion("late", usage=Usage(60, 0))
 
-    router.add_model("smart", Route("coroutine", "quick", first_piece=1))
+    router.add_model("smart", Route("coroutine", "quick", first_piece=2))
     router.add_model("quick", takes(0, 0))
 
     async def run() -> None:

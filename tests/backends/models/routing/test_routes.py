@@ -243,7 +243,7 @@ def test_a_model_that_says_nothing_in_time_is_given_up(stream: bool) -> None:
         finally:
             ended.append("ended")
 
-    server, router = build(Route("a", "b", first_piece=0.05))
+    server, router = build(Route("a", "b", first_piece=2))
     router.add_model("a", silent)
     router.add_model("b", says("b"))
     assert answer(server, stream=stream)[0] == "b"
@@ -253,10 +253,10 @@ def test_a_model_that_says_nothing_in_time_is_given_up(stream: bool) -> None:
 def test_a_model_that_has_begun_may_take_its_time() -> None:
     async def slow(request: ChatRequest) -> AsyncIterator[str]:
         yield "a"
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(2.1)
         yield "b"
 
-    server, router = build(Route("a", "b", first_piece=0.05))
+    server, router = build(Route("a", "b", first_piece=2))
     router.add_model("a", slow)
     router.add_model("b", says("c"))
     assert answer(server, stream=True) == ("a", "ab")
@@ -269,7 +269,7 @@ def test_a_plain_function_that_says_nothing_is_left_to_itself() -> None:
         assert may_end.wait(20)
         yield "late"
 
-    server, router = build(Route("a", "b", first_piece=0.05))
+    server, router = build(Route("a", "b", first_piece=2))
     router.add_model("a", silent)
 
     @router.chat("b")
@@ -627,11 +627,11 @@ def test_a_member_that_is_busy_is_passed_over() -> None:
 def test_on_one_thread_the_next_is_asked_when_a_plain_function_has_ended(
     next_: str, stream: bool
 ) -> None:
-    server, router = build(Route("slow", next_, first_piece=0.05, breaker=Breaker(failures=1)))
+    server, router = build(Route("slow", next_, first_piece=1.5, breaker=Breaker(failures=1)))
 
     @router.chat("slow")
     def slow(request: ChatRequest) -> str:
-        time.sleep(0.3)
+        time.sleep(2)
         return "late"
 
     @router.chat("plain")
