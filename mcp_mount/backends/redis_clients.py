@@ -141,18 +141,38 @@ class RedisClients:
             await anext(here.closing)
         return here.client
 
-    def connect(self, *, timeout: float = TIMEOUT, max_connections: int = CONNECTIONS) -> Any:
+    def connect(
+        self,
+        *,
+        timeout: float = TIMEOUT,
+        max_connections: int = CONNECTIONS,
+        retries: bool = True,
+    ) -> Any:
         """A client for threads that nobody else has, such as one whose commands block.
 
         Args:
-            timeout: Seconds for each answer; more than a blocking command waits.
+            timeout: Seconds for each answer, unless the URL sets `socket_timeout`; more than a
+                blocking command waits.
             max_connections: The most that it opens; a cluster has as many as are needed.
+            retries: Whether to send a command again on another connection where one was lost.
 
         Returns:
             A `redis.Redis`, or a `redis.RedisCluster`, which connects at once. The caller closes
             it.
         """
-        return self._connect(_PLAIN, timeout, max_connections)
+        return self._connect(_PLAIN, timeout, max_connections, retries)
+
+    def answer_seconds(self, timeout: float) -> float | None:
+        """How long a client waits for an answer that is made by `connect(timeout=timeout)`.
+
+        Args:
+            timeout: As that of `connect`.
+
+        Returns:
+            Seconds; None without a limit.
+        """
+        seconds: float | None = self._options(_PLAIN, timeout, 1, True)["socket_timeout"]
+        return seconds
 
     def connect_async(self, *, timeout: float = TIMEOUT, max_connections: int = CONNECTIONS) -> Any:
         """A client for the running event loop that nobody else has.
@@ -164,7 +184,7 @@ class RedisClients:
         Returns:
             A `redis.asyncio.Redis`, or a `redis.asyncio.RedisCluster`. The caller closes it.
         """
-        return self._connect(_ASYNC, timeout, max_connections)
+        return self._connect(_ASYNC, timeout, max_connections, True)
 
     def forget(self) -> None:
         """Drop what belongs to the process before a fork. What its event loops have stays: to close
@@ -172,10 +192,10 @@ class RedisClients:
         self._clients.clear()
         self._lock = threading.Lock()
 
-    def _connect(self, library: str, timeout: float, max_connections: int) -> Any:
+    def _connect(self, library: str, timeout: float, max_connections: int, retries: bool) -> Any:
         address = self._address
         redis: Any = import_module(library)
-        options = self._options(library, timeout, max_connections)
+        options = self._options(library, timeout, max_connections, retries)
         if self.is_cluster:
             node = import_module(f"{library}.cluster").ClusterNode
             nodes = [node(host, port) for host, port in address.hosts]
@@ -194,14 +214,16 @@ class RedisClients:
         sentinels = kind(address.hosts, sentinel_kwargs=asked, **options)
         return sentinels.master_for(address.master, connection_pool_class=pool)
 
-    def _options(self, library: str, timeout: float, max_connections: int) -> dict[str, Any]:
+    def _options(
+        self, library: str, timeout: float, max_connections: int, retries: bool
+    ) -> dict[str, Any]:
         """The arguments of a pool, or of a client of a cluster: the URL says the last word."""
         module: Any = import_module(f"{library}.connection")
         given: dict[str, Any] = module.parse_url(self._address.url)
         options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": TIMEOUT}
-        options["retry"] = _retry(library, _RETRIES)
+        options["retry"] = _retry(library, _RETRIES if retries else 0)
         pool_seconds = _POOL_SECONDS
-        if self._address.kind == "sentinel":
+        if self._address.kind == "sentinel" and retries:
             options["retry"] = _timed_retry(library, _FAIL_OVER_SECONDS)
             # The connections may be in use for as long as the fail-over takes.
             pool_seconds += _FAIL_OVER_SECONDS
@@ -217,7 +239,7 @@ class RedisClients:
         else:
             # Version 5 asks for the errors in two places.
             options |= {"max_connections": max_connections, "timeout": pool_seconds}
-            options["retry_on_error"] = list(_lost())
+            options["retry_on_error"] = list(_lost()) if retries else []
         if self._address.kind is not None:
             for name in ("host", "port"):
                 given.pop(name, None)
@@ -232,7 +254,7 @@ class RedisClients:
             ValueError: If that is so.
         """
         try:
-            client = self._connect(_ASYNC, TIMEOUT, 1)
+            client = self._connect(_ASYNC, TIMEOUT, 1, True)
             if not self.is_cluster:
                 client.connection_pool.make_connection()
         except TypeError as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
 
+from mcp_mount.wire.errors import ClientError
 from mcp_mount.wire.forks import after_fork
 
 _ID: Final = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}")
@@ -64,3 +65,16 @@ class WaitingAnswers:
             return False
         waiting.set_result(answer)
         return True
+
+    def end_session(self, session: str) -> None:
+        """End the questions of a session that has ended: no answer can come any more.
+
+        Args:
+            session: Its id.
+        """
+        with self._lock:
+            keys = [key for key in self._questions if key[0] == session]
+            questions = [self._questions.pop(key) for key in keys]
+        for question in questions:
+            if question.set_running_or_notify_cancel():
+                question.set_exception(ClientError("The client has ended the session"))

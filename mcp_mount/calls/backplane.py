@@ -73,6 +73,10 @@ class BackplaneUnavailable(Exception):
     """The backplane cannot be reached: a request that cannot do without is answered with 503."""
 
 
+class BackplaneRefused(BackplaneUnavailable):
+    """It answers, but will never do this: a key of ours holds something of somebody else's."""
+
+
 class BackplaneNotAsked(BackplaneUnavailable):
     """The same: it could not be reached a moment ago, so that nothing was tried."""
 

@@ -131,7 +131,8 @@ class Callers:
             if hasattr(key, "close"):
                 # A coroutine that nobody awaits would warn of that, in place of what follows.
                 key.close()
-            raise TypeError(f"caller= must return a text or None, not {type(key).__name__}")
+            wrong = type(key).__name__ if key else repr(key)
+            raise TypeError(f"caller= must return a text that is not empty, or None, not {wrong}")
         except Exception:
             logger.exception("The caller's key could not be told, so the caller is refused")
             raise access_denied(known=request.caller() is not None) from None

@@ -124,7 +124,8 @@ class PendingInput:
         """What the handler gets, once there is an answer.
 
         Raises:
-            ClientError: If the client answered with an error, or not in time.
+            ClientError: If the client answered with an error, or not in time, or has ended the
+                session.
             UnfitAnswer: If the answer does not fit.
         """
         if not self.answer.done() or self.answer.cancelled():

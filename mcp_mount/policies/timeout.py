@@ -30,12 +30,29 @@ from mcp_mount.wire.forks import after_fork
 
 T = TypeVar("T")
 
-_ARRIVAL_ROUNDS: Final = 3
-_MAX_ENDED: Final = 1024
-_AGAIN_SECONDS: Final = 0.002
-_START: Final = threading.Thread.start.__code__
-_IS_ALIVE: Final = threading.Thread.is_alive.__code__
 _CAN_INTERRUPT: Final = sys.implementation.name == "cpython"
+
+_ARRIVAL_ROUNDS: Final = 3
+"""For how many milliseconds a function that has ended waits for an interruption on its way."""
+
+_MAX_ENDED: Final = 1024
+"""How many watches are kept before those of functions that have ended are dropped."""
+
+_SOON_SECONDS: Final = 0.002
+"""After which time a thread is looked at again that must not be interrupted now."""
+
+_AGAIN_SECONDS: Final = 0.1
+"""After which time a function that goes on is interrupted again: it has caught the interruption, or
+Python has dropped it, as it does in a `__del__` and where an abandoned generator is closed."""
+
+_IMPORTS: Final = "<frozen importlib._bootstrap>"
+# Functions there that take or release locks. (An import itself may take long: it is interrupted.)
+_LOCKING: Final = frozenset(
+    ["cb", "_get_module_lock", "_lock_unlock_module", "__enter__", "__exit__", "acquire", "release"]
+)
+_START: Final = threading.Thread.start.__code__
+# Of `join` and `is_alive`, up to Python 3.12.
+_WAIT: Final = getattr(getattr(threading.Thread, "_wait_for_tstate_lock", None), "__code__", None)
 
 _LINGER_SECONDS: Final = 5.0
 """For how long the thread that watches stays when there is nothing to watch."""
@@ -46,18 +63,18 @@ class Timeout:
 
     A coroutine is cancelled at its next await, as by `asyncio.timeout`. A plain function is not
     stopped: it can check `ctx.cancelled` and `ctx.seconds_left` of its SyncContext. On an event
-        loop the client is answered at once; under WSGI, where the function has the request's own
-        thread, when
-    the function has ended. A late result is dropped, and the call has failed: when the function has
-    ended, not before, its transaction is rolled back, and its dependencies see the exception.
+    loop the client is answered at once; under WSGI, where the function has the request's own
+    thread, when the function has ended. A late result is dropped, and the call has failed: when the
+    function has ended, not before, its transaction is rolled back, and its dependencies see the
+    exception.
 
     Args:
         seconds: How long a call may take.
-        interrupt: Whether to raise an exception in a plain function at its next line of Python.
-            That line may be between taking a lock and releasing it, also in a library (the lock of
-            a log handler, say): then the lock stays taken, and the process hangs. It is for
-            functions that only compute, in CPython. A function with a SyncContext is never
-            interrupted.
+        interrupt: Whether to raise an exception in a plain function at its next line of Python,
+            and again every tenth of a second while it goes on. That line may be between taking a
+            lock and releasing it, also in a library (the lock of a log handler, say): then the lock
+            stays taken, and the process hangs. It is for functions that only compute, in CPython.
+            A function with a SyncContext is never interrupted.
 
     Raises:
         DefinitionError: If the time is not a number above 0, or Python cannot interrupt functions.
@@ -163,32 +180,38 @@ class _Watch:
     are those of C, whose `with` is safe: `Condition` and `Event` are not.
     """
 
-    __slots__ = ("_lock", "deadline", "fired", "over", "thread")
+    __slots__ = ("deadline", "fired", "over", "thread")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.thread = threading.get_ident()
         self.over = False
         self.fired = False
-        self._lock = threading.Lock()
 
     def __lt__(self, other: _Watch) -> bool:
         return self.deadline < other.deadline
 
-    def fire(self) -> bool:
+    def is_interrupting(self, thread: int) -> bool:
+        return self.fired and not self.over and self.thread == thread
+
+    def fire(self, interrupt: Callable[[int, bool], None]) -> bool:
         """Interrupt the thread, if its function has not ended; False if it must not be now."""
-        with self._lock:
+        with _watches.lock:
             if self.over:
                 return True
             if _is_vulnerable(self.thread):
                 return False
             self.fired = True
-            _interrupt(self.thread)
+            interrupt(self.thread, True)
+            # It may have gone on between the look and the interruption.
+            if _is_vulnerable(self.thread):
+                interrupt(self.thread, False)
+                return False
             return True
 
     def end(self) -> None:
         """The function has ended. An interruption that is still on its way arrives in here."""
-        with self._lock:
+        with _watches.lock:
             self.over = True
         if self.fired:
             for _ in range(_ARRIVAL_ROUNDS):
@@ -209,14 +232,16 @@ class _Watches:
         self._new: deque[_Watch] = deque()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._next = inf
-        self._lock = threading.Lock()
+        # One for all watches: a function may fork, and its own would stay taken in the child.
+        self.lock = threading.Lock()
         self._runs = False
 
     def begin(self, watch: _Watch) -> None:
-        with self._lock:
+        with self.lock:
             if not self._runs:
-                # Before the watch is there, and no call around this one has one that waits: nothing
-                # can interrupt this. Whether the thread lives is not asked of it: that can be.
+                # Nothing can interrupt this thread here: its own watch is not queued yet, and that
+                # of a call around it would have kept the watching thread running. `is_alive` is not
+                # asked: it could be interrupted (see `_is_vulnerable`).
                 threading.Thread(target=self._run, name="mcp-mount-timeouts", daemon=True).start()
                 self._runs = True
             self._new.append(watch)
@@ -225,6 +250,7 @@ class _Watches:
             self._wake.put(None)
 
     def _run(self) -> None:
+        interrupt = _interrupter()
         waiting: list[_Watch] = []
         while True:
             self._next = inf
@@ -235,8 +261,11 @@ class _Watches:
                 heapq.heapify(waiting)
             while waiting and (waiting[0].over or waiting[0].deadline <= time.monotonic()):
                 watch = heapq.heappop(waiting)
-                if not watch.fire():
-                    watch.deadline = time.monotonic() + _AGAIN_SECONDS
+                # Of calls within one another, the inner one would take the interruptions of both.
+                is_turn = not any(one.is_interrupting(watch.thread) for one in waiting)
+                pause = _AGAIN_SECONDS if is_turn and watch.fire(interrupt) else _SOON_SECONDS
+                if not watch.over:
+                    watch.deadline = time.monotonic() + pause
                     heapq.heappush(waiting, watch)
             self._next = waiting[0].deadline if waiting else inf
             if self._new:
@@ -247,35 +276,48 @@ class _Watches:
                 continue
             if waiting:
                 continue
-            with self._lock:
+            with self.lock:
                 if not self._new:
                     self._runs = False
                     return
 
 
 def _is_vulnerable(thread: int) -> bool:
-    """Whether an interruption of a thread would harm another one, in Python 3.11.
+    """Whether an interruption of a thread would harm others.
 
-    In `Thread.start` it would arrive in the new thread, until that knows its own identifier: it
-    begins with that of its parent; and `start` would wait for ever. In `is_alive` it would mark a
-    thread that runs as stopped.
+    In `Thread.start` it would arrive in the new thread, until that knows its own identifier: in
+    Python 3.11 it begins with that of its parent; and `start` would wait for ever. In `join` and
+    `is_alive`, up to Python 3.12, it would mark a thread that runs as stopped. Where an import
+    takes or releases its locks it could leave that of all imports taken.
     """
     frame = sys._current_frames().get(thread)
     while frame is not None:
-        if frame.f_code is _IS_ALIVE:
+        code = frame.f_code
+        if code is _WAIT:
             return True
-        if frame.f_code is _START and frame.f_locals["self"].ident is None:
+        if code is _START and frame.f_locals["self"].ident is None:
+            return True
+        if code.co_filename == _IMPORTS and code.co_name in _LOCKING:
             return True
         frame = frame.f_back
     return False
 
 
-def _interrupt(thread: int) -> None:
-    # Few calls are ever interrupted, and importing it takes 2 ms.
+def _interrupter() -> Callable[[int, bool], None]:
+    """What raises the exception in a thread, or takes it back while it has not arrived.
+
+    It is made before it is needed: while `ctypes` is imported, other threads go on.
+    """
+    # Few servers interrupt calls, and importing it takes 2 ms.
     import ctypes
 
     set_exception: Any = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    set_exception(ctypes.c_ulong(thread), ctypes.py_object(_Interrupted))
+    exceptions = (None, ctypes.py_object(_Interrupted))
+
+    def interrupt(thread: int, on: bool) -> None:
+        set_exception(ctypes.c_ulong(thread), exceptions[on])
+
+    return interrupt
 
 
 _watches = _Watches()

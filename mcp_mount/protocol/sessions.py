@@ -581,7 +581,8 @@ class Sessions:
             self._peers.send_later("ended", session=session.id)
 
     def _end_here(self, session: str) -> None:
-        """End the streams that a session has in this process."""
+        """End the streams and the questions that a session has in this process."""
+        self._answers.end_session(session)
         self._streams.end_session(session)
         self._kept.end_own(session)
 

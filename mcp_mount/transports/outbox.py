@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakSet
 
-from mcp_mount.calls.backplane import BackplaneUnavailable
+from mcp_mount.calls.backplane import BackplaneRefused, BackplaneUnavailable
 from mcp_mount.calls.flows import Do, awaited
 from mcp_mount.transports import background
 from mcp_mount.transports.os_threads import native_sleep
@@ -113,6 +113,8 @@ class Outbox:
                 return
             try:
                 await self._take_again(step)
+            except BackplaneUnavailable as error:
+                logger.warning("Other processes could not be told something: %s", error)
             except Exception:
                 logger.warning("Other processes could not be told something", exc_info=True)
 
@@ -120,13 +122,15 @@ class Outbox:
         """Take a step, until the backplane can be reached; those behind it wait in their order.
 
         Raises:
-            BackplaneUnavailable: If it cannot for long: otherwise one that can never be taken would
+            BackplaneUnavailable: If it cannot for long, or will never take it: otherwise that would
                 hold all others for ever.
         """
         until = time.monotonic() + _GIVEN_UP_SECONDS
         while True:
             try:
                 return await self._take(step)
+            except BackplaneRefused:
+                raise
             except BackplaneUnavailable:
                 if time.monotonic() > until:
                     with self._lock:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
-from weakref import WeakMethod
+from types import MethodType
+from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
-_methods: Final[set[WeakMethod[Callable[[], None]]]] = set()
+# By the object of the methods. A WeakMethod that is dropped by its own callback would print a
+# traceback where the object and its class are collected together, as at the end of a process.
+_methods: Final[WeakKeyDictionary[Any, list[Callable[[Any], None]]]] = WeakKeyDictionary()
 
 
 def after_fork(method: Callable[[], None]) -> None:
@@ -21,14 +24,14 @@ def after_fork(method: Callable[[], None]) -> None:
     Args:
         method: A method. Its object is not kept alive by this.
     """
-    _methods.add(WeakMethod(method, _methods.discard))
+    bound = cast("MethodType", method)
+    _methods.setdefault(bound.__self__, []).append(bound.__func__)
 
 
 def _call_all() -> None:
-    for reference in list(_methods):
-        method = reference()
-        if method is not None:
-            method()
+    for one, functions in list(_methods.items()):
+        for function in functions:
+            function(one)
 
 
 if hasattr(os, "register_at_fork"):

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from contextlib import suppress
-from itertools import count
-from random import Random
 from typing import Any
 
 import pytest
@@ -268,125 +265,6 @@ def test_a_call_that_runs_again_has_new_time(connect_stateless: Connect) -> None
     with connect_stateless(server) as client:
         assert client.call_tool("flaky").text == "False"
     assert min(attempts) > 0
-
-
-def test_the_threads_of_64_interrupted_functions_are_free_again() -> None:
-    server = MCPServer()
-
-    @server.tool(timeout=Timeout(0.2, interrupt=True))
-    def spin(forever: bool) -> str:
-        while forever:
-            pass
-        return "in time"
-
-    answers = crowd("wsgi", server, "spin", lambda number: {"forever": number % 16 == 0})
-    took = "spin took longer than 0.2 seconds"
-    # Others that are slow on so few cores may be interrupted as well, but none that has ended.
-    assert [one.text for one in answers].count(f"{took} and was interrupted") >= 4
-    assert {one.text for one in answers} <= {
-        f"{took} and was interrupted",
-        f"{took}: its result was dropped",
-        "in time",
-    }
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and any(
-        thread.name == "mcp-mount-timeouts" for thread in threading.enumerate()
-    ):
-        time.sleep(0.1)
-    assert not any(thread.name == "mcp-mount-timeouts" for thread in threading.enumerate())
-
-
-def test_an_interruption_never_comes_too_late() -> None:
-    """Functions that end just when their time does: the interruption stays within the call."""
-    from mcp_mount.policies.timeout import limited
-    from mcp_mount.wire.errors import OutOfTime
-
-    outcomes = {"in time": 0, "stopped": 0}
-    for number in range(300):
-        deadline = time.monotonic() + 0.002
-
-        def work(end: float = deadline + (number % 20 - 10) * 0.0001) -> str:
-            while time.monotonic() < end:
-                pass
-            return "in time"
-
-        try:
-            outcomes[limited(deadline, True, work)] += 1
-        except OutOfTime:
-            outcomes["stopped"] += 1
-        for _ in range(100):
-            pass
-    assert sum(outcomes.values()) == 300
-    assert min(outcomes.values()) > 0
-
-
-# An interruption may come within the callback of the garbage collector that Hypothesis has set.
-@pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <function gc_cumulative_time:"
-    "pytest.PytestUnraisableExceptionWarning"
-)
-def test_interruptions_of_many_threads_at_any_line_leave_nothing_behind() -> None:
-    """Also where one comes while another call within takes its locks."""
-    from mcp_mount.policies.timeout import limited
-    from mcp_mount.wire.errors import OutOfTime
-
-    escaped: list[BaseException] = []
-
-    def work(seed: int) -> None:
-        random = Random(seed)
-        for number in range(300):
-            deadline = time.monotonic() + 0.001
-            end = deadline + (random.random() - 0.5) * 0.001
-
-            def busy(end: float = end) -> None:
-                while time.monotonic() < end:
-                    pass
-
-            def nested(busy: Any = busy) -> None:
-                limited(time.monotonic() + random.random() * 0.002, True, busy)
-
-            try:
-                with suppress(OutOfTime):
-                    limited(deadline, True, nested if number % 3 == 0 else busy)
-                for _ in range(50):
-                    pass
-            except BaseException as error:
-                escaped.append(error)
-
-    threads = [threading.Thread(target=work, args=(seed,), daemon=True) for seed in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert not any(thread.is_alive() for thread in threads)
-    assert escaped == []
-
-
-def test_interrupted_functions_may_start_and_look_at_threads() -> None:
-    """An interruption must not arrive in a thread that begins, nor make one seem to have ended."""
-    from mcp_mount.policies.timeout import limited
-    from mcp_mount.wire.errors import OutOfTime
-
-    ended = count()
-
-    def starting() -> None:
-        while True:
-            thread = threading.Thread(target=next, args=(ended,), daemon=True)
-            thread.start()
-            thread.is_alive()
-
-    def work() -> None:
-        for _ in range(20):
-            with suppress(OutOfTime):
-                limited(time.monotonic() + 0.001, True, starting)
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not any(thread.is_alive() for thread in threads)
-    assert next(ended) > 0
 
 
 def sized(**options: Any) -> MCPServer:

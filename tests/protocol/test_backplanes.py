@@ -507,6 +507,17 @@ def test_an_answer_reaches_the_process_that_asked(processes: Processes) -> None:
     list(whole(pieces))
 
 
+@pytest.mark.parametrize("where", ["one", "other"])
+def test_a_question_ends_with_its_session(processes: Processes, where: str) -> None:
+    session = processes.open()
+    call = message("tools/call", {"name": "ask"})
+    pieces = processes.start(processes.one, "POST", session, call)
+    find(pieces, "elicitation/create")
+    assert processes.send(getattr(processes, where), session, None, "DELETE")[0] == 204
+    assert "The client has ended the session" in find(pieces, '"result"')
+    list(whole(pieces))
+
+
 ANSWER_OF_NOBODY = {"jsonrpc": "2.0", "id": "0000000000000000-0123456789abcdef", "result": {}}
 """The answer to the question of a process that there is not any more."""
 

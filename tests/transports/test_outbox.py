@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mcp_mount.calls.backplane import BackplaneRefused
 from mcp_mount.calls.flows import Do
 from mcp_mount.transports.outbox import Outbox
 from sample_projects.processes import PYTHONPATH, ROOT
@@ -55,6 +56,10 @@ def refusing() -> None:
     raise OSError("unreachable")
 
 
+def never_taken() -> None:
+    raise BackplaneRefused("WRONGTYPE")
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -62,8 +67,9 @@ def refusing() -> None:
         Do(lambda: None, failing),
         Do(lambda: None, endless),
         Do(refusing),
+        Do(never_taken),
     ],
-    ids=["cancelled", "failing", "endless", "refusing"],
+    ids=["cancelled", "failing", "endless", "refusing", "never taken"],
 )
 def test_a_step_that_comes_to_nothing_holds_no_other(
     bad: Do[None], caplog: pytest.LogCaptureFixture

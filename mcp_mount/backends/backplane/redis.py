@@ -32,6 +32,7 @@ from mcp_mount.backends.redis_clients import RedisClients
 from mcp_mount.calls.backplane import (
     UNTOUCHED,
     BackplaneNotAsked,
+    BackplaneRefused,
     BackplaneUnavailable,
     Message,
     Pool,
@@ -107,15 +108,18 @@ class RedisBackplane:
         return self._do(self._subscribed, self._key(f"s:{session}"))
 
     def listen(self, node: str, hear: Callable[[Message], None]) -> Do[Callable[[], None]]:
-        reader = RedisNode(self._clients, self._changes, self._node(node), hear)
+        def reader() -> RedisNode:
+            return RedisNode(self._clients, self._changes, self._node(node), hear)
 
         def begin() -> Callable[[], None]:
-            reader.start()
-            return reader.stop
+            made = reader()
+            made.start()
+            return made.stop
 
         async def begin_async() -> Callable[[], None]:
-            await reader.start_async()
-            return reader.stop
+            made = reader()
+            await made.start_async()
+            return made.stop
 
         return Do(begin, begin_async)
 
@@ -295,6 +299,8 @@ class RedisBackplane:
     def _unavailable(self, error: BaseException) -> BackplaneUnavailable:
         if not isinstance(error, self._answered):
             self._closed_until = time.monotonic() + _CLOSED_SECONDS
+        elif "WRONGTYPE" in str(error):
+            return BackplaneRefused(str(error))
         return BackplaneUnavailable(str(error))
 
 

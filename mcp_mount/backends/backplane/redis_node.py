@@ -161,22 +161,16 @@ class RedisNode:
                         client.close()
 
     def _connect(self) -> Any:
-        client = self._connect_once(_BLOCK_SECONDS + _SILENT_SECONDS)
+        timeout = _BLOCK_SECONDS + _SILENT_SECONDS
         # The URL may say otherwise.
-        timeout = _pool_options(client).get("socket_timeout") or math.inf
-        self._block_ms = int(min(_BLOCK_SECONDS, timeout / 2) * 1000)
-        return client
+        seconds = self._clients.answer_seconds(timeout) or math.inf
+        self._block_ms = int(min(_BLOCK_SECONDS, seconds / 2) * 1000)
+        return self._connect_once(timeout)
 
     def _connect_once(self, timeout: float) -> Any:
         """A client that does not connect again by itself: what is new after a restart, which has
         forgotten everything, must be looked at first."""
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        client = self._clients.connect(timeout=timeout, max_connections=1)
-        options = _pool_options(client)
-        options |= {"retry": Retry(NoBackoff(), 0), "retry_on_error": []}
-        return client
+        return self._clients.connect(timeout=timeout, max_connections=1, retries=False)
 
     def _note_tried(self) -> None:
         if not self._tried.done():
@@ -235,14 +229,6 @@ class RedisNode:
             self._hear(message)
         except Exception:
             logger.exception("A message on the backplane could not be taken in")
-
-
-def _pool_options(client: Any) -> dict[str, Any]:
-    """The options of connections that a client will make; of none for that of a cluster, which has
-    no pool."""
-    pool = getattr(client, "connection_pool", None)
-    options: dict[str, Any] = {} if pool is None else pool.connection_kwargs
-    return options
 
 
 def read_message(text: str) -> Message | None:

@@ -214,9 +214,11 @@ class LocalTasks:
         """Note the new state of a task, which was shown."""
         if task.status in TERMINAL:
             with self._lock:
-                # The call goes, with its request; the state stays.
-                if self._running.pop(task.id, None) is not None:
+                if task.id in self._running:
+                    # The call goes, with its request; the state stays. Whoever looks without the
+                    # lock looks at what runs first.
                     self._ended[task.id] = task
+                    del self._running[task.id]
                     self._used[task.quota].bytes += len(task.outcome)
                     self._bytes += len(task.outcome)
         self._notify(task.id)

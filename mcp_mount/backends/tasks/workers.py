@@ -31,15 +31,27 @@ class Workers:
         """Run a function, which must not raise, when a thread is free.
 
         Returns a function that prevents it, and tells whether it could.
+
+        Raises:
+            RuntimeError: If no thread can be started.
         """
         with self._changed:
             self._waiting.append(function)
             if self._idle >= len(self._waiting):
                 self._changed.notify()
             elif self._count < self._most:
-                self._count += 1
-                threading.Thread(target=self._work, name="mcp-mount-task", daemon=True).start()
+                self._start_thread(function)
         return lambda: self._withdraw(function)
+
+    def _start_thread(self, function: Callable[[], None]) -> None:
+        self._count += 1
+        try:
+            threading.Thread(target=self._work, name="mcp-mount-task", daemon=True).start()
+        except BaseException:
+            # The system has no more threads: who asked hears of it, and nothing runs later.
+            self._count -= 1
+            self._waiting.remove(function)
+            raise
 
     def _withdraw(self, function: Callable[[], None]) -> bool:
         with self._changed:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from mcp_mount import Context, MCPServer, TaskPolicy
 from mcp_mount.backends.backplane import redis, redis_node
 from mcp_mount.backends.backplane.redis import RedisBackplane
-from mcp_mount.calls.backplane import Message
+from mcp_mount.calls.backplane import BackplaneRefused, Message
 from mcp_mount.protocol import Reply, Request
 from tests.requests import Session, ask, message, meta
 from tests.valkey import Valkey
@@ -134,6 +134,15 @@ def test_what_is_no_message_is_passed_over(valkey: Valkey, client: Any, text: An
     assert kinds <= {"news", "answer", "begin", "beat"}
     assert backplane.published(place).do().messages == [{"kind": "news"}]
     stop()
+
+
+def test_a_key_of_another_type_is_not_taken_for_an_outage(valkey: Valkey, client: Any) -> None:
+    backplane = RedisBackplane(valkey.url, lambda: "shop")
+    client.set("mcp-mount:1:shop:s:one", "foreign")
+    with pytest.raises(BackplaneRefused):
+        backplane.session("one").do()
+    with pytest.raises(BackplaneRefused):
+        backplane.set_log_level("one", "error", ttl=60).do()
 
 
 @pytest.mark.parametrize("which", [[], {}, 5])

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from queue import Queue
 
 import pytest
@@ -13,8 +14,8 @@ import pytest
 from mcp_mount.backends.backplane import redis_node
 from mcp_mount.backends.backplane.redis import RedisBackplane
 from mcp_mount.backends.backplane.redis_node import RedisNode
-from mcp_mount.calls.backplane import RESYNC, BackplaneUnavailable, Message
-from tests.valkey import Valkey
+from mcp_mount.calls.backplane import BEAT, RESYNC, BackplaneUnavailable, Message
+from tests.valkey import Valkey, cluster, cluster_url
 
 SECONDS = 20
 
@@ -45,6 +46,22 @@ def test_who_listens_before_redis_is_there_hears_that_it_may_have_missed_somethi
     server.start()
     assert hears(queue, RESYNC["kind"])
     stop()
+
+
+@pytest.mark.parametrize("kind", ["single", "cluster"])
+def test_a_reader_keeps_to_the_time_limit_of_the_url(
+    kind: str, server: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as stack:
+        url = server.url if kind == "single" else cluster_url(stack.enter_context(cluster()))
+        backplane = RedisBackplane(f"{url}?socket_timeout=2", lambda: "shop")
+        queue: Queue[Message] = Queue()
+        stop = backplane.listen("one", queue.put).do()
+        # It has read for longer than that, and there was nothing.
+        time.sleep(2.5)
+        assert hears(queue, BEAT["kind"])
+        assert "cannot be reached" not in caplog.text
+        stop()
 
 
 def test_who_listens_hears_that_redis_has_forgotten_what_was_published(
