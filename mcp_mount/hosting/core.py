@@ -182,7 +182,6 @@ class ServerCore:
             board,
             self._detach,
             around=lambda call: self.host.around_task(call),
-            settle=outbox.finish,
         )
         payloads = Payloads(self.secret_keys, lambda: settings.name)
         self._queued = QueuedTasks(

@@ -88,13 +88,12 @@ class Outbox:
             outcome, _ = background.spawn(self._send())
             outcome.add_done_callback(self._end)
 
-    def finish(self, seconds: float = _ENDING_SECONDS) -> None:
+    def finish(self, deadline: float) -> None:
         """Wait until all steps have been taken.
 
         Args:
-            seconds: How long at the most.
+            deadline: Until when, by `time.monotonic`.
         """
-        deadline = time.monotonic() + seconds
         while self._is_sending and time.monotonic() < deadline:
             native_sleep(0.01)
 
@@ -176,6 +175,8 @@ _outboxes: WeakSet[Outbox] = WeakSet()
 
 
 @atexit.register
-def _finish_all() -> None:
+def finish_all() -> None:
+    """Give the steps of all servers of this process a second, together: it ends."""
+    deadline = time.monotonic() + _ENDING_SECONDS
     for outbox in list(_outboxes):
-        outbox.finish()
+        outbox.finish(deadline)

@@ -17,7 +17,11 @@ from typing import Any, Final
 from weakref import WeakMethod, WeakSet
 
 from mcp_mount.transports.lasting import keep
+from mcp_mount.transports.outbox import finish_all
 from mcp_mount.transports.web_servers import watch_web_server
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -74,7 +78,12 @@ def _call_all() -> None:
     for known in list(_callbacks):
         callback = known()
         if callback is not None:
-            callback()
+            try:
+                callback()
+            except Exception:
+                logger.exception("The end of the process could not be told to a part of the server")
+    # A web server may end the process by a signal, and then nothing is done at its exit.
+    finish_all()
 
 
 class _ChainedHandler:

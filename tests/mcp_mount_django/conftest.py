@@ -30,6 +30,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> None:
     make_databases()
 
 
+@pytest.fixture(autouse=True)
+def own_language() -> Iterator[None]:
+    """Under WSGI the language of a request stays that of its thread until the next one."""
+    yield
+    from django.conf import settings
+    from django.utils import translation
+
+    if settings.configured:
+        translation.deactivate()
+
+
 @pytest.fixture
 def database(project: None) -> Iterator[None]:
     """What a test writes is rolled back."""

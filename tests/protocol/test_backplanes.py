@@ -1226,7 +1226,7 @@ def watched(
     [stream] = written.values()
     until(lambda: stream.elsewhere)
     # It has been told what there is.
-    on_a_loop.one.core._peers.later.__self__.finish(SECONDS)
+    on_a_loop.one.core._peers.later.__self__.finish(time.monotonic() + SECONDS)
     node = on_a_loop.other.core._peers.node
     listeners = on_a_loop.backplane._nodes.pop(node)
     yield stream, listeners

@@ -13,7 +13,7 @@ import pytest
 
 from mcp_mount.calls.backplane import BackplaneRefused
 from mcp_mount.calls.flows import Do
-from mcp_mount.transports.outbox import Outbox
+from mcp_mount.transports.outbox import Outbox, finish_all
 from sample_projects.processes import PYTHONPATH, ROOT
 
 SECONDS = 20
@@ -101,6 +101,15 @@ def test_the_log_says_that_steps_are_dropped(caplog: pytest.LogCaptureFixture) -
     assert steps.taken == [2, 3, 4]
 
 
+def test_the_end_of_a_process_waits_once_for_all_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(Outbox, "finish", lambda outbox, deadline: waited.append(deadline))
+    servers = [Outbox() for _ in range(3)]
+    finish_all()
+    assert len(waited) >= len(servers)
+    assert len(set(waited)) == 1
+
+
 def wait_until(find: Callable[[], object]) -> None:
     pause = threading.Event()
     for _ in range(SECONDS * 100):
@@ -132,7 +141,7 @@ def test_a_child_process_does_not_take_the_steps_of_its_parent() -> None:
 UNDER_GEVENT = """
 from gevent import monkey
 monkey.patch_all()
-import asyncio, gevent, signal
+import asyncio, gevent, signal, time
 from mcp_mount.calls.flows import Do
 from mcp_mount.transports import background
 from mcp_mount.transports.outbox import Outbox
@@ -144,7 +153,7 @@ async def take():
 def end(*_):
     outbox = Outbox()
     outbox.put(Do(lambda: None, take))
-    outbox.finish(20)
+    outbox.finish(time.monotonic() + 20)
     print(taken)
 signal.signal(signal.SIGTERM, end)
 gevent.get_hub().loop.run_callback(signal.raise_signal, signal.SIGTERM)

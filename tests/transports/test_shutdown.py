@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx2
+import pytest
 import uvicorn
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from mcp_mount import MCPServer
+from mcp_mount.transports.shutdown import before_shutdown
 from sample_projects.processes import free_port
 from tests.requests import stateless
 
@@ -55,6 +57,25 @@ def test_one_ends_at_once_where_uvicorn_has_been_told_to_end() -> None:
         said = asyncio.run(listen_late())
     assert "subscriptions/acknowledged" in said
     assert '"resultType":"complete"' in said
+
+
+def test_what_fails_at_the_end_keeps_no_other_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+
+    class Part:
+        def fail(self) -> None:
+            raise RuntimeError("it is gone")
+
+        def end(self) -> None:
+            told.append("ended")
+
+    part = Part()
+    with handling_signals(lambda number, frame: told.append("handled")):
+        for callback in (part.fail, part.end):
+            before_shutdown(callback)
+        signal.raise_signal(signal.SIGTERM)
+    assert told == ["ended", "handled"]
+    assert "it is gone" in caplog.text
 
 
 def test_one_ends_at_once_where_hypercorn_has_been_told_to_end() -> None:

@@ -43,7 +43,6 @@ class LocalTasks:
         detach: Callable[[Call], Context] = current_context,
         *,
         around: Callable[[Call], Around | None] = lambda call: None,
-        settle: Callable[[], None] = lambda: None,
         limits: TaskLimits | None = None,
     ) -> None:
         """Begin without tasks.
@@ -55,7 +54,6 @@ class LocalTasks:
             detach: Prepares a call to outlive its request, and gives the context variables to run
                 it in.
             around: What a task runs in, entered on a thread that it has for itself.
-            settle: Waits a moment until other processes have been told of changes.
             limits: How much is kept.
         """
         self.limits = limits or TaskLimits()
@@ -68,7 +66,6 @@ class LocalTasks:
         board.running = lambda: list(self._running)
         self.detach = detach
         self._around = around
-        self._settle = settle
         self._clear()
         _all_tasks.add(self)
         # The threads of the tasks stay behind in the parent, which goes on with them: what ends a
@@ -175,12 +172,8 @@ class LocalTasks:
 
     def close(self) -> None:
         """Let all tasks fail: the process that runs them ends."""
-        running = list(self._running.values())
-        for one in running:
+        for one in list(self._running.values()):
             one.fail(_ENDS)
-        if running:
-            # A web server may end the process by a signal, and then nothing is done at its exit.
-            self._settle()
 
     def _start_shown(self, running: RunningTask) -> Flow[Task]:
         """Start a task once the other processes can see it: one that cannot be seen is none."""
