@@ -18,16 +18,16 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
-from multiprocessing import forkserver, get_context
+from multiprocessing import connection, forkserver, get_context
+from multiprocessing.process import _children as children  # type: ignore[attr-defined]
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import ModuleType
 from typing import Any, Final
-from unittest import mock
 
 from sample_projects import processes
 from sample_projects.processes import PYTHONPATH, ROOT, Process
@@ -95,21 +95,28 @@ def prepare() -> None:
 
 
 class Prepared:
-    """A process that was forked, with what `subprocess.Popen` has of one."""
+    """A process that was forked, with what `subprocess.Popen` has of one.
+
+    Attributes:
+        pid: Its id.
+        returncode: The status with which it has ended, as that of Popen; None before that is known.
+    """
 
     def __init__(self, process: Any) -> None:
         self._process = process
+        # multiprocessing waits for its children at the end of this process; Popen does not.
+        children.discard(process)
         self.pid: int = process.pid
-
-    @property
-    def returncode(self) -> int | None:
-        """The status with which it has ended, as that of Popen."""
-        status: int | None = self._process.exitcode
-        return status
+        self.returncode: int | None = None
+        self._lock = threading.Lock()
 
     def poll(self) -> int | None:
         """Its status, if it has ended."""
-        return self.returncode
+        # The fork server tells it once, to one who asks.
+        with self._lock:
+            if self.returncode is None:
+                self.returncode = self._process.exitcode
+            return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end.
@@ -117,8 +124,8 @@ class Prepared:
         Raises:
             subprocess.TimeoutExpired: If it has not ended in time.
         """
-        self._process.join(timeout)
-        status = self.returncode
+        connection.wait([self._process.sentinel], timeout)
+        status = self.poll()
         if status is None:
             assert timeout is not None
             raise subprocess.TimeoutExpired("a prepared process", timeout)
@@ -127,7 +134,8 @@ class Prepared:
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Tell it to end."""
@@ -191,13 +199,23 @@ def _start(
 ) -> Prepared:
     _, _, module, *arguments = words
     descriptors = tuple(map(_Descriptor, files))
-    # A forked process would import what the main module of this one is, pytest.
-    with _starting, mock.patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
-        process = _fork_server().Process(
-            target=_run, args=(module, arguments, dict(environment), descriptors)
-        )
+    context, _ = _fork_server()
+    process = context.Process(target=_run, args=(module, arguments, dict(environment), descriptors))
+    with _starting, _without_main():
         process.start()
     return Prepared(process)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A forked process would import what the main module of this one is, pytest."""
+    main = sys.modules["__main__"]
+    # The others are left as they are: another thread may import one.
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 class _Descriptor:
@@ -218,9 +236,10 @@ def _detached(copy: Any) -> int:
 def _is_preparable(words: Sequence[str], environment: Mapping[str, str]) -> bool:
     if len(words) < 3 or list(words[:2]) != [sys.executable, "-m"] or words[2] not in PROGRAMS:
         return False
-    if any(name in word for word in words for name in PATCHED):
+    if any(name in word for word in (*words, *environment.values()) for name in PATCHED):
         return False
-    return _read_at_import(environment) == _read_at_import(_environment())
+    _, own = _fork_server()
+    return _read_at_import(environment) == own
 
 
 def _read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
@@ -231,17 +250,21 @@ def _read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": PYTHONPATH}
-
-
 @cache
-def _fork_server() -> Any:
+def _fork_server() -> tuple[Any, dict[str, str]]:
+    """The context whose processes come from it, and what it has read of its environment."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.prepared_imports"])
-    with mock.patch.dict(os.environ, _environment()):
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = PYTHONPATH
+    try:
+        own = _read_at_import(os.environ)
         forkserver.ensure_running()
-    return context
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+    return context, own
 
 
 def _run(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier
@@ -111,6 +112,44 @@ def test_a_process_has_a_group_of_its_own(start: Any) -> None:
                 served.wait(0.01)
             served.kill()
             assert served.wait(30) == served.returncode == -signal.SIGKILL
+
+
+def test_a_prepared_server_has_imported_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "said.py").write_text(
+        "import os, sys; print(os.getppid(), 'mcp_mount_django' in sys.modules); sys.exit(5)"
+    )
+    words = ["uvicorn", "--app-dir", str(tmp_path), "said:app"]
+    parents = []
+    for start, is_prepared in ((processes.start, False), (prepared.start, True)):
+        status, said = ended(start, tmp_path / "log", *words)
+        parent, imported = said.split()[:2]
+        assert (status, imported) == (5, str(is_prepared))
+        parents.append(int(parent) == os.getpid())
+    assert parents == [True, False]
+
+
+@pytest.mark.parametrize("name", ["GUNICORN_CMD_ARGS", "FORWARDED_ALLOW_IPS"])
+def test_what_must_see_imports_happen_is_not_prepared(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Also what this process, but not the fork server, has in its environment.
+    monkeypatch.setenv(name, "-k gevent")
+    (tmp_path / "said.py").write_text("import os; print('parent', os.getppid()); os._exit(5)")
+    words = ["uvicorn", "--app-dir", str(tmp_path), "said:app"]
+    status, said = ended(prepared.start, tmp_path / "log", *words)
+    assert (status, f"parent {os.getpid()}" in said) == (5, True)
+
+
+def test_all_who_wait_for_a_process_are_told_its_status() -> None:
+    words = [sys.executable, "-m", "uvicorn", "--version"]
+    environment = {**os.environ, "PYTHONPATH": processes.PYTHONPATH}
+    for _ in range(10):
+        with open(os.devnull, "wb") as output:
+            process = prepared.start(
+                words, cwd=processes.ROOT, environment=environment, output=output.fileno()
+            )
+            with ThreadPoolExecutor(4) as pool:
+                assert set(pool.map(lambda _, one=process: one.wait(60), range(4))) == {0}
 
 
 def test_only_known_programs_are_prepared(tmp_path: Path) -> None:

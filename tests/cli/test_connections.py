@@ -23,8 +23,9 @@ CLAUDE = Connection(
     resource="https://shop.example/mcp",
     scopes=("orders:read", "orders:write"),
     stamp="s",
-    created=1795765924.0,
-    used=1795865924.0,
+    # So late that no purge takes them for unused.
+    created=4102444800.0,
+    used=4102544800.0,
     generation=3,
 )
 OTHERS = replace(
@@ -34,7 +35,7 @@ OTHERS = replace(
     client_name="Not\x1b[31m red",
     client_host=None,
     scopes=(),
-    created=1795000000.0,
+    created=4101000000.0,
 )
 
 
@@ -60,10 +61,10 @@ def test_connections_are_listed_revoked_and_purged(tmp_path: Path) -> None:
         [
             "ID        USER  CLIENT        HOST          SCOPES                    CONNECTED   "
             "LAST USED",
-            "c-claude  1     Claude        claude.ai     orders:read orders:write  2026-11-27  "
-            "2026-11-28",
-            "c-other   2     Not?[31m red  (unverified)  -                         2026-11-18  "
-            "2026-11-28",
+            "c-claude  1     Claude        claude.ai     orders:read orders:write  2100-01-01  "
+            "2100-01-02",
+            "c-other   2     Not?[31m red  (unverified)  -                         2099-12-15  "
+            "2100-01-02",
         ],
     ), done.stderr
     assert json.loads(line.connections("list", "--user", "1", "--json").stdout) == [
@@ -74,8 +75,8 @@ def test_connections_are_listed_revoked_and_purged(tmp_path: Path) -> None:
             "host": "claude.ai",
             "resource": "https://shop.example/mcp",
             "scopes": ["orders:read", "orders:write"],
-            "connected": "2026-11-27T07:52:04+00:00",
-            "last_used": "2026-11-28T11:38:44+00:00",
+            "connected": "2100-01-01T00:00:00+00:00",
+            "last_used": "2100-01-02T03:46:40+00:00",
             "refreshed": 3,
         }
     ]
