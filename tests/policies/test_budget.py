@@ -404,7 +404,7 @@ def test_a_plain_function_that_goes_on_keeps_what_it_has_reserved() -> None:
     server, router = build("100 tokens/day")
     may_end, has_ended = threading.Event(), threading.Event()
 
-    @router.chat("a", timeout=0.05)
+    @router.chat("a", timeout=1)
     def slow(request: ChatRequest) -> Iterator[Any]:
         if request.max_tokens == 90:
             assert may_end.wait(20)

@@ -327,7 +327,7 @@ def test_what_ends_late_never_waits_for_the_store_on_an_event_loop(
     server.include_router(router)
     may_end = threading.Event()
 
-    @router.chat("plain", timeout=0.05)
+    @router.chat("plain", timeout=1)
     def plain(request: ChatRequest) -> Iterator[Any]:
         assert may_end.wait(20)
         yield Usage(60, 0)

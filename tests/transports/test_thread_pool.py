@@ -57,7 +57,7 @@ def test_a_function_runs_on_a_thread_in_the_context_of_its_caller() -> None:
 def test_who_waits_for_a_function_is_told_when_it_takes_long() -> None:
     async def run() -> Any:
         pool, end = make(), threading.Event()
-        short = pool.start(lambda: "short", 0.02)
+        short = pool.start(lambda: "short", 20)
         long = pool.start(lambda: end.wait(20), 0.02)
         longer = pool.start(lambda: end.wait(20), 0.06)
         assert await short.future == ("short", None)
